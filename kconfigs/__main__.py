@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`python -m kconfigs`: kernels, flavors and the cache, from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from kconfigs.cache import Cache
+from kconfigs.errors import KconformError
+from kconfigs.flavors import DEFAULT, FLAVORS, flavor
+from kconfigs.progress import Both, Progress, StatusFile, for_stderr
+from kconfigs.sources import resolve
+
+INTERRUPTED = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0, 2 interrupted, 3 our error, 4 wrong use."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="kconform: %(message)s", stream=sys.stderr)
+    # As an exception it lets go of locks and takes half-made things away.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        options.run(options)
+    except KconformError as error:
+        print(f"kconform: error: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("kconform: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _build(options: argparse.Namespace) -> None:
+    status = StatusFile(options.status) if options.status else None
+    try:
+        with for_stderr() as shown:
+            progress: Progress = Both(shown, status) if status else shown
+            source = resolve(options.spec, kernel_config=options.kernel_config)
+            chosen = options.flavor or [DEFAULT]
+            for name in chosen if source.builds else chosen[:1]:
+                kernel = source.kernel(flavor(name).name, progress)
+                print(f"{kernel.id}\t{kernel.image}", flush=True)
+    except KconformError as error:
+        if status:
+            status.failed(error)
+        raise
+    except BaseException as error:
+        if status:
+            status.failed(KconformError(f"the kernel build ended: {type(error).__name__} {error}".rstrip()))
+        raise
+    if status:
+        status.done()
+
+
+def _flavors(_: argparse.Namespace) -> None:
+    width = max(map(len, FLAVORS))
+    for name, chosen in FLAVORS.items():
+        print(f"{name:<{width}}  {chosen.sentence}")
+
+
+def _fragment(options: argparse.Namespace) -> None:
+    for option in flavor(options.name).asked().values():
+        print(f"{f'CONFIG_{option.name}={option.value}':<44}# {option.reason} ({option.where})")
+
+
+def _cache_list(_: argparse.Namespace) -> None:
+    cache = Cache()
+    entries = cache.entries()
+    for entry in entries:
+        hours = (time.time() - entry.used) / 3600
+        print(f"{_mib(entry.size)}  {hours:7.1f} h ago  {entry.kind}/{entry.key}")
+    print(f"{_mib(sum(entry.size for entry in entries))}  of {_mib(cache.limit).strip()} in {cache.root}")
+
+
+def _cache_clear(options: argparse.Namespace) -> None:
+    removed = Cache().clear(options.kind)
+    print(f"removed {len(removed)} entries, {_mib(sum(entry.size for entry in removed)).strip()}")
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):9.1f} MiB"
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m kconfigs", description="Kernels to test, built or found."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    build = commands.add_parser("build", help="make a kernel ready, and print its id and image")
+    build.add_argument(
+        "spec", metavar="SPEC", help="source, running, deb:PACKAGE, a tree, an image, a .deb file"
+    )
+    build.add_argument("--flavor", action="append", metavar="NAME", help=f"repeatable; default {DEFAULT}")
+    build.add_argument("--kernel-config", type=Path, metavar="FILE", help="the .config of an image")
+    build.add_argument("--status", type=Path, metavar="FILE", help="keep the state in this file, as JSON")
+    build.set_defaults(run=_build)
+
+    commands.add_parser("flavors", help="list the flavors").set_defaults(run=_flavors)
+
+    fragment = commands.add_parser("fragment", help="print what a flavor asks for, and why")
+    fragment.add_argument("name", metavar="FLAVOR")
+    fragment.set_defaults(run=_fragment)
+
+    cache = commands.add_parser("cache", help="look into the cache, or empty it")
+    actions = cache.add_subparsers(required=True, metavar="ACTION")
+    actions.add_parser("list", help="what is in it, least recently used first").set_defaults(run=_cache_list)
+    clear = actions.add_parser("clear", help="remove what no other process uses")
+    clear.add_argument("kind", nargs="?", metavar="KIND", help="only this kind: kernels, source, packages...")
+    clear.set_defaults(run=_cache_clear)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What this machine's apt offers, asked without changing anything but apt's own lists.
+
+Packages are downloaded, never installed, and no root is needed.  The lists are fetched once if a fresh
+machine has none and we may.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from debian.deb822 import Deb822
+from debian.debian_support import Version
+
+from kconfigs.deb import Package, parse_control
+from kconfigs.errors import KconformError, UsageError
+
+Run = Callable[[Sequence[str], Path | None], str]
+"""Runs a command in a directory and returns its output; subprocess.CalledProcessError if it fails."""
+
+_SOURCE = re.compile(r"linux-source-\d+(?:\.\d+)+")
+_ELSEWHERE = "pass --kernel with a kernel tree or an image file instead"
+
+
+@dataclass(frozen=True)
+class KernelPackages:
+    """A kernel in packages: the one that names it, and all that must be unpacked together."""
+
+    kernel: Package
+    all: tuple[Package, ...]
+
+
+class Apt:
+    """Questions to apt.  `run` is the seam for tests."""
+
+    def __init__(self, run: Run | None = None) -> None:
+        self._run = run or run_command
+        self._real = run is None
+
+    def newest_source(self) -> Package:
+        """The newest linux-source-X.Y by version of the package, not of its name."""
+        self._ready("source")
+        output = self._run(["apt-cache", "search", "--names-only", "^linux-source-[0-9]"], None)
+        names = [
+            name
+            for name in (line.split(" ", 1)[0] for line in output.splitlines())
+            if _SOURCE.fullmatch(name)
+        ]
+        packages = self._show(dict.fromkeys(names, ""))
+        if not packages:
+            raise UsageError("apt offers no package with kernel source (linux-source-*)", hint=_ELSEWHERE)
+        return max(packages, key=lambda package: Version(package.version))
+
+    def kernel(self, name: str, version: str = "") -> KernelPackages:
+        """Follow a package, a metapackage too, to the kernel.  UsageError if there is none by that name."""
+        self._ready(f"deb:{name}")
+        found: dict[str, Package] = {}
+        wanted = {name: version}
+        while wanted:
+            packages = self._show(wanted)
+            found.update((package.name, package) for package in packages)
+            if not found:
+                raise self._unknown(name, version)
+            parts = {part: exact for package in packages for part, exact in package.parts.items()}
+            wanted = {part: exact for part, exact in parts.items() if part not in found}
+        kernels = [package for package in found.values() if package.holds_kernel]
+        if not kernels:
+            raise UsageError(
+                f"the package {name} holds no kernel, and depends on none",
+                hint="name a linux-image package, such as deb:linux-image-cloud-amd64",
+            )
+        # Where a package in the chain has a kernel's name and only points to the next, the last one is meant.
+        kernel = kernels[-1]
+        return KernelPackages(
+            kernel, tuple(p for p in found.values() if p is kernel or p.name in kernel.parts)
+        )
+
+    def download(self, package: Package, into: Path) -> Path:
+        """The .deb file, downloaded into a directory.  KconformError if apt cannot get it."""
+        command = ["apt-get", "download", "-qq", f"{package.name}={package.version}"]
+        if os.geteuid() == 0:
+            # Else apt warns that its own unprivileged user cannot write to our directory.
+            command[1:1] = ["-o", "APT::Sandbox::User=root"]
+        try:
+            self._run(command, into)
+        except subprocess.CalledProcessError as error:
+            if "No space left" in str(error.stderr):
+                raise OSError(errno.ENOSPC, "No space left on device", str(into)) from error
+            raise KconformError(
+                f"{package.name} {package.version} could not be downloaded: {_last_line(error)}",
+                hint="look at the network, and bring apt's lists up to date (apt-get update)",
+            ) from error
+        files = list(into.glob("*.deb"))
+        if len(files) != 1:
+            raise KconformError(f"apt-get left {len(files)} files of {package.name}, not one")
+        return files[0]
+
+    def _show(self, wanted: Mapping[str, str]) -> list[Package]:
+        """Those of the wanted packages, by name and version ('' for any), that there are."""
+        specs = [f"{name}={version}" if version else name for name, version in wanted.items()]
+        if not specs:
+            return []
+        try:
+            output = self._run(["apt-cache", "show", "--no-all-versions", *specs], None)
+        except subprocess.CalledProcessError as error:
+            # One unknown name fails the command, and the others are shown all the same.
+            output = str(error.stdout or "")
+        found = []
+        for paragraph in Deb822.iter_paragraphs(output.splitlines(), use_apt_pkg=False):
+            package = parse_control({key: str(value) for key, value in paragraph.items()})
+            # A virtual package is answered with those that provide it.
+            if wanted.get(package.name) in {"", package.version}:
+                found.append(package)
+        return found
+
+    def _ready(self, spec: str) -> None:
+        if self._real and not (shutil.which("apt-get") and shutil.which("apt-cache")):
+            raise UsageError(f"{spec} needs apt, and this system has none", hint=_ELSEWHERE)
+        if self._has_lists:
+            return
+        hint = "run: apt-get update"
+        if os.geteuid() != 0:
+            raise UsageError(f"{spec}: apt has no package lists yet", hint=hint)
+        try:
+            self._run(["apt-get", "update", "-qq"], None)
+        except subprocess.CalledProcessError as error:
+            raise KconformError(
+                f"apt's lists could not be fetched: {_last_line(error)}", hint=hint
+            ) from error
+        del self._has_lists
+
+    @cached_property
+    def _has_lists(self) -> bool:
+        try:
+            return bool(self._run(["apt-get", "indextargets", "Created-By: Packages"], None).strip())
+        except subprocess.CalledProcessError:
+            return False
+
+    def _unknown(self, name: str, version: str) -> UsageError:
+        if version and (there := self._show({name: ""})):
+            return UsageError(
+                f"apt offers no version {version} of {name}", hint=f"there is deb:{name}={there[0].version}"
+            )
+        names = self._run(["apt-cache", "pkgnames", "linux-image-"], None).split()
+        near = difflib.get_close_matches(name, names, n=3) or sorted(
+            n for n in names if not re.search(r"\d\.\d|dbg", n)
+        )
+        hint = f"there is {', '.join(near[:6])}" if near else "bring apt's lists up to date (apt-get update)"
+        return UsageError(f"apt knows no package {name}", hint=hint)
+
+
+def run_command(command: Sequence[str], cwd: Path | None) -> str:
+    done = subprocess.run(
+        list(command), cwd=cwd, capture_output=True, text=True, check=True, env={**os.environ, "LC_ALL": "C"}
+    )
+    return done.stdout
+
+
+def _last_line(error: subprocess.CalledProcessError) -> str:
+    lines = [line for line in str(error.stderr or error.stdout or "").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else f"{error.cmd[0]} ended with status {error.returncode}"

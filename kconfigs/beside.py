@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What belongs to an image and is not in it: the configuration beside it, the modules, the right machine."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import platform
+from pathlib import Path
+
+from kconfigs.errors import UsageError
+from kconfigs.fragments import Config
+from kconfigs.image import Image, embedded_config
+
+
+def require_machine(image: Image) -> None:
+    if image.arch != platform.machine():
+        raise foreign(str(image.path), image.arch)
+
+
+def foreign(what: str, arch: str) -> UsageError:
+    return UsageError(
+        f"{what} is a kernel for {arch}, and this machine is {platform.machine()}",
+        hint="give a kernel for this machine's architecture",
+    )
+
+
+def read_config(path: Path) -> Config:
+    """A .config that the user names.  UsageError if it holds no option at all."""
+    try:
+        config = Config.load(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    if not config:
+        raise UsageError(f"{path} is not a kernel configuration", hint="it has lines such as CONFIG_64BIT=y")
+    return config
+
+
+def find_config(image: Image) -> Config:
+    """The configuration of an image: beside it, at the top of the tree it was built in, or inside it."""
+    beside = [f"config-{image.release}", f"{image.path.name}.config", ".config", "config"]
+    if image.path.name.startswith("vmlinuz-"):
+        beside.insert(0, image.path.name.replace("vmlinuz-", "config-", 1))
+    places = [image.path.with_name(name) for name in beside]
+    if image.path.parent.name == "boot" and len(image.path.parents) > 3:
+        places.append(image.path.parents[3] / ".config")
+    for place in places:
+        if place.is_file() and os.access(place, os.R_OK) and (config := Config.load(place)):
+            return config
+    inside = embedded_config(image)
+    if inside is None:
+        raise UsageError(
+            f"{image.path} has no configuration beside it, and none inside (CONFIG_IKCONFIG)",
+            hint="give it with --kernel-config FILE",
+        )
+    return inside
+
+
+def find_modules(image: Image, release: str) -> Path | None:
+    """Where the modules of an image are: installed for that release, or in the tree it was built in."""
+    if image.path.parent == Path("/boot"):
+        installed = Path("/lib/modules") / release
+        return installed if installed.is_dir() else None
+    if image.path.parent.name == "boot" and len(image.path.parents) > 3:
+        top = image.path.parents[3]
+        if (top / "modules.order").is_file():
+            return top
+    return None
+
+
+def running_config() -> Config | None:
+    """The running kernel's own configuration, if it tells."""
+    try:
+        return Config.parse(gzip.decompress(Path("/proc/config.gz").read_bytes()).decode(errors="replace"))
+    except (OSError, EOFError):
+        return None

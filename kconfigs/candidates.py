@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kernels of a run: what the user named, each with a flavor, and how far each has come.
+
+Those that are built are begun together, by one process of the run, and waited for by any; their status files lie in
+one folder that all processes of the run know.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kconfigs import background
+from kconfigs.errors import KconformError
+from kconfigs.flavors import DEFAULT
+from kconfigs.flavors import flavor as flavor_of
+from kconfigs.kernel import Kernel
+from kconfigs.sources import SHIPPED, Source, resolve
+
+PREBUILT = {"debian": "deb:linux-image-cloud-amd64", "ubuntu": "deb:linux-image-virtual"}
+"""The small kernel that a distribution ships, whose verdicts come while `source` compiles."""
+
+NARRATE_S = 20.0
+
+
+class Candidate:
+    """One kernel to test: a source and, where that is built, a flavor."""
+
+    def __init__(self, source: Source, flavor: str | None, kernel_config: Path | None, status_folder: Path) -> None:
+        self.source = source
+        self.flavor = flavor if source.builds else None
+        self.id = f"{source.name}/{self.flavor or SHIPPED}"
+        self._kernel_config = kernel_config
+        self._status = status_folder / f"{self.id.replace('/', '+')}.json"
+        self._builder: subprocess.Popen[bytes] | None = None
+        self._kernel: Kernel | None = None
+        self._error: KconformError | None = None
+
+    def __repr__(self) -> str:
+        return self.id
+
+    def begin(self) -> None:
+        """Start building it beside the run, if it has to be built."""
+        if self.source.builds and self._builder is None:
+            self._builder = background.start(self.source.spec, self.flavor, self._status, self._kernel_config)
+
+    def kernel(self) -> Kernel:
+        """The kernel, waited for if it is being built.  An error is remembered, not tried again."""
+        if self._error is not None:
+            raise self._error
+        if self._kernel is None:
+            try:
+                if self._status.exists():
+                    background.wait(self._status)
+                self._kernel = self.source.kernel(self.flavor)
+            except KconformError as error:
+                self._error = error
+                raise
+        return self._kernel
+
+    def abandon(self) -> None:
+        """End a build that nobody waits for any more."""
+        if self._builder is not None and self._builder.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._builder.pid, signal.SIGTERM)
+            self._builder.wait()
+
+
+def candidates(
+    specs: Sequence[str] | None, flavors: Sequence[str] | None, kernel_config: Path | None, status_folder: Path
+) -> list[Candidate]:
+    """What --kernel and --flavor name, prebuilt kernels first.  UsageError for what cannot be."""
+    chosen = [flavor_of(name).name for name in flavors or [DEFAULT]]
+    sources = [resolve(spec, kernel_config=kernel_config) for spec in specs or default_specs()]
+    found: dict[str, Candidate] = {}
+    for source in sorted(sources, key=lambda source: source.builds):
+        for flavor in chosen if source.builds else [None]:
+            candidate = Candidate(source, flavor, kernel_config, status_folder)
+            found.setdefault(candidate.id, candidate)
+    return list(found.values())
+
+
+def default_specs() -> list[str]:
+    """The distribution's small prebuilt kernel, and its kernel source."""
+    with contextlib.suppress(OSError):
+        prebuilt = PREBUILT.get(platform.freedesktop_os_release()["ID"])
+        if prebuilt:
+            return [prebuilt, "source"]
+    return ["source"]
+
+
+class Narrator(threading.Thread):
+    """Tells now and then how far the builds are: a line at each change of phase, and every NARRATE_S seconds."""
+
+    def __init__(self, status_folder: Path, say: Callable[[str], None]) -> None:
+        super().__init__(name="kconform-narrator", daemon=True)
+        self._folder = status_folder
+        self._say = say
+        self._done = threading.Event()
+        self._told: dict[Path, str] = {}
+
+    def run(self) -> None:
+        rounds = 0
+        while not self._done.wait(1.0):
+            rounds += 1
+            for status in sorted(self._folder.glob("*.json")):
+                with contextlib.suppress(KconformError):
+                    state, _ = background.read(status)
+                    due = state.phase == "compiling" and rounds % int(NARRATE_S) == 0
+                    if self._told.get(status) != state.phase or due:
+                        self._told[status] = state.phase
+                        self._say(f"kconform: {state}")
+
+    def stop(self) -> None:
+        self._done.set()
+        if self.is_alive():
+            self.join()

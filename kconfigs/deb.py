@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernels out of Debian packages, which are read and never installed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import lzma
+import re
+import shutil
+import subprocess
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from debian.arfile import ArError
+from debian.deb822 import PkgRelation
+from debian.debfile import DebError, DebFile
+
+from kconfigs.errors import KconformError, UsageError
+
+_KERNEL_PACKAGE = re.compile(r"linux-(?:image|binary)-(?:unsigned-)?(\d\S*)")
+_PART = re.compile(r"linux-(?:image|binary|modules)-(?!extra-).*")
+_VENDORS = {"debian.org": "debian", "ubuntu.com": "ubuntu", "canonical.com": "ubuntu"}
+_DAMAGED = (ArError, DebError, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, ValueError, KeyError)
+
+# Where packages keep what we want, as (path in the package, name in our directory).
+_WANTED = (
+    (re.compile(r"boot/vmlinu[xz]-[^/]+"), "boot"),
+    (re.compile(r"boot/config-[^/]+"), "boot"),
+    (re.compile(r"boot/System\.map-[^/]+"), "boot"),
+    (re.compile(r"(?:usr/)?lib/modules/[^/]+/.+"), "modules"),
+)
+
+
+@dataclass(frozen=True)
+class Package:
+    """What the control file of a package says."""
+
+    name: str
+    version: str
+    arch: str
+    vendor: str
+    """`debian`, `ubuntu`, or `deb` for a package of anyone else's."""
+    depends: Mapping[str, str]
+    """The packages it depends on (of alternatives the first), each with the version it insists on or ''."""
+
+    @property
+    def holds_kernel(self) -> bool:
+        return _KERNEL_PACKAGE.fullmatch(self.name) is not None
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Those of `depends` that may hold the kernel, its configuration or its modules."""
+        return {name: version for name, version in self.depends.items() if _PART.fullmatch(name)}
+
+    @property
+    def kernel_name(self) -> str:
+        """A short name that is the same for the same kernel: `debian-6.1.192-cloud-amd64`."""
+        version = re.sub(r"^\d+:", "", self.version)
+        upstream = re.split(r"[-~+]", version)[0]
+        match = _KERNEL_PACKAGE.fullmatch(self.name)
+        rest = match[1] if match else self.name
+        if not rest.startswith(upstream):
+            rest = "-".join([upstream, *re.findall(r"-([A-Za-z].*)", rest)])
+        return clean(f"{self.vendor}-{rest}")
+
+
+def clean(text: str) -> str:
+    """Only what a test id may hold."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "kernel"
+
+
+def parse_control(control: dict[str, str]) -> Package:
+    relations = PkgRelation.parse_relations(
+        ", ".join(filter(None, (control.get(field, "") for field in ("Pre-Depends", "Depends"))))
+    )
+    maintainer = control.get("Maintainer", "")
+    vendor = next((name for domain, name in _VENDORS.items() if domain in maintainer), "deb")
+    return Package(
+        name=control.get("Package", ""),
+        version=control.get("Version", ""),
+        arch=control.get("Architecture", ""),
+        vendor=vendor,
+        depends={either[0]["name"]: _exact(either[0]["version"]) for either in relations if either},
+    )
+
+
+def _exact(version: tuple[str, str] | None) -> str:
+    return version[1] if version and version[0] == "=" else ""
+
+
+def read_control(path: Path) -> Package:
+    """UsageError if the file is no Debian package or is damaged."""
+    with _opened(path) as deb:
+        return parse_control({key: str(value) for key, value in deb.debcontrol().items()})
+
+
+def unpack_kernel(path: Path, into: Path) -> None:
+    """Put the kernel, its configuration and its modules below `into`, as boot/ and modules/<release>/.
+
+    A package that has none of them leaves nothing.  UsageError if the package is damaged.
+    """
+    with _opened(path) as deb, deb.data.tgz() as archive:
+        for member in archive:
+            name = member.name.removeprefix("./")
+            target = _target(name, into)
+            if target is None or not member.isreg():
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source = archive.extractfile(member)
+            assert source is not None
+            with source, target.open("wb") as out:
+                shutil.copyfileobj(source, out, 1 << 20)
+
+
+@contextlib.contextmanager
+def _source_archive(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with _opened(path) as deb, deb.data.tgz() as archive:
+        for member in archive:
+            name = PurePosixPath(member.name).name
+            if member.isreg() and re.fullmatch(r"linux-source-.*\.tar\.\w+", name):
+                content = archive.extractfile(member)
+                assert content is not None
+                yield name, content
+                return
+        raise UsageError(f"{path.name} holds no kernel source")
+
+
+def _target(name: str, into: Path) -> Path | None:
+    if ".." in PurePosixPath(name).parts:
+        return None
+    for pattern, folder in _WANTED:
+        if pattern.fullmatch(name):
+            if folder == "boot":
+                return into / "boot" / PurePosixPath(name).name
+            release, inner = name.split("lib/modules/", 1)[1].split("/", 1)
+            # Newer packages keep the image and its configuration among the modules.
+            if inner in {"vmlinuz", "config", "System.map"}:
+                return into / "boot" / f"{inner}-{release}"
+            return into / "modules" / release / inner
+    return None
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[DebFile]:
+    try:
+        with path.open("rb") as file:
+            yield DebFile(fileobj=file)
+    except _DAMAGED as error:
+        raise UsageError(
+            f"{path} is not a Debian package, or is damaged ({error})", hint="download it again"
+        ) from error
+    except IsADirectoryError as error:
+        raise UsageError(f"{path} is a directory, not a Debian package") from error
+
+
+def unpack_source(package: Path, into: Path) -> None:
+    """The tree out of a linux-source package, which is removed."""
+    into.mkdir()
+    with _source_archive(package) as (name, content):
+        tar = subprocess.Popen(
+            ["tar", "--extract", "--auto-compress", "--strip-components=1", "--no-same-owner", "--file=-"],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=into,
+        )
+        assert tar.stdin is not None
+        assert tar.stderr is not None
+        try:
+            shutil.copyfileobj(content, tar.stdin, 1 << 20)
+            tar.stdin.close()
+        except BrokenPipeError:
+            pass
+        complaint = tar.stderr.read().decode(errors="replace").strip()
+        tar.stderr.close()
+        if tar.wait() != 0:
+            if "No space left" in complaint:
+                raise OSError(errno.ENOSPC, "No space left on device", str(into))
+            raise KconformError(
+                f"{name} does not unpack: {complaint.splitlines()[-1] if complaint else 'tar failed'}"
+            )
+    package.unlink()

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where kernels come from: what a SPEC means.
+
+    source                   the newest kernel source that apt offers, built with our flavors
+    TREE                     a directory: a kernel tree, built with our flavors and left as it is
+    IMAGE                    a file: bzImage or vmlinuz, its configuration beside or inside it
+    FILE.deb                 a package file
+    deb:PACKAGE[=VERSION]    a package that apt offers; a metapackage is followed to its kernel
+    running                  the kernel that runs here
+
+`resolve` looks and validates; it neither downloads nor builds.  `Source.kernel` does what is left to do,
+once: the cache keeps it.
+"""
+
+from __future__ import annotations
+
+import platform
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from kconfigs import deb
+from kconfigs.apt import Apt, KernelPackages
+from kconfigs.beside import find_config, find_modules, foreign, read_config, require_machine, running_config
+from kconfigs.build import build, digest
+from kconfigs.cache import Cache
+from kconfigs.deb import Package, clean, unpack_source
+from kconfigs.errors import UsageError
+from kconfigs.flavors import flavor as flavor_of
+from kconfigs.fragments import Config
+from kconfigs.image import Image, banner_release, inspect
+from kconfigs.kbuild import Job
+from kconfigs.kernel import Kernel
+from kconfigs.progress import Progress, Silent, State
+from kconfigs.tree import Tree, identify, open_tree
+
+SHIPPED = "shipped"
+"""The flavor of a kernel that was found, not built."""
+
+_DEB_ARCHES = {"amd64": "x86_64", "arm64": "aarch64", "i386": "i386", "riscv64": "riscv64"}
+
+
+class Source(ABC):
+    """A place that a kernel comes from."""
+
+    name: str
+    """What test ids call it; only letters, digits and `._-`."""
+    spec: str
+    builds: bool
+    """It is built, with a flavor.  Otherwise there is one kernel, and flavors do not matter."""
+    arch: str
+    """`uname -m`."""
+
+    @abstractmethod
+    def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:
+        """Download, unpack or build as needed.  This may take minutes; a second time it takes none."""
+
+
+def resolve(
+    spec: str, *, kernel_config: Path | None = None, cache: Cache | None = None, apt: Apt | None = None
+) -> Source:
+    """What the SPEC means here.  UsageError, in one sentence, if it cannot be."""
+    cache, apt = cache or Cache(), apt or Apt()
+    if kernel_config is not None and not kernel_config.is_file():
+        raise UsageError(f"there is no configuration file {kernel_config}")
+    given = read_config(kernel_config) if kernel_config else None
+    if spec == "source":
+        return PackagedSource(apt, cache)
+    if spec == "running":
+        return _running(given)
+    if spec.startswith("deb:"):
+        name, _, version = spec.removeprefix("deb:").partition("=")
+        return AptKernel(spec, apt.kernel(name, version), bool(version), apt, cache, given)
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return TreeSource(spec, open_tree(path), cache)
+    if not path.exists():
+        raise UsageError(
+            f"there is no kernel at {spec}",
+            hint="a SPEC is source, running, deb:PACKAGE, a kernel tree, an image or a .deb file",
+        )
+    if path.suffix == ".deb":
+        return DebFileKernel(spec, path, cache, given)
+    return ImageSource(spec, path, given)
+
+
+class PackagedSource(Source):
+    """The distribution's own kernel source package."""
+
+    builds = True
+    spec = "source"
+
+    def __init__(self, apt: Apt, cache: Cache) -> None:
+        self._apt, self._cache = apt, cache
+        self._package = apt.newest_source()
+        self.arch = platform.machine()
+        upstream = self._package.version.split("-")[0].split("~")[0]
+        self.name = clean(f"{self._package.vendor}-{upstream}")
+
+    def tree(self, progress: Progress | None = None) -> Path:
+        """The unpacked source, for reading only."""
+        package, progress = self._package, progress or Silent()
+
+        def make(folder: Path) -> None:
+            progress.update(State("fetching", f"{package.name} {package.version}"))
+            unpack_source(self._apt.download(package, folder), folder / "tree")
+
+        def check(folder: Path) -> None:
+            open_tree(folder / "tree")
+
+        return self._cache.get("source", f"{package.name}_{package.version}", make, check) / "tree"
+
+    def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:
+        chosen = flavor_of(flavor)
+        tree = open_tree(self.tree(progress))
+        identity = f"{self._package.name} {self._package.version}"
+        return build(
+            Job(tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent(), theirs=False)
+        )
+
+
+class TreeSource(Source):
+    """A kernel tree of the user's."""
+
+    builds = True
+
+    def __init__(self, spec: str, tree: Tree, cache: Cache) -> None:
+        self.spec, self._tree, self._cache = spec, tree, cache
+        self.arch = platform.machine()
+        self.name = clean(f"{tree.path.name}-{tree.text_version}")
+
+    def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:
+        chosen = flavor_of(flavor)
+        identity = identify(self._tree.path)
+        return build(
+            Job(self._tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent())
+        )
+
+
+class ImageSource(Source):
+    """An image file, with its configuration beside it, in it, or given."""
+
+    builds = False
+
+    def __init__(self, spec: str, path: Path, config: Config | None, *, name: str = "") -> None:
+        self.spec = spec
+        self._image = inspect(path.absolute())
+        require_machine(self._image)
+        self.arch = self._image.arch
+        self._config = config or find_config(self._image)
+        self._release = self._image.release or banner_release(self._image)
+        stem = path.name if self._release in path.name else f"{path.name}-{self._release}"
+        self.name = clean(name or stem)
+
+    def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:  # noqa: ARG002
+        return found_kernel(
+            self.name,
+            self.spec,
+            self._image,
+            self._release,
+            self._config,
+            find_modules(self._image, self._release),
+        )
+
+
+class _Unpacked(Source):
+    """A kernel out of packages."""
+
+    builds = False
+
+    def __init__(self, spec: str, package: Package, cache: Cache, config: Config | None) -> None:
+        self.spec, self._package, self._cache, self._config = spec, package, cache, config
+        self.arch = _DEB_ARCHES.get(package.arch, package.arch)
+        if self.arch != platform.machine():
+            raise foreign(spec, self.arch)
+        self.name = package.kernel_name
+
+    def _kernel(self, entry: Path, identity: str) -> Kernel:
+        image = inspect(next((entry / "boot").glob("vmlinu[xz]-*")))
+        require_machine(image)
+        release = image.path.name.split("-", 1)[1]
+        config = self._config or find_config(image)
+        modules = entry / "modules" / release
+        return found_kernel(
+            self.name, self.spec, image, release, config, modules if modules.is_dir() else None, identity
+        )
+
+    def _check(self, entry: Path) -> None:
+        for image in (entry / "boot").glob("vmlinu[xz]-*"):
+            inspect(image)
+            return
+        raise UsageError(
+            f"{self.spec} holds no kernel",
+            hint=f"it depends on {', '.join(self._package.parts)}"
+            if self._package.parts
+            else "name a linux-image package",
+        )
+
+
+class DebFileKernel(_Unpacked):
+    """A package file."""
+
+    def __init__(self, spec: str, path: Path, cache: Cache, config: Config | None) -> None:
+        super().__init__(spec, deb.read_control(path), cache, config)
+        self._path = path
+
+    def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:  # noqa: ARG002
+        stat = self._path.stat()
+        key = f"{clean(self._path.name)}-{stat.st_size:x}-{stat.st_mtime_ns:x}"
+        entry = self._cache.get(
+            "packages", key, lambda folder: deb.unpack_kernel(self._path, folder), self._check
+        )
+        return self._kernel(entry, f"{self._package.name} {self._package.version}")
+
+
+class AptKernel(_Unpacked):
+    """A package that apt offers."""
+
+    def __init__(
+        self, spec: str, packages: KernelPackages, pinned: bool, apt: Apt, cache: Cache, config: Config | None
+    ) -> None:
+        super().__init__(spec, packages.kernel, cache, config)
+        self._packages, self._apt = packages, apt
+        if pinned:
+            # Two versions of one package may differ in the revision alone.
+            self.name = clean(f"{self.name}-{packages.kernel.version}")
+
+    def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:  # noqa: ARG002
+        progress = progress or Silent()
+        kernel = self._packages.kernel
+
+        def make(folder: Path) -> None:
+            for package in self._packages.all:
+                progress.update(State("fetching", f"{package.name} {package.version}"))
+                file = self._apt.download(package, folder)
+                deb.unpack_kernel(file, folder)
+                file.unlink()
+
+        entry = self._cache.get(
+            "packages", f"{kernel.name}_{kernel.version}_{kernel.arch}", make, self._check
+        )
+        return self._kernel(entry, f"{kernel.name} {kernel.version}")
+
+
+def found_kernel(
+    name: str, spec: str, image: Image, release: str, config: Config, modules: Path | None, identity: str = ""
+) -> Kernel:
+    """The value for a kernel that was not built here."""
+    content = digest(image.path, config)
+    return Kernel(
+        name=name,
+        flavor=SHIPPED,
+        release=release,
+        arch=image.arch,
+        image=image.path,
+        config=config,
+        modules=modules,
+        spec=spec,
+        identity=identity or f"sha256:{content[:12]}",
+        digest=content,
+    )
+
+
+def _running(config: Config | None) -> Source:
+    release = platform.release()
+    image = Path(f"/boot/vmlinuz-{release}")
+    if not image.exists():
+        raise UsageError(
+            f"the running kernel, {release}, has no image in /boot",
+            hint="pass the image that was booted, with --kernel-config if need be",
+        )
+    return ImageSource("running", image, config or running_config(), name=f"running-{release}")
