@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The agent: a guest's init. It keeps the tree of tasks, and passes orders and what came of them between the host
+ * and the tasks. It never runs a test's call in a task's place; slot 0 is init itself, for what init has to do.
+ *
+ *   agent                 as init: sets the guest up, then talks over the channel
+ *   agent pipes           on a host, for its tests: talks over standard input and output
+ *   agent task SLOT       what a task becomes when it executes this program again
+ */
+
+#define KCONFORM_ARCH_CODE
+#include <linux/fcntl.h>
+#include <linux/futex.h>
+#include <linux/poll.h>
+#include <linux/sched.h>
+#include <linux/time_types.h>
+#include <linux/types.h>
+#include <linux/unistd.h>
+#include <linux/utsname.h>
+
+#include "agent.h"
+#include "setup.h"
+#include "sys.h"
+#include "task.h"
+
+struct tracked tracked[SLOT_COUNT];
+int channel_in, channel_out;
+static unsigned int highest; /* no slot above it has ever been used */
+
+void *memcpy(void *to, const void *from, size_t n)
+{
+	char *t = to;
+	const char *f = from;
+
+	while (n--)
+		*t++ = *f++;
+	return to;
+}
+
+void *memset(void *to, int byte, size_t n)
+{
+	char *t = to;
+
+	while (n--)
+		*t++ = byte;
+	return to;
+}
+
+size_t strlen(const char *s)
+{
+	size_t n = 0;
+
+	while (s[n])
+		n++;
+	return n;
+}
+
+void send_all(const void *bytes, size_t n)
+{
+	while (n) {
+		long sent = sys3(__NR_write, channel_out, bytes, n);
+
+		if (sent == -4 || sent == -11) /* EINTR, EAGAIN */
+			continue;
+		if (sent <= 0)
+			die("the channel to the host broke", sent);
+		bytes = (const char *)bytes + sent;
+		n -= sent;
+	}
+}
+
+static void receive_all(void *bytes, size_t n)
+{
+	while (n) {
+		long got = sys3(__NR_read, channel_in, bytes, n);
+
+		if (got == -4)
+			continue;
+		if (got <= 0)
+			die("the host is gone", got);
+		bytes = (char *)bytes + got;
+		n -= got;
+	}
+}
+
+static void set_policy(int tid, int policy)
+{
+	struct { int priority; } parameters = { 0 };
+
+	sys3(__NR_sched_setscheduler, tid, policy, &parameters);
+}
+
+/*
+ * Give a task the order that its slot describes.
+ *
+ * A quiet task looks for its orders in a loop, and with one CPU would keep the others from theirs, so quiet tasks
+ * idle in SCHED_IDLE, and come forward for as long as an order takes.
+ */
+void give_order(struct slot *slot)
+{
+	struct tracked *task = &tracked[slot_index(slot)];
+
+	__atomic_store_n(&slot->ordered, slot->done + 1, __ATOMIC_RELEASE);
+	if (slot->quiet)
+		set_policy(task->tid, SCHED_NORMAL);
+	else
+		sys3(__NR_futex, &slot->ordered, FUTEX_WAKE, 1);
+}
+
+void track(unsigned int index)
+{
+	if (index > highest)
+		highest = index;
+}
+
+/*
+ * Did a thread end alone, or is its whole process ending? Where another thread lives on without a SIGKILL waiting for
+ * it, it ended alone: a group exit sends that to every thread before the first one is gone (zap_other_threads()).
+ * settle() asks twice, for a thread that has just taken its SIGKILL and has not begun to exit.
+ */
+static int process_goes_on(const struct tracked *task)
+{
+	for (unsigned int i = 1; i <= highest; i++)
+		if (&tracked[i] != task && tracked[i].pid == task->pid && tracked[i].state == TASK_ALIVE &&
+		    task_lives(&tracked[i]))
+			return 1;
+	return 0;
+}
+
+/* A thread is gone when the kernel has cleared its tid; a process, when its pidfd says so (seen by poll_once()). */
+static int thread_gone(const struct tracked *task, struct slot *slot)
+{
+	return task->is_thread && !__atomic_load_n((volatile __s32 *)&slot->tid, __ATOMIC_ACQUIRE);
+}
+
+/* Has the parent come back from clone()? With CLONE_VFORK that takes until the child executes or ends. */
+static int parent_is_free(unsigned int index)
+{
+	const struct tracked *parent = &tracked[tracked[index].parent];
+
+	return !parent->pending || parent->op != OP_SPAWN || slot_at(index)->spawn.clone_flags & CLONE_VFORK;
+}
+
+/* What has happened to one task since we last looked. */
+static void settle(unsigned int index)
+{
+	struct tracked *task = &tracked[index];
+	struct slot *slot = slot_at(index);
+
+	if (task->state == TASK_STARTING && __atomic_load_n(&slot->ready, __ATOMIC_ACQUIRE) && parent_is_free(index))
+		finish_spawn(index);
+	if (task->state == TASK_ALIVE && task->pending &&
+	    __atomic_load_n(&slot->done, __ATOMIC_ACQUIRE) == slot->ordered) {
+		if (slot->quiet)
+			set_policy(task->tid, SCHED_IDLE);
+		finish_order(index);
+	}
+	if (task->state == TASK_ALIVE && thread_gone(task, slot) && process_goes_on(task) && ++task->seen_gone > 1)
+		finish_task(index, STATE_GONE, -1);
+}
+
+static int must_look(const struct tracked *task, struct slot *slot)
+{
+	/* Threads end without a descriptor that tells; quiet tasks finish without a call that tells. */
+	return task->state == TASK_STARTING || (task->state == TASK_ALIVE && task->is_thread) ||
+	       (task->pending && slot->quiet);
+}
+
+/* Wait until something may have happened: at most `wait` nanoseconds, or for ever if it is 0. */
+static int poll_once(__u64 wait)
+{
+	static struct pollfd fds[SLOT_COUNT + 2];
+	static unsigned short owner[SLOT_COUNT + 2];
+	struct __kernel_timespec timeout = { 0, wait };
+	int n = 0;
+	__u64 rung;
+
+	fds[n++] = (struct pollfd){ .fd = channel_in, .events = POLLIN };
+	fds[n++] = (struct pollfd){ .fd = FD_BELL, .events = POLLIN };
+	for (unsigned int i = 1; i <= highest; i++) {
+		if (tracked[i].pidfd < 0)
+			continue;
+		owner[n] = i;
+		fds[n++] = (struct pollfd){ .fd = tracked[i].pidfd, .events = POLLIN };
+	}
+	if (sys5(__NR_ppoll, fds, n, wait ? &timeout : NULL, NULL, 8) < 0)
+		return 0;
+	if (fds[1].revents & POLLIN)
+		sys3(__NR_read, FD_BELL, &rung, sizeof(rung));
+	for (unsigned int i = 1; i <= highest; i++)
+		settle(i);
+	/* Only then deaths: what a task finished before it died has been told by now. */
+	for (int i = 2; i < n; i++)
+		if (fds[i].revents & (POLLIN | POLLHUP) && tracked[owner[i]].pidfd >= 0)
+			finish_task(owner[i], STATE_DIED, wait_status(&tracked[owner[i]]));
+	return fds[0].revents & (POLLIN | POLLHUP);
+}
+
+static void __attribute__((noreturn)) serve(void)
+{
+	static __u8 body[WIRE_BODY_MAX];
+	struct wire_header header;
+	__u64 wait = 0;
+
+	for (;;) {
+		int look = 0;
+
+		for (unsigned int i = 1; i <= highest && !look; i++)
+			look = must_look(&tracked[i], slot_at(i));
+		/* Look often at first, for what takes microseconds, then rarely, for what blocks. */
+		wait = !look ? 0 : !wait ? 30000 : wait < 2000000 ? wait + wait / 2 : wait;
+		if (!poll_once(wait))
+			continue;
+		receive_all(&header, sizeof(header));
+		if (header.length > sizeof(body))
+			die("a frame is longer than any can be", -90);
+		receive_all(body, header.length);
+		answer(&header, body);
+		wait = 0;
+	}
+}
+
+static void __attribute__((noreturn)) become_task(const char *number)
+{
+	unsigned int index = 0;
+	struct slot *slot;
+
+	for (; *number; number++)
+		index = index * 10 + *number - '0';
+	if (setup_arena(1) < 0 || index >= SLOT_COUNT)
+		sys1(__NR_exit_group, 127);
+	slot = slot_at(index);
+	/* The execve that led here has succeeded, and this is how it returns. */
+	slot->value = 0;
+	__atomic_store_n(&slot->done, slot->ordered, __ATOMIC_RELEASE);
+	if (!slot->quiet) {
+		__u64 one = 1;
+
+		sys3(__NR_write, FD_BELL, &one, sizeof(one));
+	}
+	arch_switch_stack((char *)slot + SLOT_STACK_TOP, task_main, slot);
+}
+
+void __attribute__((noreturn)) start(const unsigned long *stack)
+{
+	const char *const *argv = (const char *const *)(stack + 1);
+	int on_host = stack[0] > 1 && argv[1][0] == 'p';
+	long error, bell;
+
+	if (stack[0] > 2 && argv[1][0] == 't' && argv[1][1] == 'a')
+		become_task(argv[2]);
+	/* The arguments lie one behind the other, each with its NUL. */
+	title = (char *)argv[0];
+	title_size = argv[stack[0] - 1] + strlen(argv[stack[0] - 1]) - argv[0];
+	if (on_host) {
+		channel_in = 0;
+		channel_out = 1;
+	} else {
+		setup_mounts();
+		setup_scheduling();
+	}
+	error = setup_arena(0);
+	if (error < 0)
+		die("no shared memory for the tasks", error);
+	bell = sys2(__NR_eventfd2, 0, O_NONBLOCK);
+	if (bell < 0)
+		die("no eventfd", bell);
+	sys3(__NR_dup3, bell, FD_BELL, 0);
+	sys1(__NR_close, bell);
+	open_kernel_log();
+	for (int i = 1; i < SLOT_COUNT; i++)
+		tracked[i].pidfd = -1;
+	tracked[0] = (struct tracked){ .state = TASK_ALIVE, .pidfd = -1, .pid = 1, .tid = 1 };
+	if (!on_host) {
+		error = setup_channel();
+		if (error < 0)
+			die("no channel to the host", error);
+		channel_in = channel_out = error;
+		say("kconform: agent: ready\n");
+	}
+	serve();
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the agent knows of its tasks; its loop (agent.c), its answers (answer.c), its eyes (proc.c). */
+#ifndef KCONFORM_AGENT_H
+#define KCONFORM_AGENT_H
+
+#include "sys.h"
+#include "task.h"
+
+enum task_state { TASK_NONE = 0, TASK_STARTING, TASK_ALIVE, TASK_DEAD };
+
+struct tracked {
+	int state;
+	int pidfd;		/* of a process; -1 for a thread */
+	int pid;		/* the thread group's id in the initial pid namespace */
+	int tid;
+	int is_thread;
+	int nested;		/* lives in a pid namespace of its own, so clone() told its parent another number */
+	unsigned int parent;
+	unsigned int reads;	/* pieces that the pending call's answer carries */
+	int seen_gone;		/* looks that found the thread ended */
+	int pending;		/* an order is under way, from the frame numbered ... */
+	__u32 sequence;
+	__u16 op;
+	struct wire_piece read[16];
+};
+
+extern struct tracked tracked[SLOT_COUNT];
+extern int channel_in, channel_out;
+
+void send_all(const void *bytes, size_t n);
+void give_order(struct slot *slot);
+void track(unsigned int index);
+
+void open_kernel_log(void);
+void answer(const struct wire_header *header, const __u8 *body);
+void finish_spawn(unsigned int index);
+void finish_order(unsigned int index);
+void finish_task(unsigned int index, enum wire_state state, int status);
+/* What wait4 would tell of a process that has died, from /proc/PID/stat; -1 where it can't be read. */
+int wait_status(const struct tracked *task);
+/* Is there no sign that this task is about to end? */
+int task_lives(const struct tracked *task);
+/* The number that the initial pid namespace gives the task whose comm is `name`; 0 if there is none. */
+int find_by_name(const char *name, int *tid);
+
+#endif

@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the agent does with each frame from the host, and how it tells what came of it. */
+
+#include <linux/fcntl.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <linux/time_types.h>
+#include <linux/types.h>
+#include <linux/unistd.h>
+#include <linux/utsname.h>
+
+#include "agent.h"
+#include "setup.h"
+#include "sys.h"
+
+#define EINVAL 22
+#define ESRCH 3
+#define EBUSY 16
+#define ETIMEDOUT 110
+
+static int kernel_log = -1;
+static __u8 reply[sizeof(struct wire_header) + WIRE_BODY_MAX];
+
+static void send_frame(__u16 op, __u16 slot, __u32 sequence, const void *body, size_t length)
+{
+	struct wire_header header = { .length = length, .op = op, .slot = slot, .sequence = sequence };
+
+	/* One write: a second one would be a second interrupt for the host. */
+	memcpy(reply, &header, sizeof(header));
+	if (body != reply + sizeof(header))
+		memcpy(reply + sizeof(header), body, length);
+	send_all(reply, sizeof(header) + length);
+}
+
+static void send_result(const struct wire_header *to, enum wire_state state, __s64 value)
+{
+	struct wire_result result = { .value = value, .state = state };
+
+	send_frame(to->op, to->slot, to->sequence, &result, sizeof(result));
+}
+
+/* The result, and behind it what was to be read from the task's memory. */
+static void send_call_result(unsigned int index, __u16 op, __u32 sequence, enum wire_state state, __s64 value)
+{
+	struct tracked *task = &tracked[index];
+	struct wire_result result = { .value = value, .state = state };
+	__u8 *p = reply + sizeof(struct wire_header);
+
+	memcpy(p, &result, sizeof(result));
+	p += sizeof(result);
+	for (unsigned int i = 0; i < task->reads; i++) {
+		memcpy(p, (char *)slot_data(slot_at(index)) + task->read[i].offset, task->read[i].length);
+		p += task->read[i].length;
+	}
+	task->reads = 0;
+	send_frame(op, index, sequence, reply + sizeof(struct wire_header), p - reply - sizeof(struct wire_header));
+}
+
+void open_kernel_log(void)
+{
+	kernel_log = sys4(__NR_openat, AT_FDCWD, "/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
+}
+
+static void answer_hello(const struct wire_header *header)
+{
+	struct wire_hello hello = {
+		.version = WIRE_VERSION,
+		.page_size = 4096,
+		.signal_handler = (unsigned long)signal_handler,
+		.signal_restorer = (unsigned long)arch_restorer,
+	};
+	struct new_utsname names;
+
+	sys1(__NR_uname, &names);
+	memcpy(hello.release, names.release, sizeof(hello.release));
+	memcpy(hello.machine, names.machine, sizeof(hello.machine));
+	send_frame(OP_HELLO, 0, header->sequence, &hello, sizeof(hello));
+}
+
+static void send_spawn_error(unsigned int index, long error)
+{
+	struct wire_spawn_reply told = { .error = error };
+
+	tracked[index].state = TASK_NONE;
+	send_frame(OP_SPAWN, index, tracked[index].sequence, &told, sizeof(told));
+}
+
+/* The parent is back from clone(): from now on a death is seen, even one before the task is ready. */
+static void cloned(unsigned int index, long value)
+{
+	struct tracked *task = &tracked[index];
+
+	if (value < 0) {
+		send_spawn_error(index, value);
+	} else if (task->state == TASK_STARTING && !task->is_thread && !tracked[task->parent].nested) {
+		task->pid = value;
+		task->pidfd = sys2(__NR_pidfd_open, value, 0);
+	}
+}
+
+static void answer_spawn(const struct wire_header *header, const struct wire_spawn_request *request)
+{
+	struct tracked *child = &tracked[request->child];
+	struct slot *parent = slot_at(header->slot);
+
+	if (!request->child || request->child >= SLOT_COUNT || child->state != TASK_NONE) {
+		send_frame(OP_SPAWN, header->slot, header->sequence, &(struct wire_spawn_reply){ .error = -EINVAL },
+			   sizeof(struct wire_spawn_reply));
+		return;
+	}
+	track(request->child);
+	*child = (struct tracked){
+		.state = TASK_STARTING,
+		.pidfd = -1,
+		.is_thread = !!(request->clone_flags & CLONE_THREAD),
+		.parent = header->slot,
+		.sequence = header->sequence,
+	};
+	if (header->slot) {
+		parent->spawn = *request;
+		parent->kind = ORDER_SPAWN;
+		tracked[header->slot].pending = 1;
+		tracked[header->slot].op = OP_SPAWN;
+		tracked[header->slot].sequence = header->sequence;
+		give_order(parent);
+		return;
+	}
+	cloned(request->child, task_spawn(request, 1));
+}
+
+void finish_spawn(unsigned int index)
+{
+	struct tracked *task = &tracked[index], *parent = &tracked[task->parent];
+	struct slot *slot = slot_at(index);
+	struct wire_spawn_reply told = { .error = slot->ready_error, .own_pid = slot->tid };
+
+	task->tid = slot->parent_view;
+	task->nested = parent->nested || slot->tid != slot->parent_view;
+	if (parent->nested)
+		task->pid = find_by_name(slot->spawn.name, &task->tid);
+	else
+		task->pid = task->is_thread ? parent->pid : task->tid;
+	if (!task->is_thread && task->pidfd < 0)
+		task->pidfd = sys2(__NR_pidfd_open, task->pid, 0);
+	if (!told.error && !task->is_thread && task->pidfd < 0)
+		told.error = task->pidfd;
+	task->state = TASK_ALIVE;
+	if (slot->quiet)
+		sys3(__NR_sched_setscheduler, task->tid, SCHED_IDLE, &(int){ 0 });
+	told.pid = task->tid;
+	send_frame(OP_SPAWN, index, task->sequence, &told, sizeof(told));
+}
+
+static int piece_fits(const struct wire_piece *piece)
+{
+	return piece->offset <= SLOT_DATA_SIZE && piece->length <= SLOT_DATA_SIZE - piece->offset;
+}
+
+static void answer_call(const struct wire_header *header, const __u8 *body)
+{
+	const struct wire_call *call = (const struct wire_call *)body;
+	struct tracked *task = &tracked[header->slot];
+	struct slot *slot = slot_at(header->slot);
+
+	body += sizeof(*call);
+	for (unsigned int i = 0; i < call->writes; i++) {
+		const struct wire_piece *piece = (const struct wire_piece *)body;
+
+		if (!piece_fits(piece)) {
+			send_result(header, STATE_REFUSED, -EINVAL);
+			return;
+		}
+		body += sizeof(*piece);
+		memcpy((char *)slot_data(slot) + piece->offset, body, piece->length);
+		body += piece->length;
+	}
+	if (call->reads > sizeof(task->read) / sizeof(*task->read)) {
+		send_result(header, STATE_REFUSED, -EINVAL);
+		return;
+	}
+	for (unsigned int i = 0; i < call->reads; i++, body += sizeof(struct wire_piece)) {
+		memcpy(&task->read[i], body, sizeof(struct wire_piece));
+		if (!piece_fits(&task->read[i])) {
+			send_result(header, STATE_REFUSED, -EINVAL);
+			return;
+		}
+	}
+	task->reads = call->reads;
+	slot->kind = ORDER_CALL;
+	slot->entry = call->entry;
+	slot->number = call->number;
+	memcpy(slot->arguments, call->arguments, sizeof(slot->arguments));
+	if (!header->slot) {
+		send_call_result(0, OP_CALL, header->sequence, STATE_RETURNED, task_call(slot));
+		return;
+	}
+	task->pending = 1;
+	task->op = OP_CALL;
+	task->sequence = header->sequence;
+	give_order(slot);
+}
+
+static void answer_copy(const struct wire_header *header, const struct wire_copy *copy)
+{
+	struct slot *slot = slot_at(header->slot);
+
+	slot->kind = ORDER_COPY;
+	slot->copy = *copy;
+	tracked[header->slot].pending = 1;
+	tracked[header->slot].op = OP_COPY;
+	tracked[header->slot].sequence = header->sequence;
+	give_order(slot);
+}
+
+/* A thread that executes a program becomes its process's leader, and the old leader is no more (de_thread()). */
+static void take_the_lead(unsigned int index)
+{
+	struct tracked *task = &tracked[index];
+
+	for (unsigned int i = 1; i < SLOT_COUNT; i++) {
+		if (i == index || tracked[i].pid != task->pid || tracked[i].is_thread || tracked[i].state != TASK_ALIVE)
+			continue;
+		task->pidfd = tracked[i].pidfd;
+		tracked[i].pidfd = -1;
+		finish_task(i, STATE_GONE, -1);
+	}
+	task->is_thread = 0;
+	task->tid = task->pid;
+}
+
+static int is_execve(const struct slot *slot)
+{
+	return slot->kind == ORDER_CALL && slot->entry == ENTRY_NATIVE &&
+	       (slot->number == __NR_execve || slot->number == __NR_execveat);
+}
+
+void finish_order(unsigned int index)
+{
+	struct tracked *task = &tracked[index];
+	struct slot *slot = slot_at(index);
+
+	task->pending = 0;
+	if (task->op != OP_SPAWN) {
+		if (task->is_thread && is_execve(slot) && !slot->value)
+			take_the_lead(index);
+		send_call_result(index, task->op, task->sequence, STATE_RETURNED, slot->value);
+	} else {
+		cloned(slot->spawn.child, slot->value);
+	}
+}
+
+void finish_task(unsigned int index, enum wire_state state, int status)
+{
+	struct tracked *task = &tracked[index];
+	struct wire_death death = { .status = status };
+	int process = state == STATE_DIED && !task->is_thread;
+
+	if (task->pidfd >= 0)
+		sys1(__NR_close, task->pidfd);
+	task->pidfd = -1;
+	if (task->state == TASK_STARTING) {
+		send_spawn_error(index, -ESRCH);
+		return;
+	}
+	task->state = TASK_DEAD;
+	if (task->pending)
+		send_call_result(index, task->op, task->sequence, state, status);
+	task->pending = 0;
+	send_frame(EVENT_DEATH, index, 0, &death, sizeof(death));
+	for (unsigned int i = 1; process && i < SLOT_COUNT; i++)
+		if (tracked[i].pid == task->pid && tracked[i].is_thread && tracked[i].state == TASK_ALIVE)
+			finish_task(i, STATE_DIED, status);
+}
+
+static void answer_read_file(const struct wire_header *header, const __u8 *path)
+{
+	struct wire_result result = { 0 };
+	__u8 *bytes = reply + sizeof(struct wire_header) + sizeof(result);
+	long fd = sys4(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0), n;
+	size_t total = 0;
+
+	if (fd < 0) {
+		send_result(header, STATE_RETURNED, fd);
+		return;
+	}
+	do {
+		n = sys3(__NR_read, fd, bytes + total, WIRE_BODY_MAX - sizeof(result) - total);
+		total += n > 0 ? n : 0;
+	} while (n > 0);
+	sys1(__NR_close, fd);
+	result.value = n < 0 ? n : (long)total;
+	memcpy(reply + sizeof(struct wire_header), &result, sizeof(result));
+	send_frame(header->op, 0, header->sequence, reply + sizeof(struct wire_header), sizeof(result) + total);
+}
+
+static void answer_write_file(const struct wire_header *header, const __u8 *body)
+{
+	const struct wire_write *request = (const struct wire_write *)body;
+	const char *path = (const char *)body + sizeof(*request);
+	size_t used = sizeof(*request) + strlen(path) + 1, length = header->length - used, written = 0;
+	long fd = sys4(__NR_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC | request->flags, request->mode), n = fd;
+
+	/* An empty write is one too: some files of /proc and /sys take it as a command. */
+	if (fd >= 0) {
+		do {
+			n = sys3(__NR_write, fd, body + used + written, length - written);
+			written += n > 0 ? n : 0;
+		} while (n > 0 && written < length);
+		sys1(__NR_close, fd);
+	}
+	send_result(header, STATE_RETURNED, n < 0 ? n : (long)written);
+}
+
+/* As many records as fit, one after the other; the host asks until there are none. */
+static void answer_kernel_log(const struct wire_header *header)
+{
+	__u8 *bytes = reply + sizeof(struct wire_header);
+	size_t total = 0;
+	long n;
+
+	while (kernel_log >= 0 && total + 8192 < WIRE_BODY_MAX) {
+		n = sys3(__NR_read, kernel_log, bytes + total, 8192);
+		if (n == -32) /* EPIPE: records were overwritten before we came; the numbers of the next show it */
+			continue;
+		if (n <= 0)
+			break;
+		total += n;
+	}
+	send_frame(header->op, 0, header->sequence, bytes, total);
+}
+
+static void answer_quiet(const struct wire_header *header)
+{
+	struct __kernel_timespec pause = { 0, 30000 };
+	int waiting = 1;
+
+	for (int tries = 0; waiting && tries < 2000; tries++) {
+		waiting = 0;
+		for (unsigned int i = 1; i < SLOT_COUNT; i++) {
+			struct slot *slot = slot_at(i);
+
+			if (tracked[i].state != TASK_ALIVE || tracked[i].pid != tracked[header->slot].pid)
+				continue;
+			if (!slot->quiet) {
+				__atomic_store_n(&slot->quiet, 1, __ATOMIC_RELEASE);
+				sys3(__NR_futex, &slot->ordered, FUTEX_WAKE, 1);
+			}
+			if (!tracked[i].pending && !__atomic_load_n(&slot->looking, __ATOMIC_ACQUIRE))
+				waiting = 1;
+			else if (!tracked[i].pending)
+				sys3(__NR_sched_setscheduler, tracked[i].tid, SCHED_IDLE, &(int){ 0 });
+		}
+		if (waiting)
+			sys2(__NR_nanosleep, &pause, NULL);
+	}
+	send_result(header, waiting ? STATE_REFUSED : STATE_RETURNED, waiting ? -ETIMEDOUT : 0);
+}
+
+static void answer_caught(const struct wire_header *header, const struct wire_handler *handler)
+{
+	struct slot *slot = slot_at(header->slot);
+	__u32 caught = __atomic_load_n(&slot->caught, __ATOMIC_ACQUIRE);
+	__u32 first = caught > CAUGHT_MAX ? caught - CAUGHT_MAX : 0;
+	struct wire_result result = { .value = caught };
+	__u8 *p = reply + sizeof(struct wire_header);
+
+	slot->set_result = handler->set_result;
+	slot->result = handler->result;
+	memcpy(p, &result, sizeof(result));
+	p += sizeof(result);
+	for (; first < caught; first++, p += sizeof(struct wire_caught))
+		memcpy(p, &slot->records[first % CAUGHT_MAX], sizeof(struct wire_caught));
+	send_frame(header->op, header->slot, header->sequence, reply + sizeof(struct wire_header),
+		   p - reply - sizeof(struct wire_header));
+}
+
+static void answer_peek(const struct wire_header *header, const struct wire_piece *piece)
+{
+	if (!piece_fits(piece))
+		send_result(header, STATE_REFUSED, -EINVAL);
+	else
+		send_frame(header->op, header->slot, header->sequence,
+			   (char *)slot_data(slot_at(header->slot)) + piece->offset, piece->length);
+}
+
+static void answer_poke(const struct wire_header *header, const struct wire_piece *piece)
+{
+	if (!piece_fits(piece)) {
+		send_result(header, STATE_REFUSED, -EINVAL);
+		return;
+	}
+	memcpy((char *)slot_data(slot_at(header->slot)) + piece->offset, piece + 1, piece->length);
+	send_result(header, STATE_RETURNED, 0);
+}
+
+/* Orders need a living task that is not busy with another one. */
+static int refuse_order(const struct wire_header *header)
+{
+	const struct tracked *task = &tracked[header->slot];
+	int error;
+
+	if (header->slot < SLOT_COUNT && task->state == TASK_ALIVE && !task->pending)
+		return 0;
+	error = header->slot < SLOT_COUNT && task->pending ? -EBUSY : -ESRCH;
+	if (header->op == OP_SPAWN)
+		send_frame(OP_SPAWN, header->slot, header->sequence, &(struct wire_spawn_reply){ .error = error },
+			   sizeof(struct wire_spawn_reply));
+	else
+		send_result(header, STATE_REFUSED, error);
+	return 1;
+}
+
+void answer(const struct wire_header *header, const __u8 *body)
+{
+	switch (header->op) {
+	case OP_SPAWN:
+	case OP_CALL:
+	case OP_COPY:
+	case OP_QUIET:
+		if (refuse_order(header))
+			return;
+	}
+	if (header->slot >= SLOT_COUNT) {
+		send_result(header, STATE_REFUSED, -EINVAL);
+		return;
+	}
+	switch (header->op) {
+	case OP_HELLO:
+		answer_hello(header);
+		break;
+	case OP_SPAWN:
+		answer_spawn(header, (const struct wire_spawn_request *)body);
+		break;
+	case OP_CALL:
+		answer_call(header, body);
+		break;
+	case OP_PEEK:
+		answer_peek(header, (const struct wire_piece *)body);
+		break;
+	case OP_POKE:
+		answer_poke(header, (const struct wire_piece *)body);
+		break;
+	case OP_COPY:
+		answer_copy(header, (const struct wire_copy *)body);
+		break;
+	case OP_READ_FILE:
+		answer_read_file(header, body);
+		break;
+	case OP_WRITE_FILE:
+		answer_write_file(header, body);
+		break;
+	case OP_KERNEL_LOG:
+		answer_kernel_log(header);
+		break;
+	case OP_QUIET:
+		answer_quiet(header);
+		break;
+	case OP_CAUGHT:
+		answer_caught(header, (const struct wire_handler *)body);
+		break;
+	default:
+		send_result(header, STATE_REFUSED, -EINVAL);
+	}
+}

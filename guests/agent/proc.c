@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What /proc tells the agent about tasks whose parent it is not.
+ *
+ * Nothing here waits for a task or reaps it: a dead task stays a zombie until the test says otherwise.
+ */
+
+#include <linux/fcntl.h>
+#include <linux/types.h>
+#include <linux/unistd.h>
+
+#include "agent.h"
+#include "sys.h"
+
+static char *append(char *to, const char *text)
+{
+	while (*text)
+		*to++ = *text++;
+	*to = 0;
+	return to;
+}
+
+static char *append_number(char *to, unsigned int number)
+{
+	char digits[12], *p = digits + sizeof(digits) - 1;
+
+	*p = 0;
+	do
+		*--p = '0' + number % 10;
+	while (number /= 10);
+	return append(to, p);
+}
+
+static long read_task_file(unsigned int pid, unsigned int tid, const char *name, char *buffer, size_t size)
+{
+	char path[64];
+	char *p = append_number(append(path, "/proc/"), pid);
+	long fd, n;
+
+	if (tid)
+		p = append_number(append(p, "/task/"), tid);
+	append(append(p, "/"), name);
+	fd = sys4(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	n = sys3(__NR_read, fd, buffer, size - 1);
+	sys1(__NR_close, fd);
+	buffer[n > 0 ? n : 0] = 0;
+	return n;
+}
+
+int wait_status(const struct tracked *task)
+{
+	char text[1024], *p;
+	long n = read_task_file(task->pid, 0, "stat", text, sizeof(text));
+	int status = 0;
+
+	if (n <= 0)
+		return -1;
+	/* exit_code is the last field (fs/proc/array.c, do_task_stat()). */
+	for (p = text + n - 1; p > text && p[-1] != ' '; p--)
+		;
+	for (; *p >= '0' && *p <= '9'; p++)
+		status = status * 10 + *p - '0';
+	return status;
+}
+
+static const char *field(const char *text, const char *name)
+{
+	size_t n = strlen(name), i;
+
+	for (; *text; text++) {
+		if (*text != '\n')
+			continue;
+		for (i = 0; i < n && text[1 + i] == name[i]; i++)
+			;
+		if (i == n)
+			return text + 1 + n;
+	}
+	return "";
+}
+
+int task_lives(const struct tracked *task)
+{
+	char text[2048];
+	const char *p;
+
+	if (read_task_file(task->pid, task->tid, "status", text, sizeof(text)) <= 0)
+		return 0;
+	p = field(text, "State:\t");
+	if (!*p || *p == 'Z' || *p == 'X')
+		return 0;
+	p = field(text, "SigPnd:\t");
+	/* 16 digits; the third from the end has bit 8, which is SIGKILL. */
+	if (strlen(p) < 16 || (p[13] - '0') & 1)
+		return 0;
+	/* PF_EXITING is 4 in the ninth field of stat; comm, the second, may hold blanks and brackets. */
+	if (read_task_file(task->pid, task->tid, "stat", text, sizeof(text)) <= 0)
+		return 0;
+	for (p = text + strlen(text); p > text && *p != ')'; p--)
+		;
+	for (int fields = 0; *p && fields < 7; p++)
+		fields += *p == ' ';
+	unsigned int flags = 0;
+
+	for (; *p >= '0' && *p <= '9'; p++)
+		flags = flags * 10 + *p - '0';
+	return !(flags & 4);
+}
+
+struct directory_entry {
+	__u64 inode;
+	__s64 offset;
+	unsigned short length;
+	unsigned char type;
+	char name[];
+};
+
+static unsigned int number_of(const char *name)
+{
+	unsigned int number = 0;
+
+	for (; *name; name++) {
+		if (*name < '0' || *name > '9')
+			return 0;
+		number = number * 10 + *name - '0';
+	}
+	return number;
+}
+
+static int same_line(const char *text, const char *name)
+{
+	while (*name && *text == *name)
+		text++, name++;
+	return !*name && *text == '\n';
+}
+
+static int find_thread(unsigned int pid, const char *name)
+{
+	char path[64], buffer[1024], comm[64];
+	int found = 0;
+	long fd, n;
+
+	append(append_number(append(path, "/proc/"), pid), "/task");
+	fd = sys4(__NR_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	while (fd >= 0 && !found && (n = sys3(__NR_getdents64, fd, buffer, sizeof(buffer))) > 0) {
+		for (long at = 0; at < n && !found;) {
+			struct directory_entry *entry = (struct directory_entry *)(buffer + at);
+			unsigned int tid = number_of(entry->name);
+
+			at += entry->length;
+			if (tid && read_task_file(pid, tid, "comm", comm, sizeof(comm)) > 0 && same_line(comm, name))
+				found = tid;
+		}
+	}
+	if (fd >= 0)
+		sys1(__NR_close, fd);
+	return found;
+}
+
+int find_by_name(const char *name, int *tid)
+{
+	char buffer[2048];
+	int found = 0;
+	long fd = sys4(__NR_openat, AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), n;
+
+	while (fd >= 0 && !found && (n = sys3(__NR_getdents64, fd, buffer, sizeof(buffer))) > 0) {
+		for (long at = 0; at < n && !found;) {
+			struct directory_entry *entry = (struct directory_entry *)(buffer + at);
+			unsigned int pid = number_of(entry->name);
+
+			at += entry->length;
+			*tid = pid ? find_thread(pid, name) : 0;
+			if (*tid)
+				found = pid;
+		}
+	}
+	if (fd >= 0)
+		sys1(__NR_close, fd);
+	return found;
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What init does once, before it listens: mounts, the arena, the channel to the host. */
+
+#include <linux/fcntl.h>
+#include <linux/memfd.h>
+#include <linux/mman.h>
+#include <linux/sched.h>
+#include <linux/time_types.h>
+#include <linux/types.h>
+#include <linux/unistd.h>
+#include <asm/ioctls.h>
+#include <asm/termbits.h>
+
+#include "setup.h"
+#include "sys.h"
+#include "task.h"
+
+#define CHANNEL_NAME "org.kconform.agent"
+
+static long open_path(const char *path, int flags)
+{
+	return sys4(__NR_openat, AT_FDCWD, path, flags, 0);
+}
+
+static long read_path(const char *path, char *buffer, size_t size)
+{
+	long fd = open_path(path, O_RDONLY), n;
+
+	if (fd < 0)
+		return fd;
+	n = sys3(__NR_read, fd, buffer, size - 1);
+	sys1(__NR_close, fd);
+	buffer[n > 0 ? n : 0] = 0;
+	return n;
+}
+
+static int contains(const char *text, const char *word)
+{
+	size_t n = strlen(word), i;
+
+	for (; *text; text++) {
+		for (i = 0; i < n && text[i] == word[i]; i++)
+			;
+		if (i == n)
+			return 1;
+	}
+	return 0;
+}
+
+void say(const char *text)
+{
+	sys3(__NR_write, 1, text, strlen(text));
+}
+
+void die(const char *text, long error)
+{
+	char digits[8], *p = digits + sizeof(digits) - 1;
+
+	*p = 0;
+	for (error = -error; error > 0 && p > digits; error /= 10)
+		*--p = '0' + error % 10;
+	say("kconform: agent: ");
+	say(text);
+	say(": errno ");
+	say(p);
+	say("\n");
+	sys1(__NR_exit_group, 1);
+	__builtin_unreachable();
+}
+
+static void mount(const char *type, const char *where)
+{
+	sys3(__NR_mkdirat, AT_FDCWD, where, 0755);
+	sys5(__NR_mount, type, where, type, 0, NULL);
+}
+
+void setup_mounts(void)
+{
+	mount("proc", "/proc");
+	mount("sysfs", "/sys");
+	mount("devtmpfs", "/dev");
+	mount("tmpfs", "/tmp");
+	sys4(__NR_fchmodat, AT_FDCWD, "/tmp", 01777, 0);
+	/* A kernel without them refuses; the tests that need them say so by the name of the option. */
+	mount("securityfs", "/sys/kernel/security");
+}
+
+long setup_arena(int inherited)
+{
+	unsigned long size = (unsigned long)SLOT_COUNT * SLOT_SIZE;
+	long fd = FD_ARENA, got;
+
+	if (!inherited) {
+		fd = sys2(__NR_memfd_create, "arena", 0);
+		if (fd < 0)
+			return fd;
+		got = sys2(__NR_ftruncate, fd, size);
+		if (got < 0)
+			return got;
+		sys3(__NR_dup3, fd, FD_ARENA, 0);
+		sys1(__NR_close, fd);
+	}
+	got = sys6(__NR_mmap, ARENA_BASE, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, FD_ARENA, 0);
+	return got < 0 ? got : 0;
+}
+
+/*
+ * The agent runs before every task, so that a task that waits by looking can never keep an answer from the host.
+ * The tasks themselves are not real-time: the policy is not inherited.
+ */
+void setup_scheduling(void)
+{
+	struct { int priority; } parameters = { 1 };
+
+	sys3(__NR_sched_setscheduler, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, &parameters);
+}
+
+static long open_serial(const char *path)
+{
+	struct termios settings;
+	long fd = open_path(path, O_RDWR | O_NOCTTY), error;
+
+	if (fd < 0)
+		return fd;
+	error = sys3(__NR_ioctl, fd, TCGETS, &settings);
+	if (error < 0)
+		return error;
+	settings.c_iflag = 0;
+	settings.c_oflag = 0;
+	settings.c_lflag = 0;
+	settings.c_cflag = B115200 | CS8 | CREAD | CLOCAL;
+	settings.c_cc[VMIN] = 1;
+	settings.c_cc[VTIME] = 0;
+	error = sys3(__NR_ioctl, fd, TCSETSF, &settings);
+	return error < 0 ? error : fd;
+}
+
+/* Ports are known by name: virtme-run's own come first, and their order is nobody's promise. */
+static long open_virtio_port(void)
+{
+	static const char digits[] = "0123456789";
+	char name[] = "/sys/class/virtio-ports/vport0p0/name", device[] = "/dev/vport0p0", text[64];
+
+	for (int device_index = 0; device_index < 10; device_index++) {
+		for (int port = 0; port < 10; port++) {
+			name[29] = device[10] = digits[device_index];
+			name[31] = device[12] = digits[port];
+			if (read_path(name, text, sizeof(text)) > 0 && contains(text, CHANNEL_NAME))
+				return open_path(device, O_RDWR);
+		}
+	}
+	return -2; /* ENOENT */
+}
+
+int setup_channel(void)
+{
+	char command_line[4096];
+	struct __kernel_timespec pause = { 0, 1000000 };
+	long fd = -2;
+
+	read_path("/proc/cmdline", command_line, sizeof(command_line));
+	if (contains(command_line, "kconform.channel=serial"))
+		return open_serial("/dev/ttyS1");
+	/* The driver adds its ports from a work queue, after init has started; the host's deadline ends this. */
+	for (int tries = 0; tries < 30000; tries++) {
+		fd = open_virtio_port();
+		if (fd >= 0)
+			break;
+		sys2(__NR_nanosleep, &pause, NULL);
+	}
+	return fd;
+}

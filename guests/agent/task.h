@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A task's place in the arena, and the orders that pass through it. */
+#ifndef KCONFORM_TASK_H
+#define KCONFORM_TASK_H
+
+#include "wire.h"
+
+/* Descriptors that every task inherits; high, so that a test sees the lowest numbers free. */
+#define FD_ARENA 1000
+#define FD_BELL 1001
+/* The agent's own lie below these and above the three standard ones, and are closed in init's children. */
+#define FD_OWN_FIRST 3
+#define FD_OWN_LAST 999
+
+enum order_kind { ORDER_CALL = 1, ORDER_SPAWN = 2, ORDER_COPY = 3 };
+
+struct slot {
+	/* The task waits until `ordered` differs from `done`; it executes, then makes them equal. */
+	__u32 ordered;
+	__u32 done;
+	__u32 quiet;	/* wait by looking, without a system call: futex, read and write may all be denied */
+	__u32 looking;	/* the task has seen `quiet` */
+	__u32 kind;
+	__u32 entry;
+	__u64 number;
+	__u64 arguments[6];
+	__s64 value;
+	struct wire_copy copy;
+	struct wire_spawn_request spawn;
+	__s32 tid;	/* own namespace's view; the kernel clears it when a thread ends */
+	__s32 parent_view;
+	__u32 ready;	/* 1 when a new task waits for its first order */
+	__s32 ready_error;
+	__u32 caught;	/* signals caught so far; the last CAUGHT_MAX of them are kept */
+	__u32 set_result;	/* the handler overwrites the interrupted call's result ... */
+	__s64 result;		/* ... with this */
+	struct wire_caught records[CAUGHT_MAX];
+};
+
+_Static_assert(sizeof(struct slot) <= SLOT_DATA, "a slot's head must end before its data");
+
+static inline struct slot *slot_at(unsigned int index)
+{
+	return (struct slot *)(ARENA_BASE + (unsigned long)index * SLOT_SIZE);
+}
+
+static inline unsigned int slot_index(const struct slot *slot)
+{
+	return ((unsigned long)slot - ARENA_BASE) / SLOT_SIZE;
+}
+
+static inline void *slot_data(struct slot *slot)
+{
+	return (char *)slot + SLOT_DATA;
+}
+
+/*
+ * Where the kernel finds the command line of this program, which every process that it forks may overwrite with its
+ * name: log lines quote it. Set once, by init.
+ */
+extern char *title;
+extern unsigned long title_size;
+
+/* Make the call that the slot describes, in the calling task. */
+long task_call(const struct slot *slot);
+/* Start a task as a child (or thread) of the caller; clone()'s value. */
+long task_spawn(const struct wire_spawn_request *request, int close_agents_files);
+/* Obey orders for ever. `argument` is the struct slot. */
+void __attribute__((noreturn)) task_main(void *argument);
+void signal_handler(int signal, void *siginfo, void *context);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What host and agent share: the frames on the channel, and the arena that tasks live in.
+ * guests/wire.py is the other side; suites/harness/test_wire.py compares the two.
+ *
+ * Everything is little-endian, and no structure has padding.
+ */
+#ifndef KCONFORM_WIRE_H
+#define KCONFORM_WIRE_H
+
+#include <linux/types.h>
+
+#define WIRE_VERSION 1
+#define WIRE_BODY_MAX 0x40000 /* bytes after the header */
+
+/* The arena: shared memory at the same address in every task, below 4 GiB so that an i386 call can point there. */
+#define ARENA_BASE 0x10000000
+#define SLOT_SIZE 0x20000
+#define SLOT_COUNT 512
+#define SLOT_DATA 0x2000	/* the task's own memory for arguments and results ... */
+#define SLOT_DATA_SIZE 0x16000
+#define SLOT_STACK_TOP 0x20000	/* ... and its stack, which grows down towards it */
+
+enum wire_op {
+	/* host to agent; each is answered by a frame of the same op and sequence number */
+	OP_HELLO = 1,
+	OP_SPAWN = 2,
+	OP_CALL = 3,
+	OP_PEEK = 4,
+	OP_POKE = 5,
+	OP_COPY = 6,
+	OP_READ_FILE = 7,
+	OP_WRITE_FILE = 8,
+	OP_KERNEL_LOG = 9,
+	OP_QUIET = 10,
+	OP_CAUGHT = 11,
+	/* agent to host, unasked */
+	EVENT_DEATH = 64,
+};
+
+enum wire_entry {
+	ENTRY_NATIVE = 0,	/* the architecture's own instruction; an x32 call is a number with bit 30 set */
+	ENTRY_INT80 = 1,	/* x86: int $0x80, i386 numbers and 32-bit arguments */
+	ENTRY_VSYSCALL = 2,	/* x86: a call to the address given as number, inside the vsyscall page */
+	ENTRY_RDTSC = 3,	/* x86: the instruction, which strict mode forbids */
+};
+
+enum wire_state {
+	STATE_RETURNED = 0,
+	STATE_DIED = 1,		/* value is the wait status */
+	STATE_GONE = 2,		/* a thread that ended alone; nobody is told its status */
+	STATE_REFUSED = 3,	/* the agent could not do it: value is -errno */
+};
+
+enum wire_spawn {
+	SPAWN_BARE = 1,		/* no system call of the new task's own before it waits for orders */
+	SPAWN_CREDENTIALS = 2,	/* take uid, gid and capabilities; without it they are inherited */
+	SPAWN_DUMPABLE = 4,	/* PR_SET_DUMPABLE 1 after the credentials changed */
+	SPAWN_QUIET = 8,
+};
+
+struct wire_header {
+	__u32 length;	/* of the body */
+	__u16 op;
+	__u16 slot;
+	__u32 sequence;
+};
+
+struct wire_hello {
+	__u32 version;
+	__u32 page_size;
+	__u64 signal_handler;	/* addresses for rt_sigaction */
+	__u64 signal_restorer;
+	char release[65];
+	char machine[65];
+	__u8 pad[6];
+};
+
+struct wire_spawn_request {
+	__u64 clone_flags;	/* without the exit signal, which is SIGCHLD for a process */
+	__u64 capabilities;
+	__u32 uid;
+	__u32 gid;
+	__u32 options;		/* enum wire_spawn */
+	__u32 child;		/* the new task's slot, chosen by the host */
+	char name[16];
+};
+
+struct wire_spawn_reply {
+	__s32 error;	/* 0 or -errno */
+	__s32 pid;	/* as the initial pid namespace knows it */
+	__s32 own_pid;	/* as the task's own namespace knows it */
+};
+
+struct wire_call {
+	__u64 number;
+	__u64 arguments[6];
+	__u16 entry;	/* enum wire_entry */
+	__u16 writes;	/* pieces put into the task's memory before, each: offset, length, bytes */
+	__u16 reads;	/* pieces read after, each: offset, length */
+	__u16 pad;
+};
+
+struct wire_result {
+	__s64 value;
+	__u32 state;	/* enum wire_state */
+	__u32 pad;
+};
+
+struct wire_piece {
+	__u32 offset;
+	__u32 length;
+};
+
+struct wire_copy {
+	__u64 to;
+	__u64 from;
+	__u64 length;
+};
+
+/* Followed by the path, a NUL, and what is to be written. */
+struct wire_write {
+	__u32 flags;	/* of openat, without O_WRONLY */
+	__u32 mode;
+};
+
+struct wire_death {
+	__s32 status;	/* as wait4 tells it, or -1 where nobody may know */
+	__s32 pad;
+};
+
+/* OP_CAUGHT asks for the signals caught so far, and says what the handler does from now on. */
+struct wire_handler {
+	__s64 result;
+	__u32 set_result;	/* put `result` in the place of the interrupted call's */
+	__u32 pad;
+};
+
+/* A signal that a task has caught. `context` begins as uc_mcontext does. */
+struct wire_caught {
+	__u8 siginfo[128];
+	__u8 context[256];
+};
+
+#define CAUGHT_MAX 8
+
+#endif

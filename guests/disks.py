@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Disks that guests have: images made on the host from a frozen table, each made once for its content."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import shutil
+import subprocess
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from guests.command import Disk
+from guests.errors import KconformError
+from kconfigs.cache import Cache
+from kconfigs.kernel import Kernel
+
+
+@dataclass(frozen=True)
+class DiskPlan:
+    """A disk that a test asks for by `@pytest.mark.boot(disks=...)`, made for the kernel that it runs on."""
+
+    filesystem: str
+    """`squashfs` or `ext2`."""
+    modules: tuple[str, ...] = ()
+    """Modules of the kernel under test, put into the top directory as NAME.ko."""
+    files: tuple[tuple[str, bytes], ...] = ()
+    """Paths and contents of further files."""
+    read_only: bool = False
+    """Whether the guest's block device itself refuses writes."""
+
+    def make(self, kernel: Kernel, store: Cache) -> Disk:
+        """The disk, its image taken from the cache or made.  KconformError names what is missing for it."""
+        contents = dict(self.files)
+        for module in self.modules:
+            contents[f"{module}.ko"] = read_module(kernel, module)
+        digest = hashlib.sha256(self.filesystem.encode())
+        for name in sorted(contents):
+            digest.update(f"{name}\0{len(contents[name])}\0".encode() + contents[name])
+
+        def build(directory: Path) -> None:
+            with tempfile.TemporaryDirectory(prefix="kconform-disk-") as scratch:
+                for name, content in contents.items():
+                    path = Path(scratch, name)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+                _MAKERS[self.filesystem](Path(scratch), directory / "image")
+
+        image = store.get("disks", f"{self.filesystem}-{digest.hexdigest()[:24]}", build) / "image"
+        return Disk(image, self.read_only)
+
+
+def read_module(kernel: Kernel, name: str) -> bytes:
+    """A module of the kernel, decompressed."""
+    path = find_module(kernel, name)
+    if path is None:
+        raise KconformError(f"{kernel.id} has no module {name}", hint="is the option that builds it in the flavor?")
+    content = path.read_bytes()
+    if path.suffix == ".xz":
+        return lzma.decompress(content)
+    if path.suffix == ".gz":
+        return zlib.decompress(content, wbits=31)
+    if path.suffix == ".zst":
+        return _run(["zstd", "-dcq", str(path)])
+    return content
+
+
+def find_module(kernel: Kernel, name: str) -> Path | None:
+    """The file of one of the kernel's modules, by the module's name."""
+    if kernel.modules is None:
+        return None
+    wanted = {name, name.replace("_", "-")}
+    for path in sorted(kernel.modules.rglob("*.ko*")):
+        if path.name.split(".ko")[0] in wanted:
+            return path
+    return None
+
+
+def _squashfs(contents: Path, image: Path) -> None:
+    # gzip is the one compression that every squashfs has; times and owner are fixed, so that the image is too.
+    _run(
+        [
+            *("mksquashfs", str(contents), str(image), "-quiet", "-no-progress", "-comp", "gzip"),
+            *("-all-root", "-all-time", "0", "-mkfs-time", "0", "-no-xattrs"),
+        ]
+    )
+
+
+def _ext2(contents: Path, image: Path) -> None:
+    size = sum(path.stat().st_size for path in contents.rglob("*"))
+    blocks = max(1024, 2 * size // 1024 + 512)
+    identity = ["-U", "00000000-0000-0000-0000-000000000001", "-E", "root_owner=0:0"]
+    command = ["mke2fs", "-q", "-t", "ext2", "-b", "1024", *identity, "-d", str(contents), str(image), str(blocks)]
+    _run(command)
+
+
+_MAKERS = {"squashfs": _squashfs, "ext2": _ext2}
+
+
+def _run(command: list[str]) -> bytes:
+    # Debian keeps file system tools where only root's PATH looks.
+    program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/sbin")
+    if program is None:
+        raise KconformError(
+            f"{command[0]} is not installed", hint="run `python -m guests doctor`, which can install it"
+        )
+    done = subprocess.run([program, *command[1:]], capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise KconformError(f"{command[0]} failed: {said[-1] if said else f'exit status {done.returncode}'}")
+    return done.stdout

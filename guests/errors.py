@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What can go wrong around a guest: ours (the machine could not find out), or the kernel's (it broke under test)."""
+
+from __future__ import annotations
+
+from kconfigs.errors import KconformError, UsageError
+
+__all__ = ["AgentError", "BootError", "GuestBroke", "KconformError", "QemuError", "UsageError"]
+
+
+class QemuError(KconformError):
+    """QEMU could not be started, or died without the kernel's doing."""
+
+
+class BootError(KconformError):
+    """The kernel did not come up to the agent; `evidence` holds the console."""
+
+    def __init__(self, message: str, *, hint: str = "", console: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.evidence = {"console": console} if console else {}
+
+    def __str__(self) -> str:
+        console = self.evidence.get("console", "")
+        tail = "\n".join(f"  | {line}" for line in console.splitlines()[-12:])
+        return super().__str__() + (f"\n{tail}" if tail else "")
+
+
+class AgentError(KconformError):
+    """The agent refused an order, or said what no agent says: a fault of ours."""
+
+
+class GuestBroke(Exception):
+    """The kernel crashed, hung or fell silent while it was under test: its fault until shown otherwise."""
+
+    verdict = "fail"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint

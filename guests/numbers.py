@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""System call numbers by name, and the constants of <linux/...> that tests use by their kernel names."""
+
+from __future__ import annotations
+
+import enum
+from functools import cache
+
+import system_calls
+
+NR_X32 = 0x40000000
+"""The bit that makes a native x86-64 call an x32 one (__X32_SYSCALL_BIT)."""
+
+
+@cache
+def _table() -> system_calls.syscalls:
+    return system_calls.syscalls()
+
+
+@cache
+def number(name: str, arch: str = "x86_64") -> int:
+    """The number of a system call on an architecture: `x86_64`, `i386`, `x32`, `arm64`.
+
+    KeyError if the architecture has no such call.
+    """
+    try:
+        return int(_table().get(name, {"aarch64": "arm64"}.get(arch, arch)))
+    except Exception as error:  # the library's exceptions share no base but this
+        raise KeyError(f"{arch} has no system call {name!r}") from error
+
+
+@cache
+def names(arch: str = "x86_64") -> dict[int, str]:
+    """Number to name, of all the calls that an architecture has."""
+    found = {}
+    for name in _table().names():
+        try:
+            found[number(name, arch)] = name
+        except KeyError:
+            continue
+    return found
+
+
+class Signal(enum.IntEnum):
+    """Signals by their Linux numbers, wherever Python itself may run."""
+
+    HUP = 1
+    INT = 2
+    TRAP = 5
+    ABRT = 6
+    KILL = 9
+    USR1 = 10
+    SEGV = 11
+    USR2 = 12
+    TERM = 15
+    CHLD = 17
+    CONT = 18
+    STOP = 19
+    SYS = 31
+
+
+class Cap(enum.IntFlag):
+    """Capabilities as bits of a set (include/uapi/linux/capability.h)."""
+
+    NONE = 0
+    DAC_OVERRIDE = 1 << 1
+    KILL = 1 << 5
+    SETGID = 1 << 6
+    SETUID = 1 << 7
+    SYS_MODULE = 1 << 16
+    SYS_CHROOT = 1 << 18
+    SYS_PTRACE = 1 << 19
+    SYS_ADMIN = 1 << 21
+    SYS_BOOT = 1 << 22
+    SYS_RESOURCE = 1 << 24
+    AUDIT_CONTROL = 1 << 30
+    SYSLOG = 1 << 34
+    ALL = (1 << 41) - 1
+
+
+class Clone(enum.IntFlag):
+    """Flags of clone() (include/uapi/linux/sched.h)."""
+
+    NONE = 0
+    VM = 0x100
+    FS = 0x200
+    FILES = 0x400
+    SIGHAND = 0x800
+    PTRACE = 0x2000
+    VFORK = 0x4000
+    PARENT = 0x8000
+    THREAD = 0x10000
+    NEWNS = 0x20000
+    SYSVSEM = 0x40000
+    UNTRACED = 0x800000
+    NEWUTS = 0x4000000
+    NEWIPC = 0x8000000
+    NEWUSER = 0x10000000
+    NEWPID = 0x20000000
+    NEWNET = 0x40000000
+
+
+THREAD_FLAGS = Clone.VM | Clone.FS | Clone.FILES | Clone.SIGHAND | Clone.THREAD | Clone.SYSVSEM
+"""What pthread_create() passes."""
+
+
+class Prctl(enum.IntEnum):
+    SET_PDEATHSIG = 1
+    GET_DUMPABLE = 3
+    SET_DUMPABLE = 4
+    SET_NAME = 15
+    GET_SECCOMP = 21
+    SET_SECCOMP = 22
+    SET_CHILD_SUBREAPER = 36
+    SET_NO_NEW_PRIVS = 38
+    GET_NO_NEW_PRIVS = 39
+    SET_PTRACER = 0x59616D61
+
+
+PTRACER_ANY = (1 << 64) - 1
+
+
+class Ptrace(enum.IntEnum):
+    """Requests of ptrace() (include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h)."""
+
+    TRACEME = 0
+    PEEKDATA = 2
+    POKEDATA = 5
+    CONT = 7
+    KILL = 8
+    GETREGS = 12
+    SETREGS = 13
+    ATTACH = 16
+    DETACH = 17
+    SYSCALL = 24
+    SETOPTIONS = 0x4200
+    GETEVENTMSG = 0x4201
+    GETSIGINFO = 0x4202
+    SEIZE = 0x4206
+    INTERRUPT = 0x4207
+    LISTEN = 0x4208
+    SECCOMP_GET_FILTER = 0x420C
+    SECCOMP_GET_METADATA = 0x420D
+    GET_SYSCALL_INFO = 0x420E
+
+
+class PtraceOption(enum.IntFlag):
+    NONE = 0
+    TRACESYSGOOD = 1
+    TRACEFORK = 2
+    TRACEEXEC = 16
+    TRACESECCOMP = 128
+    EXITKILL = 1 << 20
+    SUSPEND_SECCOMP = 1 << 21
+
+
+PTRACE_EVENT_SECCOMP = 7
+PTRACE_EVENT_STOP = 128
+
+O_RDONLY, O_WRONLY, O_RDWR = 0, 1, 2
+O_CREAT, O_EXCL, O_TRUNC, O_APPEND = 0o100, 0o200, 0o1000, 0o2000
+O_NONBLOCK, O_DIRECTORY, O_CLOEXEC = 0o4000, 0o200000, 0o2000000
+AT_FDCWD = -100
+WNOHANG, WALL = 1, 0x40000000
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
+MNT_DETACH = 2
+PROT_READ, PROT_WRITE = 1, 2
+MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS = 1, 2, 0x20
+RLIMIT_CORE, RLIMIT_NOFILE = 4, 7
+BLKROSET = 0x125D
+KCMP_FILE, KCMP_VM = 0, 1

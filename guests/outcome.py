@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a call came to, and what a test may expect of it.
+
+An outcome has no truth: `if evil.attach(secret)` would read -EPERM as yes, so it raises.  Compare it:
+
+    assert evil.attach(secret) == EPERM
+    assert secret.set_ptracer(evil) == OK
+    assert task.call("getppid") == returned(1)
+    assert task.call("getpid") == killed(SIGSYS)
+"""
+
+from __future__ import annotations
+
+import errno as errno_names
+import signal
+from dataclasses import dataclass, field
+from typing import ClassVar, NoReturn
+
+from guests.wire import State
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished call: what it returned, or how its task died of it."""
+
+    state: State
+    value: int
+    """What the call returned (-4095 to -1 is an error), or the wait status of a task that died."""
+    what: str = ""
+    """Who did what to whom: `evil[41 uid 1000].attach(secret[40])`."""
+    reads: tuple[bytes, ...] = field(default=(), repr=False)
+    """What the call left in the buffers that it was given with `Out`, in their order."""
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+    @property
+    def errno(self) -> int:
+        """The error number, or 0."""
+        return -self.value if self.state is State.RETURNED and -4095 <= self.value < 0 else 0
+
+    @property
+    def signal(self) -> int:
+        """The signal that the task died of, or 0."""
+        return self.value & 0x7F if self.state is State.DIED else 0
+
+    @property
+    def core(self) -> bool:
+        """Whether the dying task dumped core."""
+        return self.state is State.DIED and bool(self.value & 0x80)
+
+    def result(self) -> int:
+        """The value of a call that must have succeeded to go on; otherwise the test ends here."""
+        assert self == OK, f"{self.what} -> {describe(self)}, and the test needs it to succeed"
+        return self.value
+
+    def read(self, index: int = 0) -> bytes:
+        """What a successful call left in its `Out` buffer of that index."""
+        self.result()
+        return self.reads[index]
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"an outcome has no truth: compare it, as in `== OK` ({self!r})")
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Expected):
+            return other.matches(self)
+        if isinstance(other, Outcome):
+            return (self.state, self.value) == (other.state, other.value)
+        return NotImplemented
+
+    def __repr__(self) -> str:
+        return f"{self.what} -> {describe(self)}" if self.what else describe(self)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a test wants to come of a call.  A constant: nothing here is asked of a kernel."""
+
+    name: str
+    state: State = State.RETURNED
+    low: int = 0
+    high: int = 0
+    mask: int = -1
+
+    def matches(self, outcome: Outcome) -> bool:
+        return outcome.state is self.state and self.low <= outcome.value & self.mask <= self.high
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Outcome):
+            return self.matches(other)
+        if isinstance(other, Expected):
+            return self.name == other.name
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"an expectation has no truth: compare an outcome with it ({self.name})")
+
+
+def returned(value: int) -> Expected:
+    """The call returned this value."""
+    return Expected(f"OK({value})", low=value, high=value)
+
+
+def error(number: int) -> Expected:
+    """The call failed with this error number."""
+    return Expected(errno_names.errorcode.get(number, f"errno {number}"), low=-number, high=-number)
+
+
+def killed(number: int, *, core: bool | None = None) -> Expected:
+    """The task's process died of this signal; with a core dump, without one, or (None) either way."""
+    suffix = {None: "", True: " with core", False: " without core"}[core]
+    status = number | (0x80 if core else 0)
+    return Expected(
+        f"killed by {signal_name(number)}{suffix}",
+        State.DIED,
+        status,
+        status,
+        0xFF if core is not None else 0x7F,
+    )
+
+
+def exited(code: int) -> Expected:
+    """The task's process exited with this code."""
+    return Expected(f"exited with {code}", State.DIED, code << 8, code << 8)
+
+
+OK = Expected("OK", low=0, high=(1 << 63) - 1)
+"""The call succeeded, whatever it returned."""
+GONE = Expected("the thread ended alone", State.GONE, -1, -1)
+"""This thread ended while its process lives on; nobody is told its status."""
+
+E2BIG = error(errno_names.E2BIG)
+EACCES = error(errno_names.EACCES)
+EBADF = error(errno_names.EBADF)
+EBUSY = error(errno_names.EBUSY)
+ECHILD = error(errno_names.ECHILD)
+EEXIST = error(errno_names.EEXIST)
+EFAULT = error(errno_names.EFAULT)
+EFBIG = error(errno_names.EFBIG)
+EINPROGRESS = error(errno_names.EINPROGRESS)
+EINTR = error(errno_names.EINTR)
+EINVAL = error(errno_names.EINVAL)
+EIO = error(errno_names.EIO)
+EMFILE = error(errno_names.EMFILE)
+ENOENT = error(errno_names.ENOENT)
+ENOEXEC = error(errno_names.ENOEXEC)
+ENOMEM = error(errno_names.ENOMEM)
+ENOSYS = error(errno_names.ENOSYS)
+EOPNOTSUPP = error(errno_names.EOPNOTSUPP)
+EPERM = error(errno_names.EPERM)
+EPROTO = error(errno_names.EPROTO)
+ESRCH = error(errno_names.ESRCH)
+ETXTBSY = error(errno_names.ETXTBSY)
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def describe(outcome: Outcome) -> str:
+    """The outcome in words, as the transcript has it."""
+    if outcome.state is State.RETURNED:
+        if outcome.errno:
+            return repr(error(outcome.errno))
+        return "OK" if outcome.value == 0 else f"OK({outcome.value})"
+    if outcome.state is State.GONE:
+        return repr(GONE)
+    if outcome.signal:
+        return f"killed by {signal_name(outcome.signal)}" + (" with core" if outcome.core else "")
+    return f"exited with {outcome.value >> 8 & 0xFF}"

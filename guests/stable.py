@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The stable: templates of this run's machines, and the clones that wait to be taken out.
+
+One clone too many is always about to be ready: while a test runs, the next one's QEMU starts and takes on its
+template's state, so that the next test finds a guest that only has to be told to go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from guests import accel, template
+from guests.accel import Acceleration
+from guests.boot import DEADLINE_S, booted
+from guests.command import Machine
+from guests.disks import DiskPlan
+from guests.errors import UsageError
+from guests.guest import Guest
+from guests.initramfs import initramfs
+from guests.template import Template
+from kconfigs.cache import Cache
+from kconfigs.kernel import Kernel
+
+MEMORY_MIB = 128
+SPARES = 2
+"""Clones kept waiting, of different templates too."""
+
+NEEDED = {
+    "BLK_DEV_INITRD": "the agent lies in an initramfs",
+    "BINFMT_ELF": "the agent is an ELF program",
+    "DEVTMPFS": "the agent opens its channel in /dev",
+    "PROC_FS": "the agent reads /proc",
+    "SYSFS": "the agent finds its channel in /sys",
+    "SHMEM": "the tasks share memory with the agent",
+    "MEMFD_CREATE": "the tasks share memory with the agent",
+    "FUTEX": "the tasks wait for orders",
+    "EVENTFD": "the tasks say that they are done",
+    "SERIAL_8250_CONSOLE": "the boot is followed on the console",
+}
+"""What a kernel must have built in for us to boot it, and what for."""
+
+
+@dataclass(frozen=True)
+class Boot:
+    """How a test wants its kernel booted."""
+
+    arguments: tuple[str, ...] = ()
+    """Of the kernel command line."""
+    disks: tuple[DiskPlan, ...] = ()
+
+
+DEFAULT_BOOT = Boot()
+
+
+def check_bootable(kernel: Kernel) -> None:
+    """UsageError names the options without which our agent cannot live on a kernel."""
+    missing = [f"CONFIG_{name} ({why})" for name, why in NEEDED.items() if not kernel.config.builtin(name)]
+    if missing:
+        raise UsageError(
+            f"{kernel.id} cannot be booted by us: it lacks {', '.join(missing)}",
+            hint="build it with one of our flavors, or enable what is missing",
+        )
+
+
+class Stable:
+    """Hands out guests.  One for each process."""
+
+    def __init__(self, store: Cache, *, mode: str = "auto", cold: bool = False) -> None:
+        self._store = store
+        self._mode = mode
+        self._cold = cold
+        self._acceleration: Acceleration | None = None
+        self._templates: dict[tuple[str, Boot], Template] = {}
+        self._spares: dict[tuple[str, Boot], Guest] = {}
+
+    def acceleration(self, kernel: Kernel) -> Acceleration:
+        """KVM or TCG, found out with this kernel if it is not known yet."""
+        if self._acceleration is None:
+
+            def boot(kvm: bool) -> None:
+                deadline = accel.KVM_DEADLINE_S if kvm else DEADLINE_S
+                with booted(self._machine(kernel, DEFAULT_BOOT, kvm), deadline_s=deadline):
+                    pass
+
+            memory = self._store.root / "acceleration.json"
+            self._acceleration = accel.decide(self._mode, boot, memory, identity=accel.machine_identity())
+        return self._acceleration
+
+    def take(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> Guest:
+        """A guest whose agent has answered.  The caller closes it."""
+        guest = self._spares.pop((kernel.digest, boot), None) or self._clone(kernel, boot)
+        try:
+            guest.resume()
+        except BaseException:
+            guest.close()
+            raise
+        return guest
+
+    def prepare(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> None:
+        """Have a clone ready soon, if its template is at hand: only time is lost if nobody wants it."""
+        key = (kernel.digest, boot)
+        if key in self._templates and key not in self._spares:
+            while len(self._spares) >= SPARES:
+                self._spares.pop(next(iter(self._spares))).close()
+            self._spares[key] = self._clone(kernel, boot)
+
+    def template(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> Template:
+        """The template of a boot, from the cache, or made now."""
+        key = (kernel.digest, boot)
+        if key not in self._templates:
+            check_bootable(kernel)
+            machine = self._machine(kernel, boot, self.acceleration(kernel).kvm)
+            # Initramfs and disks carry their content's digest in their path.
+            self._templates[key] = template.get(machine, {"kernel": kernel.digest}, self._store, cold=self._cold)
+        return self._templates[key]
+
+    def close(self) -> None:
+        while self._spares:
+            self._spares.popitem()[1].close()
+
+    def _clone(self, kernel: Kernel, boot: Boot) -> Guest:
+        return Guest(kernel, self.template(kernel, boot))
+
+    def _machine(self, kernel: Kernel, boot: Boot, kvm: bool) -> Machine:
+        return Machine(
+            image=kernel.image,
+            initramfs=initramfs(kernel.arch, self._store),
+            arguments=boot.arguments,
+            disks=tuple(plan.make(kernel, self._store) for plan in boot.disks),
+            memory_mib=MEMORY_MIB,
+            kvm=kvm,
+            virtio=has_virtio_channel(kernel),
+            arch=kernel.arch,
+        )
+
+
+def has_virtio_channel(kernel: Kernel) -> bool:
+    """Whether the kernel has a virtio console by itself; otherwise the agent talks over a serial port."""
+    return kernel.config.builtin("VIRTIO_PCI") and kernel.config.builtin("VIRTIO_CONSOLE")

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A task: a process or thread of the guest that does nothing but what the test tells it to.
+
+evil, secret = guest.spawn("evil"), guest.spawn("secret")
+assert evil.attach(secret) == EPERM
+assert evil.call("getuid") == returned(1000)
+waiting = tracer.begin("wait4", tracee, Out(4), WALL, None)     # a call that blocks
+...
+assert waiting.outcome() == OK
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guests import wire
+from guests.files import FileWords
+from guests.memory import Argument, marshal
+from guests.numbers import NR_X32, THREAD_FLAGS, Cap, Clone, number
+from guests.outcome import Outcome
+from guests.ptrace import PtraceWords
+from guests.seccomp import SeccompWords
+from guests.signals import SignalWords
+from guests.wire import Entry, Op, SpawnOption, State
+
+if TYPE_CHECKING:
+    from guests.guest import Guest
+
+_PERSISTENT = 0x8000
+"""From this offset on a slot's data belongs to `store`; below it lie the arguments of the current call."""
+
+
+class Pending:
+    """A call under way."""
+
+    def __init__(self, task: Task, sequence: int, what: str, lengths: tuple[int, ...]) -> None:
+        self._task = task
+        self._sequence = sequence
+        self._what = what
+        self._lengths = lengths
+        self._outcome: Outcome | None = None
+
+    def finished(self) -> bool:
+        """Whether the outcome is here, without waiting."""
+        return self._outcome is not None or self._task.guest.answered(self._sequence)
+
+    def outcome(self) -> Outcome:
+        """Wait for the call to finish, within the guest's deadline."""
+        if self._outcome is None:
+            body = self._task.guest.collect(self._sequence, self._what)
+            state, value, tail = wire.split_result(body)
+            self._task.guest.check_accepted(state, value, self._what)
+            self._outcome = Outcome(state, value, self._what, wire.split_reads(tail, self._lengths))
+            self._task.guest.note(self._outcome)
+        return self._outcome
+
+    def wait_until_blocked(self) -> None:
+        """Wait until the task sleeps inside the call.  Fails if the call finishes instead."""
+
+        def sleeping() -> bool:
+            assert not self.finished(), f"{self.outcome()!r}, and the test needs it to block"
+            return self._task.state() in {"S", "D"}
+
+        self._task.guest.wait_until(sleeping, f"{self._what} to block")
+
+
+class Task(PtraceWords, SeccompWords, SignalWords, FileWords):
+    """A process or thread under the test's hand.  Made by `Guest.spawn`, `Task.spawn` and `Task.thread`."""
+
+    def __init__(
+        self,
+        guest: Guest,
+        *,
+        slot: int,
+        name: str,
+        tid: int,
+        own_tid: int,
+        parent: Task | None,
+        leader: Task | None,
+    ) -> None:
+        self.guest = guest
+        self.slot = slot
+        self.name = name
+        self.tid = tid
+        """Its number in the initial pid namespace."""
+        self.own_tid = own_tid
+        """Its number in its own pid namespace."""
+        self.parent = parent
+        self.leader = leader or self
+        """The first thread of its thread group; itself, for a process."""
+        self.death: Outcome | None = None
+        """How it ended, once that is known."""
+        self._stored = _PERSISTENT
+
+    @property
+    def pid(self) -> int:
+        """The thread group's number in the initial pid namespace."""
+        return self.leader.tid
+
+    def __repr__(self) -> str:
+        return f"{self.name}[{self.tid}]"
+
+    # Calls
+
+    def call(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Outcome:
+        """Make a system call, by name or number, and wait for what comes of it.
+
+        `shown` is how the transcript writes it, without the task's name.
+        """
+        return self.begin(name, *arguments, entry=entry, shown=shown).outcome()
+
+    def call32(self, name: str | int, *arguments: Argument) -> Outcome:
+        """The same through `int $0x80`, with i386's number and 32-bit arguments."""
+        nr = name if isinstance(name, int) else number(name, "i386")
+        return self.call(nr, *arguments, entry=Entry.INT80, shown=self._shown(f"{name} by int 0x80", arguments))
+
+    def call_x32(self, name: str | int, *arguments: Argument) -> Outcome:
+        """The same with the x32 bit in the number."""
+        nr = name | NR_X32 if isinstance(name, int) else number(name, "x32")
+        return self.call(nr, *arguments, shown=self._shown(f"{name} as x32", arguments))
+
+    def begin(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Pending:
+        """Start a call and go on; `outcome()` of what this returns waits for it."""
+        nr = name if isinstance(name, int) else number(name, self.guest.arch)
+        laid = marshal(self.slot, arguments)
+        body = wire.call_body(nr, laid.numbers, entry=entry, writes=laid.writes, reads=laid.reads)
+        what = f"{self}.{shown or self._shown(name, arguments)}"
+        sequence = self.guest.send(Op.CALL, self.slot, body, what)
+        return Pending(self, sequence, what, tuple(length for _, length in laid.reads))
+
+    def _shown(self, name: str | int, arguments: tuple[Argument, ...]) -> str:
+        return f"{name}({', '.join(marshal(self.slot, arguments).shown)})"
+
+    # Memory
+
+    def store(self, content: bytes) -> int:
+        """Put bytes into the task's memory, to stay there; returns their address."""
+        offset = self._stored
+        self._stored += -(-len(content) // 16) * 16
+        if self._stored > wire.SLOT_DATA_SIZE:
+            raise ValueError("the task's memory is full")
+        self.guest.request(Op.POKE, self.slot, wire.PIECE.pack(offset, len(content)) + content)
+        return wire.data_address(self.slot, offset)
+
+    def copy(self, to: int, source: int, length: int) -> Outcome:
+        """Let the task itself copy memory, as a program would: without a system call, and dying if it may not."""
+        what = f"{self}.copies {length} bytes from {source:#x} to {to:#x}"
+        body = self.guest.request(Op.COPY, self.slot, wire.COPY.pack(to, source, length), what)
+        state, value, _ = wire.split_result(body)
+        self.guest.check_accepted(state, value, what)
+        outcome = Outcome(state, value, what)
+        self.guest.note(outcome)
+        return outcome
+
+    # The tree
+
+    def spawn(
+        self,
+        name: str,
+        *,
+        uid: int | None = None,
+        caps: Cap = Cap.NONE,
+        flags: Clone = Clone.NONE,
+        dumpable: bool = True,
+        quiet: bool = False,
+        bare: bool = False,
+    ) -> Task:
+        """A child of this task.
+
+        uid: take this uid and gid, no supplementary groups, and of the capabilities only `caps`; None inherits
+        the parent's credentials.  flags: of clone(), such as Clone.NEWPID.  dumpable: as a normal program is,
+        although changing the uid took that away.  quiet: wait for orders without any system call, as is needed
+        under a filter; a child of a quiet task is quiet.  bare: no call of its own before the first order, not even
+        to set its name.
+        """
+        options = SpawnOption(0)
+        if uid is not None:
+            options |= SpawnOption.CREDENTIALS | (SpawnOption.DUMPABLE if dumpable else SpawnOption(0))
+        if quiet or self.quiet:
+            options |= SpawnOption.QUIET
+        if bare or self.quiet:
+            options |= SpawnOption.BARE
+        return self.guest.add_task(
+            self,
+            name,
+            clone_flags=flags,
+            uid=uid or 0,
+            capabilities=caps,
+            options=options,
+            what=f"{self}.spawn({name})",
+        )
+
+    def thread(self, name: str) -> Task:
+        """Another thread of this task's process."""
+        options = SpawnOption.QUIET | SpawnOption.BARE if self.quiet else SpawnOption(0)
+        return self.guest.add_task(
+            self,
+            name,
+            clone_flags=THREAD_FLAGS,
+            uid=0,
+            capabilities=0,
+            options=options,
+            what=f"{self}.thread({name})",
+        )
+
+    def orphan(self, name: str) -> Task:
+        """A double-forked child: its own parent has exited, so that init or a subreaper has become its parent."""
+        middle = self.spawn(f"{name}-parent")
+        child = middle.spawn(name)
+        middle.exit(0)
+        self.reap(middle)
+        child.parent = None
+        return child
+
+    def exit(self, code: int = 0) -> Outcome:
+        """End the whole process."""
+        return self.call("exit_group", code)
+
+    def exit_thread(self, code: int = 0) -> Outcome:
+        """End this thread only."""
+        return self.call("exit", code)
+
+    def wait_death(self) -> Outcome:
+        """Wait until the task has ended, by whatever cause; its process may be a zombie still."""
+        self.guest.wait_until(lambda: self.death is not None, f"{self} to end")
+        assert self.death is not None
+        return self.death
+
+    def state(self) -> str:
+        """The kernel's letter for the task's state: R, S, D, T, t, Z (proc(5))."""
+        text = self.guest.read_file(f"/proc/{self.pid}/task/{self.tid}/stat")
+        return text.rpartition(")")[2].split()[0]
+
+    def wait_state(self, *letters: str) -> None:
+        """Wait until the task is in one of these states."""
+        self.guest.wait_until(lambda: self.state() in letters, f"{self} to reach state {' or '.join(letters)}")
+
+    def be_quiet(self) -> None:
+        """From now on the task's process waits for orders without any system call."""
+        if not self.quiet:
+            body = self.guest.request(Op.QUIET, self.slot)
+            state, value, _ = wire.split_result(body)
+            self.guest.check_accepted(state, value, f"{self} to wait quietly")
+            self.guest.mark_quiet(self.leader)
+
+    @property
+    def quiet(self) -> bool:
+        return self.leader in self.guest.quiet_leaders
+
+    def ended(self, state: State, status: int) -> None:
+        """Note the task's end (called when the agent reports it)."""
+        self.death = Outcome(state, status, str(self))

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The frames between host and agent, as bytes and as values.  Pure: nothing is sent here.
+
+The other side is `agent/wire.h`, whose names are the same; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+VERSION = 1
+BODY_MAX = 0x40000
+"""Bytes after a frame's header."""
+ARENA_BASE = 0x10000000
+SLOT_SIZE = 0x20000
+SLOT_COUNT = 512
+SLOT_DATA = 0x2000
+SLOT_DATA_SIZE = 0x16000
+READS_MAX = 16
+CAUGHT_MAX = 8
+
+
+class Op(enum.IntEnum):
+    HELLO = 1
+    SPAWN = 2
+    CALL = 3
+    PEEK = 4
+    POKE = 5
+    COPY = 6
+    READ_FILE = 7
+    WRITE_FILE = 8
+    KERNEL_LOG = 9
+    QUIET = 10
+    CAUGHT = 11
+
+
+class Event(enum.IntEnum):
+    DEATH = 64
+
+
+class Entry(enum.IntEnum):
+    """The way into the kernel; an x32 call is a native one whose number has bit 30."""
+
+    NATIVE = 0
+    INT80 = 1
+    VSYSCALL = 2
+    RDTSC = 3
+
+
+class State(enum.IntEnum):
+    RETURNED = 0
+    DIED = 1
+    GONE = 2
+    REFUSED = 3
+
+
+class SpawnOption(enum.IntFlag):
+    BARE = 1
+    CREDENTIALS = 2
+    DUMPABLE = 4
+    QUIET = 8
+
+
+HEADER = struct.Struct("<IHHI")
+HELLO = struct.Struct("<IIQQ65s65s6x")
+SPAWN = struct.Struct("<QQIIII16s")
+SPAWN_REPLY = struct.Struct("<iii")
+CALL = struct.Struct("<Q6QHHHxx")
+RESULT = struct.Struct("<qI4x")
+PIECE = struct.Struct("<II")
+COPY = struct.Struct("<QQQ")
+HANDLER = struct.Struct("<qI4x")
+WRITE = struct.Struct("<II")
+DEATH = struct.Struct("<i4x")
+CAUGHT = struct.Struct("<128s256s")
+
+
+@dataclass(frozen=True)
+class Frame:
+    op: int
+    slot: int
+    sequence: int
+    body: bytes = b""
+
+    def encode(self) -> bytes:
+        if len(self.body) > BODY_MAX:
+            raise ValueError(f"a frame's body has at most {BODY_MAX} bytes, this one {len(self.body)}")
+        return HEADER.pack(len(self.body), self.op, self.slot, self.sequence) + self.body
+
+
+def split(buffer: bytearray) -> Frame | None:
+    """Take the first whole frame off the buffer's front, or None while there is none."""
+    if len(buffer) < HEADER.size:
+        return None
+    length, op, slot, sequence = HEADER.unpack_from(buffer)
+    if length > BODY_MAX:
+        raise ValueError(f"a frame claims a body of {length} bytes")
+    end = HEADER.size + length
+    if len(buffer) < end:
+        return None
+    body = bytes(buffer[HEADER.size : end])
+    del buffer[:end]
+    return Frame(op, slot, sequence, body)
+
+
+@dataclass(frozen=True)
+class Hello:
+    """Who answers: the agent's version, its signal handler's addresses, and uname."""
+
+    version: int
+    page_size: int
+    signal_handler: int
+    signal_restorer: int
+    release: str
+    machine: str
+
+    @classmethod
+    def decode(cls, body: bytes) -> Hello:
+        version, page, handler, restorer, release, machine = HELLO.unpack(body)
+        return cls(version, page, handler, restorer, _text(release), _text(machine))
+
+
+def _text(field: bytes) -> str:
+    return field.split(b"\0", 1)[0].decode()
+
+
+def spawn_body(
+    *, child: int, clone_flags: int, name: bytes, uid: int, gid: int, capabilities: int, options: SpawnOption
+) -> bytes:
+    return SPAWN.pack(clone_flags, capabilities, uid, gid, options, child, name[:15])
+
+
+def call_body(
+    number: int,
+    arguments: Sequence[int],
+    *,
+    entry: Entry = Entry.NATIVE,
+    writes: Sequence[tuple[int, bytes]] = (),
+    reads: Sequence[tuple[int, int]] = (),
+) -> bytes:
+    """`writes` are (offset, bytes) put into the task's memory before, `reads` are (offset, length) read after."""
+    mask = (1 << 64) - 1
+    padded = [argument & mask for argument in arguments] + [0] * (6 - len(arguments))
+    parts = [CALL.pack(number & mask, *padded, entry, len(writes), len(reads))]
+    for offset, piece in writes:
+        parts += [PIECE.pack(offset, len(piece)), piece]
+    parts += [PIECE.pack(offset, length) for offset, length in reads]
+    return b"".join(parts)
+
+
+def split_result(body: bytes) -> tuple[State, int, bytes]:
+    """State, value, and the bytes that follow."""
+    value, state = RESULT.unpack_from(body)
+    return State(state), value, body[RESULT.size :]
+
+
+def split_reads(tail: bytes, lengths: Sequence[int]) -> tuple[bytes, ...]:
+    pieces = []
+    for length in lengths:
+        pieces.append(tail[:length])
+        tail = tail[length:]
+    return tuple(pieces)
+
+
+def data_address(slot: int, offset: int = 0) -> int:
+    """Where a slot's data lies in every task's address space."""
+    return ARENA_BASE + slot * SLOT_SIZE + SLOT_DATA + offset
