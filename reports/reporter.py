@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes the report of a run while it runs, says at its end what it came to, and sets the exit status.
+
+There is one in each run, in the process that the user started: the workers of pytest-xdist have none.
+A report that cannot be written is an error of ours, said once; the verdicts reach the terminal all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from reports import assemble, evidence, folder, junit, results, status
+from reports.about import about_host, about_suite, versions
+from reports.page import PATHS, Page
+from reports.promises import WORKER_OUTPUT
+from reports.record import JSON, REPORT_ATTRIBUTE, Result, run_description, utc
+from reports.requirements import Requirement
+from reports.summary import Summary
+
+T = TypeVar("T")
+_SUBTEST_REPORT: tuple[type, ...] = (pytest.SubtestReport,) if hasattr(pytest, "SubtestReport") else ()
+
+
+class Reporter:
+    """The hooks of a run's report."""
+
+    def __init__(self, config: pytest.Config, directory: Path, requirements: Mapping[str, Requirement]) -> None:
+        self._config = config
+        self._directory = directory
+        self._requirements = requirements
+        self._shown = folder.shown(directory, config.invocation_params.dir)
+        path = directory / results.FILE_NAME
+        self._store = results.Store(path, requirements, time.monotonic, owner=os.getpid())
+        self._assembler = assemble.Assembler()
+        self._page = Page(config, directory, requirements)
+        self._session: pytest.Session | None = None
+        self._began = time.time()
+        self._ended: float | None = None
+        self._about: dict[str, JSON] = {}
+        self._error_statuses: set[int] = set()
+        self._problems: list[str] = []
+        self._wrong_use: list[str] = []
+        self._interrupted = self._internal_error = False
+        self._asked_for = 0
+        self._status: int | None = None
+        config.pluginmanager.register(self._page, "kconform-page")
+
+    # -- the beginning ------------------------------------------------------------------------------------
+
+    def pytest_report_header(self) -> str:
+        return f"kconform {versions()['kconform']}: report in {self._shown}"
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
+        self._about = {
+            "argv": [str(arg) for arg in self._config.invocation_params.args],
+            "host": about_host(),
+            "suite": about_suite(self._config.rootpath),
+        }
+        try:
+            folder.clear_former(self._directory)
+            self._store.write(self._run())
+        except OSError as error:
+            raise pytest.UsageError(f"the report cannot be written to {self._shown}: {error}") from error
+        if self._config.option.report_dir is None:
+            try:
+                folder.update_latest(self._directory)
+            except OSError as error:
+                self._problem(f"{folder.DEFAULT / folder.LATEST} does not point to this run: {error}")
+
+    def pytest_unconfigure(self) -> None:
+        if self._session is None:
+            folder.release(self._directory)
+
+    # -- while it runs ------------------------------------------------------------------------------------
+
+    def pytest_collection_finish(self) -> None:
+        """So that a run that is killed in its first test has said how many there were to be."""
+        self._write()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, report: pytest.TestReport) -> None:
+        """A worker died in the middle of a test, so this report is its last.
+
+        xdist calls the phase `???`.  Called a teardown, the test reaches the HTML page and JUnit's
+        properties, which both wait for one.
+        """
+        report.when = "teardown"
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """First, so that the terminal, JUnit and the page see what is added to the report here."""
+        note = assemble.note_of(report)
+        phases = self._assembler.phases(report)
+        if note.exit_status is not None:
+            self._error_statuses.add(note.exit_status)
+        if isinstance(report, _SUBTEST_REPORT):
+            phases.take_subtest(note)
+            return
+        note = phases.with_subtests(report, note)
+        try:
+            evidence.write(self._directory, report.nodeid, note.evidence, phases.paths)
+        except OSError as error:
+            self._problem(f"evidence of {report.nodeid}: {error}")
+        run_description(self._config).update(note.run)
+        result = self._assembler.add(report, note)
+        report.user_properties += assemble.properties(phases, note)
+        if report.failed:
+            report.sections += assemble.sections(note)
+        # One and the same mapping for all phases: the page shows it when the last has filled it.
+        setattr(report, REPORT_ATTRIBUTE, note.to_json() | {PATHS: phases.paths})
+        if result is not None:
+            self._take(result, phases.kernel)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if not report.passed:
+            if report.failed:
+                self._error_statuses.add(status.OURS)
+            self._take(assemble.collection_result(report, time.time()), None)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Every worker collects the same tests, and so finds the same fault."""
+        said = getattr(node, "workeroutput", {}).get(WORKER_OUTPUT)
+        if said is not None and said not in self._wrong_use:
+            self._wrong_use.append(said)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        raised = excinfo.value
+        if isinstance(raised, pytest.exit.Exception):
+            self._asked_for = raised.returncode or 0
+            self._interrupted = raised.returncode is None
+        else:
+            # pytest and xdist end a run by an exception of this kind too: for -x, --maxfail, and when
+            # collecting failed.  Then the results say what the run came to.
+            self._interrupted = type(raised) is KeyboardInterrupt or "keyboard-interrupt" in str(raised)
+
+    def pytest_internalerror(self) -> None:
+        self._internal_error = True
+
+    def _take(self, result: Result, kernel: Mapping[str, JSON] | None) -> None:
+        self._store.add(result, kernel)
+        if self._store.due():
+            self._write()
+
+    def _write(self) -> None:
+        try:
+            self._store.write(self._run())
+        except OSError as error:
+            self._problem(f"{results.FILE_NAME}: {error}")
+
+    def _problem(self, text: str) -> None:
+        """Remember the first problem: a full disk would make as many as there are files."""
+        if not self._problems:
+            self._problems.append(text)
+
+    # -- the end ------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, T, T]:
+        """Outermost: whatever else looks at the exit status has done so."""
+        self._page.lines = [line.text for line in self._summary().totals()]
+        try:
+            return (yield)
+        finally:
+            if session.exitstatus == pytest.ExitCode.MAX_WARNINGS_ERROR and self._status == status.HELD:
+                self._status = status.OURS
+            if self._status is not None:
+                session.exitstatus = self._status
+            self._write()
+
+    @pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_files(self, exitstatus: int) -> Generator[None, T, T | None]:
+        """Innermost: the other files are written inside of this, the terminal's summary outside."""
+        result: T | None = None
+        try:
+            result = yield
+            junit_file = Path(os.path.expandvars(self._config.option.xmlpath)).expanduser()
+            if junit_file.exists():  # not so with -p no:junitxml
+                junit.correct(junit_file)
+        except (OSError, Warning) as error:
+            # pytest writes its files here too, and a full disk would take the summary with it.
+            self._problem(str(error))
+        self._ended = time.time()
+        self._write()
+        self._status = self._exit_status(exitstatus)
+        return result
+
+    def _exit_status(self, pytest_status: int) -> int:
+        ending = status.Ending(
+            interrupted=self._interrupted,
+            internal_error=self._internal_error,
+            wrong_use=bool(self._wrong_use) or pytest_status == pytest.ExitCode.USAGE_ERROR,
+            write_failed=bool(self._problems),
+            asked_for=self._asked_for,
+        )
+        return status.exit_status(self._store.counts, frozenset(self._error_statuses), ending)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if getattr(self._config.option, "no_summary", False):
+            return
+        terminalreporter.section("kconform")
+        for text in self._wrong_use:
+            terminalreporter.write_line(f"ERROR: {text}", red=True)
+        for line in self._summary().lines(verbosity=self._config.option.verbose):
+            terminalreporter.write_line(line.text, **line.markup)
+
+    def _summary(self) -> Summary:
+        return Summary(
+            results=self._store.results,
+            kernels=self._store.kernels,
+            requirements=self._requirements,
+            report_dir=self._shown,
+            status=status.NOTHING if self._status is None else self._status,
+            problems=self._problems,
+        )
+
+    def _run(self) -> dict[str, JSON]:
+        """The `run` part of results.json, as of now."""
+        stopped = self._interrupted or self._internal_error
+        end = time.time() if self._ended is None else self._ended
+        return {
+            "id": self._directory.name,
+            "state": "running" if self._ended is None else "interrupted" if stopped else "finished",
+            "started": utc(self._began),
+            "finished": None if self._ended is None else utc(self._ended),
+            "duration_s": round(end - self._began, 3),
+            "exit_status": self._status,
+            "collected": 0 if self._session is None else self._session.testscollected,
+            "counts": {outcome: self._store.counts[outcome] for outcome in ("pass", "fail", "error", "skip")},
+            **self._about,
+            "versions": {**versions(), **run_description(self._config)},
+        }

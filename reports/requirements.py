@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The promises: one numbered sentence each, with its source and the kernel versions that make it.
+
+They are kept beside the tests, in suites/<area>/requirements.toml:
+
+    [[requirement]]
+    id = "yama.scope-1"
+    text = "At scope 1 a task may attach only to its descendants."
+    source = "security/yama/yama_lsm.c: yama_ptrace_access_check()"
+    since = "3.4"
+    until = "6.5"   # optional: the last version that makes the promise
+    note = "..."    # optional
+
+Nothing here knows which kernel is tested; `Requirement.applies` is asked about a version.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FILE_NAME = "requirements.toml"
+REQUIRED = ("id", "text", "source", "since")
+OPTIONAL = ("until", "note")
+
+_ID = re.compile(r"\w+\.\w+(?:[.-]\w+)*", re.ASCII)
+_VERSION = re.compile(r"\d+(?:\.\d+)*")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One promise of the kernel."""
+
+    id: str
+    text: str
+    source: str
+    since: str
+    until: str | None = None
+    note: str = ""
+
+    @property
+    def area(self) -> str:
+        """The folder below suites/ that the promise is tested in."""
+        return self.id.partition(".")[0]
+
+    def applies(self, version: tuple[int, ...]) -> str | None:
+        """None if a kernel of this version makes the promise, otherwise the reason to skip.
+
+        An unknown version, `()`, is tested: a skip needs a reason.
+        """
+        if not version:
+            return None
+        this = ".".join(map(str, version))
+        first = _numbers(self.since)
+        if _padded(version, first) < first:
+            return f"since Linux {self.since}, this is {this}"
+        # `until = "6.5"` includes 6.5.13: only the places that `until` has are compared.
+        if self.until is not None and version[: len(_numbers(self.until))] > _numbers(self.until):
+            return f"until Linux {self.until}, this is {this}"
+        return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _padded(version: tuple[int, ...], like: tuple[int, ...]) -> tuple[int, ...]:
+    """6.5 is 6.5.0, so that it is not older than a promise made since 6.5.0."""
+    return version + (0,) * (len(like) - len(version))
+
+
+def load(suites: Path) -> dict[str, Requirement]:
+    """Every requirement of suites/*/requirements.toml by its id, in the order of the files.
+
+    Raises pytest.UsageError, with the file and the place, for anything that is not as it should be.
+    """
+    found: dict[str, Requirement] = {}
+    for path in sorted(suites.glob(f"*/{FILE_NAME}")):
+        for requirement in _load_file(path):
+            if requirement.id in found:
+                raise pytest.UsageError(f"{path}: requirement {requirement.id!r} is there twice")
+            found[requirement.id] = requirement
+    return found
+
+
+def _load_file(path: Path) -> list[Requirement]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise pytest.UsageError(f"{path}: {error}") from error
+    unknown = sorted(set(document) - {"requirement"})
+    if unknown:
+        raise pytest.UsageError(f"{path}: {unknown[0]!r} is not known here; requirements are [[requirement]]")
+    tables = document.get("requirement", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise pytest.UsageError(f"{path}: write [[requirement]], with two brackets, for each requirement")
+    return [_parse(path, number, table) for number, table in enumerate(tables, 1)]
+
+
+def _parse(path: Path, number: int, table: Mapping[str, Any]) -> Requirement:
+    name = table.get("id")
+    place = f"{path}: requirement {number}" + (f" ({name})" if isinstance(name, str) else "")
+    for key in REQUIRED:
+        if key not in table:
+            raise pytest.UsageError(f"{place}: {key!r} is missing")
+    for key, value in table.items():
+        if key not in REQUIRED + OPTIONAL:
+            near = nearest(key, REQUIRED + OPTIONAL)
+            raise pytest.UsageError(f"{place}: unknown key {key!r}{_suggestion(near)}")
+        if not isinstance(value, str) or not value.strip():
+            raise pytest.UsageError(f"{place}: {key!r} must be a string that says something, not {value!r}")
+        if key in ("since", "until") and not _VERSION.fullmatch(value):
+            raise pytest.UsageError(f"{place}: {key!r} must be a version such as '4.14', not {value!r}")
+    requirement = Requirement(**{key: " ".join(str(value).split()) for key, value in table.items()})
+    if not _ID.fullmatch(requirement.id) or requirement.area != path.parent.name:
+        raise pytest.UsageError(
+            f"{place}: an id here looks like {path.parent.name + '.scope-1'!r}: the folder's name, a dot, "
+            "then letters, digits, dots, dashes and underscores"
+        )
+    return requirement
+
+
+def nearest(word: str, words: Iterable[str]) -> list[str]:
+    """Up to three of `words` that someone who wrote `word` may have meant, the likeliest first."""
+    return difflib.get_close_matches(word, list(words), n=3, cutoff=0.5)
+
+
+def _suggestion(near: list[str]) -> str:
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def unknown_message(nodeid: str, identifier: str, known: Iterable[str]) -> str:
+    """The sentence for a test that names a requirement which nobody wrote down."""
+    suggestion = _suggestion(nearest(identifier, known))
+    return f"{nodeid}: unknown requirement {identifier!r}{suggestion or f'; no {FILE_NAME} has it'}"

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the terminal says at the end of a run.  Pure: results in, lines out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reports.evidence import FOLDER, slug
+from reports.record import JSON, Result
+from reports.requirements import Requirement
+from reports.status import MEANING
+
+MOST = 20
+"""Entries of a list before the rest is only counted; results.json has them all."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line, and how pytest's terminal shall mark it up."""
+
+    text: str
+    markup: Mapping[str, bool]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything that the last section of a run is made of."""
+
+    results: Sequence[Result]
+    kernels: Mapping[str, Mapping[str, JSON]]
+    requirements: Mapping[str, Requirement]
+    report_dir: str
+    """As a user would type it."""
+    status: int
+    problems: Sequence[str]
+    """What went wrong with the report itself."""
+
+    def lines(self, *, verbosity: int = 0) -> list[Line]:
+        """The section's lines: below 0 (-q) without the skip reasons, above 0 (-v) without limits."""
+        most = MOST if verbosity <= 0 else len(self.results) or 1
+        lines = [*self._broken(most), *self._errors(most)]
+        if verbosity >= 0:
+            lines += self._skips(most)
+        lines += self.totals()
+        lines += [_line(f"REPORT NOT COMPLETE: {problem}", red=True, bold=True) for problem in self.problems]
+        lines.append(_line(f"report: {self.report_dir}"))
+        color = "green" if self.status == 0 else "red" if self.status == 1 else "yellow"
+        lines.append(_line(f"exit status {self.status}: {MEANING[self.status]}", bold=True, **{color: True}))
+        return lines
+
+    def _broken(self, most: int) -> list[Line]:
+        broken = [result for result in self.results if result.outcome == "fail"]
+        if not broken:
+            return []
+        lines = [_line("broken promises:", red=True, bold=True)]
+        for result in broken[:most]:
+            for identifier in result.requirements:
+                sentence = self.requirements[identifier].text if identifier in self.requirements else "?"
+                lines.append(_line(f"  {identifier}: {sentence}", red=True))
+            lines.append(_line(f"    {result.nodeid}"))
+            lines.append(_line(f"      {result.reason}"))
+            if result.evidence:
+                lines.append(_line(f"      evidence: {self.report_dir}/{FOLDER}/{slug(result.nodeid)}/"))
+        return lines + _rest(broken, most)
+
+    def _errors(self, most: int) -> list[Line]:
+        """Grouped by what happened: one kernel that does not boot is one error, not one for each test."""
+        errors = [result for result in self.results if result.outcome == "error"]
+        if not errors:
+            return []
+        groups = _grouped(errors, lambda result: result.reason)
+        lines = [_line("errors of ours, which say nothing about a kernel:", yellow=True, bold=True)]
+        for reason, group in groups[:most]:
+            count = "" if len(group) == 1 else f" and {len(group) - 1} more"
+            lines += [_line(f"  {reason}"), _line(f"    {group[0].nodeid}{count}")]
+            if group[0].evidence:
+                lines.append(_line(f"    evidence: {self.report_dir}/{FOLDER}/{slug(group[0].nodeid)}/"))
+        return lines + _rest(groups, most)
+
+    def _skips(self, most: int) -> list[Line]:
+        skips = [result for result in self.results if result.outcome == "skip"]
+        if not skips:
+            return []
+        groups = sorted(_grouped(skips, lambda result: result.reason), key=lambda group: -len(group[1]))
+        lines = [_line("not applicable:")]
+        lines += [_line(f"  {len(group):5}  {reason}") for reason, group in groups[:most]]
+        return lines + _rest(groups, most)
+
+    def totals(self) -> list[Line]:
+        """One line for each kernel, in the order in which they were tested, then one for tests without."""
+        counts: dict[str | None, Counter[str]] = {name: Counter() for name in self.kernels}
+        for result in self.results:
+            counts.setdefault(result.kernel, Counter())[result.outcome] += 1
+        without = counts.pop(None, None)
+        lines = [_total(self._title(str(name)), counted) for name, counted in counts.items()]
+        return lines + ([_total("without a kernel", without)] if without else [])
+
+    def _title(self, name: str) -> str:
+        kernel = self.kernels.get(name, {})
+        details = ", ".join(str(kernel[key]) for key in ("release", "accel") if kernel.get(key))
+        return f"{name} ({details})" if details else name
+
+
+def _total(title: str, counted: Counter[str]) -> Line:
+    text = (
+        f"{title}: {counted['pass']} held, {counted['fail']} broken, "
+        f"{counted['skip']} not applicable, {counted['error']} errors"
+    )
+    color = "red" if counted["fail"] else "yellow" if counted["error"] or not counted["pass"] else "green"
+    return _line(text, **{color: True})
+
+
+def _grouped(results: Iterable[Result], key: Callable[[Result], str]) -> list[tuple[str, list[Result]]]:
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        groups[key(result)].append(result)
+    return list(groups.items())
+
+
+def _rest(entries: Sequence[object], most: int) -> list[Line]:
+    return [_line(f"  ... and {len(entries) - most} more, see results.json")] if len(entries) > most else []
+
+
+def _line(text: str, **markup: bool) -> Line:
+    return Line(text, markup)
