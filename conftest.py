@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Wiring: options, markers and fixtures that join kernels (kconfigs), guests and reports."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from guests import accel
+from guests.accel import Acceleration
+from guests.errors import KconformError, UsageError
+from guests.guest import Guest
+from guests.outcome import Expected, Outcome
+from guests.qemu import qemu_version
+from guests.stable import DEFAULT_BOOT, Boot, Stable
+from kconfigs.cache import Cache
+from kconfigs.candidates import Candidate, Narrator, candidates
+from kconfigs.kernel import Kernel
+from reports import record
+from reports.plugin import is_worker
+from reports.promises import registry, requirements_of
+
+pytest_plugins = ["pytester"]
+
+GUEST = pytest.StashKey[Guest]()
+CANDIDATES = pytest.StashKey[list[Candidate]]()
+STABLE = pytest.StashKey[Stable]()
+BUILDS = "KCONFORM_BUILDS"
+NARRATOR = pytest.StashKey[Narrator]()
+NEXT = pytest.StashKey[pytest.Item | None]()
+
+
+# Options and markers
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("kconform")
+    group.addoption(
+        "--kernel",
+        action="append",
+        metavar="SPEC",
+        help="a kernel to test, may be given again: source, deb:PACKAGE[=VERSION], a .deb file, an image, a kernel tree,"
+        " or running (default: the distribution's prebuilt cloud kernel, and source)",
+    )
+    group.addoption(
+        "--flavor",
+        action="append",
+        metavar="NAME",
+        help="a set of kconfigs to build sources and trees with (default: full)",
+    )
+    group.addoption("--kernel-config", type=Path, metavar="FILE", help="the .config of a kernel image")
+    group.addoption("--accel", choices=accel.MODES, default="auto", help="default: auto, which proves KVM before use")
+    group.addoption("--cold", action="store_true", help="boot each kernel anew, whatever the cache holds")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in (
+        "needs(*options): skip unless the kernel has these config options (without CONFIG_)",
+        "lacks(*options): skip if the kernel has one of these config options",
+        "boot(*arguments, disks=()): boot with these kernel arguments and disks (guests.disks.DiskPlan)",
+    ):
+        config.addinivalue_line("markers", line)
+    if not is_worker(config):
+        # Workers inherit it: one folder in which all processes of the run follow the kernel builds.
+        folder = tempfile.TemporaryDirectory(prefix="kconform-builds-")
+        os.environ[BUILDS] = folder.name
+        config.add_cleanup(folder.cleanup)
+    config.stash[STABLE] = Stable(Cache(), mode=config.getoption("accel"), cold=config.getoption("cold"))
+
+
+def _candidates(config: pytest.Config) -> list[Candidate]:
+    """The kernels of this run, in the order in which they are tested: what has to be built comes last."""
+    if CANDIDATES not in config.stash:
+        try:
+            config.stash[CANDIDATES] = candidates(
+                config.getoption("kernel"),
+                config.getoption("flavor"),
+                config.getoption("kernel_config"),
+                Path(os.environ[BUILDS]),
+            )
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+        except KconformError as error:
+            pytest.exit(f"Error: {error}", error.exit_status)
+    return config.stash[CANDIDATES]
+
+
+# Every test that takes a kernel runs on each
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "kernel" in metafunc.fixturenames:
+        found = _candidates(metafunc.config)
+        metafunc.parametrize("kernel", found, ids=[one.id for one in found], indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that boot alike stand together within a kernel, so that a spare clone fits the next test."""
+    boots: dict[tuple[object, Boot | None], int] = {}
+    items.sort(key=lambda item: boots.setdefault((_candidate_id(item), _boot_of(item)), len(boots)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Kernels that have to be built are begun at once, at low priority, while the others are tested.
+
+    By the first of xdist's workers, where there are some: only they know which tests there are.
+    """
+    if (
+        session.config.option.collectonly
+        or getattr(session.config, "workerinput", {}).get("workerid", "gw0") != "gw0"
+    ):
+        return
+    wanted = {_candidate_id(item) for item in session.items}
+    for candidate in session.config.stash.get(CANDIDATES, []):
+        if candidate.id in wanted:
+            candidate.begin()
+
+
+def _candidate_id(item: pytest.Item) -> str | None:
+    callspec = getattr(item, "callspec", None)
+    candidate = callspec.params.get("kernel") if callspec else None
+    return candidate.id if isinstance(candidate, Candidate) else None
+
+
+def _boot_of(item: pytest.Item) -> Boot | None:
+    if "guest" not in getattr(item, "fixturenames", ()):
+        return None
+    marker = item.get_closest_marker("boot")
+    return Boot(tuple(marker.args), tuple(marker.kwargs.get("disks", ()))) if marker else DEFAULT_BOOT
+
+
+@pytest.fixture(scope="session")
+def kernel(request: pytest.FixtureRequest) -> Kernel:
+    """The kernel under test, built or unpacked if it was not yet."""
+    return cast(Candidate, request.param).kernel()
+
+
+@pytest.fixture(autouse=True)
+def _applies(request: pytest.FixtureRequest) -> None:
+    """Skip what does not apply to the kernel, and say which option or version is missing."""
+    if "kernel" not in request.fixturenames:
+        return
+    kernel = cast(Kernel, request.getfixturevalue("kernel"))
+    record.set_kernel(request.node, _kernel_info(kernel))
+    known = registry(request.config)
+    for identifier in requirements_of(request.node):
+        reason = known[identifier].applies(kernel.version)
+        if reason:
+            pytest.skip(reason)
+    for marker in request.node.iter_markers("needs"):
+        missing = [f"CONFIG_{option}" for option in marker.args if not kernel.config.enabled(option)]
+        if missing:
+            pytest.skip(f"needs {', '.join(missing)}")
+    for marker in request.node.iter_markers("lacks"):
+        present = [f"CONFIG_{option}" for option in marker.args if kernel.config.enabled(option)]
+        if present:
+            pytest.skip(f"for a kernel without {', '.join(present)}")
+
+
+def _kernel_info(kernel: Kernel, acceleration: Acceleration | None = None) -> dict[str, record.JSON]:
+    return {
+        "id": kernel.id,
+        "name": kernel.name,
+        "flavor": kernel.flavor,
+        "release": kernel.release,
+        "arch": kernel.arch,
+        "spec": kernel.spec,
+        "identity": kernel.identity,
+        "digest": kernel.digest,
+        "accel": acceleration.name if acceleration else None,
+        "accel_why": acceleration.why if acceleration else None,
+        "version": ".".join(map(str, kernel.version)),
+    }
+
+
+# Guests
+
+
+@pytest.fixture
+def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Iterator[Guest]:
+    """A guest that has only just booted, as the test's `boot` marker wants it."""
+    stable = request.config.stash[STABLE]
+    boot = _boot_of(request.node) or DEFAULT_BOOT
+    record.set_kernel(request.node, _kernel_info(kernel, stable.acceleration(kernel)))
+    taken = stable.take(kernel, boot)
+    request.node.stash[GUEST] = taken
+    following = request.node.stash.get(NEXT, None)
+    if following is not None and _candidate_id(following) == _candidate_id(request.node):
+        stable.prepare(kernel, _boot_of(following) or boot)
+    try:
+        yield taken
+    finally:
+        taken.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    item.stash[NEXT] = nextitem
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """A test whose kernel complained has failed, whatever its calls returned."""
+    guest = item.stash.get(GUEST, None)
+    yield
+    if guest is not None:
+        guest.check_log()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    if call.when == "call" and (guest := item.stash.get(GUEST, None)) is not None:
+        for title, text in guest.evidence().items():
+            record.attach(item, title, text)
+    return (yield)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if NARRATOR in session.config.stash:
+        session.config.stash[NARRATOR].stop()
+    session.config.stash[STABLE].close()
+    for candidate in session.config.stash.get(CANDIDATES, []):
+        candidate.abandon()
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Who did what to whom, what came, and what was wanted."""
+    if op == "==" and isinstance(left, Outcome) and isinstance(right, Expected):
+        return [f"{left!r}, expected {right!r}"]
+    return None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    record.describe_run(session.config, "qemu", qemu_version())
+    record.describe_run(session.config, "virtme-ng", importlib.metadata.version("virtme-ng"))
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not is_worker(session.config):
+
+        def say(text: str) -> None:
+            reporter.ensure_newline()
+            reporter.write_line(text)
+
+        session.config.stash[NARRATOR] = Narrator(Path(os.environ[BUILDS]), say)
+        session.config.stash[NARRATOR].start()

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernels, trees and packages that are as small as they can be and still look right."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import struct
+import subprocess
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+RELEASE = "6.12.7-fake"
+
+CONFIG = 'CONFIG_64BIT=y\nCONFIG_MODULES=y\nCONFIG_LSM="loadpin,yama"\n# CONFIG_SECURITY_YAMA is not set\n'
+
+
+def bzimage(
+    *,
+    release: str = RELEASE,
+    config: str | None = None,
+    packed: str = "gzip",
+    is_64bit: bool = True,
+) -> bytes:
+    """An x86 image: real header, a payload that holds a configuration or none."""
+    kernel = b"Linux version " + release.encode() + b" (us) #1\0"
+    if config is not None:
+        kernel += b"IKCFG_ST" + gzip.compress(config.encode()) + b"IKCFG_ED"
+    compressed = {"gzip": gzip.compress, "xz": lzma.compress, "none": bytes}.get(packed)
+    if compressed is None:
+        done = subprocess.run([packed, "-c"], input=kernel, capture_output=True, check=True)
+        payload = done.stdout
+    else:
+        payload = compressed(kernel)
+    payload += struct.pack("<I", len(kernel))
+    setup = bytearray(2 * 512)
+    setup[0x1F1] = 1
+    body = payload + b"\0" * (-len(payload) % 16)
+    struct.pack_into("<I", setup, 0x1F4, len(body) // 16)
+    setup[0x1FE:0x200] = b"\x55\xaa"
+    setup[0x202:0x206] = b"HdrS"
+    struct.pack_into("<HH", setup, 0x206, 0x20F, 0)
+    struct.pack_into("<H", setup, 0x20E, 0x300 - 0x200)
+    struct.pack_into("<H", setup, 0x236, int(is_64bit))
+    struct.pack_into("<II", setup, 0x248, 0, len(payload))
+    banner = f"{release} (us) #1\0".encode()
+    setup[0x300 : 0x300 + len(banner)] = banner
+    return bytes(setup) + body
+
+
+MAKEFILE = """\
+# SPDX-License-Identifier: GPL-2.0
+VERSION = 6
+PATCHLEVEL = 12
+SUBLEVEL = 7
+EXTRAVERSION =
+MARKS = @MARKS@
+
+allnoconfig:
+	@test ! -e $(CURDIR)/broken-config || { echo 'Kconfig:3: syntax error'; exit 1; }
+	@cp "$$KCONFIG_ALLCONFIG" $(O)/.config
+olddefconfig:
+	@grep -v -x -F -f $(CURDIR)/dropped $(O)/.config > $(O)/new || true
+	@mv $(O)/new $(O)/.config
+bzImage:
+	@echo '  HOSTCC  scripts/tool.o'
+	@echo '  CC      init/main.o'
+	@echo '  CC [M]  lib/test_module.o'
+	@test ! -e $(CURDIR)/broken-source || { \\
+	    echo 'security/yama/yama_lsm.c:7:1: error: expected a semicolon'; exit 1; }
+	@test ! -e $(CURDIR)/endless || { touch $(MARKS)/begun; sleep 987654; }
+	@mkdir -p $(O)/arch/x86/boot $(O)/include/config $(O)/lib
+	@cp $(CURDIR)/image.bin $(O)/arch/x86/boot/bzImage
+	@echo 6.12.7-fake > $(O)/include/config/kernel.release
+	@echo one >> $(MARKS)/builds
+	@: > $(O)/System.map
+modules:
+	@echo lib/test_module.o > $(O)/modules.order
+	@echo module > $(O)/lib/test_module.ko
+mrproper:
+	@rm -f .config
+"""
+
+KCONFIG = """\
+mainmenu "Fake"
+
+config MODULES
+	bool "Modules"
+	modules
+
+config SECURITY
+	bool "Security"
+
+config SECURITY_YAMA
+	bool "Yama"
+	depends on SECURITY && !SECURITY_OTHER
+
+config SECURITY_OTHER
+	bool "Other"
+	depends on SECURITY if MODULES
+
+config OLD_NAME
+	bool
+	transitional
+"""
+
+
+def tree(path: Path, *, dropped: Sequence[str] = ()) -> Path:
+    """A kernel tree with a Makefile that plays Kbuild, and drops the lines of a .config that it is told to.
+
+    Each build adds a line to the file `builds` beside the tree.
+    """
+    path.mkdir(parents=True)
+    (path / "Makefile").write_text(MAKEFILE.replace("@MARKS@", str(path.parent)))
+    (path / "Kconfig").write_text(KCONFIG)
+    (path / "image.bin").write_bytes(bzimage())
+    (path / "dropped").write_text("".join(f"{line}\n" for line in dropped))
+    (path / "kernel.c").write_text("int main;\n")
+    return path
+
+
+def deb(path: Path, control: Mapping[str, str], files: Mapping[str, bytes]) -> Path:
+    """A Debian package: an ar archive of a version, a control archive and a data archive."""
+    fields = {"Version": "6.12.7-1", "Architecture": "amd64", "Maintainer": "Us <us@lists.debian.org>", **control}
+    text = "".join(f"{name}: {value}\n" for name, value in fields.items())
+    members = {
+        "debian-binary": b"2.0\n",
+        "control.tar.gz": _tar({"./control": text.encode()}),
+        "data.tar.gz": _tar(files),
+    }
+    content = b"!<arch>\n"
+    for name, data in members.items():
+        content += f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(data):<10}`\n".encode() + data
+        content += b"\n" * (len(data) % 2)
+    path.write_bytes(content)
+    return path
+
+
+def kernel_deb(path: Path, name: str = "linux-image-6.12.7-fake", **control: str) -> Path:
+    """A package with a kernel, its configuration and one module."""
+    return deb(
+        path,
+        {"Package": name, **control},
+        {
+            f"./boot/vmlinuz-{RELEASE}": bzimage(),
+            f"./boot/config-{RELEASE}": CONFIG.encode(),
+            f"./lib/modules/{RELEASE}/kernel/fs/a.ko": b"module",
+            "./usr/share/doc/changelog": b"no",
+        },
+    )
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()

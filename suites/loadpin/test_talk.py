@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""LoadPin's scenarios from the talk, by the names that the slides give them: a real module on a real block device."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.disks import DiskPlan
+from guests.guest import Guest
+from guests.outcome import EPERM, OK
+from guests.task import Task
+
+MODULE = "test_module"
+TRUSTED, TMP = f"/trusted/{MODULE}.ko", f"/tmp/{MODULE}.ko"  # noqa: S108 - in the guest, where /tmp is the point
+READ_ONLY = DiskPlan("squashfs", modules=(MODULE,), read_only=True)
+WRITABLE = DiskPlan("ext2", modules=(MODULE,))
+
+pytestmark = pytest.mark.needs("SECURITY_LOADPIN", "TEST_LKM", "VIRTIO_BLK", "SQUASHFS", "EXT2_FS")
+
+
+def boot(*disks: DiskPlan, enforce: int) -> pytest.MarkDecorator:
+    return pytest.mark.boot(f"loadpin.enforce={enforce}", disks=disks)
+
+
+def administrator(guest: Guest, filesystem: str) -> Task:
+    """root, with the disk at /trusted and a copy of its module in /tmp."""
+    root = guest.root()
+    root.mount("/dev/vda", "/trusted", filesystem, flags=1).result()
+    root.copy_file(TRUSTED, TMP)
+    return root
+
+
+@boot(READ_ONLY, enforce=1)
+@pytest.mark.requirement("loadpin.ready", "loadpin.pin", "loadpin.deny")
+def test_trusted_and_tmp(guest: Guest) -> None:
+    """The module from the trusted device loads, and its copy in /tmp, byte for byte the same, does not."""
+    assert "LoadPin: ready to pin (currently enforcing)" in guest.boot_log
+    root = administrator(guest, "squashfs")
+    assert root.load_module(TRUSTED) == OK
+    guest.wait_for_log(f'LoadPin: kernel-module pinned obj="{TRUSTED}" pid={root.pid}')
+    assert root.unload_module(MODULE) == OK
+    assert root.load_module(TMP) == EPERM
+    guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TMP}" pid={root.pid}')
+
+
+@boot(READ_ONLY, enforce=0)
+@pytest.mark.requirement("loadpin.ready", "loadpin.pin", "loadpin.ignore")
+def test_trusted_and_tmp_when_not_enforcing(guest: Guest) -> None:
+    """Without enforcement the copy in /tmp loads too, and the log says that the pin was ignored."""
+    assert "LoadPin: ready to pin (currently not enforcing)" in guest.boot_log
+    root = administrator(guest, "squashfs")
+    assert root.load_module(TRUSTED) == OK
+    assert root.unload_module(MODULE) == OK
+    assert root.load_module(TMP) == OK
+    guest.wait_for_log(f'LoadPin: kernel-module pinning-ignored obj="{TMP}" pid={root.pid}')
+
+
+@boot(READ_ONLY, enforce=1)
+@pytest.mark.requirement("loadpin.pin", "loadpin.deny")
+def test_unload_and_reload(guest: Guest) -> None:
+    """A refusal changes nothing: the module loads again from where it was pinned, and only from there."""
+    root = administrator(guest, "squashfs")
+    for _ in range(2):
+        assert root.load_module(TRUSTED) == OK
+        assert root.unload_module(MODULE) == OK
+        assert root.load_module(TMP) == EPERM
+        guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TMP}"')
+
+
+@boot(WRITABLE, enforce=1)
+@pytest.mark.requirement("loadpin.writable")
+def test_writable_warning(guest: Guest) -> None:
+    """A file system on a writable device is pinned with a warning, though it is mounted read-only itself."""
+    root = administrator(guest, "ext2")
+    assert root.load_module(TRUSTED) == OK
+    assert any(line.startswith("LoadPin: vda (") and line.endswith("): writable") for line in guest.log())
+    assert "LoadPin: load pinning engaged." not in guest.log()
+
+
+@boot(READ_ONLY, enforce=1)
+@pytest.mark.requirement("loadpin.writable")
+def test_no_warning_on_a_read_only_device(guest: Guest) -> None:
+    """The same on a device that refuses writes: the pin engages."""
+    root = administrator(guest, "squashfs")
+    assert root.load_module(TRUSTED) == OK
+    assert any(line.startswith("LoadPin: vda (") and line.endswith("): read-only") for line in guest.log())
+    assert "LoadPin: load pinning engaged." in guest.log()
+
+
+@boot(READ_ONLY, enforce=1)
+@pytest.mark.requirement("loadpin.umount", "loadpin.deny")
+def test_unmount(guest: Guest) -> None:
+    """Once the pinned file system is unmounted nothing loads any more, from the same device mounted again neither."""
+    root = administrator(guest, "squashfs")
+    assert root.load_module(TRUSTED) == OK
+    assert root.unload_module(MODULE) == OK
+    assert root.umount("/trusted") == OK
+    guest.wait_for_log("LoadPin: umount pinned fs: refusing further loads")
+    assert root.load_module(TMP) == EPERM
+    guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TMP}"')
+    root.mount("/dev/vda", "/trusted", "squashfs", flags=1).result()
+    assert root.load_module(TRUSTED) == EPERM
+    guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TRUSTED}"')

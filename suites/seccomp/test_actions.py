@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every return action of a filter, once, with what the caller, its threads, its tracer and the log see of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.bpf import AUDIT_ARCH, Action, deny, kill_process, kill_thread, log, notify, policy, trace, trap
+from guests.guest import Guest
+from guests.numbers import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
+from guests.outcome import EINVAL, ENOSYS, GONE, OK, killed, returned
+from guests.signals import SYS_SECCOMP
+from guests.task import Task
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+GETPPID = number("getppid")
+
+
+def unprivileged(guest: Guest, name: str = "filtered") -> Task:
+    task = guest.spawn(name, quiet=True)
+    assert task.no_new_privs() == OK
+    return task
+
+
+@pytest.mark.requirement("seccomp.allow")
+def test_allow(guest: Guest) -> None:
+    """ALLOW runs the call; the same filter with another default shows that it was asked."""
+    task = unprivileged(guest)
+    assert task.install(policy(default=Action.ALLOW)) == OK
+    assert task.call("getppid") == returned(1)
+    assert task.install(policy(deny("getppid", errno=EINVAL))) == OK
+    assert task.call("getppid") == EINVAL
+
+
+@pytest.mark.needs("AUDIT")
+@pytest.mark.requirement("seccomp.log")
+def test_log(guest: Guest) -> None:
+    """LOG runs the call, and an audit record names the process and the call."""
+    task = unprivileged(guest)
+    assert task.install(policy(log("getppid"))) == OK
+    assert task.call("getppid") == returned(1)
+    record = guest.wait_for_log("type=1326")
+    assert f" pid={task.pid} " in record
+    assert f" sig=0 arch={AUDIT_ARCH['x86_64']:x} syscall={GETPPID} compat=0 " in record
+    assert record.endswith(f" code={Action.LOG:#x}")
+
+
+@pytest.mark.requirement("seccomp.trace")
+def test_trace(guest: Guest) -> None:
+    """TRACE is ENOSYS without a tracer; with one, it stops the call and tells the filter's data."""
+    tracer = guest.spawn("tracer")
+    tracee = tracer.spawn("tracee", quiet=True)
+    assert tracee.no_new_privs() == OK
+    assert tracee.install(policy(trace("getppid", data=0x1234))) == OK
+    assert tracee.call("getppid") == ENOSYS
+
+    tracer.seize(tracee, PtraceOption.TRACESECCOMP).result()
+    call = tracee.begin("getppid")
+    assert tracer.wait(tracee).event == PTRACE_EVENT_SECCOMP
+    assert tracer.event_message(tracee) == 0x1234
+    assert tracer.resume(tracee) == OK
+    assert call.outcome() == returned(tracer.pid)
+
+
+@pytest.mark.requirement("seccomp.user-notif")
+def test_user_notif(guest: Guest) -> None:
+    """USER_NOTIF hands the call to the supervisor, whose word is its result; it is ENOSYS without one."""
+    orphan = unprivileged(guest, "without-listener")
+    assert orphan.install(policy(notify("getppid"))) == OK
+    assert orphan.call("getppid") == ENOSYS
+
+    supervisor = guest.root("supervisor")
+    target = unprivileged(guest, "target")
+    there = target.listen(policy(notify("getppid"))).result()
+    listener = supervisor.pidfd_getfd(target, there).result()
+    call = target.begin("getppid")
+    asked = supervisor.receive(listener)
+    assert (asked.nr, asked.pid, asked.arch) == (GETPPID, target.pid, AUDIT_ARCH["x86_64"])
+    assert supervisor.reply(listener, asked.id, value=4711) == OK
+    assert call.outcome() == returned(4711)
+
+
+@pytest.mark.requirement("seccomp.errno")
+def test_errno(guest: Guest) -> None:
+    """ERRNO fails the call with the filter's data, and does not run it."""
+    task = unprivileged(guest)
+    assert task.install(policy(deny("mkdir", errno=EINVAL))) == OK
+    assert task.call("mkdir", "/tmp/made", 0o755) == EINVAL  # noqa: S108 - the guest's /tmp
+    assert task.call("chdir", "/tmp") == OK  # noqa: S108
+    assert not guest.exists("/tmp/made/.")  # noqa: S108
+
+
+@pytest.mark.requirement("seccomp.trap")
+def test_trap(guest: Guest) -> None:
+    """TRAP raises SIGSYS instead of running the call; the handler is told what it was, and may set its result."""
+    task = unprivileged(guest)
+    assert task.catch(Signal.SYS, result=42) == OK
+    assert task.install(policy(trap("getppid", data=7))) == OK
+    assert task.call("getppid") == returned(42)
+    (caught,) = task.caught()
+    assert (caught.signal, caught.code, caught.errno) == (Signal.SYS, SYS_SECCOMP, 7)
+    assert (caught.syscall, caught.arch) == (GETPPID, AUDIT_ARCH["x86_64"])
+    assert caught.call_address == caught.registers["rip"]
+
+
+@pytest.mark.requirement("seccomp.kill-thread")
+def test_kill_thread(guest: Guest) -> None:
+    """KILL_THREAD ends the thread that called, and its process lives on; a lone thread takes its process along."""
+    leader = unprivileged(guest, "leader")
+    assert leader.install(policy(kill_thread("getppid"))) == OK
+    thread = leader.thread("thread")
+    assert thread.call("getppid") == GONE
+    assert leader.call("getpid") == returned(leader.pid)
+    assert leader.call("getppid") == killed(Signal.SYS)
+
+
+@pytest.mark.requirement("seccomp.kill-process")
+def test_kill_process(guest: Guest) -> None:
+    """KILL_PROCESS ends every thread of the process, though it ignores the signal."""
+    leader = unprivileged(guest, "leader")
+    assert leader.ignore(Signal.SYS) == OK
+    assert leader.install(policy(kill_process("getppid"))) == OK
+    thread = leader.thread("thread")
+    assert thread.call("getpid") == returned(leader.pid)
+    assert thread.call("getppid") == killed(Signal.SYS)
+    assert leader.wait_death() == killed(Signal.SYS)

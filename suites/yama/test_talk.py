@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Yama's scenarios from the talk, by the names that the slides give them."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.guest import Guest
+from guests.numbers import PTRACER_ANY, Signal
+from guests.outcome import EINVAL, EPERM, OK
+
+SCOPE = "kernel.yama.ptrace_scope"
+WITHOUT_YAMA = pytest.mark.boot("lsm=loadpin")
+
+yama = pytest.mark.needs("SECURITY_YAMA")
+
+
+@yama
+@pytest.mark.requirement("yama.scope-0")
+def test_daemon_of_another_user(guest: Guest) -> None:
+    """The daemon runs as another user, and that alone protects it; a process of one's own is open."""
+    guest.set_sysctl(SCOPE, 0)
+    evil, mine = guest.spawn("evil", uid=1000), guest.spawn("mine", uid=1000)
+    daemon = guest.spawn("daemon", uid=33)
+    assert evil.attach(daemon) == EPERM
+    assert evil.attach(mine) == OK
+
+
+@WITHOUT_YAMA
+@pytest.mark.requirement("yama.absent")
+def test_secret_without_yama(guest: Guest) -> None:
+    """evil, of the same user, stops secret and reads what it keeps; there is nobody to ask for less."""
+    assert not guest.exists(f"/proc/sys/{SCOPE.replace('.', '/')}")
+    evil, secret = guest.spawn("evil"), guest.spawn("secret")
+    password = secret.store(b"hunter2!")
+    assert secret.set_ptracer(PTRACER_ANY) == EINVAL
+    assert evil.attach_and_wait(secret) == OK
+    assert evil.process_vm_readv(secret, password) == OK
+
+
+@yama
+@pytest.mark.requirement("yama.scope-1", "yama.set-ptracer", "yama.log")
+def test_secret_with_yama(guest: Guest) -> None:
+    """evil is no ancestor of secret, so it is refused, until secret itself says that it may."""
+    guest.set_sysctl(SCOPE, 1)
+    evil, secret = guest.spawn("evil"), guest.spawn("secret")
+    assert evil.attach(secret) == EPERM
+    guest.wait_for_log(f'ptrace attach of "secret"[{secret.pid}] was attempted by "evil"[{evil.pid}]')
+    assert secret.set_ptracer(evil) == OK
+    assert evil.attach_and_wait(secret) == OK
+    assert evil.detach(secret) == OK
+    assert secret.set_ptracer(0) == OK
+    assert evil.attach(secret) == EPERM
+
+
+@yama
+@pytest.mark.requirement("yama.scope-1", "yama.traceme")
+def test_gdb_and_its_program(guest: Guest) -> None:
+    r"""`gdb ./program` works, and so does its attach later; `gdb -p` on a stranger does not.
+
+        shell ── gdb ── program
+           └──── other
+    """
+    guest.set_sysctl(SCOPE, 1)
+    shell = guest.spawn("shell")
+    gdb, other = shell.spawn("gdb"), shell.spawn("other")
+    program, started = gdb.spawn("program"), gdb.spawn("started")
+
+    assert program.traceme() == OK
+    stopping = program.begin("kill", program, Signal.STOP)
+    assert gdb.wait(program).stopped_by == Signal.STOP
+    assert gdb.resume(program) == OK
+    assert stopping.outcome() == OK
+
+    assert gdb.attach(started) == OK
+    assert gdb.attach(other) == EPERM
+
+
+@yama
+@pytest.mark.requirement("yama.scope-1", "yama.set-ptracer")
+def test_crash_handler_before_and_after_set_ptracer(guest: Guest) -> None:
+    r"""A crash handler is the child of the program that crashed: it needs the program's word to look into it.
+
+        browser ── handler          handler attaches to its own parent
+           └────── sandbox          which says nothing of its other children
+    """
+    guest.set_sysctl(SCOPE, 1)
+    browser = guest.spawn("browser")
+    handler, sandbox = browser.spawn("handler"), browser.spawn("sandbox")
+    assert handler.attach(browser) == EPERM
+    assert browser.set_ptracer(handler) == OK
+    assert sandbox.attach(browser) == EPERM
+    assert handler.attach_and_wait(browser) == OK
