@@ -63,7 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "needs(*options): skip unless the kernel has these config options (without CONFIG_)",
         "lacks(*options): skip if the kernel has one of these config options",
-        "boot(*arguments, disks=()): boot with these kernel arguments and disks (guests.disks.DiskPlan)",
+        "boot(*arguments, disks=(), programs=()): boot with these kernel arguments, disks (guests.disks.DiskPlan)"
+        " and programs of the host",
     ):
         config.addinivalue_line("markers", line)
     if not is_worker(config):
@@ -134,7 +135,9 @@ def _boot_of(item: pytest.Item) -> Boot | None:
     if "guest" not in getattr(item, "fixturenames", ()):
         return None
     marker = item.get_closest_marker("boot")
-    return Boot(tuple(marker.args), tuple(marker.kwargs.get("disks", ()))) if marker else DEFAULT_BOOT
+    if marker is None:
+        return DEFAULT_BOOT
+    return Boot(marker.args, **{what: tuple(wanted) for what, wanted in marker.kwargs.items()})
 
 
 @pytest.fixture(scope="session")

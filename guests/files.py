@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from guests.memory import Out
 from guests.numbers import AT_FDCWD, MS_BIND, O_CLOEXEC, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY
 from guests.outcome import Outcome
@@ -23,6 +25,11 @@ class FileWords(Words):
 
     def write(self, fd: int, content: bytes) -> Outcome:
         return self.call("write", fd, content, len(content))
+
+    def pipe(self) -> tuple[int, int]:
+        """A pipe's reading and writing end."""
+        reading, writing = struct.unpack("<ii", self.call("pipe2", Out(8), 0).read())
+        return reading, writing
 
     def read_text(self, path: str, length: int = 4096) -> Outcome:
         """Open, read once, close: the outcome of the first that fails, or of the read."""

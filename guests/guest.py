@@ -143,9 +143,13 @@ class Guest:
 
     def read_file(self, path: str) -> str:
         """A file's content, read by init.  The test needs it to succeed."""
+        return self.read_bytes(path).decode(errors="replace")
+
+    def read_bytes(self, path: str) -> bytes:
+        """The same for a file that is no text."""
         value, content = self._read_file(path)
         assert value >= 0, f"init cannot read {path}: errno {-value}"
-        return content.decode(errors="replace")
+        return content
 
     def exists(self, path: str) -> bool:
         """Whether init can read this file."""

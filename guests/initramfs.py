@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The agent, compiled for a guest's architecture, and the initramfs that holds it and nothing else."""
+"""The agent, compiled for a guest's architecture, and the initramfs that holds it and little else."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import platform
 import shutil
 import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from guests.errors import KconformError, UsageError
+from guests.programs import closure
 from kconfigs.cache import Cache
 
 AGENT = Path(__file__).parent / "agent"
@@ -77,14 +78,19 @@ def agent(arch: str, store: Cache) -> Path:
     return store.get("agents", f"{arch}-{_source_digest(arch)[:24]}", make) / name
 
 
-def initramfs(arch: str, store: Cache) -> Path:
-    """An initramfs with the agent as /init."""
-    program = agent(arch, store)
+def initramfs(arch: str, store: Cache, programs: Sequence[str] = ()) -> Path:
+    """An initramfs with the agent as /init, and programs of the host where a test wants to run them."""
+    init = agent(arch, store)
+    files = {"init": (init.read_bytes(), 0o755)}
+    key = init.parent.name
+    if programs:
+        files |= {name: (content, 0o755) for name, content in closure(programs).items()}
+        key += "-" + hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
 
     def make(directory: Path) -> None:
-        (directory / "initramfs.cpio").write_bytes(cpio({"init": (program.read_bytes(), 0o755)}))
+        (directory / "initramfs.cpio").write_bytes(cpio(files))
 
-    return store.get("initramfs", program.parent.name, make) / "initramfs.cpio"
+    return store.get("initramfs", key, make) / "initramfs.cpio"
 
 
 def cpio(files: Mapping[str, tuple[bytes, int]]) -> bytes:
@@ -93,8 +99,11 @@ def cpio(files: Mapping[str, tuple[bytes, int]]) -> bytes:
     `files` maps a name to content and mode.  Owner, times and inode numbers are fixed: the same files always give
     the same bytes, which no cpio program promises.
     """
-    directories = ("dev", "proc", "sys", "tmp")
-    members = [(name, b"", stat.S_IFDIR | 0o755) for name in directories]
+    directories = {"dev", "proc", "sys", "tmp"}
+    for name in files:
+        directories |= {str(parent) for parent in PurePosixPath(name).parents if parent != PurePosixPath()}
+    # Sorted, so that a directory comes before what lies in it.
+    members = [(name, b"", stat.S_IFDIR | 0o755) for name in sorted(directories)]
     members += [(name, content, stat.S_IFREG | mode) for name, (content, mode) in sorted(files.items())]
     archive = b"".join(_member(*member, inode=number) for number, member in enumerate(members, start=1))
     return archive + _device("dev/console", 5, 1, inode=len(members) + 1) + _member("TRAILER!!!", b"", 0, inode=0)

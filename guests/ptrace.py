@@ -109,6 +109,13 @@ class PtraceWords(Words):
         packed = struct.pack(f"<{len(_X86_USER_REGS)}Q", *(new[name] for name in _X86_USER_REGS))
         return self.ptrace(Ptrace.SETREGS, target, 0, packed)
 
+    def peek(self, target: Words, address: int) -> int:
+        """The 8 bytes at an address of the stopped tracee."""
+        return int(struct.unpack("<Q", self.ptrace(Ptrace.PEEKDATA, target, address, Out(8)).read())[0])
+
+    def poke(self, target: Words, address: int, word: int) -> Outcome:
+        return self.ptrace(Ptrace.POKEDATA, target, address, word)
+
     def wait(self, target: Words, options: int = WALL) -> Status:
         """wait4 for a child or tracee, which must succeed."""
         done = self.call("wait4", target.tid, Out(4), options, None, shown=f"wait({target})")
@@ -158,6 +165,14 @@ class PtraceWords(Words):
             0,
             shown=f"process_vm_readv({target}, {address:#x})",
         )
+
+    def read_memory(self, target: Words, address: int, length: int) -> bytes:
+        """What process_vm_readv finds there; it must succeed."""
+        buffer = self.store(bytes(length))
+        local, remote = struct.pack("<QQ", buffer, length), struct.pack("<QQ", address, length)
+        shown = f"read_memory({target}, {address:#x})"
+        self.call("process_vm_readv", target.tid, local, 1, remote, 1, 0, shown=shown).result()
+        return self.load(buffer, length)
 
     def process_vm_writev(self, target: Words, address: int, content: bytes) -> Outcome:
         local = struct.pack("<QQ", self.store(content), len(content))

@@ -47,6 +47,8 @@ class Boot:
     arguments: tuple[str, ...] = ()
     """Of the kernel command line."""
     disks: tuple[DiskPlan, ...] = ()
+    programs: tuple[str, ...] = ()
+    """Programs of the host that are there in /bin, by name."""
 
 
 DEFAULT_BOOT = Boot()
@@ -124,7 +126,7 @@ class Stable:
     def _machine(self, kernel: Kernel, boot: Boot, kvm: bool) -> Machine:
         return Machine(
             image=kernel.image,
-            initramfs=initramfs(kernel.arch, self._store),
+            initramfs=initramfs(kernel.arch, self._store, boot.programs),
             arguments=boot.arguments,
             disks=tuple(plan.make(kernel, self._store) for plan in boot.disks),
             memory_mib=MEMORY_MIB,

@@ -142,6 +142,11 @@ class Task(PtraceWords, SeccompWords, SignalWords, FileWords):
         self.guest.request(Op.POKE, self.slot, wire.PIECE.pack(offset, len(content)) + content)
         return wire.data_address(self.slot, offset)
 
+    def load(self, address: int, length: int) -> bytes:
+        """What lies at an address that `store` gave."""
+        offset = address - wire.data_address(self.slot)
+        return self.guest.request(Op.PEEK, self.slot, wire.PIECE.pack(offset, length))
+
     def copy(self, to: int, source: int, length: int) -> Outcome:
         """Let the task itself copy memory, as a program would: without a system call, and dying if it may not."""
         what = f"{self}.copies {length} bytes from {source:#x} to {to:#x}"

@@ -31,5 +31,8 @@ class Words:
     def store(self, content: bytes) -> int:
         raise NotImplementedError
 
+    def load(self, address: int, length: int) -> bytes:
+        raise NotImplementedError
+
     def be_quiet(self) -> None:
         raise NotImplementedError
