@@ -66,16 +66,14 @@ class Store:
         self._size = 0
         self.results: list[Result] = []
         self._encoded: list[bytes] = []
-        self.kernels: dict[str, Mapping[str, JSON]] = {}
+        self.kernels: dict[str, dict[str, JSON]] = {}
         self._tested: dict[str, Tested] = {identifier: Tested() for identifier in requirements}
         self.counts: Counter[str] = Counter()
 
     def add(self, result: Result, kernel: Mapping[str, JSON] | None) -> None:
         """Remember a finished test.  It is not written yet."""
-        if kernel is not None and str(kernel["id"]) not in self.kernels:
-            self.kernels[str(kernel["id"])] = kernel
-            for tested in self._tested.values():
-                tested.encoded = None
+        if kernel is not None:
+            self._meet(kernel)
         self.results.append(result)
         self._encoded.append(_encode(result.to_json()))
         self.counts[result.outcome] += 1
@@ -84,6 +82,16 @@ class Store:
             tested.nodeids.append(result.nodeid)
             tested.outcomes.setdefault(result.kernel or NO_KERNEL, set()).add(result.outcome)
             tested.encoded = None
+
+    def _meet(self, kernel: Mapping[str, JSON]) -> None:
+        """A test that is skipped before its guest starts knows less of the kernel (its acceleration)."""
+        identifier = str(kernel["id"])
+        known = self.kernels.get(identifier)
+        if known is None:
+            for tested in self._tested.values():
+                tested.encoded = None
+            known = self.kernels[identifier] = {}
+        known.update({key: value for key, value in kernel.items() if known.get(key) is None})
 
     def due(self) -> bool:
         """Whether a write now is worth its cost."""

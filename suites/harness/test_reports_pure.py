@@ -207,6 +207,12 @@ class TestStore:
         assert written["status"] == {"k/full": status, "other/full": "skipped"}
         assert len(written["nodeids"]) == len(outcomes) + 1
 
+    def test_a_kernel_is_what_all_its_tests_know_of_it(self, tmp_path: Path) -> None:
+        store = self.store(tmp_path, [0.0])
+        store.add(result(0, outcome="skip"), {"id": "k/full", "accel": None})
+        store.add(result(1), {"id": "k/full", "accel": "tcg"})
+        assert store.kernels == {"k/full": {"id": "k/full", "accel": "tcg"}}
+
     def test_a_small_file_is_written_for_each_result_and_a_large_one_at_a_bounded_rate(self, tmp_path: Path) -> None:
         clock = [0.0]
         store = self.store(tmp_path, clock)
