@@ -88,6 +88,23 @@ def virtme_run(machine: Machine, *, program: str, root: Path) -> list[str]:
     ]
 
 
+def virtme_boot(machine: Machine, *, program: str, root: Path) -> list[str]:
+    """The virtme-run call that boots this machine the way virtme-run does, up to the same agent."""
+    composed = virtme_run(machine, program=program, root=root)
+    channel = "virtio" if machine.virtio else "serial"
+    composing = {"--dry-run", "--show-command"}
+    before = [word for word in composed if word not in composing]
+    at = before.index("--qemu-opts")
+    arguments = ["-a", "console=ttyS0", "-a", "ignore_loglevel", "-a", f"kconform.channel={channel}"]
+    port = ["-chardev", "null,id=agent"]
+    if machine.virtio:
+        port += ["-device", "virtio-serial-pci,id=ours"]
+        port += ["-device", f"virtserialport,bus=ours.0,chardev=agent,name={CHANNEL_NAME}"]
+    else:
+        port += ["-serial", "chardev:agent"]
+    return [*before[:at], *arguments, *before[at:], *port]
+
+
 def parse_shown(output: str) -> list[str]:
     """The QEMU command out of what virtme-run printed: its last line, shell-quoted."""
     lines = [line for line in output.splitlines() if line.strip()]

@@ -106,6 +106,12 @@ class Stable:
                 self._spares.pop(next(iter(self._spares))).close()
             self._spares[key] = self._clone(kernel, boot)
 
+    def wait_for_spare(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> None:
+        """Wait until the spare clone has taken on its state (the benchmark wants to know what is left then)."""
+        spare = self._spares.get((kernel.digest, boot))
+        if spare is not None:
+            spare.wait_until_loaded()
+
     def template(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> Template:
         """The template of a boot, from the cache, or made now."""
         key = (kernel.digest, boot)

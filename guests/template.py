@@ -35,7 +35,7 @@ from guests.kernel_log import read_raw
 from guests.qemu import Qemu
 from kconfigs.cache import Cache
 
-FORMAT = 2
+FORMAT = 3
 _CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}, {"capability": "events", "state": True}]
 _SAVE_DEADLINE_S = 60.0
 
@@ -60,6 +60,11 @@ class Template:
     @property
     def console(self) -> str:
         return (self.directory / "console.log").read_text()
+
+    @property
+    def saved_s(self) -> float:
+        """Seconds that the saving of the devices' state took."""
+        return float(json.loads((self.directory / "meta.json").read_text())["saved_s"])
 
     def start_clone(self, console: int) -> Qemu:
         """Start a QEMU that takes on the saved state, and then waits, stopped, for `cont`.
@@ -126,7 +131,9 @@ def _make(machine: Machine, identity: dict[str, str], directory: Path) -> None:
         memory = memory_options(Path(f"/proc/self/fd/{ram}"), machine.memory_mib, shared=True)
         with booted(machine, extra=memory, pass_fds=[ram]) as guest:
             (directory / "boot.log").write_text(read_raw(guest.channel))
+            start = time.perf_counter()
             _save_state(guest, state)
+            saved_s = time.perf_counter() - start
             (directory / "console.log").write_text(guest.console.text())
         _copy_sparse(ram, directory / "ram")
     finally:
@@ -136,6 +143,7 @@ def _make(machine: Machine, identity: dict[str, str], directory: Path) -> None:
         "format": FORMAT,
         "machine": asdict(machine),
         "identity": identity,
+        "saved_s": saved_s,
         "sums": {name: _checksum(directory / name) for name in ("ram", "state")},
     }
     (directory / "meta.json").write_text(json.dumps(meta, indent=1, default=str))
@@ -167,10 +175,9 @@ def _copy_sparse(source: int, target: Path) -> None:
             offset = start
             while offset < end:
                 data = os.pread(source, min(1 << 22, end - offset), offset)
-                os.pwrite(out.fileno(), data, offset)
-                offset += len(data)
+                offset += os.pwrite(out.fileno(), data, offset)
+        # Writable it stays, although nobody writes it: QEMU opens it so even where it maps a private copy.
         os.fsync(out.fileno())
-    target.chmod(0o444)
 
 
 def _extents(file: int, size: int) -> Iterator[tuple[int, int]]:

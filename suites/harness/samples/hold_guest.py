@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A test that takes a guest, says so, and holds it until it is killed (for test_runs.py; never collected by itself)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from guests.guest import Guest
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_hold(guest: Guest, number: int) -> None:
+    guest.spawn("held")
+    Path(os.environ["KCONFORM_HELD"], f"{number}-{guest.pid}").touch()
+    signal.pause()

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A run's QEMUs end with it, however it ends: by itself, by Ctrl-C, by SIGTERM, by SIGKILL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kconfigs.kernel import Kernel
+
+ROOT = Path(__file__).parents[2]
+HOLD = "suites/harness/samples/hold_guest.py"
+TALK = "suites/yama/test_talk.py"
+DEADLINE_S = 120.0
+
+
+class Run:
+    """A pytest of our own on a kernel, all of whose processes carry a mark in their environment."""
+
+    def __init__(self, kernel: Kernel, tmp_path: Path, *arguments: str) -> None:
+        self.held = tmp_path / "held"
+        self.held.mkdir()
+        self._mark = f"KCONFORM_MARK={uuid.uuid4()}"
+        name, _, value = self._mark.partition("=")
+        config = tmp_path / "config"
+        config.write_text(kernel.config.render())
+        command = [
+            *(
+                sys.executable,
+                "-m",
+                "pytest",
+                "-c",
+                str(ROOT / "pyproject.toml"),
+                *arguments,
+                "-p",
+                "no:cacheprovider",
+            ),
+            *(f"--kernel={kernel.image}", f"--kernel-config={config}", f"--report-dir={tmp_path / 'report'}"),
+        ]
+        self.log = tmp_path / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, name: value, "KCONFORM_HELD": str(self.held)},
+                start_new_session=True,
+            )
+
+    def processes(self) -> list[str]:
+        """The command names of all that live with the run's mark."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.status() != psutil.STATUS_ZOMBIE and self._mark in "\n".join(
+                    f"{name}={value}" for name, value in process.environ().items()
+                ):
+                    found.append(process.name())
+            except psutil.Error:
+                continue  # it has ended meanwhile, or is none of ours
+        return found
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}, in vain; it said:\n{self.log.read_text()[-3000:]}"
+            assert not (what.startswith("waited for guests") and self.process.poll() is not None), (
+                self.log.read_text()
+            )
+            os.sched_yield()
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        pytest.param(signal.SIGINT, 2, id="ctrl-c"),
+        pytest.param(signal.SIGTERM, -signal.SIGTERM, id="terminated"),
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, id="killed"),
+    ],
+)
+@pytest.mark.parametrize("workers", [pytest.param(("-n", "2"), id="two-workers"), pytest.param((), id="no-workers")])
+def test_no_qemu_outlives_a_run_that_is_ended(
+    kernel: Kernel, tmp_path: Path, number: signal.Signals, status: int, workers: tuple[str, ...]
+) -> None:
+    """Guests and spares alike are gone when the run is."""
+    run = Run(kernel, tmp_path, HOLD, *workers)
+    run.wait_for(lambda: len(list(run.held.iterdir())) == max(1, len(workers)), "waited for guests")
+    assert any(name.startswith("qemu") for name in run.processes())
+    os.kill(run.process.pid, number)
+    assert run.process.wait(DEADLINE_S) == status
+    run.wait_for(lambda: not run.processes(), f"waited for {run.processes()} to end")
+
+
+def test_nothing_outlives_a_run_that_ends(kernel: Kernel, tmp_path: Path) -> None:
+    """The spare clone that no test took is gone too."""
+    run = Run(kernel, tmp_path, TALK, "-n", "2")
+    assert run.process.wait(DEADLINE_S) == 0, run.log.read_text()
+    assert run.processes() == []
+
+
+def test_a_killed_worker_takes_its_qemu_along(kernel: Kernel, tmp_path: Path) -> None:
+    """The worker's test is an error of ours, the run goes on to its end, and no QEMU is left."""
+    run = Run(kernel, tmp_path, HOLD, "-n", "2", "--max-worker-restart=0")
+    run.wait_for(lambda: len(list(run.held.iterdir())) == 2, "waited for guests")
+    for child in psutil.Process(run.process.pid).children():
+        child.kill()
+    assert run.process.wait(DEADLINE_S) == 3, run.log.read_text()
+    run.wait_for(lambda: not run.processes(), "waited for all processes to end")
