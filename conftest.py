@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Wiring: options, markers and fixtures that join kernels (kconfigs), guests and reports."""
+"""Wiring: markers and fixtures that join kernels (kconfigs), guests and reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import cast
 
 import pytest
 
-from guests import accel
 from guests.accel import Acceleration
 from guests.errors import KconformError, UsageError
 from guests.guest import Guest
@@ -32,31 +31,12 @@ GUEST = pytest.StashKey[Guest]()
 CANDIDATES = pytest.StashKey[list[Candidate]]()
 STABLE = pytest.StashKey[Stable]()
 BUILDS = "KCONFORM_BUILDS"
+TROUBLE = pytest.StashKey[KconformError]()
 NARRATOR = pytest.StashKey[Narrator]()
 NEXT = pytest.StashKey[pytest.Item | None]()
 
 
-# Options and markers
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("kconform")
-    group.addoption(
-        "--kernel",
-        action="append",
-        metavar="SPEC",
-        help="a kernel to test, may be given again: source, deb:PACKAGE[=VERSION], a .deb file, an image, a kernel"
-        " tree, or running (default: the distribution's prebuilt cloud kernel, and source)",
-    )
-    group.addoption(
-        "--flavor",
-        action="append",
-        metavar="NAME",
-        help="a set of kconfigs to build sources and trees with (default: full)",
-    )
-    group.addoption("--kernel-config", type=Path, metavar="FILE", help="the .config of a kernel image")
-    group.addoption("--accel", choices=accel.MODES, default="auto", help="default: auto, which proves KVM before use")
-    group.addoption("--cold", action="store_true", help="boot each kernel anew, whatever the cache holds")
+# Markers, and the kernels that were asked for
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -76,8 +56,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _candidates(config: pytest.Config) -> list[Candidate]:
-    """The kernels of this run, in the order in which they are tested: what has to be built comes last."""
+    """The kernels of this run, in the order in which they are tested: what has to be built comes last.
+
+    None, where what the user asked for cannot be; pytest_collection_modifyitems() says so then.
+    """
     if CANDIDATES not in config.stash:
+        config.stash[CANDIDATES] = []
         try:
             config.stash[CANDIDATES] = candidates(
                 config.getoption("kernel"),
@@ -85,10 +69,8 @@ def _candidates(config: pytest.Config) -> list[Candidate]:
                 config.getoption("kernel_config"),
                 Path(os.environ[BUILDS]),
             )
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
         except KconformError as error:
-            pytest.exit(f"Error: {error}", error.exit_status)
+            config.stash[TROUBLE] = error
     return config.stash[CANDIDATES]
 
 
@@ -102,8 +84,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("kernel", found, ids=[one.id for one in found], indirect=True, scope="session")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that boot alike stand together within a kernel, so that a spare clone fits the next test."""
+    trouble = config.stash.get(TROUBLE, None)
+    if isinstance(trouble, UsageError):
+        raise pytest.UsageError(str(trouble))
+    if trouble is not None:
+        pytest.exit(f"Error: {trouble}", trouble.exit_status)
     boots: dict[tuple[object, Boot | None], int] = {}
     items.sort(key=lambda item: boots.setdefault((_candidate_id(item), _boot_of(item)), len(boots)))
 
@@ -252,6 +239,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         def say(text: str) -> None:
             reporter.ensure_newline()
             reporter.write_line(text)
+            reporter.flush()
 
         session.config.stash[NARRATOR] = Narrator(Path(os.environ[BUILDS]), say)
         session.config.stash[NARRATOR].start()

@@ -90,7 +90,7 @@ def _prove(boot: Callable[[bool], None], memory: Path, identity: str) -> Acceler
 
 
 def _remembered(memory: Path, identity: str) -> Acceleration | None:
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(memory.read_text())
         if kept["identity"] == identity:
             return Acceleration(bool(kept["kvm"]), str(kept["why"]))

@@ -76,19 +76,16 @@ def booted(
 ) -> Iterator[Booted]:
     """Boot until the agent answers.  QEMU is gone when this ends.  BootError says how far a failed boot came."""
     deadline = time.monotonic() + deadline_s
+    command = [*compose(machine), *extra]
     ours, theirs = socket.socketpair()
-    qemu = Qemu(
-        [*compose(machine), *extra],
-        console=f"socket,id=console,fd={theirs.fileno()}",
-        pass_fds=[theirs.fileno(), *pass_fds],
-    )
-    theirs.close()
-    console = Console(ours)
-    try:
-        yield _await_agent(qemu, console, deadline)
-    finally:
-        qemu.kill()
-        ours.close()
+    with ours:
+        with theirs:
+            end = theirs.fileno()
+            qemu = Qemu(command, console=f"socket,id=console,fd={end}", pass_fds=[end, *pass_fds])
+        try:
+            yield _await_agent(qemu, Console(ours), deadline)
+        finally:
+            qemu.kill()
 
 
 def _await_agent(qemu: Qemu, console: Console, deadline: float) -> Booted:

@@ -32,7 +32,7 @@ class Action(enum.IntEnum):
     ALLOW = 0x7FFF0000
 
 
-AUDIT_ARCH = {"x86_64": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7}
+AUDIT_ARCH = {"x86_64": 0xC000003E, "x32": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7}
 
 # Offsets in struct seccomp_data.
 NR, ARCH, INSTRUCTION_POINTER, ARGS = 0, 4, 8, 16
@@ -78,24 +78,54 @@ def ret(action: Action, data: int = 0) -> Instruction:
 
 @dataclass(frozen=True)
 class Condition:
-    """A 64-bit argument equals a value."""
+    """A comparison of a whole 64-bit argument, unsigned, with a value.
+
+    `comparison` is one of == != < <= > >= & in; `& v` holds if any bit of v is set, `in v` if no other bit is.
+    """
 
     argument: int
     value: int
+    comparison: str = "=="
 
 
 @dataclass(frozen=True, eq=False)
 class Argument:
-    """An argument of the call, to be compared."""
+    """An argument of the call, to be compared: `arg(0) == 1`, `arg(1) & 2`, `arg(2).within(7)`."""
 
     index: int
 
     def __eq__(self, value: object) -> Condition:  # type: ignore[override]
-        if not isinstance(value, int):
-            return NotImplemented
-        return Condition(self.index, value)
+        return Condition(self.index, _value(value))
+
+    def __ne__(self, value: object) -> Condition:  # type: ignore[override]
+        return Condition(self.index, _value(value), "!=")
+
+    def __lt__(self, value: int) -> Condition:
+        return Condition(self.index, value, "<")
+
+    def __le__(self, value: int) -> Condition:
+        return Condition(self.index, value, "<=")
+
+    def __gt__(self, value: int) -> Condition:
+        return Condition(self.index, value, ">")
+
+    def __ge__(self, value: int) -> Condition:
+        return Condition(self.index, value, ">=")
+
+    def __and__(self, bits: int) -> Condition:
+        return Condition(self.index, bits, "&")
+
+    def within(self, bits: int) -> Condition:
+        """No bit is set but of these."""
+        return Condition(self.index, bits, "in")
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _value(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"an argument is compared with a number, not with {value!r}")
+    return value
 
 
 def arg(index: int) -> Argument:
@@ -112,15 +142,20 @@ class Rule:
     when: tuple[Condition, ...] = ()
 
 
-def rule(action: Action, *syscalls: str, data: int = 0, when: Condition | None = None) -> Rule:
-    return Rule(syscalls, action, data, (when,) if when else ())
+When = Condition | Sequence[Condition] | None
+"""One condition, or several that must all hold."""
 
 
-def allow(*syscalls: str, when: Condition | None = None) -> Rule:
+def rule(action: Action, *syscalls: str, data: int = 0, when: When = None) -> Rule:
+    conditions = (when,) if isinstance(when, Condition) else tuple(when or ())
+    return Rule(syscalls, action, data, conditions)
+
+
+def allow(*syscalls: str, when: When = None) -> Rule:
     return rule(Action.ALLOW, *syscalls, when=when)
 
 
-def deny(*syscalls: str, errno: Expected | int, when: Condition | None = None) -> Rule:
+def deny(*syscalls: str, errno: Expected | int, when: When = None) -> Rule:
     number = -errno.low if isinstance(errno, Expected) else errno
     return rule(Action.ERRNO, *syscalls, data=number, when=when)
 
@@ -129,8 +164,8 @@ def trap(*syscalls: str, data: int = 0) -> Rule:
     return rule(Action.TRAP, *syscalls, data=data)
 
 
-def trace(*syscalls: str, data: int = 0) -> Rule:
-    return rule(Action.TRACE, *syscalls, data=data)
+def trace(*syscalls: str, data: int = 0, when: When = None) -> Rule:
+    return rule(Action.TRACE, *syscalls, data=data, when=when)
 
 
 def log(*syscalls: str) -> Rule:
@@ -162,29 +197,54 @@ def policy(*rules: Rule, default: Action = Action.ALLOW, data: int = 0, arch: st
     return (*program, ret(default, data))
 
 
+_NAMES_AT_ONCE = 200
+"""A conditional jump reaches 255 instructions."""
+
+
 def _one_rule(one: Rule, arch: str) -> list[Instruction]:
-    conditions: list[Instruction] = []
-    verdict = [ret(one.action, one.data)]
+    body = [ret(one.action, one.data)]
     # Backwards, so that each comparison knows how far it is to the end.
     for condition in reversed(one.when):
-        low, high = condition.value & 0xFFFFFFFF, condition.value >> 32 & 0xFFFFFFFF
-        behind = len(conditions) + len(verdict)
-        compare = [
-            load(ARGS + 8 * condition.argument + 4),
-            Instruction(JEQ, high, 0, behind + 2),
-            load(ARGS + 8 * condition.argument),
-            Instruction(JEQ, low, 0, behind),
-        ]
-        conditions = compare + conditions
-    body = conditions + verdict
+        body = _compare(condition, len(body)) + body
     numbers = [number(name, arch) for name in one.syscalls]
-    tests = [
+    program: list[Instruction] = []
+    for start in range(0, len(numbers), _NAMES_AT_ONCE):
+        some = numbers[start : start + _NAMES_AT_ONCE]
         # A match jumps over the other tests into the body, the last mismatch over the body.
-        Instruction(JEQ, nr, len(numbers) - 1 - i, len(body) if i == len(numbers) - 1 else 0)
-        for i, nr in enumerate(numbers)
-    ]
-    # The conditions have loaded arguments, so that the next rule finds no number in A.
-    return tests + body + ([load(NR)] if one.when else [])
+        program += [
+            Instruction(JEQ, nr, len(some) - 1 - i, len(body) if i == len(some) - 1 else 0)
+            for i, nr in enumerate(some)
+        ]
+        program += body
+        # The conditions have loaded arguments, so that the next rule finds no number in A.
+        program += [load(NR)] if one.when else []
+    return program
+
+
+def _compare(condition: Condition, behind: int) -> list[Instruction]:
+    """Fall through if the condition holds, else jump over the `behind` instructions that follow."""
+    high, low = condition.value >> 32 & 0xFFFFFFFF, condition.value & 0xFFFFFFFF
+    load_high, load_low = load(ARGS + 8 * condition.argument + 4), load(ARGS + 8 * condition.argument)
+    match condition.comparison:
+        case "==":
+            return [load_high, Instruction(JEQ, high, 0, behind + 2), load_low, Instruction(JEQ, low, 0, behind)]
+        case "!=":
+            return [load_high, Instruction(JEQ, high, 0, 2), load_low, Instruction(JEQ, low, behind, 0)]
+        case ">" | ">=" as comparison:
+            last = Instruction(JGT if comparison == ">" else JGE, low, 0, behind)
+            first = [load_high, Instruction(JGT, high, 3, 0), Instruction(JEQ, high, 0, behind + 2)]
+            return [*first, load_low, last]
+        case "<" | "<=" as comparison:
+            last = Instruction(JGE if comparison == "<" else JGT, low, behind, 0)
+            first = [load_high, Instruction(JGT, high, behind + 3, 0), Instruction(JEQ, high, 0, 2)]
+            return [*first, load_low, last]
+        case "&":
+            return [load_high, Instruction(JSET, high, 2, 0), load_low, Instruction(JSET, low, 0, behind)]
+        case "in":
+            outside_high = Instruction(JSET, ~high & 0xFFFFFFFF, behind + 2, 0)
+            return [load_high, outside_high, load_low, Instruction(JSET, ~low & 0xFFFFFFFF, behind, 0)]
+        case other:
+            raise ValueError(f"no comparison is written {other!r}")
 
 
 def allow_list(syscalls: Sequence[str], default: Action = Action.KILL_PROCESS) -> Program:

@@ -13,13 +13,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from guests.errors import QemuError
+from guests.devices import Verity
+from guests.errors import QemuError, UsageError
 
 CHANNEL_NAME = "org.kconform.agent"
 
 TITLE_ROOM = "task-name-".ljust(40, "-")
 """An argument for init: room in which the agent's children write their names, for the log lines that quote a
 task's command line."""
+
+COMMAND_LINE_SIZE = 2048
+"""x86's, its NUL included (arch/x86/include/asm/setup.h)."""
 
 _KEPT = {
     "-machine",
@@ -57,6 +61,10 @@ class Disk:
 
     image: Path
     read_only: bool = False
+    verity: Verity | None = None
+    """The table of its hash tree, if it has one."""
+    shared: bool = False
+    """It is a directory, and the guest's to mount by 9p; its tag is disk0 if it is the first."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,10 @@ def kernel_arguments(shown: str, machine: Machine) -> str:
     kept = [word for word in theirs if not word.startswith(_VIRTME_ARGUMENTS)]
     channel = "virtio" if machine.virtio else "serial"
     ours = ["console=ttyS0", "ignore_loglevel", "panic=-1", f"kconform.channel={channel}"]
-    return " ".join([*kept, *ours, *machine.arguments, "--", TITLE_ROOM])
+    line = " ".join([*kept, *ours, *machine.arguments, "--", TITLE_ROOM])
+    if len(line) >= COMMAND_LINE_SIZE:
+        raise UsageError(f"the kernel command line has {len(line)} bytes, of which x86 cuts all after the 2047th")
+    return line
 
 
 def base_command(shown: Sequence[str], machine: Machine) -> list[str]:
@@ -151,6 +162,11 @@ def base_command(shown: Sequence[str], machine: Machine) -> list[str]:
     else:
         command += ["-serial", "chardev:agent"]
     for number, disk in enumerate(machine.disks):
+        if disk.shared:
+            share = f"local,id=disk{number},path={_escaped(disk.image)},security_model=none,readonly=on"
+            command += ["-fsdev", share]
+            command += ["-device", f"virtio-9p-pci,fsdev=disk{number},mount_tag=disk{number}"]
+            continue
         mode = "readonly=on" if disk.read_only else "snapshot=on"
         command += ["-drive", f"if=none,id=disk{number},format=raw,file={_escaped(disk.image)},{mode}"]
         command += ["-device", f"virtio-blk-pci,drive=disk{number}"]

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import lzma
+import re
 import shutil
 import subprocess
 import tempfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from guests.command import Disk
+from guests.devices import Verity
 from guests.errors import KconformError
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
@@ -23,33 +26,61 @@ class DiskPlan:
     """A disk that a test asks for by `@pytest.mark.boot(disks=...)`, made for the kernel that it runs on."""
 
     filesystem: str
-    """`squashfs` or `ext2`."""
+    """`squashfs`, `ext2`, or `9p`: a directory of the host, which the guest mounts by the tag disk0 for the first."""
     modules: tuple[str, ...] = ()
-    """Modules of the kernel under test, put into the top directory as NAME.ko."""
+    """Modules of the kernel under test, put into the top directory as NAME.ko; a kernel in one piece has none."""
     files: tuple[tuple[str, bytes], ...] = ()
     """Paths and contents of further files."""
+    kernel: str = ""
+    """If not empty, the path of a file that is the kernel under test itself."""
     read_only: bool = False
     """Whether the guest's block device itself refuses writes."""
+    salt: str = ""
+    """If not empty, a dm-verity hash tree lies behind the file system; hexadecimal."""
+    trusts: tuple[DiskPlan, ...] = ()
+    """If not empty, the file `digests` is LoadPin's list of these disks' root digests."""
 
     def make(self, kernel: Kernel, store: Cache) -> Disk:
         """The disk, its image taken from the cache or made.  KconformError names what is missing for it."""
-        contents = dict(self.files)
-        for module in self.modules:
-            contents[f"{module}.ko"] = read_module(kernel, module)
-        digest = hashlib.sha256(self.filesystem.encode())
+        contents = self._contents(kernel, store)
+        digest = hashlib.sha256(f"{self.filesystem}\0{self.salt}".encode())
         for name in sorted(contents):
             digest.update(f"{name}\0{len(contents[name])}\0".encode() + contents[name])
 
         def build(directory: Path) -> None:
             with tempfile.TemporaryDirectory(prefix="kconform-disk-") as scratch:
+                source = directory / "image" if self.filesystem == "9p" else Path(scratch)
                 for name, content in contents.items():
-                    path = Path(scratch, name)
+                    path = source / name
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(content)
-                _MAKERS[self.filesystem](Path(scratch), directory / "image")
+                _MAKERS[self.filesystem](source, directory / "image")
+            if self.salt:
+                verity = _add_hash_tree(directory / "image", self.salt)
+                (directory / "verity.json").write_text(json.dumps(asdict(verity)))
 
-        image = store.get("disks", f"{self.filesystem}-{digest.hexdigest()[:24]}", build) / "image"
-        return Disk(image, self.read_only)
+        entry = store.get("disks", f"{self.filesystem}-{digest.hexdigest()[:24]}", build)
+        verity = Verity(**json.loads((entry / "verity.json").read_text())) if self.salt else None
+        return Disk(entry / "image", self.read_only, verity, shared=self.filesystem == "9p")
+
+    def _contents(self, kernel: Kernel, store: Cache) -> dict[str, bytes]:
+        contents = dict(self.files)
+        if kernel.config.enabled("MODULES"):
+            contents |= {f"{module}.ko": read_module(kernel, module) for module in self.modules}
+        if self.kernel:
+            contents[self.kernel] = kernel.image.read_bytes()
+        if self.trusts:
+            digests = [disk.verity.root_digest for plan in self.trusts if (disk := plan.make(kernel, store)).verity]
+            contents["digests"] = digest_list(*digests)
+        return contents
+
+
+DIGESTS_HEADER = "# LOADPIN_TRUSTED_VERITY_ROOT_DIGESTS"
+
+
+def digest_list(*digests: str) -> bytes:
+    """A file of trusted root digests, as LoadPin wants it."""
+    return "\n".join([DIGESTS_HEADER, *digests, ""]).encode()
 
 
 def read_module(kernel: Kernel, name: str) -> bytes:
@@ -96,7 +127,31 @@ def _ext2(contents: Path, image: Path) -> None:
     _run(command)
 
 
-_MAKERS = {"squashfs": _squashfs, "ext2": _ext2}
+def _directory(contents: Path, image: Path) -> None:
+    """The directory is the share."""
+    assert contents == image
+
+
+_MAKERS = {"squashfs": _squashfs, "ext2": _ext2, "9p": _directory}
+
+
+def _add_hash_tree(image: Path, salt: str) -> Verity:
+    """Fill the image up to whole blocks and put the hash tree behind it, without veritysetup's own superblock."""
+    size = Verity.block_size
+    blocks = -(-image.stat().st_size // size)
+    with image.open("ab") as file:
+        file.truncate(blocks * size)
+    said = _run(
+        [
+            *("veritysetup", "format", str(image), str(image), "--no-superblock", "--hash", "sha256"),
+            *("--data-block-size", str(size), "--hash-block-size", str(size), "--data-blocks", str(blocks)),
+            *("--hash-offset", str(blocks * size), "--salt", salt),
+        ]
+    ).decode()
+    root = re.search(r"^Root hash:\s*([0-9a-f]+)$", said, re.MULTILINE)
+    if root is None:
+        raise KconformError(f"veritysetup told no root hash: {said.strip()}")
+    return Verity(root[1], salt, blocks, hash_start=blocks)
 
 
 def _run(command: list[str]) -> bytes:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words of files, mounts and modules."""
+"""The words of files and mounts."""
 
 from __future__ import annotations
 
 import struct
 
 from guests.memory import Out
-from guests.numbers import AT_FDCWD, MS_BIND, O_CLOEXEC, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY
+from guests.numbers import AT_FDCWD, MS_BIND, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY, STATX_MODE
 from guests.outcome import Outcome
 from guests.words import Words
 
@@ -39,6 +39,11 @@ class FileWords(Words):
         done = self.read(opened.value, length)
         self.close(opened.value)
         return done
+
+    def content(self, path: str, length: int = 4096) -> bytes:
+        """The beginning of a file; the test needs the reading to succeed."""
+        done = self.read_text(path, length)
+        return done.read()[: done.value]
 
     def write_text(self, path: str, text: str, *, create: bool = False) -> Outcome:
         """Open for writing, write once, close: the outcome of the first that fails, or of the write."""
@@ -73,12 +78,16 @@ class FileWords(Words):
         self.close(into)
         self.close(out_of)
 
-    def load_module(self, path: str, parameters: str = "", flags: int = 0) -> Outcome:
-        """finit_module of a file."""
-        fd = self.open(path, O_RDONLY | O_CLOEXEC).result()
-        done = self.call("finit_module", fd, parameters, flags, shown=f'load_module("{path}")')
-        self.close(fd)
-        return done
+    def mode(self, path: str) -> int:
+        """The permission bits of what lies at a path."""
+        # struct statx: stx_mode is at byte 28 (include/uapi/linux/stat.h).
+        told = self.call("statx", AT_FDCWD, path, 0, STATX_MODE, Out(256), shown=f'mode("{path}")').read()
+        return int(struct.unpack_from("<H", told, 28)[0]) & 0o7777
 
-    def unload_module(self, name: str) -> Outcome:
-        return self.call("delete_module", name, 0, shown=f'unload_module("{name}")')
+    def memfd(self, content: bytes) -> int:
+        """A file without a name, open for reading alone: the kernel loads nothing that somebody may still write."""
+        writable = self.call("memfd_create", "memfd", 0).result()
+        assert self.write(writable, content).result() == len(content)
+        fd = self.open(f"/proc/self/fd/{writable}").result()
+        self.close(writable)
+        return fd

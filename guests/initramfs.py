@@ -18,7 +18,7 @@ from guests.programs import closure
 from kconfigs.cache import Cache
 
 AGENT = Path(__file__).parent / "agent"
-SOURCES = ("agent.c", "answer.c", "proc.c", "setup.c", "task.c")
+SOURCES = ("agent.c", "answer.c", "loop.c", "proc.c", "setup.c", "task.c")
 _FLAGS = (
     *("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"),
     *("-ffreestanding", "-fno-builtin", "-nostdlib", "-static", "-no-pie", "-fno-pic"),

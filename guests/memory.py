@@ -52,7 +52,7 @@ def marshal(slot: int, arguments: Sequence[Argument], *, start: int = 0) -> Mars
     offset = start
     for argument in arguments:
         content: bytes | None = None
-        length = 0
+        length: int | None = None
         if isinstance(argument, str):
             content = argument.encode() + b"\0"
         elif isinstance(argument, bytes):
@@ -69,7 +69,7 @@ def marshal(slot: int, arguments: Sequence[Argument], *, start: int = 0) -> Mars
                 raise ValueError(f"arguments of more than {wire.SLOT_DATA_SIZE} bytes")
             done.numbers.append(wire.data_address(slot, offset))
             done.writes.append((offset, content))
-            if length:
+            if length is not None:
                 done.reads.append((offset, length))
             offset += -(-len(content) // 16) * 16
         done.shown.append(show(argument))

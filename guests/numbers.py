@@ -46,6 +46,7 @@ class Signal(enum.IntEnum):
 
     HUP = 1
     INT = 2
+    ILL = 4
     TRAP = 5
     ABRT = 6
     KILL = 9
@@ -72,6 +73,7 @@ class Cap(enum.IntFlag):
     SYS_PTRACE = 1 << 19
     SYS_ADMIN = 1 << 21
     SYS_BOOT = 1 << 22
+    SYS_NICE = 1 << 23
     SYS_RESOURCE = 1 << 24
     AUDIT_CONTROL = 1 << 30
     SYSLOG = 1 << 34
@@ -112,8 +114,10 @@ class Prctl(enum.IntEnum):
     GET_SECCOMP = 21
     SET_SECCOMP = 22
     SET_CHILD_SUBREAPER = 36
+    GET_TSC = 25
     SET_NO_NEW_PRIVS = 38
     GET_NO_NEW_PRIVS = 39
+    SET_SYSCALL_USER_DISPATCH = 59
     SET_PTRACER = 0x59616D61
 
 
@@ -133,6 +137,7 @@ class Ptrace(enum.IntEnum):
     ATTACH = 16
     DETACH = 17
     SYSCALL = 24
+    SYSEMU = 31
     SETOPTIONS = 0x4200
     GETEVENTMSG = 0x4201
     GETSIGINFO = 0x4202
@@ -148,24 +153,59 @@ class PtraceOption(enum.IntFlag):
     NONE = 0
     TRACESYSGOOD = 1
     TRACEFORK = 2
+    TRACECLONE = 8
     TRACEEXEC = 16
+    TRACEEXIT = 64
     TRACESECCOMP = 128
     EXITKILL = 1 << 20
     SUSPEND_SECCOMP = 1 << 21
 
 
+PTRACE_EVENT_EXIT = 6
 PTRACE_EVENT_SECCOMP = 7
 PTRACE_EVENT_STOP = 128
 
 O_RDONLY, O_WRONLY, O_RDWR = 0, 1, 2
 O_CREAT, O_EXCL, O_TRUNC, O_APPEND = 0o100, 0o200, 0o1000, 0o2000
-O_NONBLOCK, O_DIRECTORY, O_CLOEXEC = 0o4000, 0o200000, 0o2000000
+O_NONBLOCK, O_DIRECTORY, O_CLOEXEC, O_PATH = 0o4000, 0o200000, 0o2000000, 0o10000000
 AT_FDCWD = -100
 WNOHANG, WALL = 1, 0x40000000
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PROT_READ, PROT_WRITE = 1, 2
 MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS = 1, 2, 0x20
-RLIMIT_CORE, RLIMIT_NOFILE = 4, 7
+RLIMIT_CORE, RLIMIT_NPROC, RLIMIT_NOFILE = 4, 6, 7
 BLKROSET = 0x125D
 KCMP_FILE, KCMP_VM = 0, 1
+SCHED_FIFO = 1
+MADV_WILLNEED = 3
+LSM_ID_YAMA = 105
+LSM_ID_LOADPIN = 106
+STATX_MODE = 2
+LOOP_SET_FD, LOOP_CLR_FD = 0x4C00, 0x4C01
+LOADPIN_SET_TRUSTED_DIGESTS = 0x40044C00
+MODULE_INIT_COMPRESSED_FILE = 4
+KEXEC_ON_CRASH = 1
+
+
+class KexecFile(enum.IntFlag):
+    """Flags of kexec_file_load() (include/uapi/linux/kexec.h)."""
+
+    NONE = 0
+    UNLOAD = 1
+    ON_CRASH = 2
+    NO_INITRAMFS = 4
+
+
+class DmIoctl(enum.IntEnum):
+    """Commands of device mapper (include/uapi/linux/dm-ioctl.h)."""
+
+    DEV_CREATE = 3
+    DEV_REMOVE = 4
+    DEV_SUSPEND = 6
+    TABLE_LOAD = 9
+
+
+def dm_ioctl_number(command: DmIoctl) -> int:
+    """_IOWR(DM_IOCTL, command, struct dm_ioctl), whose size is 312."""
+    return 0xC138FD00 | command

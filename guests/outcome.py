@@ -19,7 +19,7 @@ from typing import ClassVar, NoReturn
 from guests.wire import State
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """A finished call: what it returned, or how its task died of it."""
 
@@ -41,12 +41,12 @@ class Outcome:
     @property
     def signal(self) -> int:
         """The signal that the task died of, or 0."""
-        return self.value & 0x7F if self.state is State.DIED else 0
+        return self.value & 0x7F if self.state is State.DIED and self.value >= 0 else 0
 
     @property
     def core(self) -> bool:
         """Whether the dying task dumped core."""
-        return self.state is State.DIED and bool(self.value & 0x80)
+        return bool(self.signal) and bool(self.value & 0x80)
 
     def result(self) -> int:
         """The value of a call that must have succeeded to go on; otherwise the test ends here."""
@@ -174,6 +174,8 @@ def describe(outcome: Outcome) -> str:
         return "OK" if outcome.value == 0 else f"OK({outcome.value})"
     if outcome.state is State.GONE:
         return repr(GONE)
+    if outcome.value < 0:
+        return "died, and was reaped before its status could be read"
     if outcome.signal:
         return f"killed by {signal_name(outcome.signal)}" + (" with core" if outcome.core else "")
     return f"exited with {outcome.value >> 8 & 0xFF}"

@@ -27,6 +27,7 @@ class Qmp:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._buffer = b""
+        self._events: list[Mapping[str, Any]] = []
 
     def send(self, command: str, **arguments: Any) -> None:
         """Write a command; its answer is read later, in order, by `answer`."""
@@ -36,19 +37,29 @@ class Qmp:
         self._socket.sendall(json.dumps(message).encode() + b"\n")
 
     def answer(self, deadline: float) -> Any:
-        """What the oldest unanswered command returned.  `deadline` is of time.monotonic()."""
+        """What the oldest unanswered command returned.  `deadline` is of time.monotonic().
+
+        Events that come before it are kept for `event`.
+        """
         for message in self._messages(deadline):
-            if "error" in message:
-                raise QemuError(f"QEMU refused a command: {message['error'].get('desc', message['error'])}")
-            if "return" in message:
+            if "event" in message:
+                self._events.append(message)
+            elif "return" in message:
                 return message["return"]
+            else:
+                _raise_refusal(message)
         raise QemuError("QEMU closed its monitor")
 
     def event(self, names: set[str], deadline: float) -> Mapping[str, Any]:
-        """Wait for one of these events."""
+        """The oldest of these events that was not asked for yet, waited for if need be."""
+        while self._events:
+            message = self._events.pop(0)
+            if message["event"] in names:
+                return message
         for message in self._messages(deadline):
             if message.get("event") in names:
                 return message
+            _raise_refusal(message)
         raise QemuError("QEMU closed its monitor")
 
     def give_descriptor(self, descriptor: int, name: str, deadline: float) -> None:
@@ -78,6 +89,11 @@ class Qmp:
             if not received:
                 return
             self._buffer += received
+
+
+def _raise_refusal(message: Mapping[str, Any]) -> None:
+    if "error" in message:
+        raise QemuError(f"QEMU refused a command: {message['error'].get('desc', message['error'])}")
 
 
 class Qemu:

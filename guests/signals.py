@@ -12,9 +12,9 @@ from guests.outcome import Outcome
 from guests.wire import Op
 from guests.words import Words
 
-SA_SIGINFO, SA_RESTORER = 4, 0x04000000
-SYS_SECCOMP = 1
-"""si_code of a SIGSYS that a filter raised (include/uapi/asm-generic/siginfo.h)."""
+SA_SIGINFO, SA_RESTORER, SA_RESTART = 4, 0x04000000, 0x10000000
+SYS_SECCOMP, SYS_USER_DISPATCH = 1, 2
+"""si_code of a SIGSYS that a filter, or the task's own dispatcher, raised (include/uapi/asm-generic/siginfo.h)."""
 
 _X86_REGISTERS = (
     *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"),
@@ -49,12 +49,16 @@ class Caught:
 class SignalWords(Words):
     """What a task can do with signals."""
 
-    def catch(self, signal: Signal, *, result: int | None = None) -> Outcome:
-        """Catch a signal from now on.  `result` becomes the result of each system call that it interrupts."""
+    def catch(self, signal: Signal, *, result: int | None = None, restart: bool = False) -> Outcome:
+        """Catch a signal from now on.  `result` becomes the result of each system call that it interrupts.
+
+        restart: calls that it interrupts are begun anew (SA_RESTART), where they can be.
+        """
         hello = self.guest.hello
-        action = struct.pack("<QQQQ", hello.signal_handler, SA_SIGINFO | SA_RESTORER, hello.signal_restorer, 0)
+        flags = SA_SIGINFO | SA_RESTORER | (SA_RESTART if restart else 0)
+        action = struct.pack("<QQQQ", hello.signal_handler, flags, hello.signal_restorer, 0)
         done = self.call("rt_sigaction", signal, action, None, 8, shown=f"catch({signal.name})")
-        handler = wire.HANDLER.pack(result or 0, result is not None)
+        handler = wire.HANDLER.pack(result or 0, result is not None, True)
         self.guest.request(Op.CAUGHT, self.slot, handler)
         return done
 
@@ -68,7 +72,7 @@ class SignalWords(Words):
 
     def caught(self) -> list[Caught]:
         """The signals caught so far, oldest first; of more than eight the last eight."""
-        body = self.guest.request(Op.CAUGHT, self.slot, wire.HANDLER.pack(0, 0))
+        body = self.guest.request(Op.CAUGHT, self.slot, wire.HANDLER.pack(0, False, False))
         _, count, tail = wire.split_result(body)
         kept = min(count, wire.CAUGHT_MAX)
         return [Caught.decode(*wire.CAUGHT.unpack_from(tail, i * wire.CAUGHT.size)) for i in range(kept)]

@@ -10,12 +10,16 @@ _SPLATS = re.compile(
     r"""
       ^WARNING:\ (?!.*\bspectre\b)          # __warn(), lockdep
     | ^-+\[\ cut\ here\ \]-+                # ahead of a WARN or BUG
-    | ^BUG:\                                # KASAN, bad page, sleeping in atomic context, soft lockup
+    | ^(?:watchdog:\ )?BUG:\               # KASAN, bad page, sleeping in atomic context, soft lockup
+    | ^watchdog:\ .*\bhard\ LOCKUP\b
+    | ^traps:\ PANIC:\                     # double fault
+    | ^invalid\ opcode:
+    | ^INFO:\ trying\ to\ register\ non-static\ key
     | \bOops(?::|\ -)
-    | ^kernel\ BUG\ at\
+    | ^kernel\ BUG\ at\b
     | ^Kernel\ panic\ -\ not\ syncing
     | ^general\ protection\ fault,          # of the kernel; a process's has no comma
-    | ^UBSAN:\
+    | ^UBSAN:[ ]
     | ^INFO:\ task\ .*\ blocked\ for\ more\ than
     | ^INFO:\ possible\ (?:circular|recursive|irq)
     | ^INFO:\ rcu.*(?:stall|detected)
@@ -23,7 +27,7 @@ _SPLATS = re.compile(
     | ^=+\ *\[\ BUG:
     | ^INFO:\ suspicious\ RCU\ usage
     | ^INFO:\ inconsistent\ lock\ state
-    | ^refcount_t:\
+    | ^refcount_t:[ ]
     | ^divide\ error:
     | ^stack\ segment:
     """,
@@ -34,15 +38,14 @@ _TIME = re.compile(r"^\[\s*\d+\.\d+\]\s?(?:\[\s*[CT]\d+\]\s?)?")
 
 def first(lines: Iterable[str]) -> str | None:
     """The first line of a splat, or None.  Console lines may have their times in front."""
-    cut_here = False
-    for line in lines:
-        text = _TIME.sub("", line)
-        if _SPLATS.search(text):
+    scissors = None
+    for line in (line for record in lines for line in record.splitlines()):
+        text = _TIME.sub("", line).strip()
+        if scissors is None and _SPLATS.search(text):
+            if not text.startswith("-"):
+                return text
             # The line after the scissors says more than they do.
-            if text.startswith("-") and not cut_here:
-                cut_here = True
-                continue
-            return text.strip()
-        if cut_here:
-            return text.strip()
-    return None
+            scissors = text
+        elif scissors is not None and text:
+            return text
+    return scissors

@@ -14,7 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guests import wire
-from guests.files import FileWords
+from guests.access import AccessWords
+from guests.devices import DeviceWords
+from guests.identity import IdentityWords
+from guests.loads import LoadWords
 from guests.memory import Argument, marshal
 from guests.numbers import NR_X32, THREAD_FLAGS, Cap, Clone, number
 from guests.outcome import Outcome
@@ -24,7 +27,7 @@ from guests.signals import SignalWords
 from guests.wire import Entry, Op, SpawnOption, State
 
 if TYPE_CHECKING:
-    from guests.guest import Guest
+    from guests.session import Session
 
 _PERSISTENT = 0x8000
 """From this offset on a slot's data belongs to `store`; below it lie the arguments of the current call."""
@@ -58,18 +61,21 @@ class Pending:
         """Wait until the task sleeps inside the call.  Fails if the call finishes instead."""
 
         def sleeping() -> bool:
+            asleep = self._task.state() in {"S", "D"}
+            # A task sleeps between calls too.  Before each answer the agent looks for calls that have finished.
+            self._task.guest.request(Op.HELLO)
             assert not self.finished(), f"{self.outcome()!r}, and the test needs it to block"
-            return self._task.state() in {"S", "D"}
+            return asleep
 
         self._task.guest.wait_until(sleeping, f"{self._what} to block")
 
 
-class Task(PtraceWords, SeccompWords, SignalWords, FileWords):
+class Task(PtraceWords, AccessWords, IdentityWords, SeccompWords, SignalWords, LoadWords, DeviceWords):
     """A process or thread under the test's hand.  Made by `Guest.spawn`, `Task.spawn` and `Task.thread`."""
 
     def __init__(
         self,
-        guest: Guest,
+        guest: Session,
         *,
         slot: int,
         name: str,
@@ -139,13 +145,18 @@ class Task(PtraceWords, SeccompWords, SignalWords, FileWords):
         self._stored += -(-len(content) // 16) * 16
         if self._stored > wire.SLOT_DATA_SIZE:
             raise ValueError("the task's memory is full")
-        self.guest.request(Op.POKE, self.slot, wire.PIECE.pack(offset, len(content)) + content)
+        body = self.guest.request(Op.POKE, self.slot, wire.PIECE.pack(offset, len(content)) + content)
+        state, value, _ = wire.split_result(body)
+        self.guest.check_accepted(state, value, f"{self} keeps {len(content)} bytes at {offset:#x}")
         return wire.data_address(self.slot, offset)
 
     def load(self, address: int, length: int) -> bytes:
         """What lies at an address that `store` gave."""
         offset = address - wire.data_address(self.slot)
-        return self.guest.request(Op.PEEK, self.slot, wire.PIECE.pack(offset, length))
+        body = self.guest.request(Op.PEEK, self.slot, wire.PIECE.pack(offset, length))
+        state, value, content = wire.split_result(body)
+        self.guest.check_accepted(state, value, f"{self} reads {length} bytes of its own from {offset:#x}")
+        return content
 
     def copy(self, to: int, source: int, length: int) -> Outcome:
         """Let the task itself copy memory, as a program would: without a system call, and dying if it may not."""
@@ -251,6 +262,12 @@ class Task(PtraceWords, SeccompWords, SignalWords, FileWords):
     @property
     def quiet(self) -> bool:
         return self.leader in self.guest.quiet_leaders
+
+    def take_lead(self) -> None:
+        """Note that execve has made this thread its process's first, under that one's number (see execve(2))."""
+        if self.quiet:
+            self.guest.mark_quiet(self)
+        self.tid, self.leader = self.pid, self
 
     def ended(self, state: State, status: int) -> None:
         """Note the task's end (called when the agent reports it)."""

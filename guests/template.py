@@ -158,10 +158,10 @@ def _save_state(guest: Booted, state: int) -> None:
     # arrival (migration/migration.c, process_incoming_migration_bh()).  QEMU stops it itself, for good.
     qmp.give_descriptor(state, "state", deadline)
     qmp.execute("migrate", deadline, uri="fd:state")
-    while (info := qmp.execute("query-migrate", deadline)).get("status") != "completed":
-        if info.get("status") in {"failed", "cancelled"}:
-            raise QemuError(f"QEMU could not save the guest's state: {info.get('error-desc', info['status'])}")
-        qmp.event({"MIGRATION"}, deadline)
+    while (status := qmp.event({"MIGRATION"}, deadline)["data"]["status"]) != "completed":
+        if status in {"failed", "cancelled"}:
+            why = qmp.execute("query-migrate", deadline).get("error-desc", status)
+            raise QemuError(f"QEMU could not save the guest's state: {why}")
     if guest.qemu.ended():
         raise QemuError(guest.qemu.why_ended())
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-VERSION = 1
+VERSION = 2
 BODY_MAX = 0x40000
 """Bytes after a frame's header."""
 ARENA_BASE = 0x10000000
@@ -21,6 +21,8 @@ SLOT_DATA = 0x2000
 SLOT_DATA_SIZE = 0x16000
 READS_MAX = 16
 CAUGHT_MAX = 8
+LOOP_STEPS = 16
+LOOP_ERRORS = 8
 
 
 class Op(enum.IntEnum):
@@ -35,6 +37,9 @@ class Op(enum.IntEnum):
     KERNEL_LOG = 9
     QUIET = 10
     CAUGHT = 11
+    PLAN = 12
+    LOOP = 13
+    COUNTS = 14
 
 
 class Event(enum.IntEnum):
@@ -57,6 +62,14 @@ class State(enum.IntEnum):
     REFUSED = 3
 
 
+class Step(enum.IntEnum):
+    """The kinds of steps of a plan."""
+
+    CALL = 0
+    CHILD = 1
+    JOIN = 2
+
+
 class SpawnOption(enum.IntFlag):
     BARE = 1
     CREDENTIALS = 2
@@ -72,10 +85,13 @@ CALL = struct.Struct("<Q6QHHHxx")
 RESULT = struct.Struct("<qI4x")
 PIECE = struct.Struct("<II")
 COPY = struct.Struct("<QQQ")
-HANDLER = struct.Struct("<qI4x")
+HANDLER = struct.Struct("<qII")
 WRITE = struct.Struct("<II")
-DEATH = struct.Struct("<i4x")
+DEATH = struct.Struct("<iI")
 CAUGHT = struct.Struct("<128s256s")
+LOOP_STEP = struct.Struct("<Q6QHHHxx")
+PLAN = struct.Struct("<II")
+COUNT = struct.Struct("<II")
 
 
 @dataclass(frozen=True)
@@ -168,3 +184,10 @@ def split_reads(tail: bytes, lengths: Sequence[int]) -> tuple[bytes, ...]:
 def data_address(slot: int, offset: int = 0) -> int:
     """Where a slot's data lies in every task's address space."""
     return ARENA_BASE + slot * SLOT_SIZE + SLOT_DATA + offset
+
+
+def split_counts(tail: bytes, steps: int) -> list[dict[int, int]]:
+    """For each step of a plan how often it came to which error number, 0 being success."""
+    pairs = list(COUNT.iter_unpack(tail[: steps * LOOP_ERRORS * COUNT.size]))
+    rows = [pairs[step * LOOP_ERRORS : (step + 1) * LOOP_ERRORS] for step in range(steps)]
+    return [{error: count for error, count in row if count} for row in rows]

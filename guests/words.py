@@ -10,13 +10,14 @@ from guests.outcome import Outcome
 from guests.wire import Entry
 
 if TYPE_CHECKING:
-    from guests.guest import Guest
+    from guests.session import Session
+    from guests.task import Pending
 
 
 class Words:
     """A group of words that a task knows.  Each is one system call, or a short fixed row of them."""
 
-    guest: Guest
+    guest: Session
     slot: int
     name: str
     tid: int
@@ -28,6 +29,9 @@ class Words:
     def call(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Outcome:
         raise NotImplementedError
 
+    def begin(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Pending:
+        raise NotImplementedError
+
     def store(self, content: bytes) -> int:
         raise NotImplementedError
 
@@ -35,4 +39,7 @@ class Words:
         raise NotImplementedError
 
     def be_quiet(self) -> None:
+        raise NotImplementedError
+
+    def take_lead(self) -> None:
         raise NotImplementedError

@@ -13,6 +13,8 @@
 #include <linux/futex.h>
 #include <linux/poll.h>
 #include <linux/sched.h>
+#include <linux/signal.h>
+#include <linux/time.h>
 #include <linux/time_types.h>
 #include <linux/types.h>
 #include <linux/unistd.h>
@@ -22,6 +24,9 @@
 #include "setup.h"
 #include "sys.h"
 #include "task.h"
+
+#define LOOKS 4
+#define LOOKS_TAKE_NS 8000000
 
 struct tracked tracked[SLOT_COUNT];
 int channel_in, channel_out;
@@ -55,6 +60,15 @@ size_t strlen(const char *s)
 	return n;
 }
 
+/* In a guest the tasks end with the kernel. On a host nobody else would end them. */
+static void __attribute__((noreturn)) end(const char *why, long error)
+{
+	for (unsigned int i = 1; i <= highest; i++)
+		if (tracked[i].pidfd >= 0)
+			sys4(__NR_pidfd_send_signal, tracked[i].pidfd, SIGKILL, NULL, 0);
+	die(why, error);
+}
+
 void send_all(const void *bytes, size_t n)
 {
 	while (n) {
@@ -63,7 +77,7 @@ void send_all(const void *bytes, size_t n)
 		if (sent == -4 || sent == -11) /* EINTR, EAGAIN */
 			continue;
 		if (sent <= 0)
-			die("the channel to the host broke", sent);
+			end("the channel to the host broke", sent);
 		bytes = (const char *)bytes + sent;
 		n -= sent;
 	}
@@ -77,7 +91,7 @@ static void receive_all(void *bytes, size_t n)
 		if (got == -4)
 			continue;
 		if (got <= 0)
-			die("the host is gone", got);
+			end("the host is gone", got);
 		bytes = (char *)bytes + got;
 		n -= got;
 	}
@@ -116,7 +130,6 @@ void track(unsigned int index)
 /*
  * Did a thread end alone, or is its whole process ending? Where another thread lives on without a SIGKILL waiting for
  * it, it ended alone: a group exit sends that to every thread before the first one is gone (zap_other_threads()).
- * settle() asks twice, for a thread that has just taken its SIGKILL and has not begun to exit.
  */
 static int process_goes_on(const struct tracked *task)
 {
@@ -127,10 +140,44 @@ static int process_goes_on(const struct tracked *task)
 	return 0;
 }
 
-/* A thread is gone when the kernel has cleared its tid; a process, when its pidfd says so (seen by poll_once()). */
-static int thread_gone(const struct tracked *task, struct slot *slot)
+/*
+ * A thread that executes a program kills the others and takes its leader's number (de_thread()). If another process
+ * shares the memory that it leaves, it loses its tid as if it had ended.
+ */
+static int takes_the_lead(const struct tracked *task, const struct slot *slot)
 {
-	return task->is_thread && !__atomic_load_n((volatile __s32 *)&slot->tid, __ATOMIC_ACQUIRE);
+	for (unsigned int i = 1; task->pending && is_execve(slot) && i <= highest; i++)
+		if (tracked[i].pid == task->pid && !tracked[i].is_thread && tracked[i].state == TASK_ALIVE)
+			return !__atomic_load_n(&slot_at(i)->tid, __ATOMIC_ACQUIRE);
+	return 0;
+}
+
+/* A thread is gone when the kernel has cleared its tid. That a process is, its pidfd says (seen by poll_once()). */
+static int thread_gone(const struct tracked *task, const struct slot *slot)
+{
+	if (__atomic_load_n((volatile __s32 *)&slot->tid, __ATOMIC_ACQUIRE))
+		return 0;
+	return task->is_thread ? !takes_the_lead(task, slot) : is_zombie(task);
+}
+
+/*
+ * Several looks, and some time between the first and the last of them: a thread that has just taken its SIGKILL, or
+ * that is the one to end the others, shows no sign of its end for a moment, which is long if it is not its turn to run.
+ */
+static int ended_alone(struct tracked *task, const struct slot *slot)
+{
+	struct __kernel_timespec now;
+	__u64 time;
+
+	if (!thread_gone(task, slot) || !process_goes_on(task)) {
+		task->seen_gone = 0;
+		return 0;
+	}
+	sys2(__NR_clock_gettime, CLOCK_MONOTONIC, &now);
+	time = now.tv_sec * 1000000000ULL + now.tv_nsec;
+	if (!task->seen_gone++)
+		task->gone_since = time;
+	return task->seen_gone >= LOOKS && time - task->gone_since >= LOOKS_TAKE_NS;
 }
 
 /* Has the parent come back from clone()? With CLONE_VFORK that takes until the child executes or ends. */
@@ -155,7 +202,7 @@ static void settle(unsigned int index)
 			set_policy(task->tid, SCHED_IDLE);
 		finish_order(index);
 	}
-	if (task->state == TASK_ALIVE && thread_gone(task, slot) && process_goes_on(task) && ++task->seen_gone > 1)
+	if (task->state == TASK_ALIVE && ended_alone(task, slot))
 		finish_task(index, STATE_GONE, -1);
 }
 
@@ -230,6 +277,8 @@ static void __attribute__((noreturn)) become_task(const char *number)
 	if (setup_arena(1) < 0 || index >= SLOT_COUNT)
 		sys1(__NR_exit_group, 127);
 	slot = slot_at(index);
+	if (slot->loop.running)
+		arch_switch_stack((char *)slot + SLOT_STACK_TOP, loop_resume, slot);
 	/* The execve that led here has succeeded, and this is how it returns. */
 	slot->value = 0;
 	__atomic_store_n(&slot->done, slot->ordered, __ATOMIC_RELEASE);
@@ -253,8 +302,7 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 	title = (char *)argv[0];
 	title_size = argv[stack[0] - 1] + strlen(argv[stack[0] - 1]) - argv[0];
 	if (on_host) {
-		channel_in = 0;
-		channel_out = 1;
+		setup_host(&channel_in, &channel_out);
 	} else {
 		setup_mounts();
 		setup_scheduling();

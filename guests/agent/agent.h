@@ -17,7 +17,8 @@ struct tracked {
 	int nested;		/* lives in a pid namespace of its own, so clone() told its parent another number */
 	unsigned int parent;
 	unsigned int reads;	/* pieces that the pending call's answer carries */
-	int seen_gone;		/* looks that found the thread ended */
+	int seen_gone;		/* looks that found the thread ended, without a break ... */
+	__u64 gone_since;	/* ... the first of them at this time, in nanoseconds */
 	int pending;		/* an order is under way, from the frame numbered ... */
 	__u32 sequence;
 	__u16 op;
@@ -36,10 +37,13 @@ void answer(const struct wire_header *header, const __u8 *body);
 void finish_spawn(unsigned int index);
 void finish_order(unsigned int index);
 void finish_task(unsigned int index, enum wire_state state, int status);
+int is_execve(const struct slot *slot);
 /* What wait4 would tell of a process that has died, from /proc/PID/stat; -1 where it can't be read. */
 int wait_status(const struct tracked *task);
 /* Is there no sign that this task is about to end? */
 int task_lives(const struct tracked *task);
+/* Has it ended, though its process goes on? */
+int is_zombie(const struct tracked *task);
 /* The number that the initial pid namespace gives the task whose comm is `name`; 0 if there is none. */
 int find_by_name(const char *name, int *tid);
 

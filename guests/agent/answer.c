@@ -134,6 +134,14 @@ void finish_spawn(unsigned int index)
 	struct slot *slot = slot_at(index);
 	struct wire_spawn_reply told = { .error = slot->ready_error, .own_pid = slot->tid };
 
+	if (told.error) {
+		/* It could not become what it was to be, and has ended (child_main()). */
+		if (task->pidfd >= 0)
+			sys1(__NR_close, task->pidfd);
+		task->pidfd = -1;
+		send_spawn_error(index, told.error);
+		return;
+	}
 	task->tid = slot->parent_view;
 	task->nested = parent->nested || slot->tid != slot->parent_view;
 	if (parent->nested)
@@ -142,7 +150,7 @@ void finish_spawn(unsigned int index)
 		task->pid = task->is_thread ? parent->pid : task->tid;
 	if (!task->is_thread && task->pidfd < 0)
 		task->pidfd = sys2(__NR_pidfd_open, task->pid, 0);
-	if (!told.error && !task->is_thread && task->pidfd < 0)
+	if (!task->is_thread && task->pidfd < 0)
 		told.error = task->pidfd;
 	task->state = TASK_ALIVE;
 	if (slot->quiet)
@@ -161,6 +169,7 @@ static void answer_call(const struct wire_header *header, const __u8 *body)
 	const struct wire_call *call = (const struct wire_call *)body;
 	struct tracked *task = &tracked[header->slot];
 	struct slot *slot = slot_at(header->slot);
+	size_t total = sizeof(struct wire_result);
 
 	body += sizeof(*call);
 	for (unsigned int i = 0; i < call->writes; i++) {
@@ -180,7 +189,8 @@ static void answer_call(const struct wire_header *header, const __u8 *body)
 	}
 	for (unsigned int i = 0; i < call->reads; i++, body += sizeof(struct wire_piece)) {
 		memcpy(&task->read[i], body, sizeof(struct wire_piece));
-		if (!piece_fits(&task->read[i])) {
+		total += task->read[i].length;
+		if (!piece_fits(&task->read[i]) || total > WIRE_BODY_MAX) {
 			send_result(header, STATE_REFUSED, -EINVAL);
 			return;
 		}
@@ -212,23 +222,61 @@ static void answer_copy(const struct wire_header *header, const struct wire_copy
 	give_order(slot);
 }
 
+static void answer_plan(const struct wire_header *header, const struct wire_plan *plan)
+{
+	struct slot *slot = slot_at(header->slot);
+	int fits = plan->steps <= LOOP_STEPS &&
+		   header->length == sizeof(*plan) + plan->steps * sizeof(struct wire_loop_step);
+
+	if (!fits || slot->loop.running) {
+		send_result(header, STATE_REFUSED, fits ? -EBUSY : -EINVAL);
+		return;
+	}
+	memset(&slot->loop, 0, sizeof(slot->loop));
+	slot->loop.rounds = plan->rounds;
+	slot->loop.steps = plan->steps;
+	memcpy(slot->loop.plan, plan + 1, plan->steps * sizeof(struct wire_loop_step));
+	send_result(header, STATE_RETURNED, 0);
+}
+
+static void answer_loop(const struct wire_header *header)
+{
+	struct tracked *task = &tracked[header->slot];
+	struct slot *slot = slot_at(header->slot);
+
+	slot->kind = ORDER_LOOP;
+	slot->loop.round = slot->loop.step = 0;
+	slot->loop.running = 1;
+	task->pending = 1;
+	task->op = OP_LOOP;
+	task->sequence = header->sequence;
+	give_order(slot);
+}
+
+static void send_counts(__u16 op, __u16 index, __u32 sequence)
+{
+	const struct loop *loop = &slot_at(index)->loop;
+	struct wire_result result = { .value = loop->round, .state = STATE_RETURNED };
+	__u8 *p = reply + sizeof(struct wire_header);
+
+	memcpy(p, &result, sizeof(result));
+	memcpy(p + sizeof(result), loop->counts, sizeof(loop->counts));
+	send_frame(op, index, sequence, p, sizeof(result) + sizeof(loop->counts));
+}
+
 /* A thread that executes a program becomes its process's leader, and the old leader is no more (de_thread()). */
 static void take_the_lead(unsigned int index)
 {
 	struct tracked *task = &tracked[index];
 
-	for (unsigned int i = 1; i < SLOT_COUNT; i++) {
-		if (i == index || tracked[i].pid != task->pid || tracked[i].is_thread || tracked[i].state != TASK_ALIVE)
-			continue;
-		task->pidfd = tracked[i].pidfd;
-		tracked[i].pidfd = -1;
-		finish_task(i, STATE_GONE, -1);
-	}
+	for (unsigned int i = 1; i < SLOT_COUNT; i++)
+		if (i != index && tracked[i].pid == task->pid && tracked[i].state == TASK_ALIVE)
+			finish_task(i, STATE_GONE, -1);
 	task->is_thread = 0;
 	task->tid = task->pid;
 }
 
-static int is_execve(const struct slot *slot)
+int is_execve(const struct slot *slot)
 {
 	return slot->kind == ORDER_CALL && slot->entry == ENTRY_NATIVE &&
 	       (slot->number == __NR_execve || slot->number == __NR_execveat);
@@ -240,7 +288,9 @@ void finish_order(unsigned int index)
 	struct slot *slot = slot_at(index);
 
 	task->pending = 0;
-	if (task->op != OP_SPAWN) {
+	if (task->op == OP_LOOP) {
+		send_counts(OP_LOOP, index, task->sequence);
+	} else if (task->op != OP_SPAWN) {
 		if (task->is_thread && is_execve(slot) && !slot->value)
 			take_the_lead(index);
 		send_call_result(index, task->op, task->sequence, STATE_RETURNED, slot->value);
@@ -249,12 +299,38 @@ void finish_order(unsigned int index)
 	}
 }
 
+/* Of a task that ended alone: what tells of its process's end goes to another that lives on. */
+static void pass_on_pidfd(struct tracked *task)
+{
+	for (unsigned int i = 1; i < SLOT_COUNT; i++) {
+		if (&tracked[i] == task || tracked[i].pid != task->pid || tracked[i].state != TASK_ALIVE)
+			continue;
+		tracked[i].pidfd = task->pidfd;
+		task->pidfd = -1;
+		return;
+	}
+}
+
+/* A parent that died in clone() has left a child, or none. A thread died with it. */
+static void orphan(unsigned int index)
+{
+	const struct slot *slot = slot_at(index);
+
+	if (tracked[index].state != TASK_STARTING)
+		return;
+	if (slot->parent_view && !tracked[index].is_thread)
+		cloned(index, slot->parent_view);
+	else
+		send_spawn_error(index, -ESRCH);
+}
+
 void finish_task(unsigned int index, enum wire_state state, int status)
 {
 	struct tracked *task = &tracked[index];
-	struct wire_death death = { .status = status };
-	int process = state == STATE_DIED && !task->is_thread;
+	struct wire_death death = { .status = status, .state = state };
 
+	if (state == STATE_GONE && task->pidfd >= 0)
+		pass_on_pidfd(task);
 	if (task->pidfd >= 0)
 		sys1(__NR_close, task->pidfd);
 	task->pidfd = -1;
@@ -263,13 +339,19 @@ void finish_task(unsigned int index, enum wire_state state, int status)
 		return;
 	}
 	task->state = TASK_DEAD;
-	if (task->pending)
+	/* First, so that who hears of the call's end knows of the task's. */
+	send_frame(EVENT_DEATH, index, 0, &death, sizeof(death));
+	if (task->pending && task->op == OP_SPAWN)
+		orphan(slot_at(index)->spawn.child);
+	else if (task->pending)
 		send_call_result(index, task->op, task->sequence, state, status);
 	task->pending = 0;
-	send_frame(EVENT_DEATH, index, 0, &death, sizeof(death));
-	for (unsigned int i = 1; process && i < SLOT_COUNT; i++)
-		if (tracked[i].pid == task->pid && tracked[i].is_thread && tracked[i].state == TASK_ALIVE)
+	for (unsigned int i = 1; state == STATE_DIED && i < SLOT_COUNT; i++) {
+		if (tracked[i].pid == task->pid && tracked[i].state == TASK_ALIVE)
 			finish_task(i, STATE_DIED, status);
+		if (tracked[tracked[i].parent].pid == task->pid && tracked[i].is_thread)
+			orphan(i);
+	}
 }
 
 static void answer_read_file(const struct wire_header *header, const __u8 *path)
@@ -364,8 +446,10 @@ static void answer_caught(const struct wire_header *header, const struct wire_ha
 	struct wire_result result = { .value = caught };
 	__u8 *p = reply + sizeof(struct wire_header);
 
-	slot->set_result = handler->set_result;
-	slot->result = handler->result;
+	if (handler->change) {
+		slot->set_result = handler->set_result;
+		slot->result = handler->result;
+	}
 	memcpy(p, &result, sizeof(result));
 	p += sizeof(result);
 	for (; first < caught; first++, p += sizeof(struct wire_caught))
@@ -376,11 +460,16 @@ static void answer_caught(const struct wire_header *header, const struct wire_ha
 
 static void answer_peek(const struct wire_header *header, const struct wire_piece *piece)
 {
-	if (!piece_fits(piece))
+	struct wire_result result = { .value = piece->length };
+	__u8 *p = reply + sizeof(struct wire_header);
+
+	if (!piece_fits(piece)) {
 		send_result(header, STATE_REFUSED, -EINVAL);
-	else
-		send_frame(header->op, header->slot, header->sequence,
-			   (char *)slot_data(slot_at(header->slot)) + piece->offset, piece->length);
+		return;
+	}
+	memcpy(p, &result, sizeof(result));
+	memcpy(p + sizeof(result), (char *)slot_data(slot_at(header->slot)) + piece->offset, piece->length);
+	send_frame(header->op, header->slot, header->sequence, p, sizeof(result) + piece->length);
 }
 
 static void answer_poke(const struct wire_header *header, const struct wire_piece *piece)
@@ -393,15 +482,20 @@ static void answer_poke(const struct wire_header *header, const struct wire_piec
 	send_result(header, STATE_RETURNED, 0);
 }
 
-/* Orders need a living task that is not busy with another one. */
+/* Orders need a living task that is not busy with another one. Init obeys calls and spawns only. */
 static int refuse_order(const struct wire_header *header)
 {
 	const struct tracked *task = &tracked[header->slot];
 	int error;
 
-	if (header->slot < SLOT_COUNT && task->state == TASK_ALIVE && !task->pending)
+	if (header->slot >= SLOT_COUNT || task->state != TASK_ALIVE)
+		error = -ESRCH;
+	else if (task->pending)
+		error = -EBUSY;
+	else if (!header->slot && (header->op == OP_COPY || header->op == OP_QUIET))
+		error = -EINVAL;
+	else
 		return 0;
-	error = header->slot < SLOT_COUNT && task->pending ? -EBUSY : -ESRCH;
 	if (header->op == OP_SPAWN)
 		send_frame(OP_SPAWN, header->slot, header->sequence, &(struct wire_spawn_reply){ .error = error },
 			   sizeof(struct wire_spawn_reply));
@@ -417,6 +511,7 @@ void answer(const struct wire_header *header, const __u8 *body)
 	case OP_CALL:
 	case OP_COPY:
 	case OP_QUIET:
+	case OP_LOOP:
 		if (refuse_order(header))
 			return;
 	}
@@ -457,6 +552,15 @@ void answer(const struct wire_header *header, const __u8 *body)
 		break;
 	case OP_CAUGHT:
 		answer_caught(header, (const struct wire_handler *)body);
+		break;
+	case OP_PLAN:
+		answer_plan(header, (const struct wire_plan *)body);
+		break;
+	case OP_LOOP:
+		answer_loop(header);
+		break;
+	case OP_COUNTS:
+		send_counts(OP_COUNTS, header->slot, header->sequence);
 		break;
 	default:
 		send_result(header, STATE_REFUSED, -EINVAL);

@@ -33,7 +33,8 @@ static inline long arch_int80(long nr, const __u64 *args)
 			 : "a"(nr), "b"(args[0]), "c"(args[1]), "d"(args[2]), "S"(args[3]), "D"(args[4]),
 			   [sixth] "r"(args[5])
 			 : "r8", "r9", "r10", "r11", "memory");
-	return (long)(int)ret;
+	/* 32 bits: an error is negative as in a 64-bit result, an address above 2 GiB is not. */
+	return (__u32)ret > -4096U ? (long)(int)ret : (long)(__u32)ret;
 }
 
 static inline long arch_vsyscall(__u64 address, const __u64 *args)

@@ -80,21 +80,33 @@ static const char *field(const char *text, const char *name)
 	return "";
 }
 
-int task_lives(const struct tracked *task)
+static char state_of(const char *status)
+{
+	return *field(status, "State:\t");
+}
+
+int is_zombie(const struct tracked *task)
 {
 	char text[2048];
+
+	return read_task_file(task->pid, task->tid, "status", text, sizeof(text)) > 0 && state_of(text) == 'Z';
+}
+
+int task_lives(const struct tracked *task)
+{
+	char text[2048], state;
 	const char *p;
 
 	if (read_task_file(task->pid, task->tid, "status", text, sizeof(text)) <= 0)
 		return 0;
-	p = field(text, "State:\t");
-	if (!*p || *p == 'Z' || *p == 'X')
+	state = state_of(text);
+	if (!state || state == 'Z' || state == 'X')
 		return 0;
 	p = field(text, "SigPnd:\t");
 	/* 16 digits; the third from the end has bit 8, which is SIGKILL. */
 	if (strlen(p) < 16 || (p[13] - '0') & 1)
 		return 0;
-	/* PF_EXITING is 4 in the ninth field of stat; comm, the second, may hold blanks and brackets. */
+	/* PF_EXITING | PF_SIGNALED in the ninth field of stat; comm, the second, may hold blanks and brackets. */
 	if (read_task_file(task->pid, task->tid, "stat", text, sizeof(text)) <= 0)
 		return 0;
 	for (p = text + strlen(text); p > text && *p != ')'; p--)
@@ -105,7 +117,7 @@ int task_lives(const struct tracked *task)
 
 	for (; *p >= '0' && *p <= '9'; p++)
 		flags = flags * 10 + *p - '0';
-	return !(flags & 4);
+	return !(flags & 0x404);
 }
 
 struct directory_entry {

@@ -4,7 +4,9 @@
 #include <linux/fcntl.h>
 #include <linux/memfd.h>
 #include <linux/mman.h>
+#include <linux/prctl.h>
 #include <linux/sched.h>
+#include <linux/signal.h>
 #include <linux/time_types.h>
 #include <linux/types.h>
 #include <linux/unistd.h>
@@ -49,7 +51,7 @@ static int contains(const char *text, const char *word)
 
 void say(const char *text)
 {
-	sys3(__NR_write, 1, text, strlen(text));
+	sys3(__NR_write, 2, text, strlen(text));
 }
 
 void die(const char *text, long error)
@@ -57,8 +59,10 @@ void die(const char *text, long error)
 	char digits[8], *p = digits + sizeof(digits) - 1;
 
 	*p = 0;
-	for (error = -error; error > 0 && p > digits; error /= 10)
+	error = -error;
+	do
 		*--p = '0' + error % 10;
+	while ((error /= 10) > 0 && p > digits);
 	say("kconform: agent: ");
 	say(text);
 	say(": errno ");
@@ -113,6 +117,21 @@ void setup_scheduling(void)
 	struct { int priority; } parameters = { 1 };
 
 	sys3(__NR_sched_setscheduler, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, &parameters);
+}
+
+void setup_host(int *in, int *out)
+{
+	__u64 ignore[4] = { 1 };
+	long null = open_path("/dev/null", O_RDWR);
+
+	/* Out of the way of the tasks, which inherit the standard ones, and would keep the channel open. */
+	*in = sys3(__NR_fcntl, 0, F_DUPFD_CLOEXEC, FD_OWN_FIRST);
+	*out = sys3(__NR_fcntl, 1, F_DUPFD_CLOEXEC, FD_OWN_FIRST);
+	sys3(__NR_dup3, null, 0, 0);
+	sys3(__NR_dup3, null, 1, 0);
+	sys1(__NR_close, null);
+	sys5(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	sys4(__NR_rt_sigaction, SIGPIPE, ignore, NULL, 8);
 }
 
 static long open_serial(const char *path)

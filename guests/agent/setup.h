@@ -11,6 +11,8 @@ int setup_channel(void);
 long setup_arena(int inherited);
 /* Let tasks neither starve the agent nor one another (see agent.c, settle()). */
 void setup_scheduling(void);
+/* On a host: the channel is standard input and output, orphans come to us, and a broken channel is told. */
+void setup_host(int *in, int *out);
 /* Write a line to the console, where the host follows the boot. */
 void say(const char *text);
 /* Write it, and end: as init this panics the kernel, which the host sees at once. */

@@ -122,6 +122,8 @@ static void child_main(void *argument)
 	slot->ready_error = error;
 	__atomic_store_n(&slot->ready, 1, __ATOMIC_RELEASE);
 	ring(slot);
+	if (error)
+		sys1(request->clone_flags & CLONE_THREAD ? __NR_exit : __NR_exit_group, 1);
 	task_main(slot);
 }
 
@@ -153,6 +155,10 @@ void task_main(void *argument)
 			break;
 		case ORDER_COPY:
 			memcpy((void *)slot->copy.to, (const void *)slot->copy.from, slot->copy.length);
+			slot->value = 0;
+			break;
+		case ORDER_LOOP:
+			loop_run(slot);
 			slot->value = 0;
 			break;
 		}

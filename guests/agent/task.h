@@ -12,7 +12,20 @@
 #define FD_OWN_FIRST 3
 #define FD_OWN_LAST 999
 
-enum order_kind { ORDER_CALL = 1, ORDER_SPAWN = 2, ORDER_COPY = 3 };
+enum order_kind { ORDER_CALL = 1, ORDER_SPAWN = 2, ORDER_COPY = 3, ORDER_LOOP = 4 };
+
+/* A plan, and how far its task has come. It lies in the arena, so it survives an execve that is one of its steps. */
+struct loop {
+	__u32 rounds;
+	__u32 steps;
+	__u32 round;
+	__u32 step;
+	__u32 running;
+	__u32 is_child;	/* ends with its plan, and nobody but its parent knows of it */
+	struct wire_loop_step plan[LOOP_STEPS];
+	__s64 value[LOOP_STEPS];
+	struct wire_count counts[LOOP_STEPS][LOOP_ERRORS];
+};
 
 struct slot {
 	/* The task waits until `ordered` differs from `done`; it executes, then makes them equal. */
@@ -35,6 +48,7 @@ struct slot {
 	__u32 set_result;	/* the handler overwrites the interrupted call's result ... */
 	__s64 result;		/* ... with this */
 	struct wire_caught records[CAUGHT_MAX];
+	struct loop loop;
 };
 
 _Static_assert(sizeof(struct slot) <= SLOT_DATA, "a slot's head must end before its data");
@@ -65,6 +79,9 @@ extern unsigned long title_size;
 long task_call(const struct slot *slot);
 /* Start a task as a child (or thread) of the caller; clone()'s value. */
 long task_spawn(const struct wire_spawn_request *request, int close_agents_files);
+/* Go on with the slot's plan, after a step that came to `value` if it was under way already. */
+void loop_run(struct slot *slot);
+void __attribute__((noreturn)) loop_resume(void *argument);
 /* Obey orders for ever. `argument` is the struct slot. */
 void __attribute__((noreturn)) task_main(void *argument);
 void signal_handler(int signal, void *siginfo, void *context);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What host and agent share: the frames on the channel, and the arena that tasks live in.
- * guests/wire.py is the other side; suites/harness/test_wire.py compares the two.
+ * guests/wire.py is the other side; suites/harness/test_guests_wire.py compares the two.
  *
  * Everything is little-endian, and no structure has padding.
  */
@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 #define WIRE_BODY_MAX 0x40000 /* bytes after the header */
 
 /* The arena: shared memory at the same address in every task, below 4 GiB so that an i386 call can point there. */
@@ -34,6 +34,9 @@ enum wire_op {
 	OP_KERNEL_LOG = 9,
 	OP_QUIET = 10,
 	OP_CAUGHT = 11,
+	OP_PLAN = 12,
+	OP_LOOP = 13,
+	OP_COUNTS = 14,
 	/* agent to host, unasked */
 	EVENT_DEATH = 64,
 };
@@ -126,14 +129,14 @@ struct wire_write {
 
 struct wire_death {
 	__s32 status;	/* as wait4 tells it, or -1 where nobody may know */
-	__s32 pad;
+	__u32 state;	/* STATE_DIED or STATE_GONE */
 };
 
-/* OP_CAUGHT asks for the signals caught so far, and says what the handler does from now on. */
+/* OP_CAUGHT asks for the signals caught so far, and may say what the handler does from now on. */
 struct wire_handler {
 	__s64 result;
 	__u32 set_result;	/* put `result` in the place of the interrupted call's */
-	__u32 pad;
+	__u32 change;		/* whether these are to be taken */
 };
 
 /* A signal that a task has caught. `context` begins as uc_mcontext does. */
@@ -143,5 +146,40 @@ struct wire_caught {
 };
 
 #define CAUGHT_MAX 8
+
+/*
+ * A task can make a short row of calls many times over without the host: OP_PLAN puts the row into a slot, OP_LOOP has
+ * the slot's task go through it, OP_COUNTS asks what came of each step (as the answer to OP_LOOP does at the end).
+ * A plan in a slot without a task is a child's: STEP_CHILD of another plan starts one there, which ends with its plan.
+ */
+#define LOOP_STEPS 16
+#define LOOP_ERRORS 8
+
+enum wire_step {
+	STEP_CALL = 0,
+	STEP_CHILD = 1,	/* a child in slot `number`, by clone() with the flags arguments[0]; the value is its pid */
+	STEP_JOIN = 2,	/* wait until the thread in slot `number` has ended */
+};
+
+struct wire_loop_step {
+	__u64 number;
+	__u64 arguments[6];
+	__u16 kind;	/* enum wire_step */
+	__u16 result_of;	/* 1 + a step, whose latest value stands in for ... */
+	__u16 argument;	/* ... this argument; or 0 */
+	__u16 pad;
+};
+
+/* Body of OP_PLAN, followed by its steps. */
+struct wire_plan {
+	__u32 rounds;
+	__u32 steps;
+};
+
+/* How often a step came to an error number, or (0) to success. The last pair takes what found no room. */
+struct wire_count {
+	__u32 error;
+	__u32 count;
+};
 
 #endif

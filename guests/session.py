@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A conversation with an agent: the tasks that it holds, what init does for the test, and the transcript.
+
+What the agent runs in is another matter: a guest (guest.py), or a host, for the agent's own tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from guests import kernel_log, wire
+from guests.channel import CALL_DEADLINE, Channel, Closed, Silent, Stream
+from guests.errors import AgentError, GuestBroke
+from guests.numbers import AT_FDCWD, O_APPEND, O_CREAT, O_TRUNC, Cap, Clone
+from guests.outcome import OK, Outcome, describe, returned
+from guests.task import Task
+from guests.wire import Frame, Hello, Op, SpawnOption, State
+
+LOG_DEADLINE_S = 10.0
+UNPRIVILEGED = 1000
+"""uid and gid of a task that was not given others."""
+
+
+class Session:
+    """An agent's tasks, from `greet` on."""
+
+    program = "/init"
+    """The agent's own, which tasks can execute again."""
+
+    def __init__(self, stream: Stream, arch: str) -> None:
+        self.arch = arch
+        self.transcript: list[str] = []
+        self.quiet_leaders: set[Task] = set()
+        self._channel = Channel(stream, self._on_event)
+        self._tasks: dict[int, Task] = {}
+        self._next_slot = 1
+        self._hangs = False
+        self._log: list[kernel_log.Record] = []
+        self._started = 0.0
+        self.hello: Hello
+        self.init: Task
+
+    def greet(self, *, init: int = 1) -> None:
+        """Begin, with the agent's first answer.  `init` is the agent's process number."""
+        self._started = time.monotonic()
+        self.hello = Hello.decode(self.request(Op.HELLO, what="the first answer"))
+        self.init = self._adopt(0, "init", tid=init, own_tid=init, parent=None, leader=None)
+
+    # Tasks
+
+    def spawn(
+        self,
+        name: str,
+        *,
+        uid: int = UNPRIVILEGED,
+        caps: Cap = Cap.NONE,
+        flags: Clone = Clone.NONE,
+        dumpable: bool = True,
+        quiet: bool = False,
+    ) -> Task:
+        """A process, child of init: unprivileged unless asked.  The options are `Task.spawn`'s."""
+        return self.init.spawn(name, uid=uid, caps=caps, flags=flags, dumpable=dumpable, quiet=quiet)
+
+    def root(self, name: str = "root", *, flags: Clone = Clone.NONE) -> Task:
+        """A process with uid 0 and all capabilities, child of init."""
+        return self.init.spawn(name, uid=0, caps=Cap.ALL, flags=flags)
+
+    def add_task(
+        self,
+        parent: Task,
+        name: str,
+        *,
+        clone_flags: int,
+        uid: int,
+        capabilities: int,
+        options: SpawnOption,
+        what: str,
+    ) -> Task:
+        """Have the agent make a task (used by Task.spawn and Task.thread)."""
+        slot = self._next_slot
+        if slot >= wire.SLOT_COUNT:
+            raise AgentError(f"a guest has room for {wire.SLOT_COUNT - 1} tasks, dead ones included")
+        self._next_slot += 1
+        body = wire.spawn_body(
+            child=slot,
+            clone_flags=clone_flags,
+            name=name.encode(),
+            uid=uid,
+            gid=uid,
+            capabilities=capabilities,
+            options=options,
+        )
+        error, tid, own_tid = wire.SPAWN_REPLY.unpack(self.request(Op.SPAWN, parent.slot, body, what)[:12])
+        outcome = Outcome(State.RETURNED, error or tid, what)
+        self.note(outcome)
+        outcome.result()
+        is_thread = bool(clone_flags & Clone.THREAD)
+        task = self._adopt(
+            slot, name, tid=tid, own_tid=own_tid, parent=parent, leader=parent.leader if is_thread else None
+        )
+        if options & SpawnOption.QUIET and not is_thread:
+            self.mark_quiet(task)
+        return task
+
+    def _adopt(
+        self, slot: int, name: str, *, tid: int, own_tid: int, parent: Task | None, leader: Task | None
+    ) -> Task:
+        task = Task(self, slot=slot, name=name, tid=tid, own_tid=own_tid, parent=parent, leader=leader)
+        self._tasks[slot] = task
+        return task
+
+    def mark_quiet(self, leader: Task) -> None:
+        self.quiet_leaders.add(leader)
+
+    def _on_event(self, frame: Frame) -> None:
+        task = self._tasks.get(frame.slot)
+        status, state = wire.DEATH.unpack(frame.body)
+        if task is not None:
+            task.ended(State(state), status)
+
+    # What init does for a test's setting, not for its verdict
+
+    def read_file(self, path: str) -> str:
+        """A file's content, read by init.  The test needs it to succeed."""
+        return self.read_bytes(path).decode(errors="replace")
+
+    def read_bytes(self, path: str) -> bytes:
+        """The same for a file that is no text."""
+        body = self.request(Op.READ_FILE, 0, path.encode() + b"\0", f"reading {path}")
+        _, value, content = wire.split_result(body)
+        assert value >= 0, f"init cannot read {path}: errno {-value}"
+        assert len(body) < wire.BODY_MAX, f"{path} is longer than a frame, and only its beginning was read"
+        return content
+
+    def exists(self, path: str) -> bool:
+        """Whether init finds something of this name."""
+        return self.init.call("faccessat", AT_FDCWD, path, 0, shown=f'exists("{path}")') == OK
+
+    def write_file(self, path: str, content: bytes | str, *, create: bool = False, mode: int = 0o644) -> Outcome:
+        """Write a file as init does: a sysctl, say, or (`create`) a new file."""
+        data = content.encode() if isinstance(content, str) else content
+        return self._write(path, data, O_CREAT | O_TRUNC if create else 0, mode)
+
+    def _write(self, path: str, data: bytes, flags: int, mode: int) -> Outcome:
+        body = wire.WRITE.pack(flags, mode) + path.encode() + b"\0" + data
+        what = f"init writes {data[:32]!r} to {path}"
+        state, value, _ = wire.split_result(self.request(Op.WRITE_FILE, 0, body, what))
+        outcome = Outcome(state, value, what)
+        self.note(outcome)
+        return outcome
+
+    def sysctl(self, name: str) -> str:
+        """The value of a sysctl, named with dots."""
+        return self.read_file(f"/proc/sys/{name.replace('.', '/')}").strip()
+
+    def set_sysctl(self, name: str, value: int | str) -> None:
+        """Set it, as init may; the test needs that to succeed."""
+        self.write_file(f"/proc/sys/{name.replace('.', '/')}", f"{value}").result()
+
+    def upload(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        """Make a file in the guest, of any length."""
+        step = wire.BODY_MAX - 4096
+        for offset in range(0, max(len(content), 1), step):
+            piece = content[offset : offset + step]
+            flags = O_APPEND if offset else O_CREAT | O_TRUNC
+            assert self._write(path, piece, flags, mode) == returned(len(piece))
+
+    # The kernel's log
+
+    def log(self) -> list[str]:
+        """All that the kernel has logged since the guest was cloned, without times."""
+        with self._explained("reading the kernel's log"):
+            self._read_log()
+        return [record.text for record in self._log]
+
+    def _read_log(self) -> None:
+        self._log += kernel_log.parse(kernel_log.read_raw(self._channel))
+
+    def wait_for_log(self, words: str) -> str:
+        """Wait for a line that contains these words, and return it: what the kernel does later is logged later."""
+        found: list[str] = []
+
+        def logged() -> bool:
+            found.extend(line for line in self.log() if words in line)
+            return bool(found)
+
+        self.wait_until(logged, f"the log to say {words!r}", LOG_DEADLINE_S)
+        return found[0]
+
+    # The conversation
+
+    def send(self, op: Op, slot: int, body: bytes, what: str) -> int:
+        with self._explained(what):
+            return self._channel.send(op, slot, body)
+
+    def answered(self, sequence: int) -> bool:
+        with self._explained("the agent's answers"):
+            return self._channel.answered(sequence)
+
+    def collect(self, sequence: int, what: str, deadline_s: float = CALL_DEADLINE) -> bytes:
+        """The body of an answer, or GuestBroke: the kernel crashed, hung, or never came back from the call."""
+        with self._explained(what, deadline_s):
+            return self._channel.collect(sequence, deadline_s).body
+
+    def request(self, op: Op, slot: int = 0, body: bytes = b"", what: str = "the agent") -> bytes:
+        return self.collect(self.send(op, slot, body, what), what)
+
+    def wait_until(self, condition: Callable[[], bool], what: str, deadline_s: float = CALL_DEADLINE) -> None:
+        """Wait for what happens later; GuestBroke when it has not happened within the deadline."""
+        end = time.monotonic() + deadline_s
+        with self._explained(what):
+            while not condition():
+                if time.monotonic() > end:
+                    raise GuestBroke(f"waited {deadline_s:.0f} s for {what}, in vain")
+                # Events come by themselves; conditions that are asked for need a moment between questions.
+                self._channel.wait(lambda: False, 0.001)
+
+    def check_accepted(self, state: State, value: int, what: str) -> None:
+        if state is State.REFUSED:
+            raise AgentError(f"the agent refused an order: {what}: {describe(Outcome(State.RETURNED, value))}")
+
+    def note(self, outcome: Outcome) -> None:
+        """Into the transcript."""
+        at = time.monotonic() - self._started
+        self.transcript.append(f"{at:8.4f}  {outcome!r}")
+
+    @contextlib.contextmanager
+    def _explained(self, what: str, deadline_s: float = CALL_DEADLINE) -> Iterator[None]:
+        """Turn the channel's trouble into what it means."""
+        try:
+            yield
+        except Closed as error:
+            raise self.why_gone(what) from error
+        except Silent:
+            raise self._why_silent(what, deadline_s) from None
+
+    def why_gone(self, what: str) -> Exception:
+        """What it means that the agent went away during `what`."""
+        return AgentError(f"the agent went away during {what}")
+
+    def _why_silent(self, what: str, deadline_s: float) -> GuestBroke:
+        try:
+            self._channel.request(Op.HELLO, deadline=deadline_s)
+        except (Silent, Closed):
+            self._hangs = True
+            return GuestBroke(f"the kernel hangs since {what}: nothing in the guest answers any more")
+        return GuestBroke(f"{what} did not come back within {deadline_s:.0f} s")
+
+    def process_tree(self) -> str:
+        """The tasks as a tree, each below the one that made it, with how it ended."""
+        lines = []
+
+        def draw(task: Task, depth: int) -> None:
+            kind = "" if task.leader is task else " (thread)"
+            end = f"  {describe(task.death)}" if task.death is not None else ""
+            lines.append(f"{'    ' * depth}{task}{kind}{end}")
+            for child in self._tasks.values():
+                if child.parent is task:
+                    draw(child, depth + 1)
+
+        for task in self._tasks.values():
+            if task.parent is None:
+                draw(task, 0)
+        return "\n".join(lines)

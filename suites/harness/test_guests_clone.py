@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests on each kernel under test: fresh, apart from one another, and honest about what went wrong in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from guests import template, wire
+from guests.errors import GuestBroke, QemuError
+from guests.guest import Guest
+from guests.numbers import number
+from guests.outcome import exited, returned
+from guests.splats import first
+from guests.wire import Op
+
+MARK = "/tmp/mark"  # noqa: S108 - in the guest
+
+
+@pytest.fixture
+def sibling(guest: Guest) -> Iterator[Guest]:
+    """Another clone of the guest's template: one that may break, for of it nobody asks whether it complained."""
+    sibling = Guest(guest.kernel, guest.template)
+    try:
+        sibling.resume()
+        yield sibling
+    finally:
+        sibling.close()
+
+
+def test_two_clones_of_a_template_do_not_see_each_other(guest: Guest, sibling: Guest) -> None:
+    """Not each other's files, settings, processes or log; and both begin where the template ended."""
+    assert guest.pid != sibling.pid
+    assert guest.write_file(MARK, "mine", create=True) == returned(4)
+    guest.set_sysctl("kernel.hostname", "mine")
+    guest.write_file("/dev/kmsg", "a line of mine\n").result()
+    mine = [guest.spawn(f"mine-{i}").pid for i in range(3)]
+    yours = [sibling.spawn(f"yours-{i}").pid for i in range(3)]
+
+    assert not sibling.exists(MARK)
+    assert sibling.sysctl("kernel.hostname") != "mine"
+    assert guest.wait_for_log("a line of mine")
+    assert "a line of mine" not in sibling.log()
+    assert mine == yours, "the same beginning gives the same numbers"
+    sibling.write_file(MARK, "yours", create=True).result()
+    assert (guest.read_file(MARK), sibling.read_file(MARK)) == ("mine", "yours")
+
+
+def test_what_a_guest_wrote_is_gone_with_it(guest: Guest, sibling: Guest) -> None:
+    """Not on the template's memory, which all map: the next clone of it is as fresh as the first."""
+    sibling.upload(MARK, os.urandom(8 << 20))
+    sibling.close()
+    template.check(guest.template.directory)
+    following = Guest(guest.kernel, guest.template)
+    try:
+        following.resume()
+        assert not following.exists(MARK)
+        assert following.root().call("getppid") == returned(1)
+    finally:
+        following.close()
+
+
+def test_a_guest_is_the_kernel_that_it_is_said_to_be(guest: Guest) -> None:
+    assert (guest.hello.release, guest.hello.machine) == (guest.kernel.release, guest.arch)
+    assert guest.read_file("/proc/sys/kernel/osrelease").strip() == guest.kernel.release
+    assert any(line.startswith("Linux version ") for line in guest.boot_log)
+    assert "Linux version " in guest.template.console
+
+
+def test_a_boot_leaves_no_complaint(guest: Guest) -> None:
+    assert first(guest.boot_log) is None
+
+
+def test_two_hundred_tasks_can_be_made_and_the_guest_answers_still(guest: Guest) -> None:
+    parent = guest.root("parent")
+    children = [parent.spawn(f"child-{i}") for i in range(100)]
+    threads = [parent.thread(f"thread-{i}") for i in range(100)]
+    assert [task.call("getppid") for task in children] == [returned(parent.pid)] * 100
+    assert [task.call("getpid") for task in threads] == [returned(parent.pid)] * 100
+    assert children[0].exit(3) == exited(3)
+    assert parent.exit(4) == exited(4)
+    assert [task.wait_death() for task in threads] == [exited(4)] * 100
+    assert guest.spawn("last").call("getppid") == returned(1)
+
+
+class TestWhatGoesWrong:
+    @pytest.mark.needs("MAGIC_SYSRQ")
+    def test_a_kernel_that_panics_broke_and_is_quoted(self, sibling: Guest) -> None:
+        with pytest.raises(GuestBroke, match="Kernel panic - not syncing: sysrq triggered crash"):
+            sibling.write_file("/proc/sysrq-trigger", "c")
+
+    def test_a_kernel_that_loses_its_init_broke_and_is_quoted(self, sibling: Guest) -> None:
+        said = r"went down during init\[1\]\.exit_group\(0\): Kernel panic - not syncing: Attempted to kill init!"
+        with pytest.raises(GuestBroke, match=said) as caught:
+            sibling.init.exit(0)
+        assert caught.value.verdict == "fail"
+
+    def test_a_broken_guest_stays_broken_and_leaves_its_evidence(self, sibling: Guest) -> None:
+        task = sibling.spawn("witness")
+        sibling.write_file("/dev/kmsg", "the last line but one\n").result()
+        sibling.log()
+        call = task.begin("pause")
+        with pytest.raises(GuestBroke, match="Attempted to kill init!"):
+            sibling.init.exit(0)
+        for again in (call.outcome, sibling.check_log, sibling.log, lambda: task.call("getpid")):
+            with pytest.raises(GuestBroke, match="Attempted to kill init!"):
+                again()
+        found = sibling.evidence()
+        assert f"init[1].spawn(witness) -> OK({task.pid})" in found["transcript"]
+        assert f"witness[{task.pid}]" in found["process tree"]
+        assert "the last line but one" in found["kernel log"]
+        assert "Kernel panic - not syncing: Attempted to kill init!" in found["console"]
+
+    def test_a_reboot_is_the_kernels_going_down(self, sibling: Guest) -> None:
+        with pytest.raises(GuestBroke, match=r"went down during root\[\d+\]\.reboot\(\): without a word"):
+            sibling.root().call("reboot", 0xFEE1DEAD, 672274793, 0x01234567, None, shown="reboot()")
+
+    def test_a_qemu_that_is_killed_is_our_error_and_not_the_kernels(self, sibling: Guest) -> None:
+        os.kill(sibling.pid, signal.SIGKILL)
+        with pytest.raises(QemuError, match=r"QEMU is gone in the middle of .*: QEMU was killed by SIGKILL"):
+            sibling.spawn("task")
+
+    def test_a_call_that_hangs_is_told_from_a_kernel_that_does(self, sibling: Guest) -> None:
+        task = sibling.spawn("task")
+        sequence = sibling.send(Op.CALL, task.slot, wire.call_body(number("pause", sibling.arch), []), "pause()")
+        with pytest.raises(GuestBroke, match=r"^pause\(\) did not come back within 0 s$"):
+            sibling.collect(sequence, "pause()", 0.01)
+        assert sibling.spawn("another").call("getppid") == returned(1)
+        os.kill(sibling.pid, signal.SIGSTOP)
+        with pytest.raises(GuestBroke, match=r"^the kernel hangs since getpid\(\): nothing in the guest answers"):
+            sibling.collect(0, "getpid()", 0.01)
+        assert set(sibling.evidence()) >= {"transcript", "process tree"}
+
+    @pytest.mark.parametrize(
+        "line",
+        ["WARNING: CPU: 0 PID: 1 at planted.c:1", "BUG: KASAN: planted", "INFO: task a:1 blocked for more than 9 s"],
+        ids=["warning", "kasan", "hung-task"],
+    )
+    def test_a_splat_in_the_log_is_a_broken_guest(self, sibling: Guest, line: str) -> None:
+        """Though every call returned what was wanted."""
+        sibling.check_log()
+        sibling.write_file("/dev/kmsg", "a harmless line\n").result()
+        sibling.check_log()
+        sibling.write_file("/dev/kmsg", f"{line}\n").result()
+        for _ in range(2):
+            with pytest.raises(GuestBroke, match=f"^the kernel complained: {line}$"):
+                sibling.check_log()
+
+
+def test_the_evidence_of_a_test_that_passed(guest: Guest) -> None:
+    """Who called what, the tasks, what the kernel logged since the clone began; of what is empty, nothing."""
+    task = guest.spawn("task")
+    assert task.call("getpid") == returned(task.pid)
+    assert task.exit(3) == exited(3)
+    guest.write_file("/dev/kmsg", "a line\n").result()
+    found = guest.evidence()
+    assert re.findall(r"^ *\d+\.\d{4}  (.*)$", found["transcript"], re.MULTILINE)[:3] == [
+        f"init[1].spawn(task) -> OK({task.pid})",
+        f"task[{task.pid}].getpid() -> OK({task.pid})",
+        f"task[{task.pid}].exit_group(3) -> exited with 3",
+    ]
+    assert found["process tree"] == f"init[1]\n    task[{task.pid}]  exited with 3"
+    assert found["kernel log"].endswith("] a line\n")
+    assert "Linux version" not in found["kernel log"]
+    assert all(text.strip() for text in found.values())
+
+
+def test_a_guest_may_be_closed_twice(sibling: Guest) -> None:
+    sibling.close()
+    sibling.close()
