@@ -93,15 +93,11 @@ def _interrupt(*_: object) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m kconfigs", description="Kernels to test, built or found."
-    )
+    parser = argparse.ArgumentParser(prog="python -m kconfigs", description="Kernels to test, built or found.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     build = commands.add_parser("build", help="make a kernel ready, and print its id and image")
-    build.add_argument(
-        "spec", metavar="SPEC", help="source, running, deb:PACKAGE, a tree, an image, a .deb file"
-    )
+    build.add_argument("spec", metavar="SPEC", help="source, running, deb:PACKAGE, a tree, an image, a .deb file")
     build.add_argument("--flavor", action="append", metavar="NAME", help=f"repeatable; default {DEFAULT}")
     build.add_argument("--kernel-config", type=Path, metavar="FILE", help="the .config of an image")
     build.add_argument("--status", type=Path, metavar="FILE", help="keep the state in this file, as JSON")

@@ -50,11 +50,7 @@ class Apt:
         """The newest linux-source-X.Y by version of the package, not of its name."""
         self._ready("source")
         output = self._run(["apt-cache", "search", "--names-only", "^linux-source-[0-9]"], None)
-        names = [
-            name
-            for name in (line.split(" ", 1)[0] for line in output.splitlines())
-            if _SOURCE.fullmatch(name)
-        ]
+        names = [name for name in (line.split(" ", 1)[0] for line in output.splitlines()) if _SOURCE.fullmatch(name)]
         packages = self._show(dict.fromkeys(names, ""))
         if not packages:
             raise UsageError("apt offers no package with kernel source (linux-source-*)", hint=_ELSEWHERE)
@@ -80,9 +76,7 @@ class Apt:
             )
         # Where a package in the chain has a kernel's name and only points to the next, the last one is meant.
         kernel = kernels[-1]
-        return KernelPackages(
-            kernel, tuple(p for p in found.values() if p is kernel or p.name in kernel.parts)
-        )
+        return KernelPackages(kernel, tuple(p for p in found.values() if p is kernel or p.name in kernel.parts))
 
     def download(self, package: Package, into: Path) -> Path:
         """The .deb file, downloaded into a directory.  KconformError if apt cannot get it."""
@@ -133,9 +127,7 @@ class Apt:
         try:
             self._run(["apt-get", "update", "-qq"], None)
         except subprocess.CalledProcessError as error:
-            raise KconformError(
-                f"apt's lists could not be fetched: {_last_line(error)}", hint=hint
-            ) from error
+            raise KconformError(f"apt's lists could not be fetched: {_last_line(error)}", hint=hint) from error
         del self._has_lists
 
     @cached_property

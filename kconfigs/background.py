@@ -23,9 +23,7 @@ from kconfigs.progress import State, StatusFile, is_running
 _POLL_S = 0.2
 
 
-def start(
-    spec: str, flavor: str | None, status: Path, kernel_config: Path | None = None
-) -> subprocess.Popen[bytes]:
+def start(spec: str, flavor: str | None, status: Path, kernel_config: Path | None = None) -> subprocess.Popen[bytes]:
     """Build a kernel at low priority, and write how far it is to `status` (see StatusFile).
 
     The builder dies with the thread that starts it, and its compilers with the builder.  What it says
@@ -33,9 +31,7 @@ def start(
     """
     status.parent.mkdir(parents=True, exist_ok=True)
     status.unlink(missing_ok=True)
-    command = [
-        *("nice", "-n", "19", sys.executable, "-m", "kconfigs", "build", spec, "--status", str(status))
-    ]
+    command = [*("nice", "-n", "19", sys.executable, "-m", "kconfigs", "build", spec, "--status", str(status))]
     command += ["--flavor", flavor] if flavor else []
     command += ["--kernel-config", str(kernel_config)] if kernel_config else []
     package = str(Path(__file__).parent.parent)

@@ -59,15 +59,13 @@ def _make(job: Job, folder: Path) -> None:
         job.progress.update(State(phase, job.what, done, total, started or time.time()))
 
     if machine_arch() not in MACHINES:
-        raise UsageError(
-            f"no kernels can be built on {machine_arch()} yet", hint="pass a kernel that is built"
-        )
-    job.log.parent.mkdir(parents=True, exist_ok=True)
-    job.log.write_text("")
+        raise UsageError(f"no kernels can be built on {machine_arch()} yet", hint="pass a kernel that is built")
     objects = folder / "objects"
     tell("waiting")
     with job.cache.lock("kernel-build", waiting=f"{job.what} waits for another kernel build"):
         store = job.cache.get("ccache", "objects", _make_store)
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        job.log.write_text("")
         started = time.time()
         tell("configuring", started=started)
         if job.tree.built_in_place:

@@ -113,9 +113,7 @@ class Cache:
 
     def clear(self, kind: str | None = None) -> list[Entry]:
         """Remove what is not in use by another process; returns what was removed."""
-        removed = [
-            entry for entry in self.entries() if kind in {None, entry.kind} and self._discard(entry.path)
-        ]
+        removed = [entry for entry in self.entries() if kind in {None, entry.kind} and self._discard(entry.path)]
         self._sweep()
         return removed
 

@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import errno
+import gzip
 import lzma
 import re
 import shutil
 import subprocess
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from debian.arfile import ArError
 from debian.deb822 import PkgRelation
@@ -159,28 +161,33 @@ def _opened(path: Path) -> Iterator[DebFile]:
 
 
 def unpack_source(package: Path, into: Path) -> None:
-    """The tree out of a linux-source package, which is removed."""
+    """The tree out of a linux-source package, which is then removed."""
     into.mkdir()
-    with _source_archive(package) as (name, content):
+    with _source_archive(package) as (name, packed):
+        content = _UNPACKERS[PurePosixPath(name).suffix](packed)
         tar = subprocess.Popen(
-            ["tar", "--extract", "--auto-compress", "--strip-components=1", "--no-same-owner", "--file=-"],
+            ["tar", "--extract", "--strip-components=1", "--no-same-owner", "--file=-"],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=into,
         )
         assert tar.stdin is not None
         assert tar.stderr is not None
-        try:
+        with tar.stdin, contextlib.suppress(BrokenPipeError):
+            # tar says itself why it left.
             shutil.copyfileobj(content, tar.stdin, 1 << 20)
-            tar.stdin.close()
-        except BrokenPipeError:
-            pass
         complaint = tar.stderr.read().decode(errors="replace").strip()
         tar.stderr.close()
         if tar.wait() != 0:
             if "No space left" in complaint:
                 raise OSError(errno.ENOSPC, "No space left on device", str(into))
-            raise KconformError(
-                f"{name} does not unpack: {complaint.splitlines()[-1] if complaint else 'tar failed'}"
-            )
+            first = complaint.splitlines()[0] if complaint else "tar failed"
+            raise KconformError(f"{name} does not unpack: {first}")
     package.unlink()
+
+
+_UNPACKERS: Mapping[str, Callable[[IO[bytes]], IO[bytes]]] = {
+    ".xz": lambda packed: cast("IO[bytes]", lzma.LZMAFile(packed)),  # noqa: SIM115 - it goes with its content
+    ".bz2": lambda packed: cast("IO[bytes]", bz2.BZ2File(packed)),
+    ".gz": lambda packed: cast("IO[bytes]", gzip.GzipFile(fileobj=packed)),
+}

@@ -33,20 +33,20 @@ class Flavor:
 
 
 _TABLE = (
-    Flavor("full", "Everything that the suites test.", _FULL, 1100),
-    Flavor("loadpin-enforce", "LoadPin enforces by configuration.", (*_FULL, "loadpin-enforce"), 1100),
-    Flavor("no-yama", "Without Yama.", (*_FULL, "no-yama"), 1100),
-    Flavor("no-loadpin", "Without LoadPin.", (*_FULL, "no-loadpin"), 1100),
-    Flavor("no-seccomp-filter", "Strict mode only, hence no network.", (*_FULL, "no-seccomp-filter"), 1000),
+    Flavor("full", "Everything that the suites test.", _FULL, 1003),
+    Flavor("loadpin-enforce", "LoadPin enforces by configuration.", (*_FULL, "loadpin-enforce"), 1003),
+    Flavor("no-yama", "Without Yama.", (*_FULL, "no-yama"), 1002),
+    Flavor("no-loadpin", "Without LoadPin.", (*_FULL, "no-loadpin"), 1001),
+    Flavor("no-seccomp-filter", "Strict mode only, hence no network.", (*_FULL, "no-seccomp-filter"), 900),
     Flavor(
         "no-seccomp",
         "No seccomp at all, hence no network.",
         (*_FULL, "no-seccomp-filter", "no-seccomp"),
-        1000,
+        900,
     ),
-    Flavor("no-modules", "Without loadable modules.", (*_FULL, "no-modules"), 1100),
-    Flavor("hardened", "Memory and stack initialised, no KASLR: runs repeat.", (*_FULL, "hardened"), 1100),
-    Flavor("sanitizers", "KASAN, lockdep, RCU and sleep checks.", (*_FULL, "sanitizers"), 1200),
+    Flavor("no-modules", "Without loadable modules.", (*_FULL, "no-modules"), 990),
+    Flavor("hardened", "Memory and stack initialised, no KASLR: runs repeat.", (*_FULL, "hardened"), 1003),
+    Flavor("sanitizers", "KASAN, lockdep, RCU and sleep checks.", (*_FULL, "sanitizers"), 1063),
 )
 
 FLAVORS: Mapping[str, Flavor] = MappingProxyType({flavor.name: flavor for flavor in _TABLE})

@@ -135,9 +135,7 @@ def parse_fragment(name: str, text: str) -> Fragment:
     for number, line in enumerate(text.splitlines(), 1):
         where = f"{name}:{number}"
         if _UNSET.match(line):
-            raise UsageError(
-                f"{where}: `{line.strip()}` reads as a comment", hint="write CONFIG_...=n  # reason"
-            )
+            raise UsageError(f"{where}: `{line.strip()}` reads as a comment", hint="write CONFIG_...=n  # reason")
         if not line.strip() or line.startswith("#"):
             continue
         match = _ASKED.fullmatch(line)
@@ -184,6 +182,4 @@ def render(asked: Mapping[str, Option]) -> str:
 
 def dropped(asked: Mapping[str, Option], final: Config) -> list[Dropped]:
     """What was asked for and did not survive, by name.  Built in where a module was asked is a drop too."""
-    return [
-        Dropped(option, final[name]) for name, option in sorted(asked.items()) if final[name] != option.value
-    ]
+    return [Dropped(option, final[name]) for name, option in sorted(asked.items()) if final[name] != option.value]

@@ -33,9 +33,7 @@ from kconfigs.tree import Tree
 RECIPE = "1"
 """Part of every key: a change in how kernels are built makes new ones."""
 
-_COMPLAINT = re.compile(
-    r"\berror:|\bError \d|undefined reference|No rule to make|not found|\*\*\*", re.IGNORECASE
-)
+_COMPLAINT = re.compile(r"\berror:|\bError \d|undefined reference|No rule to make|not found|\*\*\*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -79,9 +77,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        content = "\0".join(
-            [RECIPE, self.identity, fragments.render(self.asked), toolchain(), machine_arch()]
-        )
+        content = "\0".join([RECIPE, self.identity, fragments.render(self.asked), toolchain(), machine_arch()])
         return f"{self.name}-{self.flavor.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
     @property
@@ -99,30 +95,26 @@ def configure(job: Job, objects: Path) -> Config:
     objects.mkdir(parents=True, exist_ok=True)
     wanted = objects / "kconform.config"
     wanted.write_text(fragments.render(asked))
+    # Kconfig's questions to the compiler must reach it as they are put.
+    direct = {"CCACHE_DISABLE": "1"}
     # allnoconfig says no to all that is not asked; olddefconfig then settles what that made visible.
-    _kbuild(job, objects, ["allnoconfig"], {"KCONFIG_ALLCONFIG": str(wanted)})
-    _kbuild(job, objects, ["olddefconfig"])
+    _kbuild(job, objects, ["allnoconfig"], direct | {"KCONFIG_ALLCONFIG": str(wanted)})
+    _kbuild(job, objects, ["olddefconfig"], direct)
     final = Config.load(objects / ".config")
     lost = fragments.dropped(asked, final)
     if lost:
-        reasons = unmet.explain(
-            job.tree.path, objects / ".config", [item.option for item in lost], environment(job)
-        )
-        lines = [
-            f"{item} ({item.option.where}): {reasons.get(item.option.name, 'reason unknown')}"
-            for item in lost
-        ]
+        reasons = unmet.explain(job.tree.path, objects / ".config", [item.option for item in lost], environment(job))
+        lines = [f"{item} ({item.option.where}): {reasons.get(item.option.name, 'reason unknown')}" for item in lost]
         raise job.failed(
             f"{job.what}: Kconfig drops {len(lost)} of the {len(asked)} options asked for:\n    "
             + "\n    ".join(lines),
             hint="enable what they need, or ask it only of kernels that have it (since, until)",
         )
+    _kbuild(job, objects, ["syncconfig"], direct)
     return final
 
 
-def compile_kernel(
-    job: Job, objects: Path, config: Config, on_line: Callable[[str], None] | None = None
-) -> None:
+def compile_kernel(job: Job, objects: Path, config: Config, on_line: Callable[[str], None] | None = None) -> None:
     """Compile into an object directory that is configured; incremental if it was compiled before."""
     targets = [MACHINES[machine_arch()].target, *(["modules"] if config.builtin("MODULES") else [])]
     _kbuild(job, objects, [f"-j{len(os.sched_getaffinity(0))}", *targets], on_line=on_line)
@@ -132,10 +124,13 @@ def command(job: Job, objects: Path, arguments: list[str]) -> list[str]:
     """make's command line."""
     compiler = "ccache gcc" if shutil.which("ccache") else "gcc"
     return [
-        *("nice", "-n", "19", "make", "-C", str(job.tree.path), f"O={objects}"),
+        *("nice", "-n", "19", "make", "--no-print-directory"),
+        *("-C", str(job.tree.path), f"O={objects}"),
         f"ARCH={MACHINES[machine_arch()].srcarch}",
         f"CC={compiler}",
         f"HOSTCC={compiler}",
+        # No temporary assembler files.
+        "KCFLAGS=-pipe",
         # Else the release, and with it every build, depends on the state of git.
         "LOCALVERSION=",
         *arguments,
@@ -156,6 +151,8 @@ def environment(job: Job) -> dict[str, str]:
         "CCACHE_DIR": str(job.cache.root / "ccache" / "objects"),
         "CCACHE_BASEDIR": "/",
         "CCACHE_NOHASHDIR": "1",
+        # What was preprocessed to look it up is compiled, not preprocessed again: a fifth off a first build.
+        "CCACHE_NOCPP2": "1",
         "CCACHE_MAXSIZE": "2G",
     }
 

@@ -131,9 +131,7 @@ class TreeSource(Source):
     def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:
         chosen = flavor_of(flavor)
         identity = identify(self._tree.path)
-        return build(
-            Job(self._tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent())
-        )
+        return build(Job(self._tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent()))
 
 
 class ImageSource(Source):
@@ -206,9 +204,7 @@ class DebFileKernel(_Unpacked):
     def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:  # noqa: ARG002
         stat = self._path.stat()
         key = f"{clean(self._path.name)}-{stat.st_size:x}-{stat.st_mtime_ns:x}"
-        entry = self._cache.get(
-            "packages", key, lambda folder: deb.unpack_kernel(self._path, folder), self._check
-        )
+        entry = self._cache.get("packages", key, lambda folder: deb.unpack_kernel(self._path, folder), self._check)
         return self._kernel(entry, f"{self._package.name} {self._package.version}")
 
 
@@ -235,9 +231,7 @@ class AptKernel(_Unpacked):
                 deb.unpack_kernel(file, folder)
                 file.unlink()
 
-        entry = self._cache.get(
-            "packages", f"{kernel.name}_{kernel.version}_{kernel.arch}", make, self._check
-        )
+        entry = self._cache.get("packages", f"{kernel.name}_{kernel.version}_{kernel.arch}", make, self._check)
         return self._kernel(entry, f"{kernel.name} {kernel.version}")
 
 

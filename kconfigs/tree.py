@@ -6,9 +6,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,9 +52,7 @@ def open_tree(path: Path) -> Tree:
         head = makefile.read_text(encoding="utf-8", errors="replace")[:4096]
     except OSError:
         head = ""
-    fields = dict(
-        re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)", head, re.MULTILINE)
-    )
+    fields = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)", head, re.MULTILINE))
     if not fields.get("VERSION") or not fields.get("PATCHLEVEL") or not (path / "Kconfig").is_file():
         raise UsageError(
             f"{path} is a directory, but not a kernel tree",
@@ -124,7 +124,14 @@ def mirror(path: Path, into: Path) -> None:
 
 def _git_changes(path: Path) -> str:
     """A digest of everything that differs from the commit; empty if nothing does."""
-    tracked = _git(path, "diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD") or b""
+    index = _git(path, "rev-parse", "--git-path", "index") or b""
+    with tempfile.TemporaryDirectory(prefix="kconform-") as folder:
+        # diff would write what it learns about files into the user's index.
+        copy = Path(folder, "index")
+        if (path / os.fsdecode(index.strip())).is_file():
+            shutil.copy2(path / os.fsdecode(index.strip()), copy)
+        difference = ("diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD")
+        tracked = _git(path, *difference, env={"GIT_INDEX_FILE": str(copy)}) or b""
     others = (_git(path, "ls-files", "-z", "--others", "--exclude-standard") or b"").split(b"\0")
     digest = hashlib.sha256(tracked)
     for name in sorted(filter(None, others)):
@@ -133,14 +140,14 @@ def _git_changes(path: Path) -> str:
     return digest.hexdigest()[:12] if tracked or any(others) else ""
 
 
-def _git(path: Path, *arguments: str) -> bytes | None:
+def _git(path: Path, *arguments: str, env: Mapping[str, str] | None = None) -> bytes | None:
     """The output of git, which is kept from writing anything; None where git has no answer."""
     try:
         done = subprocess.run(
             ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(path), *arguments],
             capture_output=True,
             check=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(env or {})},
         )
     except (OSError, subprocess.CalledProcessError):
         return None

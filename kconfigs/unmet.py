@@ -75,9 +75,7 @@ def _tree_variables(tree: Path) -> dict[str, str]:
     import platform
 
     machine = platform.machine()
-    version = re.findall(
-        r"^(?:VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+)", (tree / "Makefile").read_text(), re.MULTILINE
-    )
+    version = re.findall(r"^(?:VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+)", (tree / "Makefile").read_text(), re.MULTILINE)
     arch = {"x86_64": "x86", "aarch64": "arm64"}.get(machine, machine)
     return {"srctree": ".", "ARCH": machine, "SRCARCH": arch, "KERNELVERSION": ".".join(version[:3])}
 
@@ -113,9 +111,7 @@ def _main(config: str) -> None:
             return "this kernel has no such option"
         ceiling = 2 if value != "m" else 1
         if value == "n":
-            selecting = [
-                part for part in _operands(symbol.rev_dep, kconfiglib.OR) if kconfiglib.expr_value(part) > 0
-            ]
+            selecting = [part for part in _operands(symbol.rev_dep, kconfiglib.OR) if kconfiglib.expr_value(part) > 0]
             if selecting:
                 return "selected by " + ", ".join(kconfiglib.expr_str(part) for part in selecting)
         lacking: list[str] = []

@@ -11,6 +11,7 @@ import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 RELEASE = "6.12.7-fake"
 
@@ -27,8 +28,8 @@ def bzimage(
     """An x86 image: real header, a payload that holds a configuration or none."""
     kernel = b"Linux version " + release.encode() + b" (us) #1\0"
     if config is not None:
-        kernel += b"IKCFG_ST" + gzip.compress(config.encode()) + b"IKCFG_ED"
-    compressed = {"gzip": gzip.compress, "xz": lzma.compress, "none": bytes}.get(packed)
+        kernel += b"IKCFG_ST" + gzip.compress(config.encode(), mtime=0) + b"IKCFG_ED"
+    compressed = {"gzip": lambda data: gzip.compress(data, mtime=0), "xz": lzma.compress, "none": bytes}.get(packed)
     if compressed is None:
         done = subprocess.run([packed, "-c"], input=kernel, capture_output=True, check=True)
         payload = done.stdout
@@ -64,12 +65,13 @@ allnoconfig:
 olddefconfig:
 	@grep -v -x -F -f $(CURDIR)/dropped $(O)/.config > $(O)/new || true
 	@mv $(O)/new $(O)/.config
+syncconfig:
+	@test -n "$$CCACHE_DISABLE"
 bzImage:
 	@echo '  HOSTCC  scripts/tool.o'
 	@echo '  CC      init/main.o'
 	@echo '  CC [M]  lib/test_module.o'
-	@test ! -e $(CURDIR)/broken-source || { \\
-	    echo 'security/yama/yama_lsm.c:7:1: error: expected a semicolon'; exit 1; }
+	@test ! -e $(CURDIR)/broken-source || { echo 'security/yama/yama.c:7:1: error: expected semicolon'; exit 1; }
 	@test ! -e $(CURDIR)/endless || { touch $(MARKS)/begun; sleep 987654; }
 	@mkdir -p $(O)/arch/x86/boot $(O)/include/config $(O)/lib
 	@cp $(CURDIR)/image.bin $(O)/arch/x86/boot/bzImage
@@ -77,6 +79,7 @@ bzImage:
 	@echo one >> $(MARKS)/builds
 	@: > $(O)/System.map
 modules:
+	@mkdir -p $(O)/lib
 	@echo lib/test_module.o > $(O)/modules.order
 	@echo module > $(O)/lib/test_module.ko
 mrproper:
@@ -152,9 +155,16 @@ def kernel_deb(path: Path, name: str = "linux-image-6.12.7-fake", **control: str
     )
 
 
-def _tar(files: Mapping[str, bytes]) -> bytes:
+def source_deb(path: Path, name: str = "linux-source-6.12", packed: str = "xz") -> Path:
+    """A package with a tree in a tarball, as distributions ship the kernel's source."""
+    tarball = _tar({f"{name}/Makefile": MAKEFILE.encode(), f"{name}/Kconfig": KCONFIG.encode()}, packed)
+    return deb(path, {"Package": name, "Architecture": "all"}, {f"./usr/src/{name}.tar.{packed}": tarball})
+
+
+def _tar(files: Mapping[str, bytes], packed: str = "gz") -> bytes:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+    modes: dict[str, Literal["w:gz", "w:xz", "w:bz2"]] = {"gz": "w:gz", "xz": "w:xz", "bz2": "w:bz2"}
+    with tarfile.open(fileobj=out, mode=modes[packed]) as archive:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)

@@ -191,9 +191,7 @@ class TestTrouble:
             Cache(tmp_path / "file" / "cache").get("things", "a", writer())
         assert "KCONFORM_CACHE" in caught.value.hint
 
-    def test_a_cache_that_cannot_be_written_is_wrong_use(
-        self, cache: Cache, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_cache_that_cannot_be_written_is_wrong_use(self, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "access", lambda *_: False)
         with pytest.raises(UsageError, match="cannot be written to"):
             cache.get("things", "a", writer())
@@ -282,9 +280,7 @@ class TestSizes:
         with pytest.raises(UsageError, match="not a size"):
             Cache()
 
-    def test_the_environment_says_where_and_how_much(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
+    def test_the_environment_says_where_and_how_much(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("KCONFORM_CACHE", str(tmp_path / "here"))
         monkeypatch.setenv("KCONFORM_CACHE_LIMIT", "3G")
         assert (Cache().root, Cache().limit) == (tmp_path / "here", 3 << 30)

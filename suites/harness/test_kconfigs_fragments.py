@@ -96,9 +96,7 @@ class TestFragment:
         ("version", "asked"),
         [((5, 4), {"OLD"}), ((6, 0, 0), {"OLD", "NEW"}), ((6, 11, 9), {"OLD", "NEW"}), ((6, 12), {"NEW"})],
     )
-    def test_an_option_is_asked_only_of_kernels_that_have_it(
-        self, version: tuple[int, ...], asked: set[str]
-    ) -> None:
+    def test_an_option_is_asked_only_of_kernels_that_have_it(self, version: tuple[int, ...], asked: set[str]) -> None:
         fragment = options("CONFIG_NEW=y  # since 6.0: came\nCONFIG_OLD=y  # until 6.12: went\n")
         assert set(fragments.merge([fragment], version)) == asked
         assert set(fragments.merge([fragment])) == {"OLD", "NEW"}

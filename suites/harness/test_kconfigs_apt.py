@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Packages: what apt offers, and what is in a .deb file.  apt is played by a table."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from kconfigs import deb
+from kconfigs.apt import Apt
+from kconfigs.cache import Cache
+from kconfigs.errors import KconformError, UsageError
+from kconfigs.fragments import Config
+from kconfigs.sources import PackagedSource, resolve
+from suites.harness import kconfigs_fakes as fakes
+
+Control = dict[str, str]
+
+CLOUD = "linux-image-cloud-amd64"
+REAL = "linux-image-6.12.7-fake"
+
+
+class FakeApt:
+    """Answers as apt does, out of a list of control paragraphs; downloads files out of a directory."""
+
+    def __init__(self, *offered: Control, pool: Path | None = None, lists: bool = True) -> None:
+        self.offered = [{"Version": "1", "Architecture": "amd64", **control} for control in offered]
+        self.pool, self.lists = pool, lists
+        self.calls: list[list[str]] = []
+
+    def __call__(self, command: Sequence[str], cwd: Path | None) -> str:
+        self.calls.append(list(command))
+        action = next(word for word in command[1:] if not word.startswith("-") and "::" not in word)
+        answer: Callable[[Sequence[str], Path | None], str] = getattr(self, action)
+        return answer(command[command.index(action) + 1 :], cwd)
+
+    def indextargets(self, *_: object) -> str:
+        return "Packages\n" if self.lists else ""
+
+    def update(self, *_: object) -> str:
+        self.lists = True
+        return ""
+
+    def search(self, *_: object) -> str:
+        names = dict.fromkeys(control["Package"] for control in self.offered)
+        return "".join(f"{name} - words\n" for name in names if name.startswith("linux-source-"))
+
+    def pkgnames(self, *_: object) -> str:
+        return "\n".join(control["Package"] for control in self.offered)
+
+    def show(self, arguments: Sequence[str], cwd: Path | None) -> str:
+        assert cwd is None
+        shown, missing = "", False
+        for wanted in (word for word in arguments if not word.startswith("-")):
+            name, _, version = wanted.partition("=")
+            found = [c for c in self.offered if c["Package"] == name and version in {"", c["Version"]}]
+            missing = missing or not found
+            shown += "".join(f"{key}: {value}\n" for control in found[:1] for key, value in control.items()) + "\n"
+        if missing:
+            raise subprocess.CalledProcessError(100, "apt-cache", shown, "E: No packages found")
+        return shown
+
+    def download(self, arguments: Sequence[str], cwd: Path | None) -> str:
+        name, _, version = arguments[-1].partition("=")
+        source = (self.pool or Path("/none")) / f"{name}.deb"
+        if not source.exists():
+            raise subprocess.CalledProcessError(100, "apt-get", "", "E: Failed to fetch  404  Not Found")
+        assert cwd is not None
+        (cwd / f"{name}_{version}_amd64.deb").write_bytes(source.read_bytes())
+        return ""
+
+
+def debian(name: str, version: str = "6.12.7-1", depends: str = "") -> Control:
+    control = {"Package": name, "Version": version, "Maintainer": "Debian <k@lists.debian.org>"}
+    return control | ({"Depends": depends} if depends else {})
+
+
+@pytest.fixture(autouse=True)
+def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+
+
+class TestSourcePackage:
+    def test_the_newest_by_version_is_taken(self) -> None:
+        fake = FakeApt(
+            debian("linux-source-6.9", "6.9.1-1"),
+            debian("linux-source-6.12", "6.12.117-1~deb12u1"),
+            debian("linux-source-6.1", "6.1.192-2"),
+            debian("linux-source-6.13-rt", "6.13-1"),
+        )
+        package = Apt(fake).newest_source()
+        assert (package.name, package.version) == ("linux-source-6.12", "6.12.117-1~deb12u1")
+
+    def test_its_name_is_short(self, tmp_path: Path) -> None:
+        apt = Apt(FakeApt(debian("linux-source-6.12", "6.12.117-1~deb12u1")))
+        source = resolve("source", apt=apt, cache=Cache(tmp_path))
+        assert (source.name, source.builds, source.arch) == ("debian-6.12.117", True, "x86_64")
+
+    def test_ubuntu_names_it_by_the_whole_version(self, tmp_path: Path) -> None:
+        control = debian("linux-source-6.8.0", "6.8.0-45.45") | {"Maintainer": "U <k@lists.ubuntu.com>"}
+        assert resolve("source", apt=Apt(FakeApt(control)), cache=Cache(tmp_path)).name == "ubuntu-6.8.0"
+
+    @pytest.mark.parametrize("packed", ["xz", "bz2", "gz"])
+    def test_the_tree_is_unpacked_once_and_the_package_is_gone(self, tmp_path: Path, packed: str) -> None:
+        fakes.source_deb(tmp_path / "linux-source-6.12.deb", packed=packed)
+        fake = FakeApt(debian("linux-source-6.12"), pool=tmp_path)
+        cache = Cache(tmp_path / "cache")
+        source = resolve("source", apt=Apt(fake), cache=cache)
+        assert isinstance(source, PackagedSource)
+        assert {path.name for path in source.tree().iterdir()} == {"Makefile", "Kconfig"}
+        source.tree()
+        assert sum("download" in call for call in fake.calls) == 1
+        assert list(cache.root.rglob("*.deb")) == []
+
+    def test_a_tarball_that_is_none_is_our_error(self, tmp_path: Path) -> None:
+        files = {"./usr/src/linux-source-6.12.tar.gz": gzip.compress(b"hello" * 1000)}
+        fakes.deb(tmp_path / "linux-source-6.12.deb", {"Package": "linux-source-6.12"}, files)
+        apt = Apt(FakeApt(debian("linux-source-6.12"), pool=tmp_path))
+        with pytest.raises(KconformError, match="does not unpack: tar: ") as caught:
+            resolve("source", apt=apt, cache=Cache(tmp_path / "cache")).kernel()
+        assert caught.value.exit_status == 3
+
+    def test_none_is_wrong_use(self) -> None:
+        with pytest.raises(UsageError, match="no package with kernel source") as caught:
+            Apt(FakeApt(debian("bash"))).newest_source()
+        assert "--kernel" in caught.value.hint
+
+    def test_a_system_without_apt_is_told_what_to_pass(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "/nonexistent")
+        with pytest.raises(UsageError, match="source needs apt, and this system has none") as caught:
+            resolve("source")
+        assert "kernel tree" in caught.value.hint
+
+    def test_a_fresh_machine_fetches_the_lists_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        fake = FakeApt(debian("linux-source-6.12"), lists=False)
+        apt = Apt(fake)
+        apt.newest_source()
+        apt.newest_source()
+        assert [call for call in fake.calls if "update" in call] == [["apt-get", "update", "-qq"]]
+
+    def test_without_root_it_says_what_to_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        with pytest.raises(UsageError, match="no package lists") as caught:
+            Apt(FakeApt(lists=False)).newest_source()
+        assert caught.value.hint == "run: apt-get update"
+
+
+class TestKernelPackage:
+    def test_a_metapackage_is_followed_to_the_version_it_names(self) -> None:
+        fake = FakeApt(
+            debian(CLOUD, "6.12.7-1", f"{REAL} (= 6.12.7-1)"),
+            debian(REAL, "6.12.7-2"),
+            debian(REAL, "6.12.7-1", "kmod, linux-base (>= 4.3~)"),
+        )
+        found = Apt(fake).kernel(CLOUD)
+        assert (found.kernel.name, found.kernel.version) == (REAL, "6.12.7-1")
+        assert [package.name for package in found.all] == [REAL]
+
+    def test_modules_in_a_package_of_their_own_come_along(self) -> None:
+        fake = FakeApt(
+            debian("linux-image-generic", "6.8", "linux-image-6.8.0-45-generic, linux-firmware"),
+            debian("linux-image-6.8.0-45-generic", "6.8.0-45.45", "kmod, linux-modules-6.8.0-45-generic"),
+            debian("linux-modules-6.8.0-45-generic", "6.8.0-45.45"),
+        )
+        found = Apt(fake).kernel("linux-image-generic")
+        assert found.kernel.name == "linux-image-6.8.0-45-generic"
+        assert {package.name for package in found.all} == {
+            "linux-image-6.8.0-45-generic",
+            "linux-modules-6.8.0-45-generic",
+        }
+
+    @pytest.mark.parametrize(
+        ("spec", "message", "hint"),
+        [
+            ("deb:linux-image-claud-amd64", "knows no package linux-image-claud-amd64", CLOUD),
+            (f"deb:{CLOUD}=9", f"no version 9 of {CLOUD}", f"deb:{CLOUD}=6.12.7-1"),
+            ("deb:bash", "the package bash holds no kernel", "linux-image"),
+        ],
+    )
+    def test_what_is_not_there_is_wrong_use(self, spec: str, message: str, hint: str, tmp_path: Path) -> None:
+        fake = FakeApt(debian(CLOUD, depends=REAL), debian(REAL), debian("bash"))
+        with pytest.raises(UsageError, match=message) as caught:
+            resolve(spec, apt=Apt(fake), cache=Cache(tmp_path))
+        assert hint in caught.value.hint
+
+    def test_it_is_downloaded_and_unpacked_once(self, tmp_path: Path) -> None:
+        fakes.kernel_deb(tmp_path / f"{REAL}.deb", Version="6.12.7-1")
+        fake = FakeApt(debian(CLOUD, depends=REAL), debian(REAL), pool=tmp_path)
+        cache = Cache(tmp_path / "cache")
+        source = resolve(f"deb:{CLOUD}", apt=Apt(fake), cache=cache)
+        kernel = source.kernel("full")
+        assert source.kernel() == kernel
+        assert resolve(f"deb:{REAL}", apt=Apt(fake), cache=cache).kernel().image == kernel.image
+        assert sum("download" in call for call in fake.calls) == 1
+        assert (source.name, kernel.id) == ("debian-6.12.7-fake", "debian-6.12.7-fake/shipped")
+        assert (kernel.release, kernel.version, kernel.arch) == (fakes.RELEASE, (6, 12, 7), "x86_64")
+        assert kernel.identity == f"{REAL} 6.12.7-1"
+        assert kernel.config == Config.parse(fakes.CONFIG)
+        assert kernel.modules is not None
+        assert [path.name for path in kernel.modules.rglob("*.ko")] == ["a.ko"]
+        assert list(cache.root.rglob("*.deb")) == []
+
+    def test_a_version_that_was_asked_for_is_in_the_name(self, tmp_path: Path) -> None:
+        fake = FakeApt(debian(REAL, "6.12.7-1"))
+        assert resolve(f"deb:{REAL}=6.12.7-1", apt=Apt(fake), cache=Cache(tmp_path)).name.endswith("6.12.7-1")
+
+    def test_a_download_that_fails_is_our_error(self, tmp_path: Path) -> None:
+        source = resolve(f"deb:{REAL}", apt=Apt(FakeApt(debian(REAL), pool=tmp_path)), cache=Cache(tmp_path / "c"))
+        with pytest.raises(KconformError, match="could not be downloaded: E: Failed to fetch  404") as caught:
+            source.kernel()
+        assert caught.value.exit_status == 3
+
+    def test_another_architecture_is_refused_before_the_download(self, tmp_path: Path) -> None:
+        fake = FakeApt(debian(REAL) | {"Architecture": "arm64"})
+        with pytest.raises(UsageError, match="is a kernel for aarch64, and this machine is x86_64"):
+            resolve(f"deb:{REAL}", apt=Apt(fake), cache=Cache(tmp_path))
+
+
+class TestDebFile:
+    def test_a_kernel_comes_out(self, tmp_path: Path) -> None:
+        path = fakes.kernel_deb(tmp_path / "k.deb")
+        kernel = resolve(str(path), cache=Cache(tmp_path / "cache")).kernel()
+        assert (kernel.id, kernel.release) == ("debian-6.12.7-fake/shipped", fakes.RELEASE)
+
+    def test_a_package_of_somebody_elses_making_is_named_so(self, tmp_path: Path) -> None:
+        path = fakes.kernel_deb(tmp_path / "k.deb", "linux-image-6.12.7", Maintainer="Me <me@home>")
+        assert resolve(str(path), cache=Cache(tmp_path / "cache")).name == "deb-6.12.7"
+
+    def test_newer_packages_keep_the_kernel_with_its_modules(self, tmp_path: Path) -> None:
+        base = f"./usr/lib/modules/{fakes.RELEASE}"
+        files = {f"{base}/vmlinuz": fakes.bzimage(), f"{base}/config": fakes.CONFIG.encode(), f"{base}/a.ko": b"m"}
+        path = fakes.deb(tmp_path / "k.deb", {"Package": "linux-binary-6.12.7-fake"}, files)
+        kernel = resolve(str(path), cache=Cache(tmp_path / "cache")).kernel()
+        assert kernel.config == Config.parse(fakes.CONFIG)
+        assert kernel.modules is not None
+
+    def test_one_without_a_kernel_says_where_to_look(self, tmp_path: Path) -> None:
+        path = fakes.deb(tmp_path / "k.deb", {"Package": CLOUD, "Depends": f"{REAL} (= 1)"}, {"./etc/a": b""})
+        with pytest.raises(UsageError, match="holds no kernel") as caught:
+            resolve(str(path), cache=Cache(tmp_path / "cache")).kernel()
+        assert REAL in caught.value.hint
+
+    @pytest.mark.parametrize(
+        ("name", "spoil"),
+        [
+            pytest.param("nothing", lambda _: b"", id="empty"),
+            pytest.param("text", lambda _: b"hello " * 100, id="no-archive"),
+            pytest.param("head", lambda data: data[:200], id="cut-in-the-head"),
+            pytest.param("tail", lambda data: data[:-300], id="cut-in-the-data"),
+        ],
+    )
+    def test_a_damaged_one_is_named(self, tmp_path: Path, name: str, spoil: Callable[[bytes], bytes]) -> None:
+        path = fakes.kernel_deb(tmp_path / f"{name}.deb")
+        path.write_bytes(spoil(path.read_bytes()))
+        with pytest.raises(UsageError, match="is not a Debian package, or is damaged") as caught:
+            resolve(str(path), cache=Cache(tmp_path / "cache")).kernel()
+        assert caught.value.exit_status == 4
+        assert Cache(tmp_path / "cache").entries() == []
+
+    def test_nothing_gets_out_of_the_directory(self, tmp_path: Path) -> None:
+        files = {"./lib/modules/x/../../../../evil": b"", "./boot/../evil": b"", "./lib/modules/x/good": b""}
+        path = fakes.deb(tmp_path / "k.deb", {"Package": REAL}, files)
+        (tmp_path / "into").mkdir()
+        deb.unpack_kernel(path, tmp_path / "into")
+        assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["k.deb", "good"]

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernel images: recognised, refused with a reason, and asked for their configuration."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kconfigs.beside import find_config, find_modules, read_config
+from kconfigs.errors import UsageError
+from kconfigs.fragments import Config
+from kconfigs.image import banner_release, embedded_config, inspect
+from suites.harness.kconfigs_fakes import CONFIG, RELEASE, bzimage
+
+Write = Callable[[bytes], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def written(content: bytes) -> Path:
+        path = tmp_path / "image"
+        path.write_bytes(content)
+        return path
+
+    return written
+
+
+def pe(machine: int) -> bytes:
+    head = bytearray(0x100)
+    head[:2] = b"MZ"
+    struct.pack_into("<I", head, 0x3C, 0x80)
+    head[0x80:0x84] = b"PE\0\0"
+    struct.pack_into("<H", head, 0x84, machine)
+    return bytes(head)
+
+
+def test_the_header_tells_architecture_and_release(write: Write) -> None:
+    image = inspect(write(bzimage()))
+    assert (image.arch, image.release) == ("x86_64", RELEASE)
+    assert banner_release(image) == RELEASE
+
+
+@pytest.mark.parametrize(
+    ("content", "arch"),
+    [
+        pytest.param(bzimage(is_64bit=False), "i386", id="x86-of-32-bits"),
+        pytest.param(bytes(56) + b"ARM\x64" + bytes(64), "aarch64", id="arm64-image"),
+        pytest.param(bytes(56) + b"RSC\x05" + bytes(64), "riscv64", id="riscv-image"),
+        pytest.param(bytes(0x24) + b"\x18\x28\x6f\x01" + bytes(64), "arm", id="arm-zimage"),
+        pytest.param(pe(0xAA64), "aarch64", id="arm64-efi-zboot"),
+    ],
+)
+def test_other_architectures_are_told_apart(write: Write, content: bytes, arch: str) -> None:
+    assert inspect(write(content)).arch == arch
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"", "is empty", id="empty"),
+        pytest.param(b"#!/bin/sh\n" * 100, "is not a kernel image", id="a-script"),
+        pytest.param(pe(0x1234), "is not a kernel image", id="an-unknown-executable"),
+        pytest.param(b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\0" + bytes(64), "an ELF file for x86_64", id="vmlinux"),
+        pytest.param(b"\x7fELF", "an ELF file for an unknown", id="a-piece-of-elf"),
+        pytest.param(bzimage()[:0x210], "cut short: it ends in the header", id="cut-in-the-header"),
+        pytest.param(bzimage()[:-20], r"cut short: \d+ bytes of the \d+", id="cut-in-the-payload"),
+    ],
+)
+def test_what_is_no_whole_kernel_is_refused_with_the_reason(write: Write, content: bytes, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        inspect(write(content))
+    assert caught.value.hint
+
+
+def test_a_signature_behind_the_kernel_does_no_harm(write: Write) -> None:
+    inspect(write(bzimage() + b"signature"))
+
+
+@pytest.mark.parametrize("packed", ["none", "gzip", "xz", "zstd", "lz4"])
+def test_the_configuration_inside_is_found(write: Write, packed: str) -> None:
+    if packed in {"zstd", "lz4"} and not shutil.which(packed):
+        pytest.skip(f"there is no program {packed} here")
+    assert embedded_config(inspect(write(bzimage(config=CONFIG, packed=packed)))) == Config.parse(CONFIG)
+
+
+def test_an_image_may_hold_none(write: Write) -> None:
+    assert embedded_config(inspect(write(bzimage()))) is None
+
+
+def test_a_payload_that_does_not_unpack_is_damage(write: Write) -> None:
+    content = bytearray(bzimage(config=CONFIG))
+    content[1024 + 12 : 1024 + 40] = b"x" * 28
+    with pytest.raises(UsageError, match="is damaged: its gzip payload"):
+        embedded_config(inspect(write(bytes(content))))
+
+
+def test_a_missing_unpacker_is_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = inspect(write(bzimage().replace(b"\x1f\x8b\x08", b"\x02\x21\x4c\x18")))
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(UsageError, match="packed with lz4, and there is no program") as caught:
+        embedded_config(image)
+    assert "--kernel-config" in caught.value.hint
+
+
+class TestBeside:
+    @pytest.mark.parametrize(
+        ("image", "config"),
+        [
+            ("vmlinuz-6.12.7-other", "config-6.12.7-other"),
+            ("bzImage", f"config-{RELEASE}"),
+            ("bzImage", "bzImage.config"),
+            ("bzImage", ".config"),
+            ("tree/arch/x86/boot/bzImage", "tree/.config"),
+        ],
+    )
+    def test_the_configuration_beside_an_image_is_found(self, tmp_path: Path, image: str, config: str) -> None:
+        for name, content in ((image, bzimage(config="CONFIG_INSIDE=y\n")), (config, CONFIG.encode())):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(content)
+        assert find_config(inspect(tmp_path / image)) == Config.parse(CONFIG)
+
+    def test_an_empty_one_does_not_count(self, tmp_path: Path) -> None:
+        (tmp_path / "bzImage").write_bytes(bzimage(config=CONFIG))
+        (tmp_path / ".config").write_text("")
+        assert find_config(inspect(tmp_path / "bzImage")) == Config.parse(CONFIG)
+
+    def test_none_at_all_is_wrong_use(self, write: Write) -> None:
+        with pytest.raises(UsageError, match="no configuration beside it, and none inside") as caught:
+            find_config(inspect(write(bzimage())))
+        assert "--kernel-config" in caught.value.hint
+
+    def test_a_file_without_options_is_no_configuration(self, write: Write) -> None:
+        with pytest.raises(UsageError, match="is not a kernel configuration"):
+            read_config(write(b"hello\n"))
+
+    def test_modules_are_in_the_tree_that_was_built(self, tmp_path: Path) -> None:
+        boot = tmp_path / "arch" / "x86" / "boot"
+        boot.mkdir(parents=True)
+        (boot / "bzImage").write_bytes(bzimage())
+        image = inspect(boot / "bzImage")
+        assert find_modules(image, RELEASE) is None
+        (tmp_path / "modules.order").write_text("a.o\n")
+        assert find_modules(image, RELEASE) == tmp_path
