@@ -148,7 +148,7 @@ def known_action(value: int) -> Action:
 
 
 def constant_run(program: Program, nr: int, arch: int) -> int | None:
-    """What the filter returns for a number of an architecture whatever else the call is; None if that matters to it."""
+    """What the filter returns for a number of an architecture, whatever else the call is; None if that matters."""
     words: tuple[int | None, ...] = (nr & _WORD, arch, *[None] * 14)
     try:
         return _run(program, words)

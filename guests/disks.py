@@ -20,6 +20,9 @@ from guests.errors import KconformError
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 
+_FORMAT = 2
+"""Changes with how images are made."""
+
 
 @dataclass(frozen=True)
 class DiskPlan:
@@ -43,7 +46,7 @@ class DiskPlan:
     def make(self, kernel: Kernel, store: Cache) -> Disk:
         """The disk, its image taken from the cache or made.  KconformError names what is missing for it."""
         contents = self._contents(kernel, store)
-        digest = hashlib.sha256(f"{self.filesystem}\0{self.salt}".encode())
+        digest = hashlib.sha256(f"{_FORMAT}\0{self.filesystem}\0{self.salt}".encode())
         for name in sorted(contents):
             digest.update(f"{name}\0{len(contents[name])}\0".encode() + contents[name])
 
@@ -110,11 +113,12 @@ def find_module(kernel: Kernel, name: str) -> Path | None:
 
 
 def _squashfs(contents: Path, image: Path) -> None:
-    # gzip is the one compression that every squashfs has; times and owner are fixed, so that the image is too.
+    # gzip is the one compression that every squashfs has; nothing is compressed, for an emulated processor would take
+    # its time; times and owner are fixed, so that the image is too.
     _run(
         [
-            *("mksquashfs", str(contents), str(image), "-quiet", "-no-progress", "-comp", "gzip"),
-            *("-all-root", "-all-time", "0", "-mkfs-time", "0", "-no-xattrs"),
+            *("mksquashfs", str(contents), str(image), "-quiet", "-no-progress", "-no-xattrs", "-comp", "gzip"),
+            *("-noI", "-noD", "-noF", "-all-root", "-all-time", "0", "-mkfs-time", "0"),
         ]
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 
-from guests.numbers import SCHED_FIFO, Cap, Prctl
+from guests.numbers import Cap, Prctl
 from guests.outcome import OK, Outcome
 from guests.words import Words
 
@@ -37,7 +37,3 @@ class IdentityWords(Words):
         if done == OK:
             self.take_lead()
         return done
-
-    def be_urgent(self, priority: int) -> Outcome:
-        """SCHED_FIFO: runs before every task of lower priority, kernel workers among them, until it waits."""
-        return self.call("sched_setscheduler", 0, SCHED_FIFO, struct.pack("<i", priority), shown="be_urgent()")

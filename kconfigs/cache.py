@@ -84,6 +84,7 @@ class Cache:
         with self._explained(path):
             if path.is_dir() and self._hold(path) and self._sound(path, check):
                 return path
+            self._sweep()
             with self._lock(kind, key, f"waiting for another process that makes {kind}/{key}"):
                 # Under the lock nobody else makes or removes it, so now it can be looked at in peace.
                 if path.is_dir() and self._hold(path):
@@ -92,7 +93,6 @@ class Cache:
                     log.warning("the cache entry %s/%s is damaged and is made again", kind, key)
                 remove(path)
                 self._make(path, make, check)
-        self._sweep()
         self._evict()
         return path
 

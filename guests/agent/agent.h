@@ -44,7 +44,10 @@ int wait_status(const struct tracked *task);
 int task_lives(const struct tracked *task);
 /* Has it ended, though its process goes on? */
 int is_zombie(const struct tracked *task);
-/* The number that the initial pid namespace gives the task whose comm is `name`; 0 if there is none. */
-int find_by_name(const char *name, int *tid);
+/*
+ * The process and task number that the initial pid namespace gives a new task, which its parent knows by another one:
+ * `own` is that of its own namespace. 0 if there is none.
+ */
+int find_nested(const struct tracked *parent, unsigned long flags, int own, int *tid);
 
 #endif

@@ -145,7 +145,7 @@ void finish_spawn(unsigned int index)
 	task->tid = slot->parent_view;
 	task->nested = parent->nested || slot->tid != slot->parent_view;
 	if (parent->nested)
-		task->pid = find_by_name(slot->spawn.name, &task->tid);
+		task->pid = find_nested(parent, slot->spawn.clone_flags, slot->tid, &task->tid);
 	else
 		task->pid = task->is_thread ? parent->pid : task->tid;
 	if (!task->is_thread && task->pidfd < 0)

@@ -6,6 +6,7 @@
  */
 
 #include <linux/fcntl.h>
+#include <linux/sched.h>
 #include <linux/types.h>
 #include <linux/unistd.h>
 
@@ -140,54 +141,74 @@ static unsigned int number_of(const char *name)
 	return number;
 }
 
-static int same_line(const char *text, const char *name)
+/* The last of the numbers on a line: what a task in namespaces calls itself in the innermost one. */
+static int last_number(const char *line)
 {
-	while (*name && *text == *name)
-		text++, name++;
-	return !*name && *text == '\n';
+	int number = 0;
+
+	for (; *line && *line != '\n'; line++)
+		number = *line < '0' || *line > '9' ? 0 : number * 10 + *line - '0';
+	return number;
 }
 
-static int find_thread(unsigned int pid, const char *name)
+/* A task that is not tracked yet, and how to know it. */
+struct wanted {
+	int pid;	/* a thread of this process; or 0, for a process whose ... */
+	int parent;	/* ... parent this is */
+	int own;	/* its number in its own pid namespace */
+};
+
+static int is_wanted(const struct wanted *wanted, int number)
 {
-	char path[64], buffer[1024], comm[64];
-	int found = 0;
-	long fd, n;
+	char text[2048];
 
-	append(append_number(append(path, "/proc/"), pid), "/task");
-	fd = sys4(__NR_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	while (fd >= 0 && !found && (n = sys3(__NR_getdents64, fd, buffer, sizeof(buffer))) > 0) {
-		for (long at = 0; at < n && !found;) {
-			struct directory_entry *entry = (struct directory_entry *)(buffer + at);
-			unsigned int tid = number_of(entry->name);
-
-			at += entry->length;
-			if (tid && read_task_file(pid, tid, "comm", comm, sizeof(comm)) > 0 && same_line(comm, name))
-				found = tid;
-		}
-	}
-	if (fd >= 0)
-		sys1(__NR_close, fd);
-	return found;
+	if (wanted->pid)
+		return read_task_file(wanted->pid, number, "status", text, sizeof(text)) > 0 &&
+		       last_number(field(text, "NSpid:\t")) == wanted->own;
+	if (read_task_file(number, 0, "status", text, sizeof(text)) <= 0 || state_of(text) == 'Z' ||
+	    last_number(field(text, "PPid:\t")) != wanted->parent ||
+	    last_number(field(text, "NSpid:\t")) != wanted->own)
+		return 0;
+	for (unsigned int i = 1; i < SLOT_COUNT; i++)
+		if (tracked[i].state == TASK_ALIVE && tracked[i].pid == number)
+			return 0;
+	return 1;
 }
 
-int find_by_name(const char *name, int *tid)
+static int find_in(const char *path, const struct wanted *wanted)
 {
 	char buffer[2048];
 	int found = 0;
-	long fd = sys4(__NR_openat, AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), n;
+	long fd = sys4(__NR_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), n;
 
 	while (fd >= 0 && !found && (n = sys3(__NR_getdents64, fd, buffer, sizeof(buffer))) > 0) {
 		for (long at = 0; at < n && !found;) {
 			struct directory_entry *entry = (struct directory_entry *)(buffer + at);
-			unsigned int pid = number_of(entry->name);
+			int number = number_of(entry->name);
 
 			at += entry->length;
-			*tid = pid ? find_thread(pid, name) : 0;
-			if (*tid)
-				found = pid;
+			if (number && is_wanted(wanted, number))
+				found = number;
 		}
 	}
 	if (fd >= 0)
 		sys1(__NR_close, fd);
 	return found;
+}
+
+int find_nested(const struct tracked *parent, unsigned long flags, int own, int *tid)
+{
+	struct wanted wanted = { .own = own, .parent = parent->pid };
+	char text[2048], path[64];
+
+	if (flags & CLONE_THREAD) {
+		wanted.pid = parent->pid;
+		append(append_number(append(path, "/proc/"), parent->pid), "/task");
+		*tid = find_in(path, &wanted);
+		return parent->pid;
+	}
+	if (flags & CLONE_PARENT && read_task_file(parent->pid, 0, "status", text, sizeof(text)) > 0)
+		wanted.parent = last_number(field(text, "PPid:\t"));
+	*tid = find_in("/proc", &wanted);
+	return *tid;
 }

@@ -36,7 +36,7 @@ from guests.outcome import (
     killed,
     returned,
 )
-from guests.wire import Entry
+from guests.wire import Entry, State
 from kconfigs.cache import Cache
 from suites.harness.guests_fakes import HostSession, host_session, pipe, status_of
 
@@ -115,6 +115,25 @@ class TestTheTree:
     def test_the_lowest_descriptors_are_free(self, host: HostSession) -> None:
         """What the agent has open is closed in its children."""
         assert host.child("task").open("/dev/null") == returned(3)
+
+    @root_only
+    def test_a_task_in_a_pid_namespace_is_known_by_both_its_numbers(self, host: HostSession) -> None:
+        """Whatever it is called, and though it has made no call of its own: here all have one name."""
+        host.child("same")
+        first = host.init.spawn("same", flags=Clone.NEWPID)
+        child, bare = first.spawn("same"), first.spawn("same", bare=True)
+        thread = child.thread("same")
+        inner = [child.spawn("same", flags=Clone.NEWPID) for _ in range(2)]
+        tasks = (first, child, bare, thread, *inner)
+        assert [task.own_tid for task in tasks] == [1, 2, 3, 4, 1, 1]
+        assert [status_of(task)["NSpid"].split()[-1] for task in tasks] == ["1", "2", "3", "4", "1", "1"]
+        assert len({task.tid for task in tasks}) == len(tasks)
+        assert [task.call("gettid") for task in tasks] == [returned(task.own_tid) for task in tasks]
+        assert thread.pid == child.pid
+        assert inner[1].exit(3) == exited(3)
+        assert first.exit(0) == exited(0)
+        # Of signal 9; but the namespace's init reaps them as it ends, perhaps before their status can be read.
+        assert [task.wait_death().state for task in (child, bare, inner[0])] == [State.DIED] * 3
 
     def test_the_tree_is_drawn_with_what_became_of_its_tasks(self, host: HostSession) -> None:
         parent = host.child("parent")

@@ -52,7 +52,7 @@ def test_two_clones_of_a_template_do_not_see_each_other(guest: Guest, sibling: G
 
 def test_what_a_guest_wrote_is_gone_with_it(guest: Guest, sibling: Guest) -> None:
     """Not on the template's memory, which all map: the next clone of it is as fresh as the first."""
-    sibling.upload(MARK, os.urandom(8 << 20))
+    sibling.upload(MARK, os.urandom(1 << 12))
     sibling.close()
     template.check(guest.template.directory)
     following = Guest(guest.kernel, guest.template)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
+import os
 import platform
 import shutil
 import stat
@@ -63,11 +64,21 @@ class TestDisks:
         assert len(store.entries()) == 3
 
     def test_a_squashfs_is_the_same_wherever_and_whenever_it_is_made(
-        self, modular: Kernel, store: Cache, tmp_path: Path
+        self, modular: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tool("mksquashfs")
-        elsewhere = Cache(tmp_path / "elsewhere")
-        assert digest(PLAN.make(modular, store).image) == digest(PLAN.make(modular, elsewhere).image)
+        real = disks._MAKERS["squashfs"]
+
+        def make_at(time: int) -> str:
+            def make(contents: Path, image: Path) -> None:
+                for path in (contents, *contents.rglob("*")):
+                    os.utime(path, (time, time))
+                real(contents, image)
+
+            monkeypatch.setitem(disks._MAKERS, "squashfs", make)
+            return digest(PLAN.make(modular, Cache(tmp_path / f"cache-{time}")).image)
+
+        assert make_at(10**9) == make_at(2 * 10**9)
 
     def test_a_squashfs_holds_the_files_and_modules_as_roots(self, modular: Kernel, store: Cache) -> None:
         listing = subprocess.run(

@@ -17,6 +17,7 @@ from guests.numbers import (
     O_RDWR,
     RLIMIT_CORE,
     Clone,
+    PtraceOption,
     Signal,
 )
 from guests.outcome import (
@@ -36,6 +37,7 @@ from guests.wire import State
 from kconfigs.cache import Cache
 from suites.harness.guests_fakes import HostSession, host_session, pipe, quiet_child, status_of
 
+PTRACE_EVENT_EXEC = 4
 ROUNDS = 30
 """How often a race is run: what is decided by luck shows itself."""
 
@@ -198,6 +200,22 @@ class TestExecution:
             assert thread.execute_again() == returned(0)
             assert thread.call("gettid") == returned(leader.pid)
             assert sharer.call("getpid") == returned(sharer.pid)
+
+    def test_a_thread_that_takes_the_lead_slowly_is_not_gone_meanwhile(self, host: HostSession) -> None:
+        """A tracer holds it between the two programs, for as long as another thread's end takes to be told."""
+        tracer = host.child("tracer")
+        leader = tracer.spawn("leader")
+        thread = leader.thread("thread")
+        leader.spawn("sharer", flags=Clone.VM)
+        assert tracer.seize(thread, PtraceOption.TRACEEXEC) == OK
+        words = [thread.store(word.encode() + b"\0") for word in ("agent", "task", str(thread.slot))]
+        call = thread.begin("execve", host.program, thread.store(struct.pack("<4Q", *words, 0)), None)
+        assert tracer.wait(leader).event == PTRACE_EVENT_EXEC
+        assert host.child("other").thread("short-lived").exit_thread() == GONE
+        assert thread.death is None
+        assert tracer.resume(leader) == OK
+        assert call.outcome() == returned(0)
+        assert thread.call("gettid") == returned(leader.pid)
 
     def test_a_thread_that_is_killed_for_executing_is_gone(self, host: HostSession) -> None:
         leader = quiet_child(host, "leader")

@@ -109,7 +109,7 @@ class Victim:
 
 @pytest.mark.requirement("seccomp.pointer-race", "seccomp.trace")
 def test_argument_race_under_a_tracer(guest: Guest) -> None:
-    """The tracer reads the path and approves it; it is rewritten; the kernel, which reads it last, opens the other."""
+    """The tracer reads the path and approves it; it is rewritten; the kernel, reading it last, opens the other."""
     tracer = guest.spawn("tracer")
     victim = Victim(guest, tracer)
     victim.opener.install(policy(trace("openat"))).result()

@@ -58,8 +58,8 @@ def test_secret_with_yama(guest: Guest) -> None:
 def test_gdb_and_its_program(guest: Guest) -> None:
     r"""`gdb ./program` works, and so does its attach later; `gdb -p` on a stranger does not.
 
-        shell ── gdb ── program
-           └──── other
+    shell ── gdb ── program
+       └──── other
     """
     guest.set_sysctl(SCOPE, 1)
     shell = guest.spawn("shell")
@@ -81,8 +81,8 @@ def test_gdb_and_its_program(guest: Guest) -> None:
 def test_crash_handler_before_and_after_set_ptracer(guest: Guest) -> None:
     r"""A crash handler is the child of the program that crashed: it needs the program's word to look into it.
 
-        browser ── handler          handler attaches to its own parent
-           └────── sandbox          which says nothing of its other children
+    browser ── handler          handler attaches to its own parent
+       └────── sandbox          which says nothing of its other children
     """
     guest.set_sysctl(SCOPE, 1)
     browser = guest.spawn("browser")

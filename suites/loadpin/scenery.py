@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What LoadPin's tests stand in: four disks with the same files, the boots, and an ear for what LoadPin says.
+
+/dev/vda   squashfs, read-only: the one that gets pinned, mounted at /pinned
+/dev/vdb   ext2, writable: another one
+/dev/vdc   squashfs with a hash tree: the verified device that the list of /dev/vda trusts
+/dev/vdd   the same with another salt, hence another root digest, which nobody trusts
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+import pytest
+
+from guests.devices import Verity
+from guests.disks import DiskPlan
+from guests.guest import Guest
+from guests.numbers import LOADPIN_SET_TRUSTED_DIGESTS, MS_RDONLY
+from guests.outcome import ENOEXEC, OK, Outcome
+from guests.task import Task
+
+MODULE = "test_module"
+MODULES = (MODULE, "test_firmware")
+FIRMWARE = b"firmware as a driver wants it"
+POLICY = b"dont_measure fsmagic=0x9fa0\n"
+KINDS = ("kernel-module", "kexec-image", "kexec-initramfs", "firmware", "security-policy", "x509-certificate")
+SYSCTL = "kernel.loadpin.enforce"
+DM_VERITY = "/sys/kernel/security/loadpin/dm-verity"
+
+
+def bz_image() -> bytes:
+    """The least that kexec takes for a kernel of x86-64 (Documentation/arch/x86/boot.rst): a header, and no code."""
+    image = bytearray(2 * 512 + 4096)
+    image[0x1F1] = 1  # setup_sects
+    image[0x1FE:0x200] = b"\x55\xaa"  # boot_flag
+    image[0x200:0x206] = b"\xeb\x6aHdrS"  # the header's end, and its magic
+    struct.pack_into("<H", image, 0x206, 0x20F)  # version
+    image[0x211] = 1  # loadflags: LOADED_HIGH
+    struct.pack_into("<I", image, 0x230, 1 << 21)  # kernel_alignment
+    image[0x234] = 1  # relocatable_kernel
+    struct.pack_into("<H", image, 0x236, 0x7F)  # xloadflags: 64-bit, above 4G, five-level paging
+    struct.pack_into("<I", image, 0x238, 2047)  # cmdline_size
+    struct.pack_into("<Q", image, 0x258, 1 << 24)  # pref_address
+    struct.pack_into("<I", image, 0x260, 1 << 16)  # init_size
+    return bytes(image)
+
+
+FILES = (
+    ("image", bz_image()),
+    ("initramfs", b"an archive, if anybody looked\n"),
+    ("firmware", FIRMWARE),
+    ("policy", POLICY),
+    ("junk", b"nothing that anybody could load\n" * 64),
+)
+
+TRUSTED = DiskPlan("squashfs", MODULES, FILES, read_only=True, salt="00" * 32)
+UNTRUSTED = DiskPlan("squashfs", MODULES, FILES, read_only=True, salt="11" * 32)
+READ_ONLY = DiskPlan("squashfs", MODULES, FILES, read_only=True, trusts=(TRUSTED,))
+WRITABLE = DiskPlan("ext2", MODULES, FILES)
+DISKS = (READ_ONLY, WRITABLE, TRUSTED, UNTRUSTED)
+PINNED, OTHER, TMP, VERIFIED = "/pinned", "/other", "/tmp", "/verified"  # noqa: S108 - a mount point of the guest
+
+
+def boot(*arguments: str) -> pytest.MarkDecorator:
+    return pytest.mark.boot(*arguments, disks=DISKS)
+
+
+ENFORCING = boot("loadpin.enforce=1")
+NOT_ENFORCING = boot("loadpin.enforce=0")
+
+needs = pytest.mark.needs
+loadpin = needs("SECURITY_LOADPIN", "VIRTIO_BLK", "SQUASHFS", "EXT2_FS")
+"""What all of the disks need."""
+modules = needs("MODULES", "TEST_LKM", "TEST_FIRMWARE")
+verity = needs("SECURITY_LOADPIN_VERITY", "DM_VERITY")
+
+
+class Ear:
+    """Hears what LoadPin says, from the moment on that this is made."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self._heard = len(lines(guest.log()))
+
+    def news(self, kind: str = "") -> list[str]:
+        """LoadPin's lines since the last time, without its name in front; or those of them that begin so."""
+        new = lines(self._guest.log())[self._heard :]
+        self._heard += len(new)
+        return [line for line in new if line.startswith(kind)]
+
+
+def lines(log: list[str]) -> list[str]:
+    """LoadPin's lines of a log.  The number of a kernel thread, which has no command line, is left out."""
+    said = [line.removeprefix("LoadPin: ") for line in log if line.startswith("LoadPin: ")]
+    return [re.sub(r'pid=\d+ cmdline=""$', "by a kernel thread", line) for line in said]
+
+
+def line(kind: str, what: str, path: str, task: Task) -> str:
+    """The line about a file that this task had the kernel read."""
+    return f'{kind} {what} obj="{path}" pid={task.pid} cmdline="{task.name}"'
+
+
+def line_without_file(kind: str, what: str, task: Task) -> str:
+    return f'{kind} {what} obj=<unknown> pid={task.pid} cmdline="{task.name}"'
+
+
+def administrator(guest: Guest, *, other: bool = True) -> Task:
+    """root, with the disk that is going to be pinned at /pinned, the other at /other, and nothing pinned yet."""
+    root = guest.root()
+    root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
+    if other:
+        mount_other(root)
+    return root
+
+
+def mount_other(root: Task) -> None:
+    root.mount("/dev/vdb", OTHER, "ext2", MS_RDONLY).result()
+
+
+def probe(guest: Guest, task: Task, directory: str) -> Outcome:
+    """Have the junk file there loaded.  ENOEXEC: LoadPin has said yes.  The cheapest load that every flavor has."""
+    return probe_file(guest, task, f"{directory}/junk")
+
+
+def probe_file(guest: Guest, task: Task, path: str) -> Outcome:
+    return task.load_module(path) if probed(guest) == "kernel-module" else task.load_kernel(path)
+
+
+def probed(guest: Guest) -> str:
+    """The kind that `probe` is of."""
+    return "kernel-module" if guest.kernel.config.enabled("MODULES") else "kexec-image"
+
+
+def pinned_scene(guest: Guest, *, other: bool = True) -> Task:
+    """root, with the read-only disk pinned, and the other one mounted."""
+    root = administrator(guest, other=other)
+    assert probe(guest, root, PINNED) == ENOEXEC
+    return root
+
+
+def copy_files(root: Task, target: str) -> None:
+    """Copies, byte for byte, of what lies on the disk at /pinned."""
+    names = [name for name, _ in FILES] + [f"{module}.ko" for module in MODULES]
+    for name in names:
+        if root.guest.exists(f"{PINNED}/{name}"):
+            root.copy_file(f"{PINNED}/{name}", f"{target}/{name}")
+
+
+# Verified devices
+
+
+def verity_of(guest: Guest, disk: int) -> Verity:
+    """The hash tree of a disk: 0 is /dev/vda."""
+    found = guest.template.machine.disks[disk].verity
+    assert found is not None
+    return found
+
+
+def set_digests(root: Task, path: str) -> Outcome:
+    """Tell LoadPin which root digests to trust, by the file that lists them."""
+    fd = root.open(path).result()
+    done = set_digests_of(root, fd, shown=f'set_digests("{path}")')
+    root.close(fd)
+    return done
+
+
+def set_digests_of(root: Task, fd: int, *, shown: str = "") -> Outcome:
+    interface = root.open(DM_VERITY).result()
+    argument = struct.pack("<I", fd & 0xFFFFFFFF)
+    done = root.call("ioctl", interface, LOADPIN_SET_TRUSTED_DIGESTS, argument, shown=shown or f"set_digests({fd})")
+    root.close(interface)
+    return done
+
+
+def trust(root: Task) -> None:
+    """Trust the disk that the pinned disk's list names."""
+    assert set_digests(root, f"{PINNED}/digests") == OK
+
+
+def mount_verified(guest: Guest, root: Task, disk: int, *options: str, at: str = VERIFIED) -> str:
+    """Mount a disk through dm-verity; returns where.  The target's options are the kernel's."""
+    raw = f"/dev/vd{'abcd'[disk]}"
+    device = root.create_mapped(at.strip("/"), verity_of(guest, disk).target(raw, *options))
+    root.mount(device, at, "squashfs", MS_RDONLY).result()
+    return at

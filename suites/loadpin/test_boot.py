@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a kernel says and does about LoadPin right after it has booted, by configuration and by command line."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.guest import Guest
+from guests.memory import InOut, Out
+from guests.numbers import LSM_ID_LOADPIN
+from guests.outcome import ENOEXEC, ENOSYS, EPERM
+from suites.loadpin.scenery import (
+    ENFORCING,
+    NOT_ENFORCING,
+    OTHER,
+    PINNED,
+    SYSCTL,
+    TMP,
+    Ear,
+    administrator,
+    boot,
+    line,
+    lines,
+    loadpin,
+    pinned_scene,
+    probe,
+    probed,
+)
+
+ENFORCES = ["ready to pin (currently enforcing)"]
+DOES_NOT = ["ready to pin (currently not enforcing)"]
+BY_ITSELF = boot()
+requirement = pytest.mark.requirement
+
+
+def check_enforces(guest: Guest) -> None:
+    """The log says that it enforces, the sysctl says it, and it does."""
+    assert lines(guest.boot_log) == ENFORCES
+    root = pinned_scene(guest)
+    assert guest.sysctl(SYSCTL) == "1"
+    assert probe(guest, root, OTHER) == EPERM
+
+
+def check_does_not(guest: Guest) -> None:
+    assert lines(guest.boot_log) == DOES_NOT
+    root = pinned_scene(guest)
+    assert guest.sysctl(SYSCTL) == "0"
+    ear = Ear(guest)
+    assert probe(guest, root, OTHER) == ENOEXEC
+    assert ear.news() == [line(probed(guest), "pinning-ignored", f"{OTHER}/junk", root)]
+
+
+@loadpin
+@ENFORCING
+@requirement("loadpin.ready", "loadpin.parameter")
+def test_enforce_1_enforces(guest: Guest) -> None:
+    """loadpin.enforce=1 enforces, whatever the configuration says."""
+    check_enforces(guest)
+
+
+@loadpin
+@NOT_ENFORCING
+@requirement("loadpin.ready", "loadpin.parameter")
+def test_enforce_0_does_not_enforce(guest: Guest) -> None:
+    """loadpin.enforce=0 does not, whatever the configuration says."""
+    check_does_not(guest)
+
+
+@loadpin
+@BY_ITSELF
+@pytest.mark.needs("SECURITY_LOADPIN_ENFORCE")
+@requirement("loadpin.ready", "loadpin.default")
+def test_enforces_by_configuration(guest: Guest) -> None:
+    """With SECURITY_LOADPIN_ENFORCE it enforces without a word on the command line."""
+    check_enforces(guest)
+
+
+@loadpin
+@BY_ITSELF
+@pytest.mark.lacks("SECURITY_LOADPIN_ENFORCE")
+@requirement("loadpin.ready", "loadpin.default")
+def test_does_not_enforce_by_configuration(guest: Guest) -> None:
+    """Without SECURITY_LOADPIN_ENFORCE it does not."""
+    check_does_not(guest)
+
+
+@loadpin
+@boot("loadpin.enforce=0", "loadpin.enabled=1")
+@requirement("loadpin.parameter")
+def test_enabled_1_is_no_word_any_more(guest: Guest) -> None:
+    """loadpin.enabled=1, which enforced before Linux 4.20, changes nothing."""
+    check_does_not(guest)
+
+
+@loadpin
+@ENFORCING
+@requirement("loadpin.no-parameter-file")
+def test_parameters_are_not_in_sysfs(guest: Guest) -> None:
+    """Where other built-in code shows its parameters, LoadPin shows none."""
+    assert guest.exists("/sys/module/firmware_class/parameters/path")
+    for parameter in ("enforce", "exclude", "enabled"):
+        assert not guest.exists(f"/sys/module/loadpin/parameters/{parameter}")
+
+
+# Active or not
+
+
+def lsm_ids(guest: Guest) -> list[int]:
+    """What lsm_list_modules() lists."""
+    told = guest.init.call("lsm_list_modules", Out(8 * 32), InOut(struct.pack("<I", 8 * 32)), 0)
+    return [number for (number,) in struct.iter_unpack("<Q", told.read()) if number]
+
+
+@loadpin
+@ENFORCING
+@requirement("loadpin.listed")
+def test_is_named_among_the_security_modules(guest: Guest) -> None:
+    """/sys/kernel/security/lsm has its name."""
+    assert "loadpin" in guest.read_file("/sys/kernel/security/lsm").split(",")
+
+
+@loadpin
+@ENFORCING
+@requirement("loadpin.listed-by-id")
+def test_is_listed_by_number(guest: Guest) -> None:
+    """lsm_list_modules() has LSM_ID_LOADPIN."""
+    assert LSM_ID_LOADPIN in lsm_ids(guest)
+
+
+def check_absent(guest: Guest) -> None:
+    """No word of it, nothing to read or set, and loads from one file system after the other."""
+    assert lines(guest.boot_log) == []
+    assert "loadpin" not in guest.read_file("/sys/kernel/security/lsm").split(",")
+    assert not guest.exists("/proc/sys/kernel/loadpin")
+    root = guest.root()
+    root.mount("tmpfs", "/second", "tmpfs").result()
+    for directory in (TMP, "/second", TMP):
+        guest.upload(f"{directory}/junk", b"nothing that anybody could load\n" * 64)
+        assert probe(guest, root, directory) == ENOEXEC
+    assert lines(guest.log()) == []
+
+
+@pytest.mark.boot("lsm=yama", "loadpin.enforce=1", "loadpin.exclude=firmware")
+@requirement("loadpin.absent")
+def test_left_out_of_lsm(guest: Guest) -> None:
+    """Left out of lsm=, or not built, it is not there, whatever its own parameters say."""
+    check_absent(guest)
+
+
+@pytest.mark.lacks("SECURITY_LOADPIN")
+@pytest.mark.boot("lsm=loadpin", "loadpin.enforce=1")
+@requirement("loadpin.absent")
+def test_asked_for_and_not_built(guest: Guest) -> None:
+    """Asked for by lsm= on a kernel that was built without, it is not there either."""
+    check_absent(guest)
+    assert not guest.exists("/sys/kernel/security/loadpin")
+
+
+# A kernel in one piece
+
+
+@pytest.mark.lacks("MODULES")
+@loadpin
+@ENFORCING
+@requirement("loadpin.no-modules")
+def test_without_loadable_modules(guest: Guest) -> None:
+    """There are no calls to load a module by; an image for kexec is pinned and refused all the same."""
+    root = administrator(guest)
+    file = root.open(f"{OTHER}/junk").result()
+    ear = Ear(guest)
+    assert root.finit_module(file) == ENOSYS
+    assert root.init_module(b"nothing that anybody could load\n" * 64) == ENOSYS
+    assert ear.news() == []
+    assert probe(guest, root, PINNED) == ENOEXEC
+    assert probe(guest, root, OTHER) == EPERM

@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The list of trusted root digests: who may set it, from where, what it has to look like, and what an error costs.
+
+Most lists here are made when the test runs, on a tmpfs that the first of them pins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from guests.disks import DIGESTS_HEADER
+from guests.guest import Guest
+from guests.memory import Argument
+from guests.numbers import LOADPIN_SET_TRUSTED_DIGESTS, O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap
+from guests.outcome import EACCES, EFAULT, EFBIG, EINVAL, ENOEXEC, EPERM, EPROTO, ETXTBSY, OK, Expected, Outcome
+from guests.task import Task
+from suites.loadpin.scenery import (
+    DM_VERITY,
+    ENFORCING,
+    NOT_ENFORCING,
+    OTHER,
+    PINNED,
+    TMP,
+    VERIFIED,
+    Ear,
+    administrator,
+    boot,
+    line,
+    loadpin,
+    mount_verified,
+    needs,
+    pinned_scene,
+    probe,
+    probed,
+    set_digests,
+    set_digests_of,
+    verity,
+    verity_of,
+)
+
+pytestmark = [loadpin, verity]
+
+requirement = pytest.mark.requirement
+HEADER = DIGESTS_HEADER
+STRANGER = "ab" * 32
+"""A digest that no disk has."""
+LIST = f"{TMP}/digests"
+
+
+def write_list(guest: Guest, text: str, path: str = LIST) -> str:
+    """A list on a tmpfs; `{digest}` in it becomes the root digest of /dev/vdc."""
+    digest = verity_of(guest, 2).root_digest
+    guest.upload(path, text.replace("{digest}", digest).replace("{DIGEST}", digest.upper()).encode())
+    return path
+
+
+GOOD = f"{HEADER}\n{{digest}}\n"
+
+
+def check_trusted(guest: Guest, root: Task) -> None:
+    """The device whose digest was listed loads, without a word."""
+    mount_verified(guest, root, 2)
+    ear = Ear(guest)
+    assert probe(guest, root, VERIFIED) == ENOEXEC
+    assert ear.news() == []
+
+
+def check_untrusted(guest: Guest, root: Task) -> None:
+    mount_verified(guest, root, 2)
+    ear = Ear(guest)
+    assert probe(guest, root, VERIFIED) == EPERM
+    assert ear.news() == [line(probed(guest), "denied", f"{VERIFIED}/junk", root)]
+
+
+def check_closed(guest: Guest, root: Task) -> None:
+    """No list is taken any more, not even the best one, and nothing is trusted."""
+    assert set_digests(root, write_list(guest, GOOD, f"{TMP}/good")) == EPERM
+    check_untrusted(guest, root)
+
+
+# The interface
+
+
+@ENFORCING
+@requirement("loadpin.verity-interface")
+def test_only_root_has_the_interface(guest: Guest) -> None:
+    """0600: another user cannot even open it."""
+    assert guest.init.mode(DM_VERITY) == 0o600
+    assert guest.spawn("somebody", caps=Cap.SYS_ADMIN).open(DM_VERITY) == EACCES
+
+
+@ENFORCING
+@requirement("loadpin.verity-list", "loadpin.verity-trusted", "loadpin.pin")
+def test_the_list_of_the_pinned_disk(guest: Guest) -> None:
+    """Read without a word, as it lies on the pinned disk; the device that it names is trusted from then on."""
+    root = pinned_scene(guest)
+    ear = Ear(guest)
+    assert set_digests(root, f"{PINNED}/digests") == OK
+    assert ear.news() == []
+    check_trusted(guest, root)
+    assert probe(guest, root, OTHER) == EPERM
+
+
+@ENFORCING
+@requirement("loadpin.verity-list", "loadpin.pin")
+def test_a_list_pins(guest: Guest) -> None:
+    """As the first file that is read, the list pins the disk that it lies on; it is a security-policy to LoadPin."""
+    root = administrator(guest)
+    ear = Ear(guest)
+    assert set_digests(root, f"{PINNED}/digests") == OK
+    assert ear.news()[-1] == line("security-policy", "pinned", f"{PINNED}/digests", root)
+    assert probe(guest, root, OTHER) == EPERM
+
+
+@needs("IA32_EMULATION")
+@ENFORCING
+@requirement("loadpin.verity-interface")
+def test_by_int_0x80(guest: Guest) -> None:
+    """A 32-bit program sets a list as any other."""
+    root = pinned_scene(guest)
+    file = root.open(f"{PINNED}/digests").result()
+    interface = root.open(DM_VERITY).result()
+    number = file.to_bytes(4, "little")
+    assert root.call32("ioctl", interface, LOADPIN_SET_TRUSTED_DIGESTS, number) == OK
+    check_trusted(guest, root)
+
+
+@NOT_ENFORCING
+@requirement("loadpin.verity-list", "loadpin.ignore")
+def test_a_list_from_elsewhere_while_not_enforcing(guest: Guest) -> None:
+    """LoadPin ignores where it comes from, and says so; the list counts."""
+    root = pinned_scene(guest)
+    ear = Ear(guest)
+    assert set_digests(root, write_list(guest, GOOD)) == OK
+    assert ear.news() == [line("security-policy", "pinning-ignored", LIST, root)]
+    mount_verified(guest, root, 2)
+    assert probe(guest, root, VERIFIED) == ENOEXEC
+    assert ear.news() == []
+
+
+@boot("loadpin.enforce=1", "loadpin.exclude=security-policy")
+@requirement("loadpin.verity-list", "loadpin.exclude", "loadpin.exclude-no-pin")
+def test_a_list_from_elsewhere_where_policies_are_excluded(guest: Guest) -> None:
+    """It is taken from anywhere, and pins nothing."""
+    root = administrator(guest)
+    ear = Ear(guest)
+    assert set_digests(root, write_list(guest, GOOD)) == OK
+    assert ear.news() == [line("security-policy", "pinning-excluded", LIST, root)]
+    assert probe(guest, root, PINNED) == ENOEXEC
+    check_trusted(guest, root)
+
+
+@ENFORCING
+@requirement("loadpin.verity-once")
+def test_a_second_list(guest: Guest) -> None:
+    """EPERM, though it is a good one from the pinned file system; what the first said counts, and nothing else."""
+    root = guest.root()
+    assert set_digests(root, write_list(guest, GOOD)) == OK
+    second = write_list(guest, f"{HEADER}\n{verity_of(guest, 3).root_digest}\n", f"{TMP}/second")
+    ear = Ear(guest)
+    assert set_digests(root, second) == EPERM
+    assert set_digests(root, LIST) == EPERM
+    assert ear.news() == []
+    mount_verified(guest, root, 3, at="/other-verified")
+    assert probe(guest, root, "/other-verified") == EPERM
+    check_trusted(guest, root)
+
+
+# What costs nothing
+
+
+def ioctl(request: int, argument: Argument) -> Callable[[Task], Outcome]:
+    def act(task: Task) -> Outcome:
+        return task.call("ioctl", task.open(DM_VERITY).result(), request, argument)
+
+    return act
+
+
+def descriptor(number: int) -> Callable[[Task], Outcome]:
+    return lambda task: set_digests_of(task, number)
+
+
+def path_only(task: Task) -> Outcome:
+    return set_digests_of(task, task.open(f"{PINNED}/digests", O_PATH).result())
+
+
+@ENFORCING
+@requirement("loadpin.verity-retry")
+@pytest.mark.parametrize(
+    ("act", "error"),
+    [
+        pytest.param(ioctl(LOADPIN_SET_TRUSTED_DIGESTS + 1, b"\0\0\0\0"), EINVAL, id="another-command"),
+        pytest.param(ioctl(LOADPIN_SET_TRUSTED_DIGESTS ^ 0x40000000, 0), EINVAL, id="another-direction"),
+        pytest.param(ioctl(LOADPIN_SET_TRUSTED_DIGESTS ^ 0x000C0000, b"\0" * 8), EINVAL, id="another-size"),
+        pytest.param(ioctl(LOADPIN_SET_TRUSTED_DIGESTS, None), EFAULT, id="a-null-pointer"),
+        pytest.param(ioctl(LOADPIN_SET_TRUSTED_DIGESTS, (1 << 63) | 4096), EFAULT, id="a-pointer-into-the-kernel"),
+        pytest.param(descriptor(999), EINVAL, id="a-descriptor-that-is-not-open"),
+        pytest.param(descriptor(-1), EINVAL, id="descriptor-minus-one"),
+        pytest.param(path_only, EINVAL, id="a-path-descriptor"),
+    ],
+)
+def test_an_error_that_costs_nothing(guest: Guest, act: Callable[[Task], Outcome], error: Expected) -> None:
+    """It may be tried again, and then succeeds."""
+    root = pinned_scene(guest, other=False)
+    ear = Ear(guest)
+    assert act(root) == error
+    assert ear.news() == []
+    assert set_digests(root, f"{PINNED}/digests") == OK
+    check_trusted(guest, root)
+
+
+# What ends all further tries
+
+
+@ENFORCING
+@requirement("loadpin.verity-latch", "loadpin.deny")
+def test_a_list_from_elsewhere(guest: Guest) -> None:
+    """A list that is not on the pinned disk is denied, and from then on the one that is will not be taken either."""
+    root = pinned_scene(guest, other=False)
+    ear = Ear(guest)
+    assert set_digests(root, write_list(guest, GOOD)) == EPERM
+    assert ear.news() == [line("security-policy", "denied", LIST, root)]
+    assert set_digests(root, f"{PINNED}/digests") == EPERM
+    assert ear.news() == []
+    check_untrusted(guest, root)
+
+
+def directory(task: Task) -> int:
+    return task.open(TMP, O_DIRECTORY).result()
+
+
+def device(task: Task) -> int:
+    return task.open("/dev/vda").result()
+
+
+def pipe(task: Task) -> int:
+    return task.pipe()[0]
+
+
+def empty(task: Task) -> int:
+    return task.open(f"{TMP}/empty", O_CREAT).result()
+
+
+def too_long(task: Task) -> int:
+    return task.open(f"{TMP}/too-long").result()
+
+
+def for_writing(task: Task) -> int:
+    return task.open(LIST, O_WRONLY).result()
+
+
+def being_written(task: Task) -> int:
+    """Open for reading here, and for writing by somebody."""
+    task.open(LIST, O_RDWR).result()
+    return task.open(LIST).result()
+
+
+@ENFORCING
+@requirement("loadpin.verity-latch")
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        pytest.param(directory, EINVAL, id="a-directory-is-EINVAL"),
+        pytest.param(device, EINVAL, id="a-device-is-EINVAL"),
+        pytest.param(pipe, EINVAL, id="a-pipe-is-EINVAL"),
+        pytest.param(empty, EINVAL, id="an-empty-file-is-EINVAL"),
+        pytest.param(too_long, EFBIG, id="a-file-of-4096-bytes-is-EFBIG"),
+        pytest.param(for_writing, ETXTBSY, id="a-descriptor-for-writing-is-ETXTBSY"),
+        pytest.param(being_written, ETXTBSY, id="a-file-being-written-is-ETXTBSY"),
+    ],
+)
+def test_what_cannot_be_read_ends_it(guest: Guest, make: Callable[[Task], int], error: Expected) -> None:
+    """The error is told once; after that it is EPERM for every list."""
+    root = guest.root()
+    guest.upload(f"{TMP}/junk", b"nothing that anybody could load\n" * 64)
+    assert probe(guest, root, TMP) == ENOEXEC
+    write_list(guest, GOOD)
+    write_list(guest, GOOD.ljust(4096 - 64 + len("{digest}"), "\n"), f"{TMP}/too-long")
+    assert set_digests_of(root, make(root)) == error
+    check_closed(guest, root)
+
+
+# The grammar
+
+GRAMMAR = requirement("loadpin.verity-grammar")
+FIRST_LINE = requirement("loadpin.verity-header")
+BLANK_FIRST = (
+    requirement("loadpin.verity-first-line"),
+    pytest.mark.xfail(
+        strict=True,
+        raises=AssertionError,
+        reason="read_trusted_verity_root_digests() trims the blanks and then takes only a line that begins where"
+        " the file does for the first: behind a blank no header is asked for (Linux 6.1 to 6.12 at least)",
+    ),
+)
+
+# fmt: off
+Marks = pytest.MarkDecorator | tuple[pytest.MarkDecorator, ...]
+REFUSED: tuple[tuple[str, str, Marks], ...] = (
+    #  what is wrong                          the list, line by line
+    ("no-header",                             "{digest}\n",                                          FIRST_LINE),
+    ("only-a-line-end",                       "\n",                                                  FIRST_LINE),
+    ("only-blanks",                           " \t \n \n",                                           FIRST_LINE),
+    ("a-header-in-small-letters",             f"{HEADER.lower()}\n{{digest}}\n",                     FIRST_LINE),
+    ("a-header-without-its-last-letter",      f"{HEADER[:-1]}\n{{digest}}\n",                        FIRST_LINE),
+    ("a-header-with-one-letter-more",         f"{HEADER}S\n{{digest}}\n",                            FIRST_LINE),
+    ("a-header-with-a-blank-behind-it",       f"{HEADER} \n{{digest}}\n",                            FIRST_LINE),
+    ("a-header-with-a-carriage-return",       f"{HEADER}\r\n{{digest}}\r\n",                         FIRST_LINE),
+    ("a-header-without-its-sign",             f"{HEADER[2:]}\n{{digest}}\n",                         FIRST_LINE),
+    ("a-header-behind-the-digest",            f"{{digest}}\n{HEADER}\n",                             FIRST_LINE),
+    ("a-header-behind-an-empty-line",         f"\n{HEADER}\n{{digest}}\n",                           FIRST_LINE),
+    ("digest-and-header-in-one-line",         f"{HEADER} {{digest}}\n",                              FIRST_LINE),
+    ("an-empty-line-instead-of-the-header",   "\n{digest}\n",                                        BLANK_FIRST),
+    ("a-blank-instead-of-the-header",         " {digest}\n",                                         BLANK_FIRST),
+    ("a-tab-and-empty-lines-for-the-header",  "\t\n\n{digest}\n",                                    BLANK_FIRST),
+    ("the-header-alone",                      f"{HEADER}\n",                                         GRAMMAR),
+    ("the-header-alone-without-a-line-end",   HEADER,                                                GRAMMAR),
+    ("the-header-and-empty-lines",            f"{HEADER}\n\n\n",                                     GRAMMAR),
+    ("the-header-twice",                      f"{HEADER}\n{HEADER}\n{{digest}}\n",                   GRAMMAR),
+    ("an-odd-number-of-digits",               f"{HEADER}\n{{digest}}a\n",                            GRAMMAR),
+    ("a-single-digit",                        f"{HEADER}\na\n",                                      GRAMMAR),
+    ("no-digit",                              f"{HEADER}\n{'xy' * 32}\n",                            GRAMMAR),
+    ("a-last-sign-that-is-no-digit",          f"{HEADER}\n{'ab' * 31}ag\n",                          GRAMMAR),
+    ("0x-before-the-digest",                  f"{HEADER}\n0x{{digest}}\n",                           GRAMMAR),
+    ("a-blank-before-the-digest",             f"{HEADER}\n {{digest}}\n",                            GRAMMAR),
+    ("two-blanks-behind-a-digest",            f"{HEADER}\n{{digest}}  \n{STRANGER}\n",               GRAMMAR),
+    ("two-digests-in-one-line",               f"{HEADER}\n{STRANGER}, {{digest}}\n",                 GRAMMAR),
+    ("a-carriage-return-behind-a-digest",     f"{HEADER}\n{{digest}}\r\n{STRANGER}\n",               GRAMMAR),
+    ("a-comment",                             f"{HEADER}\n# comment\n{{digest}}\n",                  GRAMMAR),
+)
+
+DROPPED: tuple[tuple[str, str], ...] = (
+    #  a bad line behind good ones            the list, line by line
+    ("odd-behind-good",                       f"{HEADER}\n{{digest}}\nabc\n"),
+    ("no-digits-behind-good",                 f"{HEADER}\n{{digest}}\n{'xy' * 32}\n"),
+    ("odd-behind-several-good",               f"{HEADER}\n{STRANGER}\n{{digest}}\n{STRANGER}\nabc\n{{digest}}\n"),
+)
+
+ACCEPTED: tuple[tuple[str, str], ...] = (
+    #  what is unusual                        the list, line by line
+    ("nothing",                               f"{HEADER}\n{{digest}}\n"),
+    ("no-line-end",                           f"{HEADER}\n{{digest}}"),
+    ("empty-lines-at-the-end",                f"{HEADER}\n{{digest}}\n\n\n"),
+    ("blanks-at-the-end",                     f"{HEADER}\n{{digest}} \t\n"),
+    ("an-empty-line-before-the-digest",       f"{HEADER}\n\n{{digest}}\n"),
+    ("capital-letters",                       f"{HEADER}\n{{DIGEST}}\n"),
+    ("the-same-digest-twice",                 f"{HEADER}\n{{digest}}\n{{digest}}\n"),
+    ("digests-of-other-lengths",              f"{HEADER}\nab\n{'ab' * 20}\n{'ab' * 64}\n{{digest}}\n"),
+    ("4095-bytes",                            f"{HEADER}\n{{digest}}\n".ljust(4095 - 64 + len("{digest}"), "\n")),
+)
+# fmt: on
+
+
+@ENFORCING
+@pytest.mark.parametrize("text", [pytest.param(text, marks=marks, id=name) for name, text, marks in REFUSED])
+def test_a_list_that_is_refused(guest: Guest, text: str) -> None:
+    """EPROTO, and from then on no list is taken."""
+    root = guest.root()
+    assert set_digests(root, write_list(guest, text)) == EPROTO
+    check_closed(guest, root)
+
+
+@ENFORCING
+@requirement("loadpin.verity-drops")
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in DROPPED])
+def test_a_bad_line_takes_back_the_good_ones(guest: Guest, text: str) -> None:
+    """The digest of the device came first, and the device is not trusted."""
+    root = guest.root()
+    assert set_digests(root, write_list(guest, text)) == EPROTO
+    check_closed(guest, root)
+
+
+@ENFORCING
+@requirement("loadpin.verity-grammar", "loadpin.verity-trusted")
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in ACCEPTED])
+def test_a_list_that_is_accepted(guest: Guest, text: str) -> None:
+    """The device that it names is trusted."""
+    root = guest.root()
+    assert set_digests(root, write_list(guest, text)) == OK
+    check_trusted(guest, root)

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""loadpin.exclude=: which names it takes, and what it leaves under watch.  What is excluded: test_places.py."""
+
+from __future__ import annotations
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from guests.guest import Guest
+from guests.outcome import OK
+from suites.loadpin.kinds import (
+    FIRMWARE_PART,
+    FIRMWARE_WHOLE,
+    FROM_FILES,
+    IMA_POLICY_FILE,
+    KEXEC_IMAGE,
+    KEXEC_INITRAMFS,
+    MODULE_FILE,
+    Kind,
+    prepare,
+)
+from suites.loadpin.scenery import (
+    KINDS,
+    OTHER,
+    PINNED,
+    Ear,
+    administrator,
+    boot,
+    lines,
+    loadpin,
+    probe,
+)
+
+pytestmark = loadpin
+
+requirement = pytest.mark.requirement
+READY = "ready to pin (currently enforcing)"
+
+
+def excluding(names: str) -> pytest.MarkDecorator:
+    return boot("loadpin.enforce=1", f"loadpin.exclude={names}")
+
+
+SEVERAL_KINDS = ("firmware", "x509-certificate", "security-policy")
+SEVERAL = excluding("firmware,,x509-certificate,security-policy")
+EMPTY = excluding("")
+ALMOST_RIGHT = excluding(
+    "kernel,module,kernel-modules,kernel-modul,Kernel-Module,kernel_module,firmware*,kexec,kexec-,policy"
+)
+EVERY = boot("loadpin.enforce=0", f"loadpin.exclude={','.join(KINDS)}")
+
+
+# What boot says
+
+
+# fmt: off
+SAID: tuple[tuple[str, pytest.MarkDecorator, tuple[str, ...]], ...] = (
+    #  loadpin.exclude=              boot                          kinds
+    ("firmware",                     excluding("firmware"),        ("firmware",)),
+    ("kernel-module",                excluding("kernel-module"),   ("kernel-module",)),
+    ("kexec-image",                  excluding("kexec-image"),     ("kexec-image",)),
+    ("kexec-initramfs",              excluding("kexec-initramfs"), ("kexec-initramfs",)),
+    ("security-policy",              excluding("security-policy"), ("security-policy",)),
+    ("several-and-an-empty-name",    SEVERAL,                      SEVERAL_KINDS),
+    ("nothing",                      EMPTY,                        ()),
+)
+# fmt: on
+
+
+@requirement("loadpin.exclude-says", "loadpin.exclude-unknown")
+@pytest.mark.parametrize("kinds", [pytest.param(kinds, marks=booted, id=name) for name, booted, kinds in SAID])
+def test_boot_names_what_is_excluded(guest: Guest, kinds: tuple[str, ...]) -> None:
+    """One line for each kind, in the order of the command line, and no other."""
+    assert lines(guest.boot_log) == [READY, *(f"excluding: {kind}" for kind in kinds)]
+
+
+@EVERY
+@requirement("loadpin.exclude-says")
+def test_boot_names_every_kind(guest: Guest) -> None:
+    """All of them together."""
+    assert lines(guest.boot_log)[1:] == [f"excluding: {kind}" for kind in KINDS]
+
+
+@ALMOST_RIGHT
+@requirement("loadpin.exclude-unknown")
+def test_names_that_are_almost_right(guest: Guest) -> None:
+    """Shorter, longer, in capitals, with another sign: none of them is a kind."""
+    assert lines(guest.boot_log) == [READY]
+
+
+# What is left under watch
+
+
+def left(excluded: pytest.MarkDecorator, name: str, *kinds: Kind) -> list[ParameterSet]:
+    return [
+        pytest.param(kind, marks=(excluded, *kind.marks), id=f"{kind.id}-where-{name}-is-excluded") for kind in kinds
+    ]
+
+
+@requirement("loadpin.exclude-only", "loadpin.exclude-unknown")
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *left(excluding("kexec-image"), "kexec-image", KEXEC_INITRAMFS, MODULE_FILE),
+        *left(excluding("kexec-initramfs"), "kexec-initramfs", KEXEC_IMAGE, IMA_POLICY_FILE),
+        *left(excluding("kernel-module"), "kernel-module", FIRMWARE_WHOLE, FIRMWARE_PART, KEXEC_IMAGE),
+        *left(excluding("firmware"), "firmware", MODULE_FILE, IMA_POLICY_FILE),
+        *left(excluding("security-policy"), "security-policy", FIRMWARE_WHOLE, KEXEC_INITRAMFS),
+        *left(SEVERAL, "several", MODULE_FILE, KEXEC_IMAGE),
+        *left(EMPTY, "nothing", *FROM_FILES),
+        *left(ALMOST_RIGHT, "something-almost-right", *FROM_FILES),
+    ],
+)
+def test_another_kind_is_denied(guest: Guest, kind: Kind) -> None:
+    """It is pinned, loaded from there, and denied from elsewhere."""
+    root = administrator(guest)
+    prepare(guest, kind, root)
+    # Pins, unless it did before.
+    assert kind.load(root, PINNED) == OK
+    kind.undo(guest, root)
+    ear = Ear(guest)
+    assert kind.load(root, OTHER) == kind.refused
+    assert ear.news(f"{kind.name} ") == [kind.line("denied", OTHER, root)]
+
+
+@SEVERAL
+@requirement("loadpin.exclude", "loadpin.exclude-unknown")
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=kind.marks, id=kind.id) for kind in (FIRMWARE_WHOLE, FIRMWARE_PART, IMA_POLICY_FILE)],
+)
+def test_several_kinds_are_excluded(guest: Guest, kind: Kind) -> None:
+    """Each of them, also those behind an empty name."""
+    root = administrator(guest)
+    prepare(guest, kind, root)
+    ear = Ear(guest)
+    assert kind.load(root, OTHER) == OK
+    assert ear.news() == [kind.line("pinning-excluded", OTHER, root)]
+    kind.undo(guest, root)
+
+
+# An excluded load pins nothing
+
+
+def pinless() -> list[ParameterSet]:
+    found = []
+    for kind in (MODULE_FILE, KEXEC_IMAGE, IMA_POLICY_FILE):
+        booted = excluding(kind.name)
+        follower = IMA_POLICY_FILE if kind is not IMA_POLICY_FILE else KEXEC_IMAGE
+        marks = (booted, *kind.marks, *follower.marks)
+        found.append(pytest.param(kind, follower, marks=marks, id=f"{kind.id}-does-not-pin"))
+    return found
+
+
+@requirement("loadpin.exclude-no-pin")
+@pytest.mark.parametrize(("kind", "follower"), pinless())
+def test_an_excluded_load_does_not_pin(guest: Guest, kind: Kind, follower: Kind) -> None:
+    """It comes first, from another disk; and the first of the other kinds pins the disk that it comes from."""
+    root = administrator(guest)
+    ear = Ear(guest)
+    assert kind.load(root, OTHER) == OK
+    assert ear.news() == [kind.line("pinning-excluded", OTHER, root)]
+    kind.undo(guest, root)
+    assert follower.load(root, PINNED) == OK
+    assert ear.news()[-1] == follower.line("pinned", PINNED, root)
+    follower.undo(guest, root)
+    assert follower.load(root, OTHER) == follower.refused
+    assert ear.news() == [follower.line("denied", OTHER, root)]
+
+
+@EVERY
+@requirement("loadpin.exclude-no-pin")
+def test_where_everything_is_excluded_nothing_is_pinned(guest: Guest) -> None:
+    """LoadPin says nothing of a device, whatever is loaded."""
+    root = administrator(guest)
+    ear = Ear(guest)
+    for directory in (OTHER, PINNED):
+        probe(guest, root, directory)
+    assert [news.split()[1] for news in ear.news()] == ["pinning-excluded"] * 2

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Loads that have no file: the content comes from a program's memory, and LoadPin cannot tell where that got it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from guests.guest import Guest
+from guests.numbers import Cap
+from guests.outcome import EFAULT, EINVAL, ENOEXEC, EPERM, OK, Expected
+from suites.loadpin.kinds import FROM_MEMORY, INIT_MODULE, KEXEC_LOAD, FileLess
+from suites.loadpin.scenery import (
+    ENFORCING,
+    NOT_ENFORCING,
+    PINNED,
+    Ear,
+    administrator,
+    boot,
+    line,
+    line_without_file,
+    loadpin,
+    modules,
+    needs,
+    pinned_scene,
+    probe,
+    probed,
+)
+
+pytestmark = loadpin
+
+requirement = pytest.mark.requirement
+JUNK = b"nothing that anybody could load\n" * 64
+
+
+def each(come: str, kinds: Iterable[FileLess] = FROM_MEMORY) -> list[ParameterSet]:
+    return [pytest.param(kind, marks=kind.marks, id=f"{kind.id}-is-{come}") for kind in kinds]
+
+
+@ENFORCING
+@requirement("loadpin.old-api")
+@pytest.mark.parametrize("kind", each("denied"))
+def test_before_a_pin_while_enforcing(guest: Guest, kind: FileLess) -> None:
+    """It is denied though nothing is pinned, and pins nothing: the first file does that."""
+    root = administrator(guest, other=False)
+    ear = Ear(guest)
+    assert kind.load(guest, root) == EPERM
+    assert ear.news() == [kind.line("old-api-denied", root)]
+    assert probe(guest, root, PINNED) == ENOEXEC
+    assert ear.news()[-1] == line(probed(guest), "pinned", f"{PINNED}/junk", root)
+
+
+@NOT_ENFORCING
+@requirement("loadpin.old-api")
+@pytest.mark.parametrize("kind", each("ignored"))
+def test_before_a_pin_while_not_enforcing(guest: Guest, kind: FileLess) -> None:
+    """It is loaded, and pins nothing."""
+    root = administrator(guest, other=False)
+    ear = Ear(guest)
+    assert kind.load(guest, root) == OK
+    assert ear.news() == [kind.line("old-api-pinning-ignored", root)]
+    kind.undo(guest, root)
+    ear.news()
+    assert probe(guest, root, PINNED) == ENOEXEC
+    assert ear.news()[-1] == line(probed(guest), "pinned", f"{PINNED}/junk", root)
+
+
+@ENFORCING
+@requirement("loadpin.old-api")
+@pytest.mark.parametrize("kind", each("denied"))
+def test_after_a_pin_while_enforcing(guest: Guest, kind: FileLess) -> None:
+    """Were it read from the pinned disk: what comes from memory is denied."""
+    root = pinned_scene(guest, other=False)
+    ear = Ear(guest)
+    assert kind.load(guest, root) == EPERM
+    assert ear.news() == [kind.line("old-api-denied", root)]
+
+
+@NOT_ENFORCING
+@requirement("loadpin.old-api")
+@pytest.mark.parametrize("kind", each("ignored"))
+def test_after_a_pin_while_not_enforcing(guest: Guest, kind: FileLess) -> None:
+    """It is loaded, and the pin stays."""
+    root = pinned_scene(guest, other=False)
+    ear = Ear(guest)
+    assert kind.load(guest, root) == OK
+    assert ear.news() == [kind.line("old-api-pinning-ignored", root)]
+    kind.undo(guest, root)
+    ear.news()
+    assert probe(guest, root, PINNED) == ENOEXEC
+    assert ear.news() == []
+
+
+@requirement("loadpin.exclude-old-api", "loadpin.exclude-no-pin")
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=(boot("loadpin.enforce=1", f"loadpin.exclude={kind.name}"), *kind.marks), id=kind.id)
+        for kind in FROM_MEMORY
+    ],
+)
+def test_excluded(guest: Guest, kind: FileLess) -> None:
+    """A kind that is excluded is loaded from memory too, while LoadPin enforces."""
+    root = administrator(guest, other=False)
+    ear = Ear(guest)
+    assert kind.load(guest, root) == OK
+    assert ear.news() == [kind.line("pinning-excluded", root)]
+    kind.undo(guest, root)
+
+
+def others() -> list[ParameterSet]:
+    cells = (
+        ("kernel-module", KEXEC_LOAD),
+        ("kexec-initramfs", KEXEC_LOAD),
+        ("kexec-image", INIT_MODULE),
+    )
+    return [
+        pytest.param(
+            kind,
+            marks=(boot("loadpin.enforce=1", f"loadpin.exclude={excluded}"), *kind.marks),
+            id=f"{kind.id}-where-{excluded}-is-excluded",
+        )
+        for excluded, kind in cells
+    ]
+
+
+@requirement("loadpin.exclude-only", "loadpin.old-api")
+@pytest.mark.parametrize("kind", others())
+def test_not_excluded(guest: Guest, kind: FileLess) -> None:
+    """Where another kind is excluded, this one is denied as ever."""
+    root = administrator(guest, other=False)
+    ear = Ear(guest)
+    assert kind.load(guest, root) == EPERM
+    assert ear.news() == [kind.line("old-api-denied", root)]
+
+
+# Every way in
+
+
+@modules
+@needs("IA32_EMULATION")
+@ENFORCING
+@requirement("loadpin.old-api")
+def test_init_module_by_int_0x80(guest: Guest) -> None:
+    """A 32-bit program's call is no way around LoadPin."""
+    root = administrator(guest, other=False)
+    ear = Ear(guest)
+    assert root.call32("init_module", JUNK, len(JUNK), "") == EPERM
+    assert ear.news() == [line_without_file("kernel-module", "old-api-denied", root)]
+
+
+@needs("KEXEC", "IA32_EMULATION")
+@ENFORCING
+@requirement("loadpin.old-api")
+def test_kexec_load_by_int_0x80(guest: Guest) -> None:
+    """The same of kexec_load, which has an entry of its own for 32-bit programs."""
+    root = administrator(guest, other=False)
+    ear = Ear(guest)
+    assert root.call32("kexec_load", 0, 0, None, 0) == EPERM
+    assert ear.news() == [line_without_file("kexec-image", "old-api-denied", root)]
+
+
+# What is looked at before LoadPin is asked, and what after
+
+
+@modules
+@ENFORCING
+@requirement("loadpin.order")
+def test_init_module_of_too_little(guest: Guest) -> None:
+    """Less than an ELF header is ENOEXEC before LoadPin is asked."""
+    root = administrator(guest, other=False)
+    ear = Ear(guest)
+    assert root.init_module(b"little") == ENOEXEC
+    assert ear.news() == []
+
+
+@modules
+@ENFORCING
+@requirement("loadpin.order-after")
+def test_init_module_of_nothing_readable(guest: Guest) -> None:
+    """LoadPin's EPERM comes before the memory is read, and found not to be there."""
+    root = administrator(guest, other=False)
+    ear = Ear(guest)
+    assert root.call("init_module", None, 4096, "") == EPERM
+    assert ear.news() == [line_without_file("kernel-module", "old-api-denied", root)]
+
+
+@modules
+@NOT_ENFORCING
+@requirement("loadpin.order-after")
+def test_init_module_of_nothing_readable_while_not_enforcing(guest: Guest) -> None:
+    """LoadPin lets it pass, and only then it is EFAULT."""
+    root = administrator(guest, other=False)
+    ear = Ear(guest)
+    assert root.call("init_module", None, 4096, "") == EFAULT
+    assert ear.news() == [line_without_file("kernel-module", "old-api-pinning-ignored", root)]
+
+
+@needs("KEXEC")
+@requirement("loadpin.order-after")
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        pytest.param(EPERM, "old-api-denied", marks=ENFORCING, id="while-enforcing-is-EPERM"),
+        pytest.param(EINVAL, "old-api-pinning-ignored", marks=NOT_ENFORCING, id="while-not-enforcing-is-EINVAL"),
+    ],
+)
+def test_kexec_load_with_unknown_flags(guest: Guest, error: Expected, said: str) -> None:
+    """LoadPin is asked before the flags are looked at."""
+    root = administrator(guest, other=False)
+    ear = Ear(guest)
+    assert root.kexec_load(segments=0, flags=0x800) == error
+    assert ear.news() == [line_without_file("kexec-image", said, root)]
+
+
+@requirement("loadpin.order")
+@ENFORCING
+@pytest.mark.parametrize("kind", each("EPERM-without-a-word"))
+def test_without_the_capability(guest: Guest, kind: FileLess) -> None:
+    """Whoever may not load at all is refused before LoadPin is asked."""
+    somebody = guest.spawn("somebody", caps=Cap.ALL & ~Cap.SYS_MODULE & ~Cap.SYS_BOOT)
+    ear = Ear(guest)
+    assert kind.load(guest, somebody) == EPERM
+    assert ear.news() == []

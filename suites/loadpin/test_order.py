@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is found wrong before LoadPin is asked: then it neither pins nor speaks, and the error is the old one.
+
+While nothing is pinned yet: had LoadPin been asked, it would have pinned, and said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from guests.guest import Guest
+from guests.numbers import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, Cap
+from guests.outcome import EBADF, EINVAL, ENOENT, ENOEXEC, EPERM, ETXTBSY, Expected, Outcome
+from guests.task import Task
+from suites.loadpin.kinds import FIRMWARE_WHOLE, prepare
+from suites.loadpin.scenery import (
+    ENFORCING,
+    OTHER,
+    PINNED,
+    TMP,
+    Ear,
+    administrator,
+    boot,
+    line,
+    loadpin,
+    modules,
+    needs,
+    probe,
+    probed,
+)
+
+pytestmark = loadpin
+
+requirement = pytest.mark.requirement
+UNKNOWN_FLAG = 0x100
+KEXEC = needs("KEXEC_FILE")
+IMA = needs("IMA", "IMA_WRITE_POLICY")
+
+Act = Callable[[Task], Outcome]
+
+
+def junk(task: Task) -> int:
+    return task.open(f"{OTHER}/junk").result()
+
+
+def being_written(task: Task) -> int:
+    """A file that is open for reading, and somewhere else for writing."""
+    path = f"{TMP}/being-written"
+    writing = task.open(path, O_RDWR | O_CREAT).result()
+    task.write(writing, b"nothing that anybody could load\n" * 64).result()
+    return task.open(path).result()
+
+
+def empty(task: Task) -> int:
+    return task.open(f"{TMP}/empty", O_CREAT).result()
+
+
+def directory(task: Task) -> int:
+    return task.open(OTHER, O_DIRECTORY).result()
+
+
+def device(task: Task) -> int:
+    return task.open("/dev/vdb").result()
+
+
+def pipe(task: Task) -> int:
+    return task.pipe()[0]
+
+
+def path_only(task: Task) -> int:
+    return task.open(f"{OTHER}/junk", O_PATH).result()
+
+
+def closed(_: Task) -> int:
+    return 999
+
+
+def module(make: Callable[[Task], int], flags: int = 0) -> Act:
+    return lambda task: task.finit_module(make(task), flags=flags)
+
+
+def image(make: Callable[[Task], int], flags: int = 4) -> Act:
+    """Flag 4: no initramfs."""
+    return lambda task: task.kexec_file_load(make(task), -1, flags)
+
+
+def policy(path: str) -> Act:
+    return lambda task: task.load_policy(path)
+
+
+# fmt: off
+CELLS: tuple[tuple[str, Act, Expected, pytest.MarkDecorator], ...] = (
+    #  what is wrong                              call                           error    needs
+    ("finit_module-of-a-closed-descriptor",       module(closed),                EBADF,   modules),
+    ("finit_module-of-a-path-descriptor",         module(path_only),             EBADF,   modules),
+    ("finit_module-with-an-unknown-flag",         module(junk, UNKNOWN_FLAG),    EINVAL,  modules),
+    ("finit_module-with-an-unknown-flag-first",   module(closed, UNKNOWN_FLAG),  EINVAL,  modules),
+    ("finit_module-of-a-directory",               module(directory),             EINVAL,  modules),
+    ("finit_module-of-a-device",                  module(device),                EINVAL,  modules),
+    ("finit_module-of-a-pipe",                    module(pipe),                  EINVAL,  modules),
+    ("finit_module-of-a-file-being-written",      module(being_written),         ETXTBSY, modules),
+    ("finit_module-of-an-empty-file",             module(empty),                 EINVAL,  modules),
+    ("kexec_file_load-of-a-closed-descriptor",    image(closed),                 EBADF,   KEXEC),
+    ("kexec_file_load-with-an-unknown-flag",      image(junk, UNKNOWN_FLAG),     EINVAL,  KEXEC),
+    ("kexec_file_load-of-a-directory",            image(directory),              EINVAL,  KEXEC),
+    ("kexec_file_load-of-a-file-being-written",   image(being_written),          ETXTBSY, KEXEC),
+    ("kexec_file_load-of-an-empty-file",          image(empty),                  EINVAL,  KEXEC),
+    ("policy-that-is-not-there",                  policy("/no/policy"),          ENOENT,  IMA),
+    ("policy-that-is-a-directory",                policy(OTHER),                 EINVAL,  IMA),
+)
+# fmt: on
+
+
+@ENFORCING
+@requirement("loadpin.order")
+@pytest.mark.parametrize(
+    ("act", "error"),
+    [pytest.param(act, error, marks=marks, id=f"{name}-is-{error!r}") for name, act, error, marks in CELLS],
+)
+def test_wrong_before_loadpin_is_asked(guest: Guest, act: Act, error: Expected) -> None:
+    """The call fails for its own reason, LoadPin is silent, and the first real load pins."""
+    root = administrator(guest)
+    ear = Ear(guest)
+    assert act(root) == error
+    assert ear.news() == []
+    assert probe(guest, root, PINNED) == ENOEXEC
+    assert ear.news()[-1] == line(probed(guest), "pinned", f"{PINNED}/junk", root)
+
+
+@ENFORCING
+@requirement("loadpin.order")
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(module(junk), marks=modules, id="finit_module"),
+        pytest.param(module(closed, UNKNOWN_FLAG), marks=modules, id="finit_module-with-everything-else-wrong-too"),
+        pytest.param(image(junk), marks=KEXEC, id="kexec_file_load"),
+        pytest.param(image(closed, UNKNOWN_FLAG), marks=KEXEC, id="kexec_file_load-with-everything-else-wrong-too"),
+    ],
+)
+def test_without_the_capability(guest: Guest, act: Act) -> None:
+    """EPERM, and not LoadPin's."""
+    administrator(guest)
+    somebody = guest.spawn("somebody", caps=Cap.ALL & ~Cap.SYS_MODULE & ~Cap.SYS_BOOT)
+    ear = Ear(guest)
+    assert act(somebody) == EPERM
+    assert ear.news() == []
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")
+@requirement("loadpin.order")
+def test_firmware_that_is_not_there(guest: Guest) -> None:
+    """ENOENT, which a driver hears of firmware that LoadPin refuses too; but without a word of LoadPin."""
+    root = administrator(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    ear = Ear(guest)
+    assert root.request_firmware(OTHER, "no-such-firmware") == ENOENT
+    assert ear.news() == []
+
+
+@ENFORCING
+@requirement("loadpin.order-after", "loadpin.deny")
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(module(junk), marks=modules, id="finit_module-of-junk"),
+        pytest.param(image(junk), marks=KEXEC, id="kexec_file_load-of-junk"),
+    ],
+)
+def test_refused_before_it_is_read(guest: Guest, act: Act) -> None:
+    """What could not be loaded anyway is EPERM all the same: LoadPin looks at where it comes from, and not at it."""
+    root = administrator(guest)
+    assert probe(guest, root, PINNED) == ENOEXEC
+    assert act(root) == EPERM

@@ -1,0 +1,468 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The first pin: what sets it, what it says of the device, and what counts as the same superblock afterwards."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from guests.disks import DiskPlan, read_module
+from guests.guest import Guest
+from guests.numbers import AT_FDCWD, MODULE_INIT_COMPRESSED_FILE, MS_PRIVATE, MS_RDONLY, MS_REC, Clone, KexecFile
+from guests.outcome import ENOENT, ENOEXEC, EPERM, OK, Expected, Outcome
+from guests.task import Task
+from suites.loadpin.kinds import (
+    FIRMWARE_PART,
+    FIRMWARE_WHOLE,
+    IMA_POLICY_FILE,
+    KEXEC_IMAGE,
+    KEXEC_INITRAMFS,
+    MODULE_FILE,
+    Kind,
+    prepare,
+)
+from suites.loadpin.scenery import (
+    ENFORCING,
+    FILES,
+    MODULE,
+    NOT_ENFORCING,
+    OTHER,
+    PINNED,
+    READ_ONLY,
+    TMP,
+    Ear,
+    administrator,
+    boot,
+    line,
+    loadpin,
+    modules,
+    mount_verified,
+    needs,
+    pinned_scene,
+    probe,
+    probe_file,
+    probed,
+)
+
+pytestmark = loadpin
+
+requirement = pytest.mark.requirement
+ENGAGED = "load pinning engaged."
+NO_DEVICE = "mnt_sb lacks block device, treating as: writable"
+
+
+def device_line(guest: Guest, disk: str, state: str) -> str:
+    """What LoadPin says of a disk.  The kernel gives a driver's major number out as it comes."""
+    return f"{disk} ({guest.read_file(f'/sys/class/block/{disk}/dev').strip()}): {state}"
+
+
+# Each kind pins
+
+
+def first_loads() -> list[ParameterSet]:
+    """The boot of each is one in which nothing else has to be loaded from a file that pins."""
+    boots = (
+        (MODULE_FILE, ENFORCING),
+        (KEXEC_IMAGE, ENFORCING),
+        (IMA_POLICY_FILE, ENFORCING),
+        (KEXEC_INITRAMFS, boot("loadpin.enforce=1", "loadpin.exclude=kexec-image")),
+        (FIRMWARE_WHOLE, boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")),
+        (FIRMWARE_PART, boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")),
+    )
+    return [pytest.param(kind, marks=(booted, *kind.marks), id=f"{kind.id}-pins") for kind, booted in boots]
+
+
+@requirement("loadpin.pin", "loadpin.device", "loadpin.writable")
+@pytest.mark.parametrize("kind", first_loads())
+def test_the_first_load_pins(guest: Guest, kind: Kind) -> None:
+    """It is loaded, and the log has the device, that the pin is engaged, and the file; then others are denied."""
+    root = administrator(guest)
+    prepare(guest, kind, root)
+    ear = Ear(guest)
+    assert kind.load(root, PINNED) == OK
+    heard = [news for news in ear.news() if "pinning-excluded" not in news]
+    assert heard == [device_line(guest, "vda", "read-only"), ENGAGED, kind.line("pinned", PINNED, root)]
+    kind.undo(guest, root)
+    assert kind.load(root, OTHER) == kind.refused
+    assert ear.news(f"{kind.name} denied") == [kind.line("denied", OTHER, root)]
+
+
+@ENFORCING
+@requirement("loadpin.pin-failed")
+def test_a_load_that_fails_has_pinned(guest: Guest) -> None:
+    """The junk file is no module and no kernel, and yet it is the first that was read."""
+    root = administrator(guest)
+    assert probe(guest, root, OTHER) == ENOEXEC
+    assert probe(guest, root, PINNED) == EPERM
+
+
+@NOT_ENFORCING
+@requirement("loadpin.ignore")
+def test_the_pin_stays_where_it_is(guest: Guest) -> None:
+    """However much is loaded from elsewhere, and ignored each time, the pinned disk stays the pinned one."""
+    root = pinned_scene(guest)
+    ear = Ear(guest)
+    for _ in range(2):
+        assert probe(guest, root, OTHER) == ENOEXEC
+        assert ear.news() == [line(probed(guest), "pinning-ignored", f"{OTHER}/junk", root)]
+        assert probe(guest, root, PINNED) == ENOEXEC
+        assert ear.news() == []
+
+
+@ENFORCING
+@requirement("loadpin.one-pin")
+def test_two_first_loads_at_once(guest: Guest) -> None:
+    """One of them pins, whichever it is; the other is denied, or found to be on the same superblock."""
+    root = administrator(guest)
+    tasks = {PINNED: root.spawn("one"), OTHER: root.spawn("two")}
+    modular = probed(guest) == "kernel-module"
+    files = {where: task.open(f"{where}/junk").result() for where, task in tasks.items()}
+    ear = Ear(guest)
+    calls = [
+        task.begin("finit_module", files[where], "", 0)
+        if modular
+        else task.begin("kexec_file_load", files[where], -1, 0, None, KexecFile.NO_INITRAMFS)
+        for where, task in tasks.items()
+    ]
+    outcomes = [call.outcome() for call in calls]
+    assert sum(outcome == ENOEXEC for outcome in outcomes) == 1
+    said = [news.split()[1] for news in ear.news(probed(guest))]
+    assert sorted(said) == ["denied", "pinned"]
+
+
+# What is said of the device
+
+
+def a_read_only_disk(_: Guest, _root: Task) -> tuple[str, str]:
+    return PINNED, "vda"
+
+
+def a_writable_disk(_: Guest, _root: Task) -> tuple[str, str]:
+    """It is mounted read-only, and yet."""
+    return OTHER, "vdb"
+
+
+def a_writable_disk_mounted_writable(_: Guest, root: Task) -> tuple[str, str]:
+    assert root.umount(OTHER) == OK
+    root.mount("/dev/vdb", OTHER, "ext2").result()
+    return OTHER, "vdb"
+
+
+def a_disk_set_read_only(_: Guest, root: Task) -> tuple[str, str]:
+    """blockdev --setro, after it was mounted."""
+    assert root.set_read_only("/dev/vdb", True) == OK
+    return OTHER, "vdb"
+
+
+def a_disk_set_read_only_and_back(_: Guest, root: Task) -> tuple[str, str]:
+    assert root.set_read_only("/dev/vdb", True) == OK
+    assert root.set_read_only("/dev/vdb", False) == OK
+    return OTHER, "vdb"
+
+
+def a_read_only_loop_device(_: Guest, root: Task) -> tuple[str, str]:
+    """Over a writable disk."""
+    assert root.umount(OTHER) == OK
+    root.attach_loop("/dev/loop0", "/dev/vdb", read_only=True).result()
+    root.mount("/dev/loop0", OTHER, "ext2", MS_RDONLY).result()
+    return OTHER, "loop0"
+
+
+def a_writable_loop_device(_: Guest, root: Task) -> tuple[str, str]:
+    assert root.umount(OTHER) == OK
+    root.attach_loop("/dev/loop0", "/dev/vdb").result()
+    root.mount("/dev/loop0", OTHER, "ext2", MS_RDONLY).result()
+    return OTHER, "loop0"
+
+
+def a_verified_disk(guest: Guest, root: Task) -> tuple[str, str]:
+    return mount_verified(guest, root, 2), "dm-0"
+
+
+def a_tmpfs(guest: Guest, _: Task) -> tuple[str, str]:
+    guest.upload(f"{TMP}/junk", dict(FILES)["junk"])
+    return TMP, ""
+
+
+def the_initramfs(guest: Guest, _: Task) -> tuple[str, str]:
+    guest.upload("/junk", dict(FILES)["junk"])
+    return "", ""
+
+
+def an_overlay(_: Guest, root: Task) -> tuple[str, str]:
+    """The disk below it is read-only."""
+    root.mkdir("/empty").result()
+    root.mount("overlay", "/overlay", "overlay", MS_RDONLY, f"lowerdir={PINNED}:/empty").result()
+    return "/overlay", ""
+
+
+Make = Callable[[Guest, Task], tuple[str, str]]
+LOOP, DM, OVERLAY = needs("BLK_DEV_LOOP"), needs("DM_VERITY"), needs("OVERLAY_FS")
+
+
+@ENFORCING
+@requirement("loadpin.device", "loadpin.read-only")
+@pytest.mark.parametrize(
+    ("make", "state"),
+    [
+        pytest.param(a_read_only_disk, "read-only", id="read-only-disk"),
+        pytest.param(a_writable_disk, "writable", id="writable-disk-mounted-read-only"),
+        pytest.param(a_writable_disk_mounted_writable, "writable", id="writable-disk"),
+        pytest.param(a_disk_set_read_only, "read-only", id="disk-set-read-only"),
+        pytest.param(a_disk_set_read_only_and_back, "writable", id="disk-set-read-only-and-back"),
+        pytest.param(a_read_only_loop_device, "read-only", id="read-only-loop-over-a-writable-disk", marks=LOOP),
+        pytest.param(a_writable_loop_device, "writable", id="writable-loop-device", marks=LOOP),
+        pytest.param(a_verified_disk, "read-only", id="verified-disk", marks=DM),
+        pytest.param(a_tmpfs, None, id="tmpfs"),
+        pytest.param(the_initramfs, None, id="initramfs"),
+        pytest.param(an_overlay, None, id="overlay-over-a-read-only-disk", marks=OVERLAY),
+    ],
+)
+def test_what_is_said_of_the_device(guest: Guest, make: Make, state: str | None) -> None:
+    """Its name and numbers, and whether the device itself is writable; or that there is none."""
+    root = administrator(guest)
+    directory, disk = make(guest, root)
+    ear = Ear(guest)
+    assert probe(guest, root, directory) == ENOEXEC
+    about = NO_DEVICE if state is None else device_line(guest, disk, state)
+    engaged = [ENGAGED] if state == "read-only" else []
+    assert ear.news() == [about, *engaged, line(probed(guest), "pinned", f"{directory}/junk", root)]
+
+
+# The same superblock, and others
+
+
+@ENFORCING
+@requirement("loadpin.same-superblock", "loadpin.deny")
+def test_a_link_is_followed_to_its_file(guest: Guest) -> None:
+    """A link elsewhere to a pinned file will do; one beside pinned files to a file elsewhere will not."""
+    root = administrator(guest)
+    guest.upload(f"{TMP}/junk", dict(FILES)["junk"])
+    assert probe(guest, root, TMP) == ENOEXEC
+    root.mkdir("/links").result()
+    root.call("symlinkat", f"{TMP}/junk", AT_FDCWD, "/links/inward").result()
+    root.call("symlinkat", f"{OTHER}/junk", AT_FDCWD, f"{TMP}/outward").result()
+    ear = Ear(guest)
+    assert probe_file(guest, root, "/links/inward") == ENOEXEC
+    assert ear.news() == []
+    assert probe_file(guest, root, f"{TMP}/outward") == EPERM
+    assert ear.news() == [line(probed(guest), "denied", f"{OTHER}/junk", root)]
+
+
+@ENFORCING
+@requirement("loadpin.same-superblock", "loadpin.deny")
+def test_another_mount_namespace(guest: Guest) -> None:
+    """There the pinned disk is the pinned disk, and another one by the same path is not."""
+    root = pinned_scene(guest)
+    inside = root.spawn("inside", flags=Clone.NEWNS)
+    inside.call("mount", None, "/", None, MS_REC | MS_PRIVATE, None, shown="make all mounts private").result()
+    ear = Ear(guest)
+    assert probe(guest, inside, PINNED) == ENOEXEC
+    inside.mount("/dev/vda", "/its-own", "squashfs", MS_RDONLY).result()
+    assert probe(guest, inside, "/its-own") == ENOEXEC
+    assert ear.news() == []
+    inside.bind_mount(OTHER, PINNED).result()
+    assert probe(guest, inside, PINNED) == EPERM
+    assert ear.news() == [line(probed(guest), "denied", f"{PINNED}/junk", inside)]
+    assert probe(guest, root, PINNED) == ENOEXEC
+
+
+@ENFORCING
+@requirement("loadpin.superblock")
+def test_two_tmpfs(guest: Guest) -> None:
+    """Pinned to one, LoadPin does not take the other for it."""
+    root = administrator(guest)
+    root.mount("tmpfs", "/second", "tmpfs").result()
+    for directory in (TMP, "/second"):
+        guest.upload(f"{directory}/junk", dict(FILES)["junk"])
+    assert probe(guest, root, "/second") == ENOEXEC
+    assert probe(guest, root, TMP) == EPERM
+    assert probe(guest, root, "/second") == ENOEXEC
+
+
+@modules
+@ENFORCING
+@requirement("loadpin.superblock")
+def test_a_memfd(guest: Guest) -> None:
+    """A file without a name lies on a tmpfs that nobody has mounted."""
+    root = pinned_scene(guest)
+    file = root.memfd(read_module(guest.kernel, MODULE))
+    ear = Ear(guest)
+    assert root.finit_module(file) == EPERM
+    assert ear.news() == [line("kernel-module", "denied", "/memfd:memfd (deleted)", root)]
+
+
+@modules
+@NOT_ENFORCING
+@requirement("loadpin.superblock")
+def test_a_memfd_while_not_enforcing(guest: Guest) -> None:
+    """The same one loads, for LoadPin ignores it."""
+    root = pinned_scene(guest)
+    file = root.memfd(read_module(guest.kernel, MODULE))
+    ear = Ear(guest)
+    assert root.finit_module(file) == OK
+    assert ear.news() == [line("kernel-module", "pinning-ignored", "/memfd:memfd (deleted)", root)]
+    assert root.unload_module(MODULE) == OK
+
+
+SHARE = DiskPlan("9p", files=FILES)
+SHARED = pytest.mark.boot("loadpin.enforce=1", disks=(READ_ONLY, SHARE))
+has_9p = needs("9P_FS", "NET_9P_VIRTIO")
+
+
+@has_9p
+@SHARED
+@requirement("loadpin.superblock")
+def test_a_share_beside_the_pinned_disk(guest: Guest) -> None:
+    """A directory of the host is denied."""
+    root = guest.root()
+    root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
+    mount_share(root)
+    assert probe(guest, root, PINNED) == ENOEXEC
+    ear = Ear(guest)
+    assert probe(guest, root, "/share") == EPERM
+    assert ear.news() == [line(probed(guest), "denied", "/share/junk", root)]
+
+
+@has_9p
+@SHARED
+@requirement("loadpin.superblock", "loadpin.device")
+def test_a_pinned_share(guest: Guest) -> None:
+    """It has no block device, which LoadPin says; the disk is another."""
+    root = guest.root()
+    root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
+    mount_share(root)
+    ear = Ear(guest)
+    assert probe(guest, root, "/share") == ENOEXEC
+    assert ear.news() == [NO_DEVICE, line(probed(guest), "pinned", "/share/junk", root)]
+    assert probe(guest, root, PINNED) == EPERM
+
+
+def mount_share(root: Task) -> None:
+    root.mount("disk1", "/share", "9p", MS_RDONLY, "trans=virtio,version=9p2000.L").result()
+
+
+# The log
+
+
+@ENFORCING
+@requirement("loadpin.quoting")
+def test_a_path_cannot_forge_a_line(guest: Guest) -> None:
+    """Quotes, line ends and backslashes of a file's name are in the log by their codes."""
+    root = pinned_scene(guest)
+    name = 'x" pid=1\nLoadPin: \\'
+    guest.upload(f"{TMP}/{name}", b"junk" * 100)
+    ear = Ear(guest)
+    assert probe_file(guest, root, f"{TMP}/{name}") == EPERM
+    quoted = r"x\x22 pid=1\x0aLoadPin: \x5c"
+    assert ear.news() == [line(probed(guest), "denied", f"{TMP}/{quoted}", root)]
+
+
+@ENFORCING
+@requirement("loadpin.quoting")
+def test_a_command_line_cannot_forge_a_line(guest: Guest) -> None:
+    """The same of what a program calls itself."""
+    root = pinned_scene(guest)
+    forger = root.spawn('a" pid=1\n\\')
+    ear = Ear(guest)
+    assert probe(guest, forger, OTHER) == EPERM
+    quoted = r"a\x22 pid=1\x0a\x5c"
+    assert ear.news() == [
+        f'{probed(guest)} denied obj="{OTHER}/junk" pid={forger.pid} cmdline="{quoted}"',
+    ]
+
+
+@ENFORCING
+@requirement("loadpin.quoting", "loadpin.deny")
+def test_a_deleted_file(guest: Guest) -> None:
+    """It is where it was, and the log says that it is there no more."""
+    root = pinned_scene(guest)
+    guest.upload(f"{TMP}/junk", b"junk" * 100)
+    file = root.open(f"{TMP}/junk").result()
+    root.call("unlinkat", AT_FDCWD, f"{TMP}/junk", 0).result()
+    ear = Ear(guest)
+    assert probe_file(guest, root, f"/proc/self/fd/{file}") == EPERM
+    assert ear.news() == [line(probed(guest), "denied", f"{TMP}/junk (deleted)", root)]
+
+
+@ENFORCING
+@requirement("loadpin.pin", "loadpin.deny")
+def test_a_thread_is_logged_by_its_own_number(guest: Guest) -> None:
+    """Which thread of the process asked is in the log."""
+    root = pinned_scene(guest)
+    thread = root.thread("helper")
+    ear = Ear(guest)
+    assert probe(guest, thread, OTHER) == EPERM
+    assert ear.news() == [f'{probed(guest)} denied obj="{OTHER}/junk" pid={thread.tid} cmdline="root"']
+
+
+# Kinds that have something of their own
+
+
+def load_compressed(task: Task, directory: str) -> Outcome:
+    return task.load_module(f"{directory}/{MODULE}.ko.gz", flags=MODULE_INIT_COMPRESSED_FILE)
+
+
+@modules
+@needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP")
+@ENFORCING
+@requirement("loadpin.compressed-module")
+def test_a_compressed_module(guest: Guest) -> None:
+    """The kernel reads the compressed file, and LoadPin sees where that lies."""
+    root = administrator(guest)
+    root.mount("tmpfs", "/second", "tmpfs").result()
+    compressed = gzip.compress(read_module(guest.kernel, MODULE), mtime=0)
+    for directory in (TMP, "/second"):
+        guest.upload(f"{directory}/{MODULE}.ko.gz", compressed)
+    assert load_compressed(root, TMP) == OK
+    assert root.unload_module(MODULE) == OK
+    ear = Ear(guest)
+    assert load_compressed(root, "/second") == EPERM
+    assert ear.news() == [line("kernel-module", "denied", f"/second/{MODULE}.ko.gz", root)]
+
+
+KERNEL = DiskPlan("squashfs", kernel="vmlinuz", files=(("initramfs", b"an archive\n"),), read_only=True)
+SAME_ON_EXT2 = DiskPlan("ext2", kernel="vmlinuz", files=(("initramfs", b"an archive\n"),))
+
+
+@needs("KEXEC_FILE", "RELOCATABLE")
+@pytest.mark.boot("loadpin.enforce=1", disks=(KERNEL, SAME_ON_EXT2))
+@requirement("loadpin.real-kernel", "loadpin.pin", "loadpin.deny")
+def test_a_real_kernel(guest: Guest) -> None:
+    """The kernel that runs is loaded to be run next, with an initramfs, unloaded, and refused from the other disk."""
+    root = administrator(guest)
+    assert root.load_kernel(f"{PINNED}/vmlinuz", f"{PINNED}/initramfs") == OK
+    assert root.kernel_is_loaded()
+    assert root.unload_kernel() == OK
+    ear = Ear(guest)
+    assert root.load_kernel(f"{OTHER}/vmlinuz", f"{PINNED}/initramfs") == EPERM
+    assert ear.news() == [line("kexec-image", "denied", f"{OTHER}/vmlinuz", root)]
+    assert root.load_kernel(f"{PINNED}/vmlinuz", f"{OTHER}/initramfs") == EPERM
+    assert ear.news() == [line("kexec-initramfs", "denied", f"{OTHER}/initramfs", root)]
+    assert not root.kernel_is_loaded()
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
+@requirement("loadpin.firmware-errno")
+@pytest.mark.parametrize(
+    ("searched_last", "error"),
+    [
+        pytest.param(False, ENOENT, id="first-directory-of-the-search-is-ENOENT"),
+        pytest.param(True, EPERM, id="last-directory-of-the-search-is-EPERM"),
+    ],
+)
+def test_what_a_driver_hears(guest: Guest, searched_last: bool, error: Expected) -> None:
+    """The search goes on after a refusal, and the driver hears of its end; LoadPin's line is there in both cases."""
+    root = pinned_scene(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    root.mkdir("/lib").result()
+    where = "/lib/firmware" if searched_last else OTHER
+    if searched_last:
+        root.bind_mount(OTHER, where).result()
+    ear = Ear(guest)
+    assert root.request_firmware("/nowhere" if searched_last else where, "firmware") == error
+    assert ear.news() == [line("firmware", "denied", f"{where}/firmware", root)]

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which devices are trusted, once there is a list: those that verify what they read against a digest of the list."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from guests.devices import SECTOR, Target
+from guests.disks import DIGESTS_HEADER, DiskPlan
+from guests.guest import Guest
+from guests.numbers import MS_RDONLY, O_WRONLY
+from guests.outcome import EINVAL, EIO, ENOEXEC, EPERM, OK
+from guests.task import Task
+from suites.loadpin.scenery import (
+    ENFORCING,
+    FILES,
+    NOT_ENFORCING,
+    OTHER,
+    PINNED,
+    TMP,
+    VERIFIED,
+    Ear,
+    copy_files,
+    line,
+    loadpin,
+    mount_verified,
+    needs,
+    pinned_scene,
+    probe,
+    probed,
+    set_digests,
+    trust,
+    verity,
+    verity_of,
+)
+
+pytestmark = [loadpin, verity]
+
+requirement = pytest.mark.requirement
+
+
+def denied(guest: Guest, root: Task, directory: str) -> list[str]:
+    return [line(probed(guest), "denied", f"{directory}/junk", root)]
+
+
+def check_trusted(guest: Guest, root: Task, directory: str = VERIFIED) -> None:
+    ear = Ear(guest)
+    assert probe(guest, root, directory) == ENOEXEC
+    assert ear.news() == []
+
+
+def check_untrusted(guest: Guest, root: Task, directory: str = VERIFIED) -> None:
+    ear = Ear(guest)
+    assert probe(guest, root, directory) == EPERM
+    assert ear.news() == denied(guest, root, directory)
+
+
+# By the list
+
+
+@ENFORCING
+@requirement("loadpin.verity-trusted")
+def test_a_trusted_device_does_not_move_the_pin(guest: Guest) -> None:
+    """Loads from it come and go; the pinned disk stays pinned, and others stay denied."""
+    root = pinned_scene(guest)
+    trust(root)
+    mount_verified(guest, root, 2)
+    for _ in range(2):
+        check_trusted(guest, root)
+        check_trusted(guest, root, PINNED)
+        check_untrusted(guest, root, OTHER)
+
+
+@ENFORCING
+@requirement("loadpin.verity-untrusted", "loadpin.verity-trusted")
+def test_a_device_is_trusted_from_the_list_on(guest: Guest) -> None:
+    """Mounted before, it is denied, and loads as soon as its digest is known; one with another digest does not."""
+    root = pinned_scene(guest, other=False)
+    mount_verified(guest, root, 2)
+    mount_verified(guest, root, 3, at="/stranger")
+    check_untrusted(guest, root)
+    trust(root)
+    check_trusted(guest, root)
+    check_untrusted(guest, root, "/stranger")
+
+
+@NOT_ENFORCING
+@requirement("loadpin.verity-trusted", "loadpin.ignore")
+def test_while_not_enforcing(guest: Guest) -> None:
+    """A trusted device loads in silence, and one that is not trusted is ignored."""
+    root = pinned_scene(guest, other=False)
+    trust(root)
+    mount_verified(guest, root, 2)
+    mount_verified(guest, root, 3, at="/stranger")
+    check_trusted(guest, root)
+    ear = Ear(guest)
+    assert probe(guest, root, "/stranger") == ENOEXEC
+    assert ear.news() == [line(probed(guest), "pinning-ignored", "/stranger/junk", root)]
+
+
+def changed(digest: str, at: int) -> str:
+    """The digest with another digit at a place."""
+    place = at % len(digest)
+    return digest[:place] + ("0" if digest[place] != "0" else "1") + digest[place + 1 :]
+
+
+# fmt: off
+LISTS: tuple[tuple[str, str, bool], ...] = (
+    #  the list has ...                 its lines (D: the device's own digest)        trusted
+    ("it-alone",                        "D",                                          True),
+    ("it-first",                        "D A B",                                      True),
+    ("it-in-the-middle",                "A D B",                                      True),
+    ("it-last",                         "A B D",                                      True),
+    ("it-behind-its-beginning",         "first-half D",                               True),
+    ("others-only",                     "A B",                                        False),
+    ("its-first-half",                  "first-half",                                 False),
+    ("its-second-half",                 "second-half",                                False),
+    ("it-without-its-last-byte",        "without-last-byte",                          False),
+    ("it-with-a-byte-more",             "with-a-byte-more",                           False),
+    ("it-with-another-first-digit",     "other-first-digit",                          False),
+    ("it-with-another-middle-digit",    "other-middle-digit",                         False),
+    ("it-with-another-last-digit",      "other-last-digit",                           False),
+)
+# fmt: on
+
+
+@ENFORCING
+@requirement("loadpin.verity-digest")
+@pytest.mark.parametrize(
+    ("words", "trusted"),
+    [
+        pytest.param(words, trusted, id=f"{name}-{'trusted' if trusted else 'not-trusted'}")
+        for name, words, trusted in LISTS
+    ],
+)
+def test_a_digest_matches_whole(guest: Guest, words: str, trusted: bool) -> None:
+    """Every byte counts, and so does the length."""
+    digest = verity_of(guest, 2).root_digest
+    half = len(digest) // 2
+    spelled = {
+        "D": digest,
+        "A": "ab" * 32,
+        "B": "cd" * 32,
+        "first-half": digest[:half],
+        "second-half": digest[half:],
+        "without-last-byte": digest[:-2],
+        "with-a-byte-more": f"{digest}00",
+        "other-first-digit": changed(digest, 0),
+        "other-middle-digit": changed(digest, half),
+        "other-last-digit": changed(digest, -1),
+    }
+    root = guest.root()
+    text = "\n".join([DIGESTS_HEADER, *(spelled[word] for word in words.split()), ""])
+    guest.upload(f"{TMP}/digests", text.encode())
+    assert set_digests(root, f"{TMP}/digests") == OK
+    mount_verified(guest, root, 2)
+    if trusted:
+        check_trusted(guest, root)
+    else:
+        check_untrusted(guest, root)
+
+
+# By what the device does with corrupt data
+
+
+@ENFORCING
+@requirement("loadpin.verity-mode")
+@pytest.mark.parametrize(
+    ("options", "trusted"),
+    [
+        pytest.param((), True, id="error-trusted"),
+        pytest.param(("restart_on_corruption",), True, id="restart-trusted"),
+        pytest.param(("panic_on_corruption",), True, id="panic-trusted"),
+        pytest.param(("ignore_zero_blocks",), True, id="zero-blocks-not-verified-trusted"),
+        pytest.param(("check_at_most_once",), True, id="verified-once-trusted"),
+        pytest.param(("ignore_corruption",), False, id="ignored-not-trusted"),
+        pytest.param(("ignore_corruption", "check_at_most_once"), False, id="ignored-and-once-not-trusted"),
+    ],
+)
+def test_what_becomes_of_corrupt_data(guest: Guest, options: tuple[str, ...], trusted: bool) -> None:
+    """A device that would let it pass is not trusted, though its digest is in the list."""
+    root = pinned_scene(guest, other=False)
+    trust(root)
+    mount_verified(guest, root, 2, *options)
+    if trusted:
+        check_trusted(guest, root)
+    else:
+        check_untrusted(guest, root)
+
+
+NOISE = b"".join(hashlib.sha256(bytes([number])).digest() for number in range(256)) * 2
+CORRUPTIBLE = DiskPlan("squashfs", files=(("junk", NOISE),), salt="22" * 32)
+WITH_ITS_DIGEST = DiskPlan("squashfs", files=FILES, read_only=True, trusts=(CORRUPTIBLE,))
+CORRUPT = pytest.mark.boot("loadpin.enforce=1", disks=(WITH_ITS_DIGEST, CORRUPTIBLE))
+
+
+@CORRUPT
+@requirement("loadpin.verity-corrupt", "loadpin.verity-trusted")
+@pytest.mark.parametrize(
+    "corrupt",
+    [pytest.param(False, id="sound-loads"), pytest.param(True, id="corrupt-is-EIO")],
+)
+def test_a_corrupt_trusted_device(guest: Guest, corrupt: bool) -> None:
+    """LoadPin has no word against it, and dm-verity lets none of it through."""
+    root = guest.root()
+    root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
+    trust(root)
+    if corrupt:
+        spoil_files(root, "/dev/vdb")
+    root.mount(
+        root.create_mapped("verified", verity_of(guest, 1).target("/dev/vdb")), VERIFIED, "squashfs", MS_RDONLY
+    ).result()
+    ear = Ear(guest)
+    assert probe(guest, root, VERIFIED) == (EIO if corrupt else ENOEXEC)
+    assert ear.news() == []
+
+
+def spoil_files(root: Task, device: str) -> None:
+    """Change bytes of the second block: squashfs keeps the content of files in front, and its tables behind."""
+    disk = root.open(device, O_WRONLY).result()
+    root.call("pwrite64", disk, bytes(16), 16, 4096 + 512).result()
+    root.call("fsync", disk).result()
+    root.close(disk).result()
+
+
+# By what the device is
+
+
+@needs("BLK_DEV_DM")
+@ENFORCING
+@requirement("loadpin.verity-above")
+def test_a_linear_device_above_a_trusted_one(guest: Guest) -> None:
+    """It reads the same verified bytes, and is not verified itself."""
+    root = pinned_scene(guest, other=False)
+    trust(root)
+    tree = verity_of(guest, 2)
+    below = root.create_mapped("below", tree.target("/dev/vdc"))
+    above = root.create_mapped("above", Target(tree.data_blocks * tree.block_size // SECTOR, "linear", f"{below} 0"))
+    root.mount(above, "/above", "squashfs", MS_RDONLY).result()
+    check_untrusted(guest, root, "/above")
+
+
+@needs("BLK_DEV_LOOP")
+@ENFORCING
+@requirement("loadpin.verity-above")
+def test_a_loop_device_above_a_trusted_one(guest: Guest) -> None:
+    """The same of a device that is no mapped one at all."""
+    root = pinned_scene(guest, other=False)
+    trust(root)
+    below = root.create_mapped("below", verity_of(guest, 2).target("/dev/vdc"))
+    root.attach_loop("/dev/loop0", below, read_only=True).result()
+    root.mount("/dev/loop0", "/above", "squashfs", MS_RDONLY).result()
+    check_untrusted(guest, root, "/above")
+
+
+@needs("OVERLAY_FS")
+@ENFORCING
+@requirement("loadpin.verity-above")
+def test_an_overlay_above_a_trusted_device(guest: Guest) -> None:
+    """An overlay has no device, so it cannot be a trusted one."""
+    root = pinned_scene(guest, other=False)
+    trust(root)
+    mount_verified(guest, root, 2)
+    root.mkdir("/empty").result()
+    root.mount("overlay", "/above", "overlay", MS_RDONLY, f"lowerdir={VERIFIED}:/empty").result()
+    check_trusted(guest, root)
+    check_untrusted(guest, root, "/above")
+
+
+@ENFORCING
+@requirement("loadpin.verity-above")
+def test_a_table_of_two_targets(guest: Guest) -> None:
+    """dm-verity stands in no table but alone: there is no device that is trusted for a part of it."""
+    root = pinned_scene(guest, other=False)
+    trust(root)
+    whole = verity_of(guest, 2).target("/dev/vdc")
+    root.create_dm("two")
+    assert root.load_table("two", whole, Target(8, "linear", "/dev/vdc 0", start=whole.length)) == EINVAL
+    assert root.load_table("two", Target(8, "linear", "/dev/vdc 0"), moved(whole, 8)) == EINVAL
+
+
+def moved(target: Target, start: int) -> Target:
+    return Target(target.length, target.kind, target.parameters, start)
+
+
+@ENFORCING
+@requirement("loadpin.verity-deviceless")
+@pytest.mark.parametrize("what", ["tmpfs", "overlay"])
+def test_without_a_device(guest: Guest, what: str) -> None:
+    """Denied, as ever; and the kernel goes on (it used to look for the digest of a device that is not there)."""
+    root = pinned_scene(guest, other=False)
+    trust(root)
+    if what == "tmpfs":
+        copy_files(root, TMP)
+        check_untrusted(guest, root, TMP)
+    else:
+        root.mkdir("/empty").result()
+        root.mount("overlay", "/overlay", "overlay", MS_RDONLY, f"lowerdir={PINNED}:/empty").result()
+        check_untrusted(guest, root, "/overlay")
+
+
+# A table that is replaced
+
+
+@needs("BLK_DEV_DM")
+@ENFORCING
+@requirement("loadpin.verity-replaced")
+def test_verity_is_not_replaced_by_another_target(guest: Guest) -> None:
+    """CVE-2022-2503: once it verifies, a device does so for ever; it stays trusted, and stays what it is."""
+    root = pinned_scene(guest, other=False)
+    trust(root)
+    mount_verified(guest, root, 2)
+    tree = verity_of(guest, 2)
+    linear = Target(tree.data_blocks * tree.block_size // SECTOR, "linear", "/dev/vdd 0")
+    assert root.load_table("verified", linear) == EINVAL
+    guest.wait_for_log("device-mapper: ioctl: can't replace immutable target type verity")
+    assert root.suspend_dm("verified") == OK
+    assert root.resume_dm("verified") == OK
+    check_trusted(guest, root)
+
+
+@needs("BLK_DEV_DM")
+@ENFORCING
+@requirement("loadpin.verity-replaced", "loadpin.verity-untrusted")
+def test_another_digest_takes_the_trust_away(guest: Guest) -> None:
+    """The table that counts is the live one: the new one from its resume on, and not before."""
+    root = pinned_scene(guest, other=False)
+    trust(root)
+    mount_verified(guest, root, 2)
+    check_trusted(guest, root)
+    assert root.load_table("verified", verity_of(guest, 3).target("/dev/vdd")) == OK
+    check_trusted(guest, root)
+    assert root.suspend_dm("verified") == OK
+    assert root.resume_dm("verified") == OK
+    check_untrusted(guest, root)

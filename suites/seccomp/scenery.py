@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who plays in the seccomp tests: filtered tasks, their supervisors and tracers, and what /proc says of them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+import pytest
+
+from guests.bpf import Program
+from guests.guest import Guest
+from guests.memory import Argument
+from guests.numbers import RLIMIT_CORE, Signal, number
+from guests.outcome import ENOENT, OK, Outcome
+from guests.seccomp import FilterFlag, Notification
+from guests.task import Pending, Task
+from guests.wire import Entry
+
+GETPPID = number("getppid")
+CORE_BYTES = 0x10000
+"""A core dump of this size is cut short, and quickly written."""
+
+
+ENTRIES = [
+    pytest.param(Entry.NATIVE, id="native"),
+    pytest.param(Entry.INT80, id="int-0x80", marks=pytest.mark.needs("IA32_EMULATION")),
+]
+"""Ways into the kernel, for parametrize."""
+
+
+def unprivileged(guest: Guest, name: str = "filtered", *, parent: Task | None = None) -> Task:
+    """uid 1000, no capabilities, no_new_privs, waiting quietly: it may install filters, and nothing else.
+
+    As a child of `parent` it is what that one is in the first two.
+    """
+    task = parent.spawn(name, quiet=True) if parent else guest.spawn(name, quiet=True)
+    assert task.no_new_privs() == OK
+    return task
+
+
+def allow_core_dumps(task: Task) -> None:
+    """Let a fatal signal dump core: there is room, and a directory to write into."""
+    task.call("setrlimit", RLIMIT_CORE, struct.pack("<QQ", CORE_BYTES, CORE_BYTES)).result()
+    task.call("chdir", "/tmp").result()  # noqa: S108 - the guest's
+
+
+def status(guest: Guest, task: Task) -> dict[str, str]:
+    """/proc/PID/task/TID/status of the task, by its lines' names."""
+    lines = guest.read_file(f"/proc/{task.pid}/task/{task.tid}/status").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def execute(task: Task, path: str) -> Outcome:
+    """execve of a copy of the program that every task runs: the task goes on in it, and waits for orders."""
+    argv = [task.store(word.encode() + b"\0") for word in (path, "task", str(task.slot))]
+    return task.call("execve", path, task.store(struct.pack("<4Q", *argv, 0)), None, shown=f'execute("{path}")')
+
+
+def mismatches(found: Mapping[str, tuple[object, object]]) -> list[str]:
+    """A line for each name whose outcome (first) is not the wanted one (second)."""
+    return [f"{name}: {came!r}, expected {wanted!r}" for name, (came, wanted) in found.items() if came != wanted]
+
+
+def signal_mask(signal: Signal) -> int:
+    return 1 << (signal - 1)
+
+
+class Supervised:
+    """A target under a filter, and a supervisor, its parent and of the same user, that holds the listener."""
+
+    def __init__(self, guest: Guest, program: Program, flags: FilterFlag = FilterFlag.NONE) -> None:
+        self.guest = guest
+        self.supervisor = guest.spawn("supervisor")
+        self.target = unprivileged(guest, "target", parent=self.supervisor)
+        self.listener = self.fetch_listener(self.target, program, flags)
+
+    def fetch_listener(self, target: Task, program: Program, flags: FilterFlag = FilterFlag.NONE) -> int:
+        """Have the target install a filter, and take its listener away from it."""
+        there = target.listen(program, flags).result()
+        listener = self.supervisor.pidfd_getfd(target, there).result()
+        target.close(there).result()
+        return listener
+
+    def receive(self) -> Notification:
+        """Receive.  For a notification that a signal has dropped before, the kernel may say ENOENT, once."""
+        received = self.supervisor.begin_receive(self.listener).outcome()
+        if received == ENOENT:
+            received = self.supervisor.begin_receive(self.listener).outcome()
+        return Notification.decode(received.read())
+
+    def ask(self, name: str | int, *arguments: Argument) -> tuple[Pending, Notification]:
+        """The target makes a call, and the supervisor is told."""
+        return self.target.begin(name, *arguments), self.receive()
+
+    def reply(self, asked: Notification, *, value: int = 0, error: int = 0, flags: int = 0) -> Outcome:
+        return self.supervisor.reply(self.listener, asked.id, value=value, error=error, flags=flags)
+
+    def interrupt(self, signal: Signal) -> None:
+        """Send the target a signal."""
+        assert self.supervisor.kill(self.target, signal) == OK

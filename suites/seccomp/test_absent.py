@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernels without filters, and without seccomp: they say no, and nothing is half there."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.bpf import Action, pack, ret
+from guests.guest import Guest
+from guests.numbers import Prctl, PtraceOption, Signal
+from guests.outcome import EINVAL, ENOSYS, OK, Expected, killed, returned
+from guests.seccomp import MODE_FILTER, MODE_STRICT
+from guests.task import Task
+from suites.seccomp.scenery import mismatches, status
+
+
+def able(guest: Guest) -> Task:
+    """A task that could install a filter, were there any."""
+    task = guest.spawn("able", quiet=True)
+    task.no_new_privs().result()
+    return task
+
+
+def install(task: Task, way: str, flags: int = 0) -> object:
+    fprog = struct.pack("<H6xQ", 1, task.store(pack((ret(Action.ERRNO, 22),))))
+    if way == "prctl":
+        return task.call("prctl", Prctl.SET_SECCOMP, MODE_FILTER, fprog, 0, 0)
+    return task.call("seccomp", 1, flags, fprog)
+
+
+@pytest.mark.needs("SECCOMP")
+@pytest.mark.lacks("SECCOMP_FILTER")
+@pytest.mark.requirement("seccomp.no-filter")
+def test_no_filters(guest: Guest) -> None:
+    """Every way to install one is EINVAL, and afterwards nothing is filtered; strict mode is there."""
+    task = able(guest)
+    found: dict[str, tuple[object, object]] = {
+        "prctl": (install(task, "prctl"), EINVAL),
+        "seccomp": (install(task, "seccomp"), EINVAL),
+        "seccomp with a listener": (install(task, "seccomp", 8), EINVAL),
+        "afterwards": (task.call("getppid"), returned(1)),
+        "the mode": (task.call("prctl", Prctl.GET_SECCOMP), returned(0)),
+        "in status": (status(guest, task)["Seccomp"], "0"),
+        "the number of filters": ("Seccomp_filters" in status(guest, task), False),
+        "no_new_privs": (status(guest, task)["NoNewPrivs"], "1"),
+        "strict mode": (task.strict_mode(), OK),
+        "which is strict": (task.call("getppid"), killed(Signal.KILL)),
+    }
+    assert mismatches(found) == []
+
+
+@pytest.mark.lacks("SECCOMP")
+@pytest.mark.requirement("seccomp.no-seccomp")
+def test_no_seccomp(guest: Guest) -> None:
+    """There is no such call, prctl's modes are EINVAL, and neither /proc nor sysctl knows of them."""
+    task = able(guest)
+    wanted: dict[str, Expected] = {"prctl": EINVAL, "seccomp": ENOSYS}
+    found: dict[str, tuple[object, object]] = {way: (install(task, way), error) for way, error in wanted.items()}
+    found |= {
+        "strict by prctl": (task.call("prctl", Prctl.SET_SECCOMP, MODE_STRICT, 0, 0, 0), EINVAL),
+        "strict by seccomp": (task.call("seccomp", 0, 0, 0), ENOSYS),
+        "the mode": (task.call("prctl", Prctl.GET_SECCOMP), EINVAL),
+        "afterwards": (task.call("getppid"), returned(1)),
+        "in status": ([line for line in status(guest, task) if line.startswith("Seccomp")], []),
+        "sysctl": (guest.exists("/proc/sys/kernel/seccomp"), False),
+    }
+    assert mismatches(found) == []
+
+
+@pytest.mark.lacks("SECCOMP")
+@pytest.mark.requirement("seccomp.no-seccomp")
+def test_nothing_to_suspend(guest: Guest) -> None:
+    """PTRACE_O_SUSPEND_SECCOMP is EINVAL, for root too."""
+    tracer = guest.root("tracer")
+    tracee = tracer.spawn("tracee")
+    assert tracer.seize(tracee, PtraceOption.SUSPEND_SECCOMP) == EINVAL
+    assert tracer.seize(tracee) == OK
+
+
+@pytest.mark.needs("SECCOMP_FILTER")
+@pytest.mark.requirement("seccomp.no-filter", "seccomp.no-seccomp")
+def test_the_same_where_it_is_there(guest: Guest) -> None:
+    """The control: the very calls that are refused without it install a filter with it."""
+    for way in ("prctl", "seccomp"):
+        task = able(guest)
+        assert install(task, way) == OK
+        assert task.call("getppid") == EINVAL
+    assert guest.exists("/proc/sys/kernel/seccomp/actions_avail")

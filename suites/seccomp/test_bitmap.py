@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Filters mean what classic BPF means, although a kernel may compile them, and judge calls beforehand (since 5.11).
+
+The reference is guests/bpf_interpreter.py.  Filters answer with errnos that are no call's own, so that an answer
+tells whether a filter spoke, and what; where none did, the call has run, hence only harmless calls are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from guests import bpf
+from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, load, ret
+from guests.bpf_interpreter import SeccompData, constant_run, run_all
+from guests.guest import Guest
+from guests.numbers import NR_X32, Signal, number
+from guests.outcome import OK, Outcome
+from guests.seccomp import SET_MODE_FILTER
+from guests.task import Task
+from guests.wire import Entry, data_address
+from suites.seccomp.programs import (
+    ARGUMENTS,
+    COMPAT,
+    MARK,
+    MISSING,
+    NATIVE,
+    WORDS,
+    arithmetical,
+    cacheable,
+    listing,
+)
+from suites.seccomp.scenery import ENTRIES, unprivileged
+
+pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.meaning")]
+
+ARCHES = {Entry.NATIVE: AUDIT_ARCH["x86_64"], Entry.INT80: AUDIT_ARCH["i386"]}
+NUMBERS = 512
+"""More than any architecture has calls."""
+ALL_ONES = {Entry.NATIVE: ((1 << 64) - 1,) * 6, Entry.INT80: (0xFFFFFFFF,) * 6}
+
+# Nothing is drawn by chance: the same filters in every run.  No shrinking: each try costs the guest a task.
+seeded = settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=20,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+UNCALLABLE = {
+    # What ends, forks or suspends its caller even with arguments that are all ones.
+    Entry.NATIVE: {number(name) for name in ("exit", "exit_group", "fork", "vfork", "pause", "rt_sigreturn")},
+    Entry.INT80: {
+        number(name, "i386")
+        for name in (
+            *("exit", "exit_group", "fork", "vfork", "pause"),
+            *("sigreturn", "rt_sigreturn", "sigsuspend"),
+        )
+    },
+}
+
+
+def entries(guest: Guest) -> list[Entry]:
+    return [Entry.NATIVE] + ([Entry.INT80] if guest.kernel.config.enabled("IA32_EMULATION") else [])
+
+
+def said(outcome: Outcome) -> str:
+    """What a filter answered, or that the call ran."""
+    return f"errno {outcome.errno}" if outcome.errno >= MARK else "ran"
+
+
+def meant(filters: Sequence[Program], nr: int, entry: Entry, arguments: tuple[int, ...]) -> str:
+    action, value = run_all(filters, SeccompData(nr, ARCHES[entry], args=arguments))
+    return f"errno {value}" if action is Action.ERRNO else "ran"
+
+
+def stacked(task: Task, filters: Sequence[Program]) -> list[Program]:
+    """Install as many as the earlier ones let the task install, which is judged too; those that are there."""
+    there: list[Program] = []
+    for program in filters:
+        done = task.install(program)
+        pointers = (SET_MODE_FILTER, 0, data_address(task.slot), 0, 0, 0)
+        assert said(done) == meant(there, number("seccomp"), Entry.NATIVE, pointers)
+        if done != OK:
+            break
+        there.append(program)
+    return there
+
+
+def cached(guest: Guest, task: Task) -> dict[Entry, dict[int, bool]]:
+    """/proc/PID/seccomp_cache: which calls the kernel allows without asking the filters."""
+    found: dict[Entry, dict[int, bool]] = {Entry.NATIVE: {}, Entry.INT80: {}}
+    for line in guest.read_file(f"/proc/{task.pid}/seccomp_cache").splitlines():
+        arch, nr, word = line.split()
+        found[{"x86_64": Entry.NATIVE, "ia32": Entry.INT80}[arch]][int(nr)] = {"ALLOW": True, "FILTER": False}[word]
+    return found
+
+
+def disagreements(filters: Sequence[Program], found: dict[Entry, dict[int, bool]]) -> Iterator[str]:
+    """Calls that are in the cache and should not be, or should be and are not."""
+    for entry, calls in found.items():
+        for nr, allowed in calls.items():
+            # Made by the kernel for uretprobes, and allowed whatever a filter says.
+            if entry is Entry.NATIVE and nr in (335, 336):
+                continue
+            wanted = all(constant_run(program, nr, ARCHES[entry]) == Action.ALLOW for program in filters)
+            if allowed != wanted:
+                yield f"{entry.name} {nr} is {'' if allowed else 'not '}in the cache"
+
+
+def probes(guest: Guest) -> st.SearchStrategy[tuple[Entry, int, tuple[int, ...]]]:
+    """Harmless calls with any arguments, of 32 bits for a 32-bit call."""
+    arguments = st.tuples(*[st.sampled_from(ARGUMENTS)] * 6)
+    words = st.tuples(*[st.sampled_from(WORDS)] * 6)
+    x32 = tuple(NR_X32 | nr for nr in NATIVE)
+    native = st.tuples(st.just(Entry.NATIVE), st.sampled_from(NATIVE + x32 + MISSING), arguments)
+    compat = st.tuples(st.just(Entry.INT80), st.sampled_from(COMPAT + MISSING), words)
+    return st.one_of(native, compat) if len(entries(guest)) > 1 else native
+
+
+def check_probes(
+    task: Task, filters: Sequence[Program], calls: Sequence[tuple[Entry, int, tuple[int, ...]]]
+) -> list[str]:
+    wrong = []
+    for entry, nr, arguments in calls:
+        came, wanted = said(task.call(nr, *arguments, entry=entry)), meant(filters, nr, entry, arguments)
+        if came != wanted:
+            wrong.append(f"{entry.name} {nr:#x} {arguments}: {came}, expected {wanted}")
+    return wrong
+
+
+def done_with(guest: Guest, task: Task) -> None:
+    """A task that waits quietly takes its share of the processor, and there will be many more."""
+    guest.init.kill(task, Signal.KILL).result()
+
+
+def test_generated_filters(guest: Guest) -> None:
+    """One to three generated filters of what may be judged beforehand: every call comes to what they mean."""
+
+    @seeded
+    @given(st.lists(cacheable(), min_size=1, max_size=3), st.lists(probes(guest), min_size=10, max_size=10))
+    def check(filters: list[Program], calls: list[tuple[Entry, int, tuple[int, ...]]]) -> None:
+        task = unprivileged(guest)
+        there = stacked(task, filters)
+        note("\n\n".join(map(listing, there)))
+        assert check_probes(task, there, calls) == []
+        done_with(guest, task)
+
+    check()
+
+
+@pytest.mark.needs("SECCOMP_CACHE_DEBUG")
+@pytest.mark.requirement("seccomp.cache")
+def test_the_cache_of_generated_filters(guest: Guest) -> None:
+    """What the kernel says that it has judged beforehand is just what it may, for every number there is."""
+
+    @settings(seeded, max_examples=30)
+    @given(st.lists(cacheable(), min_size=1, max_size=3))
+    def check(filters: list[Program]) -> None:
+        task = unprivileged(guest)
+        there = stacked(task, filters)
+        note("\n\n".join(map(listing, there)))
+        found = cached(guest, task)
+        assert list(disagreements(there, found)) == []
+        assert len(found[Entry.NATIVE]) > 400
+        assert bool(found[Entry.INT80]) == (len(entries(guest)) > 1)
+        done_with(guest, task)
+
+    check()
+
+
+def test_generated_arithmetic(guest: Guest) -> None:
+    """Generated filters of all instructions: their verdict is the reference's, computed from number and arguments."""
+
+    @seeded
+    @given(arithmetical(), st.lists(probes(guest), min_size=10, max_size=10))
+    def check(program: Program, calls: list[tuple[Entry, int, tuple[int, ...]]]) -> None:
+        task = unprivileged(guest)
+        note(listing(program))
+        task.install(program).result()
+        assert check_probes(task, [program], calls) == []
+        done_with(guest, task)
+
+    check()
+
+
+OLDER = (
+    # Odd numbers from 100 to 299, of either architecture, and 39, which is getpid or mkdir.
+    load(bpf.NR),
+    Instruction(bpf.JEQ, 39, 3, 0),
+    Instruction(bpf.JGE, 100, 0, 3),
+    Instruction(bpf.JGT, 299, 2, 0),
+    Instruction(bpf.JSET, 1, 0, 1),
+    ret(Action.ERRNO, MARK + 1),
+    ret(Action.ALLOW),
+)
+NEWER = (
+    # Native: what has bits 4 and 5 set.  i386: where the third argument's high half is set, so nothing.
+    *(load(bpf.ARCH), Instruction(bpf.JEQ, AUDIT_ARCH["i386"], 4, 0)),
+    *(load(bpf.NR), Instruction(bpf.AND, 0x30), Instruction(bpf.JEQ, 0x30, 0, 4), Instruction(bpf.JA, 2)),
+    *(load(bpf.ARGS + 20), Instruction(bpf.JEQ, 0, 1, 0)),
+    ret(Action.ERRNO, MARK + 2),
+    ret(Action.ALLOW),
+)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_every_number(guest: Guest, entry: Entry) -> None:
+    """Two filters, and every number there may be: those that they allow run, with arguments that come to nothing."""
+    task = unprivileged(guest)
+    filters = stacked(task, [OLDER, NEWER])
+    wrong = []
+    for nr in range(NUMBERS):
+        wanted = meant(filters, nr, entry, ALL_ONES[entry])
+        if nr in UNCALLABLE[entry] and wanted == "ran":
+            continue
+        came = said(task.call(nr, *ALL_ONES[entry], entry=entry))
+        if came != wanted:
+            wrong.append(f"{nr}: {came}, expected {wanted}")
+    assert len(filters) == 2
+    assert wrong == []

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What CONFIG_CHECKPOINT_RESTORE gives to a privileged, unfiltered tracer: reading filters, and suspending them."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.bpf import Action, deny, load, log, pack, policy, ret
+from guests.guest import Guest
+from guests.memory import InOut, Out
+from guests.numbers import Cap, Ptrace, PtraceOption, Signal
+from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, OK, Expected, returned
+from guests.seccomp import FilterFlag
+from guests.task import Task
+from suites.seccomp.scenery import mismatches, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+restore = pytest.mark.needs("CHECKPOINT_RESTORE")
+
+SUSPEND = PtraceOption.SUSPEND_SECCOMP
+DENY = policy(deny("getppid", errno=EINVAL))
+ALLOW_ALL = (ret(Action.ALLOW),)
+FILTERS = (
+    DENY,
+    (load(0), load(4), load(60), ret(Action.ALLOW, 7)),
+    policy(log("getuid"), deny("getgid", errno=EPERM)),
+)
+NOWHERE = 0x1000
+
+
+def capable(guest: Guest, caps: Cap = Cap.SYS_ADMIN) -> Task:
+    return guest.spawn("tracer", caps=caps, quiet=True)
+
+
+def child_of(tracer: Task, name: str = "tracee") -> Task:
+    """The tracer's child, without capabilities, free to filter itself."""
+    tracee = tracer.spawn(name)
+    tracee.set_caps(Cap.NONE).result()
+    tracee.no_new_privs().result()
+    return tracee
+
+
+def stopped(guest: Guest, *filters: object) -> tuple[Task, Task]:
+    """A tracer with CAP_SYS_ADMIN, and its tracee under these filters, stopped."""
+    tracer = capable(guest)
+    tracee = child_of(tracer)
+    for program in filters:
+        tracee.install(program).result()  # type: ignore[arg-type]
+    tracer.seize_and_stop(tracee)
+    return tracer, tracee
+
+
+# Reading
+
+
+@pytest.mark.requirement("seccomp.get-filter")
+@restore
+def test_programs_are_read_back(guest: Guest) -> None:
+    """Every filter by its index, 0 the oldest: its length, and the very program that was installed."""
+    tracer, tracee = stopped(guest, *FILTERS)
+    for index, program in enumerate(FILTERS):
+        assert tracer.installed(tracee, index) == returned(len(program))
+        assert tracer.installed_program(tracee, index, len(program)) == pack(program)
+    assert tracer.installed(tracee, len(FILTERS)) == ENOENT
+    assert tracer.installed(tracee, 1 << 40) == ENOENT
+    bad = tracer.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, 0, NOWHERE)
+    assert bad == EFAULT
+
+
+@pytest.mark.requirement("seccomp.get-metadata")
+@restore
+def test_metadata(guest: Guest) -> None:
+    """Of a filter's flags it tells LOG."""
+    tracer = capable(guest)
+    tracee = child_of(tracer)
+    for flags in (FilterFlag.NONE, FilterFlag.LOG, FilterFlag.SPEC_ALLOW, FilterFlag.LOG | FilterFlag.TSYNC):
+        tracee.install(ALLOW_ALL, flags).result()
+    tracer.seize_and_stop(tracee)
+    told = [struct.unpack("<QQ", tracer.metadata(tracee, index).read()) for index in range(4)]
+    assert told == [(0, 0), (1, FilterFlag.LOG), (2, 0), (3, FilterFlag.LOG)]
+
+
+# fmt: off
+METADATA: dict[str, tuple[int, int, Expected]] = {
+    #                         index, size, outcome: the bytes that were told
+    "both-fields":           (0,     16,   returned(16)),
+    "a-larger-buffer":       (0,     64,   returned(16)),
+    "the-index-alone":       (0,     8,    returned(8)),
+    "half-of-the-flags":     (0,     12,   returned(12)),
+    "too-short":             (0,     7,    EINVAL),
+    "nothing":               (0,     0,    EINVAL),
+    "past-the-end":          (1,     16,   ENOENT),
+    "far-past-the-end":      (1 << 40, 16, ENOENT),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.get-metadata")
+@restore
+def test_metadata_sizes(guest: Guest) -> None:
+    """A structure that grows: the caller says how much of it it knows."""
+    tracer, tracee = stopped(guest, DENY)
+    found: dict[str, tuple[object, object]] = {
+        name: (tracer.metadata(tracee, index, size), wanted) for name, (index, size, wanted) in METADATA.items()
+    }
+    found["unreadable"] = (tracer.call("ptrace", Ptrace.SECCOMP_GET_METADATA, tracee.tid, 16, NOWHERE), EFAULT)
+    assert mismatches(found) == []
+
+
+def without_capability(guest: Guest) -> Task:
+    return capable(guest, Cap.ALL & ~Cap.SYS_ADMIN)
+
+
+def filtered(guest: Guest) -> Task:
+    tracer = capable(guest)
+    tracer.install(ALLOW_ALL).result()
+    return tracer
+
+
+# fmt: off
+READERS = {
+    # the tracer is ...                            a filter's length           its metadata
+    "with-cap-sys-admin":    (capable,             returned(len(DENY)),        returned(16)),
+    "with-all-but-that":     (without_capability,  EACCES,                     EACCES),
+    "filtered-itself":       (filtered,            EACCES,                     EACCES),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.get-filter", "seccomp.get-metadata")
+@restore
+@pytest.mark.parametrize("who", READERS)
+def test_who_may_read(guest: Guest, who: str) -> None:
+    """CAP_SYS_ADMIN is needed, and not to be filtered oneself."""
+    build, length, metadata = READERS[who]
+    tracer = build(guest)
+    tracee = child_of(tracer)
+    tracee.install(DENY).result()
+    tracer.seize_and_stop(tracee)
+    inherited = int(who == "filtered-itself")
+    assert tracer.installed(tracee, inherited) == length
+    assert tracer.metadata(tracee, inherited) == metadata
+
+
+@pytest.mark.requirement("seccomp.get-filter", "seccomp.get-metadata")
+@restore
+def test_whose_filters_may_be_read(guest: Guest) -> None:
+    """A stopped tracee's that has some: EINVAL without any and in strict mode, ESRCH for who is not traced."""
+    tracer = capable(guest)
+    found: dict[str, tuple[object, object]] = {}
+    for name in ("unfiltered", "strict"):
+        tracee = child_of(tracer, name)
+        if name == "strict":
+            tracee.strict_mode().result()
+        tracer.seize_and_stop(tracee)
+        found[name] = (tracer.installed(tracee, 0), EINVAL)
+        found[f"{name}, metadata"] = (tracer.metadata(tracee, 0), EINVAL)
+    free = child_of(tracer, "free")
+    free.install(DENY).result()
+    found["not traced"] = (tracer.installed(free, 0), ESRCH)
+    tracer.seize(free).result()
+    found["not stopped"] = (tracer.metadata(free, 0), ESRCH)
+    assert mismatches(found) == []
+
+
+# Suspending
+
+
+@pytest.mark.requirement("seccomp.suspend")
+@restore
+@pytest.mark.parametrize("way", ["by-seize", "by-setoptions"])
+def test_suspended_until_the_tracer_leaves(guest: Guest, way: str) -> None:
+    """While it is on, denied calls run; once it is taken off, or the tracer detaches, they are denied again."""
+    tracer = capable(guest)
+    tracee = child_of(tracer)
+    tracee.install(DENY).result()
+    assert tracee.call("getppid") == EINVAL
+    if way == "by-seize":
+        tracer.seize(tracee, SUSPEND).result()
+    else:
+        tracer.seize_and_stop(tracee)
+        tracer.set_options(tracee, SUSPEND).result()
+        tracer.resume(tracee).result()
+    assert tracee.call("getppid") == returned(tracer.pid)
+    _stop(tracer, tracee)
+    tracer.set_options(tracee, PtraceOption.NONE).result()
+    tracer.resume(tracee).result()
+    assert tracee.call("getppid") == EINVAL
+    _stop(tracer, tracee)
+    tracer.set_options(tracee, SUSPEND).result()
+    tracer.detach(tracee).result()
+    assert tracee.call("getppid") == EINVAL
+
+
+def _stop(tracer: Task, tracee: Task) -> None:
+    tracer.interrupt(tracee).result()
+    tracer.wait(tracee)
+
+
+@pytest.mark.requirement("seccomp.suspend")
+@restore
+def test_the_tracers_death_ends_it(guest: Guest) -> None:
+    """Filters are not left suspended by a tracer that is gone."""
+    tracer = capable(guest)
+    tracee = child_of(tracer)
+    tracee.install(DENY).result()
+    tracer.seize(tracee, SUSPEND).result()
+    assert tracee.call("getppid") == returned(tracer.pid)
+    tracer.exit()
+    assert tracee.call("getppid") == EINVAL
+
+
+@pytest.mark.requirement("seccomp.suspend")
+@restore
+def test_strict_mode_is_suspended_too(guest: Guest) -> None:
+    """And what was set up meanwhile stands."""
+    tracer = capable(guest)
+    tracee = child_of(tracer)
+    tracee.strict_mode().result()
+    tracer.seize(tracee, SUSPEND).result()
+    assert tracee.call("getppid") == returned(tracer.pid)
+
+
+@pytest.mark.requirement("seccomp.suspend")
+@restore
+def test_only_the_tracee(guest: Guest) -> None:
+    """A child that the tracee makes meanwhile is not traced, and filtered as ever."""
+    tracer = capable(guest)
+    tracee = child_of(tracer)
+    tracee.install(DENY).result()
+    tracer.seize(tracee, SUSPEND).result()
+    child, thread = tracee.spawn("child"), tracee.thread("thread")
+    assert child.call("getppid") == EINVAL
+    assert thread.call("getppid") == EINVAL
+    assert tracee.call("getppid") == returned(tracer.pid)
+
+
+def suspended_itself(guest: Guest) -> Task:
+    """A tracer that is a tracee whose (absent) filters are suspended."""
+    above = guest.root("above")
+    tracer = above.spawn("tracer", uid=1000, caps=Cap.SYS_ADMIN, quiet=True)
+    # Its own tracee's stops would stop it for its tracer.
+    tracer.block(Signal.CHLD).result()
+    above.seize(tracer, SUSPEND).result()
+    return tracer
+
+
+# fmt: off
+SUSPENDERS = {
+    "with-cap-sys-admin":    (capable,             OK),
+    "with-all-but-that":     (without_capability,  EPERM),
+    "filtered-itself":       (filtered,            EPERM),
+    "suspended-itself":      (suspended_itself,    EPERM),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.suspend-privilege")
+@restore
+@pytest.mark.parametrize("who", SUSPENDERS)
+def test_who_may_suspend(guest: Guest, who: str) -> None:
+    """CAP_SYS_ADMIN is needed, and not to be filtered oneself: for SEIZE's options as for SETOPTIONS."""
+    build, wanted = SUSPENDERS[who]
+    tracer = build(guest)
+    by_options, by_seize = child_of(tracer, "by-options"), child_of(tracer, "by-seize")
+    for tracee in (by_options, by_seize):
+        tracee.install(policy(deny("getgid", errno=EINVAL))).result()
+    tracer.seize_and_stop(by_options)
+    assert tracer.set_options(by_options, SUSPEND) == wanted
+    tracer.resume(by_options).result()
+    assert tracer.seize(by_seize, SUSPEND) == wanted
+    for tracee in (by_options, by_seize):
+        assert tracee.call("getgid") == (returned(1000) if wanted == OK else EINVAL)
+
+
+@pytest.mark.lacks("CHECKPOINT_RESTORE")
+@pytest.mark.requirement("seccomp.suspend-privilege")
+def test_nothing_of_it_is_there(guest: Guest) -> None:
+    """Without CONFIG_CHECKPOINT_RESTORE filters are neither read (EIO) nor suspended (EINVAL)."""
+    tracer = capable(guest)
+    tracee = child_of(tracer)
+    tracee.install(DENY).result()
+    tracer.seize_and_stop(tracee)
+    assert tracer.set_options(tracee, SUSPEND) == EINVAL
+    assert tracer.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, 0, Out(8)).errno == 5
+    assert tracer.call("ptrace", Ptrace.SECCOMP_GET_METADATA, tracee.tid, 16, InOut(bytes(16))).errno == 5
+
+
+@pytest.mark.requirement("seccomp.cache-privilege")
+@pytest.mark.needs("SECCOMP_CACHE_DEBUG")
+def test_the_cache_is_for_the_privileged(guest: Guest) -> None:
+    """/proc/PID/seccomp_cache tells nothing to a sandbox: CAP_SYS_ADMIN is needed; an unfiltered task has none."""
+    task = unprivileged(guest)
+    task.install(ALLOW_ALL).result()
+    assert guest.spawn("curious").read_proc(task, "seccomp_cache") == EACCES
+    assert guest.spawn("capable", caps=Cap.SYS_ADMIN).read_proc(task, "seccomp_cache") == OK
+    assert guest.read_file(f"/proc/{task.pid}/seccomp_cache") != ""
+    assert guest.read_file(f"/proc/{guest.spawn('free').pid}/seccomp_cache") == ""

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a filter sees of a call: every word of struct seccomp_data, by every way in."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests import bpf
+from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, deny, load, policy, ret
+from guests.guest import Guest
+from guests.memory import Argument
+from guests.numbers import NR_X32, Signal, number
+from guests.outcome import EINVAL, ENOSYS, OK, returned
+from guests.task import Task
+from guests.wire import Entry
+from suites.seccomp.scenery import ENTRIES, mismatches, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+TELL = 0x1000
+"""Calls from this number on do not exist; the filter tells in the signal of number TELL + n the n-th half word."""
+HALVES = 32
+
+VALUES = tuple(0x1122334455667788 + 0x0101010101010101 * i for i in range(6))
+HIGH = tuple(0xFFFFFFFF00000000 | i for i in range(6))
+
+
+def tell_tale() -> Program:
+    """TRAP with 16 bits of struct seccomp_data as its data, which 16 the call's number says."""
+    program = []
+    for half in range(HALVES):
+        word = [load(half // 2 * 4), Instruction(bpf.RSH, 16 * (half % 2)), Instruction(bpf.AND, 0xFFFF)]
+        verdict = [Instruction(bpf.OR, Action.TRAP), Instruction(bpf.RET_A)]
+        program += [load(bpf.NR), Instruction(bpf.AND, 0xFFFF), Instruction(bpf.JEQ, TELL + half, 0, 5)]
+        program += word + verdict
+    return (*program, ret(Action.ALLOW))
+
+
+def seen(task: Task, extra: int, arguments: tuple[int, ...], entry: Entry = Entry.NATIVE) -> dict[str, int]:
+    """What the filter sees of a call with these arguments, whose number has `extra` bits set."""
+    halves = []
+    address = 0
+    for half in range(HALVES):
+        task.call(extra | TELL + half, *arguments, entry=entry)
+        caught = task.caught()[-1]
+        halves.append(caught.errno)
+        address = caught.call_address
+    words = [halves[i] | halves[i + 1] << 16 for i in range(0, HALVES, 2)]
+    wide = [words[i] | words[i + 1] << 32 for i in range(2, 16, 2)]
+    assert wide[0] == address
+    # The number was another one in each call; its lower half word is the one of the first.
+    return {"nr": words[0], "arch": words[1], **{f"args[{i}]": value for i, value in enumerate(wide[1:])}}
+
+
+def wanted(nr: int, arch: str, arguments: tuple[int, ...]) -> dict[str, int]:
+    return {"nr": nr, "arch": AUDIT_ARCH[arch], **{f"args[{i}]": value for i, value in enumerate(arguments)}}
+
+
+def low(values: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(value & 0xFFFFFFFF for value in values)
+
+
+def truthful(guest: Guest) -> Task:
+    task = unprivileged(guest)
+    task.catch(Signal.SYS).result()
+    task.install(tell_tale()).result()
+    return task
+
+
+@pytest.mark.requirement("seccomp.data", "seccomp.data-native")
+@pytest.mark.parametrize("values", [VALUES, HIGH, (0,) * 6], ids=["all-bytes-differ", "high-halves", "zeros"])
+def test_native(guest: Guest, values: tuple[int, ...]) -> None:
+    """Number, architecture, address and both halves of each argument."""
+    assert seen(truthful(guest), 0, values) == wanted(TELL, "x86_64", values)
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.data", "seccomp.data-int80")
+def test_int80(guest: Guest) -> None:
+    """i386's architecture, and 32-bit arguments, as a 32-bit process has them."""
+    assert seen(truthful(guest), 0, low(VALUES), Entry.INT80) == wanted(TELL, "i386", low(VALUES))
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.data-int80-upper-halves")
+def test_int80_with_upper_halves(guest: Guest) -> None:
+    """A 64-bit process may set them, and the filter may find them; what the call takes are the lower ones."""
+    found = seen(truthful(guest), 0, VALUES, Entry.INT80)
+    lower = {name: value & 0xFFFFFFFF for name, value in found.items()}
+    assert lower == wanted(TELL, "i386", low(VALUES))
+
+    task = unprivileged(guest)
+    judge = (load(bpf.ARGS), Instruction(bpf.JEQ, 7, 0, 1), ret(Action.ERRNO, 22), ret(Action.ALLOW))
+    umask = number("umask", "i386")
+    task.install((load(bpf.NR), Instruction(bpf.JEQ, umask, 1, 0), ret(Action.ALLOW), *judge)).result()
+    assert task.call(umask, 1 << 32 | 7, entry=Entry.INT80) == EINVAL
+    assert task.call(umask, 1 << 32 | 5, entry=Entry.INT80) == OK
+    assert task.call(umask, 0, entry=Entry.INT80) == returned(5)
+
+
+@pytest.mark.requirement("seccomp.data", "seccomp.data-x32")
+def test_x32(guest: Guest) -> None:
+    """The bit is in the number, the architecture x86-64, the arguments whole, whether the kernel knows x32 or not."""
+    assert seen(truthful(guest), NR_X32, VALUES) == wanted(NR_X32 | TELL, "x86_64", VALUES)
+
+
+@pytest.mark.requirement("seccomp.data-native")
+def test_the_upper_half_of_the_number_is_nobodys(guest: Guest) -> None:
+    """The number is 32 bits of its register, for the filter as for the kernel."""
+    task = unprivileged(guest)
+    getppid, getuid = number("getppid") | 5 << 32, number("getuid") | 5 << 32
+    assert task.call(getppid) == returned(1)
+    task.install(policy(deny("getppid", errno=EINVAL))).result()
+    assert task.call(getppid) == EINVAL
+    assert task.call(getuid) == returned(1000)
+
+
+# fmt: off
+NO_CALLS = {
+    "minus-one":         0xFFFFFFFF,
+    "minus-two":         0xFFFFFFFE,
+    "the-largest":       0x7FFFFFFF,
+    "the-smallest":      0x80000000,
+    "beyond-the-table":  0x00001000,
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.data-no-call")
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_numbers_of_no_call(guest: Guest, entry: Entry) -> None:
+    """They are filtered like any other, -1 too; allowed, they are ENOSYS."""
+    found: dict[str, tuple[object, object]] = {}
+    arch = {Entry.NATIVE: "x86_64", Entry.INT80: "i386"}[entry]
+    for name, nr in NO_CALLS.items():
+        task = unprivileged(guest)
+        found[f"{name}, unfiltered"] = (task.call(nr, entry=entry), ENOSYS)
+        task.install(_deny_number(nr, arch)).result()
+        found[f"{name}, filtered"] = (task.call(nr, entry=entry), EINVAL)
+        found[f"{name}, another one"] = (task.call(nr ^ 8, entry=entry), ENOSYS)
+    assert mismatches(found) == []
+
+
+def _deny_number(nr: int, arch: str) -> Program:
+    return (
+        *(load(bpf.ARCH), Instruction(bpf.JEQ, AUDIT_ARCH[arch], 1, 0), ret(Action.ALLOW)),
+        *(load(bpf.NR), Instruction(bpf.JEQ, nr, 0, 1), ret(Action.ERRNO, 22)),
+        ret(Action.ALLOW),
+    )
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.data-int80")
+def test_one_number_two_architectures(guest: Guest) -> None:
+    """A filter that looks at the number only denies 64-bit getppid's by int 0x80 too, where it is another call's."""
+    task = unprivileged(guest)
+    nr = number("getppid")
+    task.install((load(bpf.NR), Instruction(bpf.JEQ, nr, 0, 1), ret(Action.ERRNO, 22), ret(Action.ALLOW))).result()
+    assert task.call(nr) == EINVAL
+    assert task.call(nr, entry=Entry.INT80) == EINVAL
+    assert task.call32("getppid") == returned(1)
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.data-int80", "seccomp.data-x32")
+def test_a_filter_for_one_architecture_leaves_the_others(guest: Guest) -> None:
+    """What the classic advice is about: a list of denied native calls denies neither i386's nor x32's."""
+    task = unprivileged(guest)
+    task.install(policy(deny("getppid", errno=EINVAL))).result()
+    assert task.call("getppid") == EINVAL
+    assert task.call32("getppid") == returned(1)
+    assert task.call_x32("getppid") == (returned(1) if guest.kernel.config.enabled("X86_X32_ABI") else ENOSYS)
+
+
+@pytest.mark.lacks("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.data-int80")
+def test_no_int80_at_all(guest: Guest) -> None:
+    """On a kernel without 32-bit calls the instruction is a fault, filter or not."""
+    for filtered in (False, True):
+        task = unprivileged(guest)
+        if filtered:
+            task.install(policy(deny("getppid", errno=EINVAL))).result()
+        assert task.call32("getppid").signal == Signal.SEGV
+
+
+def _arguments_at(index: int, value: int) -> tuple[Argument, ...]:
+    return tuple(value if i == index else 0 for i in range(6))
+
+
+@pytest.mark.requirement("seccomp.arguments")
+@pytest.mark.parametrize("index", range(6), ids=lambda index: f"argument-{index}")
+def test_both_halves_of_an_argument_count(guest: Guest, index: int) -> None:
+    """A 64-bit comparison finds a difference in either half, and only in the argument that it is about."""
+    task = unprivileged(guest)
+    value = 0x0000000500000007
+    task.install(policy(deny("getppid", errno=EINVAL, when=bpf.arg(index) == value))).result()
+    found: dict[str, tuple[object, object]] = {
+        "the value": (task.call("getppid", *_arguments_at(index, value)), EINVAL),
+        "another low half": (task.call("getppid", *_arguments_at(index, value ^ 1)), OK),
+        "another high half": (task.call("getppid", *_arguments_at(index, value ^ 1 << 32)), OK),
+        "its low half alone": (task.call("getppid", *_arguments_at(index, value & 0xFFFFFFFF)), OK),
+        "in another argument": (task.call("getppid", *_arguments_at((index + 1) % 6, value)), OK),
+    }
+    assert mismatches(found) == []

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where on a call's way into the kernel its filters are asked: behind a tracer's entry stop, before the call."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests import bpf
+from guests.bpf import Action, Instruction, arg, deny, kill_process, load, policy, ret, trace
+from guests.guest import Guest
+from guests.numbers import PTRACE_EVENT_SECCOMP, Prctl, Ptrace, PtraceOption, Signal, number
+from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, killed, returned
+from guests.signals import SYS_SECCOMP, SYS_USER_DISPATCH
+from guests.task import Pending, Task
+from suites.seccomp.scenery import GETPPID, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+SYSCALL_STOP = Signal.TRAP | 0x80
+DENY = policy(deny("getppid", errno=EINVAL))
+HOUR = struct.pack("<qq", 3600, 0)
+
+
+class Followed:
+    """A tracee whose calls stop at entry and exit, and its tracer."""
+
+    def __init__(self, guest: Guest, *filters: bpf.Program) -> None:
+        self.tracer = guest.spawn("tracer")
+        self.tracee = unprivileged(guest, "tracee", parent=self.tracer)
+        for program in filters:
+            self.tracee.install(program).result()
+        self.tracer.seize_and_stop(self.tracee, PtraceOption.TRACESYSGOOD | PtraceOption.TRACESECCOMP)
+        self.resume()
+
+    def resume(self) -> None:
+        self.tracer.resume_to_syscall(self.tracee).result()
+
+    def enter(self, name: str, *arguments: int) -> Pending:
+        call = self.tracee.begin(name, *arguments)
+        assert self.tracer.wait(self.tracee).stopped_by == SYSCALL_STOP
+        return call
+
+    def change(self, **registers: int) -> None:
+        self.tracer.set_registers(self.tracee, **registers).result()
+
+    def leave(self) -> int:
+        """Go on to the exit stop; the result that the tracer sees there."""
+        self.resume()
+        assert self.tracer.wait(self.tracee).stopped_by == SYSCALL_STOP
+        value = self.tracer.registers(self.tracee)["rax"]
+        self.resume()
+        return value - (1 << 64) if value >> 63 else value
+
+
+# fmt: off
+REWRITES = {
+    # the call that is made, what the tracer makes of it at its entry           what comes of it
+    "allowed-to-denied":         ("getuid",  {"orig_rax": GETPPID},             EINVAL),
+    "denied-to-allowed":         ("getppid", {"orig_rax": number("getuid")},    returned(1000)),
+    "denied-and-left":           ("getppid", {},                                EINVAL),
+    "an-argument-to-denied":     ("getgid",  {"rdx": 5},                        EPERM),
+    "to-no-call":                ("getuid",  {"orig_rax": -1},                  ENOSYS),
+    "to-no-call-with-a-result":  ("getuid",  {"orig_rax": -1, "rax": 42},       returned(42)),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.entry-order")
+@pytest.mark.parametrize("rewrite", REWRITES)
+def test_a_tracers_rewrite_is_filtered(guest: Guest, rewrite: str) -> None:
+    """Filters judge what the tracer has left at the entry stop; an exit stop follows, whatever they said."""
+    name, changes, wanted = REWRITES[rewrite]
+    here = Followed(guest, policy(deny("getppid", errno=EINVAL), deny("getgid", errno=EPERM, when=arg(2) == 5)))
+    call = here.enter(name)
+    here.change(**changes)
+    seen = here.leave()
+    assert call.outcome() == wanted
+    assert seen == call.outcome().value
+
+
+@pytest.mark.requirement("seccomp.entry-order")
+def test_a_call_that_was_made_none_is_filtered(guest: Guest) -> None:
+    """Number -1 is what the filter is asked about then."""
+    nothing = (load(bpf.NR), Instruction(bpf.JEQ, 0xFFFFFFFF, 0, 1), ret(Action.ERRNO, 22), ret(Action.ALLOW))
+    here = Followed(guest, nothing)
+    call = here.enter("getuid")
+    here.change(orig_rax=-1, rax=42)
+    assert here.leave() == -22
+    assert call.outcome() == EINVAL
+
+
+@pytest.mark.requirement("seccomp.entry-order")
+def test_entry_event_exit(guest: Guest) -> None:
+    """A traced call stops three times: at its entry, for its filter's TRACE, at its exit."""
+    here = Followed(guest, policy(trace("getppid", data=3)))
+    call = here.enter("getppid")
+    here.resume()
+    stop = here.tracer.wait(here.tracee)
+    assert stop.event == PTRACE_EVENT_SECCOMP
+    assert here.tracer.event_message(here.tracee) == 3
+    assert here.leave() == here.tracer.pid
+    assert call.outcome() == returned(here.tracer.pid)
+
+
+@pytest.mark.requirement("seccomp.entry-order")
+def test_a_kill_is_not_to_be_stopped_at_the_exit(guest: Guest) -> None:
+    """A call that killed has an exit stop too, and then its tracee dies, whatever the tracer does there."""
+    here = Followed(guest, policy(kill_process("getppid")))
+    call = here.enter("getppid")
+    here.resume()
+    assert here.tracer.wait(here.tracee).stopped_by == SYSCALL_STOP
+    here.change(orig_rax=number("getuid"), rax=0)
+    here.tracer.resume(here.tracee).result()
+    assert here.tracer.wait(here.tracee).killed_by == Signal.SYS
+    assert call.outcome() == killed(Signal.SYS)
+
+
+@pytest.mark.requirement("seccomp.entry-order")
+def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
+    """A call under PTRACE_SYSEMU ends at its entry stop: it does not run, and no filter is asked."""
+    here = Followed(guest, policy(kill_process("getppid")))
+    here.tracer.interrupt(here.tracee).result()
+    here.tracer.wait(here.tracee)
+    here.tracer.ptrace(Ptrace.SYSEMU, here.tracee).result()
+    call = here.enter("getppid")
+    here.change(rax=77)
+    here.tracer.resume(here.tracee).result()
+    assert call.outcome() == returned(77)
+
+
+@pytest.mark.requirement("seccomp.entry-dispatch")
+def test_user_dispatch_comes_first(guest: Guest) -> None:
+    """A call that the task has asked to be sent back never reaches its filter, and one that it lets pass does."""
+    task = unprivileged(guest)
+    task.catch(Signal.SYS).result()
+    task.install(policy(kill_process("getppid"), bpf.trap("getgid", data=9))).result()
+    selector, block, allow = task.store(bytes(16)), task.store(b"\1"), task.store(b"\0")
+    # Calls out of the signal's way back are never sent back.
+    restorer = guest.hello.signal_restorer
+    task.call("prctl", Prctl.SET_SYSCALL_USER_DISPATCH, 1, restorer, 16, selector).result()
+
+    task.copy(selector, block, 1).result()
+    assert task.call("getppid") == returned(GETPPID)
+    assert task.call("getgid") == returned(number("getgid"))
+    task.copy(selector, allow, 1).result()
+    assert task.call("getgid") == returned(number("getgid"))
+    assert [one.code for one in task.caught()] == [SYS_USER_DISPATCH, SYS_USER_DISPATCH, SYS_SECCOMP]
+    assert task.call("getppid") == killed(Signal.SYS)
+
+
+# restart_syscall
+
+
+def interrupted(guest: Guest, task: Task, call: Pending) -> None:
+    """Stop the task in the middle of its call, and continue it."""
+    call.wait_until_blocked()
+    guest.init.kill(task, Signal.STOP).result()
+    task.wait_state("T")
+    guest.init.kill(task, Signal.CONT).result()
+
+
+# fmt: off
+SLEEP = policy(bpf.allow("nanosleep"), default=Action.KILL_PROCESS)
+SLEEP_ON = policy(bpf.allow("nanosleep", "restart_syscall"), default=Action.KILL_PROCESS)
+RESTARTED: dict[str, tuple[bpf.Program, Expected | None]] = {
+    # a filter, and what comes of a sleep that was interrupted; None: it sleeps on
+    "its-own-number-denied":      (policy(deny("restart_syscall", errno=EPERM)),  EPERM),
+    "another-number-denied":      (policy(deny("clock_nanosleep", errno=EPERM)),  None),
+    "killed-for-it":              (policy(kill_process("restart_syscall")),       killed(Signal.SYS)),
+    "an-allow-list-without-it":   (SLEEP,                                          killed(Signal.SYS)),
+    "an-allow-list-with-it":      (SLEEP_ON,                                       None),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.restart")
+@pytest.mark.parametrize("case", RESTARTED)
+def test_restart_syscall(guest: Guest, case: str) -> None:
+    """A sleep goes on under the number of restart_syscall: a list that allows the sleep alone kills."""
+    program, wanted = RESTARTED[case]
+    task = unprivileged(guest)
+    task.install(program).result()
+    call = task.begin("nanosleep", HOUR, None)
+    interrupted(guest, task, call)
+    if wanted is None:
+        call.wait_until_blocked()
+    else:
+        assert call.outcome() == wanted
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.restart")
+def test_restart_syscall_by_int80(guest: Guest) -> None:
+    """i386's number of it is 0."""
+    task = unprivileged(guest)
+    task.install(policy(deny("restart_syscall", errno=EPERM), arch="i386")).result()
+    # poll() of nothing at all, for a while: old nanosleep is not in every kernel.
+    call = task.begin(number("poll", "i386"), 0, 0, 3_600_000, entry=1)  # type: ignore[arg-type]
+    interrupted(guest, task, call)
+    assert call.outcome() == EPERM
+
+
+# Calls that nobody thinks of
+
+
+@pytest.mark.requirement("seccomp.every-call")
+def test_the_return_from_a_handler_is_filtered(guest: Guest) -> None:
+    """rt_sigreturn is a call like any other: who forbids it cannot come back."""
+    for forbidden in (False, True):
+        task = unprivileged(guest)
+        task.catch(Signal.USR1).result()
+        task.install(policy(kill_process("rt_sigreturn") if forbidden else kill_process("getppid"))).result()
+        came = task.call("kill", task.pid, Signal.USR1)
+        assert came == (killed(Signal.SYS) if forbidden else OK)
+
+
+@pytest.mark.requirement("seccomp.every-call")
+def test_ends_are_filtered(guest: Guest) -> None:
+    """exit and exit_group can be denied, and then nothing ends."""
+    task = unprivileged(guest)
+    task.install(policy(deny("exit", "exit_group", errno=EPERM))).result()
+    assert task.exit(3) == EPERM
+    assert task.exit_thread(3) == EPERM
+    assert task.call("getuid") == returned(1000)
+    guest.init.kill(task, Signal.KILL).result()
+    assert task.wait_death() == killed(Signal.KILL)
+
+
+@pytest.mark.requirement("seccomp.every-call")
+def test_seccomp_is_filtered(guest: Guest) -> None:
+    """A filter may forbid further ones, by either call."""
+    task = unprivileged(guest)
+    task.install(policy(deny("seccomp", errno=EPERM), deny("prctl", errno=EPERM, when=arg(0) == 22))).result()
+    assert task.install((ret(Action.ALLOW),)) == EPERM
+    assert task.install_by_prctl((ret(Action.ALLOW),)) == EPERM
+
+
+@pytest.mark.requirement("seccomp.every-call")
+def test_the_installing_call_is_not(guest: Guest) -> None:
+    """A filter judges from the next call on: one that denies everything is installed with success."""
+    task = unprivileged(guest)
+    assert task.install((ret(Action.ERRNO, 22),)) == OK
+    assert task.call("getuid") == EINVAL

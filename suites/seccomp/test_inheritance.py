@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who else is filtered: children, threads and executed programs; and no_new_privs, which makes that safe."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.bpf import Action, deny, policy, ret
+from guests.guest import Guest
+from guests.numbers import Cap, Clone, Prctl
+from guests.outcome import EACCES, EINVAL, EPERM, OK, returned
+from guests.task import Task
+from suites.seccomp.scenery import execute, mismatches, status, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+DENY = policy(deny("getppid", errno=EINVAL))
+ALLOW_ALL = (ret(Action.ALLOW),)
+SET_UID = "/tmp/set-uid"  # noqa: S108 - in the guest
+
+
+# Filters
+
+
+@pytest.mark.needs("USER_NS")
+@pytest.mark.requirement("seccomp.inheritance")
+def test_whoever_is_made_is_filtered(guest: Guest) -> None:
+    """Children, their children, threads, whatever flags they are made with, and executed programs."""
+    task = unprivileged(guest)
+    task.install(DENY).result()
+    child = task.spawn("child")
+    made: dict[str, Task] = {
+        "child": child,
+        "grandchild": child.spawn("grandchild"),
+        "thread": task.thread("thread"),
+        "child of a thread": task.thread("other").spawn("its-child"),
+        "sharing memory": task.spawn("sharer", flags=Clone.VM),
+        "adopted by init": task.spawn("sibling", flags=Clone.PARENT),
+        "in namespaces of its own": task.spawn("apart", flags=Clone.NEWUSER | Clone.NEWPID),
+    }
+    found: dict[str, tuple[object, object]] = {name: (one.call("getppid"), EINVAL) for name, one in made.items()}
+    task.execute_again().result()
+    found["the program that was executed"] = (task.call("getppid"), EINVAL)
+    found["another call"] = (task.call("getuid"), returned(1000))
+    assert mismatches(found) == []
+
+
+@pytest.mark.requirement("seccomp.inheritance")
+def test_what_is_installed_later_is_not_shared(guest: Guest) -> None:
+    """From the fork on each goes its own way, threads too."""
+    task = unprivileged(guest)
+    child, thread = task.spawn("child"), task.thread("thread")
+    task.install(DENY).result()
+    assert child.call("getppid") == returned(task.pid)
+    assert thread.call("getppid") == returned(1)
+    assert task.call("getppid") == EINVAL
+    child.install(policy(deny("getuid", errno=EPERM))).result()
+    assert child.call("getuid") == EPERM
+    assert task.call("getuid") == returned(1000)
+
+
+@pytest.mark.requirement("seccomp.inheritance")
+def test_filters_outlive_who_installed_them(guest: Guest) -> None:
+    """A child is filtered by what its dead parent installed."""
+    parent = unprivileged(guest, "parent")
+    parent.install(DENY).result()
+    child = parent.spawn("child")
+    parent.exit()
+    guest.init.reap(parent).result()
+    assert child.call("getppid") == EINVAL
+
+
+# no_new_privs
+
+
+@pytest.mark.requirement("seccomp.no-new-privs")
+def test_no_new_privs_stays(guest: Guest) -> None:
+    """It is set with 1 and nothing else, never cleared, and inherited by whoever is made from then on."""
+    task = guest.spawn("task", quiet=True)
+    before = task.thread("before")
+
+    def get(who: Task) -> object:
+        return who.call("prctl", Prctl.GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+
+    def put(*arguments: int) -> object:
+        return task.call("prctl", Prctl.SET_NO_NEW_PRIVS, *arguments)
+
+    found: dict[str, tuple[object, object]] = {
+        "at first": (get(task), returned(0)),
+        "set to 0": (put(0, 0, 0, 0), EINVAL),
+        "set to 2": (put(2, 0, 0, 0), EINVAL),
+        "with a third argument": (put(1, 1, 0, 0), EINVAL),
+        "with a fifth": (put(1, 0, 0, 1), EINVAL),
+        "and still": (get(task), returned(0)),
+        "set": (put(1, 0, 0, 0), OK),
+        "set again": (put(1, 0, 0, 0), OK),
+        "cleared": (put(0, 0, 0, 0), EINVAL),
+        "in the end": (get(task), returned(1)),
+        "asked with an argument": (task.call("prctl", Prctl.GET_NO_NEW_PRIVS, 1, 0, 0, 0), EINVAL),
+        "an older thread": (get(before), returned(0)),
+        "a newer thread": (get(task.thread("after")), returned(1)),
+        "a child": (get(task.spawn("child")), returned(1)),
+    }
+    task.execute_again().result()
+    found["an executed program"] = (get(task), returned(1))
+    assert mismatches(found) == []
+
+
+def make_set_uid_program(guest: Guest) -> None:
+    root = guest.root()
+    root.copy_file("/init", SET_UID)
+    root.call("chmod", SET_UID, 0o4755).result()
+
+
+def ordinary(guest: Guest) -> Task:
+    return guest.spawn("ordinary", quiet=True)
+
+
+def filtered_by_privilege(guest: Guest) -> Task:
+    """Filtered while it had CAP_SYS_ADMIN, which it has no more."""
+    task = guest.spawn("filtered", caps=Cap.SYS_ADMIN, quiet=True)
+    task.install(DENY).result()
+    task.set_caps(Cap.NONE).result()
+    return task
+
+
+def filtered_with_no_new_privs(guest: Guest) -> Task:
+    task = unprivileged(guest)
+    task.install(DENY).result()
+    return task
+
+
+def without_a_filter(guest: Guest) -> Task:
+    return unprivileged(guest, "no-new-privs")
+
+
+# fmt: off
+EXECUTIONS = {
+    # who executes a set-uid program of root's                     its effective uid   is it filtered?
+    "ordinary":                   (ordinary,                       returned(0),        False),
+    "filtered-by-privilege":      (filtered_by_privilege,          returned(0),        True),
+    "with-no-new-privs":          (without_a_filter,               returned(1000),     False),
+    "filtered-with-no-new-privs": (filtered_with_no_new_privs,     returned(1000),     True),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.no-new-privs-exec")
+@pytest.mark.parametrize("who", EXECUTIONS)
+def test_set_uid_programs(guest: Guest, who: str) -> None:
+    """no_new_privs keeps a set-uid program from gaining anything, and is all that does; filters stay either way."""
+    build, uid, filtered = EXECUTIONS[who]
+    make_set_uid_program(guest)
+    task = build(guest)
+    assert execute(task, SET_UID) == OK
+    assert task.call("geteuid") == uid
+    assert task.call("getuid") == returned(1000)
+    assert task.call("getppid") == (EINVAL if filtered else returned(1))
+
+
+@pytest.mark.requirement("seccomp.privilege", "seccomp.no-new-privs-exec")
+def test_capabilities_lost_by_exec(guest: Guest) -> None:
+    """A filter may be installed by CAP_SYS_ADMIN only as long as it is there."""
+    task = guest.spawn("capable", caps=Cap.SYS_ADMIN, quiet=True)
+    assert task.install(ALLOW_ALL) == OK
+    task.execute_again().result()
+    assert task.install(ALLOW_ALL) == EACCES
+
+
+# /proc/PID/status
+
+
+@pytest.mark.requirement("seccomp.status")
+def test_status(guest: Guest) -> None:
+    """NoNewPrivs and Seccomp, of each thread: 0, then 2 under a filter, 1 in strict mode."""
+
+    def said(task: Task) -> tuple[str, str]:
+        lines = status(guest, task)
+        return lines["NoNewPrivs"], lines["Seccomp"]
+
+    task = guest.spawn("task", quiet=True)
+    thread = task.thread("thread")
+    strict = guest.spawn("strict", quiet=True)
+    assert said(task) == ("0", "0")
+    task.no_new_privs().result()
+    assert said(task) == ("1", "0")
+    task.install(ALLOW_ALL).result()
+    assert said(task) == ("1", "2")
+    assert said(thread) == ("0", "0")
+    strict.strict_mode().result()
+    assert said(strict) == ("0", "1")
+
+
+@pytest.mark.requirement("seccomp.status-count")
+def test_count(guest: Guest) -> None:
+    """Seccomp_filters counts a task's filters, inherited ones too; strict mode has none."""
+
+    def count(task: Task) -> str:
+        return status(guest, task)["Seccomp_filters"]
+
+    task = unprivileged(guest)
+    assert count(task) == "0"
+    for wanted in ("1", "2", "3"):
+        task.install(ALLOW_ALL).result()
+        assert count(task) == wanted
+    child = task.spawn("child")
+    child.install(ALLOW_ALL).result()
+    assert (count(child), count(task)) == ("4", "3")
+    task.execute_again().result()
+    assert count(task) == "3"
+    # What was refused is not counted.
+    assert task.install(()) == EINVAL
+    assert count(task) == "3"
+    strict = guest.spawn("strict", quiet=True)
+    strict.strict_mode().result()
+    assert count(strict) == "0"

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is logged of filters' verdicts, and the two sysctls that say and decide it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from guests.bpf import AUDIT_ARCH, Action, kill_process, log, policy, ret, rule
+from guests.guest import Guest
+from guests.memory import Out
+from guests.numbers import O_RDONLY, O_WRONLY, Cap, Signal, number
+from guests.outcome import EACCES, EFAULT, EINVAL, EOPNOTSUPP, EPERM, OK, Expected, Outcome, killed, returned
+from guests.seccomp import DATA_SIZE, GET_NOTIF_SIZES, NOTIF_SIZE, RESPONSE_SIZE, FilterFlag
+from guests.task import Task
+from suites.seccomp.scenery import GETPPID, Supervised, mismatches, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+audited = pytest.mark.needs("AUDIT")
+
+AVAIL, LOGGED = "kernel.seccomp.actions_avail", "kernel.seccomp.actions_logged"
+PATH = "/proc/sys/kernel/seccomp/"
+NAMES = "kill_process kill_thread trap errno user_notif trace log allow"
+DEFAULT = "kill_process kill_thread trap errno user_notif trace log"
+NOWHERE = 0x1000
+
+
+# The sysctls
+
+
+@pytest.mark.requirement("seccomp.actions-avail")
+def test_actions_avail(guest: Guest) -> None:
+    """All actions, most severe first; nobody writes it, root neither."""
+    assert guest.sysctl(AVAIL) == NAMES
+    assert guest.root().open(PATH + "actions_avail", O_WRONLY) == EACCES
+    assert guest.spawn("reader").read_text(PATH + "actions_avail").read().startswith(NAMES.encode())
+
+
+# fmt: off
+WRITES: dict[str, tuple[str, bool, str]] = {
+    # what is written                                 taken?  what is read afterwards
+    "one":                ("kill_process",            True,   "kill_process"),
+    "in-another-order":   ("log trap kill_process",   True,   "kill_process trap log"),
+    "twice-the-same":     ("trap trap",               True,   "trap"),
+    "nothing":            ("",                        True,   ""),
+    "a-newline":          ("errno\n",                 True,   "errno"),
+    "all-but-allow":      (DEFAULT,                   True,   DEFAULT),
+    "allow":              ("allow",                   False,  DEFAULT),
+    "allow-among-others": ("kill_process allow log",  False,  DEFAULT),
+    "an-unknown-name":    ("kill",                    False,  DEFAULT),
+    "unknown-at-the-end": ("trap errno no_such",      False,  DEFAULT),
+    "capital-letters":    ("TRAP",                    False,  DEFAULT),
+    "commas":             ("trap,errno",              False,  DEFAULT),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.actions-logged")
+def test_actions_logged(guest: Guest) -> None:
+    """Any set of names but allow, read back in order of severity; what is refused changes nothing."""
+    found: dict[str, tuple[object, object]] = {"at first": (guest.sysctl(LOGGED), DEFAULT)}
+    for name, (text, taken, afterwards) in WRITES.items():
+        guest.set_sysctl(LOGGED, DEFAULT)
+        found[name] = (_write(guest, text), OK if taken else EINVAL)
+        found[f"{name}, read"] = (guest.sysctl(LOGGED), afterwards)
+    assert mismatches(found) == []
+
+
+def _write(guest: Guest, text: str) -> Outcome:
+    # A file that takes a line takes its newline too.
+    return guest.write_file(PATH + "actions_logged", text if text.endswith("\n") else text + "\n")
+
+
+@pytest.mark.requirement("seccomp.actions-logged-privilege")
+def test_who_may_write_it(guest: Guest) -> None:
+    """uid 0 may open it, and with CAP_SYS_ADMIN write it; everybody may read."""
+    path = PATH + "actions_logged"
+    powerless = guest.spawn("powerless", uid=0, caps=Cap.ALL & ~Cap.SYS_ADMIN)
+    found: dict[str, tuple[object, object]] = {
+        "an ordinary user reads": (guest.spawn("user").open(path, O_RDONLY), OK),
+        "an ordinary user writes": (guest.spawn("user").write_text(path, "trap\n"), EACCES),
+        "with CAP_SYS_ADMIN alone": (guest.spawn("capable", caps=Cap.SYS_ADMIN).write_text(path, "trap\n"), EACCES),
+        "uid 0 without CAP_SYS_ADMIN": (powerless.write_text(path, "trap\n"), EPERM),
+        "unchanged so far": (guest.sysctl(LOGGED), DEFAULT),
+        "uid 0 with it": (guest.spawn("root", uid=0, caps=Cap.SYS_ADMIN).write_text(path, "trap\n"), OK),
+        "changed": (guest.sysctl(LOGGED), "trap"),
+    }
+    assert mismatches(found) == []
+
+
+@pytest.mark.requirement("seccomp.action-avail")
+def test_get_action_avail(guest: Guest) -> None:
+    """Each action is there, and nothing beside them; no privilege is needed to ask."""
+    task = guest.spawn("asking")
+    found: dict[str, tuple[object, object]] = {action.name: (task.action_avail(action), OK) for action in Action}
+    for value in (0x00010000, 0x00030001, 0x00060000, 0x7FFE0000, 0x80010000, 0xFFFFFFFF):
+        found[f"{value:#x}"] = (task.action_avail(value), EOPNOTSUPP)
+    found["unreadable"] = (task.call("seccomp", 2, 0, NOWHERE), EFAULT)
+    assert mismatches(found) == []
+
+
+@pytest.mark.requirement("seccomp.notif-sizes")
+def test_get_notif_sizes(guest: Guest) -> None:
+    """The sizes of three structures, of two bytes each."""
+    task = guest.spawn("asking")
+    sizes = task.call("seccomp", GET_NOTIF_SIZES, 0, Out(6)).read()
+    assert [sizes[i] | sizes[i + 1] << 8 for i in (0, 2, 4)] == [NOTIF_SIZE, RESPONSE_SIZE, DATA_SIZE]
+    assert task.call("seccomp", GET_NOTIF_SIZES, 0, NOWHERE) == EFAULT
+
+
+# Records
+
+
+class Log:
+    """The guest's audit records of filters: by whom they were caused."""
+
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+        # Without an audit daemon the records are printed, and then none may be left out.
+        guest.set_sysctl("kernel.printk_ratelimit", 0)
+
+    def settle(self) -> None:
+        """Wait until all that was logged so far can be read: records come in order, so one more will do."""
+        logged = self.guest.sysctl(LOGGED)
+        self.guest.set_sysctl(LOGGED, DEFAULT)
+        last = unprivileged(self.guest, "last")
+        last.install(policy(log("getppid"))).result()
+        last.call("getppid").result()
+        self.guest.set_sysctl(LOGGED, logged or "\n")
+        self.guest.wait_for_log(f" pid={last.pid} ")
+
+    def of(self, task: Task) -> list[str]:
+        return [line for line in self.guest.log() if "type=1326" in line and f" pid={task.pid} " in line]
+
+
+def fields(record: str) -> dict[str, str]:
+    return dict(re.findall(r"(\w+)=(\S+)", record.partition("): ")[2]))
+
+
+# fmt: off
+RECORDED: dict[Action, tuple[bool, bool, str]] = {
+    # action                logged with FILTER_FLAG_LOG, without, and with which signal
+    Action.KILL_PROCESS:   (True,  True,  "31"),
+    Action.KILL_THREAD:    (True,  True,  "31"),
+    Action.TRAP:           (True,  False, "0"),
+    Action.ERRNO:          (True,  False, "0"),
+    Action.USER_NOTIF:     (True,  False, "0"),
+    Action.TRACE:          (True,  False, "0"),
+    Action.LOG:            (True,  True,  "0"),
+    Action.ALLOW:          (False, False, ""),
+}
+# fmt: on
+
+
+def act(guest: Guest, action: Action, flags: FilterFlag) -> Task:
+    task = unprivileged(guest)
+    task.catch(Signal.SYS).result()
+    task.install(policy(rule(action, "getppid", data=5)), flags).result()
+    task.call("getppid")
+    return task
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-records")
+@pytest.mark.parametrize("flags", [FilterFlag.LOG, FilterFlag.NONE], ids=["with-the-flag", "without-the-flag"])
+def test_which_actions_are_recorded(guest: Guest, flags: FilterFlag) -> None:
+    """Kills and LOG always, ALLOW never, all others if their filter was installed so."""
+    records = Log(guest)
+    tasks = {action: act(guest, action, flags) for action in Action}
+    records.settle()
+    found: dict[str, tuple[object, object]] = {}
+    for action, (with_flag, without, signal) in RECORDED.items():
+        told = [(fields(one)["sig"], int(fields(one)["code"], 16)) for one in records.of(tasks[action])]
+        recorded = with_flag if flags else without
+        found[action.name] = (told, [(signal, int(action))] if recorded else [])
+    assert mismatches(found) == []
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-silenced")
+@pytest.mark.parametrize("silenced", DEFAULT.split())
+def test_an_action_that_is_not_to_be_logged(guest: Guest, silenced: str) -> None:
+    """Its name taken out of actions_logged, it alone is not recorded; it is taken all the same."""
+    records = Log(guest)
+    guest.set_sysctl(LOGGED, " ".join(name for name in DEFAULT.split() if name != silenced))
+    tasks = {action: act(guest, action, FilterFlag.LOG) for action in RECORDED if action is not Action.ALLOW}
+    records.settle()
+    found: dict[str, tuple[object, object]] = {
+        action.name: (len(records.of(task)), int(action.name.lower() != silenced)) for action, task in tasks.items()
+    }
+    assert mismatches(found) == []
+    assert tasks[Action.KILL_PROCESS].wait_death() == killed(Signal.SYS)
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-silenced")
+def test_nothing_is_to_be_logged(guest: Guest) -> None:
+    """With no names at all nothing is recorded, and everything is taken."""
+    records = Log(guest)
+    guest.set_sysctl(LOGGED, "\n")
+    tasks = [act(guest, action, FilterFlag.LOG) for action in Action]
+    records.settle()
+    assert [records.of(task) for task in tasks] == [[]] * 8
+    assert tasks[0].wait_death() == killed(Signal.SYS)
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-fields")
+def test_what_a_record_tells(guest: Guest) -> None:
+    """Who: user, group, process, name, program.  What: signal, architecture, number, address, the filter's value."""
+    task = guest.spawn("culprit", uid=1000)
+    task.no_new_privs().result()
+    task.install(policy(kill_process("getppid"))).result()
+    task.call("getppid")
+    record = guest.wait_for_log("type=1326")
+    told = fields(record)
+    assert {name: told[name] for name in ("uid", "gid", "pid", "comm", "exe")} == {
+        "uid": "1000",
+        "gid": "1000",
+        "pid": str(task.pid),
+        "comm": '"culprit"',
+        "exe": '"/init"',
+    }
+    assert {name: told[name] for name in ("sig", "arch", "syscall", "compat", "code")} == {
+        "sig": "31",
+        "arch": f"{AUDIT_ARCH['x86_64']:x}",
+        "syscall": str(GETPPID),
+        "compat": "0",
+        "code": "0x80000000",
+    }
+    assert int(told["ip"], 16) > 0x1000
+
+
+@audited
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.log-record-fields")
+def test_a_record_of_int80(guest: Guest) -> None:
+    """i386's architecture and number, and that it was a 32-bit call; an unknown action's value as it is."""
+    task = unprivileged(guest)
+    task.install((ret(Action.LOG),)).result()
+    task.call32("getppid").result()
+    told = fields(guest.wait_for_log("type=1326"))
+    assert (told["arch"], told["syscall"], told["compat"]) == (
+        f"{AUDIT_ARCH['i386']:x}",
+        str(number("getppid", "i386")),
+        "1",
+    )
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-fields")
+def test_a_record_of_strict_mode(guest: Guest) -> None:
+    """A death in strict mode is recorded with signal 9, as KILL_THREAD."""
+    task = guest.spawn("strict", quiet=True)
+    task.strict_mode().result()
+    assert task.call("getppid") == killed(Signal.KILL)
+    told = fields(guest.wait_for_log("type=1326"))
+    assert (told["sig"], told["syscall"], told["code"]) == ("9", str(GETPPID), "0x0")
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-matching-filter")
+def test_the_flag_of_the_filter_that_decided(guest: Guest) -> None:
+    """Of two filters only the deciding one's flag counts."""
+    records = Log(guest)
+    found: dict[str, tuple[object, object]] = {}
+    tasks: dict[str, tuple[Task, int]] = {}
+    errno, nothing = policy(rule(Action.ERRNO, "getppid", data=5)), policy(rule(Action.ALLOW, "getppid"))
+    for name, flagged, other, recorded in (("deciding", errno, nothing, 1), ("other", nothing, errno, 0)):
+        for order in ((flagged, other), (other, flagged)):
+            task = unprivileged(guest)
+            for program in order:
+                task.install(program, FilterFlag.LOG if program is flagged else FilterFlag.NONE).result()
+            assert task.call("getppid").errno == 5
+            tasks[f"{name} flagged, {'first' if order[0] is flagged else 'last'}"] = (task, recorded)
+    records.settle()
+    for name, (task, recorded) in tasks.items():
+        found[name] = (len(records.of(task)), recorded)
+    assert mismatches(found) == []
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-records")
+def test_calls_that_ran_after_all(guest: Guest) -> None:
+    """A notified call is recorded if its supervisor answered it, not if it let it continue."""
+    records = Log(guest)
+    here = Supervised(guest, policy(rule(Action.USER_NOTIF, "getppid")), FilterFlag.LOG)
+    call, asked = here.ask("getppid")
+    here.reply(asked, flags=1).result()
+    assert call.outcome() == returned(here.supervisor.pid)
+    records.settle()
+    assert records.of(here.target) == []
+    call, asked = here.ask("getppid")
+    here.reply(asked).result()
+    call.outcome().result()
+    records.settle()
+    assert len(records.of(here.target)) == 1
+
+
+@audited
+@pytest.mark.boot("audit=0")
+@pytest.mark.requirement("seccomp.log-audit-off")
+def test_with_audit_switched_off(guest: Guest) -> None:
+    """audit=0: nothing is recorded, and everything else is the same."""
+    wanted: dict[Action, Expected] = {Action.KILL_PROCESS: killed(Signal.SYS), Action.LOG: returned(1)}
+    for action, outcome in wanted.items():
+        task = unprivileged(guest)
+        task.install(policy(rule(action, "getppid")), FilterFlag.LOG).result()
+        assert task.call("getppid") == outcome
+    assert [line for line in guest.log() if "type=1326" in line] == []
+
+
+@audited
+@pytest.mark.boot("audit=1")
+@pytest.mark.requirement("seccomp.log-config-change")
+def test_a_change_of_what_is_logged_is_logged(guest: Guest) -> None:
+    """With audit=1 a record tells the new actions, the old ones, and whether it was done."""
+    Log(guest)
+    guest.set_sysctl(LOGGED, "trap log")
+    record = guest.wait_for_log("op=seccomp-logging")
+    assert f"actions=trap,log old-actions={DEFAULT.replace(' ', ',')} res=1" in record
+    assert _write(guest, "allow") == EINVAL
+    assert "actions=? old-actions=trap,log res=0" in guest.wait_for_log(" res=0")
+    assert _write(guest, "") == OK
+    assert "actions=(none) old-actions=trap,log res=1" in guest.wait_for_log("actions=(none)")

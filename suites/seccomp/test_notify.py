@@ -1,0 +1,422 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""SECCOMP_RET_USER_NOTIF: a target's call, and what its supervisor hears of it and may answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.bpf import AUDIT_ARCH, Action, notify, policy, ret
+from guests.guest import Guest
+from guests.memory import Out
+from guests.numbers import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Cap, Clone, Signal, number
+from guests.outcome import (
+    EBADF,
+    EBUSY,
+    EFAULT,
+    EINPROGRESS,
+    EINVAL,
+    ENOENT,
+    ENOSYS,
+    EPERM,
+    OK,
+    Expected,
+    error,
+    killed,
+    returned,
+)
+from guests.seccomp import NOTIF_ID_VALID_OLD, NOTIF_SEND, NOTIF_SIZE, Poll
+from suites.seccomp.scenery import GETPPID, Supervised, mismatches, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+ASK = policy(notify("getppid"))
+F_GETFD, FD_CLOEXEC = 1, 1
+NOWHERE = 0x1000
+
+
+# What the supervisor is told
+
+
+@pytest.mark.requirement("seccomp.notif-data")
+def test_what_is_told(guest: Guest) -> None:
+    """The same as a filter sees, and who calls; flags are 0."""
+    here = Supervised(guest, ASK)
+    call, asked = here.ask("getppid", 1, 2, 3, 4, 5, 1 << 63)
+    assert (asked.nr, asked.arch, asked.pid, asked.flags) == (GETPPID, AUDIT_ARCH["x86_64"], here.target.pid, 0)
+    assert asked.args == (1, 2, 3, 4, 5, 1 << 63)
+    assert guest.read_file(f"/proc/{here.target.pid}/syscall").split()[-1] == f"{asked.instruction_pointer:#x}"
+    here.reply(asked).result()
+    assert call.outcome() == returned(0)
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.notif-data")
+def test_what_is_told_of_int80(guest: Guest) -> None:
+    """i386's number and architecture; the answer is a 32-bit call's result."""
+    here = Supervised(guest, policy(notify("getppid"), arch="i386"))
+    call = here.target.begin(number("getppid", "i386"), 1, 2, 3, 4, 5, 6, entry=1)  # type: ignore[arg-type]
+    asked = here.supervisor.receive(here.listener)
+    assert (asked.nr, asked.arch) == (number("getppid", "i386"), AUDIT_ARCH["i386"])
+    assert asked.args == (1, 2, 3, 4, 5, 6)
+    assert here.reply(asked, error=-13) == OK
+    assert call.outcome() == error(13)
+
+
+@pytest.mark.needs("PID_NS")
+@pytest.mark.requirement("seccomp.notif-pid")
+def test_the_pid_is_the_readers(guest: Guest) -> None:
+    """A reader in the namespace above is told the target's number there; one that cannot see the target is told 0."""
+    outer = guest.spawn("outer", caps=Cap.SYS_ADMIN, quiet=True)
+    listener = outer.listen(ASK).result()
+    inner = outer.spawn("inner", flags=Clone.NEWPID)
+    assert inner.own_tid == 1
+
+    below = inner.begin("getppid")
+    asked = outer.receive(listener)
+    assert asked.pid == inner.tid
+    outer.reply(listener, asked.id).result()
+    assert below.outcome() == OK
+
+    above = outer.begin("getppid")
+    asked = inner.receive(listener)
+    assert asked.pid == 0
+    inner.reply(listener, asked.id, value=3).result()
+    assert above.outcome() == returned(3)
+
+
+@pytest.mark.requirement("seccomp.notif-pid")
+def test_the_pid_is_the_threads(guest: Guest) -> None:
+    """What is told is the number of the thread that called."""
+    here = Supervised(guest, ASK)
+    thread = here.target.thread("thread")
+    thread.begin("getppid")
+    assert here.supervisor.receive(here.listener).pid == thread.tid != here.target.pid
+
+
+@pytest.mark.requirement("seccomp.notif-order")
+def test_first_come_first_served(guest: Guest) -> None:
+    """Notifications are received in the order of the calls, each once, and may be answered in any."""
+    here = Supervised(guest, ASK)
+    callers = [here.target.spawn(f"caller-{i}") for i in range(4)]
+    calls = []
+    for caller in callers:
+        calls.append(caller.begin("getppid"))
+        calls[-1].wait_until_blocked()
+    asked = [here.supervisor.receive(here.listener) for _ in callers]
+    assert [one.pid for one in asked] == [caller.pid for caller in callers]
+    assert len({one.id for one in asked}) == 4
+    for i in (2, 0, 3, 1):
+        here.reply(asked[i], value=100 + i).result()
+    assert [call.outcome().value for call in calls] == [100, 101, 102, 103]
+
+
+# What the supervisor may answer
+
+# fmt: off
+ANSWERS: dict[str, tuple[dict[str, int], Expected]] = {
+    "nothing":            ({},                            returned(0)),
+    "a-value":            ({"value": 4711},               returned(4711)),
+    "a-large-value":      ({"value": 1 << 40},            returned(1 << 40)),
+    "a-value-that-is-an-errno": ({"value": -22},          EINVAL),
+    "an-error":           ({"error": -1},                 EPERM),
+    "the-largest-error":  ({"error": -4095},              error(4095)),
+    "value-and-error":    ({"value": 7, "error": -1},     EPERM),
+    "a-positive-error":   ({"error": 5},                  returned(5)),
+    "continue":           ({"flags": 1},                  returned(1)),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.user-notif", "seccomp.notif-answer")
+def test_answers(guest: Guest) -> None:
+    """The error if there is one, else the value; CONTINUE runs the call (exit_group's code shows that it ran)."""
+    here = Supervised(guest, policy(notify("getppid", "exit_group")))
+    found: dict[str, tuple[object, object]] = {}
+    for name, (answer, wanted) in ANSWERS.items():
+        call, asked = here.ask("getppid")
+        here.reply(asked, **answer).result()
+        expected = returned(here.supervisor.pid) if name == "continue" else wanted
+        found[name] = (call.outcome(), expected)
+    assert mismatches(found) == []
+
+
+# fmt: off
+REFUSED: dict[str, tuple[dict[str, int], Expected]] = {
+    "unknown-flag":          ({"flags": 2},                   EINVAL),
+    "highest-flag":          ({"flags": 1 << 31},             EINVAL),
+    "continue-and-more":     ({"flags": 3},                   EINVAL),
+    "continue-with-a-value": ({"flags": 1, "value": 1},       EINVAL),
+    "continue-with-an-error": ({"flags": 1, "error": -1},     EINVAL),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.notif-answer-errors")
+def test_wrong_answers(guest: Guest) -> None:
+    """An answer that is refused is none: the call goes on waiting, and a right answer is taken."""
+    here = Supervised(guest, ASK)
+    call, asked = here.ask("getppid")
+    found: dict[str, tuple[object, object]] = {
+        name: (here.reply(asked, **answer), wanted) for name, (answer, wanted) in REFUSED.items()
+    }
+    found["unknown-id"] = (here.supervisor.reply(here.listener, asked.id + 1), ENOENT)
+    found["bad-pointer"] = (here.supervisor.call("ioctl", here.listener, NOTIF_SEND, NOWHERE), EFAULT)
+    assert mismatches(found) == []
+    assert not call.finished()
+    assert here.reply(asked, value=5) == OK
+    assert call.outcome() == returned(5)
+    assert here.reply(asked, value=6) == ENOENT
+
+
+@pytest.mark.requirement("seccomp.notif-answer-errors")
+def test_an_answer_before_the_question(guest: Guest) -> None:
+    """What nobody has received cannot be answered: EINPROGRESS."""
+    here = Supervised(guest, ASK)
+    first, asked = here.ask("getppid")
+    here.reply(asked).result()
+    first.outcome()
+    call = here.target.begin("getppid")
+    call.wait_until_blocked()
+    # Ids count up, within one listener.
+    assert here.supervisor.reply(here.listener, asked.id + 1) == EINPROGRESS
+    assert here.supervisor.receive(here.listener).id == asked.id + 1
+    assert here.supervisor.reply(here.listener, asked.id + 1, value=9) == OK
+    assert call.outcome() == returned(9)
+
+
+@pytest.mark.requirement("seccomp.notif-one-answer")
+def test_one_answer_and_no_more(guest: Guest) -> None:
+    """A second answer is late, however soon it comes: EINPROGRESS while the call is waking up, ENOENT after that."""
+    here = Supervised(guest, ASK)
+    for _ in range(10):
+        call, asked = here.ask("getppid")
+        assert here.reply(asked, value=1) == OK
+        second = here.reply(asked, value=2)
+        assert second in (EINPROGRESS, ENOENT)
+        assert call.outcome() == returned(1)
+
+
+@pytest.mark.requirement("seccomp.notif-id-valid")
+@pytest.mark.parametrize("request_", [0x40082102, NOTIF_ID_VALID_OLD], ids=["new-number", "old-number"])
+def test_id_valid(guest: Guest, request_: int) -> None:
+    """An id is valid from its reception to its answer."""
+    here = Supervised(guest, ASK)
+    waiting = here.target.begin("getppid")
+    waiting.wait_until_blocked()
+    asked = here.supervisor.receive(here.listener)
+    found: dict[str, tuple[object, object]] = {
+        "received": (here.supervisor.still_waiting(here.listener, asked.id, request_), OK),
+        "another": (here.supervisor.still_waiting(here.listener, asked.id + 1, request_), ENOENT),
+        "unreadable": (here.supervisor.call("ioctl", here.listener, request_, NOWHERE), EFAULT),
+    }
+    here.reply(asked).result()
+    waiting.outcome()
+    found["answered"] = (here.supervisor.still_waiting(here.listener, asked.id, request_), ENOENT)
+    here.target.begin("getppid").wait_until_blocked()
+    found["not received yet"] = (here.supervisor.still_waiting(here.listener, asked.id + 1, request_), ENOENT)
+    here.supervisor.receive(here.listener)
+    found["received now"] = (here.supervisor.still_waiting(here.listener, asked.id + 1, request_), OK)
+    here.interrupt(Signal.KILL)
+    here.target.wait_death()
+    found["its caller is dead"] = (here.supervisor.still_waiting(here.listener, asked.id + 1, request_), ENOENT)
+    assert mismatches(found) == []
+
+
+@pytest.mark.requirement("seccomp.notif-poll")
+def test_poll(guest: Guest) -> None:
+    """Readable while something is to be received, writable while something is to be answered."""
+    here = Supervised(guest, ASK)
+
+    def ready() -> int:
+        return here.supervisor.ready_for(here.listener)
+
+    other = here.target.spawn("other")
+    assert ready() == 0
+    call = here.target.begin("getppid")
+    call.wait_until_blocked()
+    assert ready() == Poll.IN
+    asked = here.supervisor.receive(here.listener)
+    assert ready() == Poll.OUT
+    other.begin("getppid").wait_until_blocked()
+    assert ready() == Poll.IN | Poll.OUT
+    here.reply(asked).result()
+    call.outcome()
+    assert ready() == Poll.IN
+
+
+# Receiving
+
+
+@pytest.mark.requirement("seccomp.notif-recv-errors")
+def test_receiving_into_what_is_not_zero(guest: Guest) -> None:
+    """Every byte of the buffer must be 0, for what may come to be there; nothing is lost."""
+    here = Supervised(guest, ASK)
+    here.target.begin("getppid").wait_until_blocked()
+    found: dict[str, tuple[object, object]] = {}
+    for at in (0, 8, 12, 16, 63, 79):
+        dirty = bytearray(NOTIF_SIZE)
+        dirty[at] = 1
+        found[f"byte {at}"] = (here.supervisor.receive_into(here.listener, bytes(dirty)), EINVAL)
+    assert mismatches(found) == []
+    assert here.supervisor.receive(here.listener).pid == here.target.pid
+
+
+@pytest.mark.requirement("seccomp.notif-recv-fault")
+def test_receiving_into_what_cannot_be_written(guest: Guest) -> None:
+    """EFAULT, and the notification is there to be received again, the same one."""
+    here = Supervised(guest, ASK)
+    call = here.target.begin("getppid")
+    call.wait_until_blocked()
+    zeros = here.supervisor.call("mmap", None, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0).result()
+    assert here.supervisor.receive_into(here.listener, NOWHERE) == EFAULT
+    assert here.supervisor.receive_into(here.listener, zeros) == EFAULT
+    assert here.supervisor.receive_into(here.listener, zeros) == EFAULT
+    assert here.supervisor.ready_for(here.listener) == Poll.IN
+    asked = here.supervisor.receive(here.listener)
+    assert here.reply(asked, value=8) == OK
+    assert call.outcome() == returned(8)
+
+
+@pytest.mark.requirement("seccomp.notif-hang-up")
+def test_the_last_caller_is_gone(guest: Guest) -> None:
+    """While any process has the filter there is no hang-up; when none has it any more, poll tells."""
+    here = Supervised(guest, ASK)
+    child = here.target.spawn("child")
+    here.target.exit()
+    here.supervisor.reap(here.target)
+    assert here.supervisor.ready_for(here.listener) == 0
+    child.exit()
+    # Before 6.11 a zombie counted.
+    guest.init.reap(child).result()
+    guest.wait_until(lambda: here.supervisor.ready_for(here.listener) == Poll.HUP, "the listener to hang up")
+
+
+@pytest.mark.requirement("seccomp.notif-recv-ends")
+def test_a_waiting_reader_when_the_last_caller_goes(guest: Guest) -> None:
+    """Nothing can come any more, so it is not waited for: ENOENT, at once and later."""
+    here = Supervised(guest, ASK)
+    receiving = here.supervisor.begin_receive(here.listener)
+    receiving.wait_until_blocked()
+    here.target.exit()
+    assert receiving.outcome() == ENOENT
+    assert here.supervisor.receive_into(here.listener, bytes(NOTIF_SIZE)) == ENOENT
+    assert here.target.state() == "Z"
+    assert here.supervisor.ready_for(here.listener) == Poll.HUP
+
+
+# The listener
+
+
+@pytest.mark.requirement("seccomp.notif-no-listener")
+def test_the_listener_is_closed(guest: Guest) -> None:
+    """Calls that wait, received or not, are ENOSYS, and so are all later ones."""
+    here = Supervised(guest, ASK)
+    other = here.target.spawn("other")
+    received, _ = here.ask("getppid")
+    unreceived = other.begin("getppid")
+    unreceived.wait_until_blocked()
+    here.supervisor.close(here.listener).result()
+    assert received.outcome() == ENOSYS
+    assert unreceived.outcome() == ENOSYS
+    assert here.target.call("getppid") == ENOSYS
+
+
+@pytest.mark.requirement("seccomp.notif-no-listener")
+def test_the_supervisor_dies(guest: Guest) -> None:
+    """It closes its listener by that; a copy elsewhere keeps it open."""
+    here = Supervised(guest, ASK)
+    heir = here.supervisor.spawn("heir")
+    call, asked = here.ask("getppid")
+    here.supervisor.exit()
+    assert heir.reply(here.listener, asked.id, value=2) == OK
+    assert call.outcome() == returned(2)
+    call = here.target.begin("getppid")
+    heir.receive(here.listener)
+    heir.exit()
+    assert call.outcome() == ENOSYS
+
+
+@pytest.mark.requirement("seccomp.notif-one-listener")
+def test_one_listener_in_a_row_of_filters(guest: Guest) -> None:
+    """A second one is EBUSY, in a child too; once the first is closed another may be had."""
+    here = Supervised(guest, ASK)
+    child = here.target.spawn("child")
+    assert here.target.listen(ASK) == EBUSY
+    assert child.listen(ASK) == EBUSY
+    assert here.target.install(ASK) == OK
+    here.supervisor.close(here.listener).result()
+    assert here.target.listen(ASK) == OK
+    assert child.listen(ASK) == OK
+
+
+@pytest.mark.requirement("seccomp.notif-newest-asked")
+def test_only_the_newest_filters_listener_is_asked(guest: Guest) -> None:
+    """Of two filters that notify the newer decides who is asked: without a listener of its own, nobody is."""
+    here = Supervised(guest, ASK)
+    here.target.install(policy(notify("getppid"))).result()
+    assert here.target.call("getppid") == ENOSYS
+    assert here.supervisor.ready_for(here.listener) == 0
+
+
+@pytest.mark.requirement("seccomp.notif-cloexec")
+def test_the_listener_is_closed_on_exec(guest: Guest) -> None:
+    """No program that is executed gets to answer for itself."""
+    target = unprivileged(guest, "target")
+    listener = target.listen(ASK).result()
+    assert target.call("fcntl", listener, F_GETFD) == returned(FD_CLOEXEC)
+    assert target.execute_again() == OK
+    assert target.call("fcntl", listener, F_GETFD) == EBADF
+    assert target.call("getppid") == ENOSYS
+
+
+@pytest.mark.requirement("seccomp.notif-listener-file")
+def test_the_listener_is_nothing_else(guest: Guest) -> None:
+    """It is neither read nor written, knows no other ioctl, and says what it is."""
+    here = Supervised(guest, ASK)
+    supervisor, listener = here.supervisor, here.listener
+    found: dict[str, tuple[object, object]] = {
+        "read": (supervisor.call("read", listener, Out(8), 8), EINVAL),
+        "write": (supervisor.call("write", listener, b"12345678", 8), EINVAL),
+        "ioctl 5": (supervisor.call("ioctl", listener, 0x40082105, Out(8)), EINVAL),
+        "ioctl 0 of another kind": (supervisor.call("ioctl", listener, 0xC0504100, Out(80)), EINVAL),
+    }
+    assert mismatches(found) == []
+    link = supervisor.call("readlinkat", -100, f"/proc/self/fd/{listener}", Out(64), 64).read()
+    assert link.rstrip(b"\0") == b"anon_inode:seccomp notify"
+
+
+@pytest.mark.requirement("seccomp.notif-set-flags")
+def test_listener_flags(guest: Guest) -> None:
+    """SYNC_WAKE_UP is the only flag; with it the conversation is the same."""
+    here = Supervised(guest, ASK)
+    found: dict[str, tuple[object, object]] = {
+        str(flags): (here.supervisor.set_listener_flags(here.listener, flags), wanted)
+        for flags, wanted in ((2, EINVAL), (3, EINVAL), (1 << 63, EINVAL), (0, OK), (1, OK))
+    }
+    assert mismatches(found) == []
+    call, asked = here.ask("getppid")
+    here.reply(asked, value=6).result()
+    assert call.outcome() == returned(6)
+
+
+@pytest.mark.requirement("seccomp.notif-kill")
+def test_a_caller_is_killed(guest: Guest) -> None:
+    """Its notification goes with it: an answer finds nobody, and what was not received is not there."""
+    here = Supervised(guest, ASK)
+    call, asked = here.ask("getppid")
+    here.interrupt(Signal.KILL)
+    assert call.outcome() == killed(Signal.KILL)
+    assert here.reply(asked) == ENOENT
+
+
+@pytest.mark.requirement("seccomp.notif-answer")
+def test_a_continued_call_is_not_judged_again(guest: Guest) -> None:
+    """CONTINUE runs the call although an older, milder filter would have traced it: that one had no say."""
+    supervisor = guest.spawn("supervisor")
+    target = unprivileged(guest, "target", parent=supervisor)
+    target.install((ret(Action.LOG),)).result()
+    there = target.listen(ASK).result()
+    listener = supervisor.pidfd_getfd(target, there).result()
+    call = target.begin("getppid")
+    supervisor.let_continue(listener, supervisor.receive(listener).id).result()
+    assert call.outcome() == returned(supervisor.pid)

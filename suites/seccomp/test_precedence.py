@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which of several filters decides: the most severe action, in whatever order they came; of equals the newest."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.bpf import Action, policy, rule
+from guests.bpf_interpreter import SEVERITY
+from guests.guest import Guest
+from guests.memory import Out
+from guests.numbers import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal
+from guests.outcome import GONE, OK, killed, returned
+from guests.ptrace import Status
+from guests.seccomp import FilterFlag
+from guests.task import Pending, Task
+from suites.seccomp.scenery import mismatches, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+
+class Stack:
+    """A traced thread, one of two of its process, under filters for getppid; and what a call of it comes to."""
+
+    def __init__(self, guest: Guest, tracer: Task, *verdicts: tuple[Action, int]) -> None:
+        self.guest = guest
+        self.tracer = tracer
+        leader = unprivileged(guest, "leader", parent=tracer)
+        self.thread = leader.thread("thread")
+        for action, data in verdicts:
+            self.thread.install(policy(rule(action, "getppid", data=data))).result()
+        tracer.seize(self.thread, PtraceOption.TRACESECCOMP).result()
+
+    def verdict(self) -> str:
+        """The action that was taken, and its data if it has any to show."""
+        call = self.thread.begin("getppid")
+        stop = self._stop_or_end(call)
+        if stop is not None and stop.event == PTRACE_EVENT_SECCOMP:
+            return f"TRACE {self.tracer.event_message(self.thread)}"
+        if stop is not None and stop.stopped_by == Signal.SYS:
+            info = self.tracer.ptrace(Ptrace.GETSIGINFO, self.thread, 0, Out(128)).read()
+            return f"TRAP {struct.unpack_from('<ii', info)[1]}"
+        came = call.outcome()
+        if came == killed(Signal.SYS):
+            return "KILL_PROCESS"
+        if came == GONE:
+            return "KILL_THREAD"
+        if came == returned(self.tracer.pid):
+            return "runs"
+        return "USER_NOTIF" if came.errno == 38 else f"ERRNO {came.errno}"
+
+    def _stop_or_end(self, call: Pending) -> Status | None:
+        """The stop that the call led to, or None if it came to its end."""
+        stops: list[Status] = []
+
+        def happened() -> bool:
+            if call.finished():
+                return True
+            news = self.tracer.has_news(self.thread)
+            # Once it has been told of an end there is nothing more to hear, and that is an error.
+            if news == OK and news.value and (status := Status(struct.unpack("<I", news.read())[0])).stopped_by:
+                stops.append(status)
+            return bool(stops)
+
+        self.guest.wait_until(happened, "the call to stop or end")
+        return stops[0] if stops else None
+
+
+SHOWN = {action: action.name for action in (Action.KILL_PROCESS, Action.KILL_THREAD, Action.USER_NOTIF)} | {
+    Action.TRAP: "TRAP {0}",
+    Action.ERRNO: "ERRNO {0}",
+    Action.TRACE: "TRACE {0}",
+    Action.LOG: "runs",
+    Action.ALLOW: "runs",
+}
+"""What the thread, its process, its tracer see of an action.  A listener there is none, so USER_NOTIF is ENOSYS."""
+
+
+@pytest.mark.requirement("seccomp.precedence")
+@pytest.mark.parametrize("older", SEVERITY, ids=lambda action: f"above-{action.name}")
+def test_pairs(guest: Guest, older: Action) -> None:
+    """Each action installed over this one: the more severe of the two is taken, with its own data."""
+    tracer = guest.spawn("tracer")
+    found: dict[str, tuple[object, object]] = {}
+    for newer in SEVERITY:
+        stack = Stack(guest, tracer, (older, 11), (newer, 12))
+        # The table of severity is read from its top.
+        severest, data = (newer, 12) if SEVERITY.index(newer) <= SEVERITY.index(older) else (older, 11)
+        found[f"{newer.name} over {older.name}"] = (stack.verdict(), SHOWN[severest].format(data))
+    assert mismatches(found) == []
+
+
+# fmt: off
+STACKS = {
+    # oldest ... newest                                                                           verdict
+    "errno-newest-of-three":       ([(Action.ERRNO, 1), (Action.ERRNO, 2), (Action.ERRNO, 3)],    "ERRNO 3"),
+    "errno-below-an-allow":        ([(Action.ERRNO, 1), (Action.ERRNO, 2), (Action.ALLOW, 3)],    "ERRNO 2"),
+    "errno-smaller-data-newer":    ([(Action.ERRNO, 4000), (Action.ERRNO, 1)],                    "ERRNO 1"),
+    "errno-larger-data-newer":     ([(Action.ERRNO, 1), (Action.ERRNO, 4000)],                    "ERRNO 4000"),
+    "trap-newest-of-two":          ([(Action.TRAP, 0xFFFF), (Action.TRAP, 7)],                    "TRAP 7"),
+    "trace-newest-of-two":         ([(Action.TRACE, 7), (Action.TRACE, 0xFFFF)],                  "TRACE 65535"),
+    "severest-in-the-middle":      ([(Action.LOG, 1), (Action.TRAP, 2), (Action.ERRNO, 3)],       "TRAP 2"),
+    "severest-first-of-five":      ([(Action.TRAP, 9), *[(Action.TRACE, 3)] * 4],                 "TRAP 9"),
+    "severest-last-of-five":       ([*[(Action.TRACE, 3)] * 4, (Action.TRAP, 9)],                 "TRAP 9"),
+    "all-eight-severest-last":     ([(action, 5) for action in reversed(SEVERITY)],               "KILL_PROCESS"),
+    "all-eight-severest-first":    ([(action, 5) for action in SEVERITY[1:]],                     "KILL_THREAD"),
+    "allow-whatever-its-data":     ([(Action.ALLOW, 0xFFFF), (Action.ALLOW, 0)],                  "runs"),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.precedence")
+def test_stacks(guest: Guest) -> None:
+    """Three and more filters, and equal ones: of those the newest's data counts."""
+    tracer = guest.spawn("tracer")
+    found = {name: (Stack(guest, tracer, *filters).verdict(), wanted) for name, (filters, wanted) in STACKS.items()}
+    assert mismatches(found) == []
+
+
+# fmt: off
+LOGGED = {
+    # older          newer          the audit record's code, or None
+    "log-over-allow":   (Action.ALLOW, Action.LOG,   True),
+    "allow-over-log":   (Action.LOG,   Action.ALLOW, True),
+    "log-over-log":     (Action.LOG,   Action.LOG,   True),
+    "allow-over-allow": (Action.ALLOW, Action.ALLOW, False),
+}
+# fmt: on
+
+
+@pytest.mark.needs("AUDIT")
+@pytest.mark.requirement("seccomp.precedence", "seccomp.log")
+def test_log_is_severer_than_allow(guest: Guest) -> None:
+    """Both run the call: the difference is the record.  `last` has one that comes after all that could have come."""
+    found: dict[str, tuple[object, object]] = {}
+    tasks = {name: unprivileged(guest, name[:15]) for name in LOGGED}
+    for name, (older, newer, _) in LOGGED.items():
+        for action in (older, newer):
+            tasks[name].install(policy(rule(action, "getppid"))).result()
+        assert tasks[name].call("getppid") == OK
+    last = unprivileged(guest, "last")
+    last.install(policy(rule(Action.LOG, "getppid")), FilterFlag.LOG).result()
+    assert last.call("getppid") == OK
+    guest.wait_for_log(f" pid={last.pid} ")
+    for name, (_, _, logged) in LOGGED.items():
+        records = [line for line in guest.log() if "type=1326" in line and f" pid={tasks[name].pid} " in line]
+        found[name] = (len(records), int(logged))
+    assert mismatches(found) == []

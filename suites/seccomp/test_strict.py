@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Strict mode: read, write, exit and rt_sigreturn, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.bpf import Action, ret
+from guests.guest import Guest
+from guests.memory import Out
+from guests.numbers import NR_X32, Clone, Prctl, Signal, number
+from guests.outcome import EINVAL, ENOSYS, GONE, OK, Expected, exited, killed, returned
+from guests.seccomp import MODE_STRICT, SET_MODE_STRICT
+from guests.task import Task
+from guests.wire import Entry
+from suites.seccomp.scenery import allow_core_dumps, mismatches, status, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP")
+
+DEAD = killed(Signal.KILL, core=False)
+FAULT = killed(Signal.SEGV)
+"""rt_sigreturn outside of a handler finds no signal frame: it was let through."""
+
+
+def strict(guest: Guest, name: str = "strict") -> Task:
+    task = guest.spawn(name, quiet=True)
+    task.strict_mode().result()
+    return task
+
+
+# fmt: off
+NATIVE: dict[str, tuple[int | str, tuple[int, ...], Expected]] = {
+    "read":                      ("read",         (99, 0, 0),   OK),
+    "write":                     ("write",        (99, 0, 0),   OK),
+    "exit":                      ("exit",         (3,),         exited(3)),
+    "rt_sigreturn":              ("rt_sigreturn", (),           FAULT),
+    "exit_group":                ("exit_group",   (3,),         DEAD),
+    "close":                     ("close",        (99,),        DEAD),
+    "getppid":                   ("getppid",      (),           DEAD),
+    "pread64":                   ("pread64",      (99, 0, 0, 0), DEAD),
+    "readv":                     ("readv",        (99, 0, 0),   DEAD),
+    "writev":                    ("writev",       (99, 0, 0),   DEAD),
+    "fork":                      ("fork",         (),           DEAD),
+    "prctl":                     ("prctl",        (21,),        DEAD),
+    "seccomp":                   ("seccomp",      (0, 0, 0),    DEAD),
+    "restart_syscall":           ("restart_syscall", (),        DEAD),
+    "one-beyond-the-table":      (0x1000,         (),           DEAD),
+    "minus-one":                 (0xFFFFFFFF,     (),           DEAD),
+    "x32-read":                  (NR_X32 | 0,     (99, 0, 0),   DEAD),
+    "i386s-number-of-read":      (3,              (99, 0, 0),   DEAD),
+    "i386s-number-of-write":     (4,              (99, 0, 0),   DEAD),
+    "i386s-number-of-sigreturn": (119,            (),           DEAD),
+}
+INT80: dict[str, tuple[int | str, tuple[int, ...], Expected]] = {
+    "read":                      ("read",         (99, 0, 0),   OK),
+    "write":                     ("write",        (99, 0, 0),   OK),
+    "exit":                      ("exit",         (3,),         exited(3)),
+    "sigreturn":                 ("sigreturn",    (),           FAULT),
+    "rt_sigreturn":              ("rt_sigreturn", (),           DEAD),
+    "exit_group":                ("exit_group",   (3,),         DEAD),
+    "getppid":                   ("getppid",      (),           DEAD),
+    "restart_syscall":           ("restart_syscall", (),        DEAD),
+    "native-number-of-exit":     (60,             (3,),         DEAD),
+    "native-number-of-rt_sigreturn": (15,         (),           DEAD),
+    "minus-one":                 (0xFFFFFFFF,     (),           DEAD),
+}
+# fmt: on
+
+
+def after(guest: Guest, call: int | str, arguments: tuple[int, ...], entry: Entry) -> object:
+    task = strict(guest)
+    nr = call if isinstance(call, int) else number(call, "x86_64" if entry is Entry.NATIVE else "i386")
+    came = task.call(nr, *arguments, entry=entry, shown=f"{call}")
+    # EBADF: read and write have run, and found no descriptor 99.
+    return OK if came.errno == 9 else came
+
+
+@pytest.mark.requirement("seccomp.strict")
+def test_native(guest: Guest) -> None:
+    """Four calls; any other one kills, as by SIGKILL and without core."""
+    rows = NATIVE.items()
+    found: dict[str, tuple[object, object]] = {
+        name: (after(guest, call, arguments, Entry.NATIVE), wanted) for name, (call, arguments, wanted) in rows
+    }
+    assert [name for name, (came, wanted) in found.items() if came != wanted] == []
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.strict-int80")
+def test_int80(guest: Guest) -> None:
+    """By int 0x80 it is i386's numbers that count, and its older sigreturn."""
+    rows = INT80.items()
+    found: dict[str, tuple[object, object]] = {
+        name: (after(guest, call, arguments, Entry.INT80), wanted) for name, (call, arguments, wanted) in rows
+    }
+    assert [name for name, (came, wanted) in found.items() if came != wanted] == []
+
+
+@pytest.mark.requirement("seccomp.strict")
+def test_reading_and_writing(guest: Guest) -> None:
+    """What was opened before can be used, again and again, and the end is the task's own."""
+    task = guest.spawn("worker", quiet=True)
+    reading, writing = task.pipe()
+    task.strict_mode().result()
+    for text in (b"one", b"two"):
+        assert task.write(writing, text) == returned(3)
+        assert task.read(reading, 3).read() == text
+    assert task.exit_thread(5) == exited(5)
+
+
+@pytest.mark.requirement("seccomp.strict")
+def test_a_handler_returns(guest: Guest) -> None:
+    """A signal is handled as ever, and its handler comes back by rt_sigreturn."""
+    task = guest.spawn("handler", quiet=True)
+    task.catch(Signal.USR1).result()
+    task.strict_mode().result()
+    guest.init.kill(task, Signal.USR1).result()
+    guest.wait_until(lambda: len(task.caught()) == 1, "the handler to run")
+    assert task.call("write", 99, 0, 0).errno == 9
+
+
+@pytest.mark.requirement("seccomp.strict-kill")
+def test_only_the_thread(guest: Guest) -> None:
+    """The others of its process were never strict and live on; the mode is one thread's, and so is its death."""
+    leader = guest.spawn("leader", quiet=True)
+    thread = leader.thread("thread")
+    thread.strict_mode().result()
+    assert status(guest, leader)["Seccomp"] == "0"
+    assert thread.call("getppid") == GONE
+    assert leader.call("getppid") == returned(1)
+
+
+@pytest.mark.requirement("seccomp.strict-kill")
+def test_not_caught_nor_core(guest: Guest) -> None:
+    """No handler for SIGSYS is asked, and no core is dumped though there would be room."""
+    task = guest.spawn("catching", quiet=True)
+    task.catch(Signal.SYS).result()
+    allow_core_dumps(task)
+    task.strict_mode().result()
+    assert task.call("getppid") == DEAD
+
+
+@pytest.mark.needs("PID_NS")
+@pytest.mark.requirement("seccomp.strict-kill")
+def test_the_first_of_a_pid_namespace(guest: Guest) -> None:
+    """It dies like any other."""
+    task = guest.spawn("first", flags=Clone.NEWPID, quiet=True)
+    task.strict_mode().result()
+    assert task.call("getppid") == DEAD
+
+
+@pytest.mark.requirement("seccomp.strict-tsc")
+def test_rdtsc(guest: Guest) -> None:
+    """Reading the time stamp counter is a fault in strict mode, and in that task only."""
+    free = guest.spawn("free", quiet=True)
+    assert free.call(0, entry=Entry.RDTSC) == OK
+    assert strict(guest).call(0, entry=Entry.RDTSC) == FAULT
+    assert free.call(0, entry=Entry.RDTSC) == OK
+
+
+@pytest.mark.needs("SECCOMP_FILTER")
+@pytest.mark.requirement("seccomp.strict-tsc")
+def test_rdtsc_under_a_filter(guest: Guest) -> None:
+    """A filter leaves the counter alone."""
+    task = unprivileged(guest)
+    task.install((ret(Action.ALLOW),)).result()
+    assert task.call(0, entry=Entry.RDTSC) == OK
+
+
+@pytest.mark.requirement("seccomp.strict-enter")
+def test_ways_in(guest: Guest) -> None:
+    """seccomp() wants neither flags nor pointer; prctl() takes any pointer for none.  Nobody needs a privilege."""
+    found: dict[str, tuple[object, object]] = {}
+    for name, arguments, wanted in (
+        ("prctl", (Prctl.SET_SECCOMP, MODE_STRICT, 0, 0, 0), OK),
+        ("prctl", (Prctl.SET_SECCOMP, MODE_STRICT, 0xDEADBEEF, 7, 7), OK),
+        ("seccomp", (SET_MODE_STRICT, 0, 0), OK),
+        ("seccomp", (SET_MODE_STRICT, 1, 0), EINVAL),
+        ("seccomp", (SET_MODE_STRICT, 0, 0xDEADBEEF), EINVAL),
+    ):
+        task = guest.spawn("entering", quiet=True)
+        found[f"{name}{arguments}"] = (task.call(name, *arguments), wanted)
+        found[f"{name}{arguments}, mode"] = (status(guest, task)["Seccomp"], "1" if wanted == OK else "0")
+    assert mismatches(found) == []
+
+
+@pytest.mark.needs("SECCOMP_FILTER")
+@pytest.mark.requirement("seccomp.strict")
+def test_strict_in_the_middle_of_reading(guest: Guest) -> None:
+    """A read that blocks and is interrupted is EINTR, as ever; the handler's return is allowed."""
+    task = guest.spawn("reader", quiet=True)
+    reading, _ = task.pipe()
+    task.catch(Signal.USR1).result()
+    task.strict_mode().result()
+    call = task.begin("read", reading, Out(1), 1)
+    call.wait_until_blocked()
+    guest.init.kill(task, Signal.USR1).result()
+    assert call.outcome().errno == 4
+    assert task.call("getppid") == DEAD
+
+
+@pytest.mark.requirement("seccomp.uretprobe")
+@pytest.mark.parametrize("mode", ["filter", "strict"])
+def test_uretprobe_always_passes(guest: Guest, mode: str) -> None:
+    """The kernel's own call for probes of returns (335, native only) is not to be filtered, in either mode.
+
+    Made by a program it is ENOSYS without uprobes, and SIGILL with them, but no filter's answer.
+    """
+    wanted = killed(Signal.ILL) if guest.kernel.config.enabled("UPROBES") else ENOSYS
+    if mode == "strict":
+        assert strict(guest).call(335) == wanted
+        assert strict(guest).call(334) == DEAD
+        assert not guest.kernel.config.enabled("IA32_EMULATION") or strict(guest).call(335, entry=Entry.INT80) == DEAD
+        return
+    for nr, entry, came in ((335, Entry.NATIVE, wanted), (0x1001, Entry.NATIVE, EINVAL)):
+        task = unprivileged(guest)
+        task.install((ret(Action.ERRNO, 22),)).result()
+        assert task.call(nr, entry=entry) == came

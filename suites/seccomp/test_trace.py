@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""SECCOMP_RET_TRACE: what the tracer is told, what it may change, and who judges what it has changed."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.bpf import AUDIT_ARCH, Action, arg, deny, kill_process, policy, rule, trace, trap
+from guests.guest import Guest
+from guests.memory import Out
+from guests.numbers import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal, number
+from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, killed, returned
+from guests.task import Pending, Task
+from suites.seccomp.scenery import GETPPID, mismatches, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+GETUID, GETPID, GETGID = number("getuid"), number("getpid"), number("getgid")
+SKIPPED = -1
+
+
+class Traced:
+    """A tracee under a filter, and its tracer, its parent."""
+
+    def __init__(self, guest: Guest, *filters: object, options: PtraceOption = PtraceOption.TRACESECCOMP) -> None:
+        self.tracer = guest.spawn("tracer")
+        self.tracee = unprivileged(guest, "tracee", parent=self.tracer)
+        for program in filters:
+            self.tracee.install(program).result()  # type: ignore[arg-type]
+        self.tracer.seize(self.tracee, options).result()
+
+    def stop(self, name: str | int = "getppid", *arguments: int) -> Pending:
+        """The tracee makes the call and stops for the tracer."""
+        call = self.tracee.begin(name, *arguments)
+        assert self.tracer.wait(self.tracee).event == PTRACE_EVENT_SECCOMP
+        return call
+
+    def change(self, **registers: int) -> None:
+        self.tracer.set_registers(self.tracee, **registers).result()
+
+    def go_on(self) -> None:
+        self.tracer.resume(self.tracee).result()
+
+
+def silent(task: Task, tracer: Task) -> bool:
+    """The tracer has nothing to be told of the task."""
+    return tracer.has_news(task).result() == 0
+
+
+@pytest.mark.requirement("seccomp.trace")
+@pytest.mark.parametrize("data", [0, 1, 0x1234, 0xFFFF])
+def test_the_tracer_is_told_the_data(guest: Guest, data: int) -> None:
+    """The event's message is the filter's data alone, without the action above it."""
+    here = Traced(guest, policy(trace("getppid", data=data)))
+    call = here.stop()
+    assert here.tracer.event_message(here.tracee) == data
+    here.go_on()
+    assert call.outcome() == returned(here.tracer.pid)
+
+
+@pytest.mark.requirement("seccomp.trace-syscall-info")
+def test_the_tracer_asks_what_call_it_is(guest: Guest) -> None:
+    """PTRACE_GET_SYSCALL_INFO tells architecture, number, arguments and the filter's data."""
+    here = Traced(guest, policy(trace("getppid", data=0xBEEF)))
+    here.stop("getppid", 1, 2, 3, 4, 5, 1 << 63)
+    info = Out(88)
+    request = Ptrace.GET_SYSCALL_INFO
+    raw = here.tracer.call("ptrace", request, here.tracee.tid, 88, info, shown="syscall_info").read()
+    kind, arch, ip, _sp, nr, *arguments, data = struct.unpack_from("<B3xIQQQ6QI", raw)
+    assert (kind, arch, nr, data) == (3, AUDIT_ARCH["x86_64"], GETPPID, 0xBEEF)
+    assert arguments == [1, 2, 3, 4, 5, 1 << 63]
+    assert ip == here.tracer.registers(here.tracee)["rip"]
+
+
+@pytest.mark.requirement("seccomp.trace")
+@pytest.mark.parametrize(
+    "options",
+    [PtraceOption.NONE, PtraceOption.TRACESYSGOOD | PtraceOption.TRACEEXIT],
+    ids=["with-no-options", "with-others"],
+)
+def test_a_tracer_that_did_not_ask(guest: Guest, options: PtraceOption) -> None:
+    """Without PTRACE_O_TRACESECCOMP there is no stop, and the call is ENOSYS; with the option there is one."""
+    here = Traced(guest, policy(trace("getppid")), options=options)
+    assert here.tracee.call("getppid") == ENOSYS
+    assert silent(here.tracee, here.tracer)
+    here.tracer.interrupt(here.tracee).result()
+    here.tracer.wait(here.tracee)
+    here.tracer.set_options(here.tracee, PtraceOption.TRACESECCOMP).result()
+    here.go_on()
+    here.stop()
+
+
+@pytest.mark.requirement("seccomp.trace-skip")
+@pytest.mark.parametrize(
+    ("set_result", "wanted"),
+    [(None, ENOSYS), (0, returned(0)), (42, returned(42)), (-1, EPERM)],
+    ids=["without-a-result", "with-0", "with-42", "with-an-error"],
+)
+def test_the_tracer_skips_the_call(guest: Guest, set_result: int | None, wanted: Expected) -> None:
+    """Number -1: the call does not run, and returns what the tracer has put into the result's register."""
+    here = Traced(guest, policy(trace("mkdir")))
+    call = here.stop("mkdir", here.tracee.store(b"/tmp/made\0"), 0o755)
+    here.change(orig_rax=SKIPPED, **({} if set_result is None else {"rax": set_result}))
+    here.go_on()
+    assert call.outcome() == wanted
+    assert not guest.exists("/tmp/made")  # noqa: S108
+
+
+# fmt: off
+CHANGED = {
+    # the tracer changes a traced getppid to                             what comes of it
+    "allowed-call":             ({"orig_rax": GETUID},                    returned(1000)),
+    "denied-call":              ({"orig_rax": GETPID},                    EINVAL),
+    "killing-call":             ({"orig_rax": GETGID},                    killed(Signal.SYS)),
+    "another-traced-call":      ({"orig_rax": number("geteuid")},         returned(1000)),
+    "call-that-does-not-exist": ({"orig_rax": 0x1000},                    ENOSYS),
+    "x32-call-that-is-denied":  ({"orig_rax": number("getuid", "x32")},   EPERM),
+    "argument-that-is-denied":  ({"rdi": 7},                              EINVAL),
+    "high-half-of-an-argument": ({"rdi": 7 << 32},                        EPERM),
+    "argument-of-no-matter":    ({"rsi": 7},                              OK),
+    "nothing":                  ({},                                      OK),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.trace-recheck")
+@pytest.mark.parametrize("change", CHANGED)
+def test_what_the_tracer_changed_is_judged_again(guest: Guest, change: str) -> None:
+    """All filters are asked once more about the call as it is now; one more TRACE is not another stop."""
+    changes, wanted = CHANGED[change]
+    judge = policy(
+        deny("getpid", errno=EINVAL),
+        kill_process("getgid"),
+        deny("getppid", errno=EINVAL, when=arg(0) == 7),
+        deny("getppid", errno=EPERM, when=arg(0) == 7 << 32),
+    )
+    x32 = policy(deny("getuid", errno=EPERM), arch="x32")
+    here = Traced(guest, judge, x32, policy(trace("getppid", "geteuid")))
+    call = here.stop("getppid", 1)
+    here.change(**changes)
+    here.go_on()
+    assert call.outcome() == wanted
+    # A death, but nothing else, is more to be told.
+    assert wanted == killed(Signal.SYS) or silent(here.tracee, here.tracer)
+
+
+@pytest.mark.requirement("seccomp.trace-recheck")
+@pytest.mark.parametrize(
+    "action", [Action.TRAP, Action.ERRNO, Action.USER_NOTIF, Action.LOG], ids=lambda one: one.name
+)
+def test_every_action_when_judged_again(guest: Guest, action: Action) -> None:
+    """The second judgement may be any action."""
+    here = Traced(guest, policy(rule(action, "getpid", data=13)), policy(trace("getppid")))
+    call = here.stop()
+    here.change(orig_rax=GETPID)
+    here.go_on()
+    if action is Action.TRAP:
+        assert here.tracer.wait(here.tracee).stopped_by == Signal.SYS
+        here.go_on()
+    wanted = {
+        Action.TRAP: returned(GETPID),
+        Action.ERRNO: Expected("errno 13", low=-13, high=-13),
+        Action.USER_NOTIF: ENOSYS,
+        Action.LOG: returned(here.tracee.pid),
+    }
+    assert call.outcome() == wanted[action]
+
+
+@pytest.mark.requirement("seccomp.trace-tracer-leaves")
+def test_the_tracer_leaves_in_the_middle(guest: Guest) -> None:
+    """A tracer that detaches lets the stopped call run, the same as one that dies; later ones are ENOSYS."""
+    found: dict[str, tuple[object, object]] = {}
+    for way in ("detaches", "dies"):
+        here = Traced(guest, policy(trace("getppid", "getpid")))
+        call = here.stop("getpid")
+        if way == "detaches":
+            here.tracer.detach(here.tracee).result()
+        else:
+            here.tracer.exit()
+        found[way] = (call.outcome(), returned(here.tracee.pid))
+        found[f"{way}, later"] = (here.tracee.call("getpid"), ENOSYS)
+    assert mismatches(found) == []
+
+
+@pytest.mark.requirement("seccomp.trace-killed")
+def test_killed_while_it_is_judged(guest: Guest) -> None:
+    """A SIGKILL during the stop: the call that the tracer has not yet judged does not run."""
+    here = Traced(guest, policy(trace("mkdir")))
+    call = here.stop("mkdir", here.tracee.store(b"/tmp/made\0"), 0o755)
+    here.tracer.kill(here.tracee, Signal.KILL).result()
+    assert call.outcome() == killed(Signal.KILL)
+    assert not guest.exists("/tmp/made")  # noqa: S108
+
+
+@pytest.mark.requirement("seccomp.trace-exitkill")
+def test_the_tracers_death_takes_the_tracee_along(guest: Guest) -> None:
+    """With PTRACE_O_EXITKILL a tracer that dies leaves no stopped call to run."""
+    here = Traced(guest, policy(trace("mkdir")), options=PtraceOption.TRACESECCOMP | PtraceOption.EXITKILL)
+    call = here.stop("mkdir", here.tracee.store(b"/tmp/made\0"), 0o755)
+    here.tracer.exit()
+    assert call.outcome() == killed(Signal.KILL)
+    assert not guest.exists("/tmp/made")  # noqa: S108
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.trace", "seccomp.trace-recheck")
+def test_trace_by_int80(guest: Guest) -> None:
+    """A 32-bit call stops the same, and what it is changed to is i386's."""
+    judge = policy(deny("getuid32", errno=EINVAL), trace("getppid", data=3), arch="i386")
+    here = Traced(guest, judge)
+    number_32 = number("getppid", "i386")
+    call = here.tracee.begin(number_32, entry=1)  # type: ignore[arg-type]
+    assert here.tracer.wait(here.tracee).event == PTRACE_EVENT_SECCOMP
+    assert here.tracer.event_message(here.tracee) == 3
+    here.change(orig_rax=number("getuid32", "i386"))
+    here.go_on()
+    assert call.outcome() == EINVAL
+
+
+@pytest.mark.requirement("seccomp.trace")
+def test_a_stop_is_not_a_signal(guest: Guest) -> None:
+    """A traced call stops once: where TRAP is severer, the tracer sees its signal and no event."""
+    here = Traced(guest, policy(trace("getppid")), policy(trap("getppid", data=5)))
+    here.tracee.begin("getppid")
+    stop = here.tracer.wait(here.tracee)
+    assert (stop.event, stop.stopped_by) == (0, Signal.SYS)

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""SECCOMP_FILTER_FLAG_TSYNC: one thread's filters become those of all threads, or nothing happens."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.bpf import Action, deny, notify, policy, ret
+from guests.guest import Guest
+from guests.numbers import Cap, Clone, Signal
+from guests.outcome import EINVAL, EPERM, ESRCH, GONE, OK, returned
+from guests.seccomp import FilterFlag
+from guests.task import Task
+from suites.seccomp.scenery import mismatches, status, unprivileged
+
+pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.tsync")]
+
+DENY = policy(deny("getppid", errno=EINVAL))
+OTHER = policy(deny("getuid", errno=EPERM))
+ALLOW_ALL = (ret(Action.ALLOW),)
+TSYNC, ESRCH_FLAG, NEW_LISTENER = FilterFlag.TSYNC, FilterFlag.TSYNC_ESRCH, FilterFlag.NEW_LISTENER
+
+
+def state(guest: Guest, task: Task) -> tuple[str, str, str]:
+    """NoNewPrivs, Seccomp, Seccomp_filters of one thread."""
+    lines = status(guest, task)
+    return lines["NoNewPrivs"], lines["Seccomp"], lines.get("Seccomp_filters", "?")
+
+
+def test_every_thread(guest: Guest) -> None:
+    """Filter, mode and no_new_privs reach threads that had nothing of it."""
+    caller = guest.spawn("caller", quiet=True)
+    threads = [caller.thread(f"thread-{i}") for i in range(3)]
+    process = caller.spawn("child")
+    caller.no_new_privs().result()
+    assert caller.install(DENY, TSYNC) == OK
+    for thread in threads:
+        assert state(guest, thread)[:2] == ("1", "2")
+        assert thread.call("getppid") == EINVAL
+        assert thread.call("getuid") == returned(1000)
+    assert state(guest, process)[:2] == ("0", "0")
+    assert process.call("getppid") == returned(caller.pid)
+
+
+def test_without_the_flag(guest: Guest) -> None:
+    """The same without: nobody else is concerned."""
+    caller = guest.spawn("caller", quiet=True)
+    thread = caller.thread("thread")
+    caller.no_new_privs().result()
+    assert caller.install(DENY) == OK
+    assert state(guest, thread)[:2] == ("0", "0")
+    assert thread.call("getppid") == returned(1)
+
+
+def test_from_any_thread(guest: Guest) -> None:
+    """The caller need not be the leader."""
+    leader = guest.spawn("leader", quiet=True)
+    caller, third = leader.thread("caller"), leader.thread("third")
+    caller.no_new_privs().result()
+    assert caller.install(DENY, TSYNC) == OK
+    assert leader.call("getppid") == EINVAL
+    assert third.call("getppid") == EINVAL
+
+
+@pytest.mark.requirement("seccomp.tsync-count")
+def test_all_filters_and_their_count(guest: Guest) -> None:
+    """All that the caller has reach the others, older ones too, and they count as many."""
+    caller = unprivileged(guest, "caller")
+    thread = caller.thread("thread")
+    caller.install(OTHER).result()
+    assert caller.install(DENY, TSYNC) == OK
+    assert thread.call("getuid") == EPERM
+    assert thread.call("getppid") == EINVAL
+    assert state(guest, thread) == state(guest, caller) == ("1", "2", "2")
+    assert caller.install(ALLOW_ALL, TSYNC) == OK
+    assert state(guest, thread) == state(guest, caller) == ("1", "2", "3")
+
+
+def test_no_new_privs_is_not_invented(guest: Guest) -> None:
+    """A caller with CAP_SYS_ADMIN and without no_new_privs gives none; a thread's own is not taken away."""
+    caller = guest.spawn("caller", caps=Cap.SYS_ADMIN, quiet=True)
+    thread, careful = caller.thread("thread"), caller.thread("careful")
+    careful.no_new_privs().result()
+    assert caller.install(DENY, TSYNC) == OK
+    assert state(guest, caller)[:2] == state(guest, thread)[:2] == ("0", "2")
+    assert state(guest, careful)[:2] == ("1", "2")
+
+
+# Divergence
+
+# fmt: off
+FAMILIES = {
+    # what the caller has, what the thread has                                     goes together?
+    "neither-has-any":              ((),            (),                            True),
+    "the-thread-has-none":          ((OTHER,),      (),                            True),
+    "the-same-number-of-its-own":   ((OTHER,),      (OTHER,),                      False),
+    "the-thread-alone-has-one":     ((),            (OTHER,),                      False),
+    "the-thread-has-one-more":      ((OTHER,),      (OTHER, ALLOW_ALL),            False),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.tsync-divergent")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_divergent_threads(guest: Guest, family: str) -> None:
+    """A thread whose filters are not the caller's older ones is named by its number, and nothing has changed."""
+    callers, threads, together = FAMILIES[family]
+    caller = unprivileged(guest, "caller")
+    bystander, thread = caller.thread("bystander"), caller.thread("thread")
+    for program in callers:
+        caller.install(program).result()
+    for program in threads:
+        thread.install(program).result()
+    before = state(guest, caller), state(guest, bystander), state(guest, thread)
+    assert caller.install(DENY, TSYNC) == (returned(0) if together else returned(thread.tid))
+    if together:
+        assert caller.call("getppid") == EINVAL
+        assert bystander.call("getppid") == EINVAL
+        assert thread.call("getppid") == EINVAL
+    else:
+        assert (state(guest, caller), state(guest, bystander), state(guest, thread)) == before
+        assert caller.call("getppid") == returned(1)
+        assert thread.call("getppid") == returned(1)
+
+
+@pytest.mark.requirement("seccomp.tsync-divergent")
+def test_an_older_filter_in_common(guest: Guest) -> None:
+    """A thread that is behind catches up; one that went another way from the same filter is divergent."""
+    caller = unprivileged(guest, "caller")
+    caller.install(OTHER).result()
+    behind = caller.thread("behind")
+    astray = caller.thread("astray")
+    caller.install(ALLOW_ALL).result()
+    assert caller.install(DENY, TSYNC) == OK
+    assert behind.call("getppid") == EINVAL
+    astray.install(ALLOW_ALL).result()
+    assert caller.install(ALLOW_ALL, TSYNC) == returned(astray.tid)
+    # From its own side: the others are what it was.
+    assert astray.install(ALLOW_ALL, TSYNC) == OK
+    assert caller.install(ALLOW_ALL, TSYNC) == OK
+
+
+@pytest.mark.requirement("seccomp.tsync-divergent")
+def test_a_strict_thread(guest: Guest) -> None:
+    """A thread in strict mode cannot follow."""
+    caller = unprivileged(guest, "caller")
+    thread = caller.thread("thread")
+    thread.strict_mode().result()
+    assert caller.install(DENY, TSYNC) == returned(thread.tid)
+    assert state(guest, caller)[1] == "0"
+    assert state(guest, thread)[1] == "1"
+
+
+@pytest.mark.needs("PID_NS")
+@pytest.mark.requirement("seccomp.tsync-divergent")
+def test_the_number_in_the_callers_namespace(guest: Guest) -> None:
+    """The divergent thread is named as the caller knows it."""
+    caller = guest.spawn("caller", flags=Clone.NEWPID)
+    caller.no_new_privs().result()
+    thread = caller.thread("thread")
+    thread.install(OTHER).result()
+    assert thread.own_tid not in (thread.tid, 0)
+    assert caller.install(DENY, TSYNC) == returned(thread.own_tid)
+
+
+@pytest.mark.requirement("seccomp.tsync-esrch")
+def test_esrch_instead(guest: Guest) -> None:
+    """With TSYNC_ESRCH it is an error, and with a listener that is the only way to tell the two apart."""
+    caller = unprivileged(guest, "caller")
+    thread = caller.thread("thread")
+    thread.install(OTHER).result()
+    found: dict[str, tuple[object, object]] = {
+        "TSYNC": (caller.install(DENY, TSYNC), returned(thread.tid)),
+        "TSYNC_ESRCH": (caller.install(DENY, TSYNC | ESRCH_FLAG), ESRCH),
+        "with a listener": (caller.install(DENY, TSYNC | NEW_LISTENER), EINVAL),
+        "with a listener and TSYNC_ESRCH": (caller.install(DENY, TSYNC | NEW_LISTENER | ESRCH_FLAG), ESRCH),
+        "TSYNC_ESRCH for nothing": (caller.install(ALLOW_ALL, ESRCH_FLAG), OK),
+    }
+    assert mismatches(found) == []
+    # The listener that came to nothing is not there either: its number is free.
+    assert caller.call("dup", 0) == returned(3)
+
+
+@pytest.mark.requirement("seccomp.tsync-esrch")
+def test_one_listener_for_all_threads(guest: Guest) -> None:
+    """With TSYNC_ESRCH and NEW_LISTENER: the number of the listener, which hears every thread."""
+    supervisor = guest.spawn("supervisor")
+    caller = unprivileged(guest, "caller", parent=supervisor)
+    thread = caller.thread("thread")
+    there = caller.install(policy(notify("getppid")), TSYNC | ESRCH_FLAG | NEW_LISTENER).result()
+    listener = supervisor.pidfd_getfd(caller, there).result()
+    for task in (caller, thread):
+        call = task.begin("getppid")
+        asked = supervisor.receive(listener)
+        assert asked.pid == task.tid
+        supervisor.reply(listener, asked.id, value=9).result()
+        assert call.outcome() == returned(9)
+
+
+# Threads that are not there to be asked
+
+
+@pytest.mark.requirement("seccomp.tsync-states")
+def test_whatever_a_thread_is_doing(guest: Guest) -> None:
+    """Asleep in a call, waiting for a child, stopped by a tracer, or ready: it is filtered from then on.
+
+    The call that it was in is not affected.
+    """
+    tracer = guest.spawn("tracer")
+    caller = tracer.spawn("caller", quiet=True)
+    reading, writing = caller.pipe()
+    threads = {name: caller.thread(name) for name in ("sleeping", "vforking", "traced", "ready")}
+    tracer.seize_and_stop(threads["traced"])
+    vforked = threads["vforking"].spawn("vforked", flags=Clone.VFORK | Clone.VM)
+    sleeping = threads["sleeping"].begin("read", reading, caller.store(bytes(8)), 1)
+    sleeping.wait_until_blocked()
+    caller.no_new_privs().result()
+    assert caller.install(DENY, TSYNC) == OK
+    assert {name: state(guest, thread)[:2] for name, thread in threads.items()} == dict.fromkeys(threads, ("1", "2"))
+    assert state(guest, vforked)[:2] == ("0", "0")
+
+    caller.write(writing, b"x").result()
+    assert sleeping.outcome() == returned(1)
+    tracer.detach(threads["traced"]).result()
+    vforked.exit()
+    for name in ("sleeping", "traced", "ready"):
+        assert threads[name].call("getppid") == EINVAL
+
+
+@pytest.mark.requirement("seccomp.tsync-states")
+def test_a_stopped_process(guest: Guest) -> None:
+    """Its threads are synchronized by the one that a signal has let go: here, before all are stopped and after."""
+    caller = unprivileged(guest, "caller")
+    thread = caller.thread("thread")
+    guest.init.kill(caller, Signal.STOP).result()
+    caller.wait_state("T")
+    thread.wait_state("T")
+    guest.init.kill(caller, Signal.CONT).result()
+    assert caller.install(DENY, TSYNC) == OK
+    assert thread.call("getppid") == EINVAL
+
+
+@pytest.mark.requirement("seccomp.tsync-exiting")
+def test_dead_threads_do_not_stand_in_the_way(guest: Guest) -> None:
+    """A leader that has exited remains as a zombie; its filters, divergent as they are, count no more."""
+    leader = unprivileged(guest, "leader")
+    caller, other = leader.thread("caller"), leader.thread("other")
+    leader.install(OTHER).result()
+    assert caller.install(DENY, TSYNC) == returned(leader.tid)
+    assert leader.exit_thread() == GONE
+    assert leader.state() == "Z"
+    assert caller.install(DENY, TSYNC) == OK
+    assert other.call("getppid") == EINVAL
+
+
+@pytest.mark.requirement("seccomp.tsync-exiting")
+def test_a_thread_that_is_exiting(guest: Guest) -> None:
+    """One that a tracer holds in the middle of its exit does not stand in the way either."""
+    tracer = guest.spawn("tracer")
+    caller = unprivileged(guest, "caller", parent=tracer)
+    exiting = caller.thread("exiting")
+    exiting.install(OTHER).result()
+    tracer.seize(exiting, 64).result()  # type: ignore[arg-type]
+    exiting.begin("exit", 0)
+    assert tracer.wait(exiting).event == 6
+    # It is not yet on its way: what it has counts until it is.
+    held = caller.install(DENY, TSYNC)
+    tracer.resume(exiting).result()
+    exiting.wait_death()
+    assert held.value in (0, exiting.tid)
+    assert caller.install(DENY, TSYNC) == OK

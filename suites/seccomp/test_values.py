@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What comes of an action's data, and of values that are no action."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests import bpf
+from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, deny, load, policy, ret, trap
+from guests.guest import Guest
+from guests.numbers import Signal, number
+from guests.outcome import EINVAL, EPERM, GONE, OK, Expected, error, killed, returned
+from guests.signals import SYS_SECCOMP
+from suites.seccomp.scenery import GETPPID, allow_core_dumps, mismatches, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+
+def for_getppid(*body: Instruction) -> Program:
+    """These instructions decide about getppid; every other call is allowed."""
+    return load(bpf.NR), Instruction(bpf.JEQ, GETPPID, 1, 0), ret(Action.ALLOW), *body
+
+
+# fmt: off
+ERRNO_DATA: dict[int, Expected] = {
+    0:      returned(0),
+    1:      EPERM,
+    22:     EINVAL,
+    4094:   error(4094),
+    4095:   error(4095),
+    4096:   error(4095),
+    0x7FFF: error(4095),
+    0xFFFF: error(4095),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.errno-data")
+def test_errno_data(guest: Guest) -> None:
+    """The data is the errno up to 4095, which stands for all that is above; 0 is success, and nothing was done."""
+    found: dict[str, tuple[object, object]] = {}
+    for data, wanted in ERRNO_DATA.items():
+        task = unprivileged(guest)
+        task.install(policy(deny("mkdir", errno=data))).result()
+        found[str(data)] = (task.call("mkdir", f"/tmp/made-{data}", 0o755), wanted)  # noqa: S108
+    assert mismatches(found) == []
+    assert [data for data in ERRNO_DATA if guest.exists(f"/tmp/made-{data}")] == []  # noqa: S108
+
+
+@pytest.mark.requirement("seccomp.errno-data")
+def test_errno_by_int80(guest: Guest) -> None:
+    """A 32-bit call gets the same errno, as a 32-bit number."""
+    task = unprivileged(guest)
+    task.install(policy(deny("getppid", errno=4095), arch="i386")).result()
+    assert task.call32("getppid") == error(4095)
+    assert task.call("getppid") == returned(1)
+
+
+# Unknown actions
+
+# fmt: off
+UNKNOWN = {
+    "one-above-kill-thread":      0x00010000,
+    "between-trap-and-errno":     0x00040000,
+    "between-errno-and-notif":    0x00060000,
+    "one-below-allow":            0x7FFE0000,
+    "sign-bit-and-more":          0x80010000,
+    "all-ones":                   0xFFFF0000,
+}
+# fmt: on
+
+
+@pytest.mark.needs("COREDUMP")
+@pytest.mark.requirement("seccomp.unknown-action")
+@pytest.mark.parametrize("value", UNKNOWN.values(), ids=UNKNOWN)
+def test_unknown_action(guest: Guest, value: int) -> None:
+    """A value that is no action kills the whole process, though a thread of several made the call."""
+    leader = unprivileged(guest, "leader")
+    allow_core_dumps(leader)
+    thread = leader.thread("thread")
+    thread.install(for_getppid(Instruction(bpf.RET_K, value))).result()
+    assert thread.call("getppid") == killed(Signal.SYS, core=True)
+    assert leader.wait_death() == killed(Signal.SYS, core=True)
+
+
+@pytest.mark.requirement("seccomp.allow")
+def test_the_data_of_allow_means_nothing(guest: Guest) -> None:
+    """ALLOW with any data allows."""
+    task = unprivileged(guest)
+    for data in (1, 0x8000, 0xFFFF):
+        task.install(for_getppid(ret(Action.ALLOW, data))).result()
+    assert task.call("getppid") == returned(1)
+
+
+# Running filters that go wrong
+
+# fmt: off
+DIVISIONS = {
+    "zero-from-the-call":   [load(bpf.ARGS), Instruction(bpf.TAX), load(bpf.NR), Instruction(bpf.DIV | bpf.X)],
+    "zero-never-written":   [Instruction(bpf.DIV | bpf.X)],
+    "zero-computed":        [Instruction(bpf.LD_IMM, 3), Instruction(bpf.SUB, 3), Instruction(bpf.TAX),
+                             Instruction(bpf.DIV | bpf.X)],
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.division-by-zero")
+@pytest.mark.parametrize("division", DIVISIONS.values(), ids=DIVISIONS)
+def test_division_by_zero_kills(guest: Guest, division: list[Instruction]) -> None:
+    """A filter that divides by a zero which nobody could foresee says KILL_THREAD, whatever it was about to say."""
+    leader = unprivileged(guest, "leader")
+    thread = leader.thread("thread")
+    thread.install(for_getppid(*division, ret(Action.ALLOW))).result()
+    assert thread.call("getppid", 0) == GONE
+    assert leader.call("getppid", 0) == returned(1)
+
+
+@pytest.mark.requirement("seccomp.division-by-zero")
+def test_division_by_something_goes_on(guest: Guest) -> None:
+    """The same filter, with another argument: it goes on to its end."""
+    task = unprivileged(guest)
+    task.install(for_getppid(*DIVISIONS["zero-from-the-call"], ret(Action.ERRNO, 22))).result()
+    assert task.call("getppid", 1) == EINVAL
+    assert task.call("getppid", 0) == killed(Signal.SYS)
+
+
+# TRAP
+
+ENTRIES = ("native", "int-0x80", "x32")
+
+
+@pytest.mark.requirement("seccomp.trap", "seccomp.trap-context")
+@pytest.mark.parametrize("data", [0, 7, 0xFFFF])
+def test_trap_tells_the_call(guest: Guest, data: int) -> None:
+    """The handler finds the filter's data in si_errno, and in the saved registers the call as it was to be made."""
+    task = unprivileged(guest)
+    task.catch(Signal.SYS).result()
+    task.install(policy(trap("getppid", data=data))).result()
+    assert task.call("getppid", 1, 2, 3, 4, 5, 6) == returned(GETPPID)
+    (caught,) = task.caught()
+    assert (caught.signal, caught.code, caught.errno) == (Signal.SYS, SYS_SECCOMP, data)
+    assert (caught.syscall, caught.arch) == (GETPPID, AUDIT_ARCH["x86_64"])
+    assert caught.call_address == caught.registers["rip"]
+    assert caught.registers["rax"] == GETPPID
+    assert [caught.registers[name] for name in ("rdi", "rsi", "rdx", "r10", "r8", "r9")] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.trap", "seccomp.trap-context")
+def test_trap_by_int80(guest: Guest) -> None:
+    """A 32-bit call's signal has i386's number and architecture."""
+    task = unprivileged(guest)
+    task.catch(Signal.SYS).result()
+    task.install(policy(trap("getppid", data=7), arch="i386")).result()
+    assert task.call32("getppid", 1) == returned(number("getppid", "i386"))
+    (caught,) = task.caught()
+    assert (caught.code, caught.errno) == (SYS_SECCOMP, 7)
+    assert (caught.syscall, caught.arch) == (number("getppid", "i386"), AUDIT_ARCH["i386"])
+    assert caught.call_address == caught.registers["rip"]
+    assert caught.registers["rax"] == number("getppid", "i386")
+
+
+@pytest.mark.requirement("seccomp.trap", "seccomp.trap-context")
+def test_trap_as_x32(guest: Guest) -> None:
+    """An x32 call's signal has the bit in its number."""
+    task = unprivileged(guest)
+    task.catch(Signal.SYS).result()
+    task.install(policy(trap("getppid"), arch="x32")).result()
+    assert task.call_x32("getppid") == returned(number("getppid", "x32"))
+    (caught,) = task.caught()
+    assert (caught.syscall, caught.arch) == (number("getppid", "x32"), AUDIT_ARCH["x86_64"])
+
+
+@pytest.mark.requirement("seccomp.trap-result")
+@pytest.mark.parametrize("result", [0, 42, -22, -4096, 1 << 62])
+def test_a_handler_sets_the_result(guest: Guest, result: int) -> None:
+    """What the handler leaves in the result's register is what the call returned, an error or not."""
+    task = unprivileged(guest)
+    task.catch(Signal.SYS, result=result).result()
+    task.install(policy(trap("mkdir"))).result()
+    came = task.call("mkdir", "/tmp/made", 0o755)  # noqa: S108
+    assert came.value == result
+    assert not guest.exists("/tmp/made")  # noqa: S108
+
+
+@pytest.mark.requirement("seccomp.trap")
+def test_trap_only_the_thread_that_called(guest: Guest) -> None:
+    """The signal is the calling thread's own, though another one has it unblocked too."""
+    leader = unprivileged(guest, "leader")
+    leader.catch(Signal.SYS, result=42).result()
+    thread = leader.thread("thread")
+    leader.install(policy(trap("getppid"))).result()
+    thread.install(policy(trap("getppid"))).result()
+    assert thread.call("getppid") == OK
+    assert len(thread.caught()) == 1
+    assert leader.caught() == []

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls into the vsyscall page, which the kernel emulates: they are filtered like the calls that they stand for."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests import bpf
+from guests.bpf import AUDIT_ARCH, Action, Instruction, load, notify, policy, ret, rule, trace, trap
+from guests.guest import Guest
+from guests.memory import Out
+from guests.numbers import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
+from guests.outcome import EINVAL, ENOSYS, OK, Expected, Outcome, killed, returned
+from guests.signals import SYS_SECCOMP
+from guests.task import Pending, Task
+from guests.wire import Entry
+from suites.seccomp.scenery import Supervised, mismatches, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER", "X86_VSYSCALL_EMULATION")
+
+PAGE = 0xFFFFFFFFFF600000
+GETTIMEOFDAY, TIME, GETCPU = PAGE, PAGE + 0x400, PAGE + 0x800
+
+both_modes = pytest.mark.parametrize(
+    "mode",
+    [pytest.param(mode, marks=pytest.mark.boot(f"vsyscall={mode}")) for mode in ("emulate", "xonly")],
+)
+
+
+def begin_time(task: Task) -> Pending:
+    return task.begin(TIME, 0, entry=Entry.VSYSCALL, shown="time() by the vsyscall page")
+
+
+def time(task: Task) -> Outcome:
+    return begin_time(task).outcome()
+
+
+ALLOWED: dict[Action, Expected] = {
+    Action.KILL_PROCESS: killed(Signal.SYS),
+    Action.KILL_THREAD: killed(Signal.SYS),
+    Action.TRAP: killed(Signal.SYS),
+    Action.ERRNO: EINVAL,
+    Action.USER_NOTIF: ENOSYS,
+    Action.TRACE: ENOSYS,
+    Action.LOG: OK,
+    Action.ALLOW: OK,
+}
+
+
+@both_modes
+@pytest.mark.requirement("seccomp.vsyscall")
+def test_every_action(guest: Guest, mode: str) -> None:
+    """All actions, for all three calls of the page; a call that is not concerned runs."""
+    calls = {
+        "time": (TIME, (0,)),
+        "gettimeofday": (GETTIMEOFDAY, (Out(16), 0)),
+        "getcpu": (GETCPU, (Out(4), Out(4))),
+    }
+    found: dict[str, tuple[object, object]] = {}
+    for name, (address, arguments) in calls.items():
+        for action, wanted in ALLOWED.items():
+            task = unprivileged(guest)
+            task.install(policy(rule(action, name, data=22))).result()
+            other = next(one for one in calls if one != name)
+            found[f"{other} beside {name}"] = (task.call(calls[other][0], *calls[other][1], entry=Entry.VSYSCALL), OK)
+            found[f"{name} {action.name}"] = (task.call(address, *arguments, entry=Entry.VSYSCALL), wanted)
+    assert mode in guest.read_file("/proc/cmdline")
+    assert mismatches(found) == []
+
+
+@both_modes
+@pytest.mark.requirement("seccomp.vsyscall")
+def test_what_a_filter_sees(guest: Guest, mode: str) -> None:
+    """The native call's number, and the page's address as instruction pointer."""
+    judge = (
+        *(load(bpf.NR), Instruction(bpf.JEQ, number("time"), 1, 0), ret(Action.ALLOW)),
+        *(load(bpf.INSTRUCTION_POINTER + 4), Instruction(bpf.JEQ, TIME >> 32, 0, 3)),
+        *(load(bpf.INSTRUCTION_POINTER), Instruction(bpf.JEQ, TIME & 0xFFFFFFFF, 0, 1), ret(Action.ERRNO, 22)),
+        ret(Action.ALLOW),
+    )
+    task = unprivileged(guest, f"under-{mode}")
+    task.install(judge).result()
+    assert time(task) == EINVAL
+    assert task.call("time", 0) == OK
+
+
+@both_modes
+@pytest.mark.requirement("seccomp.vsyscall")
+def test_trap(guest: Guest, mode: str) -> None:
+    """The signal names the page's address and the native number; the call returns it if the handler sets nothing."""
+    task = unprivileged(guest, f"under-{mode}")
+    task.catch(Signal.SYS).result()
+    task.install(policy(trap("time", data=5))).result()
+    assert time(task) == returned(number("time"))
+    (caught,) = task.caught()
+    assert (caught.code, caught.errno, caught.call_address) == (SYS_SECCOMP, 5, TIME)
+    assert (caught.syscall, caught.arch) == (number("time"), AUDIT_ARCH["x86_64"])
+    task.catch(Signal.SYS, result=42).result()
+    assert time(task) == returned(42)
+
+
+@both_modes
+@pytest.mark.requirement("seccomp.vsyscall")
+def test_notification(guest: Guest, mode: str) -> None:
+    """A supervisor answers for it, or lets it continue."""
+    here = Supervised(guest, policy(notify("time")))
+    call = begin_time(here.target)
+    asked = here.receive()
+    assert (asked.nr, asked.instruction_pointer) == (number("time"), TIME)
+    here.reply(asked, value=4711).result()
+    assert call.outcome() == returned(4711)
+    call = begin_time(here.target)
+    here.reply(here.receive(), flags=1).result()
+    assert call.outcome().result() > 4711
+    assert mode in guest.read_file("/proc/cmdline")
+
+
+# fmt: off
+CHANGES: dict[str, tuple[dict[str, int], Expected]] = {
+    # what the tracer changes                                     what comes of it
+    "nothing":              ({},                                  OK),
+    "skips-it":             ({"orig_rax": -1},                    ENOSYS),
+    "skips-with-a-result":  ({"orig_rax": -1, "rax": 42},         returned(42)),
+    "another-number":       ({"orig_rax": number("getuid")},      killed(Signal.SYS)),
+    "another-vsyscall":     ({"orig_rax": number("getcpu")},      killed(Signal.SYS)),
+    "another-address":      ({"rip": PAGE + 0x800},               killed(Signal.SYS)),
+    "an-address-to-return": ({"orig_rax": -1, "rip": 0x10000},    killed(Signal.SYS)),
+}
+# fmt: on
+
+
+@both_modes
+@pytest.mark.requirement("seccomp.vsyscall-trace")
+def test_a_tracers_changes(guest: Guest, mode: str) -> None:
+    """It may skip the call, but neither make another one of it nor send it elsewhere: that is SIGSYS."""
+    found: dict[str, tuple[object, object]] = {}
+    for name, (changes, wanted) in CHANGES.items():
+        tracer = guest.spawn("tracer")
+        tracee = unprivileged(guest, f"under-{mode}", parent=tracer)
+        tracee.install(policy(trace("time", data=6))).result()
+        tracer.seize(tracee, PtraceOption.TRACESECCOMP).result()
+        call = begin_time(tracee)
+        assert tracer.wait(tracee).event == PTRACE_EVENT_SECCOMP
+        assert tracer.event_message(tracee) == 6
+        tracer.set_registers(tracee, **changes).result()
+        tracer.resume(tracee).result()
+        found[name] = (call.outcome(), wanted)
+    assert mismatches(found) == []
+
+
+@pytest.mark.boot("vsyscall=none")
+@pytest.mark.requirement("seccomp.vsyscall-none")
+def test_without_the_page(guest: Guest) -> None:
+    """With vsyscall=none a call into the page is a fault, whatever a filter would have said of it."""
+    free = unprivileged(guest, "free")
+    assert time(free) == killed(Signal.SEGV)
+    for action in (Action.ALLOW, Action.ERRNO, Action.KILL_PROCESS):
+        task = unprivileged(guest)
+        task.install(policy(rule(action, "time", data=22))).result()
+        assert time(task) == killed(Signal.SEGV)

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every action, whoever makes the call: alone or among threads, first of a namespace, the signal caught or not."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from guests.bpf import Action, policy, rule
+from guests.guest import Guest
+from guests.memory import Out
+from guests.numbers import Clone, PtraceOption, Signal
+from guests.outcome import EINVAL, ENOSYS, GONE, OK, Expected, killed, returned
+from guests.task import Task
+from suites.seccomp.scenery import GETPPID, allow_core_dumps, mismatches, status, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+DUMPED = killed(Signal.SYS, core=True)
+CLD_DUMPED = 3
+P_PID, WEXITED = 1, 4
+
+
+def single(guest: Guest) -> Task:
+    return unprivileged(guest, "single")
+
+
+def one_of_several(guest: Guest) -> Task:
+    return unprivileged(guest, "leader").thread("thread")
+
+
+def leader_of_several(guest: Guest) -> Task:
+    leader = unprivileged(guest, "leader")
+    leader.thread("thread")
+    return leader
+
+
+def first_of_a_pid_namespace(guest: Guest) -> Task:
+    task = guest.spawn("first", flags=Clone.NEWPID, quiet=True)
+    task.no_new_privs().result()
+    return task
+
+
+def with_a_handler(guest: Guest) -> Task:
+    task = unprivileged(guest, "catching")
+    task.catch(Signal.SYS, result=-4).result()
+    return task
+
+
+def with_sigsys_blocked(guest: Guest) -> Task:
+    task = unprivileged(guest, "blocking")
+    task.block(Signal.SYS).result()
+    return task
+
+
+def with_sigsys_ignored(guest: Guest) -> Task:
+    task = unprivileged(guest, "ignoring")
+    task.ignore(Signal.SYS).result()
+    return task
+
+
+CAUGHT = returned(-4)
+# fmt: off
+ASKERS: dict[str, tuple[Callable[[Guest], Task], Expected, Expected, Expected]] = {
+    # who asks                       KILL_PROCESS  KILL_THREAD  TRAP
+    "single-thread":      (single,                   DUMPED, DUMPED, DUMPED),
+    "one-of-several":     (one_of_several,           DUMPED, GONE,   DUMPED),
+    "leader-of-several":  (leader_of_several,        DUMPED, GONE,   DUMPED),
+    "first-of-a-pid-ns":  (first_of_a_pid_namespace, DUMPED, DUMPED, DUMPED),
+    "with-a-handler":     (with_a_handler,           DUMPED, DUMPED, CAUGHT),
+    "sigsys-blocked":     (with_sigsys_blocked,      DUMPED, DUMPED, DUMPED),
+    "sigsys-ignored":     (with_sigsys_ignored,      DUMPED, DUMPED, DUMPED),
+}
+MILD: dict[Action, Expected] = {
+    # what none of these makes a difference for
+    Action.ERRNO:      EINVAL,
+    Action.USER_NOTIF: ENOSYS,
+    Action.TRACE:      ENOSYS,
+    Action.LOG:        OK,
+    Action.ALLOW:      OK,
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.kill-process", "seccomp.kill-thread", "seccomp.trap", "seccomp.trap-blocked")
+@pytest.mark.needs("COREDUMP", "PID_NS")
+@pytest.mark.parametrize("asker", ASKERS)
+def test_every_action(guest: Guest, asker: str) -> None:
+    """Kills end whom they say, with SIGSYS and core, whatever was done about SIGSYS; other actions end nobody."""
+    build, *severe = ASKERS[asker]
+    wanted = dict(zip((Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP), severe, strict=True)) | MILD
+    found: dict[str, tuple[object, object]] = {}
+    for action, expected in wanted.items():
+        task = build(guest)
+        allow_core_dumps(task)
+        data = 22 if action is Action.ERRNO else 0
+        task.install(policy(rule(action, "getppid", data=data))).result()
+        found[action.name] = (task.call("getppid"), expected)
+        if expected in (OK, EINVAL, ENOSYS, CAUGHT):
+            found[f"{action.name}, afterwards"] = (task.call("getuid"), returned(1000))
+    assert mismatches(found) == []
+
+
+@pytest.mark.requirement("seccomp.kill-process")
+@pytest.mark.parametrize("caller", ["leader", "thread"])
+def test_kill_process_ends_every_thread(guest: Guest, caller: str) -> None:
+    """Whichever thread calls, all end with it, whatever they are doing: sleeping or not, filtered or not."""
+    leader = unprivileged(guest, "leader")
+    threads = {"leader": leader, "thread": leader.thread("thread"), "sleeper": leader.thread("sleeper")}
+    sleeping = threads["sleeper"].begin("pause")
+    sleeping.wait_until_blocked()
+    threads[caller].install(policy(rule(Action.KILL_PROCESS, "getppid"))).result()
+    assert threads[caller].call("getppid") == killed(Signal.SYS)
+    assert sleeping.outcome() == killed(Signal.SYS)
+    assert [thread.wait_death() == killed(Signal.SYS) for thread in threads.values()] == [True, True, True]
+
+
+@pytest.mark.requirement("seccomp.kill-thread")
+def test_kill_thread_leaves_the_others(guest: Guest) -> None:
+    """One after the other ends alone, and only the last one takes the process with it."""
+    leader = unprivileged(guest, "leader")
+    first, second = leader.thread("first"), leader.thread("second")
+    allow_core_dumps(leader)
+    for thread in (leader, first, second):
+        thread.install(policy(rule(Action.KILL_THREAD, "getppid"))).result()
+    assert first.call("getppid") == GONE
+    assert leader.call("getppid") == GONE
+    assert status(guest, leader)["State"].startswith("Z")
+    assert second.call("getuid") == returned(1000)
+    assert second.call("getppid") == DUMPED
+
+
+@pytest.mark.requirement("seccomp.kill-core")
+@pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP], ids=lambda one: one.name)
+def test_no_core_without_a_limit_for_it(guest: Guest, action: Action) -> None:
+    """A process that may not dump core dies of the same signal without."""
+    task = unprivileged(guest)
+    task.install(policy(rule(action, "getppid"))).result()
+    assert task.call("getppid") == killed(Signal.SYS, core=False)
+
+
+@pytest.mark.needs("COREDUMP")
+@pytest.mark.requirement("seccomp.kill-process", "seccomp.kill-core")
+def test_what_the_parent_is_told(guest: Guest) -> None:
+    """waitid() tells CLD_DUMPED and SIGSYS."""
+    parent = guest.spawn("parent")
+    child = unprivileged(guest, "child", parent=parent)
+    allow_core_dumps(child)
+    child.install(policy(rule(Action.KILL_PROCESS, "getppid"))).result()
+    assert child.call("getppid") == DUMPED
+    told = parent.call("waitid", P_PID, child.tid, Out(128), WEXITED, None).read()
+    signal, errno, code, pid, uid, code_or_signal = struct.unpack_from("<iii4xiIi", told)
+    assert (signal, errno, code, pid, uid) == (Signal.CHLD, 0, CLD_DUMPED, child.pid, 1000)
+    assert code_or_signal == Signal.SYS
+
+
+# A tracer
+
+
+@pytest.mark.requirement("seccomp.kill-not-suppressed")
+@pytest.mark.parametrize("first", [False, True], ids=["an-ordinary-process", "the-first-of-a-pid-namespace"])
+@pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD], ids=lambda action: action.name)
+def test_a_tracer_cannot_suppress_a_kill(guest: Guest, action: Action, first: bool) -> None:
+    """No stop for delivery of the signal: the next that the tracer hears is that its tracee has died of it."""
+    tracer = guest.root("tracer")
+    tracee = tracer.spawn("tracee", flags=Clone.NEWPID if first else Clone.NONE, quiet=True)
+    tracee.install(policy(rule(action, "getppid"))).result()
+    tracer.seize(tracee).result()
+    assert tracee.call("getppid") == killed(Signal.SYS)
+    assert tracer.wait(tracee).killed_by == Signal.SYS
+
+
+@pytest.mark.requirement("seccomp.trap-traced")
+def test_a_tracer_may_suppress_a_trap(guest: Guest) -> None:
+    """TRAP's signal goes by the tracer, which may keep it; the call has not run even so, and returns its number."""
+    tracer = guest.spawn("tracer")
+    tracee = unprivileged(guest, "tracee", parent=tracer)
+    tracee.install(policy(rule(Action.TRAP, "getppid"))).result()
+    tracer.seize(tracee).result()
+
+    kept = tracee.begin("getppid")
+    assert tracer.wait(tracee).stopped_by == Signal.SYS
+    tracer.resume(tracee).result()
+    assert kept.outcome() == returned(GETPPID)
+
+    passed_on = tracee.begin("getppid")
+    assert tracer.wait(tracee).stopped_by == Signal.SYS
+    tracer.resume(tracee, Signal.SYS).result()
+    assert passed_on.outcome() == killed(Signal.SYS)
+
+
+@pytest.mark.requirement("seccomp.kill-thread")
+def test_a_traced_thread_is_killed_alone(guest: Guest) -> None:
+    """The exit of a killed thread is reported to its tracer, with SIGSYS as its status."""
+    tracer = guest.spawn("tracer")
+    leader = unprivileged(guest, "leader", parent=tracer)
+    leader.install(policy(rule(Action.KILL_THREAD, "getppid"))).result()
+    thread = leader.thread("thread")
+    tracer.seize(thread, PtraceOption.TRACEEXIT).result()
+    dying = thread.begin("getppid")
+    assert tracer.wait(thread).event == 6
+    assert tracer.event_message(thread) == Signal.SYS
+    tracer.resume(thread).result()
+    assert dying.outcome() == GONE
+    assert leader.call("getuid") == returned(1000)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether Yama is there: what names it where it is, and what is left where it is not."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.guest import Guest
+from guests.memory import InOut, Out
+from guests.numbers import LSM_ID_YAMA, PTRACER_ANY
+from guests.outcome import EINVAL, EPERM, OK
+from suites.yama import relations as who
+from suites.yama.ways import Verdict, mismatches, ways_of
+
+LSM = "/sys/kernel/security/lsm"
+WITHOUT_YAMA = pytest.mark.boot("lsm=loadpin")
+
+
+def active_ids(guest: Guest) -> set[int]:
+    """What lsm_list_modules names."""
+    done = guest.spawn("asker").call("lsm_list_modules", Out(512), InOut(struct.pack("<I", 512)), 0)
+    return set(struct.unpack("<64Q", done.read())) - {0}
+
+
+@pytest.mark.needs("SECURITY_YAMA", "SECURITYFS")
+@pytest.mark.requirement("yama.active")
+def test_named_where_active(guest: Guest) -> None:
+    """/sys/kernel/security/lsm and the kernel's log name it, and its sysctl is there."""
+    assert "yama" in guest.read_file(LSM).strip().split(",")
+    assert [line for line in guest.boot_log if line.startswith("Yama: ")]
+    assert guest.sysctl("kernel.yama.ptrace_scope") in {"0", "1", "2", "3"}
+
+
+@pytest.mark.needs("SECURITY_YAMA")
+@pytest.mark.requirement("yama.active-system-call")
+def test_listed_where_active(guest: Guest) -> None:
+    """lsm_list_modules has its number."""
+    assert LSM_ID_YAMA in active_ids(guest)
+
+
+@WITHOUT_YAMA
+@pytest.mark.needs("SECURITYFS")
+@pytest.mark.requirement("yama.absent")
+def test_not_named_where_left_out(guest: Guest) -> None:
+    """Built but left out of `lsm=`, or not built, it is not named and says nothing."""
+    assert "yama" not in guest.read_file(LSM).strip().split(",")
+    assert not [line for line in guest.boot_log if line.startswith("Yama: ")]
+
+
+@WITHOUT_YAMA
+@pytest.mark.requirement("yama.active-system-call")
+def test_not_listed_where_left_out(guest: Guest) -> None:
+    """Neither does lsm_list_modules have its number."""
+    ids = active_ids(guest)
+    assert ids
+    assert LSM_ID_YAMA not in ids
+
+
+@WITHOUT_YAMA
+@pytest.mark.requirement("yama.absent")
+def test_no_interface(guest: Guest) -> None:
+    """No sysctl, not even its directory, and PR_SET_PTRACER is unknown whatever its argument."""
+    assert not guest.exists("/proc/sys/kernel/yama/ptrace_scope")
+    target = guest.spawn("target")
+    assert target.call("access", "/proc/sys/kernel/yama", 0).errno == 2
+    assert target.call("access", "/proc/sys/kernel", 0) == OK
+    for argument in (PTRACER_ANY, 0, 1, target.pid):
+        assert target.set_ptracer(argument) == EINVAL
+
+
+@WITHOUT_YAMA
+@pytest.mark.requirement("yama.absent")
+def test_dac_alone(guest: Guest) -> None:
+    """A stranger of the same uid may do all, another uid nothing; TRACEME needs nobody's leave; no line is logged."""
+    if guest.kernel.config.enabled("PERF_EVENTS"):
+        guest.set_sysctl("kernel.perf_event_paranoid", 2)
+    for build, verdict in ((who.stranger, Verdict.YES), (who.other_user, Verdict.DAC)):
+        tracer, target = build(guest)
+        assert mismatches(tracer, target, ways_of(guest), verdict) == []
+    child = guest.spawn("parent").spawn("child")
+    assert child.traceme() == OK
+    assert child.traceme() == EPERM
+    assert not [line for line in guest.log() if line.startswith("ptrace ")]
+
+
+@pytest.mark.lacks("SECURITY_YAMA")
+@pytest.mark.requirement("yama.absent")
+def test_not_built(guest: Guest) -> None:
+    """The same where the kernel was built without it and `lsm=` says nothing."""
+    test_no_interface(guest)
+    test_dac_alone(guest)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What was allowed goes on: Yama is asked at the time of an access, and an active tracer is not asked again."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.guest import Guest
+from guests.numbers import O_RDONLY, O_RDWR, O_WRONLY, PTRACER_ANY, Cap, Signal
+from guests.outcome import EACCES, EPERM, ESRCH, OK, exited
+from suites.yama import relations as who
+from suites.yama.ways import SCOPE, read_memory
+
+pytestmark = pytest.mark.needs("SECURITY_YAMA")
+
+
+@pytest.mark.requirement("yama.at-access")
+@pytest.mark.parametrize("raised", [1, 2, 3], ids=lambda scope: f"trace-goes-on-when-scope-rises-to-{scope}")
+def test_trace_goes_on(guest: Guest, raised: int) -> None:
+    """A tracer keeps its tracee when the scope rises; what it lets go it does not get back."""
+    guest.set_sysctl(SCOPE, 0)
+    tracer, target = who.stranger(guest)
+    assert tracer.attach_and_wait(target) == OK
+    guest.set_sysctl(SCOPE, raised)
+    assert tracer.registers(target)["rip"]
+    assert tracer.resume(target) == OK
+    assert target.call("getpid") == OK
+    assert tracer.kill(target, Signal.STOP) == OK
+    assert tracer.wait(target).stopped_by == Signal.STOP
+    assert tracer.detach(target) == OK
+    assert tracer.attach(target) == EPERM
+
+
+@pytest.mark.requirement("yama.at-access")
+@pytest.mark.parametrize("raised", [1, 2, 3], ids=lambda scope: f"open-mem-reads-on-when-scope-rises-to-{scope}")
+def test_open_mem_goes_on(guest: Guest, raised: int) -> None:
+    """/proc/PID/mem is checked when it is opened, so an open one reads and writes on; a new one is refused."""
+    guest.set_sysctl(SCOPE, 0)
+    tracer, target = who.stranger(guest)
+    address = target.store(b"password")
+    fd = tracer.open_proc(target, "mem", O_RDWR).result()
+    guest.set_sysctl(SCOPE, raised)
+    assert tracer.call("pread64", fd, tracer.store(bytes(8)), 8, address) == OK
+    assert tracer.call("pwrite64", fd, b"PASSWORD", 8, address) == OK
+    assert target.load(address, 8) == b"PASSWORD"
+    assert tracer.open_proc(target, "mem", O_RDONLY) == EACCES
+
+
+@pytest.mark.requirement("yama.at-access")
+def test_scope_falls_again(guest: Guest) -> None:
+    """What one scope refuses the next allows: nothing of a denial is remembered."""
+    tracer, target = who.stranger(guest)
+    for scope, wanted in ((1, EPERM), (0, OK), (2, EPERM), (0, OK), (1, EPERM)):
+        guest.set_sysctl(SCOPE, scope)
+        assert read_memory(tracer, target) == wanted
+
+
+@pytest.mark.requirement("yama.active-tracer")
+def test_active_tracer_needs_no_exception(guest: Guest) -> None:
+    """Once it traces, it keeps memory access when the exception is taken back, until it lets go."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = who.declared(guest)
+    assert tracer.attach_and_wait(target) == OK
+    assert tracer.resume(target) == OK
+    assert target.set_ptracer(0) == OK
+    assert read_memory(tracer, target) == OK
+    assert tracer.open_proc(target, "mem", O_WRONLY) == OK
+    assert tracer.read_proc(target, "syscall") == OK
+    assert tracer.kill(target, Signal.STOP) == OK
+    assert tracer.wait(target).stopped_by == Signal.STOP
+    assert tracer.detach(target) == OK
+    assert read_memory(tracer, target) == EPERM
+
+
+@pytest.mark.requirement("yama.active-tracer")
+def test_any_thread_of_the_active_tracer(guest: Guest) -> None:
+    """It is the tracer's process that counts: its leader and its other threads have access, its child has not."""
+    guest.set_sysctl(SCOPE, 1)
+    leader, target = who.declared(guest)
+    tracer, other, child = leader.thread("tracer"), leader.thread("other"), leader.spawn("child")
+    assert tracer.seize(target) == OK
+    assert target.set_ptracer(0) == OK
+    assert read_memory(tracer, target) == OK
+    assert read_memory(leader, target) == OK
+    assert read_memory(other, target) == OK
+    assert read_memory(child, target) == EPERM
+
+
+@pytest.mark.requirement("yama.active-tracer")
+def test_active_tracer_of_one_thread(guest: Guest) -> None:
+    """Who traces one thread has no access by the number of another one."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, leader = who.declared(guest)
+    traced, other = leader.thread("traced"), leader.thread("other")
+    assert tracer.seize(traced) == OK
+    assert leader.set_ptracer(0) == OK
+    assert read_memory(tracer, traced) == OK
+    assert read_memory(tracer, other) == EPERM
+    assert tracer.seize(other) == EPERM
+
+
+@pytest.mark.requirement("yama.active-tracer")
+@pytest.mark.parametrize("scope", [2, 3], ids=lambda scope: f"scope-{scope}-active-tracer-may-not-read-memory")
+def test_active_tracer_at_higher_scopes(guest: Guest, scope: int) -> None:
+    """That it traces counts at scope 1 only."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = who.declared(guest)
+    assert tracer.seize(target) == OK
+    assert read_memory(tracer, target) == OK
+    guest.set_sysctl(SCOPE, scope)
+    assert read_memory(tracer, target) == EPERM
+    assert tracer.open_proc(target, "mem") == EACCES
+
+
+@pytest.mark.requirement("yama.active-tracer", "yama.ancestry")
+def test_foreign_tracer_changes_no_ancestry(guest: Guest) -> None:
+    r"""The kernel calls the tracer `parent`; Yama goes by `real_parent`.
+
+    shell ── mother ── target ── child
+    other ── tracer
+    """
+    guest.set_sysctl(SCOPE, 1)
+    shell, other = guest.spawn("shell"), guest.spawn("other")
+    mother, tracer = shell.spawn("mother"), other.spawn("tracer")
+    target = mother.spawn("target")
+    child = target.spawn("child")
+    assert target.set_ptracer(tracer) == OK
+    assert tracer.seize(target) == OK
+    assert read_memory(mother, target) == OK
+    assert read_memory(shell, target) == OK
+    assert read_memory(shell, child) == OK
+    assert read_memory(other, target) == EPERM
+    assert read_memory(tracer, child) == EPERM
+    assert read_memory(other, child) == EPERM
+
+
+@pytest.mark.requirement("yama.active-tracer")
+def test_tracer_of_the_tracer(guest: Guest) -> None:
+    """That A traces B and B traces C gives A nothing of C."""
+    guest.set_sysctl(SCOPE, 1)
+    a, b, c = (guest.spawn(name) for name in "abc")
+    assert b.set_ptracer(a) == OK
+    assert c.set_ptracer(b) == OK
+    assert a.seize(b) == OK
+    assert b.seize(c) == OK
+    assert c.set_ptracer(0) == OK
+    assert read_memory(b, c) == OK
+    assert read_memory(a, c) == EPERM
+
+
+@pytest.mark.requirement("yama.zombie")
+@pytest.mark.parametrize("scope", range(4), ids=lambda scope: f"scope-{scope}-nobody-attaches-to-a-zombie")
+def test_zombie(guest: Guest, scope: int) -> None:
+    """A zombie cannot be attached to by its parent, nor by the capable; when it is reaped there is nobody."""
+    guest.set_sysctl(SCOPE, scope)
+    parent, capable = guest.spawn("parent"), guest.spawn("capable", caps=Cap.SYS_PTRACE)
+    target = parent.spawn("target")
+    assert target.exit(7) == exited(7)
+    for tracer in (parent, capable):
+        assert tracer.attach(target) == EPERM
+        assert tracer.seize(target) == EPERM
+    assert parent.reap(target) == OK
+    for tracer in (parent, capable):
+        assert tracer.attach(target) == ESRCH
+        assert read_memory(tracer, target) == ESRCH
+
+
+@pytest.mark.requirement("yama.set-ptracer", "yama.ancestry")
+def test_orphan_is_inits(guest: Guest) -> None:
+    """init is the ancestor of an orphan, with no capability in hand; the orphan's grandparent is it no more."""
+    guest.set_sysctl(SCOPE, 1)
+    shell = guest.spawn("shell", uid=0)
+    orphan, stranger = shell.orphan("orphan"), guest.spawn("stranger", uid=0)
+    init = guest.init
+    assert init.set_caps(Cap.NONE, permitted=Cap.ALL) == OK
+    assert read_memory(init, orphan) == OK
+    assert init.open_proc(orphan, "mem") == OK
+    assert read_memory(shell, orphan) == EPERM
+    assert read_memory(stranger, orphan) == EPERM
+    assert stranger.set_ptracer(PTRACER_ANY) == OK
+    assert read_memory(orphan, stranger) == OK

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How an exception lives and dies: fork, threads, execve, and the end of either side.
+
+It is bound to two task_structs.  The tracee's is its thread group leader's, the tracer's that of the very task that
+was named, thread or not; when one of them is freed the exception goes.  That is later than the task's death: it has
+been reaped then, and RCU has waited.  So what a death takes away is waited for, and what it leaves is looked at when
+the memory of a later dead has gone (`let_rcu_wait`).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.guest import Guest
+from guests.numbers import PTRACER_ANY
+from guests.outcome import EPERM, GONE, OK, exited
+from guests.task import Task
+from suites.yama.ways import SCOPE, read_memory
+
+pytestmark = pytest.mark.needs("SECURITY_YAMA")
+
+NEW_PROCESSES = 48
+"""So many that one of them gets the memory of a freed task_struct."""
+
+
+def reap(parent: Task, task: Task) -> None:
+    """End a process for good."""
+    assert task.exit(0) == exited(0)
+    assert parent.reap(task) == OK
+
+
+def wait_until_refused(guest: Guest, tracer: Task, target: Task) -> None:
+    """What the end of a task takes away goes when RCU has waited."""
+    guest.wait_until(lambda: read_memory(tracer, target).errno == 1, f"{tracer} to be refused by {target}")
+
+
+# The tracee's side
+
+
+@pytest.mark.requirement("yama.fork")
+def test_fork_does_not_inherit(guest: Guest) -> None:
+    """Neither a child that is there already nor one that is born later has its parent's exception."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = guest.spawn("tracer"), guest.spawn("target")
+    before = target.spawn("before")
+    assert target.set_ptracer(tracer) == OK
+    after = target.spawn("after")
+    assert read_memory(tracer, target) == OK
+    assert read_memory(tracer, before) == EPERM
+    assert read_memory(tracer, after) == EPERM
+    assert target.set_ptracer(PTRACER_ANY) == OK
+    assert read_memory(tracer, before) == EPERM
+    assert read_memory(tracer, target.spawn("last")) == EPERM
+
+
+@pytest.mark.requirement("yama.fork")
+def test_new_thread_is_covered(guest: Guest) -> None:
+    """A thread is no child: one that is born later is open too."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = guest.spawn("tracer"), guest.spawn("target")
+    assert target.set_ptracer(tracer) == OK
+    assert read_memory(tracer, target.thread("later")) == OK
+
+
+@pytest.mark.requirement("yama.whole-process")
+def test_outlives_the_declaring_thread(guest: Guest) -> None:
+    """What a thread has declared stays when it ends."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = guest.spawn("tracer"), guest.spawn("target")
+    declarer, other = target.thread("declarer"), target.thread("other")
+    assert declarer.set_ptracer(tracer) == OK
+    assert declarer.exit_thread() == GONE
+    let_rcu_wait(guest)
+    assert read_memory(tracer, target) == OK
+    assert read_memory(tracer, other) == OK
+
+
+@pytest.mark.requirement("yama.whole-process")
+def test_outlives_the_leaders_thread(guest: Guest) -> None:
+    """A leader that has ended before its other threads is a zombie, and its process is open as before."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = guest.spawn("tracer"), guest.spawn("target")
+    other = target.thread("other")
+    assert other.set_ptracer(tracer) == OK
+    target.begin("exit", 0)
+    target.wait_state("Z")
+    assert read_memory(tracer, other) == OK
+    assert other.set_ptracer(0) == OK
+    assert read_memory(tracer, other) == EPERM
+
+
+@pytest.mark.requirement("yama.exec")
+def test_leaders_execve_keeps_it(guest: Guest) -> None:
+    """Another program, the same process: the exception stays, with and without other threads."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, stranger = guest.spawn("tracer"), guest.spawn("stranger")
+    alone, leader = guest.spawn("alone"), guest.spawn("leader")
+    leader.thread("other")
+    for target in (alone, leader):
+        assert target.set_ptracer(tracer) == OK
+        assert target.execute_again() == OK
+        let_rcu_wait(guest)
+        assert read_memory(tracer, target) == OK
+        assert read_memory(stranger, target) == EPERM
+
+
+@pytest.mark.requirement("yama.exec")
+def test_another_threads_execve_loses_it(guest: Guest) -> None:
+    """The thread that executes becomes the leader, and the leader that had the exception is no more."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = guest.spawn("tracer"), guest.spawn("target")
+    other = target.thread("other")
+    assert other.set_ptracer(tracer) == OK
+    assert read_memory(tracer, target) == OK
+    assert other.execute_again() == OK
+    assert read_memory(tracer, target) == EPERM
+    assert other.set_ptracer(tracer) == OK
+    assert read_memory(tracer, target) == OK
+
+
+@pytest.mark.requirement("yama.tracee-exit")
+def test_dead_tracees_exception_is_nobodys(guest: Guest) -> None:
+    """New processes, of which some lie where dead ones lay, have none of the exceptions that those declared."""
+    guest.set_sysctl(SCOPE, 1)
+    shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
+    dying = [shell.spawn(f"dying-{number}") for number in range(8)]
+    for task in dying:
+        assert task.set_ptracer(PTRACER_ANY) == OK
+    for task in dying:
+        reap(shell, task)
+    born = [shell.spawn(f"born-{number}") for number in range(NEW_PROCESSES)]
+    assert [target for target in born if read_memory(stranger, target).errno != 1] == []
+
+
+# The tracer's side
+
+
+@pytest.mark.requirement("yama.tracer-exit")
+def test_tracers_exit_ends_it(guest: Guest) -> None:
+    """It goes with the tracer: a child that the tracer leaves behind may no longer, and no new process may."""
+    guest.set_sysctl(SCOPE, 1)
+    shell, target = guest.spawn("shell"), guest.spawn("target")
+    tracers = [shell.spawn(f"tracer-{number}") for number in range(8)]
+    targets = [guest.spawn(f"target-{number}") for number in range(8)]
+    child = tracers[0].spawn("child")
+    for tracer, one in zip(tracers, targets, strict=True):
+        assert one.set_ptracer(tracer) == OK
+    assert target.set_ptracer(tracers[0]) == OK
+    assert read_memory(child, target) == OK
+    for tracer in tracers:
+        reap(shell, tracer)
+    assert read_memory(child, target) == EPERM
+    born = [shell.spawn(f"born-{number}") for number in range(NEW_PROCESSES)]
+    assert [(tracer, one) for tracer in born for one in targets if read_memory(tracer, one).errno != 1] == []
+
+
+@pytest.mark.requirement("yama.tracer-exit", "yama.replace")
+def test_first_does_not_come_back_when_the_second_dies(guest: Guest) -> None:
+    """The second declaration has replaced the first, and its tracer takes it along."""
+    guest.set_sysctl(SCOPE, 1)
+    target, shell, first = guest.spawn("target"), guest.spawn("shell"), guest.spawn("first")
+    second = shell.spawn("second")
+    assert target.set_ptracer(first) == OK
+    assert target.set_ptracer(second) == OK
+    reap(shell, second)
+    let_rcu_wait(guest)
+    assert read_memory(first, target) == EPERM
+
+
+@pytest.mark.requirement("yama.tracer-exit")
+def test_tracers_exit_ends_only_its_own(guest: Guest) -> None:
+    """Others' exceptions stay: another tracer's, and the one for anyone."""
+    guest.set_sysctl(SCOPE, 1)
+    shell, other, stranger = guest.spawn("shell"), guest.spawn("other"), guest.spawn("stranger")
+    dying = shell.spawn("dying")
+    for_dying, for_other, for_any = (guest.spawn(name) for name in ("for-dying", "for-other", "for-any"))
+    assert for_dying.set_ptracer(dying) == OK
+    assert for_other.set_ptracer(other) == OK
+    assert for_any.set_ptracer(PTRACER_ANY) == OK
+    reap(shell, dying)
+    let_rcu_wait(guest)
+    assert read_memory(stranger, for_any) == OK
+    assert read_memory(other, for_other) == OK
+    assert read_memory(stranger, for_other) == EPERM
+
+
+@pytest.mark.requirement("yama.tracer-thread")
+def test_named_thread_takes_it_along(guest: Guest) -> None:
+    """A thread that is no leader may be named: its whole process may attach until that thread ends."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = guest.spawn("tracer"), guest.spawn("target")
+    named, other = tracer.thread("named"), tracer.thread("other")
+    assert target.set_ptracer(named) == OK
+    for task in (named, tracer, other):
+        assert read_memory(task, target) == OK
+    assert named.exit_thread() == GONE
+    wait_until_refused(guest, tracer, target)
+    assert read_memory(other, target) == EPERM
+
+
+@pytest.mark.requirement("yama.tracer-thread")
+def test_other_threads_end_takes_nothing(guest: Guest) -> None:
+    """The end of another thread of the tracer's leaves the exception as it is."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = guest.spawn("tracer"), guest.spawn("target")
+    other = tracer.thread("other")
+    assert target.set_ptracer(tracer) == OK
+    assert other.exit_thread() == GONE
+    let_rcu_wait(guest)
+    assert read_memory(tracer, target) == OK
+
+
+@pytest.mark.requirement("yama.exec")
+def test_tracers_execve(guest: Guest) -> None:
+    """A tracer may become another program; if another thread than the one named does it, the exception is lost."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = guest.spawn("tracer"), guest.spawn("target")
+    assert target.set_ptracer(tracer) == OK
+    assert tracer.execute_again() == OK
+    let_rcu_wait(guest)
+    assert read_memory(tracer, target) == OK
+
+    other = tracer.thread("other")
+    assert target.set_ptracer(tracer) == OK
+    assert other.execute_again() == OK
+    wait_until_refused(guest, other, target)
+
+    leader, target = guest.spawn("leader"), guest.spawn("another")
+    named = leader.thread("named")
+    assert target.set_ptracer(named) == OK
+    assert named.execute_again() == OK
+    let_rcu_wait(guest)
+    assert read_memory(named, target) == OK
+
+
+def let_rcu_wait(guest: Guest) -> None:
+    """Return when every task_struct that was let go before has been freed: a later one is.
+
+    Its exception, which goes in the same way, is the witness.
+    """
+    shell, target = guest.spawn("rcu-shell"), guest.spawn("rcu-target")
+    witness = shell.thread("rcu-witness")
+    assert target.set_ptracer(witness) == OK
+    assert witness.exit_thread() == GONE
+    wait_until_refused(guest, shell, target)

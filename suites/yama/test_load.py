@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Many tasks that declare, die, execute and attach at once.
+
+The list of exceptions is read under RCU while it is changed and while its tasks are freed; its worst bugs have been
+there.  On the `sanitizers` flavor (KASAN, lockdep, PROVE_RCU, preemption) each of them would be a splat, and a splat
+fails the test; on every kernel what must hold throughout is counted.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import pytest
+
+from guests.guest import Guest
+from guests.loop import Plan, spare_slot, start
+from guests.numbers import RLIMIT_NPROC, THREAD_FLAGS, WALL, Prctl, Ptrace
+from guests.outcome import EPERM, OK
+from guests.task import Task
+from suites.yama.ways import SCOPE, read_memory, vector
+
+pytestmark = pytest.mark.needs("SECURITY_YAMA")
+
+FAMILIES = 30
+ROUNDS = 4
+ROUNDS_UNDER_WATCH = 20
+"""On a kernel with KASAN, where it matters more and each takes longer."""
+DEADLINE_S = 300.0
+"""For all of it, on a kernel that watches itself and a machine that is busy."""
+ROOM_FOR_TASKS = 4096
+
+
+@dataclass(frozen=True)
+class Family:
+    r"""Six tasks, and who names whom.
+
+    target ── child      both name anyone, the tracer, nobody, and the target names its child, over and over
+         └─── (thread)   which die in each round
+    tracer               attaches to the target and reads the others
+    executor             names anyone, and executes itself over and over
+    steady               has named the tracer once
+    """
+
+    number: int
+    target: Task
+    tracer: Task
+    executor: Task
+    steady: Task
+
+
+def family(guest: Guest, number: int) -> Family:
+    names = (f"{role}-{number}" for role in ("target", "tracer", "executor", "steady"))
+    made = Family(number, *(guest.spawn(name) for name in names))
+    assert made.steady.set_ptracer(made.tracer) == OK
+    assert made.executor.set_ptracer(made.tracer) == OK
+    return made
+
+
+def peeking(plan: Plan, target: Task) -> None:
+    """A step that reads the target's memory."""
+    plan.call("process_vm_readv", target.tid, vector(target), 1, vector(target), 1, 0)
+
+
+def declaring(one: Family, other: Family) -> tuple[Plan, Plan, Plan]:
+    """The plans of target, child and thread."""
+    child, thread = Plan(spare_slot(2 * one.number)), Plan(spare_slot(2 * one.number + 1))
+    child.call("prctl", Prctl.SET_PTRACER, -1, 0, 0, 0)
+    peeking(child, one.steady)
+    child.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
+    thread.call("prctl", Prctl.SET_PTRACER, other.tracer.tid, 0, 0, 0)
+    peeking(thread, one.steady)
+    plan = Plan(one.target.slot)
+    plan.call("prctl", Prctl.SET_PTRACER, -1, 0, 0, 0)
+    born = plan.child(child)
+    plan.call("prctl", Prctl.SET_PTRACER, born, 0, 0, 0)
+    plan.call("prctl", Prctl.SET_PTRACER, 0, 0, 0, 0)
+    plan.child(thread, THREAD_FLAGS)
+    plan.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
+    plan.join(thread)
+    plan.call("wait4", born, 0, WALL, 0)
+    plan.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
+    return plan, child, thread
+
+
+def tracing(one: Family, other: Family) -> Plan:
+    plan = Plan(one.tracer.slot)
+    plan.call("ptrace", Ptrace.ATTACH, one.target.tid, 0, 0)
+    plan.call("wait4", one.target.tid, 0, WALL, 0)
+    plan.call("ptrace", Ptrace.DETACH, one.target.tid, 0, 0)
+    peeking(plan, one.steady)
+    peeking(plan, other.steady)
+    peeking(plan, one.executor)
+    return plan
+
+
+def executing(one: Family) -> Plan:
+    plan = Plan(one.executor.slot)
+    words = [one.executor.store(word.encode() + b"\0") for word in ("/init", "task", str(one.executor.slot))]
+    pointers = one.executor.store(b"".join(word.to_bytes(8, "little") for word in [*words, 0]))
+    plan.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
+    plan.call("execve", words[0], pointers, 0)
+    return plan
+
+
+@pytest.mark.requirement("yama.load")
+def test_many_at_once(guest: Guest) -> None:
+    """No splat; who was never named is never let in, who always was always is; at the end all is in order."""
+    guest.set_sysctl(SCOPE, 1)
+    make_room(guest)
+    rounds = ROUNDS_UNDER_WATCH if guest.kernel.config.enabled("KASAN") else ROUNDS
+    families = [family(guest, number) for number in range(FAMILIES)]
+    pairs = list(zip(families, [*families[1:], families[0]], strict=True))
+    running = []
+    children = []
+    for one, other in pairs:
+        target, child, thread = declaring(one, other)
+        for plan in (child, thread):
+            plan.send(guest, 1)
+        children.append((child, thread))
+        running.append(
+            (
+                start(one.executor, executing(one), rounds),
+                start(one.tracer, tracing(one, other), rounds),
+                start(one.target, target, rounds),
+            )
+        )
+    for (executor, tracer, target_), (child, thread) in zip(running, children, strict=True):
+        assert target_.counts(DEADLINE_S) == [{"OK": rounds}] * 9
+        assert executor.counts(DEADLINE_S) == [{"OK": rounds}] * 2
+        attached, *_, own, others, executors = tracer.counts(DEADLINE_S)
+        assert set(attached) <= {"OK", "EPERM"}
+        assert own == {"OK": rounds}
+        assert others == {"EPERM": rounds}
+        # Between execve and its first steps the new program has not mapped what is to be read.
+        assert set(executors) <= {"OK", "EFAULT"}
+        assert child.counts(guest) == [{"OK": rounds}, {"EPERM": rounds}, {"OK": rounds}]
+        assert thread.counts(guest) == [{"OK": rounds}, {"EPERM": rounds}]
+    in_order(pairs)
+
+
+def make_room(guest: Guest) -> None:
+    """Let one user have so many tasks, however little memory the guest has."""
+    guest.set_sysctl("kernel.threads-max", ROOM_FOR_TASKS)
+    limit = struct.pack("<QQ", ROOM_FOR_TASKS, ROOM_FOR_TASKS)
+    guest.init.call("prlimit64", 0, RLIMIT_NPROC, limit, None).result()
+
+
+def in_order(pairs: list[tuple[Family, Family]]) -> None:
+    """Every exception is what was declared last, and goes when it is taken back."""
+    for one, other in pairs:
+        for target in (one.target, one.steady, one.executor):
+            assert read_memory(one.tracer, target) == OK
+            assert read_memory(other.tracer, target) == EPERM
+    for one, _ in pairs[::8]:
+        assert one.target.set_ptracer(0) == OK
+        assert read_memory(one.tracer, one.target) == EPERM
+
+
+@pytest.mark.requirement("yama.load")
+def test_deaths_of_tracers_and_tracees(guest: Guest) -> None:
+    """Hundreds of processes that declare one another and end: nothing is left that admits anyone to the next ones."""
+    guest.set_sysctl(SCOPE, 1)
+    shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
+    steady, tracer = guest.spawn("steady"), guest.spawn("tracer")
+    assert steady.set_ptracer(tracer) == OK
+    rounds = 100
+    plan, child = Plan(shell.slot), Plan(spare_slot(0))
+    child.call("prctl", Prctl.SET_PTRACER, -1, 0, 0, 0)
+    child.send(guest, 1)
+    born = plan.child(child)
+    plan.call("prctl", Prctl.SET_PTRACER, born, 0, 0, 0)
+    plan.call("wait4", born, 0, WALL, 0)
+    assert start(shell, plan, rounds).counts(DEADLINE_S) == [{"OK": rounds}] * 3
+    assert child.counts(guest) == [{"OK": rounds}]
+    assert read_memory(stranger, shell) == EPERM
+    assert read_memory(stranger, shell.spawn("last")) == EPERM
+    assert read_memory(tracer, steady) == OK
+    assert read_memory(stranger, steady) == EPERM

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lines that Yama logs: their words, names and numbers, and when there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.guest import Guest
+from guests.loop import Plan, run
+from guests.numbers import O_NONBLOCK, O_RDONLY, PTRACER_ANY, Cap, Clone, Ptrace
+from guests.outcome import EPERM, OK
+from suites.yama import relations as who
+from suites.yama.ways import SCOPE, WAYS, Verdict, prepare, read_memory, ways_of
+
+pytestmark = pytest.mark.needs("SECURITY_YAMA", "PRINTK")
+
+
+def denials(guest: Guest) -> list[str]:
+    """Yama's lines so far.  A denial is logged before the task that was refused goes on, so none is late."""
+    return [line for line in guest.log() if line.startswith("ptrace ")]
+
+
+@pytest.mark.requirement("yama.log")
+@pytest.mark.parametrize("way", [pytest.param(way, id=way.name.replace(" ", "-").replace("/", "-")) for way in WAYS])
+def test_every_way_is_logged(guest: Guest, way: object) -> None:
+    """Whatever the way in, the line says `attach`, who was to be looked into, and who wanted to."""
+    prepare(guest, 1)
+    tracer, target = who.stranger(guest)
+    found = [each for each in ways_of(guest) if each is way]
+    if not found:
+        pytest.skip("this kernel has no such way in")
+    assert found[0].wanted(Verdict.NO).matches(found[0].act(tracer, target))
+    wanted = f'ptrace attach of "target"[{target.pid}] was attempted by "tracer"[{tracer.pid}]'
+    assert denials(guest) == [wanted]
+
+
+@pytest.mark.requirement("yama.log")
+@pytest.mark.parametrize("scope", [1, 2, 3], ids=lambda scope: f"scope-{scope}-denial-is-logged")
+def test_attach(guest: Guest, scope: int) -> None:
+    """At each scope that refuses, once for each attempt."""
+    guest.set_sysctl(SCOPE, scope)
+    tracer, target = who.stranger(guest)
+    assert tracer.attach(target) == EPERM
+    line = f'ptrace attach of "target"[{target.pid}] was attempted by "tracer"[{tracer.pid}]'
+    assert denials(guest) == [line]
+    assert tracer.seize(target) == EPERM
+    assert denials(guest) == [line, line]
+
+
+@pytest.mark.requirement("yama.log")
+@pytest.mark.parametrize("scope", [2, 3], ids=lambda scope: f"scope-{scope}-denied-traceme-is-logged")
+def test_traceme(guest: Guest, scope: int) -> None:
+    """The target is the one that asked, and the agent its parent."""
+    guest.set_sysctl(SCOPE, scope)
+    parent = guest.spawn("parent")
+    child = parent.spawn("child")
+    assert child.traceme() == EPERM
+    assert denials(guest) == [f'ptrace traceme of "child"[{child.pid}] was attempted by "parent"[{parent.pid}]']
+
+
+@pytest.mark.requirement("yama.log")
+def test_threads_have_their_own_numbers(guest: Guest) -> None:
+    """The numbers are the threads', the names their processes'."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = who.stranger(guest)
+    attempting, attempted = tracer.thread("attempting"), target.thread("attempted")
+    assert attempting.attach(attempted) == EPERM
+    assert denials(guest) == [
+        f'ptrace attach of "target"[{attempted.tid}] was attempted by "tracer"[{attempting.tid}]'
+    ]
+
+
+@pytest.mark.needs("PID_NS")
+@pytest.mark.requirement("yama.log")
+def test_numbers_are_those_of_the_first_pid_namespace(guest: Guest) -> None:
+    """Whoever reads the log finds the processes, wherever they live."""
+    guest.set_sysctl(SCOPE, 1)
+    first = guest.spawn("first", flags=Clone.NEWPID)
+    tracer, target = first.spawn("tracer"), first.spawn("target")
+    assert tracer.own_tid != tracer.tid
+    assert tracer.open_proc(target, "mem").errno
+    assert denials(guest) == [f'ptrace attach of "target"[{target.tid}] was attempted by "tracer"[{tracer.tid}]']
+
+
+@pytest.mark.requirement("yama.log-names")
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        pytest.param('say "hi"', r"say \x22hi\x22", id="quotes"),
+        pytest.param("two\nlines", r"two\x0alines", id="a-newline"),
+        pytest.param("tab\tbell\a", r"tab\x09bell\x07", id="control-characters"),
+        pytest.param("back\\slash", r"back\x5cslash", id="a-backslash"),
+        pytest.param("two words", "two words", id="a-blank"),
+    ],
+)
+def test_names_cannot_forge_lines(guest: Guest, name: str, shown: str) -> None:
+    """A task calls itself what it likes; in the log that stays one quoted name on one line."""
+    guest.set_sysctl(SCOPE, 1)
+    target, stranger = guest.spawn(name), guest.spawn("stranger")
+    assert stranger.attach(target) == EPERM
+    assert target.attach(stranger) == EPERM
+    assert denials(guest) == [
+        f'ptrace attach of "{shown}"[{target.pid}] was attempted by "stranger"[{stranger.pid}]',
+        f'ptrace attach of "stranger"[{stranger.pid}] was attempted by "{shown}"[{target.pid}]',
+    ]
+
+
+@pytest.mark.requirement("yama.log-names")
+def test_name_is_the_command_line(guest: Guest) -> None:
+    """All of its arguments, with blanks between them: not the 15 letters of comm."""
+    guest.set_sysctl(SCOPE, 1)
+    target, stranger = guest.spawn("target"), guest.spawn("stranger")
+    assert target.execute_again() == OK
+    assert stranger.attach(target) == EPERM
+    assert denials(guest) == [
+        f'ptrace attach of "/init task {target.slot}"[{target.pid}] was attempted by "stranger"[{stranger.pid}]'
+    ]
+
+
+@pytest.mark.requirement("yama.log-silence")
+def test_what_is_allowed_is_not_logged(guest: Guest) -> None:
+    """No line for an ancestor, a declared or a capable tracer, one that DAC alone refuses, or a declaration."""
+    guest.set_sysctl(SCOPE, 1)
+    shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
+    target = shell.spawn("target")
+    assert shell.attach_and_wait(target) == OK
+    assert shell.detach(target) == OK
+    assert target.set_ptracer(PTRACER_ANY) == OK
+    assert stranger.attach_and_wait(target) == OK
+    assert stranger.detach(target) == OK
+    assert target.spawn("child").traceme() == OK
+    assert guest.spawn("capable", caps=Cap.SYS_PTRACE).seize(stranger) == OK
+    assert guest.spawn("other", uid=1001).attach(shell) == EPERM
+    assert target.set_ptracer(0x3FFFFF).errno
+    assert denials(guest) == []
+    assert stranger.attach(shell) == EPERM
+    assert len(denials(guest)) == 1
+
+
+@pytest.mark.requirement("yama.log-silence")
+def test_what_is_read_is_not_logged(guest: Guest) -> None:
+    """Reading what Yama leaves alone leaves no line, at scope 3 neither."""
+    guest.set_sysctl(SCOPE, 3)
+    reader, target = who.stranger(guest)
+    for file in ("maps", "environ", "auxv", "stat", "status"):
+        assert reader.read_proc(target, file) == OK
+    assert denials(guest) == []
+    assert read_memory(reader, target) == EPERM
+    assert len(denials(guest)) == 1
+
+
+@pytest.mark.requirement("yama.log")
+def test_level(guest: Guest) -> None:
+    """A notice: it is no warning, and no mere information either."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = who.stranger(guest)
+    reader = guest.root("reader")
+    fd = reader.open("/dev/kmsg", O_RDONLY | O_NONBLOCK).result()
+    assert reader.call("lseek", fd, 0, 2) == OK
+    assert tracer.attach(target) == EPERM
+    record = reader.read(fd, 8192).read()
+    assert b";ptrace attach" in record
+    assert int(record.split(b",")[0]) & 7 == 5
+
+
+@pytest.mark.requirement("yama.log-rate")
+def test_rate(guest: Guest) -> None:
+    """Ten lines in five seconds, however many denials; the denials themselves go on."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target = who.stranger(guest)
+    plan = Plan(tracer.slot)
+    plan.call("ptrace", Ptrace.ATTACH, target.tid, 0, 0)
+    assert run(tracer, plan, rounds=500) == [{"EPERM": 500}]
+    # On a machine that stands still in between, another five seconds may have begun.
+    assert 10 <= len(denials(guest)) <= 20

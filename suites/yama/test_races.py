@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What must hold at every moment, not only when things have settled down.
+
+A guest has one CPU.  A task of SCHED_FIFO runs until it waits, so where tasks of that policy hand over to one another
+no kernel worker comes between: what is seen then is the state that the call itself has left.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.guest import Guest
+from guests.loop import Plan, Running, run, start
+from guests.numbers import PTRACER_ANY, SCHED_FIFO, Prctl
+from guests.outcome import OK
+from guests.task import Task
+from suites.yama.ways import SCOPE, read_memory, vector
+
+pytestmark = pytest.mark.needs("SECURITY_YAMA")
+
+URGENT, MORE_URGENT = 10, 11
+"""Above the agent and every kernel worker."""
+
+
+def reader_of(tracer: Task, target: Task, reading: int, writing: int) -> Plan:
+    """Waits for a byte, reads the target's memory, answers with a byte."""
+    plan = Plan(tracer.slot)
+    plan.call("read", reading, bytes(1), 1)
+    plan.call("process_vm_readv", target.tid, vector(tracer), 1, vector(target), 1, 0)
+    plan.call("write", writing, b"x", 1)
+    return plan
+
+
+@pytest.mark.requirement("yama.take-back")
+def test_taken_back_at_once(guest: Guest) -> None:
+    """When PR_SET_PTRACER 0 returns nobody gets in any more, although the entry is removed later by a worker.
+
+    The target takes the exception back and wakes the tracer, which is more urgent: nothing runs in between.
+    """
+    guest.set_sysctl(SCOPE, 1)
+    shell = guest.root("shell")
+    to_tracer, to_target = shell.pipe(), shell.pipe()
+    target, tracer = shell.spawn("target"), shell.spawn("tracer")
+    for task in (target, tracer):
+        assert task.call("setresuid", 1000, 1000, 1000) == OK
+        assert task.set_dumpable(True) == OK
+    rounds = 20
+    plan = Plan(target.slot)
+    plan.call("prctl", Prctl.SET_PTRACER, tracer.tid, 0, 0, 0)
+    plan.call("prctl", Prctl.SET_PTRACER, 0, 0, 0, 0)
+    plan.call("write", to_tracer[1], b"x", 1)
+    plan.call("read", to_target[0], bytes(1), 1)
+    running = urgently(guest, tracer, reader_of(tracer, target, to_tracer[0], to_target[1]), rounds, MORE_URGENT)
+    urgently(guest, target, plan, rounds, URGENT).counts()
+    assert running.counts()[1] == {"EPERM": rounds}
+
+
+def urgently(guest: Guest, task: Task, plan: Plan, rounds: int, priority: int) -> Running:
+    """Start a plan in a task that is made urgent by init, for it may not do so itself."""
+    plan.send(guest, rounds)
+    guest.init.call("sched_setscheduler", task.tid, SCHED_FIFO, priority.to_bytes(4, "little")).result()
+    return Running(task, plan, rounds)
+
+
+@pytest.mark.requirement("yama.replace")
+def test_never_without_an_exception(guest: Guest) -> None:
+    """While declarations replace one another, who is in all of them is never refused."""
+    guest.set_sysctl(SCOPE, 1)
+    target, tracer = guest.spawn("target"), guest.spawn("tracer")
+    rounds = 2000
+    declaring = Plan(target.slot)
+    for argument in (tracer.tid, PTRACER_ANY):
+        declaring.call("prctl", Prctl.SET_PTRACER, argument, 0, 0, 0)
+    declaring.call("sched_yield")
+    reading = Plan(tracer.slot)
+    reading.call("process_vm_readv", target.tid, vector(tracer), 1, vector(target), 1, 0)
+    reading.call("sched_yield")
+    assert target.set_ptracer(tracer) == OK
+    one, other = start(target, declaring, rounds), start(tracer, reading, rounds)
+    assert one.counts()[:2] == [{"OK": rounds}, {"OK": rounds}]
+    assert other.counts()[0] == {"OK": rounds}
+
+
+@pytest.mark.requirement("yama.no-leak")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param((PTRACER_ANY, 0), id="declared-and-taken-back"),
+        pytest.param((PTRACER_ANY, 1), id="declared-and-replaced"),
+    ],
+)
+def test_memory_comes_back(guest: Guest, arguments: tuple[int, int]) -> None:
+    """Twenty thousand declarations leave nothing behind but the last: a megabyte would be missed."""
+    guest.set_sysctl(SCOPE, 1)
+    target = guest.spawn("target")
+    rounds = 10_000
+    plan = Plan(target.slot)
+    for argument in arguments:
+        plan.call("prctl", Prctl.SET_PTRACER, argument, 0, 0, 0)
+    run(target, plan, rounds // 10)
+    before = unreclaimable(guest)
+    assert run(target, plan, rounds) == [{"OK": rounds}, {"OK": rounds}]
+    guest.wait_until(lambda: unreclaimable(guest) < before + 300, "the memory of exceptions to come back")
+
+
+def unreclaimable(guest: Guest) -> int:
+    """The kernel's own memory in KiB, once the caches of freed objects are given back."""
+    lines = dict(line.split(":", 1) for line in guest.read_file("/proc/meminfo").splitlines())
+    return int(lines["SUnreclaim"].split()[0])
+
+
+@pytest.mark.requirement("yama.take-back")
+def test_settles_after_a_storm(guest: Guest) -> None:
+    """After thousands of changes the last word counts."""
+    guest.set_sysctl(SCOPE, 1)
+    target, tracer, other = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("other")
+    plan = Plan(target.slot)
+    for argument in (tracer.tid, 0, PTRACER_ANY, 0, other.tid, tracer.tid, 0, other.tid):
+        plan.call("prctl", Prctl.SET_PTRACER, argument, 0, 0, 0)
+    assert run(target, plan, 500) == [{"OK": 500}] * 8
+    assert read_memory(other, target) == OK
+    assert read_memory(tracer, target).errno == 1
+    assert target.set_ptracer(0) == OK
+    assert read_memory(other, target).errno == 1

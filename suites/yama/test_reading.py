@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What Yama leaves alone: the accesses of PTRACE_MODE_READ, for which DAC decides at every scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from guests import wire
+from guests.guest import Guest
+from guests.numbers import KCMP_VM, Cap
+from guests.outcome import EACCES, EPERM, OK, Expected, Outcome
+from guests.task import Task
+from suites.yama.ways import SCOPE, prepare, read_memory
+
+pytestmark = pytest.mark.needs("SECURITY_YAMA")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A way to learn of another process, and what another user hears."""
+
+    name: str
+    act: Callable[[Task, Task], Outcome]
+    dac: Expected
+    needs: str = "PROC_FS"
+    since: tuple[int, ...] = ()
+
+
+def _file(name: str) -> Callable[[Task, Task], Outcome]:
+    return lambda reader, target: reader.read_proc(target, name)
+
+
+def _link(name: str) -> Callable[[Task, Task], Outcome]:
+    return lambda reader, target: reader.read_link(target, name)
+
+
+def _madvise(reader: Task, target: Task) -> Outcome:
+    return reader.advise(target, wire.data_address(target.slot))
+
+
+READINGS = (
+    #       reading                                                            another user's  needs
+    Reading("kcmp", lambda reader, target: reader.kcmp(reader, target, KCMP_VM), EPERM, "KCMP"),
+    Reading("get_robust_list", lambda reader, target: reader.robust_list(target), EPERM, "FUTEX"),
+    Reading("process_madvise", _madvise, EACCES, "ADVISE_SYSCALLS", (5, 10)),
+    Reading("perf event", lambda reader, target: reader.count_events(target), EACCES, "PERF_EVENTS"),
+    Reading("/proc/PID/maps", _file("maps"), EACCES),
+    Reading("/proc/PID/smaps", _file("smaps"), EACCES, "PROC_PAGE_MONITOR"),
+    Reading("/proc/PID/pagemap", _file("pagemap"), EACCES, "PROC_PAGE_MONITOR"),
+    Reading("/proc/PID/environ", _file("environ"), EACCES),
+    Reading("/proc/PID/auxv", _file("auxv"), EACCES),
+    Reading("/proc/PID/io", _file("io"), EACCES, "TASK_IO_ACCOUNTING"),
+    Reading("/proc/PID/exe", _link("exe"), EACCES),
+    Reading("/proc/PID/root", _link("root"), EACCES),
+    Reading("/proc/PID/cwd", _link("cwd"), EACCES),
+    Reading("/proc/PID/fd/N", _link("fd/1001"), EACCES),
+    Reading("/proc/PID/ns/user", _link("ns/user"), EACCES, "USER_NS"),
+    Reading("/proc/PID/ns/pid", _link("ns/pid"), EACCES, "PID_NS"),
+)
+
+
+def _readings(guest: Guest) -> list[Reading]:
+    kernel = guest.kernel
+    return [each for each in READINGS if kernel.config.enabled(each.needs) and kernel.version >= each.since]
+
+
+@pytest.mark.requirement("yama.reading")
+@pytest.mark.parametrize("scope", range(4), ids=lambda scope: f"scope-{scope}-stranger-may-read")
+def test_stranger_reads(guest: Guest, scope: int) -> None:
+    """A process of the same uid may see what it pleases of another one, and its memory not at all."""
+    prepare(guest, scope)
+    reader, target = guest.spawn("reader", caps=Cap.SYS_NICE), guest.spawn("target")
+    wrong = [
+        f"{done!r}, expected OK" for each in _readings(guest) if not OK.matches(done := each.act(reader, target))
+    ]
+    assert wrong == []
+    assert read_memory(reader, target) == (OK if scope == 0 else EPERM)
+
+
+@pytest.mark.requirement("yama.reading")
+def test_another_user_reads_nothing(guest: Guest) -> None:
+    """The control: each of these accesses is checked, and it is DAC that checks it."""
+    prepare(guest, 0)
+    reader, target = guest.spawn("reader", uid=1001, caps=Cap.SYS_NICE), guest.spawn("target")
+    outcomes = [(each, each.act(reader, target)) for each in _readings(guest)]
+    assert [f"{done!r}, expected {each.dac!r}" for each, done in outcomes if not each.dac.matches(done)] == []
+
+
+@pytest.mark.requirement("yama.reading", "yama.log-silence")
+def test_stat_is_silent(guest: Guest) -> None:
+    """/proc/PID/stat asks not to be audited (PTRACE_MODE_NOAUDIT): the numbers come, and no line is logged."""
+    guest.set_sysctl(SCOPE, 3)
+    reader, target = guest.spawn("reader"), guest.spawn("target")
+    assert reader.read_proc(target, "stat") == OK
+    assert [line for line in guest.log() if "ptrace" in line] == []
+    assert read_memory(reader, target) == EPERM
+    guest.wait_for_log("ptrace attach")

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The scope table: who may look into whom, by every way in.
+
+A row is a relation (relations.py), a column a scope; each cell is a test, which tries all ways in (ways.py).
+Where a row says the same at all four scopes it is one test, in which the scope rises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from guests.guest import Guest
+from suites.yama import relations as who
+from suites.yama.relations import Pair
+from suites.yama.ways import Verdict, mismatches, prepare, ways_of
+
+pytestmark = pytest.mark.needs("SECURITY_YAMA")
+
+YES, NO, DAC = Verdict.YES, Verdict.NO, Verdict.DAC
+MEMORY, THREAD, EVENTS = Verdict.MEMORY, Verdict.THREAD, Verdict.EVENTS
+
+Build = Callable[[Guest], Pair]
+Row = tuple[str, Build, Verdict, Verdict, Verdict, Verdict]
+
+# fmt: off
+RELATIVES: tuple[Row, ...] = (
+    #                                                                              scope
+    #  the tracer is ... of its target                                             0       1       2       3
+    ("parent",                             who.parent,                             YES,    YES,    NO,     NO),
+    ("grandparent",                        who.grandparent,                        YES,    YES,    NO,     NO),
+    ("thread-of-grandparent",              who.thread_of_grandparent,              YES,    YES,    NO,     NO),
+    ("parent-of-its-threads-child",        who.parent_of_its_threads_child,        YES,    YES,    NO,     NO),
+    ("parent-of-its-dead-threads-child",   who.parent_of_a_dead_threads_child,     YES,    YES,    NO,     NO),
+    ("parent-upon-a-thread",               who.parent_upon_a_thread,               YES,    YES,    NO,     NO),
+    ("subreaper-upon-an-orphan",           who.adopter,                            YES,    YES,    NO,     NO),
+    ("parent-by-clone-parent",             who.parent_of_clone_parents_child,      YES,    YES,    NO,     NO),
+    ("ancestor-outside-the-pid-namespace", who.ancestor_outside_the_pid_namespace, YES,    YES,    NO,     NO),
+    ("grandparent-of-an-orphan",           who.abandoned_grandparent,              YES,    NO,     NO,     NO),
+    ("maker-by-clone-parent",              who.maker_of_clone_parents_child,       YES,    NO,     NO,     NO),
+    ("sibling",                            who.sibling,                            YES,    NO,     NO,     NO),
+    ("child",                              who.child,                              YES,    NO,     NO,     NO),
+    ("child-upon-a-thread",                who.child_upon_a_thread,                YES,    NO,     NO,     NO),
+    ("grandchild",                         who.grandchild,                         YES,    NO,     NO,     NO),
+    ("uncle",                              who.uncle,                              YES,    NO,     NO,     NO),
+    ("stranger",                           who.stranger,                           YES,    NO,     NO,     NO),
+    ("other-user",                         who.other_user,                         DAC,    DAC,    DAC,    DAC),
+    ("parent-of-non-dumpable",             who.parent_of_non_dumpable,             DAC,    DAC,    DAC,    DAC),
+)
+
+DECLARED: tuple[Row, ...] = (
+    #  the tracer is ...                                                           0       1       2       3
+    ("declared-one",                       who.declared,                           YES,    YES,    NO,     NO),
+    ("thread-of-the-declared",             who.thread_of_declared,                 YES,    YES,    NO,     NO),
+    ("leader-of-the-declared-thread",      who.leader_of_declared_thread,          YES,    YES,    NO,     NO),
+    ("child-of-the-declared",              who.child_of_declared,                  YES,    YES,    NO,     NO),
+    ("grandchild-of-the-declared",         who.grandchild_of_declared,             YES,    YES,    NO,     NO),
+    ("declared-upon-another-thread",       who.declared_upon_another_thread,       YES,    YES,    NO,     NO),
+    ("anyone-where-any-is-declared",       who.anyone_where_any_is_declared,       YES,    YES,    NO,     NO),
+    ("parent-of-the-declared",             who.parent_of_declared,                 YES,    NO,     NO,     NO),
+    ("sibling-of-the-declared",            who.sibling_of_declared,                YES,    NO,     NO,     NO),
+    ("declared-upon-the-declarers-child",  who.declared_upon_the_targets_child,    YES,    NO,     NO,     NO),
+    ("declared-upon-the-declarers-parent", who.declared_upon_the_targets_parent,   YES,    NO,     NO,     NO),
+    ("declared-of-another-user",           who.declared_other_user,                DAC,    DAC,    DAC,    DAC),
+    ("declared-upon-non-dumpable",         who.declared_by_non_dumpable,           DAC,    DAC,    DAC,    DAC),
+)
+
+CAPABLE: tuple[Row, ...] = (
+    #  the tracer is ..., by its capabilities                                      0       1       2       3
+    ("capable-one",                        who.capable,                            YES,    YES,    YES,    NO),
+    ("capable-other-user",                 who.capable_other_user,                 YES,    YES,    YES,    NO),
+    ("root",                               who.root,                               YES,    YES,    YES,    EVENTS),
+    ("otherwise-capable",                  who.otherwise_capable,                  YES,    EVENTS, EVENTS, EVENTS),
+)
+
+NAMESPACES: tuple[Row, ...] = (
+    #  the tracer is ..., by user namespaces                                       0       1       2       3
+    ("owner-of-the-namespace",             who.owner,                              YES,    YES,    YES,    NO),
+    ("owner-of-the-namespace-above",       who.owner_of_the_one_above,             YES,    YES,    YES,    NO),
+    ("capable-in-a-namespace-above",       who.capable_above,                      YES,    YES,    YES,    NO),
+    ("capable-in-the-same-namespace",      who.capable_inside,                     YES,    YES,    YES,    NO),
+    ("incapable-in-the-same-namespace",    who.incapable_inside,                   YES,    NO,     NO,     NO),
+    ("not-the-owner-of-the-namespace",     who.not_the_owner,                      DAC,    DAC,    DAC,    DAC),
+    ("capable-in-a-namespace-below",       who.capable_below,                      NO,     NO,     NO,     NO),
+    ("capable-in-a-namespace-beside",      who.capable_beside,                     NO,     NO,     NO,     NO),
+    ("capable-child-in-a-namespace-below", who.child_inside_upon_its_parent,       NO,     NO,     NO,     NO),
+)
+
+SAME: tuple[Row, ...] = (
+    #  the tracer is ..., one and the same as its target in a way                  0       1       2       3
+    ("thread",                             who.thread,                             THREAD, THREAD, THREAD, THREAD),
+    ("leader-upon-its-thread",             who.leader_upon_its_thread,             THREAD, THREAD, THREAD, THREAD),
+    ("sharer-of-memory",                   who.sharer_of_memory,                   YES,    MEMORY, MEMORY, MEMORY),
+)
+# fmt: on
+
+SAID = {
+    YES: "may-attach",
+    THREAD: "may-do-all-but-attach",
+    MEMORY: "may-read-memory-only",
+    EVENTS: "may-count-events-only",
+}
+
+
+def cells(rows: tuple[Row, ...]) -> list[ParameterSet]:
+    """A test for each cell, with a sentence for its id; one for the row where all four say the same."""
+
+    def cell(scopes: tuple[int, ...], title: str, name: str, build: Build, verdict: Verdict) -> ParameterSet:
+        sentence = f"{title}-{name}-{SAID.get(verdict, 'may-not-attach')}"
+        return pytest.param(scopes, build, verdict, id=sentence)
+
+    same = [row for row in rows if len(set(row[2:])) == 1]
+    others = [row for row in rows if row not in same]
+    return [
+        *(cell((scope,), f"scope-{scope}", row[0], row[1], row[2:][scope]) for scope in range(4) for row in others),
+        *(cell((0, 1, 2, 3), "at-any-scope", row[0], row[1], row[2]) for row in same),
+    ]
+
+
+def check(guest: Guest, scopes: tuple[int, ...], build: Build, verdict: Verdict) -> None:
+    tracer, target = build(guest)
+    for scope in scopes:
+        prepare(guest, scope)
+        assert (scope, mismatches(tracer, target, ways_of(guest), verdict)) == (scope, [])
+
+
+@pytest.mark.requirement(
+    "yama.scope-0", "yama.scope-1", "yama.scope-2", "yama.scope-3", "yama.ways-in", "yama.ancestry"
+)
+@pytest.mark.parametrize(("scopes", "build", "verdict"), cells(RELATIVES))
+def test_relatives(guest: Guest, scopes: tuple[int, ...], build: Build, verdict: Verdict) -> None:
+    """Blood counts at scope 1, and only downwards."""
+    check(guest, scopes, build, verdict)
+
+
+@pytest.mark.requirement("yama.set-ptracer", "yama.set-ptracer-no-override", "yama.ways-in")
+@pytest.mark.parametrize(("scopes", "build", "verdict"), cells(DECLARED))
+def test_declared(guest: Guest, scopes: tuple[int, ...], build: Build, verdict: Verdict) -> None:
+    """So does the target's word, at scope 1 and for whom it names and theirs; it overrides nothing else."""
+    check(guest, scopes, build, verdict)
+
+
+@pytest.mark.requirement("yama.scope-1", "yama.scope-2", "yama.scope-3", "yama.ways-in")
+@pytest.mark.parametrize(("scopes", "build", "verdict"), cells(CAPABLE))
+def test_capable(guest: Guest, scopes: tuple[int, ...], build: Build, verdict: Verdict) -> None:
+    """CAP_SYS_PTRACE opens scopes 1 and 2; nothing opens scope 3."""
+    check(guest, scopes, build, verdict)
+
+
+@pytest.mark.needs("USER_NS")
+@pytest.mark.requirement("yama.user-namespace", "yama.ways-in")
+@pytest.mark.parametrize(("scopes", "build", "verdict"), cells(NAMESPACES))
+def test_user_namespaces(guest: Guest, scopes: tuple[int, ...], build: Build, verdict: Verdict) -> None:
+    """The capability counts in the target's user namespace, and its owner has it there."""
+    check(guest, scopes, build, verdict)
+
+
+@pytest.mark.requirement("yama.own-threads", "yama.shared-memory")
+@pytest.mark.parametrize(("scopes", "build", "verdict"), cells(SAME))
+def test_same(guest: Guest, scopes: tuple[int, ...], build: Build, verdict: Verdict) -> None:
+    """Nobody is kept out of a process or of memory that is their own."""
+    check(guest, scopes, build, verdict)

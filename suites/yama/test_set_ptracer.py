@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""PR_SET_PTRACER: who may be named, how, and what the next declaration does to the one before."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.guest import Guest
+from guests.numbers import PTRACER_ANY, Clone, Prctl
+from guests.outcome import EACCES, EINVAL, EPERM, OK, returned
+from suites.yama.ways import SCOPE, read_memory, vector
+
+pytestmark = pytest.mark.needs("SECURITY_YAMA")
+
+NOBODY = 0x3FFFFF
+"""A number that no process has: pid_max is at most 4194304."""
+
+
+@pytest.mark.requirement("yama.set-ptracer-argument")
+@pytest.mark.parametrize(
+    ("argument", "wanted"),
+    [
+        pytest.param(NOBODY, EINVAL, id="a-number-that-nobody-has-is-refused"),
+        pytest.param(-2, EINVAL, id="minus-two-is-refused"),
+        pytest.param(-(1 << 31), EINVAL, id="the-least-number-is-refused"),
+        pytest.param((1 << 31) - 1, EINVAL, id="the-greatest-number-is-refused"),
+        pytest.param(1 << 32, EINVAL, id="zero-with-high-bits-is-nobody"),
+        pytest.param(0, returned(0), id="zero-is-accepted"),
+        pytest.param(PTRACER_ANY, returned(0), id="any-is-accepted"),
+    ],
+)
+def test_argument(guest: Guest, argument: int, wanted: object) -> None:
+    """What is neither a process nor 0 nor any is EINVAL, and changes nothing."""
+    guest.set_sysctl(SCOPE, 1)
+    target, tracer, stranger = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("stranger")
+    assert target.set_ptracer(tracer) == returned(0)
+    assert target.set_ptracer(argument) == wanted
+    assert read_memory(tracer, target) == (EPERM if argument == 0 else OK)
+    assert read_memory(stranger, target) == (OK if argument == PTRACER_ANY else EPERM)
+
+
+@pytest.mark.requirement("yama.any")
+@pytest.mark.parametrize(
+    "argument",
+    [
+        pytest.param(0xFFFFFFFFFFFFFFFF, id="all-bits"),
+        pytest.param(0x00000000FFFFFFFF, id="the-low-32-bits"),
+        pytest.param(0x12345678FFFFFFFF, id="the-low-32-bits-and-others"),
+    ],
+)
+def test_any(guest: Guest, argument: int) -> None:
+    """-1 of any width admits everyone."""
+    guest.set_sysctl(SCOPE, 1)
+    target, stranger = guest.spawn("target"), guest.spawn("shell").spawn("stranger")
+    assert read_memory(stranger, target) == EPERM
+    assert target.set_ptracer(argument) == OK
+    assert read_memory(stranger, target) == OK
+    assert stranger.attach(target) == OK
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("yama.any", "yama.set-ptracer")
+def test_32_bit_caller(guest: Guest) -> None:
+    """By int 0x80: a number, 0 and -1 mean what they mean to a 64-bit caller."""
+    guest.set_sysctl(SCOPE, 1)
+    target, tracer, stranger = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("stranger")
+    assert target.call32("prctl", Prctl.SET_PTRACER, tracer.pid, 0, 0, 0) == OK
+    assert read_memory(tracer, target) == OK
+    assert read_memory(stranger, target) == EPERM
+    assert target.call32("prctl", Prctl.SET_PTRACER, 0xFFFFFFFF, 0, 0, 0) == OK
+    assert read_memory(stranger, target) == OK
+    assert target.call32("prctl", Prctl.SET_PTRACER, 0, 0, 0, 0) == OK
+    assert read_memory(stranger, target) == EPERM
+    assert target.call32("prctl", Prctl.SET_PTRACER, NOBODY, 0, 0, 0) == EINVAL
+
+
+@pytest.mark.requirement("yama.set-ptracer-argument")
+def test_other_arguments_do_not_matter(guest: Guest) -> None:
+    """prctl's third to fifth arguments are not looked at."""
+    guest.set_sysctl(SCOPE, 1)
+    target, tracer = guest.spawn("target"), guest.spawn("tracer")
+    assert target.call("prctl", Prctl.SET_PTRACER, tracer.pid, 1, 2, 3) == OK
+    assert read_memory(tracer, target) == OK
+    assert target.call("prctl", Prctl.SET_PTRACER, 0, 1, 2, 3) == OK
+    assert read_memory(tracer, target) == EPERM
+
+
+@pytest.mark.requirement("yama.take-back")
+def test_taken_back(guest: Guest) -> None:
+    """0 takes the exception back, when there is none it is accepted too, and it can be declared again."""
+    guest.set_sysctl(SCOPE, 1)
+    target, tracer = guest.spawn("target"), guest.spawn("tracer")
+    assert target.set_ptracer(0) == OK
+    for who in (tracer, PTRACER_ANY):
+        assert target.set_ptracer(who) == OK
+        assert read_memory(tracer, target) == OK
+        assert target.set_ptracer(0) == OK
+        assert read_memory(tracer, target) == EPERM
+        assert target.set_ptracer(0) == OK
+        assert read_memory(tracer, target) == EPERM
+
+
+@pytest.mark.requirement("yama.take-back")
+def test_taking_back_is_ones_own_affair(guest: Guest) -> None:
+    """0 leaves alone what others declared: the caller as their tracer, another tracer, and anyone."""
+    guest.set_sysctl(SCOPE, 1)
+    caller, tracer, stranger = guest.spawn("caller"), guest.spawn("tracer"), guest.spawn("stranger")
+    for_caller, for_tracer, for_any = (guest.spawn(name) for name in ("for-caller", "for-tracer", "for-any"))
+    assert for_caller.set_ptracer(caller) == OK
+    assert for_tracer.set_ptracer(tracer) == OK
+    assert for_any.set_ptracer(PTRACER_ANY) == OK
+    assert caller.set_ptracer(tracer) == OK
+    assert caller.set_ptracer(0) == OK
+    assert read_memory(tracer, caller) == EPERM
+    assert read_memory(caller, for_caller) == OK
+    assert read_memory(tracer, for_tracer) == OK
+    assert read_memory(stranger, for_any) == OK
+
+
+@pytest.mark.requirement("yama.replace")
+def test_second_declaration_replaces_the_first(guest: Guest) -> None:
+    """One exception for each tracee: the first does not come back, whatever becomes of the second."""
+    guest.set_sysctl(SCOPE, 1)
+    target, first, second = guest.spawn("target"), guest.spawn("first"), guest.spawn("second")
+    assert target.set_ptracer(first) == OK
+    assert target.set_ptracer(second) == OK
+    assert read_memory(first, target) == EPERM
+    assert read_memory(second, target) == OK
+    assert target.set_ptracer(0) == OK
+    assert read_memory(first, target) == EPERM
+    assert read_memory(second, target) == EPERM
+
+
+@pytest.mark.requirement("yama.replace")
+def test_any_and_one_replace_each_other(guest: Guest) -> None:
+    """After `any` a name closes the door again."""
+    guest.set_sysctl(SCOPE, 1)
+    target, tracer, stranger = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("stranger")
+    assert target.set_ptracer(PTRACER_ANY) == OK
+    assert read_memory(stranger, target) == OK
+    assert target.set_ptracer(tracer) == OK
+    assert read_memory(stranger, target) == EPERM
+    assert read_memory(tracer, target) == OK
+    assert target.set_ptracer(PTRACER_ANY) == OK
+    assert read_memory(stranger, target) == OK
+
+
+@pytest.mark.requirement("yama.replace", "yama.set-ptracer")
+def test_many_tracees_and_tracers(guest: Guest) -> None:
+    """Each tracee has its own exception, and one tracer may be named by many: 5 of each, all 25 pairs."""
+    guest.set_sysctl(SCOPE, 1)
+    tracers = [guest.spawn(f"tracer-{number}") for number in range(5)]
+    targets = [guest.spawn(f"target-{number}") for number in range(5)]
+    named = (0, 1, 1, 3, 3)
+    for target, number in zip(targets, named, strict=True):
+        assert target.set_ptracer(tracers[number]) == OK
+    for target, number in zip(targets, named, strict=True):
+        for tracer in tracers:
+            assert read_memory(tracer, target) == (OK if tracer is tracers[number] else EPERM)
+    assert targets[1].set_ptracer(0) == OK
+    assert read_memory(tracers[1], targets[1]) == EPERM
+    assert read_memory(tracers[1], targets[2]) == OK
+    assert read_memory(tracers[3], targets[4]) == OK
+
+
+@pytest.mark.requirement("yama.set-ptracer")
+def test_itself_and_its_own(guest: Guest) -> None:
+    """A process that names itself admits its descendants; who names its child admits that one only."""
+    guest.set_sysctl(SCOPE, 1)
+    target = guest.spawn("target")
+    child, other = target.spawn("child"), target.spawn("other")
+    grandchild = child.spawn("grandchild")
+    assert target.set_ptracer(child) == OK
+    assert read_memory(child, target) == OK
+    assert read_memory(grandchild, target) == OK
+    assert read_memory(other, target) == EPERM
+    assert target.set_ptracer(target) == OK
+    for tracer in (child, other, grandchild):
+        assert read_memory(tracer, target) == OK
+    assert read_memory(guest.spawn("stranger"), target) == EPERM
+
+
+@pytest.mark.requirement("yama.set-ptracer")
+def test_one_direction(guest: Guest) -> None:
+    """Who is admitted admits nobody by that: the declarer may not look into the one that it named."""
+    guest.set_sysctl(SCOPE, 1)
+    target, tracer = guest.spawn("target"), guest.spawn("tracer")
+    assert target.set_ptracer(tracer) == OK
+    assert read_memory(target, tracer) == EPERM
+    assert tracer.set_ptracer(target) == OK
+    assert read_memory(target, tracer) == OK
+    assert read_memory(tracer, target) == OK
+
+
+@pytest.mark.requirement("yama.whole-process")
+def test_declared_by_any_thread(guest: Guest) -> None:
+    """Any thread declares for its process, replaces what another declared, and takes it back."""
+    guest.set_sysctl(SCOPE, 1)
+    leader, first, second = guest.spawn("leader"), guest.spawn("first"), guest.spawn("second")
+    one, two = leader.thread("one"), leader.thread("two")
+    assert one.set_ptracer(first) == OK
+    for target in (leader, one, two):
+        assert read_memory(first, target) == OK
+        assert read_memory(second, target) == EPERM
+    assert two.set_ptracer(second) == OK
+    for target in (leader, one, two):
+        assert read_memory(first, target) == EPERM
+        assert read_memory(second, target) == OK
+    assert one.set_ptracer(0) == OK
+    for target in (leader, one, two):
+        assert read_memory(second, target) == EPERM
+
+
+@pytest.mark.needs("PID_NS")
+@pytest.mark.requirement("yama.pid-namespace")
+def test_numbers_of_the_callers_pid_namespace(guest: Guest) -> None:
+    r"""A pid means what it means to the declarer: the number inside, not the one that init knows.
+
+    init ── first ── target            first is pid 1 of a namespace
+               └──── tracer
+    """
+    guest.set_sysctl(SCOPE, 1)
+    first = guest.spawn("first", flags=Clone.NEWPID)
+    target, tracer = first.spawn("target"), first.spawn("tracer")
+    assert tracer.own_tid < tracer.tid
+    assert target.set_ptracer(tracer.tid) == EINVAL
+    assert target.set_ptracer(tracer.own_tid) == OK
+    # The tracer, too, says the number that the target has inside.
+    read = (target.own_tid, vector(tracer), 1, vector(target), 1, 0)
+    assert tracer.call("process_vm_readv", *read, shown=f"process_vm_readv({target})") == OK
+    assert target.set_ptracer(1) == OK
+    assert tracer.call("process_vm_readv", *read, shown=f"process_vm_readv({target})") == OK
+    assert target.set_ptracer(0) == OK
+    assert tracer.call("process_vm_readv", *read, shown=f"process_vm_readv({target})") == EPERM
+
+
+@pytest.mark.needs("PID_NS")
+@pytest.mark.requirement("yama.pid-namespace")
+def test_declared_across_pid_namespaces(guest: Guest) -> None:
+    """From outside one may name who is inside, and an exception holds for descendants inside a namespace too."""
+    guest.set_sysctl(SCOPE, 1)
+    first = guest.spawn("first", flags=Clone.NEWPID)
+    inside, outside, stranger = first.spawn("inside"), guest.spawn("outside"), guest.spawn("stranger")
+    assert read_memory(outside, inside) == EPERM
+    assert inside.set_ptracer(PTRACER_ANY) == OK
+    assert read_memory(outside, inside) == OK
+    assert inside.set_ptracer(0) == OK
+    assert read_memory(outside, inside) == EPERM
+    assert inside.open_proc(outside, "mem") == EACCES
+    assert outside.set_ptracer(inside) == OK
+    assert inside.spawn("child").open_proc(outside, "mem") == OK
+    assert read_memory(stranger, outside) == EPERM

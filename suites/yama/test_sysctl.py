@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""kernel.yama.ptrace_scope: who may read it, who may write it, and what."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.guest import Guest
+from guests.numbers import O_RDWR, O_WRONLY, Cap, Clone
+from guests.outcome import EACCES, EINVAL, EPERM, OK, Expected
+from suites.yama.ways import SCOPE
+
+pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
+
+FILE = "/proc/sys/kernel/yama/ptrace_scope"
+ALL_BUT_PTRACE = Cap.ALL & ~Cap.SYS_PTRACE
+
+
+@pytest.mark.requirement("yama.sysctl-mode")
+def test_mode(guest: Guest) -> None:
+    """0644, root's: everyone reads it, without a capability; others get EACCES on opening it for writing."""
+    guest.set_sysctl(SCOPE, 2)
+    user = guest.spawn("user")
+    status = user.call("stat", FILE, user.store(bytes(144)))
+    assert status == OK
+    assert guest.root("root").read_text(FILE).read()[:2] == b"2\n"
+    assert user.read_text(FILE).read()[:2] == b"2\n"
+    for flags in (O_WRONLY, O_RDWR):
+        assert user.open(FILE, flags) == EACCES
+    assert guest.spawn("capable", caps=Cap.SYS_PTRACE).open(FILE, O_WRONLY) == EACCES
+    assert guest.sysctl(SCOPE) == "2"
+
+
+@pytest.mark.requirement("yama.sysctl-capability")
+def test_capability(guest: Guest) -> None:
+    """uid 0 may open it, but without CAP_SYS_PTRACE not write; reading needs none."""
+    guest.set_sysctl(SCOPE, 1)
+    incapable = guest.spawn("incapable", uid=0, caps=ALL_BUT_PTRACE)
+    capable = guest.spawn("capable", uid=0, caps=Cap.SYS_PTRACE)
+    assert incapable.read_text(FILE) == OK
+    for text in ("0", "1", "2", "3", "text"):
+        assert incapable.write_text(FILE, text) == EPERM
+        assert guest.sysctl(SCOPE) == "1"
+    assert capable.write_text(FILE, "2") == OK
+    assert guest.sysctl(SCOPE) == "2"
+
+
+@pytest.mark.needs("USER_NS")
+@pytest.mark.requirement("yama.sysctl-capability")
+def test_capability_of_a_namespace_is_not_enough(guest: Guest) -> None:
+    """uid 0 with every capability in a user namespace of its own changes nothing for the whole machine."""
+    guest.set_sysctl(SCOPE, 1)
+    maker = guest.spawn("maker", uid=0, caps=Cap.SYS_PTRACE)
+    inside = maker.spawn("inside", flags=Clone.NEWUSER)
+    assert inside.open(FILE, O_WRONLY) == OK
+    assert inside.write_text(FILE, "0") == EPERM
+    assert guest.sysctl(SCOPE) == "1"
+    assert maker.write_text(FILE, "0") == OK
+
+
+@pytest.mark.requirement("yama.sysctl-range")
+@pytest.mark.parametrize(
+    ("text", "wanted", "then"),
+    [
+        pytest.param("0", OK, "0", id="0-is-accepted"),
+        pytest.param("1", OK, "1", id="1-is-accepted"),
+        pytest.param("2", OK, "2", id="2-is-accepted"),
+        pytest.param("3", OK, "3", id="3-is-accepted"),
+        pytest.param("0\n", OK, "0", id="a-newline-may-follow"),
+        pytest.param("-1", EINVAL, "1", id="minus-one-is-refused"),
+        pytest.param("4", EINVAL, "1", id="4-is-refused"),
+        pytest.param("2147483647", EINVAL, "1", id="the-greatest-number-is-refused"),
+        pytest.param("4294967296", EINVAL, "1", id="zero-of-33-bits-is-refused"),
+        pytest.param("text", EINVAL, "1", id="text-is-refused"),
+        pytest.param("0text", EINVAL, "1", id="a-number-with-text-is-refused"),
+    ],
+)
+def test_range(guest: Guest, text: str, wanted: Expected, then: str) -> None:
+    """0 to 3; anything else is EINVAL, and the value stays."""
+    guest.set_sysctl(SCOPE, 1)
+    assert guest.root("root").write_text(FILE, text) == wanted
+    assert guest.sysctl(SCOPE) == then
+
+
+@pytest.mark.requirement("yama.sysctl-range")
+def test_up_and_down(guest: Guest) -> None:
+    """Below 3 the scope may be lowered as well as raised."""
+    root = guest.root("root")
+    for scope in "0120210":
+        assert root.write_text(FILE, scope) == OK
+        assert guest.sysctl(SCOPE) == scope
+
+
+@pytest.mark.requirement("yama.sysctl-lock")
+def test_locked_at_3(guest: Guest) -> None:
+    """There is no way down from 3, for nobody; 3 itself is accepted."""
+    root = guest.root("root")
+    assert root.write_text(FILE, "3") == OK
+    for scope in ("0", "1", "2", "4", "-1"):
+        assert root.write_text(FILE, scope) == EINVAL
+        assert guest.write_file(FILE, scope) == EINVAL
+        assert guest.sysctl(SCOPE) == "3"
+    assert root.write_text(FILE, "3") == OK
+    assert guest.sysctl(SCOPE) == "3"
+
+
+@pytest.mark.requirement("yama.sysctl-lock")
+def test_locked_for_an_open_file_too(guest: Guest) -> None:
+    """A descriptor that was opened before it was locked is no way down."""
+    guest.set_sysctl(SCOPE, 1)
+    root = guest.root("root")
+    fd = root.open(FILE, O_WRONLY).result()
+    assert root.write(fd, b"2") == OK
+    guest.set_sysctl(SCOPE, 3)
+    assert root.call("pwrite64", fd, b"0", 1, 0) == EINVAL
+    assert guest.sysctl(SCOPE) == "3"

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""PTRACE_TRACEME: the target itself asks its parent to trace it, and the parent is whom Yama looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from guests.guest import Guest
+from guests.numbers import Cap, Clone, Signal
+from guests.outcome import EPERM, OK, Expected
+from guests.task import Task
+from suites.yama.ways import SCOPE
+
+pytestmark = pytest.mark.needs("SECURITY_YAMA")
+
+Build = Callable[[Guest], Task]
+
+
+def of_a_plain_parent(guest: Guest) -> Task:
+    return guest.spawn("parent").spawn("child")
+
+
+def thread_of_a_plain_parent(guest: Guest) -> Task:
+    return guest.spawn("parent").spawn("leader").thread("child")
+
+
+def of_a_capable_parent(guest: Guest) -> Task:
+    child = guest.spawn("parent", caps=Cap.SYS_PTRACE).spawn("child")
+    child.set_caps(Cap.NONE).result()
+    return child
+
+
+def of_a_thread_of_a_capable_parent(guest: Guest) -> Task:
+    """The thread that forked the child is its parent, and has the capability too."""
+    child = guest.spawn("parent", caps=Cap.SYS_PTRACE).thread("forker").spawn("child")
+    child.set_caps(Cap.NONE).result()
+    return child
+
+
+def of_root(guest: Guest) -> Task:
+    return guest.root("parent").spawn("child", uid=1000)
+
+
+def root_of_root(guest: Guest) -> Task:
+    return guest.root("parent").spawn("child")
+
+
+def capable_of_a_parent_that_is_not(guest: Guest) -> Task:
+    """The parent is permitted what the child has in effect, which is enough for DAC, but not for Yama."""
+    parent = guest.spawn("parent", caps=Cap.SYS_PTRACE)
+    child = parent.spawn("child")
+    parent.set_caps(Cap.NONE, permitted=Cap.SYS_PTRACE).result()
+    return child
+
+
+def in_a_namespace_of_its_parents(guest: Guest) -> Task:
+    """The parent owns the child's user namespace, which it has made with it."""
+    return guest.spawn("parent").spawn("child", flags=Clone.NEWUSER)
+
+
+def in_a_namespace_with_its_parent(guest: Guest) -> Task:
+    """Both inside, and the parent is capable there."""
+    child = guest.spawn("maker").spawn("parent", flags=Clone.NEWUSER).spawn("child")
+    child.set_caps(Cap.NONE).result()
+    return child
+
+
+def in_a_namespace_with_its_plain_parent(guest: Guest) -> Task:
+    parent = guest.spawn("maker").spawn("parent", flags=Clone.NEWUSER)
+    parent.set_caps(Cap.NONE).result()
+    return parent.spawn("child")
+
+
+def orphan(guest: Guest) -> Task:
+    """Its own parent is gone, and init, which is capable, has become its parent."""
+    return guest.spawn("grandparent").orphan("child")
+
+
+def orphan_of_a_plain_subreaper(guest: Guest) -> Task:
+    subreaper = guest.spawn("subreaper")
+    subreaper.adopt_orphans().result()
+    return subreaper.spawn("grandparent").orphan("child")
+
+
+# fmt: off
+ROWS: tuple[tuple[str, Build, Expected, Expected, Expected, Expected], ...] = (
+    #                                                                                  scope
+    #  the child is ...                                                                0   1   2      3
+    ("child-of-a-plain-parent",              of_a_plain_parent,                        OK, OK, EPERM, EPERM),
+    ("thread-of-a-plain-parents-child",      thread_of_a_plain_parent,                 OK, OK, EPERM, EPERM),
+    ("child-of-a-capable-parent",            of_a_capable_parent,                      OK, OK, OK,    EPERM),
+    ("child-of-a-capable-parents-thread",    of_a_thread_of_a_capable_parent,          OK, OK, OK,    EPERM),
+    ("child-of-root",                        of_root,                                  OK, OK, OK,    EPERM),
+    ("root-child-of-root",                   root_of_root,                             OK, OK, OK,    EPERM),
+    ("capable-child-of-a-plain-parent",      capable_of_a_parent_that_is_not,          OK, OK, EPERM, EPERM),
+    ("child-in-a-namespace-of-its-parents",  in_a_namespace_of_its_parents,            OK, OK, OK,    EPERM),
+    ("child-in-its-capable-parents-one",     in_a_namespace_with_its_parent,           OK, OK, OK,    EPERM),
+    ("child-in-its-plain-parents-one",       in_a_namespace_with_its_plain_parent,     OK, OK, EPERM, EPERM),
+    ("orphan-of-init",                       orphan,                                   OK, OK, OK,    EPERM),
+    ("orphan-of-a-plain-subreaper",          orphan_of_a_plain_subreaper,              OK, OK, EPERM, EPERM),
+)
+# fmt: on
+
+SAID = (
+    "any-child-may-be-traced",
+    "any-child-may-be-traced",
+    "child-of-the-capable-may-be-traced",
+    "no-child-may-be-traced",
+)
+
+
+@pytest.mark.requirement("yama.traceme")
+@pytest.mark.parametrize("scope", range(4), ids=lambda scope: f"scope-{scope}-{SAID[scope]}")
+def test_traceme(guest: Guest, scope: int) -> None:
+    """A column of the table: each child asks once, and every one that is not answered as it says is named."""
+    guest.set_sysctl(SCOPE, scope)
+    wrong = []
+    for name, build, *wanted in ROWS:
+        done = build(guest).traceme()
+        if not wanted[scope].matches(done):
+            wrong.append(f"{name}: {done!r}, expected {wanted[scope]!r}")
+    assert wrong == []
+
+
+@pytest.mark.requirement("yama.traceme", "yama.at-access")
+def test_traced_by_its_own_wish_before_the_scope_rose(guest: Guest) -> None:
+    """What TRACEME began goes on at scope 3, while the next child is refused."""
+    guest.set_sysctl(SCOPE, 1)
+    gdb = guest.spawn("gdb")
+    first, second = gdb.spawn("first"), gdb.spawn("second")
+    assert first.traceme() == OK
+    guest.set_sysctl(SCOPE, 3)
+    stopping = first.begin("kill", first, Signal.STOP)
+    assert gdb.wait(first).stopped_by == Signal.STOP
+    assert gdb.registers(first)["rip"]
+    assert gdb.detach(first) == OK
+    assert stopping.outcome() == OK
+    assert second.traceme() == EPERM
