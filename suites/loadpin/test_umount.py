@@ -104,7 +104,7 @@ def test_trusted_devices_are_denied_after_the_unmount(guest: Guest) -> None:
     assert ear.news() == [line(probed(guest), "denied", "/verified/junk", root)]
 
 
-@needs("KEXEC")
+@needs("KEXEC", "KEXEC_FILE", "IMA", "IMA_WRITE_POLICY")
 @boot("loadpin.enforce=1", "loadpin.exclude=kexec-image")
 @requirement("loadpin.umount", "loadpin.exclude")
 def test_excluded_kinds_load_after_the_unmount(guest: Guest) -> None:

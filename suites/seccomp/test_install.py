@@ -367,3 +367,53 @@ def test_a_filter_stays(guest: Guest) -> None:
     overwritten = task.store(pack(ALLOW_ALL * len(program)))
     assert task.copy(address, overwritten, 8 * len(program)) == OK
     assert task.call("getppid") == EINVAL
+
+
+# By a 32-bit call, whose structures are smaller
+
+
+def install_compat(task: Task, program: Program, *, x32: bool = False) -> Outcome:
+    """seccomp(SET_MODE_FILTER) with i386's struct sock_fprog, by int 0x80 or as an x32 call."""
+    task.be_quiet()
+    fprog = struct.pack("<HxxI", len(program), task.store(pack(program)))
+    call = task.call_x32 if x32 else task.call32
+    return call("seccomp", SET_MODE_FILTER, 0, fprog)
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.compat")
+def test_installed_by_int80(guest: Guest) -> None:
+    """A 32-bit call installs a filter for all calls, and is told the same errors."""
+    task = unprivileged(guest)
+    found: dict[str, tuple[object, object]] = {
+        "no program": (install_compat(task, ()), EINVAL),
+        "no return": (install_compat(task, NO_RETURN), EINVAL),
+        "unreadable": (task.call32("seccomp", SET_MODE_FILTER, 0, NOWHERE), EFAULT),
+        "installed": (install_compat(task, policy(deny("getppid", errno=EINVAL))), OK),
+        "judged": (task.call("getppid"), EINVAL),
+        "the whole of it": (task.call("getuid"), returned(1000)),
+        "by prctl": (
+            task.call32(
+                "prctl",
+                Prctl.SET_SECCOMP,
+                MODE_FILTER,
+                struct.pack("<HxxI", 1, task.store(pack((ret(Action.ERRNO, 3),)))),
+                0,
+                0,
+            ),
+            OK,
+        ),
+        "judged by both": (task.call("getuid"), ESRCH),
+    }
+    assert mismatches(found) == []
+
+
+@pytest.mark.needs("X86_X32_ABI")
+@pytest.mark.boot("syscall.x32=y")
+@pytest.mark.requirement("seccomp.compat")
+def test_installed_as_x32(guest: Guest) -> None:
+    """So does an x32 call, with the same smaller structure."""
+    task = unprivileged(guest)
+    assert install_compat(task, policy(deny("getppid", errno=EINVAL)), x32=True) == OK
+    assert task.call("getppid") == EINVAL
+    assert task.call_x32("getuid") == returned(1000)

@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
-from guests.bpf import Action, policy, rule
+from guests.bpf import AUDIT_ARCH, Action, policy, rule
 from guests.guest import Guest
 from guests.memory import Out
 from guests.numbers import Clone, PtraceOption, Signal
 from guests.outcome import EINVAL, ENOSYS, GONE, OK, Expected, killed, returned
+from guests.signals import SYS_SECCOMP
 from guests.task import Task
 from suites.seccomp.scenery import GETPPID, allow_core_dumps, mismatches, status, unprivileged
 
@@ -154,6 +155,49 @@ def test_what_the_parent_is_told(guest: Guest) -> None:
     signal, errno, code, pid, uid, code_or_signal = struct.unpack_from("<iii4xiIi", told)
     assert (signal, errno, code, pid, uid) == (Signal.CHLD, 0, CLD_DUMPED, child.pid, 1000)
     assert code_or_signal == Signal.SYS
+
+
+NT_PRSTATUS, NT_SIGINFO = 1, 0x53494749
+PR_REG = 112
+"""Where struct elf_prstatus has the registers, in the order of struct user_regs_struct."""
+RAX, RDI, RIP = 10, 14, 16
+
+
+def core_notes(core: bytes) -> dict[int, bytes]:
+    """The notes of a core dump, by their types; of several the first, which is the dying thread's."""
+    offset, count = struct.unpack_from("<Q", core, 32)[0], struct.unpack_from("<H", core, 56)[0]
+    headers = [struct.unpack_from("<IIQQQQQQ", core, offset + 56 * i) for i in range(count)]
+    _, _, at, _, _, size, _, _ = next(header for header in headers if header[0] == 4)
+    found: dict[int, bytes] = {}
+    end = at + size
+    while at < end:
+        name, length, kind = struct.unpack_from("<III", core, at)
+        at += 12 + -(-name // 4) * 4
+        found.setdefault(kind, core[at : at + length])
+        at += -(-length // 4) * 4
+    return found
+
+
+@pytest.mark.needs("COREDUMP", "ELF_CORE")
+@pytest.mark.requirement("seccomp.kill-core")
+@pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP], ids=lambda one: one.name)
+def test_what_the_core_tells(guest: Guest, action: Action) -> None:
+    """The call that it died of: its signal's siginfo, and the registers as they were when the call was made."""
+    task = unprivileged(guest)
+    guest.set_sysctl("kernel.core_pattern", "core")
+    allow_core_dumps(task)
+    task.install(policy(rule(action, "getppid", data=5))).result()
+    assert task.call("getppid", 0x1234) == DUMPED
+    names = [f"/tmp/{name}" for name in ("core", f"core.{task.pid}")]  # noqa: S108
+    (path,) = [name for name in names if guest.exists(name)]
+    notes = core_notes(guest.read_bytes(path))
+    signal = struct.unpack_from("<i", notes[NT_PRSTATUS])[0]
+    registers = struct.unpack_from("<27Q", notes[NT_PRSTATUS], PR_REG)
+    assert (signal, registers[RAX], registers[RDI]) == (Signal.SYS, GETPPID, 0x1234)
+    signal, errno, code = struct.unpack_from("<iii", notes[NT_SIGINFO])
+    address, nr, arch = struct.unpack_from("<QiI", notes[NT_SIGINFO], 16)
+    assert (signal, code, errno) == (Signal.SYS, SYS_SECCOMP, 5)
+    assert (nr, arch, address) == (GETPPID, AUDIT_ARCH["x86_64"], registers[RIP])
 
 
 # A tracer
