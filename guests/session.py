@@ -19,6 +19,8 @@ from guests.task import Task
 from guests.wire import Frame, Hello, Op, SpawnOption, State
 
 LOG_DEADLINE_S = 10.0
+SIGN_OF_LIFE_S = CALL_DEADLINE
+"""What a kernel gets to answer at all, when a call has not come back."""
 UNPRIVILEGED = 1000
 """uid and gid of a task that was not given others."""
 
@@ -242,7 +244,7 @@ class Session:
 
     def _why_silent(self, what: str, deadline_s: float) -> GuestBroke:
         try:
-            self._channel.request(Op.HELLO, deadline=deadline_s)
+            self._channel.request(Op.HELLO, deadline=SIGN_OF_LIFE_S)
         except (Silent, Closed):
             self._hangs = True
             return GuestBroke(f"the kernel hangs since {what}: nothing in the guest answers any more")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from guests import template, wire
+from guests import session, template, wire
 from guests.errors import GuestBroke, QemuError
 from guests.guest import Guest
 from guests.numbers import number
@@ -124,12 +124,15 @@ class TestWhatGoesWrong:
         with pytest.raises(QemuError, match=r"QEMU is gone in the middle of .*: QEMU was killed by SIGKILL"):
             sibling.spawn("task")
 
-    def test_a_call_that_hangs_is_told_from_a_kernel_that_does(self, sibling: Guest) -> None:
+    def test_a_call_that_hangs_is_told_from_a_kernel_that_does(
+        self, sibling: Guest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         task = sibling.spawn("task")
         sequence = sibling.send(Op.CALL, task.slot, wire.call_body(number("pause", sibling.arch), []), "pause()")
         with pytest.raises(GuestBroke, match=r"^pause\(\) did not come back within 0 s$"):
             sibling.collect(sequence, "pause()", 0.01)
         assert sibling.spawn("another").call("getppid") == returned(1)
+        monkeypatch.setattr(session, "SIGN_OF_LIFE_S", 0.01)
         os.kill(sibling.pid, signal.SIGSTOP)
         with pytest.raises(GuestBroke, match=r"^the kernel hangs since getpid\(\): nothing in the guest answers"):
             sibling.collect(0, "getpid()", 0.01)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from guests import wire
+from guests import session, wire
 from guests.bpf import allow_list
 from guests.errors import AgentError, GuestBroke
 from guests.memory import Out
@@ -203,11 +203,14 @@ class TestWaiting:
         with pytest.raises(GuestBroke, match="waited 0 s for a miracle, in vain"):
             host.wait_until(lambda: False, "a miracle", 0)
 
-    def test_a_call_that_does_not_come_back_is_told_from_a_kernel_that_hangs(self, host: HostSession) -> None:
+    def test_a_call_that_does_not_come_back_is_told_from_a_kernel_that_hangs(
+        self, host: HostSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         task = host.child("task")
         sequence = host.send(Op.CALL, task.slot, wire.call_body(NR_PAUSE, []), "pause")
         with pytest.raises(GuestBroke, match=r"^pause did not come back within 0 s$"):
             host.collect(sequence, "pause", 0.01)
+        monkeypatch.setattr(session, "SIGN_OF_LIFE_S", 0.01)
         os.kill(host.process.pid, signal.SIGSTOP)
         try:
             with pytest.raises(GuestBroke, match=r"^the kernel hangs since pause: nothing in the guest answers"):

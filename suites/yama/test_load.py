@@ -24,7 +24,7 @@ pytestmark = pytest.mark.needs("SECURITY_YAMA")
 
 FAMILIES = 30
 ROUNDS = 4
-ROUNDS_UNDER_WATCH = 20
+ROUNDS_UNDER_WATCH = 4
 """On a kernel with KASAN, where it matters more and each takes longer."""
 DEADLINE_S = 300.0
 """For all of it, on a kernel that watches itself and a machine that is busy."""

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The listener: a descriptor that is polled, closed, inherited, and hangs up when there is nobody to hear."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.bpf import notify, policy
+from guests.guest import Guest
+from guests.memory import InOut, Out
+from guests.outcome import (
+    EBADF,
+    EBUSY,
+    EINVAL,
+    ENOENT,
+    ENOSYS,
+    OK,
+    returned,
+)
+from guests.seccomp import (
+    NOTIF_ID_VALID,
+    NOTIF_RECV,
+    NOTIF_SEND,
+    NOTIF_SIZE,
+    Notification,
+    Poll,
+)
+from guests.task import Pending
+from suites.seccomp.scenery import GETPPID, Supervised, mismatches, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+ASK = policy(notify("getppid"))
+F_GETFD, FD_CLOEXEC = 1, 1
+NOWHERE = 0x1000
+
+
+@pytest.mark.requirement("seccomp.notif-poll")
+def test_poll(guest: Guest) -> None:
+    """Readable while something is to be received, writable while something is to be answered."""
+    here = Supervised(guest, ASK)
+
+    def ready() -> int:
+        return here.supervisor.ready_for(here.listener)
+
+    other = here.target.spawn("other")
+    assert ready() == 0
+    call = here.target.begin("getppid")
+    call.wait_until_blocked()
+    assert ready() == Poll.IN
+    asked = here.supervisor.receive(here.listener)
+    assert ready() == Poll.OUT
+    other.begin("getppid").wait_until_blocked()
+    assert ready() == Poll.IN | Poll.OUT
+    here.reply(asked).result()
+    call.outcome()
+    assert ready() == Poll.IN
+
+
+@pytest.mark.requirement("seccomp.notif-poll")
+def test_poll_wakes_up(guest: Guest) -> None:
+    """Who waits in poll() is told when there is something to receive, to answer, and when nothing more will come."""
+    here = Supervised(guest, ASK)
+    poller = here.supervisor.spawn("poller")
+
+    def wait_for(events: int) -> Pending:
+        asked = InOut(struct.pack("<iHH", here.listener, events, 0))
+        pending = poller.begin("poll", asked, 1, -1, shown=f"poll({here.listener}, for ever)")
+        pending.wait_until_blocked()
+        return pending
+
+    def told(pending: Pending) -> int:
+        return int(struct.unpack("<iHH", pending.outcome().read())[2])
+
+    waiting = wait_for(Poll.IN)
+    call = here.target.begin("getppid")
+    assert told(waiting) == Poll.IN
+    waiting = wait_for(Poll.OUT)
+    asked = here.receive()
+    assert told(waiting) == Poll.OUT
+    waiting = wait_for(Poll.IN)
+    here.reply(asked).result()
+    call.outcome().result()
+    here.target.exit()
+    here.supervisor.reap(here.target)
+    assert told(waiting) == Poll.HUP
+
+
+@pytest.mark.requirement("seccomp.notif-hang-up")
+def test_the_last_caller_is_gone(guest: Guest) -> None:
+    """While any process has the filter there is no hang-up; when none has it any more, poll tells."""
+    here = Supervised(guest, ASK)
+    child = here.target.spawn("child")
+    here.target.exit()
+    here.supervisor.reap(here.target)
+    assert here.supervisor.ready_for(here.listener) == 0
+    child.exit()
+    # Before 6.11 a zombie counted.
+    guest.init.reap(child).result()
+    guest.wait_until(lambda: here.supervisor.ready_for(here.listener) == Poll.HUP, "the listener to hang up")
+
+
+@pytest.mark.requirement("seccomp.notif-recv-ends")
+def test_a_waiting_reader_when_the_last_caller_goes(guest: Guest) -> None:
+    """Nothing can come any more, so it is not waited for: ENOENT, at once and later."""
+    here = Supervised(guest, ASK)
+    receiving = here.supervisor.begin_receive(here.listener)
+    receiving.wait_until_blocked()
+    here.target.exit()
+    assert receiving.outcome() == ENOENT
+    assert here.supervisor.receive_into(here.listener, bytes(NOTIF_SIZE)) == ENOENT
+    assert here.target.state() == "Z"
+    assert here.supervisor.ready_for(here.listener) == Poll.HUP
+
+
+@pytest.mark.requirement("seccomp.notif-no-listener")
+def test_the_listener_is_closed(guest: Guest) -> None:
+    """Calls that wait, received or not, are ENOSYS, and so are all later ones."""
+    here = Supervised(guest, ASK)
+    other = here.target.spawn("other")
+    received, _ = here.ask("getppid")
+    unreceived = other.begin("getppid")
+    unreceived.wait_until_blocked()
+    here.supervisor.close(here.listener).result()
+    assert received.outcome() == ENOSYS
+    assert unreceived.outcome() == ENOSYS
+    assert here.target.call("getppid") == ENOSYS
+
+
+@pytest.mark.requirement("seccomp.notif-no-listener")
+def test_the_supervisor_dies(guest: Guest) -> None:
+    """It closes its listener by that; a copy elsewhere keeps it open."""
+    here = Supervised(guest, ASK)
+    heir = here.supervisor.spawn("heir")
+    call, asked = here.ask("getppid")
+    here.supervisor.exit()
+    assert heir.reply(here.listener, asked.id, value=2) == OK
+    assert call.outcome() == returned(2)
+    call = here.target.begin("getppid")
+    heir.receive(here.listener)
+    heir.exit()
+    assert call.outcome() == ENOSYS
+
+
+@pytest.mark.requirement("seccomp.notif-one-listener")
+def test_one_listener_in_a_row_of_filters(guest: Guest) -> None:
+    """A second one is EBUSY, in a child too; once the first is closed another may be had."""
+    here = Supervised(guest, ASK)
+    child = here.target.spawn("child")
+    assert here.target.listen(ASK) == EBUSY
+    assert child.listen(ASK) == EBUSY
+    assert here.target.install(ASK) == OK
+    here.supervisor.close(here.listener).result()
+    assert here.target.listen(ASK) == OK
+    assert child.listen(ASK) == OK
+
+
+@pytest.mark.requirement("seccomp.notif-newest-asked")
+def test_only_the_newest_filters_listener_is_asked(guest: Guest) -> None:
+    """Of two filters that notify the newer decides who is asked: without a listener of its own, nobody is."""
+    here = Supervised(guest, ASK)
+    here.target.install(policy(notify("getppid"))).result()
+    assert here.target.call("getppid") == ENOSYS
+    assert here.supervisor.ready_for(here.listener) == 0
+
+
+@pytest.mark.requirement("seccomp.notif-cloexec")
+def test_the_listener_is_closed_on_exec(guest: Guest) -> None:
+    """No program that is executed gets to answer for itself."""
+    target = unprivileged(guest, "target")
+    listener = target.listen(ASK).result()
+    assert target.call("fcntl", listener, F_GETFD) == returned(FD_CLOEXEC)
+    assert target.execute_again() == OK
+    assert target.call("fcntl", listener, F_GETFD) == EBADF
+    assert target.call("getppid") == ENOSYS
+
+
+@pytest.mark.requirement("seccomp.notif-listener-file")
+def test_the_listener_is_nothing_else(guest: Guest) -> None:
+    """It is neither read nor written, knows no other ioctl, and says what it is."""
+    here = Supervised(guest, ASK)
+    supervisor, listener = here.supervisor, here.listener
+    found: dict[str, tuple[object, object]] = {
+        "read": (supervisor.call("read", listener, Out(8), 8), EINVAL),
+        "write": (supervisor.call("write", listener, b"12345678", 8), EINVAL),
+        "ioctl 5": (supervisor.call("ioctl", listener, 0x40082105, Out(8)), EINVAL),
+        "ioctl 0 of another kind": (supervisor.call("ioctl", listener, 0xC0504100, Out(80)), EINVAL),
+    }
+    assert mismatches(found) == []
+    link = supervisor.call("readlinkat", -100, f"/proc/self/fd/{listener}", Out(64), 64).read()
+    assert link.rstrip(b"\0") == b"anon_inode:seccomp notify"
+
+
+@pytest.mark.requirement("seccomp.notif-set-flags")
+def test_listener_flags(guest: Guest) -> None:
+    """SYNC_WAKE_UP is the only flag; with it the conversation is the same."""
+    here = Supervised(guest, ASK)
+    found: dict[str, tuple[object, object]] = {
+        str(flags): (here.supervisor.set_listener_flags(here.listener, flags), wanted)
+        for flags, wanted in ((2, EINVAL), (3, EINVAL), (1 << 63, EINVAL), (0, OK), (1, OK))
+    }
+    assert mismatches(found) == []
+    call, asked = here.ask("getppid")
+    here.reply(asked, value=6).result()
+    assert call.outcome() == returned(6)
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.compat")
+def test_a_32_bit_supervisor(guest: Guest) -> None:
+    """The structures are the same for a supervisor that makes 32-bit calls."""
+    here = Supervised(guest, ASK)
+    call = here.target.begin("getppid")
+    received = here.supervisor.call32("ioctl", here.listener, NOTIF_RECV, InOut(bytes(NOTIF_SIZE)))
+    asked = Notification.decode(received.read())
+    assert (asked.nr, asked.pid) == (GETPPID, here.target.pid)
+    assert here.supervisor.call32("ioctl", here.listener, NOTIF_ID_VALID, struct.pack("<Q", asked.id)) == OK
+    answer = struct.pack("<QqiI", asked.id, 1 << 33, 0, 0)
+    assert here.supervisor.call32("ioctl", here.listener, NOTIF_SEND, answer) == OK
+    assert call.outcome() == returned(1 << 33)
