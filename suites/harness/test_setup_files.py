@@ -184,8 +184,9 @@ class TestSetUp:
     def test_tox_hands_its_arguments_to_pytest(self, tox: configparser.ConfigParser) -> None:
         main = tox["testenv"]
         assert tox["tox"]["env_list"] == "main"
-        assert main["commands"].endswith("pytest -c pyproject.toml -n auto --maxprocesses=8 {posargs}")
-        assert tox["testenv:tests"]["commands"].endswith("pytest -c pyproject.toml -n auto --maxprocesses=8 {posargs}")
+        last = "pytest -c pyproject.toml -n auto --maxprocesses=8 {posargs}"
+        assert main["commands"].endswith(last)
+        assert tox["testenv:tests"]["commands"].endswith(last)
 
     def test_the_doctor_installs_before_pytest_runs(self, tox: configparser.ConfigParser) -> None:
         assert tox["testenv"]["commands_pre"] == "python -m guests doctor --install --yes"

@@ -171,5 +171,5 @@ def test_rate(guest: Guest) -> None:
     plan = Plan(tracer.slot)
     plan.call("ptrace", Ptrace.ATTACH, target.tid, 0, 0)
     assert run(tracer, plan, rounds=500) == [{"EPERM": 500}]
-    # On a machine that stands still in between, another five seconds may have begun.
-    assert 10 <= len(denials(guest)) <= 20
+    # On a machine that stands still in between, or whose guest's clock runs fast, another five seconds may begin.
+    assert 10 <= len(denials(guest)) <= 50
