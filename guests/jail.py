@@ -23,9 +23,7 @@ _INT3 = 0xCC
 _SYSCALL_SIZE = 2
 """Bytes of x86-64's `syscall`."""
 _EVENT_EXEC = 4
-_C_LIBRARY = {
-    number(name) for name in ("brk", "clock_gettime", "getrandom", "prlimit64", "rseq", "set_robust_list")
-}
+_C_LIBRARY = {number(name) for name in ("brk", "clock_gettime", "getrandom", "prlimit64", "rseq", "set_robust_list")}
 """What the C library does before the program has its way.  It asks for the time where there is no randomness yet."""
 
 
