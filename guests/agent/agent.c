@@ -128,16 +128,28 @@ void track(unsigned int index)
 }
 
 /*
- * Did a thread end alone, or is its whole process ending? Where another thread lives on without a SIGKILL waiting for
- * it, it ended alone: a group exit sends that to every thread before the first one is gone (zap_other_threads()).
+ * Did a thread end alone, or is its whole process ending? A group exit sends a SIGKILL to every other thread before the
+ * first one is gone (zap_other_threads()), so that one whose turn has not come yet tells; the thread that began it shows
+ * nothing until it runs on, which ended_alone() waits for.
  */
 static int process_goes_on(const struct tracked *task)
 {
-	for (unsigned int i = 1; i <= highest; i++)
-		if (&tracked[i] != task && tracked[i].pid == task->pid && tracked[i].state == TASK_ALIVE &&
-		    task_lives(&tracked[i]))
-			return 1;
-	return 0;
+	int living = 0;
+
+	for (unsigned int i = 1; i <= highest; i++) {
+		if (&tracked[i] == task || tracked[i].pid != task->pid || tracked[i].state != TASK_ALIVE)
+			continue;
+		switch (task_sign(&tracked[i])) {
+		case SIGN_ENDING:
+			return 0;
+		case SIGN_LIVING:
+			living = 1;
+			break;
+		case SIGN_NONE:
+			break;
+		}
+	}
+	return living;
 }
 
 /*

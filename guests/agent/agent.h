@@ -40,8 +40,9 @@ void finish_task(unsigned int index, enum wire_state state, int status);
 int is_execve(const struct slot *slot);
 /* What wait4 would tell of a process that has died, from /proc/PID/stat; -1 where it can't be read. */
 int wait_status(const struct tracked *task);
-/* Is there no sign that this task is about to end? */
-int task_lives(const struct tracked *task);
+/* What /proc shows of a task: nothing any more, that it is about to end, or neither. */
+enum task_sign { SIGN_NONE, SIGN_ENDING, SIGN_LIVING };
+enum task_sign task_sign(const struct tracked *task);
 /* Has it ended, though its process goes on? */
 int is_zombie(const struct tracked *task);
 /*

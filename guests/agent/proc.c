@@ -93,23 +93,23 @@ int is_zombie(const struct tracked *task)
 	return read_task_file(task->pid, task->tid, "status", text, sizeof(text)) > 0 && state_of(text) == 'Z';
 }
 
-int task_lives(const struct tracked *task)
+enum task_sign task_sign(const struct tracked *task)
 {
 	char text[2048], state;
 	const char *p;
 
 	if (read_task_file(task->pid, task->tid, "status", text, sizeof(text)) <= 0)
-		return 0;
+		return SIGN_NONE;
 	state = state_of(text);
 	if (!state || state == 'Z' || state == 'X')
-		return 0;
+		return SIGN_NONE;
 	p = field(text, "SigPnd:\t");
 	/* 16 digits; the third from the end has bit 8, which is SIGKILL. */
 	if (strlen(p) < 16 || (p[13] - '0') & 1)
-		return 0;
+		return SIGN_ENDING;
 	/* PF_EXITING | PF_SIGNALED in the ninth field of stat; comm, the second, may hold blanks and brackets. */
 	if (read_task_file(task->pid, task->tid, "stat", text, sizeof(text)) <= 0)
-		return 0;
+		return SIGN_NONE;
 	for (p = text + strlen(text); p > text && *p != ')'; p--)
 		;
 	for (int fields = 0; *p && fields < 7; p++)
@@ -118,7 +118,7 @@ int task_lives(const struct tracked *task)
 
 	for (; *p >= '0' && *p <= '9'; p++)
 		flags = flags * 10 + *p - '0';
-	return !(flags & 0x404);
+	return flags & 0x404 ? SIGN_ENDING : SIGN_LIVING;
 }
 
 struct directory_entry {
