@@ -83,18 +83,37 @@ void send_all(const void *bytes, size_t n)
 	}
 }
 
-static void receive_all(void *bytes, size_t n)
+/*
+ * Take what the channel has, and answer each frame that is whole. Never wait for the rest of one: meanwhile a parent
+ * could reap a child whose status the agent has yet to read.
+ */
+static int receive(void)
 {
-	while (n) {
-		long got = sys3(__NR_read, channel_in, bytes, n);
+	static __u8 buffer[sizeof(struct wire_header) + WIRE_BODY_MAX] __attribute__((aligned(8)));
+	static size_t have;
+	struct wire_header header;
+	long got = sys3(__NR_read, channel_in, buffer + have, sizeof(buffer) - have);
+	size_t whole;
+	int answered = 0;
 
-		if (got == -4)
-			continue;
-		if (got <= 0)
-			end("the host is gone", got);
-		bytes = (char *)bytes + got;
-		n -= got;
+	if (got == -4 || got == -11) /* EINTR, EAGAIN */
+		return 0;
+	if (got <= 0)
+		end("the host is gone", got);
+	have += got;
+	while (have >= sizeof(header)) {
+		memcpy(&header, buffer, sizeof(header));
+		if (header.length > WIRE_BODY_MAX)
+			die("a frame is longer than any can be", -90);
+		whole = sizeof(header) + header.length;
+		if (have < whole)
+			break;
+		answer(&header, buffer + sizeof(header));
+		answered = 1;
+		have -= whole;
+		memcpy(buffer, buffer + whole, have);
 	}
+	return answered;
 }
 
 static void set_policy(int tid, int policy)
@@ -257,8 +276,6 @@ static int poll_once(__u64 wait)
 
 static void __attribute__((noreturn)) serve(void)
 {
-	static __u8 body[WIRE_BODY_MAX];
-	struct wire_header header;
 	__u64 wait = 0;
 
 	for (;;) {
@@ -268,14 +285,8 @@ static void __attribute__((noreturn)) serve(void)
 			look = must_look(&tracked[i], slot_at(i));
 		/* Look often at first, for what takes microseconds, then rarely, for what blocks. */
 		wait = !look ? 0 : !wait ? 30000 : wait < 2000000 ? wait + wait / 2 : wait;
-		if (!poll_once(wait))
-			continue;
-		receive_all(&header, sizeof(header));
-		if (header.length > sizeof(body))
-			die("a frame is longer than any can be", -90);
-		receive_all(body, header.length);
-		answer(&header, body);
-		wait = 0;
+		if (poll_once(wait) && receive())
+			wait = 0;
 	}
 }
 
@@ -332,10 +343,9 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 		tracked[i].pidfd = -1;
 	tracked[0] = (struct tracked){ .state = TASK_ALIVE, .pidfd = -1, .pid = 1, .tid = 1 };
 	if (!on_host) {
-		error = setup_channel();
+		error = setup_channel(&channel_in, &channel_out);
 		if (error < 0)
 			die("no channel to the host", error);
-		channel_in = channel_out = error;
 		say("kconform: agent: ready\n");
 	}
 	serve();

@@ -154,6 +154,38 @@ static long open_serial(const char *path)
 	return error < 0 ? error : fd;
 }
 
+/*
+ * To poll a serial line is to wait for the kworker that brings its bytes (n_tty_poll(), tty_buffer_flush_work()), and
+ * while the agent waits, a parent may reap a child whose status the agent has yet to read. So another process waits for
+ * the line, and hands on through a pipe what comes.
+ */
+static long read_aside(long line)
+{
+	static __u8 bytes[4096];
+	__u64 all = ~0ULL;
+	int ends[2];
+	long error = sys2(__NR_pipe2, ends, O_CLOEXEC), child, got;
+
+	if (error < 0)
+		return error;
+	child = sys5(__NR_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	if (child < 0)
+		return child;
+	if (child) {
+		sys1(__NR_close, ends[1]);
+		return ends[0];
+	}
+	sys4(__NR_rt_sigprocmask, SIG_BLOCK, &all, NULL, 8);
+	setup_scheduling();
+	while ((got = sys3(__NR_read, line, bytes, sizeof(bytes))) > 0)
+		for (long at = 0, sent; at < got; at += sent) {
+			sent = sys3(__NR_write, ends[1], bytes + at, got - at);
+			if (sent <= 0)
+				die("the agent has left its pipe", sent);
+		}
+	die("the serial line has ended", got);
+}
+
 /* Ports are known by name: virtme-run's own come first, and their order is nobody's promise. */
 static long open_virtio_port(void)
 {
@@ -171,15 +203,19 @@ static long open_virtio_port(void)
 	return -2; /* ENOENT */
 }
 
-int setup_channel(void)
+long setup_channel(int *in, int *out)
 {
 	char command_line[4096];
 	struct __kernel_timespec pause = { 0, 1000000 };
 	long fd = -2;
 
 	read_path("/proc/cmdline", command_line, sizeof(command_line));
-	if (contains(command_line, "kconform.channel=serial"))
-		return open_serial("/dev/ttyS1");
+	if (contains(command_line, "kconform.channel=serial")) {
+		fd = open_serial("/dev/ttyS1");
+		*out = fd;
+		*in = fd < 0 ? fd : read_aside(fd);
+		return *in < 0 ? *in : 0;
+	}
 	/* The driver adds its ports from a work queue, after init has started; the host's deadline ends this. */
 	for (int tries = 0; tries < 30000; tries++) {
 		fd = open_virtio_port();
@@ -187,5 +223,6 @@ int setup_channel(void)
 			break;
 		sys2(__NR_nanosleep, &pause, NULL);
 	}
-	return fd;
+	*in = *out = fd;
+	return fd < 0 ? fd : 0;
 }

@@ -5,8 +5,8 @@
 
 /* Mount what a test expects to find: /proc, /sys, /dev, /tmp and, where the kernel has it, securityfs. */
 void setup_mounts(void);
-/* Open the channel to the host; its descriptor, or -errno. */
-int setup_channel(void);
+/* Open the channel to the host. 0 or -errno. */
+long setup_channel(int *in, int *out);
 /* Create and map the arena, or map the one inherited. 0 or -errno. */
 long setup_arena(int inherited);
 /* Let tasks neither starve the agent nor one another (see agent.c, settle()). */
