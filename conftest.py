@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -95,19 +95,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: boots.setdefault((_candidate_id(item), _boot_of(item)), len(boots)))
 
 
+# Kernels that have to be built are begun at once, at low priority, while the others are tested: by the process of the
+# run that outlives all others, for a builder dies with the one that began it.
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Kernels that have to be built are begun at once, at low priority, while the others are tested.
+    if not (is_worker(session.config) or session.config.option.collectonly):
+        _begin(session.config, {_candidate_id(item) for item in session.items})
 
-    By the first of xdist's workers, where there are some: only they know which tests there are.
-    """
-    if (
-        session.config.option.collectonly
-        or getattr(session.config, "workerinput", {}).get("workerid", "gw0") != "gw0"
-    ):
-        return
-    wanted = {_candidate_id(item) for item in session.items}
-    for candidate in session.config.stash.get(CANDIDATES, []):
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """With workers, who alone collect: the first to have done so tells which tests there are, before any is run."""
+    if node.gateway.id == "gw0":
+        found = _candidates(node.config)
+        _begin(node.config, {one.id for one in found if any(f"[{one.id}" in test for test in ids)})
+
+
+def _begin(config: pytest.Config, wanted: set[str | None]) -> None:
+    for candidate in _candidates(config) if wanted else []:
         if candidate.id in wanted:
             candidate.begin()
 

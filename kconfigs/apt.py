@@ -7,8 +7,11 @@ machine has none and we may.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -28,6 +31,7 @@ Run = Callable[[Sequence[str], Path | None], str]
 """Runs a command in a directory and returns its output; subprocess.CalledProcessError if it fails."""
 
 _SOURCE = re.compile(r"linux-source-\d+(?:\.\d+)+")
+_WATCHED = (Path("/etc/apt"), Path("/var/lib/apt/lists"), Path("/var/lib/dpkg/status"))
 _ELSEWHERE = "pass --kernel with a kernel tree or an image file instead"
 
 
@@ -40,16 +44,17 @@ class KernelPackages:
 
 
 class Apt:
-    """Questions to apt.  `run` is the seam for tests."""
+    """Questions to apt, whose answers `memory` keeps between runs.  `run` is the seam for tests."""
 
-    def __init__(self, run: Run | None = None) -> None:
+    def __init__(self, run: Run | None = None, memory: Path | None = None) -> None:
         self._run = run or run_command
         self._real = run is None
+        self._memory = Memory(memory) if memory else None
 
     def newest_source(self) -> Package:
         """The newest linux-source-X.Y by version of the package, not of its name."""
         self._ready("source")
-        output = self._run(["apt-cache", "search", "--names-only", "^linux-source-[0-9]"], None)
+        output = self._ask("apt-cache", "search", "--names-only", "^linux-source-[0-9]")
         names = [name for name in (line.split(" ", 1)[0] for line in output.splitlines()) if _SOURCE.fullmatch(name)]
         packages = self._show(dict.fromkeys(names, ""))
         if not packages:
@@ -98,13 +103,21 @@ class Apt:
             raise KconformError(f"apt-get left {len(files)} files of {package.name}, not one")
         return files[0]
 
+    def _ask(self, *question: str) -> str:
+        answer = self._memory.answer(question) if self._memory else None
+        if answer is None:
+            answer = self._run(question, None)
+            if self._memory:
+                self._memory.keep(question, answer)
+        return answer
+
     def _show(self, wanted: Mapping[str, str]) -> list[Package]:
         """Those of the wanted packages, by name and version ('' for any), that there are."""
         specs = [f"{name}={version}" if version else name for name, version in wanted.items()]
         if not specs:
             return []
         try:
-            output = self._run(["apt-cache", "show", "--no-all-versions", *specs], None)
+            output = self._ask("apt-cache", "show", "--no-all-versions", *specs)
         except subprocess.CalledProcessError as error:
             # One unknown name fails the command, and the others are shown all the same.
             output = str(error.stdout or "")
@@ -133,7 +146,7 @@ class Apt:
     @cached_property
     def _has_lists(self) -> bool:
         try:
-            return bool(self._run(["apt-get", "indextargets", "Created-By: Packages"], None).strip())
+            return bool(self._ask("apt-get", "indextargets", "Created-By: Packages").strip())
         except subprocess.CalledProcessError:
             return False
 
@@ -148,6 +161,47 @@ class Apt:
         )
         hint = f"there is {', '.join(near[:6])}" if near else "bring apt's lists up to date (apt-get update)"
         return UsageError(f"apt knows no package {name}", hint=hint)
+
+
+class Memory:
+    """Answers of apt in a JSON file, good for as long as apt's lists and sources are as they were.
+
+    Each question costs apt most of a second where it keeps no binary cache, as container images have it.
+    """
+
+    def __init__(self, path: Path, watched: Sequence[Path] = _WATCHED) -> None:
+        self._path = path
+        self._stamp = _stamp(watched)
+
+    def answer(self, question: Sequence[str]) -> str | None:
+        return self._answers().get(" ".join(question))
+
+    def keep(self, question: Sequence[str], answer: str) -> None:
+        answers = {**self._answers(), " ".join(question): answer}
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        # Who cannot write asks again the next time.
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps({"stamp": self._stamp, "answers": answers}), encoding="utf-8")
+            temporary.replace(self._path)
+
+    def _answers(self) -> dict[str, str]:
+        try:
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            return dict(kept["answers"]) if kept["stamp"] == self._stamp else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+
+def _stamp(watched: Sequence[Path]) -> str:
+    """Of the files at and below these paths: it changes when one of them does."""
+    content = hashlib.sha256()
+    for top in watched:
+        for path in sorted([top, *top.rglob("*")]):
+            with contextlib.suppress(OSError):
+                stat = path.stat()
+                content.update(f"{path} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}\n".encode())
+    return content.hexdigest()
 
 
 def run_command(command: Sequence[str], cwd: Path | None) -> str:

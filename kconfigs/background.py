@@ -23,8 +23,10 @@ from kconfigs.progress import State, StatusFile, is_running
 _POLL_S = 0.2
 
 
-def start(spec: str, flavor: str | None, status: Path, kernel_config: Path | None = None) -> subprocess.Popen[bytes]:
-    """Build a kernel at low priority, and write how far it is to `status` (see StatusFile).
+def start(
+    spec: str, flavor: str | None, status: Path, kernel_config: Path | None = None, what: str = ""
+) -> subprocess.Popen[bytes]:
+    """Build a kernel at low priority, and write how far it is to `status` (see StatusFile), where `what` names it.
 
     The builder dies with the thread that starts it, and its compilers with the builder.  What it says
     otherwise is in a file beside the status, with the suffix `.log`.
@@ -46,7 +48,7 @@ def start(spec: str, flavor: str | None, status: Path, kernel_config: Path | Non
             # Ctrl-C is for the run; the builder then goes with it.
             process_group=0,
         )
-    StatusFile(status, builder.pid).begin()
+    StatusFile(status, builder.pid).begin(what)
     return builder
 
 

@@ -28,6 +28,10 @@ from kconfigs.tree import mirror
 _OBJECT = re.compile(r"\s+(?:CC|AS)\s+(?:\[M\]\s+)?\S+\.o$")
 
 
+def is_built(job: Job) -> bool:
+    return job.cache.has("kernels", job.key)
+
+
 def build(job: Job) -> Kernel:
     """The kernel, from the cache or built now."""
     entry = job.cache.get("kernels", job.key, lambda folder: _make(job, folder), _check)

@@ -96,6 +96,10 @@ class Cache:
         self._evict()
         return path
 
+    def has(self, kind: str, key: str) -> bool:
+        """Is the entry there just now?  It may be damaged, and it is not held."""
+        return self._path(kind, key).is_dir()
+
     def lock(self, name: str, *, waiting: str = "") -> contextlib.AbstractContextManager[None]:
         """A lock between all processes that use this cache.  It ends with its holder."""
         return self._lock("lock", name, waiting)

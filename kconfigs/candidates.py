@@ -46,9 +46,17 @@ class Candidate:
         return self.id
 
     def begin(self) -> None:
-        """Start building it beside the run, if it has to be built."""
-        if self.source.builds and self._builder is None:
-            self._builder = background.start(self.source.spec, self.flavor, self._status, self._kernel_config)
+        """Start building it beside the run, if it has to be built and is not yet."""
+        if self.source.builds and self._builder is None and not self._is_built():
+            self._builder = background.start(
+                self.source.spec, self.flavor, self._status, self._kernel_config, self.id
+            )
+
+    def _is_built(self) -> bool:
+        # What is wrong with it is for the builder to say.
+        with contextlib.suppress(KconformError, OSError):
+            return self.source.is_built(self.flavor)
+        return False
 
     def kernel(self) -> Kernel:
         """The kernel, waited for if it is being built.  An error is remembered, not tried again."""

@@ -128,10 +128,10 @@ class StatusFile:
         self._state, self._at = state, now
         self._write(state, None)
 
-    def begin(self) -> None:
+    def begin(self, what: str = "") -> None:
         """Say that a builder is there, unless it has said more already."""
         with contextlib.suppress(FileExistsError):
-            self._write(self._state, None, os.link)
+            self._write(State("waiting", what), None, os.link)
 
     def done(self) -> None:
         self._write(State("done", self._state.what, self._state.objects, self._state.objects), None)

@@ -21,7 +21,7 @@ from pathlib import Path
 from kconfigs import deb
 from kconfigs.apt import Apt, KernelPackages
 from kconfigs.beside import find_config, find_modules, foreign, read_config, require_machine, running_config
-from kconfigs.build import build, digest
+from kconfigs.build import build, digest, is_built
 from kconfigs.cache import Cache
 from kconfigs.deb import Package, clean, unpack_source
 from kconfigs.errors import UsageError
@@ -50,6 +50,10 @@ class Source(ABC):
     arch: str
     """`uname -m`."""
 
+    def is_built(self, flavor: str | None = None) -> bool:  # noqa: ARG002
+        """Would `kernel` find it in the cache?"""
+        return not self.builds
+
     @abstractmethod
     def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:
         """Download, unpack or build as needed.  This may take minutes; a second time it takes none."""
@@ -59,7 +63,8 @@ def resolve(
     spec: str, *, kernel_config: Path | None = None, cache: Cache | None = None, apt: Apt | None = None
 ) -> Source:
     """What the SPEC means here.  UsageError, in one sentence, if it cannot be."""
-    cache, apt = cache or Cache(), apt or Apt()
+    cache = cache or Cache()
+    apt = apt or Apt(memory=cache.root / "apt.json")
     if kernel_config is not None and not kernel_config.is_file():
         raise UsageError(f"there is no configuration file {kernel_config}")
     given = read_config(kernel_config) if kernel_config else None
@@ -107,15 +112,23 @@ class PackagedSource(Source):
         def check(folder: Path) -> None:
             open_tree(folder / "tree")
 
-        return self._cache.get("source", f"{package.name}_{package.version}", make, check) / "tree"
+        return self._cache.get("source", self._key, make, check) / "tree"
+
+    @property
+    def _key(self) -> str:
+        return f"{self._package.name}_{self._package.version}"
+
+    def is_built(self, flavor: str | None = None) -> bool:
+        return self._cache.has("source", self._key) and is_built(self._job(flavor))
 
     def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:
+        return build(self._job(flavor, progress))
+
+    def _job(self, flavor: str | None, progress: Progress | None = None) -> Job:
         chosen = flavor_of(flavor)
         tree = open_tree(self.tree(progress))
         identity = f"{self._package.name} {self._package.version}"
-        return build(
-            Job(tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent(), theirs=False)
-        )
+        return Job(tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent(), theirs=False)
 
 
 class TreeSource(Source):
@@ -128,10 +141,16 @@ class TreeSource(Source):
         self.arch = platform.machine()
         self.name = clean(f"{tree.path.name}-{tree.text_version}")
 
+    def is_built(self, flavor: str | None = None) -> bool:
+        return is_built(self._job(flavor))
+
     def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:
+        return build(self._job(flavor, progress))
+
+    def _job(self, flavor: str | None, progress: Progress | None = None) -> Job:
         chosen = flavor_of(flavor)
         identity = identify(self._tree.path)
-        return build(Job(self._tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent()))
+        return Job(self._tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent())
 
 
 class ImageSource(Source):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kconfigs import deb
-from kconfigs.apt import Apt
+from kconfigs.apt import Apt, Memory
 from kconfigs.cache import Cache
 from kconfigs.errors import KconformError, UsageError
 from kconfigs.fragments import Config
@@ -149,6 +149,45 @@ class TestSourcePackage:
         with pytest.raises(UsageError, match="no package lists") as caught:
             Apt(FakeApt(lists=False)).newest_source()
         assert caught.value.hint == "run: apt-get update"
+
+
+class TestMemory:
+    """Answers of apt, kept from run to run."""
+
+    @pytest.fixture
+    def memory(self, tmp_path: Path) -> Callable[[], Memory]:
+        (tmp_path / "lists").mkdir()
+        return lambda: Memory(tmp_path / "cache" / "apt.json", [tmp_path / "lists"])
+
+    def test_a_question_is_asked_once(self, memory: Callable[[], Memory]) -> None:
+        memory().keep(["apt-cache", "show", "a"], "answer")
+        assert memory().answer(["apt-cache", "show", "a"]) == "answer"
+        assert memory().answer(["apt-cache", "show", "b"]) is None
+
+    def test_new_lists_make_it_forget(self, memory: Callable[[], Memory], tmp_path: Path) -> None:
+        memory().keep(["a"], "old")
+        (tmp_path / "lists" / "new_Packages").write_text("")
+        assert memory().answer(["a"]) is None
+        memory().keep(["b"], "new")
+        assert (memory().answer(["a"]), memory().answer(["b"])) == (None, "new")
+
+    @pytest.mark.parametrize("damage", ["", "[]", "{", '{"stamp": 1}', "\0"])
+    def test_a_damaged_file_knows_nothing(self, memory: Callable[[], Memory], tmp_path: Path, damage: str) -> None:
+        memory().keep(["a"], "answer")
+        (tmp_path / "cache" / "apt.json").write_text(damage)
+        assert memory().answer(["a"]) is None
+
+    def test_without_a_place_to_write_it_asks_again(self, memory: Callable[[], Memory], tmp_path: Path) -> None:
+        (tmp_path / "cache").write_text("a file")
+        memory().keep(["a"], "answer")
+        assert memory().answer(["a"]) is None
+
+    def test_apt_asks_it_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("kconfigs.apt.Memory", lambda path: Memory(path, [tmp_path / "lists"]))
+        fake = FakeApt(debian("linux-source-6.12"))
+        packages = [Apt(fake, memory=tmp_path / "apt.json").newest_source() for _ in range(2)]
+        assert packages[0] == packages[1]
+        assert [call[1] for call in fake.calls] == ["indextargets", "search", "show"]
 
 
 class TestKernelPackage:

@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from kconfigs import background, flavors, kbuild
 from kconfigs.__main__ import main
+from kconfigs.candidates import candidates
 from kconfigs.errors import KconformError, UsageError
 from kconfigs.fragments import parse_fragment
 from kconfigs.progress import State, StatusFile, birth, is_running
@@ -181,6 +183,48 @@ class TestBackground:
         status.write_text(json.dumps(record | {"birth": record["birth"] - 1}))
         with pytest.raises(KconformError, match="died while compiling"):
             background.wait(status)
+
+
+class TestCandidates:
+    """The kernels of a run."""
+
+    def test_what_is_built_is_not_begun_again(self, path: Path, tmp_path: Path) -> None:
+        folders = [tmp_path / "first", tmp_path / "second"]
+        runs = [candidates([str(path)], ["full"], None, folder) for folder in folders]
+        for [candidate] in runs:
+            candidate.begin()
+            assert candidate.kernel().id == "linux-6.12.7/full"
+            candidate.abandon()
+        assert [[file.name for file in folder.glob("*.json")] for folder in folders] == [
+            ["linux-6.12.7+full.json"],
+            [],
+        ]
+        assert runs[0][0].kernel().digest == runs[1][0].kernel().digest
+
+    def test_a_build_is_named_from_its_first_moment(self, path: Path, tmp_path: Path, endless: Path) -> None:
+        [candidate] = candidates([str(path)], ["full"], None, tmp_path)
+        candidate.begin()
+        assert background.read(tmp_path / "linux-6.12.7+full.json")[0].what == "linux-6.12.7/full"
+        until(endless.exists)
+        candidate.abandon()
+
+    def test_a_builder_belongs_to_the_process_that_outlives_all_workers(
+        self, path: Path, tmp_path: Path, endless: Path
+    ) -> None:
+        """One worker has the only test; another, with none, ends long before the kernel is built."""
+        test = "suites/yama/test_absent.py::test_not_built"
+        command = [*(sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-n", "2", "-p", "no:cacheprovider")]
+        command += [test, f"--kernel={path}", f"--report-dir={tmp_path / 'report'}"]
+        with (tmp_path / "log").open("wb") as log:
+            run = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "TMPDIR": str(tmp_path)}
+            )
+        until(lambda: endless.exists() or run.poll() is not None)
+        [status] = tmp_path.glob("kconform-builds-*/*.json")
+        assert psutil.Process(background.read(status)[1]["pid"]).ppid() == run.pid
+        run.terminate()
+        run.wait(60)
+        until(lambda: not _sleepers(tmp_path))
 
 
 @pytest.fixture
