@@ -6,10 +6,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from guests import doctor
-from guests.errors import KconformError, UsageError
+from guests.errors import KconformError
+from kconfigs.arguments import Parser
 
 INTERRUPTED = 2
 
@@ -27,16 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, with the project's exit status for wrong use: its own would say `interrupted`."""
-
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(UsageError.exit_status, f"{self.prog}: error: {message}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m guests", description="The machine that guests run on.")
+    parser = Parser(prog="python -m guests", description="The machine that guests run on.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     command = commands.add_parser("doctor", help="tell what this machine can do, and what it lacks")
     command.add_argument("--install", action="store_true", help="install what is missing, by apt, where we may")

@@ -8,7 +8,6 @@ These machines are shared and noisy: medians count, and ratios within one run.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import multiprocessing
 import os
@@ -34,6 +33,7 @@ from guests.errors import BootError, KconformError
 from guests.guest import Guest
 from guests.outcome import EPERM, OK, Expected, Outcome
 from guests.stable import Stable
+from kconfigs.arguments import Parser
 from kconfigs.cache import Cache
 from kconfigs.candidates import default_specs
 from kconfigs.kernel import Kernel
@@ -211,7 +211,7 @@ def measure(kernel: Kernel, rounds: int) -> Table:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m guests.bench", description=(__doc__ or "").partition("\n")[0])
+    parser = Parser(prog="python -m guests.bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kernel", action="append", metavar="SPEC", help="as pytest's (default: the same two)")
     parser.add_argument("--flavor", metavar="NAME", help="of kernels that are built")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="boots to measure (default: 5)")

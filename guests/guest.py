@@ -29,6 +29,9 @@ class Guest(Session):
         self._qemu = template.start_clone(self._console)
         super().__init__(SocketStream(self._qemu.agent), kernel.arch)
 
+    def __repr__(self) -> str:
+        return f"<guest of {self.kernel.id}>"
+
     def wait_until_loaded(self) -> None:
         """Wait until the clone has taken on its template's state, and only has to be told to go on."""
         deadline = time.monotonic() + RESUME_DEADLINE_S

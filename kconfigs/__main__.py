@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from kconfigs.arguments import Parser
 from kconfigs.cache import Cache
 from kconfigs.errors import KconformError
 from kconfigs.flavors import DEFAULT, FLAVORS, flavor
@@ -93,7 +94,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m kconfigs", description="Kernels to test, built or found.")
+    parser = Parser(prog="python -m kconfigs", description="Kernels to test, built or found.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     build = commands.add_parser("build", help="make a kernel ready, and print its id and image")

@@ -187,6 +187,11 @@ class _Unpacked(Source):
     def __init__(self, spec: str, package: Package, cache: Cache, config: Config | None) -> None:
         self.spec, self._package, self._cache, self._config = spec, package, cache, config
         self.arch = _DEB_ARCHES.get(package.arch, package.arch)
+        if package.arch == "all":
+            raise UsageError(
+                f"{spec} holds no kernel: it is for all architectures",
+                hint="name a linux-image package, such as deb:linux-image-cloud-amd64",
+            )
         if self.arch != platform.machine():
             raise foreign(spec, self.arch)
         self.name = package.kernel_name

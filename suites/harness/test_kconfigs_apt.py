@@ -267,6 +267,11 @@ class TestDebFile:
         kernel = resolve(str(path), cache=Cache(tmp_path / "cache")).kernel()
         assert (kernel.id, kernel.release) == ("debian-6.12.7-fake/shipped", fakes.RELEASE)
 
+    def test_one_for_all_architectures_holds_none(self, tmp_path: Path) -> None:
+        path = fakes.kernel_deb(tmp_path / "k.deb", "linux-source-6.12", Architecture="all")
+        with pytest.raises(UsageError, match="holds no kernel: it is for all architectures"):
+            resolve(str(path), cache=Cache(tmp_path / "cache"))
+
     def test_a_package_of_somebody_elses_making_is_named_so(self, tmp_path: Path) -> None:
         path = fakes.kernel_deb(tmp_path / "k.deb", "linux-image-6.12.7", Maintainer="Me <me@home>")
         assert resolve(str(path), cache=Cache(tmp_path / "cache")).name == "deb-6.12.7"

@@ -254,6 +254,12 @@ class TestCommandLine:
         assert error.startswith("kconform: error: there is no kernel at /nonexistent\n  hint: ")
         assert "Traceback" not in error
 
+    @pytest.mark.parametrize("words", [[], ["nosuch"], ["build"], ["build", "x", "--nosuch"]])
+    def test_a_command_line_that_is_none_ends_with_4(self, words: list[str]) -> None:
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        assert caught.value.code == 4
+
     def test_flavors_are_listed(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["flavors"]) == 0
         assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(flavors.FLAVORS)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kconfigs.arguments import Parser
 from kconfigs.cache import Cache
 from kconfigs.errors import KconformError, UsageError
 from kconfigs.sources import resolve
@@ -89,7 +90,7 @@ def _source() -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m suites.harness.mutants", description=__doc__)
+    parser = Parser(prog="python -m suites.harness.mutants", description=__doc__)
     parser.add_argument("area", choices=areas(), metavar="AREA", help=", ".join(areas()))
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="this mutant; may be given again")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first survivor")
