@@ -3,16 +3,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from kconfigs import kbuild
+from kconfigs.beside import find_config
+from kconfigs.cache import Cache
+from kconfigs.errors import KconformError
+from kconfigs.fragments import Config
+from kconfigs.image import Image
+from suites.harness import kconfigs_fakes as fakes
 from suites.harness.mutants.__main__ import summary
-from suites.harness.mutants.lab import Result
+from suites.harness.mutants.lab import Lab, Result
 from suites.harness.mutants.table import BadTable, Mutant, areas, load
 
 SUITES = Path(__file__).parents[1]
 
+IMAGE = kbuild.MACHINES[kbuild.machine_arch()].image
 SOURCE = "int scope = 1;\nint other = 1;\n"
 
 
@@ -54,3 +63,49 @@ def test_summary_names_survivors() -> None:
     """What was not noticed is what one has to know."""
     results = [Result(mutant("a"), "noticed", "test_a"), Result(mutant("b"), "SURVIVED")]
     assert summary(results) == "mutants: 1 noticed, 1 SURVIVED\n  SURVIVED: an-id"
+
+
+class TestLab:
+    """Edits of a tree, with a compiler that copies the file."""
+
+    @pytest.fixture
+    def lab(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+        def compile_kernel(job: kbuild.Job, objects: Path, _: Config, on_line: Callable[[str], None]) -> None:
+            on_line("  CC      a.o")
+            source = (job.tree.path / "a.c").read_text()
+            if "broken" in source:
+                raise KconformError("a.c:1: error: broken")
+            (objects / IMAGE).parent.mkdir(parents=True, exist_ok=True)
+            (objects / IMAGE).write_text(source)
+
+        monkeypatch.setattr(kbuild, "compile_kernel", compile_kernel)
+        objects = tmp_path / "objects"
+        objects.mkdir()
+        (objects / ".config").write_text("CONFIG_64BIT=y\n")
+        tree = fakes.tree(tmp_path / "linux")
+        (tree / "a.c").write_text(SOURCE)
+        return Lab(tree, objects, Cache(tmp_path / "cache"))
+
+    def test_its_image_is_kept_and_the_source_is_put_back(self, lab: Lab) -> None:
+        bred = [lab.breed(mutant("scope = 1", f"scope = {scope}")) for scope in (7, 8)]
+        assert bred[1].read_text() == "int scope = 8;\nint other = 1;\n"
+        assert (lab.tree.path / "a.c").read_text() == SOURCE
+
+    def test_where_an_image_is_kept_its_config_is_found(self, lab: Lab, tmp_path: Path) -> None:
+        image = lab.breed(mutant("scope = 1", "scope = 7"))
+        assert find_config(Image(image, "x86_64", "6.12.7")) == Config.load(tmp_path / "objects" / ".config")
+
+    def test_one_that_does_not_compile_is_put_back_too(self, lab: Lab) -> None:
+        with pytest.raises(KconformError, match="error: broken"):
+            lab.breed(mutant("scope = 1", "broken"))
+        assert (lab.tree.path / "a.c").read_text() == SOURCE
+
+    def test_one_that_fits_nowhere_is_no_mutant(self, lab: Lab) -> None:
+        with pytest.raises(BadTable, match="0 places"):
+            lab.breed(mutant("missing"))
+
+    def test_a_file_put_back_is_compiled_again(self, lab: Lab) -> None:
+        """What depends on it was made of the mutant, and make goes by times."""
+        before = (lab.tree.path / "a.c").stat().st_mtime_ns
+        lab.breed(mutant("scope = 1", "scope = 7"))
+        assert (lab.tree.path / "a.c").stat().st_mtime_ns > before

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from kconfigs.arguments import Parser
@@ -45,17 +46,37 @@ def _run(options: argparse.Namespace, mutants: list[Mutant]) -> list[Result]:
     else:
         lab = Lab.prepared(options.source or _source(), cache)
     print(f"mutants: {len(mutants)} of {options.area}, in {lab.tree.path}", flush=True)
-    # The unchanged kernel first: what it fails would count as noticed.
-    lab.build()
+    lab.unchanged(options.area, options.pytest.split())
     results: list[Result] = []
-    for mutant in mutants:
-        results.append(lab.try_out(mutant, options.area, options.pytest.split()))
-        print(line(results[-1]), flush=True)
+    for result in _results(lab, mutants, options.area, options.pytest.split()):
+        results.append(result)
+        print(line(result), flush=True)
         options.results.parent.mkdir(parents=True, exist_ok=True)
-        options.results.write_text(json.dumps([result.json() for result in results], indent=1) + "\n")
-        if results[-1].verdict == "SURVIVED" and not options.keep_going:
+        options.results.write_text(json.dumps([one.json() for one in results], indent=1) + "\n")
+        if result.verdict == "SURVIVED" and not options.keep_going:
             break
     return results
+
+
+def _results(lab: Lab, mutants: list[Mutant], area: str, arguments: list[str]) -> Iterator[Result]:
+    """What becomes of each, in order.  One is tested while the next is built."""
+    with ThreadPoolExecutor(max_workers=1) as tester:
+        under_test: Future[Result] | None = None
+        for mutant in mutants:
+            done: Result | None = None
+            try:
+                image = None if mutant.equivalent else lab.breed(mutant)
+            except KconformError as error:
+                image, done = None, Result(mutant, "error", error.message)
+            if under_test is not None:
+                yield under_test.result()
+                under_test = None
+            if image is not None:
+                under_test = tester.submit(lab.test, mutant, image, area, arguments)
+            else:
+                yield done or Result(mutant, "equivalent", mutant.equivalent)
+        if under_test is not None:
+            yield under_test.result()
 
 
 def line(result: Result) -> str:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where mutants are bred: a tree of one's own, its object directory, and the tests run against what comes out.
 
-The tree that is given is never touched: the lab lays it out again as links (kconfigs.tree.mirror), replaces the link
-of the file that it edits, and puts it back.  Objects are kept: a mutant costs a file, a link and a compression.
+The tree that is given is never touched: the lab lays it out again as links (kconfigs.tree.mirror), and puts a file of
+its own in the place of the link that it edits.  Objects are kept: a mutant costs a file, a link and a compression.
+While one is tested, the next is built.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from kconfigs import kbuild
 from kconfigs.cache import Cache
 from kconfigs.errors import KconformError
 from kconfigs.flavors import DEFAULT, flavor
-from kconfigs.process import run_logged
+from kconfigs.fragments import Config
 from kconfigs.tree import Tree, identify, mirror, open_tree
-from suites.harness.mutants.table import Mutant
+from suites.harness.mutants.table import Mutant, areas, load
 
 ROOT = Path(__file__).parents[3]
 TESTS_DEADLINE_S = 1800
@@ -46,12 +47,11 @@ class Result:
 
 
 class Lab:
-    """A tree that may be edited, and its objects."""
+    """A tree that may be edited, and its objects.  One thread builds, another may test."""
 
     def __init__(self, tree: Path, objects: Path, cache: Cache) -> None:
         self._objects = objects
         self._cache = cache
-        self._log = objects / "kconform-mutants.log"
         self._job = kbuild.Job(
             tree=open_tree(tree), flavor=flavor(DEFAULT), name="mutants", spec=str(tree), identity="", cache=cache
         )
@@ -66,84 +66,83 @@ class Lab:
             mirror(tree.path, folder / "tree")
             (folder / "laid-out").touch()
         lab = cls(folder / "tree", folder / "objects", cache)
+        for file in {mutant.file for area in areas() for mutant in load(area)}:
+            if (original := tree.path / file).is_file():  # what a run that was killed has left
+                lab._restore(file, original.read_text())
         if not (folder / "objects" / ".config").exists():
             kbuild.configure(lab._job, folder / "objects")
-        for name in ("security", "kernel", "mm", "fs"):  # what a run that was killed has left
-            for file in (folder / "tree" / name).rglob("*.c"):
-                if not file.is_symlink():
-                    lab._relink(file, tree.path / file.relative_to(folder / "tree"))
         return lab
 
     @property
     def tree(self) -> Tree:
         return self._job.tree
 
-    @property
-    def image(self) -> Path:
-        return self._objects / kbuild.MACHINES[kbuild.machine_arch()].image
-
     def build(self) -> None:
-        """Compile what has changed.  One kernel build at a time on a machine."""
-        target = kbuild.MACHINES[kbuild.machine_arch()].target
-        arguments = [f"-j{len(os.sched_getaffinity(0))}", target]
-        with self._cache.lock("kernel-build"), self._log.open("a") as log:
-            start = log.tell()
-            command = kbuild.command(self._job, self._objects, arguments)
-            status = run_logged(command, log, env=kbuild.environment(self._job))
-        if status:
-            with self._log.open() as log:
-                log.seek(start)
-                complaints = [line.strip() for line in log if "error" in line.lower()]
-            raise KconformError(f"it does not compile: {complaints[:1]}", hint=f"the output is in {self._log}")
+        """Compile what has changed, modules too.  One kernel build at a time on a machine.
 
-    def try_out(self, mutant: Mutant, area: str, arguments: list[str]) -> Result:
-        """Build the mutant, run the area's tests until one fails, and put the file back."""
-        if mutant.equivalent:
-            return Result(mutant, "equivalent", mutant.equivalent)
-        started = time.monotonic()
+        KconformError, with what the compiler said.
+        """
+        with self._cache.lock("kernel-build"):
+            config = Config.load(self._objects / ".config")
+            kbuild.compile_kernel(self._job, self._objects, config, on_line=lambda _: None)
+
+    def breed(self, mutant: Mutant) -> Path:
+        """The image of a mutant.  BadTable where the edit does not fit, KconformError where it does not compile."""
         file = self.tree.path / mutant.file
-        original = file.readlink() if file.is_symlink() else None
         content = file.read_text()
         try:
             _replace(file, mutant.apply(content))
             self.build()
-            verdict, by = self._test(mutant, area, arguments)
-        except KconformError as error:
-            verdict, by = "error", error.message
+            return self._kept(mutant)
         finally:
-            if original is None:
-                _replace(file, content)
-            else:
-                self._relink(file, original)
-        return Result(mutant, verdict, by, time.monotonic() - started)
+            self._restore(mutant.file, content)
 
-    def _relink(self, file: Path, original: Path) -> None:
-        file.unlink()
-        file.symlink_to(original)
-        # make goes by times, and what is behind the link is older than the mutant's object.
-        relative = file.relative_to(self.tree.path)
-        (self._objects / relative).with_suffix(".o").unlink(missing_ok=True)
+    def unchanged(self, area: str, arguments: list[str]) -> None:
+        """Build and test the kernel without a mutant: what it fails would count as noticed.  KconformError if so."""
+        self.build()
+        nothing = Mutant("unchanged", "Nothing has changed.", "", "", "")
+        result = self.test(nothing, self._kept(nothing), area, arguments)
+        if result.verdict != "SURVIVED":
+            raise KconformError(f"the unchanged kernel fails already: {result.by}")
 
-    def _test(self, mutant: Mutant, area: str, arguments: list[str]) -> tuple[str, str]:
+    def _kept(self, mutant: Mutant) -> Path:
+        """The image, where the next build does not replace it."""
+        built = self._objects / kbuild.MACHINES[kbuild.machine_arch()].image
+        # Three directories below the objects, as every image is: there its config and its modules are found.
+        kept = self._objects / "kconform-mutants" / mutant.id / "boot" / built.name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(built, kept)
+        return kept
+
+    def _restore(self, name: str, content: str) -> None:
+        """Put a file back as a new one: make goes by times, and whatever depends on it must be made again."""
+        file = self.tree.path / name
+        if file.read_text() != content:
+            _replace(file, content)
+
+    def test(self, mutant: Mutant, image: Path, area: str, arguments: list[str]) -> Result:
         """Which test notices it, if one does: of those that are near at hand, or of all."""
+        started = time.monotonic()
         # Templates of kernels that are gone tomorrow have no place in the user's cache.
         scratch = self._objects / "kconform-cache"
         try:
+            verdict, by = "SURVIVED", ""
             if mutant.first:
-                verdict, by = self._pytest(f"suites/{area}/{mutant.first}", [], scratch)
-                if verdict != "SURVIVED":
-                    return verdict, by
-            return self._pytest(f"suites/{area}", arguments, scratch)
+                verdict, by = self._pytest(image, f"suites/{area}/{mutant.first}", [], scratch)
+            if verdict == "SURVIVED":
+                verdict, by = self._pytest(image, f"suites/{area}", arguments, scratch)
         finally:
             Cache(scratch).clear("templates")
+            shutil.rmtree(image.parents[1])
+        return Result(mutant, verdict, by, time.monotonic() - started)
 
-    def _pytest(self, tests: str, arguments: list[str], scratch: Path) -> tuple[str, str]:
+    def _pytest(self, image: Path, tests: str, arguments: list[str], scratch: Path) -> tuple[str, str]:
         report = self._objects / "kconform-report"
         shutil.rmtree(report, ignore_errors=True)
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", tests, "-x", "-q", "-p", "no:cacheprovider"),
-                *("--kernel", str(self.image), "--report-dir", str(report), *arguments),
+                *("--kernel", str(image), "--report-dir", str(report), *arguments),
             ],
             cwd=ROOT,
             env={**os.environ, "KCONFORM_CACHE": str(scratch)},
