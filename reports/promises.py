@@ -112,7 +112,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         return None
     if session.testsfailed:
         raise session.Interrupted(f"{session.testsfailed} errors during collection: the list would have holes")
-    listing = list_requirements(registry(config), session.items)
+    known = {name: each for name, each in registry(config).items() if _is_asked_for(each.area, config)}
+    listing = list_requirements(known, session.items)
     config.stash[GAPS_KEY] = len(listing.gaps)
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:
@@ -130,6 +131,13 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, T, T]:
         ended_well = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
         if ended_well and session.config.stash.get(GAPS_KEY, 0):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _is_asked_for(area: str, config: pytest.Config) -> bool:
+    """Whether the run's arguments reach into the area's folder, or it is within one of them."""
+    folder = config.rootpath / "suites" / area
+    asked = [config.invocation_params.dir / argument.partition("::")[0] for argument in config.args]
+    return any(folder.is_relative_to(path) or path.is_relative_to(folder) for path in asked)
 
 
 @dataclass(frozen=True)
@@ -167,7 +175,7 @@ def list_requirements(known: Mapping[str, Requirement], items: Iterable[pytest.I
         name = item.nodeid.partition("[")[0]
         claimed = requirements_of(item)
         for identifier in claimed:
-            tests[identifier][name] = None
+            tests.setdefault(identifier, {})[name] = None
         if not claimed and item.nodeid.startswith(tuple(f"suites/{area}/" for area in KERNEL_AREAS)):
             unclaimed[name] = None
     return Listing([(each, list(tests[each.id])) for each in known.values()], list(unclaimed))

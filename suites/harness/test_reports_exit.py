@@ -240,6 +240,18 @@ class TestRequirements:
             ["yama.scope-1: It holds.", "*suites/yama/test_it.py::test_pass", "requirements: 1, gaps: 0"]
         )
 
+    def test_only_the_areas_that_were_asked_for_have_gaps(self, pytester: pytest.Pytester) -> None:
+        suite(pytester, self.MARKED, "yama")
+        self.promise("scope-1")
+        Path("suites/loadpin").mkdir()
+        Path("suites/loadpin/requirements.toml").write_text(TOML.replace("yama", "loadpin") % "pin")
+        assert run(pytester, "--requirements").ret == 1
+        for argument in ("suites/yama", "suites/yama/test_it.py", "suites/yama/test_it.py::test_pass"):
+            done = run(pytester, "--requirements", argument)
+            assert done.ret == 0
+            done.stdout.fnmatch_lines(["requirements: 1, gaps: 0"])
+        assert run(pytester, "--requirements", "suites/loadpin").ret == 1
+
     @pytest.mark.parametrize(
         ("text", "names", "gap"),
         [
