@@ -34,6 +34,8 @@ class Run:
         config = tmp_path / "config"
         config.write_text(kernel.config.render())
         command = [
+            # As a terminal starts it.  A script's background job ignores Ctrl-C, and so does all that it starts.
+            *("env", "--default-signal=INT"),
             *(
                 sys.executable,
                 "-m",
