@@ -22,6 +22,7 @@ from kconfigs.flavors import FLAVORS
 from reports.status import MEANING
 
 from . import kconfigs_fakes as fakes
+from .mutants.__main__ import _parser as mutants_parser
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -68,7 +69,7 @@ def known_options() -> set[str]:
     command = [sys.executable, "-m", "pytest", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
-    for parser in (guests_parser(), kconfigs_parser()):
+    for parser in (guests_parser(), kconfigs_parser(), mutants_parser()):
         found.update(options_of(parser))
     return found
 
