@@ -282,6 +282,20 @@ def test_what_cannot_be_read_ends_it(guest: Guest, make: Callable[[Task], int], 
     check_closed(guest, root)
 
 
+@NOT_ENFORCING
+@requirement("loadpin.verity-latch", "loadpin.ignore")
+def test_what_is_refused_while_not_enforcing_ends_it_too(guest: Guest) -> None:
+    """A list is read or refused for what it is, in either mode: after a bad one the pinned disk's is not taken."""
+    root = pinned_scene(guest, other=False)
+    assert set_digests(root, write_list(guest, "{digest}\n")) == EPROTO
+    ear = Ear(guest)
+    assert set_digests(root, f"{PINNED}/digests") == EPERM
+    assert ear.news() == []
+    mount_verified(guest, root, 2)
+    assert probe(guest, root, VERIFIED) == ENOEXEC
+    assert ear.news() == [line(probed(guest), "pinning-ignored", f"{VERIFIED}/junk", root)]
+
+
 # The grammar
 
 GRAMMAR = requirement("loadpin.verity-grammar")

@@ -9,7 +9,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from guests.guest import Guest
-from guests.numbers import Cap
+from guests.numbers import KEXEC_ON_CRASH, Cap
 from guests.outcome import EFAULT, EINVAL, ENOEXEC, EPERM, OK, Expected
 from suites.loadpin.kinds import FROM_MEMORY, INIT_MODULE, KEXEC_LOAD, FileLess
 from suites.loadpin.scenery import (
@@ -160,6 +160,23 @@ def test_kexec_load_by_int_0x80(guest: Guest) -> None:
     ear = Ear(guest)
     assert root.call32("kexec_load", 0, 0, None, 0) == EPERM
     assert ear.news() == [line_without_file("kexec-image", "old-api-denied", root)]
+
+
+@needs("KEXEC")
+@requirement("loadpin.old-api")
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        pytest.param(EPERM, "old-api-denied", marks=ENFORCING, id="while-enforcing-is-denied"),
+        pytest.param(OK, "old-api-pinning-ignored", marks=NOT_ENFORCING, id="while-not-enforcing-is-ignored"),
+    ],
+)
+def test_kexec_load_for_a_crash(guest: Guest, outcome: Expected, said: str) -> None:
+    """A kernel for the case of a crash is judged as any.  Without a segment it needs no memory that is set aside."""
+    root = administrator(guest, other=False)
+    ear = Ear(guest)
+    assert root.kexec_load(segments=0, flags=KEXEC_ON_CRASH) == outcome
+    assert ear.news() == [line_without_file("kexec-image", said, root)]
 
 
 # What is looked at before LoadPin is asked, and what after

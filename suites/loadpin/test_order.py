@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from guests.guest import Guest
-from guests.numbers import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, Cap
+from guests.numbers import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap
 from guests.outcome import EBADF, EINVAL, ENOENT, ENOEXEC, EPERM, ETXTBSY, Expected, Outcome
 from guests.task import Task
 from suites.loadpin.kinds import FIRMWARE_WHOLE, prepare
@@ -37,8 +37,10 @@ requirement = pytest.mark.requirement
 UNKNOWN_FLAG = 0x100
 KEXEC = needs("KEXEC_FILE")
 IMA = needs("IMA", "IMA_WRITE_POLICY")
+READING = requirement("loadpin.order-reading")
 
 Act = Callable[[Task], Outcome]
+Marks = pytest.MarkDecorator | tuple[pytest.MarkDecorator, ...]
 
 
 def junk(task: Task) -> int:
@@ -51,6 +53,11 @@ def being_written(task: Task) -> int:
     writing = task.open(path, O_RDWR | O_CREAT).result()
     task.write(writing, b"nothing that anybody could load\n" * 64).result()
     return task.open(path).result()
+
+
+def writing(task: Task) -> int:
+    """A descriptor for writing only, by which nothing can be read."""
+    return task.open(f"{TMP}/written", O_WRONLY | O_CREAT).result()
 
 
 def empty(task: Task) -> int:
@@ -91,10 +98,11 @@ def policy(path: str) -> Act:
 
 
 # fmt: off
-CELLS: tuple[tuple[str, Act, Expected, pytest.MarkDecorator], ...] = (
+CELLS: tuple[tuple[str, Act, Expected, Marks], ...] = (
     #  what is wrong                              call                           error    needs
     ("finit_module-of-a-closed-descriptor",       module(closed),                EBADF,   modules),
     ("finit_module-of-a-path-descriptor",         module(path_only),             EBADF,   modules),
+    ("finit_module-of-a-writing-descriptor",      module(writing),               EBADF,   (modules, READING)),
     ("finit_module-with-an-unknown-flag",         module(junk, UNKNOWN_FLAG),    EINVAL,  modules),
     ("finit_module-with-an-unknown-flag-first",   module(closed, UNKNOWN_FLAG),  EINVAL,  modules),
     ("finit_module-of-a-directory",               module(directory),             EINVAL,  modules),
@@ -103,6 +111,7 @@ CELLS: tuple[tuple[str, Act, Expected, pytest.MarkDecorator], ...] = (
     ("finit_module-of-a-file-being-written",      module(being_written),         ETXTBSY, modules),
     ("finit_module-of-an-empty-file",             module(empty),                 EINVAL,  modules),
     ("kexec_file_load-of-a-closed-descriptor",    image(closed),                 EBADF,   KEXEC),
+    ("kexec_file_load-of-a-writing-descriptor",   image(writing),                EBADF,   (KEXEC, READING)),
     ("kexec_file_load-with-an-unknown-flag",      image(junk, UNKNOWN_FLAG),     EINVAL,  KEXEC),
     ("kexec_file_load-of-a-directory",            image(directory),              EINVAL,  KEXEC),
     ("kexec_file_load-of-a-file-being-written",   image(being_written),          ETXTBSY, KEXEC),

@@ -248,6 +248,24 @@ def test_a_link_is_followed_to_its_file(guest: Guest) -> None:
 
 @ENFORCING
 @requirement("loadpin.same-superblock", "loadpin.deny")
+def test_a_bind_mount_of_one_file(guest: Guest) -> None:
+    """A pinned file that covers one elsewhere will do; a file from elsewhere that covers a pinned one will not."""
+    root = pinned_scene(guest)
+    inward, outward = f"{TMP}/junk", f"{PINNED}/junk"
+    guest.upload(inward, dict(FILES)["junk"])
+    ear = Ear(guest)
+    assert probe_file(guest, root, inward) == EPERM
+    assert ear.news() == [line(probed(guest), "denied", inward, root)]
+    root.bind_mount(f"{PINNED}/junk", inward).result()
+    root.bind_mount(f"{OTHER}/junk", outward).result()
+    assert probe_file(guest, root, inward) == ENOEXEC
+    assert ear.news() == []
+    assert probe_file(guest, root, outward) == EPERM
+    assert ear.news() == [line(probed(guest), "denied", outward, root)]
+
+
+@ENFORCING
+@requirement("loadpin.same-superblock", "loadpin.deny")
 def test_another_mount_namespace(guest: Guest) -> None:
     """There the pinned disk is the pinned disk, and another one by the same path is not."""
     root = pinned_scene(guest)
@@ -391,6 +409,19 @@ def test_a_thread_is_logged_by_its_own_number(guest: Guest) -> None:
     ear = Ear(guest)
     assert probe(guest, thread, OTHER) == EPERM
     assert ear.news() == [f'{probed(guest)} denied obj="{OTHER}/junk" pid={thread.tid} cmdline="root"']
+
+
+@needs("PID_NS")
+@ENFORCING
+@requirement("loadpin.pin", "loadpin.deny")
+def test_a_task_is_logged_by_its_number_in_the_first_pid_namespace(guest: Guest) -> None:
+    """Whoever reads the log finds the task, wherever it lives."""
+    root = pinned_scene(guest)
+    inside = root.spawn("inside", flags=Clone.NEWPID)
+    assert inside.own_tid != inside.tid
+    ear = Ear(guest)
+    assert probe(guest, inside, OTHER) == EPERM
+    assert ear.news() == [f'{probed(guest)} denied obj="{OTHER}/junk" pid={inside.tid} cmdline="inside"']
 
 
 # Kinds that have something of their own

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import pytest
 
 from guests.devices import SECTOR, Target
-from guests.disks import DIGESTS_HEADER, DiskPlan
+from guests.disks import DIGESTS_HEADER, DiskPlan, digest_list
 from guests.guest import Guest
 from guests.numbers import MS_RDONLY, O_WRONLY
-from guests.outcome import EINVAL, EIO, ENOEXEC, EPERM, OK
+from guests.outcome import EBUSY, EINVAL, EIO, ENOEXEC, EPERM, OK
 from guests.task import Task
 from suites.loadpin.scenery import (
     ENFORCING,
@@ -22,6 +23,8 @@ from suites.loadpin.scenery import (
     TMP,
     VERIFIED,
     Ear,
+    administrator,
+    boot,
     copy_files,
     line,
     loadpin,
@@ -84,6 +87,35 @@ def test_a_device_is_trusted_from_the_list_on(guest: Guest) -> None:
     trust(root)
     check_trusted(guest, root)
     check_untrusted(guest, root, "/stranger")
+
+
+@boot("loadpin.enforce=1", "loadpin.exclude=security-policy")
+@requirement("loadpin.pin", "loadpin.deny", "loadpin.verity-trusted")
+def test_a_trusted_device_can_be_the_pinned_one(guest: Guest) -> None:
+    """The list of digests is excluded, and pins nothing; its device then pins as any, and others are denied."""
+    root = administrator(guest)
+    trust(root)
+    mount_verified(guest, root, 2)
+    ear = Ear(guest)
+    assert probe(guest, root, VERIFIED) == ENOEXEC
+    assert ear.news()[-1] == line(probed(guest), "pinned", f"{VERIFIED}/junk", root)
+    check_trusted(guest, root)
+    check_untrusted(guest, root, OTHER)
+    check_untrusted(guest, root, PINNED)
+
+
+@ENFORCING
+@requirement("loadpin.verity-removable")
+def test_a_trusted_device_can_be_removed(guest: Guest) -> None:
+    """While it is mounted it cannot; loads from it leave nothing behind that would hold it longer."""
+    root = pinned_scene(guest, other=False)
+    trust(root)
+    mount_verified(guest, root, 2)
+    for _ in range(3):
+        check_trusted(guest, root)
+    assert root.remove_dm("verified") == EBUSY
+    assert root.umount(VERIFIED) == OK
+    guest.wait_until(lambda: root.remove_dm("verified") == OK, "the device to be let go of")
 
 
 @NOT_ENFORCING
@@ -160,6 +192,33 @@ def test_a_digest_matches_whole(guest: Guest, words: str, trusted: bool) -> None
         check_trusted(guest, root)
     else:
         check_untrusted(guest, root)
+
+
+@ENFORCING
+@requirement("loadpin.verity-digest")
+def test_a_digest_matches_behind_a_zero_byte(guest: Guest) -> None:
+    """It is no string that would end there.
+
+    A device's root digest is what its table says, and what is in memory already is not verified again: the file is
+    read before its device is given digests that are none of its own.
+    """
+    listed, other = "ab00" + "cd" * 30, "ab00" + "ef" * 30
+    root = guest.root()
+    guest.upload(f"{TMP}/digests", digest_list(listed))
+    assert set_digests(root, f"{TMP}/digests") == OK
+    mount_verified(guest, root, 2)
+    root.read(root.open(f"{VERIFIED}/junk").result()).result()
+    replace_digest(guest, root, other)
+    check_untrusted(guest, root)
+    replace_digest(guest, root, listed)
+    check_trusted(guest, root)
+
+
+def replace_digest(guest: Guest, root: Task, digest: str) -> None:
+    table = dataclasses.replace(verity_of(guest, 2), root_digest=digest).target("/dev/vdc")
+    assert root.load_table("verified", table) == OK
+    assert root.suspend_dm("verified") == OK
+    assert root.resume_dm("verified") == OK
 
 
 # By what the device does with corrupt data
@@ -279,6 +338,32 @@ def test_a_table_of_two_targets(guest: Guest) -> None:
     root.create_dm("two")
     assert root.load_table("two", whole, Target(8, "linear", "/dev/vdc 0", start=whole.length)) == EINVAL
     assert root.load_table("two", Target(8, "linear", "/dev/vdc 0"), moved(whole, 8)) == EINVAL
+
+
+@ENFORCING
+@requirement("loadpin.verity-alone")
+def test_a_table_of_two_verity_targets(guest: Guest) -> None:
+    """Each of them makes a device by itself, and both together none."""
+    root = guest.root()
+    first, second = verity_of(guest, 2).target("/dev/vdc"), verity_of(guest, 3).target("/dev/vdd")
+    root.create_dm("two")
+    assert root.load_table("two", first, moved(second, first.length)) == EINVAL
+    assert root.load_table("two", first) == OK
+    assert root.load_table("two", second) == OK
+
+
+@ENFORCING
+@requirement("loadpin.verity-several")
+def test_a_device_of_two_verity_targets(guest: Guest) -> None:
+    """The first of them is trusted where it is a device by itself, and the device of both is not."""
+    root = pinned_scene(guest, other=False)
+    trust(root)
+    mount_verified(guest, root, 2)
+    check_trusted(guest, root)
+    first, second = verity_of(guest, 2).target("/dev/vdc"), verity_of(guest, 3).target("/dev/vdd")
+    both = root.create_mapped("both", first, moved(second, first.length))
+    root.mount(both, "/both", "squashfs", MS_RDONLY).result()
+    check_untrusted(guest, root, "/both")
 
 
 def moved(target: Target, start: int) -> Target:

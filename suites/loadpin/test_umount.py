@@ -7,15 +7,25 @@ returns to the program or a little later, so it is waited for by what LoadPin sa
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 import pytest
 
 from guests.guest import Guest
 from guests.numbers import MNT_DETACH, MS_PRIVATE, MS_RDONLY, MS_REC, Clone, KexecFile
-from guests.outcome import EINVAL, ENOEXEC, EPERM, OK, Outcome
+from guests.outcome import EINVAL, ENOEXEC, EPERM, OK, Outcome, error
 from guests.task import Task
-from suites.loadpin.kinds import FROM_FILES, KEXEC_IMAGE, KEXEC_INITRAMFS, KEXEC_LOAD, Kind, prepare
+from suites.loadpin.kinds import (
+    FROM_FILES,
+    FROM_MEMORY,
+    KEXEC_IMAGE,
+    KEXEC_INITRAMFS,
+    KEXEC_LOAD,
+    FileLess,
+    Kind,
+    prepare,
+)
 from suites.loadpin.scenery import (
     ENFORCING,
     NOT_ENFORCING,
@@ -40,6 +50,7 @@ pytestmark = loadpin
 
 requirement = pytest.mark.requirement
 GONE = "umount pinned fs: refusing further loads"
+ENOSPC = error(errno.ENOSPC)
 
 
 def unmount_pinned(guest: Guest, root: Task, where: str = PINNED) -> None:
@@ -74,6 +85,20 @@ def test_everything_is_denied_after_the_unmount(guest: Guest, kind: Kind) -> Non
         # An initramfs comes with its image, which is denied before it.
         denied = KEXEC_IMAGE.line("denied", PINNED, root) if kind is KEXEC_INITRAMFS else None
         assert ear.news() == [denied or kind.line("denied", directory, root)]
+
+
+@ENFORCING
+@requirement("loadpin.old-api")
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, id=f"{kind.id}-is-denied", marks=kind.marks) for kind in FROM_MEMORY]
+)
+def test_what_has_no_file_is_denied_after_the_unmount(guest: Guest, kind: FileLess) -> None:
+    """As it was before: what LoadPin cannot tell the place of it does not let through for want of a pin."""
+    root = pinned_scene(guest)
+    unmount_pinned(guest, root)
+    ear = Ear(guest)
+    assert kind.load(guest, root) == EPERM
+    assert ear.news() == [kind.line("old-api-denied", root)]
 
 
 @ENFORCING
@@ -217,6 +242,24 @@ def another_file_system(_: Guest, root: Task) -> None:
     assert root.umount("/third") == OK
 
 
+def another_file_system_to_its_end(guest: Guest, root: Task) -> None:
+    """Wait until its superblock is freed: that holds the user namespace in which it was mounted.
+
+    There may be one such namespace at a time, and so the watcher gets its own when the visitor's is gone; the
+    superblock lets it go (put_user_ns()) after LoadPin has heard of the end (security_sb_free()).
+    """
+    guest.set_sysctl("user.max_user_namespaces", 1)
+    watcher = root.spawn("watcher")
+    visitor = root.spawn("visitor", flags=Clone.NEWUSER | Clone.NEWNS)
+    root.mkdir("/third").result()
+    visitor.mount("tmpfs", "/third", "tmpfs").result()
+    assert visitor.umount("/third") == OK
+    assert watcher.call("unshare", Clone.NEWUSER) == ENOSPC
+    visitor.exit()
+    root.reap(visitor)
+    guest.wait_until(lambda: watcher.call("unshare", Clone.NEWUSER) == OK, "the visitor's user namespace to end")
+
+
 def a_mount_namespace(guest: Guest, _: Task) -> None:
     """A task ends that had its own copy of every mount."""
     visitor = guest.init.spawn("visitor", flags=Clone.NEWNS)
@@ -229,6 +272,7 @@ NO_END = [
     pytest.param(one_of_two_mounts, id="one-of-two-mounts"),
     pytest.param(a_bind_mount, id="a-bind-mount"),
     pytest.param(another_file_system, id="another-file-system"),
+    pytest.param(another_file_system_to_its_end, id="another-file-system-to-its-end", marks=needs("USER_NS")),
     pytest.param(a_mount_namespace, id="another-mount-namespace"),
 ]
 
