@@ -13,7 +13,7 @@ from guests.guest import Guest
 from guests.memory import Argument
 from guests.numbers import RLIMIT_CORE, Signal, number
 from guests.outcome import ENOENT, OK, Outcome
-from guests.seccomp import FilterFlag, Notification
+from guests.seccomp import FilterFlag, Notification, Poll
 from guests.task import Pending, Task
 from guests.wire import Entry
 
@@ -95,6 +95,14 @@ class Supervised:
 
     def reply(self, asked: Notification, *, value: int = 0, error: int = 0, flags: int = 0) -> Outcome:
         return self.supervisor.reply(self.listener, asked.id, value=value, error=error, flags=flags)
+
+    def ready(self) -> int:
+        """What the listener polls."""
+        return self.supervisor.ready_for(self.listener)
+
+    def wait_for_hang_up(self) -> None:
+        """Wait until the listener polls that nobody has its filter any more.  Before 6.11 zombies count."""
+        self.guest.wait_until(lambda: self.ready() == Poll.HUP, "the listener to hang up")
 
     def interrupt(self, signal: Signal) -> None:
         """Send the target a signal."""

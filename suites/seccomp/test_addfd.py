@@ -23,7 +23,7 @@ from guests.outcome import (
     killed,
     returned,
 )
-from guests.seccomp import AddFd, FilterFlag, Notification
+from guests.seccomp import AddFd, FilterFlag, Notification, Poll
 from guests.task import Pending
 from suites.seccomp.scenery import Supervised, mismatches
 
@@ -126,6 +126,20 @@ def test_it_is_the_same_open_file(guest: Guest) -> None:
     assert here.target.call("lseek", FREE, 0, 1) == returned(5)
     assert here.target.call("fcntl", FREE, F_GETFL).result() & O_RDWR == 0
     assert here.target.write(FREE, b"no") == EBADF
+
+
+@pytest.mark.requirement("seccomp.addfd")
+def test_the_last_one_closes(guest: Guest) -> None:
+    """Supervisor and target have the file, and nobody else: a pipe ends when both have closed it."""
+    here = Giver(guest)
+    reading, writing = here.supervisor.pipe()
+    assert here.add(descriptor=writing) == returned(FREE)
+    here.finish()
+    here.supervisor.close(writing).result()
+    assert here.supervisor.ready_for(reading) == 0
+    here.target.close(FREE).result()
+    assert here.supervisor.ready_for(reading) == Poll.HUP
+    assert here.supervisor.read(reading) == returned(0)
 
 
 # Mistakes

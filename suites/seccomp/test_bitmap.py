@@ -33,7 +33,7 @@ from suites.seccomp.programs import (
     cacheable,
     listing,
 )
-from suites.seccomp.scenery import ENTRIES, unprivileged
+from suites.seccomp.scenery import ENTRIES, mismatches, unprivileged
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.meaning")]
 
@@ -224,3 +224,38 @@ def test_every_number(guest: Guest, entry: Entry) -> None:
             wrong.append(f"{nr}: {came}, expected {wanted}")
     assert len(filters) == 2
     assert wrong == []
+
+
+ALLOWED, DENIED = ret(Action.ALLOW), ret(Action.ERRNO, MARK)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_behind_the_last_call(guest: Guest, entry: Entry) -> None:
+    """Number 0 alone is allowed: where an architecture's calls end, and behind, every number is denied as before."""
+    task = unprivileged(guest)
+    task.install((load(bpf.NR), Instruction(bpf.JEQ, 0, 0, 1), ALLOWED, DENIED)).result()
+    assert said(task.call(0, *ALL_ONES[entry], entry=entry)) == "ran"
+    came = {nr: said(task.call(nr, *ALL_ONES[entry], entry=entry)) for nr in range(440, NUMBERS + 1)}
+    assert {nr: what for nr, what in came.items() if what != f"errno {MARK}"} == {}
+
+
+# fmt: off
+LARGE = {
+    # a word, what it is compared with, the verdict if it is larger, and if not       what comes of a native call
+    "an-architecture-that-is-larger":     (bpf.ARCH, 0x7FFFFFFF, DENIED,  ALLOWED,    f"errno {MARK}"),
+    "an-architecture-that-is-not-larger": (bpf.ARCH, 0xFFFFFFFF, DENIED,  ALLOWED,    "ran"),
+    "a-number-that-is-not-larger":        (bpf.NR,   0x80000000, ALLOWED, DENIED,     f"errno {MARK}"),
+    "nor-is-it-to-be-denied":             (bpf.NR,   0x80000000, DENIED,  ALLOWED,    "ran"),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("code", [bpf.JGT, bpf.JGE], ids=["larger", "larger-or-equal"])
+def test_no_word_is_negative(guest: Guest, code: int) -> None:
+    """Words from 0x80000000 on are large numbers, that of the native architecture among them."""
+    found: dict[str, tuple[object, object]] = {}
+    for name, (word, k, larger, otherwise, wanted) in LARGE.items():
+        task = unprivileged(guest)
+        task.install((load(word), Instruction(code, k, 0, 1), larger, otherwise)).result()
+        found[name] = (said(task.call("getppid")), wanted)
+    assert mismatches(found) == []

@@ -11,10 +11,10 @@ from guests.bpf import Action, deny, load, log, pack, policy, ret
 from guests.guest import Guest
 from guests.memory import InOut, Out
 from guests.numbers import Cap, Ptrace, PtraceOption, Signal
-from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, OK, Expected, returned
+from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, OK, Expected, killed, returned
 from guests.seccomp import FilterFlag
 from guests.task import Task
-from suites.seccomp.scenery import mismatches, unprivileged
+from suites.seccomp.scenery import mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 restore = pytest.mark.needs("CHECKPOINT_RESTORE")
@@ -221,6 +221,24 @@ def test_strict_mode_is_suspended_too(guest: Guest) -> None:
     tracee.strict_mode().result()
     tracer.seize(tracee, SUSPEND).result()
     assert tracee.call("getppid") == returned(tracer.pid)
+
+
+@pytest.mark.requirement("seccomp.suspend", "seccomp.modes")
+@restore
+def test_a_suspended_mode_stays(guest: Guest) -> None:
+    """Strict mode is the tracee's mode though it is suspended: no filter takes its place, and it comes back."""
+    tracer = capable(guest)
+    tracee, free = child_of(tracer), child_of(tracer, "free")
+    tracee.strict_mode().result()
+    for task in (tracee, free):
+        tracer.seize(task, SUSPEND).result()
+    assert tracee.install(ALLOW_ALL) == EINVAL
+    assert tracee.strict_mode() == OK
+    assert free.install(ALLOW_ALL) == OK
+    assert (status(guest, tracee)["Seccomp"], status(guest, free)["Seccomp"]) == ("1", "2")
+    _stop(tracer, tracee)
+    tracer.detach(tracee).result()
+    assert tracee.call("getppid") == killed(Signal.KILL)
 
 
 @pytest.mark.requirement("seccomp.suspend")

@@ -12,6 +12,7 @@ from guests.bpf import Action, Instruction, arg, deny, kill_process, load, polic
 from guests.guest import Guest
 from guests.numbers import PTRACE_EVENT_SECCOMP, Prctl, Ptrace, PtraceOption, Signal, number
 from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, killed, returned
+from guests.seccomp import FilterFlag
 from guests.signals import SYS_SECCOMP, SYS_USER_DISPATCH
 from guests.task import Pending, Task
 from suites.seccomp.scenery import GETPPID, unprivileged
@@ -128,6 +129,25 @@ def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
     here.change(rax=77)
     here.tracer.resume(here.tracee).result()
     assert call.outcome() == returned(77)
+
+
+@pytest.mark.requirement("seccomp.entry-tsync")
+def test_filters_that_come_during_the_entry_stop(guest: Guest) -> None:
+    """Two threads are held at the entry of a call, and get their first filter by TSYNC: it judges those calls."""
+    tracer = guest.spawn("tracer")
+    caller = unprivileged(guest, "caller", parent=tracer)
+    wanted = {"getppid": EINVAL, "getuid": returned(1000)}
+    threads = {name: caller.thread(name) for name in wanted}
+    for thread in threads.values():
+        tracer.seize_and_stop(thread, PtraceOption.TRACESYSGOOD)
+        tracer.resume_to_syscall(thread).result()
+    calls = {name: thread.begin(name) for name, thread in threads.items()}
+    for thread in threads.values():
+        assert tracer.wait(thread).stopped_by == SYSCALL_STOP
+    assert caller.install(DENY, FilterFlag.TSYNC) == OK
+    for thread in threads.values():
+        tracer.resume(thread).result()
+    assert {name: call.outcome() for name, call in calls.items()} == wanted
 
 
 @pytest.mark.requirement("seccomp.entry-dispatch")

@@ -158,6 +158,18 @@ def test_set_uid_programs(guest: Guest, who: str) -> None:
     assert task.call("getppid") == (EINVAL if filtered else returned(1))
 
 
+@pytest.mark.requirement("seccomp.no-new-privs-exec")
+@pytest.mark.parametrize("no_new_privs", [False, True], ids=["ordinary", "with-no-new-privs"])
+def test_root_without_capabilities(guest: Guest, no_new_privs: bool) -> None:
+    """uid 0 that has given up its capabilities gets them back with any program that it executes, but for that."""
+    task = guest.spawn("root", uid=0, quiet=True)
+    assert task.call("chroot", "/") == EPERM
+    if no_new_privs:
+        task.no_new_privs().result()
+    assert task.execute_again() == OK
+    assert task.call("chroot", "/") == (EPERM if no_new_privs else OK)
+
+
 @pytest.mark.requirement("seccomp.privilege", "seccomp.no-new-privs-exec")
 def test_capabilities_lost_by_exec(guest: Guest) -> None:
     """A filter may be installed by CAP_SYS_ADMIN only as long as it is there."""
@@ -214,3 +226,7 @@ def test_count(guest: Guest) -> None:
     strict = guest.spawn("strict", quiet=True)
     strict.strict_mode().result()
     assert count(strict) == "0"
+    # What a thread has installed alone is its own.
+    thread = task.thread("thread")
+    thread.install(ALLOW_ALL).result()
+    assert (count(thread), count(task)) == ("4", "3")

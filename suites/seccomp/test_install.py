@@ -128,14 +128,12 @@ def test_known_flags(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.flags-unknown")
 def test_unknown_flags(guest: Guest) -> None:
-    """Bits 6 to 31 are no flags: EINVAL, each of them, and nothing is installed."""
+    """Bits 7 to 31 are no flags: EINVAL, each of them, and nothing is installed."""
     task = unprivileged(guest)
     task.be_quiet()
     fprog = struct.pack("<H6xQ", 1, task.store(pack(ALLOW_ALL)))
-    found = {
-        f"bit {bit}": (task.call("seccomp", SET_MODE_FILTER, 1 << bit, fprog), EINVAL)
-        for bit in (*range(8, 32, 3), 31)
-    }
+    # Nor is bit 6, so far; but it has been asked for: SECCOMP_FILTER_FLAG_ALLOW_NESTED_LISTENERS.
+    found = {f"bit {bit}": (task.call("seccomp", SET_MODE_FILTER, 1 << bit, fprog), EINVAL) for bit in range(7, 32)}
     assert mismatches(found) == []
     assert status(guest, task)["Seccomp"] == "0"
     # The flags are 32 bits: what is above them is not looked at.

@@ -7,12 +7,14 @@ import struct
 
 import pytest
 
-from guests.bpf import notify, policy
+from guests.bpf import Action, Program, notify, policy, ret
 from guests.guest import Guest
 from guests.memory import InOut, Out
+from guests.numbers import Signal
 from guests.outcome import (
     EBADF,
     EBUSY,
+    EINTR,
     EINVAL,
     ENOENT,
     ENOSYS,
@@ -24,15 +26,17 @@ from guests.seccomp import (
     NOTIF_RECV,
     NOTIF_SEND,
     NOTIF_SIZE,
+    USER_NOTIF_FD_SYNC_WAKE_UP,
     Notification,
     Poll,
 )
-from guests.task import Pending
+from guests.task import Pending, Task
 from suites.seccomp.scenery import GETPPID, Supervised, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 ASK = policy(notify("getppid"))
+ALLOW_ALL = (ret(Action.ALLOW),)
 F_GETFD, FD_CLOEXEC = 1, 1
 NOWHERE = 0x1000
 
@@ -64,23 +68,13 @@ def test_poll_wakes_up(guest: Guest) -> None:
     """Who waits in poll() is told when there is something to receive, to answer, and when nothing more will come."""
     here = Supervised(guest, ASK)
     poller = here.supervisor.spawn("poller")
-
-    def wait_for(events: int) -> Pending:
-        asked = InOut(struct.pack("<iHH", here.listener, events, 0))
-        pending = poller.begin("poll", asked, 1, -1, shown=f"poll({here.listener}, for ever)")
-        pending.wait_until_blocked()
-        return pending
-
-    def told(pending: Pending) -> int:
-        return int(struct.unpack("<iHH", pending.outcome().read())[2])
-
-    waiting = wait_for(Poll.IN)
+    waiting = wait_for(poller, here.listener, Poll.IN)
     call = here.target.begin("getppid")
     assert told(waiting) == Poll.IN
-    waiting = wait_for(Poll.OUT)
+    waiting = wait_for(poller, here.listener, Poll.OUT)
     asked = here.receive()
     assert told(waiting) == Poll.OUT
-    waiting = wait_for(Poll.IN)
+    waiting = wait_for(poller, here.listener, Poll.IN)
     here.reply(asked).result()
     call.outcome().result()
     here.target.exit()
@@ -88,24 +82,48 @@ def test_poll_wakes_up(guest: Guest) -> None:
     assert told(waiting) == Poll.HUP
 
 
+def wait_for(poller: Task, listener: int, events: int) -> Pending:
+    """poll() of the listener, for ever, which sleeps now."""
+    asked = InOut(struct.pack("<iHH", listener, events, 0))
+    pending = poller.begin("poll", asked, 1, -1, shown=f"poll({listener}, for ever)")
+    pending.wait_until_blocked()
+    return pending
+
+
+def told(pending: Pending) -> int:
+    """The events that ended the poll()."""
+    return int(struct.unpack("<iHH", pending.outcome().read())[2])
+
+
+above = pytest.mark.parametrize(
+    "newer", [(), (ALLOW_ALL,)], ids=["the-newest-of-its-filters", "a-filter-below-another"]
+)
+"""Where among the filters of its tasks the listener's own is."""
+
+
 @pytest.mark.requirement("seccomp.notif-hang-up")
-def test_the_last_caller_is_gone(guest: Guest) -> None:
+@above
+def test_the_last_caller_is_gone(guest: Guest, newer: tuple[Program, ...]) -> None:
     """While any process has the filter there is no hang-up; when none has it any more, poll tells."""
     here = Supervised(guest, ASK)
+    for program in newer:
+        here.target.install(program).result()
     child = here.target.spawn("child")
     here.target.exit()
     here.supervisor.reap(here.target)
     assert here.supervisor.ready_for(here.listener) == 0
     child.exit()
-    # Before 6.11 a zombie counted.
     guest.init.reap(child).result()
-    guest.wait_until(lambda: here.supervisor.ready_for(here.listener) == Poll.HUP, "the listener to hang up")
+    here.wait_for_hang_up()
 
 
 @pytest.mark.requirement("seccomp.notif-recv-ends")
-def test_a_waiting_reader_when_the_last_caller_goes(guest: Guest) -> None:
+@above
+def test_a_waiting_reader_when_the_last_caller_goes(guest: Guest, newer: tuple[Program, ...]) -> None:
     """Nothing can come any more, so it is not waited for: ENOENT, at once and later."""
     here = Supervised(guest, ASK)
+    for program in newer:
+        here.target.install(program).result()
     receiving = here.supervisor.begin_receive(here.listener)
     receiving.wait_until_blocked()
     here.target.exit()
@@ -146,12 +164,15 @@ def test_the_supervisor_dies(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-one-listener")
 def test_one_listener_in_a_row_of_filters(guest: Guest) -> None:
-    """A second one is EBUSY, in a child too; once the first is closed another may be had."""
+    """A second one is EBUSY, in a child and above other filters too; once the first is closed another may be had."""
     here = Supervised(guest, ASK)
     child = here.target.spawn("child")
     assert here.target.listen(ASK) == EBUSY
     assert child.listen(ASK) == EBUSY
     assert here.target.install(ASK) == OK
+    assert child.install(ASK) == OK
+    assert here.target.listen(ASK) == EBUSY
+    assert child.listen(ASK) == EBUSY
     here.supervisor.close(here.listener).result()
     assert here.target.listen(ASK) == OK
     assert child.listen(ASK) == OK
@@ -205,6 +226,37 @@ def test_listener_flags(guest: Guest) -> None:
     call, asked = here.ask("getppid")
     here.reply(asked, value=6).result()
     assert call.outcome() == returned(6)
+
+
+@pytest.mark.requirement("seccomp.notif-set-flags")
+def test_a_synchronous_wake_up(guest: Guest) -> None:
+    """With SYNC_WAKE_UP who waits to receive, or in poll(), is woken up by a call as ever."""
+    here = Supervised(guest, ASK)
+    here.supervisor.set_listener_flags(here.listener, USER_NOTIF_FD_SYNC_WAKE_UP).result()
+    receiving = here.supervisor.begin_receive(here.listener)
+    receiving.wait_until_blocked()
+    call = here.target.begin("getppid")
+    asked = Notification.decode(receiving.outcome().read())
+    here.reply(asked, value=6).result()
+    assert call.outcome() == returned(6)
+    waiting = wait_for(here.supervisor.spawn("poller"), here.listener, Poll.IN)
+    here.target.begin("getppid")
+    assert told(waiting) == Poll.IN
+
+
+@pytest.mark.requirement("seccomp.notif-recv-signal")
+def test_a_signal_to_a_waiting_reader(guest: Guest) -> None:
+    """It handles its signal, and receives nothing: EINTR.  What comes later it receives."""
+    here = Supervised(guest, ASK)
+    here.supervisor.catch(Signal.USR1).result()
+    receiving = here.supervisor.begin_receive(here.listener)
+    receiving.wait_until_blocked()
+    guest.init.kill(here.supervisor, Signal.USR1).result()
+    assert receiving.outcome() == EINTR
+    assert [one.signal for one in here.supervisor.caught()] == [Signal.USR1]
+    call, asked = here.ask("getppid")
+    here.reply(asked, value=7).result()
+    assert call.outcome() == returned(7)
 
 
 @pytest.mark.needs("IA32_EMULATION")

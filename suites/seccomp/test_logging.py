@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from guests.bpf import AUDIT_ARCH, Action, kill_process, log, policy, ret, rule
+from guests.bpf import AUDIT_ARCH, Action, kill_process, log, policy, ret, rule, trap
 from guests.guest import Guest
 from guests.memory import Out
 from guests.numbers import O_RDONLY, O_WRONLY, Cap, Signal, number
@@ -209,7 +209,8 @@ def test_nothing_is_to_be_logged(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.log-record-fields")
 def test_what_a_record_tells(guest: Guest) -> None:
     """Who: user, group, process, name, program.  What: signal, architecture, number, address, the filter's value."""
-    task = guest.spawn("culprit", uid=1000)
+    task = guest.spawn("culprit", uid=1000, caps=Cap.SETGID)
+    task.call("setresgid", 2000, 2000, 2000).result()
     task.no_new_privs().result()
     task.install(policy(kill_process("getppid"))).result()
     task.call("getppid")
@@ -217,7 +218,7 @@ def test_what_a_record_tells(guest: Guest) -> None:
     told = fields(record)
     assert {name: told[name] for name in ("uid", "gid", "pid", "comm", "exe")} == {
         "uid": "1000",
-        "gid": "1000",
+        "gid": "2000",
         "pid": str(task.pid),
         "comm": '"culprit"',
         "exe": '"/init"',
@@ -230,6 +231,29 @@ def test_what_a_record_tells(guest: Guest) -> None:
         "code": "0x80000000",
     }
     assert int(told["ip"], 16) > 0x1000
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-fields")
+def test_a_record_tells_where_the_call_was_made(guest: Guest) -> None:
+    """Its address is the one that a handler of TRAP is told."""
+    task = unprivileged(guest)
+    task.catch(Signal.SYS).result()
+    task.install(policy(trap("getppid")), FilterFlag.LOG).result()
+    task.call("getppid").result()
+    (caught,) = task.caught()
+    assert int(fields(guest.wait_for_log("type=1326"))["ip"], 16) == caught.call_address
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-fields")
+def test_a_record_of_a_thread(guest: Guest) -> None:
+    """The pid is the process's, whichever thread has called."""
+    leader = unprivileged(guest, "leader")
+    thread = leader.thread("thread")
+    thread.install(policy(log("getppid"))).result()
+    thread.call("getppid").result()
+    assert fields(guest.wait_for_log("type=1326"))["pid"] == str(leader.pid) != str(thread.tid)
 
 
 @audited

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from guests.bpf import AUDIT_ARCH, Action, arg, deny, kill_process, policy, rule, trace, trap
+from guests.bpf import AUDIT_ARCH, Action, allow, arg, deny, kill_process, policy, rule, trace, trap
 from guests.guest import Guest
 from guests.memory import Out
 from guests.numbers import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal, number
@@ -106,6 +106,18 @@ def test_the_tracer_skips_the_call(guest: Guest, set_result: int | None, wanted:
     here.go_on()
     assert call.outcome() == wanted
     assert not guest.exists("/tmp/made")  # noqa: S108
+
+
+@pytest.mark.requirement("seccomp.trace-skip")
+def test_no_filter_is_asked_about_a_skipped_call(guest: Guest) -> None:
+    """Number -1 is on nobody's list; the tracee lives all the same, and dies if it makes that call itself."""
+    here = Traced(guest, policy(trace("mkdir"), allow("getuid"), default=Action.KILL_PROCESS))
+    call = here.stop("mkdir", here.tracee.store(b"/tmp/made\0"), 0o755)
+    here.change(orig_rax=SKIPPED, rax=42)
+    here.go_on()
+    assert call.outcome() == returned(42)
+    assert here.tracee.call("getuid") == returned(1000)
+    assert here.tracee.call(0xFFFFFFFF) == killed(Signal.SYS)
 
 
 # fmt: off

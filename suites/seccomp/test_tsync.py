@@ -5,18 +5,19 @@ from __future__ import annotations
 
 import pytest
 
-from guests.bpf import Action, deny, notify, policy, ret
+from guests.bpf import Action, deny, kill_thread, notify, policy, ret
 from guests.guest import Guest
 from guests.numbers import Cap, Clone, Signal
 from guests.outcome import EINVAL, EPERM, ESRCH, GONE, OK, returned
 from guests.seccomp import FilterFlag
 from guests.task import Task
-from suites.seccomp.scenery import mismatches, status, unprivileged
+from suites.seccomp.scenery import Supervised, mismatches, status, unprivileged
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.tsync")]
 
 DENY = policy(deny("getppid", errno=EINVAL))
 OTHER = policy(deny("getuid", errno=EPERM))
+ASK = policy(notify("getppid"))
 ALLOW_ALL = (ret(Action.ALLOW),)
 TSYNC, ESRCH_FLAG, NEW_LISTENER = FilterFlag.TSYNC, FilterFlag.TSYNC_ESRCH, FilterFlag.NEW_LISTENER
 
@@ -187,14 +188,34 @@ def test_one_listener_for_all_threads(guest: Guest) -> None:
     supervisor = guest.spawn("supervisor")
     caller = unprivileged(guest, "caller", parent=supervisor)
     thread = caller.thread("thread")
-    there = caller.install(policy(notify("getppid")), TSYNC | ESRCH_FLAG | NEW_LISTENER).result()
+    there = caller.install(ASK, TSYNC | ESRCH_FLAG | NEW_LISTENER).result()
     listener = supervisor.pidfd_getfd(caller, there).result()
-    for task in (caller, thread):
+
+    def check_heard(task: Task) -> None:
         call = task.begin("getppid")
         asked = supervisor.receive(listener)
         assert asked.pid == task.tid
         supervisor.reply(listener, asked.id, value=9).result()
         assert call.outcome() == returned(9)
+
+    check_heard(caller)
+    check_heard(thread)
+    # While one of them is there the listener does not hang up.
+    assert thread.exit_thread() == GONE
+    assert supervisor.ready_for(listener) == 0
+    check_heard(caller)
+
+
+@pytest.mark.requirement("seccomp.notif-hang-up")
+def test_what_the_threads_had_before(guest: Guest) -> None:
+    """The filter that a thread had before TSYNC is let go with all others: its listener hangs up with the process."""
+    here = Supervised(guest, ASK)
+    here.target.thread("thread")
+    assert here.target.install(ALLOW_ALL, TSYNC) == OK
+    assert here.ready() == 0
+    here.target.exit()
+    here.supervisor.reap(here.target).result()
+    here.wait_for_hang_up()
 
 
 # Threads that are not there to be asked
@@ -251,6 +272,42 @@ def test_dead_threads_do_not_stand_in_the_way(guest: Guest) -> None:
     assert leader.state() == "Z"
     assert caller.install(DENY, TSYNC) == OK
     assert other.call("getppid") == EINVAL
+
+
+# fmt: off
+KILLED = {
+    # what the leader is under when it makes a call that ends it alone
+    "by-its-filter":   lambda leader: leader.install(policy(kill_thread("getppid"))),
+    "in-strict-mode":  lambda leader: leader.strict_mode(),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.tsync-exiting")
+@pytest.mark.parametrize("how", KILLED)
+def test_killed_threads_do_not_stand_in_the_way(guest: Guest, how: str) -> None:
+    """Nor does a leader that was killed, whose mode is no other thread's; while it lived, it did."""
+    leader = unprivileged(guest, "leader")
+    caller, other = leader.thread("caller"), leader.thread("other")
+    KILLED[how](leader).result()
+    assert caller.install(DENY, TSYNC) == returned(leader.tid)
+    assert leader.call("getppid") == GONE
+    leader.wait_state("Z")
+    assert caller.install(DENY, TSYNC) == OK
+    assert other.call("getppid") == EINVAL
+
+
+@pytest.mark.requirement("seccomp.notif-hang-up")
+def test_dead_threads_get_nothing(guest: Guest) -> None:
+    """A leader that has exited has no use for filters: when the last of the others is gone, the listener hangs up."""
+    here = Supervised(guest, ASK)
+    last = here.target.thread("last")
+    assert here.target.exit_thread() == GONE
+    assert last.install(ALLOW_ALL, TSYNC) == OK
+    assert here.ready() == 0
+    last.exit_thread()
+    here.supervisor.reap(here.target).result()
+    here.wait_for_hang_up()
 
 
 @pytest.mark.requirement("seccomp.tsync-exiting")

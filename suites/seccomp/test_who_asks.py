@@ -118,6 +118,17 @@ def test_kill_process_ends_every_thread(guest: Guest, caller: str) -> None:
     assert [thread.wait_death() == killed(Signal.SYS) for thread in threads.values()] == [True, True, True]
 
 
+@pytest.mark.requirement("seccomp.kill-process", "seccomp.kill-thread")
+@pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD], ids=lambda action: action.name)
+def test_what_kills_does_not_run(guest: Guest, action: Action) -> None:
+    """A call that ends its process has done nothing before; a task that is free to do it does."""
+    task, free = unprivileged(guest), unprivileged(guest, "free")
+    task.install(policy(rule(action, "mkdir"))).result()
+    assert task.call("mkdir", "/tmp/made", 0o755) == killed(Signal.SYS)  # noqa: S108
+    assert not guest.exists("/tmp/made")  # noqa: S108
+    assert free.call("mkdir", "/tmp/made", 0o755) == OK  # noqa: S108
+
+
 @pytest.mark.requirement("seccomp.kill-thread")
 def test_kill_thread_leaves_the_others(guest: Guest) -> None:
     """One after the other ends alone, and only the last one takes the process with it."""
