@@ -22,7 +22,7 @@ from reports.record import clean_text
 REASON_LIMIT = 500
 """Characters of a reason; the whole story is in longrepr and in the evidence."""
 
-SEVERITY = {"fail": 3, "error": 2, "skip": 1, "pass": 0}
+SEVERITY = {"fail": 5, "error": 4, "waived": 3, "unexpected-pass": 2, "skip": 1, "pass": 0}
 """Which phase of a test has the last word: the worst one, and among equals the first."""
 
 

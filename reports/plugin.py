@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reports import folder, promises
-from reports.outcome import classify
+from reports import folder, promises, waivers
+from reports.outcome import Verdict, classify
 from reports.record import ATTACHED_KEY, KERNEL_KEY, REPORT_ATTRIBUTE, Attached, Note, attach, run_description
 from reports.reporter import Reporter
 
@@ -40,6 +40,7 @@ STATUS_WORDS = {("call", "error"): ("error", "E", "ERROR")} | {
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.register(promises, "kconform-promises")
+    pluginmanager.register(waivers, "kconform-waivers")
     parser.getgroup("kconform").addoption(
         "--report-dir",
         metavar="DIR",
@@ -83,6 +84,7 @@ def pytest_runtest_makereport(
         # An expected failure is one of the kernel; that we could not find out was not expected.
         del report.wasxfail
         report.outcome = "failed"
+    verdict = _excused(item, report, verdict)
     for title, text in verdict.evidence.items():
         attach(item, title, text)
     note = Note(
@@ -97,6 +99,19 @@ def pytest_runtest_makereport(
     )
     setattr(report, REPORT_ATTRIBUTE, note.to_json())
     return report
+
+
+def _excused(item: pytest.Item, report: pytest.TestReport, verdict: Verdict) -> Verdict:
+    """The verdict, if there is a waiver for it; pytest then knows it as an expected failure."""
+    waiver = waivers.waiver_for(item, promises.requirements_of(item), item.stash.get(KERNEL_KEY, None))
+    if waiver is None or (verdict.outcome == "pass" and report.when != "call"):
+        return verdict
+    verdict = waiver.excuse(verdict, datetime.now(UTC).date())
+    if verdict.outcome == "waived":
+        report.outcome = "skipped"
+    if verdict.outcome in ("waived", "unexpected-pass"):
+        report.wasxfail = verdict.reason
+    return verdict
 
 
 def _evidence(item: pytest.Item, report: pytest.TestReport) -> tuple[tuple[str, str], ...]:

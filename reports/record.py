@@ -20,7 +20,7 @@ SCHEMA = 1
 """Version of results.json.  It grows when a reader of the former version could be misled."""
 
 OUTCOMES = ("pass", "fail", "error", "skip", "waived", "unexpected-pass")
-"""Every word that `Result.outcome` may be; the last two are kept for waivers."""
+"""Every word that `Result.outcome` may be; the last two come of waivers."""
 
 JSON: TypeAlias = bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"] | None
 

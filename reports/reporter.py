@@ -19,9 +19,10 @@ from reports import assemble, evidence, folder, junit, results, status
 from reports.about import about_host, about_suite, versions
 from reports.page import PATHS, Page
 from reports.promises import WORKER_OUTPUT
-from reports.record import JSON, REPORT_ATTRIBUTE, Result, run_description, utc
+from reports.record import JSON, OUTCOMES, REPORT_ATTRIBUTE, Result, run_description, utc
 from reports.requirements import Requirement
 from reports.summary import Summary
+from reports.waivers import Waiver, not_needed, waivers_of
 
 T = TypeVar("T")
 _SUBTEST_REPORT: tuple[type, ...] = (pytest.SubtestReport,) if hasattr(pytest, "SubtestReport") else ()
@@ -200,8 +201,14 @@ class Reporter:
             wrong_use=bool(self._wrong_use) or pytest_status == pytest.ExitCode.USAGE_ERROR,
             write_failed=bool(self._problems),
             asked_for=self._asked_for,
+            strictness=self._config.option.strict_waivers,
+            idle_waivers=bool(self._idle_waivers()),
         )
         return status.exit_status(self._store.counts, frozenset(self._error_statuses), ending)
+
+    def _idle_waivers(self) -> list[Waiver]:
+        """Those that something was tested for, and nothing needed."""
+        return not_needed(waivers_of(self._config), self._store.results)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -221,6 +228,9 @@ class Reporter:
             report_dir=self._shown,
             status=status.NOTHING if self._status is None else self._status,
             problems=self._problems,
+            idle_waivers=[
+                f"{waiver.requirement}: {waiver.reason} ({waiver.place})" for waiver in self._idle_waivers()
+            ],
         )
 
     def _run(self) -> dict[str, JSON]:
@@ -235,7 +245,7 @@ class Reporter:
             "duration_s": round(end - self._began, 3),
             "exit_status": self._status,
             "collected": 0 if self._session is None else self._session.testscollected,
-            "counts": {outcome: self._store.counts[outcome] for outcome in ("pass", "fail", "error", "skip")},
+            "counts": {outcome: self._store.counts[outcome] for outcome in OUTCOMES},
             **self._about,
             "versions": {**versions(), **run_description(self._config)},
         }

@@ -19,7 +19,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,30 @@ OPTIONAL = ("until", "note")
 
 _ID = re.compile(r"\w+\.\w+(?:[.-]\w+)*", re.ASCII)
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
+
+
+@dataclass(frozen=True)
+class Versions:
+    """A range of kernel versions, its ends included; `until` is open if it is None."""
+
+    since: str
+    until: str | None = None
+
+    def applies(self, version: tuple[int, ...]) -> str | None:
+        """None if the version is in the range, otherwise the reason to skip.
+
+        An unknown version, `()`, is tested: a skip needs a reason.
+        """
+        if not version:
+            return None
+        this = ".".join(map(str, version))
+        first = _numbers(self.since)
+        if _padded(version, first) < first:
+            return f"since Linux {self.since}, this is {this}"
+        # `until = "6.5"` includes 6.5.13: only the places that `until` has are compared.
+        if self.until is not None and version[: len(_numbers(self.until))] > _numbers(self.until):
+            return f"until Linux {self.until}, this is {this}"
+        return None
 
 
 @dataclass(frozen=True)
@@ -51,20 +75,8 @@ class Requirement:
         return self.id.partition(".")[0]
 
     def applies(self, version: tuple[int, ...]) -> str | None:
-        """None if a kernel of this version makes the promise, otherwise the reason to skip.
-
-        An unknown version, `()`, is tested: a skip needs a reason.
-        """
-        if not version:
-            return None
-        this = ".".join(map(str, version))
-        first = _numbers(self.since)
-        if _padded(version, first) < first:
-            return f"since Linux {self.since}, this is {this}"
-        # `until = "6.5"` includes 6.5.13: only the places that `until` has are compared.
-        if self.until is not None and version[: len(_numbers(self.until))] > _numbers(self.until):
-            return f"until Linux {self.until}, this is {this}"
-        return None
+        """None if a kernel of this version makes the promise, otherwise the reason to skip."""
+        return Versions(self.since, self.until).applies(version)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -91,33 +103,46 @@ def load(suites: Path) -> dict[str, Requirement]:
 
 
 def _load_file(path: Path) -> list[Requirement]:
+    return [_parse(path, place, table) for place, table in read_tables(path, "requirement")]
+
+
+def read_tables(path: Path, name: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """The tables of that name in a TOML file that holds no others, each with words for its place in the file."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise pytest.UsageError(f"{path}: {error}") from error
-    unknown = sorted(set(document) - {"requirement"})
+    unknown = sorted(set(document) - {name})
     if unknown:
-        raise pytest.UsageError(f"{path}: {unknown[0]!r} is not known here; requirements are [[requirement]]")
-    tables = document.get("requirement", [])
+        raise pytest.UsageError(f"{path}: {unknown[0]!r} is not known here; {name}s are [[{name}]]")
+    tables = document.get(name, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise pytest.UsageError(f"{path}: write [[requirement]], with two brackets, for each requirement")
-    return [_parse(path, number, table) for number, table in enumerate(tables, 1)]
+        raise pytest.UsageError(f"{path}: write [[{name}]], with two brackets, for each {name}")
+    return [(_place(path, name, number, table), table) for number, table in enumerate(tables, 1)]
 
 
-def _parse(path: Path, number: int, table: Mapping[str, Any]) -> Requirement:
-    name = table.get("id")
-    place = f"{path}: requirement {number}" + (f" ({name})" if isinstance(name, str) else "")
-    for key in REQUIRED:
+def _place(path: Path, name: str, number: int, table: Mapping[str, Any]) -> str:
+    identifier = table.get("id")
+    return f"{path}: {name} {number}" + (f" ({identifier})" if isinstance(identifier, str) else "")
+
+
+def check_keys(place: str, table: Mapping[str, Any], required: Sequence[str], optional: Sequence[str]) -> None:
+    """UsageError unless the table has these keys, and words behind each of them."""
+    for key in required:
         if key not in table:
             raise pytest.UsageError(f"{place}: {key!r} is missing")
     for key, value in table.items():
-        if key not in REQUIRED + OPTIONAL:
-            near = nearest(key, REQUIRED + OPTIONAL)
+        if key not in (*required, *optional):
+            near = nearest(key, (*required, *optional))
             raise pytest.UsageError(f"{place}: unknown key {key!r}{_suggestion(near)}")
         if not isinstance(value, str) or not value.strip():
             raise pytest.UsageError(f"{place}: {key!r} must be a string that says something, not {value!r}")
         if key in ("since", "until") and not _VERSION.fullmatch(value):
             raise pytest.UsageError(f"{place}: {key!r} must be a version such as '4.14', not {value!r}")
+
+
+def _parse(path: Path, place: str, table: Mapping[str, Any]) -> Requirement:
+    check_keys(place, table, REQUIRED, OPTIONAL)
     requirement = Requirement(**{key: " ".join(str(value).split()) for key, value in table.items()})
     if not _ID.fullmatch(requirement.id) or requirement.area != path.parent.name:
         raise pytest.UsageError(

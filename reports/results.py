@@ -38,12 +38,14 @@ class Tested:
     encoded: bytes | None = None
 
     def status(self, kernel: str) -> str:
-        """held, broken, unknown, skipped or untested, from all tests of it that have run on `kernel`."""
+        """held, broken, unknown, waived, skipped or untested, from all tests of it that have run on `kernel`."""
         seen = self.outcomes.get(kernel, set())
         for outcome, status in (
             ("fail", "broken"),
             ("error", "unknown"),
+            ("waived", "waived"),
             ("pass", "held"),
+            ("unexpected-pass", "held"),
             ("skip", "skipped"),
         ):
             if outcome in seen:

@@ -27,6 +27,10 @@ class Ending:
     internal_error: bool = False
     wrong_use: bool = False
     write_failed: bool = False
+    strictness: bool = False
+    """The user wants no waiver that is not needed (--strict-waivers)."""
+    idle_waivers: bool = False
+    """A promise that is waived was kept."""
     asked_for: int = 0
     """The return code that someone gave to pytest.exit(), or 0: a clean end is judged by its results."""
 
@@ -45,12 +49,12 @@ def exit_status(counts: Mapping[str, int], error_statuses: frozenset[int], endin
         return ending.asked_for
     if ending.interrupted:
         return INTERRUPTED
-    if counts.get("fail"):
+    if counts.get("fail") or (ending.strictness and (counts.get("unexpected-pass") or ending.idle_waivers)):
         return BROKEN
     if counts.get("error"):
         return WRONG_USE if WRONG_USE in error_statuses else OURS
     if ending.write_failed:
         return OURS
-    if counts.get("pass"):
+    if any(counts.get(outcome) for outcome in ("pass", "waived", "unexpected-pass")):
         return HELD
     return NOTHING

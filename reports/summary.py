@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from reports.evidence import FOLDER, slug
 from reports.record import JSON, Result
 from reports.requirements import Requirement
-from reports.status import MEANING
+from reports.status import BROKEN, MEANING
 
 MOST = 20
 """Entries of a list before the rest is only counted; results.json has them all."""
@@ -36,19 +36,27 @@ class Summary:
     status: int
     problems: Sequence[str]
     """What went wrong with the report itself."""
+    idle_waivers: Sequence[str] = ()
+    """The waivers of promises that were kept."""
 
     def lines(self, *, verbosity: int = 0) -> list[Line]:
         """The section's lines: below 0 (-q) without the skip reasons, above 0 (-v) without limits."""
         most = MOST if verbosity <= 0 else len(self.results) or 1
-        lines = [*self._broken(most), *self._errors(most)]
+        lines = [*self._broken(most), *self._errors(most), *self._unexpected(most)]
         if verbosity >= 0:
-            lines += self._skips(most)
+            lines += self._counted("waived", "waived:", most)
+            lines += self._counted("skip", "not applicable:", most)
         lines += self.totals()
         lines += [_line(f"REPORT NOT COMPLETE: {problem}", red=True, bold=True) for problem in self.problems]
         lines.append(_line(f"report: {self.report_dir}"))
         color = "green" if self.status == 0 else "red" if self.status == 1 else "yellow"
-        lines.append(_line(f"exit status {self.status}: {MEANING[self.status]}", bold=True, **{color: True}))
+        lines.append(_line(f"exit status {self.status}: {self._meaning()}", bold=True, **{color: True}))
         return lines
+
+    def _meaning(self) -> str:
+        if self.status == BROKEN and not any(result.outcome == "fail" for result in self.results):
+            return "a waiver is not needed (--strict-waivers)"
+        return MEANING[self.status]
 
     def _broken(self, most: int) -> list[Line]:
         broken = [result for result in self.results if result.outcome == "fail"]
@@ -79,12 +87,22 @@ class Summary:
                 lines.append(_line(f"    evidence: {self.report_dir}/{FOLDER}/{slug(group[0].nodeid)}/"))
         return lines + _rest(groups, most)
 
-    def _skips(self, most: int) -> list[Line]:
-        skips = [result for result in self.results if result.outcome == "skip"]
-        if not skips:
+    def _unexpected(self, most: int) -> list[Line]:
+        passed = [result for result in self.results if result.outcome == "unexpected-pass"]
+        if not (passed or self.idle_waivers):
             return []
-        groups = sorted(_grouped(skips, lambda result: result.reason), key=lambda group: -len(group[1]))
-        lines = [_line("not applicable:")]
+        lines = [_line("waivers that are not needed:", yellow=True, bold=True)]
+        lines += [_line(f"  {result.nodeid} {result.reason}") for result in passed[:most]]
+        lines += [_line(f"  {waiver}") for waiver in self.idle_waivers]
+        return lines + _rest(passed, most)
+
+    def _counted(self, outcome: str, title: str, most: int) -> list[Line]:
+        """The reasons of an outcome, each with the number of its tests, the most frequent first."""
+        found = [result for result in self.results if result.outcome == outcome]
+        if not found:
+            return []
+        groups = sorted(_grouped(found, lambda result: result.reason), key=lambda group: -len(group[1]))
+        lines = [_line(title)]
         lines += [_line(f"  {len(group):5}  {reason}") for reason, group in groups[:most]]
         return lines + _rest(groups, most)
 
@@ -108,6 +126,9 @@ def _total(title: str, counted: Counter[str]) -> Line:
         f"{title}: {counted['pass']} held, {counted['fail']} broken, "
         f"{counted['skip']} not applicable, {counted['error']} errors"
     )
+    # Only where there are any: most kernels need no waiver.
+    for outcome, words in (("waived", "waived"), ("unexpected-pass", "passed though waived")):
+        text += f", {counted[outcome]} {words}" if counted[outcome] else ""
     color = "red" if counted["fail"] else "yellow" if counted["error"] or not counted["pass"] else "green"
     return _line(text, **{color: True})
 

@@ -300,15 +300,7 @@ def test_what_is_refused_while_not_enforcing_ends_it_too(guest: Guest) -> None:
 
 GRAMMAR = requirement("loadpin.verity-grammar")
 FIRST_LINE = requirement("loadpin.verity-header")
-BLANK_FIRST = (
-    requirement("loadpin.verity-first-line"),
-    pytest.mark.xfail(
-        strict=True,
-        raises=AssertionError,
-        reason="read_trusted_verity_root_digests() trims the blanks and then takes only a line that begins where"
-        " the file does for the first: behind a blank no header is asked for (Linux 6.1 to 6.12 at least)",
-    ),
-)
+BLANK_FIRST = requirement("loadpin.verity-first-line")
 
 # fmt: off
 Marks = pytest.MarkDecorator | tuple[pytest.MarkDecorator, ...]

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Known failures, each with its reason and the day on which it stops being excused.
+
+Those of kernels that the suites have been run on are kept beside the tests, in suites/<area>/waivers.toml; --waivers
+adds a file of one's own:
+
+    [[waiver]]
+    test = "suites/yama/test_log.py::test_rate"   # or with its parameters, less the kernel: ...::test_rate[many]
+    requirement = "yama.log-rate"                  # instead of `test`: any test of this promise
+    since = "6.1"                                  # optional: the first and the last kernel version that it is for
+    until = "6.12"
+    flavor = "full"                                # optional
+    reason = "the second line comes late"
+    upstream = "https://..."                       # optional: where it is being mended
+    expires = 2027-06-30
+
+A failure that is waived does not fail the run; when its waiver has expired it does again.  A waived test that passes
+is an `unexpected-pass`, which fails the run under --strict-waivers.  Only failures of the kernel are waived, never
+errors of ours.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from reports.outcome import Verdict
+from reports.promises import registry
+from reports.record import JSON, Result
+from reports.requirements import Versions, check_keys, read_tables, unknown_message
+
+T = TypeVar("T")
+
+FILE_NAME = "waivers.toml"
+REQUIRED = ("reason", "expires")
+OPTIONAL = ("test", "requirement", "since", "until", "flavor", "upstream")
+
+WAIVERS_KEY = pytest.StashKey[Sequence["Waiver"]]()
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """One known failure.  `place` says where it is written."""
+
+    place: str
+    reason: str
+    expires: datetime.date
+    test: str = ""
+    requirement: str = ""
+    since: str = ""
+    until: str = ""
+    flavor: str = ""
+    upstream: str = ""
+
+    def covers(self, nodeid: str, requirements: Iterable[str], kernel: Mapping[str, JSON] | None) -> bool:
+        """Is it for this test on this kernel?"""
+        version = tuple(int(part) for part in str((kernel or {}).get("version") or "").split(".") if part)
+        named = self.requirement in requirements if self.requirement else self.names(nodeid, kernel)
+        return (
+            named
+            and (not version or Versions(self.since or "0", self.until or None).applies(version) is None)
+            and self.flavor in {"", (kernel or {}).get("flavor")}
+        )
+
+    def names(self, nodeid: str, kernel: Mapping[str, JSON] | None) -> bool:
+        """Is it this very test that the waiver names?"""
+        name, _, parameters = nodeid.partition("[")
+        identifier = str((kernel or {}).get("id") or "")
+        parameters = parameters.removesuffix("]").removeprefix(identifier).removeprefix("-")
+        return self.test in {name, f"{name}[{parameters}]"}
+
+    def excuse(self, verdict: Verdict, today: datetime.date) -> Verdict:
+        """What becomes of the verdict on a test that this waiver covers."""
+        if verdict.outcome == "fail" and today > self.expires:
+            return replace(verdict, reason=f"{verdict.reason} (its waiver expired on {self.expires}: {self.reason})")
+        if verdict.outcome == "fail":
+            return replace(verdict, outcome="waived", reason=f"{self.reason}, waived until {self.expires}")
+        # Of the tests of one promise some pass, and that is no surprise.
+        if verdict.outcome == "pass" and self.test:
+            return replace(verdict, outcome="unexpected-pass", reason=f"passes, though waived: {self.reason}")
+        return verdict
+
+
+def load(path: Path) -> list[Waiver]:
+    """The waivers of a file, in its order.  pytest.UsageError, with the place, for what is not as it should be."""
+    return [_parse(place, table) for place, table in read_tables(path, "waiver")]
+
+
+def _parse(place: str, table: Mapping[str, object]) -> Waiver:
+    expires = table.get("expires")
+    if "expires" in table and (type(expires) is not datetime.date):
+        raise pytest.UsageError(f"{place}: 'expires' must be a date such as 2027-06-30, without quotes")
+    check_keys(place, {key: value for key, value in table.items() if key != "expires"}, REQUIRED[:1], OPTIONAL)
+    if expires is None:
+        raise pytest.UsageError(f"{place}: 'expires' is missing: no failure is excused for ever")
+    if ("test" in table) == ("requirement" in table):
+        raise pytest.UsageError(f"{place}: it needs either 'test' or 'requirement'")
+    assert isinstance(expires, datetime.date)
+    words = {key: " ".join(str(value).split()) for key, value in table.items() if key != "expires"}
+    return Waiver(place=place, expires=expires, **words)
+
+
+def waivers_of(config: pytest.Config) -> Sequence[Waiver]:
+    """All that hold in this run."""
+    return config.stash[WAIVERS_KEY]
+
+
+def waiver_for(item: pytest.Item, requirements: Iterable[str], kernel: Mapping[str, JSON] | None) -> Waiver | None:
+    """The first waiver that covers the test; one that is still good before one that has expired."""
+    found = [each for each in waivers_of(item.config) if each.covers(item.nodeid, requirements, kernel)]
+    return max(found, key=lambda each: each.expires, default=None)
+
+
+def check(waivers: Iterable[Waiver], items: Iterable[pytest.Item], known: Collection[str], root: Path) -> None:
+    """UsageError for a waiver of a test or of a promise that there is not.
+
+    Of a file whose tests were not collected nothing can be said, except that there is none.
+    """
+    names = {item.nodeid.partition("[")[0] for item in items}
+    files = {name.partition("::")[0] for name in names}
+    for waiver in waivers:
+        if waiver.requirement and waiver.requirement not in known:
+            raise pytest.UsageError(unknown_message(waiver.place, waiver.requirement, known))
+        file, name = waiver.test.partition("::")[0], waiver.test.partition("[")[0]
+        if waiver.test and (not (root / file).is_file() or (file in files and name not in names)):
+            raise pytest.UsageError(f"{waiver.place}: there is no test {waiver.test}")
+
+
+def not_needed(waivers: Iterable[Waiver], results: Iterable[Result]) -> list[Waiver]:
+    """The waivers of promises that all tests of them found kept, on every tested kernel that they are for."""
+    idle = []
+    for waiver in waivers:
+        seen = {
+            result.outcome
+            for result in results
+            if waiver.requirement in result.requirements
+            and waiver.covers(result.nodeid, result.requirements, {"id": result.kernel, "flavor": result.flavor})
+        }
+        if waiver.requirement and "pass" in seen and seen <= {"pass", "skip"}:
+            idle.append(waiver)
+    return idle
+
+
+# The plugin's part
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("kconform")
+    group.addoption(
+        "--waivers",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="known failures, each with a reason and a day on which it expires; repeatable",
+    )
+    group.addoption("--strict-waivers", action="store_true", help="exit with 1 if a test passes that is waived")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    ours = sorted((config.rootpath / "suites").glob(f"*/{FILE_NAME}"))
+    theirs = [config.invocation_params.dir / path.expanduser() for path in config.option.waivers]
+    config.stash[WAIVERS_KEY] = [waiver for path in (*ours, *theirs) for waiver in load(path)]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, T, T]:
+    """Before anything is deselected, as with requirements."""
+    try:
+        check(waivers_of(config), items, registry(config), config.rootpath)
+        return (yield)
+    except pytest.UsageError:
+        # A worker that offers tests and then ends without having run them is an internal error to xdist.
+        items.clear()
+        raise
