@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -60,6 +61,15 @@ class Run:
                 start_new_session=True,
             )
 
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A run that did not end as it should is no burden to the tests after it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
     def processes(self) -> list[str]:
         """The command names of all that live with the run's mark."""
         found = []
@@ -96,26 +106,26 @@ def test_no_qemu_outlives_a_run_that_is_ended(
     kernel: Kernel, tmp_path: Path, number: signal.Signals, status: int, workers: tuple[str, ...]
 ) -> None:
     """Guests and spares alike are gone when the run is."""
-    run = Run(kernel, tmp_path, HOLD, *workers)
-    run.wait_for(lambda: len(list(run.held.iterdir())) == max(1, len(workers)), "waited for guests")
-    assert any(name.startswith("qemu") for name in run.processes())
-    os.kill(run.process.pid, number)
-    assert run.process.wait(DEADLINE_S) == status
-    run.wait_for(lambda: not run.processes(), f"waited for {run.processes()} to end")
+    with Run(kernel, tmp_path, HOLD, *workers) as run:
+        run.wait_for(lambda: len(list(run.held.iterdir())) == max(1, len(workers)), "waited for guests")
+        assert any(name.startswith("qemu") for name in run.processes())
+        os.kill(run.process.pid, number)
+        assert run.process.wait(DEADLINE_S) == status
+        run.wait_for(lambda: not run.processes(), f"waited for {run.processes()} to end")
 
 
 def test_nothing_outlives_a_run_that_ends(kernel: Kernel, tmp_path: Path) -> None:
     """The spare clone that no test took is gone too."""
-    run = Run(kernel, tmp_path, TALK, "-n", "2")
-    assert run.process.wait(DEADLINE_S) == 0, run.log.read_text()
-    assert run.processes() == []
+    with Run(kernel, tmp_path, TALK, "-n", "2") as run:
+        assert run.process.wait(DEADLINE_S) == 0, run.log.read_text()
+        assert run.processes() == []
 
 
 def test_a_killed_worker_takes_its_qemu_along(kernel: Kernel, tmp_path: Path) -> None:
     """The worker's test is an error of ours, the run goes on to its end, and no QEMU is left."""
-    run = Run(kernel, tmp_path, HOLD, "-n", "2", "--max-worker-restart=0")
-    run.wait_for(lambda: len(list(run.held.iterdir())) == 2, "waited for guests")
-    for child in psutil.Process(run.process.pid).children():
-        child.kill()
-    assert run.process.wait(DEADLINE_S) == 3, run.log.read_text()
-    run.wait_for(lambda: not run.processes(), "waited for all processes to end")
+    with Run(kernel, tmp_path, HOLD, "-n", "2", "--max-worker-restart=0") as run:
+        run.wait_for(lambda: len(list(run.held.iterdir())) == 2, "waited for guests")
+        for child in psutil.Process(run.process.pid).children():
+            child.kill()
+        assert run.process.wait(DEADLINE_S) == 3, run.log.read_text()
+        run.wait_for(lambda: not run.processes(), "waited for all processes to end")
