@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,39 @@ WORDS = {"fail": "Failed", "error": "Error"}
 """pytest-html's words for ours; it is left its own for the others (XFailed, Skipped, Passed)."""
 
 
+COLORS = {"held": "green", "broken": "red", "unknown": "darkorange", "waived": "darkorange"}
+"""Of a promise's status; any other is grey."""
+
+
+def promises_table(requirements: Mapping[str, Requirement], statuses: Mapping[str, Mapping[str, str]]) -> str:
+    """A table that opens with a click: a row for each promise that was tested, a column for each kernel."""
+    kernels = list(dict.fromkeys(kernel for row in statuses.values() for kernel in row))
+    if not kernels:
+        return ""
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("promise", "", *kernels))
+    rows = []
+    for identifier, row in statuses.items():
+        cells = "".join(
+            f'<td style="color: {COLORS.get(row.get(kernel, ""), "grey")}">{escape(row.get(kernel, ""))}</td>'
+            for kernel in kernels
+        )
+        rows.append(f"<tr><td>{escape(identifier)}</td><td>{escape(requirements[identifier].text)}</td>{cells}</tr>")
+    # Without pytest-html's id and classes: its script thinks that all tables are its own.
+    return f"<details><summary>{len(rows)} promises</summary><table>{head}{''.join(rows)}</table></details>"
+
+
 class Page:
     """The hooks that pytest-html calls while it gathers its page."""
 
-    def __init__(self, config: pytest.Config, report_dir: Path, requirements: Mapping[str, Requirement]) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        report_dir: Path,
+        requirements: Mapping[str, Requirement],
+        statuses: Callable[[], Mapping[str, Mapping[str, str]]],
+    ) -> None:
+        """`statuses` tells what became of each requirement so far: kernel -> held, broken..."""
+        self._statuses = statuses
         self._config = config
         self._report_dir = report_dir
         self._requirements = requirements
@@ -102,6 +131,7 @@ class Page:
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         prefix += [f"<p>{escape(line)}</p>" for line in self.lines]
+        prefix.append(promises_table(self._requirements, self._statuses()))
         if self._data is None:
             return
         rows = (row for rows in self._data.data["tests"].values() for row in rows)

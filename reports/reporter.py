@@ -39,7 +39,7 @@ class Reporter:
         path = directory / results.FILE_NAME
         self._store = results.Store(path, requirements, time.monotonic, owner=os.getpid())
         self._assembler = assemble.Assembler()
-        self._page = Page(config, directory, requirements)
+        self._page = Page(config, directory, requirements, self._store.statuses)
         self._session: pytest.Session | None = None
         self._began = time.time()
         self._ended: float | None = None

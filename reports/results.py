@@ -95,6 +95,15 @@ class Store:
             known = self.kernels[identifier] = {}
         known.update({key: value for key, value in kernel.items() if known.get(key) is None})
 
+    def statuses(self) -> dict[str, dict[str, str]]:
+        """What became of each requirement of which a test has run: kernel -> status, kernels in their order."""
+        kernels = [*self.kernels, NO_KERNEL]
+        return {
+            identifier: {kernel: tested.status(kernel) for kernel in kernels if kernel in tested.outcomes}
+            for identifier, tested in self._tested.items()
+            if tested.outcomes and identifier in self._requirements
+        }
+
     def due(self) -> bool:
         """Whether a write now is worth its cost."""
         pause = 0.0 if self._size <= UNTHROTTLED_SIZE else self._size / WRITE_RATE

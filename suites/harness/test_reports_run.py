@@ -99,6 +99,17 @@ def test_the_run_is_described(run: Run) -> None:
     assert kernels["tiny-6.1/no-yama"]["flavor"] == "no-yama"
 
 
+def test_the_page_has_a_row_for_each_promise_that_was_tested(run: Run) -> None:
+    page = (run.directory / "report.html").read_text(encoding="utf-8")
+    tested = [each for each in run.document["requirements"] if set(each["status"].values()) != {"untested"}]
+    assert f"<summary>{len(tested)} promises</summary>" in page
+    for each in tested:
+        row = page.partition(f"<td>{each['id']}</td>")[2].partition("</tr>")[0]
+        assert [text for text in re.findall(r">(\w+)</td>", row) if text in each["status"].values()] == [
+            each["status"][kernel["id"]] for kernel in run.document["kernels"]
+        ]
+
+
 def test_requirements_have_a_status_for_each_kernel(run: Run) -> None:
     status = {each["id"]: each["status"] for each in run.document["requirements"]}
     assert status == {
