@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,9 +25,12 @@ from suites.harness.mutants.table import BadTable, Mutant, areas, load
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="mutants: %(message)s", stream=sys.stderr)
     try:
         mutants = _chosen(load(options.area), options.only)
-        results = _run(options, mutants)
+        cache = Cache()
+        with cache.lock("mutants", waiting="another run breeds mutants here"):
+            results = _run(options, mutants, cache)
     except (BadTable, UsageError) as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 4
@@ -39,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 3 if any(result.verdict == "error" for result in results) else 0
 
 
-def _run(options: argparse.Namespace, mutants: list[Mutant]) -> list[Result]:
-    cache = Cache()
+def _run(options: argparse.Namespace, mutants: list[Mutant], cache: Cache) -> list[Result]:
     if options.objects:
         lab = Lab(options.source.resolve(), options.objects.resolve(), cache)
     else:
