@@ -137,6 +137,7 @@ GONE = Expected("the thread ended alone", State.GONE, -1, -1)
 
 E2BIG = error(errno_names.E2BIG)
 EACCES = error(errno_names.EACCES)
+EAGAIN = error(errno_names.EAGAIN)
 EBADF = error(errno_names.EBADF)
 EBUSY = error(errno_names.EBUSY)
 ECHILD = error(errno_names.ECHILD)

@@ -35,7 +35,7 @@ from guests.kernel_log import read_raw
 from guests.qemu import Qemu
 from kconfigs.cache import Cache
 
-FORMAT = 3
+FORMAT = 4
 _CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}, {"capability": "events", "state": True}]
 _SAVE_DEADLINE_S = 60.0
 

@@ -98,6 +98,9 @@ static long set_credentials(const struct wire_spawn_request *request)
 		error = sys3(__NR_setresuid, request->uid, request->uid, request->uid);
 	if (!error)
 		error = set_capabilities(request->capabilities);
+	/* It is the task's own from here on, and what it does to its uid has the ordinary effect. */
+	if (!error)
+		error = sys5(__NR_prctl, PR_SET_KEEPCAPS, 0, 0, 0, 0);
 	return error;
 }
 

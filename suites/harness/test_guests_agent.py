@@ -171,6 +171,13 @@ class TestCredentials:
         assert int(found["CapPrm"], 16) == int(found["CapEff"], 16) == Cap.SYS_PTRACE | Cap.KILL
 
     @root_only
+    def test_what_a_task_does_to_its_uid_has_the_ordinary_effect(self, host: HostSession) -> None:
+        """How the agent gave it its own has left no trace (PR_SET_KEEPCAPS)."""
+        task = host.spawn("root", uid=0, caps=Cap.SYS_PTRACE)
+        assert task.call("setresuid", 1000, 1000, 1000) == OK
+        assert int(status_of(task)["CapPrm"], 16) == 0
+
+    @root_only
     def test_changing_the_uid_leaves_a_task_dumpable_if_that_was_asked(self, host: HostSession) -> None:
         assert host.spawn("plain").call("prctl", 3, 0, 0, 0, 0) == returned(1)
         assert host.spawn("secret", dumpable=False).call("prctl", 3, 0, 0, 0, 0) != returned(1)

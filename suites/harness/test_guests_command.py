@@ -139,7 +139,7 @@ class TestKernelArguments:
         assert arguments(MACHINE) == [
             "psmouse.proto=exps",
             "ro",
-            *("console=ttyS0", "ignore_loglevel", "panic=-1", "kconform.channel=virtio"),
+            *("console=ttyS0", "ignore_loglevel", "panic=-1", "kconform.channel=virtio", "tsc=reliable"),
             *("--", TITLE_ROOM),
         ]
 

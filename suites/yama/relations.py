@@ -13,6 +13,8 @@ from guests.task import Task
 
 Pair = tuple[Task, Task]
 """Tracer and target."""
+Ids = tuple[int, int, int]
+"""Real, effective and saved."""
 
 # Relatives
 
@@ -117,6 +119,15 @@ def stranger(guest: Guest) -> Pair:
 
 def other_user(guest: Guest) -> Pair:
     return guest.spawn("tracer", uid=1001), guest.spawn("target", uid=1000)
+
+
+def with_ids(guest: Guest, name: str, uids: Ids, gids: Ids) -> Task:
+    """A task without capabilities, dumpable, whose real, effective and saved ids are these."""
+    task = guest.root(name)
+    task.call("setresgid", *gids).result()
+    task.call("setresuid", *uids).result()
+    task.set_dumpable(True).result()
+    return task
 
 
 def parent_of_non_dumpable(guest: Guest) -> Pair:

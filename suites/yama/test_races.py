@@ -44,6 +44,8 @@ def test_taken_back_at_once(guest: Guest) -> None:
     for task in (target, tracer):
         assert task.call("setresuid", 1000, 1000, 1000) == OK
         assert task.set_dumpable(True) == OK
+    assert target.set_ptracer(tracer) == OK
+    assert read_memory(tracer, target) == OK
     rounds = 20
     plan = Plan(target.slot)
     plan.call("prctl", Prctl.SET_PTRACER, tracer.tid, 0, 0, 0)

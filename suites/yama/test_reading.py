@@ -44,6 +44,7 @@ def _madvise(reader: Task, target: Task) -> Outcome:
 READINGS = (
     #       reading                                                            another user's  needs
     Reading("kcmp", lambda reader, target: reader.kcmp(reader, target, KCMP_VM), EPERM, "KCMP"),
+    Reading("kcmp of the first", lambda reader, target: reader.kcmp(target, reader, KCMP_VM), EPERM, "KCMP"),
     Reading("get_robust_list", lambda reader, target: reader.robust_list(target), EPERM, "FUTEX"),
     Reading("process_madvise", _madvise, EACCES, "ADVISE_SYSCALLS", (5, 10)),
     Reading("perf event", lambda reader, target: reader.count_events(target), EACCES, "PERF_EVENTS"),

@@ -135,6 +135,52 @@ def test_relatives(guest: Guest, scopes: tuple[int, ...], build: Build, verdict:
     check(guest, scopes, build, verdict)
 
 
+USER = (1000, 1000, 1000)
+
+# fmt: off
+IDS: tuple[tuple[str, who.Ids, who.Ids, Verdict], ...] = (
+    #  of the target's ids                    uids                gids
+    ("none-is-another",                       USER,               USER,               YES),
+    ("the-real-uid-is-another",               (1001, 1000, 1000), USER,               NO),
+    ("the-effective-uid-is-another",          (1000, 1001, 1000), USER,               NO),
+    ("the-saved-uid-is-another",              (1000, 1000, 1001), USER,               NO),
+    ("the-real-gid-is-another",               USER,               (1001, 1000, 1000), NO),
+    ("the-effective-gid-is-another",          USER,               (1000, 1001, 1000), NO),
+    ("the-saved-gid-is-another",              USER,               (1000, 1000, 1001), NO),
+)
+# fmt: on
+
+
+@pytest.mark.requirement("yama.scope-0", "yama.ids", "yama.ways-in")
+@pytest.mark.parametrize(
+    ("uids", "gids", "verdict"), [pytest.param(*row[1:], id=f"{row[0]}-{SAID.get(row[3], 'refused')}") for row in IDS]
+)
+def test_ids_of_the_target(guest: Guest, uids: who.Ids, gids: who.Ids, verdict: Verdict) -> None:
+    """All six are the tracer's, or the target is somebody else's."""
+    tracer, target = guest.spawn("tracer"), who.with_ids(guest, "target", uids, gids)
+    prepare(guest, 0)
+    # What the files of /proc say depends on who owns them.
+    calls = [way for way in ways_of(guest) if not way.by_file]
+    assert mismatches(tracer, target, calls, verdict) == []
+
+
+@pytest.mark.requirement("yama.scope-0", "yama.ids", "yama.ways-in")
+def test_ids_of_the_tracer(guest: Guest) -> None:
+    """Calls go by its real ids, files of /proc by those for file systems, which are the effective ones."""
+    target = guest.spawn("target")
+    really, effectively = (
+        who.with_ids(guest, "real", (1000, 1001, 1000), USER),
+        who.with_ids(guest, "effective", (1001, 1000, 1000), USER),
+    )
+    prepare(guest, 0)
+    calls = [way for way in ways_of(guest) if not way.by_file]
+    files = [way for way in ways_of(guest) if way.by_file and not way.events]
+    assert mismatches(really, target, calls, YES) == []
+    assert mismatches(really, target, files, DAC) == []
+    assert mismatches(effectively, target, calls, NO) == []
+    assert mismatches(effectively, target, files, YES) == []
+
+
 @pytest.mark.requirement("yama.set-ptracer", "yama.set-ptracer-no-override", "yama.ways-in")
 @pytest.mark.parametrize(("scopes", "build", "verdict"), cells(DECLARED))
 def test_declared(guest: Guest, scopes: tuple[int, ...], build: Build, verdict: Verdict) -> None:

@@ -51,6 +51,11 @@ class Way:
     traces: bool = False
     events: bool = False
 
+    @property
+    def by_file(self) -> bool:
+        """Is it a file, or an event, which goes by the ids for file systems?"""
+        return self.dac == EACCES
+
     def wanted(self, verdict: Verdict) -> Expected:
         if verdict is Verdict.DAC:
             return self.dac
