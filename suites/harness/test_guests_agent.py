@@ -173,7 +173,7 @@ class TestCredentials:
     @root_only
     def test_what_a_task_does_to_its_uid_has_the_ordinary_effect(self, host: HostSession) -> None:
         """How the agent gave it its own has left no trace (PR_SET_KEEPCAPS)."""
-        task = host.spawn("root", uid=0, caps=Cap.SYS_PTRACE)
+        task = host.spawn("root", uid=0, caps=Cap.SETUID)
         assert task.call("setresuid", 1000, 1000, 1000) == OK
         assert int(status_of(task)["CapPrm"], 16) == 0
 
