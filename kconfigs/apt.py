@@ -171,7 +171,7 @@ class Memory:
 
     def __init__(self, path: Path, watched: Sequence[Path] = _WATCHED) -> None:
         self._path = path
-        self._stamp = _stamp(watched)
+        self._watched = watched
 
     def answer(self, question: Sequence[str]) -> str | None:
         return self._answers().get(" ".join(question))
@@ -182,13 +182,13 @@ class Memory:
         # Who cannot write asks again the next time.
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({"stamp": self._stamp, "answers": answers}), encoding="utf-8")
+            temporary.write_text(json.dumps({"stamp": _stamp(self._watched), "answers": answers}), encoding="utf-8")
             temporary.replace(self._path)
 
     def _answers(self) -> dict[str, str]:
         try:
             kept = json.loads(self._path.read_text(encoding="utf-8"))
-            return dict(kept["answers"]) if kept["stamp"] == self._stamp else {}
+            return dict(kept["answers"]) if kept["stamp"] == _stamp(self._watched) else {}
         except (OSError, ValueError, KeyError, TypeError):
             return {}
 

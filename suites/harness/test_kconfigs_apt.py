@@ -182,6 +182,13 @@ class TestMemory:
         memory().keep(["a"], "answer")
         assert memory().answer(["a"]) is None
 
+    def test_lists_that_were_just_fetched_make_it_forget_at_once(self, memory: Callable[[], Memory]) -> None:
+        """The first question on a fresh machine is whether there are any; after apt-get update it is asked again."""
+        kept = memory()
+        kept.keep(["indextargets"], "")
+        (kept._watched[0] / "new_Packages").write_text("")
+        assert kept.answer(["indextargets"]) is None
+
     def test_apt_asks_it_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("kconfigs.apt.Memory", lambda path: Memory(path, [tmp_path / "lists"]))
         fake = FakeApt(debian("linux-source-6.12"))
