@@ -208,7 +208,7 @@ class Reporter:
 
     def _idle_waivers(self) -> list[Waiver]:
         """Those that something was tested for, and nothing needed."""
-        return not_needed(waivers_of(self._config), self._store.results)
+        return not_needed(waivers_of(self._config), self._store.results, self._store.kernels)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -22,10 +22,9 @@ errors of ours.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
@@ -34,10 +33,8 @@ from reports.promises import registry
 from reports.record import JSON, Result
 from reports.requirements import Versions, check_keys, read_tables, unknown_message
 
-T = TypeVar("T")
-
 FILE_NAME = "waivers.toml"
-REQUIRED = ("reason", "expires")
+REQUIRED = ("reason",)
 OPTIONAL = ("test", "requirement", "since", "until", "flavor", "upstream")
 
 WAIVERS_KEY = pytest.StashKey[Sequence["Waiver"]]()
@@ -63,7 +60,7 @@ class Waiver:
         named = self.requirement in requirements if self.requirement else self.names(nodeid, kernel)
         return (
             named
-            and (not version or Versions(self.since or "0", self.until or None).applies(version) is None)
+            and Versions(self.since or "0", self.until or None).applies(version) is None
             and self.flavor in {"", (kernel or {}).get("flavor")}
         )
 
@@ -92,17 +89,16 @@ def load(path: Path) -> list[Waiver]:
 
 
 def _parse(place: str, table: Mapping[str, object]) -> Waiver:
+    texts = {key: value for key, value in table.items() if key != "expires"}
+    check_keys(place, texts, REQUIRED, OPTIONAL)
     expires = table.get("expires")
-    if "expires" in table and (type(expires) is not datetime.date):
-        raise pytest.UsageError(f"{place}: 'expires' must be a date such as 2027-06-30, without quotes")
-    check_keys(place, {key: value for key, value in table.items() if key != "expires"}, REQUIRED[:1], OPTIONAL)
     if expires is None:
         raise pytest.UsageError(f"{place}: 'expires' is missing: no failure is excused for ever")
+    if not isinstance(expires, datetime.date) or isinstance(expires, datetime.datetime):
+        raise pytest.UsageError(f"{place}: 'expires' must be a date such as 2027-06-30, without quotes")
     if ("test" in table) == ("requirement" in table):
         raise pytest.UsageError(f"{place}: it needs either 'test' or 'requirement'")
-    assert isinstance(expires, datetime.date)
-    words = {key: " ".join(str(value).split()) for key, value in table.items() if key != "expires"}
-    return Waiver(place=place, expires=expires, **words)
+    return Waiver(place=place, expires=expires, **{key: " ".join(str(text).split()) for key, text in texts.items()})
 
 
 def waivers_of(config: pytest.Config) -> Sequence[Waiver]:
@@ -131,7 +127,9 @@ def check(waivers: Iterable[Waiver], items: Iterable[pytest.Item], known: Collec
             raise pytest.UsageError(f"{waiver.place}: there is no test {waiver.test}")
 
 
-def not_needed(waivers: Iterable[Waiver], results: Iterable[Result]) -> list[Waiver]:
+def not_needed(
+    waivers: Iterable[Waiver], results: Collection[Result], kernels: Mapping[str, Mapping[str, JSON]]
+) -> list[Waiver]:
     """The waivers of promises that all tests of them found kept, on every tested kernel that they are for."""
     idle = []
     for waiver in waivers:
@@ -139,7 +137,7 @@ def not_needed(waivers: Iterable[Waiver], results: Iterable[Result]) -> list[Wai
             result.outcome
             for result in results
             if waiver.requirement in result.requirements
-            and waiver.covers(result.nodeid, result.requirements, {"id": result.kernel, "flavor": result.flavor})
+            and waiver.covers(result.nodeid, result.requirements, kernels.get(result.kernel or ""))
         }
         if waiver.requirement and "pass" in seen and seen <= {"pass", "skip"}:
             idle.append(waiver)
@@ -169,13 +167,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[WAIVERS_KEY] = [waiver for path in (*ours, *theirs) for waiver in load(path)]
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, T, T]:
-    """Before anything is deselected, as with requirements."""
-    try:
-        check(waivers_of(config), items, registry(config), config.rootpath)
-        return (yield)
-    except pytest.UsageError:
-        # A worker that offers tests and then ends without having run them is an internal error to xdist.
-        items.clear()
-        raise
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Before anything is deselected, and within the hook of reports.promises, which sees to a worker's wrong use."""
+    check(waivers_of(config), items, registry(config), config.rootpath)

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Waivers: what is excused, until when, and what a run says of it."""
+"""Waivers: what is excused, and until when.  Whole runs with them are in test_reports_exit.py."""
 
 from __future__ import annotations
 
 import datetime
-import json
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +12,6 @@ from reports.outcome import Verdict
 from reports.record import Result
 from reports.waivers import Waiver, load, not_needed
 
-ROOT = Path(__file__).resolve().parents[2]
 TODAY = datetime.date(2026, 7, 1)
 KERNEL = {"id": "k-6.12/full", "version": "6.12.3", "flavor": "full"}
 TEST = "suites/yama/test_it.py::test_rate"
@@ -88,8 +84,17 @@ class TestNotNeeded:
     )
     def test_it_is_where_all_tests_of_the_promise_hold(self, outcomes: list[str], idle: bool) -> None:
         others = [result("pass", requirement="yama.log")]
-        found = not_needed([self.RATE], [*others, *map(result, outcomes)])
+        found = not_needed([self.RATE], [*others, *map(result, outcomes)], {})
         assert found == ([self.RATE] if idle else [])
+
+    def test_only_where_it_is_for_that_kernel(self) -> None:
+        kernels = {
+            "new/full": {"id": "new/full", "version": "6.12.3"},
+            "old/full": {"id": "old/full", "version": "6.1"},
+        }
+        for_old = waiver(requirement="yama.rate", until="6.6")
+        assert not_needed([for_old], [result("pass", "new/full")], kernels) == []
+        assert not_needed([for_old], [result("pass", "new/full"), result("pass", "old/full")], kernels) == [for_old]
 
 
 GOOD = 'test = "suites/yama/test_it.py::test_a"\nreason = "known"\nexpires = 2026-07-01\n'
@@ -119,104 +124,3 @@ def test_a_file_that_is_wrong_says_where(tmp_path: Path, text: str, complaint: s
         load(path)
     assert str(path) in str(caught.value)
     assert complaint in str(caught.value)
-
-
-class TestRuns:
-    """Whole runs, in one process and with workers."""
-
-    TESTS = (
-        "import pytest\n"
-        "@pytest.mark.requirement('yama.rate')\n@pytest.mark.parametrize('n', ['few', 'many'])\n"
-        "def test_rate(n): assert n == 'few'\n"
-        "@pytest.mark.requirement('yama.log')\ndef test_log(): pass\n"
-    )
-
-    @pytest.fixture(autouse=True)
-    def _project(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
-        monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-        pytester.makeini(
-            "[pytest]\naddopts = --strict-markers -p reports.plugin -p no:hypothesispytest\nfilterwarnings = error\n"
-        )
-        folder = pytester.mkdir("suites") / "yama"
-        folder.mkdir()
-        (folder / "test_it.py").write_text(self.TESTS)
-        promise = '[[requirement]]\nid = "yama.%s"\ntext = "It holds."\nsource = "yama_lsm.c"\nsince = "3.4"\n'
-        (folder / "requirements.toml").write_text(promise % "rate" + promise % "log")
-
-    @pytest.fixture(params=[(), ("-n", "2")], ids=["one-process", "xdist"])
-    def workers(self, request: pytest.FixtureRequest) -> tuple[str, ...]:
-        return tuple(request.param)
-
-    def run(
-        self, pytester: pytest.Pytester, waived: str, *args: str, expires: str = "2999-01-01"
-    ) -> pytest.RunResult:
-        Path("mine.toml").write_text(f'[[waiver]]\n{waived}\nreason = "known"\nexpires = {expires}\n')
-        return pytester.runpytest_subprocess("--waivers", "mine.toml", *args, timeout=120)
-
-    def document(self) -> dict[str, Any]:
-        return dict(json.loads(Path("reports/out/latest/results.json").read_text(encoding="utf-8")))
-
-    def test_a_waived_failure_does_not_fail_the_run(
-        self, pytester: pytest.Pytester, workers: tuple[str, ...]
-    ) -> None:
-        done = self.run(pytester, f'test = "{TEST}[many]"', "-x", *workers)
-        assert done.ret == 0
-        done.stdout.fnmatch_lines(["waived:", "*1  known, waived until 2999-01-01", "*2 held, 0 broken,*1 waived"])
-        found = self.document()
-        assert Counter(each["outcome"] for each in found["results"]) == {"pass": 2, "waived": 1}
-        assert found["run"]["counts"]["waived"] == 1
-        assert [each["status"] for each in found["requirements"]] == [
-            {"(no kernel)": "waived"},
-            {"(no kernel)": "held"},
-        ]
-
-    def test_by_its_promise(self, pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
-        done = self.run(pytester, 'requirement = "yama.rate"', "--strict-waivers", *workers)
-        assert done.ret == 0
-        done.stdout.fnmatch_lines(["*2 held, 0 broken,*1 waived"])
-
-    def test_an_expired_waiver_is_named(self, pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
-        done = self.run(pytester, f'test = "{TEST}"', *workers, expires="2001-01-01")
-        assert done.ret == 1
-        done.stdout.fnmatch_lines(["*its waiver expired on 2001-01-01: known*"])
-
-    def test_a_pass_is_unexpected(self, pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
-        done = self.run(pytester, f'test = "{TEST}[few]"', "-k", "few", *workers)
-        assert done.ret == 0
-        done.stdout.fnmatch_lines(["waivers that are not needed:", f"*{TEST}?few? passes, though waived: known"])
-        assert [each["outcome"] for each in self.document()["results"]] == ["unexpected-pass"]
-
-    @pytest.mark.parametrize("waived", [f'test = "{TEST}"', 'requirement = "yama.rate"'], ids=["test", "promise"])
-    def test_and_fails_where_that_is_wanted(
-        self, pytester: pytest.Pytester, workers: tuple[str, ...], waived: str
-    ) -> None:
-        done = self.run(pytester, waived, "--strict-waivers", "-k", "few", *workers)
-        assert done.ret == 1
-        done.stdout.fnmatch_lines(["exit status 1: a waiver is not needed (--strict-waivers)"])
-
-    @pytest.mark.parametrize(
-        ("waived", "complaint"),
-        [
-            ('test = "suites/yama/test_it.py::test_gone"', "there is no test suites/yama/test_it.py::test_gone"),
-            ('test = "suites/yama/test_gone.py::test_a"', "there is no test suites/yama/test_gone.py::test_a"),
-            ('requirement = "yama.rat"', "unknown requirement 'yama.rat'; did you mean 'yama.rate'"),
-        ],
-    )
-    def test_one_that_matches_nothing_is_wrong_use(
-        self, pytester: pytest.Pytester, workers: tuple[str, ...], waived: str, complaint: str
-    ) -> None:
-        done = self.run(pytester, waived, *workers)
-        assert done.ret == 4
-        assert (done.stdout.str() + done.stderr.str()).count(complaint) == 1
-
-    def test_no_such_file_is_wrong_use(self, pytester: pytest.Pytester) -> None:
-        done = pytester.runpytest_subprocess("--waivers", "none.toml", timeout=120)
-        assert done.ret == 4
-        done.stderr.fnmatch_lines(["*none.toml*No such file*"])
-
-    def test_those_beside_the_tests_are_always_read(self, pytester: pytest.Pytester) -> None:
-        Path("suites/yama/waivers.toml").write_text(
-            f'[[waiver]]\ntest = "{TEST}[many]"\nreason = "known"\nexpires = 2999-01-01\n'
-        )
-        assert pytester.runpytest_subprocess(timeout=120).ret == 0
