@@ -88,10 +88,25 @@ def resolve(
     return ImageSource(spec, path, given)
 
 
-class PackagedSource(Source):
-    """The distribution's own kernel source package."""
+class _Built(Source):
+    """A kernel that is built here."""
 
     builds = True
+
+    @abstractmethod
+    def _job(self, flavor: str | None, progress: Progress | None = None) -> Job:
+        """What is to be built; to know that, the source is unpacked where it is not yet."""
+
+    def is_built(self, flavor: str | None = None) -> bool:
+        return is_built(self._job(flavor))
+
+    def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:
+        return build(self._job(flavor, progress))
+
+
+class PackagedSource(_Built):
+    """The distribution's own kernel source package."""
+
     spec = "source"
 
     def __init__(self, apt: Apt, cache: Cache) -> None:
@@ -119,10 +134,7 @@ class PackagedSource(Source):
         return f"{self._package.name}_{self._package.version}"
 
     def is_built(self, flavor: str | None = None) -> bool:
-        return self._cache.has("source", self._key) and is_built(self._job(flavor))
-
-    def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:
-        return build(self._job(flavor, progress))
+        return self._cache.has("source", self._key) and super().is_built(flavor)
 
     def _job(self, flavor: str | None, progress: Progress | None = None) -> Job:
         chosen = flavor_of(flavor)
@@ -131,21 +143,13 @@ class PackagedSource(Source):
         return Job(tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent(), theirs=False)
 
 
-class TreeSource(Source):
+class TreeSource(_Built):
     """A kernel tree of the user's."""
-
-    builds = True
 
     def __init__(self, spec: str, tree: Tree, cache: Cache) -> None:
         self.spec, self._tree, self._cache = spec, tree, cache
         self.arch = platform.machine()
         self.name = clean(f"{tree.path.name}-{tree.text_version}")
-
-    def is_built(self, flavor: str | None = None) -> bool:
-        return is_built(self._job(flavor))
-
-    def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:
-        return build(self._job(flavor, progress))
 
     def _job(self, flavor: str | None, progress: Progress | None = None) -> Job:
         chosen = flavor_of(flavor)

@@ -7,14 +7,13 @@ returns to the program or a little later, so it is waited for by what LoadPin sa
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 
 import pytest
 
 from guests.guest import Guest
 from guests.numbers import MNT_DETACH, MS_PRIVATE, MS_RDONLY, MS_REC, Clone, KexecFile
-from guests.outcome import EINVAL, ENOEXEC, EPERM, OK, Outcome, error
+from guests.outcome import EINVAL, ENOEXEC, ENOSPC, EPERM, OK, Outcome
 from guests.task import Task
 from suites.loadpin.kinds import (
     FROM_FILES,
@@ -50,7 +49,6 @@ pytestmark = loadpin
 
 requirement = pytest.mark.requirement
 GONE = "umount pinned fs: refusing further loads"
-ENOSPC = error(errno.ENOSPC)
 
 
 def unmount_pinned(guest: Guest, root: Task, where: str = PINNED) -> None:
