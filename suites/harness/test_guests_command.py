@@ -139,7 +139,8 @@ class TestKernelArguments:
         assert arguments(MACHINE) == [
             "psmouse.proto=exps",
             "ro",
-            *("console=ttyS0", "ignore_loglevel", "panic=-1", "kconform.channel=virtio", "tsc=reliable"),
+            *("console=ttyS0", "ignore_loglevel", "panic=-1", "kconform.channel=virtio"),
+            *("tsc=reliable", "no_timer_check"),
             *("--", TITLE_ROOM),
         ]
 
