@@ -139,8 +139,8 @@ def kernel_arguments(shown: str, machine: Machine) -> str:
     ours = ["console=ttyS0", "ignore_loglevel", "panic=-1", f"kconform.channel={channel}"]
     if machine.arch == "x86_64":
         # A guest that waits for its turn on a busy host has no broken clock. Else the kernel says so in the midst of
-        # a test, and goes on with a worse one (clocksource_watchdog()), or panics at boot, having seen too few ticks of
-        # its timer (timer_irq_works()).
+        # a test, and goes on with a worse one (clocksource_watchdog()); or it sees too few ticks while it boots, and
+        # panics (timer_irq_works()).
         ours += ["tsc=reliable", "no_timer_check"]
     line = " ".join([*kept, *ours, *machine.arguments, "--", TITLE_ROOM])
     if len(line) >= COMMAND_LINE_SIZE:

@@ -33,6 +33,9 @@ from kconfigs.tree import Tree
 RECIPE = "1"
 """Part of every key: a change in how kernels are built makes new ones."""
 
+CONFIGURED = "kconform.configured"
+"""In an object directory: what its .config was made from, once it is made."""
+
 _COMPLAINT = re.compile(r"\berror:|\bError \d|undefined reference|No rule to make|not found|\*\*\*", re.IGNORECASE)
 
 
@@ -111,7 +114,14 @@ def configure(job: Job, objects: Path) -> Config:
             hint="enable what they need, or ask it only of kernels that have it (since, until)",
         )
     _kbuild(job, objects, ["syncconfig"], direct)
+    wanted.replace(objects / CONFIGURED)
     return final
+
+
+def configured(job: Job, objects: Path) -> bool:
+    """Whether the object directory has the .config of this job, and not of what was asked once."""
+    made_from = objects / CONFIGURED
+    return made_from.exists() and made_from.read_text() == fragments.render(job.asked)
 
 
 def compile_kernel(job: Job, objects: Path, config: Config, on_line: Callable[[str], None] | None = None) -> None:

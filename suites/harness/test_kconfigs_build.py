@@ -148,6 +148,29 @@ class TestBuilding:
         resolve(str(make_tree()), cache=cache).kernel()
 
 
+class TestConfigured:
+    """An object directory that is kept, as that of the mutants is."""
+
+    def test_until_something_else_is_asked(
+        self, make_tree: MakeTree, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        objects = tmp_path / "objects"
+        job = kbuild.Job(tree.open_tree(make_tree()), flavors.flavor("full"), "d", "source", "1", cache)
+        assert not kbuild.configured(job, objects)
+        kbuild.configure(job, objects)
+        assert kbuild.configured(job, objects)
+        more = parse_fragment("small.config", FRAGMENT + "CONFIG_SECURITY_OTHER=y     # came later\n")
+        monkeypatch.setattr(flavors, "fragment", lambda _: more)
+        assert not kbuild.configured(job, objects)
+
+    def test_not_by_a_step_that_failed(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
+        path = make_tree(dropped=["CONFIG_SECURITY=y"])
+        job = kbuild.Job(tree.open_tree(path), flavors.flavor("full"), "d", "source", "1", cache)
+        with pytest.raises(UsageError, match="drops 1"):
+            kbuild.configure(job, tmp_path / "objects")
+        assert not kbuild.configured(job, tmp_path / "objects")
+
+
 class TestFailing:
     def test_dropped_options_stop_it_before_the_compiler(
         self, make_tree: MakeTree, cache: Cache, tmp_path: Path

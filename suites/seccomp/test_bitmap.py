@@ -52,6 +52,16 @@ seeded = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
+# What runs a filter: net.core.bpf_jit_enable and bpf_jit_harden (Documentation/admin-guide/sysctl/net.rst).
+by_each_runner = pytest.mark.parametrize(
+    "runner",
+    [
+        pytest.param((0, 0), id="interpreted", marks=pytest.mark.lacks("BPF_JIT_ALWAYS_ON")),
+        pytest.param((1, 0), id="compiled", marks=pytest.mark.needs("BPF_JIT")),
+        pytest.param((1, 2), id="compiled-with-blinded-constants", marks=pytest.mark.needs("BPF_JIT")),
+    ],
+)
+
 UNCALLABLE = {
     # What ends, forks or suspends its caller even with arguments that are all ones.
     Entry.NATIVE: {number(name) for name in ("exit", "exit_group", "fork", "vfork", "pause", "rt_sigreturn")},
@@ -63,6 +73,13 @@ UNCALLABLE = {
         )
     },
 }
+
+
+def filters_are_run_by(guest: Guest, runner: tuple[int, int]) -> None:
+    """Those that are installed from here on.  A kernel without the compiler has an interpreter and no sysctl."""
+    if guest.kernel.config.enabled("BPF_JIT"):
+        for name, value in zip(("enable", "harden"), runner, strict=True):
+            guest.set_sysctl(f"net.core.bpf_jit_{name}", value)
 
 
 def entries(guest: Guest) -> list[Entry]:
@@ -139,8 +156,10 @@ def done_with(guest: Guest, task: Task) -> None:
     guest.init.kill(task, Signal.KILL).result()
 
 
-def test_generated_filters(guest: Guest) -> None:
+@by_each_runner
+def test_generated_filters(guest: Guest, runner: tuple[int, int]) -> None:
     """One to three generated filters of what may be judged beforehand: every call comes to what they mean."""
+    filters_are_run_by(guest, runner)
 
     @seeded
     @given(st.lists(cacheable(), min_size=1, max_size=3), st.lists(probes(guest), min_size=10, max_size=10))
@@ -174,8 +193,10 @@ def test_the_cache_of_generated_filters(guest: Guest) -> None:
     check()
 
 
-def test_generated_arithmetic(guest: Guest) -> None:
+@by_each_runner
+def test_generated_arithmetic(guest: Guest, runner: tuple[int, int]) -> None:
     """Generated filters of all instructions: their verdict is the reference's, computed from number and arguments."""
+    filters_are_run_by(guest, runner)
 
     @seeded
     @given(arithmetical(), st.lists(probes(guest), min_size=10, max_size=10))

@@ -69,7 +69,7 @@ class Lab:
         for file in {mutant.file for area in areas() for mutant in load(area)}:
             if (original := tree.path / file).is_file():  # what a run that was killed has left
                 lab._restore(file, original.read_text())
-        if not (folder / "objects" / ".config").exists():
+        if not kbuild.configured(lab._job, folder / "objects"):
             kbuild.configure(lab._job, folder / "objects")
         return lab
 
@@ -157,7 +157,8 @@ class Lab:
             return "noticed", _name(str(failed[0]["nodeid"]))
         if done.returncode == 0:
             return "SURVIVED", ""
-        return "error", f"pytest ended with {done.returncode}: {done.stdout.strip().splitlines()[-1:]}"
+        reasons = [str(result["reason"]) for result in results if result["outcome"] == "error"]
+        return "error", f"pytest ended with {done.returncode}: {(reasons or done.stdout.splitlines() or ['silent'])[-1]}"
 
 
 def _replace(file: Path, content: str) -> None:
