@@ -106,10 +106,15 @@ def find_module(kernel: Kernel, name: str) -> Path | None:
     if kernel.modules is None:
         return None
     wanted = {name, name.replace("_", "-")}
-    for path in sorted(kernel.modules.rglob("*.ko*")):
-        if path.name.split(".ko")[0] in wanted:
-            return path
-    return None
+    order = kernel.modules / "modules.order"
+    if order.is_file():
+        # What is listed is not looked for: a tree that somebody builds in changes while one walks through it. The
+        # list has named objects since 6.3, and modules before; compressed ones by their plain names.
+        listed = [kernel.modules / line for line in order.read_text().split()]
+        found = [path for one in listed if one.stem in wanted for path in one.parent.glob(f"{one.stem}.ko*")]
+    else:
+        found = [path for path in kernel.modules.rglob("*.ko*") if path.name.split(".ko")[0] in wanted]
+    return min(found, default=None)
 
 
 def _squashfs(contents: Path, image: Path) -> None:

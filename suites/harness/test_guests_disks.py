@@ -149,6 +149,20 @@ class TestModules:
         assert found.name in {"dm-verity.ko", "dm_verity.ko.unsigned"}
         assert find_module(modular, "dm_verity_loadpin") == folder / "dm-verity-loadpin.ko.xz"
 
+    @pytest.mark.parametrize("listed", ["drivers/md/dm-verity.o", "drivers/md/dm-verity.ko"], ids=["6.3", "6.2"])
+    def test_what_a_tree_lists_is_not_looked_for(
+        self, modular: Kernel, tmp_path: Path, listed: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where somebody builds, directories come and go."""
+        tree = tmp_path / "modules"
+        (tree / "drivers" / "md").mkdir(parents=True)
+        for name in ("dm-verity.o", "dm-verity.ko.zst", "dm-verity-loadpin.o"):
+            (tree / "drivers" / "md" / name).touch()
+        (tree / "modules.order").write_text(f"kernel/fs/ext2.ko\n{listed}\n")
+        monkeypatch.delattr(Path, "rglob")
+        assert find_module(modular, "dm_verity") == tree / "drivers" / "md" / "dm-verity.ko.zst"
+        assert find_module(modular, "ext4") is None
+
     def test_a_module_that_the_kernel_has_not_is_named(self, modular: Kernel, tmp_path: Path) -> None:
         for one in (modular, fakes.kernel(tmp_path)):
             with pytest.raises(KconformError, match=r"fake-6\.12\.7/full has no module yama"):

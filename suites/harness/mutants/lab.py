@@ -157,8 +157,10 @@ class Lab:
             return "noticed", _name(str(failed[0]["nodeid"]))
         if done.returncode == 0:
             return "SURVIVED", ""
-        reasons = [str(result["reason"]) for result in results if result["outcome"] == "error"]
-        return "error", f"pytest ended with {done.returncode}: {(reasons or done.stdout.splitlines() or ['silent'])[-1]}"
+        said = [
+            str(result["reason"]) for result in results if result["outcome"] == "error"
+        ] or done.stdout.splitlines()
+        return "error", f"pytest ended with {done.returncode}: {said[-1] if said else done.stderr}"
 
 
 def _replace(file: Path, content: str) -> None:
