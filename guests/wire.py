@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-VERSION = 2
+VERSION = 3
 BODY_MAX = 0x40000
 """Bytes after a frame's header."""
 ARENA_BASE = 0x10000000
@@ -23,6 +23,9 @@ READS_MAX = 16
 CAUGHT_MAX = 8
 LOOP_STEPS = 16
 LOOP_ERRORS = 8
+SWEEP_COUNT = 1024
+SWEEP_LEFT_OUT = 64
+SWEEP_LARGE = 0x7FFF
 
 
 class Op(enum.IntEnum):
@@ -40,6 +43,7 @@ class Op(enum.IntEnum):
     PLAN = 12
     LOOP = 13
     COUNTS = 14
+    SWEEP = 15
 
 
 class Event(enum.IntEnum):
@@ -92,6 +96,7 @@ CAUGHT = struct.Struct("<128s256s")
 LOOP_STEP = struct.Struct("<Q6QHHHxx")
 PLAN = struct.Struct("<II")
 COUNT = struct.Struct("<II")
+SWEEP = struct.Struct("<6QIIHHxxxx")
 
 
 @dataclass(frozen=True)

@@ -222,6 +222,29 @@ static void answer_copy(const struct wire_header *header, const struct wire_copy
 	give_order(slot);
 }
 
+static void answer_sweep(const struct wire_header *header, const struct wire_sweep *order)
+{
+	struct tracked *task = &tracked[header->slot];
+	struct slot *slot = slot_at(header->slot);
+	struct sweep *sweep = slot_data(slot);
+	unsigned long length = order->left_out * sizeof(*sweep->left_out);
+
+	if (order->count > SWEEP_COUNT || order->left_out > SWEEP_LEFT_OUT || header->length != sizeof(*order) + length) {
+		send_result(header, STATE_REFUSED, -EINVAL);
+		return;
+	}
+	sweep->order = *order;
+	memcpy(sweep->left_out, order + 1, length);
+	slot->kind = ORDER_SWEEP;
+	task->reads = 1;
+	task->read[0].offset = (char *)sweep->values - (char *)sweep;
+	task->read[0].length = order->count * sizeof(*sweep->values);
+	task->pending = 1;
+	task->op = OP_SWEEP;
+	task->sequence = header->sequence;
+	give_order(slot);
+}
+
 static void answer_plan(const struct wire_header *header, const struct wire_plan *plan)
 {
 	struct slot *slot = slot_at(header->slot);
@@ -492,7 +515,7 @@ static int refuse_order(const struct wire_header *header)
 		error = -ESRCH;
 	else if (task->pending)
 		error = -EBUSY;
-	else if (!header->slot && (header->op == OP_COPY || header->op == OP_QUIET))
+	else if (!header->slot && header->op != OP_CALL && header->op != OP_SPAWN)
 		error = -EINVAL;
 	else
 		return 0;
@@ -512,6 +535,7 @@ void answer(const struct wire_header *header, const __u8 *body)
 	case OP_COPY:
 	case OP_QUIET:
 	case OP_LOOP:
+	case OP_SWEEP:
 		if (refuse_order(header))
 			return;
 	}
@@ -558,6 +582,9 @@ void answer(const struct wire_header *header, const __u8 *body)
 		break;
 	case OP_LOOP:
 		answer_loop(header);
+		break;
+	case OP_SWEEP:
+		answer_sweep(header, (const struct wire_sweep *)body);
 		break;
 	case OP_COUNTS:
 		send_counts(OP_COUNTS, header->slot, header->sequence);

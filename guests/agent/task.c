@@ -69,6 +69,30 @@ long task_call(const struct slot *slot)
 	return -38; /* ENOSYS: there is no such way in on this architecture */
 }
 
+static int is_left_out(const struct sweep *sweep, __u32 number)
+{
+	for (unsigned int i = 0; i < sweep->order.left_out; i++)
+		if (sweep->left_out[i] == number)
+			return 1;
+	return 0;
+}
+
+static void sweep(struct slot *slot)
+{
+	struct sweep *sweep = slot_data(slot);
+
+	slot->entry = sweep->order.entry;
+	memcpy(slot->arguments, sweep->order.arguments, sizeof(slot->arguments));
+	for (unsigned int i = 0; i < sweep->order.count; i++) {
+		long value = 0;
+
+		slot->number = sweep->order.first + i;
+		if (!is_left_out(sweep, slot->number))
+			value = task_call(slot);
+		sweep->values[i] = value < -4095 || value > SWEEP_LARGE ? SWEEP_LARGE : value;
+	}
+}
+
 static long set_capabilities(__u64 capabilities)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -162,6 +186,10 @@ void task_main(void *argument)
 			break;
 		case ORDER_LOOP:
 			loop_run(slot);
+			slot->value = 0;
+			break;
+		case ORDER_SWEEP:
+			sweep(slot);
 			slot->value = 0;
 			break;
 		}

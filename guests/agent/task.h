@@ -12,7 +12,7 @@
 #define FD_OWN_FIRST 3
 #define FD_OWN_LAST 999
 
-enum order_kind { ORDER_CALL = 1, ORDER_SPAWN = 2, ORDER_COPY = 3, ORDER_LOOP = 4 };
+enum order_kind { ORDER_CALL = 1, ORDER_SPAWN = 2, ORDER_COPY = 3, ORDER_LOOP = 4, ORDER_SWEEP = 5 };
 
 /* A plan, and how far its task has come. It lies in the arena, so it survives an execve that is one of its steps. */
 struct loop {
@@ -25,6 +25,13 @@ struct loop {
 	struct wire_loop_step plan[LOOP_STEPS];
 	__s64 value[LOOP_STEPS];
 	struct wire_count counts[LOOP_STEPS][LOOP_ERRORS];
+};
+
+/* A sweep's order and results, at the beginning of the slot's data. */
+struct sweep {
+	struct wire_sweep order;
+	__u32 left_out[SWEEP_LEFT_OUT];
+	__s16 values[SWEEP_COUNT];
 };
 
 struct slot {

@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 #define WIRE_BODY_MAX 0x40000 /* bytes after the header */
 
 /* The arena: shared memory at the same address in every task, below 4 GiB so that an i386 call can point there. */
@@ -37,6 +37,7 @@ enum wire_op {
 	OP_PLAN = 12,
 	OP_LOOP = 13,
 	OP_COUNTS = 14,
+	OP_SWEEP = 15,
 	/* agent to host, unasked */
 	EVENT_DEATH = 64,
 };
@@ -146,6 +147,24 @@ struct wire_caught {
 };
 
 #define CAUGHT_MAX 8
+
+/*
+ * OP_SWEEP has a task make a call by each number from `first` on, all with the same arguments. Behind the result come
+ * `count` numbers of 16 bits, what each came to, SWEEP_LARGE standing for what is larger: a serial line is slow. The
+ * body is followed by `left_out` numbers of 32 bits that are not called, and come to 0.
+ */
+struct wire_sweep {
+	__u64 arguments[6];
+	__u32 first;
+	__u32 count;
+	__u16 entry;	/* enum wire_entry */
+	__u16 left_out;
+	__u32 pad;
+};
+
+#define SWEEP_COUNT 1024
+#define SWEEP_LEFT_OUT 64
+#define SWEEP_LARGE 0x7fff
 
 /*
  * A task can make a short row of calls many times over without the host: OP_PLAN puts the row into a slot, OP_LOOP has

@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,12 @@ from guests.numbers import (
     Cap,
     Clone,
     Signal,
+    number,
 )
 from guests.outcome import (
     EBADF,
     EFAULT,
+    EINVAL,
     ENOENT,
     ENOSYS,
     OK,
@@ -36,6 +38,7 @@ from guests.outcome import (
     killed,
     returned,
 )
+from guests.sweep import sweep
 from guests.wire import Entry, State
 from kconfigs.cache import Cache
 from suites.harness.guests_fakes import HostSession, host_session, pipe, status_of
@@ -148,8 +151,8 @@ class TestTheTree:
 
     def test_there_is_room_for_hundreds_of_tasks_and_no_more_than_are_promised(self, host: HostSession) -> None:
         last = host.init
-        for number in range(1, wire.SLOT_COUNT):
-            last = host.child(f"task-{number}")
+        for slot in range(1, wire.SLOT_COUNT):
+            last = host.child(f"task-{slot}")
             assert last.exit(0) == exited(0)
         with pytest.raises(AgentError, match="room for 511 tasks"):
             host.child("one-too-many")
@@ -266,6 +269,68 @@ class TestCalls:
             f"task[{task.pid}].close(900) -> EBADF",
             f"task[{task.pid}].exit_group(1) -> exited with 1",
         ]
+
+
+class TestSweeps:
+    """Many calls of a task at once."""
+
+    def test_each_number_has_its_outcome(self, host: HostSession) -> None:
+        task = host.child("task")
+        kept = task.store(b"kept")
+        unknown = range(5000, 5000 + wire.SWEEP_COUNT)
+        left_out = unknown[: wire.SWEEP_LEFT_OUT]
+        came = sweep(task, unknown, leaving_out=left_out)
+        assert came == dict.fromkeys(unknown[wire.SWEEP_LEFT_OUT :], ENOSYS)
+        assert task.load(kept, 4) == b"kept"
+
+    def test_a_large_value_is_told_as_such(self, host: HostSession) -> None:
+        task = host.child("task")
+        lseek, fd = number("lseek"), task.call("memfd_create", "file", 0).result()
+        for value in (wire.SWEEP_LARGE - 1, wire.SWEEP_LARGE, wire.SWEEP_LARGE + 1, 1 << 40):
+            came = sweep(task, range(lseek, lseek + 1), [fd, value, 0])
+            assert came == {lseek: returned(min(value, wire.SWEEP_LARGE))}
+
+    def test_with_these_arguments(self, host: HostSession) -> None:
+        task = host.child("task")
+        lseek, fd = number("lseek"), task.open("/dev/null", O_RDWR).result()
+        assert sweep(task, range(lseek, lseek + 1), [fd, 0, 7]) == {lseek: EINVAL}
+        assert sweep(task, range(lseek, lseek + 1), [fd, 0, 0]) == {lseek: returned(0)}
+        assert sweep(task, range(lseek, lseek + 1), [UNUSED_FD, 0, 0]) == {lseek: EBADF}
+
+    @x86_only
+    def test_by_another_entry(self, host: HostSession) -> None:
+        task = host.child("task")
+        if task.call32("getpid") in (killed(Signal.SEGV), ENOSYS):
+            pytest.skip("this host's kernel has no int $0x80 (CONFIG_IA32_EMULATION)")
+        close = number("close", "i386")
+        assert sweep(host.child("other"), range(close, close + 1), [UNUSED_FD], entry=Entry.INT80) == {close: EBADF}
+
+    @pytest.mark.parametrize(
+        ("numbers", "leaving_out"),
+        [
+            (range(wire.SWEEP_COUNT + 1), ()),
+            (range(0, 10, 2), ()),
+            (range(wire.SWEEP_COUNT), range(wire.SWEEP_LEFT_OUT + 1)),
+        ],
+        ids=["too-many", "with-gaps", "too-many-left-out"],
+    )
+    def test_what_cannot_be_swept_is_not_begun(
+        self, host: HostSession, numbers: range, leaving_out: Sequence[int]
+    ) -> None:
+        with pytest.raises(ValueError, match="over 1024 successive numbers at most, and leaves out 64"):
+            sweep(host.child("task"), numbers, leaving_out=leaving_out)
+
+    def test_one_that_kills_ends_the_test(self, host: HostSession) -> None:
+        task = host.child("task")
+        end = number("exit_group")
+        with pytest.raises(AssertionError, match=rf"sweep\({end}..{end} by NATIVE\) -> exited with 3"):
+            sweep(task, range(end, end + 1), [3])
+        assert task.death == exited(3)
+
+    def test_the_transcript_counts_them(self, host: HostSession) -> None:
+        task = host.child("task")
+        sweep(task, range(5000, 5003))
+        assert host.transcript[-1].strip() == f"{task}.sweep(5000..5002 by NATIVE) -> 3 x ENOSYS"
 
 
 class TestBlockingCalls:

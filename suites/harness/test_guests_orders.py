@@ -116,12 +116,27 @@ class TestRefusals:
         [
             pytest.param(Op.COPY, wire.COPY.pack(0, 0, 0), id="copy"),
             pytest.param(Op.QUIET, b"", id="quiet"),
+            pytest.param(Op.LOOP, b"", id="loop"),
+            pytest.param(Op.SWEEP, bytes(wire.SWEEP.size), id="sweep"),
         ],
     )
     def test_init_itself_takes_no_such_order(self, host: HostSession, op: Op, body: bytes) -> None:
         """It would wait for itself."""
         assert answer(host, op, 0, body) == (State.REFUSED, -22, b"")
         assert host.init.call("getpid") == OK
+
+    @pytest.mark.parametrize(
+        ("count", "left_out", "sent"),
+        [(wire.SWEEP_COUNT + 1, 0, 0), (1, wire.SWEEP_LEFT_OUT + 1, wire.SWEEP_LEFT_OUT + 1), (1, 2, 1)],
+        ids=["too-many", "too-many-left-out", "cut-short"],
+    )
+    def test_a_sweep_that_is_too_long_is_refused(
+        self, host: HostSession, count: int, left_out: int, sent: int
+    ) -> None:
+        task = host.child("task")
+        body = wire.SWEEP.pack(*[0] * 6, 5000, count, 0, left_out) + bytes(4 * sent)
+        assert answer(host, Op.SWEEP, task.slot, body) == (State.REFUSED, -22, b"")
+        assert task.call("getpid") == returned(task.pid)
 
     def test_more_buffers_than_a_call_can_have_are_refused(self, host: HostSession) -> None:
         task = host.child("task")

@@ -38,6 +38,9 @@ CONSTANTS = {
     "CAUGHT_MAX": wire.CAUGHT_MAX,
     "LOOP_STEPS": wire.LOOP_STEPS,
     "LOOP_ERRORS": wire.LOOP_ERRORS,
+    "SWEEP_COUNT": wire.SWEEP_COUNT,
+    "SWEEP_LEFT_OUT": wire.SWEEP_LEFT_OUT,
+    "SWEEP_LARGE": wire.SWEEP_LARGE,
 }
 AGENTS_OWN = {"SLOT_STACK_TOP", "KCONFORM_WIRE_H"}
 """Defined in wire.h, and of no interest to the host."""
@@ -65,6 +68,7 @@ STRUCTURES = {
     "wire_loop_step": (wire.LOOP_STEP, ("number", "arguments", "kind", "result_of", "argument")),
     "wire_plan": (wire.PLAN, ("rounds", "steps")),
     "wire_count": (wire.COUNT, ("error", "count")),
+    "wire_sweep": (wire.SWEEP, ("arguments", "first", "count", "entry", "left_out")),
 }
 
 

@@ -20,6 +20,7 @@ from guests.guest import Guest
 from guests.numbers import NR_X32, Signal, number
 from guests.outcome import OK, Outcome
 from guests.seccomp import SET_MODE_FILTER
+from guests.sweep import sweep
 from guests.task import Task
 from guests.wire import Entry, data_address
 from suites.seccomp.programs import (
@@ -61,6 +62,10 @@ by_each_runner = pytest.mark.parametrize(
         pytest.param((1, 2), id="compiled-with-blinded-constants", marks=pytest.mark.needs("BPF_JIT")),
     ],
 )
+
+PROBES = (335, 336)
+"""uretprobe (since 6.14) and uprobe (since 6.18): for the kernel's own code in a program, whatever a filter says, and
+deadly from elsewhere."""
 
 UNCALLABLE = {
     # What ends, forks or suspends its caller even with arguments that are all ones.
@@ -122,33 +127,60 @@ def disagreements(filters: Sequence[Program], found: dict[Entry, dict[int, bool]
     """Calls that are in the cache and should not be, or should be and are not."""
     for entry, calls in found.items():
         for nr, allowed in calls.items():
-            # Made by the kernel for uretprobes, and allowed whatever a filter says.
-            if entry is Entry.NATIVE and nr in (335, 336):
+            if entry is Entry.NATIVE and nr in PROBES:
                 continue
             wanted = all(constant_run(program, nr, ARCHES[entry]) == Action.ALLOW for program in filters)
             if allowed != wanted:
                 yield f"{entry.name} {nr} is {'' if allowed else 'not '}in the cache"
 
 
-def probes(guest: Guest) -> st.SearchStrategy[tuple[Entry, int, tuple[int, ...]]]:
+Call = tuple[int, tuple[int, ...]]
+"""A number and its arguments."""
+
+
+def probes(entry: Entry) -> st.SearchStrategy[list[Call]]:
     """Harmless calls with any arguments, of 32 bits for a 32-bit call."""
-    arguments = st.tuples(*[st.sampled_from(ARGUMENTS)] * 6)
-    words = st.tuples(*[st.sampled_from(WORDS)] * 6)
     x32 = tuple(NR_X32 | nr for nr in NATIVE)
-    native = st.tuples(st.just(Entry.NATIVE), st.sampled_from(NATIVE + x32 + MISSING), arguments)
-    compat = st.tuples(st.just(Entry.INT80), st.sampled_from(COMPAT + MISSING), words)
-    return st.one_of(native, compat) if len(entries(guest)) > 1 else native
+    numbers, words = {
+        Entry.NATIVE: (NATIVE + x32 + MISSING, ARGUMENTS),
+        Entry.INT80: (COMPAT + MISSING, WORDS),
+    }[entry]
+    call = st.tuples(st.sampled_from(numbers), st.tuples(*[st.sampled_from(words)] * 6))
+    return st.lists(call, min_size=10, max_size=10)
 
 
-def check_probes(
-    task: Task, filters: Sequence[Program], calls: Sequence[tuple[Entry, int, tuple[int, ...]]]
-) -> list[str]:
+DRAWN = st.fixed_dictionaries({entry: probes(entry) for entry in ARCHES})
+
+
+def wrong_numbers(task: Task, filters: Sequence[Program], entry: Entry) -> list[str]:
+    """Make every call there may be, with arguments that come to nothing; those that are not what the filters mean."""
+    numbers = range(NUMBERS)
+    meanings = {nr: meant(filters, nr, entry, ALL_ONES[entry]) for nr in numbers}
+    left_out = {nr for nr in UNCALLABLE[entry] if meanings[nr] == "ran"}
+    left_out |= set(PROBES) if entry is Entry.NATIVE else set()
+    came = sweep(task, numbers, ALL_ONES[entry], leaving_out=left_out, entry=entry)
+    return [
+        f"{entry.name} {nr}: {said(outcome)}, expected {meanings[nr]}"
+        for nr, outcome in came.items()
+        if said(outcome) != meanings[nr]
+    ]
+
+
+def wrong_calls(task: Task, filters: Sequence[Program], entry: Entry, calls: Sequence[Call]) -> list[str]:
+    """Make these calls; those that are not what the filters mean."""
     wrong = []
-    for entry, nr, arguments in calls:
+    for nr, arguments in calls:
         came, wanted = said(task.call(nr, *arguments, entry=entry)), meant(filters, nr, entry, arguments)
         if came != wanted:
             wrong.append(f"{entry.name} {nr:#x} {arguments}: {came}, expected {wanted}")
     return wrong
+
+
+def check_all(guest: Guest, task: Task, filters: Sequence[Program], drawn: dict[Entry, list[Call]]) -> None:
+    """Every number by each entry, and the calls that were drawn."""
+    for entry in entries(guest):
+        assert wrong_numbers(task, filters, entry) == []
+        assert wrong_calls(task, filters, entry, drawn[entry]) == []
 
 
 def done_with(guest: Guest, task: Task) -> None:
@@ -162,12 +194,12 @@ def test_generated_filters(guest: Guest, runner: tuple[int, int]) -> None:
     filters_are_run_by(guest, runner)
 
     @seeded
-    @given(st.lists(cacheable(), min_size=1, max_size=3), st.lists(probes(guest), min_size=10, max_size=10))
-    def check(filters: list[Program], calls: list[tuple[Entry, int, tuple[int, ...]]]) -> None:
+    @given(st.lists(cacheable(), min_size=1, max_size=3), DRAWN)
+    def check(filters: list[Program], drawn: dict[Entry, list[Call]]) -> None:
         task = unprivileged(guest)
         there = stacked(task, filters)
         note("\n\n".join(map(listing, there)))
-        assert check_probes(task, there, calls) == []
+        check_all(guest, task, there, drawn)
         done_with(guest, task)
 
     check()
@@ -199,12 +231,12 @@ def test_generated_arithmetic(guest: Guest, runner: tuple[int, int]) -> None:
     filters_are_run_by(guest, runner)
 
     @seeded
-    @given(arithmetical(), st.lists(probes(guest), min_size=10, max_size=10))
-    def check(program: Program, calls: list[tuple[Entry, int, tuple[int, ...]]]) -> None:
+    @given(arithmetical(), DRAWN)
+    def check(program: Program, drawn: dict[Entry, list[Call]]) -> None:
         task = unprivileged(guest)
         note(listing(program))
         task.install(program).result()
-        assert check_probes(task, [program], calls) == []
+        check_all(guest, task, [program], drawn)
         done_with(guest, task)
 
     check()
@@ -235,16 +267,8 @@ def test_every_number(guest: Guest, entry: Entry) -> None:
     """Two filters, and every number there may be: those that they allow run, with arguments that come to nothing."""
     task = unprivileged(guest)
     filters = stacked(task, [OLDER, NEWER])
-    wrong = []
-    for nr in range(NUMBERS):
-        wanted = meant(filters, nr, entry, ALL_ONES[entry])
-        if nr in UNCALLABLE[entry] and wanted == "ran":
-            continue
-        came = said(task.call(nr, *ALL_ONES[entry], entry=entry))
-        if came != wanted:
-            wrong.append(f"{nr}: {came}, expected {wanted}")
     assert len(filters) == 2
-    assert wrong == []
+    assert wrong_numbers(task, filters, entry) == []
 
 
 ALLOWED, DENIED = ret(Action.ALLOW), ret(Action.ERRNO, MARK)
@@ -256,8 +280,8 @@ def test_behind_the_last_call(guest: Guest, entry: Entry) -> None:
     task = unprivileged(guest)
     task.install((load(bpf.NR), Instruction(bpf.JEQ, 0, 0, 1), ALLOWED, DENIED)).result()
     assert said(task.call(0, *ALL_ONES[entry], entry=entry)) == "ran"
-    came = {nr: said(task.call(nr, *ALL_ONES[entry], entry=entry)) for nr in range(440, NUMBERS + 1)}
-    assert {nr: what for nr, what in came.items() if what != f"errno {MARK}"} == {}
+    came = sweep(task, range(440, NUMBERS + 1), ALL_ONES[entry], entry=entry)
+    assert {nr: said(outcome) for nr, outcome in came.items() if said(outcome) != f"errno {MARK}"} == {}
 
 
 # fmt: off

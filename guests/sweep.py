@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One task, one call by each of many numbers, without the host in between.
+
+    came = sweep(task, range(512), arguments=[-1] * 6, leaving_out={number("pause")})
+    assert came[number("getpid")] == returned(task.pid)
+
+A round trip for each would cost a hundred times as much as the call.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from guests import wire
+from guests.outcome import Outcome, describe
+from guests.task import Task
+from guests.wire import Entry, Op, State
+
+_MASK = (1 << 64) - 1
+
+
+def sweep(
+    task: Task,
+    numbers: range,
+    arguments: Sequence[int] = (),
+    *,
+    leaving_out: Collection[int] = (),
+    entry: Entry = Entry.NATIVE,
+) -> dict[int, Outcome]:
+    """Have a task make these calls, all with the same arguments; what each came to, by its number.
+
+    A value above wire.SWEEP_LARGE is told as that.  The test needs the task to live through all of them.
+    """
+    left_out = sorted(set(leaving_out) & set(numbers))
+    if numbers.step != 1 or len(numbers) > wire.SWEEP_COUNT or len(left_out) > wire.SWEEP_LEFT_OUT:
+        raise ValueError(
+            f"a sweep is over {wire.SWEEP_COUNT} successive numbers at most, and leaves out {wire.SWEEP_LEFT_OUT}"
+        )
+    padded = [argument & _MASK for argument in arguments] + [0] * (6 - len(arguments))
+    body = wire.SWEEP.pack(*padded, numbers.start, len(numbers), entry, len(left_out))
+    body += struct.pack(f"<{len(left_out)}I", *left_out)
+    what = f"{task}.sweep({numbers.start}..{numbers.stop - 1} by {entry.name})"
+    state, value, tail = wire.split_result(task.guest.request(Op.SWEEP, task.slot, body, what))
+    task.guest.check_accepted(state, value, what)
+    Outcome(state, value, what).result()
+    values = struct.unpack(f"<{len(numbers)}h", tail)
+    came = {
+        nr: Outcome(State.RETURNED, value, f"{task}.call({nr})")
+        for nr, value in zip(numbers, values, strict=True)
+        if nr not in left_out
+    }
+    counts = Counter(map(describe, came.values())).most_common()
+    task.guest.transcript.append(f"          {what} -> {', '.join(f'{times} x {name}' for name, times in counts)}")
+    return came
