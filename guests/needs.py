@@ -67,6 +67,13 @@ _NEEDS = (
     Need("openssl/bio.h", "libssl-dev", "kernel trees with keys of their own", header=True, required=False),
     Need("zstd", "zstd", "unpacks images, modules and packages that it has packed", required=False),
     Need("ccache", "ccache", "a kernel's second build takes a third of the time", required=False),
+    Need(
+        "sys/capability.h",
+        "libcap-dev",
+        "upstream's selftest, beside which ours is timed",
+        header=True,
+        required=False,
+    ),
     Need("git", "git", "names the commit of a kernel tree, and of this suite", required=False),
 )
 
