@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from guests.accel import Acceleration
-from guests.errors import KconformError, UsageError
+from guests.errors import GuestBroke, KconformError, UsageError
 from guests.guest import Guest
 from guests.outcome import Expected, Outcome
 from guests.qemu import qemu_version
@@ -205,11 +205,19 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """A test whose kernel complained has failed, whatever its calls returned."""
+    """A test whose kernel complained has failed, whatever its calls returned, and whatever it stumbled over then."""
     guest = item.stash.get(GUEST, None)
-    yield
-    if guest is not None:
-        guest.check_log()
+    try:
+        yield
+    except (AssertionError, GuestBroke):
+        raise
+    except Exception as error:
+        # A task that an oops has killed takes no more orders.
+        if guest is not None and (complaint := guest.complaint()):
+            raise GuestBroke(complaint) from error
+        raise
+    if guest is not None and (complaint := guest.complaint()):
+        raise GuestBroke(complaint)
 
 
 @pytest.hookimpl(wrapper=True)

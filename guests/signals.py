@@ -77,6 +77,12 @@ class SignalWords(Words):
         kept = min(count, wire.CAUGHT_MAX)
         return [Caught.decode(*wire.CAUGHT.unpack_from(tail, i * wire.CAUGHT.size)) for i in range(kept)]
 
+    def caught_one(self) -> Caught:
+        """The signal that was caught; the test needs it to be one."""
+        caught = self.caught()
+        assert len(caught) == 1, f"{self} has caught {len(caught)} signals, and the test needs it to be one"
+        return caught[0]
+
     def kill(self, target: Words, signal: Signal) -> Outcome:
         """Send a signal to the target's process."""
         return self.call("kill", target.pid, signal, shown=f"kill({target}, {signal.name})")

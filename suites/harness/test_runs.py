@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from kconfigs.kernel import Kernel
 
 ROOT = Path(__file__).parents[2]
 HOLD = "suites/harness/samples/hold_guest.py"
+STUMBLE = "suites/harness/samples/stumble.py"
 TALK = "suites/yama/test_talk.py"
 DEADLINE_S = 120.0
 
@@ -129,3 +131,14 @@ def test_a_killed_worker_takes_its_qemu_along(kernel: Kernel, tmp_path: Path) ->
             child.kill()
         assert run.process.wait(DEADLINE_S) == 3, run.log.read_text()
         run.wait_for(lambda: not run.processes(), "waited for all processes to end")
+
+
+def test_a_splat_comes_before_what_a_test_stumbles_over(kernel: Kernel, tmp_path: Path) -> None:
+    """A task that an oops has killed takes no more orders: then it is the kernel that failed, and else it is us."""
+    with Run(kernel, tmp_path, STUMBLE, "-n", "0") as run:
+        assert run.process.wait(DEADLINE_S) == 1, run.log.read_text()
+    results = json.loads((tmp_path / "report" / "results.json").read_text())["results"]
+    splat, none = [(result["outcome"], result["reason"]) for result in results]
+    assert splat == ("fail", "the kernel complained: BUG: planted")
+    assert none[0] == "error"
+    assert "the agent refused an order: task[" in none[1]

@@ -90,6 +90,10 @@ class Ear:
         self._heard += len(new)
         return [line for line in new if line.startswith(kind)]
 
+    def last(self) -> str:
+        """The last of its lines since the last time; nothing, where it was silent."""
+        return "".join(self.news()[-1:])
+
 
 def lines(log: list[str]) -> list[str]:
     """LoadPin's lines of a log.  The number of a kernel thread, which has no command line, is left out."""

@@ -110,7 +110,7 @@ def test_a_list_pins(guest: Guest) -> None:
     root = administrator(guest)
     ear = Ear(guest)
     assert set_digests(root, f"{PINNED}/digests") == OK
-    assert ear.news()[-1] == line("security-policy", "pinned", f"{PINNED}/digests", root)
+    assert ear.last() == line("security-policy", "pinned", f"{PINNED}/digests", root)
     assert probe(guest, root, OTHER) == EPERM
 
 

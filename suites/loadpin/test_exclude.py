@@ -162,7 +162,7 @@ def test_an_excluded_load_does_not_pin(guest: Guest, kind: Kind, follower: Kind)
     assert ear.news() == [kind.line("pinning-excluded", OTHER, root)]
     kind.undo(guest, root)
     assert follower.load(root, PINNED) == OK
-    assert ear.news()[-1] == follower.line("pinned", PINNED, root)
+    assert ear.last() == follower.line("pinned", PINNED, root)
     follower.undo(guest, root)
     assert follower.load(root, OTHER) == follower.refused
     assert ear.news() == [follower.line("denied", OTHER, root)]

@@ -49,7 +49,7 @@ def test_before_a_pin_while_enforcing(guest: Guest, kind: FileLess) -> None:
     assert kind.load(guest, root) == EPERM
     assert ear.news() == [kind.line("old-api-denied", root)]
     assert probe(guest, root, PINNED) == ENOEXEC
-    assert ear.news()[-1] == line(probed(guest), "pinned", f"{PINNED}/junk", root)
+    assert ear.last() == line(probed(guest), "pinned", f"{PINNED}/junk", root)
 
 
 @NOT_ENFORCING
@@ -64,7 +64,7 @@ def test_before_a_pin_while_not_enforcing(guest: Guest, kind: FileLess) -> None:
     kind.undo(guest, root)
     ear.news()
     assert probe(guest, root, PINNED) == ENOEXEC
-    assert ear.news()[-1] == line(probed(guest), "pinned", f"{PINNED}/junk", root)
+    assert ear.last() == line(probed(guest), "pinned", f"{PINNED}/junk", root)
 
 
 @ENFORCING

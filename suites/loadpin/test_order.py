@@ -135,7 +135,7 @@ def test_wrong_before_loadpin_is_asked(guest: Guest, act: Act, error: Expected) 
     assert act(root) == error
     assert ear.news() == []
     assert probe(guest, root, PINNED) == ENOEXEC
-    assert ear.news()[-1] == line(probed(guest), "pinned", f"{PINNED}/junk", root)
+    assert ear.last() == line(probed(guest), "pinned", f"{PINNED}/junk", root)
 
 
 @ENFORCING

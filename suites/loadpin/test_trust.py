@@ -98,7 +98,7 @@ def test_a_trusted_device_can_be_the_pinned_one(guest: Guest) -> None:
     mount_verified(guest, root, 2)
     ear = Ear(guest)
     assert probe(guest, root, VERIFIED) == ENOEXEC
-    assert ear.news()[-1] == line(probed(guest), "pinned", f"{VERIFIED}/junk", root)
+    assert ear.last() == line(probed(guest), "pinned", f"{VERIFIED}/junk", root)
     check_trusted(guest, root)
     check_untrusted(guest, root, OTHER)
     check_untrusted(guest, root, PINNED)

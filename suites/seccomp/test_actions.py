@@ -98,7 +98,7 @@ def test_trap(guest: Guest) -> None:
     assert task.catch(Signal.SYS, result=42) == OK
     assert task.install(policy(trap("getppid", data=7))) == OK
     assert task.call("getppid") == returned(42)
-    (caught,) = task.caught()
+    caught = task.caught_one()
     assert (caught.signal, caught.code, caught.errno) == (Signal.SYS, SYS_SECCOMP, 7)
     assert (caught.syscall, caught.arch) == (GETPPID, AUDIT_ARCH["x86_64"])
     assert caught.call_address == caught.registers["rip"]

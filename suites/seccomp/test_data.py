@@ -42,9 +42,10 @@ def seen(task: Task, extra: int, arguments: tuple[int, ...], entry: Entry = Entr
     address = 0
     for half in range(HALVES):
         task.call(extra | TELL + half, *arguments, entry=entry)
-        caught = task.caught()[-1]
-        halves.append(caught.errno)
-        address = caught.call_address
+        told = task.caught()
+        assert told, "the filter told nothing"
+        halves.append(told[-1].errno)
+        address = told[-1].call_address
     words = [halves[i] | halves[i + 1] << 16 for i in range(0, HALVES, 2)]
     wide = [words[i] | words[i + 1] << 32 for i in range(2, 16, 2)]
     assert wide[0] == address

@@ -241,7 +241,7 @@ def test_a_record_tells_where_the_call_was_made(guest: Guest) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid")), FilterFlag.LOG).result()
     task.call("getppid").result()
-    (caught,) = task.caught()
+    caught = task.caught_one()
     assert int(fields(guest.wait_for_log("type=1326"))["ip"], 16) == caught.call_address
 
 

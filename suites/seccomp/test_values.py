@@ -137,7 +137,7 @@ def test_trap_tells_the_call(guest: Guest, data: int) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid", data=data))).result()
     assert task.call("getppid", 1, 2, 3, 4, 5, 6) == returned(GETPPID)
-    (caught,) = task.caught()
+    caught = task.caught_one()
     assert (caught.signal, caught.code, caught.errno) == (Signal.SYS, SYS_SECCOMP, data)
     assert (caught.syscall, caught.arch) == (GETPPID, AUDIT_ARCH["x86_64"])
     assert caught.call_address == caught.registers["rip"]
@@ -153,7 +153,7 @@ def test_trap_by_int80(guest: Guest) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid", data=7), arch="i386")).result()
     assert task.call32("getppid", 1) == returned(number("getppid", "i386"))
-    (caught,) = task.caught()
+    caught = task.caught_one()
     assert (caught.code, caught.errno) == (SYS_SECCOMP, 7)
     assert (caught.syscall, caught.arch) == (number("getppid", "i386"), AUDIT_ARCH["i386"])
     assert caught.call_address == caught.registers["rip"]
@@ -167,7 +167,7 @@ def test_trap_as_x32(guest: Guest) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid"), arch="x32")).result()
     assert task.call_x32("getppid") == returned(number("getppid", "x32"))
-    (caught,) = task.caught()
+    caught = task.caught_one()
     assert (caught.syscall, caught.arch) == (number("getppid", "x32"), AUDIT_ARCH["x86_64"])
 
 
