@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,9 +18,11 @@ from guests.guest import Guest
 from guests.outcome import Expected, Outcome
 from guests.qemu import qemu_version
 from guests.stable import DEFAULT_BOOT, Boot, Stable
+from kconfigs import profile as profiles
 from kconfigs.cache import Cache
 from kconfigs.candidates import Candidate, Narrator, candidates
 from kconfigs.kernel import Kernel
+from kconfigs.profile import LackingError, Profile
 from reports import record
 from reports.plugin import is_worker
 from reports.promises import registry, requirements_of
@@ -29,6 +31,7 @@ pytest_plugins = ["pytester"]
 
 GUEST = pytest.StashKey[Guest]()
 CANDIDATES = pytest.StashKey[list[Candidate]]()
+PROFILE = pytest.StashKey[Profile | None]()
 STABLE = pytest.StashKey[Stable]()
 BUILDS = "KCONFORM_BUILDS"
 TROUBLE = pytest.StashKey[KconformError]()
@@ -52,6 +55,10 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.TemporaryDirectory(prefix="kconform-builds-")
         os.environ[BUILDS] = folder.name
         config.add_cleanup(folder.cleanup)
+    try:
+        config.stash[PROFILE] = profiles.load(config.getoption("profile")) if config.getoption("profile") else None
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
     config.stash[STABLE] = Stable(Cache(), mode=config.getoption("accel"), cold=config.getoption("cold"))
 
 
@@ -146,6 +153,7 @@ def _applies(request: pytest.FixtureRequest) -> None:
     if "kernel" not in request.fixturenames:
         return
     kernel = cast(Kernel, request.getfixturevalue("kernel"))
+    profile = request.config.stash[PROFILE]
     record.set_kernel(request.node, _kernel_info(kernel))
     known = registry(request.config)
     for identifier in requirements_of(request.node):
@@ -154,12 +162,29 @@ def _applies(request: pytest.FixtureRequest) -> None:
             pytest.skip(reason)
     for marker in request.node.iter_markers("needs"):
         missing = [f"CONFIG_{option}" for option in marker.args if not kernel.config.enabled(option)]
+        for option in missing:
+            if profile is not None and (line := profile.asks_for(option, kernel.version)):
+                raise LackingError(option, profile, line)
         if missing:
             pytest.skip(f"needs {', '.join(missing)}")
     for marker in request.node.iter_markers("lacks"):
         present = [f"CONFIG_{option}" for option in marker.args if kernel.config.enabled(option)]
         if present:
             pytest.skip(f"for a kernel without {', '.join(present)}")
+
+
+@pytest.fixture
+def asked(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], str]:
+    """What the profile wants the kernel to begin with; without a profile that says so, the test is skipped."""
+
+    def default(what: str) -> str:
+        profile = request.config.stash[PROFILE]
+        line = profile.default(what, kernel.version) if profile is not None else None
+        if line is None:
+            pytest.skip(f"no profile asks for {what} (--profile)")
+        return line.value
+
+    return default
 
 
 def _kernel_info(kernel: Kernel, acceleration: Acceleration | None = None) -> dict[str, record.JSON]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from guests import accel
+from kconfigs import profile
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,5 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a set of kconfigs to build sources and trees with (default: full)",
     )
     group.addoption("--kernel-config", type=Path, metavar="FILE", help="the .config of a kernel image")
+    group.addoption(
+        "--profile",
+        metavar="NAME",
+        help="what each kernel must have and begin with: a skip for the lack of it is a failure"
+        f" ({', '.join(profile.shipped())}, or a TOML file)",
+    )
     group.addoption("--accel", choices=accel.MODES, default="auto", help="default: auto, which proves KVM before use")
     group.addoption("--cold", action="store_true", help="boot each kernel anew, whatever the cache holds")

@@ -4,17 +4,22 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import logging
+import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from kconfigs import profile as profiles
 from kconfigs.arguments import Parser
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError
+from kconfigs.errors import KconformError, UsageError
 from kconfigs.flavors import DEFAULT, FLAVORS, flavor
+from kconfigs.fragments import Config, Version
 from kconfigs.progress import Both, Progress, StatusFile, for_stderr
 from kconfigs.sources import resolve
 
@@ -22,20 +27,19 @@ INTERRUPTED = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0, 2 interrupted, 3 our error, 4 wrong use."""
+    """The exit status: 0, 1 a config lacks something, 2 interrupted, 3 our error, 4 wrong use."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="kconform: %(message)s", stream=sys.stderr)
     # As an exception it lets go of locks and takes half-made things away.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except KconformError as error:
         print(f"kconform: error: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         print("kconform: interrupted", file=sys.stderr)
         return INTERRUPTED
-    return 0
 
 
 def _build(options: argparse.Namespace) -> None:
@@ -69,6 +73,59 @@ def _flavors(_: argparse.Namespace) -> None:
 def _fragment(options: argparse.Namespace) -> None:
     for option in flavor(options.name).asked().values():
         print(f"{f'CONFIG_{option.name}={option.value}':<44}# {option.reason} ({option.where})")
+
+
+def _check(options: argparse.Namespace) -> int:
+    """0 where no config lacks anything, 1 where one does."""
+    profile = profiles.load(options.profile)
+    lacking = False
+    for path in _configs(options.configs):
+        config, version = _read_config(path)
+        findings = profiles.check(profile, config, version)
+        states = [finding.state for finding in findings]
+        release = ".".join(map(str, version)) or "of an unknown version"
+        print(f"{path} ({release}), profile {profile.name}: " + ", ".join(_counted(states)))
+        for finding in findings:
+            if finding.state != "ok" or options.verbose:
+                print(f"  {_WORDS[finding.state]:<8} {finding.text}")
+                print(f"           {finding.line.source} ({finding.line.where})")
+        lacking = lacking or "missing" in states
+    return 1 if lacking else 0
+
+
+_WORDS = {"ok": "ok", "missing": "MISSING", "open": "open"}
+_RELEASE = re.compile(r"^# Linux/\S+ (\d+(?:\.\d+)+)", re.MULTILINE)
+
+
+def _counted(states: list[str]) -> list[str]:
+    words = {"ok": "ok", "missing": "missing", "open": "for a run to prove"}
+    return [f"{states.count(state)} {word}" for state, word in words.items() if state in states] or ["nothing asked"]
+
+
+def _configs(paths: list[Path]) -> Iterator[Path]:
+    """The files that were named, and those in the folders that were."""
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(each for each in path.iterdir() if each.is_file() and "config" in each.name)
+            if not inside:
+                raise UsageError(f"{path}: no file in this folder has 'config' in its name")
+            yield from inside
+        else:
+            yield path
+
+
+def _read_config(path: Path) -> tuple[Config, Version]:
+    """A .config, which gzip may have packed, and the version that its head names.  UsageError where it is none."""
+    try:
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode(errors="replace")
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"{path} cannot be read: {error}", hint="name a .config, or a folder of them") from error
+    config = Config.parse(text)
+    if not config:
+        raise UsageError(f"{path} is no kernel configuration: no line of it is CONFIG_...=...")
+    found = _RELEASE.search(text)
+    return config, tuple(map(int, found[1].split("."))) if found else ()
 
 
 def _cache_list(_: argparse.Namespace) -> None:
@@ -109,6 +166,14 @@ def _parser() -> argparse.ArgumentParser:
     fragment = commands.add_parser("fragment", help="print what a flavor asks for, and why")
     fragment.add_argument("name", metavar="FLAVOR")
     fragment.set_defaults(run=_fragment)
+
+    check = commands.add_parser("check", help="tell whether a config has what a profile asks for, without a boot")
+    check.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="a .config, or a folder of them")
+    check.add_argument(
+        "--profile", required=True, metavar="P", help=f"{', '.join(profiles.shipped())}, or a TOML file"
+    )
+    check.add_argument("-v", "--verbose", action="store_true", help="what is there too")
+    check.set_defaults(run=_check)
 
     cache = commands.add_parser("cache", help="look into the cache, or empty it")
     actions = cache.add_subparsers(required=True, metavar="ACTION")

@@ -21,6 +21,7 @@ from kconfigs.kernel import Kernel
 
 ROOT = Path(__file__).parents[2]
 HOLD = "suites/harness/samples/hold_guest.py"
+LACK = "suites/harness/samples/lack.py"
 STUMBLE = "suites/harness/samples/stumble.py"
 TALK = "suites/yama/test_talk.py"
 DEADLINE_S = 120.0
@@ -142,3 +143,34 @@ def test_a_splat_comes_before_what_a_test_stumbles_over(kernel: Kernel, tmp_path
     assert splat == ("fail", "the kernel complained: BUG: planted")
     assert none[0] == "error"
     assert "the agent refused an order: task[" in none[1]
+
+
+LACKING = """\
+text = "A profile that asks for what no kernel has."
+[[config]]
+option = "KCONFORM_NOTHING"
+value = "y"
+source = "this test"
+"""
+
+
+@pytest.mark.parametrize(
+    ("profile", "status", "outcome", "reason"),
+    [
+        ("kspp", 5, "skip", "needs CONFIG_KCONFORM_NOTHING"),
+        (LACKING, 1, "fail", "CONFIG_KCONFORM_NOTHING is missing, which profile mine asks for: this test"),
+    ],
+    ids=["which-the-profile-does-not-ask-for", "which-the-profile-asks-for"],
+)
+def test_a_skip_for_lack_of_an_option(
+    kernel: Kernel, tmp_path: Path, profile: str, status: int, outcome: str, reason: str
+) -> None:
+    """What the profile asks for must be there: then the kernel has failed."""
+    if profile == LACKING:
+        (tmp_path / "mine.toml").write_text(LACKING)
+        profile = str(tmp_path / "mine.toml")
+    with Run(kernel, tmp_path, LACK, "-n", "0", f"--profile={profile}") as run:
+        assert run.process.wait(DEADLINE_S) == status, run.log.read_text()
+    (result,) = json.loads((tmp_path / "report" / "results.json").read_text())["results"]
+    assert result["outcome"] == outcome
+    assert result["reason"].startswith(reason)

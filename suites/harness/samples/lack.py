@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A test that no kernel has the option for (for test_runs.py)."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.guest import Guest
+
+
+@pytest.mark.needs("KCONFORM_NOTHING")
+def test_lack(guest: Guest) -> None:
+    raise AssertionError(f"{guest} has what there is not")
