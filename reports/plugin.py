@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import pytest
 
 from reports import folder, promises, waivers
+from reports.live import Live
 from reports.outcome import Verdict, classify
 from reports.record import ATTACHED_KEY, KERNEL_KEY, REPORT_ATTRIBUTE, Attached, Note, attach, run_description
 from reports.reporter import Reporter
@@ -69,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.htmlpath = str(path / folder.PAGE)
         config.option.self_contained_html = True
     config.pluginmanager.register(Reporter(config, path, requirements), "kconform-reporter")
+    config.pluginmanager.register(Live(config), "kconform-live")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

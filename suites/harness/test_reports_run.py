@@ -69,6 +69,16 @@ def test_results_are_as_the_published_schema_says(run: Run) -> None:
     jsonschema.Draft202012Validator(schema).validate(run.document)
 
 
+@pytest.mark.parametrize(("outcome", "words"), [("fail", "broken promise"), ("error", "error of ours")])
+def test_the_first_failure_is_told_while_the_run_goes_on(run: Run, outcome: str, words: str) -> None:
+    """Once, with its reason, and long before pytest's summary."""
+    lines = run.output.splitlines()
+    (at,) = [number for number, line in enumerate(lines) if line.startswith(f"first {words}: ")]
+    result = next(each for each in run.document["results"] if lines[at] == f"first {words}: {each['nodeid']}")
+    assert (result["outcome"], f"  {result['reason']}") == (outcome, lines[at + 1])
+    assert at < next(number for number, line in enumerate(lines) if re.match("=+ (ERRORS|FAILURES) =+", line))
+
+
 @pytest.mark.parametrize("kernel_id", KERNELS)
 @pytest.mark.parametrize("test", OUTCOMES)
 def test_each_test_has_its_outcome_and_reason(run: Run, test: str, kernel_id: str) -> None:

@@ -28,6 +28,4 @@ def test_order_of_the_security_modules(guest: Guest, asked: Asked) -> None:
     wanted = asked("lsm").split()
     active = guest.read_file("/sys/kernel/security/lsm").strip().split(",")
     found = [name for name in active if name in wanted]
-    assert found == wanted, (
-        f"active are {', '.join(active)}; the profile asks for {', '.join(wanted)} in this order"
-    )
+    assert found == wanted, f"active are {', '.join(active)}; the profile asks for {', '.join(wanted)} in this order"
