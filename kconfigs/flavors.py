@@ -45,7 +45,12 @@ _TABLE = (
         900,
     ),
     Flavor("no-modules", "Without loadable modules.", (*_FULL, "no-modules"), 990),
-    Flavor("hardened", "Memory and stack initialised, no KASLR: runs repeat.", (*_FULL, "hardened"), 1003),
+    Flavor(
+        "hardened",
+        "Memory and stack initialised, no KASLR: runs repeat. Native calls only.",
+        (*_FULL, "hardened"),
+        1003,
+    ),
     Flavor("sanitizers", "KASAN, lockdep, RCU and sleep checks.", (*_FULL, "sanitizers"), 1063),
 )
 

@@ -143,6 +143,8 @@ class TestFlavors:
             ("no-modules", "MODULES", "n"),
             ("hardened", "INIT_STACK_ALL_ZERO", "y"),
             ("hardened", "RANDOMIZE_BASE", "n"),
+            ("hardened", "IA32_EMULATION", "n"),
+            ("hardened", "CHECKPOINT_RESTORE", "n"),
             ("sanitizers", "KASAN", "y"),
             ("sanitizers", "PROVE_RCU", "y"),
         ],
