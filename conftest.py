@@ -26,6 +26,7 @@ from kconfigs.profile import LackingError, Profile
 from reports import record
 from reports.plugin import is_worker
 from reports.promises import registry, requirements_of
+from reports.waivers import SplatExcuse
 
 pytest_plugins = ["pytester"]
 
@@ -238,11 +239,20 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         raise
     except Exception as error:
         # A task that an oops has killed takes no more orders.
-        if guest is not None and (complaint := guest.complaint()):
+        if guest is not None and (complaint := _complaint(item, guest)):
             raise GuestBroke(complaint) from error
         raise
-    if guest is not None and (complaint := guest.complaint()):
+    if guest is not None and (complaint := _complaint(item, guest)):
         raise GuestBroke(complaint)
+
+
+def _complaint(item: pytest.Item, guest: Guest) -> str:
+    """The guest's own, if it has one that is not waived; what was waived is with the test's evidence."""
+    excuse = SplatExcuse(item.config, _kernel_info(guest.kernel))
+    complaint = guest.complaint(excuse)
+    if excuse.known:
+        record.attach(item, "waived splats", "".join(excuse.known))
+    return complaint
 
 
 @pytest.hookimpl(wrapper=True)

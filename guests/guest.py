@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable
 
 from guests import kernel_log, splats
 from guests.channel import Closed, Silent, SocketStream
@@ -81,10 +82,13 @@ class Guest(Session):
         """What the guest has printed on its console since it was cloned."""
         return clean(os.pread(self._console, os.fstat(self._console).st_size, 0).decode(errors="replace"))
 
-    def complaint(self) -> str:
-        """What the kernel has logged of its own faults, if it has: then it broke, whatever its calls returned."""
+    def complaint(self, excused: Callable[[str], bool] = lambda _: False) -> str:
+        """What the kernel has logged of its own faults, if it has: then it broke, whatever its calls returned.
+
+        `excused` says of a splat's telling line whether it is known and does not count.
+        """
         self.log()
-        splat = splats.first(record.text for record in self._log)
+        splat = splats.first((record.text for record in self._log), excused)
         return f"the kernel complained: {splat}" if splat else ""
 
     def evidence(self) -> dict[str, str]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 _SPLATS = re.compile(
     r"""
@@ -33,19 +33,22 @@ _SPLATS = re.compile(
     """,
     re.VERBOSE,
 )
+_END = re.compile(r"^-+\[ end trace\b")
+"""Up to here all belongs to what began with the scissors."""
 _TIME = re.compile(r"^\[\s*\d+\.\d+\]\s?(?:\[\s*[CT]\d+\]\s?)?")
 
 
-def first(lines: Iterable[str]) -> str | None:
-    """The first line of a splat, or None.  Console lines may have their times in front."""
-    scissors = None
-    for line in (line for record in lines for line in record.splitlines()):
-        text = _TIME.sub("", line).strip()
-        if scissors is None and _SPLATS.search(text):
-            if not text.startswith("-"):
-                return text
-            # The line after the scissors says more than they do.
-            scissors = text
-        elif scissors is not None and text:
-            return text
-    return scissors
+def first(lines: Iterable[str], excused: Callable[[str], bool] = lambda _: False) -> str | None:
+    """The telling line of the first splat that is not `excused`, or None.  Lines may have their times in front."""
+    texts = (_TIME.sub("", line).strip() for record in lines for line in record.splitlines())
+    for text in texts:
+        if not _SPLATS.search(text):
+            continue
+        cut = text.startswith("-")
+        # The line after the scissors says more than they do.
+        telling = next((later for later in texts if later), text) if cut else text
+        if not excused(telling):
+            return telling
+        if cut:
+            next((later for later in texts if _END.search(later)), None)
+    return None

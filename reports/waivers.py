@@ -7,6 +7,7 @@ adds a file of one's own:
     [[waiver]]
     test = "suites/yama/test_log.py::test_rate"   # or with its parameters, less the kernel: ...::test_rate[many]
     requirement = "yama.log-rate"                  # instead of `test`: any test of this promise
+    splat = "WARNING: .* at drivers/base"          # instead of both: a complaint in the log, by a regular expression
     since = "6.1"                                  # optional: the first and the last kernel version that it is for
     until = "6.12"
     flavor = "full"                                # optional
@@ -16,12 +17,13 @@ adds a file of one's own:
 
 A failure that is waived does not fail the run; when its waiver has expired it does again.  A waived test that passes
 is an `unexpected-pass`, which fails the run under --strict-waivers.  Only failures of the kernel are waived, never
-errors of ours.
+errors of ours.  A splat that is waived is as if it had not been logged.
 """
 
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +37,7 @@ from reports.requirements import Versions, check_keys, read_tables, unknown_mess
 
 FILE_NAME = "waivers.toml"
 REQUIRED = ("reason",)
-OPTIONAL = ("test", "requirement", "since", "until", "flavor", "upstream")
+OPTIONAL = ("test", "requirement", "splat", "since", "until", "flavor", "upstream")
 
 WAIVERS_KEY = pytest.StashKey[Sequence["Waiver"]]()
 
@@ -49,6 +51,7 @@ class Waiver:
     expires: datetime.date
     test: str = ""
     requirement: str = ""
+    splat: str = ""
     since: str = ""
     until: str = ""
     flavor: str = ""
@@ -56,13 +59,16 @@ class Waiver:
 
     def covers(self, nodeid: str, requirements: Iterable[str], kernel: Mapping[str, JSON] | None) -> bool:
         """Is it for this test on this kernel?"""
-        version = tuple(int(part) for part in str((kernel or {}).get("version") or "").split(".") if part)
         named = self.requirement in requirements if self.requirement else self.names(nodeid, kernel)
-        return (
-            named
-            and Versions(self.since or "0", self.until or None).applies(version) is None
-            and self.flavor in {"", (kernel or {}).get("flavor")}
-        )
+        return named and not self.splat and self.is_for(kernel)
+
+    def is_for(self, kernel: Mapping[str, JSON] | None) -> bool:
+        """Is it for this kernel?"""
+        version = tuple(int(part) for part in str((kernel or {}).get("version") or "").split(".") if part)
+        return Versions(self.since or "0", self.until or None).applies(version) is None and self.flavor in {
+            "",
+            (kernel or {}).get("flavor"),
+        }
 
     def names(self, nodeid: str, kernel: Mapping[str, JSON] | None) -> bool:
         """Is it this very test that the waiver names?"""
@@ -96,8 +102,12 @@ def _parse(place: str, table: Mapping[str, object]) -> Waiver:
         raise pytest.UsageError(f"{place}: 'expires' is missing: no failure is excused for ever")
     if not isinstance(expires, datetime.date) or isinstance(expires, datetime.datetime):
         raise pytest.UsageError(f"{place}: 'expires' must be a date such as 2027-06-30, without quotes")
-    if ("test" in table) == ("requirement" in table):
-        raise pytest.UsageError(f"{place}: it needs either 'test' or 'requirement'")
+    if sum(key in table for key in ("test", "requirement", "splat")) != 1:
+        raise pytest.UsageError(f"{place}: it needs either 'test' or 'requirement' or 'splat'")
+    try:
+        re.compile(str(table.get("splat", "")))
+    except re.error as error:
+        raise pytest.UsageError(f"{place}: 'splat' is no regular expression: {error}") from error
     return Waiver(place=place, expires=expires, **{key: " ".join(str(text).split()) for key, text in texts.items()})
 
 
@@ -110,6 +120,24 @@ def waiver_for(item: pytest.Item, requirements: Iterable[str], kernel: Mapping[s
     """The first waiver that covers the test; one that is still good before one that has expired."""
     found = [each for each in waivers_of(item.config) if each.covers(item.nodeid, requirements, kernel)]
     return max(found, key=lambda each: each.expires, default=None)
+
+
+class SplatExcuse:
+    """Says of the complaints of a kernel which are waived, and keeps what it said."""
+
+    def __init__(self, config: pytest.Config, kernel: Mapping[str, JSON]) -> None:
+        today = datetime.datetime.now(datetime.UTC).date()
+        self._waivers = [
+            each for each in waivers_of(config) if each.splat and today <= each.expires and each.is_for(kernel)
+        ]
+        self.known: list[str] = []
+
+    def __call__(self, line: str) -> bool:
+        for waiver in self._waivers:
+            if re.search(waiver.splat, line):
+                self.known.append(f"{line}\n    {waiver.reason}, waived until {waiver.expires} ({waiver.place})\n")
+                return True
+        return False
 
 
 def check(waivers: Iterable[Waiver], items: Iterable[pytest.Item], known: Collection[str], root: Path) -> None:

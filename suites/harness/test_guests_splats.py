@@ -111,6 +111,26 @@ def test_the_first_of_several_is_told() -> None:
     assert splats.first(["BUG: first", "WARNING: second", "Kernel panic - not syncing: third"]) == "BUG: first"
 
 
+class TestExcused:
+    """Splats that are known."""
+
+    WARN = SPLATS["warn-with-a-message"]
+
+    def test_the_next_one_counts(self) -> None:
+        lines = ["BUG: known", "BUG: unknown"]
+        assert splats.first(lines, lambda line: line == "BUG: known") == "BUG: unknown"
+        assert splats.first(lines, lambda line: line.startswith("BUG: ")) is None
+
+    def test_a_warning_is_excused_as_a_whole(self) -> None:
+        """By its telling line; what follows belongs to it, up to its end."""
+        lines = [*self.WARN, "---[ end trace 0000000000000000 ]---"]
+        assert splats.first(lines, lambda line: line.startswith("refcount_t: underflow")) is None
+        assert splats.first([*lines, "BUG: later"], lambda line: "underflow" in line) == "BUG: later"
+
+    def test_only_by_its_telling_line(self) -> None:
+        assert splats.first(self.WARN, lambda line: line.startswith("WARNING")) == self.WARN[1]
+
+
 def test_records_are_read_without_their_dictionaries() -> None:
     """Documentation/ABI/testing/dev-kmsg: prefix, comma-separated fields, a semicolon, the text."""
     raw = (

@@ -47,6 +47,11 @@ class TestCovers:
         assert waiver().covers(TEST, [], None)
         assert not waiver(flavor="full").covers(TEST, [], None)
 
+    def test_one_of_a_splat_is_for_no_verdict(self) -> None:
+        splat = Waiver("file: waiver 1", "known", TODAY, splat="BUG")
+        assert not splat.covers(TEST, ["yama.rate"], KERNEL)
+        assert splat.is_for(KERNEL)
+
 
 class TestExcuse:
     def test_a_failure_until_the_day(self) -> None:
@@ -109,6 +114,8 @@ GOOD = 'test = "suites/yama/test_it.py::test_a"\nreason = "known"\nexpires = 202
         ('[[waiver]]\ntest = "a"\nreason = "r"\n', "waiver 1: 'expires' is missing"),
         ('[[waiver]]\ntest = "a"\nexpires = 2026-07-01\n', "waiver 1: 'reason' is missing"),
         ('[[waiver]]\nreason = "r"\nexpires = 2026-07-01\n', "either 'test' or 'requirement'"),
+        (f'[[waiver]]\n{GOOD}splat = "BUG"\n', "either 'test' or 'requirement' or 'splat'"),
+        ('[[waiver]]\nsplat = "("\nreason = "r"\nexpires = 2026-07-01\n', "'splat' is no regular expression"),
         (f'[[waiver]]\n{GOOD}requirement = "yama.x"\n', "either 'test' or 'requirement'"),
         ('[[waiver]]\ntest = "a"\nreason = "r"\nexpires = "2026-07-01"\n', "without quotes"),
         ('[[waiver]]\ntest = "a"\nreason = "r"\nexpires = 2026-07-01T00:00:00\n', "without quotes"),

@@ -174,3 +174,20 @@ def test_a_skip_for_lack_of_an_option(
     (result,) = json.loads((tmp_path / "report" / "results.json").read_text())["results"]
     assert result["outcome"] == outcome
     assert result["reason"].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("expires", "outcome"),
+    [("2999-12-31", "error"), ("2020-01-01", "fail")],
+    ids=["until-its-day", "no-more-after-it"],
+)
+def test_a_splat_that_is_waived_counts_as_none(kernel: Kernel, tmp_path: Path, expires: str, outcome: str) -> None:
+    """What the test stumbled over is then ours again, as without a splat; the evidence tells of the waiver."""
+    text = f'[[waiver]]\nsplat = "^BUG: pl.nted$"\nreason = "planted"\nexpires = {expires}\n'
+    (tmp_path / "known.toml").write_text(text)
+    arguments = ("-n", "0", "-k", "BUG or splat", f"--waivers={tmp_path / 'known.toml'}")
+    with Run(kernel, tmp_path, f"{STUMBLE}::test_stumble", *arguments) as run:
+        assert run.process.wait(DEADLINE_S) == {"error": 3, "fail": 1}[outcome], run.log.read_text()
+    result = json.loads((tmp_path / "report" / "results.json").read_text())["results"][0]
+    assert result["outcome"] == outcome
+    assert ("waived splats" in result["evidence"]) == (outcome == "error")
