@@ -57,11 +57,12 @@ def tail(text: str, lines: int) -> str:
 
     Control characters are spelled out: a guest's console must not move the reader's cursor.
     """
-    all_lines = [_printable(line) for line in text.splitlines()]
+    all_lines = [printable(line) for line in text.splitlines()]
     kept = all_lines[-lines:]
     missing = len(all_lines) - len(kept)
     return "\n".join(([f"[... {missing} lines before these]"] if missing else []) + kept)
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
+    """`line` with its control characters spelled out, those that turn the direction of writing among them."""
     return "".join(char if char.isprintable() or char == "\t" else repr(char)[1:-1] for char in line)

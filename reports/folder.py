@@ -22,6 +22,7 @@ from reports import evidence, results
 DEFAULT = Path("reports", "out")
 LATEST = "latest"
 PAGE = "report.html"
+MATRIX = "index.html"
 JUNIT = "junit.xml"
 
 
@@ -69,7 +70,7 @@ def clear_former(path: Path) -> None:
     if not results.is_ours(path / results.FILE_NAME):
         return
     shutil.rmtree(path / evidence.FOLDER, ignore_errors=True)
-    for name in (PAGE, JUNIT):
+    for name in (PAGE, MATRIX, JUNIT):
         (path / name).unlink(missing_ok=True)
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from reports import assemble, evidence, folder, junit, results, status
+from reports import assemble, evidence, folder, junit, matrix, results, status
 from reports.about import about_host, about_suite, versions
 from reports.page import PATHS, Page
 from reports.promises import WORKER_OUTPUT
@@ -190,7 +190,12 @@ class Reporter:
             # pytest writes its files here too, and a full disk would take the summary with it.
             self._problem(str(error))
         self._ended = time.time()
+        self._status = self._exit_status(exitstatus)
         self._write()
+        try:
+            matrix.write(self._directory)
+        except (OSError, ValueError) as error:
+            self._problem(f"{folder.MATRIX}: {error}")
         self._status = self._exit_status(exitstatus)
         return result
 

@@ -179,6 +179,7 @@ def test_a_report_directory_is_used_again_without_its_former_run(pytester: pytes
     assert run(pytester, "--report-dir", "out").ret == 0
     assert not Path("out/evidence").exists()
     assert len(document("out")["results"]) == 1
+    assert "test_fail" not in Path("out/index.html").read_text()
     assert not Path("reports").exists()
 
 
@@ -187,7 +188,9 @@ def test_the_user_may_name_the_files(pytester: pytest.Pytester) -> None:
     assert run(pytester, "--junitxml", "mine.xml", "--html", "mine.html", "--report-dir", "out").ret == 3
     assert "<error" in Path("mine.xml").read_text()
     assert Path("mine.html").exists()
-    assert sorted(path.name for path in Path("out").iterdir()) == ["results.json"]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["index.html", "results.json"]
+    assert "mine.html" not in Path("out/index.html").read_text()
+    assert '"beside":["results.json"]' in Path("out/index.html").read_text(), "links lead nowhere"
 
 
 @pytest.mark.parametrize("option", ["--collect-only", "--help", "--markers", "--fixtures"])

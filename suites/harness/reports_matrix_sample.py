@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A large run that never was, for the page index.html: as many kernels, promises and results as one asks for.
+
+Which test came to what is arithmetic, so that a test of the page can count for itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reports.record import OUTCOMES
+from reports.results import Tested
+
+AREAS = ("yama", "loadpin", "seccomp")
+TITLES = {"transcript": "transcript.txt", "process tree": "process-tree.txt", "kernel log": "kernel-log.txt"}
+REASON = "evil[41 uid 1000].attach(secret[40]) -> OK, expected EPERM"
+
+
+def kernel_id(number: int) -> str:
+    return f"debian-6.{number}.{100 + number}/{('full', 'shipped')[number % 2]}"
+
+
+def requirement_id(number: int) -> str:
+    return f"{AREAS[number % 3]}.promise-{number}"
+
+
+def outcome(number: int, kernel: int) -> str:
+    """What test `number` comes to on `kernel`: nearly all pass."""
+    special = {17: "fail", 34: "error", 51: "waived", 68: "unexpected-pass"}
+    return special.get((number + 7 * kernel) % 85, "skip" if (number + kernel) % 11 == 0 else "pass")
+
+
+def result(number: int, kernel: int, requirements: int) -> dict[str, Any]:
+    """Test `number` on `kernel`, as results.json has it."""
+    identifier, area, came = kernel_id(kernel), AREAS[number % requirements % 3], outcome(number, kernel)
+    bad = came in ("fail", "error")
+    return {
+        "nodeid": f"suites/{area}/test_{area}.py::test_{number}[{identifier}]",
+        "area": area,
+        "requirements": [requirement_id(number % requirements)],
+        "kernel": identifier,
+        "flavor": identifier.partition("/")[2],
+        "outcome": came,
+        "reason": "" if came == "pass" else "no CONFIG_X" if came == "skip" else REASON,
+        "duration_s": round(0.02 + (number * 37 % 101) / 50, 3),
+        "accel": "tcg",
+        "worker": None,
+        "started": "2026-11-21T21:45:50.000Z",
+        "longrepr": f"E   AssertionError: {REASON}" if bad else "",
+        "evidence": {title: f"evidence/{area}-{number}-{kernel}/{name}" for title, name in TITLES.items()},
+    }
+
+
+def document(kernels: int = 2, tests: int = 60, requirements: int = 12) -> dict[str, Any]:
+    """A parsed results.json: `tests` results on each kernel, in turn for each requirement."""
+    all_results = [result(number, kernel, requirements) for kernel in range(kernels) for number in range(tests)]
+    tested = [Tested() for _ in range(requirements)]
+    for each in all_results:
+        known = tested[int(each["requirements"][0].rpartition("-")[2])]
+        known.nodeids.append(each["nodeid"])
+        known.outcomes.setdefault(each["kernel"], set()).add(each["outcome"])
+    counts = {name: sum(each["outcome"] == name for each in all_results) for name in OUTCOMES}
+    return {
+        "schema": 1,
+        "run": {
+            "id": "20261121T214550Z",
+            "state": "finished",
+            "started": "2026-11-21T21:45:50.000Z",
+            "finished": "2026-11-21T21:55:50.000Z",
+            "duration_s": 600.0,
+            "exit_status": 1,
+            "collected": len(all_results),
+            "counts": counts,
+            "argv": [],
+            "host": {"node": "ci", "machine": "x86_64"},
+            "suite": {"commit": "2ba82f52d397c3847251473750d2353478426a08"},
+            "versions": {"kconform": "0.1.0", "python": "3.11.7", "pytest": "8.3.0", "qemu": "7.2.22"},
+        },
+        "kernels": [
+            {
+                "id": kernel_id(number),
+                "name": kernel_id(number).partition("/")[0],
+                "flavor": kernel_id(number).partition("/")[2],
+                "release": f"6.{number}.{100 + number}-cloud-amd64",
+                "arch": "x86_64",
+                "spec": "source",
+                "identity": None,
+                "digest": None,
+                "accel": "tcg",
+                "version": [6, number, 100 + number],
+            }
+            for number in range(kernels)
+        ],
+        "requirements": [
+            {
+                "id": requirement_id(number),
+                "area": AREAS[number % 3],
+                "text": f"Sentence {number}: a task that is not an ancestor may not attach, whatever its uid is.",
+                "source": "security/yama/yama_lsm.c: yama_ptrace_access_check()",
+                "since": "3.4",
+                "until": None,
+                "note": "",
+                "status": {kernel_id(kernel): each.status(kernel_id(kernel)) for kernel in range(kernels)},
+                "nodeids": each.nodeids,
+            }
+            for number, each in enumerate(tested)
+        ],
+        "results": all_results,
+    }
+
+
+def evidence(path: str) -> str:
+    """The text behind any path of a result."""
+    if path.endswith("process-tree.txt"):
+        return "init[1]\n    shell[24]\n        evil[41]\n        secret[40]\n"
+    return "".join(f"  0.{line:04}  evil[41].attach(secret[40]) -> OK    ({path})\n" for line in range(40))
+
+
+def comparison() -> list[dict[str, str]]:
+    """A change of each kind."""
+    kinds = {
+        "newly-failing": ("pass", "fail", REASON),
+        "newly-passing": ("fail", "pass", ""),
+        "new": ("", "pass", ""),
+        "gone": ("pass", "", ""),
+        "changed-reason": ("fail", "fail", f"{REASON} (was: EACCES)"),
+        "not-comparable": ("skip", "fail", "the other run had no such kernel"),
+    }
+    return [
+        {
+            "test": result(number, 0, 12)["nodeid"],
+            "kernel": kernel_id(0),
+            "was": was,
+            "now": now,
+            "kind": kind,
+            "reason": reason,
+        }
+        for number, (kind, (was, now, reason)) in enumerate(kinds.items())
+    ]
