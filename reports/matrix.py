@@ -39,6 +39,9 @@ PIECE_LIMIT = 60_000
 COMPARISON_LIMIT = 20_000
 """Rows of a comparison."""
 
+RUN_KEYS = ("id", "state", "started", "duration_s", "exit_status", "collected", "host", "suite", "versions")
+"""What the page says of the run."""
+
 BESIDE = (folder.PAGE, results.FILE_NAME, folder.JUNIT)
 """Other files of a report that the page links, where they are."""
 
@@ -103,7 +106,7 @@ def data(
     texts, without = _texts(document["results"], evidence, Room(room))
     compared = None if comparison is None else list(comparison)
     return {
-        "run": _plain({key: value for key, value in document["run"].items() if key != "counts"}),
+        "run": _plain({key: document["run"].get(key) for key in RUN_KEYS}),
         "counts": dict(document["run"]["counts"]),
         "meaning": MEANING.get(document["run"]["exit_status"], "the run has not ended"),
         "statuses": STATUSES,

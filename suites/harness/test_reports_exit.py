@@ -189,8 +189,16 @@ def test_the_user_may_name_the_files(pytester: pytest.Pytester) -> None:
     assert "<error" in Path("mine.xml").read_text()
     assert Path("mine.html").exists()
     assert sorted(path.name for path in Path("out").iterdir()) == ["index.html", "results.json"]
-    assert "mine.html" not in Path("out/index.html").read_text()
     assert '"beside":["results.json"]' in Path("out/index.html").read_text(), "links lead nowhere"
+
+
+def test_a_page_that_cannot_be_written_is_said_and_hides_no_verdict(pytester: pytest.Pytester) -> None:
+    suite(pytester, HOLDS)
+    Path("out/index.html").mkdir(parents=True)
+    done = run(pytester, "--report-dir", "out")
+    assert done.ret == 3
+    done.stdout.fnmatch_lines(["without a kernel: 1 held*", "REPORT NOT COMPLETE: index.html: *", "exit status 3: *"])
+    assert sorted(path.name for path in Path("out").glob("*index*")) == ["index.html"], "a temporary file was left"
 
 
 @pytest.mark.parametrize("option", ["--collect-only", "--help", "--markers", "--fixtures"])
