@@ -56,8 +56,8 @@ function drawComparison(view) {
       el("td", {}, el("span", { class: `badge ${TONES[row.kind] || "none"}` }, row.kind)),
       el("td", { class: "mono long" }, known.has(row.test) ? testButton(known.get(row.test)) : shortTest(row.test)),
       el("td", { class: "mono" }, row.kernel || ""),
-      el("td", {}, row.was ? badge(row.was) : ""),
-      el("td", {}, row.now ? badge(row.now) : ""),
+      el("td", { "data-label": "was" }, row.was ? badge(row.was) : ""),
+      el("td", { "data-label": "now" }, row.now ? badge(row.now) : ""),
       el("td", { class: "long" }, row.reason || "")))))));
 }
 
