@@ -76,6 +76,7 @@ function drawFilters() {
     anything ? el("button", { type: "button", class: "clear", "data-key": "clear", click: () => change(noFilters()) }, "clear") : null,
   ].filter(Boolean));
   const chosen = state.kernel.size;
+  kernelChoice.hidden = KERNEL_IDS.length < 2;
   keepFocus(kernelChoice, [
     el("summary", { "data-key": "kernels" }, chosen ? `${chosen} of ${KERNEL_IDS.length} kernels` : `all ${KERNEL_IDS.length} kernels`),
     el("div", { class: "menu" }, KERNEL_IDS.map((name) => el("label", {},

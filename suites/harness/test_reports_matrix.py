@@ -351,6 +351,12 @@ def test_without_a_comparison_there_is_no_such_view(opener: Opener) -> None:
     assert shown(page, ROWS) == requirement_ids()
 
 
+def test_of_one_kernel_there_is_no_choice(opener: Opener) -> None:
+    page = opener.open(opener.file(sample.document(kernels=1)))
+    assert shown(page, "thead .kernel") == [sample.kernel_id(0).replace("/", "\n")]
+    assert page.locator(".choice").is_hidden()
+
+
 def test_durations_are_of_the_tests_that_ran(opener: Opener) -> None:
     document = sample.document()
     ran = [each for each in document["results"] if each["area"] == "yama" and each["outcome"] != "skip"]
