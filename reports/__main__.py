@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`python -m reports`: what can be done with the results of runs that are over.
+
+    diff OLD NEW        what changed; exit status 0, 1 (something newly fails) or 3 (only errors are new)
+
+Wherever a results.json is asked for, the report directory that it lies in will do.  Wrong use and bad input end with
+4 and one sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from reports import compare, diff
+from reports.document import BadInputError, load
+from reports.status import WRONG_USE
+
+RESULTS = "a results.json, or the report directory that it lies in"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with our exit status for wrong use: its own 2 would say `interrupted`."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(WRONG_USE, f"{self.prog}: error: {message}\n")
+
+
+def parser() -> Parser:
+    """The command line."""
+    top = Parser(prog="python -m reports", description="What can be done with the results of runs that are over.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("diff", help="what changed from one run to another")
+    command.set_defaults(run=_diff)
+    for name in ("old", "new"):
+        command.add_argument(name, metavar=name.upper(), type=Path, help=RESULTS)
+    command.add_argument(
+        "--kernel",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="OLD=NEW",
+        help="these two kernels, given by their ids, are counterparts; repeatable",
+    )
+    command.add_argument("--format", choices=diff.FORMATS, default="text", help="default: text")
+    command.add_argument("--all", action="store_true", help=f"list all that changed, not {diff.MOST} of each kind")
+    _output(command)
+    return top
+
+
+def _output(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", type=Path, metavar="FILE", help="write here, not to standard output")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        raise argparse.ArgumentTypeError(f"{text!r} is no pair of kernel ids: write OLD=NEW")
+    return old, new
+
+
+def _diff(args: argparse.Namespace) -> int:
+    comparison = compare.compare(load(args.old), load(args.new), args.kernel)
+    _write(diff.FORMATS[args.format](comparison, most=None if args.all else diff.MOST), args.output)
+    return comparison.exit_status
+
+
+def _write(text: str, output: Path | None) -> None:
+    """To the file, or to standard output.  Raises BadInputError if the file cannot be written."""
+    if output is None:
+        # Any locale can show the names of tests, if need be with escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    try:
+        output.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{output}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says, and return the exit status."""
+    args = parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except BadInputError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return WRONG_USE
+    except BrokenPipeError:
+        # Whoever reads has seen enough (`| head`); Python would say so again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return WRONG_USE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
