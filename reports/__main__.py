@@ -2,6 +2,9 @@
 """`python -m reports`: what can be done with the results of runs that are over.
 
     diff OLD NEW        what changed; exit status 0, 1 (something newly fails) or 3 (only errors are new)
+    ktap RESULTS        the results as KTAP, version 1
+    kcidb RESULTS       the results for KCIDB
+    summary RESULTS     a short summary in Markdown
 
 Wherever a results.json is asked for, the report directory that it lies in will do.  Wrong use and bad input end with
 4 and one sentence.
@@ -16,9 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from reports import compare, diff
-from reports.document import BadInputError, load
-from reports.status import WRONG_USE
+from reports import brief, compare, diff, kcidb, ktap
+from reports.document import BadInputError, Document, load
+from reports.status import HELD, WRONG_USE
 
 RESULTS = "a results.json, or the report directory that it lies in"
 
@@ -51,6 +54,22 @@ def parser() -> Parser:
     command.add_argument("--format", choices=diff.FORMATS, default="text", help="default: text")
     command.add_argument("--all", action="store_true", help=f"list all that changed, not {diff.MOST} of each kind")
     _output(command)
+
+    for name, words in (("ktap", "write the results as KTAP, version 1"), ("kcidb", "write the results for KCIDB")):
+        command = commands.add_parser(name, help=words)
+        command.set_defaults(run=_convert)
+        command.add_argument("results", metavar="RESULTS", type=Path, help=RESULTS)
+        if name == "kcidb":
+            command.add_argument(
+                "--origin", type=_origin, required=True, metavar="NAME", help="the name that KCIDB knows your CI by"
+            )
+        _output(command)
+
+    command = commands.add_parser("summary", help="write a short summary in Markdown")
+    command.set_defaults(run=_summary)
+    command.add_argument("results", metavar="RESULTS", type=Path, help=RESULTS)
+    command.add_argument("--baseline", type=Path, metavar="OLD", help="say what changed since; " + RESULTS)
+    _output(command)
     return top
 
 
@@ -63,6 +82,33 @@ def _pair(text: str) -> tuple[str, str]:
     if not (old and equals and new):
         raise argparse.ArgumentTypeError(f"{text!r} is no pair of kernel ids: write OLD=NEW")
     return old, new
+
+
+def _origin(text: str) -> str:
+    if not kcidb.ORIGIN_PATTERN.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: an origin is small letters, digits and underscores")
+    return text
+
+
+def _convert(args: argparse.Namespace) -> int:
+    document = _loaded(args.results)
+    _write(kcidb.render(document, args.origin) if "origin" in args else ktap.render(document), args.output)
+    return HELD
+
+
+def _summary(args: argparse.Namespace) -> int:
+    document = _loaded(args.results)
+    comparison = compare.compare(load(args.baseline), document) if args.baseline else None
+    _write(brief.render(document, comparison), args.output)
+    return HELD
+
+
+def _loaded(path: Path) -> Document:
+    """The document, with its remarks on standard error: its other form has no place for them."""
+    document = load(path)
+    for remark in document.remarks():
+        print(f"remark: {remark}", file=sys.stderr)
+    return document
 
 
 def _diff(args: argparse.Namespace) -> int:

@@ -147,13 +147,13 @@ def collection_result(report: pytest.CollectReport, now: float) -> Result:
     return finished(report.nodeid, phases)
 
 
-def properties(phases: Phases, note: Note) -> list[tuple[str, str]]:
-    """What JUnit's page of a test says besides the test's name.
+def properties(nodeid: str, phases: Phases, note: Note) -> list[tuple[str, str]]:
+    """What JUnit's page of a test says besides the test's classname and name.
 
     The outcome is that of the phase which is reported, if it has anything to say: pytest writes a second
     test case for a teardown that fails after its call did.
     """
-    found = [("requirement", identifier) for identifier in phases.requirements]
+    found = [("test", nodeid), *(("requirement", identifier) for identifier in phases.requirements)]
     if phases.kernel is not None:
         found.append(("kernel", str(phases.kernel["id"])))
         if phases.kernel.get("flavor") is not None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
+from reports.outcome import SEVERITY
 from reports.record import JSON, OUTCOMES, SCHEMA, Result
 from reports.requirements import Requirement
 from reports.results import FILE_NAME
@@ -47,6 +48,15 @@ class Document:
     def directory(self) -> Path:
         """What the paths of evidence are relative to."""
         return self.path.parent
+
+    def tests(self) -> list[Result]:
+        """One result for each name, in their order: of a test that ran more than once, the worst."""
+        worst: dict[str, Result] = {}
+        for result in self.results:
+            known = worst.get(result.nodeid)
+            if known is None or SEVERITY[result.outcome] > SEVERITY[known.outcome]:
+                worst[result.nodeid] = result
+        return list(worst.values())
 
     def remarks(self) -> list[str]:
         """What a reader has to know before the results mean what they seem to."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from reports import evidence, results
+from reports import evidence, files, results
 
 DEFAULT = Path("reports", "out")
 LATEST = "latest"
@@ -70,7 +70,7 @@ def clear_former(path: Path) -> None:
     if not results.is_ours(path / results.FILE_NAME):
         return
     shutil.rmtree(path / evidence.FOLDER, ignore_errors=True)
-    for name in (PAGE, MATRIX, JUNIT):
+    for name in (PAGE, MATRIX, JUNIT, *files.NAMES):
         (path / name).unlink(missing_ok=True)
 
 

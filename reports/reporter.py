@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from reports import assemble, evidence, folder, junit, matrix, results, status
+from reports import assemble, baseline, evidence, files, folder, junit, matrix, results, status
 from reports.about import about_host, about_suite, versions
+from reports.document import BadInputError, parse
 from reports.page import PATHS, Page
 from reports.promises import WORKER_OUTPUT
 from reports.record import JSON, OUTCOMES, REPORT_ATTRIBUTE, Result, run_description, utc
@@ -37,6 +38,8 @@ class Reporter:
         self._requirements = requirements
         self._shown = folder.shown(directory, config.invocation_params.dir)
         path = directory / results.FILE_NAME
+        self._path = path
+        self._baseline = baseline.Compared(None, [])
         self._store = results.Store(path, requirements, time.monotonic, owner=os.getpid())
         self._assembler = assemble.Assembler()
         self._page = Page(config, directory, requirements, self._store.statuses)
@@ -112,7 +115,7 @@ class Reporter:
             self._problem(f"evidence of {report.nodeid}: {error}")
         run_description(self._config).update(note.run)
         result = self._assembler.add(report, note)
-        report.user_properties += assemble.properties(phases, note)
+        report.user_properties += assemble.properties(report.nodeid, phases, note)
         if report.failed:
             report.sections += assemble.sections(note)
         # One and the same mapping for all phases: the page shows it when the last has filled it.
@@ -191,6 +194,7 @@ class Reporter:
             self._problem(str(error))
         self._ended = time.time()
         self._status = self._exit_status(exitstatus)
+        self._write_other_formats()
         self._write()
         try:
             matrix.write(self._directory)
@@ -198,6 +202,15 @@ class Reporter:
             self._problem(f"{folder.MATRIX}: {error}")
         self._status = self._exit_status(exitstatus)
         return result
+
+    def _write_other_formats(self) -> None:
+        """Those that are made of the whole results.json, and what it says beside the baseline."""
+        try:
+            document = parse(self._store.document(self._run()), self._path)
+            self._baseline = baseline.compared(self._config, document)
+            files.write(document, self._baseline.comparison, origin=self._config.option.kcidb_origin)
+        except (OSError, BadInputError) as error:
+            self._problem(str(error))
 
     def _exit_status(self, pytest_status: int) -> int:
         ending = status.Ending(
@@ -233,6 +246,7 @@ class Reporter:
             report_dir=self._shown,
             status=status.NOTHING if self._status is None else self._status,
             problems=self._problems,
+            baseline=self._baseline.lines,
             idle_waivers=[
                 f"{waiver.requirement}: {waiver.reason} ({waiver.place})" for waiver in self._idle_waivers()
             ],
@@ -252,5 +266,6 @@ class Reporter:
             "collected": 0 if self._session is None else self._session.testscollected,
             "counts": {outcome: self._store.counts[outcome] for outcome in OUTCOMES},
             **self._about,
+            "baseline": baseline.described(self._config),
             "versions": {**versions(), **run_description(self._config)},
         }

@@ -121,6 +121,10 @@ class Store:
         self._size = len(content)
         self._written_at = self._clock()
 
+    def document(self, run: Mapping[str, JSON]) -> Any:
+        """What `write` would write, decoded."""
+        return json.loads(b"".join(self._document(run)))
+
     def _document(self, run: Mapping[str, JSON]) -> Iterable[bytes]:
         yield b'{"schema": ' + str(SCHEMA).encode() + b',\n"run": ' + _encode(run)
         yield b',\n"kernels": [' + _lines(_encode(kernel) for kernel in self.kernels.values())

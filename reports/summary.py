@@ -36,6 +36,8 @@ class Summary:
     status: int
     problems: Sequence[str]
     """What went wrong with the report itself."""
+    baseline: Sequence[str] = ()
+    """What changed against the baseline, if there is one."""
     idle_waivers: Sequence[str] = ()
     """The waivers of promises that were kept."""
 
@@ -46,6 +48,7 @@ class Summary:
         if verbosity >= 0:
             lines += self._counted("waived", "waived:", most)
             lines += self._counted("skip", "not applicable:", most)
+        lines += [_line(text) for text in self.baseline]
         lines += self.totals()
         lines += [_line(f"REPORT NOT COMPLETE: {problem}", red=True, bold=True) for problem in self.problems]
         lines.append(_line(f"report: {self.report_dir}"))

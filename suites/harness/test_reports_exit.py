@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from reports.brief import STEP_SUMMARY
+from reports.files import NAMES
+
 ROOT = Path(__file__).resolve().parents[2]
 
 ERRORS = """
@@ -30,6 +33,7 @@ class GuestHung(Exception):
 def _project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.delenv(STEP_SUMMARY, raising=False)
     # Without hypothesis a run starts in a third of the time.
     pytester.makeini(
         "[pytest]\naddopts = --strict-markers -p reports.plugin -p no:hypothesispytest\n"
@@ -188,7 +192,7 @@ def test_the_user_may_name_the_files(pytester: pytest.Pytester) -> None:
     assert run(pytester, "--junitxml", "mine.xml", "--html", "mine.html", "--report-dir", "out").ret == 3
     assert "<error" in Path("mine.xml").read_text()
     assert Path("mine.html").exists()
-    assert sorted(path.name for path in Path("out").iterdir()) == ["index.html", "results.json"]
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted(["index.html", "results.json", *NAMES])
     assert '"beside":["results.json"]' in Path("out/index.html").read_text(), "links lead nowhere"
 
 

@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import kcidb_io
 import pytest
 
+from reports.brief import STEP_SUMMARY
+from suites.harness import ktap_reader
 from suites.harness.reports_sample import FILES, KERNELS, OUTCOMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +55,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *request.param],
         cwd=root,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env={key: value for key, value in os.environ.items() if key != STEP_SUMMARY} | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -158,12 +161,39 @@ def test_junit_has_our_properties_and_our_words(run: Run) -> None:
         assert ("kernel", kernel) in properties
         assert ("flavor", kernel.split("/")[1]) in properties
         assert ("requirement", "yama.scope-1") in properties
+        assert ("test", f"suites/yama/test_it.py::{case.get('name')}") in properties
         assert (case.find("failure") is not None) == (outcome == "fail")
         assert (case.find("error") is not None) == (outcome == "error")
         seen.add((name, kernel))
     assert len(seen) == 2 * len(OUTCOMES)
-    # pytest writes a case of its own for a teardown that fails after its call.
-    assert (suite.get("failures"), suite.get("errors")) == ("12", "6")
+    # pytest writes a case of its own for a teardown that fails after its call: that is one test all the same.
+    assert len(list(suite.iter("testcase"))) == int(str(suite.get("tests"))) == 2 * len(OUTCOMES)
+    assert (suite.get("failures"), suite.get("errors")) == ("10", "6")
+
+
+def test_other_formats_lie_beside_and_call_each_test_by_the_same_name(run: Run) -> None:
+    """Whatever the process that ran it: the names below are those of every run."""
+    expected = {f"suites/yama/test_it.py::test_{test}[{kernel}]" for kernel in KERNELS for test in OUTCOMES}
+    leaves = [
+        leaf
+        for top in ktap_reader.read((run.directory / "results.ktap").read_text(encoding="utf-8"))
+        for leaf in top.leaves()
+    ]
+    submitted = json.loads((run.directory / "kcidb.json").read_text(encoding="utf-8"))
+    kcidb_io.schema.V5_3.validate(submitted)
+    cases = ElementTree.parse(run.directory / "junit.xml").iter("testcase")  # noqa: S314
+    for names in (
+        [result["nodeid"] for result in run.document["results"]],
+        [leaf.name for leaf in leaves],
+        [test["misc"]["kconform"]["nodeid"] for test in submitted["tests"]],
+        [each.get("value") for case in cases for each in case.iterfind("properties/property[@name='test']")],
+    ):
+        assert len(names) == len(expected)
+        assert set(names) == expected
+    assert len({(test["build_id"], test["path"]) for test in submitted["tests"]}) == len(expected)
+    summary = (run.directory / "summary.md").read_text(encoding="utf-8")
+    assert "**exit status 1: a promise was broken**" in summary
+    assert "| debian-6.12/full | 2 | 5 | 3 | 2 |" in summary
 
 
 def test_the_page_needs_no_other_file_and_shows_what_broke(run: Run) -> None:

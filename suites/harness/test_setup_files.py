@@ -19,6 +19,7 @@ import pytest
 from guests.__main__ import _parser as guests_parser
 from kconfigs.__main__ import _parser as kconfigs_parser
 from kconfigs.flavors import FLAVORS
+from reports.__main__ import parser as reports_parser
 from reports.status import MEANING
 
 from . import kconfigs_fakes as fakes
@@ -69,7 +70,7 @@ def known_options() -> set[str]:
     command = [sys.executable, "-m", "pytest", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
-    for parser in (guests_parser(), kconfigs_parser(), mutants_parser()):
+    for parser in (guests_parser(), kconfigs_parser(), mutants_parser(), reports_parser()):
         found.update(options_of(parser))
     return found
 
@@ -111,7 +112,8 @@ class TestDocuments:
 
     @documents
     def test_commands_exist(self, document: Path) -> None:
-        known = {"kconfigs": set(commands_of(kconfigs_parser())), "guests": set(commands_of(guests_parser()))}
+        parsers = {"guests": guests_parser(), "kconfigs": kconfigs_parser(), "reports": reports_parser()}
+        known = {name: set(commands_of(parser)) for name, parser in parsers.items()}
         for module, arguments in re.findall(r"python -m ([\w.]+)((?: [a-z]\w*)*)", code_of(document)):
             assert importlib.util.find_spec(module), module
             words = tuple(arguments.split())
