@@ -2,6 +2,7 @@
 """`python -m reports`: what can be done with the results of runs that are over.
 
     diff OLD NEW        what changed; exit status 0, 1 (something newly fails) or 3 (only errors are new)
+    merge IN...         one report of several; the exit status that one run would have had
     ktap RESULTS        the results as KTAP, version 1
     kcidb RESULTS       the results for KCIDB
     summary RESULTS     a short summary in Markdown
@@ -19,9 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from reports import brief, compare, diff, kcidb, ktap
+from reports import brief, compare, diff, kcidb, ktap, merge
 from reports.document import BadInputError, Document, load
-from reports.status import HELD, WRONG_USE
+from reports.status import HELD, MEANING, WRONG_USE
 
 RESULTS = "a results.json, or the report directory that it lies in"
 
@@ -65,6 +66,18 @@ def parser() -> Parser:
             )
         _output(command)
 
+    command = commands.add_parser("merge", help="make one report of several, such as the shards of a CI")
+    command.set_defaults(run=_merge)
+    command.add_argument("results", metavar="IN", type=Path, nargs="+", help=RESULTS)
+    command.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the merged report goes")
+    command.add_argument(
+        "--kcidb-origin",
+        type=_origin,
+        default=kcidb.ORIGIN,
+        metavar="NAME",
+        help=f"the name that KCIDB knows your CI by (default: {kcidb.ORIGIN})",
+    )
+
     command = commands.add_parser("summary", help="write a short summary in Markdown")
     command.set_defaults(run=_summary)
     command.add_argument("results", metavar="RESULTS", type=Path, help=RESULTS)
@@ -94,6 +107,17 @@ def _convert(args: argparse.Namespace) -> int:
     document = _loaded(args.results)
     _write(kcidb.render(document, args.origin) if "origin" in args else ktap.render(document), args.output)
     return HELD
+
+
+def _merge(args: argparse.Namespace) -> int:
+    merged = merge.merge(args.results, args.output, origin=args.kcidb_origin)
+    for remark in merged.remarks:
+        print(f"remark: {remark}", file=sys.stderr)
+    counts = merged.document.run["counts"]
+    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count) or "no tests"
+    meaning = MEANING[merged.exit_status]
+    _write(f"{told}\nreport: {args.output}\nexit status {merged.exit_status}: {meaning}\n", None)
+    return merged.exit_status
 
 
 def _summary(args: argparse.Namespace) -> int:

@@ -5,19 +5,28 @@ pytest decides by the phase: it calls every exception of a test's own code a fai
 fixture's an error.  A CI that reads the file shall see what results.json says, so the elements are renamed
 by the `outcome` property that each test case carries.
 
-It also writes a second case, of the same name, for a teardown that fails after its call did: names are unique here.
+pytest also writes a second case, of the same name, for a teardown that fails after its call did: here names are
+unique.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
+from reports.document import Document
+from reports.names import junit_name
 from reports.outcome import SEVERITY
+from reports.record import OUTCOMES, Result
 
 ELEMENTS = {"fail": "failure", "error": "error"}
+SKIPPED = {"skip": "pytest.skip", "waived": "pytest.xfail"}
+"""The outcomes that pytest's file calls skipped, and what it calls their kind."""
+
+_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def correct(path: Path) -> None:
@@ -35,6 +44,48 @@ def correct(path: Path) -> None:
             suite.set(attribute, str(sum(case.find(tag) is not None for case in suite.iter("testcase"))))
         suite.set("tests", str(sum(1 for _ in suite.iter("testcase"))))
     _write(tree, path)
+
+
+def write(document: Document, path: Path) -> None:
+    """Write a file of results that no pytest is there to write, in the same shape.  Raises OSError."""
+    tests = document.tests()
+    root = ElementTree.Element("testsuites", name="kconform")
+    suite = ElementTree.SubElement(root, "testsuite", name="kconform")
+    for result in tests:
+        suite.append(_case(result))
+    for attribute, outcomes in (
+        ("tests", OUTCOMES),
+        ("failures", ("fail",)),
+        ("errors", ("error",)),
+        ("skipped", ("skip", "waived")),
+    ):
+        suite.set(attribute, str(sum(result.outcome in outcomes for result in tests)))
+    suite.set("time", f"{sum(result.duration_s for result in tests):.3f}")
+    suite.set("timestamp", _xml(str(document.run["started"])))
+    _write(ElementTree.ElementTree(root), path)
+
+
+def _case(result: Result) -> ElementTree.Element:
+    classname, name = junit_name(result.nodeid)
+    case = ElementTree.Element(
+        "testcase", classname=_xml(classname), name=_xml(name), time=f"{result.duration_s:.3f}"
+    )
+    properties = ElementTree.SubElement(case, "properties")
+    told = [("test", result.nodeid), *(("requirement", identifier) for identifier in result.requirements)]
+    told += [(key, value) for key, value in (("kernel", result.kernel), ("flavor", result.flavor)) if value]
+    for key, value in (*told, ("outcome", result.outcome)):
+        ElementTree.SubElement(properties, "property", name=key, value=_xml(value))
+    if result.outcome in ELEMENTS:
+        said = ElementTree.SubElement(case, ELEMENTS[result.outcome], message=_xml(result.reason))
+        said.text = _xml(result.longrepr)
+    elif result.outcome in SKIPPED:
+        ElementTree.SubElement(case, "skipped", type=SKIPPED[result.outcome], message=_xml(result.reason))
+    return case
+
+
+def _xml(text: str) -> str:
+    """Text without the characters that XML has no way to write."""
+    return _NO_XML.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def _write(tree: ElementTree.ElementTree[Any], path: Path) -> None:

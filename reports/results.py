@@ -75,7 +75,7 @@ class Store:
     def add(self, result: Result, kernel: Mapping[str, JSON] | None) -> None:
         """Remember a finished test.  It is not written yet."""
         if kernel is not None:
-            self._meet(kernel)
+            self.meet(kernel)
         self.results.append(result)
         self._encoded.append(_encode(result.to_json()))
         self.counts[result.outcome] += 1
@@ -85,8 +85,11 @@ class Store:
             tested.outcomes.setdefault(result.kernel or NO_KERNEL, set()).add(result.outcome)
             tested.encoded = None
 
-    def _meet(self, kernel: Mapping[str, JSON]) -> None:
-        """A test that is skipped before its guest starts knows less of the kernel (its acceleration)."""
+    def meet(self, kernel: Mapping[str, JSON]) -> None:
+        """Remember a kernel, or what is new about one.
+
+        A test that is skipped before its guest starts knows less of the kernel (its acceleration).
+        """
         identifier = str(kernel["id"])
         known = self.kernels.get(identifier)
         if known is None:
