@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 from reports.outcome import SEVERITY
-from reports.record import JSON, OUTCOMES, SCHEMA, Result
+from reports.record import JSON, OUTCOMES, SCHEMA, Result, plain
 from reports.requirements import Requirement
 from reports.results import FILE_NAME
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 STATES = ("running", "finished", "interrupted")
 
 
@@ -94,7 +96,9 @@ def decode(text: str, path: Path) -> Any:
     if not text.strip():
         raise BadInputError(f"{path}: the file is empty")
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        # JSON can spell half a character, which no file can be written with.
+        return plain(value) if isinstance(value, dict) else value
     except json.JSONDecodeError as error:
         place = f"{path}: line {error.lineno}, column {error.colno}"
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
@@ -174,6 +178,12 @@ class _Looker:
             self.wrong(f"{place}.{key}", f"one of {', '.join(words)}", value)
         return str(value)
 
+    def time(self, table: Mapping[str, Any], key: str, place: str) -> str:
+        value = self.text(table, key, place)
+        if not _TIME.fullmatch(value):
+            self.wrong(f"{place}.{key}", "a time such as 2026-11-22T01:17:49.660Z", value)
+        return value
+
     def number(self, table: Mapping[str, Any], key: str, place: str) -> float:
         value = self.get(table, key, place)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
@@ -212,9 +222,10 @@ class _Looker:
         if not isinstance(run, dict):
             self.wrong("$.run", "an object", run)
         self.word(run, "state", "$.run", STATES)
-        for key in ("id", "started"):
-            self.text(run, key, "$.run")
-        self.maybe_text(run, "finished", "$.run")
+        self.text(run, "id", "$.run")
+        self.time(run, "started", "$.run")
+        if self.get(run, "finished", "$.run") is not None:
+            self.time(run, "finished", "$.run")
         for key in ("duration_s", "collected"):
             self.number(run, key, "$.run")
         self.list_of_text(run, "argv", "$.run")
@@ -252,7 +263,7 @@ class _Looker:
             duration_s=self.number(table, "duration_s", place),
             accel=self.maybe_text(table, "accel", place),
             worker=self.maybe_text(table, "worker", place),
-            started=self.text(table, "started", place),
+            started=self.time(table, "started", place),
             longrepr=self.text(table, "longrepr", place),
             evidence=evidence,
         )

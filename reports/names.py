@@ -21,6 +21,7 @@ from reports.record import Result
 
 _NO_PATH = re.compile(r"[^A-Za-z0-9_-]")
 _HASH_LENGTH = 8
+UNNAMED = "(unnamed)"
 
 
 def without_kernel(nodeid: str, kernel: str | None) -> str:
@@ -52,13 +53,17 @@ def kernel_in(nodeid: str, kernels: Iterable[str], flavors: Iterable[str]) -> st
 
 
 def ktap_name(nodeid: str) -> str:
-    """The node id as KTAP can carry it: a hash sign would begin a directive, a newline a line."""
-    return "".join(
-        char
-        if char.isprintable() and char not in "%#"
-        else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
-        for char in nodeid
-    )
+    """The node id as KTAP can carry it: a hash sign would begin a directive, a newline a line.
+
+    pytest gives no name to what fails as a whole; a result line has to have one.
+    """
+    return "".join(_ktap_char(char) for char in nodeid) or UNNAMED
+
+
+def _ktap_char(char: str) -> str:
+    if char.isprintable() and char not in "%#":
+        return char
+    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
 
 
 def kcidb_path(result: Result) -> str:

@@ -81,6 +81,8 @@ class TestReading:
             (("results", 1), "x", '$.results[1]: must be an object, not "x"'),
             (("results", 1, "outcome"), "passed", "$.results[1].outcome: must be one of pass, fail"),
             (("results", 1, "outcome"), [], "$.results[1].outcome: must be one of"),
+            (("results", 1, "started"), "today", "$.results[1].started: must be a time such as"),
+            (("run", "finished"), "", "$.run.finished: must be a time such as"),
             (("results", 1, "reason"), "a\nb", "$.results[1].reason: must be one line"),
             (("results", 1, "requirements"), [1], "$.results[1].requirements: must be a list of texts"),
             (("results", 1, "evidence"), {"log": "../x"}, "must be a path within the report directory"),
@@ -119,6 +121,11 @@ class TestReading:
         ):
             with pytest.raises(BadInputError, match=complaint):
                 load(path)
+
+    def test_half_a_character_can_be_written_again(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "report", result("yama/scope", "fail", "\udcff"))
+        assert "\\udcff" in (path / "results.json").read_text()
+        assert load(path).results[0].reason.encode() == b"\\udcff"
 
     def test_more_than_we_know_is_no_fault(self) -> None:
         found = read(result("yama/scope", later="x"), later="x")

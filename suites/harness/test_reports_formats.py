@@ -155,6 +155,10 @@ class TestKtap:
         assert [leaf.directive for leaf in top.leaves()] == ["SKIP", ""]
         assert all(line.isprintable() for line in text.split("\n"))
 
+    def test_what_pytest_gives_no_name_has_one(self) -> None:
+        (top,) = ktap_reader.read(ktap.render(read(result("yama/x", "error", on=None) | {"nodeid": "", "area": ""})))
+        assert [(area.name, area.tests[0].name) for area in top.tests] == [("other", "(unnamed)")]
+
     def test_nothing_is_an_empty_plan(self) -> None:
         assert ktap.render(read()) == "KTAP version 1\n1..0\n"
 
