@@ -188,6 +188,13 @@ def test_a_reason_has_changed_if_it_tells_something_else(old: str, new: str, cha
     assert found.exit_status == 0
 
 
+def test_why_a_test_holds_is_no_change() -> None:
+    found = compare(read(result("yama/a", "unexpected-pass", "one")), read(result("yama/a", "pass", "other")))
+    assert found.same == 1
+    found = compare(read(result("yama/a", "pass", "one")), read(result("yama/a", "pass", "other")))
+    assert found.same == 1
+
+
 class TestKernels:
     def pairs(self, old: list[str], new: list[str], *named: tuple[str, str]) -> list[tuple[str | None, str | None]]:
         before = read(result("harness/pure", on=None), kernels=[kernel(name) for name in old])
