@@ -20,7 +20,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from reports import folder, results
+from reports import files, folder, results
+from reports.compare import KINDS, Comparison
 from reports.evidence import printable, tail
 from reports.page import LINES, OTHER_LINES
 from reports.record import OUTCOMES
@@ -42,7 +43,7 @@ COMPARISON_LIMIT = 20_000
 RUN_KEYS = ("id", "state", "started", "duration_s", "exit_status", "collected", "host", "suite", "versions")
 """What the page says of the run."""
 
-BESIDE = (folder.PAGE, results.FILE_NAME, folder.JUNIT)
+BESIDE = (folder.PAGE, results.FILE_NAME, folder.JUNIT, *files.NAMES)
 """Other files of a report that the page links, where they are."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -77,7 +78,7 @@ def render(
 
     `evidence` gives the text behind a path of a result's evidence, and raises OSError where there is none.
     `comparison` is what changed since another run, a mapping for each test: `test`, `kernel`, `was`, `now`, `kind`
-    and `reason`, all text; None leaves the comparison out.  `beside` names the other files of the report.
+    and `reason`, all text (see `rows`); None leaves it out.  `beside` names the other files of the report.
     """
     script = "".join(_template(name) for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -101,8 +102,8 @@ def data(
     kernels = _kernels(document)
     kernel_at = {kernel["id"]: number for number, kernel in enumerate(kernels)}
     requirement_at = {each["id"]: number for number, each in enumerate(document["requirements"])}
-    files: dict[tuple[str, str], int] = {}
-    rows = [_row(result, kernel_at, requirement_at, files) for result in document["results"]]
+    pieces: dict[tuple[str, str], int] = {}
+    tests = [_row(result, kernel_at, requirement_at, pieces) for result in document["results"]]
     texts, without = _texts(document["results"], evidence, Room(room))
     compared = None if comparison is None else list(comparison)
     return {
@@ -113,13 +114,34 @@ def data(
         "outcomes": OUTCOMES,
         "kernels": _plain(kernels),
         "requirements": [_requirement(each, list(kernel_at)) for each in document["requirements"]],
-        "files": [_plain(pair) for pair in files],
-        "results": rows,
+        "kinds": list(KINDS.values()),
+        "files": [_plain(pair) for pair in pieces],
+        "results": tests,
         "texts": texts,
         "without": without,
         "comparison": None if compared is None else [_plain(row) for row in compared[:COMPARISON_LIMIT]],
         "uncompared": max(0, len(compared or ()) - COMPARISON_LIMIT),
     }
+
+
+def rows(comparison: Comparison) -> list[dict[str, str]]:
+    """What changed, as `render` wants it; the kind is one of compare.KINDS' titles."""
+    found = []
+    for kind, changes in comparison.changes.items():
+        for change in changes:
+            latest = change.new or change.old
+            assert latest is not None
+            found.append(
+                {
+                    "test": change.nodeid,
+                    "kernel": latest.kernel or results.NO_KERNEL,
+                    "was": change.old.outcome if change.old else "",
+                    "now": change.new.outcome if change.new else "",
+                    "kind": KINDS[kind],
+                    "reason": latest.reason,
+                }
+            )
+    return found
 
 
 def write(report_dir: Path, comparison: Sequence[Mapping[str, Any]] | None = None) -> Path:

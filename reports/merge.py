@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reports import evidence, files, folder, junit, results, status
+from reports import evidence, files, folder, junit, matrix, results, status
 from reports.document import BadInputError, Document, load, parse
 from reports.outcome import SEVERITY
 from reports.record import JSON, OUTCOMES, Result
@@ -66,7 +66,8 @@ def merge(paths: Sequence[Path], output: Path, *, origin: str) -> Merged:
         document = parse(store.document(run), output / results.FILE_NAME)
         files.write(document, None, origin=origin)
         junit.write(document, output / folder.JUNIT)
-        store.write(run)  # last: while it is not there, the report is not complete
+        store.write(run)  # late: while it is not there, the report is not complete
+        matrix.write(output)
     except OSError as error:
         raise BadInputError(f"{output}: cannot be written: {error}") from error
     remarks = [*(remark for shard in shards for remark in shard.remarks()), *remarks]

@@ -197,7 +197,8 @@ class Reporter:
         self._write_other_formats()
         self._write()
         try:
-            matrix.write(self._directory)
+            compared = self._baseline.comparison
+            matrix.write(self._directory, None if compared is None else matrix.rows(compared))
         except (OSError, ValueError) as error:
             self._problem(f"{folder.MATRIX}: {error}")
         self._status = self._exit_status(exitstatus)

@@ -12,11 +12,11 @@ const SIGNS = {
 const TONES = {
   held: "good", pass: "good", broken: "bad", fail: "bad", unknown: "odd", error: "odd", waived: "known",
   "unexpected-pass": "known", skipped: "none", skip: "none", untested: "none",
-  "newly-failing": "bad", "newly-passing": "good", "not-comparable": "odd", "changed-reason": "odd",
-  new: "known", gone: "known",
+  "newly failing": "bad", "new errors of ours": "odd", "newly waived": "known", "newly passing": "good",
+  "no longer applicable": "none", "applicable now": "none", "changed reason": "odd", new: "known", gone: "known",
 };
 const WORST = ["fail", "error", "unexpected-pass", "waived", "skip", "pass"];
-const KINDS = ["newly-failing", "newly-passing", "new", "gone", "changed-reason", "not-comparable"];
+const KINDS = DATA.kinds;
 
 const REQUIREMENTS = DATA.requirements.map((each, number) => ({
   ...each, number, words: [each.id, each.text, each.source, each.note].join(" ").toLowerCase(),

@@ -123,12 +123,15 @@ def evidence(path: str) -> str:
 def comparison() -> list[dict[str, str]]:
     """A change of each kind."""
     kinds = {
-        "newly-failing": ("pass", "fail", REASON),
-        "newly-passing": ("fail", "pass", ""),
+        "newly failing": ("pass", "fail", REASON),
+        "new errors of ours": ("pass", "error", "the kernel did not boot"),
+        "newly waived": ("fail", "waived", "known, waived until 2027-01-01"),
+        "newly passing": ("fail", "pass", ""),
+        "no longer applicable": ("pass", "skip", "needs CONFIG_SECURITY_YAMA"),
+        "applicable now": ("skip", "pass", ""),
+        "changed reason": ("fail", "fail", f"{REASON} (was: EACCES)"),
         "new": ("", "pass", ""),
         "gone": ("pass", "", ""),
-        "changed-reason": ("fail", "fail", f"{REASON} (was: EACCES)"),
-        "not-comparable": ("skip", "fail", "the other run had no such kernel"),
     }
     return [
         {

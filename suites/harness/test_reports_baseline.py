@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ def test_a_run_tells_what_changed_against_its_baseline(pytester: pytest.Pytester
     assert "old/results.json (run old): 1 newly failing, 1 as before" in said
     assert "  newly failing: suites/harness/test_it.py::test_two (pass -> fail)" in said
     assert "1 newly failing" in Path("new/summary.md").read_text()
+    (shown,) = re.findall(r'"comparison":(\[.*?\])', Path("new/index.html").read_text())
+    assert [(row["test"], row["was"], row["now"], row["kind"]) for row in json.loads(shown)] == [
+        ("suites/harness/test_it.py::test_two", "pass", "fail", "newly failing")
+    ]
     baseline = described("new")["baseline"]
     assert baseline == {
         "path": str(Path.cwd() / "old/results.json"),

@@ -19,7 +19,7 @@ from suites.harness.reports_documents import FULL, NEXT, TIME, kernel, result, w
 
 ROOT = Path(__file__).resolve().parents[2]
 NASTY = result("yama/b", "fail", "x\x1b & <y>", longrepr="\x1b[1m & <z>")
-FILES = {"results.json", "results.ktap", "kcidb.json", "summary.md", "junit.xml"}
+FILES = {"results.json", "results.ktap", "kcidb.json", "summary.md", "junit.xml", "index.html"}
 
 
 @pytest.fixture(autouse=True)
