@@ -212,9 +212,13 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
     """A guest that has only just booted, as the test's `boot` marker wants it."""
     stable = request.config.stash[STABLE]
     boot = _boot_of(request.node) or DEFAULT_BOOT
-    record.set_kernel(request.node, _kernel_info(kernel, stable.acceleration(kernel)))
+    taken_on = stable.acceleration(kernel)
+    record.set_kernel(request.node, _kernel_info(kernel, taken_on))
     taken = stable.take(kernel, boot)
     request.node.stash[GUEST] = taken
+    complaint = taken.boot_complaint
+    if complaint and not SplatExcuse(request.config, _kernel_info(kernel))(complaint):
+        record.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": complaint})
     following = request.node.stash.get(NEXT, None)
     if following is not None and _candidate_id(following) == _candidate_id(request.node):
         stable.prepare(kernel, _boot_of(following) or boot)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
+from functools import cache
 
 from guests import kernel_log, splats
 from guests.channel import Closed, Silent, SocketStream
@@ -17,6 +18,11 @@ from guests.template import Template
 from kconfigs.kernel import Kernel
 
 RESUME_DEADLINE_S = 30.0
+
+
+@cache
+def complaint_at_boot(template: Template) -> str:
+    return splats.first(record.text for record in kernel_log.parse(template.boot_log)) or ""
 
 
 class Guest(Session):
@@ -67,6 +73,11 @@ class Guest(Session):
     def boot_log(self) -> list[str]:
         """What the kernel had logged before, since it was booted."""
         return [record.text for record in kernel_log.parse(self.template.boot_log)]
+
+    @property
+    def boot_complaint(self) -> str:
+        """The first splat of that log; empty, if there is none."""
+        return complaint_at_boot(self.template)
 
     # What went wrong, and the evidence
 

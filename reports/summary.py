@@ -116,6 +116,12 @@ class Summary:
             counts.setdefault(result.kernel, Counter())[result.outcome] += 1
         without = counts.pop(None, None)
         lines = [_total(self._title(str(name)), counted) for name, counted in counts.items()]
+        # No test's own fault, and yet a gate's business.
+        lines += [
+            _line(f"{name} complained while it booted: {kernel['boot_complaint']}", yellow=True)
+            for name, kernel in self.kernels.items()
+            if kernel.get("boot_complaint")
+        ]
         return lines + ([_total("without a kernel", without)] if without else [])
 
     def _title(self, name: str) -> str:

@@ -7,12 +7,14 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from guests import session, template, wire
 from guests.errors import GuestBroke, QemuError
-from guests.guest import Guest
+from guests.guest import Guest, complaint_at_boot
 from guests.numbers import number
 from guests.outcome import exited, returned
 from guests.splats import first
@@ -72,6 +74,12 @@ def test_a_guest_is_the_kernel_that_it_is_said_to_be(guest: Guest) -> None:
 
 def test_a_boot_leaves_no_complaint(guest: Guest) -> None:
     assert first(guest.boot_log) is None
+    assert guest.boot_complaint == ""
+
+
+def test_a_complaint_at_boot_is_found(guest: Guest, tmp_path: Path) -> None:
+    (tmp_path / "boot.log").write_text("6,1,0,-;Linux version\n4,2,0,-;BUG: early\n")
+    assert complaint_at_boot(replace(guest.template, directory=tmp_path)) == "BUG: early"
 
 
 def test_two_hundred_tasks_can_be_made_and_the_guest_answers_still(guest: Guest) -> None:

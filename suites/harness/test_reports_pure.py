@@ -277,6 +277,18 @@ class TestSummary:
         assert "suites/yama/test_x.py::test_0 and 59 more" in lines
         assert "k/full (6.12.1, tcg): 0 held, 0 broken, 0 not applicable, 60 errors" in lines
 
+    def test_a_complaint_at_boot_is_told_with_its_kernel(self) -> None:
+        summary = Summary(
+            results=[result(1)],
+            kernels={"a/full": {"id": "a/full"}, "b/full": {"id": "b/full", "boot_complaint": "BUG: early"}},
+            requirements=TestStore.REQUIREMENTS,
+            report_dir="out",
+            status=0,
+            problems=(),
+        )
+        lines = [line.text for line in summary.totals()]
+        assert [line for line in lines if "complained" in line] == ["b/full complained while it booted: BUG: early"]
+
     def test_skips_are_counted_by_reason_and_left_out_with_q(self) -> None:
         skips = [result(number, outcome="skip", reason="no CONFIG_X") for number in range(3)]
         assert "3  no CONFIG_X" in self.lines(skips)
