@@ -284,6 +284,35 @@ def test_behind_the_last_call(guest: Guest, entry: Entry) -> None:
     assert {nr: said(outcome) for nr, outcome in came.items() if said(outcome) != f"errno {MARK}"} == {}
 
 
+EDGE = 96
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(
+    "code", [bpf.JEQ, bpf.JGE, bpf.JGT, bpf.JSET], ids=["equal", "larger-or-equal", "larger", "any-bit"]
+)
+def test_at_the_edge(guest: Guest, code: int, entry: Entry) -> None:
+    """Each comparison with a number, below it, at it and above, whichever way leads to ALLOW."""
+    for verdicts in ((ALLOWED, DENIED), (DENIED, ALLOWED)):
+        task = unprivileged(guest)
+        program = (load(bpf.NR), Instruction(code, EDGE, 0, 1), *verdicts)
+        task.install(program).result()
+        assert wrong_numbers(task, [program], entry) == []
+        done_with(guest, task)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_an_older_filter_is_not_forgotten(guest: Guest, entry: Entry) -> None:
+    """What it denies stays denied under a newer one that allows everything, and the other way round."""
+    denies = (load(bpf.NR), Instruction(bpf.JEQ, EDGE, 0, 1), DENIED, ALLOWED)
+    for filters in ([denies, (ALLOWED,)], [(ALLOWED,), denies]):
+        task = unprivileged(guest)
+        for program in filters:
+            task.install(program).result()
+        assert wrong_numbers(task, filters, entry) == []
+        done_with(guest, task)
+
+
 # fmt: off
 LARGE = {
     # a word, what it is compared with, the verdict if it is larger, and if not       what comes of a native call
