@@ -70,9 +70,7 @@ class Plan:
         return self._add(Step.JOIN, plan.slot, [])
 
     def _add(self, kind: Step, nr: int, arguments: list[int], result_of: int = 0, place: int = 0) -> StepValue:
-        mask = (1 << 64) - 1
-        padded = [argument & mask for argument in arguments] + [0] * (6 - len(arguments))
-        self._steps.append(wire.LOOP_STEP.pack(nr, *padded, kind, result_of, place))
+        self._steps.append(wire.LOOP_STEP.pack(nr, *wire.six(arguments), kind, result_of, place))
         return StepValue(len(self) - 1)
 
     def send(self, session: Session, rounds: int) -> None:

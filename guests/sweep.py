@@ -18,8 +18,6 @@ from guests.outcome import Outcome, describe
 from guests.task import Task
 from guests.wire import Entry, Op, State
 
-_MASK = (1 << 64) - 1
-
 
 def sweep(
     task: Task,
@@ -38,8 +36,7 @@ def sweep(
         raise ValueError(
             f"a sweep is over {wire.SWEEP_COUNT} successive numbers at most, and leaves out {wire.SWEEP_LEFT_OUT}"
         )
-    padded = [argument & _MASK for argument in arguments] + [0] * (6 - len(arguments))
-    body = wire.SWEEP.pack(*padded, numbers.start, len(numbers), entry, len(left_out))
+    body = wire.SWEEP.pack(*wire.six(arguments), numbers.start, len(numbers), entry, len(left_out))
     body += struct.pack(f"<{len(left_out)}I", *left_out)
     what = f"{task}.sweep({numbers.start}..{numbers.stop - 1} by {entry.name})"
     state, value, tail = wire.split_result(task.guest.request(Op.SWEEP, task.slot, body, what))

@@ -26,6 +26,7 @@ LOOP_ERRORS = 8
 SWEEP_COUNT = 1024
 SWEEP_LEFT_OUT = 64
 SWEEP_LARGE = 0x7FFF
+_MASK = (1 << 64) - 1
 
 
 class Op(enum.IntEnum):
@@ -154,6 +155,11 @@ def spawn_body(
     return SPAWN.pack(clone_flags, capabilities, uid, gid, options, child, name[:15])
 
 
+def six(arguments: Sequence[int]) -> list[int]:
+    """Arguments of a call as the frames have them: six, and none negative."""
+    return [argument & _MASK for argument in arguments] + [0] * (6 - len(arguments))
+
+
 def call_body(
     number: int,
     arguments: Sequence[int],
@@ -163,9 +169,7 @@ def call_body(
     reads: Sequence[tuple[int, int]] = (),
 ) -> bytes:
     """`writes` are (offset, bytes) put into the task's memory before, `reads` are (offset, length) read after."""
-    mask = (1 << 64) - 1
-    padded = [argument & mask for argument in arguments] + [0] * (6 - len(arguments))
-    parts = [CALL.pack(number & mask, *padded, entry, len(writes), len(reads))]
+    parts = [CALL.pack(number & _MASK, *six(arguments), entry, len(writes), len(reads))]
     for offset, piece in writes:
         parts += [PIECE.pack(offset, len(piece)), piece]
     parts += [PIECE.pack(offset, length) for offset, length in reads]

@@ -95,6 +95,11 @@ class Config(Mapping[str, str]):
         return f"<Config {self._digest[:12]}, {len(self)} options>"
 
 
+def within(version: Version, since: Version, until: Version) -> bool:
+    """Whether a kernel of this version is in the range: from `since` on, and before `until`, where there is one."""
+    return since <= version and (not until or version < until)
+
+
 @dataclass(frozen=True)
 class Option:
     """One line of a fragment: what is asked for, of which kernels, and why."""
@@ -108,7 +113,7 @@ class Option:
     until: Version = ()
 
     def applies(self, version: Version) -> bool:
-        return self.since <= version and (not self.until or version < self.until)
+        return within(version, self.since, self.until)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from kconfigs.errors import UsageError
-from kconfigs.fragments import Config, Version
+from kconfigs.fragments import Config, Version, within
 
 SHIPPED = Path(__file__).with_name("profiles")
 
@@ -64,7 +64,7 @@ class Line:
 
     def applies(self, version: Version) -> bool:
         """Whether it is for kernels of this version; of an unknown one, `()`, it is."""
-        return not version or (self.since <= version and (not self.until or version < self.until))
+        return not version or within(version, self.since, self.until)
 
 
 @dataclass(frozen=True)

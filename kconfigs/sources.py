@@ -59,6 +59,12 @@ class Source(ABC):
         """Download, unpack or build as needed.  This may take minutes; a second time it takes none."""
 
 
+def packaged() -> PackagedSource:
+    """The distribution's own kernel source, for those who want its tree.  KconformError where there is none."""
+    cache = Cache()
+    return PackagedSource(Apt(memory=cache.root / "apt.json"), cache)
+
+
 def resolve(
     spec: str, *, kernel_config: Path | None = None, cache: Cache | None = None, apt: Apt | None = None
 ) -> Source:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -154,13 +153,7 @@ def write(report_dir: Path, comparison: Sequence[Mapping[str, Any]] | None = Non
         beside=[name for name in BESIDE if (report_dir / name).exists()],
     )
     path = report_dir / folder.MATRIX
-    temporary = path.with_name(f".{folder.MATRIX}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    files.replace(path, page)
     return path
 
 

@@ -32,11 +32,10 @@ from guests.numbers import O_RDWR
 from guests.stable import Stable
 from kconfigs.arguments import Parser
 from kconfigs.cache import Cache
-from kconfigs.errors import UsageError
 from kconfigs.kbuild import toolchain
 from kconfigs.kernel import Kernel
 from kconfigs.progress import for_stderr
-from kconfigs.sources import resolve
+from kconfigs.sources import packaged
 from suites.harness.count_checks import COUNT_TO
 
 ROOT = Path(__file__).parents[2]
@@ -155,11 +154,11 @@ def theirs(kernel: Kernel, rounds: int, programs: Path) -> Figures:
     )
 
 
-def ours(kernel: Kernel, spec: str) -> Figures:
+def ours(kernel: Kernel) -> Figures:
     with tempfile.TemporaryDirectory(prefix="kconform-") as scratch:
         report, counts = Path(scratch, "report"), Path(scratch, "checks")
         command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "suites.harness.count_checks"]
-        command += ["-p", "no:cacheprovider", f"--kernel={spec}", f"--flavor={kernel.flavor}"]
+        command += ["-p", "no:cacheprovider", "--kernel=source", f"--flavor={kernel.flavor}"]
         command += [f"--report-dir={report}", "suites/seccomp"]
         environment = {**os.environ, COUNT_TO: str(counts)}
         # The first run makes the templates, as the first run of a machine does.
@@ -188,17 +187,13 @@ def main() -> int:
     parser = Parser(prog="python -m suites.harness.selftest", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of upstream's (default: 3)")
     arguments = parser.parse_args()
-    spec = "source"
     try:
-        source = resolve(spec)
-        tree = getattr(source, "tree", None)
-        if tree is None:
-            raise UsageError("there is no kernel source here")
+        source = packaged()
         with for_stderr() as progress:
             kernel = source.kernel(None, progress)
-        programs = built(Path(tree()), Cache())
+        programs = built(source.tree(), Cache())
         rows = {"upstream's selftest": theirs(kernel, arguments.rounds, programs)}
-        rows["ours, cloning included"] = ours(kernel, spec)
+        rows["ours, cloning included"] = ours(kernel)
     except KconformError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_status

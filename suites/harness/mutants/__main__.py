@@ -18,7 +18,7 @@ from pathlib import Path
 from kconfigs.arguments import Parser
 from kconfigs.cache import Cache
 from kconfigs.errors import KconformError, UsageError
-from kconfigs.sources import resolve
+from kconfigs.sources import packaged
 from suites.harness.mutants.lab import Lab, Result
 from suites.harness.mutants.table import BadTable, Mutant, areas, load
 
@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace, mutants: list[Mutant], cache: Cache) -> li
     if options.objects:
         lab = Lab(options.source.resolve(), options.objects.resolve(), cache)
     else:
-        lab = Lab.prepared(options.source or _source(), cache)
+        lab = Lab.prepared(options.source or packaged().tree(), cache)
     print(f"mutants: {len(mutants)} of {options.area}, in {lab.tree.path}", flush=True)
     lab.unchanged(options.area, options.pytest.split())
     results: list[Result] = []
@@ -102,15 +102,6 @@ def _chosen(mutants: list[Mutant], only: Sequence[str]) -> list[Mutant]:
     if unknown:
         raise BadTable(f"no mutant has the id {', '.join(sorted(unknown))}")
     return [mutant for mutant in mutants if not only or mutant.id in only]
-
-
-def _source() -> Path:
-    """The distribution's kernel source, as `--kernel source` unpacks it."""
-    source = resolve("source")
-    tree = getattr(source, "tree", None)
-    if tree is None:
-        raise UsageError("there is no kernel source here", hint="pass --source with a kernel tree")
-    return Path(tree())
 
 
 def _parser() -> argparse.ArgumentParser:
