@@ -38,7 +38,7 @@ from kconfigs.cache import Cache
 from kconfigs.candidates import default_specs
 from kconfigs.kernel import Kernel
 from kconfigs.progress import for_stderr
-from kconfigs.sources import resolve
+from kconfigs.spec import resolve
 
 CALLS = 200
 """Calls in one round of the round trip's measurement."""

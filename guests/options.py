@@ -21,8 +21,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kernel",
         action="append",
         metavar="SPEC",
-        help="a kernel to test, may be given again: source, deb:PACKAGE[=VERSION], a .deb file, an image, a kernel"
-        " tree, or running (default: the distribution's prebuilt cloud kernel, and source)",
+        help="a kernel to test, may be given again: source, deb:PACKAGE[=VERSION][@SUITE], a .deb file, an image,"
+        " a kernel tree, or running (default: the distribution's prebuilt cloud kernel, and source)",
     )
     group.addoption(
         "--flavor",

@@ -21,7 +21,7 @@ from kconfigs.errors import KconformError, UsageError
 from kconfigs.flavors import DEFAULT, FLAVORS, flavor
 from kconfigs.fragments import Config, Version
 from kconfigs.progress import Both, Progress, StatusFile, for_stderr
-from kconfigs.sources import resolve
+from kconfigs.spec import resolve
 
 INTERRUPTED = 2
 
@@ -155,7 +155,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     build = commands.add_parser("build", help="make a kernel ready, and print its id and image")
-    build.add_argument("spec", metavar="SPEC", help="source, running, deb:PACKAGE, a tree, an image, a .deb file")
+    build.add_argument(
+        "spec", metavar="SPEC", help="as for pytest's --kernel: source, deb:PACKAGE, a tree, an image ..."
+    )
     build.add_argument("--flavor", action="append", metavar="NAME", help=f"repeatable; default {DEFAULT}")
     build.add_argument("--kernel-config", type=Path, metavar="FILE", help="the .config of an image")
     build.add_argument("--status", type=Path, metavar="FILE", help="keep the state in this file, as JSON")

@@ -44,26 +44,37 @@ class KernelPackages:
 
 
 class Apt:
-    """Questions to apt, whose answers `memory` keeps between runs.  `run` is the seam for tests."""
+    """Questions to apt, whose answers `memory` keeps between runs.
 
-    def __init__(self, run: Run | None = None, memory: Path | None = None) -> None:
-        self._run = run or run_command
-        self._real = run is None
-        self._memory = Memory(memory) if memory else None
+    `options` stand before each command, and may lead apt to other lists than the machine's.  `run` is the seam for
+    tests.
+    """
+
+    def __init__(self, run: Run | None = None, memory: Memory | None = None, options: Sequence[str] = ()) -> None:
+        self.run = run or run_command
+        self._memory = memory
+        self._options = list(options)
 
     def newest_source(self) -> Package:
         """The newest linux-source-X.Y by version of the package, not of its name."""
-        self._ready("source")
-        output = self._ask("apt-cache", "search", "--names-only", "^linux-source-[0-9]")
-        names = [name for name in (line.split(" ", 1)[0] for line in output.splitlines()) if _SOURCE.fullmatch(name)]
+        self.ready("source")
+        output = self.ask("apt-cache", "search", "--names-only", "^linux-source-[0-9]")
+        names = [name for name in (line.split(" ", 1)[0] for line in output.splitlines()) if is_source(name)]
         packages = self._show(dict.fromkeys(names, ""))
         if not packages:
             raise UsageError("apt offers no package with kernel source (linux-source-*)", hint=_ELSEWHERE)
         return max(packages, key=lambda package: Version(package.version))
 
+    def source(self, name: str, version: str = "") -> Package:
+        """A package with kernel source.  UsageError if there is none by that name."""
+        self.ready(f"deb:{name}")
+        for package in self._show({name: version}):
+            return package
+        raise self._unknown(name, version)
+
     def kernel(self, name: str, version: str = "") -> KernelPackages:
         """Follow a package, a metapackage too, to the kernel.  UsageError if there is none by that name."""
-        self._ready(f"deb:{name}")
+        self.ready(f"deb:{name}")
         found: dict[str, Package] = {}
         wanted = {name: version}
         while wanted:
@@ -85,17 +96,18 @@ class Apt:
 
     def download(self, package: Package, into: Path) -> Path:
         """The .deb file, downloaded into a directory.  KconformError if apt cannot get it."""
-        command = ["apt-get", "download", "-qq", f"{package.name}={package.version}"]
-        if os.geteuid() == 0:
-            # Else apt warns that its own unprivileged user cannot write to our directory.
-            command[1:1] = ["-o", "APT::Sandbox::User=root"]
         try:
-            self._run(command, into)
+            self._run("apt-get", *as_root(), "download", "-qq", f"{package.name}={package.version}", into=into)
         except subprocess.CalledProcessError as error:
             if "No space left" in str(error.stderr):
                 raise OSError(errno.ENOSPC, "No space left on device", str(into)) from error
+            if "cannot be authenticated" in str(error.stderr):
+                raise UsageError(
+                    f"{package.name} {package.version} comes from an archive without a good signature",
+                    hint="take it from one whose key apt knows (apt-secure(8)), or pass the downloaded .deb file",
+                ) from error
             raise KconformError(
-                f"{package.name} {package.version} could not be downloaded: {_last_line(error)}",
+                f"{package.name} {package.version} could not be downloaded: {last_line(error)}",
                 hint="look at the network, and bring apt's lists up to date (apt-get update)",
             ) from error
         files = list(into.glob("*.deb"))
@@ -103,13 +115,17 @@ class Apt:
             raise KconformError(f"apt-get left {len(files)} files of {package.name}, not one")
         return files[0]
 
-    def _ask(self, *question: str) -> str:
+    def ask(self, *question: str) -> str:
+        """What apt prints.  subprocess.CalledProcessError if it fails."""
         answer = self._memory.answer(question) if self._memory else None
         if answer is None:
-            answer = self._run(question, None)
+            answer = self._run(*question)
             if self._memory:
                 self._memory.keep(question, answer)
         return answer
+
+    def _run(self, program: str, *arguments: str, into: Path | None = None) -> str:
+        return self.run([program, *self._options, *arguments], into)
 
     def _show(self, wanted: Mapping[str, str]) -> list[Package]:
         """Those of the wanted packages, by name and version ('' for any), that there are."""
@@ -117,7 +133,7 @@ class Apt:
         if not specs:
             return []
         try:
-            output = self._ask("apt-cache", "show", "--no-all-versions", *specs)
+            output = self.ask("apt-cache", "show", "--no-all-versions", *specs)
         except subprocess.CalledProcessError as error:
             # One unknown name fails the command, and the others are shown all the same.
             output = str(error.stdout or "")
@@ -129,8 +145,9 @@ class Apt:
                 found.append(package)
         return found
 
-    def _ready(self, spec: str) -> None:
-        if self._real and not (shutil.which("apt-get") and shutil.which("apt-cache")):
+    def ready(self, spec: str) -> None:
+        """apt is there and has lists; where it may, it fetches them.  UsageError, in the name of the SPEC, if not."""
+        if self.run is run_command and not (shutil.which("apt-get") and shutil.which("apt-cache")):
             raise UsageError(f"{spec} needs apt, and this system has none", hint=_ELSEWHERE)
         if self._has_lists:
             return
@@ -138,15 +155,15 @@ class Apt:
         if os.geteuid() != 0:
             raise UsageError(f"{spec}: apt has no package lists yet", hint=hint)
         try:
-            self._run(["apt-get", "update", "-qq"], None)
+            self._run("apt-get", "update", "-qq")
         except subprocess.CalledProcessError as error:
-            raise KconformError(f"apt's lists could not be fetched: {_last_line(error)}", hint=hint) from error
+            raise KconformError(f"apt's lists could not be fetched: {last_line(error)}", hint=hint) from error
         del self._has_lists
 
     @cached_property
     def _has_lists(self) -> bool:
         try:
-            return bool(self._ask("apt-get", "indextargets", "Created-By: Packages").strip())
+            return bool(self.ask("apt-get", "indextargets", "Created-By: Packages").strip())
         except subprocess.CalledProcessError:
             return False
 
@@ -155,7 +172,7 @@ class Apt:
             return UsageError(
                 f"apt offers no version {version} of {name}", hint=f"there is deb:{name}={there[0].version}"
             )
-        names = self._run(["apt-cache", "pkgnames", "linux-image-"], None).split()
+        names = self._run("apt-cache", "pkgnames", "linux-source-" if is_source(name) else "linux-image-").split()
         near = difflib.get_close_matches(name, names, n=3) or sorted(
             n for n in names if not re.search(r"\d\.\d|dbg", n)
         )
@@ -204,6 +221,16 @@ def _stamp(watched: Sequence[Path]) -> str:
     return content.hexdigest()
 
 
+def is_source(name: str) -> bool:
+    """Is a package of that name kernel source?"""
+    return _SOURCE.fullmatch(name) is not None
+
+
+def as_root() -> list[str]:
+    """For whoever is root; else apt warns that its own unprivileged user cannot write to our directory."""
+    return ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
+
+
 def run_command(command: Sequence[str], cwd: Path | None) -> str:
     done = subprocess.run(
         list(command), cwd=cwd, capture_output=True, text=True, check=True, env={**os.environ, "LC_ALL": "C"}
@@ -211,6 +238,6 @@ def run_command(command: Sequence[str], cwd: Path | None) -> str:
     return done.stdout
 
 
-def _last_line(error: subprocess.CalledProcessError) -> str:
+def last_line(error: subprocess.CalledProcessError) -> str:
     lines = [line for line in str(error.stderr or error.stdout or "").splitlines() if line.strip()]
     return lines[-1].strip() if lines else f"{error.cmd[0]} ended with status {error.returncode}"

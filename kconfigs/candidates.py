@@ -14,6 +14,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kconfigs import background
@@ -21,7 +22,8 @@ from kconfigs.errors import KconformError
 from kconfigs.flavors import DEFAULT
 from kconfigs.flavors import flavor as flavor_of
 from kconfigs.kernel import Kernel
-from kconfigs.sources import SHIPPED, Source, resolve
+from kconfigs.sources import SHIPPED, Source
+from kconfigs.spec import resolve
 
 PREBUILT = {"debian": "deb:linux-image-cloud-amd64", "ubuntu": "deb:linux-image-virtual"}
 """The small kernel that a distribution ships, whose verdicts come while `source` compiles."""
@@ -32,10 +34,13 @@ NARRATE_S = 20.0
 class Candidate:
     """One kernel to test: a source and, where that is built, a flavor."""
 
-    def __init__(self, source: Source, flavor: str | None, kernel_config: Path | None, status_folder: Path) -> None:
+    def __init__(
+        self, source: Source, flavor: str | None, kernel_config: Path | None, status_folder: Path, name: str = ""
+    ) -> None:
         self.source = source
         self.flavor = flavor if source.builds else None
-        self.id = f"{source.name}/{self.flavor or SHIPPED}"
+        self._name = name or source.name
+        self.id = f"{self._name}/{self.flavor or SHIPPED}"
         self._kernel_config = kernel_config
         self._status = status_folder / f"{self.id.replace('/', '+')}.json"
         self._builder: subprocess.Popen[bytes] | None = None
@@ -66,7 +71,7 @@ class Candidate:
             try:
                 if self._status.exists():
                     background.wait(self._status)
-                self._kernel = self.source.kernel(self.flavor)
+                self._kernel = replace(self.source.kernel(self.flavor), name=self._name)
             except KconformError as error:
                 self._error = error
                 raise
@@ -84,14 +89,20 @@ def candidates(
     specs: Sequence[str] | None, flavors: Sequence[str] | None, kernel_config: Path | None, status_folder: Path
 ) -> list[Candidate]:
     """What --kernel and --flavor name, prebuilt kernels first.  UsageError for what cannot be."""
-    chosen = [flavor_of(name).name for name in flavors or [DEFAULT]]
+    chosen = list(dict.fromkeys(flavor_of(name).name for name in flavors or [DEFAULT]))
     sources = [resolve(spec, kernel_config=kernel_config) for spec in specs or default_specs()]
-    found: dict[str, Candidate] = {}
+    found: list[Candidate] = []
+    names: dict[str, list[str]] = {}
     for source in sorted(sources, key=lambda source: source.builds):
+        origins = names.setdefault(source.name, [])
+        if source.origin in origins:
+            continue  # the same kernel by another spelling
+        origins.append(source.origin)
+        # Two trees of one version, say: each has its results.
+        name = source.name if len(origins) == 1 else f"{source.name}-{len(origins)}"
         for flavor in chosen if source.builds else [None]:
-            candidate = Candidate(source, flavor, kernel_config, status_folder)
-            found.setdefault(candidate.id, candidate)
-    return list(found.values())
+            found.append(Candidate(source, flavor, kernel_config, status_folder, name))
+    return found
 
 
 def default_specs() -> list[str]:

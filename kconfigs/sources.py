@@ -1,16 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where kernels come from: what a SPEC means.
-
-    source                   the newest kernel source that apt offers, built with our flavors
-    TREE                     a directory: a kernel tree, built with our flavors and left as it is
-    IMAGE                    a file: bzImage or vmlinuz, its configuration beside or inside it
-    FILE.deb                 a package file
-    deb:PACKAGE[=VERSION]    a package that apt offers; a metapackage is followed to its kernel
-    running                  the kernel that runs here
-
-`resolve` looks and validates; it neither downloads nor builds.  `Source.kernel` does what is left to do,
-once: the cache keeps it.
-"""
+"""Where kernels come from: packages, trees and images, and what each takes to become a kernel."""
 
 from __future__ import annotations
 
@@ -20,7 +9,7 @@ from pathlib import Path
 
 from kconfigs import deb
 from kconfigs.apt import Apt, KernelPackages
-from kconfigs.beside import find_config, find_modules, foreign, read_config, require_machine, running_config
+from kconfigs.beside import find_config, find_modules, foreign, require_machine
 from kconfigs.build import build, digest, is_built
 from kconfigs.cache import Cache
 from kconfigs.deb import Package, clean, unpack_source
@@ -49,6 +38,8 @@ class Source(ABC):
     """It is built, with a flavor.  Otherwise there is one kernel, and flavors do not matter."""
     arch: str
     """`uname -m`."""
+    origin: str
+    """The package with its version, or the path.  Two sources of one origin are one kernel."""
 
     def is_built(self, flavor: str | None = None) -> bool:  # noqa: ARG002
         """Would `kernel` find it in the cache?"""
@@ -57,41 +48,6 @@ class Source(ABC):
     @abstractmethod
     def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:
         """Download, unpack or build as needed.  This may take minutes; a second time it takes none."""
-
-
-def packaged() -> PackagedSource:
-    """The distribution's own kernel source, for those who want its tree.  KconformError where there is none."""
-    cache = Cache()
-    return PackagedSource(Apt(memory=cache.root / "apt.json"), cache)
-
-
-def resolve(
-    spec: str, *, kernel_config: Path | None = None, cache: Cache | None = None, apt: Apt | None = None
-) -> Source:
-    """What the SPEC means here.  UsageError, in one sentence, if it cannot be."""
-    cache = cache or Cache()
-    apt = apt or Apt(memory=cache.root / "apt.json")
-    if kernel_config is not None and not kernel_config.is_file():
-        raise UsageError(f"there is no configuration file {kernel_config}")
-    given = read_config(kernel_config) if kernel_config else None
-    if spec == "source":
-        return PackagedSource(apt, cache)
-    if spec == "running":
-        return _running(given)
-    if spec.startswith("deb:"):
-        name, _, version = spec.removeprefix("deb:").partition("=")
-        return AptKernel(spec, apt.kernel(name, version), bool(version), apt, cache, given)
-    path = Path(spec).expanduser()
-    if path.is_dir():
-        return TreeSource(spec, open_tree(path), cache)
-    if not path.exists():
-        raise UsageError(
-            f"there is no kernel at {spec}",
-            hint="a SPEC is source, running, deb:PACKAGE, a kernel tree, an image or a .deb file",
-        )
-    if path.suffix == ".deb":
-        return DebFileKernel(spec, path, cache, given)
-    return ImageSource(spec, path, given)
 
 
 class _Built(Source):
@@ -111,13 +67,12 @@ class _Built(Source):
 
 
 class PackagedSource(_Built):
-    """The distribution's own kernel source package."""
+    """The distribution's own kernel source package: the newest, if none is named."""
 
-    spec = "source"
-
-    def __init__(self, apt: Apt, cache: Cache) -> None:
-        self._apt, self._cache = apt, cache
-        self._package = apt.newest_source()
+    def __init__(self, apt: Apt, cache: Cache, package: Package | None = None, spec: str = "source") -> None:
+        self._apt, self._cache, self.spec = apt, cache, spec
+        self._package = package or apt.newest_source()
+        self.origin = f"{self._package.name} {self._package.version}"
         self.arch = platform.machine()
         upstream = self._package.version.split("-")[0].split("~")[0]
         self.name = clean(f"{self._package.vendor}-{upstream}")
@@ -145,8 +100,7 @@ class PackagedSource(_Built):
     def _job(self, flavor: str | None, progress: Progress | None = None) -> Job:
         chosen = flavor_of(flavor)
         tree = open_tree(self.tree(progress))
-        identity = f"{self._package.name} {self._package.version}"
-        return Job(tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent(), theirs=False)
+        return Job(tree, chosen, self.name, self.spec, self.origin, self._cache, progress or Silent(), theirs=False)
 
 
 class TreeSource(_Built):
@@ -154,6 +108,7 @@ class TreeSource(_Built):
 
     def __init__(self, spec: str, tree: Tree, cache: Cache) -> None:
         self.spec, self._tree, self._cache = spec, tree, cache
+        self.origin = str(tree.path)
         self.arch = platform.machine()
         self.name = clean(f"{tree.path.name}-{tree.text_version}")
 
@@ -170,6 +125,7 @@ class ImageSource(Source):
 
     def __init__(self, spec: str, path: Path, config: Config | None, *, name: str = "") -> None:
         self.spec = spec
+        self.origin = str(path.resolve())
         self._image = inspect(path.absolute())
         require_machine(self._image)
         self.arch = self._image.arch
@@ -196,6 +152,7 @@ class _Unpacked(Source):
 
     def __init__(self, spec: str, package: Package, cache: Cache, config: Config | None) -> None:
         self.spec, self._package, self._cache, self._config = spec, package, cache, config
+        self.origin = f"{package.name} {package.version}"
         self.arch = _DEB_ARCHES.get(package.arch, package.arch)
         if package.arch == "all":
             raise UsageError(
@@ -206,14 +163,14 @@ class _Unpacked(Source):
             raise foreign(spec, self.arch)
         self.name = package.kernel_name
 
-    def _kernel(self, entry: Path, identity: str) -> Kernel:
+    def _kernel(self, entry: Path) -> Kernel:
         image = inspect(next((entry / "boot").glob("vmlinu[xz]-*")))
         require_machine(image)
         release = image.path.name.split("-", 1)[1]
         config = self._config or find_config(image)
         modules = entry / "modules" / release
         return found_kernel(
-            self.name, self.spec, image, release, config, modules if modules.is_dir() else None, identity
+            self.name, self.spec, image, release, config, modules if modules.is_dir() else None, self.origin
         )
 
     def _check(self, entry: Path) -> None:
@@ -239,7 +196,7 @@ class DebFileKernel(_Unpacked):
         stat = self._path.stat()
         key = f"{clean(self._path.name)}-{stat.st_size:x}-{stat.st_mtime_ns:x}"
         entry = self._cache.get("packages", key, lambda folder: deb.unpack_kernel(self._path, folder), self._check)
-        return self._kernel(entry, f"{self._package.name} {self._package.version}")
+        return self._kernel(entry)
 
 
 class AptKernel(_Unpacked):
@@ -266,7 +223,7 @@ class AptKernel(_Unpacked):
                 file.unlink()
 
         entry = self._cache.get("packages", f"{kernel.name}_{kernel.version}_{kernel.arch}", make, self._check)
-        return self._kernel(entry, f"{kernel.name} {kernel.version}")
+        return self._kernel(entry)
 
 
 def found_kernel(
@@ -286,14 +243,3 @@ def found_kernel(
         identity=identity or f"sha256:{content[:12]}",
         digest=content,
     )
-
-
-def _running(config: Config | None) -> Source:
-    release = platform.release()
-    image = Path(f"/boot/vmlinuz-{release}")
-    if not image.exists():
-        raise UsageError(
-            f"the running kernel, {release}, has no image in /boot",
-            hint="pass the image that was booted, with --kernel-config if need be",
-        )
-    return ImageSource("running", image, config or running_config(), name=f"running-{release}")

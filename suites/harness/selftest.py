@@ -35,7 +35,7 @@ from kconfigs.cache import Cache
 from kconfigs.kbuild import toolchain
 from kconfigs.kernel import Kernel
 from kconfigs.progress import for_stderr
-from kconfigs.sources import packaged
+from kconfigs.spec import packaged
 from suites.harness.count_checks import COUNT_TO
 
 ROOT = Path(__file__).parents[2]

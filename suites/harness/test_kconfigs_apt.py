@@ -16,7 +16,8 @@ from kconfigs.apt import Apt, Memory
 from kconfigs.cache import Cache
 from kconfigs.errors import KconformError, UsageError
 from kconfigs.fragments import Config
-from kconfigs.sources import PackagedSource, resolve
+from kconfigs.sources import PackagedSource
+from kconfigs.spec import resolve
 from suites.harness import kconfigs_fakes as fakes
 
 Control = dict[str, str]
@@ -189,10 +190,9 @@ class TestMemory:
         (kept._watched[0] / "new_Packages").write_text("")
         assert kept.answer(["indextargets"]) is None
 
-    def test_apt_asks_it_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("kconfigs.apt.Memory", lambda path: Memory(path, [tmp_path / "lists"]))
+    def test_apt_asks_it_first(self, memory: Callable[[], Memory]) -> None:
         fake = FakeApt(debian("linux-source-6.12"))
-        packages = [Apt(fake, memory=tmp_path / "apt.json").newest_source() for _ in range(2)]
+        packages = [Apt(fake, memory=memory()).newest_source() for _ in range(2)]
         assert packages[0] == packages[1]
         assert [call[1] for call in fake.calls] == ["indextargets", "search", "show"]
 

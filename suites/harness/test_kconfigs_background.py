@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -200,6 +201,15 @@ class TestCandidates:
             [],
         ]
         assert runs[0][0].kernel().digest == runs[1][0].kernel().digest
+
+    def test_two_trees_of_one_name_are_two_kernels(self, path: Path, tmp_path: Path) -> None:
+        other = tmp_path / "other" / path.name
+        shutil.copytree(path, other)
+        specs = [str(path), str(other), f"{path}/../{path.name}"]
+        found = candidates(specs, ["full", "full"], None, tmp_path)
+        assert [candidate.id for candidate in found] == ["linux-6.12.7/full", "linux-6.12.7-2/full"]
+        assert [candidate.kernel().id for candidate in found] == ["linux-6.12.7/full", "linux-6.12.7-2/full"]
+        assert found[1].kernel().spec == str(other)
 
     def test_a_build_is_named_from_its_first_moment(self, path: Path, tmp_path: Path, endless: Path) -> None:
         [candidate] = candidates([str(path)], ["full"], None, tmp_path)

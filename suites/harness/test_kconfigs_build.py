@@ -17,7 +17,7 @@ from kconfigs.errors import KconformError, UsageError
 from kconfigs.flavors import Flavor
 from kconfigs.fragments import Option, parse_fragment
 from kconfigs.progress import Lines, State
-from kconfigs.sources import resolve
+from kconfigs.spec import resolve
 from suites.harness import kconfigs_fakes as fakes
 
 FRAGMENT = """\

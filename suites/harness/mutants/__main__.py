@@ -18,7 +18,7 @@ from pathlib import Path
 from kconfigs.arguments import Parser
 from kconfigs.cache import Cache
 from kconfigs.errors import KconformError, UsageError
-from kconfigs.sources import packaged
+from kconfigs.spec import packaged
 from suites.harness.mutants.lab import Lab, Result
 from suites.harness.mutants.table import BadTable, Mutant, areas, load
 
