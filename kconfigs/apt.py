@@ -92,7 +92,7 @@ class Apt:
             )
         # Where a package in the chain has a kernel's name and only points to the next, the last one is meant.
         kernel = kernels[-1]
-        return KernelPackages(kernel, tuple(p for p in found.values() if p is kernel or p.name in kernel.parts))
+        return KernelPackages(kernel, tuple(p for p in found.values() if p.belongs_to(kernel)))
 
     def download(self, package: Package, into: Path) -> Path:
         """The .deb file, downloaded into a directory.  KconformError if apt cannot get it."""

@@ -25,7 +25,7 @@ from debian.debfile import DebError, DebFile
 from kconfigs.errors import KconformError, UsageError
 
 _KERNEL_PACKAGE = re.compile(r"linux-(?:image|binary)-(?:unsigned-)?(\d\S*)")
-_PART = re.compile(r"linux-(?:image|binary|modules)-(?!extra-).*")
+_PART = re.compile(r"linux-(?:image|binary|modules|base)-(?!extra-).*")
 _VENDORS = {"debian.org": "debian", "ubuntu.com": "ubuntu", "canonical.com": "ubuntu"}
 _DAMAGED = (ArError, DebError, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, ValueError, KeyError)
 
@@ -53,6 +53,11 @@ class Package:
     @property
     def holds_kernel(self) -> bool:
         return _KERNEL_PACKAGE.fullmatch(self.name) is not None
+
+    def belongs_to(self, kernel: Package) -> bool:
+        """Is it a part of that kernel?  `linux-modules-6.8.0-45-generic` is one of `linux-image-6.8.0-45-generic`."""
+        match = _KERNEL_PACKAGE.fullmatch(kernel.name)
+        return match is not None and self.name.endswith(f"-{match[1]}")
 
     @property
     def parts(self) -> dict[str, str]:

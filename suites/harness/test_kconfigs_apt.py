@@ -221,6 +221,19 @@ class TestKernelPackage:
             "linux-modules-6.8.0-45-generic",
         }
 
+    def test_image_modules_and_config_in_packages_of_their_own(self) -> None:
+        """As Debian has it today: the package that is called linux-image holds nothing itself."""
+        kernel, exact = "7.3.4+deb14-amd64", "(= 7.3.4-1)"
+        parts = [f"linux-{part}-{kernel}" for part in ("base", "binary", "modules")]
+        fake = FakeApt(
+            debian("linux-image-amd64", "7.3.4-1", f"linux-image-{kernel} {exact}"),
+            debian(f"linux-image-{kernel}", "7.3.4-1", ", ".join(f"{part} {exact}" for part in parts)),
+            *(debian(part, "7.3.4-1", "linux-base (>= 4.3~), kmod") for part in parts),
+        )
+        found = Apt(fake).kernel("linux-image-amd64")
+        assert found.kernel.name == f"linux-binary-{kernel}"
+        assert {package.name for package in found.all} == {f"linux-image-{kernel}", *parts}
+
     @pytest.mark.parametrize(
         ("spec", "message", "hint"),
         [
