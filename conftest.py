@@ -127,10 +127,15 @@ def _begin(config: pytest.Config, wanted: set[str | None]) -> None:
             candidate.begin()
 
 
-def _candidate_id(item: pytest.Item) -> str | None:
+def _candidate(item: pytest.Item) -> Candidate | None:
     callspec = getattr(item, "callspec", None)
     candidate = callspec.params.get("kernel") if callspec else None
-    return candidate.id if isinstance(candidate, Candidate) else None
+    return candidate if isinstance(candidate, Candidate) else None
+
+
+def _candidate_id(item: pytest.Item) -> str | None:
+    candidate = _candidate(item)
+    return candidate.id if candidate is not None else None
 
 
 def _boot_of(item: pytest.Item) -> Boot | None:
@@ -266,7 +271,12 @@ def pytest_runtest_makereport(
     if call.when == "call" and (guest := item.stash.get(GUEST, None)) is not None:
         for title, text in guest.evidence().items():
             record.attach(item, title, text)
-    return (yield)
+    report = yield
+    candidate = _candidate(item)
+    if candidate is not None and candidate.error is not None and call.excinfo is not None:
+        # Each test of this kernel says so; the way through our code to it would say no more.
+        report.longrepr = str(candidate.error)
+    return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -45,7 +45,8 @@ class Candidate:
         self._status = status_folder / f"{self.id.replace('/', '+')}.json"
         self._builder: subprocess.Popen[bytes] | None = None
         self._kernel: Kernel | None = None
-        self._error: KconformError | None = None
+        self.error: KconformError | None = None
+        """Why there is no such kernel, once that is known."""
 
     def __repr__(self) -> str:
         return self.id
@@ -65,15 +66,15 @@ class Candidate:
 
     def kernel(self) -> Kernel:
         """The kernel, waited for if it is being built.  An error is remembered, not tried again."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         if self._kernel is None:
             try:
                 if self._status.exists():
                     background.wait(self._status)
                 self._kernel = replace(self.source.kernel(self.flavor), name=self._name)
             except KconformError as error:
-                self._error = error
+                self.error = error
                 raise
         return self._kernel
 

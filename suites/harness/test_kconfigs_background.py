@@ -236,6 +236,17 @@ class TestCandidates:
         run.wait(60)
         until(lambda: not _sleepers(tmp_path))
 
+    def test_a_kernel_that_is_none_is_told_in_a_sentence(self, tmp_path: Path) -> None:
+        """Not by the way through our code to it, once for each test."""
+        image = {f"./boot/vmlinuz-{fakes.RELEASE}": fakes.bzimage()}
+        package = fakes.deb(tmp_path / "k.deb", {"Package": "linux-image-6.12.7-fake"}, image)
+        command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-q", "-p", "no:cacheprovider"]
+        command += ["suites/yama/test_talk.py", f"--kernel={package}", f"--report-dir={tmp_path / 'report'}"]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert run.returncode == 4
+        assert "has no configuration beside it, and none inside (CONFIG_IKCONFIG)\n  hint: give it with" in run.stdout
+        assert "conftest.py" not in run.stdout
+
 
 @pytest.fixture
 def _restore_sigterm() -> Iterator[None]:
