@@ -40,7 +40,7 @@ def sweep(
     body += struct.pack(f"<{len(left_out)}I", *left_out)
     what = f"{task}.sweep({numbers.start}..{numbers.stop - 1} by {entry.name})"
     state, value, tail = wire.split_result(task.guest.request(Op.SWEEP, task.slot, body, what))
-    task.guest.check_accepted(state, value, what)
+    task.check_accepted(state, value, what)
     Outcome(state, value, what).result()
     values = struct.unpack(f"<{len(numbers)}h", tail)
     came = {

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from guests import wire
 from guests.access import AccessWords
 from guests.devices import DeviceWords
+from guests.errors import GuestBroke
 from guests.identity import IdentityWords
 from guests.loads import LoadWords
 from guests.memory import Argument, marshal
 from guests.numbers import NR_X32, THREAD_FLAGS, Cap, Clone, number
-from guests.outcome import Outcome
+from guests.outcome import Outcome, describe
 from guests.ptrace import PtraceWords
 from guests.seccomp import SeccompWords
 from guests.signals import SignalWords
@@ -52,7 +53,7 @@ class Pending:
         if self._outcome is None:
             body = self._task.guest.collect(self._sequence, self._what)
             state, value, tail = wire.split_result(body)
-            self._task.guest.check_accepted(state, value, self._what)
+            self._task.check_accepted(state, value, self._what)
             self._outcome = Outcome(state, value, self._what, wire.split_reads(tail, self._lengths))
             self._task.guest.note(self._outcome)
         return self._outcome
@@ -147,7 +148,7 @@ class Task(PtraceWords, AccessWords, IdentityWords, SeccompWords, SignalWords, L
             raise ValueError("the task's memory is full")
         body = self.guest.request(Op.POKE, self.slot, wire.PIECE.pack(offset, len(content)) + content)
         state, value, _ = wire.split_result(body)
-        self.guest.check_accepted(state, value, f"{self} keeps {len(content)} bytes at {offset:#x}")
+        self.check_accepted(state, value, f"{self} keeps {len(content)} bytes at {offset:#x}")
         return wire.data_address(self.slot, offset)
 
     def load(self, address: int, length: int) -> bytes:
@@ -155,7 +156,7 @@ class Task(PtraceWords, AccessWords, IdentityWords, SeccompWords, SignalWords, L
         offset = address - wire.data_address(self.slot)
         body = self.guest.request(Op.PEEK, self.slot, wire.PIECE.pack(offset, length))
         state, value, content = wire.split_result(body)
-        self.guest.check_accepted(state, value, f"{self} reads {length} bytes of its own from {offset:#x}")
+        self.check_accepted(state, value, f"{self} reads {length} bytes of its own from {offset:#x}")
         return content
 
     def copy(self, to: int, source: int, length: int) -> Outcome:
@@ -163,7 +164,7 @@ class Task(PtraceWords, AccessWords, IdentityWords, SeccompWords, SignalWords, L
         what = f"{self}.copies {length} bytes from {source:#x} to {to:#x}"
         body = self.guest.request(Op.COPY, self.slot, wire.COPY.pack(to, source, length), what)
         state, value, _ = wire.split_result(body)
-        self.guest.check_accepted(state, value, what)
+        self.check_accepted(state, value, what)
         outcome = Outcome(state, value, what)
         self.guest.note(outcome)
         return outcome
@@ -256,7 +257,7 @@ class Task(PtraceWords, AccessWords, IdentityWords, SeccompWords, SignalWords, L
         if not self.quiet:
             body = self.guest.request(Op.QUIET, self.slot)
             state, value, _ = wire.split_result(body)
-            self.guest.check_accepted(state, value, f"{self} to wait quietly")
+            self.check_accepted(state, value, f"{self} to wait quietly")
             self.guest.mark_quiet(self.leader)
 
     @property
@@ -268,6 +269,19 @@ class Task(PtraceWords, AccessWords, IdentityWords, SeccompWords, SignalWords, L
         if self.quiet:
             self.guest.mark_quiet(self)
         self.tid, self.leader = self.pid, self
+
+    def check_accepted(self, state: State, value: int, what: str) -> None:
+        """An order that was refused is an error of ours, but for one to a task that the kernel has killed before.
+
+        A test that gives it says that the task has to be alive.
+        """
+        if (
+            state is State.REFUSED
+            and self.death is not None
+            and (self.death.signal or self.death.state is State.GONE)
+        ):
+            raise GuestBroke(f"{what} finds the task dead: {describe(self.death)}")
+        self.guest.check_accepted(state, value, what)
 
     def ended(self, state: State, status: int) -> None:
         """Note the task's end (called when the agent reports it)."""

@@ -11,7 +11,7 @@ import pytest
 
 from guests import wire
 from guests.bpf import Action, allow_list, kill_process, kill_thread, policy, trap
-from guests.errors import AgentError
+from guests.errors import AgentError, GuestBroke
 from guests.memory import Out
 from guests.numbers import (
     O_RDWR,
@@ -86,6 +86,16 @@ class TestDeaths:
             task.copy(0, 0, 0)
         with pytest.raises(AssertionError, match=r"-> ESRCH"):
             task.spawn("child")
+
+    def test_an_order_for_a_task_that_was_killed_is_the_kernels_fault(self, host: HostSession) -> None:
+        """Nothing else kills in a guest: the test had counted on its life."""
+        task, thread = host.child("task"), host.child("process").thread("thread")
+        assert task.call("kill", task.pid, Signal.SEGV) == killed(Signal.SEGV)
+        with pytest.raises(GuestBroke, match=r"task\[\d+\]\.getpid\(\) finds the task dead: killed by SIGSEGV"):
+            task.call("getpid")
+        assert thread.call("exit", 0) == GONE
+        with pytest.raises(GuestBroke, match="finds the task dead: the thread ended alone"):
+            thread.call("getpid")
 
     def test_a_child_that_its_parent_has_reaped_has_died_all_the_same(self, host: HostSession) -> None:
         """With SIGCHLD ignored the kernel reaps at once, and nobody is told the status."""
