@@ -4,39 +4,30 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import tempfile
 from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from guests.accel import Acceleration
-from guests.errors import GuestBroke, KconformError, UsageError
+from guests.errors import GuestBroke
 from guests.guest import Guest
 from guests.outcome import Expected, Outcome
 from guests.qemu import qemu_version
 from guests.stable import DEFAULT_BOOT, Boot, Stable
-from kconfigs import profile as profiles
 from kconfigs.cache import Cache
-from kconfigs.candidates import Candidate, Narrator, candidates
+from kconfigs.candidates import Candidate
 from kconfigs.kernel import Kernel
-from kconfigs.profile import LackingError, Profile
+from kconfigs.plugin import candidate_of
+from kconfigs.profile import LackingError
 from reports import record
-from reports.plugin import is_worker
 from reports.promises import registry, requirements_of
 from reports.waivers import SplatExcuse
 
 pytest_plugins = ["pytester"]
 
 GUEST = pytest.StashKey[Guest]()
-CANDIDATES = pytest.StashKey[list[Candidate]]()
-PROFILE = pytest.StashKey[Profile | None]()
 STABLE = pytest.StashKey[Stable]()
-BUILDS = "KCONFORM_BUILDS"
-TROUBLE = pytest.StashKey[KconformError]()
-NARRATOR = pytest.StashKey[Narrator]()
 NEXT = pytest.StashKey[pytest.Item | None]()
 
 
@@ -51,90 +42,17 @@ def pytest_configure(config: pytest.Config) -> None:
         " and programs of the host",
     ):
         config.addinivalue_line("markers", line)
-    if not is_worker(config):
-        # Workers inherit it: one folder in which all processes of the run follow the kernel builds.
-        folder = tempfile.TemporaryDirectory(prefix="kconform-builds-")
-        os.environ[BUILDS] = folder.name
-        config.add_cleanup(folder.cleanup)
-    try:
-        config.stash[PROFILE] = profiles.load(config.getoption("profile")) if config.getoption("profile") else None
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from error
     config.stash[STABLE] = Stable(Cache(), mode=config.getoption("accel"), cold=config.getoption("cold"))
 
 
-def _candidates(config: pytest.Config) -> list[Candidate]:
-    """The kernels of this run, in the order in which they are tested: what has to be built comes last.
-
-    None, where what the user asked for cannot be; pytest_collection_modifyitems() says so then.
-    """
-    if CANDIDATES not in config.stash:
-        config.stash[CANDIDATES] = []
-        try:
-            config.stash[CANDIDATES] = candidates(
-                config.getoption("kernel"),
-                config.getoption("flavor"),
-                config.getoption("kernel_config"),
-                Path(os.environ[BUILDS]),
-            )
-        except KconformError as error:
-            config.stash[TROUBLE] = error
-    return config.stash[CANDIDATES]
-
-
-# Every test that takes a kernel runs on each
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "kernel" in metafunc.fixturenames:
-        found = _candidates(metafunc.config)
-        metafunc.parametrize("kernel", found, ids=[one.id for one in found], indirect=True, scope="session")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that boot alike stand together within a kernel, so that a spare clone fits the next test."""
-    trouble = config.stash.get(TROUBLE, None)
-    if isinstance(trouble, UsageError):
-        raise pytest.UsageError(str(trouble))
-    if trouble is not None:
-        pytest.exit(f"Error: {trouble}", trouble.exit_status)
-    boots: dict[tuple[object, Boot | None], int] = {}
-    items.sort(key=lambda item: boots.setdefault((_candidate_id(item), _boot_of(item)), len(boots)))
+    boots: dict[tuple[str | None, Boot | None], int] = {}
+    items.sort(key=lambda item: boots.setdefault((_kernel_of(item), _boot_of(item)), len(boots)))
 
 
-# Kernels that have to be built are begun at once, at low priority, while the others are tested: by the process of the
-# run that outlives all others, for a builder dies with the one that began it.
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_finish(session: pytest.Session) -> None:
-    if not (is_worker(session.config) or session.config.option.collectonly):
-        _begin(session.config, {_candidate_id(item) for item in session.items})
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
-    """With workers, who alone collect: the first to have done so tells which tests there are, before any is run."""
-    if node.gateway.id == "gw0":
-        found = _candidates(node.config)
-        _begin(node.config, {one.id for one in found if any(f"[{one.id}" in test for test in ids)})
-
-
-def _begin(config: pytest.Config, wanted: set[str | None]) -> None:
-    for candidate in _candidates(config) if wanted else []:
-        if candidate.id in wanted:
-            candidate.begin()
-
-
-def _candidate(item: pytest.Item) -> Candidate | None:
-    callspec = getattr(item, "callspec", None)
-    candidate = callspec.params.get("kernel") if callspec else None
-    return candidate if isinstance(candidate, Candidate) else None
-
-
-def _candidate_id(item: pytest.Item) -> str | None:
-    candidate = _candidate(item)
+def _kernel_of(item: pytest.Item) -> str | None:
+    candidate = candidate_of(item)
     return candidate.id if candidate is not None else None
 
 
@@ -159,7 +77,7 @@ def _applies(request: pytest.FixtureRequest) -> None:
     if "kernel" not in request.fixturenames:
         return
     kernel = cast(Kernel, request.getfixturevalue("kernel"))
-    profile = request.config.stash[PROFILE]
+    profile = cast(Candidate, candidate_of(request.node)).profile
     record.set_kernel(request.node, _kernel_info(kernel))
     known = registry(request.config)
     for identifier in requirements_of(request.node):
@@ -184,10 +102,10 @@ def asked(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], str
     """What the profile wants the kernel to begin with; without a profile that says so, the test is skipped."""
 
     def default(what: str) -> str:
-        profile = request.config.stash[PROFILE]
+        profile = cast(Candidate, candidate_of(request.node)).profile
         line = profile.default(what, kernel.version) if profile is not None else None
         if line is None:
-            pytest.skip(f"no profile asks for {what} (--profile)")
+            pytest.skip(f"no profile asks for {what}")
         return line.value
 
     return default
@@ -225,7 +143,7 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
     if complaint and not SplatExcuse(request.config, _kernel_info(kernel))(complaint):
         record.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": complaint})
     following = request.node.stash.get(NEXT, None)
-    if following is not None and _candidate_id(following) == _candidate_id(request.node):
+    if following is not None and _kernel_of(following) == _kernel_of(request.node):
         stable.prepare(kernel, _boot_of(following) or boot)
     try:
         yield taken
@@ -272,7 +190,7 @@ def pytest_runtest_makereport(
         for title, text in guest.evidence().items():
             record.attach(item, title, text)
     report = yield
-    candidate = _candidate(item)
+    candidate = candidate_of(item)
     if candidate is not None and candidate.error is not None and call.excinfo is not None:
         # Each test of this kernel says so; the way through our code to it would say no more.
         report.longrepr = str(candidate.error)
@@ -280,11 +198,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if NARRATOR in session.config.stash:
-        session.config.stash[NARRATOR].stop()
     session.config.stash[STABLE].close()
-    for candidate in session.config.stash.get(CANDIDATES, []):
-        candidate.abandon()
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
@@ -297,13 +211,3 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 def pytest_sessionstart(session: pytest.Session) -> None:
     record.describe_run(session.config, "qemu", qemu_version())
     record.describe_run(session.config, "virtme-ng", importlib.metadata.version("virtme-ng"))
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None and not is_worker(session.config):
-
-        def say(text: str) -> None:
-            reporter.ensure_newline()
-            reporter.write_line(text)
-            reporter.flush()
-
-        session.config.stash[NARRATOR] = Narrator(Path(os.environ[BUILDS]), say)
-        session.config.stash[NARRATOR].start()

@@ -17,11 +17,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from kconfigs import background
-from kconfigs.errors import KconformError
+from kconfigs import background, matrix
+from kconfigs import profile as profiles
+from kconfigs.errors import KconformError, UsageError
 from kconfigs.flavors import DEFAULT
 from kconfigs.flavors import flavor as flavor_of
 from kconfigs.kernel import Kernel
+from kconfigs.matrix import Wanted
+from kconfigs.profile import Profile
 from kconfigs.sources import SHIPPED, Source
 from kconfigs.spec import resolve
 
@@ -35,10 +38,19 @@ class Candidate:
     """One kernel to test: a source and, where that is built, a flavor."""
 
     def __init__(
-        self, source: Source, flavor: str | None, kernel_config: Path | None, status_folder: Path, name: str = ""
+        self,
+        source: Source,
+        flavor: str | None,
+        kernel_config: Path | None,
+        status_folder: Path,
+        *,
+        name: str = "",
+        profile: Profile | None = None,
     ) -> None:
         self.source = source
         self.flavor = flavor if source.builds else None
+        self.profile = profile
+        """What this kernel must have and begin with."""
         self._name = name or source.name
         self.id = f"{self._name}/{self.flavor or SHIPPED}"
         self._kernel_config = kernel_config
@@ -86,24 +98,55 @@ class Candidate:
             self._builder.wait()
 
 
-def candidates(
-    specs: Sequence[str] | None, flavors: Sequence[str] | None, kernel_config: Path | None, status_folder: Path
-) -> list[Candidate]:
-    """What --kernel and --flavor name, prebuilt kernels first.  UsageError for what cannot be."""
-    chosen = list(dict.fromkeys(flavor_of(name).name for name in flavors or [DEFAULT]))
-    sources = [resolve(spec, kernel_config=kernel_config) for spec in specs or default_specs()]
+def wanted(
+    specs: Sequence[str] | None,
+    flavors: Sequence[str] | None,
+    kernel_config: Path | None,
+    profile: str | None,
+    matrix_file: Path | None,
+) -> list[Wanted]:
+    """What the options of a run ask for.  UsageError for what cannot be understood."""
+    if matrix_file is not None:
+        if specs or flavors or kernel_config or profile:
+            raise UsageError(
+                "--matrix names kernels, flavors, configs and profiles: none can be given beside it",
+                hint=f"write it into {matrix_file}, or leave --matrix out",
+            )
+        return matrix.load(matrix_file)
+    chosen = tuple(flavor_of(name).name for name in flavors or [DEFAULT])
+    asked = profiles.load(profile) if profile else None
+    return [Wanted(spec, chosen, kernel_config, asked) for spec in specs or default_specs()]
+
+
+def candidates(asked: Sequence[Wanted], status_folder: Path) -> list[Candidate]:
+    """The kernels that are asked for, prebuilt ones first.  UsageError, with the place, for what cannot be."""
+    sources = [(_source(one), one) for one in asked]
     found: list[Candidate] = []
     names: dict[str, list[str]] = {}
-    for source in sorted(sources, key=lambda source: source.builds):
+    for source, one in sorted(sources, key=lambda pair: pair[0].builds):
         origins = names.setdefault(source.name, [])
-        if source.origin in origins:
-            continue  # the same kernel by another spelling
-        origins.append(source.origin)
+        if source.origin not in origins:
+            origins.append(source.origin)
         # Two trees of one version, say: each has its results.
-        name = source.name if len(origins) == 1 else f"{source.name}-{len(origins)}"
-        for flavor in chosen if source.builds else [None]:
-            found.append(Candidate(source, flavor, kernel_config, status_folder, name))
+        number = origins.index(source.origin) + 1
+        name = source.name if number == 1 else f"{source.name}-{number}"
+        for flavor in dict.fromkeys(one.flavors) if source.builds else [None]:
+            candidate = Candidate(source, flavor, one.kernel_config, status_folder, name=name, profile=one.profile)
+            same = next((other for other in found if other.id == candidate.id), None)
+            if same is None:
+                found.append(candidate)
+            elif same.profile != one.profile:
+                raise UsageError(f"{one.where}: {candidate.id} is there already, with another profile")
     return found
+
+
+def _source(asked: Wanted) -> Source:
+    try:
+        return resolve(asked.spec, kernel_config=asked.kernel_config)
+    except UsageError as error:
+        if not asked.where:
+            raise
+        raise UsageError(f"{asked.where}: {error.message}", hint=error.hint) from error
 
 
 def default_specs() -> list[str]:

@@ -22,14 +22,13 @@ A profile is a TOML file.  Those that are shipped lie in kconfigs/profiles/ and 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kconfigs.errors import UsageError
 from kconfigs.fragments import Config, Version, within
+from kconfigs.toml import Table, check_keys, read, tables
 
 SHIPPED = Path(__file__).with_name("profiles")
 
@@ -111,11 +110,7 @@ def load(name: str) -> Profile:
     path = SHIPPED / f"{name}.toml"
     if not (name in shipped() or (path := Path(name).expanduser()).is_file()):
         raise UsageError(f"no profile {name!r}", hint=f"there is {', '.join(shipped())}; or name a TOML file")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: no profile: {error}") from error
-    return _parse(path, path.name if path.parent == SHIPPED else str(path), table)
+    return _parse(path, path.name if path.parent == SHIPPED else str(path), read(path, "profile"))
 
 
 def shipped() -> list[str]:
@@ -153,8 +148,8 @@ def in_order(wanted: Sequence[str], order: Sequence[str]) -> bool:
     return all(name in rest for name in wanted)
 
 
-def _parse(path: Path, where: str, table: Mapping[str, Any]) -> Profile:
-    _keys(where, table, required=("text",), optional=("areas", "config", "default"))
+def _parse(path: Path, where: str, table: Table) -> Profile:
+    check_keys(where, table, required=("text",), optional=("areas", "config", "default"))
     areas = table.get("areas", [])
     if not isinstance(areas, list) or set(map(str, areas)) - set(AREAS):
         raise UsageError(f"{where}: areas has to be a list of {', '.join(AREAS)}, and is {areas!r}")
@@ -169,14 +164,10 @@ def _parse(path: Path, where: str, table: Mapping[str, Any]) -> Profile:
     return Profile(path.stem, str(table["text"]), tuple(areas), tuple(config), tuple(defaults))
 
 
-def _lines(file: str, table: Mapping[str, Any], kind: str, key: str) -> list[Line]:
-    entries = table.get(kind, [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UsageError(f"{file}: {kind} has to be written as [[{kind}]]")
+def _lines(file: str, table: Table, kind: str, key: str) -> list[Line]:
     lines = []
-    for number, entry in enumerate(entries, 1):
-        where = f"{file}: [[{kind}]] {number}"
-        _keys(where, entry, required=(key, "value", "source"), optional=("since", "until"))
+    for where, entry in tables(file, table, kind):
+        check_keys(where, entry, required=(key, "value", "source"), optional=("since", "until"))
         for name, value in entry.items():
             if not isinstance(value, str):
                 raise UsageError(f"{where}: {name} has to be a text, in quotes")
@@ -184,15 +175,6 @@ def _lines(file: str, table: Mapping[str, Any], kind: str, key: str) -> list[Lin
         name = entry[key].removeprefix("CONFIG_")
         lines.append(Line(name, entry["value"], entry["source"], where, since, until))
     return lines
-
-
-def _keys(where: str, table: Mapping[str, Any], *, required: Sequence[str], optional: Sequence[str]) -> None:
-    missing = [key for key in required if key not in table]
-    unknown = [key for key in table if key not in (*required, *optional)]
-    if missing:
-        raise UsageError(f"{where}: {missing[0]!r} is missing")
-    if unknown:
-        raise UsageError(f"{where}: unknown key {unknown[0]!r}", hint=f"there is {', '.join((*required, *optional))}")
 
 
 def _version(where: str, text: str) -> Version:

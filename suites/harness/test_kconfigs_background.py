@@ -22,6 +22,7 @@ from kconfigs.__main__ import main
 from kconfigs.candidates import candidates
 from kconfigs.errors import KconformError, UsageError
 from kconfigs.fragments import parse_fragment
+from kconfigs.matrix import Wanted
 from kconfigs.progress import State, StatusFile, birth, is_running
 from suites.harness import kconfigs_fakes as fakes
 
@@ -191,7 +192,7 @@ class TestCandidates:
 
     def test_what_is_built_is_not_begun_again(self, path: Path, tmp_path: Path) -> None:
         folders = [tmp_path / "first", tmp_path / "second"]
-        runs = [candidates([str(path)], ["full"], None, folder) for folder in folders]
+        runs = [candidates([Wanted(str(path))], folder) for folder in folders]
         for [candidate] in runs:
             candidate.begin()
             assert candidate.kernel().id == "linux-6.12.7/full"
@@ -206,13 +207,13 @@ class TestCandidates:
         other = tmp_path / "other" / path.name
         shutil.copytree(path, other)
         specs = [str(path), str(other), f"{path}/../{path.name}"]
-        found = candidates(specs, ["full", "full"], None, tmp_path)
+        found = candidates([Wanted(spec, ("full", "full")) for spec in specs], tmp_path)
         assert [candidate.id for candidate in found] == ["linux-6.12.7/full", "linux-6.12.7-2/full"]
         assert [candidate.kernel().id for candidate in found] == ["linux-6.12.7/full", "linux-6.12.7-2/full"]
         assert found[1].kernel().spec == str(other)
 
     def test_a_build_is_named_from_its_first_moment(self, path: Path, tmp_path: Path, endless: Path) -> None:
-        [candidate] = candidates([str(path)], ["full"], None, tmp_path)
+        [candidate] = candidates([Wanted(str(path))], tmp_path)
         candidate.begin()
         assert background.read(tmp_path / "linux-6.12.7+full.json")[0].what == "linux-6.12.7/full"
         until(endless.exists)

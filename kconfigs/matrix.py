@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A matrix: the kernels of a run, each with its flavors and its profile, in a TOML file.
+
+    [[kernel]]
+    spec = "deb:linux-image-amd64@trixie"     # as for --kernel
+    profile = "debian"                        # optional, as for --profile
+
+    [[kernel]]
+    spec = "source@sid"
+    flavors = ["full", "hardened"]            # of a kernel that is built; without it, full
+    config = "mine.config"                    # optional, as for --kernel-config
+
+The file may have any name, as kconform.toml; in a pyproject.toml the tables are called [[tool.kconform.kernel]].  A
+path in it starts where the file lies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kconfigs import profile as profiles
+from kconfigs.errors import UsageError
+from kconfigs.flavors import DEFAULT
+from kconfigs.flavors import flavor as flavor_of
+from kconfigs.profile import Profile
+from kconfigs.toml import check_keys, read, tables
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A kernel that a run shall have."""
+
+    spec: str
+    flavors: tuple[str, ...] = (DEFAULT,)
+    kernel_config: Path | None = None
+    profile: Profile | None = None
+    where: str = ""
+    """File and place, for messages; `""` if it was asked for on the command line."""
+
+
+def load(path: Path) -> list[Wanted]:
+    """What the file asks for, in its order.  UsageError, with the place, if it is no matrix."""
+    content: Any = read(path, "matrix")
+    if path.name == "pyproject.toml":
+        content = content.get("tool", {}).get("kconform", {})
+    check_keys(str(path), content, required=("kernel",))
+    found = [_wanted(where, entry, path.parent) for where, entry in tables(str(path), content, "kernel")]
+    if not found:
+        raise UsageError(f"{path}: no kernel is asked for", hint='write [[kernel]], and below it spec = "source"')
+    return found
+
+
+def _wanted(where: str, entry: Any, folder: Path) -> Wanted:
+    check_keys(where, entry, required=("spec",), optional=("flavors", "profile", "config"))
+    for key in ("spec", "profile", "config"):
+        if not isinstance(entry.get(key, ""), str):
+            raise UsageError(f"{where}: {key} has to be a text, in quotes")
+    flavors = entry.get("flavors", [DEFAULT])
+    if not isinstance(flavors, list) or not flavors or not all(isinstance(name, str) for name in flavors):
+        raise UsageError(f"{where}: flavors has to be a list of names")
+    try:
+        return Wanted(
+            spec=_beside(folder, entry["spec"]),
+            flavors=tuple(flavor_of(name).name for name in flavors),
+            kernel_config=folder / Path(entry["config"]).expanduser() if entry.get("config") else None,
+            profile=profiles.load(_beside(folder, entry["profile"])) if entry.get("profile") else None,
+            where=where,
+        )
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.message}", hint=error.hint) from error
+
+
+def _beside(folder: Path, text: str) -> str:
+    """A path, which starts at the folder; what is none, as the name of a profile, stays as it is."""
+    path = folder / Path(text).expanduser()
+    return str(path) if text and path.exists() else text

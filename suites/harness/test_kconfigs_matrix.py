@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A matrix: what its file may say, and the kernels that come of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kconfigs import matrix, profile
+from kconfigs.candidates import candidates, wanted
+from kconfigs.errors import UsageError
+from kconfigs.matrix import Wanted
+from suites.harness import kconfigs_fakes as fakes
+
+ROOT = Path(matrix.__file__).parents[1]
+
+GOOD = """\
+[[kernel]]
+spec = "deb:linux-image-amd64@trixie"
+profile = "debian"
+
+[[kernel]]
+spec = "linux"
+flavors = ["full", "hardened"]
+profile = "mine.toml"
+
+[[kernel]]
+spec = "image.bin"
+config = "mine.config"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "mine.toml").write_text('text = "Mine."\n')
+    (tmp_path / "mine.config").write_text(fakes.CONFIG)
+    (tmp_path / "image.bin").write_bytes(fakes.bzimage())
+    fakes.tree(tmp_path / "linux")
+    return tmp_path
+
+
+def made(folder: Path, text: str, name: str = "kconform.toml") -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_it_names_kernels_flavors_and_profiles(folder: Path) -> None:
+    debian, tree, image = matrix.load(made(folder, GOOD))
+    assert debian.spec == "deb:linux-image-amd64@trixie"
+    assert debian.flavors == ("full",)
+    assert debian.profile == profile.load("debian")
+    assert (tree.spec, tree.flavors) == (str(folder / "linux"), ("full", "hardened"))
+    assert tree.profile == profile.load(str(folder / "mine.toml"))
+    assert (image.spec, image.kernel_config, image.profile) == (
+        str(folder / "image.bin"),
+        folder / "mine.config",
+        None,
+    )
+
+
+def test_a_pyproject_has_it_in_a_table_of_its_own(folder: Path) -> None:
+    text = '[project]\nname = "linux"\n[[tool.kconform.kernel]]\nspec = "source"\n'
+    assert [one.spec for one in matrix.load(made(folder, text, "pyproject.toml"))] == ["source"]
+
+
+def test_its_kernels_with_prebuilt_ones_first(folder: Path) -> None:
+    path = made(folder, GOOD.split("\n\n", 1)[1])
+    found = candidates(wanted(None, None, None, None, path), folder / "status")
+    mine = profile.load(str(folder / "mine.toml"))
+    assert [(one.id, one.profile) for one in found] == [
+        ("image.bin-6.12.7-fake/shipped", None),
+        ("linux-6.12.7/full", mine),
+        ("linux-6.12.7/hardened", mine),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "kconform.toml: 'kernel' is missing"),
+        ("kernel = []", "kconform.toml: no kernel is asked for"),
+        ("[[", "kconform.toml: no matrix: "),
+        ('[kernel]\nspec = "source"', r"kconform.toml: kernel has to be written as \[\[kernel\]\]"),
+        ('kernal = 1\n[[kernel]]\nspec = "source"', "kconform.toml: unknown key 'kernal'\n  hint: there is kernel"),
+        ("[[kernel]]\n", r"kconform.toml: \[\[kernel\]\] 1: 'spec' is missing"),
+        ('[[kernel]]\nspec = "source"\nflavor = "full"', r"1: unknown key 'flavor'\n  hint: there is flavors"),
+        ('[[kernel]]\nspec = "source"\nflavors = "full"', "1: flavors has to be a list of names"),
+        ('[[kernel]]\nspec = "source"\nflavors = []', "1: flavors has to be a list of names"),
+        ('[[kernel]]\nspec = "source"\nflavors = ["fool"]', r"\[\[kernel\]\] 1: .*'fool'"),
+        ('[[kernel]]\nspec = "source"\n[[kernel]]\nspec = 5', "2: spec has to be a text, in quotes"),
+        ('[[kernel]]\nspec = "source"\nprofile = "debain"', "1: no profile 'debain'"),
+        ('[[kernel]]\nspec = "source"\nprofile = 1', "1: profile has to be a text, in quotes"),
+    ],
+)
+def test_what_is_wrong_in_it_is_told_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        matrix.load(made(tmp_path, text))
+    assert re.search(message, str(caught.value)), caught.value
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none.toml: no matrix: .*No such file"):
+        matrix.load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [(["source"], None, None, None), (None, ["full"], None, None), (None, None, None, "debian")],
+    ids=["kernel", "flavor", "profile"],
+)
+def test_nothing_of_it_is_said_twice(folder: Path, beside: tuple[None, None, None, None]) -> None:
+    with pytest.raises(UsageError, match="none can be given beside it"):
+        wanted(*beside, made(folder, GOOD))
+
+
+def test_a_kernel_that_is_not_there_is_named_with_its_place(folder: Path) -> None:
+    asked = [Wanted(str(folder / "nowhere"), where="kconform.toml: [[kernel]] 3")]
+    with pytest.raises(UsageError, match=r"kconform.toml: \[\[kernel\]\] 3: there is no kernel at .*/nowhere"):
+        candidates(asked, folder)
+
+
+def test_one_kernel_has_one_profile(folder: Path) -> None:
+    tree = str(folder / "linux")
+    asked = [Wanted(tree), Wanted(tree, profile=profile.load("debian"), where="kconform.toml: [[kernel]] 2")]
+    with pytest.raises(UsageError, match=r"2: linux-6.12.7/full is there already, with another profile"):
+        candidates(asked, folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--matrix=none.toml"], "none.toml: no matrix"),
+        (["--matrix=kconform.toml", "--kernel=source"], "none can be given beside it"),
+    ],
+    ids=["no-file", "beside-a-kernel"],
+)
+def test_a_run_ends_with_4(folder: Path, arguments: list[str], said: str) -> None:
+    made(folder, GOOD)
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *arguments]
+    run = subprocess.run(
+        [*command, str(ROOT / "suites/yama/test_talk.py")], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 4
+    assert said in run.stderr
