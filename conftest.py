@@ -18,9 +18,9 @@ from guests.stable import DEFAULT_BOOT, Boot, Stable
 from kconfigs.cache import Cache
 from kconfigs.candidates import Candidate
 from kconfigs.kernel import Kernel
-from kconfigs.plugin import candidate_of
+from kconfigs.plugin import candidate_of, is_there
 from kconfigs.profile import LackingError
-from reports import record
+from reports import record, resume
 from reports.promises import registry, requirements_of
 from reports.waivers import SplatExcuse
 
@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
         " and programs of the host",
     ):
         config.addinivalue_line("markers", line)
+    resume.keep(config, lambda kernel, digest: is_there(config, kernel, digest))
     config.stash[STABLE] = Stable(Cache(), mode=config.getoption("accel"), cold=config.getoption("cold"))
 
 

@@ -90,6 +90,13 @@ class Candidate:
                 raise
         return self._kernel
 
+    def digest(self) -> str:
+        """The kernel's, or `""` where it would have to be built, or cannot be had."""
+        with contextlib.suppress(KconformError):
+            if not self.source.builds or self._is_built():
+                return self.kernel().digest
+        return ""
+
     def abandon(self) -> None:
         """End a build that nobody waits for any more."""
         if self._builder is not None and self._builder.poll() is None:

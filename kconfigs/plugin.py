@@ -58,6 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     if not _is_worker(config):
         # Workers inherit it.
@@ -84,6 +85,11 @@ def candidates_of(config: pytest.Config) -> list[Candidate]:
         except KconformError as error:
             config.stash[TROUBLE] = error
     return config.stash[CANDIDATES]
+
+
+def is_there(config: pytest.Config, kernel: str, digest: str) -> bool:
+    """Whether the kernel of this id and digest is one of the run's, without building any."""
+    return any(one.id == kernel and one.digest() == digest for one in candidates_of(config))
 
 
 def candidate_of(item: pytest.Item) -> Candidate | None:

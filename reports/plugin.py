@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from reports import baseline, folder, promises, waivers
+from reports import baseline, folder, promises, resume, waivers
 from reports.live import Live
 from reports.outcome import Verdict, classify
 from reports.record import ATTACHED_KEY, KERNEL_KEY, REPORT_ATTRIBUTE, Attached, Note, attach, run_description
@@ -43,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     pluginmanager.register(promises, "kconform-promises")
     pluginmanager.register(waivers, "kconform-waivers")
     pluginmanager.register(baseline, "kconform-baseline")
+    pluginmanager.register(resume, "kconform-resume")
     parser.getgroup("kconform").addoption(
         "--report-dir",
         metavar="DIR",
@@ -63,7 +65,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if is_worker(config) or any(getattr(config.option, name, False) for name in NO_RUN):
         return
     requirements = promises.registry(config)
+    if config.option.resume:
+        config.option.report_dir = resume.directory(config.rootpath, config.option.report_dir)
     invoked_in = config.invocation_params.dir
+    if config.option.resume:
+        resume.begin(config, invoked_in / Path(config.option.report_dir).expanduser())
     path = folder.claim(config.rootpath, invoked_in, config.option.report_dir, datetime.now(UTC))
     if not getattr(config.option, "xmlpath", None):
         config.option.xmlpath = str(path / folder.JUNIT)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from reports import assemble, baseline, evidence, files, folder, junit, matrix, results, status
+from reports import assemble, baseline, evidence, files, folder, junit, matrix, results, resume, status
 from reports.about import about_host, about_suite, versions
 from reports.document import BadInputError, parse
 from reports.page import PATHS, Page
@@ -57,8 +57,12 @@ class Reporter:
 
     # -- the beginning ------------------------------------------------------------------------------------
 
-    def pytest_report_header(self) -> str:
-        return f"kconform {versions()['kconform']}: report in {self._shown}"
+    def pytest_report_header(self) -> list[str]:
+        return [f"kconform {versions()['kconform']}: report in {self._shown}", *resume.lines(self._config)]
+
+    @property
+    def _former(self) -> resume.Former | None:
+        return self._config.stash.get(resume.FORMER, None)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -69,7 +73,7 @@ class Reporter:
             "suite": about_suite(self._config.rootpath),
         }
         try:
-            folder.clear_former(self._directory)
+            self._begin_report()
             self._store.write(self._run())
         except OSError as error:
             raise pytest.UsageError(f"the report cannot be written to {self._shown}: {error}") from error
@@ -78,6 +82,18 @@ class Reporter:
                 folder.update_latest(self._directory)
             except OSError as error:
                 self._problem(f"{folder.DEFAULT / folder.LATEST} does not point to this run: {error}")
+
+    def _begin_report(self) -> None:
+        """In an empty directory, or in that of the run that is gone on with.  Raises OSError."""
+        former = self._former
+        if former is None:
+            folder.clear_former(self._directory)
+            return
+        resume.clear(self._directory, former)
+        for kernel in former.kernels.values():
+            self._store.meet(kernel)
+        for result in former.results:
+            self._store.add(result, None)
 
     def pytest_unconfigure(self) -> None:
         if self._session is None:
@@ -170,7 +186,7 @@ class Reporter:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, T, T]:
         """Outermost: whatever else looks at the exit status has done so."""
-        self._page.lines = [line.text for line in self._summary().totals()]
+        self._page.lines = [line.text for line in self._summary().totals()] + resume.lines(self._config)
         try:
             return (yield)
         finally:
@@ -186,9 +202,8 @@ class Reporter:
         result: T | None = None
         try:
             result = yield
-            junit_file = Path(os.path.expandvars(self._config.option.xmlpath)).expanduser()
-            if junit_file.exists():  # not so with -p no:junitxml
-                junit.correct(junit_file)
+            if self._junit_file.exists():  # not so with -p no:junitxml
+                junit.correct(self._junit_file)
         except (OSError, Warning) as error:
             # pytest writes its files here too, and a full disk would take the summary with it.
             self._problem(str(error))
@@ -204,12 +219,18 @@ class Reporter:
         self._status = self._exit_status(exitstatus)
         return result
 
+    @property
+    def _junit_file(self) -> Path:
+        return Path(os.path.expandvars(self._config.option.xmlpath)).expanduser()
+
     def _write_other_formats(self) -> None:
         """Those that are made of the whole results.json, and what it says beside the baseline."""
         try:
             document = parse(self._store.document(self._run()), self._path)
             self._baseline = baseline.compared(self._config, document)
             files.write(document, self._baseline.comparison, origin=self._config.option.kcidb_origin)
+            if self._former is not None:  # pytest has written of its own tests only
+                junit.write(document, self._junit_file)
         except (OSError, BadInputError) as error:
             self._problem(str(error))
 
@@ -257,6 +278,7 @@ class Reporter:
         """The `run` part of results.json, as of now."""
         stopped = self._interrupted or self._internal_error
         end = time.time() if self._ended is None else self._ended
+        former = self._former
         return {
             "id": self._directory.name,
             "state": "running" if self._ended is None else "interrupted" if stopped else "finished",
@@ -264,9 +286,11 @@ class Reporter:
             "finished": None if self._ended is None else utc(self._ended),
             "duration_s": round(end - self._began, 3),
             "exit_status": self._status,
-            "collected": 0 if self._session is None else self._session.testscollected,
+            "collected": (0 if self._session is None else self._session.testscollected)
+            + (len(former.results) if former else 0),
             "counts": {outcome: self._store.counts[outcome] for outcome in OUTCOMES},
             **self._about,
             "baseline": baseline.described(self._config),
+            "resumed": former.described() if former else None,
             "versions": {**versions(), **run_description(self._config)},
         }
