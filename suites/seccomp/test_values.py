@@ -47,6 +47,7 @@ def test_errno_data(guest: Guest) -> None:
     assert [data for data in ERRNO_DATA if guest.exists(f"/tmp/made-{data}")] == []  # noqa: S108
 
 
+@pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.errno-data")
 def test_errno_by_int80(guest: Guest) -> None:
     """A 32-bit call gets the same errno, as a 32-bit number."""
