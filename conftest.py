@@ -85,13 +85,15 @@ def _applies(request: pytest.FixtureRequest) -> None:
         reason = known[identifier].applies(kernel.version)
         if reason:
             pytest.skip(reason)
-    for marker in request.node.iter_markers("needs"):
-        missing = [f"CONFIG_{option}" for option in marker.args if not kernel.config.enabled(option)]
-        for option in missing:
-            if profile is not None and (line := profile.asks_for(option, kernel.version)):
-                raise LackingError(option, profile, line)
-        if missing:
-            pytest.skip(f"needs {', '.join(missing)}")
+    # What the whole file needs comes first, and all that is missing is named.
+    markers = reversed(list(request.node.iter_markers("needs")))
+    needed = dict.fromkeys(option for marker in markers for option in marker.args)
+    missing = [f"CONFIG_{option}" for option in needed if not kernel.config.enabled(option)]
+    for option in missing:
+        if profile is not None and (line := profile.asks_for(option, kernel.version)):
+            raise LackingError(option, profile, line)
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
     for marker in request.node.iter_markers("lacks"):
         present = [f"CONFIG_{option}" for option in marker.args if kernel.config.enabled(option)]
         if present:

@@ -7,6 +7,8 @@ import pytest
 
 from guests.guest import Guest
 
+pytestmark = pytest.mark.needs("KCONFORM_MORE")
+
 
 @pytest.mark.needs("KCONFORM_NOTHING")
 def test_lack(guest: Guest) -> None:
