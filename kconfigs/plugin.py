@@ -54,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--matrix",
         type=Path,
         metavar="FILE",
-        help="a TOML file that names the kernels of the run, their flavors and profiles (docs/kernels.md)",
+        help="a TOML file that names the kernels of the run, their flavors and profiles (docs/many-kernels.md)",
     )
 
 
