@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 
 from guests.memory import Out
-from guests.numbers import AT_FDCWD, MADV_WILLNEED, O_RDONLY
+from guests.numbers import AT_FDCWD, MADV_COLD, O_RDONLY
 from guests.outcome import Outcome
 from guests.words import Words
 
@@ -53,10 +53,10 @@ class AccessWords(Words):
         return self.call("get_robust_list", target.tid, Out(8), Out(8), shown=f"robust_list({target})")
 
     def advise(self, target: Words, address: int) -> Outcome:
-        """process_madvise(MADV_WILLNEED) of a page of the target.  The caller needs CAP_SYS_NICE too."""
+        """process_madvise(MADV_COLD) of a page of the target.  The caller needs CAP_SYS_NICE too."""
         pidfd = self.call("pidfd_open", target.pid, 0, shown=f"pidfd_open({target})").result()
         range_ = struct.pack("<QQ", address & ~0xFFF, 4096)
-        done = self.call("process_madvise", pidfd, range_, 1, MADV_WILLNEED, 0, shown=f"advise({target})")
+        done = self.call("process_madvise", pidfd, range_, 1, MADV_COLD, 0, shown=f"advise({target})")
         self.call("close", pidfd)
         return done
 
