@@ -101,6 +101,13 @@ def _applies(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
+def promised(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], bool]:
+    """Whether a kernel of this version makes a promise: for tables in which one thing is newer than the others."""
+    known = registry(request.config)
+    return lambda identifier: known[identifier].applies(kernel.version) is None
+
+
+@pytest.fixture
 def asked(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], str]:
     """What the profile wants the kernel to begin with; without a profile that says so, the test is skipped."""
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -12,7 +12,7 @@ from guests.bpf import Program
 from guests.guest import Guest
 from guests.memory import Argument
 from guests.numbers import RLIMIT_CORE, Signal, number
-from guests.outcome import ENOENT, OK, Outcome
+from guests.outcome import ENOENT, OK, Expected, Outcome, killed
 from guests.seccomp import FilterFlag, Notification, Poll
 from guests.task import Pending, Task
 from guests.wire import Entry
@@ -20,6 +20,8 @@ from guests.wire import Entry
 GETPPID = number("getppid")
 CORE_BYTES = 0x10000
 """A core dump of this size is cut short, and quickly written."""
+
+DUMPED = killed(Signal.SYS, core=True)
 
 
 ENTRIES = [
@@ -43,6 +45,11 @@ def allow_core_dumps(task: Task) -> None:
     """Let a fatal signal dump core: there is room, and a directory to write into."""
     task.call("setrlimit", RLIMIT_CORE, struct.pack("<QQ", CORE_BYTES, CORE_BYTES)).result()
     task.call("chdir", "/tmp").result()  # noqa: S108 - the guest's
+
+
+def dumped(promised: Callable[[str], bool]) -> Expected:
+    """How a death by SIGSYS is told, of the zombie, where core dumps are allowed."""
+    return DUMPED if promised("seccomp.kill-core-told") else killed(Signal.SYS)
 
 
 def status(guest: Guest, task: Task) -> dict[str, str]:

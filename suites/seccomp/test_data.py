@@ -105,7 +105,7 @@ def test_x32(guest: Guest) -> None:
     assert seen(truthful(guest), NR_X32, VALUES) == wanted(NR_X32 | TELL, "x86_64", VALUES)
 
 
-@pytest.mark.requirement("seccomp.data-native")
+@pytest.mark.requirement("seccomp.data-upper-half")
 def test_the_upper_half_of_the_number_is_nobodys(guest: Guest) -> None:
     """The number is 32 bits of its register, for the filter as for the kernel."""
     task = unprivileged(guest)

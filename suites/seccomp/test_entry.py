@@ -105,7 +105,7 @@ def test_entry_event_exit(guest: Guest) -> None:
     assert call.outcome() == returned(here.tracer.pid)
 
 
-@pytest.mark.requirement("seccomp.entry-order")
+@pytest.mark.requirement("seccomp.entry-kill-exit")
 def test_a_kill_is_not_to_be_stopped_at_the_exit(guest: Guest) -> None:
     """A call that killed has an exit stop too, and then its tracee dies, whatever the tracer does there."""
     here = Followed(guest, policy(kill_process("getppid")))

@@ -15,11 +15,10 @@ from guests.numbers import Clone, PtraceOption, Signal
 from guests.outcome import EINVAL, ENOSYS, GONE, OK, Expected, killed, returned
 from guests.signals import SYS_SECCOMP
 from guests.task import Task
-from suites.seccomp.scenery import GETPPID, allow_core_dumps, mismatches, status, unprivileged
+from suites.seccomp.scenery import DUMPED, GETPPID, allow_core_dumps, dumped, mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
-DUMPED = killed(Signal.SYS, core=True)
 CLD_DUMPED = 3
 P_PID, WEXITED = 1, 4
 
@@ -88,10 +87,11 @@ MILD: dict[Action, Expected] = {
 @pytest.mark.requirement("seccomp.kill-process", "seccomp.kill-thread", "seccomp.trap", "seccomp.trap-blocked")
 @pytest.mark.needs("COREDUMP", "PID_NS")
 @pytest.mark.parametrize("asker", ASKERS)
-def test_every_action(guest: Guest, asker: str) -> None:
+def test_every_action(guest: Guest, promised: Callable[[str], bool], asker: str) -> None:
     """Kills end whom they say, with SIGSYS and core, whatever was done about SIGSYS; other actions end nobody."""
     build, *severe = ASKERS[asker]
     wanted = dict(zip((Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP), severe, strict=True)) | MILD
+    wanted = {action: dumped(promised) if came is DUMPED else came for action, came in wanted.items()}
     found: dict[str, tuple[object, object]] = {}
     for action, expected in wanted.items():
         task = build(guest)
@@ -130,7 +130,7 @@ def test_what_kills_does_not_run(guest: Guest, action: Action) -> None:
 
 
 @pytest.mark.requirement("seccomp.kill-thread")
-def test_kill_thread_leaves_the_others(guest: Guest) -> None:
+def test_kill_thread_leaves_the_others(guest: Guest, promised: Callable[[str], bool]) -> None:
     """One after the other ends alone, and only the last one takes the process with it."""
     leader = unprivileged(guest, "leader")
     first, second = leader.thread("first"), leader.thread("second")
@@ -141,7 +141,20 @@ def test_kill_thread_leaves_the_others(guest: Guest) -> None:
     assert leader.call("getppid") == GONE
     assert status(guest, leader)["State"].startswith("Z")
     assert second.call("getuid") == returned(1000)
-    assert second.call("getppid") == DUMPED
+    assert second.call("getppid") == dumped(promised)
+
+
+@pytest.mark.needs("COREDUMP")
+@pytest.mark.requirement("seccomp.kill-core-told")
+@pytest.mark.parametrize(
+    ("action", "build"), [(Action.KILL_THREAD, single), (Action.KILL_PROCESS, one_of_several)], ids=["last", "one"]
+)
+def test_the_status_tells_of_the_core(guest: Guest, action: Action, build: Callable[[Guest], Task]) -> None:
+    """KILL_THREAD of the last thread, KILL_PROCESS by one of several: the parent learns that there is a core."""
+    task = build(guest)
+    allow_core_dumps(task)
+    task.install(policy(rule(action, "getppid"))).result()
+    assert task.call("getppid") == DUMPED
 
 
 @pytest.mark.requirement("seccomp.kill-core")
@@ -192,13 +205,13 @@ def core_notes(core: bytes) -> dict[int, bytes]:
 @pytest.mark.needs("COREDUMP", "ELF_CORE")
 @pytest.mark.requirement("seccomp.kill-core")
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP], ids=lambda one: one.name)
-def test_what_the_core_tells(guest: Guest, action: Action) -> None:
+def test_what_the_core_tells(guest: Guest, promised: Callable[[str], bool], action: Action) -> None:
     """The call that it died of: its signal's siginfo, and the registers as they were when the call was made."""
     task = unprivileged(guest)
     guest.set_sysctl("kernel.core_pattern", "core")
     allow_core_dumps(task)
     task.install(policy(rule(action, "getppid", data=5))).result()
-    assert task.call("getppid", 0x1234) == DUMPED
+    assert task.call("getppid", 0x1234) == dumped(promised)
     names = [f"/tmp/{name}" for name in ("core", f"core.{task.pid}")]  # noqa: S108
     (path,) = [name for name in names if guest.exists(name)]
     notes = core_notes(guest.read_bytes(path))
