@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from guests import wire
 from guests.channel import CALL_DEADLINE
 from guests.memory import Argument, marshal
-from guests.numbers import Clone, number
+from guests.numbers import SCHED_FIFO, Clone, number
 from guests.session import Session
 from guests.task import Task
 from guests.wire import Op, Step
@@ -116,6 +116,17 @@ def start(task: Task, plan: Plan, rounds: int) -> Running:
 def run(task: Task, plan: Plan, rounds: int = 1) -> list[Counts]:
     """The same, and wait for it."""
     return start(task, plan, rounds).counts()
+
+
+def urgently(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:
+    """Start a plan in a task that init makes urgent (SCHED_FIFO), for it may not do so itself.
+
+    On a guest's one CPU nothing that is less urgent runs until the task waits.
+    """
+    plan.send(task.guest, rounds)
+    policy = priority.to_bytes(4, "little")
+    task.guest.init.call("sched_setscheduler", task.tid, SCHED_FIFO, policy).result()
+    return Running(task, plan, rounds)
 
 
 def total(counts: list[Counts]) -> Counts:

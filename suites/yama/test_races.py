@@ -10,8 +10,8 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.loop import Plan, Running, run, start
-from guests.numbers import PTRACER_ANY, SCHED_FIFO, Prctl
+from guests.loop import Plan, run, start, urgently
+from guests.numbers import PTRACER_ANY, Prctl
 from guests.outcome import OK
 from guests.task import Task
 from suites.yama.ways import SCOPE, read_memory, vector
@@ -52,16 +52,9 @@ def test_taken_back_at_once(guest: Guest) -> None:
     plan.call("prctl", Prctl.SET_PTRACER, 0, 0, 0, 0)
     plan.call("write", to_tracer[1], b"x", 1)
     plan.call("read", to_target[0], bytes(1), 1)
-    running = urgently(guest, tracer, reader_of(tracer, target, to_tracer[0], to_target[1]), rounds, MORE_URGENT)
-    urgently(guest, target, plan, rounds, URGENT).counts()
+    running = urgently(tracer, reader_of(tracer, target, to_tracer[0], to_target[1]), rounds, MORE_URGENT)
+    urgently(target, plan, rounds, URGENT).counts()
     assert running.counts()[1] == {"EPERM": rounds}
-
-
-def urgently(guest: Guest, task: Task, plan: Plan, rounds: int, priority: int) -> Running:
-    """Start a plan in a task that is made urgent by init, for it may not do so itself."""
-    plan.send(guest, rounds)
-    guest.init.call("sched_setscheduler", task.tid, SCHED_FIFO, priority.to_bytes(4, "little")).result()
-    return Running(task, plan, rounds)
 
 
 @pytest.mark.requirement("yama.replace")
