@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What remains of filters that nobody has any more: nothing.
+
+/proc/vmallocinfo has a line for each program in the kernel's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from guests import bpf
+from guests.bpf import Action, Instruction, Program, deny, notify, policy, ret
+from guests.guest import Guest
+from guests.numbers import Cap, Signal
+from guests.outcome import EBUSY, EINVAL, ESRCH, OK, Expected, returned
+from guests.seccomp import FilterFlag
+from guests.task import Task
+from suites.seccomp.scenery import Supervised, unprivileged
+
+pytestmark = [
+    pytest.mark.needs("SECCOMP_FILTER", "KALLSYMS"),
+    pytest.mark.requirement("seccomp.no-leak"),
+]
+
+ALLOW_ALL: Program = (ret(Action.ALLOW),)
+ASK = policy(notify("getppid"))
+INVALID: dict[str, Program] = {
+    "no-return-at-its-end": (Instruction(bpf.LD_IMM),),
+    "only-sockets-have-that": (Instruction(bpf.MOD, 3), ret(Action.ALLOW)),
+}
+
+
+def programs(guest: Guest) -> int:
+    """How many there are, of whatever kind."""
+    return guest.read_file("/proc/vmallocinfo").count(" bpf_prog_alloc_no_stats+")
+
+
+def end(guest: Guest, task: Task) -> None:
+    """Kill a process, whatever its filters would let it do, and reap it: before 6.11 zombies have filters."""
+    guest.init.kill(task, Signal.KILL).result()
+    parent = task.parent if task.parent and task.parent.death is None else guest.init
+    parent.reap(task).result()
+    task.wait_death()
+
+
+def check_let_go(guest: Guest, before: int) -> None:
+    """A worker frees programs, soon."""
+    guest.wait_until(lambda: programs(guest) == before, f"the kernel to have {before} programs again")
+
+
+def test_the_last_task_is_gone(guest: Guest) -> None:
+    """Of three filters each stays as long as anybody has it, and all go with the last."""
+    before = programs(guest)
+    parent = unprivileged(guest, "parent")
+    for _ in range(2):
+        parent.install(ALLOW_ALL).result()
+    child = parent.spawn("child")
+    child.install(ALLOW_ALL).result()
+    assert programs(guest) == before + 3
+    end(guest, parent)
+    assert programs(guest) == before + 3
+    end(guest, child)
+    check_let_go(guest, before)
+
+
+@pytest.mark.parametrize("why", INVALID)
+def test_an_invalid_program(guest: Guest, why: str) -> None:
+    """What is refused is not kept."""
+    before = programs(guest)
+    task = unprivileged(guest)
+    for _ in range(3):
+        assert task.install(INVALID[why]) == EINVAL
+    check_let_go(guest, before)
+
+
+def with_a_divergent_thread(guest: Guest) -> Task:
+    task = unprivileged(guest)
+    task.thread("divergent").install(ALLOW_ALL).result()
+    return task
+
+
+def with_a_listener(guest: Guest) -> Task:
+    task = unprivileged(guest)
+    task.listen(ASK).result()
+    return task
+
+
+# fmt: off
+REFUSED: dict[str, tuple[Callable[[Guest], Task], FilterFlag, Expected]] = {
+    # who installs a filter that is right, and with which flags                                        why not
+    "with-a-divergent-thread": (with_a_divergent_thread, FilterFlag.TSYNC | FilterFlag.TSYNC_ESRCH,    ESRCH),
+    "with-another-listener":   (with_a_listener,         FilterFlag.NEW_LISTENER,                      EBUSY),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("who", REFUSED)
+def test_a_filter_that_is_refused(guest: Guest, who: str) -> None:
+    """Nor is a filter that is right, and could not be installed."""
+    build, flags, error = REFUSED[who]
+    task = build(guest)
+    before = programs(guest)
+    for _ in range(3):
+        assert task.install(ALLOW_ALL, flags) == error
+    check_let_go(guest, before)
+    assert task.install(ALLOW_ALL) == OK
+    assert programs(guest) == before + 1
+
+
+@pytest.mark.parametrize("first", ["the-task", "the-supervisor"])
+def test_a_listener(guest: Guest, first: str) -> None:
+    """A filter goes with its last task and its listener, whichever of the two is the last."""
+    before = programs(guest)
+    here = Supervised(guest, ASK)
+    ends = [here.target, here.supervisor]
+    for task in ends if first == "the-task" else reversed(ends):
+        assert programs(guest) == before + 1
+        end(guest, task)
+    check_let_go(guest, before)
+
+
+def length(tracer: Task, tracee: Task) -> None:
+    assert tracer.installed(tracee, 0) == returned(1)
+
+
+def program(tracer: Task, tracee: Task) -> None:
+    assert tracer.installed_program(tracee, 0, 1) == bpf.pack(ALLOW_ALL)
+
+
+def metadata(tracer: Task, tracee: Task) -> None:
+    assert tracer.metadata(tracee, 0) == returned(16)
+
+
+def cache(tracer: Task, tracee: Task) -> None:
+    assert tracer.read_proc(tracee, "seccomp_cache") == OK
+
+
+@pytest.mark.needs("CHECKPOINT_RESTORE")
+@pytest.mark.parametrize(
+    "read",
+    [length, program, metadata, pytest.param(cache, marks=pytest.mark.needs("SECCOMP_CACHE_DEBUG"))],
+    ids=lambda read: read.__name__,
+)
+def test_a_filter_that_was_read(guest: Guest, read: Callable[[Task, Task], None]) -> None:
+    """Who reads a filter has it no longer than that."""
+    before = programs(guest)
+    tracer = guest.spawn("tracer", caps=Cap.SYS_ADMIN, quiet=True)
+    tracee = unprivileged(guest, "tracee", parent=tracer)
+    for filter_ in (ALLOW_ALL, policy(deny("getppid", errno=EINVAL))):
+        tracee.install(filter_).result()
+    tracer.seize_and_stop(tracee)
+    read(tracer, tracee)
+    end(guest, tracee)
+    check_let_go(guest, before)
