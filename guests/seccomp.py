@@ -62,6 +62,8 @@ class Poll(enum.IntFlag):
     OUT = 4
     ERR = 8
     HUP = 16
+    RDNORM = 64
+    WRNORM = 256
 
 
 class AddFd(enum.IntFlag):

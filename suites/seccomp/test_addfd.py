@@ -9,7 +9,8 @@ import pytest
 
 from guests.bpf import notify, policy
 from guests.guest import Guest
-from guests.numbers import O_CLOEXEC, O_NONBLOCK, O_RDWR, RLIMIT_NOFILE, Signal
+from guests.loop import Plan, urgently
+from guests.numbers import O_CLOEXEC, O_NONBLOCK, O_PATH, O_RDWR, RLIMIT_NOFILE, Signal
 from guests.outcome import (
     E2BIG,
     EBADF,
@@ -23,7 +24,7 @@ from guests.outcome import (
     killed,
     returned,
 )
-from guests.seccomp import AddFd, FilterFlag, Notification, Poll
+from guests.seccomp import NOTIF_ADDFD, AddFd, FilterFlag, Notification, Poll
 from guests.task import Pending
 from suites.seccomp.scenery import Supervised, mismatches
 
@@ -170,6 +171,8 @@ def test_mistakes(guest: Guest) -> None:
     found: dict[str, tuple[object, object]] = {
         name: (here.add(**how), wanted) for name, (how, wanted) in MISTAKES.items()
     }
+    path = here.supervisor.open("/tmp", O_PATH).result()  # noqa: S108
+    found["a-path-that-is-not-open"] = (here.add(descriptor=path), EBADF)
     found["longer, with zeros"] = (here.add(size=32, tail=bytes(8)), returned(FREE))
     assert mismatches(found) == []
     here.finish()
@@ -255,6 +258,33 @@ def test_add_and_then_send(guest: Guest) -> None:
     assert here.add() == returned(FREE)
     assert here.add(flags=AddFd.SEND) == returned(FREE + 1)
     assert here.call.outcome() == returned(FREE + 1)
+
+
+@pytest.mark.requirement("seccomp.addfd-send")
+def test_add_and_send_beside_another(guest: Guest) -> None:
+    """While another descriptor is on its way it is EBUSY, and the call waits on.
+
+    Both supervisors are more urgent than their target: the first one's request waits until the second one's is made.
+    """
+    here = Giver(guest)
+    reading, writing = here.supervisor.pipe()
+    second = here.supervisor.spawn("second")
+
+    def request(plan: Plan, flags: AddFd) -> None:
+        structure = struct.pack("<QIIII", here.asked.id, flags, here.file, 0, 0)
+        plan.call("ioctl", here.listener, NOTIF_ADDFD, structure)
+
+    sending, adding = Plan(second.slot), Plan(here.supervisor.slot)
+    sending.call("read", reading, bytes(1), 1)
+    request(sending, AddFd.SEND)
+    adding.call("write", writing, b"x", 1)
+    request(adding, AddFd.NONE)
+    late, first = urgently(second, sending), urgently(here.supervisor, adding)
+    assert first.counts() == [{"OK": 1}, {"OK": 1}]
+    assert late.counts() == [{"OK": 1}, {"EBUSY": 1}]
+    here.finish()
+    assert here.has(FREE)
+    assert not here.has(FREE + 1)
 
 
 # Whose call it is

@@ -10,13 +10,14 @@ import pytest
 from guests.bpf import Action, Program, notify, policy, ret
 from guests.guest import Guest
 from guests.memory import InOut, Out
-from guests.numbers import Signal
+from guests.numbers import O_RDWR, Clone, Signal
 from guests.outcome import (
     EBADF,
     EBUSY,
     EINTR,
     EINVAL,
     ENOENT,
+    ENOMEM,
     ENOSYS,
     OK,
     returned,
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 ASK = policy(notify("getppid"))
 ALLOW_ALL = (ret(Action.ALLOW),)
-F_GETFD, FD_CLOEXEC = 1, 1
+F_GETFD, F_GETFL, FD_CLOEXEC = 1, 3, 1
 NOWHERE = 0x1000
 
 
@@ -82,6 +83,25 @@ def test_poll_wakes_up(guest: Guest) -> None:
     assert told(waiting) == Poll.HUP
 
 
+@pytest.mark.requirement("seccomp.notif-poll", "seccomp.notif-hang-up")
+def test_poll_for_one_thing_alone(guest: Guest) -> None:
+    """POLLRDNORM is told as POLLIN is, POLLWRNORM as POLLOUT, and who asked for nothing is told of the hang-up."""
+    here = Supervised(guest, ASK)
+    poller = here.supervisor.spawn("poller")
+    waiting = wait_for(poller, here.listener, Poll.RDNORM)
+    call = here.target.begin("getppid")
+    assert told(waiting) == Poll.RDNORM
+    waiting = wait_for(poller, here.listener, Poll.WRNORM)
+    asked = here.receive()
+    assert told(waiting) == Poll.WRNORM
+    waiting = wait_for(poller, here.listener, 0)
+    here.reply(asked).result()
+    call.outcome().result()
+    here.target.exit()
+    here.supervisor.reap(here.target)
+    assert told(waiting) == Poll.HUP
+
+
 def wait_for(poller: Task, listener: int, events: int) -> Pending:
     """poll() of the listener, for ever, which sleeps now."""
     asked = InOut(struct.pack("<iHH", listener, events, 0))
@@ -114,6 +134,23 @@ def test_the_last_caller_is_gone(guest: Guest, newer: tuple[Program, ...]) -> No
     assert here.supervisor.ready_for(here.listener) == 0
     child.exit()
     guest.init.reap(child).result()
+    here.wait_for_hang_up()
+
+
+@pytest.mark.needs("PID_NS", "USER_NS")
+@pytest.mark.requirement("seccomp.notif-hang-up")
+def test_a_child_that_could_not_be_made(guest: Guest) -> None:
+    """No child can be made in a pid namespace whose first process is gone, and none has the filter for that."""
+    here = Supervised(guest, ASK)
+    here.target.call("unshare", Clone.NEWUSER | Clone.NEWPID).result()
+    first = here.target.spawn("first")
+    assert first.own_tid == 1
+    first.exit()
+    here.target.reap(first).result()
+    assert here.target.call("fork") == ENOMEM
+    assert here.ready() == 0
+    here.target.exit()
+    here.supervisor.reap(here.target).result()
     here.wait_for_hang_up()
 
 
@@ -200,10 +237,11 @@ def test_the_listener_is_closed_on_exec(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-listener-file")
 def test_the_listener_is_nothing_else(guest: Guest) -> None:
-    """It is neither read nor written, knows no other ioctl, and says what it is."""
+    """It is open for both and neither read nor written, knows no other ioctl, and says what it is."""
     here = Supervised(guest, ASK)
     supervisor, listener = here.supervisor, here.listener
     found: dict[str, tuple[object, object]] = {
+        "opened": (supervisor.call("fcntl", listener, F_GETFL), returned(O_RDWR)),
         "read": (supervisor.call("read", listener, Out(8), 8), EINVAL),
         "write": (supervisor.call("write", listener, b"12345678", 8), EINVAL),
         "ioctl 5": (supervisor.call("ioctl", listener, 0x40082105, Out(8)), EINVAL),
@@ -255,6 +293,22 @@ def test_a_signal_to_a_waiting_reader(guest: Guest) -> None:
     assert receiving.outcome() == EINTR
     assert [one.signal for one in here.supervisor.caught()] == [Signal.USR1]
     call, asked = here.ask("getppid")
+    here.reply(asked, value=7).result()
+    assert call.outcome() == returned(7)
+
+
+@pytest.mark.requirement("seccomp.notif-recv-restart")
+def test_a_signal_that_restarts(guest: Guest) -> None:
+    """With SA_RESTART the reader handles its signal and goes on waiting: what comes then, it receives."""
+    here = Supervised(guest, ASK)
+    here.supervisor.catch(Signal.USR1, restart=True).result()
+    receiving = here.supervisor.begin_receive(here.listener)
+    receiving.wait_until_blocked()
+    guest.init.kill(here.supervisor, Signal.USR1).result()
+    guest.wait_until(lambda: len(here.supervisor.caught()) == 1, "the handler to run")
+    receiving.wait_until_blocked()
+    call = here.target.begin("getppid")
+    asked = Notification.decode(receiving.outcome().read())
     here.reply(asked, value=7).result()
     assert call.outcome() == returned(7)
 

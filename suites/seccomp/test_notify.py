@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from guests.bpf import AUDIT_ARCH, Action, notify, policy, ret
 from guests.guest import Guest
+from guests.loop import Plan, urgently
 from guests.numbers import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Cap, Clone, Signal, number
 from guests.outcome import (
     EFAULT,
     EINPROGRESS,
     EINVAL,
     ENOENT,
+    ENOSYS,
     EPERM,
     OK,
     Expected,
@@ -21,6 +25,8 @@ from guests.outcome import (
     returned,
 )
 from guests.seccomp import (
+    NOTIF_ADDFD,
+    NOTIF_ID_VALID,
     NOTIF_ID_VALID_OLD,
     NOTIF_SEND,
     NOTIF_SIZE,
@@ -194,6 +200,36 @@ def test_one_answer_and_no_more(guest: Guest) -> None:
         second = here.reply(asked, value=2)
         assert second in (EINPROGRESS, ENOENT)
         assert call.outcome() == returned(1)
+
+
+@pytest.mark.requirement("seccomp.notif-one-answer", "seccomp.notif-id-valid", "seccomp.addfd-errors")
+def test_between_the_answer_and_the_waking(guest: Guest) -> None:
+    """An answered call that sleeps still has its answer: no second one, no descriptor, and no closing changes it.
+
+    The supervisor is more urgent than its target: until it waits for its next order the target does not wake up.
+    """
+    here = Supervised(guest, ASK)
+    call, asked = here.ask("getppid")
+    id_, one, two = (struct.pack("<Q", asked.id), *(answer(asked.id, value) for value in (1, 2)))
+    plan = Plan(here.supervisor.slot)
+    for request, argument in (
+        (NOTIF_ID_VALID, id_),
+        (NOTIF_SEND, one),
+        (NOTIF_ID_VALID, id_),
+        (NOTIF_SEND, two),
+        (NOTIF_ADDFD, struct.pack("<QIIII", asked.id, 0, here.listener, 0, 0)),
+    ):
+        plan.call("ioctl", here.listener, request, argument)
+    plan.call("close", here.listener)
+    came = urgently(here.supervisor, plan).counts()
+    assert came == [{name: 1} for name in ("OK", "OK", "ENOENT", "EINPROGRESS", "EINPROGRESS", "OK")]
+    assert call.outcome() == returned(1)
+    assert here.target.call("getppid") == ENOSYS
+
+
+def answer(id_: int, value: int) -> bytes:
+    """struct seccomp_notif_resp."""
+    return struct.pack("<QqiI", id_, value, 0, 0)
 
 
 @pytest.mark.requirement("seccomp.notif-id-valid")
