@@ -10,7 +10,7 @@ import pytest
 from guests.bpf import Action, deny, load, log, pack, policy, ret
 from guests.guest import Guest
 from guests.memory import InOut, Out
-from guests.numbers import Cap, Ptrace, PtraceOption, Signal
+from guests.numbers import Cap, Clone, Ptrace, PtraceOption, Signal
 from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, OK, Expected, killed, returned
 from guests.seccomp import FilterFlag
 from guests.task import Task
@@ -32,6 +32,11 @@ NOWHERE = 0x1000
 
 def capable(guest: Guest, caps: Cap = Cap.SYS_ADMIN) -> Task:
     return guest.spawn("tracer", caps=caps, quiet=True)
+
+
+def capable_in_its_own_user_namespace(guest: Guest) -> Task:
+    """It has every capability, over nothing but the user namespace that it has made."""
+    return guest.spawn("outside").spawn("inside", flags=Clone.NEWUSER, quiet=True)
 
 
 def child_of(tracer: Task, name: str = "tracee") -> Task:
@@ -124,11 +129,13 @@ READERS = {
     # the tracer is ...                            a filter's length           its metadata
     "with-cap-sys-admin":    (capable,             returned(len(DENY)),        returned(16)),
     "with-all-but-that":     (without_capability,  EACCES,                     EACCES),
+    "in-its-own-user-namespace": (capable_in_its_own_user_namespace, EACCES,   EACCES),
     "filtered-itself":       (filtered,            EACCES,                     EACCES),
 }
 # fmt: on
 
 
+@pytest.mark.needs("USER_NS")
 @pytest.mark.requirement("seccomp.get-filter", "seccomp.get-metadata")
 @restore
 @pytest.mark.parametrize("who", READERS)
@@ -269,12 +276,14 @@ def suspended_itself(guest: Guest) -> Task:
 SUSPENDERS = {
     "with-cap-sys-admin":    (capable,             OK),
     "with-all-but-that":     (without_capability,  EPERM),
+    "in-its-own-user-namespace": (capable_in_its_own_user_namespace, EPERM),
     "filtered-itself":       (filtered,            EPERM),
     "suspended-itself":      (suspended_itself,    EPERM),
 }
 # fmt: on
 
 
+@pytest.mark.needs("USER_NS")
 @pytest.mark.requirement("seccomp.suspend-privilege")
 @restore
 @pytest.mark.parametrize("who", SUSPENDERS)
@@ -313,6 +322,24 @@ def test_the_cache_is_for_the_privileged(guest: Guest) -> None:
     task = unprivileged(guest)
     task.install(ALLOW_ALL).result()
     assert guest.spawn("curious").read_proc(task, "seccomp_cache") == EACCES
+    assert capable_in_its_own_user_namespace(guest).read_proc(task, "seccomp_cache") == EACCES
     assert guest.spawn("capable", caps=Cap.SYS_ADMIN).read_proc(task, "seccomp_cache") == OK
     assert guest.read_file(f"/proc/{task.pid}/seccomp_cache") != ""
     assert guest.read_file(f"/proc/{guest.spawn('free').pid}/seccomp_cache") == ""
+
+
+@pytest.mark.requirement("seccomp.cache-privilege")
+@pytest.mark.needs("SECCOMP_CACHE_DEBUG")
+def test_who_opened_the_cache_counts(guest: Guest) -> None:
+    """Not who reads it: a file that was opened without the capability tells nothing to root, and one with it all."""
+    task = unprivileged(guest)
+    task.install(ALLOW_ALL).result()
+    owner, curious = guest.spawn("capable", caps=Cap.SYS_ADMIN), guest.spawn("curious")
+    with_it, without = (
+        owner.open_proc(task, "seccomp_cache").result(),
+        curious.open_proc(task, "seccomp_cache").result(),
+    )
+    root = guest.root()
+    assert root.read(root.pidfd_getfd(curious, without).result()) == EACCES
+    owner.set_caps(Cap.NONE).result()
+    assert owner.read(with_it) == OK
