@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from guests.bpf import AUDIT_ARCH, Action, kill_process, log, policy, ret, rule, trap
+from guests.bpf import AUDIT_ARCH, JEQ, RET_K, Action, Instruction, kill_process, load, log, policy, ret, rule, trap
 from guests.guest import Guest
 from guests.memory import Out
-from guests.numbers import O_RDONLY, O_WRONLY, Cap, Signal, number
+from guests.numbers import O_RDONLY, O_WRONLY, Cap, Clone, PtraceOption, Signal, number
 from guests.outcome import EACCES, EFAULT, EINVAL, EOPNOTSUPP, EPERM, OK, Expected, Outcome, killed, returned
 from guests.seccomp import DATA_SIZE, GET_NOTIF_SIZES, NOTIF_SIZE, RESPONSE_SIZE, FilterFlag
 from guests.task import Task
@@ -72,16 +72,19 @@ def _write(guest: Guest, text: str) -> Outcome:
     return guest.write_file(PATH + "actions_logged", text if text.endswith("\n") else text + "\n")
 
 
+@pytest.mark.needs("USER_NS")
 @pytest.mark.requirement("seccomp.actions-logged-privilege")
 def test_who_may_write_it(guest: Guest) -> None:
     """uid 0 may open it, and with CAP_SYS_ADMIN write it; everybody may read."""
     path = PATH + "actions_logged"
     powerless = guest.spawn("powerless", uid=0, caps=Cap.ALL & ~Cap.SYS_ADMIN)
+    apart = guest.spawn("outside", uid=0).spawn("apart", flags=Clone.NEWUSER)
     found: dict[str, tuple[object, object]] = {
         "an ordinary user reads": (guest.spawn("user").open(path, O_RDONLY), OK),
         "an ordinary user writes": (guest.spawn("user").write_text(path, "trap\n"), EACCES),
         "with CAP_SYS_ADMIN alone": (guest.spawn("capable", caps=Cap.SYS_ADMIN).write_text(path, "trap\n"), EACCES),
         "uid 0 without CAP_SYS_ADMIN": (powerless.write_text(path, "trap\n"), EPERM),
+        "uid 0 with it in its own user namespace": (apart.write_text(path, "trap\n"), EPERM),
         "unchanged so far": (guest.sysctl(LOGGED), DEFAULT),
         "uid 0 with it": (guest.spawn("root", uid=0, caps=Cap.SYS_ADMIN).write_text(path, "trap\n"), OK),
         "changed": (guest.sysctl(LOGGED), "trap"),
@@ -208,15 +211,21 @@ def test_nothing_is_to_be_logged(guest: Guest) -> None:
 @audited
 @pytest.mark.requirement("seccomp.log-record-fields")
 def test_what_a_record_tells(guest: Guest) -> None:
-    """Who: user, group, process, name, program.  What: signal, architecture, number, address, the filter's value."""
-    task = guest.spawn("culprit", uid=1000, caps=Cap.SETGID)
-    task.call("setresgid", 2000, 2000, 2000).result()
+    """Who: user and group, which are the real ones, of whose login, process, name, program.
+
+    What: signal, architecture, number, address, the filter's value.
+    """
+    task = guest.spawn("culprit", uid=1000, caps=Cap.SETGID | Cap.SETUID)
+    task.write_text("/proc/self/loginuid", "4000").result()
+    task.call("setresgid", 2000, 2001, 2001).result()
+    task.call("setresuid", 1000, 1001, 1001).result()
     task.no_new_privs().result()
     task.install(policy(kill_process("getppid"))).result()
     task.call("getppid")
     record = guest.wait_for_log("type=1326")
     told = fields(record)
-    assert {name: told[name] for name in ("uid", "gid", "pid", "comm", "exe")} == {
+    assert {name: told[name] for name in ("auid", "uid", "gid", "pid", "comm", "exe")} == {
+        "auid": "4000",
         "uid": "1000",
         "gid": "2000",
         "pid": str(task.pid),
@@ -260,7 +269,7 @@ def test_a_record_of_a_thread(guest: Guest) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.log-record-fields")
 def test_a_record_of_int80(guest: Guest) -> None:
-    """i386's architecture and number, and that it was a 32-bit call; an unknown action's value as it is."""
+    """i386's architecture and number, and that it was a 32-bit call."""
     task = unprivileged(guest)
     task.install((ret(Action.LOG),)).result()
     task.call32("getppid").result()
@@ -270,6 +279,36 @@ def test_a_record_of_int80(guest: Guest) -> None:
         str(number("getppid", "i386")),
         "1",
     )
+
+
+@audited
+@pytest.mark.needs("USER_NS", "PID_NS")
+@pytest.mark.requirement("seccomp.log-record-fields")
+def test_a_record_of_what_is_in_namespaces(guest: Guest) -> None:
+    """Users, groups and processes have the numbers that they have outside of all namespaces."""
+    inside = guest.spawn("outside").spawn("inside", flags=Clone.NEWUSER | Clone.NEWPID, quiet=True)
+    inside.install(policy(log("getppid"))).result()
+    assert inside.call("getuid") != returned(1000)
+    assert inside.own_tid == 1
+    inside.call("getppid").result()
+    told = fields(guest.wait_for_log("type=1326"))
+    assert (told["uid"], told["gid"], told["pid"]) == ("1000", "1000", str(inside.pid))
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-fields", "seccomp.log-silenced")
+def test_a_record_of_an_unknown_action(guest: Guest) -> None:
+    """It is a kill: recorded with its own value, unless kill_process is not to be logged."""
+    records = Log(guest)
+    program = (load(0), Instruction(JEQ, GETPPID, 1, 0), ret(Action.ALLOW), Instruction(RET_K, 0x00010007))
+    loud, silent = unprivileged(guest, "loud"), unprivileged(guest, "silent")
+    for task, logged in ((loud, "kill_process"), (silent, DEFAULT.removeprefix("kill_process "))):
+        guest.set_sysctl(LOGGED, logged)
+        task.install(program).result()
+        assert task.call("getppid") == killed(Signal.SYS)
+    records.settle()
+    assert [(fields(one)["sig"], fields(one)["code"]) for one in records.of(loud)] == [("31", "0x10000")]
+    assert records.of(silent) == []
 
 
 @audited
@@ -322,6 +361,42 @@ def test_calls_that_ran_after_all(guest: Guest) -> None:
     assert len(records.of(here.target)) == 1
 
 
+GETUID = number("getuid")
+# fmt: off
+JUDGED = {
+    # what a tracer makes of a traced getppid   the records: call and action
+    "it-runs":             ({},                    []),
+    "it-is-skipped":       ({"orig_rax": -1},      [(-1, Action.TRACE)]),
+    "another-is-denied":   ({"orig_rax": GETUID},  [(GETUID, Action.ERRNO)]),
+}
+# fmt: on
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-records")
+def test_calls_that_a_tracer_judged(guest: Guest) -> None:
+    """A traced call is recorded if its tracer skips it, and one that it is changed to if that is denied: once."""
+    records = Log(guest)
+    tracer = guest.spawn("tracer")
+    tracees: dict[str, Task] = {}
+    for name, (changes, _) in JUDGED.items():
+        tracees[name] = tracee = unprivileged(guest, name[:15], parent=tracer)
+        program = policy(rule(Action.TRACE, "getppid"), rule(Action.ERRNO, "getuid", data=5))
+        tracee.install(program, FilterFlag.LOG).result()
+        tracer.seize(tracee, PtraceOption.TRACESECCOMP).result()
+        call = tracee.begin("getppid")
+        tracer.wait(tracee)
+        tracer.set_registers(tracee, **changes).result()
+        tracer.resume(tracee).result()
+        call.outcome()
+    records.settle()
+    found: dict[str, tuple[object, object]] = {}
+    for name, (_, wanted) in JUDGED.items():
+        told = [fields(one) for one in records.of(tracees[name])]
+        found[name] = ([(int(one["syscall"]), int(one["code"], 16)) for one in told], wanted)
+    assert mismatches(found) == []
+
+
 @audited
 @pytest.mark.boot("audit=0")
 @pytest.mark.requirement("seccomp.log-audit-off")
@@ -343,8 +418,11 @@ def test_a_change_of_what_is_logged_is_logged(guest: Guest) -> None:
     Log(guest)
     guest.set_sysctl(LOGGED, "trap log")
     record = guest.wait_for_log("op=seccomp-logging")
+    assert "type=1305" in record
     assert f"actions=trap,log old-actions={DEFAULT.replace(' ', ',')} res=1" in record
     assert _write(guest, "allow") == EINVAL
     assert "actions=? old-actions=trap,log res=0" in guest.wait_for_log(" res=0")
     assert _write(guest, "") == OK
     assert "actions=(none) old-actions=trap,log res=1" in guest.wait_for_log("actions=(none)")
+    assert _write(guest, "errno") == OK
+    assert "actions=errno old-actions=(none) res=1" in guest.wait_for_log("actions=errno")
