@@ -131,6 +131,49 @@ def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
     assert call.outcome() == returned(77)
 
 
+@pytest.mark.requirement("seccomp.trace-killed")
+def test_killed_in_the_entry_stop(guest: Guest) -> None:
+    """A SIGKILL while the tracer holds it at its entry: the call does not run, whatever its filters say."""
+    here = Followed(guest, policy(deny("getppid", errno=EINVAL)))
+    call = here.enter("mkdir", here.tracee.store(b"/tmp/made\0"), 0o755)
+    here.tracer.kill(here.tracee, Signal.KILL).result()
+    assert call.outcome() == killed(Signal.KILL)
+    assert not guest.exists("/tmp/made")  # noqa: S108
+
+
+AUDIT_ADD_RULE, REQUEST_AND_ACK, NETLINK_AUDIT = 1011, 5, 9
+AF_NETLINK, SOCK_RAW = 16, 3
+AT_THE_EXIT, ALWAYS = 4, 2
+
+
+def audit(guest: Guest, name: str) -> None:
+    """Have a record made of each call of this name, at its end: auditctl -a always,exit -S NAME."""
+    auditor = guest.root("auditor")
+    mask = (1 << number(name)).to_bytes(256, "little")
+    rule = struct.pack("<III256s768xI", AT_THE_EXIT, ALWAYS, 0, mask, 0)
+    header = struct.pack("<IHHII", 16 + len(rule), AUDIT_ADD_RULE, REQUEST_AND_ACK, 1, 0)
+    socket = auditor.call("socket", AF_NETLINK, SOCK_RAW, NETLINK_AUDIT).result()
+    auditor.call("sendto", socket, header + rule, 16 + len(rule), 0, None, 0).result()
+    answer = auditor.read(socket, 64).read()
+    assert struct.unpack_from("<IHHIIi", answer)[1::4] == (2, 0)
+
+
+@pytest.mark.needs("AUDITSYSCALL")
+@pytest.mark.boot("audit=1")
+@pytest.mark.requirement("seccomp.entry-order")
+def test_what_is_denied_is_not_audited(guest: Guest) -> None:
+    """Calls are audited behind their filters: there is a record of the call that ran, and none of the denied one."""
+    audit(guest, "getppid")
+    filtered, free = unprivileged(guest), unprivileged(guest, "free")
+    filtered.install(DENY).result()
+    assert filtered.call("getppid") == EINVAL
+    assert free.call("getppid") == returned(1)
+    record = guest.wait_for_log(f" pid={free.pid} ")
+    assert "type=1300" in record
+    assert f" syscall={GETPPID} " in record
+    assert [line for line in guest.log() if "type=1300" in line and f" pid={filtered.pid} " in line] == []
+
+
 @pytest.mark.requirement("seccomp.entry-tsync")
 def test_filters_that_come_during_the_entry_stop(guest: Guest) -> None:
     """Two threads are held at the entry of a call, and get their first filter by TSYNC: it judges those calls."""
