@@ -242,6 +242,41 @@ def test_generated_arithmetic(guest: Guest, runner: tuple[int, int]) -> None:
     check()
 
 
+# fmt: off
+BY_THE_INDEX: dict[str, tuple[int, tuple[int, int], int]] = {
+    # instruction                      (A, X)                       A afterwards
+    "divided":              (bpf.DIV,  (0xFFFFFFFF, 16),            0x0FFFFFFF),
+    "divided-by-much":      (bpf.DIV,  (0xFFFFFFFF, 0x80000000),    1),
+    "divided-by-more":      (bpf.DIV,  (7, 0xFFFFFFFF),             0),
+    "shifted-left":         (bpf.LSH,  (0xC0000001, 4),             0x00000010),
+    "shifted-left-by-31":   (bpf.LSH,  (3, 31),                     0x80000000),
+    "shifted-left-by-0":    (bpf.LSH,  (0x80000001, 0),             0x80000001),
+    "shifted-right":        (bpf.RSH,  (0xC0000001, 4),             0x0C000000),
+    "shifted-right-by-31":  (bpf.RSH,  (0xC0000001, 31),            1),
+    "subtracted":           (bpf.SUB,  (1, 2),                      0xFFFFFFFF),
+    "multiplied":           (bpf.MUL,  (0x80000001, 0x80000003),    0x00000003),
+}
+# fmt: on
+
+
+@by_each_runner
+def test_computed_by_the_index(guest: Guest, runner: tuple[int, int]) -> None:
+    """The whole result of what filters do with two words of a call, neither of which is signed."""
+    filters_are_run_by(guest, runner)
+    found: dict[str, tuple[object, object]] = {}
+    for name, (code, (a, x), result) in BY_THE_INDEX.items():
+        task = unprivileged(guest)
+        compute = (load(bpf.ARGS + 8), Instruction(bpf.TAX), load(bpf.ARGS), Instruction(code | bpf.X))
+        wanted = (Instruction(bpf.ST, 0), load(bpf.ARGS + 16), Instruction(bpf.TAX), Instruction(bpf.LD_MEM, 0))
+        judge = (Instruction(bpf.JEQ | bpf.X, 0, 0, 1), DENIED, ALLOWED)
+        task.install(
+            (load(bpf.NR), Instruction(bpf.JEQ, NATIVE[0], 1, 0), ALLOWED, *compute, *wanted, *judge)
+        ).result()
+        found[name] = (said(task.call(NATIVE[0], a, x, result)), f"errno {MARK}")
+        found[f"{name}, and nothing else"] = (said(task.call(NATIVE[0], a, x, result ^ 1)), "ran")
+    assert mismatches(found) == []
+
+
 OLDER = (
     # Odd numbers from 100 to 299, of either architecture, and 39, which is getpid or mkdir.
     load(bpf.NR),

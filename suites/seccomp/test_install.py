@@ -47,8 +47,8 @@ class Long:
         task.copy(start + 0x7FF8, task.store(pack(ALLOW_ALL)), 8).result()
         self._end = start + 0x8000
 
-    def install(self, task: Task, length: int) -> Outcome:
-        return task.install_stored(self._end - 8 * min(length, 4096), length)
+    def install(self, task: Task, length: int, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
+        return task.install_stored(self._end - 8 * min(length, 4096), length, flags)
 
 
 # Privilege
@@ -284,6 +284,16 @@ def test_total_length(guest: Guest) -> None:
             long.install(task, length).result()
         found[name] = (long.install(task, lengths[-1]), wanted)
     assert mismatches(found) == []
+
+
+@pytest.mark.requirement("seccomp.total-length", "seccomp.tsync")
+def test_total_length_of_threads(guest: Guest) -> None:
+    """TSYNC is no way round the limit, whatever the other threads have; and what fits reaches them."""
+    task, long = full_but_for(guest)
+    thread = task.thread("thread")
+    assert long.install(task, 4037, FilterFlag.TSYNC) == ENOMEM
+    assert long.install(task, 4036, FilterFlag.TSYNC) == OK
+    assert status(guest, thread)["Seccomp_filters"] == status(guest, task)["Seccomp_filters"] == "8"
 
 
 @pytest.mark.requirement("seccomp.total-length")

@@ -161,9 +161,11 @@ def test_rdtsc(guest: Guest) -> None:
 @pytest.mark.needs("SECCOMP_FILTER")
 @pytest.mark.requirement("seccomp.strict-tsc")
 def test_rdtsc_under_a_filter(guest: Guest) -> None:
-    """A filter leaves the counter alone."""
+    """A filter leaves the counter alone, and so does strict mode that is refused to a filtered task."""
     task = unprivileged(guest)
     task.install((ret(Action.ALLOW),)).result()
+    assert task.call(0, entry=Entry.RDTSC) == OK
+    assert task.strict_mode() == EINVAL
     assert task.call(0, entry=Entry.RDTSC) == OK
 
 

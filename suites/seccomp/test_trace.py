@@ -12,6 +12,7 @@ from guests.guest import Guest
 from guests.memory import Out
 from guests.numbers import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal, number
 from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, killed, returned
+from guests.signals import SYS_SECCOMP
 from guests.task import Pending, Task
 from suites.seccomp.scenery import GETPPID, mismatches, unprivileged
 
@@ -67,11 +68,13 @@ def test_the_tracer_asks_what_call_it_is(guest: Guest) -> None:
     here.stop("getppid", 1, 2, 3, 4, 5, 1 << 63)
     info = Out(88)
     request = Ptrace.GET_SYSCALL_INFO
-    raw = here.tracer.call("ptrace", request, here.tracee.tid, 88, info, shown="syscall_info").read()
-    kind, arch, ip, _sp, nr, *arguments, data = struct.unpack_from("<B3xIQQQ6QI", raw)
+    came = here.tracer.call("ptrace", request, here.tracee.tid, 88, info, shown="syscall_info")
+    kind, arch, ip, sp, nr, *arguments, data = struct.unpack_from("<B3xIQQQ6QI", came.read())
+    assert came == returned(84)
     assert (kind, arch, nr, data) == (3, AUDIT_ARCH["x86_64"], GETPPID, 0xBEEF)
     assert arguments == [1, 2, 3, 4, 5, 1 << 63]
-    assert ip == here.tracer.registers(here.tracee)["rip"]
+    registers = here.tracer.registers(here.tracee)
+    assert (ip, sp) == (registers["rip"], registers["rsp"])
 
 
 @pytest.mark.requirement("seccomp.trace")
@@ -170,6 +173,10 @@ def test_every_action_when_judged_again(guest: Guest, action: Action) -> None:
     here.go_on()
     if action is Action.TRAP:
         assert here.tracer.wait(here.tracee).stopped_by == Signal.SYS
+        # The call that is told is the one that was judged.
+        siginfo = here.tracer.ptrace(Ptrace.GETSIGINFO, here.tracee, 0, Out(128)).read()
+        assert struct.unpack_from("<iii", siginfo) == (Signal.SYS, 13, SYS_SECCOMP)
+        assert struct.unpack_from("<iI", siginfo, 24) == (GETPID, AUDIT_ARCH["x86_64"])
         here.go_on()
     wanted = {
         Action.TRAP: returned(GETPID),
