@@ -277,6 +277,24 @@ def test_computed_by_the_index(guest: Guest, runner: tuple[int, int]) -> None:
     assert mismatches(found) == []
 
 
+WORDS_OF_MEMORY = 16
+
+
+@by_each_runner
+def test_every_word_of_memory(guest: Guest, runner: tuple[int, int]) -> None:
+    """Each keeps what was written to it, whatever was written to the others since."""
+    filters_are_run_by(guest, runner)
+    task = unprivileged(guest)
+    written = [(Instruction(bpf.LD_IMM, 0x1000 + at), Instruction(bpf.ST, at)) for at in range(WORDS_OF_MEMORY)]
+    read = [
+        (Instruction(bpf.LD_MEM, at), Instruction(bpf.JEQ, 0x1000 + at, 1, 0), ret(Action.ERRNO, MARK + 1 + at))
+        for at in range(WORDS_OF_MEMORY)
+    ]
+    body = (instruction for group in (*written, *read) for instruction in group)
+    task.install((load(bpf.NR), Instruction(bpf.JEQ, NATIVE[0], 1, 0), ALLOWED, *body, DENIED)).result()
+    assert said(task.call(NATIVE[0])) == f"errno {MARK}"
+
+
 OLDER = (
     # Odd numbers from 100 to 299, of either architecture, and 39, which is getpid or mkdir.
     load(bpf.NR),

@@ -265,6 +265,18 @@ def test_restart_syscall_by_int80(guest: Guest) -> None:
     assert call.outcome() == EPERM
 
 
+@pytest.mark.needs("X86_X32_ABI")
+@pytest.mark.boot("syscall.x32=y")
+@pytest.mark.requirement("seccomp.restart")
+def test_restart_syscall_as_x32(guest: Guest) -> None:
+    """x32's has its bit."""
+    task = unprivileged(guest)
+    task.install(policy(deny("restart_syscall", errno=EPERM), arch="x32")).result()
+    call = task.begin(number("nanosleep", "x32"), HOUR, None)
+    interrupted(guest, task, call)
+    assert call.outcome() == EPERM
+
+
 # Calls that nobody thinks of
 
 

@@ -151,11 +151,11 @@ def test_trap_tells_the_call(guest: Guest, data: int) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.trap", "seccomp.trap-context")
 def test_trap_by_int80(guest: Guest) -> None:
-    """A 32-bit call's signal has i386's number and architecture."""
+    """A 32-bit call's signal has i386's number and architecture, whatever was above the number's 32 bits."""
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid", data=7), arch="i386")).result()
-    assert task.call32("getppid", 1) == returned(number("getppid", "i386"))
+    assert task.call32(5 << 32 | number("getppid", "i386"), 1) == returned(number("getppid", "i386"))
     caught = task.caught_one()
     assert (caught.code, caught.errno) == (SYS_SECCOMP, 7)
     assert (caught.syscall, caught.arch) == (number("getppid", "i386"), AUDIT_ARCH["i386"])
