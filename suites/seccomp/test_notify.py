@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from guests.bpf import AUDIT_ARCH, Action, notify, policy, ret
+from guests.bpf import AUDIT_ARCH, notify, policy, trace
 from guests.guest import Guest
 from guests.loop import Plan, urgently
 from guests.numbers import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Cap, Clone, Signal, number
@@ -295,7 +295,14 @@ def test_receiving_into_what_cannot_be_written(guest: Guest) -> None:
 def test_a_caller_is_killed(guest: Guest) -> None:
     """Its notification goes with it: an answer finds nobody, and what was not received is not there."""
     here = Supervised(guest, ASK)
+    other = here.target.spawn("other")
     call, asked = here.ask("getppid")
+    unreceived = other.begin("getppid")
+    unreceived.wait_until_blocked()
+    assert here.ready() == Poll.IN | Poll.OUT
+    guest.init.kill(other, Signal.KILL).result()
+    assert unreceived.outcome() == killed(Signal.KILL)
+    assert here.ready() == Poll.OUT
     here.interrupt(Signal.KILL)
     assert call.outcome() == killed(Signal.KILL)
     assert here.reply(asked) == ENOENT
@@ -303,10 +310,14 @@ def test_a_caller_is_killed(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-answer")
 def test_a_continued_call_is_not_judged_again(guest: Guest) -> None:
-    """CONTINUE runs the call although an older, milder filter would have traced it: that one had no say."""
+    """CONTINUE runs the call although an older, milder filter would have traced it: that one had no say.
+
+    There is no tracer: what is traced is ENOSYS.
+    """
     supervisor = guest.spawn("supervisor")
     target = unprivileged(guest, "target", parent=supervisor)
-    target.install((ret(Action.LOG),)).result()
+    target.install(policy(trace("getppid"))).result()
+    assert target.call("getppid") == ENOSYS
     there = target.listen(ASK).result()
     listener = supervisor.pidfd_getfd(target, there).result()
     call = target.begin("getppid")
