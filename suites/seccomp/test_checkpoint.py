@@ -11,7 +11,7 @@ from guests.bpf import Action, deny, load, log, pack, policy, ret
 from guests.guest import Guest
 from guests.memory import InOut, Out
 from guests.numbers import Cap, Clone, Ptrace, PtraceOption, Signal
-from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, OK, Expected, killed, returned
+from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, GONE, OK, Expected, killed, returned
 from guests.seccomp import FilterFlag
 from guests.task import Task
 from suites.seccomp.scenery import mismatches, status, unprivileged
@@ -343,3 +343,20 @@ def test_who_opened_the_cache_counts(guest: Guest) -> None:
     assert root.read(root.pidfd_getfd(curious, without).result()) == EACCES
     owner.set_caps(Cap.NONE).result()
     assert owner.read(with_it) == OK
+
+
+@pytest.mark.requirement("seccomp.exited")
+@pytest.mark.needs("SECCOMP_CACHE_DEBUG")
+def test_the_dead_have_no_filters(guest: Guest) -> None:
+    """A leader that has exited has none to tell of, while its process and another thread's filter live on."""
+    leader = unprivileged(guest, "leader")
+    leader.install(ALLOW_ALL).result()
+    thread = leader.thread("thread")
+
+    def tells(task: Task) -> bool:
+        return guest.read_file(f"/proc/{task.pid}/task/{task.tid}/seccomp_cache") != ""
+
+    assert (tells(leader), tells(thread)) == (True, True)
+    assert leader.exit_thread() == GONE
+    leader.wait_state("Z")
+    assert (tells(leader), tells(thread)) == (False, True)
