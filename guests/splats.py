@@ -10,26 +10,24 @@ _SPLATS = re.compile(
     r"""
       ^WARNING:\ (?!.*\bspectre\b)          # __warn(), lockdep
     | ^-+\[\ cut\ here\ \]-+                # ahead of a WARN or BUG
-    | ^(?:watchdog:\ )?BUG:\               # KASAN, bad page, sleeping in atomic context, soft lockup
-    | ^watchdog:\ .*\bhard\ LOCKUP\b
-    | ^traps:\ PANIC:\                     # double fault
-    | ^invalid\ opcode:
+    | ^(?:(?:NMI\ )?watchdog:\ )?BUG:\     # KASAN, bad page, sleeping in atomic context, soft lockup
+    | ^BUG\ \S+\ \(.*\):\                  # SLUB, of a cache
+    | ^\[\ (?:BUG|INFO|WARNING):\          # lockdep in its older notation, and for some of its findings still
+    | ^(?:NMI\ )?watchdog:\ .*\bhard\ LOCKUP\b
+    | ^(?:traps:\ )?PANIC:\                # double fault
+    | (?:\bOops|:\ [0-9a-f]+)\ \[\#\d+\]   # die(), of whatever fault: it numbers what it says
     | ^INFO:\ trying\ to\ register\ non-static\ key
     | \bOops(?::|\ -)
     | ^kernel\ BUG\ at\b
     | ^Kernel\ panic\ -\ not\ syncing
-    | ^general\ protection\ fault,          # of the kernel; a process's has no comma
     | ^UBSAN:[ ]
-    | ^INFO:\ task\ .*\ blocked\ for\ more\ than
+    | ^INFO:\ task\ .*\ for\ more\ than       # blocked, blocked on a mutex, blocked in I/O wait
     | ^INFO:\ possible\ (?:circular|recursive|irq)
     | ^INFO:\ rcu.*(?:stall|detected)
     | ^rcu:\ INFO:.*(?:stall|detected)
-    | ^=+\ *\[\ BUG:
     | ^INFO:\ suspicious\ RCU\ usage
     | ^INFO:\ inconsistent\ lock\ state
     | ^refcount_t:[ ]
-    | ^divide\ error:
-    | ^stack\ segment:
     """,
     re.VERBOSE,
 )

@@ -26,6 +26,7 @@ SPLATS = {
     "oops": ("Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI",),
     "oops-of-arm64": ("Internal error: Oops: 0000000096000004 [#1] SMP",),
     "oops-that-is-a-bug": ("Internal error: Oops - BUG: 00000000f2000800 [#1] PREEMPT SMP",),
+    "general-protection-of-a-segment": ("segment-related general protection fault: e030 [#1] SMP",),
     "general-protection": ("general protection fault, probably for non-canonical address 0xdead: 0000 [#1] SMP",),
     "invalid-opcode": ("invalid opcode: 0000 [#1] PREEMPT SMP",),
     "double-fault": ("traps: PANIC: double fault, error_code: 0x0",),
@@ -53,7 +54,35 @@ SPLATS = {
     "second-line-of-one-record": ("\n=============================\nWARNING: suspicious RCU usage",),
     "scissors-with-nothing-behind": ("------------[ cut here ]------------",),
 }
-TELLING = {
+# The same as machines have logged them, of all ages: the numbers are syzkaller's, of the whole logs in its
+# pkg/report/testdata/linux/report.
+RECORDED = {
+    "7-soft-lockup": ("[  536.429346] NMI watchdog: BUG: soft lockup - CPU#1 stuck for 11s! [syz-executor7:16813]",),
+    "12-general-protection": (
+        "[ 1021.363613] kasan: GPF could be caused by NULL-ptr deref or user memory access",
+        "[ 1021.364461] general protection fault: 0000 [#1] SMP DEBUG_PAGEALLOC KASAN",
+    ),
+    "36-locks-held": ("[  734.270366] [ BUG: syz-executor/31761 still has locks held! ]",),
+    "82-slub": ("[  367.131148] BUG kmalloc-8 (Tainted: G    B         ): Object already free",),
+    "327-double-fault": ("[  812.717699] PANIC: double fault, error_code: 0x0",),
+    "482-task-that-does-not-die": (
+        "[  440.207852][ T1045] INFO: task syz-executor.1:12632 can't die for more than 143 seconds.",
+    ),
+    "522-divide-error": ("[   63.550339][    C1] divide_error: 0000 [#1] PREEMPT SMP KASAN",),
+    "524-external-abort": (
+        "[  211.592905][    T1] Internal error: synchronous external abort: 96000010 [#1] PREEMPT SMP",
+    ),
+    "528-invalid-wait-context": (
+        "[  513.624689][ T4448] =============================",
+        "[  513.625024][ T4448] [ BUG: Invalid wait context ]",
+    ),
+    "607-oops-of-riscv": ("[  472.675587][ T5233] Oops [#1]",),
+    "1000-hung-in-io": (
+        "[  584.319520][   T31] INFO: task udevd:5612 blocked in I/O wait for more than 143 seconds.",
+    ),
+}
+SPLATS |= RECORDED
+TELLING = dict.fromkeys(("12-general-protection", "528-invalid-wait-context"), 1) | {
     "warn": 1,
     "warn-with-a-message": 1,
     "bug": 1,
@@ -75,6 +104,9 @@ NO_SPLATS = [
     "INFO: lockdep is turned off.",
     "rcu: Hierarchical RCU implementation.",
     "rcu: RCU calculated value of scheduler-enlistment delay is 25 jiffies.",
+    "Modules linked in: test_module(O+) [last unloaded: test_module]",
+    "init[1] took syscall #1 [#2 of 3]",
+    "[ INFO ] a line of a program's own",
     "clocksource: tsc: mask: 0xffffffffffffffff max_cycles: 0x1",
     "debugging: no BUG: in sight",
     "mount: /dev/vda: WARNING: device write-protected",
