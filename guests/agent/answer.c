@@ -382,14 +382,16 @@ static void answer_read_file(const struct wire_header *header, const __u8 *path)
 	struct wire_result result = { 0 };
 	__u8 *bytes = reply + sizeof(struct wire_header) + sizeof(result);
 	long fd = sys4(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0), n;
-	size_t total = 0;
+	size_t total = 0, room;
 
 	if (fd < 0) {
 		send_result(header, STATE_RETURNED, fd);
 		return;
 	}
 	do {
-		n = sys3(__NR_read, fd, bytes + total, WIRE_BODY_MAX - sizeof(result) - total);
+		/* Piece by piece: for a sysctl the kernel gets memory, and clears it, for all that is asked for. */
+		room = WIRE_BODY_MAX - sizeof(result) - total;
+		n = sys3(__NR_read, fd, bytes + total, room < 4096 ? room : 4096);
 		total += n > 0 ? n : 0;
 	} while (n > 0);
 	sys1(__NR_close, fd);

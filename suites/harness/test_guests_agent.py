@@ -409,9 +409,10 @@ class TestFiles:
 
     def test_a_file_that_is_too_long_to_read_is_not_read_in_part(self, host: HostSession, tmp_path: Path) -> None:
         longest = wire.BODY_MAX - wire.RESULT.size - 1
-        (tmp_path / "fits").write_bytes(b"x" * longest)
-        (tmp_path / "longer").write_bytes(b"x" * (longest + 1))
-        assert host.read_bytes(str(tmp_path / "fits")) == b"x" * longest
+        content = (bytes(range(251)) * (longest // 251 + 1))[:longest]
+        (tmp_path / "fits").write_bytes(content)
+        (tmp_path / "longer").write_bytes(content + b"x")
+        assert host.read_bytes(str(tmp_path / "fits")) == content
         with pytest.raises(AssertionError, match="longer than a frame"):
             host.read_bytes(str(tmp_path / "longer"))
 
