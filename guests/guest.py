@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from functools import cache
 
-from guests import kernel_log, splats
+from guests import kernel_log, splats, taint
 from guests.channel import Closed, Silent, SocketStream
 from guests.console import clean
-from guests.errors import GuestBroke, QemuError
+from guests.errors import AgentError, GuestBroke, QemuError
 from guests.session import Session
 from guests.template import Template
 from kconfigs.kernel import Kernel
@@ -23,6 +23,21 @@ RESUME_DEADLINE_S = 30.0
 @cache
 def complaint_at_boot(template: Template) -> str:
     return splats.first(record.text for record in kernel_log.parse(template.boot_log)) or ""
+
+
+@cache
+def taint_at_boot(template: Template) -> int | None:
+    return template.taint
+
+
+@cache
+def last_record_at_boot(template: Template) -> int:
+    records = kernel_log.parse(template.boot_log)
+    if not records:
+        raise AgentError(
+            "the kernel's log cannot be read, so nobody knows whether it complained", hint="is CONFIG_PRINTK set?"
+        )
+    return records[-1].sequence
 
 
 class Guest(Session):
@@ -96,11 +111,40 @@ class Guest(Session):
     def complaint(self, excused: Callable[[str], bool] = lambda _: False) -> str:
         """What the kernel has logged of its own faults, if it has: then it broke, whatever its calls returned.
 
-        `excused` says of a splat's telling line whether it is known and does not count.
+        `excused` says of a splat's telling line, or of a taint, whether it is known and does not count.
         """
-        self.log()
-        splat = splats.first((record.text for record in self._log), excused)
-        return f"the kernel complained: {splat}" if splat else ""
+        lines = self.log()
+        found = splats.first(lines, excused)
+        if not found:
+            self._check_log()
+            found = self._new_taint(lines, excused)
+        return f"the kernel complained: {found}" if found else ""
+
+    def _check_log(self) -> None:
+        """AgentError unless all was read that was logged since the boot: a log with holes is no witness."""
+        lost = kernel_log.lost(last_record_at_boot(self.template), self._log)
+        if lost:
+            raise AgentError(
+                f"{lost} lines of the kernel's log were overwritten before they were read: nobody knows whether it "
+                "complained",
+                hint="have the test read the log now and then, or boot with a larger log_buf_len",
+            )
+
+    def _new_taint(self, lines: list[str], excused: Callable[[str], bool]) -> str:
+        """The first taint since the boot that nothing explains; empty, if there is none."""
+        before = taint_at_boot(self.template)
+        if before is None:
+            return ""
+        with self._explained("reading the kernel's taint"):
+            now = taint.read(self._channel)
+        if now is None:
+            raise AgentError(f"init cannot read {taint.PATH} any more: nobody knows whether the kernel is tainted")
+        for letter, meaning in taint.gained(before, now).items():
+            # That a splat is in the log still means that all that are there were excused.
+            of_known = letter in taint.OF_SPLATS and splats.first(lines)
+            if not of_known and not excused(told := f"taint {letter}: {meaning}"):
+                return told
+        return ""
 
     def evidence(self) -> dict[str, str]:
         """Transcript, process tree, kernel log and console, for the report."""

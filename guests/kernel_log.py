@@ -46,6 +46,12 @@ def parse(raw: str) -> list[Record]:
     return records
 
 
+def lost(last: int, records: Iterable[Record]) -> int:
+    """How many records were overwritten unread, after the one with number `last` and among these."""
+    numbers = [last, *(record.sequence for record in records)]
+    return numbers[-1] - last - (len(numbers) - 1)
+
+
 def unescape(text: str) -> str:
     """Undo kmsg's escaping of bytes that are no printable ASCII."""
     octets = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)

@@ -7,7 +7,7 @@ A template is a directory of the cache:
     state         the state of its devices, as QEMU migrates it
     boot.log      what the kernel had logged
     console.log   what it had printed
-    meta.json     what it was made of, and checksums
+    meta.json     what it was made of, checksums, and the kernel's taint
 
 It is keyed by everything that went into it, and looked through before its first use in a process.
 QEMU's part of this is the migration capability x-ignore-shared, which leaves out RAM that lies in a shared file
@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+from guests import taint
 from guests.boot import Booted, booted, compose
 from guests.command import Machine, memory_options
 from guests.errors import KconformError, QemuError
@@ -35,7 +36,7 @@ from guests.kernel_log import read_raw
 from guests.qemu import Qemu
 from kconfigs.cache import Cache
 
-FORMAT = 4
+FORMAT = 5
 _CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}, {"capability": "events", "state": True}]
 _SAVE_DEADLINE_S = 60.0
 
@@ -65,6 +66,12 @@ class Template:
     def saved_s(self) -> float:
         """Seconds that the saving of the devices' state took."""
         return float(json.loads((self.directory / "meta.json").read_text())["saved_s"])
+
+    @property
+    def taint(self) -> int | None:
+        """The kernel's, after the boot; None where it cannot be read."""
+        found = json.loads((self.directory / "meta.json").read_text())["taint"]
+        return None if found is None else int(found)
 
     def start_clone(self, console: int) -> Qemu:
         """Start a QEMU that takes on the saved state, and then waits, stopped, for `cont`.
@@ -131,6 +138,7 @@ def _make(machine: Machine, identity: dict[str, str], directory: Path) -> None:
         memory = memory_options(Path(f"/proc/self/fd/{ram}"), machine.memory_mib, shared=True)
         with booted(machine, extra=memory, pass_fds=[ram]) as guest:
             (directory / "boot.log").write_text(read_raw(guest.channel))
+            tainted = taint.read(guest.channel)
             start = time.perf_counter()
             _save_state(guest, state)
             saved_s = time.perf_counter() - start
@@ -144,6 +152,7 @@ def _make(machine: Machine, identity: dict[str, str], directory: Path) -> None:
         "machine": asdict(machine),
         "identity": identity,
         "saved_s": saved_s,
+        "taint": tainted,
         "sums": {name: _checksum(directory / name) for name in ("ram", "state")},
     }
     (directory / "meta.json").write_text(json.dumps(meta, indent=1, default=str))

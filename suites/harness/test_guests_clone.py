@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from guests import session, template, wire
-from guests.errors import GuestBroke, QemuError
+from guests.errors import AgentError, GuestBroke, QemuError
 from guests.guest import Guest, complaint_at_boot
 from guests.numbers import number
 from guests.outcome import exited, returned
@@ -157,6 +157,48 @@ class TestWhatGoesWrong:
         sibling.write_file("/dev/kmsg", f"{line}\n").result()
         for _ in range(2):
             assert sibling.complaint() == f"the kernel complained: {line}"
+
+    @pytest.mark.parametrize(
+        ("bit", "told"),
+        [(6, "taint U: a program asked for the taint"), (9, "taint W: the kernel issued a warning"), (13, "")],
+        ids=["user", "warning", "expected"],
+    )
+    def test_a_taint_without_a_word_is_a_broken_guest(self, sibling: Guest, bit: int, told: str) -> None:
+        """It may be waived as a splat may."""
+        assert sibling.complaint() == ""
+        sibling.set_sysctl("kernel.tainted", 1 << bit)
+        assert sibling.complaint() == (f"the kernel complained: {told}" if told else "")
+        assert sibling.complaint(lambda line: line == told) == ""
+
+    def test_a_waived_splat_has_its_taint_waived(self, sibling: Guest) -> None:
+        """And no other taint."""
+        sibling.write_file("/dev/kmsg", "WARNING: known\n").result()
+        sibling.set_sysctl("kernel.tainted", 1 << 9)
+        assert sibling.complaint(lambda line: line == "WARNING: known") == ""
+        sibling.set_sysctl("kernel.tainted", 1 << 6)
+        assert "taint U" in sibling.complaint(lambda line: line == "WARNING: known")
+
+    def test_a_taint_that_cannot_be_read_is_our_error(self, sibling: Guest) -> None:
+        detach = 2
+        assert sibling.root().call("umount2", "/proc", detach) == returned(0)
+        with pytest.raises(AgentError, match="nobody knows whether the kernel is tainted"):
+            sibling.complaint()
+
+    def test_a_log_with_holes_is_our_error(self, sibling: Guest, tmp_path: Path) -> None:
+        """What was lost may have been the complaint; one that is left counts all the same."""
+        (tmp_path / "boot.log").write_text("6,1,0,-;Linux version\n")
+        sibling.template = replace(sibling.template, directory=tmp_path)
+        sibling.write_file("/dev/kmsg", "a line, long after the boot's last one\n").result()
+        with pytest.raises(AgentError, match=r"^\d+ lines of the kernel's log were overwritten"):
+            sibling.complaint()
+        sibling.write_file("/dev/kmsg", "BUG: planted\n").result()
+        assert sibling.complaint() == "the kernel complained: BUG: planted"
+
+    def test_a_log_that_cannot_be_read_is_our_error(self, sibling: Guest, tmp_path: Path) -> None:
+        (tmp_path / "boot.log").write_text("")
+        sibling.template = replace(sibling.template, directory=tmp_path)
+        with pytest.raises(AgentError, match="log cannot be read, so nobody knows whether it complained"):
+            sibling.complaint()
 
 
 def test_the_evidence_of_a_test_that_passed(guest: Guest) -> None:

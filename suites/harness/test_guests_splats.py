@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernel's log: read from /dev/kmsg's notation, and searched for the kernel's complaints about itself."""
+"""The kernel's log, read from /dev/kmsg's notation, searched for the kernel's complaints of itself; and its taint."""
 
 from __future__ import annotations
 
 import pytest
 
-from guests import kernel_log, splats
+from guests import kernel_log, splats, taint
 from guests.kernel_log import Record
 
 # By name: the lines, and which of them tells most.  Made up after the messages' format strings in Linux 6.12.
@@ -199,3 +199,39 @@ def test_escapes_are_undone_once(escaped: str, text: str) -> None:
 def test_records_are_shown_as_dmesg_shows_them() -> None:
     records = [Record(6, 1, 7, "first"), Record(4, 2, 12345678901, "later")]
     assert kernel_log.render(records) == "[    0.000007] first\n[12345.678901] later\n"
+
+
+def test_records_that_were_overwritten_are_missed_by_their_numbers() -> None:
+    def records(*numbers: int) -> list[Record]:
+        return [Record(6, number, 0, "") for number in numbers]
+
+    assert kernel_log.lost(338, []) == 0
+    assert kernel_log.lost(338, records(339, 340)) == 0
+    assert kernel_log.lost(338, records(342, 343)) == 3
+    assert kernel_log.lost(338, records(339, 343, 345)) == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "letters"),
+    [
+        (0, 0, ""),
+        (0, 1 << 9, "W"),
+        (1 << 9, 1 << 9, ""),
+        (1 << 9, 1 << 9 | 1 << 7, "D"),
+        (0, 1 << 0 | 1 << 6, "PU"),
+        (0, 1 << 13, ""),
+    ],
+    ids=["none", "warning", "as-at-boot", "one-more", "two", "expected"],
+)
+def test_a_taint_since_the_boot_is_found(before: int, now: int, letters: str) -> None:
+    assert "".join(taint.gained(before, now)) == letters
+
+
+def test_a_taint_of_a_later_kernel_is_told_by_its_number() -> None:
+    assert taint.gained(0, 1 << 40) == {"bit 40": "unknown to us"}
+
+
+def test_taints_have_the_letters_of_the_kernel() -> None:
+    """kernel/panic.c, taint_flags, in its order."""
+    assert "".join(letter for letter, _ in taint.BITS) == "PFSRMBUDAWCIOELKXTNJ"
+    assert {*taint.EXPECTED, *taint.OF_SPLATS} <= {letter for letter, _ in taint.BITS}

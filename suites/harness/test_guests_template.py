@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from guests import template
+from guests import template, wire
 from guests.command import Disk, Machine, base_command
 from guests.errors import KconformError, QemuError
 from guests.template import DamagedError, template_key
-from guests.wire import Frame, Op
+from guests.wire import Frame, Op, State
 from kconfigs.cache import Cache
 from suites.harness import guests_fakes as fakes
 
@@ -78,6 +78,7 @@ class FakeBoots:
     qemu: FakeQemu = field(default_factory=FakeQemu)
     times: int = 0
     error: Exception | None = None
+    taint: bytes | None = b"512\n"
 
     @contextlib.contextmanager
     def __call__(self, _machine: Machine, *, extra: Sequence[str], pass_fds: Sequence[int]) -> Iterator[FakeBoots]:
@@ -100,7 +101,11 @@ class FakeBoots:
     def console(self) -> FakeBoots:
         return self
 
-    def request(self, op: Op) -> Frame:
+    def request(self, op: Op, body: bytes = b"") -> Frame:
+        if op is Op.READ_FILE:
+            assert body == b"/proc/sys/kernel/tainted\0"
+            value = -2 if self.taint is None else len(self.taint)
+            return Frame(op, 0, 0, wire.RESULT.pack(value, State.RETURNED) + (self.taint or b""))
         return Frame(op, 0, 0, self.lines.pop(0))
 
     def text(self) -> str:
@@ -174,6 +179,14 @@ class TestMaking:
         assert (first.console, first.boot_log) == ("Linux\n", "6,1,0,-;Linux\n")
         assert (first.directory / "state").read_bytes() == b"state of devices"
         assert json.loads((first.directory / "meta.json").read_text())["identity"] == KERNEL
+
+    @pytest.mark.parametrize(("said", "taint"), [(b"0\n", 0), (b"512\n", 512), (None, None)])
+    def test_the_kernels_taint_is_kept(
+        self, machine: Machine, boots: FakeBoots, store: Cache, said: bytes | None, taint: int | None
+    ) -> None:
+        """None, where the kernel has no such file."""
+        boots.taint = said
+        assert template.get(machine, KERNEL, store).taint == taint
 
     def test_the_ram_is_kept_with_its_holes(self, machine: Machine, boots: FakeBoots, store: Cache) -> None:
         ram = template.get(machine, KERNEL, store).directory / "ram"
