@@ -6,6 +6,7 @@
     ktap RESULTS        the results as KTAP, version 1
     kcidb RESULTS       the results for KCIDB
     summary RESULTS     a short summary in Markdown
+    page RESULTS        index.html, beside a results.json that has none, or with another baseline
 
 Wherever a results.json is asked for, the report directory that it lies in will do.  Wrong use and bad input end with
 4 and one sentence.
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from reports import brief, compare, diff, kcidb, ktap, merge
+from reports import brief, compare, diff, kcidb, ktap, matrix, merge
 from reports.document import BadInputError, Document, load
 from reports.status import HELD, MEANING, WRONG_USE
 
@@ -83,6 +84,11 @@ def parser() -> Parser:
     command.add_argument("results", metavar="RESULTS", type=Path, help=RESULTS)
     command.add_argument("--baseline", type=Path, metavar="OLD", help="say what changed since; " + RESULTS)
     _output(command)
+
+    command = commands.add_parser("page", help="make index.html, beside the results.json")
+    command.set_defaults(run=_page)
+    command.add_argument("results", metavar="RESULTS", type=Path, help=RESULTS)
+    command.add_argument("--baseline", type=Path, metavar="OLD", help="show what changed since; " + RESULTS)
     return top
 
 
@@ -124,6 +130,16 @@ def _summary(args: argparse.Namespace) -> int:
     document = _loaded(args.results)
     comparison = compare.compare(load(args.baseline), document) if args.baseline else None
     _write(brief.render(document, comparison), args.output)
+    return HELD
+
+
+def _page(args: argparse.Namespace) -> int:
+    document = _loaded(args.results)
+    comparison = compare.compare(load(args.baseline), document) if args.baseline else None
+    try:
+        _write(f"{matrix.write(document, comparison)}\n", None)
+    except OSError as error:
+        raise BadInputError(f"{document.directory}: cannot be written: {error.strerror or error}") from error
     return HELD
 
 

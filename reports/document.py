@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from reports.outcome import SEVERITY
 from reports.record import JSON, OUTCOMES, SCHEMA, Result, plain
 from reports.requirements import Requirement
-from reports.results import FILE_NAME
+from reports.results import FILE_NAME, STATUSES
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 STATES = ("running", "finished", "interrupted")
@@ -45,6 +45,8 @@ class Document:
     statuses: Mapping[str, Mapping[str, str]]
     """Requirement -> kernel -> held, broken, unknown, waived, skipped or untested."""
     results: Sequence[Result]
+    raw: Mapping[str, Any]
+    """All of it, as it was decoded."""
 
     @property
     def directory(self) -> Path:
@@ -140,11 +142,13 @@ def parse(value: Any, path: Path) -> Document:
         requirement = look.requirement(each, place)
         requirements[requirement.id] = requirement
         statuses[requirement.id] = look.texts(each, "status", place)
+        for name in statuses[requirement.id]:
+            look.word(each["status"], name, f"{place}.status", STATUSES)
     results = [look.result(each, place) for place, each in look.each(value, "results")]
     for number, result in enumerate(results):
         if result.kernel is not None and result.kernel not in kernels:
             raise BadInputError(f"{path}: $.results[{number}].kernel: {result.kernel!r} is not one of $.kernels")
-    return Document(path, run, kernels, requirements, statuses, results)
+    return Document(path, run, kernels, requirements, statuses, results, value)
 
 
 class _Looker:
@@ -239,6 +243,7 @@ class _Looker:
 
     def requirement(self, table: Mapping[str, Any], place: str) -> Requirement:
         texts = {key: self.text(table, key, place) for key in ("id", "text", "source", "since", "note")}
+        self.text(table, "area", place)
         return Requirement(until=self.maybe_text(table, "until", place), **texts)
 
     def result(self, table: Mapping[str, Any], place: str) -> Result:

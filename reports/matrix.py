@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -21,13 +22,11 @@ from typing import Any
 
 from reports import files, folder, results
 from reports.compare import KINDS, Comparison
+from reports.document import Document
 from reports.evidence import printable, tail
 from reports.page import LINES, OTHER_LINES
 from reports.record import OUTCOMES
 from reports.status import MEANING
-
-STATUSES = ("held", "broken", "unknown", "waived", "skipped", "untested")
-"""What a promise can be on a kernel, as results.schema.json has it."""
 
 SHOWN_OUTCOMES = ("fail", "error", "unexpected-pass", "waived")
 """Results whose evidence is in the page, in the order in which it is taken while there is room."""
@@ -105,11 +104,12 @@ def data(
     tests = [_row(result, kernel_at, requirement_at, pieces) for result in document["results"]]
     texts, without = _texts(document["results"], evidence, Room(room))
     compared = None if comparison is None else list(comparison)
+    counted = Counter(result["outcome"] for result in document["results"])
     return {
         "run": _plain({key: document["run"].get(key) for key in RUN_KEYS}),
-        "counts": dict(document["run"]["counts"]),
+        "counts": {outcome: counted[outcome] for outcome in OUTCOMES},
         "meaning": MEANING.get(document["run"]["exit_status"], "the run has not ended"),
-        "statuses": STATUSES,
+        "statuses": results.STATUSES,
         "outcomes": OUTCOMES,
         "kernels": _plain(kernels),
         "requirements": [_requirement(each, list(kernel_at)) for each in document["requirements"]],
@@ -143,16 +143,16 @@ def rows(comparison: Comparison) -> list[dict[str, str]]:
     return found
 
 
-def write(report_dir: Path, comparison: Sequence[Mapping[str, Any]] | None = None) -> Path:
-    """Make the page of the results.json in `report_dir`, in one step.  Raises OSError, ValueError for no JSON."""
-    document = json.loads((report_dir / results.FILE_NAME).read_text(encoding="utf-8"))
+def write(document: Document, comparison: Comparison | None = None) -> Path:
+    """Make the page of a results.json, beside it, in one step.  Raises OSError."""
+    directory = document.directory
     page = render(
-        document,
-        evidence=lambda path: (report_dir / path).read_text("utf-8", errors="replace"),
-        comparison=comparison,
-        beside=[name for name in BESIDE if (report_dir / name).exists()],
+        document.raw,
+        evidence=lambda path: (directory / path).read_text("utf-8", errors="replace"),
+        comparison=None if comparison is None else rows(comparison),
+        beside=[name for name in BESIDE if (directory / name).exists()],
     )
-    path = report_dir / folder.MATRIX
+    path = directory / folder.MATRIX
     files.replace(path, page)
     return path
 
@@ -173,7 +173,7 @@ def _requirement(requirement: Mapping[str, Any], kernels: Sequence[str]) -> dict
     keys = ("id", "area", "text", "source", "since", "until", "note")
     return {
         **{key: _plain(requirement[key]) for key in keys},
-        "status": [STATUSES.index(said.get(kernel, "untested")) for kernel in kernels],
+        "status": [results.STATUSES.index(said.get(kernel, "untested")) for kernel in kernels],
     }
 
 

@@ -67,7 +67,7 @@ def merge(paths: Sequence[Path], output: Path, *, origin: str) -> Merged:
         files.write(document, None, origin=origin)
         junit.write(document, output / folder.JUNIT)
         store.write(run)  # late: while it is not there, the report is not complete
-        matrix.write(output)
+        matrix.write(document)
     except OSError as error:
         raise BadInputError(f"{output}: cannot be written: {error}") from error
     remarks = [*(remark for shard in shards for remark in shard.remarks()), *remarks]

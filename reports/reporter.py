@@ -211,11 +211,6 @@ class Reporter:
         self._status = self._exit_status(exitstatus)
         self._write_other_formats()
         self._write()
-        try:
-            compared = self._baseline.comparison
-            matrix.write(self._directory, None if compared is None else matrix.rows(compared))
-        except (OSError, ValueError) as error:
-            self._problem(f"{folder.MATRIX}: {error}")
         self._status = self._exit_status(exitstatus)
         return result
 
@@ -228,11 +223,20 @@ class Reporter:
         try:
             document = parse(self._store.document(self._run()), self._path)
             self._baseline = baseline.compared(self._config, document)
+        except BadInputError as error:
+            self._problem(str(error))
+            return
+        try:
             files.write(document, self._baseline.comparison, origin=self._config.option.kcidb_origin)
             if self._former is not None:  # pytest has written of its own tests only
                 junit.write(document, self._junit_file)
-        except (OSError, BadInputError) as error:
+        except OSError as error:
             self._problem(str(error))
+        try:
+            # Last, for it links what lies beside it.
+            matrix.write(document, self._baseline.comparison)
+        except OSError as error:
+            self._problem(f"{folder.MATRIX}: {error}")
 
     def _exit_status(self, pytest_status: int) -> int:
         ending = status.Ending(

@@ -22,6 +22,9 @@ FILE_NAME = "results.json"
 NO_KERNEL = "(no kernel)"
 """What stands for the kernel of a requirement's test that had none, such as one that could not be built."""
 
+STATUSES = ("held", "broken", "unknown", "waived", "skipped", "untested")
+"""What a promise can be on a kernel, as results.schema.json has it."""
+
 UNTHROTTLED_SIZE = 1 << 20
 WRITE_RATE = 20 << 20
 """Bytes per second.  Up to UNTHROTTLED_SIZE each result is written at once; a larger file is written no

@@ -77,6 +77,12 @@ class TestReading:
             (("run", "duration_s"), float("nan"), "$.run.duration_s: must be a number"),
             (("kernels",), None, "$.kernels: must be a list, not null"),
             (("kernels", 0, "id"), "other", "$.results[0].kernel: 'debian-6.12.117/full' is not one of $.kernels"),
+            (("requirements", 0, "area"), None, "$.requirements[0].area: must be text, not null"),
+            (
+                ("requirements", 0, "status", "debian-6.12.117/full"),
+                "kept",
+                "$.requirements[0].status.debian-6.12.117/full: must be one of held, broken",
+            ),
             (("requirements", 0, "text"), 1, "$.requirements[0].text: must be text, not 1"),
             (("results", 1), "x", '$.results[1]: must be an object, not "x"'),
             (("results", 1, "outcome"), "passed", "$.results[1].outcome: must be one of pass, fail"),

@@ -277,6 +277,25 @@ class TestCommands:
             assert said.out.startswith(begins)
             assert "the run goes on or was killed" in said.err
 
+    def test_a_page_is_made_beside_the_results(self, report: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """Of a run that was killed, say, which has not come to making it."""
+        page = Path(report, "index.html")
+        for command, compared in ((["page", report], False), (["page", report, "--baseline", report], True)):
+            assert main(command) == 0
+            said = capsys.readouterr()
+            assert said.out == f"{page}\n"
+            assert "the run goes on or was killed" in said.err
+            assert "the run has not ended" in page.read_text()
+            assert ('"comparison":null' not in page.read_text()) == compared
+
+    def test_a_page_that_cannot_be_written_is_wrong_use(
+        self, report: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Path(report, "index.html").mkdir()
+        assert main(["page", report]) == 4
+        assert capsys.readouterr().err.endswith(f"Error: {report}: cannot be written: Is a directory\n")
+        assert sorted(path.name for path in Path(report).iterdir()) == ["index.html", "results.json"]
+
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [

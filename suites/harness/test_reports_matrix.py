@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reports import matrix
+from reports.document import load
 from suites.harness import reports_matrix_sample as sample
 
 if TYPE_CHECKING:
@@ -443,7 +444,7 @@ def test_links_lead_to_the_files_beside_the_page(opener: Opener, tmp_path: Path)
     for path in passed["evidence"].values():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(f"the text of {path}")
-    page = opener.open(matrix.write(tmp_path), "#view=tests&outcome=pass")
+    page = opener.open(matrix.write(load(tmp_path)), "#view=tests&outcome=pass")
     assert shown(page, "#head .links a") == ["results.json"]
     page.locator(".open").first.click()
     assert passed["nodeid"].removeprefix("suites/") in page.inner_text("#panel-title")
