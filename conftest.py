@@ -15,6 +15,7 @@ from guests.guest import Guest
 from guests.outcome import Expected, Outcome
 from guests.qemu import qemu_version
 from guests.stable import DEFAULT_BOOT, Boot, Stable
+from kconfigs import flavors, sources
 from kconfigs.cache import Cache
 from kconfigs.candidates import Candidate
 from kconfigs.kernel import Kernel
@@ -22,7 +23,7 @@ from kconfigs.plugin import candidate_of, is_there
 from kconfigs.profile import LackingError
 from reports import record, resume
 from reports.promises import registry, requirements_of
-from reports.waivers import SplatExcuse
+from reports.waivers import SplatExcuse, check_flavors, waivers_of
 
 pytest_plugins = ["pytester"]
 
@@ -42,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         " and programs of the host",
     ):
         config.addinivalue_line("markers", line)
+    check_flavors(waivers_of(config), [sources.SHIPPED, *flavors.FLAVORS])
     resume.keep(config, lambda kernel, digest: is_there(config, kernel, digest))
     config.stash[STABLE] = Stable(Cache(), mode=config.getoption("accel"), cold=config.getoption("cold"))
 

@@ -25,7 +25,7 @@ from kconfigs.errors import UsageError
 from kconfigs.flavors import DEFAULT
 from kconfigs.flavors import flavor as flavor_of
 from kconfigs.profile import Profile
-from kconfigs.toml import check_keys, read, tables
+from kconfigs.toml import check_keys, read
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,12 @@ class Wanted:
 
 def load(path: Path) -> list[Wanted]:
     """What the file asks for, in its order.  UsageError, with the place, if it is no matrix."""
-    content: Any = read(path, "matrix")
+    file, kind = read(path, "matrix"), "kernel"
     if path.name == "pyproject.toml":
-        content = content.get("tool", {}).get("kconform", {})
-    check_keys(str(path), content, required=("kernel",))
-    found = [_wanted(where, entry, path.parent) for where, entry in tables(str(path), content, "kernel")]
+        kind = "tool.kconform.kernel"
+    else:
+        check_keys(file.where, file.table, required=("kernel",))
+    found = [_wanted(where, entry, path.parent) for where, entry in file.tables(kind)]
     if not found:
         raise UsageError(f"{path}: no kernel is asked for", hint='write [[kernel]], and below it spec = "source"')
     return found

@@ -22,13 +22,15 @@ A profile is a TOML file.  Those that are shipped lie in kconfigs/profiles/ and 
 
 from __future__ import annotations
 
+import difflib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kconfigs.errors import UsageError
 from kconfigs.fragments import Config, Version, within
-from kconfigs.toml import Table, check_keys, read, tables
+from kconfigs.toml import Toml, check_keys, read
 
 SHIPPED = Path(__file__).with_name("profiles")
 
@@ -108,9 +110,11 @@ class LackingError(Exception):
 def load(name: str) -> Profile:
     """A shipped profile by its name, or one by the path of its file.  UsageError, with the place, if it is none."""
     path = SHIPPED / f"{name}.toml"
-    if not (name in shipped() or (path := Path(name).expanduser()).is_file()):
-        raise UsageError(f"no profile {name!r}", hint=f"there is {', '.join(shipped())}; or name a TOML file")
-    return _parse(path, path.name if path.parent == SHIPPED else str(path), read(path, "profile"))
+    if not (name in shipped() or os.path.lexists(path := Path(name).expanduser())):
+        near = difflib.get_close_matches(name, shipped(), 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"no profile {name!r}{meant}", hint=f"there is {', '.join(shipped())}; or name a TOML file")
+    return _parse(path.stem, read(path, "profile", shown=path.name if path.parent == SHIPPED else ""))
 
 
 def shipped() -> list[str]:
@@ -148,7 +152,8 @@ def in_order(wanted: Sequence[str], order: Sequence[str]) -> bool:
     return all(name in rest for name in wanted)
 
 
-def _parse(path: Path, where: str, table: Table) -> Profile:
+def _parse(name: str, file: Toml) -> Profile:
+    where, table = file.where, file.table
     check_keys(where, table, required=("text",), optional=("areas", "config", "default"))
     areas = table.get("areas", [])
     if not isinstance(areas, list) or set(map(str, areas)) - set(AREAS):
@@ -156,22 +161,24 @@ def _parse(path: Path, where: str, table: Table) -> Profile:
     config = [
         Line(AREAS[area], "y", f"the area {area} is to be tested", f"{where}: areas") for area in dict.fromkeys(areas)
     ]
-    config += _lines(where, table, "config", "option")
-    defaults = _lines(where, table, "default", "what")
+    config += _lines(file, "config", "option")
+    defaults = _lines(file, "default", "what")
     for line in defaults:
         if line.name not in DEFAULTS:
             raise UsageError(f"{line.where}: nothing is called {line.name!r}", hint=f"there is {', '.join(DEFAULTS)}")
-    return Profile(path.stem, str(table["text"]), tuple(areas), tuple(config), tuple(defaults))
+    return Profile(name, str(table["text"]), tuple(areas), tuple(config), tuple(defaults))
 
 
-def _lines(file: str, table: Table, kind: str, key: str) -> list[Line]:
+def _lines(file: Toml, kind: str, key: str) -> list[Line]:
     lines = []
-    for where, entry in tables(file, table, kind):
+    for where, entry in file.tables(kind):
         check_keys(where, entry, required=(key, "value", "source"), optional=("since", "until"))
         for name, value in entry.items():
             if not isinstance(value, str):
                 raise UsageError(f"{where}: {name} has to be a text, in quotes")
         since, until = (_version(where, entry.get(name, "")) for name in ("since", "until"))
+        if since and until and not within(since, (), until):
+            raise UsageError(f"{where}: since {entry['since']}, until {entry['until']}: no version is in between")
         name = entry[key].removeprefix("CONFIG_")
         lines.append(Line(name, entry["value"], entry["source"], where, since, until))
     return lines

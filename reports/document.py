@@ -9,8 +9,8 @@ on is let through, so that a later version may say more without being refused.
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
@@ -85,7 +85,7 @@ def load(path: Path) -> Document:
             path = path / FILE_NAME
             if not path.exists():
                 raise BadInputError(f"{path.parent}: there is no {FILE_NAME} in this directory")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # whatever copied it may have put a mark in front
     except UnicodeDecodeError as error:
         raise BadInputError(f"{path}: no text in UTF-8, at byte {error.start}: it is no {FILE_NAME}") from error
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
@@ -140,6 +140,8 @@ def parse(value: Any, path: Path) -> Document:
     statuses: dict[str, Mapping[str, str]] = {}
     for place, each in look.each(value, "requirements"):
         requirement = look.requirement(each, place)
+        if requirement.id in requirements:
+            raise BadInputError(f"{path}: {place}.id: the promise {requirement.id!r} is there twice")
         requirements[requirement.id] = requirement
         statuses[requirement.id] = look.texts(each, "status", place)
         for name in statuses[requirement.id]:
@@ -190,8 +192,10 @@ class _Looker:
 
     def number(self, table: Mapping[str, Any], key: str, place: str) -> float:
         value = self.get(table, key, place)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
             self.wrong(f"{place}.{key}", "a number that is not negative", value)
+        if value > sys.maxsize:
+            self.wrong(f"{place}.{key}", "a number of a size that means something", value)
         return value
 
     def list_of_text(self, table: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:

@@ -109,21 +109,35 @@ def _load_file(path: Path) -> list[Requirement]:
 def read_tables(path: Path, name: str) -> list[tuple[str, Mapping[str, Any]]]:
     """The tables of that name in a TOML file that holds no others, each with words for its place in the file."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise pytest.UsageError(f"{path}: {error}") from error
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+        document = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise pytest.UsageError(f"{path}:{line}: this is no text in UTF-8, and TOML has to be") from error
+    except OSError as error:
+        raise pytest.UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise pytest.UsageError(f"{path}: this is no TOML: {error}") from error
     unknown = sorted(set(document) - {name})
     if unknown:
         raise pytest.UsageError(f"{path}: {unknown[0]!r} is not known here; {name}s are [[{name}]]")
     tables = document.get(name, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise pytest.UsageError(f"{path}: write [[{name}]], with two brackets, for each {name}")
-    return [(_place(path, name, number, table), table) for number, table in enumerate(tables, 1)]
+    heads = [
+        number for number, line in enumerate(text.splitlines(), 1) if line.split("#")[0].strip() == f"[[{name}]]"
+    ]
+    # A text of several lines may have one too, and a file may do without: then no line is better than a wrong one.
+    starts = [f"{path}:{line}" for line in heads] if len(heads) == len(tables) else [str(path)] * len(tables)
+    return [
+        (_place(start, name, number, table), table)
+        for number, (start, table) in enumerate(zip(starts, tables, strict=True), 1)
+    ]
 
 
-def _place(path: Path, name: str, number: int, table: Mapping[str, Any]) -> str:
+def _place(start: str, name: str, number: int, table: Mapping[str, Any]) -> str:
     identifier = table.get("id")
-    return f"{path}: {name} {number}" + (f" ({identifier})" if isinstance(identifier, str) else "")
+    return f"{start}: {name} {number}" + (f" ({identifier})" if isinstance(identifier, str) else "")
 
 
 def check_keys(place: str, table: Mapping[str, Any], required: Sequence[str], optional: Sequence[str]) -> None:
@@ -134,11 +148,14 @@ def check_keys(place: str, table: Mapping[str, Any], required: Sequence[str], op
     for key, value in table.items():
         if key not in (*required, *optional):
             near = nearest(key, (*required, *optional))
-            raise pytest.UsageError(f"{place}: unknown key {key!r}{_suggestion(near)}")
+            raise pytest.UsageError(f"{place}: unknown key {key!r}{suggestion(near)}")
         if not isinstance(value, str) or not value.strip():
             raise pytest.UsageError(f"{place}: {key!r} must be a string that says something, not {value!r}")
         if key in ("since", "until") and not _VERSION.fullmatch(value):
             raise pytest.UsageError(f"{place}: {key!r} must be a version such as '4.14', not {value!r}")
+    since, until = str(table.get("since", "")), str(table.get("until", ""))
+    if since and until and Versions("0", until).applies(_numbers(since)):
+        raise pytest.UsageError(f"{place}: since {since}, until {until}: no version is in between")
 
 
 def _parse(path: Path, place: str, table: Mapping[str, Any]) -> Requirement:
@@ -157,11 +174,12 @@ def nearest(word: str, words: Iterable[str]) -> list[str]:
     return difflib.get_close_matches(word, list(words), n=3, cutoff=0.5)
 
 
-def _suggestion(near: list[str]) -> str:
+def suggestion(near: Sequence[str]) -> str:
+    """What to add to a sentence about a word that is unknown."""
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def unknown_message(nodeid: str, identifier: str, known: Iterable[str]) -> str:
     """The sentence for a test that names a requirement which nobody wrote down."""
-    suggestion = _suggestion(nearest(identifier, known))
-    return f"{nodeid}: unknown requirement {identifier!r}{suggestion or f'; no {FILE_NAME} has it'}"
+    meant = suggestion(nearest(identifier, known))
+    return f"{nodeid}: unknown requirement {identifier!r}{meant or f'; no {FILE_NAME} has it'}"

@@ -33,7 +33,7 @@ import pytest
 from reports.outcome import Verdict
 from reports.promises import registry
 from reports.record import JSON, Result
-from reports.requirements import Versions, check_keys, read_tables, unknown_message
+from reports.requirements import Versions, check_keys, nearest, read_tables, suggestion, unknown_message
 
 FILE_NAME = "waivers.toml"
 REQUIRED = ("reason",)
@@ -104,6 +104,8 @@ def _parse(place: str, table: Mapping[str, object]) -> Waiver:
         raise pytest.UsageError(f"{place}: 'expires' must be a date such as 2027-06-30, without quotes")
     if sum(key in table for key in ("test", "requirement", "splat")) != 1:
         raise pytest.UsageError(f"{place}: it needs either 'test' or 'requirement' or 'splat'")
+    if "test" in table and "::" not in str(table["test"]):
+        raise pytest.UsageError(f"{place}: 'test' must be a test's name such as suites/yama/test_log.py::test_rate")
     try:
         re.compile(str(table.get("splat", "")))
     except re.error as error:
@@ -140,19 +142,45 @@ class SplatExcuse:
         return False
 
 
-def check(waivers: Iterable[Waiver], items: Iterable[pytest.Item], known: Collection[str], root: Path) -> None:
+def check(
+    waivers: Iterable[Waiver], items: Iterable[pytest.Item], known: Collection[str], root: Path, *, whole: bool
+) -> None:
     """UsageError for a waiver of a test or of a promise that there is not.
 
-    Of a file whose tests were not collected nothing can be said, except that there is none.
+    Of a file whose tests were not collected, or not all of them (`whole`), nothing can be said, except that there is
+    none.
     """
-    names = {item.nodeid.partition("[")[0] for item in items}
-    files = {name.partition("::")[0] for name in names}
+    parameters: dict[str, list[str]] = {}
+    for item in items:
+        name, _, rest = item.nodeid.partition("[")
+        parameters.setdefault(name, []).append(rest.removesuffix("]"))
+    files = {name.partition("::")[0] for name in parameters}
     for waiver in waivers:
         if waiver.requirement and waiver.requirement not in known:
             raise pytest.UsageError(unknown_message(waiver.place, waiver.requirement, known))
-        file, name = waiver.test.partition("::")[0], waiver.test.partition("[")[0]
-        if waiver.test and (not (root / file).is_file() or (file in files and name not in names)):
-            raise pytest.UsageError(f"{waiver.place}: there is no test {waiver.test}")
+        if not waiver.test:
+            continue
+        file, (name, _, rest) = waiver.test.partition("::")[0], waiver.test.partition("[")
+        path = (root / file).resolve()
+        if not (path.is_file() and path.is_relative_to(root)) or (whole and file in files and name not in parameters):
+            raise pytest.UsageError(
+                f"{waiver.place}: there is no test {waiver.test}{suggestion(nearest(name, parameters))}"
+            )
+        # Before a test's own parameters stands the kernel's id.
+        found, wanted = parameters.get(name, []), rest.removesuffix("]")
+        if whole and found and wanted and not any(f"-{each}".endswith(f"-{wanted}") for each in found):
+            raise pytest.UsageError(
+                f"{waiver.place}: there is no test {waiver.test}; there is {name}[{found[0]}], say, "
+                "and a waiver leaves the kernel out"
+            )
+
+
+def check_flavors(waivers: Iterable[Waiver], known: Collection[str]) -> None:
+    """UsageError for a waiver of a flavor that there is not."""
+    for waiver in waivers:
+        if waiver.flavor and waiver.flavor not in known:
+            meant = suggestion(nearest(waiver.flavor, known))
+            raise pytest.UsageError(f"{waiver.place}: there is no flavor {waiver.flavor!r}{meant}")
 
 
 def not_needed(
@@ -198,4 +226,5 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Before anything is deselected, and within the hook of reports.promises, which sees to a worker's wrong use."""
-    check(waivers_of(config), items, registry(config), config.rootpath)
+    narrowed = any("::" in argument for argument in config.args) or config.getoption("lf", False)
+    check(waivers_of(config), items, registry(config), config.rootpath.resolve(), whole=not narrowed)

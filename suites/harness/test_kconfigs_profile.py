@@ -44,7 +44,7 @@ CONFIG_LSM="lockdown,yama,loadpin,apparmor"
 
 
 def made(tmp_path: Path, text: str = GOOD) -> profile.Profile:
-    (tmp_path / "mine.toml").write_text(text)
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8", errors="surrogateescape")
     return profile.load(str(tmp_path / "mine.toml"))
 
 
@@ -99,7 +99,7 @@ class TestChecking:
         mine = made(tmp_path)
         line = mine.asks_for("CONFIG_SECURITY_LOADPIN_VERITY", (6, 1))
         assert line is not None
-        assert line.where == f"{tmp_path}/mine.toml: [[config]] 1"
+        assert line.where == f"{tmp_path}/mine.toml:3: [[config]] 1"
         assert mine.asks_for("SECURITY_LOADPIN_VERITY", (5, 19)) is None
         assert mine.asks_for("SECCOMP_CACHE_DEBUG", (6, 1)) is None
 
@@ -111,6 +111,12 @@ class TestBadProfiles:
             ("nonsense", "mine.toml: no profile: "),
             ('areas = ["yama"]', "mine.toml: 'text' is missing"),
             ('text = "t"\ncolour = "red"', "unknown key 'colour'"),
+            ('text = "t"\narea = ["yama"]', "unknown key 'area'; did you mean 'areas'"),
+            ('text = "caf\udce9"', "mine.toml:1: no profile: this is no text in UTF-8"),
+            (
+                'text = "t"\n\n[[config]] # 1\noption = "A"\nvalue = "y"\nsource = ""\nsince = "6.1"\nuntil = "5.4"',
+                r"mine.toml:3: \[\[config\]\] 1: since 6.1, until 5.4: no version is in between",
+            ),
             ('text = "t"\nareas = ["selinux"]', "areas has to be a list of yama, loadpin, seccomp"),
             ('text = "t"\nconfig = "y"', r"config has to be written as \[\[config\]\]"),
             ('text = "t"\n[[config]]\noption = "A"\nvalue = "y"', r"\[\[config\]\] 1: 'source' is missing"),
@@ -121,7 +127,20 @@ class TestBadProfiles:
             ),
             ('text = "t"\n[[default]]\nwhat = "colour"\nvalue = "y"\nsource = "w"', "nothing is called 'colour'"),
         ],
-        ids=["toml", "no-text", "key", "area", "no-tables", "no-source", "number", "version", "default"],
+        ids=[
+            "toml",
+            "no-text",
+            "key",
+            "near-key",
+            "encoding",
+            "range",
+            "area",
+            "no-tables",
+            "no-source",
+            "number",
+            "version",
+            "default",
+        ],
     )
     def test_the_place_and_the_fault_are_named(self, tmp_path: Path, text: str, message: str) -> None:
         with pytest.raises(UsageError, match=message) as caught:
@@ -130,10 +149,10 @@ class TestBadProfiles:
         assert caught.value.exit_status == 4
 
     def test_one_that_there_is_not(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="no profile 'debain'") as caught:
+        with pytest.raises(UsageError, match="no profile 'debain'; did you mean 'debian'") as caught:
             profile.load("debain")
         assert "debian" in caught.value.hint
-        with pytest.raises(UsageError, match="no profile"):
+        with pytest.raises(UsageError, match=f"{tmp_path}: no profile: Is a directory"):
             profile.load(str(tmp_path))
 
 

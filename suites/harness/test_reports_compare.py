@@ -17,7 +17,7 @@ import pytest
 from reports import diff
 from reports.__main__ import main
 from reports.compare import KINDS, compare
-from reports.document import BadInputError, load
+from reports.document import BadInputError, load, parse
 from suites.harness.reports_documents import FULL, NEXT, TIME, document, kernel, read, result, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +75,12 @@ class TestReading:
             (("run", "state"), "done", "$.run.state: must be one of running, finished, interrupted"),
             (("run", "collected"), -1, "$.run.collected: must be a number that is not negative, not -1"),
             (("run", "duration_s"), float("nan"), "$.run.duration_s: must be a number"),
+            (("run", "duration_s"), 10**400, "$.run.duration_s: must be a number of a size that means something"),
+            (
+                ("run", "duration_s"),
+                float("inf"),
+                "$.run.duration_s: must be a number of a size that means something",
+            ),
             (("kernels",), None, "$.kernels: must be a list, not null"),
             (("kernels", 0, "id"), "other", "$.results[0].kernel: 'debian-6.12.117/full' is not one of $.kernels"),
             (("requirements", 0, "area"), None, "$.requirements[0].area: must be text, not null"),
@@ -109,6 +115,19 @@ class TestReading:
         with pytest.raises(BadInputError) as caught:
             load(path)
         assert complaint in str(caught.value)
+
+    def test_a_promise_is_there_once(self, tmp_path: Path) -> None:
+        content = document([result("yama/scope")])
+        content["requirements"] *= 2
+        with pytest.raises(
+            BadInputError, match=r"\$\.requirements\[1\]\.id: the promise 'yama\.scope' is there twice"
+        ):
+            parse(content, tmp_path)
+
+    def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(self, tmp_path: Path) -> None:
+        """As what copied it may have put there."""
+        (tmp_path / "results.json").write_text(json.dumps(document([])), encoding="utf-8-sig")
+        assert load(tmp_path).results == []
 
     @pytest.mark.parametrize("key", ["kernel", "outcome", "longrepr", "evidence"])
     def test_what_is_missing_has_its_place(self, tmp_path: Path, key: str) -> None:

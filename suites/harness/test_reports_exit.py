@@ -354,6 +354,12 @@ class TestWaivers:
         [
             ('test = "suites/yama/test_it.py::test_gone"', "there is no test suites/yama/test_it.py::test_gone"),
             ('test = "suites/yama/test_gone.py::test_a"', "there is no test suites/yama/test_gone.py::test_a"),
+            (
+                'test = "suites/yama/test_it.py::test_rat"',
+                "test_rat; did you mean 'suites/yama/test_it.py::test_rate'",
+            ),
+            (f'test = "{RATE}[none]"', f"there is no test {RATE}[none]; there is {RATE}[few], say"),
+            ('test = "/etc/passwd::test_a"', "there is no test /etc/passwd::test_a"),
             ('requirement = "yama.rat"', "unknown requirement 'yama.rat'; did you mean 'yama.rate'"),
         ],
     )
@@ -363,6 +369,16 @@ class TestWaivers:
         done = self.waive(pytester, waived, *workers)
         assert done.ret == 4
         assert (done.stdout.str() + done.stderr.str()).count(complaint) == 1
+
+    @pytest.mark.parametrize("chosen", ["suites/yama/test_it.py::test_fails", "--lf"], ids=["by-name", "failed-last"])
+    def test_one_of_a_test_that_is_not_chosen_is_no_mistake(
+        self, pytester: pytest.Pytester, workers: tuple[str, ...], chosen: str
+    ) -> None:
+        """pytest then collects a part of the file only."""
+        suite(pytester, self.TESTS + "def test_fails(): assert False\n", "yama")
+        for arguments in ((), (chosen,)):
+            assert self.waive(pytester, f'test = "{RATE}[many]"', *arguments, *workers).ret == 1
+        assert [each["reason"] for each in document()["results"]] == ["assert False"]
 
     def test_no_such_file_is_wrong_use(self, pytester: pytest.Pytester) -> None:
         done = run(pytester, "--waivers", "none.toml")

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from reports.outcome import Verdict
 from reports.record import Result
-from reports.waivers import Waiver, load, not_needed
+from reports.waivers import Waiver, check_flavors, load, not_needed
 
 TODAY = datetime.date(2026, 7, 1)
 KERNEL = {"id": "k-6.12/full", "version": "6.12.3", "flavor": "full"}
@@ -121,13 +122,46 @@ GOOD = 'test = "suites/yama/test_it.py::test_a"\nreason = "known"\nexpires = 202
         ('[[waiver]]\ntest = "a"\nreason = "r"\nexpires = 2026-07-01T00:00:00\n', "without quotes"),
         (f'[[waiver]]\n{GOOD}flavour = "full"\n', "unknown key 'flavour'; did you mean 'flavor'"),
         (f'[[waiver]]\n{GOOD}since = "new"\n', "must be a version"),
-        (f"[[waiver]]\n{GOOD}\n[[waiver]]\n", "waiver 2"),
+        (f"[[waiver]]\n{GOOD}since = '6.9'\nuntil = '6.1'\n", "since 6.9, until 6.1: no version is in between"),
+        (
+            f"[[waiver]]\n{GOOD.replace('::test_a', '')}",
+            "must be a test's name such as suites/yama/test_log.py::test",
+        ),
+        (f"[[waiver]]\n{GOOD}\n  [[waiver]] # another\n", "w.toml:6: waiver 2: "),
+        ("waiver = [\n{}]\n", "w.toml: waiver 1: "),
+        (f'[[waiver]]\n{GOOD}upstream = "caf\udce9"', "w.toml:5: this is no text in UTF-8"),
+        (f"x = {'[' * 9999}", "w.toml: this is no TOML: "),
     ],
 )
 def test_a_file_that_is_wrong_says_where(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "w.toml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(pytest.UsageError) as caught:
         load(path)
     assert str(path) in str(caught.value)
     assert complaint in str(caught.value)
+
+
+def test_a_range_of_one_version_is_one(tmp_path: Path) -> None:
+    """Its ends are included: until 6.1 is until the last 6.1.x."""
+    (tmp_path / "w.toml").write_text(f"[[waiver]]\n{GOOD}since = '6.1.5'\nuntil = '6.1'\n")
+    assert load(tmp_path / "w.toml")[0].is_for({"version": "6.1.9"})
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
+    """As some editors write it."""
+    (tmp_path / "w.toml").write_text(f"[[waiver]]\n{GOOD}", encoding="utf-8-sig")
+    assert load(tmp_path / "w.toml")[0].place == f"{tmp_path / 'w.toml'}:1: waiver 1"
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to(path)], ids=["folder", "loop"])
+def test_what_cannot_be_read_is_named_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "w.toml")
+    with pytest.raises(pytest.UsageError, match=rf"^{tmp_path / 'w.toml'}: cannot be read: [^/]*$"):
+        load(tmp_path / "w.toml")
+
+
+def test_a_flavor_that_there_is_not() -> None:
+    check_flavors([waiver(test=TEST), waiver(test=TEST, flavor="full")], ["full"])
+    with pytest.raises(pytest.UsageError, match="there is no flavor 'ful'; did you mean 'full'"):
+        check_flavors([waiver(test=TEST, flavor="ful")], ["full"])
