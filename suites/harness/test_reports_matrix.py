@@ -420,6 +420,30 @@ def test_dark_mode_is_dark(opener: Opener) -> None:
     assert colors == {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 24, 28)"}
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_fits_on_paper_and_is_printed_light(opener: Opener, view: str) -> None:
+    """A4 has about 720 pixels between its margins; a browser either shrinks what is wider, or cuts it off."""
+    path = opener.file(sample.document(kernels=6), compare=True)
+    page = opener.open(path, f"#view={view}", color_scheme="dark", viewport={"width": 720, "height": 1000})
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("document.documentElement.scrollWidth") == 720
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.locator("nav, #filters, .turn button").locator("visible=true").count() == 0
+
+
+def test_of_an_open_panel_only_that_is_printed(opener: Opener) -> None:
+    """And all of it, on as many sheets as it takes."""
+    page = opener.open(opener.file(SMALL))
+    page.evaluate("openPanel({ test: RESULTS.find((each) => each.outcome === 'fail').test })")
+    page.evaluate("for (const each of document.querySelectorAll('dialog details')) each.open = true")
+    page.emulate_media(media="print")
+    visible = page.locator("body > *").locator("visible=true")
+    assert [each.evaluate("(node) => node.id") for each in visible.all()] == ["panel"]
+    assert page.evaluate(
+        "[...document.querySelectorAll('dialog, dialog pre')].every((each) => each.scrollHeight <= each.offsetHeight)"
+    )
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_text_stands_out_from_its_ground(opener: Opener, view: str, scheme: str) -> None:
