@@ -96,7 +96,7 @@ class Assembler:
 
     def phases(self, report: pytest.TestReport) -> Phases:
         """The test that `report` belongs to."""
-        worker = _worker(report)
+        worker = worker_of(report)
         key = (report.nodeid, worker)
         if key not in self._open:
             # A report that xdist made for a dead worker has no time of its own.
@@ -141,7 +141,7 @@ def finished(nodeid: str, phases: Phases) -> Result:
 def collection_result(report: pytest.CollectReport, now: float) -> Result:
     """The result for a file that could not be collected, so that its tests are not lost without a word."""
     verdict = classify_collection(report)
-    phases = Phases(now, _worker(report), verdict.outcome, verdict.reason)
+    phases = Phases(now, worker_of(report), verdict.outcome, verdict.reason)
     if report.failed:
         phases.longrepr.append(report.longreprtext)
     return finished(report.nodeid, phases)
@@ -167,7 +167,8 @@ def sections(note: Note) -> list[tuple[str, str]]:
     return [(title, evidence.tail(text, TERMINAL_LINES.get(title, CONSOLE_LINES))) for title, text in note.evidence]
 
 
-def _worker(report: pytest.TestReport | pytest.CollectReport) -> str | None:
+def worker_of(report: pytest.TestReport | pytest.CollectReport) -> str | None:
+    """pytest-xdist's name for the process that made the report."""
     worker = getattr(report, "worker_id", None)
     if worker is None:  # xdist's report of a worker that died names the node only
         worker = getattr(getattr(getattr(report, "node", None), "gateway", None), "id", None)

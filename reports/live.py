@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from reports.assemble import note_of
+from reports.assemble import note_of, worker_of
 
 FIRST = {"fail": "broken promise", "error": "error of ours"}
 EVERY_S = 60.0
@@ -27,6 +27,8 @@ class Live:
         self._told: set[str] = set()
         self._began = self._spoke = clock()
         self._collected = self._finished = 0
+        self._at: dict[str, str] = {}
+        """Worker -> the kernel that it was at last; without workers there is one, without a name."""
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._collected = session.testscollected
@@ -46,9 +48,10 @@ class Live:
             self._say(f"first {FIRST[note.outcome]}: {report.nodeid}", f"  {note.reason}")
         if report.when == "teardown":
             self._finished += 1
-            self._say_how_far(str((note.kernel or {}).get("id") or ""))
+            self._at[worker_of(report) or ""] = str((note.kernel or {}).get("id") or "")
+            self._say_how_far()
 
-    def _say_how_far(self, kernel: str) -> None:
+    def _say_how_far(self) -> None:
         now = self._clock()
         left = self._collected - self._finished
         if now - self._spoke < EVERY_S or left <= 0 or self._config.option.verbose < 0:
@@ -56,7 +59,12 @@ class Live:
         self._spoke = now
         seconds = (now - self._began) / self._finished * left
         text = f"{self._finished} of {self._collected} tests, about {duration(seconds)} left"
-        self._say(f"{text}; now {kernel}" if kernel else text)
+        kernels: dict[str, list[str]] = {}
+        for worker, kernel in sorted(self._at.items()):
+            if kernel:
+                kernels.setdefault(kernel, []).append(worker)
+        places = [f"{kernel} ({', '.join(names)})" if any(names) else kernel for kernel, names in kernels.items()]
+        self._say(f"{text}; now {', '.join(places)}" if places else text)
 
     def _say(self, *lines: str) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")

@@ -42,12 +42,16 @@ class Run:
         else:
             self._live.pytest_collection_finish(cast(pytest.Session, SimpleNamespace(testscollected=tests)))
 
-    def test(self, seconds: float, outcome: str = "pass") -> None:
+    def test(
+        self, seconds: float, outcome: str = "pass", *, kernel: str | None = "k/full", worker: str | None = None
+    ) -> None:
         self.now += seconds
         for when in ("call", "teardown"):
-            note = Note(outcome if when == "call" else "pass", "why", None, (), {"id": "k/full"}, (), {})
+            note = Note(outcome if when == "call" else "pass", "why", None, (), {"id": kernel}, (), {})
             report: Any = SimpleNamespace(nodeid="test_it", when=when, failed=False, skipped=False)
             setattr(report, REPORT_ATTRIBUTE, note.to_json())
+            if worker is not None:
+                report.worker_id = worker
             self._live.pytest_runtest_logreport(report)
 
 
@@ -60,6 +64,16 @@ def test_once_a_minute_it_tells_how_far_it_is(workers: bool) -> None:
         "3 of 10 tests, about 3 min left; now k/full",
         "6 of 10 tests, about 2 min left; now k/full",
         "9 of 10 tests, about 25 s left; now k/full",
+    ]
+
+
+def test_it_tells_which_worker_is_at_which_kernel() -> None:
+    run = Run(workers=True, tests=6)
+    for worker, kernel in (("gw1", "a/full"), ("gw0", "a/full"), ("gw2", None), ("gw0", "b/full"), ("gw2", "b/full")):
+        run.test(30, kernel=kernel, worker=worker)
+    assert [line.partition("; ")[2] for line in run.terminal.lines] == [
+        "now a/full (gw0, gw1)",
+        "now b/full (gw0), a/full (gw1)",
     ]
 
 
