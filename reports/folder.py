@@ -9,6 +9,7 @@ evidence of nothing.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -44,6 +45,24 @@ def claim(root: Path, invoked_in: Path, asked_for: str | None, now: datetime) ->
             "  hint: name another place with --report-dir"
         ) from error
     return path
+
+
+def hold(path: Path) -> int:
+    """Keep the directory for this run, until the descriptor that this returns is closed.
+
+    Raises pytest.UsageError if another run has it: of two that write to one place, the evidence of one would be lost.
+    """
+    held = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(held)
+        raise pytest.UsageError(
+            f"another run writes its report to {path}\n  hint: wait for it, or name another place with --report-dir"
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+    return held
 
 
 def _new(parent: Path, name: str) -> Path:

@@ -8,6 +8,7 @@ the report directory is written.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,6 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.resume:
         resume.begin(config, invoked_in / Path(config.option.report_dir).expanduser())
     path = folder.claim(config.rootpath, invoked_in, config.option.report_dir, datetime.now(UTC))
+    held = folder.hold(path)
+    config.add_cleanup(lambda: os.close(held))
     if not getattr(config.option, "xmlpath", None):
         config.option.xmlpath = str(path / folder.JUNIT)
     if not getattr(config.option, "htmlpath", None):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from reports import folder
 from reports.brief import STEP_SUMMARY
 from reports.files import NAMES
 
@@ -196,6 +198,19 @@ def test_the_user_may_name_the_files(pytester: pytest.Pytester) -> None:
     assert sorted(path.name for path in Path("out").iterdir()) == sorted(["index.html", "results.json", *NAMES])
     (beside,) = re.findall(r'"beside":(\[.*?\])', Path("out/index.html").read_text())
     assert json.loads(beside) == ["results.json", *NAMES], "links lead nowhere"
+
+
+def test_a_folder_that_another_run_writes_to_is_refused(pytester: pytest.Pytester) -> None:
+    """And free again when that one has ended, however it ended."""
+    suite(pytester, HOLDS)
+    Path("out").mkdir()
+    held = folder.hold(Path("out"))
+    done = run(pytester, "--report-dir", "out")
+    assert done.ret == 4
+    done.stderr.fnmatch_lines(["ERROR: another run writes its report to *out", "  hint: wait for it, *"])
+    assert list(Path("out").iterdir()) == []
+    os.close(held)
+    assert run(pytester, "--report-dir", "out").ret == 0
 
 
 def test_a_page_that_cannot_be_written_is_said_and_hides_no_verdict(pytester: pytest.Pytester) -> None:
