@@ -120,7 +120,10 @@ def _read_config(path: Path) -> tuple[Config, Version]:
         content = path.read_bytes()
         text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode(errors="replace")
     except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"{path} cannot be read: {error}", hint="name a .config, or a folder of them") from error
+        raise UsageError(
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
+            hint="name a .config, or a folder of them",
+        ) from error
     config = Config.parse(text)
     if not config:
         raise UsageError(f"{path} is no kernel configuration: no line of it is CONFIG_...=...")
