@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import logging
+import os
 import re
 import signal
 import sys
@@ -78,18 +79,26 @@ def _fragment(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> int:
     """0 where no config lacks anything, 1 where one does."""
     profile = profiles.load(options.profile)
+    said: list[str] = []
     lacking = False
     for path in _configs(options.configs):
         config, version = _read_config(path)
         findings = profiles.check(profile, config, version)
         states = [finding.state for finding in findings]
         release = ".".join(map(str, version)) or "of an unknown version"
-        print(f"{path} ({release}), profile {profile.name}: " + ", ".join(_counted(states)))
+        said.append(f"{path} ({release}), profile {profile.name}: " + ", ".join(_counted(states)))
         for finding in findings:
             if finding.state != "ok" or options.verbose:
-                print(f"  {_WORDS[finding.state]:<8} {finding.text}")
-                print(f"           {finding.line.source} ({finding.line.where})")
+                said.append(f"  {_WORDS[finding.state]:<8} {finding.text}")
+                said.append(f"           {finding.line.source} ({finding.line.where})")
         lacking = lacking or "missing" in states
+    try:
+        print("\n".join(said), flush=True)
+    except OSError as error:
+        # Python would try to write, and say so, again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # `| head`: whoever reads has seen enough
+            raise UsageError(f"standard output cannot be written: {error.strerror}") from error
     return 1 if lacking else 0
 
 

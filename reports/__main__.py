@@ -162,13 +162,25 @@ def _write(text: str, output: Path | None) -> None:
     if output is None:
         # Any locale can show the names of tests, if need be with escapes.
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            # A status of ours, such as `something newly fails`, would be a lie: nobody has read what.
+            _forget_output()
+            raise BadInputError(f"standard output: cannot be written: {error.strerror or error}") from error
         return
     try:
         output.write_text(text, encoding="utf-8", errors="backslashreplace")
     except (OSError, ValueError) as error:
         raise BadInputError(f"{output}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _forget_output() -> None:
+    """Drop what could not be written: Python would try, and say so, again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -180,8 +192,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return WRONG_USE
     except BrokenPipeError:
-        # Whoever reads has seen enough (`| head`); Python would say so again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever reads has seen enough (`| head`).
+        _forget_output()
         return WRONG_USE
 
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from kconfigs import profile
 from kconfigs.__main__ import main
 from kconfigs.errors import UsageError
 from kconfigs.fragments import Config
+
+ROOT = Path(__file__).parents[2]
 
 GOOD = """\
 text = "A profile."
@@ -163,6 +167,17 @@ class TestCommand:
         path.parent.mkdir()
         path.write_text(CONFIG)
         return path
+
+    def test_a_full_disk_behind_standard_output_is_said(self, config: Path, tmp_path: Path) -> None:
+        """With 1 it would say that the config lacks something."""
+        made(tmp_path)
+        command = [sys.executable, "-m", "kconfigs", "check", str(config), "--profile", str(tmp_path / "mine.toml")]
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr) == (
+            4,
+            "kconform: error: standard output cannot be written: No space left on device\n",
+        )
 
     def test_all_there(self, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         made(tmp_path)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import random
 import re
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -19,6 +21,8 @@ from reports.document import Document
 from reports.names import junit_name, kcidb_path, kernel_in, ktap_name, without_kernel
 from suites.harness import ktap_reader
 from suites.harness.reports_documents import FULL, NEXT, TIME, kernel, read, result, write
+
+ROOT = Path(__file__).parents[2]
 
 NASTY = "# SKIP <b>|`x`*\x1b[2J\u2028 100% \udcff"
 OUTCOMES = ("pass", "fail", "error", "skip", "waived", "unexpected-pass")
@@ -287,6 +291,21 @@ class TestCommands:
             assert "the run goes on or was killed" in said.err
             assert "the run has not ended" in page.read_text()
             assert ('"comparison":null' not in page.read_text()) == compared
+
+    @pytest.mark.parametrize("command", ["ktap", "summary", "diff"])
+    def test_a_full_disk_behind_standard_output_is_said(self, report: str, command: str) -> None:
+        """With 1 a diff would say that something newly fails."""
+        arguments = [command, report, *([report] if command == "diff" else [])]
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "reports", *arguments],
+                cwd=ROOT,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert done.returncode == 4
+        assert done.stderr.endswith("Error: standard output: cannot be written: No space left on device\n")
 
     def test_a_page_that_cannot_be_written_is_wrong_use(
         self, report: str, capsys: pytest.CaptureFixture[str]
