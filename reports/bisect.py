@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`tox -e bisect -- ARGS`: a run of the suites whose exit status `git bisect run` understands.
+
+git takes 0 for good, 125 for a commit that cannot be judged, any other up to 127 for bad, and from 128 on ends the
+bisection (git-bisect(1)).  A run's own status is not made for that: wrong use would be bad, and so would a tree that
+does not build.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from reports import folder, results, status
+from reports.document import BadInputError, load
+
+ROOT = Path(__file__).parents[1]
+REPORT = folder.DEFAULT / "bisect"
+"""Where the report of the last step is, below ROOT."""
+
+GOOD, BAD, SKIP, STOP = 0, 1, 125, 128
+WORDS = {GOOD: "good", BAD: "bad", SKIP: "cannot be judged", STOP: "the bisection has to end"}
+
+
+def answer(exit_status: int, report: Path) -> int:
+    """What to tell git of a run that ended with this and left its report there."""
+    if exit_status in (status.HELD, status.BROKEN):
+        return GOOD if exit_status == status.HELD else BAD
+    try:
+        tested = len(load(report).results) > 0
+    except BadInputError:
+        tested = False
+    # A tree that does not build is wrong use too, but it has an error for each test; a misspelt option has none.
+    can_go_on = exit_status in (status.OURS, status.WRONG_USE, status.NOTHING) and tested
+    return SKIP if can_go_on else STOP
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--report-dir", type=Path, default=ROOT / REPORT)
+    named, _ = parser.parse_known_args(arguments)
+    report = ROOT / named.report_dir
+    (report / results.FILE_NAME).unlink(missing_ok=True)  # a run that ends early must not be judged by the last one's
+    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--report-dir={report}", *arguments]
+    exit_status = subprocess.run(command, cwd=ROOT, check=False).returncode
+    told = answer(exit_status, report)
+    meaning = status.MEANING.get(exit_status, "not one of ours")
+    print(f"bisect: {WORDS[told]} (exit status {exit_status}: {meaning})", flush=True)
+    return told
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

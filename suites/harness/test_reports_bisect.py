@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `git bisect run` is told of a run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reports import bisect
+from suites.harness import kconfigs_fakes as fakes
+from suites.harness.reports_documents import result, write
+
+ROOT = bisect.ROOT
+TALK = "suites/yama/test_talk.py"
+
+
+@pytest.mark.parametrize(
+    ("exit_status", "with_results", "told"),
+    [
+        pytest.param(0, True, bisect.GOOD, id="held"),
+        pytest.param(1, True, bisect.BAD, id="broken"),
+        pytest.param(2, True, bisect.STOP, id="interrupted"),
+        pytest.param(3, True, bisect.SKIP, id="does-not-boot"),
+        pytest.param(3, False, bisect.STOP, id="internal-error"),
+        pytest.param(4, True, bisect.SKIP, id="does-not-build"),
+        pytest.param(4, False, bisect.STOP, id="wrong-use"),
+        pytest.param(5, True, bisect.SKIP, id="does-not-apply"),
+        pytest.param(5, False, bisect.STOP, id="no-such-test"),
+        pytest.param(-9, True, bisect.STOP, id="killed"),
+    ],
+)
+def test_what_git_is_told(tmp_path: Path, exit_status: int, with_results: bool, told: int) -> None:
+    if with_results:
+        write(tmp_path, result("yama/scope"))
+    assert bisect.answer(exit_status, tmp_path) == told
+
+
+def bisected(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "reports.bisect",
+        f"--report-dir={tmp_path / 'report'}",
+        "-p",
+        "no:cacheprovider",
+    ]
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_tree_that_does_not_build_is_skipped(tmp_path: Path) -> None:
+    """From wherever it is called, as git does from the tree."""
+    tree = fakes.tree(tmp_path / "linux")
+    (tree / "broken-source").touch()
+    done = bisected(tmp_path, f"--kernel={tree}", TALK)
+    assert done.returncode == 125, done.stdout + done.stderr
+    assert "bisect: cannot be judged (exit status 4: wrong use" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--flavour=full", TALK], ["suites/yama/test_tolk.py"]], ids=["option", "test"]
+)
+def test_a_slip_ends_the_bisection(tmp_path: Path, arguments: list[str]) -> None:
+    """Also where the last step has left a report."""
+    write(tmp_path / "report", result("yama/scope"))
+    done = bisected(tmp_path, f"--kernel={fakes.tree(tmp_path / 'linux')}", *arguments)
+    assert done.returncode == 128, done.stdout + done.stderr
+    assert "bisect: the bisection has to end" in done.stdout
