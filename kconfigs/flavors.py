@@ -26,6 +26,8 @@ class Flavor:
     fragments: tuple[str, ...]
     objects: int
     """Object files of a 6.12 build: the first estimate for a progress line, replaced by what was counted."""
+    on_own_config: bool = False
+    """The fragments are laid over a config of the user's, and not over allnoconfig."""
 
     def asked(self, version: Version | None = None) -> dict[str, Option]:
         """What it asks of a kernel of that version; of any, without one."""
@@ -52,6 +54,9 @@ _TABLE = (
         1003,
     ),
     Flavor("sanitizers", "KASAN, lockdep, RCU and sleep checks.", (*_FULL, "sanitizers"), 1063),
+    Flavor(
+        "mine", "A tree's own .config, with no more than a guest needs to boot.", ("guest",), 3000, on_own_config=True
+    ),
 )
 
 FLAVORS: Mapping[str, Flavor] = MappingProxyType({flavor.name: flavor for flavor in _TABLE})

@@ -69,6 +69,8 @@ class Job:
     progress: Progress = field(default_factory=Silent)
     theirs: bool = True
     """The tree is the user's."""
+    own: Path | None = None
+    """The config that the flavor's fragments are laid over; without one, allnoconfig."""
 
     @property
     def what(self) -> str:
@@ -80,7 +82,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        content = "\0".join([RECIPE, self.identity, fragments.render(self.asked), toolchain(), machine_arch()])
+        content = "\0".join([RECIPE, self.identity, made_from(self), toolchain(), machine_arch()])
         return f"{self.name}-{self.flavor.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
     @property
@@ -92,16 +94,25 @@ class Job:
         return (UsageError if self.theirs else KconformError)(message, hint=hint)
 
 
+def made_from(job: Job) -> str:
+    """What a job's .config is made of: later lines count."""
+    own = job.own.read_text(encoding="utf-8", errors="replace") + "\n" if job.own else ""
+    return own + fragments.render(job.asked)
+
+
 def configure(job: Job, objects: Path) -> Config:
     """Write .config into the object directory.  An option that does not survive stops everything here."""
     asked = job.asked
     objects.mkdir(parents=True, exist_ok=True)
     wanted = objects / "kconform.config"
-    wanted.write_text(fragments.render(asked))
+    wanted.write_text(made_from(job))
     # Kconfig's questions to the compiler must reach it as they are put.
     direct = {"CCACHE_DISABLE": "1"}
-    # allnoconfig says no to all that is not asked; olddefconfig then settles what that made visible.
-    _kbuild(job, objects, ["allnoconfig"], direct | {"KCONFIG_ALLCONFIG": str(wanted)})
+    if job.own:
+        shutil.copyfile(wanted, objects / ".config")
+    else:
+        # It says no to all that is not asked; olddefconfig then settles what that made visible.
+        _kbuild(job, objects, ["allnoconfig"], direct | {"KCONFIG_ALLCONFIG": str(wanted)})
     _kbuild(job, objects, ["olddefconfig"], direct)
     final = Config.load(objects / ".config")
     lost = fragments.dropped(asked, final)
@@ -120,8 +131,8 @@ def configure(job: Job, objects: Path) -> Config:
 
 def configured(job: Job, objects: Path) -> bool:
     """Whether the object directory has the .config of this job, and not of what was asked once."""
-    made_from = objects / CONFIGURED
-    return made_from.exists() and made_from.read_text() == fragments.render(job.asked)
+    there = objects / CONFIGURED
+    return there.exists() and there.read_text() == made_from(job)
 
 
 def compile_kernel(job: Job, objects: Path, config: Config, on_line: Callable[[str], None] | None = None) -> None:

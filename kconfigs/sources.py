@@ -14,6 +14,7 @@ from kconfigs.build import build, digest, is_built
 from kconfigs.cache import Cache
 from kconfigs.deb import Package, clean, unpack_source
 from kconfigs.errors import UsageError
+from kconfigs.flavors import Flavor
 from kconfigs.flavors import flavor as flavor_of
 from kconfigs.fragments import Config
 from kconfigs.image import Image, banner_release, inspect
@@ -69,8 +70,15 @@ class _Built(Source):
 class PackagedSource(_Built):
     """The distribution's own kernel source package: the newest, if none is named."""
 
-    def __init__(self, apt: Apt, cache: Cache, package: Package | None = None, spec: str = "source") -> None:
-        self._apt, self._cache, self.spec = apt, cache, spec
+    def __init__(
+        self,
+        apt: Apt,
+        cache: Cache,
+        package: Package | None = None,
+        spec: str = "source",
+        own_config: Path | None = None,
+    ) -> None:
+        self._apt, self._cache, self.spec, self._own_config = apt, cache, spec, own_config
         self._package = package or apt.newest_source()
         self.origin = f"{self._package.name} {self._package.version}"
         self.arch = platform.machine()
@@ -100,14 +108,16 @@ class PackagedSource(_Built):
     def _job(self, flavor: str | None, progress: Progress | None = None) -> Job:
         chosen = flavor_of(flavor)
         tree = open_tree(self.tree(progress))
-        return Job(tree, chosen, self.name, self.spec, self.origin, self._cache, progress or Silent(), theirs=False)
+        own = own_config(chosen, tree, self._own_config)
+        progress = progress or Silent()
+        return Job(tree, chosen, self.name, self.spec, self.origin, self._cache, progress, theirs=False, own=own)
 
 
 class TreeSource(_Built):
     """A kernel tree of the user's."""
 
-    def __init__(self, spec: str, tree: Tree, cache: Cache) -> None:
-        self.spec, self._tree, self._cache = spec, tree, cache
+    def __init__(self, spec: str, tree: Tree, cache: Cache, own_config: Path | None = None) -> None:
+        self.spec, self._tree, self._cache, self._own_config = spec, tree, cache, own_config
         self.origin = str(tree.path)
         self.arch = platform.machine()
         self.name = clean(f"{tree.path.name}-{tree.text_version}")
@@ -115,7 +125,21 @@ class TreeSource(_Built):
     def _job(self, flavor: str | None, progress: Progress | None = None) -> Job:
         chosen = flavor_of(flavor)
         identity = identify(self._tree.path)
-        return Job(self._tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent())
+        own = own_config(chosen, self._tree, self._own_config)
+        return Job(self._tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent(), own=own)
+
+
+def own_config(flavor: Flavor, tree: Tree, named: Path | None) -> Path | None:
+    """The config that the flavor is laid over, if it is: the one that the user named, or the tree's own."""
+    if not flavor.on_own_config:
+        return None
+    path = named or tree.path / ".config"
+    if not path.is_file():
+        raise UsageError(
+            f"{tree.path} has no .config, which flavor {flavor.name} is about",
+            hint="make one there (make defconfig), or name one with --kernel-config",
+        )
+    return path
 
 
 class ImageSource(Source):

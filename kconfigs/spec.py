@@ -61,13 +61,13 @@ def resolve(
             apt = apt_of(suite, apt, cache)
         if name is None or is_source(name):
             package = apt.source(name, version or "") if name else apt.newest_source()
-            return PackagedSource(apt, cache, package, spec)
+            return PackagedSource(apt, cache, package, spec, kernel_config)
         return AptKernel(spec, apt.kernel(name, version or ""), bool(version), apt, cache, given)
     if spec == "running":
         return _running(given)
     path = Path(spec).expanduser()
     if path.is_dir():
-        return TreeSource(spec, open_tree(path), cache)
+        return TreeSource(spec, open_tree(path), cache, kernel_config)
     if not path.exists():
         raise UsageError(
             f"there is no kernel at {spec}",

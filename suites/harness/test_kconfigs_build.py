@@ -171,6 +171,34 @@ class TestConfigured:
         assert not kbuild.configured(job, tmp_path / "objects")
 
 
+class TestOwnConfig:
+    """Flavor mine: the user's config, and what a guest needs laid over it."""
+
+    OWN = "CONFIG_OWN=m\nCONFIG_SECURITY_YAMA=n\n"
+
+    def test_the_trees_own(self, make_tree: MakeTree, cache: Cache) -> None:
+        path = make_tree()
+        (path / ".config").write_text(self.OWN)
+        source = resolve(str(path), cache=cache)
+        kernel = source.kernel("mine")
+        assert kernel.id == "linux-6.12.7/mine"
+        assert (kernel.config["OWN"], kernel.config["SECURITY_YAMA"]) == ("m", "y")
+        assert source.kernel("full").config["OWN"] == "n"
+        assert (path / ".config").read_text() == self.OWN
+
+    def test_one_that_is_named(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
+        path, named = make_tree(), tmp_path / "named.config"
+        for number in (5, 6):
+            named.write_text(f"CONFIG_OWN={number}\n")
+            kernel = resolve(str(path), kernel_config=named, cache=cache).kernel("mine")
+            assert kernel.config["OWN"] == str(number)
+
+    def test_without_any(self, make_tree: MakeTree, cache: Cache) -> None:
+        with pytest.raises(UsageError, match=r"linux has no \.config, which flavor mine is about") as caught:
+            resolve(str(make_tree()), cache=cache).kernel("mine")
+        assert "--kernel-config" in caught.value.hint
+
+
 class TestFailing:
     def test_dropped_options_stop_it_before_the_compiler(
         self, make_tree: MakeTree, cache: Cache, tmp_path: Path
