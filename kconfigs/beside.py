@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import platform
+import re
 from pathlib import Path
 
 from kconfigs.errors import UsageError
 from kconfigs.fragments import Config
 from kconfigs.image import Image, embedded_config
+from kconfigs.kernel import version_of
+
+_HEADING = re.compile(r"^# Linux/\S+ (\d+\.\d+\S*) Kernel Configuration", re.MULTILINE)
 
 
 def require_machine(image: Image) -> None:
@@ -36,8 +41,13 @@ def read_config(path: Path) -> Config:
     return config
 
 
-def find_config(image: Image) -> Config:
-    """The configuration of an image: beside it, at the top of the tree it was built in, or inside it."""
+def find_config(image: Image, release: str, named: Path | None = None) -> Config:
+    """The configuration of an image: the one that is named, beside it, atop the tree it was built in, or inside it.
+
+    UsageError if there is none, or if the one that was found is another kernel's.
+    """
+    if named is not None:
+        return _checked(read_config(named), named, image, release)
     beside = [f"config-{image.release}", f"{image.path.name}.config", ".config", "config"]
     if image.path.name.startswith("vmlinuz-"):
         beside.insert(0, image.path.name.replace("vmlinuz-", "config-", 1))
@@ -46,7 +56,7 @@ def find_config(image: Image) -> Config:
         places.append(image.path.parents[3] / ".config")
     for place in places:
         if place.is_file() and os.access(place, os.R_OK) and (config := Config.load(place)):
-            return config
+            return _checked(config, place, image, release)
     inside = embedded_config(image)
     if inside is None:
         raise UsageError(
@@ -54,6 +64,29 @@ def find_config(image: Image) -> Config:
             hint="give it with --kernel-config FILE",
         )
     return inside
+
+
+def _checked(config: Config, path: Path, image: Image, release: str) -> Config:
+    """The configuration, unless its heading names another version, or the one inside the image is another."""
+    hint = "give that kernel's own with --kernel-config FILE"
+    heading = _HEADING.search(path.read_text(encoding="utf-8", errors="replace")[:1000])
+    # Debian's releases say 6.1.0 of 6.1.192: only the first two numbers are the same in both.
+    if heading and release and version_of(release)[:2] != version_of(heading[1])[:2]:
+        raise UsageError(
+            f"{path} is the configuration of Linux {heading[1]}, and {image.path} is {release}", hint=hint
+        )
+    inside = None
+    if config.builtin("IKCONFIG"):
+        with contextlib.suppress(UsageError):  # no program to unpack it with
+            inside = embedded_config(image)
+    if inside is not None and inside != config:
+        option = min(name for name in {*config, *inside} if config[name] != inside[name])
+        raise UsageError(
+            f"{path} is not the configuration of {image.path}: CONFIG_{option} is {config[option]} there, and "
+            f"{inside[option]} inside the image (CONFIG_IKCONFIG)",
+            hint=hint,
+        )
+    return config
 
 
 def find_modules(image: Image, release: str) -> Path | None:

@@ -7,7 +7,24 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kconfigs.errors import UsageError
 from kconfigs.fragments import Config
+
+OLDEST = (5, 10)
+"""The oldest Linux that a good result was seen of: the agent counts on calls that older ones have not."""
+
+
+def version_of(release: str) -> tuple[int, ...]:
+    """The leading numbers of a release: `6.1.0-56-cloud-amd64` is (6, 1, 0)."""
+    match = re.match(r"\d+(?:\.\d+)*", release)
+    return tuple(int(n) for n in match[0].split(".")) if match else ()
+
+
+def require_supported(what: str, version: tuple[int, ...]) -> None:
+    """UsageError for a kernel that is too old; one of unknown version, `()`, is let through."""
+    if version and version < OLDEST:
+        this, oldest = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
+        raise UsageError(f"{what} is Linux {this}, and {oldest} is the oldest that can be tested")
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,5 @@ class Kernel:
 
     @property
     def version(self) -> tuple[int, ...]:
-        """The leading numbers of the release: `6.1.0-56-cloud-amd64` is (6, 1, 0)."""
-        match = re.match(r"\d+(?:\.\d+)*", self.release)
-        return tuple(int(n) for n in match[0].split(".")) if match else ()
+        """Of the release, see `version_of`."""
+        return version_of(self.release)

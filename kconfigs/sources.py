@@ -19,7 +19,7 @@ from kconfigs.flavors import flavor as flavor_of
 from kconfigs.fragments import Config
 from kconfigs.image import Image, banner_release, inspect
 from kconfigs.kbuild import Job
-from kconfigs.kernel import Kernel
+from kconfigs.kernel import Kernel, require_supported, version_of
 from kconfigs.progress import Progress, Silent, State
 from kconfigs.tree import Tree, identify, open_tree
 
@@ -83,6 +83,7 @@ class PackagedSource(_Built):
         self.origin = f"{self._package.name} {self._package.version}"
         self.arch = platform.machine()
         upstream = self._package.version.split("-")[0].split("~")[0]
+        require_supported(spec, version_of(upstream))
         self.name = clean(f"{self._package.vendor}-{upstream}")
 
     def tree(self, progress: Progress | None = None) -> Path:
@@ -119,6 +120,7 @@ class TreeSource(_Built):
     def __init__(self, spec: str, tree: Tree, cache: Cache, own_config: Path | None = None) -> None:
         self.spec, self._tree, self._cache, self._own_config = spec, tree, cache, own_config
         self.origin = str(tree.path)
+        require_supported(str(tree.path), tree.version)
         self.arch = platform.machine()
         self.name = clean(f"{tree.path.name}-{tree.text_version}")
 
@@ -147,14 +149,18 @@ class ImageSource(Source):
 
     builds = False
 
-    def __init__(self, spec: str, path: Path, config: Config | None, *, name: str = "") -> None:
+    def __init__(
+        self, spec: str, path: Path, named: Path | None, *, config: Config | None = None, name: str = ""
+    ) -> None:
+        """`named` is a configuration file of the user's, `config` what is known of it already."""
         self.spec = spec
         self.origin = str(path.resolve())
         self._image = inspect(path.absolute())
         require_machine(self._image)
         self.arch = self._image.arch
-        self._config = config or find_config(self._image)
         self._release = self._image.release or banner_release(self._image)
+        require_supported(spec, version_of(self._release))
+        self._config = config or find_config(self._image, self._release, named)
         stem = path.name if self._release in path.name else f"{path.name}-{self._release}"
         self.name = clean(name or stem)
 
@@ -174,8 +180,8 @@ class _Unpacked(Source):
 
     builds = False
 
-    def __init__(self, spec: str, package: Package, cache: Cache, config: Config | None) -> None:
-        self.spec, self._package, self._cache, self._config = spec, package, cache, config
+    def __init__(self, spec: str, package: Package, cache: Cache, named: Path | None) -> None:
+        self.spec, self._package, self._cache, self._named = spec, package, cache, named
         self.origin = f"{package.name} {package.version}"
         self.arch = _DEB_ARCHES.get(package.arch, package.arch)
         if package.arch == "all":
@@ -185,13 +191,14 @@ class _Unpacked(Source):
             )
         if self.arch != platform.machine():
             raise foreign(spec, self.arch)
+        require_supported(spec, version_of(package.version))
         self.name = package.kernel_name
 
     def _kernel(self, entry: Path) -> Kernel:
         image = inspect(next((entry / "boot").glob("vmlinu[xz]-*")))
         require_machine(image)
         release = image.path.name.split("-", 1)[1]
-        config = self._config or find_config(image)
+        config = find_config(image, release, self._named)
         modules = entry / "modules" / release
         return found_kernel(
             self.name, self.spec, image, release, config, modules if modules.is_dir() else None, self.origin
@@ -212,8 +219,8 @@ class _Unpacked(Source):
 class DebFileKernel(_Unpacked):
     """A package file."""
 
-    def __init__(self, spec: str, path: Path, cache: Cache, config: Config | None) -> None:
-        super().__init__(spec, deb.read_control(path), cache, config)
+    def __init__(self, spec: str, path: Path, cache: Cache, named: Path | None) -> None:
+        super().__init__(spec, deb.read_control(path), cache, named)
         self._path = path
 
     def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:  # noqa: ARG002
@@ -227,9 +234,9 @@ class AptKernel(_Unpacked):
     """A package that apt offers."""
 
     def __init__(
-        self, spec: str, packages: KernelPackages, pinned: bool, apt: Apt, cache: Cache, config: Config | None
+        self, spec: str, packages: KernelPackages, pinned: bool, apt: Apt, cache: Cache, named: Path | None
     ) -> None:
-        super().__init__(spec, packages.kernel, cache, config)
+        super().__init__(spec, packages.kernel, cache, named)
         self._packages, self._apt = packages, apt
         if pinned:
             # Two versions of one package may differ in the revision alone.

@@ -27,7 +27,6 @@ from kconfigs.archive import apt_of
 from kconfigs.beside import read_config, running_config
 from kconfigs.cache import Cache
 from kconfigs.errors import UsageError
-from kconfigs.fragments import Config
 from kconfigs.sources import AptKernel, DebFileKernel, ImageSource, PackagedSource, Source, TreeSource
 from kconfigs.tree import open_tree
 
@@ -52,7 +51,8 @@ def resolve(
     apt = apt or _machine(cache)
     if kernel_config is not None and not kernel_config.is_file():
         raise UsageError(f"there is no configuration file {kernel_config}")
-    given = read_config(kernel_config) if kernel_config else None
+    if kernel_config is not None:
+        read_config(kernel_config)
     if offered := _OFFERED.fullmatch(spec):
         name, version, suite = offered.group("name", "version", "suite")
         if name == "":
@@ -62,9 +62,9 @@ def resolve(
         if name is None or is_source(name):
             package = apt.source(name, version or "") if name else apt.newest_source()
             return PackagedSource(apt, cache, package, spec, kernel_config)
-        return AptKernel(spec, apt.kernel(name, version or ""), bool(version), apt, cache, given)
+        return AptKernel(spec, apt.kernel(name, version or ""), bool(version), apt, cache, kernel_config)
     if spec == "running":
-        return _running(given)
+        return _running(kernel_config)
     path = Path(spec).expanduser()
     if path.is_dir():
         return TreeSource(spec, open_tree(path), cache, kernel_config)
@@ -74,11 +74,11 @@ def resolve(
             hint="a SPEC is source, running, deb:PACKAGE, a kernel tree, an image or a .deb file",
         )
     if path.suffix == ".deb":
-        return DebFileKernel(spec, path, cache, given)
-    return ImageSource(spec, path, given)
+        return DebFileKernel(spec, path, cache, kernel_config)
+    return ImageSource(spec, path, kernel_config)
 
 
-def _running(config: Config | None) -> Source:
+def _running(named: Path | None) -> Source:
     release = platform.release()
     image = Path(f"/boot/vmlinuz-{release}")
     if not image.exists():
@@ -86,4 +86,4 @@ def _running(config: Config | None) -> Source:
             f"the running kernel, {release}, has no image in /boot",
             hint="pass the image that was booted, with --kernel-config if need be",
         )
-    return ImageSource("running", image, config or running_config(), name=f"running-{release}")
+    return ImageSource("running", image, named, config=None if named else running_config(), name=f"running-{release}")

@@ -269,6 +269,11 @@ class TestKernelPackage:
         fake = FakeApt(debian(REAL, "6.12.7-1"))
         assert resolve(f"deb:{REAL}=6.12.7-1", apt=Apt(fake), cache=Cache(tmp_path)).name.endswith("6.12.7-1")
 
+    def test_one_that_is_too_old_is_refused_before_the_download(self, tmp_path: Path) -> None:
+        fake = FakeApt(debian("linux-image-4.19.0-27-amd64", "4.19.316-1"))
+        with pytest.raises(UsageError, match=r"is Linux 4\.19\.316, and 5\.10 is the oldest that can be tested"):
+            resolve("deb:linux-image-4.19.0-27-amd64", apt=Apt(fake), cache=Cache(tmp_path))
+
     def test_a_download_that_fails_is_our_error(self, tmp_path: Path) -> None:
         source = resolve(f"deb:{REAL}", apt=Apt(FakeApt(debian(REAL), pool=tmp_path)), cache=Cache(tmp_path / "c"))
         with pytest.raises(KconformError, match="could not be downloaded: E: Failed to fetch  404") as caught:

@@ -171,6 +171,19 @@ class TestConfigured:
         assert not kbuild.configured(job, tmp_path / "objects")
 
 
+class TestOldest:
+    @pytest.mark.parametrize(("version", "patchlevel"), [(5, 9), (4, 19)])
+    def test_a_tree_that_is_too_old_is_refused_before_it_is_built(
+        self, make_tree: MakeTree, cache: Cache, version: int, patchlevel: int
+    ) -> None:
+        path = make_tree()
+        makefile = path / "Makefile"
+        head = f"VERSION = {version}\nPATCHLEVEL = {patchlevel}\n"
+        makefile.write_text(head + makefile.read_text().split("\n", 3)[3])
+        with pytest.raises(UsageError, match=rf"is Linux {version}\.{patchlevel}\.7, and 5\.10 is the oldest"):
+            resolve(str(path), cache=cache)
+
+
 class TestOwnConfig:
     """Flavor mine: the user's config, and what a guest needs laid over it."""
 

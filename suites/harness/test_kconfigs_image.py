@@ -121,16 +121,46 @@ class TestBeside:
         for name, content in ((image, bzimage(config="CONFIG_INSIDE=y\n")), (config, CONFIG.encode())):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(content)
-        assert find_config(inspect(tmp_path / image)) == Config.parse(CONFIG)
+        assert find_config(inspect(tmp_path / image), RELEASE) == Config.parse(CONFIG)
 
     def test_an_empty_one_does_not_count(self, tmp_path: Path) -> None:
         (tmp_path / "bzImage").write_bytes(bzimage(config=CONFIG))
         (tmp_path / ".config").write_text("")
-        assert find_config(inspect(tmp_path / "bzImage")) == Config.parse(CONFIG)
+        assert find_config(inspect(tmp_path / "bzImage"), RELEASE) == Config.parse(CONFIG)
+
+    @pytest.mark.parametrize("named", [False, True], ids=["beside", "named"])
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            pytest.param(
+                "# Linux/x86 6.1.192 Kernel Configuration\nCONFIG_A=y\n",
+                rf"is the configuration of Linux 6\.1\.192, and .* is {RELEASE}",
+                id="another-version",
+            ),
+            pytest.param(
+                "CONFIG_IKCONFIG=y\nCONFIG_A=y\nCONFIG_B=y\n",
+                r"is not the configuration of .*: CONFIG_B is y there, and n inside the image \(CONFIG_IKCONFIG\)",
+                id="another-config",
+            ),
+        ],
+    )
+    def test_another_kernels_is_refused(self, tmp_path: Path, text: str, message: str, named: bool) -> None:
+        (tmp_path / "bzImage").write_bytes(bzimage(config="CONFIG_A=y\nCONFIG_IKCONFIG=y\n"))
+        path = tmp_path / ("mine" if named else ".config")
+        path.write_text(text)
+        with pytest.raises(UsageError, match=message) as caught:
+            find_config(inspect(tmp_path / "bzImage"), RELEASE, path if named else None)
+        assert caught.value.message.startswith(str(path))
+
+    def test_its_own_is_not(self, tmp_path: Path) -> None:
+        text = "# Linux/x86 6.12.9 Kernel Configuration\n# CONFIG_B is not set\nCONFIG_IKCONFIG=y\nCONFIG_A=y\n"
+        (tmp_path / "bzImage").write_bytes(bzimage(config="CONFIG_A=y\nCONFIG_IKCONFIG=y\n"))
+        (tmp_path / ".config").write_text(text)
+        assert find_config(inspect(tmp_path / "bzImage"), RELEASE) == Config.parse(text)
 
     def test_none_at_all_is_wrong_use(self, write: Write) -> None:
         with pytest.raises(UsageError, match="no configuration beside it, and none inside") as caught:
-            find_config(inspect(write(bzimage())))
+            find_config(inspect(write(bzimage())), RELEASE)
         assert "--kernel-config" in caught.value.hint
 
     def test_a_file_without_options_is_no_configuration(self, write: Write) -> None:

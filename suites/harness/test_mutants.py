@@ -93,7 +93,9 @@ class TestLab:
 
     def test_where_an_image_is_kept_its_config_is_found(self, lab: Lab, tmp_path: Path) -> None:
         image = lab.breed(mutant("scope = 1", "scope = 7"))
-        assert find_config(Image(image, "x86_64", "6.12.7")) == Config.load(tmp_path / "objects" / ".config")
+        assert find_config(Image(image, "x86_64", "6.12.7"), "6.12.7") == Config.load(
+            tmp_path / "objects" / ".config"
+        )
 
     def test_one_that_does_not_compile_is_put_back_too(self, lab: Lab) -> None:
         with pytest.raises(KconformError, match="error: broken"):
