@@ -10,14 +10,13 @@ import pytest
 from guests.bpf import Action, Program, notify, policy, ret
 from guests.guest import Guest
 from guests.memory import InOut, Out
-from guests.numbers import O_RDWR, Clone, Signal
+from guests.numbers import O_RDWR, Signal
 from guests.outcome import (
     EBADF,
     EBUSY,
     EINTR,
     EINVAL,
     ENOENT,
-    ENOMEM,
     ENOSYS,
     OK,
     returned,
@@ -134,23 +133,6 @@ def test_the_last_caller_is_gone(guest: Guest, newer: tuple[Program, ...]) -> No
     assert here.supervisor.ready_for(here.listener) == 0
     child.exit()
     guest.init.reap(child).result()
-    here.wait_for_hang_up()
-
-
-@pytest.mark.needs("PID_NS", "USER_NS")
-@pytest.mark.requirement("seccomp.notif-hang-up")
-def test_a_child_that_could_not_be_made(guest: Guest) -> None:
-    """No child can be made in a pid namespace whose first process is gone, and none has the filter for that."""
-    here = Supervised(guest, ASK)
-    here.target.call("unshare", Clone.NEWUSER | Clone.NEWPID).result()
-    first = here.target.spawn("first")
-    assert first.own_tid == 1
-    first.exit()
-    here.target.reap(first).result()
-    assert here.target.call("fork") == ENOMEM
-    assert here.ready() == 0
-    here.target.exit()
-    here.supervisor.reap(here.target).result()
     here.wait_for_hang_up()
 
 
