@@ -29,6 +29,9 @@ _BOUND = re.compile(r"(since|until) (\d+(?:\.\d+)+): ")
 
 Version = tuple[int, ...]
 
+FORMERLY = {"X86_X32_ABI": "X86_X32"}
+"""Options by today's name, and what older kernels call them; a Config knows both by the first."""
+
 
 class Config(Mapping[str, str]):
     """A frozen .config: option -> `y`, `m`, a number, or a string in its double quotes.
@@ -74,7 +77,8 @@ class Config(Mapping[str, str]):
         return "".join(f"CONFIG_{name}={value}\n" for name, value in self._options.items())
 
     def __getitem__(self, name: str) -> str:
-        return self._options.get(name.removeprefix("CONFIG_"), "n")
+        name = name.removeprefix("CONFIG_")
+        return self._options.get(name) or self._options.get(FORMERLY.get(name, ""), "n")
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.removeprefix("CONFIG_") in self._options

@@ -22,6 +22,11 @@ def options(text: str, name: str = "test.config") -> fragments.Fragment:
 class TestConfig:
     TEXT = 'CONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\nCONFIG_D="a \\"b\\""\nCONFIG_E=0x10\nCONFIG_F=n\nnoise\n'
 
+    def test_an_option_is_known_by_todays_name(self) -> None:
+        old, new, none = (Config.parse(text) for text in ("CONFIG_X86_X32=y", "CONFIG_X86_X32_ABI=y", "CONFIG_A=y"))
+        assert [config.enabled("X86_X32_ABI") for config in (old, new, none)] == [True, True, False]
+        assert not new.enabled("X86_X32")
+
     def test_an_option_that_is_absent_or_not_set_is_n(self) -> None:
         config = Config.parse(self.TEXT)
         assert [config[name] for name in ("C", "F", "NEVER_HEARD_OF")] == ["n", "n", "n"]
