@@ -73,7 +73,10 @@ class Reporter:
             "suite": about_suite(self._config.rootpath),
         }
         try:
-            self._begin_report()
+            if self._former is None:
+                folder.clear_former(self._directory)
+            else:
+                resume.take_up(self._directory, self._former, self._store)
             self._store.write(self._run())
         except OSError as error:
             raise pytest.UsageError(f"the report cannot be written to {self._shown}: {error}") from error
@@ -82,18 +85,6 @@ class Reporter:
                 folder.update_latest(self._directory)
             except OSError as error:
                 self._problem(f"{folder.DEFAULT / folder.LATEST} does not point to this run: {error}")
-
-    def _begin_report(self) -> None:
-        """In an empty directory, or in that of the run that is gone on with.  Raises OSError."""
-        former = self._former
-        if former is None:
-            folder.clear_former(self._directory)
-            return
-        resume.clear(self._directory, former)
-        for kernel in former.kernels.values():
-            self._store.meet(kernel)
-        for result in former.results:
-            self._store.add(result, None)
 
     def pytest_unconfigure(self) -> None:
         if self._session is None:
@@ -273,6 +264,7 @@ class Reporter:
             status=status.NOTHING if self._status is None else self._status,
             problems=self._problems,
             baseline=self._baseline.lines,
+            resumed=resume.lines(self._config),
             idle_waivers=[
                 f"{waiver.requirement}: {waiver.reason} ({waiver.place})" for waiver in self._idle_waivers()
             ],

@@ -19,6 +19,7 @@ import pytest
 from reports import evidence, folder
 from reports.document import BadInputError, Document, load
 from reports.record import JSON, Result
+from reports.results import Store
 
 WORKER_INPUT = "kconform_resumed"
 
@@ -86,13 +87,17 @@ def keep(config: pytest.Config, is_there: Callable[[str, str], bool]) -> None:
     )
 
 
-def clear(path: Path, former: Former) -> None:
-    """Remove the evidence of what is tested again."""
+def take_up(path: Path, former: Former, store: Store) -> None:
+    """Put what stands into the store, and remove the evidence of what is tested again.  Raises OSError."""
     kept = {result.nodeid for result in former.results}
     for result in former.document.results:
         if result.nodeid not in kept:
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(path / evidence.FOLDER / evidence.slug(result.nodeid))
+    for kernel in former.kernels.values():
+        store.meet(kernel)
+    for result in former.results:
+        store.add(result, None)
 
 
 def lines(config: pytest.Config) -> list[str]:

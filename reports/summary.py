@@ -38,6 +38,8 @@ class Summary:
     """What went wrong with the report itself."""
     baseline: Sequence[str] = ()
     """What changed against the baseline, if there is one."""
+    resumed: Sequence[str] = ()
+    """What is taken over from the run that this one went on with, if it did."""
     idle_waivers: Sequence[str] = ()
     """The waivers of promises that were kept."""
 
@@ -49,6 +51,7 @@ class Summary:
             lines += self._counted("waived", "waived:", most)
             lines += self._counted("skip", "not applicable:", most)
         lines += [_line(text) for text in self.baseline]
+        lines += [_line(text) for text in self.resumed]
         lines += self.totals()
         lines += [_line(f"REPORT NOT COMPLETE: {problem}", red=True, bold=True) for problem in self.problems]
         lines.append(_line(f"report: {self.report_dir}"))

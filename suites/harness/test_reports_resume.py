@@ -120,7 +120,7 @@ def test_what_has_a_verdict_is_not_tested_again(
     first = report(tmp_path)
     assert first["run"]["state"] == ("running" if cut == "killed" else "interrupted")
     assert len(first["results"]) == 8
-    second = start("--resume", *workers, number=2, cut=cut)
+    second = start("--resume", "-q", *workers, number=2, cut=cut)
     assert second.returncode == 1, second.stdout + second.stderr
     assert f"resumed: 7 results of the run that began at {first['run']['started']}" in second.stdout
     document = report(tmp_path)
