@@ -280,6 +280,16 @@ class TestKernelPackage:
             source.kernel()
         assert caught.value.exit_status == 3
 
+    def test_one_without_a_signature_is_refused(self, tmp_path: Path) -> None:
+        class Unsigned(FakeApt):
+            def download(self, arguments: Sequence[str], cwd: Path | None) -> str:
+                said = f"WARNING: The following packages cannot be authenticated!\n  {REAL}\nE: Some packages ..."
+                raise subprocess.CalledProcessError(100, "apt-get", "", said)
+
+        source = resolve(f"deb:{REAL}", apt=Apt(Unsigned(debian(REAL))), cache=Cache(tmp_path))
+        with pytest.raises(UsageError, match=f"{REAL} 6.12.7-1 comes from an archive without a good signature"):
+            source.kernel()
+
     def test_another_architecture_is_refused_before_the_download(self, tmp_path: Path) -> None:
         fake = FakeApt(debian(REAL) | {"Architecture": "arm64"})
         with pytest.raises(UsageError, match="is a kernel for aarch64, and this machine is x86_64"):
