@@ -282,7 +282,7 @@ class TestKernelPackage:
 
     def test_one_without_a_signature_is_refused(self, tmp_path: Path) -> None:
         class Unsigned(FakeApt):
-            def download(self, arguments: Sequence[str], cwd: Path | None) -> str:
+            def download(self, *_: object) -> str:
                 said = f"WARNING: The following packages cannot be authenticated!\n  {REAL}\nE: Some packages ..."
                 raise subprocess.CalledProcessError(100, "apt-get", "", said)
 
