@@ -51,13 +51,18 @@ class Package:
     """The packages it depends on (of alternatives the first), each with the version it insists on or ''."""
 
     @property
+    def release(self) -> str:
+        """Of the kernel that it holds, as its name has it; empty, if it is called otherwise."""
+        match = _KERNEL_PACKAGE.fullmatch(self.name)
+        return match[1] if match else ""
+
+    @property
     def holds_kernel(self) -> bool:
-        return _KERNEL_PACKAGE.fullmatch(self.name) is not None
+        return self.release != ""
 
     def belongs_to(self, kernel: Package) -> bool:
         """Is it a part of that kernel?  `linux-modules-6.8.0-45-generic` is one of `linux-image-6.8.0-45-generic`."""
-        match = _KERNEL_PACKAGE.fullmatch(kernel.name)
-        return match is not None and self.name.endswith(f"-{match[1]}")
+        return kernel.holds_kernel and self.name.endswith(f"-{kernel.release}")
 
     @property
     def parts(self) -> dict[str, str]:
@@ -69,8 +74,7 @@ class Package:
         """A short name that is the same for the same kernel: `debian-6.1.192-cloud-amd64`."""
         version = re.sub(r"^\d+:", "", self.version)
         upstream = re.split(r"[-~+]", version)[0]
-        match = _KERNEL_PACKAGE.fullmatch(self.name)
-        rest = match[1] if match else self.name
+        rest = self.release or self.name
         if not rest.startswith(upstream):
             rest = "-".join([upstream, *re.findall(r"-([A-Za-z].*)", rest)])
         return clean(f"{self.vendor}-{rest}")

@@ -191,7 +191,7 @@ class _Unpacked(Source):
             )
         if self.arch != platform.machine():
             raise foreign(spec, self.arch)
-        require_supported(spec, version_of(package.version))
+        require_supported(spec, version_of(package.release))
         self.name = package.kernel_name
 
     def _kernel(self, entry: Path) -> Kernel:

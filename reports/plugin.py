@@ -66,10 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if is_worker(config) or any(getattr(config.option, name, False) for name in NO_RUN):
         return
     requirements = promises.registry(config)
-    if config.option.resume:
-        config.option.report_dir = resume.directory(config.rootpath, config.option.report_dir)
     invoked_in = config.invocation_params.dir
     if config.option.resume:
+        config.option.report_dir = resume.directory(config.rootpath, config.option.report_dir)
         resume.begin(config, invoked_in / Path(config.option.report_dir).expanduser())
     path = folder.claim(config.rootpath, invoked_in, config.option.report_dir, datetime.now(UTC))
     held = folder.hold(path)

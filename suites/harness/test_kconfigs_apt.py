@@ -271,7 +271,7 @@ class TestKernelPackage:
 
     def test_one_that_is_too_old_is_refused_before_the_download(self, tmp_path: Path) -> None:
         fake = FakeApt(debian("linux-image-4.19.0-27-amd64", "4.19.316-1"))
-        with pytest.raises(UsageError, match=r"is Linux 4\.19\.316, and 5\.10 is the oldest that can be tested"):
+        with pytest.raises(UsageError, match=r"is Linux 4\.19\.0, and 5\.10 is the oldest that can be tested"):
             resolve("deb:linux-image-4.19.0-27-amd64", apt=Apt(fake), cache=Cache(tmp_path))
 
     def test_a_download_that_fails_is_our_error(self, tmp_path: Path) -> None:
@@ -306,6 +306,11 @@ class TestDebFile:
         path = fakes.kernel_deb(tmp_path / "k.deb", "linux-source-6.12", Architecture="all")
         with pytest.raises(UsageError, match="holds no kernel: it is for all architectures"):
             resolve(str(path), cache=Cache(tmp_path / "cache"))
+
+    def test_one_of_another_program_is_not_taken_for_an_old_kernel(self, tmp_path: Path) -> None:
+        path = fakes.deb(tmp_path / "b.deb", {"Package": "bash", "Version": "5.2-1"}, {"./bin/bash": b""})
+        with pytest.raises(UsageError, match="holds no kernel"):
+            resolve(str(path), cache=Cache(tmp_path / "cache")).kernel()
 
     def test_a_package_of_somebody_elses_making_is_named_so(self, tmp_path: Path) -> None:
         path = fakes.kernel_deb(tmp_path / "k.deb", "linux-image-6.12.7", Maintainer="Me <me@home>")

@@ -162,6 +162,16 @@ def test_the_verdicts_on_another_kernel_do_not_stand(start: Start, tmp_path: Pat
     assert len(document["results"]) == len(NAMES)
 
 
+def test_a_waiver_may_be_for_a_test_that_is_done(start: Start, tmp_path: Path) -> None:
+    waiver = '[[waiver]]\ntest = "suites/yama/test_it.py::test_broken"\nreason = "known"\nexpires = 2999-12-31\n'
+    (tmp_path / "known.toml").write_text(waiver)
+    start("--waivers=known.toml", number=1)
+    second = start("--waivers=known.toml", "--resume", number=2)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "resumed: 7 results" in second.stdout
+    assert report(tmp_path)["run"]["counts"]["waived"] == 1
+
+
 def test_the_report_may_be_named(start: Start, tmp_path: Path) -> None:
     start("--report-dir=mine", number=1)
     start(number=2)
