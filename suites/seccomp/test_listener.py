@@ -63,37 +63,26 @@ def test_poll(guest: Guest) -> None:
     assert ready() == Poll.IN
 
 
-@pytest.mark.requirement("seccomp.notif-poll")
-def test_poll_wakes_up(guest: Guest) -> None:
-    """Who waits in poll() is told when there is something to receive, to answer, and when nothing more will come."""
-    here = Supervised(guest, ASK)
-    poller = here.supervisor.spawn("poller")
-    waiting = wait_for(poller, here.listener, Poll.IN)
-    call = here.target.begin("getppid")
-    assert told(waiting) == Poll.IN
-    waiting = wait_for(poller, here.listener, Poll.OUT)
-    asked = here.receive()
-    assert told(waiting) == Poll.OUT
-    waiting = wait_for(poller, here.listener, Poll.IN)
-    here.reply(asked).result()
-    call.outcome().result()
-    here.target.exit()
-    here.supervisor.reap(here.target)
-    assert told(waiting) == Poll.HUP
-
-
 @pytest.mark.requirement("seccomp.notif-poll", "seccomp.notif-hang-up")
-def test_poll_for_one_thing_alone(guest: Guest) -> None:
-    """POLLRDNORM is told as POLLIN is, POLLWRNORM as POLLOUT, and who asked for nothing is told of the hang-up."""
+@pytest.mark.parametrize(
+    ("to_receive", "to_answer", "to_the_end"),
+    [(Poll.IN, Poll.OUT, Poll.IN), (Poll.RDNORM, Poll.WRNORM, 0)],
+    ids=["in-and-out", "rdnorm-wrnorm-and-nothing"],
+)
+def test_poll_wakes_up(guest: Guest, to_receive: int, to_answer: int, to_the_end: int) -> None:
+    """Who waits in poll() is told when there is something to receive, to answer, and when nothing more will come.
+
+    POLLRDNORM is told as POLLIN is, POLLWRNORM as POLLOUT, and who asked for nothing is told of the hang-up.
+    """
     here = Supervised(guest, ASK)
     poller = here.supervisor.spawn("poller")
-    waiting = wait_for(poller, here.listener, Poll.RDNORM)
+    waiting = wait_for(poller, here.listener, to_receive)
     call = here.target.begin("getppid")
-    assert told(waiting) == Poll.RDNORM
-    waiting = wait_for(poller, here.listener, Poll.WRNORM)
+    assert told(waiting) == to_receive
+    waiting = wait_for(poller, here.listener, to_answer)
     asked = here.receive()
-    assert told(waiting) == Poll.WRNORM
-    waiting = wait_for(poller, here.listener, 0)
+    assert told(waiting) == to_answer
+    waiting = wait_for(poller, here.listener, to_the_end)
     here.reply(asked).result()
     call.outcome().result()
     here.target.exit()
