@@ -106,9 +106,10 @@ class Apt:
                     f"{package.name} {package.version} comes from an archive without a good signature",
                     hint="take it from one whose key apt knows (apt-secure(8)), or pass the downloaded .deb file",
                 ) from error
+            anew = "python -m kconfigs cache clear suites" if self._options else "apt-get update"
             raise KconformError(
                 f"{package.name} {package.version} could not be downloaded: {last_line(error)}",
-                hint="look at the network, and bring apt's lists up to date (apt-get update)",
+                hint=f"look at the network; if the archive has replaced the package, get its new lists ({anew})",
             ) from error
         files = list(into.glob("*.deb"))
         if len(files) != 1:

@@ -86,9 +86,8 @@ def clean(text: str) -> str:
 
 
 def parse_control(control: dict[str, str]) -> Package:
-    relations = PkgRelation.parse_relations(
-        ", ".join(filter(None, (control.get(field, "") for field in ("Pre-Depends", "Depends"))))
-    )
+    needed = ", ".join(filter(None, (control.get(field, "") for field in ("Pre-Depends", "Depends"))))
+    relations = PkgRelation.parse_relations(needed) if needed else []  # of an empty text it would warn
     maintainer = control.get("Maintainer", "")
     vendor = next((name for domain, name in _VENDORS.items() if domain in maintainer), "deb")
     return Package(

@@ -288,6 +288,22 @@ class TestBootable:
         """No module is loaded in a guest: LoadPin would pin before the test began."""
         assert has_virtio_channel(fakes.kernel(tmp_path, config)) is virtio
 
+    @pytest.mark.parametrize(
+        ("config", "arguments"),
+        [
+            ("CONFIG_X86_X32=y\nCONFIG_IA32_EMULATION=y\n", ()),
+            ("CONFIG_X86_X32=y\nCONFIG_X86_X32_DISABLED=y\n", ("syscall.x32=y",)),
+            ("CONFIG_IA32_EMULATION=y\nCONFIG_IA32_EMULATION_DEFAULT_DISABLED=y\n", ("ia32_emulation=1",)),
+        ],
+        ids=["open", "x32", "int-0x80"],
+    )
+    def test_entries_that_are_there_and_closed_are_opened(
+        self, tmp_path: Path, config: str, arguments: tuple[str, ...]
+    ) -> None:
+        kernel = fakes.kernel(tmp_path, config)
+        machine = stable.Stable(Cache(tmp_path))._machine(kernel, stable.Boot(arguments=("audit=1",)), kvm=False)
+        assert machine.arguments == (*arguments, "audit=1")
+
 
 def test_every_kind_of_disk_has_its_maker() -> None:
     assert set(disks._MAKERS) == {"squashfs", "ext2", "9p"}

@@ -279,6 +279,7 @@ class TestKernelPackage:
         with pytest.raises(KconformError, match="could not be downloaded: E: Failed to fetch  404") as caught:
             source.kernel()
         assert caught.value.exit_status == 3
+        assert "apt-get update" in caught.value.hint
 
     def test_one_without_a_signature_is_refused(self, tmp_path: Path) -> None:
         class Unsigned(FakeApt):

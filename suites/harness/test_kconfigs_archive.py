@@ -173,8 +173,9 @@ def test_an_index_that_was_changed_is_refused(repository: Repository, cache: Cac
 def test_a_package_that_was_changed_is_refused(repository: Repository, cache: Cache, tmp_path: Path) -> None:
     source = resolve(f"deb:{PACKAGE}@testing", apt=repository.machine(), cache=cache)
     fakes.kernel_deb(tmp_path / "archive/pool/kernel.deb", Version="6.12.7-2")
-    with pytest.raises(KconformError, match="could not be downloaded"):
+    with pytest.raises(KconformError, match="could not be downloaded") as caught:
         source.kernel()
+    assert "cache clear suites" in caught.value.hint
 
 
 def test_lists_are_fetched_once_a_day(repository: Repository, cache: Cache) -> None:
