@@ -3,7 +3,8 @@
 
 virtme-run decides what a machine for a kernel looks like (its --dry-run --show-command prints it); what a guest of
 ours has no use for is taken out of that, and what it needs is put in.  Template and clones have the very same
-devices: between them only the memory's sharing, the incoming state and the host's ends of the channels differ.
+devices: between them only the memory's sharing, the incoming state and the host's ends of the channels differ, and a
+clone has no kernel to boot.
 """
 
 from __future__ import annotations
@@ -175,6 +176,18 @@ def base_command(shown: Sequence[str], machine: Machine) -> list[str]:
         mode = "readonly=on" if disk.read_only else "snapshot=on"
         command += ["-drive", f"if=none,id=disk{number},format=raw,file={_escaped(disk.image)},{mode}"]
         command += ["-device", f"virtio-blk-pci,drive=disk{number}"]
+    return command
+
+
+_FOR_THE_BOOT = {"-kernel", "-initrd", "-append"}
+
+
+def clone_command(composed: Sequence[str]) -> list[str]:
+    """A clone's command, out of its machine's: the kernel lies in the memory that it maps, and need not be read."""
+    command = [composed[0]]
+    for option, value in options(composed[1:]):
+        if option not in _FOR_THE_BOOT:
+            command += [option] if value is None else [option, value]
     return command
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 import re
-import shutil
-import subprocess
 import tempfile
-import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from guests.command import Disk
 from guests.devices import Verity
 from guests.errors import KconformError
+from guests.modules import read_module
+from guests.tools import run_tool
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 
@@ -86,41 +84,10 @@ def digest_list(*digests: str) -> bytes:
     return "\n".join([DIGESTS_HEADER, *digests, ""]).encode()
 
 
-def read_module(kernel: Kernel, name: str) -> bytes:
-    """A module of the kernel, decompressed."""
-    path = find_module(kernel, name)
-    if path is None:
-        raise KconformError(f"{kernel.id} has no module {name}", hint="is the option that builds it in the flavor?")
-    content = path.read_bytes()
-    if path.suffix == ".xz":
-        return lzma.decompress(content)
-    if path.suffix == ".gz":
-        return zlib.decompress(content, wbits=31)
-    if path.suffix == ".zst":
-        return _run(["zstd", "-dcq", str(path)])
-    return content
-
-
-def find_module(kernel: Kernel, name: str) -> Path | None:
-    """The file of one of the kernel's modules, by the module's name."""
-    if kernel.modules is None:
-        return None
-    wanted = {name, name.replace("_", "-")}
-    order = kernel.modules / "modules.order"
-    if order.is_file():
-        # What is listed is not looked for: a tree that somebody builds in changes while one walks through it. The
-        # list has named objects since 6.3, and modules before; compressed ones by their plain names.
-        listed = [kernel.modules / line for line in order.read_text().split()]
-        found = [path for one in listed if one.stem in wanted for path in one.parent.glob(f"{one.stem}.ko*")]
-    else:
-        found = [path for path in kernel.modules.rglob("*.ko*") if path.name.split(".ko")[0] in wanted]
-    return min(found, default=None)
-
-
 def _squashfs(contents: Path, image: Path) -> None:
     # gzip is the one compression that every squashfs has; nothing is compressed, for an emulated processor would take
     # its time; times and owner are fixed, so that the image is too.
-    _run(
+    run_tool(
         [
             *("mksquashfs", str(contents), str(image), "-quiet", "-no-progress", "-no-xattrs", "-comp", "gzip"),
             *("-noI", "-noD", "-noF", "-all-root", "-all-time", "0", "-mkfs-time", "0"),
@@ -133,7 +100,7 @@ def _ext2(contents: Path, image: Path) -> None:
     blocks = max(1024, 2 * size // 1024 + 512)
     identity = ["-U", "00000000-0000-0000-0000-000000000001", "-E", "root_owner=0:0"]
     command = ["mke2fs", "-q", "-t", "ext2", "-b", "1024", *identity, "-d", str(contents), str(image), str(blocks)]
-    _run(command)
+    run_tool(command)
 
 
 def _directory(contents: Path, image: Path) -> None:
@@ -150,7 +117,7 @@ def _add_hash_tree(image: Path, salt: str) -> Verity:
     blocks = -(-image.stat().st_size // size)
     with image.open("ab") as file:
         file.truncate(blocks * size)
-    said = _run(
+    said = run_tool(
         [
             *("veritysetup", "format", str(image), str(image), "--no-superblock", "--hash", "sha256"),
             *("--data-block-size", str(size), "--hash-block-size", str(size), "--data-blocks", str(blocks)),
@@ -161,17 +128,3 @@ def _add_hash_tree(image: Path, salt: str) -> Verity:
     if root is None:
         raise KconformError(f"veritysetup told no root hash: {said.strip()}")
     return Verity(root[1], salt, blocks, hash_start=blocks)
-
-
-def _run(command: list[str]) -> bytes:
-    # Debian keeps file system tools where only root's PATH looks.
-    program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/sbin")
-    if program is None:
-        raise KconformError(
-            f"{command[0]} is not installed", hint="run `python -m guests doctor`, which can install it"
-        )
-    done = subprocess.run([program, *command[1:]], capture_output=True, check=False)
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise KconformError(f"{command[0]} failed: {said[-1] if said else f'exit status {done.returncode}'}")
-    return done.stdout

@@ -78,13 +78,17 @@ def agent(arch: str, store: Cache) -> Path:
     return store.get("agents", f"{arch}-{_source_digest(arch)[:24]}", make) / name
 
 
-def initramfs(arch: str, store: Cache, programs: Sequence[str] = ()) -> Path:
-    """An initramfs with the agent as /init, and programs of the host where a test wants to run them."""
+def initramfs(arch: str, store: Cache, programs: Sequence[str] = (), modules: Sequence[bytes] = ()) -> Path:
+    """An initramfs with the agent as /init, and programs of the host where a test wants to run them.
+
+    The modules are what the agent loads before it listens, in this order.
+    """
     init = agent(arch, store)
     files = {"init": (init.read_bytes(), 0o755)}
     key = init.parent.name
-    if programs:
+    if programs or modules:
         files |= {name: (content, 0o755) for name, content in closure(programs).items()}
+        files |= {f"modules/{number}.ko": (content, 0o600) for number, content in enumerate(modules)}
         key += "-" + hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
 
     def make(directory: Path) -> None:

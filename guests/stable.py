@@ -17,6 +17,7 @@ from guests.disks import DiskPlan
 from guests.errors import UsageError
 from guests.guest import Guest
 from guests.initramfs import initramfs
+from guests.modules import for_virtio
 from guests.template import Template
 from kconfigs.cache import Cache
 from kconfigs.fragments import Config
@@ -131,14 +132,15 @@ class Stable:
         return Guest(kernel, self.template(kernel, boot))
 
     def _machine(self, kernel: Kernel, boot: Boot, kvm: bool) -> Machine:
+        modules = for_virtio(kernel)
         return Machine(
             image=kernel.image,
-            initramfs=initramfs(kernel.arch, self._store, boot.programs),
+            initramfs=initramfs(kernel.arch, self._store, boot.programs, list((modules or {}).values())),
             arguments=(*opened(kernel.config), *boot.arguments),
             disks=tuple(plan.make(kernel, self._store) for plan in boot.disks),
             memory_mib=MEMORY_MIB,
             kvm=kvm,
-            virtio=has_virtio_channel(kernel),
+            virtio=modules is not None,
             arch=kernel.arch,
         )
 
@@ -152,8 +154,3 @@ kernel parameter"), the second came with 6.7."""
 def opened(config: Config) -> tuple[str, ...]:
     """What a kernel of this configuration is told, so that all its system call entries can be tested."""
     return tuple(argument for option, argument in CLOSED.items() if config.enabled(option))
-
-
-def has_virtio_channel(kernel: Kernel) -> bool:
-    """Whether the kernel has a virtio console by itself; otherwise the agent talks over a serial port."""
-    return kernel.config.builtin("VIRTIO_PCI") and kernel.config.builtin("VIRTIO_CONSOLE")

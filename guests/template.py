@@ -30,7 +30,7 @@ from pathlib import Path
 
 from guests import taint
 from guests.boot import Booted, booted, compose
-from guests.command import Machine, memory_options
+from guests.command import Machine, clone_command, memory_options
 from guests.errors import KconformError, QemuError
 from guests.kernel_log import read_raw
 from guests.qemu import Qemu
@@ -83,7 +83,7 @@ class Template:
         try:
             qemu = Qemu(
                 [
-                    *compose(self.machine),
+                    *clone_command(compose(self.machine)),
                     *memory_options(self.directory / "ram", self.machine.memory_mib, shared=False),
                     *("-S", "-incoming", "defer"),
                 ],

@@ -104,6 +104,16 @@ class TestTheMachine:
         ]
         assert {"-nodefaults", "-no-user-config", "-no-reboot"} <= set(words)
 
+    def test_a_clone_does_not_read_the_kernel_again(self) -> None:
+        words = composed()
+        clone = command.clone_command(words)
+        assert set(words) - set(clone) == {
+            *("-kernel", "-initrd", "-append"),
+            *(values(words, option)[0] for option in ("-kernel", "-initrd", "-append")),
+        }
+        assert clone == [word for word in words if word in clone]
+        assert clone[0] == words[0]
+
     def test_kvm_is_kept_where_virtme_run_chose_it(self) -> None:
         shown = SHOWN.replace("-machine q35", "-machine accel=kvm:tcg,q35 -enable-kvm -accel kvm")
         words = composed(shown=shown)

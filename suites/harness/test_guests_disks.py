@@ -8,18 +8,21 @@ import hashlib
 import lzma
 import os
 import platform
+import re
 import shutil
 import stat
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from guests import disks, initramfs, stable
-from guests.disks import DiskPlan, find_module, read_module
+from guests.disks import DiskPlan
 from guests.errors import KconformError, UsageError
-from guests.stable import NEEDED, check_bootable, has_virtio_channel
+from guests.modules import find_module, for_virtio, read_module
+from guests.stable import NEEDED, check_bootable
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 from suites.harness import guests_fakes as fakes
@@ -169,6 +172,71 @@ class TestModules:
                 read_module(one, "yama")
 
 
+VIRTIO = {
+    "virtio_console": "virtio,virtio_ring",
+    "virtio_pci": "virtio_ring,virtio_pci_modern_dev,virtio",
+    "virtio_pci_modern_dev": "",
+    "virtio": "virtio_ring",
+    "virtio_ring": "",
+}
+"""Modules, and what they depend on, as in 6.1."""
+IN_ORDER = ["virtio_ring", "virtio_pci_modern_dev", "virtio", "virtio_pci", "virtio_console"]
+MODULAR = "CONFIG_VIRTIO=m\nCONFIG_VIRTIO_PCI=m\nCONFIG_VIRTIO_CONSOLE=m\n"
+
+
+class TestModulesForVirtio:
+    """A guest talks over virtio where its kernel has that built in, or may load it before anything is tested."""
+
+    @staticmethod
+    def kernel(tmp_path: Path, config: str, without: str = "") -> Kernel:
+        (tmp_path / "modules" / "drivers").mkdir(parents=True)
+        for name, depends in VIRTIO.items():
+            if name != without:
+                content = f"name={name}\0depends={depends}\0".encode()
+                (tmp_path / "modules" / "drivers" / f"{name}.ko").write_bytes(b"\x7fELF\0" + content)
+        return replace(fakes.kernel(tmp_path, config), modules=tmp_path / "modules")
+
+    @pytest.mark.parametrize(
+        ("config", "loaded"),
+        [
+            ("CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\n", []),
+            ("CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\nCONFIG_SECURITY_LOADPIN=y\n", []),
+            (MODULAR, IN_ORDER),
+            ("CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=m\n", ["virtio_ring", "virtio", "virtio_console"]),
+            ("CONFIG_VIRTIO_PCI=m\n", None),
+            ("", None),
+            (f"{MODULAR}CONFIG_SECURITY_LOADPIN=y\n", None),
+            (f"{MODULAR}CONFIG_MODULE_SIG_FORCE=y\n", None),
+        ],
+        ids=[
+            *("built-in", "built-in-with-loadpin", "modules", "one-of-both"),
+            *("no-console", "neither", "loadpin", "only-signed"),
+        ],
+    )
+    def test_what_is_loaded_and_in_which_order(self, tmp_path: Path, config: str, loaded: list[str] | None) -> None:
+        found = for_virtio(self.kernel(tmp_path, config))
+        assert (None if found is None else list(found)) == loaded
+
+    @pytest.mark.parametrize("missing", ["virtio_pci", "virtio_console"])
+    def test_modules_that_are_not_there_cannot_be_loaded(self, tmp_path: Path, missing: str) -> None:
+        assert for_virtio(self.kernel(tmp_path, MODULAR, without=missing)) is None
+
+    def test_one_that_another_depends_on_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(KconformError, match="has no module virtio_ring"):
+            for_virtio(self.kernel(tmp_path, MODULAR, without="virtio_ring"))
+
+    def test_the_machine_has_them_in_its_initramfs(self, tmp_path: Path) -> None:
+        machines = stable.Stable(Cache(tmp_path / "cache"))
+        kernel = self.kernel(tmp_path, MODULAR)
+        machine = machines._machine(kernel, stable.DEFAULT_BOOT, kvm=False)
+        assert machine.virtio
+        found = re.findall(rb"modules/(\d)\.ko\0+\x7fELF\0name=(\w+)\0", machine.initramfs.read_bytes())
+        assert found == [(b"%d" % number, name.encode()) for number, name in enumerate(IN_ORDER)]
+        serial = machines._machine(replace(kernel, modules=None), stable.DEFAULT_BOOT, kvm=False)
+        assert not serial.virtio
+        assert b"modules/" not in serial.initramfs.read_bytes()
+
+
 class TestInitramfs:
     FILES: dict[str, tuple[bytes, int]] = {"init": (b"program", 0o755), "a": (b"12345", 0o600)}  # noqa: RUF012
 
@@ -271,22 +339,6 @@ class TestBootable:
         with pytest.raises(UsageError) as caught:
             stable.check_bootable(fakes.kernel(tmp_path))
         assert all(f"CONFIG_{name} " in caught.value.message for name in NEEDED)
-
-    @pytest.mark.parametrize(
-        ("config", "virtio"),
-        [
-            ("CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\n", True),
-            ("CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=m\n", False),
-            ("CONFIG_VIRTIO_PCI=m\nCONFIG_VIRTIO_CONSOLE=y\n", False),
-            ("", False),
-        ],
-        ids=["built-in", "console-is-a-module", "bus-is-a-module", "without"],
-    )
-    def test_the_channel_is_virtio_only_where_that_is_built_in(
-        self, tmp_path: Path, config: str, virtio: bool
-    ) -> None:
-        """No module is loaded in a guest: LoadPin would pin before the test began."""
-        assert has_virtio_channel(fakes.kernel(tmp_path, config)) is virtio
 
     @pytest.mark.parametrize(
         ("config", "arguments"),

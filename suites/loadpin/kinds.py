@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from guests.disks import read_module
 from guests.guest import Guest
 from guests.loads import IMA_POLICY
+from guests.modules import read_module
 from guests.outcome import ENOENT, EPERM, OK, Expected, Outcome
 from guests.task import Task
 from suites.loadpin.scenery import FIRMWARE, MODULE, PINNED, POLICY, line, line_without_file, modules, needs

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 from _pytest.mark import ParameterSet
 
-from guests.disks import DiskPlan, read_module
+from guests.disks import DiskPlan
 from guests.guest import Guest
+from guests.modules import read_module
 from guests.numbers import AT_FDCWD, MODULE_INIT_COMPRESSED_FILE, MS_PRIVATE, MS_RDONLY, MS_REC, Clone
 from guests.outcome import ENOENT, ENOEXEC, EPERM, OK, Expected, Outcome
 from guests.task import Task
