@@ -130,6 +130,24 @@ def test_one_kernel_has_one_profile(folder: Path) -> None:
         candidates(asked, folder)
 
 
+def test_the_one_that_is_shipped() -> None:
+    """It names each suite: on any Debian or Ubuntu machine it is the same kernels."""
+    asked = matrix.load(ROOT / "kconform.toml")
+    assert all(re.search(r"@[a-z-]+$", one.spec) for one in asked)
+    assert {one.spec for one in asked if is_source(one)} == {
+        "deb:linux-source-5.10@bullseye-security",
+        "deb:linux-source-6.1@bookworm-security",
+        "deb:linux-source-6.12@trixie-security",
+        "source@trixie-backports",
+    }
+    assert {one.profile.name for one in asked if one.profile} == {"debian"}
+    assert all(one.profile for one in asked if not is_source(one))
+
+
+def is_source(one: Wanted) -> bool:
+    return "source" in one.spec
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
