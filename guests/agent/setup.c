@@ -4,6 +4,7 @@
 #include <linux/fcntl.h>
 #include <linux/memfd.h>
 #include <linux/mman.h>
+#include <linux/poll.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/signal.h>
@@ -217,6 +218,18 @@ static long open_virtio_port(void)
 	return -2; /* ENOENT */
 }
 
+/*
+ * A port's name is known before the news that the host has its end open: until then a read says that it is gone
+ * (virtio_console.c, handle_control_message(), port_fops_read()).
+ */
+static int host_is_there(long port)
+{
+	struct pollfd ends = { .fd = port };
+	struct __kernel_timespec at_once = { 0, 0 };
+
+	return sys5(__NR_ppoll, &ends, 1, &at_once, NULL, 8) >= 0 && !(ends.revents & POLLHUP);
+}
+
 long setup_channel(int *in, int *out)
 {
 	char command_line[4096];
@@ -233,8 +246,9 @@ long setup_channel(int *in, int *out)
 	load_modules();
 	/* The driver adds its ports from a work queue, after init has started; the host's deadline ends this. */
 	for (int tries = 0; tries < 30000; tries++) {
-		fd = open_virtio_port();
-		if (fd >= 0)
+		if (fd < 0)
+			fd = open_virtio_port();
+		if (fd >= 0 && host_is_there(fd))
 			break;
 		sys2(__NR_nanosleep, &pause, NULL);
 	}
