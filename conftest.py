@@ -166,6 +166,9 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     item.stash[NEXT] = nextitem
+    if candidate := candidate_of(item):
+        # The kernel may turn out not to be had; then this is all that is known of it.
+        record.set_kernel(item, {"id": candidate.id, "spec": candidate.source.spec})
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,11 +19,14 @@ from pathlib import Path
 
 from kconfigs.errors import UsageError
 from kconfigs.fragments import Config
+from kconfigs.kernel import version_of
 
 _PE_MACHINES = {0x8664: "x86_64", 0x014C: "i386", 0xAA64: "aarch64", 0x5064: "riscv64", 0x01C2: "arm"}
 _ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
 _X86_SECTOR = 512
 _BANNER = re.compile(rb"Linux version (\S+) ")
+_DEBIAN = re.compile(rb" Debian (\d+\.\d+\.\d+)-")
+"""In the version of Debian's kernels: before 6.12 `uname -r` had their ABI's number instead of the stable one."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Image:
     """`uname -m`."""
     release: str
     """`uname -r`, or empty where the header does not say."""
+    stable: tuple[int, ...] = ()
+    """The stable version that it was made from, where the release does not tell and the header does."""
 
 
 def inspect(path: Path) -> Image:
@@ -103,7 +108,7 @@ def unpack(image: Image) -> bytes:
     return payload
 
 
-def _x86(path: Path, head: bytes, size: int) -> tuple[str, str]:
+def _x86(path: Path, head: bytes, size: int) -> tuple[str, str, tuple[int, ...]]:
     if len(head) < 0x250:
         raise UsageError(f"{path} is cut short: it ends in the header", hint="copy or build it again")
     setup_sectors = head[0x1F1] or 4
@@ -117,8 +122,11 @@ def _x86(path: Path, head: bytes, size: int) -> tuple[str, str]:
     (protocol,) = struct.unpack_from("<H", head, 0x206)
     (load_flags,) = struct.unpack_from("<H", head, 0x236) if protocol >= 0x20C else (0,)
     (offset,) = struct.unpack_from("<H", head, 0x20E)
-    release = head[offset + 0x200 :].split(b"\0", 1)[0].split(b" ", 1)[0] if offset else b""
-    return ("x86_64" if load_flags & 1 else "i386"), release.decode("ascii", errors="replace")
+    version = head[offset + 0x200 :].split(b"\0", 1)[0] if offset else b""
+    release = version.split(b" ", 1)[0].decode("ascii", errors="replace")
+    debian = _DEBIAN.search(version)
+    stable = version_of(debian[1].decode()) if debian else ()
+    return ("x86_64" if load_flags & 1 else "i386"), release, stable
 
 
 def _x86_payload(data: bytes) -> bytes:

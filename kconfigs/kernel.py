@@ -49,6 +49,8 @@ class Kernel:
     """What the source calls this state: a package version, a commit, a digest."""
     digest: str
     """sha256 over image and config, hexadecimal: the same kernel has the same digest everywhere."""
+    stable: tuple[int, ...] = ()
+    """The stable version that it was made from, where the release does not tell: Debian's 5.10.0-46 is 5.10.262."""
 
     @property
     def id(self) -> str:
@@ -57,5 +59,5 @@ class Kernel:
 
     @property
     def version(self) -> tuple[int, ...]:
-        """Of the release, see `version_of`."""
-        return version_of(self.release)
+        """Of the stable version, or else of the release, see `version_of`."""
+        return self.stable or version_of(self.release)

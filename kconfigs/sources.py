@@ -273,4 +273,5 @@ def found_kernel(
         spec=spec,
         identity=identity or f"sha256:{content[:12]}",
         digest=content,
+        stable=image.stable,
     )

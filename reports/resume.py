@@ -83,7 +83,7 @@ def keep(config: pytest.Config, is_there: Callable[[str, str], bool]) -> None:
         former,
         kernels=kernels,
         results=tuple(result for result in former.results if result.kernel is None or result.kernel in kernels),
-        lost=tuple(identifier for identifier in former.kernels if identifier not in kernels),
+        lost=tuple(one for one in former.kernels if one not in kernels and former.kernels[one]["digest"]),
     )
 
 

@@ -24,6 +24,7 @@ def bzimage(
     config: str | None = None,
     packed: str = "gzip",
     is_64bit: bool = True,
+    build: str = "#1",
 ) -> bytes:
     """An x86 image: real header, a payload that holds a configuration or none."""
     kernel = b"Linux version " + release.encode() + b" (us) #1\0"
@@ -46,7 +47,7 @@ def bzimage(
     struct.pack_into("<H", setup, 0x20E, 0x300 - 0x200)
     struct.pack_into("<H", setup, 0x236, int(is_64bit))
     struct.pack_into("<II", setup, 0x248, 0, len(payload))
-    banner = f"{release} (us) #1\0".encode()
+    banner = f"{release} (us) {build}\0".encode()
     setup[0x300 : 0x300 + len(banner)] = banner
     return bytes(setup) + body
 

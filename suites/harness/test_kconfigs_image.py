@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from kconfigs.beside import find_config, find_modules, read_config
+from kconfigs.cache import Cache
 from kconfigs.errors import UsageError
 from kconfigs.fragments import Config
 from kconfigs.image import banner_release, embedded_config, inspect
+from kconfigs.spec import resolve
 from suites.harness.kconfigs_fakes import CONFIG, RELEASE, bzimage
 
 Write = Callable[[bytes], Path]
@@ -42,6 +44,25 @@ def test_the_header_tells_architecture_and_release(write: Write) -> None:
     image = inspect(write(bzimage()))
     assert (image.arch, image.release) == ("x86_64", RELEASE)
     assert banner_release(image) == RELEASE
+
+
+@pytest.mark.parametrize(
+    ("release", "build", "version"),
+    [
+        ("5.10.0-46-amd64", "#1 SMP Debian 5.10.262-1 (2026-07-31)", (5, 10, 262)),
+        ("6.12.117+deb13-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.12.117-1 (2026-11-12)", (6, 12, 117)),
+        ("6.8.0-45-generic", "#45-Ubuntu SMP PREEMPT_DYNAMIC", (6, 8, 0)),
+        ("6.12.7", "#1 SMP", (6, 12, 7)),
+    ],
+    ids=["debian", "debian-since-6.12", "ubuntu", "ours"],
+)
+def test_the_stable_version_is_told_beside_a_release_without_it(
+    tmp_path: Path, release: str, build: str, version: tuple[int, ...]
+) -> None:
+    """A promise may be newer than the first release of its branch."""
+    (tmp_path / "vmlinuz").write_bytes(bzimage(release=release, build=build, config=CONFIG))
+    kernel = resolve(str(tmp_path / "vmlinuz"), cache=Cache(tmp_path / "cache")).kernel()
+    assert (kernel.release, kernel.version) == (release, version)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from reports import bisect
+from reports.document import load
 from suites.harness import kconfigs_fakes as fakes
 from suites.harness.reports_documents import result, write
 
@@ -51,7 +52,8 @@ def bisected(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str
     return subprocess.run(
         [*command, *arguments],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # A cache of its own: in the user's a build would wait for another that goes on.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KCONFORM_CACHE": str(tmp_path / "cache")},
         capture_output=True,
         text=True,
         check=False,
@@ -65,6 +67,16 @@ def test_a_tree_that_does_not_build_is_skipped(tmp_path: Path) -> None:
     done = bisected(tmp_path, f"--kernel={tree}", TALK)
     assert done.returncode == 125, done.stdout + done.stderr
     assert "bisect: cannot be judged (exit status 4: wrong use" in done.stdout
+    # The report says whose errors they are, and no more, for no more is known of that kernel.
+    report = load(tmp_path / "report")
+    assert {result.kernel for result in report.results} == {"linux-6.12.7/full"}
+    known = report.kernels["linux-6.12.7/full"]
+    assert {key: value for key, value in known.items() if value} == {
+        "id": "linux-6.12.7/full",
+        "name": "linux-6.12.7",
+        "flavor": "full",
+        "spec": str(tree),
+    }
 
 
 @pytest.mark.parametrize(
