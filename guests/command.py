@@ -26,6 +26,11 @@ task's command line."""
 COMMAND_LINE_SIZE = 2048
 """x86's, its NUL included (arch/x86/include/asm/setup.h)."""
 
+EMULATED_CPU = "max,-cx16"
+"""virtme-run's `max`, without an instruction that QEMU emulates wrongly before 8.0: cmpxchg16b leaves any value in
+EFLAGS (helper_cmpxchg16b_unlocked()), and a kernel that is interrupted behind it goes on in single steps, or not at
+all.  SLUB (mm/slub.c) uses it in each allocation, and does without it where it is not offered."""
+
 _KEPT = {
     "-machine",
     "-cpu",
@@ -155,6 +160,8 @@ def base_command(shown: Sequence[str], machine: Machine) -> list[str]:
     for option, value in options(shown[1:]):
         if option == "-append":
             command += [option, kernel_arguments(value or "", machine)]
+        elif option == "-cpu" and value == "max" and not machine.kvm:
+            command += [option, EMULATED_CPU]
         elif option in _KEPT:
             command += [option] if value is None else [option, value]
     command += ["-serial", "chardev:console"]

@@ -34,7 +34,7 @@ KEPT = {
     "-m": "128M",
     "-smp": "1",
     "-machine": "q35",
-    "-cpu": "max",
+    "-cpu": "max,-cx16",
     "-vga": "none",
     "-display": "none",
     "-kernel": "/boot/bzImage",
@@ -116,7 +116,8 @@ class TestTheMachine:
 
     def test_kvm_is_kept_where_virtme_run_chose_it(self) -> None:
         shown = SHOWN.replace("-machine q35", "-machine accel=kvm:tcg,q35 -enable-kvm -accel kvm")
-        words = composed(shown=shown)
+        words = composed(replace(MACHINE, kvm=True), shown.replace("-cpu max", "-cpu host"))
+        assert values(words, "-cpu") == ["host"]
         assert "-enable-kvm" in words
         assert values(words, "-accel") == ["kvm"]
         assert values(words, "-machine") == ["accel=kvm:tcg,q35"]
