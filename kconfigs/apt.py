@@ -90,6 +90,13 @@ class Apt:
                 f"the package {name} holds no kernel, and depends on none",
                 hint="name a linux-image package, such as deb:linux-image-cloud-amd64",
             )
+        missing = [part for package in found.values() for part in package.parts if part not in found]
+        if missing:
+            # An archive removes what is built from a source package with it, but not yet what was signed apart.
+            raise UsageError(
+                f"{name} cannot be had in one piece: there is no package {missing[0]} any more",
+                hint="name a newer version of the kernel, or an image that you have, with --kernel-config",
+            )
         # Where a package in the chain has a kernel's name and only points to the next, the last one is meant.
         kernel = kernels[-1]
         return KernelPackages(kernel, tuple(p for p in found.values() if p.belongs_to(kernel)))

@@ -234,6 +234,15 @@ class TestKernelPackage:
         assert found.kernel.name == f"linux-binary-{kernel}"
         assert {package.name for package in found.all} == {f"linux-image-{kernel}", *parts}
 
+    def test_a_kernel_of_which_a_part_has_gone(self) -> None:
+        """Else its config would be looked for in vain, after the download."""
+        fake = FakeApt(
+            debian("linux-image-6.19.14-amd64", "6.19.14-1", "linux-base-6.19.14-amd64, linux-binary-6.19.14-amd64"),
+            debian("linux-binary-6.19.14-amd64", "6.19.14-1"),
+        )
+        with pytest.raises(UsageError, match="one piece: there is no package linux-base-6.19.14-amd64 any more"):
+            Apt(fake).kernel("linux-image-6.19.14-amd64")
+
     @pytest.mark.parametrize(
         ("spec", "message", "hint"),
         [
