@@ -41,6 +41,9 @@ class KernelPackages:
 
     kernel: Package
     all: tuple[Package, ...]
+    missing: tuple[str, ...] = ()
+    """Packages that it depends on and apt does not offer: an archive removes what is built from a source package with
+    it, but not yet what was signed apart."""
 
 
 class Apt:
@@ -90,16 +93,10 @@ class Apt:
                 f"the package {name} holds no kernel, and depends on none",
                 hint="name a linux-image package, such as deb:linux-image-cloud-amd64",
             )
-        missing = [part for package in found.values() for part in package.parts if part not in found]
-        if missing:
-            # An archive removes what is built from a source package with it, but not yet what was signed apart.
-            raise UsageError(
-                f"{name} cannot be had in one piece: there is no package {missing[0]} any more",
-                hint="name a newer version of the kernel, or an image that you have, with --kernel-config",
-            )
         # Where a package in the chain has a kernel's name and only points to the next, the last one is meant.
         kernel = kernels[-1]
-        return KernelPackages(kernel, tuple(p for p in found.values() if p.belongs_to(kernel)))
+        missing = tuple(part for package in found.values() for part in package.parts if part not in found)
+        return KernelPackages(kernel, tuple(p for p in found.values() if p.belongs_to(kernel)), missing)
 
     def download(self, package: Package, into: Path) -> Path:
         """The .deb file, downloaded into a directory.  KconformError if apt cannot get it."""

@@ -88,8 +88,13 @@ def candidates_of(config: pytest.Config) -> list[Candidate]:
 
 
 def is_there(config: pytest.Config, kernel: str, digest: str) -> bool:
-    """Whether the kernel of this id and digest is one of the run's, without building any."""
-    return any(one.id == kernel and one.digest() == digest for one in candidates_of(config))
+    """Whether the kernel of this id and digest is one of the run's, without building any.
+
+    Ends the run if nobody can tell, for the kernels that were asked for cannot be.
+    """
+    found = candidates_of(config)
+    _stop_at_trouble(config)
+    return any(one.id == kernel and one.digest() == digest for one in found)
 
 
 def candidate_of(item: pytest.Item) -> Candidate | None:
@@ -109,6 +114,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    _stop_at_trouble(config)
+
+
+def _stop_at_trouble(config: pytest.Config) -> None:
     trouble = config.stash.get(TROUBLE, None)
     if isinstance(trouble, UsageError):
         raise pytest.UsageError(str(trouble))

@@ -254,7 +254,16 @@ class AptKernel(_Unpacked):
                 file.unlink()
 
         entry = self._cache.get("packages", f"{kernel.name}_{kernel.version}_{kernel.arch}", make, self._check)
-        return self._kernel(entry)
+        try:
+            return self._kernel(entry)
+        except UsageError as error:
+            if not self._packages.missing:
+                raise
+            gone = self._packages.missing[0]
+            raise UsageError(
+                f"{self.spec} is not whole: {error.message}, and there is no package {gone} any more",
+                hint="name a newer version of the kernel, or give the config with --kernel-config",
+            ) from error
 
 
 def found_kernel(

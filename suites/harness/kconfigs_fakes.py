@@ -142,18 +142,17 @@ def deb(path: Path, control: Mapping[str, str], files: Mapping[str, bytes]) -> P
     return path
 
 
-def kernel_deb(path: Path, name: str = "linux-image-6.12.7-fake", **control: str) -> Path:
+def kernel_deb(path: Path, name: str = "linux-image-6.12.7-fake", with_config: bool = True, **control: str) -> Path:
     """A package with a kernel, its configuration and one module."""
-    return deb(
-        path,
-        {"Package": name, **control},
-        {
-            f"./boot/vmlinuz-{RELEASE}": bzimage(),
-            f"./boot/config-{RELEASE}": CONFIG.encode(),
-            f"./lib/modules/{RELEASE}/kernel/fs/a.ko": b"module",
-            "./usr/share/doc/changelog": b"no",
-        },
-    )
+    files = {
+        f"./boot/vmlinuz-{RELEASE}": bzimage(),
+        f"./boot/config-{RELEASE}": CONFIG.encode(),
+        f"./lib/modules/{RELEASE}/kernel/fs/a.ko": b"module",
+        "./usr/share/doc/changelog": b"no",
+    }
+    if not with_config:
+        del files[f"./boot/config-{RELEASE}"]
+    return deb(path, {"Package": name, **control}, files)
 
 
 def source_deb(path: Path, name: str = "linux-source-6.12", packed: str = "xz") -> Path:
