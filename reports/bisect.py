@@ -27,29 +27,47 @@ WORDS = {GOOD: "good", BAD: "bad", SKIP: "cannot be judged", STOP: "the bisectio
 
 def answer(exit_status: int, report: Path) -> int:
     """What to tell git of a run that ended with this and left its report there."""
-    if exit_status in (status.HELD, status.BROKEN):
-        return GOOD if exit_status == status.HELD else BAD
     try:
         tested = len(load(report).results) > 0
     except BadInputError:
         tested = False
+    if not tested:
+        # 0 and 1 may come of something else than tests: of --collect-only, of a Python that has no pytest.
+        return STOP
+    if exit_status in (status.HELD, status.BROKEN):
+        return GOOD if exit_status == status.HELD else BAD
     # A tree that does not build is wrong use too, but it has an error for each test; a misspelt option has none.
-    can_go_on = exit_status in (status.OURS, status.WRONG_USE, status.NOTHING) and tested
-    return SKIP if can_go_on else STOP
+    return SKIP if exit_status in (status.OURS, status.WRONG_USE, status.NOTHING) else STOP
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--report-dir", type=Path, default=ROOT / REPORT)
-    named, _ = parser.parse_known_args(arguments)
-    report = ROOT / named.report_dir
-    (report / results.FILE_NAME).unlink(missing_ok=True)  # a run that ends early must not be judged by the last one's
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--report-dir", default=str(REPORT))
+    try:
+        # What pytest makes of the same option: the last one counts, and ~ is a home.
+        named, _ = parser.parse_known_args(arguments)
+        report = ROOT / Path(named.report_dir).expanduser()
+        # A run that ends early must not be judged by the last one's.
+        (report / results.FILE_NAME).unlink(missing_ok=True)
+    except (argparse.ArgumentError, OSError, RuntimeError) as error:
+        print(f"bisect: {WORDS[STOP]}: --report-dir cannot be used: {error}", flush=True)
+        return STOP
     command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--report-dir={report}", *arguments]
-    exit_status = subprocess.run(command, cwd=ROOT, check=False).returncode
+    exit_status = _run(command)
     told = answer(exit_status, report)
     meaning = status.MEANING.get(exit_status, "not one of ours")
     print(f"bisect: {WORDS[told]} (exit status {exit_status}: {meaning})", flush=True)
     return told
+
+
+def _run(command: Sequence[str]) -> int:
+    """The exit status of the command, which is left the time that it takes to end after Ctrl-C."""
+    with subprocess.Popen(command, cwd=ROOT) as running:
+        try:
+            return running.wait()
+        except KeyboardInterrupt:
+            # It has been told by the terminal, too: it ends its guests and writes its report.
+            return running.wait()
 
 
 if __name__ == "__main__":

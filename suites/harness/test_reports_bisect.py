@@ -24,6 +24,8 @@ TALK = "suites/yama/test_talk.py"
     [
         pytest.param(0, True, bisect.GOOD, id="held"),
         pytest.param(1, True, bisect.BAD, id="broken"),
+        pytest.param(0, False, bisect.STOP, id="only-collected"),
+        pytest.param(1, False, bisect.STOP, id="no-pytest"),
         pytest.param(2, True, bisect.STOP, id="interrupted"),
         pytest.param(3, True, bisect.SKIP, id="does-not-boot"),
         pytest.param(3, False, bisect.STOP, id="internal-error"),
@@ -80,7 +82,9 @@ def test_a_tree_that_does_not_build_is_skipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--flavour=full", TALK], ["suites/yama/test_tolk.py"]], ids=["option", "test"]
+    "arguments",
+    [["--flavour=full", TALK], ["suites/yama/test_tolk.py"], ["--collect-only", TALK]],
+    ids=["option", "test", "no-run"],
 )
 def test_a_slip_ends_the_bisection(tmp_path: Path, arguments: list[str]) -> None:
     """Also where the last step has left a report."""
@@ -88,3 +92,56 @@ def test_a_slip_ends_the_bisection(tmp_path: Path, arguments: list[str]) -> None
     done = bisected(tmp_path, f"--kernel={fakes.tree(tmp_path / 'linux')}", *arguments)
     assert done.returncode == 128, done.stdout + done.stderr
     assert "bisect: the bisection has to end" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "place",
+    [["--report-dir"], ["--report-dir=/dev/null"], ["--report-dir=~nobody-of-that-name/x"]],
+    ids=["none", "a-file", "no-home"],
+)
+def test_a_report_that_cannot_be_ends_the_bisection(place: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither Python's own exit status for an exception nor argparse's is to be git's `bad`."""
+    assert bisect.main([TALK, *place]) == bisect.STOP
+    assert "bisect: the bisection has to end: --report-dir cannot be used: " in capsys.readouterr().out
+
+
+def test_the_report_may_lie_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(bisect, "_run", lambda _: write(tmp_path / "mine", result("yama/scope")) and 5)
+    assert bisect.main([TALK, "--report-dir=~/mine"]) == bisect.SKIP
+
+
+def test_ctrl_c_leaves_the_run_time_to_write_its_report(tmp_path: Path) -> None:
+    (tmp_path / "test_long.py").write_text(
+        """
+import os, signal, time, pytest
+
+def test_it():
+    os.killpg(0, signal.SIGINT)
+    time.sleep(60)
+
+@pytest.fixture(autouse=True)
+def ending():
+    yield
+    time.sleep(1)  # longer than subprocess.run() gives it
+"""
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "reports.bisect",
+        f"--report-dir={tmp_path / 'report'}",
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run(
+        [*command, str(tmp_path / "test_long.py")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
+    assert done.returncode == 128, done.stdout + done.stderr
+    assert "bisect: the bisection has to end (exit status 2: interrupted" in done.stdout
+    assert load(tmp_path / "report").run["state"] == "interrupted"
