@@ -21,6 +21,7 @@ from kconfigs.cache import Cache
 from kconfigs.errors import KconformError, UsageError
 from kconfigs.flavors import DEFAULT, FLAVORS, flavor
 from kconfigs.fragments import Config, Version
+from kconfigs.paths import users_path
 from kconfigs.progress import Both, Progress, StatusFile, for_stderr
 from kconfigs.spec import resolve
 
@@ -113,11 +114,16 @@ def _counted(states: list[str]) -> list[str]:
 
 def _configs(paths: list[Path]) -> Iterator[Path]:
     """The files that were named, and those in the folders that were."""
-    for path in paths:
+    for path in map(users_path, paths):
         if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.is_file() and "config" in each.name)
+            try:
+                inside = sorted(each for each in path.iterdir() if "config" in each.name and each.is_file())
+            except OSError as error:
+                raise UsageError(f"{path} cannot be read: {error.strerror}", hint="name the files in it") from error
             if not inside:
-                raise UsageError(f"{path}: no file in this folder has 'config' in its name")
+                raise UsageError(
+                    f"{path}: no file in this folder has 'config' in its name", hint="name the configs themselves"
+                )
             yield from inside
         else:
             yield path

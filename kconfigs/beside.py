@@ -48,14 +48,15 @@ def find_config(image: Image, release: str, named: Path | None = None) -> Config
     """
     if named is not None:
         return _checked(read_config(named), named, image, release)
-    beside = [f"config-{image.release}", f"{image.path.name}.config", ".config", "config"]
+    # Whoever made the image wrote the release: it need not be the name of a file.
+    beside = [f"config-{image.release.replace('/', '-')}", f"{image.path.name}.config", ".config", "config"]
     if image.path.name.startswith("vmlinuz-"):
         beside.insert(0, image.path.name.replace("vmlinuz-", "config-", 1))
     places = [image.path.with_name(name) for name in beside]
     if image.path.parent.name == "boot" and len(image.path.parents) > 3:
         places.append(image.path.parents[3] / ".config")
     for place in places:
-        if place.is_file() and os.access(place, os.R_OK) and (config := Config.load(place)):
+        if os.access(place, os.R_OK) and place.is_file() and (config := Config.load(place)):
             return _checked(config, place, image, release)
     inside = embedded_config(image)
     if inside is None:

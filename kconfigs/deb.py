@@ -158,14 +158,18 @@ def _target(name: str, into: Path) -> Path | None:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[DebFile]:
     try:
-        with path.open("rb") as file:
+        file = path.open("rb")
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", hint="name a .deb file that you may read"
+        ) from error
+    try:
+        with file:
             yield DebFile(fileobj=file)
     except _DAMAGED as error:
         raise UsageError(
             f"{path} is not a Debian package, or is damaged ({error})", hint="download it again"
         ) from error
-    except IsADirectoryError as error:
-        raise UsageError(f"{path} is a directory, not a Debian package") from error
 
 
 def unpack_source(package: Path, into: Path) -> None:

@@ -24,6 +24,7 @@ from kconfigs import profile as profiles
 from kconfigs.errors import UsageError
 from kconfigs.flavors import DEFAULT
 from kconfigs.flavors import flavor as flavor_of
+from kconfigs.paths import users_path
 from kconfigs.profile import Profile
 from kconfigs.toml import check_keys, read
 
@@ -42,6 +43,7 @@ class Wanted:
 
 def load(path: Path) -> list[Wanted]:
     """What the file asks for, in its order.  UsageError, with the place, if it is no matrix."""
+    path = users_path(path)
     file, kind = read(path, "matrix"), "kernel"
     if path.name == "pyproject.toml":
         kind = "tool.kconform.kernel"
@@ -65,7 +67,7 @@ def _wanted(where: str, entry: Any, folder: Path) -> Wanted:
         return Wanted(
             spec=_beside(folder, entry["spec"]),
             flavors=tuple(flavor_of(name).name for name in flavors),
-            kernel_config=folder / Path(entry["config"]).expanduser() if entry.get("config") else None,
+            kernel_config=users_path(entry["config"], folder) if entry.get("config") else None,
             profile=profiles.load(_beside(folder, entry["profile"])) if entry.get("profile") else None,
             where=where,
         )
@@ -75,5 +77,5 @@ def _wanted(where: str, entry: Any, folder: Path) -> Wanted:
 
 def _beside(folder: Path, text: str) -> str:
     """A path, which starts at the folder; what is none, as the name of a profile, stays as it is."""
-    path = folder / Path(text).expanduser()
+    path = users_path(text, folder)
     return str(path) if text and path.exists() else text

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from kconfigs.errors import UsageError
 from kconfigs.fragments import Config, Version, within
+from kconfigs.paths import users_path
 from kconfigs.toml import Toml, check_keys, read
 
 SHIPPED = Path(__file__).with_name("profiles")
@@ -109,8 +110,8 @@ class LackingError(Exception):
 
 def load(name: str) -> Profile:
     """A shipped profile by its name, or one by the path of its file.  UsageError, with the place, if it is none."""
-    path = SHIPPED / f"{name}.toml"
-    if not (name in shipped() or os.path.lexists(path := Path(name).expanduser())):
+    path = SHIPPED / f"{name}.toml" if name in shipped() else users_path(name)
+    if not os.path.lexists(path):
         near = difflib.get_close_matches(name, shipped(), 1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(f"no profile {name!r}{meant}", hint=f"there is {', '.join(shipped())}; or name a TOML file")

@@ -27,6 +27,7 @@ from kconfigs.archive import apt_of
 from kconfigs.beside import read_config, running_config
 from kconfigs.cache import Cache
 from kconfigs.errors import UsageError
+from kconfigs.paths import users_path
 from kconfigs.sources import AptKernel, DebFileKernel, ImageSource, PackagedSource, Source, TreeSource
 from kconfigs.tree import open_tree
 
@@ -49,9 +50,10 @@ def resolve(
     """What the SPEC means here.  UsageError, in one sentence, if it cannot be."""
     cache = cache or Cache()
     apt = apt or _machine(cache)
-    if kernel_config is not None and not kernel_config.is_file():
-        raise UsageError(f"there is no configuration file {kernel_config}")
     if kernel_config is not None:
+        kernel_config = users_path(kernel_config)
+        if not kernel_config.is_file():
+            raise UsageError(f"there is no configuration file {kernel_config}", hint="name the .config of the kernel")
         read_config(kernel_config)
     if offered := _OFFERED.fullmatch(spec):
         name, version, suite = offered.group("name", "version", "suite")
@@ -65,7 +67,7 @@ def resolve(
         return AptKernel(spec, apt.kernel(name, version or ""), bool(version), apt, cache, kernel_config)
     if spec == "running":
         return _running(kernel_config)
-    path = Path(spec).expanduser()
+    path = users_path(spec)
     if path.is_dir():
         return TreeSource(spec, open_tree(path), cache, kernel_config)
     if not path.exists():

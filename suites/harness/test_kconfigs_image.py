@@ -149,6 +149,10 @@ class TestBeside:
         (tmp_path / ".config").write_text("")
         assert find_config(inspect(tmp_path / "bzImage"), RELEASE) == Config.parse(CONFIG)
 
+    def test_a_release_need_not_be_a_files_name(self, write: Write) -> None:
+        release = "6.12/../../etc"
+        assert find_config(inspect(write(bzimage(release=release, config=CONFIG))), release) == Config.parse(CONFIG)
+
     @pytest.mark.parametrize("named", [False, True], ids=["beside", "named"])
     @pytest.mark.parametrize(
         ("text", "message"),
