@@ -51,9 +51,10 @@ class Candidate:
         self.flavor = flavor if source.builds else None
         self.profile = profile
         """What this kernel must have and begin with."""
+        self.kernel_config = kernel_config
+        """The .config that the user named for it."""
         self._name = name or source.name
         self.id = f"{self._name}/{self.flavor or SHIPPED}"
-        self._kernel_config = kernel_config
         self._status = status_folder / f"{self.id.replace('/', '+')}.json"
         self._builder: subprocess.Popen[bytes] | None = None
         self._kernel: Kernel | None = None
@@ -66,9 +67,7 @@ class Candidate:
     def begin(self) -> None:
         """Start building it beside the run, if it has to be built and is not yet."""
         if self.source.builds and self._builder is None and not self._is_built():
-            self._builder = background.start(
-                self.source.spec, self.flavor, self._status, self._kernel_config, self.id
-            )
+            self._builder = background.start(self.source.spec, self.flavor, self._status, self.kernel_config, self.id)
 
     def _is_built(self) -> bool:
         # What is wrong with it is for the builder to say.
@@ -129,21 +128,29 @@ def candidates(asked: Sequence[Wanted], status_folder: Path) -> list[Candidate]:
     """The kernels that are asked for, prebuilt ones first.  UsageError, with the place, for what cannot be."""
     sources = [(_source(one), one) for one in asked]
     found: list[Candidate] = []
-    names: dict[str, list[str]] = {}
+    taken: dict[str, str] = {}
     for source, one in sorted(sources, key=lambda pair: pair[0].builds):
-        origins = names.setdefault(source.name, [])
-        if source.origin not in origins:
-            origins.append(source.origin)
         # Two trees of one version, say: each has its results.
-        number = origins.index(source.origin) + 1
-        name = source.name if number == 1 else f"{source.name}-{number}"
+        name, number = source.name, 1
+        while taken.setdefault(name, source.origin) != source.origin:
+            number += 1
+            name = f"{source.name}-{number}"
         for flavor in dict.fromkeys(one.flavors) if source.builds else [None]:
             candidate = Candidate(source, flavor, one.kernel_config, status_folder, name=name, profile=one.profile)
             same = next((other for other in found if other.id == candidate.id), None)
             if same is None:
                 found.append(candidate)
-            elif same.profile != one.profile:
-                raise UsageError(f"{one.where}: {candidate.id} is there already, with another profile")
+            else:
+                for what, there, asked_for in (
+                    ("profile", same.profile, one.profile),
+                    ("config", same.kernel_config, one.kernel_config),
+                ):
+                    if there != asked_for:
+                        # Both would be one kernel in the report, and only the first would be tested.
+                        raise UsageError(
+                            f"{one.where}: {candidate.id} is there already, with another {what}",
+                            hint="test one of them in a run of its own",
+                        )
     return found
 
 

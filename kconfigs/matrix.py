@@ -26,6 +26,7 @@ from kconfigs.flavors import DEFAULT
 from kconfigs.flavors import flavor as flavor_of
 from kconfigs.paths import users_path
 from kconfigs.profile import Profile
+from kconfigs.spec import names_a_path
 from kconfigs.toml import check_keys, read
 
 
@@ -65,17 +66,22 @@ def _wanted(where: str, entry: Any, folder: Path) -> Wanted:
         raise UsageError(f"{where}: flavors has to be a list of names")
     try:
         return Wanted(
-            spec=_beside(folder, entry["spec"]),
+            spec=_beside(folder, entry["spec"]) if names_a_path(entry["spec"]) else entry["spec"],
             flavors=tuple(flavor_of(name).name for name in flavors),
             kernel_config=users_path(entry["config"], folder) if entry.get("config") else None,
-            profile=profiles.load(_beside(folder, entry["profile"])) if entry.get("profile") else None,
+            profile=_profile(folder, entry["profile"]) if entry.get("profile") else None,
             where=where,
         )
     except UsageError as error:
         raise UsageError(f"{where}: {error.message}", hint=error.hint) from error
 
 
+def _profile(folder: Path, name: str) -> Profile:
+    # A kernel's package has a folder debian/, which is not meant.
+    return profiles.load(name if name in profiles.shipped() else _beside(folder, name))
+
+
 def _beside(folder: Path, text: str) -> str:
-    """A path, which starts at the folder; what is none, as the name of a profile, stays as it is."""
+    """A path, which starts at the folder; what is not there stays as it is, for the message."""
     path = users_path(text, folder)
     return str(path) if text and path.exists() else text

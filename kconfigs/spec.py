@@ -34,6 +34,11 @@ from kconfigs.tree import open_tree
 _OFFERED = re.compile(r"(?:source|deb:(?P<name>[^=@]*)(?:=(?P<version>[^@]*))?)(?:@(?P<suite>.*))?", re.DOTALL)
 
 
+def names_a_path(spec: str) -> bool:
+    """Whether the SPEC is a path, if it is anything: `source` is not, even where a file is called so."""
+    return spec != "running" and _OFFERED.fullmatch(spec) is None
+
+
 def packaged() -> PackagedSource:
     """The distribution's own kernel source, for those who want its tree.  KconformError where there is none."""
     cache = Cache()

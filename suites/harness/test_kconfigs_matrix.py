@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,15 +125,41 @@ def test_a_kernel_that_is_not_there_is_named_with_its_place(folder: Path) -> Non
         candidates(asked, folder)
 
 
-def test_one_kernel_has_one_profile(folder: Path) -> None:
-    tree = str(folder / "linux")
-    asked = [Wanted(tree), Wanted(tree, profile=profile.load("debian"), where="kconform.toml: [[kernel]] 2")]
-    with pytest.raises(UsageError, match=r"2: linux-6.12.7/full is there already, with another profile"):
-        candidates(asked, folder)
+def test_a_numbered_name_may_be_taken(tmp_path: Path) -> None:
+    trees = [fakes.tree(tmp_path / name / "linux") for name in ("a", "b", "c")]
+    makefile = trees[2] / "Makefile"
+    makefile.write_text(re.sub("(?m)^EXTRAVERSION.*", "EXTRAVERSION = -2", makefile.read_text()))
+    found = candidates([Wanted(str(tree)) for tree in trees], tmp_path)
+    assert [one.id for one in found] == ["linux-6.12.7/full", "linux-6.12.7-2/full", "linux-6.12.7-2-2/full"]
+
+
+@pytest.mark.parametrize("what", ["profile", "config"])
+def test_one_kernel_has_one_profile_and_one_config(folder: Path, what: str) -> None:
+    """The second would not be tested, and nobody would be told."""
+    other = Wanted(str(folder / "linux"), flavors=("mine",), where="kconform.toml: [[kernel]] 2")
+    first = replace(other, where="kconform.toml: [[kernel]] 1")
+    if what == "profile":
+        other = replace(other, profile=profile.load("debian"))
+    else:
+        other = replace(other, kernel_config=folder / "mine.config")
+    with pytest.raises(UsageError, match=rf"2: linux-6.12.7/mine is there already, with another {what}") as caught:
+        candidates([first, other], folder)
+    assert caught.value.hint
+    assert len(candidates([first, first], folder)) == 1
+
+
+def test_a_word_is_no_path_even_where_something_is_called_so(folder: Path) -> None:
+    """As on the command line: the tree of a kernel package has a folder debian/."""
+    for name in ("debian", "running", "source", "deb:linux-image-amd64"):
+        (folder / name).mkdir()
+    specs = ("running", "source", "deb:linux-image-amd64")
+    text = "".join(f'[[kernel]]\nspec = "{spec}"\nprofile = "debian"\n' for spec in specs)
+    asked = matrix.load(made(folder, text))
+    assert [(one.spec, one.profile) for one in asked] == [(spec, profile.load("debian")) for spec in specs]
 
 
 def test_the_one_that_is_shipped() -> None:
-    """It names each suite: on any Debian or Ubuntu machine it is the same kernels."""
+    """It names each suite: on any Debian machine it is the same kernels."""
     asked = matrix.load(ROOT / "kconform.toml")
     assert all(re.search(r"@[a-z-]+$", one.spec) for one in asked)
     assert {one.spec for one in asked if is_source(one)} == {
