@@ -47,7 +47,7 @@ def find_config(image: Image, release: str, named: Path | None = None) -> Config
     UsageError if there is none, or if the one that was found is another kernel's.
     """
     if named is not None:
-        return _checked(read_config(named), named, image, release)
+        return _checked(read_config(named), named, image, release, named=True)
     # Whoever made the image wrote the release: it need not be the name of a file.
     beside = [f"config-{image.release.replace('/', '-')}", f"{image.path.name}.config", ".config", "config"]
     if image.path.name.startswith("vmlinuz-"):
@@ -67,7 +67,7 @@ def find_config(image: Image, release: str, named: Path | None = None) -> Config
     return inside
 
 
-def _checked(config: Config, path: Path, image: Image, release: str) -> Config:
+def _checked(config: Config, path: Path, image: Image, release: str, *, named: bool = False) -> Config:
     """The configuration, unless its heading names another version, or the one inside the image is another."""
     hint = "give that kernel's own with --kernel-config FILE"
     heading = _HEADING.search(path.read_text(encoding="utf-8", errors="replace")[:1000])
@@ -77,7 +77,9 @@ def _checked(config: Config, path: Path, image: Image, release: str) -> Config:
             f"{path} is the configuration of Linux {heading[1]}, and {image.path} is {release}", hint=hint
         )
     inside = None
-    if config.builtin("IKCONFIG"):
+    # To look inside takes a second. What lies beside an image is trusted to say whether there is something to see;
+    # what somebody names may be any kernel's.
+    if named or config.builtin("IKCONFIG"):
         with contextlib.suppress(UsageError):  # no program to unpack it with
             inside = embedded_config(image)
     if inside is not None and inside != config:

@@ -177,6 +177,13 @@ class TestBeside:
             find_config(inspect(tmp_path / "bzImage"), RELEASE, path if named else None)
         assert caught.value.message.startswith(str(path))
 
+    def test_one_that_is_named_and_knows_no_ikconfig_is_another_too(self, tmp_path: Path) -> None:
+        """A distribution's, say, of the same version: all that is skipped or failed by it would be wrong."""
+        (tmp_path / "bzImage").write_bytes(bzimage(config="CONFIG_A=y\nCONFIG_IKCONFIG=y\n"))
+        (tmp_path / "mine").write_text("# Linux/x86 6.12.9 Kernel Configuration\nCONFIG_A=y\n")
+        with pytest.raises(UsageError, match="CONFIG_IKCONFIG is n there, and y inside the image"):
+            find_config(inspect(tmp_path / "bzImage"), RELEASE, tmp_path / "mine")
+
     def test_its_own_is_not(self, tmp_path: Path) -> None:
         text = "# Linux/x86 6.12.9 Kernel Configuration\n# CONFIG_B is not set\nCONFIG_IKCONFIG=y\nCONFIG_A=y\n"
         (tmp_path / "bzImage").write_bytes(bzimage(config="CONFIG_A=y\nCONFIG_IKCONFIG=y\n"))
