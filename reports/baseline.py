@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from reports import folder
 from reports.compare import KINDS, Comparison, compare
 from reports.diff import totals
 from reports.document import BadInputError, Document, load
@@ -62,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     if config.option.baseline is not None:
         try:
-            path = config.invocation_params.dir / config.option.baseline.expanduser()
+            path = folder.named(config.option.baseline, config.invocation_params.dir)
             config.stash[BASELINE_KEY] = load(path)
         except BadInputError as error:
             raise pytest.UsageError(f"--baseline: {error}") from error

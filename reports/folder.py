@@ -32,7 +32,7 @@ def claim(root: Path, invoked_in: Path, asked_for: str | None, now: datetime) ->
 
     `root` is where the default lies, `invoked_in` what a relative --report-dir starts from; `now` is UTC.
     """
-    path = invoked_in / Path(asked_for).expanduser() if asked_for else root / DEFAULT
+    path = named(asked_for, invoked_in) if asked_for else root / DEFAULT
     try:
         path.mkdir(parents=True, exist_ok=True)
         if not asked_for:
@@ -45,6 +45,16 @@ def claim(root: Path, invoked_in: Path, asked_for: str | None, now: datetime) ->
             "  hint: name another place with --report-dir"
         ) from error
     return path
+
+
+def named(text: str | Path, invoked_in: Path) -> Path:
+    """The path that an option names, or pytest.UsageError if it begins with the home of nobody."""
+    try:
+        return invoked_in / Path(text).expanduser()
+    except RuntimeError as error:
+        raise pytest.UsageError(
+            f"{text} cannot be found: nobody here has such a home\n  hint: write the whole path"
+        ) from error
 
 
 def hold(path: Path) -> int:

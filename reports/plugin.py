@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -69,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
     invoked_in = config.invocation_params.dir
     if config.option.resume:
         config.option.report_dir = resume.directory(config.rootpath, config.option.report_dir)
-        resume.begin(config, invoked_in / Path(config.option.report_dir).expanduser())
+        resume.begin(config, folder.named(config.option.report_dir, invoked_in))
     path = folder.claim(config.rootpath, invoked_in, config.option.report_dir, datetime.now(UTC))
     held = folder.hold(path)
     config.add_cleanup(lambda: os.close(held))

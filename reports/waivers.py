@@ -30,6 +30,7 @@ from pathlib import Path
 
 import pytest
 
+from reports import folder
 from reports.outcome import Verdict
 from reports.promises import registry
 from reports.record import JSON, Result
@@ -219,7 +220,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     ours = sorted((config.rootpath / "suites").glob(f"*/{FILE_NAME}"))
-    theirs = [config.invocation_params.dir / path.expanduser() for path in config.option.waivers]
+    theirs = [folder.named(path, config.invocation_params.dir) for path in config.option.waivers]
     config.stash[WAIVERS_KEY] = [waiver for path in (*ours, *theirs) for waiver in load(path)]
 
 

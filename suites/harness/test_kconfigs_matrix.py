@@ -16,7 +16,6 @@ from kconfigs.candidates import candidates, wanted
 from kconfigs.errors import UsageError
 from kconfigs.matrix import Wanted
 from suites.harness import kconfigs_fakes as fakes
-from suites.harness.reports_documents import result, write
 
 ROOT = Path(matrix.__file__).parents[1]
 
@@ -192,20 +191,3 @@ def test_a_run_ends_with_4(folder: Path, arguments: list[str], said: str) -> Non
     )
     assert run.returncode == 4
     assert said in run.stderr
-
-
-def test_a_slip_loses_nothing_of_the_run_that_was_to_go_on(tmp_path: Path) -> None:
-    """What stands of it is told by the kernels that are asked for; if they cannot be, nobody may judge."""
-    report = write(tmp_path / "report", result("yama/scope"))
-    before = (report / "results.json").read_bytes()
-    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
-    run = subprocess.run(
-        [*command, "--resume", f"--report-dir={report}", f"--kernel={tmp_path / 'linux'}", "suites/yama"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 4, run.stdout + run.stderr
-    assert "there is no" in run.stderr
-    assert (report / "results.json").read_bytes() == before

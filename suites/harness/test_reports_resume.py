@@ -15,6 +15,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from suites.harness.reports_documents import result, write
+
 ROOT = Path(__file__).resolve().parents[2]
 
 CONFTEST = """
@@ -198,4 +200,36 @@ def test_without_a_report_there_is_nothing_to_resume(
     assert done.returncode == 4
     assert "--resume: " in done.stderr
     assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_slip_leaves_the_report_as_it_was(tmp_path: Path, workers: str) -> None:
+    """Of a kernel that cannot be, the results of all others would seem to be of kernels that were not asked for."""
+    write(tmp_path / "report", result("yama/scope"))
+    before = (tmp_path / "report" / "results.json").read_bytes()
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
+    arguments = ["--resume", "--report-dir=report", "--kernel=misspelt", "-n", workers]
+    done = subprocess.run(
+        [*command, *arguments, str(ROOT / "suites/yama/test_talk.py")],
+        cwd=tmp_path,
+        env={**os.environ, "KCONFORM_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "there is no kernel at misspelt" in done.stderr
+    assert (tmp_path / "report" / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--report-dir",), ("--resume", "--report-dir"), ("--baseline",), ("--waivers",)],
+    ids=["report-dir", "resume", "baseline", "waivers"],
+)
+def test_the_home_of_nobody(start: Start, arguments: tuple[str, ...]) -> None:
+    done = start(*arguments[:-1], f"{arguments[-1]}=~nobody-of-that-name/x", number=2)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "~nobody-of-that-name/x cannot be found: nobody here has such a home\n  hint: " in done.stderr
     assert "Traceback" not in done.stderr
