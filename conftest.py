@@ -19,7 +19,7 @@ from kconfigs import flavors, sources
 from kconfigs.cache import Cache
 from kconfigs.candidates import Candidate
 from kconfigs.kernel import Kernel
-from kconfigs.plugin import candidate_of, is_there
+from kconfigs.plugin import candidate_of, is_there, specs_of
 from kconfigs.profile import LackingError
 from reports import record, resume
 from reports.promises import registry, requirements_of
@@ -44,7 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
     ):
         config.addinivalue_line("markers", line)
     check_flavors(waivers_of(config), [sources.SHIPPED, *flavors.FLAVORS])
-    resume.keep(config, lambda kernel, digest: is_there(config, kernel, digest))
+    if resume.FORMER in config.stash:
+        resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
     config.stash[STABLE] = Stable(Cache(), mode=config.getoption("accel"), cold=config.getoption("cold"))
 
 

@@ -87,6 +87,13 @@ def candidates_of(config: pytest.Config) -> list[Candidate]:
     return config.stash[CANDIDATES]
 
 
+def specs_of(config: pytest.Config) -> set[str]:
+    """What the kernels of this run were asked for by."""
+    found = candidates_of(config)
+    _stop_at_trouble(config)
+    return {one.source.spec for one in found}
+
+
 def is_there(config: pytest.Config, kernel: str, digest: str) -> bool:
     """Whether the kernel of this id and digest is one of the run's, without building any.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,19 @@ def begin(config: pytest.Config, path: Path) -> None:
     config.stash[FORMER] = Former(document, document.kernels, kept)
 
 
-def keep(config: pytest.Config, is_there: Callable[[str, str], bool]) -> None:
-    """Let only results stand that are about no kernel, or about one for which `is_there(id, digest)` is true."""
-    former = config.stash.get(FORMER, None)
-    if former is None:
-        return
+def keep(config: pytest.Config, specs: Collection[str], is_there: Callable[[str, str], bool]) -> None:
+    """Let only results stand that are about no kernel, or about one for which `is_there(id, digest)` is true.
+
+    pytest.UsageError if the run had a kernel that none of the SPECs asks for: somebody has forgotten an option, and
+    what took hours would go without a question.
+    """
+    former = config.stash[FORMER]
+    if others := [one for one, kernel in former.kernels.items() if kernel.get("spec") not in specs]:
+        options = " ".join(str(each) for each in former.document.run["argv"])
+        raise pytest.UsageError(
+            f"--resume: the run that is to go on had {', '.join(others)} too, which nobody asks for now\n"
+            f"  hint: its options were {options or 'none'}; leave --resume out to test other kernels"
+        )
     kernels = {
         identifier: kernel
         for identifier, kernel in former.kernels.items()
@@ -107,7 +115,7 @@ def lines(config: pytest.Config) -> list[str]:
         return []
     said = [f"resumed: {len(former.results)} results of the run that began at {former.document.run['started']}"]
     if former.lost:
-        said.append(f"tested again, for the kernel is another or was not asked for: {', '.join(former.lost)}")
+        said.append(f"tested again, for the kernel is another: {', '.join(former.lost)}")
     return said
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from suites.harness import kconfigs_fakes as fakes
 from suites.harness.reports_documents import result, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,8 @@ from reports.record import attach, set_kernel
 
 
 def pytest_configure(config):
-    resume.keep(config, lambda kernel, digest: digest == os.environ["DIGEST"])
+    if resume.FORMER in config.stash:
+        resume.keep(config, {"tiny"}, lambda kernel, digest: digest == os.environ["DIGEST"])
 
 
 def pytest_generate_tests(metafunc):
@@ -39,7 +41,8 @@ def pytest_generate_tests(metafunc):
 def pytest_runtest_setup(item):
     if hasattr(item, "callspec"):
         set_kernel(item, {"id": "tiny-6.1/full", "name": "tiny-6.1", "flavor": "full", "release": "6.1",
-                          "arch": "x86_64", "digest": os.environ["DIGEST"], "identity": "tiny", "accel": "tcg"})
+                          "arch": "x86_64", "spec": "tiny", "digest": os.environ["DIGEST"], "identity": "tiny",
+                          "accel": "tcg"})
     attach(item, "transcript", "in run " + os.environ["RUN"])
 """
 
@@ -157,7 +160,7 @@ def test_a_run_that_was_complete_has_nothing_left_to_do(start: Start, tmp_path: 
 def test_the_verdicts_on_another_kernel_do_not_stand(start: Start, tmp_path: Path) -> None:
     start(number=1)
     second = start("--resume", number=2, digest="d2")
-    assert "tested again, for the kernel is another or was not asked for: tiny-6.1/full" in second.stdout
+    assert "tested again, for the kernel is another: tiny-6.1/full" in second.stdout
     document = report(tmp_path)
     assert set(ran_in(tmp_path, document).values()) == {"2"}
     assert [kernel["digest"] for kernel in document["kernels"]] == ["d2"]
@@ -233,3 +236,23 @@ def test_the_home_of_nobody(start: Start, arguments: tuple[str, ...]) -> None:
     assert done.returncode == 4, done.stdout + done.stderr
     assert "~nobody-of-that-name/x cannot be found: nobody here has such a home\n  hint: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_options_that_were_forgotten(tmp_path: Path) -> None:
+    """The results of the kernels that they named would be lost without a question."""
+    write(tmp_path / "report", result("yama/scope"), argv=["--matrix=kconform.toml", "-n2"])
+    before = (tmp_path / "report" / "results.json").read_bytes()
+    (tmp_path / "vmlinuz").write_bytes(fakes.bzimage(config=fakes.CONFIG))
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "--resume", "--report-dir=report", "--kernel=./vmlinuz", str(ROOT / "suites/yama/test_talk.py")],
+        cwd=tmp_path,
+        env={**os.environ, "KCONFORM_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "had debian-6.12.117/full too, which nobody asks for now" in done.stderr
+    assert "its options were --matrix=kconform.toml -n2;" in done.stderr
+    assert (tmp_path / "report" / "results.json").read_bytes() == before
