@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import re
+import zlib
 from pathlib import Path
 
 from guests.errors import KconformError
@@ -71,11 +72,16 @@ def read_module(kernel: Kernel, name: str) -> bytes:
     path = find_module(kernel, name)
     if path is None:
         raise KconformError(f"{kernel.id} has no module {name}", hint="is the option that builds it in the flavor?")
-    content = path.read_bytes()
-    if path.suffix == ".xz":
-        return lzma.decompress(content)
-    if path.suffix == ".gz":
-        return gzip.decompress(content)
     if path.suffix == ".zst":
         return run_tool(["zstd", "-dcq", str(path)])
+    content = path.read_bytes()
+    try:
+        if path.suffix == ".xz":
+            return lzma.decompress(content)
+        if path.suffix == ".gz":
+            return gzip.decompress(content)
+    except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile) as error:
+        raise KconformError(
+            f"{path} is damaged: {error}", hint="install or build the kernel's modules again"
+        ) from error
     return content

@@ -138,6 +138,16 @@ class TestModules:
         (tmp_path / "modules" / f"packed.ko{suffix}").write_bytes(pack(b"content"))
         assert read_module(modular, "packed") == b"content"
 
+    @pytest.mark.parametrize(
+        ("suffix", "content"),
+        [(".xz", b"\xfd7zXZ\0no"), (".xz", lzma.compress(b"content")[:-9]), (".gz", gzip.compress(b"content")[:-9])],
+        ids=["no-xz", "half-of-xz", "half-of-gz"],
+    )
+    def test_a_damaged_one_is_named(self, modular: Kernel, tmp_path: Path, suffix: str, content: bytes) -> None:
+        (tmp_path / "modules" / f"packed.ko{suffix}").write_bytes(content)
+        with pytest.raises(KconformError, match=rf"packed\.ko\{suffix} is damaged: "):
+            read_module(modular, "packed")
+
     def test_a_module_packed_by_zstd_is_unpacked(self, modular: Kernel, tmp_path: Path) -> None:
         packed = subprocess.run([tool("zstd"), "-c"], input=b"content", capture_output=True, check=True).stdout
         (tmp_path / "modules" / "packed.ko.zst").write_bytes(packed)
