@@ -12,8 +12,7 @@ import os
 import platform
 import signal
 import subprocess
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +29,6 @@ from kconfigs.spec import resolve
 
 PREBUILT = {"debian": "deb:linux-image-cloud-amd64", "ubuntu": "deb:linux-image-virtual"}
 """The small kernel that a distribution ships, whose verdicts come while `source` compiles."""
-
-NARRATE_S = 20.0
 
 
 class Candidate:
@@ -170,31 +167,3 @@ def default_specs() -> list[str]:
         if prebuilt:
             return [prebuilt, "source"]
     return ["source"]
-
-
-class Narrator(threading.Thread):
-    """Tells now and then how far the builds are: a line at each change of phase, and every NARRATE_S seconds."""
-
-    def __init__(self, status_folder: Path, say: Callable[[str], None]) -> None:
-        super().__init__(name="kconform-narrator", daemon=True)
-        self._folder = status_folder
-        self._say = say
-        self._done = threading.Event()
-        self._told: dict[Path, str] = {}
-
-    def run(self) -> None:
-        rounds = 0
-        while not self._done.wait(1.0):
-            rounds += 1
-            for status in sorted(self._folder.glob("*.json")):
-                with contextlib.suppress(KconformError):
-                    state, _ = background.read(status)
-                    due = state.phase == "compiling" and rounds % int(NARRATE_S) == 0
-                    if self._told.get(status) != state.phase or due:
-                        self._told[status] = state.phase
-                        self._say(f"kconform: {state}")
-
-    def stop(self) -> None:
-        self._done.set()
-        if self.is_alive():
-            self.join()

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from kconfigs import profile
-from kconfigs.candidates import Candidate, Narrator, candidates, wanted
+from kconfigs.candidates import Candidate, candidates, wanted
 from kconfigs.errors import KconformError, UsageError
 from kconfigs.matrix import Wanted
+from kconfigs.narrator import Narrator, to_terminal
 
 BUILDS = "KCONFORM_BUILDS"
 """Environment: the folder in which all processes of the run follow the kernel builds."""
@@ -159,13 +160,7 @@ def _begin(config: pytest.Config, ids: set[str]) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not _is_worker(session.config):
-
-        def say(text: str) -> None:
-            reporter.ensure_newline()
-            reporter.write_line(text)
-            reporter.flush()
-
-        session.config.stash[NARRATOR] = Narrator(Path(os.environ[BUILDS]), say)
+        session.config.stash[NARRATOR] = Narrator(Path(os.environ[BUILDS]), to_terminal(reporter))
         session.config.stash[NARRATOR].start()
 
 

@@ -301,3 +301,21 @@ class TestCommandLine:
         assert main(["cache", "clear", "kernels"]) == 0
         assert "removed 1 entries" in capsys.readouterr().out
         assert list(cache_root.glob("kernels/*")) == []
+
+
+def test_a_line_reaches_the_terminal_while_pytest_keeps_what_a_test_prints(tmp_path: Path) -> None:
+    """Whoever waits for a build, in the first test's setup, would otherwise see nothing for minutes."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "conftest.py").write_text(
+        "from kconfigs.narrator import to_terminal\n"
+        "def pytest_sessionstart(session):\n"
+        "    session.config.say = to_terminal(session.config.pluginmanager.get_plugin('terminalreporter'))\n"
+    )
+    (tmp_path / "test_it.py").write_text("def test_it(request):\n    print('kept')\n    request.config.say('told')\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_it.py"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    lines = run.stdout.splitlines()
+    assert lines.index("test_it.py ") < lines.index("told")
+    assert "kept" not in run.stdout
