@@ -436,7 +436,7 @@ def load_compressed(task: Task, directory: str) -> Outcome:
 @needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP")
 @ENFORCING
 @requirement("loadpin.compressed-module")
-def test_a_compressed_module(guest: Guest) -> None:
+def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool]) -> None:
     """The kernel reads the compressed file, and LoadPin sees where that lies."""
     root = administrator(guest)
     root.mount("tmpfs", "/second", "tmpfs").result()
@@ -447,7 +447,25 @@ def test_a_compressed_module(guest: Guest) -> None:
     assert root.unload_module(MODULE) == OK
     ear = Ear(guest)
     assert load_compressed(root, "/second") == EPERM
-    assert ear.news() == [line("kernel-module", "denied", f"/second/{MODULE}.ko.gz", root)]
+    kind = "kernel-module-compressed" if promised("loadpin.compressed-kind") else "kernel-module"
+    assert ear.news() == [line(kind, "denied", f"/second/{MODULE}.ko.gz", root)]
+
+
+@modules
+@needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP")
+@boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")
+@requirement("loadpin.compressed-kind")
+def test_a_compressed_module_is_another_kind(guest: Guest) -> None:
+    """Who leaves out modules leaves out those that are not compressed."""
+    root = administrator(guest)
+    root.mount("tmpfs", "/second", "tmpfs").result()
+    content = read_module(guest.kernel, MODULE)
+    for directory in (TMP, "/second"):
+        guest.upload(f"{directory}/{MODULE}.ko.gz", gzip.compress(content, mtime=0))
+    assert load_compressed(root, TMP) == OK
+    assert root.unload_module(MODULE) == OK
+    assert load_compressed(root, "/second") == EPERM
+    assert root.load_module(f"{OTHER}/{MODULE}.ko") == OK
 
 
 KERNEL = DiskPlan("squashfs", kernel="vmlinuz", files=(("initramfs", b"an archive\n"),), read_only=True)

@@ -77,6 +77,17 @@ def test_before_a_pin_enforcement_is_switched_on_only(guest: Guest) -> None:
     assert probe(guest, root, OTHER) == EPERM
 
 
+@NOT_ENFORCING
+@requirement("loadpin.sysctl-closed")
+def test_before_a_pin_nothing_is_taken(guest: Guest) -> None:
+    """What is there is not either; behind a pin on a writable device everything is."""
+    root = administrator(guest)
+    check_refused(guest, root, "0", "1", *NEVER)
+    assert probe(guest, root, OTHER) == ENOEXEC
+    assert root.write_text(FILE, "1") == OK
+    assert probe(guest, root, PINNED) == EPERM
+
+
 # With a pin
 
 
@@ -99,6 +110,22 @@ def test_a_read_only_device_lets_enforcement_be_switched_on(guest: Guest) -> Non
     assert root.write_text(FILE, "1") == OK
     assert probe(guest, root, OTHER) == EPERM
     check_refused(guest, root, "0", *NEVER)
+
+
+@ENFORCING
+@requirement("loadpin.sysctl-closed")
+def test_a_read_only_device_leaves_enforcement_on(guest: Guest) -> None:
+    root = pinned_scene(guest)
+    check_refused(guest, root, "0", "1", *NEVER)
+    assert probe(guest, root, OTHER) == EPERM
+
+
+@NOT_ENFORCING
+@requirement("loadpin.sysctl-closed")
+def test_a_read_only_device_leaves_enforcement_off(guest: Guest) -> None:
+    root = pinned_scene(guest)
+    check_refused(guest, root, "0", "1", *NEVER)
+    assert probe(guest, root, OTHER) == ENOEXEC
 
 
 def writable_disk(_: Task) -> str:
@@ -152,7 +179,7 @@ def test_a_device_set_read_only_after_the_pin(guest: Guest) -> None:
 
 
 @ENFORCING
-@requirement("loadpin.read-only", "loadpin.sysctl-read-only")
+@requirement("loadpin.read-only")
 def test_a_device_set_writable_after_the_pin(guest: Guest) -> None:
     """blockdev --setrw comes too late as well."""
     root = administrator(guest)
