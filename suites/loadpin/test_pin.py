@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable
 
 import pytest
@@ -12,8 +11,8 @@ from _pytest.mark import ParameterSet
 from guests.disks import DiskPlan
 from guests.guest import Guest
 from guests.modules import read_module
-from guests.numbers import AT_FDCWD, MODULE_INIT_COMPRESSED_FILE, MS_PRIVATE, MS_RDONLY, MS_REC, Clone
-from guests.outcome import ENOENT, ENOEXEC, EPERM, OK, Expected, Outcome
+from guests.numbers import AT_FDCWD, MS_PRIVATE, MS_RDONLY, MS_REC, Clone
+from guests.outcome import ENOENT, ENOEXEC, EPERM, OK, Expected
 from guests.task import Task
 from suites.loadpin.kinds import (
     FIRMWARE_PART,
@@ -426,46 +425,6 @@ def test_a_task_is_logged_by_its_number_in_the_first_pid_namespace(guest: Guest)
 
 
 # Kinds that have something of their own
-
-
-def load_compressed(task: Task, directory: str) -> Outcome:
-    return task.load_module(f"{directory}/{MODULE}.ko.gz", flags=MODULE_INIT_COMPRESSED_FILE)
-
-
-@modules
-@needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP")
-@ENFORCING
-@requirement("loadpin.compressed-module")
-def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool]) -> None:
-    """The kernel reads the compressed file, and LoadPin sees where that lies."""
-    root = administrator(guest)
-    root.mount("tmpfs", "/second", "tmpfs").result()
-    compressed = gzip.compress(read_module(guest.kernel, MODULE), mtime=0)
-    for directory in (TMP, "/second"):
-        guest.upload(f"{directory}/{MODULE}.ko.gz", compressed)
-    assert load_compressed(root, TMP) == OK
-    assert root.unload_module(MODULE) == OK
-    ear = Ear(guest)
-    assert load_compressed(root, "/second") == EPERM
-    kind = "kernel-module-compressed" if promised("loadpin.compressed-kind") else "kernel-module"
-    assert ear.news() == [line(kind, "denied", f"/second/{MODULE}.ko.gz", root)]
-
-
-@modules
-@needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP")
-@boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")
-@requirement("loadpin.compressed-kind")
-def test_a_compressed_module_is_another_kind(guest: Guest) -> None:
-    """Who leaves out modules leaves out those that are not compressed."""
-    root = administrator(guest)
-    root.mount("tmpfs", "/second", "tmpfs").result()
-    content = read_module(guest.kernel, MODULE)
-    for directory in (TMP, "/second"):
-        guest.upload(f"{directory}/{MODULE}.ko.gz", gzip.compress(content, mtime=0))
-    assert load_compressed(root, TMP) == OK
-    assert root.unload_module(MODULE) == OK
-    assert load_compressed(root, "/second") == EPERM
-    assert root.load_module(f"{OTHER}/{MODULE}.ko") == OK
 
 
 KERNEL = DiskPlan("squashfs", kernel="vmlinuz", files=(("initramfs", b"an archive\n"),), read_only=True)

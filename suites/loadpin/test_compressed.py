@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Modules that the kernel itself decompresses: LoadPin is asked about the compressed file."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+
+import pytest
+
+from guests.guest import Guest
+from guests.modules import read_module
+from guests.numbers import MODULE_INIT_COMPRESSED_FILE
+from guests.outcome import EPERM, OK, Outcome
+from guests.task import Task
+from suites.loadpin.scenery import (
+    ENFORCING,
+    MODULE,
+    OTHER,
+    TMP,
+    Ear,
+    administrator,
+    boot,
+    line,
+    loadpin,
+    modules,
+    needs,
+)
+
+pytestmark = [loadpin, modules, needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP")]
+
+requirement = pytest.mark.requirement
+
+
+def load_compressed(task: Task, directory: str) -> Outcome:
+    return task.load_module(f"{directory}/{MODULE}.ko.gz", flags=MODULE_INIT_COMPRESSED_FILE)
+
+
+@ENFORCING
+@requirement("loadpin.compressed-module")
+def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool]) -> None:
+    """The kernel reads the compressed file, and LoadPin sees where that lies."""
+    root = administrator(guest)
+    root.mount("tmpfs", "/second", "tmpfs").result()
+    compressed = gzip.compress(read_module(guest.kernel, MODULE), mtime=0)
+    for directory in (TMP, "/second"):
+        guest.upload(f"{directory}/{MODULE}.ko.gz", compressed)
+    assert load_compressed(root, TMP) == OK
+    assert root.unload_module(MODULE) == OK
+    ear = Ear(guest)
+    assert load_compressed(root, "/second") == EPERM
+    kind = "kernel-module-compressed" if promised("loadpin.compressed-kind") else "kernel-module"
+    assert ear.news() == [line(kind, "denied", f"/second/{MODULE}.ko.gz", root)]
+
+
+@boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")
+@requirement("loadpin.compressed-kind")
+def test_a_compressed_module_is_another_kind(guest: Guest) -> None:
+    """Who leaves out modules leaves out those that are not compressed."""
+    root = administrator(guest)
+    root.mount("tmpfs", "/second", "tmpfs").result()
+    content = read_module(guest.kernel, MODULE)
+    for directory in (TMP, "/second"):
+        guest.upload(f"{directory}/{MODULE}.ko.gz", gzip.compress(content, mtime=0))
+    assert load_compressed(root, TMP) == OK
+    assert root.unload_module(MODULE) == OK
+    assert load_compressed(root, "/second") == EPERM
+    assert root.load_module(f"{OTHER}/{MODULE}.ko") == OK
