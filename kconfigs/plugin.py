@@ -89,10 +89,8 @@ def candidates_of(config: pytest.Config) -> list[Candidate]:
 
 
 def specs_of(config: pytest.Config) -> set[str]:
-    """What the kernels of this run were asked for by."""
-    found = candidates_of(config)
-    _stop_at_trouble(config)
-    return {one.source.spec for one in found}
+    """What the kernels of this run were asked for by.  Ends the run if these cannot be."""
+    return {one.source.spec for one in _known(config)}
 
 
 def is_there(config: pytest.Config, kernel: str, digest: str) -> bool:
@@ -100,9 +98,13 @@ def is_there(config: pytest.Config, kernel: str, digest: str) -> bool:
 
     Ends the run if nobody can tell, for the kernels that were asked for cannot be.
     """
+    return any(one.id == kernel and one.digest() == digest for one in _known(config))
+
+
+def _known(config: pytest.Config) -> list[Candidate]:
     found = candidates_of(config)
     _stop_at_trouble(config)
-    return any(one.id == kernel and one.digest() == digest for one in found)
+    return found
 
 
 def candidate_of(item: pytest.Item) -> Candidate | None:

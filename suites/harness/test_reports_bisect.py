@@ -59,6 +59,8 @@ def bisected(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         check=False,
+        # Ctrl-C is sent to a whole group, which must not be ours.
+        start_new_session=True,
     )
 
 
@@ -126,22 +128,7 @@ def ending():
     time.sleep(1)  # longer than subprocess.run() gives it
 """
     )
-    command = [
-        sys.executable,
-        "-m",
-        "reports.bisect",
-        f"--report-dir={tmp_path / 'report'}",
-        "-p",
-        "no:cacheprovider",
-    ]
-    done = subprocess.run(
-        [*command, str(tmp_path / "test_long.py")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        start_new_session=True,
-    )
+    done = bisected(tmp_path, str(tmp_path / "test_long.py"))
     assert done.returncode == 128, done.stdout + done.stderr
     assert "bisect: the bisection has to end (exit status 2: interrupted" in done.stdout
     assert load(tmp_path / "report").run["state"] == "interrupted"

@@ -32,6 +32,14 @@ pytestmark = [loadpin, modules, needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP
 requirement = pytest.mark.requirement
 
 
+def upload_twice(guest: Guest, root: Task) -> None:
+    """The same compressed module on two file systems: TMP and /second."""
+    root.mount("tmpfs", "/second", "tmpfs").result()
+    compressed = gzip.compress(read_module(guest.kernel, MODULE), mtime=0)
+    for directory in (TMP, "/second"):
+        guest.upload(f"{directory}/{MODULE}.ko.gz", compressed)
+
+
 def load_compressed(task: Task, directory: str) -> Outcome:
     return task.load_module(f"{directory}/{MODULE}.ko.gz", flags=MODULE_INIT_COMPRESSED_FILE)
 
@@ -41,10 +49,7 @@ def load_compressed(task: Task, directory: str) -> Outcome:
 def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool]) -> None:
     """The kernel reads the compressed file, and LoadPin sees where that lies."""
     root = administrator(guest)
-    root.mount("tmpfs", "/second", "tmpfs").result()
-    compressed = gzip.compress(read_module(guest.kernel, MODULE), mtime=0)
-    for directory in (TMP, "/second"):
-        guest.upload(f"{directory}/{MODULE}.ko.gz", compressed)
+    upload_twice(guest, root)
     assert load_compressed(root, TMP) == OK
     assert root.unload_module(MODULE) == OK
     ear = Ear(guest)
@@ -58,10 +63,7 @@ def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool]) -> N
 def test_a_compressed_module_is_another_kind(guest: Guest) -> None:
     """Who leaves out modules leaves out those that are not compressed."""
     root = administrator(guest)
-    root.mount("tmpfs", "/second", "tmpfs").result()
-    content = read_module(guest.kernel, MODULE)
-    for directory in (TMP, "/second"):
-        guest.upload(f"{directory}/{MODULE}.ko.gz", gzip.compress(content, mtime=0))
+    upload_twice(guest, root)
     assert load_compressed(root, TMP) == OK
     assert root.unload_module(MODULE) == OK
     assert load_compressed(root, "/second") == EPERM
