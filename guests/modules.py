@@ -12,6 +12,7 @@ import gzip
 import lzma
 import re
 import zlib
+from functools import cache
 from pathlib import Path
 
 from guests.errors import KconformError
@@ -25,6 +26,7 @@ _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 """A line of .modinfo: the modules that must be there before it, by name (scripts/mod/modpost.c, add_depends())."""
 
 
+@cache
 def for_virtio(kernel: Kernel) -> dict[str, bytes] | None:
     """What must be loaded, in this order, for the kernel to have virtio ports; None if it cannot or may not."""
     config = kernel.config
