@@ -257,7 +257,8 @@ class AptKernel(_Unpacked):
         try:
             return self._kernel(entry)
         except UsageError as error:
-            if not self._packages.missing:
+            has_config = self._named is not None or any((entry / "boot").glob("config-*"))
+            if has_config or not self._packages.missing:
                 raise
             gone = self._packages.missing[0]
             raise UsageError(

@@ -273,6 +273,12 @@ class TestKernelPackage:
         with pytest.raises(UsageError, match=r"there is no package linux-base-6\.12\.7-fake any more") as caught:
             source.kernel()
         assert "has no configuration beside it" in caught.value.message
+        # With a config of its own it is not missed, whatever else is wrong.
+        (tmp_path / "foreign").write_text("# Linux/x86 6.1.9 Kernel Configuration\nCONFIG_YAMA=y\n")
+        spec, named = f"deb:{REAL}", tmp_path / "foreign"
+        with pytest.raises(UsageError, match=r"is the configuration of Linux 6\.1\.9") as caught:
+            resolve(spec, apt=Apt(fake), cache=Cache(tmp_path / "cache"), kernel_config=named).kernel()
+        assert "any more" not in caught.value.message
         # What does without that part is a kernel as any other.
         fakes.kernel_deb(tmp_path / f"{REAL}.deb", Version="6.12.7-1")
         whole = resolve(f"deb:{REAL}", apt=Apt(fake), cache=Cache(tmp_path / "other"))
