@@ -37,7 +37,8 @@ class Session:
         self.quiet_leaders: set[Task] = set()
         self._channel = Channel(stream, self._on_event)
         self._tasks: dict[int, Task] = {}
-        self._next_slot = 1
+        self._spare_slots = list(range(1, 1 + wire.SPARE_CHILDREN))
+        self._next_slot = 1 + wire.SPARE_CHILDREN
         self._hangs = False
         self._log: list[kernel_log.Record] = []
         self._started = 0.0
@@ -81,10 +82,7 @@ class Session:
         what: str,
     ) -> Task:
         """Have the agent make a task (used by Task.spawn and Task.thread)."""
-        slot = self._next_slot
-        if slot >= wire.SLOT_COUNT:
-            raise AgentError(f"a guest has room for {wire.SLOT_COUNT - 1} tasks, dead ones included")
-        self._next_slot += 1
+        slot = self._slot_for(parent, clone_flags)
         body = wire.spawn_body(
             child=slot,
             clone_flags=clone_flags,
@@ -105,6 +103,17 @@ class Session:
         if options & SpawnOption.QUIET and not is_thread:
             self.mark_quiet(task)
         return task
+
+    def _slot_for(self, parent: Task, clone_flags: int) -> int:
+        """That of one of init's spare children if the new task is to be just that, or one that was never used."""
+        if parent is self.init and not clone_flags and self._spare_slots:
+            return self._spare_slots.pop(0)
+        slot = self._next_slot
+        if slot >= wire.SLOT_COUNT:
+            room = wire.SLOT_COUNT - 1 - wire.SPARE_CHILDREN
+            raise AgentError(f"a guest has room for {room} tasks besides init's first, dead ones included")
+        self._next_slot += 1
+        return slot
 
     def _adopt(
         self, slot: int, name: str, *, tid: int, own_tid: int, parent: Task | None, leader: Task | None
@@ -194,6 +203,9 @@ class Session:
     # The conversation
 
     def send(self, op: Op, slot: int, body: bytes, what: str) -> int:
+        if slot == 0 and op is Op.CALL:
+            # What init has changed of itself, a child that it has already does not inherit.
+            self._spare_slots.clear()
         with self._explained(what):
             return self._channel.send(op, slot, body)
 

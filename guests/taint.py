@@ -48,7 +48,7 @@ OF_SPLATS = frozenset("BDLMW")
 
 def read(channel: Channel) -> int | None:
     """The kernel's taint, as init reads it; None where the kernel has no such file (CONFIG_PROC_SYSCTL)."""
-    _, value, content = wire.split_result(channel.request(Op.READ_FILE, body=PATH.encode() + b"\0").body)
+    _, value, content = wire.split_result(channel.request(Op.TAINT).body)
     return int(content) if value >= 0 else None
 
 

@@ -11,12 +11,13 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-VERSION = 3
+VERSION = 4
 BODY_MAX = 0x40000
 """Bytes after a frame's header."""
 ARENA_BASE = 0x10000000
 SLOT_SIZE = 0x20000
 SLOT_COUNT = 512
+SPARE_CHILDREN = 4
 SLOT_DATA = 0x2000
 SLOT_DATA_SIZE = 0x16000
 READS_MAX = 16
@@ -45,6 +46,7 @@ class Op(enum.IntEnum):
     LOOP = 13
     COUNTS = 14
     SWEEP = 15
+    TAINT = 16
 
 
 class Event(enum.IntEnum):

@@ -63,7 +63,7 @@ size_t strlen(const char *s)
 /* In a guest the tasks end with the kernel. On a host nobody else would end them. */
 static void __attribute__((noreturn)) end(const char *why, long error)
 {
-	for (unsigned int i = 1; i <= highest; i++)
+	for (unsigned int i = 1; i < SLOT_COUNT; i++)
 		if (tracked[i].pidfd >= 0)
 			sys4(__NR_pidfd_send_signal, tracked[i].pidfd, SIGKILL, NULL, 0);
 	die(why, error);
@@ -104,7 +104,7 @@ static int receive(void)
 	while (have >= sizeof(header)) {
 		memcpy(&header, buffer, sizeof(header));
 		if (header.length > WIRE_BODY_MAX)
-			die("a frame is longer than any can be", -90);
+			end("a frame is longer than any can be", -90);
 		whole = sizeof(header) + header.length;
 		if (have < whole)
 			break;
@@ -239,9 +239,18 @@ static void settle(unsigned int index)
 
 static int must_look(const struct tracked *task, struct slot *slot)
 {
-	/* Threads end without a descriptor that tells; quiet tasks finish without a call that tells. */
-	return task->state == TASK_STARTING || (task->state == TASK_ALIVE && task->is_thread) ||
-	       (task->pending && slot->quiet);
+	/* Threads end without a descriptor that tells; quiet tasks begin and finish without a call that tells. */
+	return (task->state == TASK_ALIVE && task->is_thread) ||
+	       ((task->state == TASK_STARTING || task->pending) && slot->quiet);
+}
+
+/*
+ * Nanoseconds until the next look: few at first, for what takes microseconds, then more, for what blocks. But no look
+ * comes so soon that it keeps the task from what is looked for: the agent runs before every task.
+ */
+__u64 next_look(__u64 last)
+{
+	return !last ? 100000 : last < 2000000 ? last + last / 2 : last;
 }
 
 /* Wait until something may have happened: at most `wait` nanoseconds, or for ever if it is 0. */
@@ -283,8 +292,7 @@ static void __attribute__((noreturn)) serve(void)
 
 		for (unsigned int i = 1; i <= highest && !look; i++)
 			look = must_look(&tracked[i], slot_at(i));
-		/* Look often at first, for what takes microseconds, then rarely, for what blocks. */
-		wait = !look ? 0 : !wait ? 30000 : wait < 2000000 ? wait + wait / 2 : wait;
+		wait = look ? next_look(wait) : 0;
 		if (poll_once(wait) && receive())
 			wait = 0;
 	}
@@ -338,7 +346,7 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 		die("no eventfd", bell);
 	sys3(__NR_dup3, bell, FD_BELL, 0);
 	sys1(__NR_close, bell);
-	open_kernel_log();
+	open_kernel_files();
 	for (int i = 1; i < SLOT_COUNT; i++)
 		tracked[i].pidfd = -1;
 	tracked[0] = (struct tracked){ .state = TASK_ALIVE, .pidfd = -1, .pid = 1, .tid = 1 };
@@ -348,5 +356,6 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 			die("no channel to the host", error);
 		say("kconform: agent: ready\n");
 	}
+	make_spare_children();
 	serve();
 }

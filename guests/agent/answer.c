@@ -3,6 +3,7 @@
 
 #include <linux/fcntl.h>
 #include <linux/futex.h>
+#include <linux/poll.h>
 #include <linux/sched.h>
 #include <linux/time_types.h>
 #include <linux/types.h>
@@ -17,8 +18,9 @@
 #define ESRCH 3
 #define EBUSY 16
 #define ETIMEDOUT 110
+#define QUIET_LOOKS 5000 /* some ten seconds */
 
-static int kernel_log = -1;
+static int kernel_log = -1, taint = -1;
 static __u8 reply[sizeof(struct wire_header) + WIRE_BODY_MAX];
 
 static void send_frame(__u16 op, __u16 slot, __u32 sequence, const void *body, size_t length)
@@ -56,9 +58,42 @@ static void send_call_result(unsigned int index, __u16 op, __u32 sequence, enum 
 	send_frame(op, index, sequence, reply + sizeof(struct wire_header), p - reply - sizeof(struct wire_header));
 }
 
-void open_kernel_log(void)
+void open_kernel_files(void)
 {
 	kernel_log = sys4(__NR_openat, AT_FDCWD, "/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
+	taint = sys4(__NR_openat, AT_FDCWD, "/proc/sys/kernel/tainted", O_RDONLY | O_CLOEXEC, 0);
+}
+
+void make_spare_children(void)
+{
+	for (unsigned int i = 1; i <= SPARE_CHILDREN; i++) {
+		long error = task_spare(slot_at(i));
+
+		if (error < 0)
+			die("no spare child", error);
+	}
+	/* Afterwards, for a fork takes the pages of this table away until they are written to. */
+	for (unsigned int i = 1; i <= SPARE_CHILDREN; i++)
+		tracked[i].pidfd = sys2(__NR_pidfd_open, slot_at(i)->parent_view, 0);
+}
+
+static int has_ended(int pidfd)
+{
+	struct pollfd process = { .fd = pidfd, .events = POLLIN };
+	struct __kernel_timespec at_once = { 0, 0 };
+
+	return sys5(__NR_ppoll, &process, 1, &at_once, NULL, 8) != 0;
+}
+
+/* Let a spare child become what the request says. */
+static void wake_spare_child(unsigned int index, const struct wire_spawn_request *request)
+{
+	struct slot *slot = slot_at(index);
+
+	slot->spawn = *request;
+	slot->quiet = !!(request->options & SPAWN_QUIET);
+	__atomic_store_n(&slot->ordered, slot->done + 1, __ATOMIC_RELEASE);
+	sys3(__NR_futex, &slot->ordered, FUTEX_WAKE, 1);
 }
 
 static void answer_hello(const struct wire_header *header)
@@ -102,8 +137,10 @@ static void answer_spawn(const struct wire_header *header, const struct wire_spa
 {
 	struct tracked *child = &tracked[request->child];
 	struct slot *parent = slot_at(header->slot);
+	int pidfd = request->child < SLOT_COUNT ? child->pidfd : -1;
 
-	if (!request->child || request->child >= SLOT_COUNT || child->state != TASK_NONE) {
+	if (!request->child || request->child >= SLOT_COUNT || child->state != TASK_NONE ||
+	    (request->child <= SPARE_CHILDREN && (header->slot || request->clone_flags))) {
 		send_frame(OP_SPAWN, header->slot, header->sequence, &(struct wire_spawn_reply){ .error = -EINVAL },
 			   sizeof(struct wire_spawn_reply));
 		return;
@@ -111,7 +148,7 @@ static void answer_spawn(const struct wire_header *header, const struct wire_spa
 	track(request->child);
 	*child = (struct tracked){
 		.state = TASK_STARTING,
-		.pidfd = -1,
+		.pidfd = pidfd,
 		.is_thread = !!(request->clone_flags & CLONE_THREAD),
 		.parent = header->slot,
 		.sequence = header->sequence,
@@ -125,6 +162,12 @@ static void answer_spawn(const struct wire_header *header, const struct wire_spa
 		give_order(parent);
 		return;
 	}
+	if (pidfd >= 0 && !has_ended(pidfd)) {
+		wake_spare_child(request->child, request);
+		return;
+	}
+	if (pidfd >= 0)
+		sys1(__NR_close, pidfd);
 	cloned(request->child, task_spawn(request, 1));
 }
 
@@ -436,12 +479,23 @@ static void answer_kernel_log(const struct wire_header *header)
 	send_frame(header->op, 0, header->sequence, bytes, total);
 }
 
+static void answer_taint(const struct wire_header *header)
+{
+	struct wire_result result = { 0 };
+	__u8 *p = reply + sizeof(struct wire_header);
+
+	/* With -EBADF where the kernel has no such file. */
+	result.value = sys4(__NR_pread64, taint, p + sizeof(result), 64, 0);
+	memcpy(p, &result, sizeof(result));
+	send_frame(header->op, 0, header->sequence, p, sizeof(result) + (result.value > 0 ? result.value : 0));
+}
+
 static void answer_quiet(const struct wire_header *header)
 {
-	struct __kernel_timespec pause = { 0, 30000 };
+	struct __kernel_timespec pause = { 0, 0 };
 	int waiting = 1;
 
-	for (int tries = 0; waiting && tries < 2000; tries++) {
+	for (int tries = 0; waiting && tries < QUIET_LOOKS; tries++) {
 		waiting = 0;
 		for (unsigned int i = 1; i < SLOT_COUNT; i++) {
 			struct slot *slot = slot_at(i);
@@ -457,6 +511,7 @@ static void answer_quiet(const struct wire_header *header)
 			else if (!tracked[i].pending)
 				sys3(__NR_sched_setscheduler, tracked[i].tid, SCHED_IDLE, &(int){ 0 });
 		}
+		pause.tv_nsec = next_look(pause.tv_nsec);
 		if (waiting)
 			sys2(__NR_nanosleep, &pause, NULL);
 	}
@@ -572,6 +627,9 @@ void answer(const struct wire_header *header, const __u8 *body)
 		break;
 	case OP_KERNEL_LOG:
 		answer_kernel_log(header);
+		break;
+	case OP_TAINT:
+		answer_taint(header);
 		break;
 	case OP_QUIET:
 		answer_quiet(header);

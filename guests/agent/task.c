@@ -14,6 +14,8 @@
 #include "sys.h"
 #include "task.h"
 
+extern const char __executable_start[], etext[]; /* the linker's */
+
 char *title;
 unsigned long title_size;
 
@@ -152,6 +154,28 @@ static void child_main(void *argument)
 	if (error)
 		sys1(request->clone_flags & CLONE_THREAD ? __NR_exit : __NR_exit_group, 1);
 	task_main(slot);
+}
+
+static void spare_main(void *argument)
+{
+	struct slot *slot = argument;
+
+	sys3(__NR_close_range, FD_OWN_FIRST, FD_OWN_LAST, 0);
+	/* The page faults of its beginning, while nobody waits for it: its program, its title, its data. */
+	for (const volatile char *code = __executable_start; code < etext; code += 4096)
+		(void)*code;
+	*(volatile char *)title = *title;
+	*(volatile char *)slot_data(slot) = 0;
+	wait_for_order(slot);
+	slot->done = slot->ordered;
+	child_main(slot);
+}
+
+long task_spare(struct slot *child)
+{
+	unsigned long flags = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;
+
+	return arch_clone(flags, (char *)child + SLOT_STACK_TOP, &child->parent_view, &child->tid, spare_main, child);
 }
 
 long task_spawn(const struct wire_spawn_request *request, int close_agents_files)

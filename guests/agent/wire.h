@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define WIRE_VERSION 3
+#define WIRE_VERSION 4
 #define WIRE_BODY_MAX 0x40000 /* bytes after the header */
 
 /* The arena: shared memory at the same address in every task, below 4 GiB so that an i386 call can point there. */
@@ -20,6 +20,12 @@
 #define SLOT_DATA 0x2000	/* the task's own memory for arguments and results ... */
 #define SLOT_DATA_SIZE 0x16000
 #define SLOT_STACK_TOP 0x20000	/* ... and its stack, which grows down towards it */
+
+/*
+ * The first slots hold children that init has had since before it listened: a fork is most of what a spawn costs under
+ * emulation. They become what spawns from slot 0 without clone flags ask for, and no other task may have these slots.
+ */
+#define SPARE_CHILDREN 4
 
 enum wire_op {
 	/* host to agent; each is answered by a frame of the same op and sequence number */
@@ -38,6 +44,7 @@ enum wire_op {
 	OP_LOOP = 13,
 	OP_COUNTS = 14,
 	OP_SWEEP = 15,
+	OP_TAINT = 16,	/* the text of /proc/sys/kernel/tainted */
 	/* agent to host, unasked */
 	EVENT_DEATH = 64,
 };

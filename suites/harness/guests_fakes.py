@@ -15,6 +15,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
+
 from guests.command import TITLE_ROOM, Disk, Machine
 from guests.initramfs import agent
 from guests.memory import Out
@@ -68,6 +70,10 @@ class HostSession(Session):
     def child(self, name: str, *, quiet: bool = False) -> Task:
         """A process with the user's own credentials, which needs no privilege."""
         return self.init.spawn(name, quiet=quiet)
+
+    def children(self) -> list[int]:
+        """The process numbers of init's children, spare ones among them."""
+        return [child.pid for child in psutil.Process(self.process.pid).children()]
 
     def hang_up(self) -> str:
         """Close our ends of the pipes, and wait for the agent to end; what it said of that."""

@@ -41,7 +41,7 @@ from guests.outcome import (
 from guests.sweep import sweep
 from guests.wire import Entry, State
 from kconfigs.cache import Cache
-from suites.harness.guests_fakes import HostSession, host_session, pipe, status_of
+from suites.harness.guests_fakes import HostSession, await_end, host_session, pipe, status_of
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may take another uid")
 x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 processor")
@@ -150,13 +150,48 @@ class TestTheTree:
         ]
 
     def test_there_is_room_for_hundreds_of_tasks_and_no_more_than_are_promised(self, host: HostSession) -> None:
-        last = host.init
-        for slot in range(1, wire.SLOT_COUNT):
-            last = host.child(f"task-{slot}")
-            assert last.exit(0) == exited(0)
-        with pytest.raises(AgentError, match="room for 511 tasks"):
-            host.child("one-too-many")
-        assert last.slot == wire.SLOT_COUNT - 1
+        parent = host.child("parent")
+        for count in range(wire.SLOT_COUNT - 1 - wire.SPARE_CHILDREN):
+            assert parent.spawn(f"task-{count}").exit(0) == exited(0)
+        with pytest.raises(AgentError, match="room for 507 tasks"):
+            parent.spawn("one-too-many")
+
+
+class TestSpareChildren:
+    """Init's first children are there before a test asks for them, and nothing tells them from others."""
+
+    def test_they_are_inits_and_as_if_made_now(self, host: HostSession) -> None:
+        before = host.children()
+        made = [host.child(f"child-{number}") for number in range(wire.SPARE_CHILDREN + 2)]
+        assert len(before) == wire.SPARE_CHILDREN
+        assert [task.tid in before for task in made] == [True] * wire.SPARE_CHILDREN + [False] * 2
+        for task in made:
+            assert task.call("getppid") == returned(host.process.pid)
+            assert Path(f"/proc/{task.pid}/comm").read_text() == f"{task.name}\n"
+            assert task.open("/dev/null") == returned(3)
+            assert task.exit(3) == exited(3)
+
+    def test_what_init_did_to_itself_is_inherited(self, host: HostSession) -> None:
+        """So none of them is taken any more when init has made a call for the test."""
+        before = host.children()
+        assert host.init.call("umask", 0o27) == OK
+        child = host.child("child")
+        assert child.tid not in before
+        assert child.call("umask", 0o22) == returned(0o27)
+
+    def test_a_dead_one_is_replaced(self, host: HostSession) -> None:
+        for pid in host.children():
+            end = os.pidfd_open(pid)
+            os.kill(pid, Signal.KILL)
+            assert await_end(end)
+            os.close(end)
+        made = [host.child(f"child-{number}") for number in range(wire.SPARE_CHILDREN)]
+        assert [task.exit(3) for task in made] == [exited(3)] * wire.SPARE_CHILDREN
+
+    def test_a_quiet_one(self, host: HostSession) -> None:
+        task = host.child("quiet", quiet=True)
+        assert task.quiet
+        assert task.call("getpid") == returned(task.pid)
 
 
 class TestCredentials:

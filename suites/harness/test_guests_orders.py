@@ -15,6 +15,7 @@ from guests.bpf import allow_list
 from guests.errors import AgentError, GuestBroke
 from guests.memory import Out
 from guests.numbers import (
+    Clone,
     Signal,
     number,
 )
@@ -175,10 +176,24 @@ class TestRefusals:
         assert wire.SPAWN_REPLY.unpack(host.request(Op.SPAWN, 0, body))[0] == -22
         assert host.child("second").call("getpid") == OK
 
+    @pytest.mark.parametrize("flags", [Clone.VFORK, Clone.NONE], ids=["child-with-flags", "child-of-a-child"])
+    def test_the_spare_childrens_slots_are_for_no_other_child(self, host: HostSession, flags: Clone) -> None:
+        parent = host.init if flags else host.child("first")
+        body = wire.spawn_body(
+            child=wire.SPARE_CHILDREN,
+            clone_flags=flags,
+            name=b"x",
+            uid=0,
+            gid=0,
+            capabilities=0,
+            options=SpawnOption(0),
+        )
+        assert wire.SPAWN_REPLY.unpack(host.request(Op.SPAWN, parent.slot, body))[0] == -22
+
 
 class TestTheEnd:
     def test_an_agent_whose_host_is_gone_leaves_no_task_behind(self, host: HostSession) -> None:
-        """Children, threads, grandchildren, orphans, filtered ones and such as ignore what they can."""
+        """Children, threads, grandchildren, orphans, filtered ones, such as ignore what they can, and spare ones."""
         parent = host.child("parent")
         parent.thread("thread")
         quiet = quiet_child(host)
@@ -189,28 +204,32 @@ class TestTheEnd:
         headless = host.child("headless")
         headless.thread("lives-on")
         assert headless.exit_thread() == GONE
-        tasks = [parent, parent.spawn("child"), parent.orphan("orphan"), quiet, stubborn, headless]
-        ends = [os.pidfd_open(task.pid) for task in tasks]
+        pids = [*host.children(), parent.spawn("child").pid, parent.orphan("orphan").pid]
+        ends = [os.pidfd_open(pid) for pid in pids]
         try:
             assert host.hang_up() == "kconform: agent: the host is gone: errno 0\n"
-            assert [await_end(end) for end in ends] == [True] * len(tasks)
+            assert {await_end(end) for end in ends} == {True}
         finally:
             for end in ends:
                 os.close(end)
 
     def test_a_frame_that_is_too_long_ends_the_agent(self, host: HostSession) -> None:
         assert host.process.stdin
+        spare = os.pidfd_open(host.children()[0])
         os.write(host.process.stdin.fileno(), wire.HEADER.pack(wire.BODY_MAX + 1, Op.POKE, 1, 1))
         assert host.process.wait() == 1
+        assert await_end(spare)
+        os.close(spare)
         assert host.hang_up() == "kconform: agent: a frame is longer than any can be: errno 90\n"
 
     def test_an_agent_that_dies_is_our_error_and_not_the_kernels_fault(self, host: HostSession) -> None:
-        task = host.child("task")
+        task, children = host.child("task"), host.children()
         os.kill(host.process.pid, signal.SIGKILL)
         host.process.wait()
         with pytest.raises(AgentError, match=r"the agent went away during task\[\d+\]\.getpid\(\)"):
             task.call("getpid")
-        os.kill(task.pid, signal.SIGKILL)
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
 
 
 class TestWaiting:
