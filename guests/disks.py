@@ -28,8 +28,9 @@ class DiskPlan:
 
     filesystem: str
     """`squashfs`, `ext2`, or `9p`: a directory of the host, which the guest mounts by the tag disk0 for the first."""
-    modules: tuple[str, ...] = ()
-    """Modules of the kernel under test, put into the top directory as NAME.ko; a kernel in one piece has none."""
+    modules: tuple[tuple[str, str], ...] = ()
+    """Modules of the kernel under test, each with the option that builds it, put into the top directory as NAME.ko.
+    A kernel without the option has no such file, and no test that wants it: it says so by `needs`."""
     files: tuple[tuple[str, bytes], ...] = ()
     """Paths and contents of further files."""
     kernel: str = ""
@@ -67,7 +68,8 @@ class DiskPlan:
     def _contents(self, kernel: Kernel, store: Cache) -> dict[str, bytes]:
         contents = dict(self.files)
         if kernel.config.enabled("MODULES"):
-            contents |= {f"{module}.ko": read_module(kernel, module) for module in self.modules}
+            there = [module for module, option in self.modules if kernel.config.enabled(option)]
+            contents |= {f"{module}.ko": read_module(kernel, module) for module in there}
         if self.kernel:
             contents[self.kernel] = kernel.image.read_bytes()
         if self.trusts:

@@ -124,6 +124,7 @@ def wanted(
 def candidates(asked: Sequence[Wanted], status_folder: Path) -> list[Candidate]:
     """The kernels that are asked for, prebuilt ones first.  UsageError, with the place, for what cannot be."""
     sources = [(_source(one), one) for one in asked]
+    _refuse_unused_config(sources)
     found: list[Candidate] = []
     taken: dict[str, str] = {}
     for source, one in sorted(sources, key=lambda pair: pair[0].builds):
@@ -149,6 +150,21 @@ def candidates(asked: Sequence[Wanted], status_folder: Path) -> list[Candidate]:
                             hint="test one of them in a run of its own",
                         )
     return found
+
+
+def _refuse_unused_config(sources: Sequence[tuple[Source, Wanted]]) -> None:
+    """A kernel that is built has its flavor's config, and a named one only if the flavor says so."""
+    idle = [
+        one
+        for source, one in sources
+        if one.kernel_config and source.builds and not any(flavor_of(name).on_own_config for name in one.flavors)
+    ]
+    # Of --kernel-config among the options it is enough that one of the kernels uses it.
+    if idle and (idle[0].where or len(idle) == len(sources)):
+        raise UsageError(
+            f"{idle[0].where or idle[0].spec}: nothing would be built with the config {idle[0].kernel_config}",
+            hint="--flavor=mine builds a named config; without one, a flavor's own is built",
+        )
 
 
 def _source(asked: Wanted) -> Source:

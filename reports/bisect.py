@@ -21,6 +21,9 @@ ROOT = Path(__file__).parents[1]
 REPORT = folder.DEFAULT / "bisect"
 """Where the report of the last step is, below ROOT."""
 
+DOCTOR = (sys.executable, "-m", "guests", "doctor", "--install", "--yes")
+"""What other environments of tox.ini begin with.  Here tox must not, for its status would be the bisection's."""
+
 GOOD, BAD, SKIP, STOP = 0, 1, 125, 128
 WORDS = {GOOD: "good", BAD: "bad", SKIP: "cannot be judged", STOP: "the bisection has to end"}
 
@@ -51,6 +54,9 @@ def main(arguments: Sequence[str]) -> int:
         (report / results.FILE_NAME).unlink(missing_ok=True)
     except (argparse.ArgumentError, OSError, RuntimeError) as error:
         print(f"bisect: {WORDS[STOP]}: --report-dir cannot be used: {error}", flush=True)
+        return STOP
+    if _run(DOCTOR):
+        print(f"bisect: {WORDS[STOP]}: this machine lacks something", flush=True)
         return STOP
     command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--report-dir={report}", *arguments]
     exit_status = _run(command)

@@ -24,10 +24,11 @@ from guests.errors import KconformError, UsageError
 from guests.modules import find_module, for_virtio, read_module
 from guests.stable import NEEDED, check_bootable
 from kconfigs.cache import Cache
+from kconfigs.fragments import Config
 from kconfigs.kernel import Kernel
 from suites.harness import guests_fakes as fakes
 
-PLAN = DiskPlan("squashfs", modules=("test_module",), files=(("etc/motd", b"hello\n"),))
+PLAN = DiskPlan("squashfs", modules=(("test_module", "TEST_LKM"),), files=(("etc/motd", b"hello\n"),))
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def modular(tmp_path: Path) -> Kernel:
     folder = tmp_path / "modules" / "kernel" / "lib"
     folder.mkdir(parents=True)
     (folder / "test_module.ko").write_bytes(b"\x7fELF module")
-    return fakes.kernel(tmp_path, "CONFIG_MODULES=y\n", tmp_path / "modules")
+    return fakes.kernel(tmp_path, "CONFIG_MODULES=y\nCONFIG_TEST_LKM=m\n", tmp_path / "modules")
 
 
 def tool(name: str) -> str:
@@ -108,6 +109,14 @@ class TestDisks:
         plans = [DiskPlan("squashfs", files=(("a", b"1"),), read_only=read_only) for read_only in (True, False)]
         one, other = (plan.make(modular, store) for plan in plans)
         assert (one.image, one.read_only, other.read_only) == (other.image, True, False)
+
+    def test_a_module_lies_there_if_the_kernel_has_its_option(self, modular: Kernel, store: Cache) -> None:
+        """Where the option is set, a module that is not found is an error: it is no reason to skip what loads it."""
+        both = DiskPlan("9p", modules=(("test_module", "TEST_LKM"), ("test_firmware", "TEST_FIRMWARE")))
+        assert [path.name for path in both.make(modular, store).image.iterdir()] == ["test_module.ko"]
+        config = Config.parse("CONFIG_MODULES=y\nCONFIG_TEST_FIRMWARE=m\n")
+        with pytest.raises(KconformError, match="has no module test_firmware"):
+            both.make(replace(modular, config=config), store)
 
     def test_a_tool_that_is_missing_is_named(
         self, modular: Kernel, store: Cache, monkeypatch: pytest.MonkeyPatch

@@ -147,6 +147,21 @@ def test_one_kernel_has_one_profile_and_one_config(folder: Path, what: str) -> N
     assert len(candidates([first, first], folder)) == 1
 
 
+@pytest.mark.parametrize("where", ["", "kconform.toml: [[kernel]] 1"], ids=["option", "matrix"])
+def test_a_config_that_nothing_would_be_built_with(folder: Path, where: str) -> None:
+    """Only flavor mine is about a named config; the user believes otherwise."""
+    tree = Wanted(str(folder / "linux"), kernel_config=folder / "mine.config", where=where)
+    with pytest.raises(UsageError, match=r"nothing would be built with the config .*/mine\.config") as caught:
+        candidates([tree], folder)
+    assert "--flavor=mine" in caught.value.hint
+    assert len(candidates([replace(tree, flavors=("full", "mine"))], folder)) == 2
+
+
+def test_a_config_for_one_of_the_kernels_is_enough(folder: Path) -> None:
+    asked = [Wanted(str(folder / name), kernel_config=folder / "mine.config") for name in ("image.bin", "linux")]
+    assert len(candidates(asked, folder)) == 2
+
+
 def test_a_word_is_no_path_even_where_something_is_called_so(folder: Path) -> None:
     """As on the command line: the tree of a kernel package has a folder debian/."""
     for name in ("debian", "running", "source", "deb:linux-image-amd64"):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -107,9 +108,32 @@ def test_a_report_that_cannot_be_ends_the_bisection(place: list[str], capsys: py
     assert "bisect: the bisection has to end: --report-dir cannot be used: " in capsys.readouterr().out
 
 
+def test_a_machine_that_lacks_something_ends_the_bisection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The doctor's exit status, 3 or 4, would be git's `bad`."""
+    ran: list[Sequence[str]] = []
+
+    def run(command: Sequence[str]) -> int:
+        ran.append(command)
+        return 4
+
+    monkeypatch.setattr(bisect, "_run", run)
+    assert bisect.main([TALK, f"--report-dir={tmp_path}"]) == bisect.STOP
+    assert ran == [bisect.DOCTOR]
+    assert capsys.readouterr().out == "bisect: the bisection has to end: this machine lacks something\n"
+
+
 def test_the_report_may_lie_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(bisect, "_run", lambda _: write(tmp_path / "mine", result("yama/scope")) and 5)
+
+    def run(command: Sequence[str]) -> int:
+        if command == bisect.DOCTOR:
+            return 0
+        write(tmp_path / "mine", result("yama/scope"))
+        return 5
+
+    monkeypatch.setattr(bisect, "_run", run)
     assert bisect.main([TALK, "--report-dir=~/mine"]) == bisect.SKIP
 
 

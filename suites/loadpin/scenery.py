@@ -22,7 +22,7 @@ from guests.outcome import ENOEXEC, OK, Outcome
 from guests.task import Task
 
 MODULE = "test_module"
-MODULES = (MODULE, "test_firmware")
+MODULES = ((MODULE, "TEST_LKM"), ("test_firmware", "TEST_FIRMWARE"))
 FIRMWARE = b"firmware as a driver wants it"
 POLICY = b"dont_measure fsmagic=0x9fa0\n"
 KINDS = ("kernel-module", "kexec-image", "kexec-initramfs", "firmware", "security-policy", "x509-certificate")
@@ -146,7 +146,7 @@ def pinned_scene(guest: Guest, *, other: bool = True) -> Task:
 
 def copy_files(root: Task, target: str) -> None:
     """Copies, byte for byte, of what lies on the disk at /pinned."""
-    names = [name for name, _ in FILES] + [f"{module}.ko" for module in MODULES]
+    names = [name for name, _ in FILES] + [f"{module}.ko" for module, _ in MODULES]
     for name in names:
         if root.guest.exists(f"{PINNED}/{name}"):
             root.copy_file(f"{PINNED}/{name}", f"{target}/{name}")

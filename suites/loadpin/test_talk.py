@@ -12,8 +12,9 @@ from guests.task import Task
 
 MODULE = "test_module"
 TRUSTED, TMP = f"/trusted/{MODULE}.ko", f"/tmp/{MODULE}.ko"  # noqa: S108 - in the guest, where /tmp is the point
-READ_ONLY = DiskPlan("squashfs", modules=(MODULE,), read_only=True)
-WRITABLE = DiskPlan("ext2", modules=(MODULE,))
+MODULES = ((MODULE, "TEST_LKM"),)
+READ_ONLY = DiskPlan("squashfs", modules=MODULES, read_only=True)
+WRITABLE = DiskPlan("ext2", modules=MODULES)
 
 pytestmark = pytest.mark.needs("SECURITY_LOADPIN", "TEST_LKM", "VIRTIO_BLK", "SQUASHFS", "EXT2_FS")
 
