@@ -2,7 +2,7 @@
 """KVM or TCG: proved by a guest that answered, once for each machine, and remembered.
 
 That /dev/kvm opens proves nothing: there are machines where it does, and a guest never gets past its first
-instructions, or QEMU aborts (FACTS.md).
+instructions, or QEMU aborts.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ _KEPT = {
     "-enable-kvm",
 }
 """Of virtme-run's options, those that say what the machine is.  The rest are its shares, its watchdog, its consoles
-and its script ports, which cost a clone half of its time (FACTS.md)."""
+and its script ports, which cost a clone half of its time."""
 _WITHOUT_VALUE = {"-enable-kvm", "-no-reboot", "-nodefaults", "-no-user-config", "-S", "-nographic"}
 _VIRTME_ARGUMENTS = (
     "console=",

@@ -8,7 +8,7 @@ class KconformError(Exception):
     """We could not find out: an error of ours (build, boot, QEMU, agent), never the kernel's verdict.
 
     `verdict` is the outcome that a result gets from this exception, `exit_status` what a run that has
-    nothing worse to say ends with (DESIGN.md, exit status).  Both are read by name, so that a package
+    nothing worse to say ends with (README.md, the report).  Both are read by name, so that a package
     that must not import this one can still tell.
     """
 
