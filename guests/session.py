@@ -21,6 +21,8 @@ from guests.wire import Frame, Hello, Op, SpawnOption, State
 LOG_DEADLINE_S = 10.0
 SIGN_OF_LIFE_S = CALL_DEADLINE
 """What a kernel gets to answer at all, when a call has not come back."""
+_OF_INIT = ("/proc/self/", "/proc/1/", "/sys/fs/cgroup/")
+"""Files that change init when it writes to them."""
 UNPRIVILEGED = 1000
 """uid and gid of a task that was not given others."""
 
@@ -38,6 +40,7 @@ class Session:
         self._channel = Channel(stream, self._on_event)
         self._tasks: dict[int, Task] = {}
         self._spare_slots = list(range(1, 1 + wire.SPARE_CHILDREN))
+        """Of children that init has already.  What init changes of itself they do not inherit: then they are left."""
         self._next_slot = 1 + wire.SPARE_CHILDREN
         self._hangs = False
         self._log: list[kernel_log.Record] = []
@@ -106,6 +109,8 @@ class Session:
 
     def _slot_for(self, parent: Task, clone_flags: int) -> int:
         """That of one of init's spare children if the new task is to be just that, or one that was never used."""
+        if parent is self.init and clone_flags & Clone.FS:
+            self._spare_slots.clear()
         if parent is self.init and not clone_flags and self._spare_slots:
             return self._spare_slots.pop(0)
         slot = self._next_slot
@@ -155,6 +160,8 @@ class Session:
         return self._write(path, data, O_CREAT | O_TRUNC if create else 0, mode)
 
     def _write(self, path: str, data: bytes, flags: int, mode: int) -> Outcome:
+        if path.startswith(_OF_INIT):
+            self._spare_slots.clear()
         body = wire.WRITE.pack(flags, mode) + path.encode() + b"\0" + data
         what = f"init writes {data[:32]!r} to {path}"
         state, value, _ = wire.split_result(self.request(Op.WRITE_FILE, 0, body, what))
@@ -204,7 +211,6 @@ class Session:
 
     def send(self, op: Op, slot: int, body: bytes, what: str) -> int:
         if slot == 0 and op is Op.CALL:
-            # What init has changed of itself, a child that it has already does not inherit.
             self._spare_slots.clear()
         with self._explained(what):
             return self._channel.send(op, slot, body)

@@ -191,21 +191,27 @@ static int thread_gone(const struct tracked *task, const struct slot *slot)
 	return task->is_thread ? !takes_the_lead(task, slot) : is_zombie(task);
 }
 
+__u64 now_ns(void)
+{
+	struct __kernel_timespec now;
+
+	sys2(__NR_clock_gettime, CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
 /*
  * Several looks, and some time between the first and the last of them: a thread that has just taken its SIGKILL, or
  * that is the one to end the others, shows no sign of its end for a moment, which is long if it is not its turn to run.
  */
 static int ended_alone(struct tracked *task, const struct slot *slot)
 {
-	struct __kernel_timespec now;
 	__u64 time;
 
 	if (!thread_gone(task, slot) || !process_goes_on(task)) {
 		task->seen_gone = 0;
 		return 0;
 	}
-	sys2(__NR_clock_gettime, CLOCK_MONOTONIC, &now);
-	time = now.tv_sec * 1000000000ULL + now.tv_nsec;
+	time = now_ns();
 	if (!task->seen_gone++)
 		task->gone_since = time;
 	return task->seen_gone >= LOOKS && time - task->gone_since >= LOOKS_TAKE_NS;
@@ -239,9 +245,12 @@ static void settle(unsigned int index)
 
 static int must_look(const struct tracked *task, struct slot *slot)
 {
-	/* Threads end without a descriptor that tells; quiet tasks begin and finish without a call that tells. */
-	return (task->state == TASK_ALIVE && task->is_thread) ||
-	       ((task->state == TASK_STARTING || task->pending) && slot->quiet);
+	/*
+	 * Threads end without a descriptor that tells; quiet tasks begin and finish without a call that tells; and who was
+	 * ready before its parent came back from clone() has told in vain.
+	 */
+	return (task->state == TASK_ALIVE && task->is_thread) || (task->pending && slot->quiet) ||
+	       (task->state == TASK_STARTING && (slot->quiet || slot->ready));
 }
 
 /*
@@ -265,7 +274,8 @@ static int poll_once(__u64 wait)
 	fds[n++] = (struct pollfd){ .fd = channel_in, .events = POLLIN };
 	fds[n++] = (struct pollfd){ .fd = FD_BELL, .events = POLLIN };
 	for (unsigned int i = 1; i <= highest; i++) {
-		if (tracked[i].pidfd < 0)
+		/* A spare child that has died is looked at when it is wanted. */
+		if (tracked[i].pidfd < 0 || tracked[i].state == TASK_NONE)
 			continue;
 		owner[n] = i;
 		fds[n++] = (struct pollfd){ .fd = tracked[i].pidfd, .events = POLLIN };
@@ -321,6 +331,28 @@ static void __attribute__((noreturn)) become_task(const char *number)
 	arch_switch_stack((char *)slot + SLOT_STACK_TOP, task_main, slot);
 }
 
+/* Children of init that wait to become what a test asks for. */
+static void make_spare_children(void)
+{
+	struct __kernel_timespec pause = { 0, 100000 };
+
+	for (unsigned int i = 1; i <= SPARE_CHILDREN; i++) {
+		long error = task_spare(slot_at(i));
+
+		if (error < 0)
+			end("no spare child", error);
+	}
+	/* Afterwards, for a fork takes the pages of this table away until they are written to. */
+	for (unsigned int i = 1; i <= SPARE_CHILDREN; i++) {
+		tracked[i].pidfd = sys2(__NR_pidfd_open, slot_at(i)->parent_view, 0);
+		if (tracked[i].pidfd < 0)
+			end("no descriptor of a spare child", tracked[i].pidfd);
+	}
+	for (unsigned int i = 1; i <= SPARE_CHILDREN; i++)
+		while (!__atomic_load_n(&slot_at(i)->value, __ATOMIC_ACQUIRE))
+			sys2(__NR_nanosleep, &pause, NULL);
+}
+
 void __attribute__((noreturn)) start(const unsigned long *stack)
 {
 	const char *const *argv = (const char *const *)(stack + 1);
@@ -354,8 +386,9 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 		error = setup_channel(&channel_in, &channel_out);
 		if (error < 0)
 			die("no channel to the host", error);
-		say("kconform: agent: ready\n");
 	}
 	make_spare_children();
+	if (!on_host)
+		say("kconform: agent: ready\n");
 	serve();
 }

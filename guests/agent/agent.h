@@ -32,10 +32,10 @@ void send_all(const void *bytes, size_t n);
 void give_order(struct slot *slot);
 void track(unsigned int index);
 __u64 next_look(__u64 last);
+__u64 now_ns(void);
 
 /* Opened once: a test may take the paths away, and to walk them again in each clone takes its time. */
 void open_kernel_files(void);
-void make_spare_children(void);
 void answer(const struct wire_header *header, const __u8 *body);
 void finish_spawn(unsigned int index);
 void finish_order(unsigned int index);

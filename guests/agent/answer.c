@@ -18,7 +18,7 @@
 #define ESRCH 3
 #define EBUSY 16
 #define ETIMEDOUT 110
-#define QUIET_LOOKS 5000 /* some ten seconds */
+#define QUIET_TAKES_NS 10000000000ULL
 
 static int kernel_log = -1, taint = -1;
 static __u8 reply[sizeof(struct wire_header) + WIRE_BODY_MAX];
@@ -64,25 +64,12 @@ void open_kernel_files(void)
 	taint = sys4(__NR_openat, AT_FDCWD, "/proc/sys/kernel/tainted", O_RDONLY | O_CLOEXEC, 0);
 }
 
-void make_spare_children(void)
-{
-	for (unsigned int i = 1; i <= SPARE_CHILDREN; i++) {
-		long error = task_spare(slot_at(i));
-
-		if (error < 0)
-			die("no spare child", error);
-	}
-	/* Afterwards, for a fork takes the pages of this table away until they are written to. */
-	for (unsigned int i = 1; i <= SPARE_CHILDREN; i++)
-		tracked[i].pidfd = sys2(__NR_pidfd_open, slot_at(i)->parent_view, 0);
-}
-
 static int has_ended(int pidfd)
 {
 	struct pollfd process = { .fd = pidfd, .events = POLLIN };
 	struct __kernel_timespec at_once = { 0, 0 };
 
-	return sys5(__NR_ppoll, &process, 1, &at_once, NULL, 8) != 0;
+	return sys5(__NR_ppoll, &process, 1, &at_once, NULL, 8) > 0;
 }
 
 /* Let a spare child become what the request says. */
@@ -91,7 +78,6 @@ static void wake_spare_child(unsigned int index, const struct wire_spawn_request
 	struct slot *slot = slot_at(index);
 
 	slot->spawn = *request;
-	slot->quiet = !!(request->options & SPAWN_QUIET);
 	__atomic_store_n(&slot->ordered, slot->done + 1, __ATOMIC_RELEASE);
 	sys3(__NR_futex, &slot->ordered, FUTEX_WAKE, 1);
 }
@@ -153,6 +139,8 @@ static void answer_spawn(const struct wire_header *header, const struct wire_spa
 		.parent = header->slot,
 		.sequence = header->sequence,
 	};
+	/* Already now: a parent in vfork() cannot tell, and a quiet child does not. */
+	slot_at(request->child)->quiet = !!(request->options & SPAWN_QUIET);
 	if (header->slot) {
 		parent->spawn = *request;
 		parent->kind = ORDER_SPAWN;
@@ -168,6 +156,7 @@ static void answer_spawn(const struct wire_header *header, const struct wire_spa
 	}
 	if (pidfd >= 0)
 		sys1(__NR_close, pidfd);
+	child->pidfd = -1;
 	cloned(request->child, task_spawn(request, 1));
 }
 
@@ -493,9 +482,10 @@ static void answer_taint(const struct wire_header *header)
 static void answer_quiet(const struct wire_header *header)
 {
 	struct __kernel_timespec pause = { 0, 0 };
+	__u64 end = now_ns() + QUIET_TAKES_NS;
 	int waiting = 1;
 
-	for (int tries = 0; waiting && tries < QUIET_LOOKS; tries++) {
+	while (waiting && now_ns() < end) {
 		waiting = 0;
 		for (unsigned int i = 1; i < SLOT_COUNT; i++) {
 			struct slot *slot = slot_at(i);

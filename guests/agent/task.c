@@ -166,6 +166,7 @@ static void spare_main(void *argument)
 		(void)*code;
 	*(volatile char *)title = *title;
 	*(volatile char *)slot_data(slot) = 0;
+	__atomic_store_n(&slot->value, 1, __ATOMIC_RELEASE);
 	wait_for_order(slot);
 	slot->done = slot->ordered;
 	child_main(slot);

@@ -87,8 +87,9 @@ long task_call(const struct slot *slot);
 /* Start a task as a child (or thread) of the caller; clone()'s value. */
 long task_spawn(const struct wire_spawn_request *request, int close_agents_files);
 /*
- * Start a child of the caller that waits until its slot has an order, and then becomes what the slot's `spawn` says. It
- * is what a child forked at that time would be, unless the caller has changed what its children inherit.
+ * Start a child of the caller that sets its slot's `value` when it is ready, waits until the slot has an order, and then
+ * becomes what the slot's `spawn` says. It is what a child forked at that time would be, unless the caller has changed
+ * what its children inherit.
  */
 long task_spare(struct slot *child);
 /* Go on with the slot's plan, after a step that came to `value` if it was under way already. */

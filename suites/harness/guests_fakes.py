@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
+import pytest
 
 from guests.command import TITLE_ROOM, Disk, Machine
 from guests.initramfs import agent
@@ -26,6 +27,9 @@ from guests.task import Task
 from kconfigs.cache import Cache
 from kconfigs.fragments import Config
 from kconfigs.kernel import Kernel
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may do that")
+x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 processor")
 
 DEADLINE_S = 60.0
 """For what takes milliseconds: a bound for a machine that is broken, not for one that is slow."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from guests import wire
+from guests.bpf import allow_list
 from guests.errors import AgentError
 from guests.memory import InOut, Out
 from guests.numbers import (
@@ -41,10 +41,16 @@ from guests.outcome import (
 from guests.sweep import sweep
 from guests.wire import Entry, State
 from kconfigs.cache import Cache
-from suites.harness.guests_fakes import HostSession, await_end, host_session, pipe, status_of
-
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may take another uid")
-x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 processor")
+from suites.harness.guests_fakes import (
+    HostSession,
+    await_end,
+    host_session,
+    pipe,
+    quiet_child,
+    root_only,
+    status_of,
+    x86_only,
+)
 
 UNUSED_FD = 900
 
@@ -180,18 +186,37 @@ class TestSpareChildren:
         assert child.call("umask", 0o22) == returned(0o27)
 
     def test_a_dead_one_is_replaced(self, host: HostSession) -> None:
+        host.child("first").spawn("with a higher slot")
         for pid in host.children():
             end = os.pidfd_open(pid)
             os.kill(pid, Signal.KILL)
             assert await_end(end)
             os.close(end)
-        made = [host.child(f"child-{number}") for number in range(wire.SPARE_CHILDREN)]
+        made = [host.child(f"child-{count}") for count in range(wire.SPARE_CHILDREN)]
         assert [task.exit(3) for task in made] == [exited(3)] * wire.SPARE_CHILDREN
 
     def test_a_quiet_one(self, host: HostSession) -> None:
-        task = host.child("quiet", quiet=True)
-        assert task.quiet
+        """It waits without a call of its own: a filter that allows none but getpid does not kill it."""
+        before = host.children()
+        task = quiet_child(host)
+        assert task.tid in before
+        assert task.install(allow_list(["getpid"])) == OK
         assert task.call("getpid") == returned(task.pid)
+
+    @root_only
+    @pytest.mark.parametrize("how", ["file", "sharing"])
+    def test_what_else_changes_init(self, host: HostSession, tmp_path: Path, how: str) -> None:
+        before = host.children()
+        if how == "file":
+            assert host.write_file("/proc/self/coredump_filter", "0x21") == OK
+        else:
+            assert host.init.spawn("sharing", flags=Clone.FS).call("chdir", str(tmp_path)) == OK
+        child = host.child("child")
+        assert child.tid not in before
+        if how == "file":
+            assert Path(f"/proc/{child.pid}/coredump_filter").read_text() == "00000021\n"
+        else:
+            assert Path(f"/proc/{child.pid}/cwd").readlink() == tmp_path
 
 
 class TestCredentials:

@@ -8,6 +8,7 @@ import platform
 import signal
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from guests import session, wire
@@ -27,9 +28,10 @@ from guests.outcome import (
 )
 from guests.wire import Op, SpawnOption, State
 from kconfigs.cache import Cache
-from suites.harness.guests_fakes import HostSession, await_end, host_session, quiet_child
+from suites.harness.guests_fakes import HostSession, await_end, host_session, quiet_child, root_only, x86_only
 
 NR_GETPID, NR_PAUSE = number("getpid", platform.machine()), number("pause", platform.machine())
+NR_CLONE = number("clone", platform.machine())
 
 
 @pytest.fixture(scope="session")
@@ -191,6 +193,40 @@ class TestRefusals:
         assert wire.SPAWN_REPLY.unpack(host.request(Op.SPAWN, parent.slot, body))[0] == -22
 
 
+class TestBeginnings:
+    """The agent sleeps until it is told: that a new task is ready must not be told in vain."""
+
+    @root_only
+    def test_a_quiet_child_for_which_its_parent_waits(self, host: HostSession) -> None:
+        """Neither can tell.  The agent, which runs before both as it does in a guest, has to look for it."""
+        parent = host.child("parent")
+        for pid in (host.process.pid, parent.pid):
+            os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))})
+        os.sched_setscheduler(host.process.pid, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        child = parent.spawn("child", flags=Clone.VFORK | Clone.VM, quiet=True)
+        assert child.call("getppid") == returned(parent.pid)
+        os.sched_setscheduler(host.process.pid, os.SCHED_OTHER, os.sched_param(0))
+
+    @x86_only
+    def test_a_child_that_was_ready_before_its_parent_died_in_clone(self, host: HostSession) -> None:
+        tracer = host.child("tracer")
+        parent = tracer.spawn("parent")
+        tracer.seize_and_stop(parent)
+        body = wire.spawn_body(
+            child=20, clone_flags=0, name=b"x", uid=0, gid=0, capabilities=0, options=SpawnOption(0)
+        )
+        sequence = host.send(Op.SPAWN, parent.slot, body, "spawn")
+        child = 0
+        while not child:
+            assert tracer.resume_to_syscall(parent) == OK
+            tracer.wait(parent)
+            at = tracer.registers(parent)
+            child = at["rax"] if at["orig_rax"] == NR_CLONE and at["rax"] < 1 << 31 else 0
+        host.wait_until(lambda: psutil.Process(child).status() == psutil.STATUS_SLEEPING, "the child to wait")
+        os.kill(parent.pid, signal.SIGKILL)
+        assert wire.SPAWN_REPLY.unpack(host.collect(sequence, "spawn"))[0] == 0
+
+
 class TestTheEnd:
     def test_an_agent_whose_host_is_gone_leaves_no_task_behind(self, host: HostSession) -> None:
         """Children, threads, grandchildren, orphans, filtered ones, such as ignore what they can, and spare ones."""
@@ -198,13 +234,15 @@ class TestTheEnd:
         parent.thread("thread")
         quiet = quiet_child(host)
         assert quiet.install(allow_list(["getpid"])) == OK
-        stubborn = host.child("stubborn")
+        stubborn = parent.spawn("stubborn")
         for caught in (Signal.TERM, Signal.HUP, Signal.INT):
             assert stubborn.ignore(caught) == OK
-        headless = host.child("headless")
+        headless = parent.spawn("headless")
         headless.thread("lives-on")
         assert headless.exit_thread() == GONE
-        pids = [*host.children(), parent.spawn("child").pid, parent.orphan("orphan").pid]
+        tasks = [parent, parent.spawn("child"), parent.orphan("orphan"), quiet, stubborn, headless]
+        pids = {*host.children(), *(task.pid for task in tasks)}
+        assert len(pids) == len(tasks) + wire.SPARE_CHILDREN - 2
         ends = [os.pidfd_open(pid) for pid in pids]
         try:
             assert host.hang_up() == "kconform: agent: the host is gone: errno 0\n"
