@@ -179,7 +179,7 @@ def test_a_device_set_read_only_after_the_pin(guest: Guest) -> None:
 
 
 @ENFORCING
-@requirement("loadpin.read-only")
+@requirement("loadpin.read-only", "loadpin.sysctl")
 def test_a_device_set_writable_after_the_pin(guest: Guest) -> None:
     """blockdev --setrw comes too late as well."""
     root = administrator(guest)
