@@ -188,7 +188,6 @@ long task_spawn(const struct wire_spawn_request *request, int close_agents_files
 		flags |= SIGCHLD;
 	child->spawn = *request;
 	child->entry = close_agents_files;
-	child->quiet = !!(request->options & SPAWN_QUIET);
 	return arch_clone(flags, (char *)child + SLOT_STACK_TOP, &child->parent_view, &child->tid, child_main, child);
 }
 
