@@ -24,6 +24,8 @@ SEVERITY = (
 )
 """The actions, most severe first (seccomp(2))."""
 
+_ACTIONS = {action.value: action for action in Action}
+
 
 @dataclass(frozen=True)
 class SeccompData:
@@ -144,7 +146,7 @@ def run_all(filters: Sequence[Program], data: SeccompData) -> tuple[Action, int]
 
 def known_action(value: int) -> Action:
     """The action that a filter's value is taken for: an unknown one kills the process."""
-    return Action(value) if value in set(Action) else Action.KILL_PROCESS
+    return _ACTIONS.get(value, Action.KILL_PROCESS)
 
 
 def constant_run(program: Program, nr: int, arch: int) -> int | None:
