@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import tomllib
 from collections.abc import Mapping
@@ -55,6 +56,16 @@ def about_host() -> dict[str, JSON]:
         "version": name.version,
         "machine": name.machine,
     }
+
+
+def selection(config: pytest.Config) -> str | None:
+    """What the run's options chose of the tests, as a user would type it; None if they chose all."""
+    chosen: list[str] = list(config.args) if config.args_source is pytest.Config.ArgsSource.ARGS else []
+    for option, words in (("-m", config.option.markexpr), ("-k", config.option.keyword)):
+        chosen += [option, words] if words else []
+    for name in config.option.deselect or ():
+        chosen += ["--deselect", name]
+    return shlex.join(chosen) or None
 
 
 def about_suite(root: Path) -> dict[str, JSON]:

@@ -69,6 +69,8 @@ class Document:
             found.append(f"{self.path}: the run goes on or was killed; this is what it had")
         if self.run["state"] == "interrupted":
             found.append(f"{self.path}: the run was interrupted; this is what it had")
+        if self.run.get("selection"):
+            found.append(f"{self.path}: not all tests, but: {self.run['selection']}")
         missing = self.run["collected"] - len(self.results)
         if self.run["state"] == "finished" and missing > 0:
             found.append(f"{self.path}: {missing} of {self.run['collected']} tests did not run")
@@ -237,6 +239,8 @@ class _Looker:
         for key in ("duration_s", "collected"):
             self.number(run, key, "$.run")
         self.list_of_text(run, "argv", "$.run")
+        if "selection" in run:
+            self.maybe_text(run, "selection", "$.run")
         self.texts(run, "host", "$.run")
         self.maybe_text(self.table(run, "suite", "$.run"), "commit", "$.run.suite")
         self.table(run, "versions", "$.run")

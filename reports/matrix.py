@@ -38,7 +38,10 @@ PIECE_LIMIT = 60_000
 COMPARISON_LIMIT = 20_000
 """Rows of a comparison."""
 
-RUN_KEYS = ("id", "state", "started", "duration_s", "exit_status", "collected", "host", "suite", "versions")
+RUN_KEYS = (
+    *("id", "state", "started", "duration_s", "exit_status", "collected", "selection"),
+    *("host", "suite", "versions"),
+)
 """What the page says of the run."""
 
 BESIDE = (folder.PAGE, results.FILE_NAME, folder.JUNIT, *files.NAMES)

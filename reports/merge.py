@@ -151,6 +151,7 @@ def describe(shards: Sequence[Document], found: Sequence[Result], name: str) -> 
         "collected": max(sum(int(run["collected"]) for run in runs) - repeated, len(found)),
         "counts": dict(counts),
         "argv": _agreed([run["argv"] for run in runs]) or [],
+        "selection": _agreed([run.get("selection") for run in runs]),
         "host": {key: text for key, text in _joined([run["host"] for run in runs]).items() if isinstance(text, str)},
         "suite": {"commit": _joined([run["suite"] for run in runs]).get("commit")},
         "baseline": None,

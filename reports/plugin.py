@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reports import baseline, folder, promises, resume, waivers
+from reports import baseline, folder, promises, quick, resume, waivers
 from reports.live import Live
 from reports.outcome import Verdict, classify
 from reports.record import ATTACHED_KEY, KERNEL_KEY, REPORT_ATTRIBUTE, Attached, Note, attach, run_description
@@ -42,6 +42,7 @@ STATUS_WORDS = {("call", "error"): ("error", "E", "ERROR")} | {
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.register(promises, "kconform-promises")
+    pluginmanager.register(quick, "kconform-quick")
     pluginmanager.register(waivers, "kconform-waivers")
     pluginmanager.register(baseline, "kconform-baseline")
     pluginmanager.register(resume, "kconform-resume")

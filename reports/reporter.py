@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 from reports import assemble, baseline, evidence, files, folder, junit, matrix, results, resume, status
-from reports.about import about_host, about_suite, versions
+from reports.about import about_host, about_suite, selection, versions
 from reports.document import BadInputError, parse
 from reports.page import PATHS, Page
 from reports.promises import WORKER_OUTPUT
@@ -69,6 +69,7 @@ class Reporter:
         self._session = session
         self._about = {
             "argv": [str(arg) for arg in self._config.invocation_params.args],
+            "selection": selection(self._config),
             "host": about_host(),
             "suite": about_suite(self._config.rootpath),
         }
@@ -263,6 +264,7 @@ class Reporter:
             report_dir=self._shown,
             status=status.NOTHING if self._status is None else self._status,
             problems=self._problems,
+            selection=selection(self._config),
             baseline=self._baseline.lines,
             resumed=resume.lines(self._config),
             idle_waivers=[

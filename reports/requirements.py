@@ -49,11 +49,11 @@ class Versions:
         if not version:
             return None
         this = ".".join(map(str, version))
-        first = _numbers(self.since)
+        first = numbers(self.since)
         if _padded(version, first) < first:
             return f"since Linux {self.since}, this is {this}"
         # `until = "6.5"` includes 6.5.13: only the places that `until` has are compared.
-        if self.until is not None and version[: len(_numbers(self.until))] > _numbers(self.until):
+        if self.until is not None and version[: len(numbers(self.until))] > numbers(self.until):
             return f"until Linux {self.until}, this is {this}"
         return None
 
@@ -79,7 +79,7 @@ class Requirement:
         return Versions(self.since, self.until).applies(version)
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
@@ -154,7 +154,7 @@ def check_keys(place: str, table: Mapping[str, Any], required: Sequence[str], op
         if key in ("since", "until") and not _VERSION.fullmatch(value):
             raise pytest.UsageError(f"{place}: {key!r} must be a version such as '4.14', not {value!r}")
     since, until = str(table.get("since", "")), str(table.get("until", ""))
-    if since and until and Versions("0", until).applies(_numbers(since)):
+    if since and until and Versions("0", until).applies(numbers(since)):
         raise pytest.UsageError(f"{place}: since {since}, until {until}: no version is in between")
 
 

@@ -36,6 +36,8 @@ class Summary:
     status: int
     problems: Sequence[str]
     """What went wrong with the report itself."""
+    selection: str | None = None
+    """What was chosen of the tests, if not all were to run."""
     baseline: Sequence[str] = ()
     """What changed against the baseline, if there is one."""
     resumed: Sequence[str] = ()
@@ -52,6 +54,7 @@ class Summary:
             lines += self._counted("skip", "not applicable:", most)
         lines += [_line(text) for text in self.baseline]
         lines += [_line(text) for text in self.resumed]
+        lines += [_line(f"not all tests, but: {self.selection}")] if self.selection else []
         lines += self.totals()
         lines += [_line(f"REPORT NOT COMPLETE: {problem}", red=True, bold=True) for problem in self.problems]
         lines.append(_line(f"report: {self.report_dir}"))

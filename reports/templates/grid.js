@@ -13,6 +13,7 @@ function drawHead() {
     "started": (run.started || "").replace("T", " ").replace(/\.\d+Z$/, " UTC"),
     "took": shownSeconds(run.duration_s),
     "tests": RESULTS.length === run.collected ? `${RESULTS.length}` : `${RESULTS.length} of ${run.collected} collected`,
+    "only": run.selection,
     "suite": suite.length > 20 ? suite.slice(0, 12) + (suite.endsWith("-dirty") ? "-dirty" : "") : suite,
     "host": [run.host && run.host.node, run.host && run.host.machine].filter(Boolean).join(", "),
     "QEMU": String(versions.qemu || "").replace(/^QEMU emulator version /, ""),

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`-m quick`: as few tests as show every promise, for whoever waits for the answer.
+
+The marker is given at collection, so that no list of names can rot: a test function is taken whole, with the controls
+among its cases, and wherever a test of a promise applies, one that was taken applies too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from reports.promises import registry, requirements_of
+from reports.requirements import Requirement, numbers
+
+MARKER = "quick"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Of a kernel, for a test to apply to it."""
+
+    needs: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset()
+    since: tuple[int, ...] = ()
+    until: tuple[int, ...] = ()
+    """Empty: still."""
+
+    def ask_no_more_than(self, other: Conditions) -> bool:
+        """Whether these are met wherever the other ones are."""
+        return (
+            self.needs <= other.needs
+            and self.lacks <= other.lacks
+            and self.since <= other.since
+            and (not self.until or bool(other.until and self.until >= other.until))
+        )
+
+
+Shown = tuple[str, Conditions]
+"""A promise, and where it is shown."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A test function with all its cases."""
+
+    name: str
+    cases: int
+    shows: frozenset[Shown]
+    boots: bool
+    """It has a boot of its own, which somebody may have to wait for."""
+
+    def covers(self, shown: Shown) -> bool:
+        promise, where = shown
+        return any(promise == one and conditions.ask_no_more_than(where) for one, conditions in self.shows)
+
+
+def choose(functions: Sequence[Function]) -> set[str]:
+    """Names of a few that show each promise wherever all of them do; those with the fewest cases first."""
+    everything = {shown for function in functions for shown in function.shows}
+    covered = {each.name: {shown for shown in everything if each.covers(shown)} for each in functions}
+    taken: list[str] = []
+    left = set(everything)
+    for each in sorted(functions, key=lambda each: (each.cases, each.boots)):
+        if covered[each.name] & left:
+            taken.append(each.name)
+            left -= covered[each.name]
+    for name in reversed(taken):
+        others = set().union(*(covered[other] for other in taken if other != name))
+        if covered[name] <= others:
+            taken.remove(name)
+    return set(taken)
+
+
+def functions_of(items: Iterable[pytest.Item], known: Mapping[str, Requirement]) -> list[Function]:
+    """The test functions that show a promise, in the order of the items, which are their cases."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if requirements_of(item):
+            cases.setdefault(name_of(item), []).append(item)
+    return [
+        Function(
+            name,
+            cases=len(of_it),
+            shows=frozenset((one, conditions(item, known)) for item in of_it for one in requirements_of(item)),
+            boots=any(item.get_closest_marker("boot") for item in of_it),
+        )
+        for name, of_it in cases.items()
+    ]
+
+
+def conditions(item: pytest.Item, known: Mapping[str, Requirement]) -> Conditions:
+    """What its markers say, and the versions for which all that it shows is promised."""
+    promises = [known[each] for each in requirements_of(item)]
+    return Conditions(
+        needs=frozenset(option for mark in item.iter_markers("needs") for option in mark.args),
+        lacks=frozenset(option for mark in item.iter_markers("lacks") for option in mark.args),
+        since=max((numbers(each.since) for each in promises), default=()),
+        until=min((numbers(each.until) for each in promises if each.until), default=()),
+    )
+
+
+def name_of(item: pytest.Item) -> str:
+    """The function's, without its case and kernel."""
+    return item.nodeid.partition("[")[0]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{MARKER}: given to as few tests as show every promise; -m {MARKER}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Before pytest looks at what `-m` asks for."""
+    if MARKER not in config.option.markexpr:
+        return
+    known = registry(config)
+    chosen = choose(functions_of(items, known))
+    for item in items:
+        if name_of(item) in chosen:
+            item.add_marker(MARKER)
