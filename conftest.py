@@ -218,9 +218,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Who did what to whom, what came, and what was wanted."""
+    """Who did what to whom, what came, and what was wanted; of a list of such lines, that should be empty, all."""
     if op == "==" and isinstance(left, Outcome) and isinstance(right, Expected):
         return [f"{left!r}, expected {right!r}"]
+    if op == "==" and right == [] and isinstance(left, list) and all(isinstance(line, str) for line in left):
+        first, *others = left
+        return [f"{first} (and {len(others)} more)" if others else first, *others]
     return None
 
 

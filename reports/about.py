@@ -18,6 +18,17 @@ import pytest
 
 from reports.record import JSON
 
+_CHOOSING = {
+    "-m": "markexpr",
+    "-k": "keyword",
+    "--deselect": "deselect",
+    "--ignore": "ignore",
+    "--ignore-glob": "ignore_glob",
+    "--last-failed": "lf",
+    "--stepwise": "stepwise",
+}
+"""pytest's options that leave tests out, and where it keeps each."""
+
 PROJECT_FILE = Path(__file__).parent.parent / "pyproject.toml"
 
 
@@ -60,12 +71,23 @@ def about_host() -> dict[str, JSON]:
 
 def selection(config: pytest.Config) -> str | None:
     """What the run's options chose of the tests, as a user would type it; None if they chose all."""
-    chosen: list[str] = list(config.args) if config.args_source is pytest.Config.ArgsSource.ARGS else []
-    for option, words in (("-m", config.option.markexpr), ("-k", config.option.keyword)):
-        chosen += [option, words] if words else []
-    for name in config.option.deselect or ():
-        chosen += ["--deselect", name]
+    chosen = [] if _whole(config) else [str(argument) for argument in config.args]
+    for option, name in _CHOOSING.items():
+        words = config.getoption(name, None)
+        if words is True:
+            chosen.append(option)
+        else:
+            for word in [words] if isinstance(words, str) else words or ():
+                chosen += [option, word] if word else []
     return shlex.join(chosen) or None
+
+
+def _whole(config: pytest.Config) -> bool:
+    """Whether all folders of tests (`testpaths`) lie in what the run was given."""
+    here = config.invocation_params.dir
+    folders = [config.rootpath / path for path in config.getini("testpaths") or ["."]]
+    given = [(here / argument).resolve() for argument in config.args]
+    return all(any(path.resolve().is_relative_to(one) for one in given) for path in folders)
 
 
 def about_suite(root: Path) -> dict[str, JSON]:

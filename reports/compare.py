@@ -120,7 +120,14 @@ def compare(old: Document, new: Document, named: Iterable[tuple[str, str]] = ())
             f"old: {', '.join(old.kernels) or 'no kernel'}; new: {', '.join(new.kernels) or 'none'}; "
             "--kernel OLD=NEW says which are counterparts",
         )
-    return Comparison(old, new, pairs, changes, _promises(old, new, pairs), same, (*old.remarks(), *new.remarks()))
+    unasked = {
+        (change.old.kernel, promise)
+        for change in changes["gone"]
+        if change.old and change.old.outcome not in (*HOLDS, "skip")
+        for promise in change.old.requirements
+    }
+    promises = _promises(old, new, pairs, unasked)
+    return Comparison(old, new, pairs, changes, promises, same, (*old.remarks(), *new.remarks()))
 
 
 def _by_kernel(
@@ -240,8 +247,16 @@ def _essence(result: Result) -> str:
     return _INCIDENTAL.sub("", result.reason)
 
 
-def _promises(old: Document, new: Document, pairs: Iterable[tuple[str | None, str | None]]) -> list[Promise]:
-    """Requirements whose status differs between counterparts."""
+def _promises(
+    old: Document,
+    new: Document,
+    pairs: Iterable[tuple[str | None, str | None]],
+    unasked: Collection[tuple[str | None, str]],
+) -> list[Promise]:
+    """Requirements whose status differs between counterparts.
+
+    `unasked`: an old kernel and a promise, of which a test that did not hold is gone: nobody knows how they are now.
+    """
     found = []
     for one, other in (*pairs, (NO_KERNEL, NO_KERNEL)):
         if one is None or other is None:
@@ -249,6 +264,8 @@ def _promises(old: Document, new: Document, pairs: Iterable[tuple[str | None, st
         for identifier, requirement in new.requirements.items():
             before = old.statuses.get(identifier, {}).get(one)
             after = new.statuses[identifier].get(other)
+            if (one, identifier) in unasked and after not in ("broken", "unknown"):
+                continue
             if before != after and not {before, after} <= {None, "untested"}:
                 found.append(Promise(identifier, requirement.text, other, before, after))
         found += [

@@ -151,7 +151,7 @@ def describe(shards: Sequence[Document], found: Sequence[Result], name: str) -> 
         "collected": max(sum(int(run["collected"]) for run in runs) - repeated, len(found)),
         "counts": dict(counts),
         "argv": _agreed([run["argv"] for run in runs]) or [],
-        "selection": _agreed([run.get("selection") for run in runs]),
+        "selection": _selections([run.get("selection") for run in runs]),
         "host": {key: text for key, text in _joined([run["host"] for run in runs]).items() if isinstance(text, str)},
         "suite": {"commit": _joined([run["suite"] for run in runs]).get("commit")},
         "baseline": None,
@@ -200,6 +200,11 @@ def exit_status(shards: Iterable[Document], counts: dict[str, int]) -> int:
             idle_waivers=strict,
         ),
     )
+
+
+def _selections(chosen: Sequence[str | None]) -> str | None:
+    """Of all shards; None if each had all tests."""
+    return " and ".join(dict.fromkeys(one or "all" for one in chosen)) if any(chosen) else None
 
 
 def _agreed(values: Sequence[Any]) -> Any:

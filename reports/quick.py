@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`-m quick`: as few tests as show every promise, for whoever waits for the answer.
+"""`-m quick`: a few tests for every promise, for whoever waits for the answer.
 
 The marker is given at collection, so that no list of names can rot: a test function is taken whole, with the controls
-among its cases, and wherever a test of a promise applies, one that was taken applies too.
+among its cases, and wherever a test of a promise applies, one that was taken applies too.  What a promise says in its
+second half may be left to a test that is not taken: docs/gate-a-ci.md tells how many planted faults the few notice.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,16 +27,19 @@ class Conditions:
     needs: frozenset[str] = frozenset()
     lacks: frozenset[str] = frozenset()
     since: tuple[int, ...] = ()
-    until: tuple[int, ...] = ()
-    """Empty: still."""
+    until: tuple[float, ...] = (math.inf,)
+    """With an infinite last place, for 6.5 includes 6.5.13."""
+    boot: str = ""
+    """How the kernel is booted: what a parameter does shows under no other."""
 
     def ask_no_more_than(self, other: Conditions) -> bool:
-        """Whether these are met wherever the other ones are."""
+        """Whether these are met wherever the other ones are, by the same boot."""
         return (
             self.needs <= other.needs
             and self.lacks <= other.lacks
             and self.since <= other.since
-            and (not self.until or bool(other.until and self.until >= other.until))
+            and self.until >= other.until
+            and self.boot == other.boot
         )
 
 
@@ -49,8 +54,6 @@ class Function:
     name: str
     cases: int
     shows: frozenset[Shown]
-    boots: bool
-    """It has a boot of its own, which somebody may have to wait for."""
 
     def covers(self, shown: Shown) -> bool:
         promise, where = shown
@@ -58,12 +61,15 @@ class Function:
 
 
 def choose(functions: Sequence[Function]) -> set[str]:
-    """Names of a few that show each promise wherever all of them do; those with the fewest cases first."""
+    """Names of a few that are about each promise wherever all of them are.
+
+    Those that are about the fewest promises come first, for they say most of each; then those with the fewest cases.
+    """
     everything = {shown for function in functions for shown in function.shows}
     covered = {each.name: {shown for shown in everything if each.covers(shown)} for each in functions}
     taken: list[str] = []
     left = set(everything)
-    for each in sorted(functions, key=lambda each: (each.cases, each.boots)):
+    for each in sorted(functions, key=lambda each: (len({promise for promise, _ in each.shows}), each.cases)):
         if covered[each.name] & left:
             taken.append(each.name)
             left -= covered[each.name]
@@ -75,7 +81,7 @@ def choose(functions: Sequence[Function]) -> set[str]:
 
 
 def functions_of(items: Iterable[pytest.Item], known: Mapping[str, Requirement]) -> list[Function]:
-    """The test functions that show a promise, in the order of the items, which are their cases."""
+    """The test functions that are about a promise, in the order of the items, which are their cases."""
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         if requirements_of(item):
@@ -85,7 +91,6 @@ def functions_of(items: Iterable[pytest.Item], known: Mapping[str, Requirement])
             name,
             cases=len(of_it),
             shows=frozenset((one, conditions(item, known)) for item in of_it for one in requirements_of(item)),
-            boots=any(item.get_closest_marker("boot") for item in of_it),
         )
         for name, of_it in cases.items()
     ]
@@ -98,7 +103,8 @@ def conditions(item: pytest.Item, known: Mapping[str, Requirement]) -> Condition
         needs=frozenset(option for mark in item.iter_markers("needs") for option in mark.args),
         lacks=frozenset(option for mark in item.iter_markers("lacks") for option in mark.args),
         since=max((numbers(each.since) for each in promises), default=()),
-        until=min((numbers(each.until) for each in promises if each.until), default=()),
+        until=min(((*numbers(each.until), math.inf) for each in promises if each.until), default=(math.inf,)),
+        boot=repr([(mark.args, mark.kwargs) for mark in item.iter_markers("boot")]),
     )
 
 
@@ -108,7 +114,7 @@ def name_of(item: pytest.Item) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"{MARKER}: given to as few tests as show every promise; -m {MARKER}")
+    config.addinivalue_line("markers", f"{MARKER}: given to a few tests for every promise; -m {MARKER}")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -178,7 +178,9 @@ class Reporter:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, T, T]:
         """Outermost: whatever else looks at the exit status has done so."""
-        self._page.lines = [line.text for line in self._summary().totals()] + resume.lines(self._config)
+        summary = self._summary()
+        said = [*summary.chosen(), *summary.totals()]
+        self._page.lines = [line.text for line in said] + resume.lines(self._config)
         try:
             return (yield)
         finally:
@@ -243,7 +245,9 @@ class Reporter:
         return status.exit_status(self._store.counts, frozenset(self._error_statuses), ending)
 
     def _idle_waivers(self) -> list[Waiver]:
-        """Those that something was tested for, and nothing needed."""
+        """Those that something was tested for, and nothing needed.  Of a part of the tests nobody can tell."""
+        if selection(self._config):
+            return []
         return not_needed(waivers_of(self._config), self._store.results, self._store.kernels)
 
     @pytest.hookimpl(trylast=True)

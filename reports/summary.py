@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.evidence import FOLDER, slug
+from reports.evidence import FOLDER, printable, slug
 from reports.record import JSON, Result
 from reports.requirements import Requirement
 from reports.status import BROKEN, MEANING
@@ -54,8 +54,7 @@ class Summary:
             lines += self._counted("skip", "not applicable:", most)
         lines += [_line(text) for text in self.baseline]
         lines += [_line(text) for text in self.resumed]
-        lines += [_line(f"not all tests, but: {self.selection}")] if self.selection else []
-        lines += self.totals()
+        lines += [*self.chosen(), *self.totals()]
         lines += [_line(f"REPORT NOT COMPLETE: {problem}", red=True, bold=True) for problem in self.problems]
         lines.append(_line(f"report: {self.report_dir}"))
         color = "green" if self.status == 0 else "red" if self.status == 1 else "yellow"
@@ -114,6 +113,10 @@ class Summary:
         lines = [_line(title)]
         lines += [_line(f"  {len(group):5}  {reason}") for reason, group in groups[:most]]
         return lines + _rest(groups, most)
+
+    def chosen(self) -> list[Line]:
+        """That this was a part of the tests, if it was."""
+        return [_line(f"not all tests, but: {printable(self.selection)}")] if self.selection else []
 
     def totals(self) -> list[Line]:
         """One line for each kernel, in the order in which they were tested, then one for tests without."""

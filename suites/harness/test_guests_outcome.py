@@ -191,3 +191,25 @@ class TestNumbers:
         assert (Cap.SYS_PTRACE, Cap.SYS_ADMIN, Cap.SYSLOG) == (1 << 19, 1 << 21, 1 << 34)
         assert (Clone.THREAD, Clone.NEWUSER, Clone.NEWPID) == (0x10000, 0x10000000, 0x20000000)
         assert (Signal.KILL, Signal.SYS, Signal.STOP) == (9, 31, 19)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["scope 1: OK, expected EPERM"], ["scope 1: OK, expected EPERM"]),
+        (
+            ["scope 1: OK, expected EPERM", "scope 2: OK, expected EPERM", "scope 3: OK, expected EPERM"],
+            [
+                "scope 1: OK, expected EPERM (and 2 more)",
+                "scope 2: OK, expected EPERM",
+                "scope 3: OK, expected EPERM",
+            ],
+        ),
+    ],
+)
+def test_a_list_that_should_be_empty_is_told_by_its_lines(
+    pytestconfig: pytest.Config, wrong: list[str], told: list[str]
+) -> None:
+    """The first of them is the reason that a report gives."""
+    explained = pytestconfig.hook.pytest_assertrepr_compare(config=pytestconfig, op="==", left=wrong, right=[])
+    assert told in explained

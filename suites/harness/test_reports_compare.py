@@ -160,6 +160,7 @@ class TestReading:
         assert "goes on or was killed" in read(state="running").remarks()[0]
         assert "was interrupted" in read(state="interrupted").remarks()[0]
         assert "1 of 2 tests did not run" in read(result("yama/scope"), collected=2).remarks()[0]
+        assert "not all tests, but: -k \\x1b[2J" in read(selection="-k \x1b[2J").remarks()[0]
 
 
 COLUMNS = ("pass", "fail", "error", "skip", "waived", "unexpected-pass")
@@ -315,6 +316,15 @@ def test_promises_are_compared_too() -> None:
         ("yama.same", NEXT, None, "held"),
         ("yama.left", FULL, "held", None),
     ]
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("fail", "broken"), ("waived", "waived"), ("error", "unknown")])
+def test_a_promise_is_not_held_again_for_want_of_the_test_that_broke_it(outcome: str, status: str) -> None:
+    old = read(result("yama/b", requirements=["yama.it"]), result("yama/scope", outcome, requirements=["yama.it"]))
+    held = result("yama/b", requirements=["yama.it"], on=NEXT)
+    assert compare(old, read(held, selection="-k b")).promises == []
+    again = compare(old, read(held, result("yama/scope", requirements=["yama.it"], on=NEXT))).promises
+    assert [(each.id, each.old, each.new) for each in again] == [("yama.it", status, "held")]
 
 
 NASTY = "<script>alert(1)</script> | `code` *x*\x1b[2J @all"

@@ -356,13 +356,28 @@ class TestWaivers:
         done.stdout.fnmatch_lines(["waivers that are not needed:", f"*{RATE}?few? passes, though waived: known"])
         assert [each["outcome"] for each in document()["results"]] == ["unexpected-pass"]
 
-    @pytest.mark.parametrize("waived", [f'test = "{RATE}"', 'requirement = "yama.rate"'], ids=["test", "promise"])
+    KNOWN = f'test = "{RATE}[many]"\nreason = "known"\nexpires = 2999-01-01\n[[waiver]]\n'
+
+    @pytest.mark.parametrize(
+        ("waived", "chosen"),
+        [
+            pytest.param(f'test = "{RATE}"', ("-k", "few"), id="test"),
+            pytest.param(f'{KNOWN}requirement = "yama.log"', (), id="promise"),
+        ],
+    )
     def test_and_fails_where_that_is_wanted(
-        self, pytester: pytest.Pytester, workers: tuple[str, ...], waived: str
+        self, pytester: pytest.Pytester, workers: tuple[str, ...], waived: str, chosen: tuple[str, ...]
     ) -> None:
-        done = self.waive(pytester, waived, "--strict-waivers", "-k", "few", *workers)
+        done = self.waive(pytester, waived, "--strict-waivers", *chosen, *workers)
         assert done.ret == 1
         done.stdout.fnmatch_lines(["exit status 1: a waiver is not needed (--strict-waivers)"])
+
+    def test_a_part_of_a_promises_tests_does_not_tell_that_its_waiver_is_not_needed(
+        self, pytester: pytest.Pytester, workers: tuple[str, ...]
+    ) -> None:
+        done = self.waive(pytester, 'requirement = "yama.rate"', "--strict-waivers", "-k", "few", *workers)
+        assert done.ret == 0
+        assert "waivers that are not needed" not in done.outlines
 
     @pytest.mark.parametrize(
         ("waived", "complaint"),

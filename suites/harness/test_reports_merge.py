@@ -172,6 +172,22 @@ def test_what_shards_differ_in_is_told_of_all(tmp_path: Path) -> None:
     assert run["suite"] == {"commit": "0" * 40}
 
 
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        ((None, None), None),
+        (("-m quick", "-m quick"), "-m quick"),
+        (("suites/yama", "suites/loadpin"), "suites/yama and suites/loadpin"),
+        ((None, "-k scope"), "all and -k scope"),
+    ],
+)
+def test_what_was_chosen_of_the_tests_is_told_of_all(
+    tmp_path: Path, chosen: tuple[str | None, str | None], told: str | None
+) -> None:
+    one, two = (shard(tmp_path, f"{n}", result(f"yama/{n}"), selection=words) for n, words in enumerate(chosen))
+    assert merge([one, two], tmp_path / "out", origin="my_ci").document.run["selection"] == told
+
+
 class TestCommand:
     def test_it_tells_what_it_came_to(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         one = shard(tmp_path, "one", result("yama/a"), result("yama/b", "fail"))
