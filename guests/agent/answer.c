@@ -492,14 +492,17 @@ static void answer_quiet(const struct wire_header *header)
 
 			if (tracked[i].state != TASK_ALIVE || tracked[i].pid != tracked[header->slot].pid)
 				continue;
-			if (!slot->quiet) {
-				__atomic_store_n(&slot->quiet, 1, __ATOMIC_RELEASE);
-				sys3(__NR_futex, &slot->ordered, FUTEX_WAKE, 1);
-			}
-			if (!tracked[i].pending && !__atomic_load_n(&slot->looking, __ATOMIC_ACQUIRE))
-				waiting = 1;
-			else if (!tracked[i].pending)
+			__atomic_store_n(&slot->quiet, 1, __ATOMIC_RELEASE);
+			/* Who is in a call will see it afterwards. One that has just come back may have looked before. */
+			if (tracked[i].pending && __atomic_load_n(&slot->done, __ATOMIC_ACQUIRE) != slot->ordered)
+				continue;
+			if (__atomic_load_n(&slot->looking, __ATOMIC_ACQUIRE)) {
 				sys3(__NR_sched_setscheduler, tracked[i].tid, SCHED_IDLE, &(int){ 0 });
+				continue;
+			}
+			/* In each round: who had not seen it before, and was on the way to sleep, sleeps only now. */
+			sys3(__NR_futex, &slot->ordered, FUTEX_WAKE, 1);
+			waiting = 1;
 		}
 		pause.tv_nsec = next_look(pause.tv_nsec);
 		if (waiting)

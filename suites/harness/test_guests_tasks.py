@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from guests import wire
@@ -33,7 +35,7 @@ from guests.outcome import (
     returned,
 )
 from guests.task import Task
-from guests.wire import State
+from guests.wire import Op, State
 from kconfigs.cache import Cache
 from suites.harness.guests_fakes import HostSession, host_session, pipe, quiet_child, status_of
 
@@ -271,6 +273,27 @@ class TestQuiet:
         assert leader.write(writing, b"x") == returned(1)
         assert call.outcome() == returned(1)
         assert leader.call("getpid") == thread.call("getpid") == blocked.call("getpid") == returned(leader.pid)
+
+    def test_a_task_that_is_on_its_way_to_sleep_becomes_so(self, host: HostSession) -> None:
+        """It has not seen that it should be quiet, and nobody sleeps yet who could be woken: it is stopped there.
+
+        That is in its futex(), which begins anew when it goes on (futex_wait(), -ERESTARTSYS).
+        """
+        task = host.child("sleepy")
+        assert task.no_new_privs() == OK
+        os.kill(task.pid, Signal.STOP)
+        host.wait_until(lambda: psutil.Process(task.pid).status() == psutil.STATUS_STOPPED, "the task to stop")
+        told = host.send(Op.QUIET, task.slot, b"", "to be quiet")
+        agent = psutil.Process(host.process.pid)
+        before = agent.num_ctx_switches().voluntary
+        # By then the agent has looked whether the task is awake, more than once.
+        host.wait_until(lambda: agent.num_ctx_switches().voluntary > before + 5, "the agent to look")
+        os.kill(task.pid, Signal.CONT)
+        state, value, _ = wire.split_result(host.collect(told, "to be quiet"))
+        assert (state, value) == (State.RETURNED, 0)
+        host.mark_quiet(task)
+        assert task.install(allow_list(["getpid"])) == OK
+        assert task.call("getpid") == returned(task.pid)
 
     def test_what_a_quiet_task_makes_is_quiet(self, host: HostSession) -> None:
         parent = quiet_child(host)
