@@ -156,6 +156,14 @@ def test_ten_thousand_results_make_a_small_page(opener: Opener) -> None:
         assert page.evaluate("document.querySelectorAll('*').length") < 3000
 
 
+@pytest.mark.parametrize("selection", [None, "-m quick -k '<b>ptrace'"])
+def test_the_head_tells_what_was_chosen_of_the_tests(opener: Opener, selection: str | None) -> None:
+    document = sample.document()
+    document["run"]["selection"] = selection
+    facts = shown(opener.open(opener.file(document)), ".facts div")
+    assert [fact for fact in facts if fact.startswith("only")] == ([f"only\n{selection}"] if selection else [])
+
+
 @pytest.mark.parametrize(
     ("act", "wanted"),
     [
