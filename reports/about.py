@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 import pytest
 
+from reports.evidence import printable
 from reports.record import JSON
 
 _CHOOSING = {
@@ -80,6 +81,11 @@ def selection(config: pytest.Config) -> str | None:
             for word in [words] if isinstance(words, str) else words or ():
                 chosen += [option, word] if word else []
     return shlex.join(chosen) or None
+
+
+def not_all(chosen: str | None) -> list[str]:
+    """A line for who reads the results of a `selection`; none if that was all."""
+    return [f"not all tests, but: {printable(chosen)}"] if chosen else []
 
 
 def _whole(config: pytest.Config) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
-from reports.evidence import printable
+from reports.about import not_all
 from reports.outcome import SEVERITY
 from reports.record import JSON, OUTCOMES, SCHEMA, Result, plain
 from reports.requirements import Requirement
@@ -70,8 +70,7 @@ class Document:
             found.append(f"{self.path}: the run goes on or was killed; this is what it had")
         if self.run["state"] == "interrupted":
             found.append(f"{self.path}: the run was interrupted; this is what it had")
-        if self.run.get("selection"):
-            found.append(f"{self.path}: not all tests, but: {printable(self.run['selection'])}")
+        found += [f"{self.path}: {words}" for words in not_all(self.run.get("selection"))]
         missing = self.run["collected"] - len(self.results)
         if self.run["state"] == "finished" and missing > 0:
             found.append(f"{self.path}: {missing} of {self.run['collected']} tests did not run")

@@ -44,6 +44,11 @@ def requirements_of(item: pytest.Item) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
+def function_of(item: pytest.Item) -> str:
+    """The test function's name, without its case and kernel."""
+    return item.nodeid.partition("[")[0]
+
+
 def check_markers(items: Iterable[pytest.Item], known: Mapping[str, Requirement]) -> None:
     """Raise pytest.UsageError if a marker names no requirement, or an unknown one."""
     problems: list[str] = []
@@ -172,7 +177,7 @@ def list_requirements(known: Mapping[str, Requirement], items: Iterable[pytest.I
     tests: dict[str, dict[str, None]] = {identifier: {} for identifier in known}
     unclaimed: dict[str, None] = {}
     for item in items:
-        name = item.nodeid.partition("[")[0]
+        name = function_of(item)
         claimed = requirements_of(item)
         for identifier in claimed:
             tests.setdefault(identifier, {})[name] = None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from reports.promises import registry, requirements_of
+from reports.promises import function_of, registry, requirements_of
 from reports.requirements import Requirement, numbers
 
 MARKER = "quick"
@@ -85,7 +85,7 @@ def functions_of(items: Iterable[pytest.Item], known: Mapping[str, Requirement])
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         if requirements_of(item):
-            cases.setdefault(name_of(item), []).append(item)
+            cases.setdefault(function_of(item), []).append(item)
     return [
         Function(
             name,
@@ -108,11 +108,6 @@ def conditions(item: pytest.Item, known: Mapping[str, Requirement]) -> Condition
     )
 
 
-def name_of(item: pytest.Item) -> str:
-    """The function's, without its case and kernel."""
-    return item.nodeid.partition("[")[0]
-
-
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARKER}: given to a few tests for every promise; -m {MARKER}")
 
@@ -125,5 +120,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     known = registry(config)
     chosen = choose(functions_of(items, known))
     for item in items:
-        if name_of(item) in chosen:
+        if function_of(item) in chosen:
             item.add_marker(MARKER)

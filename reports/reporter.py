@@ -36,6 +36,7 @@ class Reporter:
         self._config = config
         self._directory = directory
         self._requirements = requirements
+        self._selection = selection(config)
         self._shown = folder.shown(directory, config.invocation_params.dir)
         path = directory / results.FILE_NAME
         self._path = path
@@ -69,7 +70,7 @@ class Reporter:
         self._session = session
         self._about = {
             "argv": [str(arg) for arg in self._config.invocation_params.args],
-            "selection": selection(self._config),
+            "selection": self._selection,
             "host": about_host(),
             "suite": about_suite(self._config.rootpath),
         }
@@ -246,7 +247,7 @@ class Reporter:
 
     def _idle_waivers(self) -> list[Waiver]:
         """Those that something was tested for, and nothing needed.  Of a part of the tests nobody can tell."""
-        if selection(self._config):
+        if self._selection:
             return []
         return not_needed(waivers_of(self._config), self._store.results, self._store.kernels)
 
@@ -268,7 +269,7 @@ class Reporter:
             report_dir=self._shown,
             status=status.NOTHING if self._status is None else self._status,
             problems=self._problems,
-            selection=selection(self._config),
+            selection=self._selection,
             baseline=self._baseline.lines,
             resumed=resume.lines(self._config),
             idle_waivers=[

@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.evidence import FOLDER, printable, slug
+from reports.about import not_all
+from reports.evidence import FOLDER, slug
 from reports.record import JSON, Result
 from reports.requirements import Requirement
 from reports.status import BROKEN, MEANING
@@ -116,7 +117,7 @@ class Summary:
 
     def chosen(self) -> list[Line]:
         """That this was a part of the tests, if it was."""
-        return [_line(f"not all tests, but: {printable(self.selection)}")] if self.selection else []
+        return [_line(text) for text in not_all(self.selection)]
 
     def totals(self) -> list[Line]:
         """One line for each kernel, in the order in which they were tested, then one for tests without."""

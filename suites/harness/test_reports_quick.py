@@ -224,9 +224,7 @@ def _suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
             ("-m", "quick", "-k", "log", "suites/yama"), {"test_log": 2}, "suites/yama -m quick -k log", id="of-a-few"
         ),
         pytest.param(("suites",), {"test_scopes": 4, "test_talk": 1, "test_log": 2}, None, id="all-by-name"),
-        pytest.param(
-            ("suites/yama/test_it.py::test_talk",), {"test_talk": 1}, "suites/yama/test_it.py::test_talk", id="one"
-        ),
+        pytest.param((TALK,), {"test_talk": 1}, TALK, id="one"),
         pytest.param(
             ("--deselect", TALK),
             {"test_scopes": 4, "test_log": 2},
