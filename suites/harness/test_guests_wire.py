@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The wire: host and agent have one idea of every number and of every structure, and frames survive any cutting."""
+"""The wire: host and agent have one idea of every number and of every structure, and frames survive any cutting.
+
+And what else can be checked of the agent's sources without running it: they compile.
+"""
 
 from __future__ import annotations
 
 import enum
 import re
+import shutil
 import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from guests import memory, wire
+from guests import initramfs, memory, wire
 from guests.initramfs import AGENT
 from guests.memory import InOut, Out, marshal
 from guests.numbers import Cap, Clone, Prctl, Signal
@@ -135,6 +139,20 @@ def test_every_structure_has_the_layout_that_the_host_packs(tmp_path: Path) -> N
         assert dict(zip(members, map(int, places), strict=True)) == dict(zip(members, offsets(form), strict=True)), (
             name
         )
+
+
+@pytest.mark.parametrize("arch", initramfs._ARCH_FLAGS)
+def test_an_architecture_is_one_header_and_one_assembly_file(arch: str, tmp_path: Path) -> None:
+    """And nothing else of the agent names it."""
+    assert {path.suffix for path in AGENT.glob(f"arch_{arch}.*")} == {".h", ".S"}
+    others = [path.name for path in AGENT.iterdir() if not path.name.startswith("arch_") and arch in path.read_text()]
+    assert others == []
+    if shutil.which(initramfs.compiler(arch)) is None:
+        pytest.skip(f"needs {initramfs.compiler(arch)} to compile the agent")
+    command = initramfs.compile_command(arch, tmp_path / "agent")
+    assert {"-Wall", "-Wextra", "-Werror"} <= set(command)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 class TestFrames:
