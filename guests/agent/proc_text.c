@@ -20,13 +20,19 @@ char status_state(const char *status)
 	return *status_field(status, "State:\t");
 }
 
+/* The kernel writes lower-case letters (hex_asc). */
+static int hex_digit(char letter)
+{
+	return is_digit(letter) ? letter - '0' : letter - 'a' + 10;
+}
+
 int status_has_pending(const char *status, int signal)
 {
 	const char *set = status_field(status, "SigPnd:\t");
 	int bit = signal - 1;
 
 	/* Four signals to a digit. */
-	return strlen(set) < SIGNAL_DIGITS || (set[SIGNAL_DIGITS - 1 - bit / 4] - '0') >> bit % 4 & 1;
+	return strlen(set) < SIGNAL_DIGITS || hex_digit(set[SIGNAL_DIGITS - 1 - bit / 4]) >> bit % 4 & 1;
 }
 
 int last_number(const char *line)
