@@ -459,7 +459,7 @@ def test_a_real_kernel(guest: Guest) -> None:
     ],
 )
 def test_what_a_driver_hears(guest: Guest, searched_last: bool, error: Expected) -> None:
-    """The search continues after a refusal, and the driver gets its last result; LoadPin logs either denial."""
+    """The search continues after a refusal, and the driver gets its last result; LoadPin always logs the denial."""
     root = pinned_scene(guest)
     prepare(guest, FIRMWARE_WHOLE, root)
     root.mkdir("/lib").result()
