@@ -115,6 +115,7 @@ def test_a_read_only_device_lets_enforcement_be_switched_on(guest: Guest) -> Non
 @ENFORCING
 @requirement("loadpin.sysctl-closed")
 def test_a_read_only_device_leaves_enforcement_on(guest: Guest) -> None:
+    """After a pin on a read-only device, no value is accepted, and LoadPin continues to enforce."""
     root = pinned_scene(guest)
     check_refused(guest, root, "0", "1", *NEVER)
     assert probe(guest, root, OTHER) == EPERM
@@ -123,6 +124,7 @@ def test_a_read_only_device_leaves_enforcement_on(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.sysctl-closed")
 def test_a_read_only_device_leaves_enforcement_off(guest: Guest) -> None:
+    """After a pin on a read-only device, no value is accepted, and LoadPin continues not to enforce."""
     root = pinned_scene(guest)
     check_refused(guest, root, "0", "1", *NEVER)
     assert probe(guest, root, OTHER) == ENOEXEC

@@ -368,7 +368,7 @@ def test_an_older_filter_is_not_forgotten(guest: Guest, entry: Entry) -> None:
 
 # fmt: off
 LARGE = {
-    # a word, what it is compared with, the verdict if it is larger, and if not       what comes of a native call
+    # a word, what it is compared with, the verdict if it is larger, and if not       the result of a native call
     "an-architecture-that-is-larger":     (bpf.ARCH, 0x7FFFFFFF, DENIED,  ALLOWED,    f"errno {MARK}"),
     "an-architecture-that-is-not-larger": (bpf.ARCH, 0xFFFFFFFF, DENIED,  ALLOWED,    "ran"),
     "a-number-that-is-not-larger":        (bpf.NR,   0x80000000, ALLOWED, DENIED,     f"errno {MARK}"),

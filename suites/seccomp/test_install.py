@@ -118,7 +118,7 @@ def test_who_may_install_a_filter(guest: Guest, who: str) -> None:
 
 @pytest.mark.requirement("seccomp.flags")
 def test_known_flags(guest: Guest) -> None:
-    """Every defined flag that works without a listener is accepted."""
+    """Every defined flag that does not require a listener (as WAIT_KILLABLE_RECV does) is accepted."""
     leader = unprivileged(guest)
     found: dict[str, tuple[object, object]] = {}
     for flag in (FilterFlag.NONE, FilterFlag.TSYNC, FilterFlag.LOG, FilterFlag.SPEC_ALLOW, FilterFlag.TSYNC_ESRCH):

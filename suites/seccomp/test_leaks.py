@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""No filter remains in memory once nobody has it any more.
+"""No filter remains in memory once neither a task nor a listener has it.
 
 /proc/vmallocinfo has one line for each program in the kernel's memory.
 """

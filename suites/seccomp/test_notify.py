@@ -50,7 +50,7 @@ def test_what_is_told(guest: Guest) -> None:
     call, asked = here.ask("getppid", 1, 2, 3, 4, 5, 1 << 63)
     assert (asked.nr, asked.arch, asked.pid, asked.flags) == (GETPPID, AUDIT_ARCH["x86_64"], here.target.pid, 0)
     assert asked.args == (1, 2, 3, 4, 5, 1 << 63)
-    call.wait_until_blocked()  # it wakes the supervisor before it sleeps itself
+    call.wait_until_blocked()  # the target wakes the supervisor before it sleeps
     assert guest.read_file(f"/proc/{here.target.pid}/syscall").split()[-1] == f"{asked.instruction_pointer:#x}"
     here.reply(asked).result()
     assert call.outcome() == returned(0)

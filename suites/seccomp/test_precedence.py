@@ -121,7 +121,7 @@ def test_stacks(guest: Guest) -> None:
 
 # fmt: off
 LOGGED = {
-    # older          newer          the audit record's code, or None
+    # older             newer          is the call recorded?
     "log-over-allow":   (Action.ALLOW, Action.LOG,   True),
     "allow-over-log":   (Action.LOG,   Action.ALLOW, True),
     "log-over-log":     (Action.LOG,   Action.LOG,   True),
