@@ -24,6 +24,7 @@ from guests.errors import KconformError, UsageError
 from guests.needs import Found, Need, look, needs
 from guests.packages import Family, has_apt, host_family, install, privilege, usable
 from guests.qemu import qemu_version
+from guests.qemu_program import has_device
 from kconfigs.cache import Cache
 
 BUILD_ROOM = 5 << 30
@@ -138,11 +139,8 @@ def _system() -> str:
 
 def _qemu(program: str) -> str:
     version = qemu_version(program).removeprefix("QEMU emulator version ")
-    devices = subprocess.run([program, "-device", "help"], capture_output=True, text=True, check=False).stdout
-    lacking = (
-        "" if '"virtio-9p-pci"' in devices else "; it has no 9p: tests that mount a directory of the host cannot run"
-    )
-    return f"{version}, {program}{lacking}"
+    without = "" if has_device(program, "virtio-9p-pci") else "; without 9p: tests that share a directory are skipped"
+    return f"{version}, {program}{without}"
 
 
 def _cache_trouble() -> str:
@@ -167,7 +165,7 @@ class _NotTried(Exception):
 
 
 def _acceleration(root: Path) -> str:
-    def boot(_: bool) -> None:
+    def boot(_kvm: bool, _deadline_s: float | None) -> None:
         raise _NotTried
 
     try:
