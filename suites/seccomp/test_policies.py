@@ -9,12 +9,12 @@ import pytest
 
 from guests.bpf import Program
 from guests.guest import Guest
-from guests.jail import Jail
-from guests.libseccomp import allow_list
-from guests.numbers import Signal
 from guests.outcome import EPERM, OK, exited, killed, returned
-from guests.policy_file import read_policy
-from suites.seccomp.scenery import mismatches, unprivileged
+from guests.uapi import Signal
+from suites.seccomp.support.jail import Jail
+from suites.seccomp.support.libseccomp import allow_list
+from suites.seccomp.support.minijail_policy import read_policy
+from suites.seccomp.support.roles import mismatches, unprivileged
 from suites.seccomp.test_talk import CAT_CALLS, MOTD, TEXT, programs
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.policies")]

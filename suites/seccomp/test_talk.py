@@ -7,11 +7,11 @@ import pytest
 
 from guests.bpf import Action, Program, allow, arg, deny, notify, policy, trace
 from guests.guest import Guest
-from guests.jail import Jail
-from guests.numbers import AT_FDCWD, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, PtraceOption, Signal, number
 from guests.outcome import EACCES, EINVAL, OK, exited, killed
-from guests.seccomp import USER_NOTIF_FLAG_CONTINUE
+from guests.syscalls.seccomp import USER_NOTIF_FLAG_CONTINUE
 from guests.task import Task
+from guests.uapi import AT_FDCWD, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, PtraceOption, Signal, number
+from suites.seccomp.support.jail import Jail
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 programs = pytest.mark.boot(programs=("cat", "ls"))
