@@ -104,6 +104,58 @@ class TestDisks:
         assert shown == b"hello\n"
         subprocess.run([tool("e2fsck"), "-fn", str(image)], capture_output=True, check=True)
 
+    def test_a_squashfs_is_the_same_whoever_makes_it(
+        self, modular: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Neither umask nor the variables of a reproducible build are seen in it."""
+        tool("mksquashfs")
+        first = digest(PLAN.make(modular, Cache(tmp_path / "one")).image)
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+        former = os.umask(0o077)
+        try:
+            second = digest(PLAN.make(modular, Cache(tmp_path / "other")).image)
+        finally:
+            os.umask(former)
+        assert second == first
+
+    def test_an_ext2_has_the_features_that_any_kernel_knows(
+        self, modular: Kernel, store: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever the host's mke2fs.conf says."""
+        tool("mke2fs")
+        settings = tmp_path / "mke2fs.conf"
+        settings.write_text(
+            "[defaults]\n\tbase_features = sparse_super,filetype,metadata_csum,64bit,extent\n\tinode_size = 1024\n"
+            "[fs_types]\n\text2 = {\n\t\tfeatures = has_journal\n\t}\n"
+        )
+        monkeypatch.setenv("MKE2FS_CONFIG", str(settings))
+        image = DiskPlan("ext2", files=(("a", b"1"),)).make(modular, store).image
+        told = subprocess.run([tool("dumpe2fs"), "-h", str(image)], capture_output=True, text=True, check=True).stdout
+        found = dict(re.findall(r"^(Filesystem features|Inode size):\s*(.*)$", told, re.MULTILINE))
+        assert set(found["Filesystem features"].split()) <= {"filetype", "sparse_super", "large_file"}
+        assert found["Inode size"] == "256"
+
+    def test_what_veritysetup_says_is_not_translated(
+        self, modular: Kernel, store: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        tool("mksquashfs")
+        real = shutil.which
+        speaker = fakes.program(
+            tmp_path / "bin" / "veritysetup",
+            """
+            import os
+            said = "Root hash:" if os.environ.get("LC_ALL") == "C" else "Root-Hash:"
+            print(said, "ab" * 32)
+            """,
+        )
+        monkeypatch.setenv("LANG", "de_DE.UTF-8")
+        monkeypatch.setattr(
+            shutil, "which", lambda name, **more: str(speaker) if name == speaker.name else real(name, **more)
+        )
+        verity = replace(PLAN, salt="00").make(modular, store).verity
+        assert verity is not None
+        assert verity.root_digest == "ab" * 32
+
     def test_a_read_only_disk_is_the_same_image(self, modular: Kernel, store: Cache) -> None:
         tool("mksquashfs")
         plans = [DiskPlan("squashfs", files=(("a", b"1"),), read_only=read_only) for read_only in (True, False)]
