@@ -52,7 +52,7 @@ class Jail:
         outcome = self._started.let_go()
         if outcome == killed(Signal.SYS) and last is not None and self._forbids(last):
             raise ProgramError(
-                f"{self.program} made the system call {last.name}, which its policy lacks: its trace had none"
+                f"{self.program} made the system call {last.name}, which its policy lacks: it did not make it when traced"
             )
         return outcome
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Real programs of the host, with the libraries that they need, for a guest whose own file system is empty.
 
-Which program a name stands for differs between hosts: GNU coreutils of one version or another, uutils, BusyBox, with
-glibc or musl.  What it does is no promise of a kernel's, so everything that is wrong with one is a ProgramError, an
-error of ours that names the program and its version.
+The program behind a name differs between hosts: GNU coreutils of some version, uutils or BusyBox, with glibc or musl.
+What it does is not a promise of the kernel, so whatever is wrong with it is a ProgramError that names the program and
+its version, and never a failure.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class HostProgram:
 
     @property
     def library_path(self) -> str:
-        """LD_LIBRARY_PATH for it in a guest: there is no ld.so.cache there, nor what $ORIGIN of an RPATH means."""
+        """LD_LIBRARY_PATH for it in a guest, where ld.so.cache is missing and $ORIGIN is another directory."""
         return ":".join(dict.fromkeys(os.path.dirname(where) for where in self.libraries))  # noqa: PTH120 - a guest's
 
 
@@ -64,7 +64,7 @@ def closure(names: Sequence[str]) -> dict[str, bytes]:
     size = sum(map(len, found.values())) >> 20
     if size > _ROOM_MIB:
         listed = " and ".join(map(str, programs))
-        raise ProgramError(f"{listed} have {size} MiB, and a guest has room for {_ROOM_MIB}", hint=_HINT)
+        raise ProgramError(f"{listed} need {size} MiB, and a guest has room for {_ROOM_MIB} MiB", hint=_HINT)
     return found
 
 
@@ -82,7 +82,7 @@ def find(name: str) -> HostProgram:
 
 
 def _version(path: str) -> str:
-    # BusyBox answers on standard error, behind a complaint about the option.
+    # BusyBox answers on standard error, after a complaint about the option.
     said = _run([path, "--version"]).stdout.splitlines()
     return next((line.strip() for line in said if re.search(r"\d+\.\d", line)), "unknown version")
 
@@ -91,7 +91,7 @@ def _libraries(program: Path) -> dict[str, Path]:
     linker = _interpreter(program)
     if linker is None:
         return {}
-    # Not by ldd: it knows only the C library that it came with, and musl's need not be installed.
+    # ldd knows only the C library that it belongs to, and musl's is not always installed.
     listed = _run([linker, "--list", str(program)])
     libraries = {linker: Path(linker)}
     for line in _LISTED.finditer(listed.stdout):
@@ -106,10 +106,7 @@ def _libraries(program: Path) -> dict[str, Path]:
 
 
 def _for_any_processor(library: Path) -> Path:
-    """The library that any processor can run, where glibc has chosen a faster one for this machine's.
-
-    A guest's processor need not be the host's.
-    """
+    """The library's baseline build, if glibc has chosen one for this machine's processor: a guest's may be older."""
     plain = Path(_FOR_THIS_PROCESSOR.sub("", str(library)))
     return plain if plain.exists() else library
 

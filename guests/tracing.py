@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Real programs under a tracer in a guest, stopped before their first own system call, and what calls they make.
+"""Real programs under a tracer in a guest: stopped before the first system call of their own, or run for their calls.
 
     cat = trace(guest, "cat", "/tmp/motd")
     assert "fstat" in cat.names
 
-The programs are the host's.  What they do is no promise of the kernel's: where a program does not do what a test has
-it for, that is a ProgramError.
+The programs are the host's, and what they do is not a promise of the kernel: a program that does not do what a test
+needs it for is a ProgramError.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _OF_THE_C_LIBRARY = {
         "set_tid_address",
     )
 }
-"""What the C library does before the program has its way.  It asks for the time where there is no randomness yet."""
+"""Calls by which the C library sets itself up.  It asks for the time if the kernel has no randomness yet."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ class Call:
     @property
     def name(self) -> str:
         if self.number not in names():
-            raise ProgramError(f"system call {self.number} has no name here", hint="upgrade the package system-calls")
+            raise ProgramError(
+                f"system call {self.number} is unknown to the Python package system-calls", hint="upgrade it"
+            )
         return names()[self.number]
 
 
@@ -88,7 +90,9 @@ class Trace:
         """The first call that it makes and that is not among these."""
         found = next((name for name in self.names if name not in allowed), None)
         if found is None:
-            raise ProgramError(f"{self.program} makes no call but {', '.join(allowed)}, and the test needs one")
+            raise ProgramError(
+                f"{self.program} makes no system call but {', '.join(allowed)}; the test needs another"
+            )
         return found
 
 
@@ -224,8 +228,8 @@ class Started:
     def useless(self, outcome: Outcome, when: str) -> ProgramError:
         """The error for a program that ends so without a filter."""
         said = " ".join(self.output().split())
-        message = f"{self.program} cannot do its work in the guest, even without a filter: {describe(outcome)} {when}"
-        return ProgramError(f"{message}; it said: {said}" if said else message)
+        message = f"{self.program} fails in the guest even without a filter: {describe(outcome)} {when}"
+        return ProgramError(f"{message}; its output: {said}" if said else message)
 
 
 def trace(guest: Session, program: str, *arguments: str) -> Trace:

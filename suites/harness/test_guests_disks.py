@@ -351,6 +351,19 @@ class TestInitramfs:
         assert "-mno-red-zone" not in command
         assert initramfs.compile_command("x86_64", Path("x"))[0] == "cc"
 
+    @fakes.x86_only
+    def test_a_compiler_for_newer_processors_makes_the_same_agent(
+        self, store: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """RHEL 10's compiles for x86-64-v3 unless it is told otherwise, and a guest's processor may be older."""
+        usual = initramfs.agent("x86_64", store).read_bytes()
+        wrapper = tmp_path / "bin" / "cc"
+        wrapper.parent.mkdir()
+        wrapper.write_text(f'#!/bin/sh\nexec {tool("cc")} -march=x86-64-v3 "$@"\n')
+        wrapper.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+        assert initramfs.agent("x86_64", Cache(tmp_path / "other")).read_bytes() == usual
+
     def test_every_source_of_the_agent_is_compiled(self) -> None:
         command = initramfs.compile_command("x86_64", Path("agent"))
         assert {Path(word).name for word in command if word.endswith(".c")} == {

@@ -69,10 +69,12 @@ def test_cat_whose_openat_returns_einval(guest: Guest) -> None:
     for came in opened:
         assert came == EINVAL
     assert outcome != killed(Signal.SYS)
-    # What a program makes of that is its own affair; coreutils' fails, and quotes the error.
+    # What a program makes of the error is its own affair: uutils' aborts.
     said = cat.output()
     if not opened or outcome != exited(1) or "Invalid argument" not in said:
-        raise ProgramError(f"{cat.program} cannot be shown without an open file: {outcome!r}; it said: {said}")
+        raise ProgramError(
+            f"{cat.program} does not report that it could not open a file: {outcome!r}; its output: {said}"
+        )
 
 
 @programs
@@ -109,11 +111,11 @@ def test_ls_with_ioctl_on_its_standard_output(guest: Guest) -> None:
 
 
 def calls_beside_ioctl(guest: Guest) -> tuple[str, ...]:
-    """What ls calls besides ioctl, which it makes on its standard output and on nothing else: GNU's does."""
+    """The other calls of an ls that calls ioctl on its standard output and on nothing else, as GNU's does."""
     ls = trace_program(guest, "ls", DIRECTORY)
     if {call.arguments[0] for call in ls.calls if call.name == "ioctl"} != {1}:
         raise ProgramError(
-            f"{ls.program} does not make the system call ioctl on its standard output alone, as the test needs it to",
+            f"{ls.program} does not call ioctl on its standard output and on nothing else, which the test relies on",
             hint="install GNU coreutils",
         )
     return tuple(name for name in ls.names if name != "ioctl")
