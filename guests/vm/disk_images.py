@@ -18,7 +18,7 @@ from guests.vm.qemu_command import Disk
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 
-_FORMAT = 2
+_FORMAT = 3
 """Changes with how images are made."""
 
 
@@ -56,6 +56,7 @@ class DiskPlan:
                     path = source / name
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(content)
+                _open_to_all(source)
                 _MAKERS[self.filesystem](source, directory / "image")
             if self.salt:
                 verity = _add_hash_tree(directory / "image", self.salt)
@@ -76,6 +77,12 @@ class DiskPlan:
             digests = [disk.verity.root_digest for plan in self.trusts if (disk := plan.make(kernel, store)).verity]
             contents["digests"] = digest_list(*digests)
         return contents
+
+
+def _open_to_all(directory: Path) -> None:
+    """Give all that lies there the modes that it has in the guest, whatever this user's umask is."""
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 DIGESTS_HEADER = "# LOADPIN_TRUSTED_VERITY_ROOT_DIGESTS"
@@ -101,8 +108,9 @@ def _ext2(contents: Path, image: Path) -> None:
     size = sum(path.stat().st_size for path in contents.rglob("*"))
     blocks = max(1024, 2 * size // 1024 + 512)
     identity = ["-U", "00000000-0000-0000-0000-000000000001", "-E", "root_owner=0:0"]
-    command = ["mke2fs", "-q", "-t", "ext2", "-b", "1024", *identity, "-d", str(contents), str(image), str(blocks)]
-    run_tool(command)
+    # The host's mke2fs.conf may want features that a kernel under test is too old for.
+    layout = ["-b", "1024", "-I", "256", "-O", "none,filetype,sparse_super,large_file"]
+    run_tool(["mke2fs", "-q", "-t", "ext2", *layout, *identity, "-d", str(contents), str(image), str(blocks)])
 
 
 def _directory(contents: Path, image: Path) -> None:

@@ -25,9 +25,11 @@ _FLAGS = (
     *("-s", "-Wl,--build-id=none", "-Wl,-z,noexecstack"),
 )
 _ARCH_FLAGS: Mapping[str, tuple[str, ...]] = {
-    "x86_64": (),
-    "aarch64": ("-mno-outline-atomics",),
+    "x86_64": ("-march=x86-64",),
+    "aarch64": ("-march=armv8-a", "-mno-outline-atomics"),
 }
+"""The oldest processor of each architecture: a distribution's compiler may take a newer one for granted than guests
+have."""
 
 
 def compiler(arch: str) -> str:

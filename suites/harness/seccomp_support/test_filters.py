@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from guests import bpf
 from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, allow, arg, deny, kill_process, load, policy, ret
 from guests.errors import UsageError
 from guests.uapi import names, number
+from suites.seccomp.support import libseccomp
 from suites.seccomp.support.bpf_interpreter import SeccompData, constant_run, run, run_all
 from suites.seccomp.support.libseccomp import allow_list, unpack
 from suites.seccomp.support.minijail_policy import read_policy
 
+ROOT = Path(__file__).parents[3]
 NATIVE, I386 = AUDIT_ARCH["x86_64"], AUDIT_ARCH["i386"]
 ERRNO_1 = Action.ERRNO | 1
 
@@ -151,6 +158,28 @@ class TestLibseccomp:
         assert verdict(program, "open") == Action.KILL_PROCESS
         assert verdict(program, number("read") | 0x40000000) != Action.ALLOW
         assert verdict(program, number("read"), arch=I386) != Action.ALLOW
+
+    def test_a_call_that_libseccomp_has_not_heard_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A kernel, and a program that a guest runs, may be newer than the host's libseccomp."""
+        monkeypatch.setattr(libseccomp, "number", lambda _: 1000)
+        program = allow_list(["brand_new"])
+        assert verdict(program, 1000) == Action.ALLOW
+        assert verdict(program, "read") == Action.KILL_PROCESS
+
+    def test_the_hosts_kernel_is_not_asked(self) -> None:
+        """A container's own filter may answer seccomp() with an error; what guests can do is another matter."""
+        lines = (
+            "import os, pyseccomp, sys",
+            "outer = pyseccomp.SyscallFilter(pyseccomp.ALLOW)",
+            f"outer.add_rule(pyseccomp.ERRNO({errno.ENOSYS}), 'seccomp')",
+            "outer.load()",
+            "inner = 'from suites.seccomp.support.libseccomp import allow_list; print(len(allow_list([\"read\"])))'",
+            "os.execv(sys.executable, [sys.executable, '-c', inner])",
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, cwd=ROOT, check=False
+        )
+        assert (done.stdout.strip(), done.stderr) == (str(len(allow_list(["read"]))), "")
 
     def test_packed_and_unpacked(self) -> None:
         program = policy(deny("read", errno=1, when=arg(3) == 1 << 40))

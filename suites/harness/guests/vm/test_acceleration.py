@@ -12,7 +12,7 @@ import pytest
 from guests.errors import BootError, QemuError, SlowBootError, UsageError
 from guests.vm import acceleration
 from guests.vm.acceleration import Acceleration, decide
-from suites.harness.guests import fakes as fakes
+from suites.harness.guests import fakes
 
 HERE = "this machine"
 

@@ -17,7 +17,7 @@ from guests.protocol.wire import Frame, Op
 from guests.vm import boot
 from guests.vm.boot import booted
 from guests.vm.console import Console, clean
-from suites.harness.guests import fakes as fakes
+from suites.harness.guests import fakes
 
 SOON = 0.05
 """A deadline in seconds that is meant to pass."""

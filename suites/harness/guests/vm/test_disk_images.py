@@ -26,7 +26,7 @@ from guests.vm.pool import NEEDED, check_bootable
 from kconfigs.cache import Cache
 from kconfigs.fragments import Config
 from kconfigs.kernel import Kernel
-from suites.harness.guests import fakes as fakes
+from suites.harness.guests import fakes
 
 PLAN = DiskPlan("squashfs", modules=(("test_module", "TEST_LKM"),), files=(("etc/motd", b"hello\n"),))
 
@@ -103,6 +103,58 @@ class TestDisks:
         ).stdout
         assert shown == b"hello\n"
         subprocess.run([tool("e2fsck"), "-fn", str(image)], capture_output=True, check=True)
+
+    def test_a_squashfs_is_the_same_whoever_makes_it(
+        self, modular: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Neither umask nor the variables of a reproducible build are seen in it."""
+        tool("mksquashfs")
+        first = digest(PLAN.make(modular, Cache(tmp_path / "one")).image)
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+        former = os.umask(0o077)
+        try:
+            second = digest(PLAN.make(modular, Cache(tmp_path / "other")).image)
+        finally:
+            os.umask(former)
+        assert second == first
+
+    def test_an_ext2_has_the_features_that_any_kernel_knows(
+        self, modular: Kernel, store: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever the host's mke2fs.conf says."""
+        tool("mke2fs")
+        settings = tmp_path / "mke2fs.conf"
+        settings.write_text(
+            "[defaults]\n\tbase_features = sparse_super,filetype,metadata_csum,64bit,extent\n\tinode_size = 1024\n"
+            "[fs_types]\n\text2 = {\n\t\tfeatures = has_journal\n\t}\n"
+        )
+        monkeypatch.setenv("MKE2FS_CONFIG", str(settings))
+        image = DiskPlan("ext2", files=(("a", b"1"),)).make(modular, store).image
+        told = subprocess.run([tool("dumpe2fs"), "-h", str(image)], capture_output=True, text=True, check=True).stdout
+        found = dict(re.findall(r"^(Filesystem features|Inode size):\s*(.*)$", told, re.MULTILINE))
+        assert set(found["Filesystem features"].split()) <= {"filetype", "sparse_super", "large_file"}
+        assert found["Inode size"] == "256"
+
+    def test_what_veritysetup_says_is_not_translated(
+        self, modular: Kernel, store: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        tool("mksquashfs")
+        real = shutil.which
+        speaker = fakes.program(
+            tmp_path / "bin" / "veritysetup",
+            """
+            import os
+            said = "Root hash:" if os.environ.get("LC_ALL") == "C" else "Root-Hash:"
+            print(said, "ab" * 32)
+            """,
+        )
+        monkeypatch.setenv("LANG", "de_DE.UTF-8")
+        monkeypatch.setattr(
+            shutil, "which", lambda name, **more: str(speaker) if name == speaker.name else real(name, **more)
+        )
+        verity = replace(PLAN, salt="00").make(modular, store).verity
+        assert verity is not None
+        assert verity.root_digest == "ab" * 32
 
     def test_a_read_only_disk_is_the_same_image(self, modular: Kernel, store: Cache) -> None:
         tool("mksquashfs")
@@ -298,6 +350,19 @@ class TestInitramfs:
         assert {"-static", "-nostdlib", "-Wall", "-Wextra", "-Werror", "-mno-outline-atomics"} <= set(command)
         assert "-mno-red-zone" not in command
         assert initramfs.compile_command("x86_64", Path("x"))[0] == "cc"
+
+    @fakes.x86_only
+    def test_a_compiler_for_newer_processors_makes_the_same_agent(
+        self, store: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """RHEL 10's compiles for x86-64-v3 unless it is told otherwise, and a guest's processor may be older."""
+        usual = initramfs.agent("x86_64", store).read_bytes()
+        wrapper = tmp_path / "bin" / "cc"
+        wrapper.parent.mkdir()
+        wrapper.write_text(f'#!/bin/sh\nexec {tool("cc")} -march=x86-64-v3 "$@"\n')
+        wrapper.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+        assert initramfs.agent("x86_64", Cache(tmp_path / "other")).read_bytes() == usual
 
     def test_every_source_of_the_agent_is_compiled(self) -> None:
         command = initramfs.compile_command("x86_64", Path("agent"))

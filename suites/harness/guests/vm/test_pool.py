@@ -11,7 +11,7 @@ from guests.errors import BootError, KconformError, QemuError, UsageError
 from guests.vm import template
 from guests.vm.pool import DEFAULT_BOOT, NEEDED, Boot, Pool
 from kconfigs.cache import Cache
-from suites.harness.guests import fakes as fakes
+from suites.harness.guests import fakes
 
 BOOTABLE = "".join(f"CONFIG_{option}=y\n" for option in NEEDED)
 OTHER_BOOT = Boot(arguments=("quiet",))

@@ -19,7 +19,7 @@ import pytest
 from guests.errors import QemuError
 from guests.vm import qemu_process
 from guests.vm.qemu_process import Qemu, Qmp
-from suites.harness.guests import fakes as fakes
+from suites.harness.guests import fakes
 
 ROOT = Path(qemu_process.__file__).parents[2]
 NO_CONSOLE = "null,id=console"

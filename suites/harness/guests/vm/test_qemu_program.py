@@ -10,7 +10,7 @@ import pytest
 from guests.errors import QemuError, UsageError
 from guests.vm import migration, qemu_program
 from guests.vm.qemu_program import QemuProgram, find_qemu, has_device, inspect
-from suites.harness.guests import fakes as fakes
+from suites.harness.guests import fakes
 
 
 def saying(path: Path, line: str) -> QemuProgram:

@@ -23,7 +23,7 @@ from guests.vm.qemu_command import Disk, Machine, base_command
 from guests.vm.qemu_program import QemuProgram
 from guests.vm.template import DamagedError, template_key
 from kconfigs.cache import Cache
-from suites.harness.guests import fakes as fakes
+from suites.harness.guests import fakes
 
 SIZE = 4 << 20
 KERNEL = {"kernel": "abc"}
