@@ -16,7 +16,10 @@ from kconfigs.cache import Cache
 from kconfigs.spec import resolve
 from suites.harness import kconfigs_fakes as fakes
 
-BAD = {"x" * 300: "cannot be looked at: File name too long", "~nobody-of-that-name/x": "there is no such home directory"}
+BAD = {
+    "x" * 300: "cannot be looked at: File name too long",
+    "~nobody-of-that-name/x": "there is no such home directory",
+}
 
 
 def from_matrix(folder: Path, key: str, value: str) -> None:
