@@ -7,9 +7,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from common.commandline import Parser
 from guests import doctor
 from guests.errors import KconformError
-from kconfigs.arguments import Parser
 
 INTERRUPTED = 2
 

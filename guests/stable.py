@@ -20,7 +20,7 @@ from guests.initramfs import initramfs
 from guests.modules import for_virtio
 from guests.template import Template
 from kconfigs.cache import Cache
-from kconfigs.fragments import Config
+from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 
 MEMORY_MIB = 128

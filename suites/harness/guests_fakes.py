@@ -25,7 +25,7 @@ from guests.outcome import OK
 from guests.session import Session
 from guests.task import Task
 from kconfigs.cache import Cache
-from kconfigs.fragments import Config
+from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may do that")
