@@ -8,7 +8,6 @@ A plugin, not a part of conftest.py: pytest takes the value of an option that it
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,12 @@ from kconfigs import profile
 from kconfigs.build.build_announcements import BuildAnnouncer, to_terminal
 from kconfigs.cache import Cache
 from kconfigs.candidates import Candidate, plan, wanted
-from kconfigs.kernel_matrix import Wanted
 from kconfigs.run_folder import RunFolder
 
 FOLDER_KEY = "kconform_run_folder"
 """In a worker's input: the path of the run's folder."""
 
 FOLDER = pytest.StashKey[RunFolder]()
-WANTED = pytest.StashKey[Sequence[Wanted]]()
 LOOKED_UP = pytest.StashKey[list[Candidate] | KconformError]()
 ANNOUNCER = pytest.StashKey[BuildAnnouncer]()
 
@@ -71,16 +68,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Wrong use ends the run here, before anything else happens, and once: the workers do not look again."""
-    options = [config.getoption(name) for name in ("kernel", "flavor", "kernel_config", "profile", "matrix")]
     if is_worker(config):
         config.stash[FOLDER] = RunFolder(Path(handed_over(config, FOLDER_KEY)))
-        config.stash[WANTED] = wanted(*options)
         return
     folder = tempfile.TemporaryDirectory(prefix="kconform-run-")
     config.add_cleanup(folder.cleanup)
     config.stash[FOLDER] = RunFolder(Path(folder.name))
+    options = (config.getoption(name) for name in ("kernel", "flavor", "kernel_config", "profile", "matrix"))
     try:
-        config.stash[WANTED] = wanted(*options)
+        config.stash[FOLDER].begin(wanted(*options))
         if not config.option.help:
             Cache().require_usable()
     except UsageError as error:
@@ -124,7 +120,7 @@ def _looked_up(config: pytest.Config) -> list[Candidate] | KconformError:
     if LOOKED_UP not in config.stash:
         folder = config.stash[FOLDER]
         try:
-            planned = folder.kernels(lambda: plan(config.stash[WANTED]))
+            planned = folder.kernels(plan)
             config.stash[LOOKED_UP] = [Candidate(one, folder.builds) for one in planned]
         except KconformError as error:
             config.stash[LOOKED_UP] = error

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A folder through which all processes of one test run share what they know of its kernels.
 
+wanted          what the options of the run ask for
 kernels         the plan of the run, or why there is none: whichever process needs it first makes it
 selected.json   the ids of the kernels that have a test, once the tests are collected
 builds/         the status files of kernels that are being built
@@ -10,34 +11,41 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
 from common import atomic
 from common.errors import KconformError
 from kconfigs.candidates import PlannedKernel
+from kconfigs.kernel_matrix import Wanted
 
 
 class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.builds = path / "builds"
+        self._wanted = path / "wanted"
         self._kernels = path / "kernels"
         self._selected = path / "selected.json"
 
-    def kernels(self, plan: Callable[[], list[PlannedKernel]]) -> list[PlannedKernel]:
-        """The plan, from `plan()` the first time; or the KconformError that it raised then."""
+    def begin(self, wanted: Sequence[Wanted]) -> None:
+        """Record what is asked for."""
+        atomic.write(self._wanted, pickle.dumps(wanted))
+
+    def kernels(self, plan: Callable[[Sequence[Wanted]], list[PlannedKernel]]) -> list[PlannedKernel]:
+        """What `plan` returned the first time, or the KconformError that it raised then."""
         with FileLock(self.path / "kernels.lock"):
             if not self._kernels.exists():
                 result: list[PlannedKernel] | KconformError
                 try:
-                    result = plan()
+                    result = plan(_unpickled(self._wanted))
                 except KconformError as error:
                     result = error
                 atomic.write(self._kernels, pickle.dumps(result))
-        result = pickle.loads(self._kernels.read_bytes())  # noqa: S301 - written just above, in a folder of ours
+        result = _unpickled(self._kernels)
         if isinstance(result, KconformError):
             raise result
         return result
@@ -49,3 +57,7 @@ class RunFolder:
     def selected(self) -> set[str]:
         """The kernels that have a test; none before the tests are collected."""
         return set(json.loads(self._selected.read_text())) if self._selected.exists() else set()
+
+
+def _unpickled(path: Path) -> Any:
+    return pickle.loads(path.read_bytes())  # noqa: S301 - written by this run, into a folder that only we can write to

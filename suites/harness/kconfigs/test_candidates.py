@@ -73,15 +73,18 @@ class TestRunFolder:
     """What all processes of a run share."""
 
     def test_the_plan_is_made_once(self, tree: Path, tmp_path: Path) -> None:
-        first = RunFolder(tmp_path).kernels(lambda: planned(str(tree)))
-        assert RunFolder(tmp_path).kernels(lambda: pytest.fail("it has been made")) == first
+        RunFolder(tmp_path).begin([Wanted(parse(str(tree)))])
+        first = RunFolder(tmp_path).kernels(plan)
+        assert [one.id for one in first] == ["linux-6.12.7/full"]
+        assert RunFolder(tmp_path).kernels(lambda _: pytest.fail("it has been made")) == first
 
     @pytest.mark.parametrize("kind", [UsageError, KconformError])
     def test_an_error_is_the_same_for_every_process(self, tmp_path: Path, kind: type[KconformError]) -> None:
-        def fail() -> list[PlannedKernel]:
+        def fail(_: object) -> list[PlannedKernel]:
             raise kind("no such kernel", hint="name another")
 
-        for make in (fail, lambda: pytest.fail("it has been made")):
+        RunFolder(tmp_path).begin([])
+        for make in (fail, lambda _: pytest.fail("it has been made")):
             with pytest.raises(kind) as caught:
                 RunFolder(tmp_path).kernels(make)
             assert (type(caught.value), str(caught.value)) == (kind, "no such kernel\n  hint: name another")
