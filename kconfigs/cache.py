@@ -26,10 +26,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from common.errors import KconformError, UsageError
+from common.paths import user_cache
 from common.text import printable
 from kconfigs import cache_stamps
 from kconfigs.disk_usage import allocated, parse_size, remove
@@ -261,7 +261,7 @@ class Cache:
 
 def default_root() -> Path:
     chosen = os.environ.get("KCONFORM_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("kconform")
+    return Path(chosen) if chosen else user_cache()
 
 
 def _limit_from_environment() -> int:
