@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernels of a run: planned once, as values, and then had or built.
+"""The kernels of a run: planned once, as values, and then fetched or built.
 
 Those that have to be built are begun together, by one process of the run, and any process may wait for them: their
 status files are in one folder that all processes of the run know.
@@ -144,11 +144,11 @@ def _refuse_conflict(first: PlannedKernel, second: PlannedKernel, asked: Wanted)
             )
 
 
-# Having them
+# Fetching and building them
 
 
 class Candidate:
-    """A planned kernel, in one process of the run: on its way, had, or known to be impossible."""
+    """A planned kernel in one process of the run: not there yet, there, or failed."""
 
     def __init__(self, planned: PlannedKernel, status_folder: Path) -> None:
         self.id, self.source, self.profile = planned.id, planned.source, planned.profile
@@ -163,7 +163,7 @@ class Candidate:
         return self.id
 
     def begin(self) -> None:
-        """Start building it beside the run, if it has to be built and has not been."""
+        """Start building it beside the run, if it has to be built and the cache does not have it."""
         if self.source.builds and self._builder is None and not self._is_built():
             order = BuildOrder(self.source, self._planned.flavor, self.id)
             self._builder = background_build.start(order, self._status)
@@ -189,7 +189,7 @@ class Candidate:
         return self._kernel
 
     def digest(self) -> str:
-        """The kernel's digest; empty if it would have to be built first, or cannot be had."""
+        """The kernel's digest; empty if it would have to be built first, or if it cannot be made."""
         with contextlib.suppress(KconformError):
             if not self.source.builds or self._is_built():
                 return self.kernel().digest

@@ -99,7 +99,7 @@ def _check(options: argparse.Namespace) -> int:
     return 1 if lacking else 0
 
 
-_COUNTED = {"ok": "ok", "missing": "missing", "warning": "warned of", "open": "for a run to prove"}
+_COUNTED = {"ok": "ok", "missing": "missing", "warning": "warned about", "open": "for a run to prove"}
 _RELEASE = re.compile(r"^# Linux/\S+ (\d+(?:\.\d+)+)", re.MULTILINE)
 
 

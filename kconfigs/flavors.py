@@ -30,7 +30,7 @@ class Flavor:
     objects: int
     """Object files of a 6.12 build: the estimate for the first progress line; later builds use what was counted."""
     on_own_config: bool = False
-    """The fragments are added to a config of the user's, not to allnoconfig."""
+    """The fragments are added to the user's own config, not to allnoconfig."""
 
     def asked(self, version: Version = ()) -> dict[str, Option]:
         """The options that it asks of a kernel of that version, or of any version."""

@@ -32,7 +32,7 @@ _DEBIAN = re.compile(rb" Debian (\d+\.\d+\.\d+)-")
 
 @dataclass(frozen=True)
 class Image:
-    """An image that looks like a kernel, as far as its header tells."""
+    """A file whose header is that of a kernel image."""
 
     path: Path
     arch: str
@@ -40,7 +40,7 @@ class Image:
     release: str
     """`uname -r`, or empty where the header does not say."""
     stable: Version = ()
-    """The stable version that it was made from, where the release does not tell and the header does."""
+    """The stable version that it was made from, if the header has it and the release does not."""
 
 
 def inspect(path: Path) -> Image:

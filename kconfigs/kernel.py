@@ -34,7 +34,7 @@ class Kernel:
     digest: str
     """As from `kernel_digest`."""
     stable: Version = ()
-    """The stable version that it was made from, where the release does not tell: Debian's 5.10.0-46 is 5.10.262."""
+    """The stable version that it was made from, if the release does not have it: Debian's 5.10.0-46 is 5.10.262."""
 
     @property
     def id(self) -> str:

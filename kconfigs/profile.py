@@ -17,7 +17,7 @@ A profile is a TOML file.  Those that come with the project are in kconfigs/prof
     value = "1"
     source = "who says so"
 
-`check` answers from a config alone, as far as a config can tell.
+`check` compares a config with a profile, without a boot.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class LackingError(Exception):
 
 
 def load(name: str) -> Profile:
-    """A profile of ours by its name, or one by the path of its file.  UsageError, with the place, if it is wrong."""
+    """One of our profiles by its name, or any by its path.  UsageError, with the place, if it is wrong."""
     path = SHIPPED / f"{name}.toml" if name in shipped() else users_path(name)
     if not os.path.lexists(path):
         meant = did_you_mean(name, shipped())
@@ -205,7 +205,7 @@ def _default(line: Line, config: Config) -> Finding:
 def _never_started(profile: Profile, config: Config, version: Version) -> Iterator[Finding]:
     """Security modules that are built, but not started because CONFIG_LSM leaves them out.
 
-    Nobody means that, so every profile warns of it; a profile that asks for the module misses it.
+    That is never intended, so every profile warns about it; for a profile that asks for the module, it is missing.
     """
     if not config["LSM"].startswith('"'):
         return  # before 5.1 there was no such list

@@ -2,7 +2,7 @@
 """A folder through which all processes of one test run share what they know of its kernels.
 
 wanted          what the options of the run ask for
-kernels         the plan of the run, or why there is none: whichever process needs it first makes it
+kernels         the plan of the run, or the error instead of one; the first process that needs it makes it
 selected.json   the ids of the kernels that have a test, once the tests are collected
 builds/         the status files of kernels that are being built
 """
@@ -24,6 +24,8 @@ from kconfigs.kernel_matrix import Wanted
 
 
 class RunFolder:
+    """`path` is an existing directory, empty at the beginning of the run."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.builds = path / "builds"

@@ -56,7 +56,7 @@ class SourcePackage(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class TreeSource(Source):
-    """A kernel tree of the user's."""
+    """A kernel tree that belongs to the user."""
 
     tree: Tree
 

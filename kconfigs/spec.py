@@ -32,7 +32,7 @@ class Spec:
     """One of the kinds below."""
 
     text: str
-    """As the user wrote it, for results and messages; a path in a file is made whole, so that it is true anywhere."""
+    """As the user wrote it, for results and messages; a relative path in a file is made independent of that file."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def _is_alive(status: Path) -> bool:
 
 def main(asked: Path, status_path: Path) -> None:
     """Carry out an order that `start` wrote, and keep the status file up to date."""
-    order: BuildOrder = pickle.loads(asked.read_bytes())  # noqa: S301 - written by `start`, in a folder of ours
+    order: BuildOrder = pickle.loads(asked.read_bytes())  # noqa: S301 - written by `start`, in our own folder
     status = StatusFile(status_path)
     try:
         kernel = fetch(order.source, order.flavor, status)

@@ -33,7 +33,7 @@ from kconfigs.flavors import Flavor
 from kconfigs.kconfig import Config, Option
 
 RECIPE = "1"
-"""Part of every key: change it to build every kernel anew, after a change in how they are built."""
+"""Part of every key: change it after a change in how kernels are built, so that all are built again."""
 
 CONFIGURED = "kconform.configured"
 """In an object directory: what its .config was made from.  It is there only when the .config is finished."""

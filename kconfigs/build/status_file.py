@@ -51,8 +51,8 @@ class StatusFile:
 
     def failed(self, error: KconformError) -> None:
         state = State("failed", self._state.what, self._state.objects, self._state.total)
-        told = {"message": error.message, "hint": error.hint, "exit_status": error.exit_status}
-        atomic.write(self._path, self._record(state, told))
+        written = {"message": error.message, "hint": error.hint, "exit_status": error.exit_status}
+        atomic.write(self._path, self._record(state, written))
 
     def _record(self, state: State, error: dict[str, object] | None) -> str:
         record = {

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-# The leader of a process group.  When it gets SIGTERM, from us or because we died, it kills its whole group; make
+# The leader of a process group.  When it gets SIGTERM, from us or because we died, it kills the whole group; make
 # would leave the compilers' children running.
 _SUPERVISOR = 'trap "trap - TERM INT; kill -s KILL 0" TERM INT; "$@" & wait $!'
 

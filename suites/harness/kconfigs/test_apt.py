@@ -117,7 +117,7 @@ class TestSourcePackage:
         assert sum("download" in call for call in fake.calls) == 1
         assert list(cache.root.rglob("*.deb")) == []
 
-    def test_a_tarball_that_is_none_is_our_error(self, tmp_path: Path) -> None:
+    def test_a_damaged_tarball_is_a_harness_error(self, tmp_path: Path) -> None:
         files = {"./usr/src/linux-source-6.12.tar.gz": gzip.compress(b"hello" * 1000)}
         fakes.deb(tmp_path / "linux-source-6.12.deb", {"Package": "linux-source-6.12"}, files)
         apt = Apt(FakeApt(debian("linux-source-6.12"), pool=tmp_path))
@@ -125,12 +125,12 @@ class TestSourcePackage:
             fakes.resolved("source", apt=apt, cache=Cache(tmp_path / "cache")).kernel()
         assert caught.value.exit_status == 3
 
-    def test_none_is_wrong_use(self) -> None:
+    def test_no_kernel_source_is_wrong_use(self) -> None:
         with pytest.raises(UsageError, match="no package with kernel source") as caught:
             Apt(FakeApt(debian("bash"))).newest_source()
         assert "--kernel" in caught.value.hint
 
-    def test_a_system_without_apt_is_told_what_to_pass(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_apt_the_hint_names_other_specs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "/nonexistent")
         with pytest.raises(UsageError, match="source needs apt, which this system lacks") as caught:
             fakes.resolved("source")
@@ -172,17 +172,17 @@ class TestMemory:
         assert (memory().answer(["a"]), memory().answer(["b"])) == (None, "new")
 
     @pytest.mark.parametrize("damage", ["", "[]", "{", '{"stamp": 1}', "\0"])
-    def test_a_damaged_file_knows_nothing(self, memory: Callable[[], Memory], tmp_path: Path, damage: str) -> None:
+    def test_a_damaged_file_is_ignored(self, memory: Callable[[], Memory], tmp_path: Path, damage: str) -> None:
         memory().keep(["a"], "answer")
         (tmp_path / "cache" / "apt.json").write_text(damage)
         assert memory().answer(["a"]) is None
 
-    def test_without_a_place_to_write_it_asks_again(self, memory: Callable[[], Memory], tmp_path: Path) -> None:
+    def test_if_it_cannot_write_it_asks_again(self, memory: Callable[[], Memory], tmp_path: Path) -> None:
         (tmp_path / "cache").write_text("a file")
         memory().keep(["a"], "answer")
         assert memory().answer(["a"]) is None
 
-    def test_lists_that_were_just_fetched_make_it_forget_at_once(self, memory: Callable[[], Memory]) -> None:
+    def test_freshly_fetched_lists_make_it_forget_at_once(self, memory: Callable[[], Memory]) -> None:
         """The first question on a fresh machine is whether there are any; after apt-get update it is asked again."""
         kept = memory()
         kept.keep(["indextargets"], "")
@@ -207,7 +207,7 @@ class TestKernelPackage:
         assert (found.kernel.name, found.kernel.version) == (REAL, "6.12.7-1")
         assert [package.name for package in found.all] == [REAL]
 
-    def test_modules_in_a_package_of_their_own_come_along(self) -> None:
+    def test_a_separate_package_of_modules_is_included(self) -> None:
         fake = FakeApt(
             debian("linux-image-generic", "6.8", "linux-image-6.8.0-45-generic, linux-firmware"),
             debian("linux-image-6.8.0-45-generic", "6.8.0-45.45", "kmod, linux-modules-6.8.0-45-generic"),
@@ -220,7 +220,7 @@ class TestKernelPackage:
             "linux-modules-6.8.0-45-generic",
         }
 
-    def test_image_modules_and_config_in_packages_of_their_own(self) -> None:
+    def test_image_modules_and_config_may_be_in_separate_packages(self) -> None:
         """As Debian has it today: the package that is called linux-image holds nothing itself."""
         kernel, exact = "7.3.4+deb14-amd64", "(= 7.3.4-1)"
         parts = [f"linux-{part}-{kernel}" for part in ("base", "binary", "modules")]
@@ -241,7 +241,7 @@ class TestKernelPackage:
             ("deb:bash", "the package bash holds no kernel", "linux-image"),
         ],
     )
-    def test_what_is_not_there_is_wrong_use(self, spec: str, message: str, hint: str, tmp_path: Path) -> None:
+    def test_an_unknown_package_is_wrong_use(self, spec: str, message: str, hint: str, tmp_path: Path) -> None:
         fake = FakeApt(debian(CLOUD, depends=REAL), debian(REAL), debian("bash"))
         with pytest.raises(UsageError, match=message) as caught:
             fakes.resolved(spec, apt=Apt(fake), cache=Cache(tmp_path))
@@ -264,7 +264,7 @@ class TestKernelPackage:
         assert [path.name for path in kernel.modules.rglob("*.ko")] == ["a.ko"]
         assert list(cache.root.rglob("*.deb")) == []
 
-    def test_a_part_that_has_gone_is_named_where_it_is_missed(self, tmp_path: Path) -> None:
+    def test_a_missing_package_is_named_only_if_it_matters(self, tmp_path: Path) -> None:
         """An archive removes what is built from a source package with it, but not yet what was signed apart."""
         fakes.kernel_deb(tmp_path / f"{REAL}.deb", with_config=False, Version="6.12.7-1")
         fake = FakeApt(debian(REAL, depends="linux-base-6.12.7-fake"), pool=tmp_path)
@@ -288,12 +288,12 @@ class TestKernelPackage:
         source = fakes.resolved(f"deb:{REAL}=6.12.7-1", apt=Apt(fake), cache=Cache(tmp_path)).source
         assert source.name.endswith("6.12.7-1")
 
-    def test_one_that_is_too_old_is_refused_before_the_download(self, tmp_path: Path) -> None:
+    def test_an_old_kernel_is_refused_before_the_download(self, tmp_path: Path) -> None:
         fake = FakeApt(debian("linux-image-4.19.0-27-amd64", "4.19.316-1"))
         with pytest.raises(UsageError, match=r"is Linux 4\.19\.0, and 5\.10 is the oldest that can be tested"):
             fakes.resolved("deb:linux-image-4.19.0-27-amd64", apt=Apt(fake), cache=Cache(tmp_path))
 
-    def test_a_download_that_fails_is_our_error(self, tmp_path: Path) -> None:
+    def test_a_failed_download_is_a_harness_error(self, tmp_path: Path) -> None:
         source = fakes.resolved(
             f"deb:{REAL}", apt=Apt(FakeApt(debian(REAL), pool=tmp_path)), cache=Cache(tmp_path / "c")
         )
@@ -302,7 +302,7 @@ class TestKernelPackage:
         assert caught.value.exit_status == 3
         assert "apt-get update" in caught.value.hint
 
-    def test_one_without_a_signature_is_refused(self, tmp_path: Path) -> None:
+    def test_a_package_without_a_signature_is_refused(self, tmp_path: Path) -> None:
         class Unsigned(FakeApt):
             def download(self, *_: object) -> str:
                 said = f"WARNING: The following packages cannot be authenticated!\n  {REAL}\nE: Some packages ..."
@@ -319,22 +319,22 @@ class TestKernelPackage:
 
 
 class TestDebFile:
-    def test_a_kernel_comes_out(self, tmp_path: Path) -> None:
+    def test_it_becomes_a_kernel(self, tmp_path: Path) -> None:
         path = fakes.kernel_deb(tmp_path / "k.deb")
         kernel = fakes.resolved(str(path), cache=Cache(tmp_path / "cache")).kernel()
         assert (kernel.id, kernel.release) == ("debian-6.12.7-fake/shipped", fakes.RELEASE)
 
-    def test_one_for_all_architectures_holds_none(self, tmp_path: Path) -> None:
+    def test_a_package_for_all_architectures_is_refused(self, tmp_path: Path) -> None:
         path = fakes.kernel_deb(tmp_path / "k.deb", "linux-source-6.12", Architecture="all")
         with pytest.raises(UsageError, match="holds no kernel: it is for all architectures"):
             fakes.resolved(str(path), cache=Cache(tmp_path / "cache"))
 
-    def test_one_of_another_program_is_not_taken_for_an_old_kernel(self, tmp_path: Path) -> None:
+    def test_a_package_of_another_program_is_refused(self, tmp_path: Path) -> None:
         path = fakes.deb(tmp_path / "b.deb", {"Package": "bash", "Version": "5.2-1"}, {"./bin/bash": b""})
         with pytest.raises(UsageError, match="holds no kernel"):
             fakes.resolved(str(path), cache=Cache(tmp_path / "cache")).kernel()
 
-    def test_a_package_of_somebody_elses_making_is_named_so(self, tmp_path: Path) -> None:
+    def test_a_package_from_anyone_else_is_named_deb(self, tmp_path: Path) -> None:
         path = fakes.kernel_deb(tmp_path / "k.deb", "linux-image-6.12.7", Maintainer="Me <me@home>")
         assert fakes.resolved(str(path), cache=Cache(tmp_path / "cache")).source.name == "deb-6.12.7"
 
@@ -346,7 +346,7 @@ class TestDebFile:
         assert kernel.config == Config.parse(fakes.CONFIG)
         assert kernel.modules is not None
 
-    def test_one_without_a_kernel_says_where_to_look(self, tmp_path: Path) -> None:
+    def test_a_package_without_a_kernel_names_its_dependencies(self, tmp_path: Path) -> None:
         path = fakes.deb(tmp_path / "k.deb", {"Package": CLOUD, "Depends": f"{REAL} (= 1)"}, {"./etc/a": b""})
         with pytest.raises(UsageError, match="holds no kernel") as caught:
             fakes.resolved(str(path), cache=Cache(tmp_path / "cache")).kernel()
@@ -361,7 +361,7 @@ class TestDebFile:
             pytest.param("tail", lambda data: data[:-300], id="cut-in-the-data"),
         ],
     )
-    def test_a_damaged_one_is_named(self, tmp_path: Path, name: str, spoil: Callable[[bytes], bytes]) -> None:
+    def test_a_damaged_package_is_reported(self, tmp_path: Path, name: str, spoil: Callable[[bytes], bytes]) -> None:
         path = fakes.kernel_deb(tmp_path / f"{name}.deb")
         path.write_bytes(spoil(path.read_bytes()))
         with pytest.raises(UsageError, match="is not a Debian package, or is damaged") as caught:
@@ -369,7 +369,7 @@ class TestDebFile:
         assert caught.value.exit_status == 4
         assert Cache(tmp_path / "cache").entries() == []
 
-    def test_nothing_gets_out_of_the_directory(self, tmp_path: Path) -> None:
+    def test_nothing_is_unpacked_outside_the_directory(self, tmp_path: Path) -> None:
         files = {"./lib/modules/x/../../../../evil": b"", "./boot/../evil": b"", "./lib/modules/x/good": b""}
         path = fakes.deb(tmp_path / "k.deb", {"Package": REAL}, files)
         (tmp_path / "into").mkdir()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Suites that this machine's apt was not told of, with the real apt, in an archive of our own that gpg has signed."""
+"""Suites that are not in apt's sources: the real apt, with an archive of our own that gpg has signed."""
 
 from __future__ import annotations
 
@@ -122,13 +122,13 @@ def cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "cache")
 
 
-def test_a_kernel_of_a_suite(repository: Repository, cache: Cache) -> None:
+def test_a_kernel_from_a_suite(repository: Repository, cache: Cache) -> None:
     source = fakes.resolved(f"deb:{PACKAGE}@testing", apt=repository.machine(), cache=cache)
     assert (source.source.name, source.source.origin) == ("debian-6.12.7-fake", f"{PACKAGE} 6.12.7-1")
     assert source.kernel().release == fakes.RELEASE
 
 
-def test_a_package_that_the_suite_has_not(repository: Repository, cache: Cache) -> None:
+def test_a_package_that_the_suite_lacks_is_wrong_use(repository: Repository, cache: Cache) -> None:
     with pytest.raises(UsageError, match=r"knows no package linux-image-6\.12\.8-fake") as caught:
         fakes.resolved("deb:linux-image-6.12.8-fake@testing", apt=repository.machine(), cache=cache)
     assert PACKAGE in caught.value.hint
@@ -139,7 +139,7 @@ def test_the_kernel_source_of_a_suite(repository: Repository, cache: Cache) -> N
         fakes.resolved("source@testing", apt=repository.machine(), cache=cache)
 
 
-def test_a_suite_that_is_not_there(repository: Repository, cache: Cache) -> None:
+def test_an_unknown_suite_is_wrong_use(repository: Repository, cache: Cache) -> None:
     with pytest.raises(UsageError, match=f"{repository.uri} has no suite tasting"):
         apt_of("tasting", repository.machine(), cache)
     assert cache.entries() == []
@@ -157,7 +157,9 @@ def test_without_a_signature_it_is_refused(tmp_path: Path, cache: Cache) -> None
     assert "ours-archive-keyring" in caught.value.hint
 
 
-def test_signed_by_somebody_else(tmp_path: Path, cache: Cache, signers: tuple[Signer, Signer]) -> None:
+def test_a_signature_by_an_unknown_key_is_refused(
+    tmp_path: Path, cache: Cache, signers: tuple[Signer, Signer]
+) -> None:
     with pytest.raises(
         UsageError, match=r"the signature of testing cannot be checked, because the key \w+ is unknown"
     ):
@@ -197,7 +199,7 @@ def test_lists_are_fetched_once_a_day(repository: Repository, cache: Cache) -> N
 
 
 @pytest.mark.usefixtures("_impatient")
-def test_without_a_network_those_of_yesterday_do(
+def test_without_a_network_older_lists_are_used(
     repository: Repository, cache: Cache, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("kconform"), "propagate", True)
@@ -209,7 +211,7 @@ def test_without_a_network_those_of_yesterday_do(
 
 
 @pytest.mark.usefixtures("_impatient")
-def test_without_a_network_or_lists(repository: Repository, cache: Cache) -> None:
+def test_without_network_and_lists_it_is_a_harness_error(repository: Repository, cache: Cache) -> None:
     repository.uri = "http://127.0.0.1:1/debian"
     with pytest.raises(KconformError, match="the lists of testing could not be fetched") as caught:
         apt_of("testing", repository.machine(), cache)
@@ -231,11 +233,11 @@ def test_without_a_network_or_lists(repository: Repository, cache: Cache) -> Non
         pytest.param("noble-security", [UBUNTU], UBUNTU, id="ubuntu-has-one-archive"),
     ],
 )
-def test_where_a_suite_should_be(suite: str, known: list[Archive], wanted: Archive) -> None:
+def test_the_archive_of_a_suite_is_found(suite: str, known: list[Archive], wanted: Archive) -> None:
     assert archive_of(suite, known) == wanted
 
 
-def test_a_machine_without_the_distributions_archive(cache: Cache) -> None:
+def test_a_machine_without_the_distributions_archive_is_refused(cache: Cache) -> None:
     machine = Apt(lambda *_: "Repo-URI: http://example.org/\nOrigin: Node Source\nLabel: Node Source\n")
     with pytest.raises(UsageError, match="uses no archive of Debian or Ubuntu that could have sid"):
         apt_of("sid", machine, cache)

@@ -147,12 +147,12 @@ class TestMaking:
         (cache.root / "things" / "a").mkdir(parents=True)
         assert (cache.get("things", "a", writer()) / "file").exists()
 
-    def test_a_file_in_the_place_of_an_entry_gives_way(self, cache: Cache) -> None:
+    def test_a_file_in_the_place_of_an_entry_is_replaced(self, cache: Cache) -> None:
         (cache.root / "things").mkdir(parents=True)
         (cache.root / "things" / "a").write_text("?")
         assert (cache.get("things", "a", writer()) / "file").exists()
 
-    def test_what_is_made_wrong_is_an_error_and_not_kept(self, cache: Cache) -> None:
+    def test_an_entry_that_fails_its_check_is_not_kept(self, cache: Cache) -> None:
         def check(_: Path) -> None:
             raise ValueError("never right")
 
@@ -229,7 +229,7 @@ class TestGoing:
         user.communicate()
         assert {entry.key for entry in cache.clear()} == {"a"}
 
-    def test_clearing_can_be_of_one_kind(self, cache: Cache) -> None:
+    def test_one_kind_can_be_cleared(self, cache: Cache) -> None:
         cache.get("things", "a", writer())
         cache.get("others", "b", writer())
         assert [(entry.kind, entry.key) for entry in cache.clear("things")] == [("things", "a")]
@@ -276,7 +276,7 @@ class TestSizes:
     def test_a_limit_is_read(self, text: str, size: int) -> None:
         assert disk_usage.parse_size(text) == size
 
-    def test_a_limit_that_is_none_is_wrong_use(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_malformed_limit_is_wrong_use(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KCONFORM_CACHE_LIMIT", "much")
         with pytest.raises(UsageError, match="is not a size"):
             Cache()

@@ -49,7 +49,7 @@ class TestCommandLine:
         assert "Traceback" not in error
 
     @pytest.mark.parametrize("words", [[], ["nosuch"], ["build"], ["build", "x", "--nosuch"]])
-    def test_a_command_line_that_is_none_ends_with_4(self, words: list[str]) -> None:
+    def test_a_wrong_command_line_ends_with_4(self, words: list[str]) -> None:
         with pytest.raises(SystemExit) as caught:
             main(words)
         assert caught.value.code == 4

@@ -55,7 +55,7 @@ def test_the_header_tells_architecture_and_release(write: Write) -> None:
     ],
     ids=["debian", "debian-since-6.12", "ubuntu", "ours"],
 )
-def test_the_stable_version_is_told_beside_a_release_without_it(
+def test_the_banner_has_the_stable_version_that_the_release_lacks(
     tmp_path: Path, release: str, build: str, version: tuple[int, ...]
 ) -> None:
     """A promise may be newer than the first release of its branch."""
@@ -74,7 +74,7 @@ def test_the_stable_version_is_told_beside_a_release_without_it(
         pytest.param(pe(0xAA64), "aarch64", id="arm64-efi-zboot"),
     ],
 )
-def test_other_architectures_are_told_apart(write: Write, content: bytes, arch: str) -> None:
+def test_other_architectures_are_recognised(write: Write, content: bytes, arch: str) -> None:
     assert inspect(write(content)).arch == arch
 
 
@@ -90,13 +90,13 @@ def test_other_architectures_are_told_apart(write: Write, content: bytes, arch: 
         pytest.param(bzimage()[:-20], r"cut short: it has \d+ bytes of the \d+", id="cut-in-the-payload"),
     ],
 )
-def test_what_is_no_whole_kernel_is_refused_with_the_reason(write: Write, content: bytes, message: str) -> None:
+def test_what_is_not_a_complete_image_is_refused(write: Write, content: bytes, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         inspect(write(content))
     assert caught.value.hint
 
 
-def test_a_signature_behind_the_kernel_does_no_harm(write: Write) -> None:
+def test_a_signature_after_the_kernel_is_ignored(write: Write) -> None:
     inspect(write(bzimage() + b"signature"))
 
 
@@ -107,7 +107,7 @@ def test_the_configuration_inside_is_found(write: Write, packed: str) -> None:
     assert embedded_config(inspect(write(bzimage(config=CONFIG, packed=packed)))) == Config.parse(CONFIG)
 
 
-def test_an_image_may_hold_none(write: Write) -> None:
+def test_an_image_may_have_no_config_inside(write: Write) -> None:
     assert embedded_config(inspect(write(bzimage()))) is None
 
 
@@ -143,12 +143,12 @@ class TestBeside:
             (tmp_path / name).write_bytes(content)
         assert find_config(inspect(tmp_path / image), RELEASE) == Config.parse(CONFIG)
 
-    def test_an_empty_one_does_not_count(self, tmp_path: Path) -> None:
+    def test_an_empty_config_is_ignored(self, tmp_path: Path) -> None:
         (tmp_path / "bzImage").write_bytes(bzimage(config=CONFIG))
         (tmp_path / ".config").write_text("")
         assert find_config(inspect(tmp_path / "bzImage"), RELEASE) == Config.parse(CONFIG)
 
-    def test_a_release_need_not_be_a_files_name(self, write: Write) -> None:
+    def test_a_release_need_not_be_a_valid_file_name(self, write: Write) -> None:
         release = "6.12/../../etc"
         assert find_config(inspect(write(bzimage(release=release, config=CONFIG))), release) == Config.parse(CONFIG)
 
@@ -168,7 +168,9 @@ class TestBeside:
             ),
         ],
     )
-    def test_another_kernels_is_refused(self, tmp_path: Path, text: str, message: str, named: bool) -> None:
+    def test_the_config_of_another_kernel_is_refused(
+        self, tmp_path: Path, text: str, message: str, named: bool
+    ) -> None:
         (tmp_path / "bzImage").write_bytes(bzimage(config="CONFIG_A=y\nCONFIG_IKCONFIG=y\n"))
         path = tmp_path / ("mine" if named else ".config")
         path.write_text(text)
@@ -176,25 +178,25 @@ class TestBeside:
             find_config(inspect(tmp_path / "bzImage"), RELEASE, path if named else None)
         assert caught.value.message.startswith(str(path))
 
-    def test_one_that_is_named_and_knows_no_ikconfig_is_another_too(self, tmp_path: Path) -> None:
+    def test_a_named_config_without_ikconfig_is_compared_too(self, tmp_path: Path) -> None:
         """A distribution's, say, of the same version: all that is skipped or failed by it would be wrong."""
         (tmp_path / "bzImage").write_bytes(bzimage(config="CONFIG_A=y\nCONFIG_IKCONFIG=y\n"))
         (tmp_path / "mine").write_text("# Linux/x86 6.12.9 Kernel Configuration\nCONFIG_A=y\n")
         with pytest.raises(UsageError, match="CONFIG_IKCONFIG is n there, and y inside the image"):
             find_config(inspect(tmp_path / "bzImage"), RELEASE, tmp_path / "mine")
 
-    def test_its_own_is_not(self, tmp_path: Path) -> None:
+    def test_the_kernels_own_config_is_accepted(self, tmp_path: Path) -> None:
         text = "# Linux/x86 6.12.9 Kernel Configuration\n# CONFIG_B is not set\nCONFIG_IKCONFIG=y\nCONFIG_A=y\n"
         (tmp_path / "bzImage").write_bytes(bzimage(config="CONFIG_A=y\nCONFIG_IKCONFIG=y\n"))
         (tmp_path / ".config").write_text(text)
         assert find_config(inspect(tmp_path / "bzImage"), RELEASE) == Config.parse(text)
 
-    def test_none_at_all_is_wrong_use(self, write: Write) -> None:
+    def test_a_missing_configuration_is_wrong_use(self, write: Write) -> None:
         with pytest.raises(UsageError, match="no configuration beside it, and none inside") as caught:
             find_config(inspect(write(bzimage())), RELEASE)
         assert "--kernel-config" in caught.value.hint
 
-    def test_a_file_without_options_is_no_configuration(self, write: Write) -> None:
+    def test_a_file_without_options_is_not_a_configuration(self, write: Write) -> None:
         with pytest.raises(UsageError, match="is not a kernel configuration"):
             read_config(write(b"hello\n"))
 

@@ -20,7 +20,7 @@ def options(text: str, name: str = "test.config") -> kconfig.Fragment:
 class TestConfig:
     TEXT = 'CONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\nCONFIG_D="a \\"b\\""\nCONFIG_E=0x10\nCONFIG_F=n\nnoise\n'
 
-    def test_an_option_is_known_by_todays_name(self) -> None:
+    def test_an_option_is_known_by_its_present_name(self) -> None:
         old, new, none = (Config.parse(text) for text in ("CONFIG_X86_X32=y", "CONFIG_X86_X32_ABI=y", "CONFIG_A=y"))
         assert [config.enabled("X86_X32_ABI") for config in (old, new, none)] == [True, True, False]
         assert not new.enabled("X86_X32")
@@ -30,7 +30,7 @@ class TestConfig:
         assert [config[name] for name in ("C", "F", "NEVER_HEARD_OF")] == ["n", "n", "n"]
         assert list(config) == ["A", "B", "D", "E"]
 
-    def test_built_in_and_module_are_told_apart(self) -> None:
+    def test_built_in_and_module_are_distinguished(self) -> None:
         config = Config.parse(self.TEXT)
         assert [config.enabled(name) for name in "ABCD"] == [True, True, False, False]
         assert [config.builtin(name) for name in "ABCD"] == [True, False, False, False]
@@ -105,7 +105,7 @@ class TestFragment:
         assert set(kconfig.merge([fragment])) == {"OLD", "NEW"}
         assert [option.reason for option in fragment.options] == ["came", "went"]
 
-    def test_what_did_not_survive_is_named(self) -> None:
+    def test_dropped_options_are_named(self) -> None:
         asked = kconfig.merge(
             [options('CONFIG_Y=y # .\nCONFIG_M=m # .\nCONFIG_N=n # .\nCONFIG_S="a" # .\nCONFIG_OK=y # .\n')]
         )
@@ -158,7 +158,7 @@ class TestFlavors:
     def test_no_name_means_full(self) -> None:
         assert flavors.flavor(None).name == "full"
 
-    def test_an_unknown_flavor_is_answered_with_those_there_are(self) -> None:
+    def test_an_unknown_flavor_is_answered_with_a_list(self) -> None:
         with pytest.raises(UsageError, match="no flavor 'ful'") as caught:
             flavors.flavor("ful")
         assert all(name in caught.value.hint for name in flavors.FLAVORS)

@@ -92,7 +92,7 @@ class TestBuilding:
             *("image", "config", "System.map", "modules", "build.log", "made.json"),
         }
 
-    def test_a_second_time_nothing_is_built(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
+    def test_a_kernel_is_built_once(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
         source = fakes.resolved(str(make_tree()), cache=cache)
         assert source.kernel() == source.kernel()
         assert builds(tmp_path) == 1
@@ -120,7 +120,7 @@ class TestBuilding:
         assert source.kernel().image.read_bytes() == fakes.bzimage()
         assert builds(tmp_path) == 2
 
-    def test_it_says_how_far_it_is(self, make_tree: MakeTree, cache: Cache) -> None:
+    def test_progress_is_reported(self, make_tree: MakeTree, cache: Cache) -> None:
         told = Recorder()
         fakes.resolved(str(make_tree()), cache=cache).kernel("full", told)
         assert told.phases == ["waiting", "configuring", "compiling", "done"]
@@ -136,11 +136,11 @@ class TestBuilding:
             fakes.resolved(str(path), cache=cache).kernel("full", told)
             assert next(state.total for state in told.states if state.phase == "compiling") == total
 
-    def test_an_unknown_flavor_is_told_before_anything_happens(self, make_tree: MakeTree, cache: Cache) -> None:
+    def test_an_unknown_flavor_is_refused_before_anything_is_built(self, make_tree: MakeTree, cache: Cache) -> None:
         with pytest.raises(UsageError, match="no flavor"):
             fakes.resolved(str(make_tree()), cache=cache).kernel("nosuch")
 
-    def test_the_environment_does_not_steer_it(
+    def test_the_environment_has_no_effect(
         self, make_tree: MakeTree, cache: Cache, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name, value in {"MAKEFLAGS": "-n", "ARCH": "arm64", "KCONFIG_ALLCONFIG": "/nonexistent"}.items():
@@ -151,7 +151,7 @@ class TestBuilding:
 class TestConfigured:
     """An object directory that is kept, as that of the mutants is."""
 
-    def test_until_something_else_is_asked(
+    def test_configured_until_something_else_is_asked_for(
         self, make_tree: MakeTree, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         objects = tmp_path / "objects"
@@ -163,7 +163,7 @@ class TestConfigured:
         monkeypatch.setattr(flavors, "fragment", lambda _: more)
         assert not kbuild.configured(job, objects)
 
-    def test_not_by_a_step_that_failed(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
+    def test_a_failed_step_leaves_it_unconfigured(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
         path = make_tree(dropped=["CONFIG_SECURITY=y"])
         job = kbuild.Job(kernel_tree.open_tree(path), flavors.flavor("full"), "d", "source", "1", cache)
         with pytest.raises(UsageError, match="drops 1"):
@@ -189,7 +189,7 @@ class TestOwnConfig:
 
     OWN = "CONFIG_OWN=m\nCONFIG_SECURITY_YAMA=n\n"
 
-    def test_the_trees_own(self, make_tree: MakeTree, cache: Cache) -> None:
+    def test_the_trees_own_config(self, make_tree: MakeTree, cache: Cache) -> None:
         path = make_tree()
         (path / ".config").write_text(self.OWN)
         source = fakes.resolved(str(path), cache=cache)
@@ -199,14 +199,14 @@ class TestOwnConfig:
         assert source.kernel("full").config["OWN"] == "n"
         assert (path / ".config").read_text() == self.OWN
 
-    def test_one_that_is_named(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
+    def test_a_named_config(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
         path, named = make_tree(), tmp_path / "named.config"
         for number in (5, 6):
             named.write_text(f"CONFIG_OWN={number}\n")
             kernel = fakes.resolved(str(path), kernel_config=named, cache=cache).kernel("mine")
             assert kernel.config["OWN"] == str(number)
 
-    def test_without_any(self, make_tree: MakeTree, cache: Cache) -> None:
+    def test_without_a_config_it_is_wrong_use(self, make_tree: MakeTree, cache: Cache) -> None:
         with pytest.raises(UsageError, match=r"linux has no \.config, which flavor mine needs") as caught:
             fakes.resolved(str(make_tree()), cache=cache).kernel("mine")
         assert "--kernel-config" in caught.value.hint
@@ -244,7 +244,9 @@ class TestFailing:
         (path / fault).unlink()
         fakes.resolved(str(path), cache=cache).kernel()
 
-    def test_a_failure_of_the_distributions_source_is_not_the_users(self, make_tree: MakeTree, cache: Cache) -> None:
+    def test_a_failure_to_build_the_distributions_source_is_a_harness_error(
+        self, make_tree: MakeTree, cache: Cache
+    ) -> None:
         path = make_tree()
         (path / "broken-source").write_text("")
         tree = kernel_tree.open_tree(path)
@@ -253,7 +255,7 @@ class TestFailing:
             build(job)
         assert caught.value.exit_status == 3
 
-    def test_a_full_disk_in_the_compiler_is_a_full_disk(self, make_tree: MakeTree, cache: Cache) -> None:
+    def test_a_full_disk_is_recognised_in_the_compilers_output(self, make_tree: MakeTree, cache: Cache) -> None:
         path = make_tree()
         makefile = path / "Makefile"
         makefile.write_text(makefile.read_text().replace("expected semicolon", "No space left on device"))
@@ -264,7 +266,7 @@ class TestFailing:
 
 
 class TestTree:
-    def test_a_directory_that_is_no_tree_is_refused(self, tmp_path: Path, cache: Cache) -> None:
+    def test_a_directory_that_is_not_a_tree_is_refused(self, tmp_path: Path, cache: Cache) -> None:
         (tmp_path / "Makefile").write_text("all:\n")
         with pytest.raises(UsageError, match="not a kernel tree"):
             fakes.resolved(str(tmp_path), cache=cache)
@@ -329,7 +331,7 @@ class TestGit:
     def test_its_identity_is_the_commit(self, path: Path) -> None:
         assert kernel_tree.identify(path) == git(path, "rev-parse", "HEAD")[:12]
 
-    def test_changes_are_told_apart(self, path: Path) -> None:
+    def test_different_changes_have_different_identities(self, path: Path) -> None:
         seen = {kernel_tree.identify(path)}
         for name, text in (("kernel.c", "one"), ("kernel.c", "two"), ("new.c", "one"), ("new.c", "two")):
             (path / name).write_text(text)
@@ -345,7 +347,7 @@ class TestGit:
         kernel_tree.identify(path)
         assert content(path) == before
 
-    def test_a_tree_inside_another_repository_is_known_by_its_files(self, path: Path) -> None:
+    def test_a_tree_inside_another_repository_is_identified_by_its_files(self, path: Path) -> None:
         inner = fakes.tree(path / "inner")
         assert kernel_tree.identify(inner).startswith("files-")
 
@@ -381,9 +383,7 @@ class TestUnmet:
         found = unmet_dependencies.explain(path, tmp_path / "config", [Option(name, value, "", "")], dict(os.environ))
         assert reason in found[name]
 
-    def test_a_language_that_nobody_understands_is_no_reason_to_die(
-        self, make_tree: MakeTree, tmp_path: Path
-    ) -> None:
+    def test_kconfig_files_that_cannot_be_parsed_give_no_reasons(self, make_tree: MakeTree, tmp_path: Path) -> None:
         path = make_tree()
         (path / "Kconfig").write_text("gibberish !!\n")
         (tmp_path / "config").write_text("")
@@ -401,12 +401,12 @@ class TestUnmet:
             ("\tdefault y if A\n", "\tdefault y if A\n"),
         ],
     )
-    def test_new_words_become_old_ones(self, line: str, known: str) -> None:
+    def test_newer_kconfig_syntax_is_rewritten(self, line: str, known: str) -> None:
         assert unmet_dependencies.modernised(line) == known
 
 
 class TestProgressLine:
-    def test_it_says_what_is_done_and_what_is_left(self) -> None:
+    def test_it_shows_what_is_done_and_what_is_left(self) -> None:
         state = State("compiling", "linux-6.12.7/full", 250, 1000, started=100.0)
         assert state.left_s(now=200.0) == 300.0
         assert str(State("configuring", "k")) == "k: configuring"

@@ -64,12 +64,12 @@ def test_it_names_kernels_flavors_and_profiles(folder: Path) -> None:
     )
 
 
-def test_a_pyproject_has_it_in_a_table_of_its_own(folder: Path) -> None:
+def test_a_pyproject_has_a_table_of_its_own_for_it(folder: Path) -> None:
     text = '[project]\nname = "linux"\n[[tool.kconform.kernel]]\nspec = "source"\n'
     assert [one.spec.text for one in kernel_matrix.load(made(folder, text, "pyproject.toml"))] == ["source"]
 
 
-def test_its_kernels_with_prebuilt_ones_first(folder: Path) -> None:
+def test_prebuilt_kernels_come_first(folder: Path) -> None:
     path = made(folder, GOOD.split("\n\n", 1)[1])
     found = plan(wanted(None, None, None, None, path))
     mine = profile.load(str(folder / "mine.toml"))
@@ -134,7 +134,7 @@ def test_a_missing_kernel_is_reported_with_its_place(folder: Path) -> None:
         plan(asked)
 
 
-def test_a_name_with_a_number_may_be_taken_already(tmp_path: Path) -> None:
+def test_numbered_names_do_not_collide(tmp_path: Path) -> None:
     trees = [fakes.tree(tmp_path / name / "linux") for name in ("a", "b", "c")]
     makefile = trees[2] / "Makefile"
     makefile.write_text(re.sub("(?m)^EXTRAVERSION.*", "EXTRAVERSION = -2", makefile.read_text()))
@@ -161,7 +161,7 @@ def test_one_kernel_has_one_profile_and_one_config(folder: Path, what: str) -> N
 
 @pytest.mark.parametrize("where", ["", "kconform.toml: [[kernel]] 1"], ids=["option", "matrix"])
 def test_a_config_that_no_flavor_uses_is_wrong_use(folder: Path, where: str) -> None:
-    """Only flavor mine builds a named config; whoever names one for another flavor believes otherwise."""
+    """Only flavor mine builds a named config; with another flavor it would be ignored."""
     tree = Wanted(parse(str(folder / "linux")), kernel_config=folder / "mine.config", where=where)
     with pytest.raises(UsageError, match=r"nothing would be built with the config .*/mine\.config") as caught:
         plan([tree])

@@ -134,7 +134,7 @@ class TestWrongUse:
         assert everything.count("the cache directory /proc/kconform cannot be made") == 1
         assert "collected" not in everything
 
-    def test_a_limit_of_the_cache_that_is_none(self, project: Path) -> None:
+    def test_a_malformed_limit_of_the_cache_is_wrong_use(self, project: Path) -> None:
         done = run(project, KCONFORM_CACHE_LIMIT="much")
         assert done.returncode == 4
         assert done.stderr.count("'much' is not a size") == 1
@@ -154,7 +154,7 @@ class TestWrongUse:
         assert done.returncode == 4
         assert done.stderr.count("needs apt, which this system lacks") == 1
 
-    def test_a_kernel_that_cannot_be_had_is_an_error_in_one_sentence(self, tmp_path: Path) -> None:
+    def test_a_kernel_without_a_config_is_reported_in_one_sentence(self, tmp_path: Path) -> None:
         """Each test says so, without the traceback through our code."""
         image = {f"./boot/vmlinuz-{fakes.RELEASE}": fakes.bzimage()}
         package = fakes.deb(tmp_path / "k.deb", {"Package": "linux-image-6.12.7-fake"}, image)
@@ -169,7 +169,7 @@ class TestWrongUse:
 
 
 def test_a_line_reaches_the_terminal_while_pytest_captures_output(tmp_path: Path) -> None:
-    """Whoever waits for a build, in the first test's set-up, would otherwise see nothing for minutes."""
+    """While the first test's set-up waits for a build, there would otherwise be nothing to see for minutes."""
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "conftest.py").write_text(
         "from kconfigs.build.build_announcements import to_terminal\n"

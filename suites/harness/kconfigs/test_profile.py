@@ -60,7 +60,7 @@ class TestShipped:
         assert loaded.areas
         assert [line for line in (*loaded.config, *loaded.defaults) if len(line.source) < 10] == []
 
-    def test_they_are_all_there_are(self) -> None:
+    def test_the_list_is_complete(self) -> None:
         assert profile.shipped() == ["chromeos", "debian", "kspp", "ubuntu", "upstream"]
 
 
@@ -69,7 +69,7 @@ class TestChecking:
         found = profile.check(made(tmp_path), Config.parse(config), version)
         return {finding.name: finding.state for finding in found}
 
-    def test_what_a_config_can_tell(self, tmp_path: Path) -> None:
+    def test_a_config_answers_all_but_defaults(self, tmp_path: Path) -> None:
         assert self.states(tmp_path, CONFIG, (6, 12, 7)) == {
             "SECURITY_YAMA": "ok",
             "SECURITY_LOADPIN_VERITY": "ok",
@@ -77,7 +77,7 @@ class TestChecking:
             "yama-scope": "open",
         }
 
-    def test_what_it_lacks(self, tmp_path: Path) -> None:
+    def test_missing_options_are_found(self, tmp_path: Path) -> None:
         lacking = CONFIG.replace("yama,loadpin,apparmor", "apparmor,yama").replace("VERITY=m", "VERITY=n")
         assert self.states(tmp_path, lacking, (6, 12, 7)) == {
             "SECURITY_YAMA": "ok",
@@ -90,16 +90,16 @@ class TestChecking:
         assert set(self.states(tmp_path, CONFIG, (5, 10))) == {"SECURITY_YAMA", "OLD", "lsm", "yama-scope"}
         assert "OLD" not in self.states(tmp_path, CONFIG, (6, 0))
 
-    def test_of_an_unknown_version_all_is_asked(self, tmp_path: Path) -> None:
+    def test_an_unknown_version_is_asked_for_everything(self, tmp_path: Path) -> None:
         assert len(self.states(tmp_path, CONFIG, ())) == 5
 
     @pytest.mark.parametrize(("value", "state"), [("yes", "ok"), ("no", "missing")])
-    def test_whether_loadpin_enforces(self, tmp_path: Path, value: str, state: str) -> None:
+    def test_loadpin_enforcing_is_read_from_the_config(self, tmp_path: Path, value: str, state: str) -> None:
         text = f'text = "t"\n[[default]]\nwhat = "loadpin-enforcing"\nvalue = "{value}"\nsource = "we"\n'
         (found,) = profile.check(made(tmp_path, text), Config.parse("CONFIG_SECURITY_LOADPIN_ENFORCE=y"), ())
         assert found.state == state
 
-    def test_what_a_skip_may_not_lack(self, tmp_path: Path) -> None:
+    def test_a_profile_asks_for_an_option_of_some_versions(self, tmp_path: Path) -> None:
         mine = made(tmp_path)
         line = mine.asks_for("CONFIG_SECURITY_LOADPIN_VERITY", (6, 1))
         assert line is not None
@@ -109,7 +109,7 @@ class TestChecking:
 
 
 class TestSecurityModules:
-    """A security module that is built, but not in CONFIG_LSM, never starts; nobody means that."""
+    """A security module that is built, but not in CONFIG_LSM, never starts, which is never intended."""
 
     LEFT_OUT = """\
 CONFIG_SECURITY_YAMA=y
@@ -163,7 +163,7 @@ CONFIG_LSM="landlock,lockdown,integrity,bpf"
         made(tmp_path, 'text = "t"\nareas = ["yama"]\n')
         assert main(["check", str(tmp_path / "config"), "--profile", str(tmp_path / "mine.toml")]) == 0
         said = capsys.readouterr().out
-        assert "profile mine: 1 ok, 1 warned of\n" in said
+        assert "profile mine: 1 ok, 1 warned about\n" in said
         assert "  warning  CONFIG_SECURITY_LOADPIN is y, but CONFIG_LSM is 'yama': without loadpin in it" in said
 
 
@@ -219,7 +219,7 @@ class TestBadProfiles:
             "default",
         ],
     )
-    def test_the_place_and_the_fault_are_named(self, tmp_path: Path, text: str, message: str) -> None:
+    def test_an_error_names_place_and_fault(self, tmp_path: Path, text: str, message: str) -> None:
         with pytest.raises(UsageError, match=message) as caught:
             made(tmp_path, text)
         assert f"{tmp_path}/mine.toml" in caught.value.message
@@ -241,8 +241,8 @@ class TestCommand:
         path.write_text(CONFIG)
         return path
 
-    def test_a_full_disk_behind_standard_output_is_said(self, config: Path, tmp_path: Path) -> None:
-        """With 1 it would say that the config lacks something."""
+    def test_a_full_disk_is_reported(self, config: Path, tmp_path: Path) -> None:
+        """Status 1 would mean that the config lacks something."""
         made(tmp_path)
         command = [sys.executable, "-m", "kconfigs", "check", str(config), "--profile", str(tmp_path / "mine.toml")]
         with Path("/dev/full").open("w") as full:
@@ -252,16 +252,20 @@ class TestCommand:
             "kconform: error: standard output cannot be written: No space left on device\n",
         )
 
-    def test_all_there(self, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_config_that_has_everything_ends_with_0(
+        self, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         made(tmp_path)
         assert main(["check", str(config), "--profile", str(tmp_path / "mine.toml")]) == 0
         assert "(6.12.7), profile mine: 3 ok, 1 for a run to prove" in capsys.readouterr().out
 
-    def test_something_missing(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_config_that_lacks_something_ends_with_1(
+        self, config: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert main(["check", str(config), "--profile", "chromeos"]) == 1
         assert "MISSING  CONFIG_SECURITY_LOADPIN is n, y is asked for" in capsys.readouterr().out
 
-    def test_a_folder_and_a_packed_one(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_folders_and_compressed_configs_are_read(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (config.parent / "b.config").write_text(CONFIG.replace("6.12.7", "6.1"))
         (config.parent / "config.gz").write_bytes(gzip.compress(CONFIG.encode()))
         (config.parent / "README").write_text("nothing")
@@ -282,7 +286,7 @@ class TestCommand:
         ],
         ids=["missing", "foreign", "damaged"],
     )
-    def test_what_is_no_config(
+    def test_what_is_not_a_config_is_wrong_use(
         self, tmp_path: Path, content: bytes | None, message: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         path = tmp_path / "config"
@@ -291,6 +295,6 @@ class TestCommand:
         assert main(["check", str(path), "--profile", "debian"]) == 4
         assert f"{path} {message}" in capsys.readouterr().err
 
-    def test_a_folder_without_any(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_folder_without_configs_is_wrong_use(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["check", str(tmp_path), "--profile", "debian"]) == 4
         assert "no file in this folder" in capsys.readouterr().err
