@@ -24,7 +24,7 @@ from guests.vm.disk_images import DiskPlan
 from guests.vm.kernel_modules import find_module, for_virtio, read_module
 from guests.vm.pool import NEEDED, check_bootable
 from kconfigs.cache import Cache
-from kconfigs.fragments import Config
+from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 from suites.harness.guests import fakes
 
