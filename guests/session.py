@@ -139,7 +139,8 @@ class Session(TaskOwner):
         body = self.request(Op.READ_FILE, 0, path.encode() + b"\0", f"reading {path}")
         _, value, content = wire.split_result(body)
         assert value >= 0, f"init cannot read {path}: errno {-value}"
-        assert beginning or len(body) < wire.BODY_MAX, f"{path} is longer than a frame, and only its beginning was read"
+        whole = beginning or len(body) < wire.BODY_MAX
+        assert whole, f"{path} is longer than a frame, and only its beginning was read"
         return content
 
     def exists(self, path: str) -> bool:
