@@ -393,7 +393,7 @@ class TestInitramfs:
         broken = fakes.quitter(tmp_path / "gcc", 1, "agent.c:7: error: no")
         monkeypatch.setattr(initramfs, "compiler", lambda _: str(broken))
         initramfs._source_digest.cache_clear()
-        with pytest.raises(KconformError, match=r"does not compile:\nagent\.c:7: error: no"):
+        with pytest.raises(KconformError, match=r"does not compile:\n  agent\.c:7: error: no"):
             initramfs.agent("x86_64", store)
         initramfs._source_digest.cache_clear()
         assert store.entries() == []
