@@ -21,9 +21,10 @@ from kconfigs.candidates import Candidate
 from kconfigs.kernel import Kernel
 from kconfigs.plugin import candidate_of, is_there, specs_of
 from kconfigs.profile import LackingError
-from reports import record, resume
-from reports.promises import registry, requirements_of
-from reports.waivers import SplatExcuse, check_flavors, waivers_of
+from reports.judgement.coverage import registry, requirements_of
+from reports.judgement.waivers import SplatExcuse, check_flavors, waivers_of
+from reports.model import result as record
+from reports.run import resume
 
 pytest_plugins = ["pytester"]
 

@@ -21,9 +21,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from reports import brief, compare, diff, kcidb, ktap, matrix, merge
-from reports.document import BadInputError, Document, load
-from reports.status import HELD, MEANING, WRONG_USE
+from reports.formats import index_html as matrix
+from reports.formats import kcidb, ktap
+from reports.formats import markdown_summary as brief
+from reports.judgement import comparison as compare
+from reports.judgement.exit_status import HELD, MEANING, WRONG_USE
+from reports.model.document import BadInputError, Document, load
+from reports.tools import diff, merge
 
 RESULTS = "a results.json, or the report directory that it lies in"
 

@@ -20,7 +20,7 @@ from guests.__main__ import _parser as guests_parser
 from kconfigs.__main__ import _parser as kconfigs_parser
 from kconfigs.flavors import FLAVORS
 from reports.__main__ import parser as reports_parser
-from reports.status import MEANING
+from reports.judgement.exit_status import MEANING
 
 from . import kconfigs_fakes as fakes
 from .mutants.__main__ import _parser as mutants_parser
