@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from common.errors import KconformError
 from guests.qemu import qemu_version
-from kconfigs.errors import KconformError
 
 SYSTEM_PATH = "/usr/sbin:/sbin"
 """Where Debian keeps programs that only root's PATH finds."""

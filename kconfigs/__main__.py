@@ -15,13 +15,13 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from common.errors import KconformError, UsageError
+from common.paths import users_path
 from kconfigs import profile as profiles
 from kconfigs.arguments import Parser
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError, UsageError
 from kconfigs.flavors import DEFAULT, FLAVORS, flavor
 from kconfigs.fragments import Config, Version
-from kconfigs.paths import users_path
 from kconfigs.progress import Both, Progress, StatusFile, for_stderr
 from kconfigs.spec import resolve
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from debian.deb822 import Deb822
 from debian.debian_support import Version
 
+from common.errors import KconformError, UsageError
 from kconfigs.deb import Package, parse_control
-from kconfigs.errors import KconformError, UsageError
 
 Run = Callable[[Sequence[str], Path | None], str]
 """Runs a command in a directory and returns its output; subprocess.CalledProcessError if it fails."""

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from debian.deb822 import Deb822
 
+from common.errors import KconformError, UsageError
 from kconfigs.apt import Apt, Memory, as_root, last_line
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError, UsageError
 
 log = logging.getLogger("kconform")
 

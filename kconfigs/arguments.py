@@ -7,7 +7,7 @@ import argparse
 import sys
 from typing import NoReturn
 
-from kconfigs.errors import UsageError
+from common.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kconfigs.errors import KconformError, UsageError
+from common.errors import KconformError, UsageError
 from kconfigs.process import dies_with_parent
 from kconfigs.progress import State, StatusFile, is_running
 

@@ -10,7 +10,7 @@ import platform
 import re
 from pathlib import Path
 
-from kconfigs.errors import UsageError
+from common.errors import UsageError
 from kconfigs.fragments import Config
 from kconfigs.image import Image, embedded_config
 from kconfigs.kernel import version_of

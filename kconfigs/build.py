@@ -16,7 +16,7 @@ import shutil
 import time
 from pathlib import Path
 
-from kconfigs.errors import UsageError
+from common.errors import UsageError
 from kconfigs.fragments import Config
 from kconfigs.image import inspect
 from kconfigs.kbuild import MACHINES, Job, compile_kernel, configure, environment, machine_arch

@@ -30,8 +30,8 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
+from common.errors import KconformError, UsageError
 from kconfigs.disk import allocated, parse_size, remove
-from kconfigs.errors import KconformError, UsageError
 
 log = logging.getLogger("kconform")
 

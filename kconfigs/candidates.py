@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from common.errors import KconformError, UsageError
 from kconfigs import background, matrix
 from kconfigs import profile as profiles
-from kconfigs.errors import KconformError, UsageError
 from kconfigs.flavors import DEFAULT
 from kconfigs.flavors import flavor as flavor_of
 from kconfigs.kernel import Kernel

@@ -22,7 +22,7 @@ from debian.arfile import ArError
 from debian.deb822 import PkgRelation
 from debian.debfile import DebError, DebFile
 
-from kconfigs.errors import KconformError, UsageError
+from common.errors import KconformError, UsageError
 
 _KERNEL_PACKAGE = re.compile(r"linux-(?:image|binary)-(?:unsigned-)?(\d\S*)")
 _PART = re.compile(r"linux-(?:image|binary|modules|base)-(?!extra-).*")

@@ -9,7 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
-from kconfigs.errors import UsageError
+from common.errors import UsageError
 
 
 def allocated(path: Path) -> int:

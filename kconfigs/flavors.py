@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from kconfigs.errors import UsageError
+from common.errors import UsageError
 from kconfigs.fragments import Fragment, Option, Version, load_fragment, merge
 
 DEFAULT = "full"

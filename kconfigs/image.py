@@ -17,7 +17,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from kconfigs.errors import UsageError
+from common.errors import UsageError
 from kconfigs.fragments import Config
 from kconfigs.kernel import version_of
 

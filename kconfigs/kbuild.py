@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from functools import cache as cached
 from pathlib import Path
 
+from common.errors import KconformError, UsageError
 from kconfigs import fragments, unmet
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError, UsageError
 from kconfigs.flavors import Flavor
 from kconfigs.fragments import Config, Option
 from kconfigs.process import run_logged

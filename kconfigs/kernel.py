@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from kconfigs.errors import UsageError
+from common.errors import UsageError
 from kconfigs.fragments import Config
 
 OLDEST = (5, 10)

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.errors import UsageError
+from common.paths import users_path
 from kconfigs import profile as profiles
-from kconfigs.errors import UsageError
 from kconfigs.flavors import DEFAULT
 from kconfigs.flavors import flavor as flavor_of
-from kconfigs.paths import users_path
 from kconfigs.profile import Profile
 from kconfigs.spec import names_a_path
 from kconfigs.toml import check_keys, read

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import KconformError
 from kconfigs import background
-from kconfigs.errors import KconformError
 
 NARRATE_S = 20.0
 

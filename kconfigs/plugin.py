@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from common.errors import KconformError, UsageError
 from kconfigs import profile
 from kconfigs.candidates import Candidate, candidates, wanted
-from kconfigs.errors import KconformError, UsageError
 from kconfigs.matrix import Wanted
 from kconfigs.narrator import Narrator, to_terminal
 

@@ -28,9 +28,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kconfigs.errors import UsageError
+from common.errors import UsageError
+from common.paths import users_path
 from kconfigs.fragments import Config, Version, within
-from kconfigs.paths import users_path
 from kconfigs.toml import Toml, check_keys, read
 
 SHIPPED = Path(__file__).with_name("profiles")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TextIO
 
-from kconfigs.errors import KconformError
+from common.errors import KconformError
 
 Phase = Literal["waiting", "fetching", "configuring", "compiling", "done", "failed"]
 """`waiting` is for another kernel build on this machine, or for a builder that has not begun."""

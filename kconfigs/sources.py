@@ -7,13 +7,13 @@ import platform
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from common.errors import UsageError
 from kconfigs import deb
 from kconfigs.apt import Apt, KernelPackages
 from kconfigs.beside import find_config, find_modules, foreign, require_machine
 from kconfigs.build import build, digest, is_built
 from kconfigs.cache import Cache
 from kconfigs.deb import Package, clean, unpack_source
-from kconfigs.errors import UsageError
 from kconfigs.flavors import Flavor
 from kconfigs.flavors import flavor as flavor_of
 from kconfigs.fragments import Config

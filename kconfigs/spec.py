@@ -22,12 +22,12 @@ import platform
 import re
 from pathlib import Path
 
+from common.errors import UsageError
+from common.paths import users_path
 from kconfigs.apt import Apt, Memory, is_source
 from kconfigs.archive import apt_of
 from kconfigs.beside import read_config, running_config
 from kconfigs.cache import Cache
-from kconfigs.errors import UsageError
-from kconfigs.paths import users_path
 from kconfigs.sources import AptKernel, DebFileKernel, ImageSource, PackagedSource, Source, TreeSource
 from kconfigs.tree import open_tree
 

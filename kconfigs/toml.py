@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kconfigs.errors import UsageError
+from common.errors import UsageError
 
 Table = Mapping[str, Any]
 

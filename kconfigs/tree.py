@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kconfigs.errors import UsageError
+from common.errors import UsageError
 from kconfigs.fragments import Version
 
 # What a build leaves behind; Kbuild's own clean rule has the same names.

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import KconformError, UsageError
 from kconfigs import deb
 from kconfigs.apt import Apt, Memory
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError, UsageError
 from kconfigs.fragments import Config
 from kconfigs.sources import PackagedSource
 from kconfigs.spec import resolve

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import KconformError, UsageError
 from kconfigs import archive
 from kconfigs.apt import Apt, run_command
 from kconfigs.archive import Archive, apt_of, archive_of
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError, UsageError
 from kconfigs.spec import resolve
 from suites.harness import kconfigs_fakes as fakes
 

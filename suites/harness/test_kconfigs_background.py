@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from common.errors import KconformError, UsageError
 from kconfigs import background, flavors, kbuild
 from kconfigs.__main__ import main
 from kconfigs.candidates import candidates
-from kconfigs.errors import KconformError, UsageError
 from kconfigs.fragments import parse_fragment
 from kconfigs.matrix import Wanted
 from kconfigs.progress import State, StatusFile, birth, is_running

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import KconformError, UsageError
 from kconfigs import flavors, kbuild, tree, unmet
 from kconfigs.build import build
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError, UsageError
 from kconfigs.flavors import Flavor
 from kconfigs.fragments import Option, parse_fragment
 from kconfigs.progress import Lines, State

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import KconformError, UsageError
 from kconfigs import cache as module
 from kconfigs import disk
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError, UsageError
 
 ROOT = Path(module.__file__).parent.parent
 

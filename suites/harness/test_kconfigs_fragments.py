@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import UsageError
 from kconfigs import flavors, fragments
-from kconfigs.errors import UsageError
 from kconfigs.fragments import Config, parse_fragment
 
 KCONFIGS = Path(flavors.__file__).parent

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import UsageError
 from kconfigs.beside import find_config, find_modules, read_config
 from kconfigs.cache import Cache
-from kconfigs.errors import UsageError
 from kconfigs.fragments import Config
 from kconfigs.image import banner_release, embedded_config, inspect
 from kconfigs.spec import resolve

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import UsageError
 from kconfigs import matrix, profile
 from kconfigs.candidates import candidates, wanted
-from kconfigs.errors import UsageError
 from kconfigs.matrix import Wanted
 from suites.harness import kconfigs_fakes as fakes
 

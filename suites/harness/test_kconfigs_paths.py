@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import UsageError
+from common.paths import users_path
 from kconfigs import matrix, profile
 from kconfigs.__main__ import main
 from kconfigs.cache import Cache
-from kconfigs.errors import UsageError
-from kconfigs.paths import users_path
 from kconfigs.spec import resolve
 from suites.harness import kconfigs_fakes as fakes
 
-BAD = {"x" * 300: "cannot be looked at: File name too long", "~nobody-of-that-name/x": "nobody here has such a home"}
+BAD = {
+    "x" * 300: "cannot be looked at: File name too long",
+    "~nobody-of-that-name/x": "there is no such home directory",
+}
 
 
 def from_matrix(folder: Path, key: str, value: str) -> None:

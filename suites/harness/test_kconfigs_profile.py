@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import UsageError
 from kconfigs import profile
 from kconfigs.__main__ import main
-from kconfigs.errors import UsageError
 from kconfigs.fragments import Config
 
 ROOT = Path(__file__).parents[2]

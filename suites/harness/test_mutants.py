@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import KconformError
 from kconfigs import kbuild
 from kconfigs.beside import find_config
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError
 from kconfigs.fragments import Config
 from kconfigs.image import Image
 from suites.harness import kconfigs_fakes as fakes

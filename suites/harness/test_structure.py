@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = {"kconfigs", "guests", "reports", "suites", "conftest"}
+PACKAGES = {"common", "kconfigs", "guests", "reports", "suites", "conftest"}
 
 #  a package     may know
 ARROWS = {
-    "kconfigs": {"kconfigs"},
-    "guests": {"guests", "kconfigs"},
-    "reports": {"reports"},
-    "suites": {"suites", "guests", "kconfigs", "reports"},
+    "common": {"common"},
+    "kconfigs": {"kconfigs", "common"},
+    "guests": {"guests", "kconfigs", "common"},
+    "reports": {"reports", "common"},
+    "suites": {"suites", "guests", "kconfigs", "reports", "common"},
 }
 SCENARIOS = ("yama", "loadpin", "seccomp")
 """Suites that state what a kernel must do; but for the wiring in a conftest.py, they know the guests' words only."""
 
-LONGEST = {"conftest.py": 300, "guests": 300, "kconfigs": 300, "reports": 300, "suites": 500}
+LONGEST = {"conftest.py": 300, "common": 300, "guests": 300, "kconfigs": 300, "reports": 300, "suites": 500}
 """Lines of a module.  One that is longer does two things; a table of cases may grow, for it is read line by line."""
 
 ARGUED = {

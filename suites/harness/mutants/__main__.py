@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from common.errors import KconformError, UsageError
 from kconfigs.arguments import Parser
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError, UsageError
 from kconfigs.spec import packaged
 from suites.harness.mutants.lab import Lab, Result
 from suites.harness.mutants.table import BadTable, Mutant, areas, load

@@ -18,9 +18,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.errors import KconformError
 from kconfigs import kbuild
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError
 from kconfigs.flavors import DEFAULT, flavor
 from kconfigs.fragments import Config
 from kconfigs.tree import Tree, identify, mirror, open_tree
