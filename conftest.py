@@ -21,10 +21,10 @@ from kconfigs.candidates import Candidate
 from kconfigs.kernel import Kernel
 from kconfigs.plugin import candidate_of, is_there, specs_of
 from kconfigs.profile import LackingError
-from reports.judgement.coverage import registry, requirements_of
-from reports.judgement.waivers import SplatExcuse, check_flavors, waivers_of
-from reports.model import result as record
-from reports.run import resume
+from reports.model.result import JSON
+from reports.run import notes, resume
+from reports.run.requirement_marker import registry, requirements_of
+from reports.run.waiver_files import check_flavors, splat_waivers
 
 pytest_plugins = ["pytester"]
 
@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
         " and programs of the host",
     ):
         config.addinivalue_line("markers", line)
-    check_flavors(waivers_of(config), [sources.SHIPPED, *flavors.FLAVORS])
+    check_flavors(config, [sources.SHIPPED, *flavors.FLAVORS])
     if resume.FORMER in config.stash:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
     config.stash[STABLE] = Stable(Cache(), mode=config.getoption("accel"), cold=config.getoption("cold"))
@@ -83,10 +83,10 @@ def _applies(request: pytest.FixtureRequest) -> None:
         return
     kernel = cast(Kernel, request.getfixturevalue("kernel"))
     profile = cast(Candidate, candidate_of(request.node)).profile
-    record.set_kernel(request.node, _kernel_info(kernel))
+    notes.set_kernel(request.node, _kernel_info(kernel))
     known = registry(request.config)
     for identifier in requirements_of(request.node):
-        reason = known[identifier].applies(kernel.version)
+        reason = known[identifier].excludes(kernel.version)
         if reason:
             pytest.skip(reason)
     # What the whole file needs comes first, and all that is missing is named.
@@ -108,7 +108,7 @@ def _applies(request: pytest.FixtureRequest) -> None:
 def promised(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], bool]:
     """Whether a kernel of this version makes a promise: for tables in which one thing is newer than the others."""
     known = registry(request.config)
-    return lambda identifier: known[identifier].applies(kernel.version) is None
+    return lambda identifier: not known[identifier].excludes(kernel.version)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def asked(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], str
     return default
 
 
-def _kernel_info(kernel: Kernel, acceleration: Acceleration | None = None) -> dict[str, record.JSON]:
+def _kernel_info(kernel: Kernel, acceleration: Acceleration | None = None) -> dict[str, JSON]:
     return {
         "id": kernel.id,
         "name": kernel.name,
@@ -150,12 +150,12 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
     stable = request.config.stash[STABLE]
     boot = _boot_of(request.node) or DEFAULT_BOOT
     taken_on = stable.acceleration(kernel)
-    record.set_kernel(request.node, _kernel_info(kernel, taken_on))
+    notes.set_kernel(request.node, _kernel_info(kernel, taken_on))
     taken = stable.take(kernel, boot)
     request.node.stash[GUEST] = taken
     complaint = taken.boot_complaint
-    if complaint and not SplatExcuse(request.config, _kernel_info(kernel))(complaint):
-        record.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": complaint})
+    if complaint and not splat_waivers(request.config, _kernel_info(kernel))(complaint):
+        notes.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": complaint})
     following = request.node.stash.get(NEXT, None)
     if following is not None and _kernel_of(following) == _kernel_of(request.node):
         stable.prepare(kernel, _boot_of(following) or boot)
@@ -170,7 +170,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     item.stash[NEXT] = nextitem
     if candidate := candidate_of(item):
         # The kernel may turn out not to be had; then this is all that is known of it.
-        record.set_kernel(item, {"id": candidate.id, "spec": candidate.source.spec})
+        notes.set_kernel(item, {"id": candidate.id, "spec": candidate.source.spec})
 
 
 @pytest.hookimpl(wrapper=True)
@@ -192,10 +192,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 def _complaint(item: pytest.Item, guest: Guest) -> str:
     """The guest's own, if it has one that is not waived; what was waived is with the test's evidence."""
-    excuse = SplatExcuse(item.config, _kernel_info(guest.kernel))
-    complaint = guest.complaint(excuse)
-    if excuse.known:
-        record.attach(item, "waived splats", "".join(excuse.known))
+    waived = splat_waivers(item.config, _kernel_info(guest.kernel))
+    complaint = guest.complaint(waived)
+    if waived.known:
+        notes.attach(item, "waived splats", "".join(waived.known))
     return complaint
 
 
@@ -205,7 +205,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     if call.when == "call" and (guest := item.stash.get(GUEST, None)) is not None:
         for title, text in guest.evidence().items():
-            record.attach(item, title, text)
+            notes.attach(item, title, text)
     report = yield
     candidate = candidate_of(item)
     if candidate is not None and candidate.error is not None and call.excinfo is not None:
@@ -229,5 +229,5 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    record.describe_run(session.config, "qemu", qemu_version())
-    record.describe_run(session.config, "virtme-ng", importlib.metadata.version("virtme-ng"))
+    notes.describe_run(session.config, "qemu", qemu_version())
+    notes.describe_run(session.config, "virtme-ng", importlib.metadata.version("virtme-ng"))

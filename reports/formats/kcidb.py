@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Results as KCIDB takes them (I/O schema 5.3): a checkout, a build, and the tests of each kernel.  Pure.
+"""Results as KCIDB takes them (I/O schema 5.3): a checkout, a build, and the tests of each kernel.
 
 All ids begin with the name of the CI system, its origin, and are the same whenever the same results are written
-again: a kernel is known by what it was made of, a test run by its name, its kernel, and the moment at which it began.
+again: a kernel is identified by what it was made from, the run of a test by its name, its kernel, and the time at
+which it began.
 
-Tests without a kernel are left out: KCIDB is about kernels, and these say nothing of one.
+Tests without a kernel are left out, because KCIDB is about kernels.
 """
 
 from __future__ import annotations
@@ -15,31 +16,41 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reports.formats.markdown import line
+import msgspec
+
+from common.errors import UsageError
+from common.text import printable
+from reports.model.display import one_line
 from reports.model.document import Document
-from reports.model.result import JSON, Result
+from reports.model.result import KernelRecord, Result, Verdict
 from reports.model.test_names import kcidb_path
 
-FILE_NAME = "kcidb.json"
 VERSION = {"major": 5, "minor": 3}
 ORIGIN = "kconform"
-"""Who submits, unless the user says another name; KCIDB takes results only from names that it has given out."""
+"""The name of the CI system, unless the user gives one; KCIDB takes results only from names that it has given out."""
 ORIGIN_PATTERN = re.compile(r"[a-z0-9_]+")
 
 EXCERPT_LIMIT = 16384
 """Characters of a log excerpt, by the schema."""
 
-STATUSES = {
+STATUSES: Mapping[Verdict, str] = {
     "pass": "PASS",
     "fail": "FAIL",
     "error": "ERROR",
     "skip": "SKIP",
-    # The schema's FAIL is `the test completed and reported the tested code as faulty`, which it did.  Whether that is
-    # known is told elsewhere in KCIDB, by its issues; our reason is in the comment, our word in `misc`.
+    # The schema's FAIL is `the test completed and reported the tested code as faulty`, which it did.  KCIDB records
+    # in its issues what is known; our reason is in the comment, our word in `misc`.
     "waived": "FAIL",
     "unexpected-pass": "PASS",
 }
-"""KCIDB's word for each outcome."""
+"""KCIDB's word for each verdict."""
+
+
+def check_origin(text: str) -> str:
+    """The origin, or UsageError if KCIDB does not allow it."""
+    if not ORIGIN_PATTERN.fullmatch(text):
+        raise UsageError(f"{printable(text)!r} cannot be an origin: use lower-case letters, digits and underscores")
+    return text
 
 
 def render(document: Document, origin: str = ORIGIN) -> str:
@@ -63,37 +74,37 @@ def convert(document: Document, origin: str = ORIGIN) -> dict[str, Any]:
     }
 
 
-def _checkout(kernel: Mapping[str, JSON], origin: str) -> dict[str, Any]:
-    """What the kernel was made of.  Flavors of one source share it."""
-    source = str(kernel.get("identity") or kernel["name"] or kernel["id"])
+def _checkout(kernel: KernelRecord, origin: str) -> dict[str, Any]:
+    """What the kernel was made from.  Flavors of one source share it."""
+    source = kernel.identity or kernel.name or kernel.id
     return {
-        "id": f"{origin}:{_digest('checkout', source, str(kernel.get('name')))}",
+        "id": f"{origin}:{_digest('checkout', source, str(kernel.name))}",
         "origin": origin,
-        "comment": line(f"{kernel.get('name') or kernel['id']}: {source}"),
+        "comment": one_line(f"{kernel.name or kernel.id}: {source}"),
         "valid": True,
-        "misc": {"kconform": {"identity": kernel.get("identity"), "spec": kernel.get("spec")}},
+        "misc": {"kconform": {"identity": kernel.identity, "spec": kernel.spec}},
     }
 
 
-def _build_id(kernel: Mapping[str, JSON], origin: str) -> str:
-    return f"{origin}:{_digest('build', str(kernel['id']), str(kernel.get('digest')))}"
+def _build_id(kernel: KernelRecord, origin: str) -> str:
+    return f"{origin}:{_digest('build', str(kernel.id), str(kernel.digest))}"
 
 
-def _build(kernel: Mapping[str, JSON], checkout: str, origin: str) -> dict[str, Any]:
+def _build(kernel: KernelRecord, checkout: str, origin: str) -> dict[str, Any]:
     build = {
         "id": _build_id(kernel, origin),
         "checkout_id": checkout,
         "origin": origin,
-        "comment": line(str(kernel["id"])),
+        "comment": one_line(kernel.id),
         # A kernel that could not be built has no record: its tests are errors without a kernel.
         "status": "PASS",
-        "misc": {"kconform": dict(kernel)},
+        "misc": {"kconform": msgspec.to_builtins(kernel)},
     }
-    architecture = str(kernel.get("arch") or "").lower()
+    architecture = (kernel.arch or "").lower()
     if re.fullmatch(r"[a-z0-9_]+", architecture):
         build["architecture"] = architecture
-    if kernel.get("flavor"):
-        build["config_name"] = line(str(kernel["flavor"]))
+    if kernel.flavor:
+        build["config_name"] = one_line(kernel.flavor)
     return build
 
 
@@ -105,27 +116,27 @@ def _test(result: Result, document: Document, origin: str) -> dict[str, Any]:
         "build_id": build,
         "origin": origin,
         "path": kcidb_path(result),
-        "status": STATUSES[result.outcome],
-        "comment": line(f"{result.nodeid}: {result.reason}" if result.reason else result.nodeid),
+        "status": STATUSES[result.verdict],
+        "comment": one_line(f"{result.nodeid}: {result.reason}" if result.reason else result.nodeid),
         "start_time": result.started,
         "duration": result.duration_s,
         "environment": {
-            "comment": line(f"QEMU, {result.accel or 'acceleration unknown'}"),
-            "misc": {"kconform": {"host": document.run["host"], "versions": document.run["versions"]}},
+            "comment": one_line(f"QEMU, {result.accel or 'acceleration unknown'}"),
+            "misc": {"kconform": {"host": document.run.host, "versions": document.run.versions}},
         },
         "misc": {
             "kconform": {
                 "nodeid": result.nodeid,
-                "outcome": result.outcome,
+                "outcome": result.verdict,
                 "reason": result.reason,
                 "requirements": list(result.requirements),
                 "flavor": result.flavor,
-                "run": document.run["id"],
+                "run": document.run.id,
             }
         },
     }
     if result.longrepr:
-        # The end is kept: that is where it says what happened.
+        # The end is kept, because it says what happened.
         test["log_excerpt"] = result.longrepr.replace("\0", "\\x00")[-EXCERPT_LIMIT:]
     return test
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """summary.md: a run in a few lines of Markdown, as a CI shows it beside its job.
 
-It is bounded: GitHub shows no summary of a step that is larger than 1 MiB, and says so in red.
+Its size is limited: if the summary of a step is larger than 1 MiB, GitHub shows an error instead.
 """
 
 from __future__ import annotations
@@ -15,24 +15,21 @@ from reports.formats.markdown import code, text
 from reports.judgement.comparison import Comparison
 from reports.judgement.exit_status import MEANING
 from reports.model.document import Document
-from reports.model.result import OUTCOMES
-from reports.model.store import NO_KERNEL
-from reports.tools.diff import totals
+from reports.model.result import NO_KERNEL, VERDICTS, Verdict
 
-FILE_NAME = "summary.md"
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 STEP_LIMIT = 1 << 20
 """Bytes that GitHub shows of one step."""
 
 LIMIT = 64 << 10
-"""Bytes of ours: a step may run us more than once."""
+"""Bytes of one summary: a step may run kconform more than once."""
 
 MOST = 50
 """Entries of a list before the rest is only counted."""
 
 
 def render(document: Document, comparison: Comparison | None = None) -> str:
-    """The run, and what changed against a baseline if there is one.  At most LIMIT bytes of UTF-8."""
+    """The run, and what changed since the baseline if there is one.  At most LIMIT bytes of UTF-8."""
     lines = ["## kconform", "", *_head(document), "", *_table(document), ""]
     parts = [
         _broken(document),
@@ -51,9 +48,9 @@ def render(document: Document, comparison: Comparison | None = None) -> str:
 
 
 def append_to_step(summary: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Add the summary to the page of GitHub's step that we run in, if we do.  Raises OSError.
+    """Add the summary to the page of the GitHub step that runs this process, if there is one.  OSError if that fails.
 
-    Where the page has no room for it any more, a page without us is better than none.
+    If the page has no room left, it stays as it is: with too much on it, GitHub would show none.
     """
     name = environment.get(STEP_SUMMARY)
     if not name:
@@ -68,17 +65,19 @@ def append_to_step(summary: str, environment: Mapping[str, str] = os.environ) ->
 
 def _head(document: Document) -> list[str]:
     run = document.run
-    status = run["exit_status"]
-    words = "the run goes on" if status is None else f"exit status {status}: {MEANING.get(status, 'unknown')}"
-    return [f"**{words}** ({text(run['id'])}, {len(document.results)} tests, {run['duration_s']:.0f} s)"]
+    status = run.exit_status
+    words = (
+        "the run is still going on" if status is None else f"exit status {status}: {MEANING.get(status, 'unknown')}"
+    )
+    return [f"**{words}** ({text(run.id)}, {len(document.results)} tests, {run.duration_s:.0f} s)"]
 
 
 def _table(document: Document) -> list[str]:
-    counts: dict[str, Counter[str]] = {name: Counter() for name in document.kernels}
+    counts: dict[str, Counter[Verdict]] = {name: Counter() for name in document.kernels}
     for result in document.tests():
-        counts.setdefault(result.kernel or NO_KERNEL, Counter())[result.outcome] += 1
-    # `waived` and `unexpected-pass` only where there are any: most runs need no waiver.
-    columns = [each for each in OUTCOMES if each in OUTCOMES[:4] or any(row[each] for row in counts.values())]
+        counts.setdefault(result.kernel or NO_KERNEL, Counter())[result.verdict] += 1
+    # `waived` and `unexpected-pass` only if there are any: most runs need no waiver.
+    columns = [each for each in VERDICTS if each in VERDICTS[:4] or any(row[each] for row in counts.values())]
     rows = [["kernel", *columns], ["---", *("---:" for _ in columns)]]
     for name, row in list(counts.items())[:MOST]:
         rows.append([text(name), *(str(row[each]) for each in columns)])
@@ -86,37 +85,36 @@ def _table(document: Document) -> list[str]:
 
 
 def _broken(document: Document) -> list[str]:
-    found = [result for result in document.tests() if result.outcome == "fail"]
+    found = [result for result in document.tests() if result.verdict == "fail"]
     lines = ["### Broken promises", ""] if found else []
     for result in found[:MOST]:
         lines.append(f"- {code(result.nodeid)}  ")
         lines.append(f"  {text(result.reason)}")
         for name in result.requirements:
-            sentence = document.requirements[name].text if name in document.requirements else ""
+            sentence = document.promises[name].text if name in document.promises else ""
             lines.append(f"  - {text(name)}: {text(sentence)}")
     return _ended(lines, len(found))
 
 
 def _changed(comparison: Comparison) -> list[str]:
-    base = f"run {comparison.old.run['id']} of {comparison.old.run['started']}"
-    lines = ["### Against the baseline", "", f"{text(base)}: {totals(comparison)}", ""]
+    base = f"run {comparison.old.run.id} of {comparison.old.run.started}"
+    lines = ["### Since the baseline", "", f"{text(base)}: {text(comparison.totals())}", ""]
     failing = comparison.changes["failing"]
     if failing:
         lines += ["Newly failing:", ""]
-        lines += [f"- {code(change.nodeid)}: {text(change.was)}" for change in failing[:MOST]]
+        lines += [f"- {code(change.nodeid)}: {text(change.verdicts)}" for change in failing[:MOST]]
     return _ended(lines, len(failing))
 
 
 def _errors(document: Document) -> list[str]:
-    """By what happened: a kernel that does not boot is one error, not one for each test."""
-    counted = Counter(result.reason for result in document.tests() if result.outcome == "error")
-    lines = ["### Errors of ours, which say nothing about a kernel", ""] if counted else []
+    """By their reason: a kernel that does not boot is one error, not one for each test."""
+    counted = Counter(result.reason for result in document.tests() if result.verdict == "error")
+    lines = ["### Errors, which say nothing about the kernel", ""] if counted else []
     lines += [f"- {count} x {text(reason)}" for reason, count in counted.most_common(MOST)]
     return _ended(lines, len(counted))
 
 
 def _remarks(document: Document) -> list[str]:
-    # While a run writes its own summary it says `running` of nothing: see `_head`.
     return [f"- {text(remark)}" for remark in document.remarks()]
 
 

@@ -1,60 +1,64 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The exit status of a run: what a gate reads.  Pure."""
+"""The exit status of a run, which is what a gate reads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-HELD, BROKEN, INTERRUPTED, OURS, WRONG_USE, NOTHING = range(6)
+from reports.model.result import Verdict
+
+RAN: tuple[Verdict, ...] = ("pass", "waived", "unexpected-pass")
+
+HELD, BROKEN, INTERRUPTED, UNDETERMINED, WRONG_USE, NOTHING_RAN = range(6)
 
 MEANING = {
     HELD: "all promises held",
     BROKEN: "a promise was broken",
     INTERRUPTED: "interrupted",
-    OURS: "errors of ours, no broken promise seen",
+    UNDETERMINED: "something could not be determined, and no promise was seen broken",
     WRONG_USE: "wrong use",
-    NOTHING: "nothing ran",
+    NOTHING_RAN: "nothing ran",
 }
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run came to its end, besides what its tests said."""
+    """How a run ended, apart from the verdicts of its tests."""
 
     interrupted: bool = False
-    """Ctrl-C, or pytest.exit() without a code.  Not -x or --maxfail: these end a run as its user asked."""
+    """By Ctrl-C, or by pytest.exit() without a code.  -x and --maxfail end a run as its user asked."""
     internal_error: bool = False
     wrong_use: bool = False
     write_failed: bool = False
-    strictness: bool = False
+    strict_waivers: bool = False
     """The user wants no waiver that is not needed (--strict-waivers)."""
     idle_waivers: bool = False
-    """A promise that is waived was kept."""
+    """A waived promise was held."""
     asked_for: int = 0
-    """The return code that someone gave to pytest.exit(), or 0: a clean end is judged by its results."""
+    """The return code given to pytest.exit(); 0 leaves it to the results."""
 
 
-def exit_status(counts: Mapping[str, int], error_statuses: frozenset[int], ending: Ending) -> int:
-    """The exit status of a run whose outcomes are `counts`.
+def exit_status(counts: Mapping[Verdict, int], error_statuses: frozenset[int], ending: Ending) -> int:
+    """The exit status of a run with so many tests of each verdict.
 
-    `error_statuses` holds what the errors among them ask for (3 or 4).  A broken promise outweighs errors of
-    ours, because it was seen; nothing that ran is never 0.
+    `error_statuses` has what the errors among them ask for (3 or 4).  A broken promise outweighs errors, because it
+    was seen.  If nothing ran, the status is never 0.
     """
     if ending.internal_error:
-        return OURS
+        return UNDETERMINED
     if ending.wrong_use:
         return WRONG_USE
     if ending.asked_for:
         return ending.asked_for
     if ending.interrupted:
         return INTERRUPTED
-    if counts.get("fail") or (ending.strictness and (counts.get("unexpected-pass") or ending.idle_waivers)):
+    if counts.get("fail") or (ending.strict_waivers and (counts.get("unexpected-pass") or ending.idle_waivers)):
         return BROKEN
     if counts.get("error"):
-        return WRONG_USE if WRONG_USE in error_statuses else OURS
+        return WRONG_USE if WRONG_USE in error_statuses else UNDETERMINED
     if ending.write_failed:
-        return OURS
-    if any(counts.get(outcome) for outcome in ("pass", "waived", "unexpected-pass")):
+        return UNDETERMINED
+    if any(counts.get(verdict) for verdict in RAN):
         return HELD
-    return NOTHING
+    return NOTHING_RAN

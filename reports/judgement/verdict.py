@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whose fault is it?  Turns what a phase of a test raised into pass, fail, error or skip.
+"""Turns what a phase of a test raised into a verdict: pass, fail, error or skip.
 
-The kernel is accused only where it was heard: an assertion that failed in the test itself, or an
-exception that says of itself `verdict = "fail"` (the guest crashed or hung while under test).  All else is
-an error of ours: we could not find out.
+The kernel is accused only where it was seen to be at fault: by an assertion that failed in the test itself, or by an
+exception with the attribute `verdict = "fail"` (the guest crashed or hung while it was tested).  Everything else is
+an error: the answer could not be determined.
 
-Exceptions are read by attribute, so that no package has to import another's classes:
-`verdict` ("fail" or "error"), `hint` (what to do next), `exit_status` (3 or 4), `message` (str(exception)
-without the hint) and `evidence` (title -> text).  All are optional.
+Exceptions are read by attribute, so that no package has to import the classes of another: `verdict` ("fail" or
+"error"), `hint` (what to do next), `exit_status` (3 or 4), `message` (str(exception) without the hint) and `evidence`
+(title -> text).  All of them are optional.
 """
 
 from __future__ import annotations
@@ -17,69 +17,79 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from reports.model.result import clean_text
+from reports.model.result import Verdict, clean_text
 
 REASON_LIMIT = 500
 """Characters of a reason; the whole story is in longrepr and in the evidence."""
 
-SEVERITY = {"fail": 5, "error": 4, "waived": 3, "unexpected-pass": 2, "skip": 1, "pass": 0}
-"""Which phase of a test has the last word: the worst one, and among equals the first."""
-
 
 @dataclass(frozen=True)
-class Verdict:
-    """What one phase of one test came to."""
+class Judgement:
+    """The verdict on one phase of one test, with its reason."""
 
-    outcome: str
+    verdict: Verdict
     reason: str = ""
     exit_status: int | None = None
+    """What an error wants the run to end with (3 or 4); None where there is no error."""
     evidence: Mapping[str, str] = field(default_factory=dict)
 
 
-def classify(report: pytest.TestReport, raised: BaseException | None, *, xfail_raises: bool) -> Verdict:
-    """The verdict of the phase that `report` is about.
+def judge(report: pytest.TestReport, raised: BaseException | None, *, xfail_raises: bool) -> Judgement:
+    """The judgement on the phase that `report` is about.
 
-    `raised` is the exception that ended the phase, if one did.  `xfail_raises` says whether an xfail mark
-    of the test names its exception: a mark that does not is no licence for errors of ours.
+    `raised` is the exception that ended the phase, if one did.  `xfail_raises` says whether an xfail mark of the test
+    names its exception: a mark that does not excuses failures of the kernel, and no errors.
     """
     if raised is not None and not report.passed:
         blame = _blame(raised, report.when)
         if hasattr(report, "wasxfail"):
             on_purpose = xfail_raises or isinstance(raised, pytest.xfail.Exception)
-            if blame.outcome == "error" and not on_purpose:
+            if blame.verdict == "error" and not on_purpose:
                 return blame
-            return Verdict("skip", _one_line(f"expected failure: {_xfail_reason(report)}"))
+            return Judgement("skip", _one_line(f"expected failure: {_xfail_reason(report)}"))
         if report.skipped:
-            return Verdict("skip", _one_line(_skip_reason(report)))
+            return Judgement("skip", _one_line(_skip_reason(report)))
         return blame
     if report.failed:  # nothing was raised: a strict xfail that passed
-        return Verdict("fail", _one_line(str(report.longrepr)))
+        return Judgement("fail", _one_line(str(report.longrepr)))
     if report.skipped:
-        return Verdict("skip", _one_line(_skip_reason(report)))
+        return Judgement("skip", _one_line(_skip_reason(report)))
     if hasattr(report, "wasxfail"):
-        return Verdict("pass", _one_line(f"passed, though expected to fail: {_xfail_reason(report)}"))
-    return Verdict("pass")
+        return Judgement("pass", _one_line(f"passed, though expected to fail: {_xfail_reason(report)}"))
+    return Judgement("pass")
 
 
-def _blame(raised: BaseException, when: str) -> Verdict:
-    """Fail or error, by the worst exception that is in `raised`."""
+def judge_collection(report: pytest.CollectReport) -> Judgement:
+    """The judgement on a file that could not be collected, or that skipped itself as a whole."""
+    if report.skipped:
+        return Judgement("skip", _one_line(_skip_reason(report)))
+    # The exception itself is gone by now (xdist sends text); its last line names it.
+    lines = [line for line in report.longreprtext.splitlines() if line.strip()]
+    raised = [line[1:].strip() for line in lines if line.startswith("E ")]
+    return Judgement("error", _one_line(f"collection failed: {(raised or lines or ['?'])[-1]}"), 3)
+
+
+def _blame(raised: BaseException, when: str) -> Judgement:
+    """Fail or error, by the most severe exception in `raised`."""
     leaves = list(_leaves(raised))
-    words = [_word(leaf, when) for leaf in leaves]
-    outcome = "fail" if "fail" in words else "error"
-    # The reason is that of the exception which decided, not of whatever cleanup went wrong after it.
-    decisive = leaves[words.index(outcome)]
+    verdicts = [_verdict_of(leaf, when) for leaf in leaves]
+    verdict: Verdict = "fail" if "fail" in verdicts else "error"
+    # The reason is that of the exception which decided, not that of a clean-up that failed after it.
+    decisive = leaves[verdicts.index(verdict)]
     evidence: dict[str, str] = {}
     for leaf in leaves:
         found = getattr(leaf, "evidence", None)
         if isinstance(found, Mapping):
             evidence.update({str(title): str(text) for title, text in found.items()})
-    statuses = [getattr(leaf, "exit_status", 3) for leaf, word in zip(leaves, words, strict=True) if word == "error"]
-    exit_status = None if outcome == "fail" else (4 if 4 in statuses else 3)
-    return Verdict(outcome, reason_of(decisive), exit_status, evidence)
+    statuses = [
+        getattr(leaf, "exit_status", 3) for leaf, each in zip(leaves, verdicts, strict=True) if each == "error"
+    ]
+    exit_status = None if verdict == "fail" else (4 if 4 in statuses else 3)
+    return Judgement(verdict, reason_of(decisive), exit_status, evidence)
 
 
 def _leaves(raised: BaseException) -> Iterator[BaseException]:
-    """The exceptions themselves: pytest groups what several finalizers raise."""
+    """The exceptions themselves: pytest groups those that several finalizers raise."""
     if isinstance(raised, BaseExceptionGroup):
         for part in raised.exceptions:
             yield from _leaves(part)
@@ -87,10 +97,10 @@ def _leaves(raised: BaseException) -> Iterator[BaseException]:
         yield raised
 
 
-def _word(raised: BaseException, when: str) -> str:
-    verdict = getattr(raised, "verdict", None)
-    if verdict in ("fail", "error"):
-        return str(verdict)
+def _verdict_of(raised: BaseException, when: str) -> Verdict:
+    told = getattr(raised, "verdict", None)
+    if told == "fail" or told == "error":
+        return told  # type: ignore[no-any-return]
     # An assertion in a fixture is about the fixture, one in the test is about the kernel.
     if when == "call" and isinstance(raised, (AssertionError, pytest.fail.Exception)):
         return "fail"
@@ -129,13 +139,3 @@ def _skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 def _xfail_reason(report: pytest.TestReport) -> str:
     return str(report.wasxfail).removeprefix("reason: ") or "no reason given"
-
-
-def classify_collection(report: pytest.CollectReport) -> Verdict:
-    """The verdict on a file that could not be collected, or that skipped itself as a whole."""
-    if report.skipped:
-        return Verdict("skip", _one_line(_skip_reason(report)))
-    # The exception itself is gone by now (xdist sends text); its last line names it.
-    lines = [line for line in report.longreprtext.splitlines() if line.strip()]
-    said = [line[1:].strip() for line in lines if line.startswith("E ")]
-    return Verdict("error", _one_line(f"collection failed: {(said or lines or ['?'])[-1]}"), 3)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the evidence of a test lies: <report-dir>/evidence/<slug of the test>/<slug of the title>.txt."""
+"""Where the evidence of a test is: <report directory>/evidence/<slug of the test>/<slug of the title>.txt."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-FOLDER = "evidence"
+from reports.model.report_directory import EVIDENCE
+
 SLUG_LIMIT = 100
-"""Characters of a slug: far below the 255 bytes that a file system allows, with room for a suffix."""
+"""Characters of a slug: well below the 255 bytes that file systems allow."""
 
 _HASH_LENGTH = 10
 _UNSAFE = re.compile(r"[^A-Za-z0-9._]+")
@@ -19,8 +20,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._]+")
 def slug(nodeid: str) -> str:
     """A folder name for a test: readable, ASCII, at most SLUG_LIMIT characters, the same in each run.
 
-    Two tests never share one, not even on a file system that ignores case: part of a digest of the whole id
-    is its end.
+    Two tests never share one, not even on a file system that ignores case, because it ends with a piece of a digest
+    of the whole id.
     """
     readable = nodeid.removeprefix("suites/").replace(".py::", "::")
     readable = _UNSAFE.sub("-", readable)[: SLUG_LIMIT - _HASH_LENGTH - 1].strip("-.")
@@ -40,29 +41,13 @@ def file_name(title: str, taken: Iterable[str] = ()) -> str:
 
 
 def write(report_dir: Path, nodeid: str, pieces: Iterable[tuple[str, str]], paths: dict[str, str]) -> None:
-    """Write each (title, text), and add title -> path below `report_dir` to `paths`.
+    """Write each (title, text), and add its title and its path below `report_dir` to `paths`.
 
-    Raises OSError; `paths` then has what was written before.
+    OSError if that fails; `paths` then has what was written before.
     """
-    folder = report_dir / FOLDER / slug(nodeid)
+    folder = report_dir / EVIDENCE / slug(nodeid)
     for title, text in pieces:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / file_name(title, (Path(known).name for known in paths.values()))
         path.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8", newline="")
         paths[title] = path.relative_to(report_dir).as_posix()
-
-
-def tail(text: str, lines: int) -> str:
-    """The last `lines` lines of `text`, with a first line that says what is missing, fit for a terminal.
-
-    Control characters are spelled out: a guest's console must not move the reader's cursor.
-    """
-    all_lines = [printable(line) for line in text.splitlines()]
-    kept = all_lines[-lines:]
-    missing = len(all_lines) - len(kept)
-    return "\n".join(([f"[... {missing} lines before these]"] if missing else []) + kept)
-
-
-def printable(line: str) -> str:
-    """`line` with its control characters spelled out, those that turn the direction of writing among them."""
-    return "".join(char if char.isprintable() or char == "\t" else repr(char)[1:-1] for char in line)

@@ -1,178 +1,227 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The records of a run, and the three calls through which the rest of the project fills them.
+"""The records that results.json is made of, one class for each kind of object in it.
 
-`attach`, `set_kernel` and `describe_run` may be called in any process of a run.  What they are told is
-kept on the pytest item or config until the item's next report is made; it then travels on that report as
-plain JSON (`report.kconform`), which pytest-xdist carries from a worker to the controller.  Only the
-controller turns reports into `Result`s.
+msgspec writes them, reads them back, and makes results.schema.json from them (see `schema`).  The descriptions below
+are the schema's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-import pytest
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from common.versions import Version, release_version
 
 SCHEMA = 1
 """Version of results.json.  It grows when a reader of the former version could be misled."""
 
-OUTCOMES = ("pass", "fail", "error", "skip", "waived", "unexpected-pass")
-"""Every word that `Result.outcome` may be; the last two come of waivers."""
-
 JSON: TypeAlias = bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"] | None
 
-REPORT_ATTRIBUTE = "kconform"
-"""The attribute of a pytest report that holds its `Note` as JSON."""
+Verdict = Literal["pass", "fail", "error", "skip", "waived", "unexpected-pass"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""What a test ended with.  The last two exist only where there are waivers.  results.json calls it `outcome`."""
 
-KERNEL_KEYS = ("id", "name", "flavor", "release", "arch", "spec", "identity", "digest", "accel", "version")
-"""What results.json says of each kernel; more may be added, none is missing (unknown ones are null)."""
+SEVERITY: Mapping[Verdict, int] = {
+    "fail": 5, "error": 4, "waived": 3, "unexpected-pass": 2, "skip": 1, "pass": 0,
+}  # fmt: skip
+"""Which of several verdicts on one test counts: the most severe, and among equals the first."""
+
+PromiseStatus = Literal["held", "broken", "unknown", "waived", "skipped", "untested"]
+STATUSES: tuple[PromiseStatus, ...] = get_args(PromiseStatus)
+"""What a promise can be on a kernel."""
+
+RunState = Literal["running", "finished", "interrupted"]
+
+NO_KERNEL = "(no kernel)"
+"""What stands for the kernel of a test that had none, for example because it could not be built."""
+
+Seconds = Annotated[float, Meta(ge=0, le=2**53)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+# `$` alone would also match in front of a last newline.
+OneLine = Annotated[str, Meta(pattern=r"^[^\n]*(?!\n)$")]
+Time = Annotated[
+    str,
+    Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z(?!\n)$", description="UTC."),
+]
 
 
-@dataclass(frozen=True)
-class Result:
-    """One test's last word, as results.json has it."""
+class Result(Struct, frozen=True, kw_only=True):
+    """What one test ended with."""
 
-    nodeid: str
-    area: str
-    """The folder below suites/: yama, loadpin, seccomp, harness."""
+    nodeid: Annotated[str, Meta(description="The test's name, as pytest has it.")]
+    area: Annotated[str, Meta(description="The directory below suites/: yama, loadpin, seccomp, harness.")]
     requirements: tuple[str, ...]
-    kernel: str | None
-    """The kernel's id, such as `debian-6.12.117/full`; None for a test that boots none."""
+    kernel: Annotated[str | None, Meta(description="The id of one of the kernels; null for a test without a kernel.")]
     flavor: str | None
-    outcome: str
-    reason: str
-    """One line: why it is not a plain pass.  Empty for a pass."""
-    duration_s: float
-    """Seconds for setup, call and teardown together."""
-    accel: str | None = None
-    worker: str | None = None
-    """pytest-xdist's name for the process that ran it, None without xdist."""
-    started: str = ""
-    """UTC, ISO 8601."""
-    longrepr: str = ""
-    """The failure as pytest prints it; empty where nothing failed."""
-    evidence: Mapping[str, str] = field(default_factory=dict)
-    """Title of each piece of evidence, and its path relative to the report directory."""
-
-    def to_json(self) -> dict[str, JSON]:
-        """The record as results.json spells it."""
-        record = asdict(self)
-        record["requirements"] = list(self.requirements)
-        record["evidence"] = dict(self.evidence)
-        return record
+    verdict: Annotated[Verdict, Meta(description="See docs/read-a-report.md.")] = field(name="outcome")
+    reason: Annotated[OneLine, Meta(description="Why it is not a plain pass.")]
+    duration_s: Annotated[Seconds, Meta(description="Set-up, call and teardown together.")]
+    accel: str | None
+    worker: Annotated[str | None, Meta(description="pytest-xdist's name for the process that ran the test.")]
+    started: Time
+    longrepr: Annotated[str, Meta(description="The failure as pytest prints it; empty where nothing failed.")]
+    evidence: Annotated[dict[str, str], Meta(description="Title, and path relative to the directory of this file.")]
 
 
-@dataclass(frozen=True)
-class Note:
-    """What one phase (setup, call, teardown) of one test adds to pytest's own report of it."""
+class KernelRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of a kernel that was tested.  Later versions may say more."""
 
-    outcome: str
-    reason: str
+    id: Annotated[str, Meta(description="Name and flavor, as in the names of tests.")]
+    name: str | None
+    flavor: str | None
+    release: str | None
+    arch: str | None
+    spec: Annotated[str | None, Meta(description="What --kernel asked for.")]
+    identity: Annotated[str | None, Meta(description="What it was made from.")]
+    digest: Annotated[str | None, Meta(description="Equal digests are the same kernel.")]
+    accel: str | None
+    version: str | tuple[int, ...] | None
+    accel_why: Annotated[str | None, Meta(description="Why that acceleration was chosen.")] = None
+    boot_complaint: Annotated[str | None, Meta(description="What the kernel complained of while it booted.")] = None
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any]) -> KernelRecord:
+        """The record of a kernel of which at least the `id` is known.  TypeError for a key that is not a field."""
+        name, _, flavor = str(info["id"]).partition("/")
+        known: dict[str, Any] = dict.fromkeys(cls.__struct_fields__) | {"name": name, "flavor": flavor or None}
+        return cls(**known | dict(info))
+
+    @property
+    def numbers(self) -> Version:
+        """The version as numbers; `()` if it is unknown."""
+        return self.version if isinstance(self.version, tuple) else release_version(self.version or "")
+
+
+class PromiseRecord(Struct, frozen=True, kw_only=True):
+    """A requirement, and what the tests found out about it."""
+
+    id: str
+    area: str
+    text: Annotated[str, Meta(description="The promise, in one sentence.")]
+    source: str
+    since: str
+    until: str | None
+    note: str
+    status: Annotated[
+        dict[str, PromiseStatus],
+        Meta(
+            description="By kernel id, or (no kernel).  From the tests that ran: broken if one failed, else unknown"
+            " if one had an error, else waived if one was, else held if one passed, else skipped."
+        ),
+    ]
+    nodeids: Annotated[list[str], Meta(description="Its tests that ran.")]
+
+
+class SuiteRecord(Struct, frozen=True):
+    """Which state of the suite was run."""
+
+    commit: Annotated[str | None, Meta(description="The git commit, with -dirty for a changed tree.")]
+
+
+class BaselineRecord(Struct, frozen=True):
+    """The run that this one was compared with (--baseline)."""
+
+    path: str
+    id: str
+    started: str
+
+
+class ResumedRecord(Struct, frozen=True):
+    """The run that this one continued (--resume), and how many of its results still count."""
+
+    started: Time
+    state: RunState
+    results: Count
+
+
+class MergedRecord(Struct, frozen=True):
+    """A run that is part of a merged report."""
+
+    path: str
+    id: str
+    state: RunState
+    started: Time
     exit_status: int | None
-    """What an error of ours wants the run to end with (3 or 4), None where there is no error."""
-    requirements: tuple[str, ...]
-    kernel: Mapping[str, JSON] | None
-    evidence: tuple[tuple[str, str], ...]
-    run: Mapping[str, JSON]
-    """What `describe_run` was told in the process that made the report."""
-
-    def to_json(self) -> dict[str, JSON]:
-        """Builtin containers only: xdist's serialiser takes nothing else."""
-        return {
-            "outcome": self.outcome,
-            "reason": self.reason,
-            "exit_status": self.exit_status,
-            "requirements": list(self.requirements),
-            "kernel": None if self.kernel is None else dict(self.kernel),
-            "evidence": [list(piece) for piece in self.evidence],
-            "run": dict(self.run),
-        }
 
 
-@dataclass
-class Attached:
-    """What an item has been given so far, in order, and how much of it a report has taken along."""
+class RunRecord(Struct, frozen=True, kw_only=True):
+    """The run itself."""
 
-    pieces: list[tuple[str, str]] = field(default_factory=list)
-    sent: int = 0
-
-
-ATTACHED_KEY = pytest.StashKey[Attached]()
-KERNEL_KEY = pytest.StashKey[dict[str, JSON]]()
-RUN_KEY = pytest.StashKey[dict[str, JSON]]()
-
-
-def attach(item: pytest.Item, title: str, text: str) -> None:
-    """Keep `text` as evidence of `item`: `transcript`, `kernel log`, `console`, `process tree`.
-
-    Attach before the `call` report is made (a makereport hook of conftest.py does); what comes later is
-    reported with the teardown.  A title that is used twice for different texts is kept twice, numbered.
-    """
-    attached = item.stash.setdefault(ATTACHED_KEY, Attached())
-    add_piece(attached.pieces, title, text)
-
-
-def add_piece(pieces: list[tuple[str, str]], title: str, text: str) -> None:
-    """Append to `pieces`, numbering a title that is taken; the very same piece is not added again."""
-    title, text = clean_text(title), clean_text(text)
-    if (title, text) in pieces:
-        return
-    taken = {known for known, _ in pieces}
-    numbered, count = title, 1
-    while numbered in taken:
-        count += 1
-        numbered = f"{title} ({count})"
-    pieces.append((numbered, text))
-
-
-def set_kernel(item: pytest.Item, info: Mapping[str, JSON]) -> None:
-    """Say which kernel `item` is about.  Call it before anything can skip or fail the test.
-
-    `info` has at least `id` (`debian-6.12.117/full`); see KERNEL_KEYS for the others.  What is missing
-    is null in results.json, except name and flavor, which are then read from the id.
-    """
-    identifier = str(info["id"])
-    name, _, flavor = identifier.partition("/")
-    known: dict[str, JSON] = {"name": name, "flavor": flavor or None}
-    item.stash[KERNEL_KEY] = {key: known.get(key) for key in KERNEL_KEYS} | plain(info)
+    id: Annotated[str, Meta(description="The name of the report directory.")]
+    state: Annotated[
+        RunState, Meta(description="A file that says running and no longer changes was left by a killed run.")
+    ]
+    started: Time
+    finished: Time | None
+    duration_s: Annotated[Seconds, Meta(description="Of a merged report: the sum of its parts.")]
+    exit_status: Annotated[
+        int | None,
+        Meta(
+            description="0 all promises held; 1 a promise was broken; 2 interrupted; 3 something could not be"
+            " determined; 4 wrong use; 5 nothing ran; null while the run goes on."
+        ),
+    ]
+    collected: Annotated[Count, Meta(description="Tests that were to run; with fewer results, the run ended early.")]
+    counts: dict[str, Count]
+    argv: list[str]
+    host: Annotated[dict[str, str], Meta(description="uname of the machine.")]
+    suite: SuiteRecord
+    versions: Annotated[
+        dict[str, Any], Meta(description="Of whatever a result depends on, such as qemu, virtme-ng, accel.")
+    ]
+    selection: Annotated[
+        str | None, Meta(description="Which tests were chosen, as pytest's options and arguments; null: all.")
+    ] = None
+    baseline: BaselineRecord | None = None
+    resumed: ResumedRecord | None = None
+    merged: Annotated[
+        list[MergedRecord] | UnsetType, Meta(description="The runs that were merged into this report.")
+    ] = UNSET
 
 
-def describe_run(config: pytest.Config, key: str, value: JSON) -> None:
-    """Add to `run.versions` of results.json: `qemu`, `virtme-ng`, `accel` and whatever else a reader needs.
+class ResultsFile(Struct, frozen=True, kw_only=True):
+    """The whole of results.json."""
 
-    Works in a worker too; what a worker says arrives with its next report.
-    """
-    run_description(config).update(plain({key: value}))
-
-
-def run_description(config: pytest.Config) -> dict[str, JSON]:
-    """All that `describe_run` was told in this process; in the controller, in its workers too."""
-    return config.stash.setdefault(RUN_KEY, {})
+    schema: int
+    run: RunRecord
+    kernels: list[KernelRecord]
+    requirements: list[PromiseRecord]
+    results: list[Result]
 
 
-def plain(value: Mapping[str, JSON]) -> dict[str, JSON]:
-    """A copy of builtin types only: tuples become lists, text loses what no encoder takes."""
-    return {clean_text(str(key)): _plain(part) for key, part in value.items()}
+def promise_status(verdicts: Collection[Verdict]) -> PromiseStatus:
+    """What a promise is on a kernel, from the verdicts on all its tests that have run there."""
+    meaning: Mapping[Verdict, PromiseStatus] = {
+        "fail": "broken", "error": "unknown", "waived": "waived", "pass": "held", "unexpected-pass": "held",
+        "skip": "skipped",
+    }  # fmt: skip
+    return next((status for verdict, status in meaning.items() if verdict in verdicts), "untested")
 
 
-def _plain(value: JSON) -> JSON:
-    if isinstance(value, str):
-        return clean_text(value)
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, Mapping):
-        return plain(value)
-    if isinstance(value, Sequence):
-        return [_plain(part) for part in value]
-    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be reported: JSON has no such thing")
+def partial_run_remark(selection: str | None) -> list[str]:
+    """A line for whoever reads the results of a part of the tests; none if all were to run."""
+    return [f"not all tests were chosen, only: {selection}"] if selection else []
 
 
 def clean_text(text: str) -> str:
     """`text` without lone surrogates: a console is decoded with surrogateescape, and UTF-8 has none."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def clean(value: Any) -> Any:
+    """A copy of a JSON value without lone surrogates in its texts.  TypeError for what JSON cannot express."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): clean(part) for key, part in value.items()}
+    if isinstance(value, Sequence):
+        return [clean(part) for part in value]
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be reported: JSON has no such type")
 
 
 def utc(seconds: float) -> str:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a test is called, in each format.  Pure.
+"""The name of a test in each format.
 
 A test's name is pytest's node id, `suites/yama/test_log.py::test_rate[debian-6.12.117/full-many]`, everywhere:
 
     results.json    as it is
-    JUnit           as it is, in the property `test`; classname and name are pytest's: its parts
+    JUnit           as it is, in the property `test`; classname and name are its parts, as in pytest's own file
     KTAP            with `%`, `#` and whatever is not printable written as %XX
-    KCIDB           the kernel taken out, as a path of its own alphabet: kconform.yama.test_log.test_rate.many
+    KCIDB           without the kernel, as a path in KCIDB's alphabet: kconform.yama.test_log.test_rate.many
 
-None depends on the order of tests, on the run, or on the machine.
+No name depends on the order of tests, on the run, or on the machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UNNAMED = "(unnamed)"
 
 
 def without_kernel(nodeid: str, kernel: str | None) -> str:
-    """The node id with the kernel's taken out of its parameters; the brackets go with the last one."""
+    """The node id without the kernel's id among its parameters, and without brackets if none is left."""
     name, bracket, parameters = nodeid.partition("[")
     parameters = parameters.removesuffix("]")
     if not bracket or not kernel:
@@ -38,9 +38,9 @@ def without_kernel(nodeid: str, kernel: str | None) -> str:
 
 
 def kernel_in(nodeid: str, kernels: Iterable[str], flavors: Iterable[str]) -> str | None:
-    """The kernel id that the parameters begin with, of a test that never got as far as to say which it had.
+    """The kernel id that the parameters begin with, for a test that ended before it could say which kernel it had.
 
-    One of `kernels`, else a word of one slash whose flavor is one of `flavors`; the longest that fits.
+    It is one of `kernels`, otherwise a word with one slash whose flavor is one of `flavors`; the longest that fits.
     """
     parameters = nodeid.partition("[")[2].removesuffix("]")
     known = [kernel for kernel in kernels if parameters == kernel or parameters.startswith(f"{kernel}-")]
@@ -53,9 +53,9 @@ def kernel_in(nodeid: str, kernels: Iterable[str], flavors: Iterable[str]) -> st
 
 
 def ktap_name(nodeid: str) -> str:
-    """The node id as KTAP can carry it: a hash sign would begin a directive, a newline a line.
+    """The node id without what KTAP gives a meaning: a hash sign begins a directive, a newline a line.
 
-    pytest gives no name to what fails as a whole; a result line has to have one.
+    pytest gives no name to a collection that fails as a whole; a result line must have one.
     """
     return "".join(_ktap_char(char) for char in nodeid) or UNNAMED
 
@@ -69,8 +69,8 @@ def _ktap_char(char: str) -> str:
 def kcidb_path(result: Result) -> str:
     """The place of a test in KCIDB's tree, the same on each kernel.
 
-    Its alphabet is letters, digits, `_` and `-`.  A part that has others gets a piece of a digest, so that no two
-    tests share a path.
+    Its alphabet is letters, digits, `_` and `-`.  A part with other characters gets a piece of a digest, so that no
+    two tests share a path.
     """
     name, _, parameters = without_kernel(result.nodeid, result.kernel).partition("[")
     file, *inner = name.split("::")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run was made with: versions, host, and the commit of the suite."""
+"""What a run was made with, and of what: versions, host, the commit of the suite, the chosen tests."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from types import MappingProxyType
 
 import pytest
 
-from reports.model.evidence import printable
-from reports.model.result import JSON
+from reports.model.result import JSON, SuiteRecord, clean_text
 
 _CHOOSING = {
     "-m": "markexpr",
@@ -28,13 +27,13 @@ _CHOOSING = {
     "--last-failed": "lf",
     "--stepwise": "stepwise",
 }
-"""pytest's options that leave tests out, and where it keeps each."""
+"""pytest's options that leave tests out, and the names under which it keeps them."""
 
 PROJECT_FILE = Path(__file__).parents[2] / "pyproject.toml"
 
 
 def _own_version() -> str:
-    """The project runs from its tree, installed or not: the tree's own word counts."""
+    """From the tree: the project runs from there, installed or not."""
     try:
         project = tomllib.loads(PROJECT_FILE.read_text(encoding="utf-8"))["project"]
         return str(project["version"])
@@ -44,21 +43,20 @@ def _own_version() -> str:
 
 @functools.cache
 def versions() -> Mapping[str, JSON]:
-    """Versions of the programs that a result depends on; more come from `record.describe_run`."""
+    """Versions of the programs that a result depends on; more come from `notes.describe_run`."""
     found: dict[str, JSON] = {
         "kconform": _own_version(),
         "python": platform.python_version(),
         "pytest": pytest.__version__,
     }
-    for name in ("pytest-xdist", "pytest-html"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
+    try:
+        found["pytest-xdist"] = importlib.metadata.version("pytest-xdist")
+    except importlib.metadata.PackageNotFoundError:
+        found["pytest-xdist"] = None
     return MappingProxyType(found)
 
 
-def about_host() -> dict[str, JSON]:
+def host() -> dict[str, str]:
     """The machine that the run used, by uname."""
     name = os.uname()
     return {
@@ -71,7 +69,7 @@ def about_host() -> dict[str, JSON]:
 
 
 def selection(config: pytest.Config) -> str | None:
-    """What the run's options chose of the tests, as a user would type it; None if they chose all."""
+    """The tests that the run's options chose, as a user would type it; None if they chose all."""
     chosen = [] if _whole(config) else [str(argument) for argument in config.args]
     for option, name in _CHOOSING.items():
         words = config.getoption(name, None)
@@ -80,27 +78,22 @@ def selection(config: pytest.Config) -> str | None:
         else:
             for word in [words] if isinstance(words, str) else words or ():
                 chosen += [option, word] if word else []
-    return shlex.join(chosen) or None
-
-
-def not_all(chosen: str | None) -> list[str]:
-    """A line for who reads the results of a `selection`; none if that was all."""
-    return [f"not all tests, but: {printable(chosen)}"] if chosen else []
+    return clean_text(shlex.join(chosen)) or None
 
 
 def _whole(config: pytest.Config) -> bool:
-    """Whether all folders of tests (`testpaths`) lie in what the run was given."""
+    """Whether all directories of tests (`testpaths`) are within what the run was given."""
     here = config.invocation_params.dir
     folders = [config.rootpath / path for path in config.getini("testpaths") or ["."]]
     given = [(here / argument).resolve() for argument in config.args]
     return all(any(path.resolve().is_relative_to(one) for one in given) for path in folders)
 
 
-def about_suite(root: Path) -> dict[str, JSON]:
-    """The git commit of the tree at `root`, or null without git; `-dirty` is added to a changed tree's."""
+def suite(root: Path) -> SuiteRecord:
+    """The git commit of the tree at `root`, or null without git; a changed tree's has `-dirty` appended."""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
-        return {"commit": None}
-    return {"commit": done.stdout.strip()}
+        return SuiteRecord(None)
+    return SuiteRecord(done.stdout.strip())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run says while it runs: the first broken promise, the first error of ours, and once a minute how far it is.
+"""What a run says while it runs: the first broken promise, the first error, and once a minute how far it is.
 
-pytest shows a letter for each test, and keeps the reason for its end, which may be minutes away.
+pytest shows a letter for each test, and its reason only at the end of the run.
 """
 
 from __future__ import annotations
@@ -11,44 +11,40 @@ from collections.abc import Callable
 
 import pytest
 
-from reports.run.assembler import note_of, worker_of
+from reports.model.display import one_line
+from reports.model.result import Verdict
+from reports.run.phases import Phase, ends_test, worker_of
 
-FIRST = {"fail": "broken promise", "error": "error of ours"}
+FIRST: dict[Verdict, str] = {"fail": "broken promise", "error": "error"}
 EVERY_S = 60.0
 
 
-class Live:
-    """The hooks of the process that the user started."""
+class Progress:
+    """Counts the tests of a run, in the process that the user started."""
 
     def __init__(self, config: pytest.Config, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` counts seconds."""
         self._config = config
         self._clock = clock
-        self._told: set[str] = set()
+        self._told: set[Verdict] = set()
         self._began = self._spoke = clock()
         self._collected = self._finished = 0
         self._at: dict[str, str] = {}
-        """Worker -> the kernel that it was at last; without workers there is one, without a name."""
+        """Worker -> the kernel that it was last at; without workers there is one, without a name."""
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._collected = session.testscollected
+    def begin(self, collected: int) -> None:
+        """So many tests are about to run."""
+        self._collected = collected
         self._began = self._spoke = self._clock()
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """With workers, who alone collect, and all the same."""
-        self._collected = len(ids)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Last, so that the test's letter, or its line under -v, is there already."""
-        note = note_of(report)
-        if note.outcome in FIRST and note.outcome not in self._told:
-            self._told.add(note.outcome)
-            self._say(f"first {FIRST[note.outcome]}: {report.nodeid}", f"  {note.reason}")
-        if report.when == "teardown":
+    def take(self, report: pytest.TestReport, phase: Phase) -> None:
+        """After the terminal has shown the test's letter, or its line with -v."""
+        if phase.verdict in FIRST and phase.verdict not in self._told:
+            self._told.add(phase.verdict)
+            self._say(f"first {FIRST[phase.verdict]}: {report.nodeid}", f"  {phase.reason}")
+        if ends_test(report):
             self._finished += 1
-            self._at[worker_of(report) or ""] = str((note.kernel or {}).get("id") or "")
+            self._at[worker_of(report) or ""] = phase.kernel.id if phase.kernel else ""
             self._say_how_far()
 
     def _say_how_far(self) -> None:
@@ -70,17 +66,17 @@ class Live:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         if terminal is None:
             return
-        # Letters in a row, as -q and workers write them, are a line that pytest does not know of.
+        # With -q and with workers, pytest does not know that the letters in front of this are an unfinished line.
         if terminal.currentfspath:
             terminal.ensure_newline()
         else:
             terminal.write("\n")
         for line in lines:
-            terminal.write_line(line, bold=True)
+            terminal.write_line(one_line(line), bold=True)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `40 s`, `3 min`, `1 h 20 min`."""
+    """Seconds for a reader: `40 s`, `3 min`, `1 h 20 min`."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`--resume`: go on with a run that was interrupted or killed, in its own report.
+"""`--resume`: continue a run that was interrupted or killed, in its own report.
 
-What has a verdict is not tested again, unless that was an error of ours; everything else is, as if the run had never
-stopped.  A verdict counts only for the very kernel that it was about: whoever knows the kernels says which those are.
+What has a verdict is not tested again, unless that was an error; everything else is, as if the run had never
+stopped.  A verdict counts only for the very kernel that it was about; conftest.py, which knows the kernels, says
+which those are.
 """
 
 from __future__ import annotations
@@ -16,119 +17,107 @@ from typing import Any
 
 import pytest
 
+from common.workers import handed_over
 from reports.model import evidence
-from reports.model import report_directory as folder
-from reports.model.document import BadInputError, Document, load
-from reports.model.result import JSON, Result
+from reports.model.document import Document, load
+from reports.model.report_directory import DEFAULT, EVIDENCE, LATEST
+from reports.model.result import KernelRecord, Result, ResumedRecord
 from reports.model.store import Store
+from reports.run.wrong_use import as_wrong_use
 
 WORKER_INPUT = "kconform_resumed"
 
 
 @dataclass(frozen=True)
 class Former:
-    """The run that is gone on with."""
+    """The run that is continued."""
 
     document: Document
-    kernels: Mapping[str, Mapping[str, JSON]]
+    kernels: Mapping[str, KernelRecord]
     results: tuple[Result, ...]
-    """Those that stand."""
+    """Those that still count."""
     lost: tuple[str, ...] = ()
-    """Kernels whose results do not stand, for these kernels are not there any more."""
+    """Kernels whose results do not count, because these kernels no longer exist."""
 
-    def described(self) -> dict[str, JSON]:
-        """What results.json says of it."""
-        run = self.document.run
-        return {"started": run["started"], "state": run["state"], "results": len(self.results)}
+    def record(self) -> ResumedRecord:
+        """What results.json says about it."""
+        return ResumedRecord(self.document.run.started, self.document.run.state, len(self.results))
 
 
 FORMER = pytest.StashKey[Former]()
 DONE = pytest.StashKey[frozenset[str]]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("kconform").addoption(
-        "--resume",
-        action="store_true",
-        help="go on with the run whose report is in --report-dir (default: with the latest): "
-        "only what has no verdict yet is tested",
-    )
-
-
 def directory(root: Path, report_dir: str | None) -> str:
-    """What --report-dir has to be, for a run that is resumed: the latest, if none is named."""
-    return report_dir or str((root / folder.DEFAULT / folder.LATEST).resolve())
+    """The report directory of the run to continue: the latest, if none is named."""
+    return report_dir or str((root / DEFAULT / LATEST).resolve())
 
 
 def begin(config: pytest.Config, path: Path) -> None:
     """Read the report at `path`.  pytest.UsageError if there is none."""
-    try:
+    with as_wrong_use("--resume"):
         document = load(path)
-    except BadInputError as error:
-        raise pytest.UsageError(f"--resume: {error}") from error
-    kept = tuple(result for result in document.tests() if result.outcome != "error")
+    kept = tuple(result for result in document.tests() if result.verdict != "error")
     config.stash[FORMER] = Former(document, document.kernels, kept)
 
 
 def keep(config: pytest.Config, specs: Collection[str], is_there: Callable[[str, str], bool]) -> None:
-    """Let only results stand that are about no kernel, or about one for which `is_there(id, digest)` is true.
+    """Keep only results without a kernel, or of one for which `is_there(id, digest)` is true.
 
     pytest.UsageError if the run had a kernel that none of the SPECs asks for: somebody has forgotten an option, and
-    what took hours would go without a question.
+    the results of hours would be lost without a question.
     """
     former = config.stash[FORMER]
-    if others := [one for one, kernel in former.kernels.items() if kernel.get("spec") not in specs]:
-        options = " ".join(str(each) for each in former.document.run["argv"])
+    if others := [one for one, kernel in former.kernels.items() if kernel.spec not in specs]:
+        options = " ".join(former.document.run.argv)
         raise pytest.UsageError(
-            f"--resume: the run that is to go on had {', '.join(others)} too, which nobody asks for now\n"
+            f"--resume: the run to be continued also had {', '.join(others)}, which no option asks for now\n"
             f"  hint: its options were {options or 'none'}; leave --resume out to test other kernels"
         )
     kernels = {
         identifier: kernel
         for identifier, kernel in former.kernels.items()
-        if is_there(identifier, str(kernel["digest"]))
+        if is_there(identifier, str(kernel.digest))
     }
     config.stash[FORMER] = replace(
         former,
         kernels=kernels,
         results=tuple(result for result in former.results if result.kernel is None or result.kernel in kernels),
-        lost=tuple(one for one in former.kernels if one not in kernels and former.kernels[one]["digest"]),
+        lost=tuple(one for one in former.kernels if one not in kernels and former.kernels[one].digest),
     )
 
 
 def take_up(path: Path, former: Former, store: Store) -> None:
-    """Put what stands into the store, and remove the evidence of what is tested again.  Raises OSError."""
+    """Store what still counts, and remove the evidence of what is tested again.  OSError if that fails."""
     kept = {result.nodeid for result in former.results}
     for result in former.document.results:
         if result.nodeid not in kept:
             with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(path / evidence.FOLDER / evidence.slug(result.nodeid))
+                shutil.rmtree(path / EVIDENCE / evidence.slug(result.nodeid))
     for kernel in former.kernels.values():
-        store.meet(kernel)
+        store.add_kernel(kernel)
     for result in former.results:
         store.add(result, None)
 
 
 def lines(config: pytest.Config) -> list[str]:
-    """For the head of a run."""
+    """For the head and the end of a run."""
     former = config.stash.get(FORMER, None)
     if former is None:
         return []
-    said = [f"resumed: {len(former.results)} results of the run that began at {former.document.run['started']}"]
+    said = [f"resumed: {len(former.results)} results of the run that began at {former.document.run.started}"]
     if former.lost:
-        said.append(f"tested again, for the kernel is another: {', '.join(former.lost)}")
+        said.append(f"tested again, because the kernel has changed: {', '.join(former.lost)}")
     return said
 
 
-# Workers are told which tests those are: they all must leave out the same.
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
+def tell_worker(node: Any) -> None:
+    """Tell a worker of xdist which tests are done: all workers must leave out the same."""
     node.workerinput[WORKER_INPUT] = sorted(_done(node.config))
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def deselect_done(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests whose results still count."""
     done = _done(config)
     left = [item for item in items if item.nodeid not in done]
     if len(left) < len(items):
@@ -138,7 +127,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _done(config: pytest.Config) -> frozenset[str]:
     if DONE not in config.stash:
-        told = getattr(config, "workerinput", {}).get(WORKER_INPUT)
+        told = handed_over(config, WORKER_INPUT)
         former = config.stash.get(FORMER, None)
         names = told if told is not None else [result.nodeid for result in former.results] if former else []
         config.stash[DONE] = frozenset(names)

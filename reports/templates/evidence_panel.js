@@ -11,7 +11,7 @@ function openPanel(what) {
   drawPanel();
 }
 
-// Show what the address names; nothing, if that is what it names, or if there is no such thing.
+// Show what the address names; close the panel if it names nothing, or nothing that exists.
 function drawPanel() {
   const panel = document.getElementById("panel");
   const content = state.test ? aTest() : state.promise ? aPromise() : null;
@@ -63,7 +63,7 @@ function aPromise() {
     promiseLines(requirement),
     tests.length ? el("p", { class: "about" }, `${tests.length} test${tests.length === 1 ? "" : "s"}: `,
       Object.entries(count(tests.map((each) => each.outcome))).map(([word, number]) => `${number} ${word}`).join(", "),
-      ". ", el("a", { href: inList }, "Show in the list of tests")) : el("p", { class: "about" }, "No test of it ran here."),
+      ". ", el("a", { href: inList }, "Show in the list of tests")) : el("p", { class: "about" }, "None of its tests ran on this kernel."),
     ...tests.slice(0, PANEL_TESTS).map((each, place) => el("section", { class: "test" },
       el("h3", {}, badge(each.outcome), " ", el("span", { class: "mono" }, shortTest(each.test))),
       testBody(each, place === worst))),

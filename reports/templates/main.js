@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Joins the parts: the choice of a view, the filters, what is drawn when, and the keys.
+// The entry: the choice of a view, the filters, what is drawn when, and the keys.
 
 const DRAW = { matrix: drawMatrix, tests: drawTests, durations: drawDurations, comparison: drawComparison };
 const FILTERS = {
@@ -19,7 +19,7 @@ function noFilters() {
   return { q: "", page: 0, ...Object.fromEntries(Object.keys(LISTS).map((name) => [name, new Set()])) };
 }
 
-// Take over what changed, say it in the address, and draw it.
+// Apply the changes, write them to the address, and draw.
 function change(changes, { redraw = true } = {}) {
   Object.assign(state, changes);
   writeAddress();
@@ -47,14 +47,14 @@ function drawViews() {
   }, name)));
 }
 
-// New children for old ones; focus stays where it was.
+// Replace the children; the focus stays where it was.
 function keepFocus(parent, children) {
   const key = parent.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   parent.replaceChildren(...children);
   if (key) for (const each of parent.querySelectorAll("[data-key]")) if (each.dataset.key === key) each.focus();
 }
 
-// Made once: the field that one types in stays the same.
+// Made once: the field keeps its focus while the user types.
 const search = el("input", {
   type: "search", id: "q", name: "q", placeholder: "words  ( / )", "aria-label": "Text", autocomplete: "off", spellcheck: "false",
   input: () => change({ q: search.value, page: 0 }),
@@ -96,7 +96,7 @@ function chip(name, value, shown) {
   }, shown);
 }
 
-// The words of a filter that anything in the data has: no chip is there for nothing.
+// The words of a filter that occur in the data: no chip selects nothing.
 const seen = {
   status: new Set(REQUIREMENTS.flatMap((each) => each.status.map((number) => DATA.statuses[number]))),
   outcome: new Set(RESULTS.map((each) => each.outcome)),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The head of the page, and the matrix: a row for each promise, a column for each kernel.
 
-// The status that an exit status is drawn like.
-const VERDICTS = { 0: "held", 1: "broken", 5: "untested" };
+// The promise status in whose colour an exit status is drawn.
+const EXIT_TONES = { 0: "held", 1: "broken", 5: "untested" };
 
 function drawHead() {
   const run = DATA.run;
-  const word = VERDICTS[run.exit_status] || "unknown";
+  const word = EXIT_TONES[run.exit_status] || "unknown";
   const suite = (run.suite && run.suite.commit) || "";
   const versions = run.versions || {};
   const facts = {
@@ -29,8 +29,8 @@ function drawHead() {
     el("p", { class: "totals" }, WORST.filter((name) => DATA.counts[name]).map((name) => el("a", {
       class: "count", href: "#" + new URLSearchParams({ view: "tests", outcome: name }),
     }, badge(name, DATA.counts[name])))),
-    el("p", { class: "links" }, "Beside this page: ",
-      DATA.beside.flatMap((name, place) => [place ? " · " : "", el("a", { href: `./${name}` }, name)])),
+    el("p", { class: "links" }, "Files of this report: ",
+      DATA.linked.flatMap((name, place) => [place ? " · " : "", el("a", { href: `./${name}` }, name)])),
     DATA.without ? el("p", { class: "notice" }, `Of ${DATA.without} results that did not pass, the evidence is not ` +
       "or not all in this page, which would be too large; links lead to its files.") : null,
     kernelTable(),
@@ -58,7 +58,7 @@ function kernelTable() {
     }))));
 }
 
-// The cell that Tab comes to; the arrow keys move it.
+// The cell that Tab reaches; the arrow keys move it.
 let current = { row: "", kernel: "" };
 
 function drawMatrix(view) {
@@ -67,7 +67,7 @@ function drawMatrix(view) {
     (state.status.size === 0 || kernels.some((number) => state.status.has(DATA.statuses[each.status[number]]))));
   said(`${rows.length} of ${REQUIREMENTS.length} promises, ${kernels.length} of ${DATA.kernels.length} kernels`);
   if (!rows.length || !kernels.length) {
-    view.append(nothingHere(REQUIREMENTS.length ? "No promise is like that." : "This run knows no promises."));
+    view.append(nothingHere(REQUIREMENTS.length ? "No promise matches." : "This run has no promises."));
     return;
   }
   const groups = AREAS.map((area) => [area, rows.filter((each) => each.area === area)]).filter(([, some]) => some.length);
@@ -88,7 +88,7 @@ function drawMatrix(view) {
     some.map((each) => matrixRow(each, kernels)))));
   const box = el("div", { class: "scroll grid" }, table);
   view.append(box);
-  // What sticks to the top and to the left covers no cell that the keys come to.
+  // The sticky header and first column must not cover a cell that the keys reach.
   const corner = table.querySelector(".corner");
   box.style.scrollPadding = `${corner.offsetHeight}px 8px 8px ${corner.offsetWidth}px`;
   const cells = [...table.querySelectorAll("td")];

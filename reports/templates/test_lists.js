@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The lists: every test, and what changed since another run.  A page of rows at a time: 10,000 of them stay quick.
+// The lists: every test, and what changed since another run; a page at a time, so that 10,000 rows stay fast.
 
 const PAGE_ROWS = 200;
 const ORDERS = {
@@ -13,7 +13,7 @@ function drawTests(view) {
   const found = shownResults().sort(ORDERS[state.sort] || ORDERS.worst);
   said(`${found.length} of ${RESULTS.length} tests`);
   if (!found.length) {
-    view.append(nothingHere(RESULTS.length ? "No test is like that." : "No test has ended in this run."));
+    view.append(nothingHere(RESULTS.length ? "No test matches." : "No test has ended in this run."));
     return;
   }
   const columns = [["outcome", "worst"], ["test", "test"], ["kernel", "kernel"], ["took", "slowest"], ["reason", null]];
@@ -44,7 +44,7 @@ function drawComparison(view) {
   said(`${found.length} of ${COMPARISON.length} changes`);
   if (DATA.uncompared) view.append(el("p", { class: "notice" }, `${DATA.uncompared} more changes are not in this page.`));
   if (!found.length) {
-    view.append(nothingHere(COMPARISON.length ? "No change is like that." : "Nothing changed since the other run."));
+    view.append(nothingHere(COMPARISON.length ? "No change matches." : "Nothing changed since the other run."));
     return;
   }
   const known = new Map(RESULTS.map((each) => [each.test, each]));
@@ -61,7 +61,7 @@ function drawComparison(view) {
       el("td", { class: "long" }, row.reason || "")))))));
 }
 
-// The table of one page of `rows`, and what turns the pages, above it and below.
+// The table for one page of `rows`, with the buttons that turn pages above and below it.
 function paged(rows, table) {
   const pages = Math.ceil(rows.length / PAGE_ROWS);
   const page = Math.min(state.page, pages - 1);

@@ -33,7 +33,7 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 EXAMPLE = ROOT / "docs" / "add-a-scenario.md"
-OURS = ("conftest.py", "guests", "kconfigs", "reports")
+OURS = ("conftest.py", "common", "guests", "kconfigs", "reports")
 
 FOREIGN_OPTIONS = {"-e", "-y", "--check", "-Wall", "-Wextra", "-Werror"}
 """Of tox, apt, ruff and the C compiler: not ours to check."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Results of runs that never were, for tests of what is made of results."""
+"""Results of invented runs, for tests of what is made from results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.model.document import Document, parse
-from reports.model.result import KERNEL_KEYS, OUTCOMES
+from reports.model.result import VERDICTS, KernelRecord, Result, Verdict
 
 TIME = "2026-11-22T01:17:49.660Z"
 FULL = "debian-6.12.117/full"
@@ -19,7 +19,7 @@ NEXT = "debian-6.12.118/full"
 def kernel(identifier: str, **more: Any) -> dict[str, Any]:
     name, _, flavor = identifier.partition("/")
     known = {"id": identifier, "name": name, "flavor": flavor or None, "digest": f"digest of {identifier}"}
-    return dict.fromkeys(KERNEL_KEYS) | known | more
+    return dict.fromkeys(KernelRecord.__struct_fields__) | known | more
 
 
 def result(
@@ -85,7 +85,7 @@ def document(
             "duration_s": 1.5,
             "exit_status": 0,
             "collected": len(found),
-            "counts": {outcome: sum(each["outcome"] == outcome for each in found) for outcome in OUTCOMES},
+            "counts": {outcome: sum(each["outcome"] == outcome for each in found) for outcome in VERDICTS},
             "argv": [],
             "host": {"node": "vm", "machine": "x86_64"},
             "suite": {"commit": "0" * 40},
@@ -110,3 +110,29 @@ def write(
     path.mkdir(parents=True, exist_ok=True)
     (path / "results.json").write_text(json.dumps(document(results, kernels, **run)), encoding="utf-8")
     return path
+
+
+def record(
+    nodeid: str,
+    verdict: Verdict = "pass",
+    reason: str = "",
+    *,
+    kernel: str | None = "k/full",
+    requirements: Iterable[str] = ("yama.scope-1",),
+) -> Result:
+    """A result as a record, for what needs no file."""
+    return Result(
+        nodeid=nodeid,
+        area="yama",
+        requirements=tuple(requirements),
+        kernel=kernel,
+        flavor="full",
+        verdict=verdict,
+        reason=reason,
+        duration_s=0.1,
+        accel=None,
+        worker=None,
+        started=TIME,
+        longrepr="",
+        evidence={},
+    )

@@ -10,6 +10,7 @@ _RESULT = re.compile(
     r"(?P<verdict>ok|not ok) (?P<number>[1-9]\d*) (?P<name>[^#\s](?:[^#]*[^#\s])?)(?: # (?P<said>[^#]+))?"
 )
 _PLAN = re.compile(r"1\.\.(\d+)")
+_HEADING = re.compile(r"# Subtest: (\S.*)")
 DIRECTIVES = {"SKIP", "XFAIL", "TIMEOUT", "ERROR"}
 
 
@@ -35,25 +36,29 @@ def read(text: str) -> list[Test]:
     if not text.endswith("\n"):
         raise NotKtapError("the last line does not end")
     lines = text.split("\n")[:-1]
-    tests, rest = _block(lines, 0, 0)
+    tests, rest, _ = _block(lines, 0, 0)
     if rest != len(lines):
         raise NotKtapError(f"line {rest + 1}: {lines[rest]!r} follows the last test")
     return tests
 
 
-def _block(lines: list[str], at: int, depth: int) -> tuple[list[Test], int]:
-    """The tests of one level, which begins at line `at`, and the line behind them."""
+def _block(lines: list[str], at: int, depth: int) -> tuple[list[Test], int, str]:
+    """The tests of one level, which begins at line `at`, the line after them, and the name in their heading."""
     indent = "  " * depth
-    version, plan = (line.removeprefix(indent) for line in [*lines[at : at + 2], "", ""][:2])
+    head = [line.removeprefix(indent) for line in [*lines[at : at + 3], "", "", ""][:3]]
+    # As KUnit has it, and as its reader shows it; the top has no name.
+    heading = _HEADING.fullmatch(head.pop(1)) if depth else None
+    version, plan = head[:2]
     wanted = _PLAN.fullmatch(plan)
-    if version != "KTAP version 1" or wanted is None:
-        raise NotKtapError(f"line {at + 1}: {version!r}, {plan!r}: no version line and plan")
-    at += 2
+    if version != "KTAP version 1" or wanted is None or (depth and heading is None):
+        raise NotKtapError(f"line {at + 1}: {version!r}, {plan!r}: no version line, heading and plan")
+    at += 3 if depth else 2
     tests: list[Test] = []
     while len(tests) < int(wanted[1]):
         inner: list[Test] = []
+        named = ""
         if lines[at : at + 1] == [f"{indent}  KTAP version 1"]:
-            inner, at = _block(lines, at, depth + 1)
+            inner, at, named = _block(lines, at, depth + 1)
         diagnostics = []
         while at < len(lines) and lines[at].startswith(f"{indent}# "):
             diagnostics.append(lines[at].removeprefix(f"{indent}# "))
@@ -68,8 +73,10 @@ def _block(lines: list[str], at: int, depth: int) -> tuple[list[Test], int]:
         test = Test(found["name"], found["verdict"] == "ok", directive, said, diagnostics, inner)
         if directive in ("ERROR", "TIMEOUT") and test.ok:
             raise NotKtapError(f"line {at + 1}: {directive} is not ok")
+        if inner and named != test.name:
+            raise NotKtapError(f"line {at + 1}: {test.name!r} has the heading {named!r}")
         if inner and test.ok != all(each.ok for each in inner):
             raise NotKtapError(f"line {at + 1}: {line!r} is not what is in it")
         tests.append(test)
         at += 1
-    return tests, at
+    return tests, at, heading[1] if heading else ""

@@ -37,7 +37,7 @@ since = "3.4"
 
 CONFTEST = """
 import pytest
-from reports.model.result import attach, describe_run, set_kernel
+from reports.run.notes import attach, describe_run, set_kernel
 
 
 class GuestCrashed(Exception):
@@ -99,6 +99,7 @@ def test_holds(guest):
 
 
 def test_broken(guest):
+    print("printed")
     assert guest == "", "evil[41].attach(secret[40]) -> OK, expected EPERM"
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from reports.formats.derived_files import NAMES
 from reports.formats.markdown_summary import STEP_SUMMARY
+from reports.model.report_directory import DERIVED
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -98,14 +98,14 @@ def test_a_bad_baseline_is_wrong_use_before_any_test(pytester: pytest.Pytester, 
 def test_a_bad_origin_is_wrong_use(pytester: pytest.Pytester) -> None:
     status, said = run(pytester, HOLDS, "--kcidb-origin=My CI")
     assert status == 4
-    assert "small letters, digits and underscores" in said
+    assert "lower-case letters, digits and underscores" in said
 
 
 def test_the_origin_of_kcidb_is_what_was_said(pytester: pytest.Pytester) -> None:
     kernel = "@pytest.fixture(autouse=True)\ndef k(request): set_kernel(request.node, {'id': 'k/full'})\n"
     run(
         pytester,
-        f"import pytest\nfrom reports.model.result import set_kernel\n{kernel}{HOLDS}",
+        f"import pytest\nfrom reports.run.notes import set_kernel\n{kernel}{HOLDS}",
         "--report-dir=new",
         "--kcidb-origin=my_ci",
     )
@@ -113,7 +113,7 @@ def test_the_origin_of_kcidb_is_what_was_said(pytester: pytest.Pytester) -> None
     assert [test["origin"] for test in tests] == ["my_ci", "my_ci"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DERIVED)
 def test_a_file_that_cannot_be_written_is_said_and_loses_no_verdict(pytester: pytest.Pytester, name: str) -> None:
     Path("new", name).mkdir(parents=True)
     Path("new", name, "full").touch()
@@ -128,10 +128,10 @@ def test_a_file_that_cannot_be_written_is_said_and_loses_no_verdict(pytester: py
 def test_a_former_reports_files_are_cleared_away(pytester: pytest.Pytester) -> None:
     """A run that is killed must not lie beside what another came to."""
     assert run(pytester, HOLDS, "--report-dir=new")[0] == 0
-    assert all(Path("new", name).is_file() for name in NAMES)
+    assert all(Path("new", name).is_file() for name in DERIVED)
     run(pytester, "import os\ndef test_killed(): os.kill(os.getpid(), 9)", "--report-dir=new")
     assert described("new")["state"] == "running"
-    assert not any(Path("new", name).exists() for name in NAMES)
+    assert not any(Path("new", name).exists() for name in DERIVED)
 
 
 def test_the_summary_is_on_the_page_of_githubs_step(

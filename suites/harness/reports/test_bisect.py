@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from reports.model.document import load
@@ -76,7 +77,7 @@ def test_a_tree_that_does_not_build_is_skipped(tmp_path: Path) -> None:
     report = load(tmp_path / "report")
     assert {result.kernel for result in report.results} == {"linux-6.12.7/full"}
     known = report.kernels["linux-6.12.7/full"]
-    assert {key: value for key, value in known.items() if value} == {
+    assert {key: value for key, value in msgspec.structs.asdict(known).items() if value} == {
         "id": "linux-6.12.7/full",
         "name": "linux-6.12.7",
         "flavor": "full",
@@ -94,7 +95,7 @@ def test_a_slip_ends_the_bisection(tmp_path: Path, arguments: list[str]) -> None
     write(tmp_path / "report", result("yama/scope"))
     done = bisected(tmp_path, f"--kernel={fakes.tree(tmp_path / 'linux')}", *arguments)
     assert done.returncode == 128, done.stdout + done.stderr
-    assert "bisect: the bisection has to end" in done.stdout
+    assert "bisect: the bisection cannot go on" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_a_slip_ends_the_bisection(tmp_path: Path, arguments: list[str]) -> None
 def test_a_report_that_cannot_be_ends_the_bisection(place: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Neither Python's own exit status for an exception nor argparse's is to be git's `bad`."""
     assert bisect.main([TALK, *place]) == bisect.STOP
-    assert "bisect: the bisection has to end: --report-dir cannot be used: " in capsys.readouterr().out
+    assert "bisect: the bisection cannot go on: --report-dir cannot be used: " in capsys.readouterr().out
 
 
 def test_a_machine_that_lacks_something_ends_the_bisection(
@@ -121,7 +122,7 @@ def test_a_machine_that_lacks_something_ends_the_bisection(
     monkeypatch.setattr(bisect, "_run", run)
     assert bisect.main([TALK, f"--report-dir={tmp_path}"]) == bisect.STOP
     assert ran == [bisect.DOCTOR]
-    assert capsys.readouterr().out == "bisect: the bisection has to end: this machine lacks something\n"
+    assert capsys.readouterr().out == "bisect: the bisection cannot go on: this machine lacks something\n"
 
 
 def test_the_report_may_lie_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,5 +155,5 @@ def ending():
     )
     done = bisected(tmp_path, str(tmp_path / "test_long.py"))
     assert done.returncode == 128, done.stdout + done.stderr
-    assert "bisect: the bisection has to end (exit status 2: interrupted" in done.stdout
-    assert load(tmp_path / "report").run["state"] == "interrupted"
+    assert "bisect: the bisection cannot go on (exit status 2: interrupted" in done.stdout
+    assert load(tmp_path / "report").run.state == "interrupted"

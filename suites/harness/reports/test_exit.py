@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from reports.formats.derived_files import NAMES
 from reports.formats.markdown_summary import STEP_SUMMARY
-from reports.model import report_directory as folder
+from reports.model.report_directory import DERIVED, holding
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -86,7 +84,6 @@ INTERRUPT = "def test_interrupt(): raise KeyboardInterrupt\n"
         pytest.param(OURS + HOLDS, ("--maxfail=1",), 3, id="error-stopped-by-maxfail"),
         pytest.param("import nothing_like_this", (), 3, id="collection-error"),
         pytest.param(HOLDS + WRONG, (), 4, id="wrong-use-in-a-fixture"),
-        pytest.param(HOLDS, ("no/such/file",), 4, id="no-such-file"),
         pytest.param(HOLDS, ("-k", "nothing"), 5, id="all-deselected"),
         pytest.param(SKIP, (), 5, id="all-skipped"),
         pytest.param("", (), 5, id="no-test"),
@@ -105,7 +102,7 @@ def test_the_exit_status_says_what_a_run_came_to(
     done.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
-@pytest.mark.parametrize("args", [("-p", "no:terminal"), ("-p", "no:html", "-p", "no:junitxml"), ("-qq",)])
+@pytest.mark.parametrize("args", [("-p", "no:terminal"), ("-p", "no:junitxml"), ("-qq",)])
 def test_the_exit_status_needs_no_other_plugin(pytester: pytest.Pytester, args: tuple[str, ...]) -> None:
     suite(pytester, HOLDS + FAIL)
     assert run(pytester, *args).ret == 1
@@ -135,7 +132,7 @@ def test_a_worker_that_dies_makes_its_test_an_error(pytester: pytest.Pytester) -
     outcomes = {each["nodeid"].partition("::")[2]: each["outcome"] for each in document()["results"]}
     assert outcomes == {"test_pass": "pass", "test_die": "error"}
     latest = Path("reports/out/latest")
-    assert "crashed while running" in (latest / "report.html").read_text()
+    assert "crashed while running" in (latest / "index.html").read_text()
     assert '<property name="outcome" value="error"' in (latest / "junit.xml").read_text()
 
 
@@ -160,7 +157,7 @@ def test_an_unwritable_report_directory_is_wrong_use(pytester: pytest.Pytester) 
     Path("file").write_text("")
     done = run(pytester, "--report-dir", "file/below")
     assert done.ret == 4
-    done.stderr.fnmatch_lines(["ERROR: the report cannot be written to */file/below: *", "*hint: *--report-dir*"])
+    done.stderr.fnmatch_lines(["ERROR: */file/below: no report can be written there: *", "*hint: *--report-dir*"])
 
 
 @pytest.mark.parametrize(("text", "status"), [(FAIL, 1), (HOLDS, 3)], ids=["broken", "held"])
@@ -177,7 +174,7 @@ def test_a_report_that_cannot_be_written_hides_no_verdict(
 
 def test_a_report_directory_is_used_again_without_its_former_run(pytester: pytest.Pytester) -> None:
     evidence = (
-        "from reports.model.result import attach\ndef test_fail(request):\n    attach(request.node, 'console', 'x')\n"
+        "from reports.run.notes import attach\ndef test_fail(request):\n    attach(request.node, 'console', 'x')\n"
     )
     suite(pytester, evidence)
     assert run(pytester, "--report-dir", "out").ret == 0
@@ -190,26 +187,25 @@ def test_a_report_directory_is_used_again_without_its_former_run(pytester: pytes
     assert not Path("reports").exists()
 
 
-def test_the_user_may_name_the_files(pytester: pytest.Pytester) -> None:
+def test_the_user_may_name_the_junit_file(pytester: pytest.Pytester) -> None:
     suite(pytester, OURS)
-    assert run(pytester, "--junitxml", "mine.xml", "--html", "mine.html", "--report-dir", "out").ret == 3
+    assert run(pytester, "--junitxml", "mine.xml", "--report-dir", "out").ret == 3
     assert "<error" in Path("mine.xml").read_text()
-    assert Path("mine.html").exists()
-    assert sorted(path.name for path in Path("out").iterdir()) == sorted(["index.html", "results.json", *NAMES])
-    (beside,) = re.findall(r'"beside":(\[.*?\])', Path("out/index.html").read_text())
-    assert json.loads(beside) == ["results.json", *NAMES], "links lead nowhere"
+    files = [name for name in ("results.json", *DERIVED) if name != "junit.xml"]
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted(files)
+    (linked,) = re.findall(r'"linked":(\[.*?\])', Path("out/index.html").read_text())
+    assert set(json.loads(linked)) == set(files) - {"index.html"}, "links lead nowhere"
 
 
-def test_a_folder_that_another_run_writes_to_is_refused(pytester: pytest.Pytester) -> None:
+def test_a_directory_that_another_run_writes_to_is_refused(pytester: pytest.Pytester) -> None:
     """And free again when that one has ended, however it ended."""
     suite(pytester, HOLDS)
     Path("out").mkdir()
-    held = folder.hold(Path("out"))
-    done = run(pytester, "--report-dir", "out")
+    with holding(Path("out")):
+        done = run(pytester, "--report-dir", "out")
     assert done.ret == 4
-    done.stderr.fnmatch_lines(["ERROR: another run writes its report to *out", "  hint: wait for it, *"])
+    done.stderr.fnmatch_lines(["ERROR: *out: another run is writing its report there", "  hint: wait for it, *"])
     assert list(Path("out").iterdir()) == []
-    os.close(held)
     assert run(pytester, "--report-dir", "out").ret == 0
 
 
@@ -229,11 +225,52 @@ def test_what_runs_no_test_leaves_no_report(pytester: pytest.Pytester, option: s
     assert not Path("reports").exists()
 
 
-def test_wrong_use_before_the_run_leaves_no_report(pytester: pytest.Pytester) -> None:
-    suite(pytester, HOLDS)
-    pytester.makeconftest("import pytest\ndef pytest_configure(config): raise pytest.UsageError('no such kernel')")
-    assert run(pytester).ret == 4
-    assert list(Path("reports/out").iterdir()) == []
+EXIT = "import pytest\ndef pytest_collection_modifyitems(): pytest.exit('no kernel', 4)"
+WRONG_USE = "import pytest\ndef pytest_%s(config): raise pytest.UsageError('no such kernel')"
+
+
+class TestWrongUse:
+    """Noticed before any test ran, it leaves no report."""
+
+    @pytest.mark.parametrize(
+        ("conftest", "args"),
+        [
+            pytest.param(WRONG_USE % "configure", (), id="before-the-session"),
+            pytest.param(WRONG_USE % "collection_modifyitems", (), id="at-collection"),
+            pytest.param(EXIT, (), id="by-an-exit"),
+            pytest.param("", ("no/such/file",), id="no-such-file"),
+            pytest.param("", ("-k", "and and"), id="bad-expression"),
+            pytest.param("", ("--report-dir=results.json/x",), id="bad-directory"),
+        ],
+    )
+    def test_the_former_report_stays_the_latest(
+        self, pytester: pytest.Pytester, workers: tuple[str, ...], conftest: str, args: tuple[str, ...]
+    ) -> None:
+        suite(pytester, HOLDS)
+        Path("results.json").touch()
+        assert run(pytester).ret == 0
+        before = {path.name for path in Path("reports/out").iterdir()}
+        pytester.makeconftest(conftest)
+        done = run(pytester, *workers, *args)
+        assert done.ret == 4
+        assert {path.name for path in Path("reports/out").iterdir()} == before
+        assert "report: " not in done.stdout.str().partition("= kconform =")[2]
+        assert "INTERNALERROR" not in done.stdout.str() + done.stderr.str()
+
+    def test_a_named_directory_stays_as_it_was(self, pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
+        suite(pytester, HOLDS)
+        assert run(pytester, "--report-dir=out").ret == 0
+        before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
+        for directory in ("out", "new"):
+            done = run(pytester, *workers, f"--report-dir={directory}", "no/such/file")
+            assert done.ret == 4
+        assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
+        assert not Path("new").exists()
+
+    def test_in_a_fixture_it_is_a_result(self, pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
+        suite(pytester, WRONG)
+        assert run(pytester, *workers).ret == 4
+        assert document()["run"]["exit_status"] == 4
 
 
 TOML = '[[requirement]]\nid = "yama.%s"\ntext = "It holds."\nsource = "yama_lsm.c"\nsince = "3.4"\n'
@@ -255,14 +292,14 @@ class TestRequirements:
         output = done.stdout.str() + done.stderr.str()
         assert output.count("unknown requirement 'yama.scope-1'; did you mean 'yama.scope-2'") == 1
         assert "crashed" not in output
-        assert document()["results"] == []
+        assert not Path("reports/out/latest").exists()
 
     def test_a_bad_file_is_wrong_use(self, pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
         suite(pytester, self.MARKED, "yama")
         Path("suites/yama/requirements.toml").write_text("[[requirement]")
         done = run(pytester, *workers)
         assert done.ret == 4
-        done.stderr.fnmatch_lines(["ERROR: */suites/yama/requirements.toml: *line 1*"])
+        done.stderr.fnmatch_lines(["ERROR: */suites/yama/requirements.toml:1: *"])
 
     def test_the_list_shows_what_is_tested_by_what(self, pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
         suite(pytester, self.MARKED, "yama")
@@ -388,7 +425,7 @@ class TestWaivers:
                 'test = "suites/yama/test_it.py::test_rat"',
                 "test_rat; did you mean 'suites/yama/test_it.py::test_rate'",
             ),
-            (f'test = "{RATE}[none]"', f"there is no test {RATE}[none]; there is {RATE}[few], say"),
+            (f'test = "{RATE}[none]"', f"there is no test {RATE}[none]"),
             ('test = "/etc/passwd::test_a"', "there is no test /etc/passwd::test_a"),
             ('requirement = "yama.rat"', "unknown requirement 'yama.rat'; did you mean 'yama.rate'"),
         ],

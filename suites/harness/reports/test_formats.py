@@ -15,8 +15,7 @@ import kcidb_io
 import pytest
 
 from reports.__main__ import main
-from reports.formats import kcidb, ktap
-from reports.formats import markdown_summary as brief
+from reports.formats import kcidb, ktap, markdown_summary
 from reports.judgement.comparison import compare
 from reports.model.document import Document
 from reports.model.test_names import junit_name, kcidb_path, kernel_in, ktap_name, without_kernel
@@ -180,6 +179,8 @@ class TestKtap:
             good.replace("not ok 1 debian", "ok 1 debian"),
             good.replace("    ok 1", "   ok 1", 1),
             good.replace("  KTAP version 1\n", "", 1),
+            good.replace("  # Subtest: yama\n", "", 1),
+            good.replace("# Subtest: yama", "# Subtest: loadpin", 1),
             good + "x\n",
         ):
             with pytest.raises(ktap_reader.NotKtapError):
@@ -230,7 +231,7 @@ class TestKcidb:
 
 class TestSummary:
     def test_it_has_a_row_for_each_kernel_and_what_broke(self) -> None:
-        lines = brief.render(read(*SAMPLE, exit_status=1)).splitlines()
+        lines = markdown_summary.render(read(*SAMPLE, exit_status=1)).splitlines()
         assert "**exit status 1: a promise was broken** (sample, 16 tests, 2 s)" in lines
         assert "| kernel | pass | fail | error | skip | waived | unexpected-pass |" in lines
         assert "| debian-6.12.117/full | 2 | 2 | 2 | 2 | 2 | 2 |" in lines
@@ -241,25 +242,25 @@ class TestSummary:
 
     def test_it_tells_what_newly_fails(self) -> None:
         old, new = read(result("yama/scope")), read(result("yama/scope", "fail"))
-        text = brief.render(new, compare(old, new))
+        text = markdown_summary.render(new, compare(old, new))
         assert "1 newly failing, 0 as before" in text
         assert f"- `suites/yama/test_it.py::test_scope[{FULL}]`: pass -\\> fail" in text
 
     def test_it_is_bounded(self) -> None:
         many = read(*(result(f"yama/t{n}[{'x' * 900}]", "fail", "\u4e2d" * 500) for n in range(900)))
-        text = brief.render(many, compare(read(result("yama/t0[" + "x" * 900 + "]")), many))
-        assert len(text.encode()) <= brief.LIMIT
+        text = markdown_summary.render(many, compare(read(result("yama/t0[" + "x" * 900 + "]")), many))
+        assert len(text.encode()) <= markdown_summary.LIMIT
         assert "... and more: see results.json" in text
 
     def test_it_goes_to_the_page_of_githubs_step_as_far_as_there_is_room(self, tmp_path: Path) -> None:
         page = tmp_path / "step"
         page.write_text("before\n")
-        brief.append_to_step("ours\n", {brief.STEP_SUMMARY: str(page)})
+        markdown_summary.append_to_step("ours\n", {markdown_summary.STEP_SUMMARY: str(page)})
         assert page.read_text() == "before\n\nours\n"
-        page.write_bytes(b"x" * brief.STEP_LIMIT)
-        brief.append_to_step("ours\n", {brief.STEP_SUMMARY: str(page)})
-        assert page.stat().st_size == brief.STEP_LIMIT
-        brief.append_to_step("ours\n", {})
+        page.write_bytes(b"x" * markdown_summary.STEP_LIMIT)
+        markdown_summary.append_to_step("ours\n", {markdown_summary.STEP_SUMMARY: str(page)})
+        assert page.stat().st_size == markdown_summary.STEP_LIMIT
+        markdown_summary.append_to_step("ours\n", {})
         assert [path.name for path in tmp_path.iterdir()] == ["step"]
 
 
@@ -274,13 +275,13 @@ class TestCommands:
         for command, begins in (
             (["ktap", report], "KTAP version 1\n"),
             (["kcidb", report, "--origin=my_ci"], "{\n"),
-            (["summary", report], "## kconform\n\n**the run goes on**"),
+            (["summary", report], "## kconform\n\n**the run is still going on**"),
             (["summary", report, "--baseline", report], "## kconform\n"),
         ):
             assert main(command) == 0
             said = capsys.readouterr()
             assert said.out.startswith(begins)
-            assert "the run goes on or was killed" in said.err
+            assert "the run is still going on or was killed" in said.err
 
     def test_a_page_is_made_beside_the_results(self, report: str, capsys: pytest.CaptureFixture[str]) -> None:
         """Of a run that was killed, say, which has not come to making it."""
@@ -289,7 +290,7 @@ class TestCommands:
             assert main(command) == 0
             said = capsys.readouterr()
             assert said.out == f"{page}\n"
-            assert "the run goes on or was killed" in said.err
+            assert "the run is still going on or was killed" in said.err
             assert "the run has not ended" in page.read_text()
             assert ('"comparison":null' not in page.read_text()) == compared
 
@@ -306,21 +307,21 @@ class TestCommands:
                 text=True,
             )
         assert done.returncode == 4
-        assert done.stderr.endswith("Error: standard output: cannot be written: No space left on device\n")
+        assert done.stderr.endswith("kconform: error: standard output cannot be written: No space left on device\n")
 
     def test_a_page_that_cannot_be_written_is_wrong_use(
         self, report: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         Path(report, "index.html").mkdir()
         assert main(["page", report]) == 4
-        assert capsys.readouterr().err.endswith(f"Error: {report}: cannot be written: Is a directory\n")
+        assert capsys.readouterr().err.endswith(f"kconform: error: {report}: cannot be written: Is a directory\n")
         assert sorted(path.name for path in Path(report).iterdir()) == ["index.html", "results.json"]
 
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [
             (["kcidb"], "--origin"),
-            (["kcidb", "--origin=My CI"], "small letters, digits and underscores"),
+            (["kcidb", "--origin=My CI"], "lower-case letters, digits and underscores"),
             (["ktap", "--output=/none/x"], "/none/x: cannot be written"),
             (["summary", "--baseline=/none"], "/none: cannot be read"),
         ],

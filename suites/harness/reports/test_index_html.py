@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reports.formats import index_html as matrix
+from reports.formats import index_html
 from reports.model.document import load
 from suites.harness.reports import page_sample as sample
 
@@ -86,7 +86,7 @@ class Opener:
     def file(self, document: dict[str, Any], *, compare: bool = False) -> Path:
         path = self._folder / "index.html"
         rows = sample.comparison() if compare else None
-        path.write_text(matrix.render(document, sample.evidence, rows), encoding="utf-8")
+        path.write_text(index_html.render(sample.read(document), sample.evidence, rows), encoding="utf-8")
         return path
 
     def open(self, path: Path, address: str = "", *, viewport: dict[str, int] = DESKTOP, **options: Any) -> Page:
@@ -466,7 +466,7 @@ def test_text_stands_out_from_its_ground(opener: Opener, view: str, scheme: str)
 def test_without_scripts_the_page_says_what_to_read(opener: Opener) -> None:
     page = opener.open(opener.file(SMALL), java_script_enabled=False)
     assert "drawn by a script" in page.inner_text("body")
-    assert shown(page, "noscript a") == ["report.html", "results.json", "evidence"]
+    assert shown(page, "noscript a") == ["results.json", "evidence"]
 
 
 def test_links_lead_to_the_files_beside_the_page(opener: Opener, tmp_path: Path) -> None:
@@ -476,7 +476,7 @@ def test_links_lead_to_the_files_beside_the_page(opener: Opener, tmp_path: Path)
     for path in passed["evidence"].values():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(f"the text of {path}")
-    page = opener.open(matrix.write(load(tmp_path)), "#view=tests&outcome=pass")
+    page = opener.open(index_html.write(load(tmp_path)), "#view=tests&outcome=pass")
     assert shown(page, "#head .links a") == ["results.json"]
     page.locator(".open").first.click()
     assert passed["nodeid"].removeprefix("suites/") in page.inner_text("#panel-title")

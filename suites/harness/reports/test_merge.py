@@ -11,8 +11,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from common.errors import UsageError
 from reports.__main__ import main
-from reports.model.document import BadInputError, load
+from reports.model.document import load
 from reports.tools.merge import merge
 from suites.harness.reports import ktap_reader
 from suites.harness.reports.documents import FULL, NEXT, TIME, kernel, result, write
@@ -53,12 +54,12 @@ def test_a_merged_report_has_all_of_its_shards(tmp_path: Path) -> None:
     found = load(tmp_path / "out")
     schema = json.loads((ROOT / "reports" / "results.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(schema).validate(json.loads(found.path.read_text(encoding="utf-8")))
-    assert [each.outcome for each in found.results] == ["pass", "fail", "skip", "waived", "error"]
+    assert [each.verdict for each in found.results] == ["pass", "fail", "skip", "waived", "error"]
     assert list(found.kernels) == [FULL, NEXT]
-    assert dict(found.statuses["yama.b"]) == {FULL: "broken", NEXT: "untested"}
-    assert found.run["counts"] == {"pass": 1, "fail": 1, "error": 1, "skip": 1, "waived": 1, "unexpected-pass": 0}
-    assert [each["id"] for each in found.run["merged"]] == ["one", "two", "three"]
-    assert (found.run["collected"], found.run["duration_s"], found.run["state"]) == (5, 4.5, "finished")
+    assert found.promises["yama.b"].status == {FULL: "broken", NEXT: "untested"}
+    assert found.run.counts == {"pass": 1, "fail": 1, "error": 1, "skip": 1, "waived": 1, "unexpected-pass": 0}
+    assert [each.id for each in found.run.merged or ()] == ["one", "two", "three"]
+    assert (found.run.collected, found.run.duration_s, found.run.state) == (5, 4.5, "finished")
     texts = [(found.directory / path).read_text() for each in found.results for path in each.evidence.values()]
     assert texts == ["one pass\n", "one fail\n", "two skip\n", "two waived\n", "three error\n"]
     assert '"my_ci:' in (tmp_path / "out" / "kcidb.json").read_text()
@@ -83,7 +84,7 @@ def test_its_other_formats_tell_the_same(tmp_path: Path) -> None:
         for case in suite.iter("testcase")
     ]
     assert [each["test"] for each in told] == [each.nodeid for each in found.results]
-    assert [each["outcome"] for each in told] == [each.outcome for each in found.results]
+    assert [each["outcome"] for each in told] == [each.verdict for each in found.results]
     assert all(each["kernel"] == FULL and each["flavor"] == "full" and each["requirement"] for each in told)
     (failure,) = suite.iter("failure")
     assert (failure.get("message"), failure.text) == ("x\\x1b & <y>", "\\x1b[1m & <z>")
@@ -95,9 +96,7 @@ def test_its_other_formats_tell_the_same(tmp_path: Path) -> None:
 def test_one_id_for_two_kernels_is_an_error(tmp_path: Path) -> None:
     one = shard(tmp_path, "one", result("yama/a"))
     two = shard(tmp_path, "two", result("yama/b"), kernels=[kernel(FULL, digest="another")])
-    with pytest.raises(
-        BadInputError, match=f"two/results.json: the kernel {FULL} is not the one of .*one/results.json"
-    ):
+    with pytest.raises(UsageError, match=f"two/results.json: the kernel {FULL} is not the one in .*one/results.json"):
         merge([one, two], tmp_path / "out", origin="my_ci")
     assert not (tmp_path / "out").exists()
 
@@ -108,11 +107,11 @@ def test_of_a_test_that_is_in_two_the_worse_counts_and_it_is_said(tmp_path: Path
     paths = [shard(tmp_path, name, result("yama/a", outcome)) for name, outcome in (("one", first), ("two", second))]
     merged = merge(paths, tmp_path / "out", origin="my_ci")
     (found,) = merged.document.results
-    assert (found.outcome, merged.exit_status) == ("fail", 1)
+    assert (found.verdict, merged.exit_status) == ("fail", 1)
     assert (tmp_path / "out" / found.evidence["kernel log"]).read_text().endswith(" fail\n")
     (remark,) = merged.remarks
     assert f"{first} in {paths[0]}/results.json, {second} in {paths[1]}/results.json: fail counts" in remark
-    assert merged.document.run["collected"] == 1
+    assert merged.document.run.collected == 1
 
 
 @pytest.mark.parametrize(
@@ -141,7 +140,7 @@ def test_the_exit_status_is_that_of_one_run(
     ]
     merged = merge(paths, tmp_path / "out", origin="my_ci")
     assert merged.exit_status == status
-    assert merged.document.run["state"] == ("finished" if set(states) == {"finished"} else "interrupted")
+    assert merged.document.run.state == ("finished" if set(states) == {"finished"} else "interrupted")
 
 
 def test_evidence_that_is_not_there_or_leads_out_is_said(tmp_path: Path) -> None:
@@ -168,8 +167,8 @@ def test_what_shards_differ_in_is_told_of_all(tmp_path: Path) -> None:
     one = shard(tmp_path, "one", result("yama/a"), host={"node": "a", "machine": "x86_64"}, started=TIME)
     two = shard(tmp_path, "two", result("yama/b"), host={"node": "b", "machine": "x86_64"}, suite={"commit": None})
     run = merge([one, two], tmp_path / "out", origin="my_ci").document.run
-    assert run["host"] == {"node": "a, b", "machine": "x86_64"}
-    assert run["suite"] == {"commit": "0" * 40}
+    assert run.host == {"node": "a, b", "machine": "x86_64"}
+    assert run.suite.commit == "0" * 40
 
 
 @pytest.mark.parametrize(
@@ -185,7 +184,7 @@ def test_what_was_chosen_of_the_tests_is_told_of_all(
     tmp_path: Path, chosen: tuple[str | None, str | None], told: str | None
 ) -> None:
     one, two = (shard(tmp_path, f"{n}", result(f"yama/{n}"), selection=words) for n, words in enumerate(chosen))
-    assert merge([one, two], tmp_path / "out", origin="my_ci").document.run["selection"] == told
+    assert merge([one, two], tmp_path / "out", origin="my_ci").document.run.selection == told
 
 
 class TestCommand:
@@ -195,14 +194,14 @@ class TestCommand:
         assert main(["merge", "--output", str(out), str(one), str(one)]) == 1
         said = capsys.readouterr()
         assert said.out == f"1 pass, 1 fail\nreport: {out}\nexit status 1: a promise was broken\n"
-        assert said.err.count("remark: ") == 2
+        assert said.err.count("kconform: remark: ") == 2
 
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [
             (["one"], "--output"),
             (["--output", "out"], "IN"),
-            (["--output", "one", "one"], "this is one of the reports that shall be merged"),
+            (["--output", "one", "one"], "this is one of the reports to be merged"),
             (["--output", "out", "none"], "none: cannot be read"),
             (["--output", "one/results.json", "one"], "cannot be written"),
         ],

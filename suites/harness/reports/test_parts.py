@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from common.errors import UsageError
 from reports.judgement.exit_status import Ending, exit_status
 from reports.judgement.verdict import REASON_LIMIT, reason_of
-from reports.model import evidence
-from reports.model import report_directory as folder
-from reports.model import store as results
+from reports.model import evidence, report_directory, store
+from reports.model.display import lines, one_line, tail
+from reports.model.document import load as load_document
 from reports.model.requirements import Requirement, load
-from reports.model.result import Result, clean_text, plain
-from reports.run.terminal import Summary
+from reports.model.result import KernelRecord, Result, RunRecord, SuiteRecord, Verdict, clean, clean_text
+from reports.run.terminal_summary import Summary
+from suites.harness.reports.documents import TIME, record
 
 GOOD = """
 [[requirement]]
@@ -44,19 +46,23 @@ class TestRequirements:
     @pytest.mark.parametrize(
         ("text", "complaint"),
         [
-            pytest.param("[[requirement]\n", "line 1", id="no-toml"),
+            pytest.param("[[requirement]\n", ":1: not a list of requirements: this is not TOML", id="no-toml"),
             pytest.param(GOOD.replace('since = "3.4"\n', ""), "(yama.scope-1): 'since' is missing", id="missing-key"),
             pytest.param(GOOD + 'untill = "4.0"\n', "did you mean 'until'", id="misspelt-key"),
-            pytest.param(GOOD.replace('"3.4"', "3.4"), "'since' must be a string", id="number"),
-            pytest.param(GOOD.replace('"3.4"', '"v3"'), "'since' must be a version", id="no-version"),
-            pytest.param(GOOD + GOOD, "'yama.scope-1' is there twice", id="twice"),
-            pytest.param(GOOD.replace("yama.s", "loadpin.s"), "looks like 'yama.scope-1'", id="other-area"),
+            pytest.param(GOOD.replace('"3.4"', "3.4"), "'since' must be a non-empty string", id="number"),
+            pytest.param(GOOD.replace('"3.4"', '"v3"'), "'since' must be a kernel version", id="no-version"),
+            pytest.param(GOOD + GOOD, "another requirement with the id 'yama.scope-1'", id="twice"),
+            pytest.param(GOOD.replace("yama.s", "loadpin.s"), "must look like 'yama.scope-1'", id="other-area"),
             pytest.param("[requirement]\nid = 'yama.x'\n", "two brackets", id="one-bracket"),
-            pytest.param("[[requirements]]\nid = 'yama.x'\n", "'requirements' is not known", id="plural"),
+            pytest.param(
+                "[[requirements]]\nid = 'yama.x'\n",
+                "unknown key 'requirements'; did you mean 'requirement'",
+                id="plural",
+            ),
         ],
     )
     def test_a_bad_file_is_wrong_use_with_its_place(self, tmp_path: Path, text: str, complaint: str) -> None:
-        with pytest.raises(pytest.UsageError) as caught:
+        with pytest.raises(UsageError) as caught:
             load(write_toml(tmp_path, text))
         assert str(tmp_path / "yama" / "requirements.toml") in str(caught.value)
         assert complaint in str(caught.value)
@@ -65,21 +71,21 @@ class TestRequirements:
         ("since", "until", "version", "reason"),
         [
             ("5.9", None, (5, 4), "since Linux 5.9, this is 5.4"),
-            ("5.9", None, (5, 9), None),
-            ("5.9", None, (6, 1, 0), None),
-            ("5.9", None, (5, 10, 3), None),
-            ("5.9.0", None, (5, 9), None),
+            ("5.9", None, (5, 9), ""),
+            ("5.9", None, (6, 1, 0), ""),
+            ("5.9", None, (5, 10, 3), ""),
+            ("5.9.0", None, (5, 9), ""),
             ("5.9.1", None, (5, 9), "since Linux 5.9.1, this is 5.9"),
-            ("3.4", "6.5", (6, 5, 13), None),
+            ("3.4", "6.5", (6, 5, 13), ""),
             ("3.4", "6.5", (6, 6), "until Linux 6.5, this is 6.6"),
             ("3.4", "6.5", (7,), "until Linux 6.5, this is 7"),
-            ("3.4", None, (), None),
+            ("3.4", None, (), ""),
         ],
     )
     def test_a_promise_applies_from_one_version_to_another(
-        self, since: str, until: str | None, version: tuple[int, ...], reason: str | None
+        self, since: str, until: str | None, version: tuple[int, ...], reason: str
     ) -> None:
-        assert Requirement("yama.x", "text", "source", since, until).applies(version) == reason
+        assert Requirement("yama.x", "text", "source", since, until).excludes(version) == reason
 
 
 class TestSlugs:
@@ -116,7 +122,24 @@ class TestSlugs:
 
 
 def test_a_tail_says_what_it_leaves_out_and_moves_no_cursor() -> None:
-    assert evidence.tail("a\nb\n\x1b[2Jc\td", 2) == "[... 1 lines before these]\nb\n\\x1b[2Jc\td"
+    assert tail("a\nb\n\x1b[2Jc\td", 2) == "[... 1 lines before these]\nb\n\\x1b[2Jc   d"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("BUG: \x1b[2J\x1b]0;x\x07", "BUG: \\x1b[2J\\x1b]0;x\\x07"),
+        ("a\u202eb", "a\\u202eb"),
+        ("::error file=a.c,line=1::forged", "\\x3a:error file=a.c,line=1::forged"),
+        ("  ::add-mask::kernel", "  \\x3a:add-mask::kernel"),
+        ("a ##[error]forged", "a \\x23#[error]forged"),
+        ("##vso[task.complete]", "\\x23#vso[task.complete]"),
+        ("test_x.py::test_y[#1]", "test_x.py::test_y[#1]"),
+    ],
+)
+def test_a_text_is_printed_such_that_nobody_obeys_it(text: str, shown: str) -> None:
+    assert one_line(text) == shown
+    assert lines(f"first\n{text}") == f"first\n{'' if shown.startswith('  ') else '  '}{shown}"
 
 
 class GuestError(Exception):
@@ -167,31 +190,45 @@ class TestReasons:
         ({"pass": 1}, {}, Ending(asked_for=3), 3),
     ],
 )
-def test_the_exit_status_table(counts: Mapping[str, int], statuses: set[int], ending: Ending, status: int) -> None:
+def test_the_exit_status_table(
+    counts: Mapping[Verdict, int], statuses: set[int], ending: Ending, status: int
+) -> None:
     assert exit_status(counts, frozenset(statuses), ending) == status
 
 
-def result(number: int = 0, *, outcome: str = "pass", kernel: str | None = "k/full", reason: str = "") -> Result:
-    return Result(
-        nodeid=f"suites/yama/test_x.py::test_{number}",
-        area="yama",
-        requirements=("yama.scope-1",),
-        kernel=kernel,
-        flavor="full",
-        outcome=outcome,
-        reason=reason,
-        duration_s=0.1,
+def result(number: int = 0, verdict: Verdict = "pass", *, kernel: str | None = "k/full", reason: str = "") -> Result:
+    return record(f"suites/yama/test_x.py::test_{number}", verdict, reason, kernel=kernel)
+
+
+def run(identifier: str = "run", argv: Sequence[str] = ()) -> RunRecord:
+    return RunRecord(
+        id=identifier,
+        state="running",
+        started=TIME,
+        finished=None,
+        duration_s=0,
+        exit_status=None,
+        collected=0,
+        counts={},
+        argv=list(argv),
+        host={},
+        suite=SuiteRecord(None),
+        versions={},
     )
+
+
+def kernel(**known: str | None) -> KernelRecord:
+    return KernelRecord.of({"id": "k/full", **known})
 
 
 class TestStore:
     REQUIREMENTS: Mapping[str, Requirement] = {"yama.scope-1": Requirement("yama.scope-1", "text", "source", "3.4")}
 
-    def store(self, directory: Path, clock: list[float]) -> results.Store:
-        return results.Store(directory / "results.json", self.REQUIREMENTS, lambda: clock[0], owner=1)
+    def store(self, directory: Path, clock: list[float]) -> store.Store:
+        return store.Store(directory, self.REQUIREMENTS, lambda: clock[0])
 
     @pytest.mark.parametrize(
-        ("outcomes", "status"),
+        ("verdicts", "status"),
         [
             (["pass", "skip"], "held"),
             (["pass", "error"], "unknown"),
@@ -199,36 +236,46 @@ class TestStore:
             (["skip"], "skipped"),
         ],
     )
-    def test_a_requirement_has_the_worst_of_its_tests(self, tmp_path: Path, outcomes: list[str], status: str) -> None:
-        store = self.store(tmp_path, [0.0])
-        for number, outcome in enumerate(outcomes):
-            store.add(result(number, outcome=outcome), {"id": "k/full"})
-        store.add(result(9, outcome="skip", kernel="other/full"), {"id": "other/full"})
-        store.write({})
+    def test_a_requirement_has_the_worst_of_its_tests(
+        self, tmp_path: Path, verdicts: list[Verdict], status: str
+    ) -> None:
+        kept = self.store(tmp_path, [0.0])
+        for number, verdict in enumerate(verdicts):
+            kept.add(result(number, verdict), kernel())
+        kept.add(result(9, "skip", kernel="other/full"), KernelRecord.of({"id": "other/full"}))
+        kept.write(run())
         written = json.loads((tmp_path / "results.json").read_text())["requirements"][0]
         assert written["status"] == {"k/full": status, "other/full": "skipped"}
-        assert len(written["nodeids"]) == len(outcomes) + 1
+        assert len(written["nodeids"]) == len(verdicts) + 1
 
     def test_a_kernel_is_what_all_its_tests_know_of_it(self, tmp_path: Path) -> None:
-        store = self.store(tmp_path, [0.0])
-        store.add(result(0, outcome="skip"), {"id": "k/full", "accel": None})
-        store.add(result(1), {"id": "k/full", "accel": "tcg"})
-        assert store.kernels == {"k/full": {"id": "k/full", "accel": "tcg"}}
+        kept = self.store(tmp_path, [0.0])
+        kept.add(result(0, "skip"), kernel(release="6.12"))
+        kept.add(result(1), kernel(accel="tcg"))
+        assert kept.kernels == {"k/full": kernel(release="6.12", accel="tcg")}
 
     def test_a_small_file_is_written_for_each_result_and_a_large_one_at_a_bounded_rate(self, tmp_path: Path) -> None:
         clock = [0.0]
-        store = self.store(tmp_path, clock)
-        store.write({})
-        assert store.due()
-        store.write({"padding": "x" * (results.WRITE_RATE // 2)})
+        kept = self.store(tmp_path, clock)
+        kept.write(run())
+        assert kept.due()
+        kept.write(run(argv=["x" * (store.WRITE_RATE // 2)]))
         clock[0] += 0.4
-        assert not store.due()
+        assert not kept.due()
         clock[0] += 0.2
-        assert store.due()
+        assert kept.due()
+
+    def test_the_document_is_what_is_read_back(self, tmp_path: Path) -> None:
+        """A run makes its other files from the store's own document, and never reads its file."""
+        kept = self.store(tmp_path, [0.0])
+        kept.add(result(0, "fail", reason="evil -> OK"), kernel(accel="tcg", boot_complaint="BUG"))
+        kept.add(result(1, "skip", kernel=None), None)
+        kept.write(run())
+        assert load_document(tmp_path) == kept.document(run())
 
     def test_a_failed_write_leaves_the_former_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        store = self.store(tmp_path, [0.0])
-        store.write({"id": "former"})
+        kept = self.store(tmp_path, [0.0])
+        kept.write(run("former"))
 
         def full(self: Path, content: bytes) -> int:
             with self.open("wb") as file:
@@ -237,9 +284,9 @@ class TestStore:
 
         monkeypatch.setattr(Path, "write_bytes", full)
         with pytest.raises(OSError, match="No space"):
-            store.write({"id": "next"})
+            kept.write(run("next"))
         assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
-        assert json.loads((tmp_path / "results.json").read_text())["run"] == {"id": "former"}
+        assert json.loads((tmp_path / "results.json").read_text())["run"]["id"] == "former"
 
 
 def test_only_a_former_report_is_cleared_away(tmp_path: Path) -> None:
@@ -247,25 +294,25 @@ def test_only_a_former_report_is_cleared_away(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("index.html", "report.html", "junit.xml")]
     for path in files:
         path.touch()
-    folder.clear_former(tmp_path)
+    report_directory.clear_former(tmp_path)
     assert (tmp_path / "evidence").is_dir()
     assert all(path.exists() for path in files)
     (tmp_path / "results.json").write_text('{"schema": 1, "run": {}, "results": []}')
-    folder.clear_former(tmp_path)
+    report_directory.clear_former(tmp_path)
     assert not (tmp_path / "evidence").exists()
     assert not any(path.exists() for path in files)
 
 
 def test_text_from_a_console_can_be_encoded() -> None:
     assert clean_text("ok \udcff") == "ok \\udcff"
-    assert plain({"version": (6, 12), "name": "\udc80"}) == {"version": [6, 12], "name": "\\udc80"}
+    assert clean({"version": (6, 12), "name": "\udc80"}) == {"version": [6, 12], "name": "\\udc80"}
 
 
 class TestSummary:
     def lines(self, found: list[Result], verbosity: int = 0) -> list[str]:
         summary = Summary(
             results=found,
-            kernels={"k/full": {"id": "k/full", "release": "6.12.1", "accel": "tcg"}},
+            kernels={"k/full": kernel(release="6.12.1", accel="tcg")},
             requirements=TestStore.REQUIREMENTS,
             report_dir="out",
             status=1,
@@ -274,7 +321,7 @@ class TestSummary:
         return [line.text.strip() for line in summary.lines(verbosity=verbosity)]
 
     def test_equal_errors_are_one_entry(self) -> None:
-        lines = self.lines([result(number, outcome="error", reason="no boot") for number in range(60)])
+        lines = self.lines([result(number, "error", reason="no boot") for number in range(60)])
         assert lines.count("no boot") == 1
         assert "suites/yama/test_x.py::test_0 and 59 more" in lines
         assert "k/full (6.12.1, tcg): 0 held, 0 broken, 0 not applicable, 60 errors" in lines
@@ -282,22 +329,22 @@ class TestSummary:
     def test_a_complaint_at_boot_is_told_with_its_kernel(self) -> None:
         summary = Summary(
             results=[result(1)],
-            kernels={"a/full": {"id": "a/full"}, "b/full": {"id": "b/full", "boot_complaint": "BUG: early"}},
+            kernels={"k/full": kernel(boot_complaint="BUG: early")},
             requirements=TestStore.REQUIREMENTS,
             report_dir="out",
             status=0,
             problems=(),
         )
         lines = [line.text for line in summary.totals()]
-        assert [line for line in lines if "complained" in line] == ["b/full complained while it booted: BUG: early"]
+        assert [line for line in lines if "complained" in line] == ["k/full complained while it booted: BUG: early"]
 
     def test_skips_are_counted_by_reason_and_left_out_with_q(self) -> None:
-        skips = [result(number, outcome="skip", reason="no CONFIG_X") for number in range(3)]
+        skips = [result(number, "skip", reason="no CONFIG_X") for number in range(3)]
         assert "3  no CONFIG_X" in self.lines(skips)
         assert "3  no CONFIG_X" not in self.lines(skips, verbosity=-1)
 
     def test_a_long_list_is_cut_but_not_with_v(self) -> None:
-        broken = [result(number, outcome="fail", reason=f"reason {number}") for number in range(50)]
+        broken = [result(number, "fail", reason=f"reason {number}") for number in range(50)]
         assert "... and 30 more, see results.json" in self.lines(broken)
         assert "reason 49" not in self.lines(broken)
         assert "reason 49" in self.lines(broken, verbosity=1)

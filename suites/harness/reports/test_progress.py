@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from reports.model.result import REPORT_ATTRIBUTE, Note
-from reports.run.progress import Live, duration
+from reports.model.result import KernelRecord, Verdict
+from reports.run.phases import Phase
+from reports.run.progress import Progress, duration
 
 
 class Terminal:
-    """What Live wants of pytest's."""
+    """As much of pytest's as Progress uses."""
 
     currentfspath = None
 
@@ -30,34 +31,29 @@ class Terminal:
 class Run:
     """A run of so many tests, each of which takes so many seconds."""
 
-    def __init__(self, *, verbose: int = 0, workers: bool = False, tests: int = 10) -> None:
+    def __init__(self, *, verbose: int = 0, tests: int = 10) -> None:
         self.terminal = Terminal()
         self.now = 100.0
         manager = SimpleNamespace(get_plugin=lambda _: self.terminal)
         config: Any = SimpleNamespace(pluginmanager=manager, option=SimpleNamespace(verbose=verbose))
-        self._live = Live(config, clock=lambda: self.now)
-        if workers:
-            self._live.pytest_collection_finish(cast(pytest.Session, SimpleNamespace(testscollected=0)))
-            self._live.pytest_xdist_node_collection_finished(ids=[""] * tests)
-        else:
-            self._live.pytest_collection_finish(cast(pytest.Session, SimpleNamespace(testscollected=tests)))
+        self._progress = Progress(config, clock=lambda: self.now)
+        self._progress.begin(tests)
 
     def test(
-        self, seconds: float, outcome: str = "pass", *, kernel: str | None = "k/full", worker: str | None = None
+        self, seconds: float, verdict: Verdict = "pass", *, kernel: str | None = "k/full", worker: str | None = None
     ) -> None:
         self.now += seconds
+        about = KernelRecord.of({"id": kernel}) if kernel else None
         for when in ("call", "teardown"):
-            note = Note(outcome if when == "call" else "pass", "why", None, (), {"id": kernel}, (), {})
             report: Any = SimpleNamespace(nodeid="test_it", when=when, failed=False, skipped=False)
-            setattr(report, REPORT_ATTRIBUTE, note.to_json())
             if worker is not None:
                 report.worker_id = worker
-            self._live.pytest_runtest_logreport(report)
+            phase = Phase(verdict=verdict if when == "call" else "pass", reason="why", kernel=about)
+            self._progress.take(report, phase)
 
 
-@pytest.mark.parametrize("workers", [False, True], ids=["one-process", "workers"])
-def test_once_a_minute_it_tells_how_far_it_is(workers: bool) -> None:
-    run = Run(workers=workers)
+def test_once_a_minute_it_says_how_far_it_is() -> None:
+    run = Run()
     for _ in range(10):
         run.test(25)
     assert run.terminal.lines == [
@@ -68,7 +64,7 @@ def test_once_a_minute_it_tells_how_far_it_is(workers: bool) -> None:
 
 
 def test_it_tells_which_worker_is_at_which_kernel() -> None:
-    run = Run(workers=True, tests=6)
+    run = Run(tests=6)
     for worker, kernel in (("gw1", "a/full"), ("gw0", "a/full"), ("gw2", None), ("gw0", "b/full"), ("gw2", "b/full")):
         run.test(30, kernel=kernel, worker=worker)
     assert [line.partition("; ")[2] for line in run.terminal.lines] == [
@@ -87,11 +83,12 @@ def test_a_short_run_and_a_quiet_one_say_nothing() -> None:
 
 def test_the_first_failure_of_each_sort_is_told_also_with_q() -> None:
     run = Run(verbose=-1)
-    for outcome in ("pass", "fail", "fail", "error", "waived", "error"):
-        run.test(1, outcome)
+    verdicts: tuple[Verdict, ...] = ("pass", "fail", "fail", "error", "waived", "error")
+    for verdict in verdicts:
+        run.test(1, verdict)
     assert run.terminal.lines == [
         *("first broken promise: test_it", "  why"),
-        *("first error of ours: test_it", "  why"),
+        *("first error: test_it", "  why"),
     ]
 
 

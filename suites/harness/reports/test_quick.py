@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.versions import VersionRange
 from reports.judgement.quick_choice import Conditions, Function, choose
 from reports.model.document import load
-from reports.model.requirements import Versions
 from suites.harness import kconfigs_fakes as fakes
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -133,10 +133,10 @@ KERNELS = [
 
 
 def applies(conditions: Conditions, version: tuple[int, ...], options: frozenset[str]) -> bool:
-    """As a run has it: reports.model.requirements, and the skips of conftest.py."""
-    since, until = ".".join(map(str, conditions.since)) or "0", ".".join(map(str, conditions.until[:-1])) or None
+    """As in a run: by `Requirement.excludes`, and the skips of conftest.py."""
+    until = tuple(map(int, conditions.until[:-1]))
     return (
-        Versions(since, until).applies(version) is None
+        version in VersionRange(conditions.since, until)
         and conditions.needs <= options
         and not conditions.lacks & options
     )
@@ -245,7 +245,7 @@ def test_a_run_tells_what_it_left_out(
     report = load(Path("reports/out/latest"))
     names = Counter(result.nodeid.partition("::")[2].partition("[")[0] for result in report.results)
     assert names == tests
-    assert report.run["selection"] == selection
-    said = f"not all tests, but: {selection}"
+    assert report.run.selection == selection
+    said = f"not all tests were chosen, only: {selection}"
     assert (said in done.outlines) == (selection is not None)
     assert (said in Path("reports/out/latest/summary.md").read_text().replace("\\", "")) == (selection is not None)

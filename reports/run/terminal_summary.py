@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the terminal says at the end of a run.  Pure: results in, lines out."""
+"""What the terminal says at the end of a run: results in, lines out."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.judgement.exit_status import BROKEN, MEANING
-from reports.model.evidence import FOLDER, slug
+from reports.model.display import one_line
+from reports.model.evidence import slug
+from reports.model.report_directory import EVIDENCE
 from reports.model.requirements import Requirement
-from reports.model.result import JSON, Result
-from reports.run.environment import not_all
+from reports.model.result import KernelRecord, Result, Verdict, partial_run_remark
 
 MOST = 20
-"""Entries of a list before the rest is only counted; results.json has them all."""
+"""Entries of a list before the others are only counted; results.json has them all."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line, and how pytest's terminal shall mark it up."""
+    """A line, and how pytest's terminal marks it up."""
 
     text: str
     markup: Mapping[str, bool]
@@ -27,29 +28,32 @@ class Line:
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything that the last section of a run is made of."""
+    """Everything that the last section of a run's output is made from."""
 
     results: Sequence[Result]
-    kernels: Mapping[str, Mapping[str, JSON]]
+    kernels: Mapping[str, KernelRecord]
     requirements: Mapping[str, Requirement]
-    report_dir: str
-    """As a user would type it."""
+    report_dir: str | None
+    """As a user would type it; None if the run has written no report."""
     status: int
     problems: Sequence[str]
     """What went wrong with the report itself."""
+    messages: Sequence[str] = ()
+    """Why workers have ended before any test."""
     selection: str | None = None
-    """What was chosen of the tests, if not all were to run."""
+    """Which tests were chosen, if not all."""
     baseline: Sequence[str] = ()
-    """What changed against the baseline, if there is one."""
+    """What changed since the baseline, if there is one."""
     resumed: Sequence[str] = ()
-    """What is taken over from the run that this one went on with, if it did."""
+    """What this run took over from the one that it continued, if it did."""
     idle_waivers: Sequence[str] = ()
-    """The waivers of promises that were kept."""
+    """The waivers of promises that were held."""
 
     def lines(self, *, verbosity: int = 0) -> list[Line]:
-        """The section's lines: below 0 (-q) without the skip reasons, above 0 (-v) without limits."""
+        """The section's lines: with -q (below 0) without the skip reasons, with -v (above 0) without limits."""
         most = MOST if verbosity <= 0 else len(self.results) or 1
-        lines = [*self._broken(most), *self._errors(most), *self._unexpected(most)]
+        lines = [_line(text, red=True) for message in self.messages for text in f"ERROR: {message}".split("\n")]
+        lines += [*self._broken(most), *self._errors(most), *self._unexpected(most)]
         if verbosity >= 0:
             lines += self._counted("waived", "waived:", most)
             lines += self._counted("skip", "not applicable:", most)
@@ -57,18 +61,19 @@ class Summary:
         lines += [_line(text) for text in self.resumed]
         lines += [*self.chosen(), *self.totals()]
         lines += [_line(f"REPORT NOT COMPLETE: {problem}", red=True, bold=True) for problem in self.problems]
-        lines.append(_line(f"report: {self.report_dir}"))
+        if self.report_dir is not None:
+            lines.append(_line(f"report: {self.report_dir}"))
         color = "green" if self.status == 0 else "red" if self.status == 1 else "yellow"
         lines.append(_line(f"exit status {self.status}: {self._meaning()}", bold=True, **{color: True}))
         return lines
 
     def _meaning(self) -> str:
-        if self.status == BROKEN and not any(result.outcome == "fail" for result in self.results):
+        if self.status == BROKEN and not any(result.verdict == "fail" for result in self.results):
             return "a waiver is not needed (--strict-waivers)"
-        return MEANING[self.status]
+        return MEANING.get(self.status, "ended by pytest.exit()")
 
     def _broken(self, most: int) -> list[Line]:
-        broken = [result for result in self.results if result.outcome == "fail"]
+        broken = [result for result in self.results if result.verdict == "fail"]
         if not broken:
             return []
         lines = [_line("broken promises:", red=True, bold=True)]
@@ -79,25 +84,25 @@ class Summary:
             lines.append(_line(f"    {result.nodeid}"))
             lines.append(_line(f"      {result.reason}"))
             if result.evidence:
-                lines.append(_line(f"      evidence: {self.report_dir}/{FOLDER}/{slug(result.nodeid)}/"))
+                lines.append(_line(f"      evidence: {self.report_dir}/{EVIDENCE}/{slug(result.nodeid)}/"))
         return lines + _rest(broken, most)
 
     def _errors(self, most: int) -> list[Line]:
-        """Grouped by what happened: one kernel that does not boot is one error, not one for each test."""
-        errors = [result for result in self.results if result.outcome == "error"]
+        """By their reason: a kernel that does not boot is one error, not one for each test."""
+        errors = [result for result in self.results if result.verdict == "error"]
         if not errors:
             return []
         groups = _grouped(errors, lambda result: result.reason)
-        lines = [_line("errors of ours, which say nothing about a kernel:", yellow=True, bold=True)]
+        lines = [_line("errors, which say nothing about the kernel:", yellow=True, bold=True)]
         for reason, group in groups[:most]:
             count = "" if len(group) == 1 else f" and {len(group) - 1} more"
             lines += [_line(f"  {reason}"), _line(f"    {group[0].nodeid}{count}")]
             if group[0].evidence:
-                lines.append(_line(f"    evidence: {self.report_dir}/{FOLDER}/{slug(group[0].nodeid)}/"))
+                lines.append(_line(f"    evidence: {self.report_dir}/{EVIDENCE}/{slug(group[0].nodeid)}/"))
         return lines + _rest(groups, most)
 
     def _unexpected(self, most: int) -> list[Line]:
-        passed = [result for result in self.results if result.outcome == "unexpected-pass"]
+        passed = [result for result in self.results if result.verdict == "unexpected-pass"]
         if not (passed or self.idle_waivers):
             return []
         lines = [_line("waivers that are not needed:", yellow=True, bold=True)]
@@ -105,9 +110,9 @@ class Summary:
         lines += [_line(f"  {waiver}") for waiver in self.idle_waivers]
         return lines + _rest(passed, most)
 
-    def _counted(self, outcome: str, title: str, most: int) -> list[Line]:
-        """The reasons of an outcome, each with the number of its tests, the most frequent first."""
-        found = [result for result in self.results if result.outcome == outcome]
+    def _counted(self, verdict: Verdict, title: str, most: int) -> list[Line]:
+        """The reasons of a verdict, each with the number of its tests, the most frequent first."""
+        found = [result for result in self.results if result.verdict == verdict]
         if not found:
             return []
         groups = sorted(_grouped(found, lambda result: result.reason), key=lambda group: -len(group[1]))
@@ -116,38 +121,42 @@ class Summary:
         return lines + _rest(groups, most)
 
     def chosen(self) -> list[Line]:
-        """That this was a part of the tests, if it was."""
-        return [_line(text) for text in not_all(self.selection)]
+        """That not all tests were chosen, if so."""
+        return [_line(text) for text in partial_run_remark(self.selection)]
 
     def totals(self) -> list[Line]:
-        """One line for each kernel, in the order in which they were tested, then one for tests without."""
-        counts: dict[str | None, Counter[str]] = {name: Counter() for name in self.kernels}
+        """One line for each kernel, in the order in which they were tested, then one for tests without a kernel."""
+        counts: dict[str | None, Counter[Verdict]] = {name: Counter() for name in self.kernels}
         for result in self.results:
-            counts.setdefault(result.kernel, Counter())[result.outcome] += 1
+            counts.setdefault(result.kernel, Counter())[result.verdict] += 1
         without = counts.pop(None, None)
         lines = [_total(self._title(str(name)), counted) for name, counted in counts.items()]
-        # No test's own fault, and yet a gate's business.
+        # No test is to blame for it, but a gate must know.
         lines += [
-            _line(f"{name} complained while it booted: {kernel['boot_complaint']}", yellow=True)
+            _line(f"{name} complained while it booted: {kernel.boot_complaint}", yellow=True)
             for name, kernel in self.kernels.items()
-            if kernel.get("boot_complaint")
+            if kernel.boot_complaint
         ]
         return lines + ([_total("without a kernel", without)] if without else [])
 
     def _title(self, name: str) -> str:
-        kernel = self.kernels.get(name, {})
-        details = ", ".join(str(kernel[key]) for key in ("release", "accel") if kernel.get(key))
+        kernel = self.kernels.get(name)
+        details = ", ".join(filter(None, (kernel.release, kernel.accel))) if kernel else ""
         return f"{name} ({details})" if details else name
 
 
-def _total(title: str, counted: Counter[str]) -> Line:
+def _total(title: str, counted: Counter[Verdict]) -> Line:
     text = (
         f"{title}: {counted['pass']} held, {counted['fail']} broken, "
         f"{counted['skip']} not applicable, {counted['error']} errors"
     )
-    # Only where there are any: most kernels need no waiver.
-    for outcome, words in (("waived", "waived"), ("unexpected-pass", "passed though waived")):
-        text += f", {counted[outcome]} {words}" if counted[outcome] else ""
+    # Only if there are any: most kernels need no waiver.
+    extra: tuple[tuple[Verdict, str], ...] = (
+        ("waived", "waived"),
+        ("unexpected-pass", "passed though waived"),
+    )
+    for verdict, words in extra:
+        text += f", {counted[verdict]} {words}" if counted[verdict] else ""
     color = "red" if counted["fail"] else "yellow" if counted["error"] or not counted["pass"] else "green"
     return _line(text, **{color: True})
 
@@ -164,4 +173,5 @@ def _rest(entries: Sequence[object], most: int) -> list[Line]:
 
 
 def _line(text: str, **markup: bool) -> Line:
-    return Line(text, markup)
+    # Reasons and names hold whatever a guest said.
+    return Line(one_line(text), markup)
