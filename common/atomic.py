@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files that are written as a whole or not at all: whoever reads one sees the old content or the new."""
+"""Files that are replaced as a whole or not at all: a reader sees either the old or the new content."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> Path:
-    """In the same directory, for a rename works only within a file system; hidden, and used by nobody else."""
+    """In the same directory, because a rename works only within a file system; hidden, and unique."""
     return path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
 
 

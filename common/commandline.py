@@ -37,7 +37,9 @@ def run(command: Callable[[], int | None]) -> int:
     Call it from the main thread of a program: SIGTERM becomes KeyboardInterrupt, which releases locks and removes
     what is half made, and the project's log goes to standard error.
     """
-    logging.basicConfig(level=logging.INFO, format=f"{PREFIX}%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return command() or 0
@@ -58,6 +60,11 @@ def output(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # `| head` has seen enough
             raise UsageError(f"standard output cannot be written: {error.strerror}") from error
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return PREFIX + printable_lines(super().format(record))
 
 
 def _interrupt(*_: object) -> None:

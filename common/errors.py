@@ -13,7 +13,7 @@ class KconformError(Exception):
 
     `verdict` is the outcome of a result that ends with this exception.  `exit_status` is what a run ends with if it
     has nothing worse to report (README.md lists the statuses).  Both are looked up by name, so that a package that
-    must not import a subclass can still tell.
+    must not import a subclass can still read them.
 
     The message may quote anything: what would control a terminal is spelled out, and a second line never begins at
     the left margin, where a CI would obey it.

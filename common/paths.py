@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Paths as people write them."""
+"""Paths as people write them, and where the user's cache is."""
 
 from __future__ import annotations
 
 import errno
 from pathlib import Path
+
+import platformdirs
 
 from common.errors import UsageError
 from common.text import printable
@@ -34,4 +36,19 @@ def users_path(text: str | Path, folder: Path = Path()) -> Path:
             ) from error
     except ValueError:  # a NUL in it: no file has such a name
         pass
+    return path
+
+
+def user_cache() -> Path:
+    """Our directory in the user's cache.  UsageError for a user without a home directory."""
+    try:
+        path = platformdirs.user_cache_path("kconform")
+    except RuntimeError:
+        path = Path("~")
+    # Older versions of platformdirs return a ~ that cannot be expanded.
+    if not path.is_absolute():
+        raise UsageError(
+            "there is no place for the cache: HOME is not set, and this user has no home in /etc/passwd",
+            hint="set KCONFORM_CACHE to a directory that you may write to",
+        )
     return path

@@ -26,7 +26,7 @@ def printable(value: str | bytes | os.PathLike[str], longest: int | None = None)
 def printable_lines(text: str) -> str:
     """As `printable`, but newlines stay, and every line after the first is indented.
 
-    No line of a quoted text can then be mistaken for one of ours, or for a command to a CI.
+    So no line of a quoted text looks like one of our own, or is taken for a command by a CI.
     """
     if text.isprintable():
         return text

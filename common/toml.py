@@ -74,7 +74,9 @@ class Table:
         """The tables that are written as [[kind]] in this one; `kind` may have dots.  None is no error."""
         entries: Any = self.content
         for part in kind.split("."):
-            entries = entries.get(part, []) if isinstance(entries, dict) else None
+            if isinstance(entries, dict) and part not in entries:
+                return []
+            entries = entries[part] if isinstance(entries, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             first = kind.partition(".")[0]
             raise self.error(f"{kind!r} must be written as [[{kind}]], with two brackets", key=first)
@@ -86,10 +88,10 @@ class Table:
 
     # Values.  Each is a UsageError if it is not of the kind asked for, or if it is missing and has no default.
 
-    def text(self, key: str, default: str | None = None) -> str:
-        """A string that is not blank."""
+    def text(self, key: str, default: str | None = None, *, blank: bool = False) -> str:
+        """A string, which may be blank only where `blank` says so."""
         value = self._value(key, default)
-        if not isinstance(value, str) or (key in self and not value.strip()):
+        if not isinstance(value, str) or (key in self and not blank and not value.strip()):
             raise self.error(f"{key!r} must be a non-empty string in quotes, not {_shown(value)}", key=key)
         return value
 
@@ -165,6 +167,9 @@ class Table:
             raise self.error(f"{key!r} cannot be {value!r}{meant}", key=key, hint=f"known: {', '.join(known)}")
 
 
+_AT_END = " (at end of document)"
+
+
 def read(path: Path, what: str, *, shown: str = "") -> Table:
     """The file's top level.  UsageError, with the line where there is one, if it cannot be read or is not TOML.
 
@@ -178,7 +183,7 @@ def read(path: Path, what: str, *, shown: str = "") -> Table:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{name}:{line}: not a {what}: the file is not UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
-        message, place = _without_line(str(error))
+        message, place = _without_line(str(error), text)
         raise UsageError(f"{name}{place}: not a {what}: this is not TOML: {message}") from error
     except RecursionError as error:
         raise UsageError(f"{name}: not a {what}: the values are nested too deeply") from error
@@ -187,8 +192,10 @@ def read(path: Path, what: str, *, shown: str = "") -> Table:
         raise UsageError(f"{name}: the {what} cannot be read: {reason}") from error
 
 
-def _without_line(message: str) -> tuple[str, str]:
+def _without_line(message: str, text: str) -> tuple[str, str]:
     """What tomllib says, and the line that it names, as `:7`."""
+    if message.endswith(_AT_END):
+        return message.removesuffix(_AT_END), f":{len(text.splitlines()) or 1}"
     found = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", message)
     return (found[1], f":{found[2]}") if found else (message, "")
 

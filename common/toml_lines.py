@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""On which line of a TOML file each table and each key is written, which tomllib does not tell."""
+"""The line of each table and each key in a TOML file, which tomllib does not report."""
 
 from __future__ import annotations
 

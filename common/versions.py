@@ -60,6 +60,10 @@ class VersionRange:
         return ""
 
 
+ANY = VersionRange()
+"""All versions."""
+
+
 def _padded(version: Version, like: Version) -> Version:
     """6.5 is 6.5.0, so that it is not older than something new in 6.5.0."""
     return version + (0,) * (len(like) - len(version))

@@ -21,5 +21,5 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def handed_over(config: pytest.Config, key: str) -> Any:
-    """What the controller told this worker under that key; None if nothing, or if this is not a worker."""
+    """What the controller handed to this worker under that key; None if nothing, or if this is not a worker."""
     return getattr(config, "workerinput", {}).get(key)

@@ -24,7 +24,7 @@ from guests.errors import KconformError, UsageError
 from guests.modules import find_module, for_virtio, read_module
 from guests.stable import NEEDED, check_bootable
 from kconfigs.cache import Cache
-from kconfigs.fragments import Config
+from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 from suites.harness import guests_fakes as fakes
 

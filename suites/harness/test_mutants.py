@@ -9,19 +9,20 @@ from pathlib import Path
 import pytest
 
 from common.errors import KconformError
-from kconfigs import kbuild
-from kconfigs.beside import find_config
+from kconfigs.architectures import architecture
+from kconfigs.build import kbuild
 from kconfigs.cache import Cache
-from kconfigs.fragments import Config
 from kconfigs.image import Image
-from suites.harness import kconfigs_fakes as fakes
+from kconfigs.image_config import find_config
+from kconfigs.kconfig import Config
+from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.mutants.__main__ import summary
 from suites.harness.mutants.lab import Lab, Result
 from suites.harness.mutants.table import BadTable, Mutant, areas, load
 
 SUITES = Path(__file__).parents[1]
 
-IMAGE = kbuild.MACHINES[kbuild.machine_arch()].image
+IMAGE = architecture().image
 SOURCE = "int scope = 1;\nint other = 1;\n"
 
 

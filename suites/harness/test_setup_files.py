@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from guests.__main__ import _parser as guests_parser
+from guests.packages import FAMILIES
 from kconfigs.__main__ import _parser as kconfigs_parser
 from kconfigs.flavors import FLAVORS
 from reports.__main__ import parser as reports_parser
 from reports.judgement.exit_status import MEANING
+from suites.harness.kconfigs import fake_kernels as fakes
 
-from . import kconfigs_fakes as fakes
 from .mutants.__main__ import _parser as mutants_parser
 
 ROOT = Path(__file__).parents[2]
@@ -35,8 +36,19 @@ DOCUMENTS = [
 EXAMPLE = ROOT / "docs" / "add-a-scenario.md"
 OURS = ("conftest.py", "common", "guests", "kconfigs", "reports")
 
-FOREIGN_OPTIONS = {"-e", "-y", "--check", "-Wall", "-Wextra", "-Werror"}
-"""Of tox, apt, ruff and the C compiler: not ours to check."""
+FOREIGN_OPTIONS = {
+    "-e",
+    "-y",
+    "-O",
+    "-nostdlib",
+    "-static",
+    "--pdeathsig",
+    "--check",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+} | {word.partition("=")[0] for family in FAMILIES for word in family.manager.install if word.startswith("-")}
+"""Of tox, package managers, Python, ruff and the C compiler: not ours to check."""
 PRIVATE = ("/work/", "/tmp/w/", "/root/")  # noqa: S108 - words to look for
 """What is true of one machine only has no place in the repository."""
 

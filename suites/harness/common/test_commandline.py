@@ -44,6 +44,7 @@ def test_wrong_use_is_status_4_and_a_sentence(capsys: pytest.CaptureFixture[str]
         ("raise UsageError('no such kernel')", 4, "kconform: error: no such kernel\n"),
         ("raise KeyboardInterrupt", 2, "kconform: interrupted\n"),
         ("os.kill(os.getpid(), signal.SIGTERM); signal.pause()", 2, "kconform: interrupted\n"),
+        ("import logging; logging.info('%s', 'a\\n::error::b\x1b')", 0, "kconform: a\n  ::error::b\\x1b\n"),
         ("say('a\\n::error::b')", 0, "kconform: a\n  ::error::b\n"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 
 from reports.model.document import load
 from reports.tools import bisect
-from suites.harness import kconfigs_fakes as fakes
+from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.reports.documents import result, write
 
 ROOT = bisect.ROOT

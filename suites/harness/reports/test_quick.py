@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from common.versions import VersionRange
 from reports.judgement.quick_choice import Conditions, Function, choose
 from reports.model.document import load
-from suites.harness import kconfigs_fakes as fakes
+from suites.harness.kconfigs import fake_kernels as fakes
 
 ROOT = Path(__file__).resolve().parents[3]
 
