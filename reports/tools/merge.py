@@ -40,6 +40,9 @@ from reports.model.result import (
 )
 from reports.model.store import Store
 
+MOST = 5
+"""Promises that a remark names; the others are counted."""
+
 
 @dataclass(frozen=True)
 class Merged:
@@ -66,10 +69,16 @@ def merge(paths: Sequence[Path], output: Path, *, origin: str) -> Merged:
     kept, remarks = choose(shards)
     requirements: dict[str, Requirement] = {}
     for shard in shards:
-        for identifier, promise in shard.promises.items():
-            requirement = _requirement(promise)
-            if requirements.setdefault(identifier, requirement) != requirement:
-                remarks.append(f"{shard.path}: the promise {identifier} differs from that of an earlier report")
+        others = [
+            identifier
+            for identifier, promise in shard.promises.items()
+            if requirements.setdefault(identifier, _requirement(promise)) != _requirement(promise)
+        ]
+        if others:
+            more = f" and {len(others) - MOST} more" if len(others) > MOST else ""
+            remarks.append(
+                f"{shard.path}: promises that read differently in an earlier report: {', '.join(others[:MOST])}{more}"
+            )
     try:
         output.mkdir(parents=True, exist_ok=True)
         with holding(output):
