@@ -153,9 +153,9 @@ def _merge(args: argparse.Namespace) -> int:
     for remark in merged.remarks:
         commandline.say(f"remark: {one_line(remark)}")
     counts = merged.document.run.counts
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) or "no tests"
+    totals = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) or "no tests"
     meaning = MEANING[merged.exit_status]
-    _write(f"{told}\nreport: {printable(args.output)}\nexit status {merged.exit_status}: {meaning}\n", None)
+    _write(f"{totals}\nreport: {printable(args.output)}\nexit status {merged.exit_status}: {meaning}\n", None)
     return merged.exit_status
 
 

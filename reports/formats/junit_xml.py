@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
+from pathlib import Path
 
+from common import atomic
 from reports.model.document import Document
 from reports.model.result import VERDICTS, Result, Verdict
 from reports.model.test_names import junit_name
@@ -20,6 +22,12 @@ SKIPPED: Mapping[Verdict, str] = {"skip": "pytest.skip", "waived": "pytest.xfail
 """The type of a skipped case, by the names that pytest gives them."""
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write(document: Document, path: Path) -> None:
+    """Write the file, and the directory that --junitxml names, as pytest would.  OSError if that fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write(path, render(document))
 
 
 def render(document: Document) -> bytes:
@@ -45,9 +53,9 @@ def _case(result: Result) -> ElementTree.Element:
     classname, name = map(_xml, junit_name(result.nodeid))
     case = ElementTree.Element("testcase", classname=classname, name=name, time=f"{result.duration_s:.3f}")
     properties = ElementTree.SubElement(case, "properties")
-    told = [("test", result.nodeid), *(("requirement", identifier) for identifier in result.requirements)]
-    told += [(key, value) for key, value in (("kernel", result.kernel), ("flavor", result.flavor)) if value]
-    for key, value in (*told, ("outcome", result.verdict)):
+    known = [("test", result.nodeid), *(("requirement", identifier) for identifier in result.requirements)]
+    known += [(key, value) for key, value in (("kernel", result.kernel), ("flavor", result.flavor)) if value]
+    for key, value in (*known, ("outcome", result.verdict)):
         ElementTree.SubElement(properties, "property", name=key, value=_xml(value))
     if result.verdict in ELEMENTS:
         element = ElementTree.SubElement(case, ELEMENTS[result.verdict], message=_xml(result.reason))

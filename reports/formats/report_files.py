@@ -26,7 +26,7 @@ def write(document: Document, comparison: Comparison | None, *, origin: str, jun
         KCIDB: lambda: atomic.write(directory / KCIDB, kcidb.render(document, origin)),
         SUMMARY: lambda: atomic.write(directory / SUMMARY, summary),
         markdown_summary.STEP_SUMMARY: lambda: markdown_summary.append_to_step(summary),
-        JUNIT: lambda: atomic.write(junit or directory / JUNIT, junit_xml.render(document)),
+        JUNIT: lambda: junit_xml.write(document, junit or directory / JUNIT),
         # Last, because it links the others.
         PAGE: lambda: index_html.write(document, comparison),
     }

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
 
@@ -98,9 +99,9 @@ def _leaves(raised: BaseException) -> Iterator[BaseException]:
 
 
 def _verdict_of(raised: BaseException, when: str) -> Verdict:
-    told = getattr(raised, "verdict", None)
-    if told == "fail" or told == "error":
-        return told  # type: ignore[no-any-return]
+    verdict = getattr(raised, "verdict", None)
+    if verdict in ("fail", "error"):
+        return cast(Verdict, verdict)
     # An assertion in a fixture is about the fixture, one in the test is about the kernel.
     if when == "call" and isinstance(raised, (AssertionError, pytest.fail.Exception)):
         return "fail"

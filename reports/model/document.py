@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from common.errors import UsageError
-from common.text import printable
+from reports.model.display import one_line
 from reports.model.report_directory import RESULTS
 from reports.model.result import (
     SCHEMA,
@@ -140,7 +140,8 @@ def parse(value: Any, path: Path) -> Document:
         file = msgspec.convert(value, ResultsFile)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at ")
-        raise UsageError(f"{path}: {place.strip('`') or '$'}: {message[:1].lower()}{message[1:]}") from error
+        shown = one_line(f"{message[:1].lower()}{message[1:]}")
+        raise UsageError(f"{path}: {place.strip('`') or '$'}: {shown}") from error
     _check_names(file, path)
     for number, result in enumerate(file.results):
         _check_evidence(result, f"{path}: $.results[{number}].evidence")
@@ -172,4 +173,5 @@ def _check_evidence(result: Result, place: str) -> None:
 
 
 def _quoted(value: object) -> str:
-    return printable(json.dumps(value, ensure_ascii=True), QUOTED)
+    shown = one_line(json.dumps(value, ensure_ascii=False))
+    return shown if len(shown) <= QUOTED else f"{shown[: QUOTED - 3]}..."

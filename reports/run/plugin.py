@@ -8,6 +8,7 @@ so there it is judged, and the `Phase` is put on pytest's report.  In the proces
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from common.paths import users_path
 from common.workers import is_worker
 from reports.formats.kcidb import check_origin
 from reports.judgement.exit_status import HELD, INTERRUPTED, UNDETERMINED, WRONG_USE
+from reports.model.display import one_line
 from reports.model.report_directory import claim
 from reports.run import (
     baseline,
@@ -90,7 +92,7 @@ def _new_recorder(config: pytest.Config) -> Recorder:
         claimed = claim(config.rootpath, invoked_in, config.option.report_dir, datetime.now(UTC))
     junit = getattr(config.option, "xmlpath", None)
     config.option.xmlpath = None
-    path = None if junit is None else invoked_in / Path(junit).expanduser()
+    path = None if junit is None else invoked_in / Path(os.path.expandvars(junit)).expanduser()
     return Recorder(config, claimed, requirement_marker.registry(config), path)
 
 
@@ -116,7 +118,7 @@ class Hooks:
         version = environment.versions()["kconform"]
         return [
             f"kconform {version}: report in {self._recorder.shown_directory}",
-            *resume.lines(self._config),
+            *map(one_line, resume.lines(self._config)),
         ]
 
     @pytest.hookimpl(tryfirst=True)

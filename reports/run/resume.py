@@ -127,8 +127,9 @@ def deselect_done(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 def _done(config: pytest.Config) -> frozenset[str]:
     if DONE not in config.stash:
-        told = handed_over(config, WORKER_INPUT)
-        former = config.stash.get(FORMER, None)
-        names = told if told is not None else [result.nodeid for result in former.results] if former else []
+        names = handed_over(config, WORKER_INPUT)
+        if names is None:
+            former = config.stash.get(FORMER, None)
+            names = [result.nodeid for result in former.results] if former else []
         config.stash[DONE] = frozenset(names)
     return config.stash[DONE]

@@ -62,10 +62,10 @@ def main(arguments: Sequence[str]) -> int:
         return STOP
     command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--report-dir={report}", *arguments]
     exit_status = _run(command)
-    told = answer(exit_status, report)
+    answered = answer(exit_status, report)
     meaning = MEANING.get(exit_status, "not a status of kconform")
-    print(f"bisect: {WORDS[told]} (exit status {exit_status}: {meaning})", flush=True)
-    return told
+    print(f"bisect: {WORDS[answered]} (exit status {exit_status}: {meaning})", flush=True)
+    return answered
 
 
 def _run(command: Sequence[str]) -> int:
@@ -74,7 +74,7 @@ def _run(command: Sequence[str]) -> int:
         try:
             return running.wait()
         except KeyboardInterrupt:
-            # The terminal has told the command, too: it ends its guests and writes its report.
+            # The terminal has interrupted the command, too: it ends its guests and writes its report.
             return running.wait()
 
 

@@ -189,8 +189,8 @@ def test_a_report_directory_is_used_again_without_its_former_run(pytester: pytes
 
 def test_the_user_may_name_the_junit_file(pytester: pytest.Pytester) -> None:
     suite(pytester, OURS)
-    assert run(pytester, "--junitxml", "mine.xml", "--report-dir", "out").ret == 3
-    assert "<error" in Path("mine.xml").read_text()
+    assert run(pytester, "--junitxml", "new/mine.xml", "--report-dir", "out").ret == 3
+    assert "<error" in Path("new/mine.xml").read_text()
     files = [name for name in ("results.json", *DERIVED) if name != "junit.xml"]
     assert sorted(path.name for path in Path("out").iterdir()) == sorted(files)
     (linked,) = re.findall(r'"linked":(\[.*?\])', Path("out/index.html").read_text())

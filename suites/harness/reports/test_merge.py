@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,32 @@ def test_what_was_chosen_of_the_tests_is_told_of_all(
 
 
 class TestCommand:
+    HOSTILE = "\x1b[2J\u202e\n::error::forged ##[error]"
+
+    @pytest.mark.parametrize("change", ["nodeid", "title", "path", "kernel", "outcome", "selection"])
+    def test_nothing_of_a_file_is_obeyed(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
+    ) -> None:
+        """Whatever is quoted of it, by an error or by a remark, is spelled out."""
+        hostile = result("yama/a", "fail")
+        if change in ("nodeid", "kernel", "outcome"):
+            hostile[change] = self.HOSTILE
+        elif change != "selection":
+            hostile["evidence"] = {self.HOSTILE: "../x" if change == "title" else f"../{self.HOSTILE}"}
+        one, two = (
+            write(tmp_path / name, hostile, kernels=[kernel(FULL)], selection=self.HOSTILE) for name in ("one", "two")
+        )
+        for command in (
+            ["merge", "--output", str(tmp_path / "out"), str(one), str(two)],
+            ["diff", str(one), str(two)],
+        ):
+            main(command)
+            said = capsys.readouterr()
+            text = said.out + said.err
+            assert re.search(r"\\(x|u00)1b\[2J", text)
+            assert {char for char in text if not char.isprintable()} == {"\n"}
+            assert not [line for line in text.splitlines() if line.lstrip().startswith("::") or "##[" in line]
+
     def test_it_tells_what_it_came_to(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         one = shard(tmp_path, "one", result("yama/a"), result("yama/b", "fail"))
         out = tmp_path / "out"
