@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from common.commandline import Parser
-from guests import doctor
 from guests.errors import KconformError
+from guests.host import doctor
 
 INTERRUPTED = 2
 
