@@ -169,11 +169,13 @@ class Recorder:
 
     def finish(self, pytest_status: int) -> None:
         """Write the other files, and decide the exit status: before the terminal says them."""
+        if not self._has_report:
+            self._status = self._exit_status(pytest_status)
+            if self._status == WRONG_USE:
+                return
+            self.begin()  # nothing ran, but a resumed run has results
         self._ended = time.time()
         self._status = self._exit_status(pytest_status)
-        if self._status == WRONG_USE and not self._has_report:
-            return
-        self.begin()
         document = self._store.document(self._run())
         self._baseline = baseline.compared(self._config, document)
         for problem in report_files.write(

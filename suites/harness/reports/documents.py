@@ -25,7 +25,7 @@ def kernel(identifier: str, **more: Any) -> dict[str, Any]:
 def result(
     test: str, outcome: str = "pass", reason: str = "", *, on: str | None = FULL, **more: Any
 ) -> dict[str, Any]:
-    """`test` is `area/test`, with what stands in brackets behind the kernel: `yama/rate[many]`."""
+    """`test` is `area/test`, with the parameters that follow the kernel in brackets: `yama/rate[many]`."""
     area, _, rest = test.partition("/")
     name, bracket, parameters = rest.partition("[")
     inner = "-".join(part for part in (on or "", parameters.removesuffix("]")) if part)

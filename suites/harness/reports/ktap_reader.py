@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A strict reader of KTAP, version 1, by Documentation/dev-tools/ktap.rst: what it only recommends is demanded."""
+"""A strict reader of KTAP, version 1 (Documentation/dev-tools/ktap.rst): it requires what that only recommends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DIRECTIVES = {"SKIP", "XFAIL", "TIMEOUT", "ERROR"}
 
 
 class NotKtapError(Exception):
-    """A line that the specification does not know, or that stands where it must not."""
+    """A line that the specification does not know, or that is in the wrong place."""
 
 
 @dataclass

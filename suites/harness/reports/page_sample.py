@@ -16,7 +16,7 @@ AREAS = ("yama", "loadpin", "seccomp")
 TITLES = {"transcript": "transcript.txt", "process tree": "process-tree.txt", "kernel log": "kernel-log.txt"}
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>\x1b[31m\u202e<!--"
 SPELLED = HOSTILE.replace("\x1b", "\\x1b").replace("\u202e", "\\u202e")
-"""The same as it is shown: what is not printable is spelled out."""
+"""The same as the page shows it: what does not print is spelled out."""
 
 REASON = "evil[41 uid 1000].attach(secret[40]) -> OK, expected EPERM"
 
@@ -30,7 +30,7 @@ def requirement_id(number: int) -> str:
 
 
 def outcome(number: int, kernel: int) -> str:
-    """What test `number` comes to on `kernel`: most pass."""
+    """The verdict on test `number` on `kernel`: most pass."""
     special = {5: "fail", 12: "error", 19: "waived", 26: "unexpected-pass"}
     return special.get((number + 7 * kernel) % 37, "skip" if (number + kernel) % 11 == 0 else "pass")
 
@@ -122,7 +122,7 @@ def read(content: dict[str, Any]) -> documents.Document:
 
 
 def evidence(path: str) -> str:
-    """The text behind any path of a result."""
+    """The text at any path of a result."""
     if path.endswith("process-tree.txt"):
         return "init[1]\n    shell[24]\n        evil[41]\n        secret[40]\n"
     return "".join(f"  0.{line:04}  evil[41].attach(secret[40]) -> OK    ({path})\n" for line in range(40))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A run beside its baseline, and the files that it writes beside results.json."""
+"""A run with a baseline, and the files that it writes beside results.json."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_run_tells_what_changed_against_its_baseline(pytester: pytest.Pytester
 
 
 def test_a_baseline_sets_no_exit_status(pytester: pytest.Pytester) -> None:
-    """It fails in both, or only in the former: what the run itself came to counts."""
+    """Whether it fails in both or only in the former: the run's own result counts."""
     assert run(pytester, BROKEN, "--report-dir=old")[0] == 1
     assert run(pytester, BROKEN, "--report-dir=new", "--baseline=old/results.json")[0] == 1
     status, said = run(pytester, HOLDS, "--report-dir=new", "--baseline=old")
@@ -126,7 +126,7 @@ def test_a_file_that_cannot_be_written_is_said_and_loses_no_verdict(pytester: py
 
 
 def test_a_former_reports_files_are_cleared_away(pytester: pytest.Pytester) -> None:
-    """A run that is killed must not lie beside what another came to."""
+    """A run that is killed must not leave another run's files beside its own."""
     assert run(pytester, HOLDS, "--report-dir=new")[0] == 0
     assert all(Path("new", name).is_file() for name in DERIVED)
     run(pytester, "import os\ndef test_killed(): os.kill(os.getpid(), 9)", "--report-dir=new")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What `git bisect run` is told of a run."""
+"""What `git bisect run` is told about a run."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_tree_that_does_not_build_is_skipped(tmp_path: Path) -> None:
     ids=["option", "test", "no-run"],
 )
 def test_a_slip_ends_the_bisection(tmp_path: Path, arguments: list[str]) -> None:
-    """Also where the last step has left a report."""
+    """Even if the last step has left a report."""
     write(tmp_path / "report", result("yama/scope"))
     done = bisected(tmp_path, f"--kernel={fakes.tree(tmp_path / 'linux')}", *arguments)
     assert done.returncode == 128, done.stdout + done.stderr
@@ -104,7 +104,7 @@ def test_a_slip_ends_the_bisection(tmp_path: Path, arguments: list[str]) -> None
     ids=["none", "a-file", "no-home"],
 )
 def test_a_report_that_cannot_be_ends_the_bisection(place: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither Python's own exit status for an exception nor argparse's is to be git's `bad`."""
+    """Neither Python's exit status for an exception nor argparse's must mean `bad` to git."""
     assert bisect.main([TALK, *place]) == bisect.STOP
     assert "bisect: the bisection cannot go on: --report-dir cannot be used: " in capsys.readouterr().out
 
@@ -112,7 +112,7 @@ def test_a_report_that_cannot_be_ends_the_bisection(place: list[str], capsys: py
 def test_a_machine_that_lacks_something_ends_the_bisection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The doctor's exit status, 3 or 4, would be git's `bad`."""
+    """The doctor's exit status, 3 or 4, would mean `bad` to git."""
     ran: list[Sequence[str]] = []
 
     def run(command: Sequence[str]) -> int:

@@ -124,7 +124,7 @@ class TestReading:
             parse(content, tmp_path)
 
     def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(self, tmp_path: Path) -> None:
-        """As what copied it may have put there."""
+        """Some programs that copy a file put it there."""
         (tmp_path / "results.json").write_text(json.dumps(document([])), encoding="utf-8-sig")
         assert load(tmp_path).results == []
 
@@ -288,7 +288,7 @@ class TestKernels:
         assert found.same == 2
 
     def test_a_kernel_that_was_not_built_is_known_by_its_tests(self) -> None:
-        """Such a test never came to say which kernel it had."""
+        """Such a test ends before it can say which kernel it had."""
         lost = result("yama/rate[many]", "error", on=NEXT) | {"kernel": None, "flavor": None}
         found = compare(read(result("yama/rate[many]")), read(lost, kernels=[]))
         assert list(found.pairs) == [(FULL, NEXT)]

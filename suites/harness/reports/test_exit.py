@@ -164,7 +164,7 @@ def test_an_unwritable_report_directory_is_wrong_use(pytester: pytest.Pytester) 
 def test_a_report_that_cannot_be_written_hides_no_verdict(
     pytester: pytest.Pytester, workers: tuple[str, ...], text: str, status: int
 ) -> None:
-    """From one moment on every file of the report is refused, as on a full disk."""
+    """From some moment on no file of the report can be written, as on a full disk."""
     suite(pytester, "def test_lose():\n    os.rename('out', 'gone')\n    open('out', 'w').close()\n" + text)
     done = run(pytester, "--report-dir", "out", *workers)
     assert done.ret == status
@@ -198,7 +198,7 @@ def test_the_user_may_name_the_junit_file(pytester: pytest.Pytester) -> None:
 
 
 def test_a_directory_that_another_run_writes_to_is_refused(pytester: pytest.Pytester) -> None:
-    """And free again when that one has ended, however it ended."""
+    """It is free again when that run has ended, however it ended."""
     suite(pytester, HOLDS)
     Path("out").mkdir()
     with holding(Path("out")):
@@ -344,7 +344,7 @@ WAIVER = '[[waiver]]\n%s\nreason = "known"\nexpires = %s\n'
 
 
 class TestWaivers:
-    """One test of two fails, and is waived, or not."""
+    """One of three tests fails, and is waived or not."""
 
     TESTS = (
         "@pytest.mark.requirement('yama.rate')\n@pytest.mark.parametrize('n', ['few', 'many'])\n"
@@ -441,7 +441,7 @@ class TestWaivers:
     def test_one_of_a_test_that_is_not_chosen_is_no_mistake(
         self, pytester: pytest.Pytester, workers: tuple[str, ...], chosen: str
     ) -> None:
-        """pytest then collects a part of the file only."""
+        """pytest then collects only a part of the file."""
         suite(pytester, self.TESTS + "def test_fails(): assert False\n", "yama")
         for arguments in ((), (chosen,)):
             assert self.waive(pytester, f'test = "{RATE}[many]"', *arguments, *workers).ret == 1

@@ -58,7 +58,7 @@ class TestNames:
         assert set(found["KCIDB"]) == {each["nodeid"] for each in SAMPLE if each["kernel"]}
 
     def test_they_are_the_same_in_another_run(self) -> None:
-        """Neither the order of tests, nor times, nor outcomes are in a name."""
+        """A name contains neither the order of tests, nor times, nor outcomes."""
         other = [each | {"started": TIME.replace("2026", "2027"), "outcome": "pass"} for each in SAMPLE]
         random.Random(1).shuffle(other)  # noqa: S311
         one, two = names(read(*SAMPLE)), names(read(*other, id="another"))
@@ -284,7 +284,7 @@ class TestCommands:
             assert "the run is still going on or was killed" in said.err
 
     def test_a_page_is_made_beside_the_results(self, report: str, capsys: pytest.CaptureFixture[str]) -> None:
-        """Of a run that was killed, say, which has not come to making it."""
+        """For example of a run that was killed before it could make it."""
         page = Path(report, "index.html")
         for command, compared in ((["page", report], False), (["page", report, "--baseline", report], True)):
             assert main(command) == 0
@@ -296,7 +296,7 @@ class TestCommands:
 
     @pytest.mark.parametrize("command", ["ktap", "summary", "diff"])
     def test_a_full_disk_behind_standard_output_is_said(self, report: str, command: str) -> None:
-        """With 1 a diff would say that something newly fails."""
+        """Exit status 1 of a diff would say that something newly fails."""
         arguments = [command, report, *([report] if command == "diff" else [])]
         with Path("/dev/full").open("w") as full:
             done = subprocess.run(

@@ -74,7 +74,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Opener:
-    """Opens pages from files, and remembers what they complained of, and what they asked for."""
+    """Opens pages from files, and keeps their complaints and requests."""
 
     def __init__(self, browser: Browser, folder: Path) -> None:
         self._browser = browser
@@ -133,7 +133,7 @@ def address(page: Page) -> str:
 
 
 def close_panel(page: Page) -> None:
-    """Press Escape, and wait until the page has followed: the event comes some time after the panel went."""
+    """Press Escape, and wait until the page has followed: its event comes some time after the panel has closed."""
     page.keyboard.press("Escape")
     page.locator("dialog").wait_for(state="hidden")
     page.wait_for_function("!/promise=|test=/.test(location.hash)")
@@ -440,7 +440,7 @@ def test_a_view_fits_on_paper_and_is_printed_light(opener: Opener, view: str) ->
 
 
 def test_of_an_open_panel_only_that_is_printed(opener: Opener) -> None:
-    """And all of it, on as many sheets as it takes."""
+    """All of it, on as many sheets as it needs."""
     page = opener.open(opener.file(SMALL))
     page.evaluate("openPanel({ test: RESULTS.find((each) => each.outcome === 'fail').test })")
     page.evaluate("for (const each of document.querySelectorAll('dialog details')) each.open = true")
@@ -470,7 +470,7 @@ def test_without_scripts_the_page_says_what_to_read(opener: Opener) -> None:
 
 
 def test_links_lead_to_the_files_beside_the_page(opener: Opener, tmp_path: Path) -> None:
-    """A report as a run leaves it: the evidence of a test that passed is a file only."""
+    """A report as a run leaves it: the evidence of a test that passed is only in a file."""
     (tmp_path / "results.json").write_text(json.dumps(SMALL), encoding="utf-8")
     passed = next(each for each in SMALL["results"] if each["outcome"] == "pass")
     for path in passed["evidence"].values():

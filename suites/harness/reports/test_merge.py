@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One report of several shards."""
+"""One report from several shards."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ class TestCommand:
     def test_nothing_of_a_file_is_obeyed(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
     ) -> None:
-        """Whatever is quoted of it, by an error or by a remark, is spelled out."""
+        """Whatever an error or a remark quotes of it is spelled out."""
         hostile = result("yama/a", "fail")
         if change in ("nodeid", "kernel", "outcome"):
             hostile[change] = self.HOSTILE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a guest says reaches a terminal and a CI spelled out, whichever way pytest prints it."""
+"""Whatever a guest says is spelled out for a terminal and a CI, however pytest prints it."""
 
 from __future__ import annotations
 

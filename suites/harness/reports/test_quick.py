@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`-m quick`: few tests, and each promise among them wherever it can be shown at all."""
+"""`-m quick`: few tests, which show each promise wherever any test can."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ FUNCTIONS = st.lists(st.builds(Function, st.uuids().map(str), st.integers(1, 9),
 
 
 def shown(functions: Sequence[Function], version: tuple[int, ...], options: frozenset[str]) -> set[object]:
-    """What tests are about that apply to this kernel: promises, each by a boot."""
+    """The promises, each with a boot, that tests which apply to this kernel are about."""
     return {
         (promise, conditions.boot)
         for each in functions
@@ -167,7 +167,7 @@ def test_no_kernel_loses_a_promise_and_nobody_is_needless(functions: list[Functi
 
 
 def test_each_promise_of_the_suites_has_a_quick_test(tmp_path: Path) -> None:
-    """`--requirements` ends with 1 if one has none.  And many tests are left out."""
+    """`--requirements` ends with 1 if one has none; and many tests are left out."""
     package = fakes.kernel_deb(tmp_path / "kernel.deb")
     command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-q", "-p", "no:cacheprovider"]
     command += [f"--kernel={package}", "-m", "quick"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""--resume: what stands of a run that was cut short, and what is tested again."""
+"""--resume: which results of a run that was cut short still count, and what is tested again."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def report(tmp_path: Path) -> dict[str, Any]:
 
 
 def ran_in(tmp_path: Path, document: dict[str, Any]) -> dict[str, str]:
-    """In which run each test was tested."""
+    """The run in which each test was tested."""
     return {
         result["nodeid"].split("::")[1]: (tmp_path / "reports/out/latest" / result["evidence"]["transcript"])
         .read_text()
@@ -154,9 +154,11 @@ def test_a_run_that_was_complete_has_nothing_left_to_do(start: Start, tmp_path: 
     assert second.returncode == 1
     assert set(ran_in(tmp_path, report(tmp_path)).values()) == {"2"}
     assert "1 broken" in second.stdout
+    # The other files know the results too, although nothing ran.
+    assert "exit status 1" in (tmp_path / "reports/out/latest/summary.md").read_text()
 
 
-def test_the_verdicts_on_another_kernel_do_not_stand(start: Start, tmp_path: Path) -> None:
+def test_verdicts_on_another_kernel_do_not_count(start: Start, tmp_path: Path) -> None:
     start(number=1)
     second = start("--resume", number=2, digest="d2")
     assert "tested again, because the kernel has changed: tiny-6.1/full" in second.stdout
@@ -206,7 +208,7 @@ def test_without_a_report_there_is_nothing_to_resume(
 
 
 def refused(tmp_path: Path, *arguments: str) -> str:
-    """What is said when a run of the suites is not resumed, whose report stays as it is."""
+    """The message when a run of the suites cannot be resumed; its report stays as it was."""
     before = (tmp_path / "report" / "results.json").read_bytes()
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
     done = subprocess.run(
@@ -223,8 +225,8 @@ def refused(tmp_path: Path, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_slip_leaves_the_report_as_it_was(tmp_path: Path, workers: str) -> None:
-    """Of a kernel that cannot be, the results of all others would seem to be of kernels that were not asked for."""
+def test_a_misspelt_kernel_leaves_the_report_as_it_was(tmp_path: Path, workers: str) -> None:
+    """A misspelt kernel must not make the kernels of the former run look as if nobody had asked for them."""
     write(tmp_path / "report", result("yama/scope"))
     assert "there is no kernel at misspelt" in refused(tmp_path, "--kernel=misspelt", "-n", workers)
 
@@ -234,7 +236,7 @@ def test_a_slip_leaves_the_report_as_it_was(tmp_path: Path, workers: str) -> Non
     [("--report-dir",), ("--resume", "--report-dir"), ("--baseline",), ("--waivers",)],
     ids=["report-dir", "resume", "baseline", "waivers"],
 )
-def test_the_home_of_nobody(start: Start, arguments: tuple[str, ...]) -> None:
+def test_a_home_directory_that_does_not_exist(start: Start, arguments: tuple[str, ...]) -> None:
     done = start(*arguments[:-1], f"{arguments[-1]}=~nobody-of-that-name/x", number=2)
     assert done.returncode == 4, done.stdout + done.stderr
     assert "~nobody-of-that-name/x cannot be found: there is no such home directory\n  hint: " in done.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One run with every outcome in it, without and with pytest-xdist: all that is written must tell the same."""
+"""One run with every outcome, without and with pytest-xdist: all its files must say the same."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_junit_has_our_properties_and_our_words(run: Run) -> None:
 
 
 def test_other_formats_lie_beside_and_call_each_test_by_the_same_name(run: Run) -> None:
-    """Whatever the process that ran it: the names below are those of every run."""
+    """The names below are those of every run, whichever process ran a test."""
     expected = {f"suites/yama/test_it.py::test_{test}[{kernel}]" for kernel in KERNELS for test in OUTCOMES}
     leaves = [
         leaf

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Waivers: what is excused, and until when.  Whole runs with them are in test_exit.py."""
+"""Waivers: what is excused, and until when.  test_exit.py has whole runs with them."""
 
 from __future__ import annotations
 
@@ -151,13 +151,13 @@ def test_a_file_that_is_wrong_says_where(tmp_path: Path, text: str, complaint: s
 
 
 def test_a_range_of_one_version_is_one(tmp_path: Path) -> None:
-    """Its ends are included: until 6.1 is until the last 6.1.x."""
+    """Both ends are included: until 6.1 means until the last 6.1.x."""
     (tmp_path / "w.toml").write_text(f"[[waiver]]\n{GOOD}since = '6.1.5'\nuntil = '6.1'\n")
     assert load(tmp_path / "w.toml")[0].is_for(KernelRecord.of({"id": "k", "version": "6.1.9"}))
 
 
 def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
-    """As some editors write it."""
+    """Some editors write one."""
     (tmp_path / "w.toml").write_text(f"[[waiver]]\n{GOOD}", encoding="utf-8-sig")
     assert load(tmp_path / "w.toml")[0].place == f"{tmp_path / 'w.toml'}:1: [[waiver]] 1"
 
