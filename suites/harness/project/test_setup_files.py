@@ -21,7 +21,7 @@ from guests.host.packages import FAMILIES
 from kconfigs.__main__ import _parser as kconfigs_parser
 from kconfigs.flavors import FLAVORS
 from reports.__main__ import parser as reports_parser
-from reports.status import MEANING
+from reports.judgement.exit_status import MEANING
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.mutation.__main__ import _parser as mutants_parser
 

@@ -94,6 +94,41 @@ def test_scenarios_know_the_guests_words_and_no_reports() -> None:
     assert wrong == {}
 
 
+REPORTS = {
+    "model": {"model"},
+    "judgement": {"judgement", "model"},
+    "formats": {"formats", "judgement", "model"},
+    "run": {"run", "formats", "judgement", "model"},
+    "tools": {"tools", "formats", "judgement", "model"},
+}
+"""The rooms of reports/, and which of them each may know."""
+
+
+@pytest.mark.parametrize("room", REPORTS)
+def test_imports_between_the_rooms_of_reports_go_one_way(room: str) -> None:
+    files = modules(f"reports/{room}")
+    assert files
+    for path in files:
+        known = {name.split(".")[1] for name in imports(path) if name.startswith("reports.")}
+        assert known <= REPORTS[room], path
+
+
+def test_no_script_of_the_page_is_too_long() -> None:
+    scripts = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "reports/templates").glob("*.js")}
+    assert scripts
+    assert {name: lines for name, lines in scripts.items() if lines > LONGEST["reports"]} == {}
+
+
+def test_the_hooks_of_reports_are_in_one_file() -> None:
+    found = {
+        str(path.relative_to(ROOT))
+        for path in modules("reports")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("pytest_")
+    }
+    assert found == {"reports/run/plugin.py"}
+
+
 def test_nobody_imports_virtme_ng() -> None:
     """It is a program to us, under GPL-2.0, and no library."""
     everything = [ROOT / "conftest.py", *(path for package in ARROWS for path in modules(package))]
