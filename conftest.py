@@ -119,7 +119,7 @@ def promised(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], 
 
 
 @pytest.fixture
-def asked(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], str]:
+def required_by_profile(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], str]:
     """The initial setting that the profile requires; the test is skipped if no profile requires one."""
 
     def default(what: str) -> str:

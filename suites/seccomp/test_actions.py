@@ -72,12 +72,12 @@ def test_user_notif(guest: Guest) -> None:
 
     supervisor = guest.root("supervisor")
     target = unprivileged(guest, "target")
-    there = target.listen(policy(notify("getppid"))).result()
-    listener = supervisor.pidfd_getfd(target, there).result()
+    target_fd = target.listen(policy(notify("getppid"))).result()
+    listener = supervisor.pidfd_getfd(target, target_fd).result()
     call = target.begin("getppid")
-    asked = supervisor.receive(listener)
-    assert (asked.nr, asked.pid, asked.arch) == (GETPPID, target.pid, AUDIT_ARCH["x86_64"])
-    assert supervisor.reply(listener, asked.id, value=4711) == OK
+    notif = supervisor.receive(listener)
+    assert (notif.nr, notif.pid, notif.arch) == (GETPPID, target.pid, AUDIT_ARCH["x86_64"])
+    assert supervisor.reply(listener, notif.id, value=4711) == OK
     assert call.outcome() == returned(4711)
 
 
