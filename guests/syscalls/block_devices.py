@@ -34,7 +34,7 @@ _DM_READONLY, _DM_SUSPEND = 1, 2
 
 
 @dataclass(frozen=True)
-class Target:
+class DmTarget:
     """One line of a device mapper table."""
 
     length: int
@@ -55,14 +55,14 @@ class Verity:
     """The first block of the hash tree, which lies behind the data on the same device."""
     block_size: int = 4096
 
-    def target(self, device: str, *options: str) -> Target:
+    def target(self, device: str, *options: str) -> DmTarget:
         """`options`: such as `ignore_corruption`."""
         size = self.block_size
         words: list[object] = [1, device, device, size, size, self.data_blocks, self.hash_start]
         words += ["sha256", self.root_digest, self.salt]
         if options:
             words += [len(options), *options]
-        return Target(self.data_blocks * size // SECTOR, "verity", " ".join(map(str, words)))
+        return DmTarget(self.data_blocks * size // SECTOR, "verity", " ".join(map(str, words)))
 
 
 class BlockDeviceCalls(SyscallGroup):
@@ -84,7 +84,7 @@ class BlockDeviceCalls(SyscallGroup):
     def detach_loop(self, loop: str) -> Outcome:
         return self._device_ioctl(loop, O_RDWR, LOOP_CLR_FD, 0, f'detach_loop("{loop}")')
 
-    def create_mapped(self, name: str, *table: Target) -> str:
+    def create_mapped(self, name: str, *table: DmTarget) -> str:
         """A read-only mapped device of that table, made, loaded and resumed.  The test needs it; returns its path."""
         device = self.create_dm(name)
         self.load_table(name, *table).result()
@@ -97,7 +97,7 @@ class BlockDeviceCalls(SyscallGroup):
         device = _DM_IOCTL.unpack_from(answer)[10]
         return f"/dev/dm-{device & 0xFF | device >> 12 & ~0xFF}"
 
-    def load_table(self, name: str, *table: Target, read_only: bool = True) -> Outcome:
+    def load_table(self, name: str, *table: DmTarget, read_only: bool = True) -> Outcome:
         """Give the device a table, which counts from its next resume on."""
         body = b""
         for target in table:

@@ -25,9 +25,9 @@ class CredentialCalls(SyscallGroup):
     def set_dumpable(self, dumpable: bool) -> Outcome:
         return self.call("prctl", Prctl.SET_DUMPABLE, int(dumpable), 0, 0, 0)
 
-    def adopt_orphans(self) -> Outcome:
+    def become_subreaper(self) -> Outcome:
         """PR_SET_CHILD_SUBREAPER: descendants whose parent ends become this process's children."""
-        return self.call("prctl", Prctl.SET_CHILD_SUBREAPER, 1, 0, 0, 0, shown="adopt_orphans()")
+        return self.call("prctl", Prctl.SET_CHILD_SUBREAPER, 1, 0, 0, 0, shown="become_subreaper()")
 
     def execute_again(self) -> Outcome:
         """execve of the program that every task runs, from its beginning: other threads end, the task goes on."""
@@ -35,5 +35,5 @@ class CredentialCalls(SyscallGroup):
         pointers = self.store(struct.pack("<4Q", *argv, 0))
         done = self.call("execve", self.guest.program, pointers, None, shown="execute_again()")
         if done == OK:
-            self.take_lead()
+            self.become_leader()
         return done

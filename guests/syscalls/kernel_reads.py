@@ -90,7 +90,7 @@ class KernelReadCalls(FilesystemCalls):
         """What the last request got."""
         return self.content("/dev/test_firmware")
 
-    def request_part_of_firmware(self, directory: str, name: str, *, offset: int, length: int) -> Outcome:
+    def request_partial_firmware(self, directory: str, name: str, *, offset: int, length: int) -> Outcome:
         """request_partial_firmware_into_buf(): the outcome is the driver's, 0 or an error."""
         self.write_text(FIRMWARE_PATH, directory).result()
         settings = {"reset": 1, "config_name": name, "config_num_requests": 1, "config_into_buf": 1}
@@ -99,9 +99,9 @@ class KernelReadCalls(FilesystemCalls):
             self.write_text(f"{TEST_FIRMWARE}/{setting}", f"{value}").result()
         self.write_text(f"{TEST_FIRMWARE}/trigger_batched_requests", "1").result()
         result = int(self.content(f"{TEST_FIRMWARE}/test_result"))
-        return Outcome(State.RETURNED, result, f'{self}.request_part_of_firmware("{directory}", "{name}")')
+        return Outcome(State.RETURNED, result, f'{self}.request_partial_firmware("{directory}", "{name}")')
 
-    def part_of_firmware(self) -> bytes:
+    def partial_firmware_content(self) -> bytes:
         """What the last request for a part got."""
         return self.content(f"{TEST_FIRMWARE}/read_firmware")
 

@@ -29,7 +29,7 @@ _X86_USER_REGS = (
 
 
 @dataclass(frozen=True)
-class Status:
+class WaitStatus:
     """What wait4 told of a child or tracee."""
 
     raw: int
@@ -118,18 +118,18 @@ class PtraceCalls(SyscallGroup):
     def poke(self, target: SyscallGroup, address: int, word: int) -> Outcome:
         return self.ptrace(Ptrace.POKEDATA, target, address, word)
 
-    def wait(self, target: SyscallGroup, options: int = WALL) -> Status:
+    def wait(self, target: SyscallGroup, options: int = WALL) -> WaitStatus:
         """wait4 for a child or tracee, which must succeed."""
         done = self.call("wait4", target.tid, Out(4), options, None, shown=f"wait({target})")
-        return Status(struct.unpack("<I", done.read())[0])
+        return WaitStatus(struct.unpack("<I", done.read())[0])
 
     def reap(self, target: SyscallGroup) -> Outcome:
         """wait4 for a child that has ended or is about to."""
         return self.call("wait4", target.tid, Out(4), WALL, None, shown=f"reap({target})")
 
-    def has_news(self, target: SyscallGroup) -> Outcome:
+    def wait_nohang(self, target: SyscallGroup) -> Outcome:
         """wait4 with WNOHANG: OK(0) while there is nothing to tell."""
-        return self.call("wait4", target.tid, Out(4), WALL | WNOHANG, None, shown=f"has_news({target})")
+        return self.call("wait4", target.tid, Out(4), WALL | WNOHANG, None, shown=f"wait_nohang({target})")
 
     def attach_and_wait(self, target: SyscallGroup) -> Outcome:
         """Attach, and if that succeeded wait for the stop that it brings."""

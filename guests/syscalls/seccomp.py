@@ -91,8 +91,8 @@ class Notification:
 class SeccompCalls(SyscallGroup):
     """What a task does about filters."""
 
-    def no_new_privs(self) -> Outcome:
-        return self.call("prctl", Prctl.SET_NO_NEW_PRIVS, 1, 0, 0, 0, shown="no_new_privs()")
+    def set_no_new_privs(self) -> Outcome:
+        return self.call("prctl", Prctl.SET_NO_NEW_PRIVS, 1, 0, 0, 0, shown="set_no_new_privs()")
 
     def install(self, program: Program, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
         """Put a filter on this task.  From then on its process makes no system call that it is not told to make."""
@@ -124,9 +124,9 @@ class SeccompCalls(SyscallGroup):
         shown = f"install_stored({address:#x}, {length} instructions)"
         return self.call("seccomp", SET_MODE_FILTER, flags, fprog, shown=shown)
 
-    def strict_mode(self) -> Outcome:
+    def enter_strict_mode(self) -> Outcome:
         self.be_quiet()
-        return self.call("seccomp", SET_MODE_STRICT, 0, None, shown="strict_mode()")
+        return self.call("seccomp", SET_MODE_STRICT, 0, None, shown="enter_strict_mode()")
 
     def listen(self, program: Program, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
         """Install a filter and get its listener, a file descriptor."""
@@ -181,7 +181,7 @@ class SeccompCalls(SyscallGroup):
     def set_listener_flags(self, listener: int, flags: int) -> Outcome:
         return self.call("ioctl", listener, NOTIF_SET_FLAGS, flags, shown=f"set_listener_flags({listener}, {flags})")
 
-    def ready_for(self, descriptor: int) -> int:
+    def poll(self, descriptor: int) -> int:
         """poll() without waiting: the events that are there."""
         asked = struct.pack("<iHH", descriptor, Poll.IN | Poll.OUT, 0)
         raw = self.call("poll", InOut(asked), 1, 0, shown=f"poll({descriptor})").read()
@@ -195,20 +195,20 @@ class SeccompCalls(SyscallGroup):
         shown = f"action_avail({action:#x})" if isinstance(action, int) else "action_avail(...)"
         return self.call("seccomp", GET_ACTION_AVAIL, 0, pointer, shown=shown)
 
-    def installed(self, tracee: SyscallGroup, index: int) -> Outcome:
+    def filter_length(self, tracee: SyscallGroup, index: int) -> Outcome:
         """PTRACE_SECCOMP_GET_FILTER without a buffer: the length of the filter of that index, 0 the oldest."""
         return self.call(
-            "ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, index, None, shown=f"installed({tracee}, {index})"
+            "ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, index, None, shown=f"filter_length({tracee}, {index})"
         )
 
-    def installed_program(self, tracee: SyscallGroup, index: int, length: int) -> bytes:
+    def filter_program(self, tracee: SyscallGroup, index: int, length: int) -> bytes:
         """PTRACE_SECCOMP_GET_FILTER, which must succeed: the program as it was installed."""
         buffer = Out(8 * length)
-        shown = f"installed_program({tracee}, {index})"
+        shown = f"filter_program({tracee}, {index})"
         return self.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, index, buffer, shown=shown).read()
 
-    def metadata(self, tracee: SyscallGroup, index: int, size: int = 16) -> Outcome:
+    def filter_metadata(self, tracee: SyscallGroup, index: int, size: int = 16) -> Outcome:
         """PTRACE_SECCOMP_GET_METADATA: the buffer has the index and then the filter's flags, 8 bytes each."""
         buffer = InOut(struct.pack("<QQ", index, 0))
-        shown = f"metadata({tracee}, {index}, size={size})"
+        shown = f"filter_metadata({tracee}, {index}, size={size})"
         return self.call("ptrace", Ptrace.SECCOMP_GET_METADATA, tracee.tid, size, buffer, shown=shown)

@@ -66,7 +66,7 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def device_trouble(device: Path = Path("/dev/kvm")) -> str | None:
+def device_problem(device: Path = Path("/dev/kvm")) -> str | None:
     """Why KVM is out of the question from the start, or None."""
     if not device.exists():
         return f"there is no {device}"
@@ -87,7 +87,7 @@ def decide(
     """
     if mode == "tcg":
         return Acceleration(False, "asked for")
-    trouble = device_trouble()
+    trouble = device_problem()
     if trouble is None:
         answer = (None if again else _remembered(memory, identity)) or _prove(boot, memory, identity)
     else:

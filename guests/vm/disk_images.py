@@ -12,7 +12,7 @@ from pathlib import Path
 
 from guests.errors import KconformError
 from guests.syscalls.block_devices import Verity
-from guests.vm.host_tools import run_tool
+from guests.vm.host_tools import run_host_tool
 from guests.vm.kernel_modules import read_module
 from guests.vm.qemu_command import Disk
 from kconfigs.cache import Cache
@@ -96,7 +96,7 @@ def digest_list(*digests: str) -> bytes:
 def _squashfs(contents: Path, image: Path) -> None:
     # gzip is the one compression that every squashfs has; nothing is compressed, for an emulated processor would take
     # its time; times and owner are fixed, so that the image is too.
-    run_tool(
+    run_host_tool(
         [
             *("mksquashfs", str(contents), str(image), "-quiet", "-no-progress", "-no-xattrs", "-comp", "gzip"),
             *("-noI", "-noD", "-noF", "-all-root", "-all-time", "0", "-mkfs-time", "0"),
@@ -110,7 +110,7 @@ def _ext2(contents: Path, image: Path) -> None:
     identity = ["-U", "00000000-0000-0000-0000-000000000001", "-E", "root_owner=0:0"]
     # The host's mke2fs.conf may want features that a kernel under test is too old for.
     layout = ["-b", "1024", "-I", "256", "-O", "none,filetype,sparse_super,large_file"]
-    run_tool(["mke2fs", "-q", "-t", "ext2", *layout, *identity, "-d", str(contents), str(image), str(blocks)])
+    run_host_tool(["mke2fs", "-q", "-t", "ext2", *layout, *identity, "-d", str(contents), str(image), str(blocks)])
 
 
 def _directory(contents: Path, image: Path) -> None:
@@ -127,7 +127,7 @@ def _add_hash_tree(image: Path, salt: str) -> Verity:
     blocks = -(-image.stat().st_size // size)
     with image.open("ab") as file:
         file.truncate(blocks * size)
-    said = run_tool(
+    said = run_host_tool(
         [
             *("veritysetup", "format", str(image), str(image), "--no-superblock", "--hash", "sha256"),
             *("--data-block-size", str(size), "--hash-block-size", str(size), "--data-blocks", str(blocks)),

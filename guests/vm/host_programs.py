@@ -54,7 +54,7 @@ class HostProgram:
         return ":".join(dict.fromkeys(os.path.dirname(where) for where in self.libraries))  # noqa: PTH120 - a guest's
 
 
-def closure(names: Sequence[str]) -> dict[str, bytes]:
+def program_files(names: Sequence[str]) -> dict[str, bytes]:
     """`bin/NAME` of each program, and its dynamic linker and libraries at their own paths, without leading slash."""
     programs = [find(name) for name in names]
     found: dict[str, bytes] = {}

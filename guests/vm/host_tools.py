@@ -14,7 +14,7 @@ _LEFT_OUT = {"SOURCE_DATE_EPOCH"}
 """What a build may have set: mksquashfs takes no other times than those any more."""
 
 
-def run_tool(command: Sequence[str]) -> bytes:
+def run_host_tool(command: Sequence[str]) -> bytes:
     """What it prints.  KconformError if it is not installed or fails."""
     # Debian keeps file system tools where only root's PATH looks.
     program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/sbin")

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from guests.errors import KconformError, UsageError
-from guests.vm.host_programs import closure
+from guests.vm.host_programs import program_files
 from kconfigs.cache import Cache
 
 AGENT = Path(__file__).parents[1] / "agent"
@@ -93,7 +93,7 @@ def initramfs(arch: str, store: Cache, programs: Sequence[str] = (), modules: Se
     files = {"init": (init.read_bytes(), 0o755)}
     key = init.parent.name
     if programs or modules:
-        files |= {name: (content, 0o755) for name, content in closure(programs).items()}
+        files |= {name: (content, 0o755) for name, content in program_files(programs).items()}
         assert len(modules) <= 10, "the agent numbers them by a digit"
         files |= {f"modules/{number}.ko": (content, 0o600) for number, content in enumerate(modules)}
         key += "-" + hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from guests.errors import KconformError
-from guests.vm.host_tools import run_tool
+from guests.vm.host_tools import run_host_tool
 from kconfigs.kernel import Kernel
 
 _CHANNEL = {"VIRTIO_PCI": "virtio_pci", "VIRTIO_CONSOLE": "virtio_console"}
@@ -27,7 +27,7 @@ _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 
 
 @cache
-def for_virtio(kernel: Kernel) -> dict[str, bytes] | None:
+def virtio_modules(kernel: Kernel) -> dict[str, bytes] | None:
     """What must be loaded, in this order, for the kernel to have virtio ports; None if it cannot or may not."""
     config = kernel.config
     modular = [option for option in _CHANNEL if not config.builtin(option)]
@@ -75,7 +75,7 @@ def read_module(kernel: Kernel, name: str) -> bytes:
     if path is None:
         raise KconformError(f"{kernel.id} has no module {name}", hint="is the option that builds it in the flavor?")
     if path.suffix == ".zst":
-        return run_tool(["zstd", "-dcq", str(path)])
+        return run_host_tool(["zstd", "-dcq", str(path)])
     content = path.read_bytes()
     try:
         if path.suffix == ".xz":

@@ -10,7 +10,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import EBUSY, EINVAL, EIO, ENOEXEC, EPERM, OK
-from guests.syscalls.block_devices import SECTOR, Target
+from guests.syscalls.block_devices import SECTOR, DmTarget
 from guests.task import Task
 from guests.uapi import MS_RDONLY, O_WRONLY
 from guests.vm.disk_images import DIGESTS_HEADER, DiskPlan, digest_list
@@ -296,7 +296,9 @@ def test_a_linear_device_above_a_trusted_one(guest: Guest) -> None:
     trust(root)
     tree = verity_of(guest, 2)
     below = root.create_mapped("below", tree.target("/dev/vdc"))
-    above = root.create_mapped("above", Target(tree.data_blocks * tree.block_size // SECTOR, "linear", f"{below} 0"))
+    above = root.create_mapped(
+        "above", DmTarget(tree.data_blocks * tree.block_size // SECTOR, "linear", f"{below} 0")
+    )
     root.mount(above, "/above", "squashfs", MS_RDONLY).result()
     check_untrusted(guest, root, "/above")
 
@@ -336,8 +338,8 @@ def test_a_table_of_two_targets(guest: Guest) -> None:
     trust(root)
     whole = verity_of(guest, 2).target("/dev/vdc")
     root.create_dm("two")
-    assert root.load_table("two", whole, Target(8, "linear", "/dev/vdc 0", start=whole.length)) == EINVAL
-    assert root.load_table("two", Target(8, "linear", "/dev/vdc 0"), moved(whole, 8)) == EINVAL
+    assert root.load_table("two", whole, DmTarget(8, "linear", "/dev/vdc 0", start=whole.length)) == EINVAL
+    assert root.load_table("two", DmTarget(8, "linear", "/dev/vdc 0"), moved(whole, 8)) == EINVAL
 
 
 @ENFORCING
@@ -366,8 +368,8 @@ def test_a_device_of_two_verity_targets(guest: Guest) -> None:
     check_untrusted(guest, root, "/both")
 
 
-def moved(target: Target, start: int) -> Target:
-    return Target(target.length, target.kind, target.parameters, start)
+def moved(target: DmTarget, start: int) -> DmTarget:
+    return DmTarget(target.length, target.kind, target.parameters, start)
 
 
 @ENFORCING
@@ -398,7 +400,7 @@ def test_verity_is_not_replaced_by_another_target(guest: Guest) -> None:
     trust(root)
     mount_verified(guest, root, 2)
     tree = verity_of(guest, 2)
-    linear = Target(tree.data_blocks * tree.block_size // SECTOR, "linear", "/dev/vdd 0")
+    linear = DmTarget(tree.data_blocks * tree.block_size // SECTOR, "linear", "/dev/vdd 0")
     assert root.load_table("verified", linear) == EINVAL
     guest.wait_for_log("device-mapper: ioctl: can't replace immutable target type verity")
     assert root.suspend_dm("verified") == OK

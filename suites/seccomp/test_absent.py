@@ -19,7 +19,7 @@ from suites.seccomp.support.filtered_tasks import mismatches, status
 def able(guest: Guest) -> Task:
     """A task that could install a filter, if the kernel had filters."""
     task = guest.spawn("able", quiet=True)
-    task.no_new_privs().result()
+    task.set_no_new_privs().result()
     return task
 
 
@@ -45,7 +45,7 @@ def test_no_filters(guest: Guest) -> None:
         "in status": (status(guest, task)["Seccomp"], "0"),
         "the number of filters": ("Seccomp_filters" in status(guest, task), False),
         "no_new_privs": (status(guest, task)["NoNewPrivs"], "1"),
-        "strict mode": (task.strict_mode(), OK),
+        "strict mode": (task.enter_strict_mode(), OK),
         "which is strict": (task.call("getppid"), killed(Signal.KILL)),
     }
     assert mismatches(found) == []

@@ -137,9 +137,9 @@ def test_no_reference_remains(guest: Guest) -> None:
     assert pair.add(descriptor=writing) == returned(FREE)
     pair.finish()
     pair.supervisor.close(writing).result()
-    assert pair.supervisor.ready_for(reading) == 0
+    assert pair.supervisor.poll(reading) == 0
     pair.target.close(FREE).result()
-    assert pair.supervisor.ready_for(reading) == Poll.HUP
+    assert pair.supervisor.poll(reading) == Poll.HUP
     assert pair.supervisor.read(reading) == returned(0)
 
 

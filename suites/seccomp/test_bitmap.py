@@ -159,7 +159,7 @@ def mismatching_numbers(task: Task, filters: Sequence[Program], entry: Entry) ->
     meanings = {nr: expected_result(filters, nr, entry, ALL_ONES[entry]) for nr in numbers}
     left_out = {nr for nr in UNCALLABLE[entry] if meanings[nr] == "ran"}
     left_out |= set(PROBE_CALLS) if entry is Entry.NATIVE else set()
-    actual = sweep(task, numbers, ALL_ONES[entry], leaving_out=left_out, entry=entry)
+    actual = sweep(task, numbers, ALL_ONES[entry], skip=left_out, entry=entry)
     return [
         f"{entry.name} {nr}: {result_of(outcome)}, expected {meanings[nr]}"
         for nr, outcome in actual.items()

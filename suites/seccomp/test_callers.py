@@ -47,7 +47,7 @@ def leader_of_several(guest: Guest) -> Task:
 
 def init_of_a_pid_namespace(guest: Guest) -> Task:
     task = guest.spawn("first", flags=Clone.NEWPID, quiet=True)
-    task.no_new_privs().result()
+    task.set_no_new_privs().result()
     return task
 
 

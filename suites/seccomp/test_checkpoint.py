@@ -43,7 +43,7 @@ def child_of(tracer: Task, name: str = "tracee") -> Task:
     """The tracer's child, without capabilities, which may install filters."""
     tracee = tracer.spawn(name)
     tracee.set_caps(Cap.NONE).result()
-    tracee.no_new_privs().result()
+    tracee.set_no_new_privs().result()
     return tracee
 
 
@@ -66,10 +66,10 @@ def test_programs_can_be_read(guest: Guest) -> None:
     """PTRACE_SECCOMP_GET_FILTER returns each filter, by its index from the oldest: its length and exact program."""
     tracer, tracee = stopped(guest, *FILTERS)
     for index, program in enumerate(FILTERS):
-        assert tracer.installed(tracee, index) == returned(len(program))
-        assert tracer.installed_program(tracee, index, len(program)) == pack(program)
-    assert tracer.installed(tracee, len(FILTERS)) == ENOENT
-    assert tracer.installed(tracee, 1 << 40) == ENOENT
+        assert tracer.filter_length(tracee, index) == returned(len(program))
+        assert tracer.filter_program(tracee, index, len(program)) == pack(program)
+    assert tracer.filter_length(tracee, len(FILTERS)) == ENOENT
+    assert tracer.filter_length(tracee, 1 << 40) == ENOENT
     bad = tracer.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, 0, NOWHERE)
     assert bad == EFAULT
 
@@ -83,7 +83,7 @@ def test_metadata(guest: Guest) -> None:
     for flags in (FilterFlag.NONE, FilterFlag.LOG, FilterFlag.SPEC_ALLOW, FilterFlag.LOG | FilterFlag.TSYNC):
         tracee.install(ALLOW_ALL, flags).result()
     tracer.seize_and_stop(tracee)
-    reported = [struct.unpack("<QQ", tracer.metadata(tracee, index).read()) for index in range(4)]
+    reported = [struct.unpack("<QQ", tracer.filter_metadata(tracee, index).read()) for index in range(4)]
     assert reported == [(0, 0), (1, FilterFlag.LOG), (2, 0), (3, FilterFlag.LOG)]
 
 
@@ -108,7 +108,8 @@ def test_metadata_sizes(guest: Guest) -> None:
     """The caller passes the size of the structure, which may grow; a size too small for the index is EINVAL."""
     tracer, tracee = stopped(guest, DENY)
     found: dict[str, tuple[object, object]] = {
-        name: (tracer.metadata(tracee, index, size), wanted) for name, (index, size, wanted) in METADATA.items()
+        name: (tracer.filter_metadata(tracee, index, size), wanted)
+        for name, (index, size, wanted) in METADATA.items()
     }
     found["unreadable"] = (tracer.call("ptrace", Ptrace.SECCOMP_GET_METADATA, tracee.tid, 16, NOWHERE), EFAULT)
     assert mismatches(found) == []
@@ -147,8 +148,8 @@ def test_who_may_read(guest: Guest, who: str) -> None:
     tracee.install(DENY).result()
     tracer.seize_and_stop(tracee)
     inherited = int(who == "filtered-itself")
-    assert tracer.installed(tracee, inherited) == length
-    assert tracer.metadata(tracee, inherited) == metadata
+    assert tracer.filter_length(tracee, inherited) == length
+    assert tracer.filter_metadata(tracee, inherited) == metadata
 
 
 @pytest.mark.requirement("seccomp.get-filter", "seccomp.get-metadata")
@@ -160,15 +161,15 @@ def test_whose_filters_may_be_read(guest: Guest) -> None:
     for name in ("unfiltered", "strict"):
         tracee = child_of(tracer, name)
         if name == "strict":
-            tracee.strict_mode().result()
+            tracee.enter_strict_mode().result()
         tracer.seize_and_stop(tracee)
-        found[name] = (tracer.installed(tracee, 0), EINVAL)
-        found[f"{name}, metadata"] = (tracer.metadata(tracee, 0), EINVAL)
+        found[name] = (tracer.filter_length(tracee, 0), EINVAL)
+        found[f"{name}, metadata"] = (tracer.filter_metadata(tracee, 0), EINVAL)
     free = child_of(tracer, "free")
     free.install(DENY).result()
-    found["not traced"] = (tracer.installed(free, 0), ESRCH)
+    found["not traced"] = (tracer.filter_length(free, 0), ESRCH)
     tracer.seize(free).result()
-    found["not stopped"] = (tracer.metadata(free, 0), ESRCH)
+    found["not stopped"] = (tracer.filter_metadata(free, 0), ESRCH)
     assert mismatches(found) == []
 
 
@@ -225,7 +226,7 @@ def test_strict_mode_is_suspended_too(guest: Guest) -> None:
     """Strict mode is suspended like filters: a call that it forbids runs."""
     tracer = capable(guest)
     tracee = child_of(tracer)
-    tracee.strict_mode().result()
+    tracee.enter_strict_mode().result()
     tracer.seize(tracee, SUSPEND).result()
     assert tracee.call("getppid") == returned(tracer.pid)
 
@@ -236,11 +237,11 @@ def test_a_suspended_mode_stays(guest: Guest) -> None:
     """A suspended strict mode remains the tracee's mode: no filter can replace it, and it returns afterwards."""
     tracer = capable(guest)
     tracee, free = child_of(tracer), child_of(tracer, "free")
-    tracee.strict_mode().result()
+    tracee.enter_strict_mode().result()
     for task in (tracee, free):
         tracer.seize(task, SUSPEND).result()
     assert tracee.install(ALLOW_ALL) == EINVAL
-    assert tracee.strict_mode() == OK
+    assert tracee.enter_strict_mode() == OK
     assert free.install(ALLOW_ALL) == OK
     assert (status(guest, tracee)["Seccomp"], status(guest, free)["Seccomp"]) == ("1", "2")
     _stop(tracer, tracee)

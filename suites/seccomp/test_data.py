@@ -42,7 +42,7 @@ def seen(task: Task, extra: int, arguments: tuple[int, ...], entry: Entry = Entr
     address = 0
     for half in range(HALVES):
         task.call(extra | FIRST_REPORT + half, *arguments, entry=entry)
-        reported = task.caught()
+        reported = task.caught_signals()
         assert reported, "the filter raised no signal"
         halves.append(reported[-1].errno)
         address = reported[-1].call_address

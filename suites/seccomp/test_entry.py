@@ -216,7 +216,7 @@ def test_user_dispatch_comes_first(guest: Guest) -> None:
     assert task.call("getgid") == returned(number("getgid"))
     task.copy(selector, allow, 1).result()
     assert task.call("getgid") == returned(number("getgid"))
-    assert [one.code for one in task.caught()] == [SYS_USER_DISPATCH, SYS_USER_DISPATCH, SYS_SECCOMP]
+    assert [one.code for one in task.caught_signals()] == [SYS_USER_DISPATCH, SYS_USER_DISPATCH, SYS_SECCOMP]
     assert task.call("getppid") == killed(Signal.SYS)
 
 

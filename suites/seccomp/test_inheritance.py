@@ -167,7 +167,7 @@ def test_root_without_capabilities(guest: Guest, no_new_privs: bool) -> None:
     task = guest.spawn("root", uid=0, quiet=True)
     assert task.call("chroot", "/") == EPERM
     if no_new_privs:
-        task.no_new_privs().result()
+        task.set_no_new_privs().result()
     assert task.execute_again() == OK
     assert task.call("chroot", "/") == (EPERM if no_new_privs else OK)
 
@@ -196,12 +196,12 @@ def test_status(guest: Guest) -> None:
     thread = task.thread("thread")
     strict = guest.spawn("strict", quiet=True)
     assert shown(task) == ("0", "0")
-    task.no_new_privs().result()
+    task.set_no_new_privs().result()
     assert shown(task) == ("1", "0")
     task.install(ALLOW_ALL).result()
     assert shown(task) == ("1", "2")
     assert shown(thread) == ("0", "0")
-    strict.strict_mode().result()
+    strict.enter_strict_mode().result()
     assert shown(strict) == ("0", "1")
 
 
@@ -226,7 +226,7 @@ def test_count(guest: Guest) -> None:
     assert task.install(()) == EINVAL
     assert count(task) == "3"
     strict = guest.spawn("strict", quiet=True)
-    strict.strict_mode().result()
+    strict.enter_strict_mode().result()
     assert count(strict) == "0"
     # A filter that a thread has installed alone counts for that thread only.
     thread = task.thread("thread")

@@ -311,7 +311,7 @@ def test_filter_then_strict(guest: Guest) -> None:
     """A filtered task cannot enter strict mode, which might allow what its filter denies; its filters stay."""
     task = unprivileged(guest)
     task.install(ALLOW_ALL).result()
-    assert task.strict_mode() == EINVAL
+    assert task.enter_strict_mode() == EINVAL
     assert task.call("prctl", Prctl.SET_SECCOMP, 1, 0, 0, 0) == EINVAL
     assert task.install(policy(deny("getppid", errno=ESRCH))) == OK
     assert task.call("getppid") == ESRCH

@@ -122,15 +122,15 @@ def test_a_listener(guest: Guest, first: str) -> None:
 
 
 def length(tracer: Task, tracee: Task) -> None:
-    assert tracer.installed(tracee, 0) == returned(1)
+    assert tracer.filter_length(tracee, 0) == returned(1)
 
 
 def program(tracer: Task, tracee: Task) -> None:
-    assert tracer.installed_program(tracee, 0, 1) == bpf.pack(ALLOW_ALL)
+    assert tracer.filter_program(tracee, 0, 1) == bpf.pack(ALLOW_ALL)
 
 
 def metadata(tracer: Task, tracee: Task) -> None:
-    assert tracer.metadata(tracee, 0) == returned(16)
+    assert tracer.filter_metadata(tracee, 0) == returned(16)
 
 
 def cache(tracer: Task, tracee: Task) -> None:

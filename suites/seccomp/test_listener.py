@@ -48,7 +48,7 @@ def test_poll(guest: Guest) -> None:
     pair = SupervisedPair(guest, NOTIFY)
 
     def ready() -> int:
-        return pair.supervisor.ready_for(pair.listener)
+        return pair.supervisor.poll(pair.listener)
 
     other = pair.target.spawn("other")
     assert ready() == 0
@@ -120,7 +120,7 @@ def test_the_last_caller_exits(guest: Guest, newer: tuple[Program, ...]) -> None
     child = pair.target.spawn("child")
     pair.target.exit()
     pair.supervisor.reap(pair.target)
-    assert pair.supervisor.ready_for(pair.listener) == 0
+    assert pair.supervisor.poll(pair.listener) == 0
     child.exit()
     guest.init.reap(child).result()
     pair.wait_for_hang_up()
@@ -139,7 +139,7 @@ def test_a_waiting_reader_when_the_last_caller_exits(guest: Guest, newer: tuple[
     assert receiving.outcome() == ENOENT
     assert pair.supervisor.receive_into(pair.listener, bytes(NOTIF_SIZE)) == ENOENT
     assert pair.target.state() == "Z"
-    assert pair.supervisor.ready_for(pair.listener) == Poll.HUP
+    assert pair.supervisor.poll(pair.listener) == Poll.HUP
 
 
 @pytest.mark.requirement("seccomp.notif-no-listener")
@@ -193,7 +193,7 @@ def test_only_the_newest_filters_listener_receives(guest: Guest) -> None:
     pair = SupervisedPair(guest, NOTIFY)
     pair.target.install(policy(notify("getppid"))).result()
     assert pair.target.call("getppid") == ENOSYS
-    assert pair.supervisor.ready_for(pair.listener) == 0
+    assert pair.supervisor.poll(pair.listener) == 0
 
 
 @pytest.mark.requirement("seccomp.notif-cloexec")
@@ -263,7 +263,7 @@ def test_a_signal_to_a_waiting_reader(guest: Guest) -> None:
     receiving.wait_until_blocked()
     guest.init.kill(pair.supervisor, Signal.USR1).result()
     assert receiving.outcome() == EINTR
-    assert [one.signal for one in pair.supervisor.caught()] == [Signal.USR1]
+    assert [one.signal for one in pair.supervisor.caught_signals()] == [Signal.USR1]
     call, notif = pair.call_and_receive("getppid")
     pair.reply(notif, value=7).result()
     assert call.outcome() == returned(7)
@@ -277,7 +277,7 @@ def test_a_signal_with_sa_restart(guest: Guest) -> None:
     receiving = pair.supervisor.begin_receive(pair.listener)
     receiving.wait_until_blocked()
     guest.init.kill(pair.supervisor, Signal.USR1).result()
-    guest.wait_until(lambda: len(pair.supervisor.caught()) == 1, "the handler to run")
+    guest.wait_until(lambda: len(pair.supervisor.caught_signals()) == 1, "the handler to run")
     receiving.wait_until_blocked()
     call = pair.target.begin("getppid")
     notif = Notification.decode(receiving.outcome().read())

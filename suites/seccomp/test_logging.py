@@ -219,7 +219,7 @@ def test_fields_of_a_record(guest: Guest) -> None:
     task.write_text("/proc/self/loginuid", "4000").result()
     task.call("setresgid", 2000, 2001, 2001).result()
     task.call("setresuid", 1000, 1001, 1001).result()
-    task.no_new_privs().result()
+    task.set_no_new_privs().result()
     task.install(policy(kill_process("getppid"))).result()
     task.call("getppid")
     record = guest.wait_for_log("type=1326")
@@ -250,7 +250,7 @@ def test_address_in_a_record(guest: Guest) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid")), FilterFlag.LOG).result()
     task.call("getppid").result()
-    caught = task.caught_one()
+    caught = task.caught_signal()
     assert int(fields(guest.wait_for_log("type=1326"))["ip"], 16) == caught.call_address
 
 
@@ -316,7 +316,7 @@ def test_a_record_of_an_unknown_action(guest: Guest) -> None:
 def test_a_record_of_strict_mode(guest: Guest) -> None:
     """A death in strict mode is recorded with signal 9, as KILL_THREAD."""
     task = guest.spawn("strict", quiet=True)
-    task.strict_mode().result()
+    task.enter_strict_mode().result()
     assert task.call("getppid") == killed(Signal.KILL)
     logged = fields(guest.wait_for_log("type=1326"))
     assert (logged["sig"], logged["syscall"], logged["code"]) == ("9", str(GETPPID), "0x0")

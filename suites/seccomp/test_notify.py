@@ -287,7 +287,7 @@ def test_receiving_into_an_unwritable_buffer(guest: Guest) -> None:
     assert pair.supervisor.receive_into(pair.listener, NOWHERE) == EFAULT
     assert pair.supervisor.receive_into(pair.listener, zeros) == EFAULT
     assert pair.supervisor.receive_into(pair.listener, zeros) == EFAULT
-    assert pair.supervisor.ready_for(pair.listener) == Poll.IN
+    assert pair.supervisor.poll(pair.listener) == Poll.IN
     notif = pair.supervisor.receive(pair.listener)
     assert pair.reply(notif, value=8) == OK
     assert call.outcome() == returned(8)
@@ -301,10 +301,10 @@ def test_a_caller_is_killed(guest: Guest) -> None:
     call, notif = pair.call_and_receive("getppid")
     unreceived = other.begin("getppid")
     unreceived.wait_until_blocked()
-    assert pair.ready() == Poll.IN | Poll.OUT
+    assert pair.poll() == Poll.IN | Poll.OUT
     guest.init.kill(other, Signal.KILL).result()
     assert unreceived.outcome() == killed(Signal.KILL)
-    assert pair.ready() == Poll.OUT
+    assert pair.poll() == Poll.OUT
     pair.interrupt(Signal.KILL)
     assert call.outcome() == killed(Signal.KILL)
     assert pair.reply(notif) == ENOENT

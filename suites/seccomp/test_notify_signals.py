@@ -18,7 +18,7 @@ NOTIFY = policy(notify("getppid"))
 
 
 def caught_signals(pair: SupervisedPair) -> list[int]:
-    return [one.signal for one in pair.target.caught()]
+    return [one.signal for one in pair.target.caught_signals()]
 
 
 @pytest.mark.requirement("seccomp.notif-signal")
@@ -33,7 +33,7 @@ def test_a_signal_discards_the_notification(guest: Guest, received: bool) -> Non
     pair.interrupt(Signal.USR1)
     assert call.outcome() == EINTR
     assert caught_signals(pair) == [Signal.USR1]
-    assert pair.supervisor.ready_for(pair.listener) == 0
+    assert pair.supervisor.poll(pair.listener) == 0
     if notif:
         assert pair.reply(notif) == ENOENT
         assert pair.supervisor.still_waiting(pair.listener, notif.id) == ENOENT
@@ -121,7 +121,7 @@ def test_wait_killable_with_several_signals(guest: Guest) -> None:
     for signal in (Signal.USR1, Signal.USR2, Signal.USR1):
         pair.interrupt(signal)
         assert pair.supervisor.still_waiting(pair.listener, notif.id) == OK
-    assert pair.supervisor.ready_for(pair.listener) == Poll.OUT
+    assert pair.supervisor.poll(pair.listener) == Poll.OUT
     pair.reply(notif, value=5).result()
     assert call.outcome() == returned(5)
 
@@ -135,7 +135,7 @@ def test_wait_killable_before_it_is_received(guest: Guest) -> None:
     call.wait_until_blocked()
     pair.interrupt(Signal.USR1)
     assert call.outcome() == EINTR
-    assert pair.supervisor.ready_for(pair.listener) == 0
+    assert pair.supervisor.poll(pair.listener) == 0
 
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")

@@ -12,7 +12,7 @@ from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import GONE, OK, killed, returned
 from guests.syscalls.group import Pending
-from guests.syscalls.ptrace import Status
+from guests.syscalls.ptrace import WaitStatus
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal
@@ -52,19 +52,19 @@ class Stack:
             return "runs"
         return "USER_NOTIF" if outcome.errno == 38 else f"ERRNO {outcome.errno}"
 
-    def _stop_or_end(self, call: Pending) -> Status | None:
+    def _stop_or_end(self, call: Pending) -> WaitStatus | None:
         """The stop that the call led to, or None if it ended."""
-        stops: list[Status] = []
+        stops: list[WaitStatus] = []
 
         def happened() -> bool:
             if call.finished():
                 return True
-            reported = self.tracer.has_news(self.thread)
+            reported = self.tracer.wait_nohang(self.thread)
             # Once an exit has been reported, there is no more news of the task, and asking for it is an error.
             if (
                 reported == OK
                 and reported.value
-                and (status := Status(struct.unpack("<I", reported.read())[0])).stopped_by
+                and (status := WaitStatus(struct.unpack("<I", reported.read())[0])).stopped_by
             ):
                 stops.append(status)
             return bool(stops)

@@ -24,7 +24,7 @@ FAULT = killed(Signal.SEGV)
 
 def strict(guest: Guest, name: str = "strict") -> Task:
     task = guest.spawn(name, quiet=True)
-    task.strict_mode().result()
+    task.enter_strict_mode().result()
     return task
 
 
@@ -101,7 +101,7 @@ def test_reading_and_writing(guest: Guest) -> None:
     """Descriptors opened before can be used repeatedly, and the task can exit by itself."""
     task = guest.spawn("worker", quiet=True)
     reading, writing = task.pipe()
-    task.strict_mode().result()
+    task.enter_strict_mode().result()
     for text in (b"one", b"two"):
         assert task.write(writing, text) == returned(3)
         assert task.read(reading, 3).read() == text
@@ -113,9 +113,9 @@ def test_a_handler_returns(guest: Guest) -> None:
     """A signal is handled as usual, and its handler returns by rt_sigreturn."""
     task = guest.spawn("handler", quiet=True)
     task.catch(Signal.USR1).result()
-    task.strict_mode().result()
+    task.enter_strict_mode().result()
     guest.init.kill(task, Signal.USR1).result()
-    guest.wait_until(lambda: len(task.caught()) == 1, "the handler to run")
+    guest.wait_until(lambda: len(task.caught_signals()) == 1, "the handler to run")
     assert task.call("write", 99, 0, 0).errno == 9
 
 
@@ -124,7 +124,7 @@ def test_only_the_calling_thread_dies(guest: Guest) -> None:
     """Strict mode belongs to one thread, and so does its death: the other threads of the process live on."""
     leader = guest.spawn("leader", quiet=True)
     thread = leader.thread("thread")
-    thread.strict_mode().result()
+    thread.enter_strict_mode().result()
     assert status(guest, leader)["Seccomp"] == "0"
     assert thread.call("getppid") == GONE
     assert leader.call("getppid") == returned(1)
@@ -136,7 +136,7 @@ def test_neither_handler_nor_core_dump(guest: Guest) -> None:
     task = guest.spawn("catching", quiet=True)
     task.catch(Signal.SYS).result()
     allow_core_dumps(task)
-    task.strict_mode().result()
+    task.enter_strict_mode().result()
     assert task.call("getppid") == KILLED
 
 
@@ -145,7 +145,7 @@ def test_neither_handler_nor_core_dump(guest: Guest) -> None:
 def test_init_of_a_pid_namespace(guest: Guest) -> None:
     """The first process of a pid namespace is killed like any other."""
     task = guest.spawn("first", flags=Clone.NEWPID, quiet=True)
-    task.strict_mode().result()
+    task.enter_strict_mode().result()
     assert task.call("getppid") == KILLED
 
 
@@ -165,7 +165,7 @@ def test_rdtsc_under_a_filter(guest: Guest) -> None:
     task = unprivileged(guest)
     task.install((ret(Action.ALLOW),)).result()
     assert task.call(0, entry=Entry.RDTSC) == OK
-    assert task.strict_mode() == EINVAL
+    assert task.enter_strict_mode() == EINVAL
     assert task.call(0, entry=Entry.RDTSC) == OK
 
 
@@ -193,7 +193,7 @@ def test_an_interrupted_read(guest: Guest) -> None:
     task = guest.spawn("reader", quiet=True)
     reading, _ = task.pipe()
     task.catch(Signal.USR1).result()
-    task.strict_mode().result()
+    task.enter_strict_mode().result()
     call = task.begin("read", reading, Out(1), 1)
     call.wait_until_blocked()
     guest.init.kill(task, Signal.USR1).result()

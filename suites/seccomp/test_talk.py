@@ -39,7 +39,7 @@ def test_without_no_new_privs(guest: Guest) -> None:
     """An ordinary user cannot filter what a set-uid program would do: EACCES, until no_new_privs rules that out."""
     user = guest.spawn("user", quiet=True)
     assert user.install(only(("exit_group",))) == EACCES
-    assert user.no_new_privs() == OK
+    assert user.set_no_new_privs() == OK
     assert user.install(only(("exit_group",))) == OK
 
 
@@ -132,7 +132,7 @@ class Victim:
         protection, sharing = PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS
         self.path = self.opener.call("mmap", None, 4096, protection, sharing, -1, 0).result()
         self._write(PUBLIC)
-        self.opener.no_new_privs().result()
+        self.opener.set_no_new_privs().result()
 
     def rewrite(self) -> None:
         """Let the other thread replace the approved path with the other one."""

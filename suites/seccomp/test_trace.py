@@ -48,7 +48,7 @@ class TracedPair:
 
 def nothing_to_report(task: Task, tracer: Task) -> bool:
     """Whether there is nothing to report about the task to the tracer."""
-    return tracer.has_news(task).result() == 0
+    return tracer.wait_nohang(task).result() == 0
 
 
 @pytest.mark.requirement("seccomp.trace")

@@ -33,7 +33,7 @@ def test_every_thread(guest: Guest) -> None:
     caller = guest.spawn("caller", quiet=True)
     threads = [caller.thread(f"thread-{i}") for i in range(3)]
     process = caller.spawn("child")
-    caller.no_new_privs().result()
+    caller.set_no_new_privs().result()
     assert caller.install(DENY, TSYNC) == OK
     for thread in threads:
         assert state(guest, thread)[:2] == ("1", "2")
@@ -47,7 +47,7 @@ def test_without_the_flag(guest: Guest) -> None:
     """Without TSYNC, no other thread gets the filter."""
     caller = guest.spawn("caller", quiet=True)
     thread = caller.thread("thread")
-    caller.no_new_privs().result()
+    caller.set_no_new_privs().result()
     assert caller.install(DENY) == OK
     assert state(guest, thread)[:2] == ("0", "0")
     assert thread.call("getppid") == returned(1)
@@ -57,7 +57,7 @@ def test_from_any_thread(guest: Guest) -> None:
     """TSYNC works from any thread, not only from the leader."""
     leader = guest.spawn("leader", quiet=True)
     caller, third = leader.thread("caller"), leader.thread("third")
-    caller.no_new_privs().result()
+    caller.set_no_new_privs().result()
     assert caller.install(DENY, TSYNC) == OK
     assert leader.call("getppid") == EINVAL
     assert third.call("getppid") == EINVAL
@@ -81,7 +81,7 @@ def test_no_new_privs_is_not_added(guest: Guest) -> None:
     """A caller without no_new_privs, but with CAP_SYS_ADMIN, sets none in other threads, and clears none."""
     caller = guest.spawn("caller", caps=Cap.SYS_ADMIN, quiet=True)
     thread, careful = caller.thread("thread"), caller.thread("careful")
-    careful.no_new_privs().result()
+    careful.set_no_new_privs().result()
     assert caller.install(DENY, TSYNC) == OK
     assert state(guest, caller)[:2] == state(guest, thread)[:2] == ("0", "2")
     assert state(guest, careful)[:2] == ("1", "2")
@@ -146,7 +146,7 @@ def test_a_strict_thread(guest: Guest) -> None:
     """A thread in strict mode is divergent."""
     caller = unprivileged(guest, "caller")
     thread = caller.thread("thread")
-    thread.strict_mode().result()
+    thread.enter_strict_mode().result()
     assert caller.install(DENY, TSYNC) == returned(thread.tid)
     assert state(guest, caller)[1] == "0"
     assert state(guest, thread)[1] == "1"
@@ -157,7 +157,7 @@ def test_a_strict_thread(guest: Guest) -> None:
 def test_the_id_in_the_callers_namespace(guest: Guest) -> None:
     """TSYNC returns the divergent thread's id in the caller's pid namespace."""
     caller = guest.spawn("caller", flags=Clone.NEWPID)
-    caller.no_new_privs().result()
+    caller.set_no_new_privs().result()
     thread = caller.thread("thread")
     thread.install(OTHER).result()
     assert thread.own_tid not in (thread.tid, 0)
@@ -202,7 +202,7 @@ def test_one_listener_for_all_threads(guest: Guest) -> None:
     check_received(thread)
     # While one of the threads is alive, the listener does not hang up.
     assert thread.exit_thread() == GONE
-    assert supervisor.ready_for(listener) == 0
+    assert supervisor.poll(listener) == 0
     check_received(caller)
 
 
@@ -212,7 +212,7 @@ def test_previous_references_are_released(guest: Guest) -> None:
     pair = SupervisedPair(guest, NOTIFY)
     pair.target.thread("thread")
     assert pair.target.install(ALLOW_ALL, TSYNC) == OK
-    assert pair.ready() == 0
+    assert pair.poll() == 0
     pair.target.exit()
     pair.supervisor.reap(pair.target).result()
     pair.wait_for_hang_up()
@@ -235,7 +235,7 @@ def test_whatever_a_thread_is_doing(guest: Guest) -> None:
     vforked = threads["vforking"].spawn("vforked", flags=Clone.VFORK | Clone.VM)
     sleeping = threads["sleeping"].begin("read", reading, caller.store(bytes(8)), 1)
     sleeping.wait_until_blocked()
-    caller.no_new_privs().result()
+    caller.set_no_new_privs().result()
     assert caller.install(DENY, TSYNC) == OK
     assert {name: state(guest, thread)[:2] for name, thread in threads.items()} == dict.fromkeys(threads, ("1", "2"))
     assert state(guest, vforked)[:2] == ("0", "0")
@@ -278,7 +278,7 @@ def test_dead_threads_do_not_prevent_tsync(guest: Guest) -> None:
 KILLED = {
     # the leader's state when it makes a call that ends it alone
     "by-its-filter":   lambda leader: leader.install(policy(kill_thread("getppid"))),
-    "in-strict-mode":  lambda leader: leader.strict_mode(),
+    "in-strict-mode":  lambda leader: leader.enter_strict_mode(),
 }
 # fmt: on
 
@@ -304,7 +304,7 @@ def test_dead_threads_get_no_filter(guest: Guest) -> None:
     last = pair.target.thread("last")
     assert pair.target.exit_thread() == GONE
     assert last.install(ALLOW_ALL, TSYNC) == OK
-    assert pair.ready() == 0
+    assert pair.poll() == 0
     last.exit_thread()
     pair.supervisor.reap(pair.target).result()
     pair.wait_for_hang_up()

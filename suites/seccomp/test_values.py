@@ -140,7 +140,7 @@ def test_trap_reports_the_call(guest: Guest, data: int) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid", data=data))).result()
     assert task.call("getppid", 1, 2, 3, 4, 5, 6) == returned(GETPPID)
-    caught = task.caught_one()
+    caught = task.caught_signal()
     assert (caught.signal, caught.code, caught.errno) == (Signal.SYS, SYS_SECCOMP, data)
     assert (caught.syscall, caught.arch) == (GETPPID, AUDIT_ARCH["x86_64"])
     assert caught.call_address == caught.registers["rip"]
@@ -156,7 +156,7 @@ def test_trap_by_int80(guest: Guest) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid", data=7), arch="i386")).result()
     assert task.call32(5 << 32 | number("getppid", "i386"), 1) == returned(number("getppid", "i386"))
-    caught = task.caught_one()
+    caught = task.caught_signal()
     assert (caught.code, caught.errno) == (SYS_SECCOMP, 7)
     assert (caught.syscall, caught.arch) == (number("getppid", "i386"), AUDIT_ARCH["i386"])
     assert caught.call_address == caught.registers["rip"]
@@ -170,7 +170,7 @@ def test_trap_as_x32(guest: Guest) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid"), arch="x32")).result()
     assert task.call_x32("getppid") == returned(number("getppid", "x32"))
-    caught = task.caught_one()
+    caught = task.caught_signal()
     assert (caught.syscall, caught.arch) == (number("getppid", "x32"), AUDIT_ARCH["x86_64"])
 
 
@@ -195,5 +195,5 @@ def test_trap_only_the_calling_thread(guest: Guest) -> None:
     leader.install(policy(trap("getppid"))).result()
     thread.install(policy(trap("getppid"))).result()
     assert thread.call("getppid") == OK
-    assert len(thread.caught()) == 1
-    assert leader.caught() == []
+    assert len(thread.caught_signals()) == 1
+    assert leader.caught_signals() == []

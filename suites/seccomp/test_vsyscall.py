@@ -93,7 +93,7 @@ def test_trap(guest: Guest, mode: str) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("time", data=5))).result()
     assert time(task) == returned(number("time"))
-    caught = task.caught_one()
+    caught = task.caught_signal()
     assert (caught.code, caught.errno, caught.call_address) == (SYS_SECCOMP, 5, TIME)
     assert (caught.syscall, caught.arch) == (number("time"), AUDIT_ARCH["x86_64"])
     task.catch(Signal.SYS, result=42).result()

@@ -80,7 +80,7 @@ def orphan(guest: Guest) -> Task:
 
 def orphan_of_a_plain_subreaper(guest: Guest) -> Task:
     subreaper = guest.spawn("subreaper")
-    subreaper.adopt_orphans().result()
+    subreaper.become_subreaper().result()
     return subreaper.spawn("grandparent").orphan("child")
 
 

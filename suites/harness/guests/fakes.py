@@ -117,7 +117,7 @@ def pipe(task: Task) -> tuple[int, int]:
 
 def quiet_child(host: HostSession, name: str = "filtered") -> Task:
     task = host.child(name, quiet=True)
-    assert task.no_new_privs() == OK
+    assert task.set_no_new_privs() == OK
     return task
 
 

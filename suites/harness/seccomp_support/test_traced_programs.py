@@ -19,7 +19,7 @@ from guests.guest import Guest
 from guests.outcome import EPERM, exited, killed
 from guests.uapi import Signal
 from guests.vm import host_programs
-from guests.vm.host_programs import ProgramError, closure, find
+from guests.vm.host_programs import ProgramError, find, program_files
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
 from suites.seccomp import test_policies, test_talk
@@ -281,7 +281,7 @@ class TestFind:
         with pytest.raises(
             ProgramError, match=r"^a stand-in for cat, version 1\.0 need 33 MiB, and a guest has room for 32 MiB"
         ):
-            closure(["cat"])
+            program_files(["cat"])
 
 
 class TestLibraries:
@@ -299,7 +299,7 @@ class TestLibraries:
 
     def test_a_static_program_has_none(self, compiled: Compile) -> None:
         compiled("cat")
-        assert list(closure(["cat"])) == ["bin/cat"]
+        assert list(program_files(["cat"])) == ["bin/cat"]
         assert find("cat").library_path == ""
 
     def test_the_hosts_own_program_has_its_linker_and_libc(self) -> None:
@@ -330,7 +330,7 @@ class TestLibraries:
         fast = tmp_path / "lib" / "glibc-hwcaps" / "x86-64-v3"
         (fast / "liby.so.1").write_text("alone")
         listed(f"\tlibx.so.1 => {fast}/libx.so.1 (0x1)\n\tliby.so.1 => {fast}/liby.so.1 (0x2)")
-        contents = {Path(name).name: content for name, content in closure(["cat"]).items()}
+        contents = {Path(name).name: content for name, content in program_files(["cat"]).items()}
         assert contents["libx.so.1"] == b"."
         assert contents["liby.so.1"] == b"alone"
 
@@ -339,7 +339,7 @@ class TestLibraries:
         (tmp_path / "lib").mkdir()
         (tmp_path / "lib" / "libx.so.1").write_bytes(b"x")
         listed(f"\tlibx.so.1 => {tmp_path}/bin/../lib/libx.so.1 (0x1)")
-        assert closure(["cat"])[f"{tmp_path}/lib/libx.so.1".removeprefix("/")] == b"x"
+        assert program_files(["cat"])[f"{tmp_path}/lib/libx.so.1".removeprefix("/")] == b"x"
         assert f"{tmp_path}/lib" in find("cat").library_path.split(":")
 
     def test_musl_lists_itself(self, listed: Callable[..., Path]) -> None:

@@ -90,11 +90,11 @@ def _check_firmware(_: Guest, root: Task) -> None:
 
 
 def _load_firmware_part(root: Task, directory: str) -> Outcome:
-    return root.request_part_of_firmware(directory, "firmware", offset=OFFSET, length=LENGTH)
+    return root.request_partial_firmware(directory, "firmware", offset=OFFSET, length=LENGTH)
 
 
 def _check_firmware_part(_: Guest, root: Task) -> None:
-    assert root.part_of_firmware() == FIRMWARE[OFFSET : OFFSET + LENGTH]
+    assert root.partial_firmware_content() == FIRMWARE[OFFSET : OFFSET + LENGTH]
 
 
 def _load_policy(root: Task, directory: str) -> Outcome:

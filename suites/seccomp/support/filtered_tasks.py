@@ -38,7 +38,7 @@ def unprivileged(guest: Guest, name: str = "filtered", *, parent: Task | None = 
     As a child of `parent`, it has the uid and capabilities of that task instead.
     """
     task = parent.spawn(name, quiet=True) if parent else guest.spawn(name, quiet=True)
-    assert task.no_new_privs() == OK
+    assert task.set_no_new_privs() == OK
     return task
 
 
@@ -105,13 +105,13 @@ class SupervisedPair:
     def reply(self, notif: Notification, *, value: int = 0, error: int = 0, flags: int = 0) -> Outcome:
         return self.supervisor.reply(self.listener, notif.id, value=value, error=error, flags=flags)
 
-    def ready(self) -> int:
+    def poll(self) -> int:
         """The events that the listener polls."""
-        return self.supervisor.ready_for(self.listener)
+        return self.supervisor.poll(self.listener)
 
     def wait_for_hang_up(self) -> None:
         """Wait until the listener polls that no task has its filter any more.  Before 6.11, zombies count too."""
-        self.guest.wait_until(lambda: self.ready() == Poll.HUP, "the listener to hang up")
+        self.guest.wait_until(lambda: self.poll() == Poll.HUP, "the listener to hang up")
 
     def interrupt(self, signal: Signal) -> None:
         """Send the target a signal."""

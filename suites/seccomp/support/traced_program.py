@@ -20,7 +20,7 @@ from guests.outcome import Outcome, describe, exited
 from guests.protocol.wire import State
 from guests.session import Session
 from guests.syscalls.group import Pending
-from guests.syscalls.ptrace import Status
+from guests.syscalls.ptrace import WaitStatus
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_EXIT, WALL, Ptrace, PtraceOption, Signal, names, number
 from guests.vm.host_programs import ProgramError, find
@@ -108,7 +108,7 @@ class TracedProgram:
             self.launcher: Task = guest.spawn("minijail")
             self._reading, self._writing = self.launcher.pipe()
             self.task = self.launcher.spawn(self.program.name)
-            self.task.no_new_privs().result()
+            self.task.set_no_new_privs().result()
             self._redirect_output()
             self.launcher.seize(self.task, _OPTIONS).result()
             self._execution = self._execute(program if "/" in program else _BIN + program, [program, *arguments])
@@ -138,7 +138,7 @@ class TracedProgram:
         # If it fails, there is no stop to wait for.
         stop = self.launcher.begin("wait4", self.task.tid, Out(4), WALL, None, shown=f"wait({self.task})")
         self.guest.wait_until(lambda: stop.finished() or execution.finished(), f"{path} to be executed")
-        event = Status(struct.unpack("<I", stop.outcome().read())[0]).event if stop.finished() else None
+        event = WaitStatus(struct.unpack("<I", stop.outcome().read())[0]).event if stop.finished() else None
         if event != _EVENT_EXEC:
             if event is not None:
                 self.launcher.detach(self.task)
@@ -234,7 +234,7 @@ class TracedProgram:
 
 
 def trace(guest: Session, program: str, *arguments: str) -> Trace:
-    """Trace a program in /bin or at a path, without a filter, as strace does.  ProgramError unless it exits with 0."""
+    """Trace a program in /bin or at a path without a filter, as strace does.  ProgramError unless it exits with 0."""
     started = TracedProgram(guest, program, *arguments)
     with started.setup():
         calls = started.record()

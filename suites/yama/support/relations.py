@@ -58,7 +58,7 @@ def parent_of_its_exited_threads_child(guest: Guest) -> Pair:
 def subreaper(guest: Guest) -> Pair:
     """The target was double-forked, and its subreaper has become its parent."""
     tracer = guest.spawn("tracer")
-    tracer.adopt_orphans().result()
+    tracer.become_subreaper().result()
     return tracer, tracer.spawn("shell").orphan("target")
 
 

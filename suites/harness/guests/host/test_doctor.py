@@ -363,7 +363,7 @@ class TestReport:
         remembered: dict[str, object] | None,
         words: str,
     ) -> None:
-        monkeypatch.setattr(acceleration, "device_trouble", lambda: None)
+        monkeypatch.setattr(acceleration, "device_problem", lambda: None)
         if remembered is not None:
             machine.cache.mkdir()
             memory = {"identity": acceleration.machine_identity()} | remembered

@@ -34,7 +34,7 @@ class Boots:
 
 @pytest.fixture
 def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(acceleration, "device_trouble", lambda: None)
+    monkeypatch.setattr(acceleration, "device_problem", lambda: None)
     return tmp_path / "cache" / "acceleration.json"
 
 
@@ -126,7 +126,7 @@ class TestDeciding:
             assert caught.value.exit_status == 4
 
     def test_without_a_device_nothing_is_tried(self, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(acceleration, "device_trouble", lambda: "there is no /dev/kvm")
+        monkeypatch.setattr(acceleration, "device_problem", lambda: "there is no /dev/kvm")
         boots = Boots()
         assert decide("auto", boots, memory, identity=HERE) == Acceleration(False, "there is no /dev/kvm")
         with pytest.raises(UsageError, match="there is no /dev/kvm"):
@@ -137,16 +137,16 @@ class TestDeciding:
 
 class TestDevice:
     def test_one_that_is_not_there(self, tmp_path: Path) -> None:
-        assert acceleration.device_trouble(tmp_path / "kvm") == f"there is no {tmp_path}/kvm"
+        assert acceleration.device_problem(tmp_path / "kvm") == f"there is no {tmp_path}/kvm"
 
     def test_one_that_may_not_be_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "kvm").touch()
         monkeypatch.setattr(os, "access", lambda *_: False)
-        assert acceleration.device_trouble(tmp_path / "kvm") == f"this user may not open {tmp_path}/kvm"
+        assert acceleration.device_problem(tmp_path / "kvm") == f"this user may not open {tmp_path}/kvm"
 
     def test_one_that_opens(self, tmp_path: Path) -> None:
         (tmp_path / "kvm").touch()
-        assert acceleration.device_trouble(tmp_path / "kvm") is None
+        assert acceleration.device_problem(tmp_path / "kvm") is None
 
 
 class TestIdentity:

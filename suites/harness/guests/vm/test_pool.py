@@ -9,11 +9,11 @@ import pytest
 
 from guests.errors import BootError, KconformError, QemuError, UsageError
 from guests.vm import template
-from guests.vm.pool import DEFAULT_BOOT, NEEDED, Boot, Pool
+from guests.vm.pool import DEFAULT_BOOT, REQUIRED_OPTIONS, Boot, Pool
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
 
-BOOTABLE = "".join(f"CONFIG_{option}=y\n" for option in NEEDED)
+BOOTABLE = "".join(f"CONFIG_{option}=y\n" for option in REQUIRED_OPTIONS)
 OTHER_BOOT = Boot(arguments=("quiet",))
 
 
