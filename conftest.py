@@ -251,7 +251,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         program = inspect(find_qemu(chosen=config.getoption("qemu")))
     except QemuError:
         return  # tests that need a guest report this; the project's own tests need none
-    record.describe_run(config, "qemu", program.said)
+    record.describe_run(config, "qemu", program.version_line)
     record.describe_run(config, "qemu_path", program.path)
     if _wants_guests(config):
         try:

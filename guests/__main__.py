@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m guests`: what this machine can do for guests, from the command line."""
+"""`python -m guests`: the command line for the host on which guests run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INTERRUPTED = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0, 2 interrupted, 3 our error, 4 something is missing or wrong use."""
+    """Return the exit status: 0 success, 2 interrupted, 3 a harness error, 4 something is missing, or wrong usage."""
     options = _parser().parse_args(arguments)
     try:
         return doctor.install_missing(sure=options.yes) if options.install else doctor.examine()
@@ -28,15 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m guests", description="The machine that guests run on.")
+    parser = Parser(prog="python -m guests", description="The host on which guests run.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    command = commands.add_parser("doctor", help="tell what this machine can do, and what it lacks")
+    command = commands.add_parser("doctor", help="report what this machine can do, and what it lacks")
     command.add_argument(
         "--install",
         action="store_true",
-        help="install what is missing, by the system's package manager, where we may",
+        help="install what is missing with the system's package manager, if permitted",
     )
-    command.add_argument("--yes", action="store_true", help="with --install: do not ask first, even on a terminal")
+    command.add_argument("--yes", action="store_true", help="with --install: do not ask for confirmation")
     return parser
 
 

@@ -150,7 +150,7 @@ def test_conditions_are_written_as_comparisons(condition: Condition, wanted: Con
 def test_an_argument_is_compared_with_numbers_only() -> None:
     with pytest.raises(TypeError, match="not with 'one'"):
         _ = arg(0) == "one"
-    with pytest.raises(ValueError, match="no comparison"):
+    with pytest.raises(ValueError, match="unknown comparison"):
         policy(allow("read", when=Condition(0, 1, "~")))
 
 

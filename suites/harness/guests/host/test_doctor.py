@@ -61,7 +61,7 @@ class Machine:
         self.lists.touch()
         self.cache = folder / "cache"
         monkeypatch.setattr(dependencies, "SYSTEM_PATH", str(folder / "sbin"))
-        monkeypatch.setattr(qemu_program, "ELSEWHERE", (str(folder / "libexec" / "qemu-kvm"),))
+        monkeypatch.setattr(qemu_program, "OTHER_PATHS", (str(folder / "libexec" / "qemu-kvm"),))
         for name, path in {
             "PATH": self.bin,
             "HEADERS": self.headers,
@@ -321,7 +321,7 @@ class TestReport:
         machine.distribution("centos-10")
         machine.lack(dependencies.list_dependencies()[0].name)
         assert main(["doctor"]) == 4
-        libexec = Path(qemu_program.ELSEWHERE[0])
+        libexec = Path(qemu_program.OTHER_PATHS[0])
         libexec.parent.mkdir()
         libexec.write_text("#!/bin/sh\necho 'QEMU emulator version 9.1.0 (qemu-kvm-9.1.0-1.el10)'\n")
         libexec.chmod(0o755)
@@ -445,7 +445,7 @@ def test_the_documents_have_the_command_of_each_family(
 
 
 def test_the_qemu_of_red_hat_is_for_its_own_architecture(machine: Machine) -> None:
-    libexec = Path(qemu_program.ELSEWHERE[0])
+    libexec = Path(qemu_program.OTHER_PATHS[0])
     libexec.parent.mkdir()
     machine.program("any")
     libexec.symlink_to(machine.bin / "any")
