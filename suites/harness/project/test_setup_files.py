@@ -21,8 +21,8 @@ from guests.host.packages import FAMILIES
 from kconfigs.__main__ import _parser as kconfigs_parser
 from kconfigs.flavors import FLAVORS
 from reports.__main__ import parser as reports_parser
-from reports.status import MEANING
-from suites.harness import kconfigs_fakes as fakes
+from reports.judgement.exit_status import MEANING
+from suites.harness.kconfigs import fake_kernels as fakes
 from suites.mutation.__main__ import _parser as mutants_parser
 
 ROOT = Path(__file__).parents[3]
@@ -33,7 +33,7 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 EXAMPLE = ROOT / "docs" / "add-a-scenario.md"
-OURS = ("conftest.py", "guests", "kconfigs", "reports")
+OURS = ("conftest.py", "common", "guests", "kconfigs", "reports")
 
 FOREIGN_OPTIONS = {
     "-e",
