@@ -4,9 +4,8 @@
     python -m suites.bench.selftest_benchmark [--rounds N]
 
 The selftest is compiled from the distribution's kernel source, in the cache; the repository contains none of it.
-It runs as root, in one guest.  Our suite is the whole area, with one worker and a new guest for each test.  Two things
-are counted: passed test cases; and checks, which are evaluated assertions in the selftest, and outcomes of calls in
-our suite.
+It runs as root, in one guest.  Our suite is the whole area, with one worker and a new guest for each test.  Both
+passed test cases and checks are counted: evaluated assertions in the selftest, and outcomes of calls in our suite.
 """
 
 from __future__ import annotations
