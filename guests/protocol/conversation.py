@@ -6,11 +6,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-from guests.errors import AgentError, GuestBroke, HostPausedError
+from guests.errors import AgentError, GuestBroke, HostPausedError, ProtocolError
 from guests.outcome import Outcome, describe
+from guests.printable import one_line
 from guests.protocol.channel import CALL_DEADLINE, Channel, Closed, NoAnswer, Stream
-from guests.protocol.wire import Frame, Hello, Op, State
+from guests.protocol.wire import VERSION, Frame, Hello, Op, State
+
+_T = TypeVar("_T")
 
 SIGN_OF_LIFE_S = CALL_DEADLINE
 """What a kernel gets to answer at all, when a call has not come back."""
@@ -32,7 +36,13 @@ class Conversation:
     def _begin(self) -> None:
         """Get the agent's first answer."""
         self._started = time.monotonic()
-        self.hello = Hello.decode(self.request(Op.HELLO, what="the first answer"))
+        what = "the first answer"
+        self.hello = self.decoded(_decode_hello, self.request(Op.HELLO, what=what), what)
+
+    @property
+    def protocol_error(self) -> ProtocolError | None:
+        """What the agent has sent that no agent sends.  Nothing that came after it is evidence of anything."""
+        return self._channel.broken
 
     def send(self, op: Op, slot: int, body: bytes, what: str) -> int:
         with self._explained(what):
@@ -46,6 +56,11 @@ class Conversation:
         """The body of an answer, or GuestBroke: the kernel crashed, hung, or never came back from the call."""
         with self._explained(what, deadline_s):
             return self._channel.collect(sequence, deadline_s).body
+
+    def decoded(self, decode: Callable[[bytes], _T], body: bytes, what: str) -> _T:
+        """What an answer says.  If no agent says such a thing, the conversation ends with a ProtocolError."""
+        with self._explained(what):
+            return decode(body)
 
     def request(self, op: Op, slot: int = 0, body: bytes = b"", what: str = "the agent") -> bytes:
         return self.collect(self.send(op, slot, body, what), what)
@@ -67,7 +82,7 @@ class Conversation:
     def note(self, outcome: Outcome) -> None:
         """Into the transcript."""
         at = time.monotonic() - self._started
-        self.transcript.append(f"{at:8.4f}  {outcome!r}")
+        self.transcript.append(f"{at:8.4f}  {one_line(repr(outcome))}")
 
     @contextlib.contextmanager
     def _explained(self, what: str, deadline_s: float = CALL_DEADLINE) -> Iterator[None]:
@@ -78,6 +93,10 @@ class Conversation:
             raise self.why_gone(what) from error
         except NoAnswer:
             raise self._why_silent(what, deadline_s) from None
+        except ProtocolError as error:
+            if self.protocol_error is None:
+                error = ProtocolError(f"the guest sent what no agent sends, in answer to {what}: {error.message}")
+            raise self._channel.give_up(error) from None
 
     def why_gone(self, what: str) -> Exception:
         """What it means that the agent went away during `what`."""
@@ -98,9 +117,23 @@ class Conversation:
         return GuestBroke(accusation)
 
     def _why_silent(self, what: str, deadline_s: float) -> Exception:
+        before = self._channel.received
         try:
             self._channel.request(Op.HELLO, deadline=SIGN_OF_LIFE_S)
-        except (NoAnswer, Closed):
+        except ProtocolError as error:
+            return error
+        except Closed:
+            return self.why_gone(what)
+        except NoAnswer:
+            if self._channel.received > before and self._channel.partial:
+                return self._channel.give_up(ProtocolError("the guest answers, but bytes of its answers are missing"))
             self._hangs = True
             return self._late(f"the kernel hangs since {what}: nothing in the guest answers any more")
         return self._late(f"{what} did not come back within {deadline_s:.0f} s")
+
+
+def _decode_hello(body: bytes) -> Hello:
+    hello = Hello.decode(body)
+    if hello.version != VERSION:
+        raise ProtocolError(f"the agent speaks version {hello.version} of the protocol, we speak {VERSION}")
+    return hello

@@ -19,6 +19,7 @@ from guests.errors import KconformError, QemuError
 from guests.protocol import wire
 from guests.protocol.wire import Frame, Op, State
 from guests.vm import template
+from guests.vm.host_time import Deadline
 from guests.vm.qemu_command import Disk, Machine, base_command
 from guests.vm.qemu_program import QemuProgram
 from guests.vm.template import DamagedError, template_key
@@ -110,6 +111,9 @@ class FakeBoots:
             value = -9 if self.taint is None else len(self.taint)
             return Frame(op, 0, 0, wire.RESULT.pack(value, State.RETURNED) + (self.taint or b""))
         return Frame(op, 0, 0, self.lines.pop(0))
+
+    def deadline(self, seconds: float) -> Deadline:
+        return Deadline(seconds)
 
     def text(self) -> str:
         return "Linux\n"
