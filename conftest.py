@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 from collections.abc import Callable, Generator, Iterator
 from typing import cast
 
 import pytest
 
-from guests.errors import GuestBroke, HostPausedError, QemuError
+from guests import evidence
+from guests.errors import GuestBroke, QemuError
 from guests.guest import Guest
 from guests.outcome import Expected, Outcome
 from guests.vm import migration
@@ -162,18 +164,15 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
             pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
     taken_on = stable.acceleration(kernel)
     record.set_kernel(request.node, _kernel_info(kernel, taken_on))
-    taken = stable.take(kernel, boot)
-    request.node.stash[GUEST] = taken
-    complaint = taken.boot_complaint
-    if complaint and not SplatExcuse(request.config, _kernel_info(kernel))(complaint):
-        record.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": complaint})
-    following = request.node.stash.get(NEXT, None)
-    if following is not None and _kernel_of(following) == _kernel_of(request.node):
-        stable.prepare(kernel, _boot_of(following) or boot)
-    try:
+    with contextlib.closing(stable.take(kernel, boot)) as taken:
+        request.node.stash[GUEST] = taken
+        complaint = taken.boot_complaint
+        if complaint and not SplatExcuse(request.config, _kernel_info(kernel))(complaint):
+            record.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": complaint})
+        following = request.node.stash.get(NEXT, None)
+        if following is not None and _kernel_of(following) == _kernel_of(request.node):
+            stable.prepare(kernel, _boot_of(following) or boot)
         yield taken
-    finally:
-        taken.close()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -190,14 +189,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     guest = item.stash.get(GUEST, None)
     try:
         yield
-    except (AssertionError, GuestBroke) as error:
-        if guest is not None and (pause := guest.pause):
-            raise HostPausedError(f"the test failed, but its guest was paused while it ran: {pause}") from error
-        raise
-    except Exception as error:
-        # A task that an oops has killed executes no more commands.
-        if guest is not None and (complaint := _complaint(item, guest)):
-            raise GuestBroke(complaint) from error
+    except (Exception, pytest.fail.Exception) as error:
+        if guest is not None and (other := evidence.instead(error, guest, lambda: _complaint(item, guest))):
+            raise other from error
         raise
     if guest is not None and (complaint := _complaint(item, guest)):
         raise GuestBroke(complaint)
@@ -216,9 +210,12 @@ def _complaint(item: pytest.Item, guest: Guest) -> str:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    if call.when == "call" and (guest := item.stash.get(GUEST, None)) is not None:
+    guest = item.stash.get(GUEST, None)
+    if guest is not None and (call.when == "call" or call.excinfo is not None):
         for title, text in guest.evidence().items():
             record.attach(item, title, text)
+    if guest is not None and call.when == "teardown":
+        del item.stash[GUEST]
     report = yield
     candidate = candidate_of(item)
     if candidate is not None and candidate.error is not None and call.excinfo is not None:
