@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -16,8 +17,10 @@ READ_MAX = 1 << 23
 """Bytes that one reading takes in: far more than a kernel's buffer holds (CONFIG_LOG_BUF_SHIFT)."""
 READ_S = 60.0
 """Seconds that one reading may take."""
-KEPT = 1 << 21
-"""Characters of a guest's log that are kept, from its beginning on."""
+KEPT = 1 << 23
+"""Bytes, about, that the records of a guest's log may take up here; those are kept that came first."""
+_RECORD_SIZE = 300
+"""Bytes, about, that a record without text takes up."""
 _LINE_MAX = 8192
 """Of a record; the kernel's have 1 KiB (kernel/printk/internal.h, PRINTKRB_RECORD_MAX)."""
 
@@ -54,12 +57,12 @@ class Log:
     def add(self, raw: str, complete: bool) -> None:
         """What `read_raw` returned."""
         self.endless |= not complete
-        for record in parse(raw):
+        for match in _matches(raw):
             if self._kept > KEPT:
                 self.left_out += 1
             else:
-                self.records.append(record)
-                self._kept += len(record.text)
+                self.records.append(_record(match))
+                self._kept += _RECORD_SIZE + len(self.records[-1].text)
 
     def render(self) -> str:
         notices = [f"[... {self.left_out} more records are left out ...]\n"] if self.left_out else []
@@ -82,13 +85,19 @@ def read_raw(channel: Channel) -> tuple[str, bool]:
 
 def parse(raw: str) -> list[Record]:
     """The records of /dev/kmsg's output.  Their dictionaries (lines that begin with a blank) are left out."""
-    records = []
-    for line in raw.split("\n"):
-        match = _RECORD.fullmatch(line[:_LINE_MAX])
-        if match:
-            level, sequence, time_us, _, text = match.groups()
-            records.append(Record(int(level) & 7, int(sequence), int(time_us), unescape(text)))
-    return records
+    return [_record(match) for match in _matches(raw)]
+
+
+def _matches(raw: str) -> Iterator[re.Match[str]]:
+    # Line by line: a list of all lines may be much larger than the text.
+    for line in io.StringIO(raw, newline="\n"):
+        if match := _RECORD.fullmatch(line.rstrip("\n")[:_LINE_MAX]):
+            yield match
+
+
+def _record(match: re.Match[str]) -> Record:
+    level, sequence, time_us, _, text = match.groups()
+    return Record(int(level) & 7, int(sequence), int(time_us), unescape(text))
 
 
 def lost(last: int, records: Iterable[Record]) -> int:

@@ -92,7 +92,7 @@ class Channel:
 
         NoAnswer means that the other end has not read it: then it will read no later one either.
         """
-        self._check()
+        self.check()
         if self._cut_short:
             raise NoAnswer
         self._sequence += 1
@@ -114,7 +114,7 @@ class Channel:
 
     def collect(self, sequence: int, deadline: float = CALL_DEADLINE) -> Frame:
         """The answer to a request, within so many seconds, or `NoAnswer`.  Events that precede it are passed on."""
-        self._check()
+        self.check()
         if not self._receive_until(lambda: sequence in self._answers, deadline):
             raise NoAnswer
         return self._answers.pop(sequence)
@@ -131,7 +131,8 @@ class Channel:
     def request(self, op: Op, slot: int = 0, body: bytes = b"", deadline: float = CALL_DEADLINE) -> Frame:
         return self.collect(self.send(op, slot, body), deadline)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """ProtocolError, if that has ended the conversation."""
         if self.broken is not None:
             raise self.broken.with_traceback(None)
 
@@ -166,7 +167,7 @@ class Channel:
 
     def _receive(self, timeout: float) -> int:
         """Take in what there is, waiting so long for the first of it.  How many bytes came."""
-        self._check()
+        self.check()
         return self._take_in() if self._poll(timeout) else 0
 
     def _poll(self, timeout: float, *, writing: bool = False) -> bool:

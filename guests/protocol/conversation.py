@@ -69,6 +69,7 @@ class Conversation:
         """Wait for what happens later; GuestBroke when it has not happened within the deadline."""
         deadline = self._channel.deadline(deadline_s)
         with self._explained(what):
+            self._channel.check()
             while not condition():
                 if deadline.left() <= 0:
                     raise self._late(f"waited {deadline_s:.0f} s for {what}, in vain")

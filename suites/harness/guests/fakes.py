@@ -106,6 +106,11 @@ def host_session(store: Cache) -> Iterator[HostSession]:
         session.close()
 
 
+def open_descriptors() -> int:
+    """How many this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def status_of(task: Task) -> dict[str, str]:
     """/proc/pid/status, read by the test itself."""
     lines = Path(f"/proc/{task.tid}/status").read_text().splitlines()
