@@ -91,7 +91,8 @@ class Guest(Session):
             raise
         except (KconformError, GuestBroke) as error:
             said = f"a clone of {self.kernel.id} did not start: {error.message}"
-            raise StartError(said, evidence=self.evidence()) from error
+            boot = evidence.gather({"console of the boot": lambda: self.template.console})
+            raise StartError(said, evidence=boot | self.evidence()) from error
 
     def _go_on(self) -> None:
         deadline = time.monotonic() + RESUME_DEADLINE_S
@@ -167,7 +168,7 @@ class Guest(Session):
 
         `excused` says of a splat's telling line, or of a taint, whether it is known and does not count.
         """
-        lines = self.log()
+        lines = self._logged()
         found = splats.first(lines, excused)
         if found and splats.is_about_time(found) and (excuse := self.excuse()):
             explained = found
@@ -181,7 +182,7 @@ class Guest(Session):
 
     def _check_log(self) -> None:
         """AgentError unless all was read that was logged since the boot: a log with holes is no witness."""
-        if self._log.endless or self._log.left_out:
+        if self._log.incomplete:
             raise AgentError("the kernel logs too much to be read to the end: nobody knows whether it complained")
         lost = kernel_log.lost(last_record_at_boot(self.template), self._log.records)
         if lost:

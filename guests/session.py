@@ -192,10 +192,17 @@ class Session(TaskOwner):
     # The kernel's log
 
     def log(self) -> list[str]:
-        """What the kernel has logged since the guest was cloned, without times.
+        """All that the kernel has logged since the guest was cloned, without times.
 
-        Of a log that is endless, only so much is kept (kernel_log.KEPT); `Guest.complaint` tells that apart.
+        AgentError if that is too much: nothing follows from what is not in the part that is kept.
         """
+        lines = self._logged()
+        if self._log.incomplete:
+            raise AgentError("the kernel logs too much to be read to the end: nobody knows what it has logged")
+        return lines
+
+    def _logged(self) -> list[str]:
+        """The same as far as it is kept."""
         with self._explained("reading the kernel's log"):
             self._read_log()
         return [record.text for record in self._log.records]

@@ -54,6 +54,11 @@ class Log:
     """Whether a reading was given up, because there was always more."""
     _kept: int = 0
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether something was logged that is not among the records."""
+        return self.endless or self.left_out > 0
+
     def add(self, raw: str, complete: bool) -> None:
         """What `read_raw` returned."""
         self.endless |= not complete

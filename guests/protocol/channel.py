@@ -74,13 +74,11 @@ class Channel:
         self.broken: ProtocolError | None = None
         """What ended the conversation, if that was no agent's answer."""
 
-    def give_up(self, error: ProtocolError) -> ProtocolError:
-        """End the conversation, unless it has been ended before; returns what ended it."""
-        if self.broken is None:
-            self.broken = error
-            self._buffer.clear()
-            self._answers.clear()
-        return self.broken.with_traceback(None)
+    def give_up(self, error: ProtocolError) -> None:
+        """End the conversation: from now on everything raises this."""
+        self.broken = error
+        self._buffer.clear()
+        self._answers.clear()
 
     @property
     def partial(self) -> bool:
@@ -195,7 +193,8 @@ class Channel:
             while (frame := wire.split(self._buffer)) is not None:
                 self._take(frame)
         except ProtocolError as error:
-            raise self.give_up(error) from None
+            self.give_up(error)
+            raise
         return len(received)
 
     def _take(self, frame: Frame) -> None:

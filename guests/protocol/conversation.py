@@ -31,6 +31,7 @@ class Conversation:
         self.hello: Hello
         self._channel = Channel(stream, on_event, self.lost_s)
         self._hangs = False
+        self._broken: ProtocolError | None = None
         self._started = 0.0
 
     def _begin(self) -> None:
@@ -95,9 +96,7 @@ class Conversation:
         except NoAnswer:
             raise self._why_silent(what, deadline_s) from None
         except ProtocolError as error:
-            if self.protocol_error is None:
-                error = ProtocolError(f"the guest sent what no agent sends, in answer to {what}: {error.message}")
-            raise self._channel.give_up(error) from None
+            raise self._given_up(error, what) from None
 
     def why_gone(self, what: str) -> Exception:
         """What it means that the agent went away during `what`."""
@@ -111,6 +110,15 @@ class Conversation:
         """In words, what kept the agent's machine from running for long; empty if nothing did."""
         return ""
 
+    def _given_up(self, error: ProtocolError, what: str) -> ProtocolError:
+        """The same for every call from the first one on that met a protocol error, and named for that one."""
+        if self._broken is None:
+            self._broken = ProtocolError(
+                f"the guest sent what no agent sends during {one_line(what)}: {error.message}"
+            )
+            self._channel.give_up(self._broken)
+        return self._broken.with_traceback(None)
+
     def _late(self, accusation: str) -> Exception:
         """What did not happen in time is the kernel's fault, unless the guest could not run."""
         if excuse := self.excuse():
@@ -122,12 +130,12 @@ class Conversation:
         try:
             self._channel.request(Op.HELLO, deadline=SIGN_OF_LIFE_S)
         except ProtocolError as error:
-            return error
+            return self._given_up(error, what)
         except Closed:
             return self.why_gone(what)
         except NoAnswer:
             if self._channel.received > before and self._channel.partial:
-                return self._channel.give_up(ProtocolError("the guest answers, but bytes of its answers are missing"))
+                return self._given_up(ProtocolError("it answers, but bytes of its answers are missing"), what)
             self._hangs = True
             return self._late(f"the kernel hangs since {what}: nothing in the guest answers any more")
         return self._late(f"{what} did not come back within {deadline_s:.0f} s")
