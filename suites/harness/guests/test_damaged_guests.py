@@ -31,7 +31,8 @@ class Run:
         return Counter(result["outcome"] for result in self.results)
 
     def evidence(self, result: dict[str, Any], title: str) -> str:
-        return (self.report / result["evidence"][title]).read_text()
+        path: str = result["evidence"][title]
+        return (self.report / path).read_text()
 
 
 def run(kernel: Kernel, folder: Path, damage: str, *arguments: str) -> Run:

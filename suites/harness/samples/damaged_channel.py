@@ -66,7 +66,7 @@ def unprepared() -> None:
         raise failing.pop()
 
     def prepare_in_vain(pool: Pool, kernel: Kernel, boot: Boot) -> None:
-        Pool._clone = fail if failing else clone  # type: ignore[method-assign]
+        Pool._clone = fail if failing else clone  # type: ignore[method-assign,assignment]
         prepare(pool, kernel, boot)
         Pool._clone = clone  # type: ignore[method-assign]
 

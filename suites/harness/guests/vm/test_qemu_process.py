@@ -186,16 +186,18 @@ class TestProcess:
         finally:
             os.close(child)
 
-    @pytest.mark.parametrize("program", ["missing", "not-executable", "directory"])
-    def test_one_that_cannot_start_leaves_no_descriptor(self, tmp_path: Path, program: str) -> None:
-        path = tmp_path / program
-        if program == "directory":
-            path.mkdir()
-        elif program == "not-executable":
-            path.touch(0o600)
+    @pytest.mark.parametrize("error", [PermissionError(), OSError(12, "Cannot allocate memory")], ids=repr)
+    def test_one_that_cannot_start_leaves_no_descriptor(
+        self, monkeypatch: pytest.MonkeyPatch, error: OSError
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
         before = fakes.open_descriptors()
-        for _ in range(3):
-            start_and_kill([str(path)])
+        with monkeypatch.context() as patched:
+            patched.setattr(subprocess, "Popen", fail)
+            with pytest.raises(QemuError, match="QEMU cannot be started"):
+                Qemu(["qemu"], console=NO_CONSOLE)
         assert fakes.open_descriptors() == before
 
     @pytest.mark.parametrize("allowed", range(12))
@@ -203,13 +205,18 @@ class TestProcess:
         """The limit of open files is reached at any moment of the start."""
         script = fakes.program(tmp_path / "qemu", fakes.QEMU + "wait()\n")
         before = fakes.open_descriptors()
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
-        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + allowed, hard))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        gaps: list[int] = []
+        while not gaps or gaps[-1] <= highest:
+            gaps.append(os.dup(0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (gaps[-1] + 1 + allowed, hard))
         try:
             start_and_kill([str(script)])
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for filled in gaps:
+                os.close(filled)
         assert fakes.open_descriptors() == before
 
     def test_it_dies_when_its_owner_is_killed(self, tmp_path: Path) -> None:
