@@ -121,8 +121,13 @@ class Frame:
     def encode(self) -> bytes:
         if len(self.body) > BODY_MAX:
             raise ValueError(f"a frame's body has at most {BODY_MAX} bytes, this one {len(self.body)}")
-        checked = _CHECKED.pack(len(self.body), self.op, self.slot, self.sequence, zlib.crc32(self.body))
-        return checked + zlib.crc32(checked).to_bytes(4, "little") + self.body
+        return header(len(self.body), self.op, self.slot, self.sequence, zlib.crc32(self.body)) + self.body
+
+
+def header(length: int, op: int, slot: int, sequence: int, body_check: int) -> bytes:
+    """A frame's header, with its own checksum."""
+    checked = _CHECKED.pack(length, op, slot, sequence, body_check)
+    return checked + zlib.crc32(checked).to_bytes(4, "little")
 
 
 def split(buffer: bytearray) -> Frame | None:
