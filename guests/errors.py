@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kconfigs.errors import KconformError, UsageError
+from common.errors import KconformError, UsageError
 
 __all__ = [
     "AgentError",

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 
-from guests import evidence
+from guests import guest_evidence
 from guests.errors import (
     AgentError,
     GuestBroke,
@@ -91,7 +91,7 @@ class Guest(Session):
             raise
         except (KconformError, GuestBroke) as error:
             said = f"a clone of {self.kernel.id} did not start: {error.message}"
-            boot = evidence.gather({"console of the boot": lambda: self.template.console})
+            boot = guest_evidence.gather({"console of the boot": lambda: self.template.console})
             raise StartError(said, evidence=boot | self.evidence()) from error
 
     def _go_on(self) -> None:
@@ -213,7 +213,7 @@ class Guest(Session):
 
         Raises nothing, whatever has become of the guest.
         """
-        return evidence.gather(
+        return guest_evidence.gather(
             {
                 "transcript": lambda: "\n".join(self.transcript),
                 "process tree": self.process_tree,

@@ -7,6 +7,8 @@ bidirectional controls that reorder a line, NULs.  All of it comes out spelled a
 
 from __future__ import annotations
 
+from common.text import printable
+
 _KEPT = frozenset("\n\t")
 
 
@@ -14,16 +16,7 @@ def escaped(text: str) -> str:
     """The text with newlines and tabs as they are, and every other character that does not print spelled out."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() or char in _KEPT else _spelled_out(char) for char in text)
-
-
-def one_line(text: str) -> str:
-    """The same with newlines and tabs spelled out too: for a name, or a line of a list."""
-    return text if text.isprintable() else "".join(map(_spelled_out, text))
-
-
-def _spelled_out(char: str) -> str:
-    return char if char.isprintable() else repr(char)[1:-1]
+    return "".join(char if char in _KEPT else printable(char) for char in text)
 
 
 def cut(text: str, longest: int) -> str:

@@ -11,10 +11,10 @@ assert waiting.outcome() == OK
 
 from __future__ import annotations
 
+from common.text import printable
 from guests.call_arguments import Argument, marshal
 from guests.errors import AgentError, GuestBroke
 from guests.outcome import Outcome, describe
-from guests.printable import one_line
 from guests.protocol import wire
 from guests.protocol.conversation import Conversation
 from guests.protocol.wire import Entry, Op, SpawnOption, State
@@ -96,7 +96,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         return self.leader.tid
 
     def __repr__(self) -> str:
-        return f"{one_line(self.name)}[{self.tid}]"
+        return f"{printable(self.name)}[{self.tid}]"
 
     # Calls
 
@@ -242,7 +242,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         text = self.guest.read_file(f"/proc/{self.pid}/task/{self.tid}/stat")
         fields = text.rpartition(")")[2].split()
         if not fields:
-            raise AgentError(f"/proc shows no state of {self}: {one_line(text)!r}")
+            raise AgentError(f"/proc shows no state of {self}: {printable(text)!r}")
         return fields[0]
 
     def wait_state(self, *letters: str) -> None:

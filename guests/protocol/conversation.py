@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from common.text import printable
 from guests.errors import AgentError, GuestBroke, HostPausedError, ProtocolError
 from guests.outcome import Outcome, describe
-from guests.printable import one_line
 from guests.protocol.channel import CALL_DEADLINE, Channel, Closed, NoAnswer, Stream
 from guests.protocol.wire import VERSION, Frame, Hello, Op, State
 
@@ -84,7 +84,7 @@ class Conversation:
     def note(self, outcome: Outcome) -> None:
         """Into the transcript."""
         at = time.monotonic() - self._started
-        self.transcript.append(f"{at:8.4f}  {one_line(repr(outcome))}")
+        self.transcript.append(f"{at:8.4f}  {printable(repr(outcome))}")
 
     @contextlib.contextmanager
     def _explained(self, what: str, deadline_s: float = CALL_DEADLINE) -> Iterator[None]:
@@ -114,7 +114,7 @@ class Conversation:
         """The same for every call from the first one on that met a protocol error, and named for that one."""
         if self._broken is None:
             self._broken = ProtocolError(
-                f"the guest sent what no agent sends during {one_line(what)}: {error.message}"
+                f"the guest sent what no agent sends during {printable(what)}: {error.message}"
             )
             self._channel.give_up(self._broken)
         return self._broken.with_traceback(None)

@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from common.text import printable
 from guests.errors import QemuError
-from guests.printable import one_line
 from guests.vm.qemu_command import channel_options, dying_with_parent
 
 
@@ -135,7 +135,7 @@ class Qemu:
         except FileNotFoundError as missing:
             raise QemuError(
                 f"{missing.filename} is not installed",
-                hint="run `python -m guests doctor`, which can install it",
+                hint="run `./kconform doctor`, which can install it",
             ) from None
         except OSError as error:
             raise QemuError(f"QEMU cannot be started: {error}") from error
@@ -156,7 +156,7 @@ class Qemu:
         code = self.process.wait()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         printed = self.stderr()
-        return f"QEMU {how}" + (f": {one_line(printed.splitlines()[-1])}" if printed else "")
+        return f"QEMU {how}" + (f": {printable(printed.splitlines()[-1])}" if printed else "")
 
     def kill(self) -> None:
         """End it now; nothing of it remains.  May be called again."""

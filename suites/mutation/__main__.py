@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m suites.mutation AREA`: is the area's suite strong enough to notice a broken kernel?
+"""`kconform mutants AREA`: is the area's suite strong enough to notice a broken kernel?
 
 Each mutant of suites/<area>/mutants.toml is applied to a copy of the kernel's source, built, and tested until a test
 fails.
@@ -16,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from kconfigs.arguments import Parser
+from common.commandline import Parser
+from common.errors import KconformError, UsageError
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError, UsageError
-from kconfigs.spec import packaged
+from kconfigs.fetch import source_tree
+from kconfigs.resolve import packaged_source
 from suites.mutation.lab import Lab, Result
 from suites.mutation.table import BadTable, Mutant, areas, load
 
@@ -48,7 +49,7 @@ def _run(options: argparse.Namespace, mutants: list[Mutant], cache: Cache) -> li
     if options.objects:
         lab = Lab(options.source.resolve(), options.objects.resolve(), cache)
     else:
-        lab = Lab.prepared(options.source or packaged().tree(), cache)
+        lab = Lab.prepared(options.source or source_tree(packaged_source()), cache)
     print(f"mutants: {len(mutants)} of {options.area}, in {lab.tree.path}", flush=True)
     lab.unchanged(options.area, options.pytest.split())
     results: list[Result] = []
@@ -106,7 +107,7 @@ def _chosen(mutants: list[Mutant], only: Sequence[str]) -> list[Mutant]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m suites.mutation", description=__doc__)
+    parser = Parser(prog="kconform mutants", description=__doc__)
     parser.add_argument("area", choices=areas(), metavar="AREA", help=", ".join(areas()))
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="this mutant; may be given again")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first survivor")

@@ -16,7 +16,7 @@ from kconfigs.kernel import Kernel
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 300.0
-PLUGIN = "suites.harness.samples.damaged_channel"
+PLUGIN = "suites.harness.project.samples.damaged_channel"
 TALK = "suites/yama/test_talk.py"
 
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.text import printable
 from guests.errors import ProtocolError
 from guests.log import kernel_log, taint
-from guests.printable import escaped, one_line
+from guests.printable import escaped
 from guests.protocol import wire
 from guests.protocol.channel import Channel
 from guests.protocol.wire import Frame, Hello, Op, State
@@ -156,7 +157,7 @@ class TestText:
         for shown in (escaped(text), clean(text), kernel_log.unescape(text)):
             assert all(char.isprintable() or char in "\n\t" for char in shown)
             assert escaped(shown) == shown
-        assert one_line(text).isprintable()
+        assert printable(text).isprintable()
 
     def test_what_prints_stays(self) -> None:
         assert escaped("a line\n\tcafé \\ 日本") == "a line\n\tcafé \\ 日本"

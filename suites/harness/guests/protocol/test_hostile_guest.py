@@ -23,11 +23,11 @@ from guests.log import kernel_log
 from guests.plan import Plan
 from guests.protocol import channel, conversation, wire
 from guests.protocol.channel import Channel, SocketStream
+from guests.protocol.deadline import Deadline
 from guests.protocol.wire import Event, Frame, Op, State
 from guests.session import Session
 from guests.sweep import sweep
 from guests.uapi import Signal
-from guests.vm.host_time import Deadline
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
 

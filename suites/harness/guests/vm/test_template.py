@@ -18,9 +18,9 @@ import pytest
 from guests.errors import KconformError, QemuError
 from guests.guest import Guest
 from guests.protocol import wire
+from guests.protocol.deadline import Deadline
 from guests.protocol.wire import Frame, Op, State
 from guests.vm import template
-from guests.vm.host_time import Deadline
 from guests.vm.qemu_command import Disk, Machine, base_command
 from guests.vm.qemu_process import Qemu
 from guests.vm.qemu_program import QemuProgram
