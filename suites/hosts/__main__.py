@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`tox -e hosts -- ARGS`: do the suites give right verdicts on the hosts that people run?
+
+Makes a minimal installation of each host, runs README's first command there on the distribution's prebuilt kernel,
+with ARGS for pytest, then the project's own quick tests, and prints a table.  Exit status as in README.md: 0 all
+promises held on all hosts, 1 one was broken, 3 a host could not be made or its tests could not decide, 4 this machine
+lacks something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from kconfigs.arguments import Parser
+from kconfigs.cache import Cache
+from kconfigs.errors import KconformError, UsageError
+from reports.status import INTERRUPTED
+from suites.hosts import base, settings, table
+from suites.hosts.hosts import HOSTS, Host, chosen
+from suites.hosts.installation import Installation
+from suites.hosts.table import Row
+from suites.hosts.trial import ROOT, Trial
+
+LOGS = Path("reports/out/hosts")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options, words = parse(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(level=logging.INFO, format="hosts: %(message)s", stream=sys.stderr)
+    rows: list[Row] = []
+    interrupted = False
+    try:
+        hosts = chosen(options.host)
+        base.require_tools()
+        for host in hosts:
+            rows.append(_try(host, options, words))
+    except UsageError as error:
+        print(f"hosts: error: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        interrupted = True
+    if rows and not options.make_only:
+        print(f"\n{table.render(rows)}", flush=True)
+    return INTERRUPTED if interrupted else table.exit_status(rows)
+
+
+def _try(host: Host, options: argparse.Namespace, words: Sequence[str]) -> Row:
+    cache = Cache()
+    told = settings.of_this_machine()
+    logs = ROOT / LOGS
+    logs.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    try:
+        with cache.lock(f"{base.KIND}-trials", waiting="another trial of hosts runs here"):
+            entry = base.Bases(cache, told, logs).get(host, fresh=options.fresh)
+            _say(f"{host.name}: its base is ready, {time.monotonic() - started:.0f} s")
+            if options.make_only:
+                return Row(host.name, counts={"pass": 0}, status=0)
+            path = logs / f"{host.name}.log"
+            _say(f"{host.name}: log: {path}")
+            with path.open("w") as file, Installation(entry, told) as on:
+                row = Trial(host, on, file, lambda line: _say(f"{host.name}: {line}")).run(words, logs / host.name)
+            cache.remeasure(entry)
+            return row
+    except base.UnreachableError as error:
+        _say(f"{host.name}: {error}")
+        return Row(host.name, why_not="archive not reachable", excused=not host.required)
+    except UsageError:
+        raise
+    except KconformError as error:
+        _say(f"{host.name}: error: {error}")
+        return Row(host.name, why_not=error.message)
+
+
+def _say(line: str) -> None:
+    print(f"hosts: {line}", flush=True)
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Our options, and what is left for pytest: all that is not ours, and all behind `--`."""
+    parser = Parser(prog="python -m suites.hosts", description=__doc__, allow_abbrev=False)
+    names = ", ".join(host.name for host in HOSTS)
+    parser.add_argument("--host", action="append", default=[], metavar="NAME", help=f"repeatable; {names} (all)")
+    parser.add_argument("--fresh", action="store_true", help="make the hosts again, whatever the cache has")
+    parser.add_argument("--make-only", action="store_true", help="make the hosts, and run nothing there")
+    words = list(arguments)
+    cut = words.index("--") if "--" in words else len(words)
+    options, rest = parser.parse_known_args(words[:cut])
+    return options, rest + words[cut + 1 :]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

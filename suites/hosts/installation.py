@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A host's file system that commands run in: a copy of its base, which goes with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from kconfigs.disk import remove
+from kconfigs.errors import KconformError
+from kconfigs.process import run_logged
+from suites.hosts import chroot
+from suites.hosts.settings import Bind, Settings
+
+ARCHIVES = "/var/cache/apt/archives"
+"""Where apt keeps the packages that it has downloaded; they stay in the base's entry, for the next copy."""
+
+
+class Installation:
+    """A copy of the base in `entry`.  One that a killed process has left there is removed first."""
+
+    def __init__(self, entry: Path, told: Settings) -> None:
+        self.root = entry / "copy"
+        remove_copy(entry)
+        subprocess.run(["cp", "--archive", "--reflink=auto", str(entry / "root"), str(self.root)], check=True)
+        for name in ("etc/resolv.conf", "etc/hosts"):  # as this machine, for it shares its network
+            self.path(name).unlink(missing_ok=True)
+            if Path("/", name).exists():
+                shutil.copy(Path("/", name), self.path(name))
+        self.path("etc/apt/apt.conf.d/90host").write_text(told.apt)
+        self._environment = told.environment
+        self._binds: list[Bind] = []
+        for each in (*told.binds, Bind(entry / "archives", ARCHIVES, writable=True)):
+            self.bind(each)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        remove_copy(self.root.parent)
+
+    def path(self, name: str) -> Path:
+        """A path of the host, as this machine reaches it."""
+        return self.root / name.lstrip("/")
+
+    def bind(self, bind: Bind) -> None:
+        """From now on the host sees this, too."""
+        target = self.path(bind.target)
+        if bind.source.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.touch()
+        self._binds.append(bind)
+
+    def run(self, command: Sequence[str], log: IO[str], *, folder: str = "/") -> int:
+        """Run a command on the host, all output to the log.  Its exit status."""
+        return run_logged(self._entered(command, folder), log, env=os.environ)
+
+    def ask(self, command: Sequence[str]) -> str:
+        """What a command prints on the host."""
+        done = subprocess.run(self._entered(command, "/"), capture_output=True, text=True, check=False)
+        return done.stdout
+
+    def _entered(self, command: Sequence[str], folder: str) -> list[str]:
+        return chroot.enter(self.root, command, environment=self._environment, folder=folder, binds=self._binds)
+
+
+def remove_copy(entry: Path) -> None:
+    """KconformError if something is mounted in it: what is removed could be this machine's own files."""
+    copy = entry / "copy"
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    if inside := [place for place in mounted if Path(place).is_relative_to(copy)]:
+        raise KconformError(f"{inside[0]} is mounted, so {copy} is not removed", hint=f"run: umount {inside[0]}")
+    remove(copy)
