@@ -9,11 +9,12 @@ from typing import cast
 
 import pytest
 
+from guests import migration
 from guests.accel import Acceleration
-from guests.errors import GuestBroke
+from guests.errors import GuestBroke, HostPausedError, QemuError
 from guests.guest import Guest
 from guests.outcome import Expected, Outcome
-from guests.qemu import qemu_version
+from guests.qemu_program import find_qemu, has_device, inspect
 from guests.stable import DEFAULT_BOOT, Boot, Stable
 from kconfigs import flavors, sources
 from kconfigs.cache import Cache
@@ -22,6 +23,7 @@ from kconfigs.kernel import Kernel
 from kconfigs.plugin import candidate_of, is_there, specs_of
 from kconfigs.profile import LackingError
 from reports import record, resume
+from reports.plugin import NO_RUN, is_worker
 from reports.promises import registry, requirements_of
 from reports.waivers import SplatExcuse, check_flavors, waivers_of
 
@@ -46,7 +48,13 @@ def pytest_configure(config: pytest.Config) -> None:
     check_flavors(waivers_of(config), [sources.SHIPPED, *flavors.FLAVORS])
     if resume.FORMER in config.stash:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
-    config.stash[STABLE] = Stable(Cache(), mode=config.getoption("accel"), cold=config.getoption("cold"))
+    config.stash[STABLE] = Stable(
+        Cache(),
+        mode=config.getoption("accel"),
+        cold=config.getoption("cold"),
+        probe=config.getoption("probe_accel"),
+        qemu=config.getoption("qemu"),
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -148,6 +156,10 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
     """A guest that has only just booted, as the test's `boot` marker wants it."""
     stable = request.config.stash[STABLE]
     boot = _boot_of(request.node) or DEFAULT_BOOT
+    if any(plan.filesystem == "9p" for plan in boot.disks):
+        program = stable.qemu(kernel.arch)
+        if not has_device(program.path, "virtio-9p-pci"):
+            pytest.skip(f"needs a QEMU that shares directories by 9p (virtio-9p-pci), which {program.path} does not")
     taken_on = stable.acceleration(kernel)
     record.set_kernel(request.node, _kernel_info(kernel, taken_on))
     taken = stable.take(kernel, boot)
@@ -178,7 +190,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     guest = item.stash.get(GUEST, None)
     try:
         yield
-    except (AssertionError, GuestBroke):
+    except (AssertionError, GuestBroke) as error:
+        if guest is not None and (pause := guest.pause):
+            raise HostPausedError(f"the test failed, but its guest was paused meanwhile: {pause}") from error
         raise
     except Exception as error:
         # A task that an oops has killed takes no more orders.
@@ -228,5 +242,24 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    record.describe_run(session.config, "qemu", qemu_version())
-    record.describe_run(session.config, "virtme-ng", importlib.metadata.version("virtme-ng"))
+    config = session.config
+    record.describe_run(config, "virtme-ng", importlib.metadata.version("virtme-ng"))
+    try:
+        program = inspect(find_qemu(chosen=config.getoption("qemu")))
+    except QemuError:
+        return  # the tests that want a guest say so, and those of the project itself need none
+    record.describe_run(config, "qemu", program.said)
+    record.describe_run(config, "qemu_path", program.path)
+    if _wants_guests(config):
+        try:
+            migration.prove(program)
+        except QemuError as error:
+            pytest.exit(str(error), returncode=4)
+
+
+def _wants_guests(config: pytest.Config) -> bool:
+    """Whether this process begins a run of the suites; workers need not ask again what it has found out."""
+    own_tests = config.rootpath / "suites" / "harness"
+    named = (config.invocation_params.dir / argument.partition("::")[0] for argument in config.args)
+    runs_nothing = is_worker(config) or any(getattr(config.option, name, False) for name in NO_RUN)
+    return not runs_nothing and not all(path.resolve().is_relative_to(own_tests) for path in named)

@@ -19,7 +19,7 @@ from pathlib import Path
 from guests.channel import Channel, Closed, Silent, SocketStream
 from guests.command import Machine, base_command, parse_shown, virtme_run
 from guests.console import Console
-from guests.errors import BootError, QemuError
+from guests.errors import BootError, QemuError, SlowBootError
 from guests.qemu import Qemu
 from guests.wire import VERSION, Hello, Op
 
@@ -93,7 +93,8 @@ def _await_agent(qemu: Qemu, console: Console, deadline: float) -> Booted:
     if trouble == "QEMU is gone":
         trouble = qemu.why_ended()
     if trouble is not None:
-        raise BootError(f"the kernel did not boot: {trouble}", console=console.text())
+        kind = SlowBootError if console.slow else BootError
+        raise kind(f"the kernel did not boot: {trouble}", console=console.text())
     channel = Channel(SocketStream(qemu.agent), on_event=lambda _: None)
     try:
         answer = channel.request(Op.HELLO, deadline=max(1.0, deadline - time.monotonic()))

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import select
 import socket
-import time
 from collections.abc import Callable
 from typing import Protocol
 
 from guests import wire
+from guests.host_time import Deadline
 from guests.wire import Event, Frame, Op
 
 CALL_DEADLINE = 20.0
@@ -37,9 +37,13 @@ class Stream(Protocol):
 class Channel:
     """Numbers requests, and keeps each answer until it is asked for."""
 
-    def __init__(self, stream: Stream, on_event: Callable[[Frame], None]) -> None:
+    def __init__(
+        self, stream: Stream, on_event: Callable[[Frame], None], lost_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """`lost_s`: the seconds that the other end has had to do without so far, which no deadline counts."""
         self._stream = stream
         self._on_event = on_event
+        self._lost_s = lost_s
         self._buffer = bytearray()
         self._answers: dict[int, Frame] = {}
         self._sequence = 0
@@ -60,20 +64,25 @@ class Channel:
 
     def collect(self, sequence: int, deadline: float = CALL_DEADLINE) -> Frame:
         """The answer to a request, within so many seconds, or `Silent`.  Events that come before it are passed on."""
-        end = time.monotonic() + deadline
-        while sequence not in self._answers:
-            left = end - time.monotonic()
-            if left <= 0 or not self._receive(left):
-                raise Silent
+        if not self._receive_until(lambda: sequence in self._answers, deadline):
+            raise Silent
         return self._answers.pop(sequence)
 
     def wait(self, until: Callable[[], bool], deadline: float = CALL_DEADLINE) -> bool:
         """Receive until a condition that events bring about is true; False if the deadline passes first."""
-        end = time.monotonic() + deadline
         self._receive(0)
+        return self._receive_until(until, deadline)
+
+    def deadline(self, seconds: float) -> Deadline:
+        """A span of the other end's time."""
+        return Deadline(seconds, self._lost_s)
+
+    def _receive_until(self, until: Callable[[], bool], seconds: float) -> bool:
+        deadline = self.deadline(seconds)
         while not until():
-            left = end - time.monotonic()
-            if left <= 0 or not self._receive(left):
+            left = deadline.left()
+            # What came while this process itself did not run is taken in before anybody is called silent.
+            if not self._receive(max(0.0, left)) and left <= 0:
                 return until()
         return True
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from guests.devices import Verity
 from guests.errors import QemuError, UsageError
+from guests.qemu_program import QemuProgram
 
 CHANNEL_NAME = "org.kconform.agent"
 
@@ -26,10 +27,12 @@ task's command line."""
 COMMAND_LINE_SIZE = 2048
 """x86's, its NUL included (arch/x86/include/asm/setup.h)."""
 
-EMULATED_CPU = "max,-cx16"
-"""virtme-run's `max`, without an instruction that QEMU emulates wrongly before 8.0: cmpxchg16b leaves any value in
-EFLAGS (helper_cmpxchg16b_unlocked()), and a kernel that is interrupted behind it goes on in single steps, or not at
-all.  SLUB (mm/slub.c) uses it in each allocation, and does without it where it is not offered."""
+EMULATED_CPU = "max"
+"""virtme-run's choice."""
+
+CPU_WITHOUT_CX16 = "max,-cx16"
+"""The same without cmpxchg16b, where QEMU emulates it wrongly: a kernel that is interrupted after it goes on in
+single steps, or not at all.  SLUB (mm/slub.c) uses it in each allocation, and does without where there is none."""
 
 _KEPT = {
     "-machine",
@@ -86,6 +89,7 @@ class Machine:
     kvm: bool
     virtio: bool
     """The channel is a virtio port; otherwise a second serial port."""
+    qemu: QemuProgram
     arch: str = "x86_64"
 
 
@@ -95,6 +99,7 @@ def virtme_run(machine: Machine, *, program: str, root: Path) -> list[str]:
     return [
         program,
         *("--kimg", str(machine.image), "--root", str(root), "--arch", machine.arch),
+        *("--qemu-bin", machine.qemu.path),
         *("--mods", "none", "--force-9p", "--cpus", "1", "--memory", f"{machine.memory_mib}M"),
         *acceleration,
         *("--disable-microvm", "--dry-run", "--show-command"),
@@ -160,8 +165,8 @@ def base_command(shown: Sequence[str], machine: Machine) -> list[str]:
     for option, value in options(shown[1:]):
         if option == "-append":
             command += [option, kernel_arguments(value or "", machine)]
-        elif option == "-cpu" and value == "max" and not machine.kvm:
-            command += [option, EMULATED_CPU]
+        elif option == "-cpu" and value == EMULATED_CPU and not machine.kvm and machine.qemu.breaks_cmpxchg16b:
+            command += [option, CPU_WITHOUT_CX16]
         elif option in _KEPT:
             command += [option] if value is None else [option, value]
     command += ["-serial", "chardev:console"]

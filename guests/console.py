@@ -22,6 +22,8 @@ class Console:
 
     def __init__(self, sock: socket.socket) -> None:
         self._log = io.StringIO()
+        self.slow = False
+        """Whether the deadline passed while the kernel was still printing."""
         # Not SocketSpawn, which pexpect 4.9 lets return bytes whatever the encoding.
         self._spawn = fdspawn(sock.fileno(), encoding="utf-8", codec_errors="replace", use_poll=True)
         self._spawn.logfile_read = self._log
@@ -44,6 +46,7 @@ class Console:
             return "QEMU is gone"
         if not self._log.getvalue().strip():
             return "the kernel printed nothing at all"
+        self.slow = True
         return f"the agent never became ready; the console's last line is {self.last_line()!r}"
 
     def last_line(self) -> str:

@@ -111,7 +111,7 @@ class _NotTried(Exception):
 
 
 def _acceleration(root: Path) -> str:
-    def boot(_: bool) -> None:
+    def boot(_kvm: bool, _deadline_s: float | None) -> None:
         raise _NotTried
 
     try:

@@ -5,7 +5,16 @@ from __future__ import annotations
 
 from kconfigs.errors import KconformError, UsageError
 
-__all__ = ["AgentError", "BootError", "GuestBroke", "KconformError", "QemuError", "UsageError"]
+__all__ = [
+    "AgentError",
+    "BootError",
+    "GuestBroke",
+    "HostPausedError",
+    "KconformError",
+    "QemuError",
+    "SlowBootError",
+    "UsageError",
+]
 
 
 class QemuError(KconformError):
@@ -25,8 +34,19 @@ class BootError(KconformError):
         return super().__str__() + (f"\n{tail}" if tail else "")
 
 
+class SlowBootError(BootError):
+    """The deadline passed while the kernel was still on its way: it may have needed no more than time."""
+
+
 class AgentError(KconformError):
     """The agent refused an order, or said what no agent says: a fault of ours."""
+
+
+class HostPausedError(KconformError):
+    """The host did not let the guest run, so what did not happen in time says nothing about the kernel."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="run the test again, on a machine that is not paused or less busy")
 
 
 class GuestBroke(Exception):

@@ -12,7 +12,8 @@ from functools import cache
 from guests import kernel_log, splats, taint
 from guests.channel import Closed, Silent, SocketStream
 from guests.console import clean
-from guests.errors import AgentError, GuestBroke, QemuError
+from guests.errors import AgentError, GuestBroke, HostPausedError, QemuError
+from guests.host_time import HostTime
 from guests.session import Session
 from guests.template import Template
 from kconfigs.kernel import Kernel
@@ -49,6 +50,7 @@ class Guest(Session):
         self.template = template
         self._console = os.memfd_create("console")
         self._qemu = template.start_clone(self._console)
+        self._host_time = HostTime(self._qemu.pid)
         super().__init__(SocketStream(self._qemu.agent), kernel.arch)
 
     def __repr__(self) -> str:
@@ -94,6 +96,19 @@ class Guest(Session):
         """The first splat of that log; empty, if there is none."""
         return complaint_at_boot(self.template)
 
+    # What the host did to it
+
+    def lost_s(self) -> float:
+        return self._host_time.lost_s()
+
+    def excuse(self) -> str:
+        return self._host_time.excuse()
+
+    @property
+    def pause(self) -> str:
+        """In words, that the host paused this guest; empty if it did not."""
+        return self._host_time.pause()
+
     # What went wrong, and the evidence
 
     def why_gone(self, what: str) -> Exception:
@@ -102,7 +117,9 @@ class Guest(Session):
         # A kernel that panics or reboots lets QEMU exit with 0.
         if self._qemu.process.returncode and not crash:
             return QemuError(f"QEMU is gone in the middle of {what}: {self._qemu.why_ended()}")
-        return GuestBroke(f"the kernel went down during {what}: {crash or 'without a word'}")
+        accusation = f"the kernel went down during {what}: {crash or 'without a word'}"
+        # A kernel may be told to panic when something takes too long.
+        return self._late(accusation) if crash and splats.is_about_time(crash) else GuestBroke(accusation)
 
     def console(self) -> str:
         """What the guest has printed on its console since it was cloned."""
@@ -115,6 +132,11 @@ class Guest(Session):
         """
         lines = self.log()
         found = splats.first(lines, excused)
+        if found and splats.is_about_time(found) and (excuse := self.excuse()):
+            explained = found
+            found = splats.first(lines, lambda line: excused(line) or splats.is_about_time(line))
+            if not found:
+                raise HostPausedError(f"the kernel says {explained!r}; but {excuse}")
         if not found:
             self._check_log()
             found = self._new_taint(lines, excused)

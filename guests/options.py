@@ -14,4 +14,8 @@ from guests import accel
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("kconform")
     group.addoption("--accel", choices=accel.MODES, default="auto", help="default: auto, which proves KVM before use")
+    group.addoption("--probe-accel", action="store_true", help="find out again whether KVM works here")
+    group.addoption(
+        "--qemu", metavar="PATH", help="the QEMU that runs the guests (default: qemu-system-ARCH, or qemu-kvm)"
+    )
     group.addoption("--cold", action="store_true", help="boot each kernel anew, whatever the cache holds")

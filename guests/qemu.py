@@ -77,7 +77,11 @@ class Qmp:
             line, newline, rest = self._buffer.partition(b"\n")
             if newline:
                 self._buffer = rest
-                yield cast(dict[str, Any], json.loads(line))
+                try:
+                    message = json.loads(line)
+                except ValueError:
+                    raise QemuError("QEMU's monitor sent something that is not JSON") from None
+                yield cast(dict[str, Any], message)
                 continue
             self._socket.settimeout(max(0.001, deadline - time.monotonic()))
             try:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from guests import kernel_log, wire
 from guests.channel import CALL_DEADLINE, Channel, Closed, Silent, Stream
-from guests.errors import AgentError, GuestBroke
+from guests.errors import AgentError, GuestBroke, HostPausedError
 from guests.numbers import AT_FDCWD, O_APPEND, O_CREAT, O_TRUNC, Cap, Clone
 from guests.outcome import OK, Outcome, describe, returned
 from guests.task import Task
@@ -37,7 +37,7 @@ class Session:
         self.arch = arch
         self.transcript: list[str] = []
         self.quiet_leaders: set[Task] = set()
-        self._channel = Channel(stream, self._on_event)
+        self._channel = Channel(stream, self._on_event, self.lost_s)
         self._tasks: dict[int, Task] = {}
         self._spare_slots = list(range(1, 1 + wire.SPARE_CHILDREN))
         """Of children that init has already.  What init changes of itself they do not inherit: then they are left."""
@@ -229,11 +229,11 @@ class Session:
 
     def wait_until(self, condition: Callable[[], bool], what: str, deadline_s: float = CALL_DEADLINE) -> None:
         """Wait for what happens later; GuestBroke when it has not happened within the deadline."""
-        end = time.monotonic() + deadline_s
+        deadline = self._channel.deadline(deadline_s)
         with self._explained(what):
             while not condition():
-                if time.monotonic() > end:
-                    raise GuestBroke(f"waited {deadline_s:.0f} s for {what}, in vain")
+                if deadline.left() <= 0:
+                    raise self._late(f"waited {deadline_s:.0f} s for {what}, in vain")
                 # Events come by themselves; conditions that are asked for need a moment between questions.
                 self._channel.wait(lambda: False, 0.001)
 
@@ -260,13 +260,27 @@ class Session:
         """What it means that the agent went away during `what`."""
         return AgentError(f"the agent went away during {what}")
 
-    def _why_silent(self, what: str, deadline_s: float) -> GuestBroke:
+    def lost_s(self) -> float:
+        """Seconds that the host has taken from the agent's machine so far."""
+        return 0.0
+
+    def excuse(self) -> str:
+        """In words, what kept the agent's machine from running for long; empty if nothing did."""
+        return ""
+
+    def _late(self, accusation: str) -> Exception:
+        """What did not happen in time is the kernel's fault, unless the guest could not run."""
+        if excuse := self.excuse():
+            return HostPausedError(f"{accusation}; but {excuse}")
+        return GuestBroke(accusation)
+
+    def _why_silent(self, what: str, deadline_s: float) -> Exception:
         try:
             self._channel.request(Op.HELLO, deadline=SIGN_OF_LIFE_S)
         except (Silent, Closed):
             self._hangs = True
-            return GuestBroke(f"the kernel hangs since {what}: nothing in the guest answers any more")
-        return GuestBroke(f"{what} did not come back within {deadline_s:.0f} s")
+            return self._late(f"the kernel hangs since {what}: nothing in the guest answers any more")
+        return self._late(f"{what} did not come back within {deadline_s:.0f} s")
 
     def process_tree(self) -> str:
         """The tasks as a tree, each below the one that made it, with how it ended."""

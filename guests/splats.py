@@ -31,6 +31,10 @@ _SPLATS = re.compile(
     """,
     re.VERBOSE,
 )
+_ABOUT_TIME = re.compile(
+    r"soft lockup|LOCKUP|workqueue lockup|blocked for more than|blocked on .* for more than|rcu.*(?:stall|detected)|"
+    r"hung_task|softlockup"
+)
 _END = re.compile(r"^-+\[ end trace\b")
 """Up to here all belongs to what began with the scissors."""
 _TIME = re.compile(r"^\[\s*\d+\.\d+\]\s?(?:\[\s*[CT]\d+\]\s?)?")
@@ -50,3 +54,8 @@ def first(lines: Iterable[str], excused: Callable[[str], bool] = lambda _: False
         if cut:
             next((later for later in texts if _END.search(later)), None)
     return None
+
+
+def is_about_time(splat: str) -> bool:
+    """Whether a splat says no more than that something took too long, as it does in a guest that was paused."""
+    return _ABOUT_TIME.search(splat) is not None

@@ -7,17 +7,20 @@ template's state, so that the next test finds a guest that only has to be told t
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from guests import accel, template
 from guests.accel import Acceleration
 from guests.boot import DEADLINE_S, booted
 from guests.command import Machine
 from guests.disks import DiskPlan
-from guests.errors import UsageError
+from guests.errors import BootError, KconformError, UsageError
 from guests.guest import Guest
 from guests.initramfs import initramfs
 from guests.modules import for_virtio
+from guests.qemu_program import QemuProgram, find_qemu, inspect
 from guests.template import Template
 from kconfigs.cache import Cache
 from kconfigs.fragments import Config
@@ -69,25 +72,41 @@ def check_bootable(kernel: Kernel) -> None:
 class Stable:
     """Hands out guests.  One for each process."""
 
-    def __init__(self, store: Cache, *, mode: str = "auto", cold: bool = False) -> None:
+    def __init__(
+        self, store: Cache, *, mode: str = "auto", cold: bool = False, probe: bool = False, qemu: str | None = None
+    ) -> None:
+        """mode: as for `accel.decide`; probe: ask again what is remembered of it.  cold: boot each machine anew.
+        qemu: the one to run, if not the system's."""
         self._store = store
         self._mode = mode
         self._cold = cold
+        self._probe = probe
+        self._qemu = qemu
         self._acceleration: Acceleration | None = None
         self._templates: dict[tuple[str, Boot], Template] = {}
+        self._failed: dict[tuple[str, Boot], KconformError] = {}
         self._spares: dict[tuple[str, Boot], Guest] = {}
+        self._started = time.time()
+
+    def qemu(self, arch: str) -> QemuProgram:
+        """The QEMU that runs guests of this architecture."""
+        return inspect(find_qemu(arch, self._qemu))
 
     def acceleration(self, kernel: Kernel) -> Acceleration:
         """KVM or TCG, found out with this kernel if it is not known yet."""
         if self._acceleration is None:
+            check_bootable(kernel)
 
-            def boot(kvm: bool) -> None:
-                deadline = accel.KVM_DEADLINE_S if kvm else DEADLINE_S
-                with booted(self._machine(kernel, DEFAULT_BOOT, kvm), deadline_s=deadline):
+            def boot(kvm: bool, deadline_s: float | None) -> None:
+                with booted(self._machine(kernel, DEFAULT_BOOT, kvm), deadline_s=deadline_s or DEADLINE_S):
                     pass
 
             memory = self._store.root / "acceleration.json"
-            self._acceleration = accel.decide(self._mode, boot, memory, identity=accel.machine_identity())
+            identity = accel.machine_identity(self.qemu(kernel.arch))
+            with self._store.lock("acceleration", waiting="waiting for another process that tries KVM"):
+                # Another process of this run may just have asked again.
+                again = self._probe and not _newer(memory, self._started)
+                self._acceleration = accel.decide(self._mode, boot, memory, identity=identity, again=again)
         return self._acceleration
 
     def take(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> Guest:
@@ -115,14 +134,31 @@ class Stable:
             spare.wait_until_loaded()
 
     def template(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> Template:
-        """The template of a boot, from the cache, or made now."""
+        """The template of a boot, from the cache, or made now.
+
+        A boot that failed is tried once more, for it may have been the host's fault, and then never again: its error
+        is raised at once for whoever asks after that.
+        """
         key = (kernel.digest, boot)
+        if key in self._failed:
+            raise self._failed[key].with_traceback(None)
         if key not in self._templates:
-            check_bootable(kernel)
-            machine = self._machine(kernel, boot, self.acceleration(kernel).kvm)
-            # Initramfs and disks carry their content's digest in their path.
-            self._templates[key] = template.get(machine, {"kernel": kernel.digest}, self._store, cold=self._cold)
+            try:
+                self._templates[key] = self._make_template(kernel, boot)
+            except KconformError as error:
+                self._failed[key] = error
+                raise
         return self._templates[key]
+
+    def _make_template(self, kernel: Kernel, boot: Boot) -> Template:
+        check_bootable(kernel)
+        machine = self._machine(kernel, boot, self.acceleration(kernel).kvm)
+        # Initramfs and disks carry their content's digest in their path.
+        identity = {"kernel": kernel.digest}
+        try:
+            return template.get(machine, identity, self._store, cold=self._cold)
+        except BootError:
+            return template.get(machine, identity, self._store, cold=self._cold)
 
     def close(self) -> None:
         while self._spares:
@@ -141,8 +177,14 @@ class Stable:
             memory_mib=MEMORY_MIB,
             kvm=kvm,
             virtio=modules is not None,
+            qemu=self.qemu(kernel.arch),
             arch=kernel.arch,
         )
+
+
+def _newer(file: Path, moment: float) -> bool:
+    """Whether a file was written after a moment (of time.time())."""
+    return file.exists() and file.stat().st_mtime > moment
 
 
 CLOSED = {"X86_X32_DISABLED": "syscall.x32=y", "IA32_EMULATION_DEFAULT_DISABLED": "ia32_emulation=1"}

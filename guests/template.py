@@ -10,8 +10,6 @@ A template is a directory of the cache:
     meta.json     what it was made of, checksums, and the kernel's taint
 
 It is keyed by everything that went into it, and looked through before its first use in a process.
-QEMU's part of this is the migration capability x-ignore-shared, which leaves out RAM that lies in a shared file
-(docs/devel/migration/main.rst).
 """
 
 from __future__ import annotations
@@ -20,24 +18,21 @@ import contextlib
 import hashlib
 import json
 import os
-import subprocess
 import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 
-from guests import taint
-from guests.boot import Booted, booted, compose
+from guests import accel, migration, taint
+from guests.boot import booted, compose
 from guests.command import Machine, clone_command, memory_options
-from guests.errors import KconformError, QemuError
+from guests.errors import KconformError
 from guests.kernel_log import read_raw
 from guests.qemu import Qemu
 from kconfigs.cache import Cache
 
-FORMAT = 5
-_CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}, {"capability": "events", "state": True}]
+FORMAT = 6
 _SAVE_DEADLINE_S = 60.0
 
 
@@ -90,11 +85,9 @@ class Template:
                 console=f"file,id=console,path=/proc/self/fd/{console},append=on",
                 pass_fds=[console, state],
             )
+            migration.send_load(qemu, self.machine.qemu, state)
         finally:
             os.close(state)
-        qemu.qmp.send("qmp_capabilities")
-        qemu.qmp.send("migrate-set-capabilities", capabilities=_CAPABILITIES)
-        qemu.qmp.send("migrate-incoming", uri=f"fd:{state}")
         return qemu
 
 
@@ -119,15 +112,12 @@ def template_key(machine: Machine, identity: dict[str, str]) -> str:
         "command": command,
         "identity": identity,
         "memory": machine.memory_mib,
-        "qemu": _program_identity(command[0]),
+        "qemu": asdict(machine.qemu),
+        # `-cpu host` is this processor, and what KVM offers of it; on another one such a state cannot be loaded, or
+        # the guest dies of an instruction that is not there.
+        "host": accel.host_identity() if machine.kvm else None,
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
-
-
-@cache
-def _program_identity(program: str) -> str:
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    return f"{done.stdout.strip()} {Path(program).stat().st_size}"
 
 
 def _make(machine: Machine, identity: dict[str, str], directory: Path) -> None:
@@ -136,11 +126,11 @@ def _make(machine: Machine, identity: dict[str, str], directory: Path) -> None:
     try:
         os.ftruncate(ram, machine.memory_mib << 20)
         memory = memory_options(Path(f"/proc/self/fd/{ram}"), machine.memory_mib, shared=True)
-        with booted(machine, extra=memory, pass_fds=[ram]) as guest:
+        with booted(machine, extra=memory, pass_fds=[ram, state]) as guest:
             (directory / "boot.log").write_text(read_raw(guest.channel))
             tainted = taint.read(guest.channel)
             start = time.perf_counter()
-            _save_state(guest, state)
+            migration.save(guest.qemu, machine.qemu, state, time.monotonic() + _SAVE_DEADLINE_S)
             saved_s = time.perf_counter() - start
             (directory / "console.log").write_text(guest.console.text())
         _copy_sparse(ram, directory / "ram")
@@ -158,23 +148,6 @@ def _make(machine: Machine, identity: dict[str, str], directory: Path) -> None:
     (directory / "meta.json").write_text(json.dumps(meta, indent=1, default=str))
 
 
-def _save_state(guest: Booted, state: int) -> None:
-    deadline = time.monotonic() + _SAVE_DEADLINE_S
-    qmp = guest.qemu.qmp
-    qmp.execute("qmp_capabilities", deadline)
-    qmp.execute("migrate-set-capabilities", deadline, capabilities=_CAPABILITIES)
-    # Not stopped by us: the state would say `paused`, and a clone would stay so unless `cont` came after its
-    # arrival (migration/migration.c, process_incoming_migration_bh()).  QEMU stops it itself, for good.
-    qmp.give_descriptor(state, "state", deadline)
-    qmp.execute("migrate", deadline, uri="fd:state")
-    while (status := qmp.event({"MIGRATION"}, deadline)["data"]["status"]) != "completed":
-        if status in {"failed", "cancelled"}:
-            why = qmp.execute("query-migrate", deadline).get("error-desc", status)
-            raise QemuError(f"QEMU could not save the guest's state: {why}")
-    if guest.qemu.ended():
-        raise QemuError(guest.qemu.why_ended())
-
-
 def _copy_sparse(source: int, target: Path) -> None:
     """Copy a memory file, holes as holes.  A full disk is found here, as an error and not as a bus error in QEMU."""
     size = os.fstat(source).st_size
@@ -185,7 +158,7 @@ def _copy_sparse(source: int, target: Path) -> None:
             while offset < end:
                 data = os.pread(source, min(1 << 22, end - offset), offset)
                 offset += os.pwrite(out.fileno(), data, offset)
-        # Writable it stays, although nobody writes it: QEMU opens it so even where it maps a private copy.
+        # Keep it writable: QEMU opens it O_RDWR even for a private mapping.
         os.fsync(out.fileno())
 
 

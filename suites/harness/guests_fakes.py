@@ -22,6 +22,7 @@ from guests.command import TITLE_ROOM, Disk, Machine
 from guests.initramfs import agent
 from guests.memory import Out
 from guests.outcome import OK
+from guests.qemu_program import QemuProgram
 from guests.session import Session
 from guests.task import Task
 from kconfigs.cache import Cache
@@ -160,6 +161,10 @@ def fake_virtme_run(path: Path, qemu: Path) -> Path:
     return program(path, f"print({str(qemu)!r}, '-machine', 'none', '-append', 'virtme_x=1')\n")
 
 
+OLD_QEMU = QemuProgram("qemu-system-x86_64", "QEMU emulator version 7.2.0", (7, 2, 0), 1)
+NEW_QEMU = QemuProgram("qemu-system-x86_64", "QEMU emulator version 11.0.0", (11, 0, 0), 1)
+
+
 def machine(
     folder: Path, *, disks: Sequence[Disk] = (), arguments: Sequence[str] = (), virtio: bool = True
 ) -> Machine:
@@ -171,6 +176,7 @@ def machine(
         memory_mib=128,
         kvm=False,
         virtio=virtio,
+        qemu=OLD_QEMU,
     )
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from guests import accel
 from guests.accel import Acceleration, decide
-from guests.errors import BootError, QemuError, UsageError
+from guests.errors import BootError, QemuError, SlowBootError, UsageError
+from suites.harness import guests_fakes as fakes
 
 HERE = "this machine"
 
@@ -23,7 +24,8 @@ class Boots:
         self.errors = {True: kvm, False: tcg}
         self.tried: list[str] = []
 
-    def __call__(self, kvm: bool) -> None:
+    def __call__(self, kvm: bool, deadline_s: float | None) -> None:
+        assert (deadline_s is None) is not kvm
         self.tried.append("kvm" if kvm else "tcg")
         error = self.errors[kvm]
         if error:
@@ -52,7 +54,7 @@ class TestDeciding:
         boots = Boots()
         answer = decide(mode, boots, memory, identity=HERE)
         assert answer == Acceleration(True, "a guest answered under it")
-        assert (answer.name, boots.tried) == ("kvm", ["kvm"])
+        assert (answer.name, boots.tried) == ("kvm", ["tcg", "kvm"])
 
     @pytest.mark.parametrize("trouble", [SPINS, ABORTS], ids=["spins", "aborts"])
     def test_kvm_that_opens_and_does_not_work_is_not_used(self, memory: Path, trouble: Exception) -> None:
@@ -60,7 +62,7 @@ class TestDeciding:
         boots = Boots(kvm=trouble)
         answer = decide("auto", boots, memory, identity=HERE)
         assert answer == Acceleration(False, f"KVM does not work here: {trouble}")
-        assert (answer.name, boots.tried) == ("tcg", ["kvm", "tcg"])
+        assert (answer.name, boots.tried) == ("tcg", ["tcg", "kvm"])
 
     @pytest.mark.parametrize("works", [True, False])
     def test_the_answer_is_remembered_with_its_reason(self, memory: Path, works: bool) -> None:
@@ -74,7 +76,7 @@ class TestDeciding:
         decide("auto", Boots(kvm=SPINS), memory, identity="another machine")
         boots = Boots()
         assert decide("auto", boots, memory, identity=HERE).kvm
-        assert boots.tried == ["kvm"]
+        assert boots.tried == ["tcg", "kvm"]
 
     @pytest.mark.parametrize(
         "content", ["", "{", "[]", "null", '"text"', '{"identity": "this machine"}', '{"kvm": true}']
@@ -84,22 +86,43 @@ class TestDeciding:
         memory.write_text(content)
         boots = Boots()
         assert decide("auto", boots, memory, identity=HERE).kvm
-        assert boots.tried == ["kvm"]
+        assert boots.tried == ["tcg", "kvm"]
         assert json.loads(memory.read_text())["identity"] == HERE
 
     def test_a_kernel_that_boots_under_neither_says_nothing_about_kvm(self, memory: Path) -> None:
         boots = Boots(kvm=SPINS, tcg=BootError("the kernel did not boot: it panicked"))
         with pytest.raises(BootError, match="it panicked"):
             decide("auto", boots, memory, identity=HERE)
-        assert boots.tried == ["kvm", "tcg"]
+        assert boots.tried == ["tcg"]
         assert not memory.exists()
         assert decide("auto", Boots(), memory, identity=HERE).kvm
+
+    def test_a_kvm_that_is_slow_is_asked_again_by_the_next_run(self, memory: Path) -> None:
+        slow = SlowBootError("the kernel did not boot: the agent never became ready")
+        answer = decide("auto", Boots(kvm=slow), memory, identity=HERE)
+        assert answer == Acceleration(False, f"KVM was too slow this time: {slow}")
+        assert not memory.exists()
+
+    def test_kvm_gets_a_multiple_of_what_the_boot_took_without_it(
+        self, memory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A busy machine is slow under KVM too."""
+        now = iter([100.0, 150.0])
+        monkeypatch.setattr(accel, "monotonic", lambda: next(now))
+        given: list[float | None] = []
+        decide("auto", lambda _, deadline_s: given.append(deadline_s), memory, identity=HERE)
+        assert given == [None, 50 * accel.KVM_PATIENCE]
+
+    def test_what_is_remembered_can_be_asked_again(self, memory: Path) -> None:
+        decide("auto", Boots(kvm=SPINS), memory, identity=HERE)
+        assert decide("auto", Boots(), memory, identity=HERE, again=True).kvm
+        assert decide("auto", Boots(kvm=SPINS), memory, identity=HERE).kvm, "the new answer is remembered"
 
     def test_kvm_that_was_insisted_on_and_does_not_work_is_wrong_use(self, memory: Path) -> None:
         for boots in (Boots(kvm=SPINS), Boots()):
             with pytest.raises(UsageError, match=r"KVM was asked for and is not usable here: KVM does not") as caught:
                 decide("kvm", boots, memory, identity=HERE)
-            assert "--accel tcg" in caught.value.hint
+            assert "--accel=tcg" in caught.value.hint
             assert caught.value.exit_status == 4
 
     def test_without_a_device_nothing_is_tried(self, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,16 +142,36 @@ class TestDevice:
     def test_one_that_may_not_be_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "kvm").touch()
         monkeypatch.setattr(os, "access", lambda *_: False)
-        assert accel.device_trouble(tmp_path / "kvm") == f"{tmp_path}/kvm may not be opened by this user"
+        assert accel.device_trouble(tmp_path / "kvm") == f"this user may not open {tmp_path}/kvm"
 
     def test_one_that_opens(self, tmp_path: Path) -> None:
         (tmp_path / "kvm").touch()
         assert accel.device_trouble(tmp_path / "kvm") is None
 
 
-def test_another_qemu_is_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accel, "qemu_version", lambda: "QEMU emulator version 7.2")
-    before = accel.machine_identity()
-    assert accel.machine_identity() == before
-    monkeypatch.setattr(accel, "qemu_version", lambda: "QEMU emulator version 8.0")
-    assert accel.machine_identity() != before
+class TestIdentity:
+    def test_another_qemu_is_another_machine(self) -> None:
+        assert accel.machine_identity(fakes.OLD_QEMU) == accel.machine_identity(fakes.OLD_QEMU)
+        assert accel.machine_identity(fakes.OLD_QEMU) != accel.machine_identity(fakes.NEW_QEMU)
+
+    @pytest.mark.parametrize(
+        "line",
+        ["model name : other", "stepping : 2", "microcode : 0x2", "flags : fpu vme de", "Features : fp sve"],
+        ids=lambda line: line.partition(" ")[0],
+    )
+    def test_another_processor_is_another_host(self, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+        first = "model name : one\nstepping : 1\nmicrocode : 0x1\nflags : fpu vme\nFeatures : fp\ncpu MHz : 1000\n"
+        title = line.partition(" ")[0]
+        other = "".join(f"{line}\n" if old.startswith(title) else f"{old}\n" for old in first.splitlines())
+
+        def host(cpuinfo: str) -> str:
+            monkeypatch.setattr(Path, "read_text", lambda _: cpuinfo + "\nprocessor : 1\n")
+            return accel.host_identity()
+
+        assert host(first) != host(other)
+        assert host(first) == host(first.replace("1000", "2000")), "its clock changes all the time"
+
+    def test_another_host_kernel_is_another_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = accel.host_identity()
+        monkeypatch.setattr("platform.release", lambda: "6.99.0")
+        assert accel.host_identity() != before

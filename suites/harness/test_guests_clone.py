@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from guests import session, template, wire
-from guests.errors import AgentError, GuestBroke, QemuError
+from guests.errors import AgentError, GuestBroke, HostPausedError, QemuError
 from guests.guest import Guest, complaint_at_boot
 from guests.numbers import number
 from guests.outcome import exited, returned
@@ -32,6 +34,15 @@ def sibling(guest: Guest) -> Iterator[Guest]:
         yield sibling
     finally:
         sibling.close()
+
+
+def pause(guest: Guest, seconds: float = 0) -> None:
+    """Stop its QEMU for so long, and let it go on."""
+    os.kill(guest.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, guest.pid, os.WSTOPPED)
+    threading.Event().wait(seconds)
+    os.kill(guest.pid, signal.SIGCONT)
+    os.waitid(os.P_PID, guest.pid, os.WCONTINUED | os.WNOWAIT)
 
 
 def test_two_clones_of_a_template_do_not_see_each_other(guest: Guest, sibling: Guest) -> None:
@@ -140,10 +151,40 @@ class TestWhatGoesWrong:
             sibling.collect(sequence, "pause()", 0.01)
         assert sibling.spawn("another").call("getppid") == returned(1)
         monkeypatch.setattr(session, "SIGN_OF_LIFE_S", 0.01)
-        os.kill(sibling.pid, signal.SIGSTOP)
+        sibling._qemu.qmp.send("stop")
+        sibling._qemu.qmp.event({"STOP"}, time.monotonic() + 20)
         with pytest.raises(GuestBroke, match=r"^the kernel hangs since getpid\(\): nothing in the guest answers"):
             sibling.collect(0, "getpid()", 0.01)
         assert set(sibling.evidence()) >= {"transcript", "process tree"}
+
+    def test_a_guest_that_the_host_has_stopped_accuses_nobody(
+        self, sibling: Guest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(session, "SIGN_OF_LIFE_S", 0.01)
+        os.kill(sibling.pid, signal.SIGSTOP)
+        with pytest.raises(HostPausedError, match=r"^the kernel hangs .*; but QEMU was stopped by a signal"):
+            sibling.collect(0, "getpid()", 0.01)
+        assert set(sibling.evidence()) >= {"process tree"}
+
+    def test_what_a_kernel_says_of_time_after_a_pause_accuses_nobody(self, sibling: Guest) -> None:
+        """But what it says besides does, and so does everything in a guest that was not paused."""
+        lockup, other = "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [agent:70]", "BUG: planted"
+        sibling.write_file("/dev/kmsg", f"{lockup}\n").result()
+        assert sibling.complaint() == f"the kernel complained: {lockup}"
+        pause(sibling)
+        with pytest.raises(HostPausedError, match=r"soft lockup.*; but QEMU was stopped by a signal"):
+            sibling.complaint()
+        sibling.write_file("/dev/kmsg", f"{other}\n").result()
+        assert sibling.complaint() == f"the kernel complained: {other}"
+
+    @pytest.mark.needs("SOFTLOCKUP_DETECTOR")
+    def test_a_pause_that_makes_a_kernel_see_a_lockup(self, sibling: Guest) -> None:
+        """Stopped for longer than its watchdog's patience, which is two seconds here."""
+        sibling.set_sysctl("kernel.watchdog_thresh", 1)
+        pause(sibling, seconds=4)
+        assert sibling.wait_for_log("soft lockup")
+        with pytest.raises(HostPausedError, match="soft lockup"):
+            sibling.complaint()
 
     @pytest.mark.parametrize(
         "line",

@@ -60,8 +60,9 @@ class TestVirtmeRun:
         words = virtme_run(MACHINE, program="virtme-run", root=Path("/empty"))
         assert words[0] == "virtme-run"
         assert shlex.join(words[1:]) == (
-            "--kimg /boot/bzImage --root /empty --arch x86_64 --mods none --force-9p --cpus 1 --memory 128M"
-            " --disable-kvm --disable-microvm --dry-run --show-command --qemu-opts -initrd /boot/initramfs.cpio"
+            "--kimg /boot/bzImage --root /empty --arch x86_64 --qemu-bin qemu-system-x86_64"
+            " --mods none --force-9p --cpus 1 --memory 128M --disable-kvm --disable-microvm --dry-run --show-command"
+            " --qemu-opts -initrd /boot/initramfs.cpio"
         )
 
     def test_kvm_is_left_to_it_only_where_kvm_is_proved(self) -> None:

@@ -18,6 +18,7 @@ import pytest
 from guests import template, wire
 from guests.command import Disk, Machine, base_command
 from guests.errors import KconformError, QemuError
+from guests.qemu_program import QemuProgram
 from guests.template import DamagedError, template_key
 from guests.wire import Frame, Op, State
 from kconfigs.cache import Cache
@@ -41,7 +42,6 @@ def machine(tmp_path: Path, qemu: Path, monkeypatch: pytest.MonkeyPatch) -> Mach
         return tuple(base_command([*shown, *(["-enable-kvm"] if machine.kvm else [])], machine))
 
     monkeypatch.setattr(template, "compose", compose)
-    template._program_identity.cache_clear()
     return replace(fakes.machine(tmp_path), memory_mib=SIZE >> 20)
 
 
@@ -67,6 +67,9 @@ class FakeQemu:
     def give_descriptor(self, descriptor: int, _name: str, _deadline: float) -> None:
         os.write(descriptor, b"state of devices")
 
+    def why_ended(self) -> str:
+        return "QEMU exited with 0"
+
     def ended(self) -> bool:
         return False
 
@@ -84,7 +87,7 @@ class FakeBoots:
     def __call__(self, _machine: Machine, *, extra: Sequence[str], pass_fds: Sequence[int]) -> Iterator[FakeBoots]:
         self.times += 1
         assert any("share=on" in word for word in extra)
-        (ram,) = pass_fds
+        ram, _state = pass_fds
         assert os.fstat(ram).st_size == SIZE
         os.pwrite(ram, b"kernel", 1 << 20)
         os.pwrite(ram, b"stack", SIZE - 5)
@@ -140,20 +143,17 @@ VARIATIONS: dict[str, Callable[[Machine], Machine]] = {
     "memory": lambda machine: replace(machine, memory_mib=8),
     "acceleration": lambda machine: replace(machine, kvm=True),
     "channel": lambda machine: replace(machine, virtio=False),
+    "qemu": lambda machine: replace(machine, qemu=fakes.NEW_QEMU),
+    "qemu-patched": lambda machine: replace(machine, qemu=replace(machine.qemu, size=2)),
 }
 
 
 class TestKey:
-    def test_it_differs_when_anything_differs(
-        self, machine: Machine, qemu: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_it_differs_when_anything_differs(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
         keys = {"as it is": template_key(machine, KERNEL)}
         keys |= {name: template_key(change(machine), KERNEL) for name, change in VARIATIONS.items()}
         keys["kernel's content"] = template_key(machine, {"kernel": "abd"})
         keys["more content"] = template_key(machine, {**KERNEL, "disk": "abc"})
-        fakes.program(qemu, "print('QEMU emulator version 8.0')\n")
-        template._program_identity.cache_clear()
-        keys["QEMU"] = template_key(machine, KERNEL)
         monkeypatch.setattr(template, "FORMAT", template.FORMAT + 1)
         keys["our format"] = template_key(machine, KERNEL)
         assert len(set(keys.values())) == len(keys), keys
@@ -162,11 +162,16 @@ class TestKey:
         again = replace(machine, arguments=())
         assert template_key(again, dict(KERNEL)) == template_key(machine, KERNEL)
 
-    def test_a_qemu_of_the_same_version_and_another_size_is_another(self, machine: Machine, qemu: Path) -> None:
-        before = template_key(machine, KERNEL)
-        qemu.write_text(qemu.read_text() + "# patched\n")
-        template._program_identity.cache_clear()
-        assert template_key(machine, KERNEL) != before
+    def test_an_accelerated_one_is_good_on_one_host_only(
+        self, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """`-cpu host` is that host's processor; an emulated one is the same everywhere."""
+        accelerated = replace(machine, kvm=True)
+        before = [template_key(one, KERNEL) for one in (machine, accelerated)]
+        monkeypatch.setattr("guests.accel.host_identity", lambda: "another host")
+        after = [template_key(one, KERNEL) for one in (machine, accelerated)]
+        assert after[0] == before[0]
+        assert after[1] != before[1]
 
 
 class TestMaking:
@@ -324,8 +329,13 @@ class TestChecking:
 
 
 class TestClone:
+    @pytest.mark.parametrize(
+        ("program", "uri"),
+        [(fakes.OLD_QEMU, r"fd:(\d+)"), (fakes.NEW_QEMU, r"file:/proc/self/fd/(\d+)")],
+        ids=["7.2", "11.0"],
+    )
     def test_it_is_told_all_that_it_has_to_do_before_it_runs(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: QemuProgram, uri: str
     ) -> None:
         """The saved state comes by a descriptor, the memory copy-on-write; nothing is waited for."""
         script = fakes.program(
@@ -334,12 +344,14 @@ class TestClone:
             "told = os.fdopen(fds['qmp'])\n"
             "commands = [json.loads(told.readline()) for _ in range(3)]\n"
             "uri = commands[2]['arguments']['uri']\n"
-            "state = os.read(int(uri.removeprefix('fd:')), 100).decode()\n"
+            f"state = os.read(int(re.fullmatch({uri!r}, uri)[1]), 100).decode()\n"
             "agent(json.dumps([sys.argv, [one['execute'] for one in commands], state]).encode() + b'\\n')\n",
         )
+        folder = tmp_path / "a folder, with a comma"
+        folder.mkdir()
         monkeypatch.setattr(template, "compose", lambda _: (str(script), "-m", "4M"))
-        (tmp_path / "state").write_text("saved")
-        made = template.Template(replace(fakes.machine(tmp_path), memory_mib=4), tmp_path, "key")
+        (folder / "state").write_text("saved")
+        made = template.Template(replace(fakes.machine(folder), memory_mib=4, qemu=program), folder, "key")
         console = os.memfd_create("console")
         clone = made.start_clone(console)
         try:
@@ -350,5 +362,6 @@ class TestClone:
         assert commands == ["qmp_capabilities", "migrate-set-capabilities", "migrate-incoming"]
         assert state == "saved"
         assert argv[1:3] == ["-m", "4M"]
-        assert f"memory-backend-file,id=ram,size=4M,mem-path={tmp_path}/ram,share=off" in argv
+        escaped = str(folder).replace(",", ",,")
+        assert f"memory-backend-file,id=ram,size=4M,mem-path={escaped}/ram,share=off" in argv
         assert argv[argv.index("-S") : argv.index("-S") + 3] == ["-S", "-incoming", "defer"]
