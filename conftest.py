@@ -34,13 +34,13 @@ STABLE = pytest.StashKey[Stable]()
 NEXT = pytest.StashKey[pytest.Item | None]()
 
 
-# Markers, and the kernels that were asked for
+# Markers, and the requested kernels
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for line in (
-        "needs(*options): skip unless the kernel has these config options (without CONFIG_)",
-        "lacks(*options): skip if the kernel has one of these config options",
+        "needs(*options): skip unless the kernel has all of these config options (named without CONFIG_)",
+        "lacks(*options): skip if the kernel has any of these config options",
         "boot(*arguments, disks=(), programs=()): boot with these kernel arguments, disks (guests.disks.DiskPlan)"
         " and programs of the host",
     ):
@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that boot alike stand together within a kernel, so that a spare clone fits the next test."""
+    """Group tests that boot alike within a kernel, so that a spare clone fits the next test."""
     boots: dict[tuple[str | None, Boot | None], int] = {}
     items.sort(key=lambda item: boots.setdefault((_kernel_of(item), _boot_of(item)), len(boots)))
 
@@ -79,13 +79,13 @@ def _boot_of(item: pytest.Item) -> Boot | None:
 
 @pytest.fixture(scope="session")
 def kernel(request: pytest.FixtureRequest) -> Kernel:
-    """The kernel under test, built or unpacked if it was not yet."""
+    """The kernel under test, built or unpacked first if necessary."""
     return cast(Candidate, request.param).kernel()
 
 
 @pytest.fixture(autouse=True)
 def _applies(request: pytest.FixtureRequest) -> None:
-    """Skip what does not apply to the kernel, and say which option or version is missing."""
+    """Skip a test that does not apply to the kernel, and say which option or version is missing."""
     if "kernel" not in request.fixturenames:
         return
     kernel = cast(Kernel, request.getfixturevalue("kernel"))
@@ -96,7 +96,7 @@ def _applies(request: pytest.FixtureRequest) -> None:
         reason = known[identifier].applies(kernel.version)
         if reason:
             pytest.skip(reason)
-    # What the whole file needs comes first, and all that is missing is named.
+    # The needs of the whole file come first, and the reason names everything that is missing.
     markers = reversed(list(request.node.iter_markers("needs")))
     needed = dict.fromkeys(option for marker in markers for option in marker.args)
     missing = [f"CONFIG_{option}" for option in needed if not kernel.config.enabled(option)]
@@ -113,20 +113,20 @@ def _applies(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def promised(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], bool]:
-    """Whether a kernel of this version makes a promise: for tables in which one thing is newer than the others."""
+    """Whether a kernel of this version makes a promise: for tables in which one row is newer than the others."""
     known = registry(request.config)
     return lambda identifier: known[identifier].applies(kernel.version) is None
 
 
 @pytest.fixture
 def asked(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], str]:
-    """What the profile wants the kernel to begin with; without a profile that says so, the test is skipped."""
+    """The initial setting that the profile requires; the test is skipped if no profile requires one."""
 
     def default(what: str) -> str:
         profile = cast(Candidate, candidate_of(request.node)).profile
         line = profile.default(what, kernel.version) if profile is not None else None
         if line is None:
-            pytest.skip(f"no profile asks for {what}")
+            pytest.skip(f"no profile requires a value of {what}")
         return line.value
 
     return default
@@ -153,13 +153,13 @@ def _kernel_info(kernel: Kernel, acceleration: Acceleration | None = None) -> di
 
 @pytest.fixture
 def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Iterator[Guest]:
-    """A guest that has only just booted, as the test's `boot` marker wants it."""
+    """A freshly booted guest, booted as the test's `boot` marker specifies."""
     stable = request.config.stash[STABLE]
     boot = _boot_of(request.node) or DEFAULT_BOOT
     if any(plan.filesystem == "9p" for plan in boot.disks):
         program = stable.qemu(kernel.arch)
         if not has_device(program.path, "virtio-9p-pci"):
-            pytest.skip(f"needs a QEMU that shares directories by 9p (virtio-9p-pci), which {program.path} does not")
+            pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
     taken_on = stable.acceleration(kernel)
     record.set_kernel(request.node, _kernel_info(kernel, taken_on))
     taken = stable.take(kernel, boot)
@@ -180,22 +180,22 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     item.stash[NEXT] = nextitem
     if candidate := candidate_of(item):
-        # The kernel may turn out not to be had; then this is all that is known of it.
+        # The kernel may turn out to be unavailable; then this is all that is known about it.
         record.set_kernel(item, {"id": candidate.id, "spec": candidate.source.spec})
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """A test whose kernel complained has failed, whatever its calls returned, and whatever it stumbled over then."""
+    """Fail a test whose kernel logged a splat or became tainted, whatever its calls returned or failed with."""
     guest = item.stash.get(GUEST, None)
     try:
         yield
     except (AssertionError, GuestBroke) as error:
         if guest is not None and (pause := guest.pause):
-            raise HostPausedError(f"the test failed, but its guest was paused meanwhile: {pause}") from error
+            raise HostPausedError(f"the test failed, but its guest was paused while it ran: {pause}") from error
         raise
     except Exception as error:
-        # A task that an oops has killed takes no more orders.
+        # A task that an oops has killed executes no more commands.
         if guest is not None and (complaint := _complaint(item, guest)):
             raise GuestBroke(complaint) from error
         raise
@@ -204,7 +204,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 def _complaint(item: pytest.Item, guest: Guest) -> str:
-    """The guest's own, if it has one that is not waived; what was waived is with the test's evidence."""
+    """The guest's complaint, unless it is waived; waived ones are attached to the test's evidence."""
     excuse = SplatExcuse(item.config, _kernel_info(guest.kernel))
     complaint = guest.complaint(excuse)
     if excuse.known:
@@ -222,7 +222,7 @@ def pytest_runtest_makereport(
     report = yield
     candidate = candidate_of(item)
     if candidate is not None and candidate.error is not None and call.excinfo is not None:
-        # Each test of this kernel says so; the way through our code to it would say no more.
+        # Every test of this kernel fails with this error; a traceback through our code would add nothing.
         report.longrepr = str(candidate.error)
     return report
 
@@ -232,7 +232,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Who did what to whom, what came, and what was wanted; of a list of such lines, that should be empty, all."""
+    """Explain a failed comparison: who did what to whom, the result and the expectation.
+
+    If a list of such lines should be empty, show all of them.
+    """
     if op == "==" and isinstance(left, Outcome) and isinstance(right, Expected):
         return [f"{left!r}, expected {right!r}"]
     if op == "==" and right == [] and isinstance(left, list) and all(isinstance(line, str) for line in left):
@@ -247,7 +250,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     try:
         program = inspect(find_qemu(chosen=config.getoption("qemu")))
     except QemuError:
-        return  # the tests that want a guest say so, and those of the project itself need none
+        return  # tests that need a guest report this; the project's own tests need none
     record.describe_run(config, "qemu", program.said)
     record.describe_run(config, "qemu_path", program.path)
     if _wants_guests(config):
@@ -258,7 +261,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def _wants_guests(config: pytest.Config) -> bool:
-    """Whether this process begins a run of the suites; workers need not ask again what it has found out."""
+    """Whether this process starts a run of the suites; workers need not repeat its checks."""
     own_tests = config.rootpath / "suites" / "harness"
     named = (config.invocation_params.dir / argument.partition("::")[0] for argument in config.args)
     runs_nothing = is_worker(config) or any(getattr(config.option, name, False) for name in NO_RUN)

@@ -31,7 +31,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m guests", description="The machine that guests run on.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     command = commands.add_parser("doctor", help="tell what this machine can do, and what it lacks")
-    command.add_argument("--install", action="store_true", help="install what is missing, by apt, where we may")
+    command.add_argument(
+        "--install",
+        action="store_true",
+        help="install what is missing, by the system's package manager, where we may",
+    )
     command.add_argument("--yes", action="store_true", help="with --install: do not ask first, even on a terminal")
     return parser
 

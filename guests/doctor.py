@@ -15,26 +15,35 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from guests import accel
 from guests.errors import KconformError, UsageError
-from guests.needs import Found, Need, has_apt, install, look, needs, packages_of, privilege, shown_command
+from guests.needs import Found, Need, look, needs
+from guests.packages import Family, has_apt, host_family, install, privilege, usable
 from guests.qemu import qemu_version
+from guests.qemu_program import has_device
 from kconfigs.cache import Cache
 
 BUILD_ROOM = 5 << 30
 """Bytes that the first kernel built from source takes at its peak, with its unpacked source, and templates."""
 _VERSIONED = ("gcc", "ld", "make", "ccache")
 """Programs whose version one asks for when a build goes wrong."""
+_KERNELS = {
+    True: "everything that --kernel takes can be tested here",
+    False: "trees, images and .deb files can be tested here; `source` and `deb:PACKAGE` need apt",
+}
+"""By whether there is apt."""
 
 
 def examine() -> int:
     """Print what this machine can do."""
     wanted = needs()
     found = look(wanted)
-    for title, text in facts(found):
+    trouble = _cache_trouble()
+    for title, text in facts(found, cached=not trouble):
         print(f"{title:<13} {text}")
     print("\nneeded:")
     for need in wanted:
@@ -42,12 +51,14 @@ def examine() -> int:
     missing = found.missing(wanted)
     print()
     if missing:
-        print(_advice(missing))
+        print(_advice(missing, host_family()))
     for need, version in found.too_old.items():
         print(_too_old(need, version))
-    if not missing and not found.too_old:
+    if trouble:
+        print(trouble)
+    if not missing and not found.too_old and not trouble:
         print("nothing is missing")
-    return _status(missing, found)
+    return UsageError.exit_status if trouble else _status(missing, found)
 
 
 def install_missing(*, sure: bool) -> int:
@@ -58,35 +69,55 @@ def install_missing(*, sure: bool) -> int:
     if not missing and not found.too_old:
         print("kconform: everything that this machine needs is there (python -m guests doctor tells more)")
         return 0
-    prefix = privilege() if has_apt() else None
-    if missing and prefix is not None and (sure or _agreed(missing)):
-        packages = packages_of(missing)
-        print(f"kconform: installing {' '.join(packages)}", flush=True)
-        install(packages, prefix)
+    family = host_family()
+    if missing and family is not None and _install(missing, family, sure=sure):
         found = look(wanted)
         missing = found.missing(wanted)
-        if missing:
-            names = ", ".join(need.name for need in missing)
-            raise KconformError(f"apt-get has installed {' '.join(packages)}, and there is still no {names}")
+        _complain_of_the_installed(missing, family)
         print("kconform: installed")
     if missing:
-        print(_advice(missing), file=sys.stderr)
+        print(_advice(missing, family), file=sys.stderr)
     for need, version in found.too_old.items():
         print(_too_old(need, version), file=sys.stderr)
     return _status(missing, found)
 
 
-def facts(found: Found) -> Iterator[tuple[str, str]]:
-    """The head of the report, line by line: a title and what there is to say."""
+def _install(missing: Sequence[Need], family: Family, *, sure: bool) -> bool:
+    """Whether packages were installed: there is a manager that we may use, and it offers some of them."""
+    packages = family.offers(need.name for need in missing)
+    prefix = privilege() if packages and usable(family.manager) else None
+    if prefix is None or not (sure or _agreed(packages)):
+        return False
+    print(f"kconform: installing {' '.join(packages)}", flush=True)
+    install(family.manager, packages, prefix)
+    return True
+
+
+def _complain_of_the_installed(missing: Sequence[Need], family: Family) -> None:
+    """What is missing although its package is installed."""
+    names = [need.name for need in missing if family.offers([need.name])]
+    if names:
+        packages = " ".join(family.offers(names))
+        raise KconformError(
+            f"{family.manager.program} has installed {packages}, and there is still no {', '.join(names)}",
+            hint="; ".join(family.told(names)),
+        )
+
+
+def facts(found: Found, *, cached: bool = True) -> Iterator[tuple[str, str]]:
+    """The head of the report, line by line: a title and what there is to say; of the cache only if it can be had."""
     yield "system", _system()
     qemu = next((path for need, path in found.there.items() if need.name.startswith("qemu-system-")), None)
-    yield "QEMU", f"{qemu_version(qemu).removeprefix('QEMU emulator version ')}, {qemu}" if qemu else "none"
+    yield "QEMU", _qemu(qemu) if qemu else "none"
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         yield "virtme-ng", importlib.metadata.version("virtme-ng")
-    cache = Cache()
-    yield "acceleration", _acceleration(cache.root)
+    yield "kernels", _KERNELS[has_apt()]
     programs = {need.name: path for need, path in found.there.items() if need.name in _VERSIONED}
     yield "toolchain", ", ".join(f"{name} {_version(path)}" for name, path in programs.items()) or "none"
+    if not cached:
+        return
+    cache = Cache()
+    yield "acceleration", _acceleration(cache.root)
     yield "cache", f"{_gib(cache.size())} of at most {_gib(cache.limit)}, in {cache.root}"
     free = shutil.disk_usage(_existing(cache.root)).free
     scarce = "" if free >= BUILD_ROOM else f"; a first kernel build takes up to {_gib(BUILD_ROOM)}"
@@ -104,6 +135,29 @@ def _system() -> str:
         f"{name}, Linux {platform.release()}, {platform.machine()}, {processors} processors, {_gib(memory)},"
         f" Python {platform.python_version()}"
     )
+
+
+def _qemu(program: str) -> str:
+    version = qemu_version(program).removeprefix("QEMU emulator version ")
+    without = "" if has_device(program, "virtio-9p-pci") else "; without 9p: tests that share a directory are skipped"
+    return f"{version}, {program}{without}"
+
+
+def _cache_trouble() -> str:
+    """Why there can be no cache, and what to do; empty if there can."""
+    try:
+        root = Cache().root
+    except UsageError as error:
+        return str(error)
+    try:
+        # Tried, because root may write everywhere, and yet not to /proc.
+        tempfile.TemporaryFile(dir=_existing(root)).close()
+    except OSError as error:
+        return (
+            f"the cache directory {root} cannot be written to: {error.strerror}\n"
+            "  hint: set KCONFORM_CACHE to a directory that may be written to"
+        )
+    return ""
 
 
 class _NotTried(Exception):
@@ -129,13 +183,20 @@ def _state(need: Need, found: Found) -> str:
     return "MISSING" if need.required else "missing"
 
 
-def _advice(missing: Sequence[Need]) -> str:
+def _advice(missing: Sequence[Need], family: Family | None) -> str:
     lines = ["missing on this machine:"]
     lines += [f"  {need.name:<20} {need.why}{'' if need.required else ' (not required)'}" for need in missing]
-    if has_apt():
-        lines.append(f"run: {shown_command(packages_of(missing))}")
+    names = [need.name for need in missing]
+    packages = family.offers(names) if family else []
+    if family and packages and usable(family.manager):
+        lines.append(f"run: {family.manager.shown(packages)}")
+    elif family and packages:
+        lines.append(
+            f"install them by your system's own means; {family.name} calls the packages {' '.join(packages)}"
+        )
     else:
         lines.append("install them by your system's own means, then try again")
+    lines += [f"note: {remark}" for remark in (family.told(names) if family else [])]
     return "\n".join(lines)
 
 
@@ -149,11 +210,11 @@ def _status(missing: Sequence[Need], found: Found) -> int:
     return UsageError.exit_status if lacking else 0
 
 
-def _agreed(missing: Sequence[Need]) -> bool:
+def _agreed(packages: Sequence[str]) -> bool:
     """Ask, where somebody can answer."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
-    answer = input(f"kconform: install {' '.join(packages_of(missing))}? [Y/n] ")
+    answer = input(f"kconform: install {' '.join(packages)}? [Y/n] ")
     return answer.strip().lower() in {"", "y", "yes"}
 
 

@@ -18,7 +18,6 @@ from guests.programs import closure
 from kconfigs.cache import Cache
 
 AGENT = Path(__file__).parent / "agent"
-SOURCES = ("agent.c", "answer.c", "loop.c", "proc.c", "setup.c", "task.c")
 _FLAGS = (
     *("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"),
     *("-ffreestanding", "-fno-builtin", "-nostdlib", "-static", "-no-pie", "-fno-pic"),
@@ -26,8 +25,7 @@ _FLAGS = (
     *("-s", "-Wl,--build-id=none", "-Wl,-z,noexecstack"),
 )
 _ARCH_FLAGS: Mapping[str, tuple[str, ...]] = {
-    # int $0x80 is made with a value pushed on the stack, where the red zone would be.
-    "x86_64": ("-mno-red-zone",),
+    "x86_64": (),
     "aarch64": ("-mno-outline-atomics",),
 }
 
@@ -43,10 +41,16 @@ def compile_command(arch: str, output: Path) -> list[str]:
     if arch not in _ARCH_FLAGS:
         raise UsageError(
             f"the agent has no entry code for {arch}",
-            hint=f"there is one for {', '.join(sorted(_ARCH_FLAGS))}; add guests/agent/arch_{arch}.h",
+            hint=f"there is one for {', '.join(sorted(_ARCH_FLAGS))}; "
+            f"add guests/agent/arch_{arch}.h and arch_{arch}.S, and a row to _ARCH_FLAGS",
         )
-    sources = [str(AGENT / source) for source in SOURCES]
-    return [compiler(arch), *_FLAGS, *_ARCH_FLAGS[arch], "-o", str(output), *sources]
+    header = f'-DKCONFORM_ARCH_HEADER="arch_{arch}.h"'
+    return [compiler(arch), *_FLAGS, *_ARCH_FLAGS[arch], header, "-o", str(output), *map(str, sources(arch))]
+
+
+def sources(arch: str) -> list[Path]:
+    """What is compiled for an architecture: all of the C, and its own assembly."""
+    return [*sorted(AGENT.glob("*.c")), AGENT / f"arch_{arch}.S"]
 
 
 @cache

@@ -1,80 +1,82 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What this machine must have besides Python: a table, how each line of it is found, and apt's part in getting it.
+"""What this machine must have besides Python: a table, and how each line of it is found.
 
-Nothing here is imported by the rest: whoever needs a program says so itself when it is missing.
+What a distribution calls it is in guests.packages.  The rest imports nothing from here: whoever needs a program says
+so itself when it is missing.
 """
 
 from __future__ import annotations
 
-import os
+import ctypes
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
+from guests.errors import QemuError
 from guests.qemu import qemu_version
-from kconfigs.errors import KconformError
+from guests.qemu_program import find_qemu
+
+_QEMU = "qemu-system-"
 
 SYSTEM_PATH = "/usr/sbin:/sbin"
 """Where Debian keeps programs that only root's PATH finds."""
 
-_QEMU_PACKAGES = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}
-
 
 @dataclass(frozen=True)
 class Need:
-    """A program, or a header of C, and what happens without it."""
+    """A program, a header of C or a shared library, and what happens without it."""
 
     name: str
-    package: str
-    """Debian's and Ubuntu's."""
     why: str
-    header: bool = False
+    kind: Literal["program", "header", "library"] = "program"
     required: bool = True
     """Without it something essential fails; otherwise something is slower, or some kernels cannot be tested."""
     oldest: tuple[int, ...] = ()
     """The first version that will do."""
+    knows: str = ""
+    """An option that its --help must name: there are lesser programs of the same name."""
 
 
 def needs(arch: str | None = None) -> tuple[Need, ...]:
     """Everything that a machine of this architecture needs, by default this machine."""
     arch = arch or platform.machine()
-    qemu = Need(f"qemu-system-{arch}", _QEMU_PACKAGES.get(arch, "qemu-system-misc"), "runs the guests", oldest=(7, 0))
-    return (qemu, *_NEEDS)
+    return (Need(f"{_QEMU}{arch}", "runs the guests", oldest=(7, 0)), *_NEEDS)
 
 
 _NEEDS = (
-    Need("setpriv", "util-linux", "ends QEMU and compilers with the run"),
-    Need("mksquashfs", "squashfs-tools", "makes read-only disks of guests"),
-    Need("mke2fs", "e2fsprogs", "makes writable disks of guests"),
-    Need("veritysetup", "cryptsetup-bin", "makes verified disks of guests"),
-    Need("ldd", "libc-bin", "finds the libraries of programs that guests run"),
-    Need("cc", "gcc", "compiles the agent"),
-    Need("linux/types.h", "linux-libc-dev", "the agent's only headers", header=True),
-    Need("gcc", "gcc", "compiles kernels"),
-    Need("ld", "binutils", "links kernels"),
-    Need("make", "make", "builds kernels"),
-    Need("flex", "flex", "builds Kconfig's parser"),
-    Need("bison", "bison", "builds Kconfig's parser"),
-    Need("bc", "bc", "computes a kernel's time constants"),
-    Need("stdlib.h", "libc6-dev", "a kernel's build compiles tools of its own", header=True),
-    Need("gelf.h", "libelf-dev", "objtool, a part of a kernel's build", header=True),
-    Need("tar", "tar", "unpacks the distribution's kernel source"),
-    Need("xz", "xz-utils", "unpacks the distribution's kernel source"),
-    Need("openssl/bio.h", "libssl-dev", "kernel trees with keys of their own", header=True, required=False),
-    Need("zstd", "zstd", "unpacks images, modules and packages that it has packed", required=False),
-    Need("ccache", "ccache", "a kernel's second build takes a third of the time", required=False),
+    Need("setpriv", "ends QEMU and compilers with the run", knows="--pdeathsig"),
+    Need("mksquashfs", "makes read-only disks of guests"),
+    Need("mke2fs", "makes writable disks of guests"),
+    Need("veritysetup", "makes verified disks of guests"),
+    Need("ldd", "finds the libraries of programs that guests run"),
+    Need("cc", "compiles the agent"),
+    Need("linux/types.h", "the agent's only headers", kind="header"),
+    Need("libseccomp.so.2", "compiles whole policies into filters", kind="library"),
+    Need("gcc", "compiles kernels"),
+    Need("ld", "links kernels"),
+    Need("make", "builds kernels"),
+    Need("flex", "builds Kconfig's parser"),
+    Need("bison", "builds Kconfig's parser"),
+    Need("bc", "computes a kernel's time constants"),
+    Need("stdlib.h", "a kernel's build compiles tools of its own", kind="header"),
+    Need("gelf.h", "objtool, a part of a kernel's build", kind="header"),
+    Need("tar", "unpacks the distribution's kernel source"),
+    Need("xz", "unpacks the distribution's kernel source"),
+    Need("openssl/bio.h", "kernel trees with keys of their own", kind="header", required=False),
+    Need("zstd", "unpacks images, modules and packages that it has packed", required=False),
+    Need("ccache", "a kernel's second build takes a third of the time", required=False),
     Need(
         "sys/capability.h",
-        "libcap-dev",
         "upstream's selftest, beside which ours is timed",
-        header=True,
+        kind="header",
         required=False,
     ),
-    Need("git", "git", "names the commit of a kernel tree, and of this suite", required=False),
+    Need("git", "names the commit of a kernel tree, and of this suite", required=False),
 )
 
 
@@ -96,9 +98,7 @@ def look(wanted: Sequence[Need]) -> Found:
     """Find what is there."""
     there, too_old = {}, {}
     for need in wanted:
-        if need.header:
-            continue
-        path = find_program(need.name)
+        path = _FINDERS[need.kind](need)
         if path is None:
             continue
         version = _version_of(path) if need.oldest else ()
@@ -106,10 +106,38 @@ def look(wanted: Sequence[Need]) -> Found:
             too_old[need] = ".".join(map(str, version)) or "an unknown version"
         else:
             there[need] = path
-    headers = [need for need in wanted if need.header]
+    headers = [need for need in wanted if need.kind == "header"]
     readable = find_headers([need.name for need in headers])
     there |= {need: "there" for need in headers if need.name in readable}
     return Found(MappingProxyType(there), MappingProxyType(too_old))
+
+
+def _program(need: Need) -> str | None:
+    if need.name.startswith(_QEMU):
+        try:
+            return find_qemu(need.name.removeprefix(_QEMU))
+        except QemuError:
+            return None
+    path = find_program(need.name)
+    return path if path is not None and (not need.knows or need.knows in _help(path)) else None
+
+
+def _library(need: Need) -> str | None:
+    try:
+        ctypes.CDLL(need.name)
+    except OSError:
+        return None
+    return "there"
+
+
+_FINDERS: Mapping[str, Callable[[Need], str | None]] = MappingProxyType(
+    {
+        "program": _program,
+        "library": _library,
+        # All at once, because the compiler is slow to start.
+        "header": lambda _: None,
+    }
+)
 
 
 def find_program(name: str) -> str | None:
@@ -132,72 +160,11 @@ def find_headers(names: Sequence[str]) -> set[str]:
     return {names[int(number)] for number in re.findall(r"^found (\d+)$", done.stdout, re.MULTILINE)}
 
 
+def _help(path: str) -> str:
+    done = subprocess.run([path, "--help"], capture_output=True, text=True, errors="replace", check=False)
+    return done.stdout + done.stderr
+
+
 def _version_of(path: str) -> tuple[int, ...]:
     match = re.search(r"version (\d+(?:\.\d+)+)", qemu_version(path))
     return tuple(int(part) for part in match[1].split(".")) if match else ()
-
-
-# apt
-
-
-def packages_of(missing: Iterable[Need]) -> list[str]:
-    """The Debian packages of these needs, each once, in order."""
-    return list(dict.fromkeys(need.package for need in missing))
-
-
-def has_apt() -> bool:
-    return shutil.which("apt-get") is not None
-
-
-def privilege() -> list[str] | None:
-    """What to write before a command to run it as root without being asked for anything; None if we may not."""
-    if os.geteuid() == 0:
-        return []
-    sudo = shutil.which("sudo")
-    if sudo is None:
-        return None
-    allowed = subprocess.run([sudo, "-n", "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return [sudo, "-n"] if allowed.returncode == 0 else None
-
-
-def install_command(packages: Sequence[str]) -> list[str]:
-    return ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-
-
-def shown_command(packages: Sequence[str]) -> str:
-    """The one line that a user can copy."""
-    sudo = "" if os.geteuid() == 0 else "sudo "
-    return f"{sudo}apt-get update && {sudo}{' '.join(install_command(packages))}"
-
-
-def install(packages: Sequence[str], prefix: Sequence[str]) -> None:
-    """Install packages without a question.  KconformError, with what apt said last, if it cannot."""
-    # env, because sudo lets no variable of ours pass.  Where another apt is at work, ours waits for it.
-    apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1", "LC_ALL=C", "apt-get"]
-    apt += ["-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]
-    wanted = [*apt, *install_command(packages)[1:]]
-    # Lists that are missing or old show here: a package that is unknown, or of a version that has gone.
-    if _run(wanted)[0] == 0:
-        return
-    status, said = _run([*apt, "update"])
-    if status == 0:
-        status, said = _run(wanted)
-    if status:
-        raise KconformError(
-            f"apt-get failed with status {status}; it said last:\n    " + "\n    ".join(said[-8:]),
-            hint="look at the network and at apt's sources, then try again",
-        )
-
-
-def _run(command: Sequence[str]) -> tuple[int, list[str]]:
-    """Its exit status, and the lines that it printed."""
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    return done.returncode, [line for line in done.stdout.splitlines() if line.strip()]

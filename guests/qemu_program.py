@@ -6,6 +6,7 @@ What differs between versions is asked here and nowhere else.
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import subprocess
@@ -49,7 +50,8 @@ def find_qemu(arch: str = "x86_64", chosen: str | None = None) -> str:
         if found is None:
             raise UsageError(f"--qemu={chosen} is not a program that can be executed")
         return found
-    for candidate in (f"qemu-system-{arch}", *ELSEWHERE):
+    elsewhere: tuple[str, ...] = ELSEWHERE if arch == platform.machine() else ()
+    for candidate in (f"qemu-system-{arch}", *elsewhere):
         if found := shutil.which(candidate):
             return found
     raise QemuError(

@@ -27,11 +27,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from kconfigs.disk import allocated, parse_size, remove
 from kconfigs.errors import KconformError, UsageError
+from kconfigs.paths import user_cache
 
 log = logging.getLogger("kconform")
 
@@ -281,7 +281,7 @@ class Cache:
 
 def default_root() -> Path:
     chosen = os.environ.get("KCONFORM_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("kconform")
+    return Path(chosen) if chosen else user_cache()
 
 
 def _limit_from_environment() -> int:

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How an arm64 program enters the kernel, starts, and starts another task. */
+/* arm64: the way into the kernel. sys.h says what an architecture has to define; the rest is in arch_aarch64.S. */
 #ifndef KCONFORM_ARCH_AARCH64_H
 #define KCONFORM_ARCH_AARCH64_H
+
+#include "wire.h"
 
 static inline long arch_syscall(long nr, long a, long b, long c, long d, long e, long f)
 {
@@ -20,6 +22,14 @@ static inline long arch_syscall(long nr, long a, long b, long c, long d, long e,
 	return x0;
 }
 
+static inline long arch_call_by(enum wire_entry entry, __u64 number, const __u64 *args)
+{
+	(void)entry;
+	(void)number;
+	(void)args;
+	return -ENOSYS;
+}
+
 static inline void arch_relax(void)
 {
 	__asm__ volatile("yield");
@@ -33,47 +43,7 @@ static inline unsigned long arch_stack_pointer(void)
 	return sp;
 }
 
-long arch_clone(unsigned long flags, void *stack, void *parent_tid, void *child_tid,
-		void (*function)(void *), void *argument);
-void __attribute__((noreturn)) arch_switch_stack(void *stack, void (*function)(void *), void *argument);
-
-/* arm64's signal return is the kernel's own trampoline in the vdso; nothing has to be given. */
-static inline void arch_restorer(void)
-{
-}
-
-/* The result of a system call inside uc_mcontext: regs[0], after fault_address. */
+/* regs[0], which follows fault_address */
 #define ARCH_CONTEXT_RESULT 1
-#define ARCH_SA_RESTORER 0
-
-#ifdef KCONFORM_ARCH_CODE
-__asm__(".text\n"
-	".global _start\n"
-	"_start:\n"
-	"	mov x29, #0\n"
-	"	mov x0, sp\n"
-	"	bl start\n"
-	"	brk #0\n"
-	".global arch_clone\n"
-	"arch_clone:\n" /* x0 flags, x1 stack, x2 parent_tid, x3 child_tid, x4 function, x5 argument */
-	"	and x1, x1, #-16\n"
-	"	stp x4, x5, [x1, #-16]!\n"
-	"	mov x4, x3\n"
-	"	mov x3, #0\n"
-	"	mov x8, #220\n"
-	"	svc #0\n"
-	"	cbnz x0, 1f\n"
-	"	mov x29, #0\n"
-	"	ldp x1, x0, [sp], #16\n"
-	"	blr x1\n"
-	"	brk #0\n"
-	"1:	ret\n"
-	".global arch_switch_stack\n"
-	"arch_switch_stack:\n"
-	"	mov sp, x0\n"
-	"	mov x0, x2\n"
-	"	blr x1\n"
-	"	brk #0\n");
-#endif
 
 #endif

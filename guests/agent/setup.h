@@ -1,21 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What init does once, before it listens. */
+/* What init does once, before it listens, and how it says that it cannot. */
 #ifndef KCONFORM_SETUP_H
 #define KCONFORM_SETUP_H
 
+/* setup.c */
+
 /* Mount what a test expects to find: /proc, /sys, /dev, /tmp and, where the kernel has it, securityfs. */
 void setup_mounts(void);
-/* Open the channel to the host. 0 or -errno. */
-long setup_channel(int *in, int *out);
-/* Create and map the arena, or map the one inherited. 0 or -errno. */
+/* Create and map the arena, or map the one that was inherited. 0 or -errno. */
 long setup_arena(int inherited);
-/* Let tasks neither starve the agent nor one another (see agent.c, settle()). */
-void setup_scheduling(void);
-/* On a host: the channel is standard input and output, orphans come to us, and a broken channel is told. */
+/* Create the bell, by which tasks wake the agent. 0 or -errno. */
+long setup_bell(void);
+/* On a host: use standard input and output as the channel, adopt orphans, get EPIPE if the channel breaks. */
 void setup_host(int *in, int *out);
-/* Write a line to the console, where the host follows the boot. */
+
+/* open_channel.c */
+
+/* Open the channel to the host. 0 or -errno. */
+long open_channel(int *in, int *out);
+
+/* console.c */
+
+/* Write to the console, where the host follows the boot. */
 void say(const char *text);
-/* Write it, and end: as init this panics the kernel, which the host sees at once. */
+/* Write why, and end. As this is init, the kernel panics, which the host sees at once. */
 void __attribute__((noreturn)) die(const char *text, long error);
 
 #endif

@@ -2,22 +2,42 @@
 /*
  * System calls without a C library.
  *
- * A task must make no call that its test did not ask for, whatever filter it is under, so there is nobody
- * between it and the kernel: no libc that reads a clock, takes a lock or sets errno in a thread's storage.
+ * A task must make no system call that its test did not ask for, whatever filter it is under. So there is nothing
+ * between the task and the kernel: no libc that reads a clock, takes a lock, or stores errno in thread-local storage.
  */
 #ifndef KCONFORM_SYS_H
 #define KCONFORM_SYS_H
 
 #include <asm/unistd.h>
+#include <linux/errno.h>
 #include <linux/types.h>
 
-#if defined(__x86_64__)
-#include "arch_x86_64.h"
-#elif defined(__aarch64__)
-#include "arch_aarch64.h"
-#else
-#error "no arch_<machine>.h for this architecture yet"
-#endif
+#include "libc.h"
+
+/* A system call that fails returns a value from -MAX_ERRNO to -1 (include/linux/err.h). */
+#define MAX_ERRNO 4095
+
+/*
+ * The whole interface to an architecture is arch_<machine>.h, which the compiler's command line names, and
+ * arch_<machine>.S. The header defines
+ *
+ *   arch_syscall(), arch_relax(), arch_stack_pointer()
+ *   arch_call_by(entry, number, args)   make a system call by an entry other than ENTRY_NATIVE;
+ *                                       -ENOSYS if the architecture has no such entry
+ *   ARCH_CONTEXT_RESULT                 the index of a system call's result among the 64-bit words of uc_mcontext
+ *
+ * and the assembly defines _start, which calls start(stack), and the following.
+ */
+
+/* clone() into `stack`. The child runs function(argument) there and never returns. The parent gets clone's value. */
+long arch_clone(unsigned long flags, void *stack, void *parent_tid, void *child_tid,
+		void (*function)(void *), void *argument);
+/* Leave this stack for another one, for good. */
+void __attribute__((noreturn)) arch_switch_stack(void *stack, void (*function)(void *), void *argument);
+/* What a signal handler returns to, as rt_sigaction's sa_restorer. */
+void arch_restorer(void);
+
+#include KCONFORM_ARCH_HEADER
 
 #define sys6(nr, a, b, c, d, e, f) \
 	arch_syscall((nr), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
@@ -26,12 +46,5 @@
 #define sys3(nr, a, b, c) sys6(nr, a, b, c, 0, 0, 0)
 #define sys2(nr, a, b) sys6(nr, a, b, 0, 0, 0, 0)
 #define sys1(nr, a) sys6(nr, a, 0, 0, 0, 0, 0)
-
-#define NULL ((void *)0)
-typedef unsigned long size_t;
-
-void *memcpy(void *to, const void *from, size_t n);
-void *memset(void *to, int byte, size_t n);
-size_t strlen(const char *s);
 
 #endif

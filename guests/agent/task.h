@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A task's place in the arena, and the orders that pass through it. */
+/* A task's place in the arena, the orders that pass through it, and the functions that run in a task. */
 #ifndef KCONFORM_TASK_H
 #define KCONFORM_TASK_H
 
 #include "wire.h"
 
-/* Descriptors that every task inherits; high, so that a test sees the lowest numbers free. */
+/* Descriptors that every task inherits. They are high, so that a test finds the lowest numbers free. */
 #define FD_ARENA 1000
 #define FD_BELL 1001
-/* The agent's own lie below these and above the three standard ones, and are closed in init's children. */
+/* The agent's own descriptors lie below these and above the three standard ones. Init's children close them. */
 #define FD_OWN_FIRST 3
 #define FD_OWN_LAST 999
 
@@ -21,7 +21,7 @@ struct loop {
 	__u32 round;
 	__u32 step;
 	__u32 running;
-	__u32 is_child;	/* ends with its plan, and nobody but its parent knows of it */
+	__u32 is_child;	/* ends with its plan; only its parent knows of it */
 	struct wire_loop_step plan[LOOP_STEPS];
 	__s64 value[LOOP_STEPS];
 	struct wire_count counts[LOOP_STEPS][LOOP_ERRORS];
@@ -35,11 +35,11 @@ struct sweep {
 };
 
 struct slot {
-	/* The task waits until `ordered` differs from `done`; it executes, then makes them equal. */
+	/* The task waits until `ordered` differs from `done`. It executes the order, then makes them equal. */
 	__u32 ordered;
 	__u32 done;
-	__u32 quiet;	/* wait by looking, without a system call: futex, read and write may all be denied */
-	__u32 looking;	/* the task has seen `quiet` */
+	__u32 quiet;	/* wait by polling, without a system call: futex, read and write may all be denied */
+	__u32 polling;	/* the task has seen `quiet` */
 	__u32 kind;
 	__u32 entry;
 	__u64 number;
@@ -47,8 +47,8 @@ struct slot {
 	__s64 value;
 	struct wire_copy copy;
 	struct wire_spawn_request spawn;
-	__s32 tid;	/* own namespace's view; the kernel clears it when a thread ends */
-	__s32 parent_view;
+	__s32 tid;	/* in the task's own pid namespace; the kernel clears it when a thread ends */
+	__s32 parent_view;	/* its number in its parent's */
 	__u32 ready;	/* 1 when a new task waits for its first order */
 	__s32 ready_error;
 	__u32 caught;	/* signals caught so far; the last CAUGHT_MAX of them are kept */
@@ -59,44 +59,73 @@ struct slot {
 };
 
 _Static_assert(sizeof(struct slot) <= SLOT_DATA, "a slot's head must end before its data");
+_Static_assert(sizeof(struct sweep) <= SLOT_DATA_SIZE, "a sweep must fit into a slot's data");
 
 static inline struct slot *slot_at(unsigned int index)
 {
 	return (struct slot *)(ARENA_BASE + (unsigned long)index * SLOT_SIZE);
 }
 
-static inline unsigned int slot_index(const struct slot *slot)
+static inline unsigned int slot_index(unsigned long address)
 {
-	return ((unsigned long)slot - ARENA_BASE) / SLOT_SIZE;
+	return (address - ARENA_BASE) / SLOT_SIZE;
 }
 
-static inline void *slot_data(struct slot *slot)
+static inline __u8 *slot_data(struct slot *slot)
 {
-	return (char *)slot + SLOT_DATA;
+	return (__u8 *)slot + SLOT_DATA;
 }
+
+static inline struct sweep *slot_sweep(struct slot *slot)
+{
+	return (struct sweep *)slot_data(slot);
+}
+
+static inline void *slot_stack(struct slot *slot)
+{
+	return (char *)slot + SLOT_STACK_TOP;
+}
+
+/* task.c */
+
+/* Make the call that the slot describes, in the calling task. */
+long task_call(const struct slot *slot);
+/* Wait until the slot holds an order. */
+void wait_for_order(struct slot *slot);
+/* Mark the order as done, and wake the agent. */
+void report_done(struct slot *slot);
+/* Wake the agent, unless the task is quiet. */
+void ring_bell(const struct slot *slot);
+/* Execute orders forever. `argument` is the struct slot. */
+void __attribute__((noreturn)) task_main(void *argument);
+
+/* task_start.c */
 
 /*
- * Where the kernel finds the command line of this program, which every process that it forks may overwrite with its
- * name: log lines quote it. Set once, by init.
+ * Where the kernel finds this program's command line, which log lines quote. Every process that is forked from it may
+ * overwrite it with a name of its own. Set once, by init.
  */
 extern char *title;
 extern unsigned long title_size;
 
-/* Make the call that the slot describes, in the calling task. */
-long task_call(const struct slot *slot);
-/* Start a task as a child (or thread) of the caller; clone()'s value. */
+/* Start a task as a child (or thread) of the caller; returns clone()'s value. */
 long task_spawn(const struct wire_spawn_request *request, int close_agents_files);
 /*
- * Start a child of the caller that sets its slot's `value` when it is ready, waits until the slot has an order, and then
- * becomes what the slot's `spawn` says. It is what a child forked at that time would be, unless the caller has changed
- * what its children inherit.
+ * Start a child of the caller that sets its slot's `value` when it is ready, waits until the slot holds an order, and
+ * then becomes what the slot's `spawn` says. It is what a child forked at that time would be, unless the caller has
+ * changed what its children inherit.
  */
 long task_spare(struct slot *child);
-/* Go on with the slot's plan, after a step that came to `value` if it was under way already. */
-void loop_run(struct slot *slot);
-void __attribute__((noreturn)) loop_resume(void *argument);
-/* Obey orders for ever. `argument` is the struct slot. */
-void __attribute__((noreturn)) task_main(void *argument);
+
+/* task_plan.c */
+
+/* Execute the slot's plan from where it stands. */
+void run_plan(struct slot *slot);
+/* Go on with a plan after a step that was an execve. */
+void __attribute__((noreturn)) resume_plan(void *argument);
+
+/* task_signal.c */
+
 void signal_handler(int signal, void *siginfo, void *context);
 
 #endif

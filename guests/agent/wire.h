@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What host and agent share: the frames on the channel, and the arena that tasks live in.
- * guests/wire.py is the other side; suites/harness/test_guests_wire.py compares the two.
+ * What the host and the agent share: the frames on the channel, and the arena that tasks live in.
+ * guests/wire.py is the host's side; suites/harness/test_guests_wire.py compares the two.
  *
- * Everything is little-endian, and no structure has padding.
+ * Everything is little-endian, and no structure has implicit padding.
  */
 #ifndef KCONFORM_WIRE_H
 #define KCONFORM_WIRE_H
@@ -13,22 +13,22 @@
 #define WIRE_VERSION 4
 #define WIRE_BODY_MAX 0x40000 /* bytes after the header */
 
-/* The arena: shared memory at the same address in every task, below 4 GiB so that an i386 call can point there. */
+/* The arena: shared memory at the same address in every task, below 4 GiB so that an i386 call can point into it. */
 #define ARENA_BASE 0x10000000
 #define SLOT_SIZE 0x20000
 #define SLOT_COUNT 512
 #define SLOT_DATA 0x2000	/* the task's own memory for arguments and results ... */
 #define SLOT_DATA_SIZE 0x16000
-#define SLOT_STACK_TOP 0x20000	/* ... and its stack, which grows down towards it */
+#define SLOT_STACK_TOP 0x20000	/* ... and its stack, which grows down towards that */
 
 /*
- * The first slots hold children that init has had since before it listened: a fork is most of what a spawn costs under
- * emulation. They become what spawns from slot 0 without clone flags ask for, and no other task may have these slots.
+ * The first slots hold children that init forks before it listens, because under emulation a fork is most of the cost
+ * of a spawn. They become what spawns from slot 0 without clone flags ask for. No other task may have these slots.
  */
 #define SPARE_CHILDREN 4
 
 enum wire_op {
-	/* host to agent; each is answered by a frame of the same op and sequence number */
+	/* host to agent; each is answered by a frame with the same op and sequence number */
 	OP_HELLO = 1,
 	OP_SPAWN = 2,
 	OP_CALL = 3,
@@ -44,30 +44,30 @@ enum wire_op {
 	OP_LOOP = 13,
 	OP_COUNTS = 14,
 	OP_SWEEP = 15,
-	OP_TAINT = 16,	/* the text of /proc/sys/kernel/tainted */
-	/* agent to host, unasked */
+	OP_TAINT = 16,	/* read /proc/sys/kernel/tainted */
+	/* agent to host, unsolicited */
 	EVENT_DEATH = 64,
 };
 
 enum wire_entry {
 	ENTRY_NATIVE = 0,	/* the architecture's own instruction; an x32 call is a number with bit 30 set */
 	ENTRY_INT80 = 1,	/* x86: int $0x80, i386 numbers and 32-bit arguments */
-	ENTRY_VSYSCALL = 2,	/* x86: a call to the address given as number, inside the vsyscall page */
+	ENTRY_VSYSCALL = 2,	/* x86: a call to the address given as number, in the vsyscall page */
 	ENTRY_RDTSC = 3,	/* x86: the instruction, which strict mode forbids */
 };
 
 enum wire_state {
 	STATE_RETURNED = 0,
 	STATE_DIED = 1,		/* value is the wait status */
-	STATE_GONE = 2,		/* a thread that ended alone; nobody is told its status */
-	STATE_REFUSED = 3,	/* the agent could not do it: value is -errno */
+	STATE_GONE = 2,		/* a thread ended alone; its status is not reported to anyone */
+	STATE_REFUSED = 3,	/* the agent could not do it; value is -errno */
 };
 
 enum wire_spawn {
-	SPAWN_BARE = 1,		/* no system call of the new task's own before it waits for orders */
-	SPAWN_CREDENTIALS = 2,	/* take uid, gid and capabilities; without it they are inherited */
-	SPAWN_DUMPABLE = 4,	/* PR_SET_DUMPABLE 1 after the credentials changed */
-	SPAWN_QUIET = 8,
+	SPAWN_BARE = 1,		/* the new task makes no system call of its own before it waits for orders */
+	SPAWN_CREDENTIALS = 2,	/* take uid, gid and capabilities from the request instead of inheriting them */
+	SPAWN_DUMPABLE = 4,	/* PR_SET_DUMPABLE 1 after the credentials have changed */
+	SPAWN_QUIET = 8,	/* wait for orders by polling, without a system call */
 };
 
 struct wire_header {
@@ -80,7 +80,7 @@ struct wire_header {
 struct wire_hello {
 	__u32 version;
 	__u32 page_size;
-	__u64 signal_handler;	/* addresses for rt_sigaction */
+	__u64 signal_handler;	/* two addresses for rt_sigaction */
 	__u64 signal_restorer;
 	char release[65];
 	char machine[65];
@@ -99,16 +99,16 @@ struct wire_spawn_request {
 
 struct wire_spawn_reply {
 	__s32 error;	/* 0 or -errno */
-	__s32 pid;	/* as the initial pid namespace knows it */
-	__s32 own_pid;	/* as the task's own namespace knows it */
+	__s32 pid;	/* in the initial pid namespace */
+	__s32 own_pid;	/* in the task's own */
 };
 
 struct wire_call {
 	__u64 number;
 	__u64 arguments[6];
 	__u16 entry;	/* enum wire_entry */
-	__u16 writes;	/* pieces put into the task's memory before, each: offset, length, bytes */
-	__u16 reads;	/* pieces read after, each: offset, length */
+	__u16 writes;	/* pieces to write to the task's memory before the call; each: offset, length, bytes */
+	__u16 reads;	/* pieces to read from it after the call; each: offset, length */
 	__u16 pad;
 };
 
@@ -129,25 +129,25 @@ struct wire_copy {
 	__u64 length;
 };
 
-/* Followed by the path, a NUL, and what is to be written. */
+/* Followed by the path, a NUL, and the bytes to write. */
 struct wire_write {
 	__u32 flags;	/* of openat, without O_WRONLY */
 	__u32 mode;
 };
 
 struct wire_death {
-	__s32 status;	/* as wait4 tells it, or -1 where nobody may know */
+	__s32 status;	/* as wait4 reports it, or -1 where it cannot be known */
 	__u32 state;	/* STATE_DIED or STATE_GONE */
 };
 
-/* OP_CAUGHT asks for the signals caught so far, and may say what the handler does from now on. */
+/* OP_CAUGHT asks for the signals caught so far, and may change what the handler does from now on. */
 struct wire_handler {
 	__s64 result;
-	__u32 set_result;	/* put `result` in the place of the interrupted call's */
-	__u32 change;		/* whether these are to be taken */
+	__u32 set_result;	/* replace the interrupted call's result with `result` */
+	__u32 change;		/* whether the handler takes these over; otherwise they are ignored */
 };
 
-/* A signal that a task has caught. `context` begins as uc_mcontext does. */
+/* A signal that a task has caught. `context` is the beginning of uc_mcontext. */
 struct wire_caught {
 	__u8 siginfo[128];
 	__u8 context[256];
@@ -156,9 +156,10 @@ struct wire_caught {
 #define CAUGHT_MAX 8
 
 /*
- * OP_SWEEP has a task make a call by each number from `first` on, all with the same arguments. Behind the result come
- * `count` numbers of 16 bits, what each came to, SWEEP_LARGE standing for what is larger: a serial line is slow. The
- * body is followed by `left_out` numbers of 32 bits that are not called, and come to 0.
+ * OP_SWEEP has a task make one call by each of `count` numbers from `first` on, all with the same arguments. The
+ * result is followed by the calls' values, 16 bits each because a serial line is slow; SWEEP_LARGE stands for any
+ * larger one. The request is followed by `left_out` call numbers of 32 bits; these are not called, and come
+ * back as 0.
  */
 struct wire_sweep {
 	__u64 arguments[6];
@@ -174,16 +175,17 @@ struct wire_sweep {
 #define SWEEP_LARGE 0x7fff
 
 /*
- * A task can make a short row of calls many times over without the host: OP_PLAN puts the row into a slot, OP_LOOP has
- * the slot's task go through it, OP_COUNTS asks what came of each step (as the answer to OP_LOOP does at the end).
- * A plan in a slot without a task is a child's: STEP_CHILD of another plan starts one there, which ends with its plan.
+ * A task can make a short sequence of calls many times over without the host: OP_PLAN puts the sequence into a slot,
+ * OP_LOOP has the slot's task execute it, and OP_COUNTS asks for the results of each step so far, which the answer to
+ * OP_LOOP reports at the end. A plan in a slot without a task is for a child: STEP_CHILD of another plan starts a
+ * child there, which ends with its plan.
  */
 #define LOOP_STEPS 16
 #define LOOP_ERRORS 8
 
 enum wire_step {
 	STEP_CALL = 0,
-	STEP_CHILD = 1,	/* a child in slot `number`, by clone() with the flags arguments[0]; the value is its pid */
+	STEP_CHILD = 1,	/* start a child in slot `number`, by clone() with flags arguments[0]; the value is its pid */
 	STEP_JOIN = 2,	/* wait until the thread in slot `number` has ended */
 };
 
@@ -191,18 +193,18 @@ struct wire_loop_step {
 	__u64 number;
 	__u64 arguments[6];
 	__u16 kind;	/* enum wire_step */
-	__u16 result_of;	/* 1 + a step, whose latest value stands in for ... */
-	__u16 argument;	/* ... this argument; or 0 */
+	__u16 result_of;	/* 0, or 1 + the number of a step, whose latest value replaces ... */
+	__u16 argument;	/* ... this argument */
 	__u16 pad;
 };
 
-/* Body of OP_PLAN, followed by its steps. */
+/* The body of OP_PLAN, followed by its steps. */
 struct wire_plan {
 	__u32 rounds;
 	__u32 steps;
 };
 
-/* How often a step came to an error number, or (0) to success. The last pair takes what found no room. */
+/* How often a step failed with an error number, or (0) succeeded. The last pair counts all that found no room. */
 struct wire_count {
 	__u32 error;
 	__u32 count;

@@ -106,6 +106,13 @@ class TestMemory:
         assert task.copy(target, source, 7) == returned(0)
         assert task.load(target, 7) == b"content"
 
+    @pytest.mark.parametrize(("to", "copied"), [(2, b"ababcdef"), (0, b"cdefghgh")], ids=["upwards", "downwards"])
+    def test_a_copy_may_overlap_its_source(self, host: HostSession, to: int, copied: bytes) -> None:
+        task = host.child("task")
+        where = task.store(b"abcdefgh")
+        assert task.copy(where + to, where + 2 - to, 6) == returned(0)
+        assert task.load(where, 8) == copied
+
     def test_and_dies_of_memory_that_is_not_there(self, host: HostSession) -> None:
         task = host.child("task")
         target = task.store(bytes(8))
@@ -258,7 +265,7 @@ class TestTheEnd:
         assert host.process.wait() == 1
         assert await_end(spare)
         os.close(spare)
-        assert host.hang_up() == "kconform: agent: a frame is longer than any can be: errno 90\n"
+        assert host.hang_up() == "kconform: agent: a frame is too long: errno 90\n"
 
     def test_an_agent_that_dies_is_our_error_and_not_the_kernels_fault(self, host: HostSession) -> None:
         task, children = host.child("task"), host.children()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -172,6 +172,22 @@ class TestThreads:
             assert last.call("getpid") == returned(leader.pid)
             assert last.exit(9) == exited(9)
             assert leader.wait_death() == GONE
+
+    @pytest.mark.parametrize(
+        "pending",
+        [(Signal.USR1, Signal.USR2), (Signal.SEGV, Signal.USR2), (Signal.USR1, Signal.SEGV, Signal.USR2)],
+        ids=["digit-a", "digit-c", "digit-e"],
+    )
+    def test_a_thread_that_ends_alone_is_gone_whatever_signals_another_blocks(
+        self, host: HostSession, pending: Sequence[Signal]
+    ) -> None:
+        """They share SIGKILL's digit in /proc/PID/status, which is a letter then."""
+        leader = host.child("leader")
+        other = leader.thread("other")
+        for signal in pending:
+            assert other.block(signal) == OK
+            assert other.call("tgkill", leader.pid, other.tid, signal) == OK
+        assert leader.thread("thread").exit_thread() == GONE
 
     def test_a_spawn_whose_parent_dies_of_it_is_an_error(self, host: HostSession) -> None:
         parent = quiet_child(host)

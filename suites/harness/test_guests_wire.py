@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The wire: host and agent have one idea of every number and of every structure, and frames survive any cutting."""
+"""The wire: host and agent have one idea of every number and of every structure, and frames survive any cutting.
+
+And what else can be checked of the agent's sources without running it: they compile, and read /proc's text correctly.
+"""
 
 from __future__ import annotations
 
 import enum
 import re
+import shutil
 import struct
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from guests import memory, wire
+from guests import initramfs, memory, wire
 from guests.initramfs import AGENT
 from guests.memory import InOut, Out, marshal
 from guests.numbers import Cap, Clone, Prctl, Signal
@@ -135,6 +140,64 @@ def test_every_structure_has_the_layout_that_the_host_packs(tmp_path: Path) -> N
         assert dict(zip(members, map(int, places), strict=True)) == dict(zip(members, offsets(form), strict=True)), (
             name
         )
+
+
+@pytest.mark.parametrize("arch", initramfs._ARCH_FLAGS)
+def test_an_architecture_is_one_header_and_one_assembly_file(arch: str, tmp_path: Path) -> None:
+    """And nothing else of the agent names it."""
+    assert {path.suffix for path in AGENT.glob(f"arch_{arch}.*")} == {".h", ".S"}
+    others = [path.name for path in AGENT.iterdir() if not path.name.startswith("arch_") and arch in path.read_text()]
+    assert others == []
+    if shutil.which(initramfs.compiler(arch)) is None:
+        pytest.skip(f"needs {initramfs.compiler(arch)} to compile the agent")
+    command = initramfs.compile_command(arch, tmp_path / "agent")
+    assert {"-Wall", "-Wextra", "-Werror"} <= set(command)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="session")
+def pending_signals(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[int]]:
+    """What the agent makes of a /proc/PID/status: the signals that are pending."""
+    folder = tmp_path_factory.mktemp("proc-text")
+    (folder / "pending.c").write_text(
+        '#include <stdio.h>\n#include "proc_text.h"\n'
+        "int main(int argc, char **argv)\n{\nfor (int i = 1; argc == 2 && i <= 64; i++)\n"
+        'if (status_has_pending(argv[1], i))\nprintf("%d\\n", i);\nreturn 0;\n}\n'
+    )
+    program = folder / "pending"
+    sources = [folder / "pending.c", AGENT / "proc_text.c", AGENT / "text.c"]
+    subprocess.run(["cc", "-Wall", "-Werror", f"-I{AGENT}", "-o", program, *sources], check=True)
+
+    def read(status: str) -> list[int]:
+        told = subprocess.run([program, status], capture_output=True, text=True, check=True).stdout
+        return [int(line) for line in told.split()]
+
+    return read
+
+
+class TestPendingSignals:
+    """A thread that is about to die shows it by SIGKILL in a row of hexadecimal digits (fs/proc/array.c)."""
+
+    STATUS = "Name:\tevil\nState:\tS (sleeping)\nThreads:\t2\nSigPnd:\t{:016x}\nShdPnd:\tffffffffffffffff\n"
+
+    @pytest.mark.parametrize("digit", range(16), ids="{:x}".format)
+    def test_each_digit_of_the_set_is_read(self, pending_signals: Callable[[str], list[int]], digit: int) -> None:
+        """SIGKILL is the lowest bit of the third digit from the end."""
+        wanted = [9 + bit for bit in range(4) if digit >> bit & 1]
+        assert pending_signals(self.STATUS.format(digit << 8)) == wanted
+
+    @pytest.mark.parametrize("signals", [0x0123456789ABCDEF, 0xFEDCBA9876543210, 2**64 - 1], ids=hex)
+    def test_all_the_digits_of_the_set_are_read(
+        self, pending_signals: Callable[[str], list[int]], signals: int
+    ) -> None:
+        assert pending_signals(self.STATUS.format(signals)) == [i for i in range(1, 65) if signals >> (i - 1) & 1]
+
+    def test_a_set_that_is_cut_off_counts_as_full(self, pending_signals: Callable[[str], list[int]]) -> None:
+        """So that a thread is not taken for one that lives on."""
+        status = self.STATUS.format(0)
+        for end in (status.index("SigPnd"), status.index("ShdPnd") - 2):
+            assert pending_signals(status[:end]) == list(range(1, 65))
 
 
 class TestFrames:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from guests.__main__ import _parser as guests_parser
+from guests.packages import FAMILIES
 from kconfigs.__main__ import _parser as kconfigs_parser
 from kconfigs.flavors import FLAVORS
 from reports.__main__ import parser as reports_parser
@@ -35,8 +36,19 @@ DOCUMENTS = [
 EXAMPLE = ROOT / "docs" / "add-a-scenario.md"
 OURS = ("conftest.py", "guests", "kconfigs", "reports")
 
-FOREIGN_OPTIONS = {"-e", "-y", "--check", "-Wall", "-Wextra", "-Werror"}
-"""Of tox, apt, ruff and the C compiler: not ours to check."""
+FOREIGN_OPTIONS = {
+    "-e",
+    "-y",
+    "-O",
+    "-nostdlib",
+    "-static",
+    "--pdeathsig",
+    "--check",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+} | {word.partition("=")[0] for family in FAMILIES for word in family.manager.install if word.startswith("-")}
+"""Of tox, package managers, Python, ruff and the C compiler: not ours to check."""
 PRIVATE = ("/work/", "/tmp/w/", "/root/")  # noqa: S108 - words to look for
 """What is true of one machine only has no place in the repository."""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What LoadPin's tests need built in, and not as a module: loading a module is what LoadPin judges."""
+"""Options that LoadPin's tests need built in rather than modular: loading a module is what LoadPin checks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from kconfigs.kernel import Kernel
 
 AS_MODULES = {"TEST_LKM", "TEST_FIRMWARE"}
-"""Those that are loaded for a test."""
+"""Options that may be modules: the tests load these themselves."""
 
 
 @pytest.fixture(autouse=True)
 def _built_in(request: pytest.FixtureRequest, _applies: None) -> None:
-    """Skip where something is there as a module only: nobody has loaded it, and nobody may before the test does."""
+    """Skip if an option is only a module: it is not loaded, and must not be loaded before the test's own loads."""
     if "kernel" not in request.fixturenames:
         return
     config = cast(Kernel, request.getfixturevalue("kernel")).config

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kinds of load, each as what root does, what it hears if LoadPin refuses, and what proves that it went through.
+"""The kinds of load: what root does, the error if LoadPin refuses, and what proves that the load succeeded.
 
-LoadPin is asked wherever the kernel reads a file for itself (grep kernel_read_file) or takes data that has none
-(grep security_kernel_load_data): finit_module(), kexec_file_load() for image and initramfs, firmware, IMA's policy,
-and LoadPin's own list of digests; init_module(), kexec_load(), and firmware that a program hands over in sysfs.
+The kernel consults LoadPin wherever it reads a file for its own use (grep kernel_read_file) or accepts data without a
+file (grep security_kernel_load_data): finit_module(), kexec_file_load() for image and initramfs, firmware, IMA's
+policy, and LoadPin's own list of digests; init_module(), kexec_load(), and firmware that a program passes in sysfs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from guests.task import Task
 from suites.loadpin.scenery import FIRMWARE, MODULE, PINNED, POLICY, line, line_without_file, modules, needs
 
 OFFSET, LENGTH = 9, 11
-"""The part of a firmware file that is asked for."""
+"""The part of a firmware file that is requested."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,20 @@ class Kind:
 
     id: str
     name: str
-    """LoadPin's word for it."""
+    """LoadPin's name for it."""
     file: str
-    """What is loaded, in the directory that it is loaded from."""
+    """The name of the file to load, in the directory that it is loaded from."""
     load: Callable[[Task, str], Outcome]
-    """What a task does to load it, from a directory."""
+    """Loads it, by a task, from a directory."""
     undo: Callable[[Guest, Task], None]
-    """Look whether it really was loaded, and unload it."""
+    """Checks that it really was loaded, and unloads it."""
     refused: Expected = EPERM
-    """What the task hears when LoadPin says no."""
+    """The error that the task gets if LoadPin refuses."""
     marks: tuple[pytest.MarkDecorator, ...] = ()
     by_kernel_thread: bool = False
 
     def line(self, what: str, directory: str, task: Task) -> str:
-        """What LoadPin says of it."""
+        """LoadPin's log line about it."""
         if self.by_kernel_thread:
             return f'{self.name} {what} obj="{directory}/{self.file}" by a kernel thread'
         return line(self.name, what, f"{directory}/{self.file}", task)
@@ -62,7 +62,7 @@ def _load_image(root: Task, directory: str) -> Outcome:
 
 
 def _load_initramfs(root: Task, directory: str) -> Outcome:
-    """The image itself comes from where it may come from."""
+    """Load the initramfs; its image comes from the pinned disk, where it is allowed."""
     return root.load_kernel(f"{PINNED}/image", f"{directory}/initramfs")
 
 
@@ -93,7 +93,7 @@ def _load_policy(root: Task, directory: str) -> Outcome:
 
 
 def _undo_policy(guest: Guest, root: Task) -> None:
-    """A policy stays.  Where IMA shows it, it is there."""
+    """Check that IMA has the policy, where IMA can show it; a policy cannot be unloaded."""
     guest.wait_for_log("ima: policy update completed")
     if guest.kernel.config.enabled("IMA_READ_POLICY"):
         assert POLICY.strip() in root.content(IMA_POLICY)
@@ -144,7 +144,7 @@ def _kexec_load(_: Guest, root: Task) -> Outcome:
 
 
 def _undo_kexec_load(_: Guest, root: Task) -> None:
-    """Unloading is a load of nothing, and LoadPin is asked about that too."""
+    """Unload by loading zero segments, for which the kernel consults LoadPin too."""
     assert root.kernel_is_loaded()
     assert root.kexec_load(segments=0) == OK
     assert not root.kernel_is_loaded()
@@ -156,6 +156,6 @@ FROM_MEMORY = (INIT_MODULE, KEXEC_LOAD)
 
 
 def prepare(guest: Guest, kind: Kind, root: Task) -> None:
-    """Firmware is asked for by a module, unless that is built in: load it from where it may come from."""
+    """Load the module that requests firmware, unless it is built in, from the pinned disk, where it is allowed."""
     if kind.name == "firmware" and guest.kernel.config.enabled("MODULES"):
         assert root.load_module(f"{PINNED}/test_firmware.ko") == OK

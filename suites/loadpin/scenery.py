@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What LoadPin's tests stand in: four disks with the same files, the boots, and an ear for what LoadPin says.
+"""The environment of LoadPin's tests: four disks with the same files, the boots, and a reader of LoadPin's log lines.
 
-/dev/vda   squashfs, read-only: the one that gets pinned, mounted at /pinned
-/dev/vdb   ext2, writable: another one
-/dev/vdc   squashfs with a hash tree: the verified device that the list of /dev/vda trusts
-/dev/vdd   the same with another salt, hence another root digest, which nobody trusts
+/dev/vda   squashfs, read-only: the disk that gets pinned, mounted at /pinned
+/dev/vdb   ext2, writable: another disk
+/dev/vdc   squashfs with a hash tree: the verified device that the list on /dev/vda trusts
+/dev/vdd   the same with another salt and therefore another root digest, which no list trusts
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DM_VERITY = "/sys/kernel/security/loadpin/dm-verity"
 
 
 def bz_image() -> bytes:
-    """The least that kexec takes for a kernel of x86-64 (Documentation/arch/x86/boot.rst): a header, and no code."""
+    """The smallest x86-64 kernel image that kexec accepts (Documentation/arch/x86/boot.rst): a header, no code."""
     image = bytearray(2 * 512 + 4096)
     image[0x1F1] = 1  # setup_sects
     image[0x1FE:0x200] = b"\x55\xaa"  # boot_flag
@@ -72,37 +72,37 @@ NOT_ENFORCING = boot("loadpin.enforce=0")
 
 needs = pytest.mark.needs
 loadpin = needs("SECURITY_LOADPIN", "VIRTIO_BLK", "SQUASHFS", "EXT2_FS")
-"""What all of the disks need."""
+"""What the tests need for all of the disks."""
 modules = needs("MODULES", "TEST_LKM", "TEST_FIRMWARE")
 verity = needs("SECURITY_LOADPIN_VERITY", "DM_VERITY")
 
 
 class Ear:
-    """Hears what LoadPin says, from the moment on that this is made."""
+    """Reads LoadPin's log lines, from the time of its creation on."""
 
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
         self._heard = len(lines(guest.log()))
 
     def news(self, kind: str = "") -> list[str]:
-        """LoadPin's lines since the last time, without its name in front; or those of them that begin so."""
+        """LoadPin's lines since the last call, without the prefix `LoadPin: `; only those that begin with `kind`."""
         new = lines(self._guest.log())[self._heard :]
         self._heard += len(new)
         return [line for line in new if line.startswith(kind)]
 
     def last(self) -> str:
-        """The last of its lines since the last time; nothing, where it was silent."""
+        """The last of LoadPin's lines since the last call; empty if there was none."""
         return "".join(self.news()[-1:])
 
 
 def lines(log: list[str]) -> list[str]:
-    """LoadPin's lines of a log.  The number of a kernel thread, which has no command line, is left out."""
+    """LoadPin's lines in a log.  The pid of a kernel thread, which has no command line, is left out."""
     said = [line.removeprefix("LoadPin: ") for line in log if line.startswith("LoadPin: ")]
     return [re.sub(r'pid=\d+ cmdline=""$', "by a kernel thread", line) for line in said]
 
 
 def line(kind: str, what: str, path: str, task: Task) -> str:
-    """The line about a file that this task had the kernel read."""
+    """LoadPin's line about a file that the kernel read for this task."""
     return f'{kind} {what} obj="{path}" pid={task.pid} cmdline="{task.name}"'
 
 
@@ -111,7 +111,7 @@ def line_without_file(kind: str, what: str, task: Task) -> str:
 
 
 def administrator(guest: Guest, *, other: bool = True) -> Task:
-    """root, with the disk that is going to be pinned at /pinned, the other at /other, and nothing pinned yet."""
+    """root, with the disk to be pinned at /pinned and the other disk at /other; nothing is pinned yet."""
     root = guest.root()
     root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
     if other:
@@ -124,7 +124,7 @@ def mount_other(root: Task) -> None:
 
 
 def probe(guest: Guest, task: Task, directory: str) -> Outcome:
-    """Have the junk file there loaded.  ENOEXEC: LoadPin has said yes.  The cheapest load that every flavor has."""
+    """Load the junk file there, the cheapest load in every flavor.  ENOEXEC means that LoadPin has allowed it."""
     return probe_file(guest, task, f"{directory}/junk")
 
 
@@ -133,19 +133,19 @@ def probe_file(guest: Guest, task: Task, path: str) -> Outcome:
 
 
 def probed(guest: Guest) -> str:
-    """The kind that `probe` is of."""
+    """LoadPin's name for the kind of load that `probe` makes."""
     return "kernel-module" if guest.kernel.config.enabled("MODULES") else "kexec-image"
 
 
 def pinned_scene(guest: Guest, *, other: bool = True) -> Task:
-    """root, with the read-only disk pinned, and the other one mounted."""
+    """root, with the read-only disk pinned and the other disk mounted."""
     root = administrator(guest, other=other)
     assert probe(guest, root, PINNED) == ENOEXEC
     return root
 
 
 def copy_files(root: Task, target: str) -> None:
-    """Copies, byte for byte, of what lies on the disk at /pinned."""
+    """Copy the files of the disk at /pinned, byte for byte."""
     names = [name for name, _ in FILES] + [f"{module}.ko" for module, _ in MODULES]
     for name in names:
         if root.guest.exists(f"{PINNED}/{name}"):
@@ -163,7 +163,7 @@ def verity_of(guest: Guest, disk: int) -> Verity:
 
 
 def set_digests(root: Task, path: str) -> Outcome:
-    """Tell LoadPin which root digests to trust, by the file that lists them."""
+    """Set the root digests that LoadPin is to trust, by the file that lists them."""
     fd = root.open(path).result()
     done = set_digests_of(root, fd, shown=f'set_digests("{path}")')
     root.close(fd)
@@ -179,12 +179,12 @@ def set_digests_of(root: Task, fd: int, *, shown: str = "") -> Outcome:
 
 
 def trust(root: Task) -> None:
-    """Trust the disk that the pinned disk's list names."""
+    """Trust the disk whose digest is in the pinned disk's list."""
     assert set_digests(root, f"{PINNED}/digests") == OK
 
 
 def mount_verified(guest: Guest, root: Task, disk: int, *options: str, at: str = VERIFIED) -> str:
-    """Mount a disk through dm-verity; returns where.  The target's options are the kernel's."""
+    """Mount a disk through dm-verity and return the mount point.  `options` are the kernel's verity options."""
     raw = f"/dev/vd{'abcd'[disk]}"
     device = root.create_mapped(at.strip("/"), verity_of(guest, disk).target(raw, *options))
     root.mount(device, at, "squashfs", MS_RDONLY).result()

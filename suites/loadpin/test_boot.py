@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a kernel says and does about LoadPin right after it has booted, by configuration and by command line."""
+"""LoadPin's state and log right after boot, by configuration and by command line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ requirement = pytest.mark.requirement
 
 
 def check_enforces(guest: Guest) -> None:
-    """The log says that it enforces, the sysctl says it, and it does."""
+    """The log and the sysctl say that LoadPin enforces, and it does."""
     assert lines(guest.boot_log) == ENFORCES
     root = pinned_scene(guest)
     check_sysctl(guest, "1")
@@ -44,7 +44,7 @@ def check_enforces(guest: Guest) -> None:
 
 
 def check_sysctl(guest: Guest, value: str) -> None:
-    """Before Linux 6.3 it is not there when a read-only device is pinned."""
+    """Check the sysctl's value.  Before Linux 6.3, there is no sysctl while a read-only device is pinned."""
     if guest.kernel.version >= (6, 3):
         assert guest.sysctl(SYSCTL) == value
 
@@ -62,7 +62,7 @@ def check_does_not(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.ready", "loadpin.parameter")
 def test_enforce_1_enforces(guest: Guest) -> None:
-    """loadpin.enforce=1 enforces, whatever the configuration says."""
+    """With loadpin.enforce=1, LoadPin enforces, whatever the configuration says."""
     check_enforces(guest)
 
 
@@ -70,7 +70,7 @@ def test_enforce_1_enforces(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.ready", "loadpin.parameter")
 def test_enforce_0_does_not_enforce(guest: Guest) -> None:
-    """loadpin.enforce=0 does not, whatever the configuration says."""
+    """With loadpin.enforce=0, LoadPin does not enforce, whatever the configuration says."""
     check_does_not(guest)
 
 
@@ -79,7 +79,7 @@ def test_enforce_0_does_not_enforce(guest: Guest) -> None:
 @pytest.mark.needs("SECURITY_LOADPIN_ENFORCE")
 @requirement("loadpin.ready", "loadpin.default")
 def test_enforces_by_configuration(guest: Guest) -> None:
-    """With SECURITY_LOADPIN_ENFORCE it enforces without a word on the command line."""
+    """With CONFIG_SECURITY_LOADPIN_ENFORCE, LoadPin enforces without a parameter on the command line."""
     check_enforces(guest)
 
 
@@ -88,7 +88,7 @@ def test_enforces_by_configuration(guest: Guest) -> None:
 @pytest.mark.lacks("SECURITY_LOADPIN_ENFORCE")
 @requirement("loadpin.ready", "loadpin.default")
 def test_does_not_enforce_by_configuration(guest: Guest) -> None:
-    """Without SECURITY_LOADPIN_ENFORCE it does not."""
+    """Without CONFIG_SECURITY_LOADPIN_ENFORCE, LoadPin does not enforce unless a parameter says so."""
     check_does_not(guest)
 
 
@@ -96,7 +96,7 @@ def test_does_not_enforce_by_configuration(guest: Guest) -> None:
 @boot("loadpin.enforce=0", "loadpin.enabled=1")
 @requirement("loadpin.parameter")
 def test_enabled_1_is_no_word_any_more(guest: Guest) -> None:
-    """loadpin.enabled=1, which enforced before Linux 4.20, changes nothing."""
+    """loadpin.enabled=1, which enabled enforcement before Linux 4.20, has no effect."""
     check_does_not(guest)
 
 
@@ -104,7 +104,7 @@ def test_enabled_1_is_no_word_any_more(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.no-parameter-file")
 def test_parameters_are_not_in_sysfs(guest: Guest) -> None:
-    """Where other built-in code shows its parameters, LoadPin shows none."""
+    """LoadPin shows no parameters in /sys/module, where other built-in code does."""
     assert guest.exists("/sys/module/firmware_class/parameters/path")
     for parameter in ("enforce", "exclude", "enabled"):
         assert not guest.exists(f"/sys/module/loadpin/parameters/{parameter}")
@@ -114,7 +114,7 @@ def test_parameters_are_not_in_sysfs(guest: Guest) -> None:
 
 
 def lsm_ids(guest: Guest) -> list[int]:
-    """What lsm_list_modules() lists."""
+    """The ids that lsm_list_modules() returns."""
     told = guest.init.call("lsm_list_modules", Out(8 * 32), InOut(struct.pack("<I", 8 * 32)), 0)
     return [number for (number,) in struct.iter_unpack("<Q", told.read()) if number]
 
@@ -123,7 +123,7 @@ def lsm_ids(guest: Guest) -> list[int]:
 @ENFORCING
 @requirement("loadpin.listed")
 def test_is_named_among_the_security_modules(guest: Guest) -> None:
-    """/sys/kernel/security/lsm has its name."""
+    """/sys/kernel/security/lsm lists LoadPin."""
     assert "loadpin" in guest.read_file("/sys/kernel/security/lsm").split(",")
 
 
@@ -131,12 +131,12 @@ def test_is_named_among_the_security_modules(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.listed-by-id")
 def test_is_listed_by_number(guest: Guest) -> None:
-    """lsm_list_modules() has LSM_ID_LOADPIN."""
+    """lsm_list_modules() returns LSM_ID_LOADPIN."""
     assert LSM_ID_LOADPIN in lsm_ids(guest)
 
 
 def check_absent(guest: Guest) -> None:
-    """No word of it, nothing to read or set, and loads from one file system after the other."""
+    """No log line, no list entry and no sysctl; loads succeed from one file system after the other."""
     assert lines(guest.boot_log) == []
     assert "loadpin" not in guest.read_file("/sys/kernel/security/lsm").split(",")
     assert not guest.exists("/proc/sys/kernel/loadpin")
@@ -151,7 +151,7 @@ def check_absent(guest: Guest) -> None:
 @pytest.mark.boot("lsm=yama", "loadpin.enforce=1", "loadpin.exclude=firmware")
 @requirement("loadpin.absent")
 def test_left_out_of_lsm(guest: Guest) -> None:
-    """Left out of lsm=, or not built, it is not there, whatever its own parameters say."""
+    """Left out of lsm=, or not built, LoadPin is absent, whatever its own parameters say."""
     check_absent(guest)
 
 
@@ -159,12 +159,12 @@ def test_left_out_of_lsm(guest: Guest) -> None:
 @pytest.mark.boot("lsm=loadpin", "loadpin.enforce=1")
 @requirement("loadpin.absent")
 def test_asked_for_and_not_built(guest: Guest) -> None:
-    """Asked for by lsm= on a kernel that was built without, it is not there either."""
+    """On a kernel built without it, LoadPin is absent even if lsm= names it."""
     check_absent(guest)
     assert not guest.exists("/sys/kernel/security/loadpin")
 
 
-# A kernel in one piece
+# A kernel without loadable modules
 
 
 @pytest.mark.lacks("MODULES")
@@ -172,7 +172,7 @@ def test_asked_for_and_not_built(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.no-modules")
 def test_without_loadable_modules(guest: Guest) -> None:
-    """There are no calls to load a module by; an image for kexec is pinned and refused all the same."""
+    """The system calls that load modules do not exist; LoadPin pins and denies kexec images nevertheless."""
     root = administrator(guest)
     file = root.open(f"{OTHER}/junk").result()
     ear = Ear(guest)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Modules that the kernel itself decompresses: LoadPin is asked about the compressed file."""
+"""Modules that the kernel itself decompresses: LoadPin checks the compressed file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ requirement = pytest.mark.requirement
 
 
 def upload_twice(guest: Guest, root: Task) -> None:
-    """The same compressed module on two file systems: TMP and /second."""
+    """Put the same compressed module on two file systems: TMP and /second."""
     root.mount("tmpfs", "/second", "tmpfs").result()
     compressed = gzip.compress(read_module(guest.kernel, MODULE), mtime=0)
     for directory in (TMP, "/second"):
@@ -47,7 +47,7 @@ def load_compressed(task: Task, directory: str) -> Outcome:
 @ENFORCING
 @requirement("loadpin.compressed-module")
 def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool]) -> None:
-    """The kernel reads the compressed file, and LoadPin sees where that lies."""
+    """The kernel reads the compressed file, and LoadPin checks the superblock of that file."""
     root = administrator(guest)
     upload_twice(guest, root)
     assert load_compressed(root, TMP) == OK
@@ -61,7 +61,7 @@ def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool]) -> N
 @boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")
 @requirement("loadpin.compressed-kind")
 def test_a_compressed_module_is_another_kind(guest: Guest) -> None:
-    """Who leaves out modules leaves out those that are not compressed."""
+    """Excluding kernel-module excludes only modules that are not compressed."""
     root = administrator(guest)
     upload_twice(guest, root)
     assert load_compressed(root, TMP) == OK

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The list of trusted root digests: who may set it, from where, what it has to look like, and what an error costs.
+"""The list of trusted root digests: who may set it, from where, its format, and the effect of an error.
 
-Most lists here are made when the test runs, on a tmpfs that the first of them pins.
+Most lists here are created by the test, on a tmpfs that the first of them pins.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LIST = f"{TMP}/digests"
 
 
 def write_list(guest: Guest, text: str, path: str = LIST) -> str:
-    """A list on a tmpfs; `{digest}` in it becomes the root digest of /dev/vdc."""
+    """Write a list to a tmpfs, with `{digest}` in it replaced by the root digest of /dev/vdc."""
     digest = verity_of(guest, 2).root_digest
     guest.upload(path, text.replace("{digest}", digest).replace("{DIGEST}", digest.upper()).encode())
     return path
@@ -60,7 +60,7 @@ GOOD = f"{HEADER}\n{{digest}}\n"
 
 
 def check_trusted(guest: Guest, root: Task) -> None:
-    """The device whose digest was listed loads, without a word."""
+    """A file on the device whose digest is listed loads without a log line."""
     mount_verified(guest, root, 2)
     ear = Ear(guest)
     assert probe(guest, root, VERIFIED) == ENOEXEC
@@ -75,7 +75,7 @@ def check_untrusted(guest: Guest, root: Task) -> None:
 
 
 def check_closed(guest: Guest, root: Task) -> None:
-    """No list is taken any more, not even the best one, and nothing is trusted."""
+    """No list is accepted any more, not even a valid one, and no device is trusted."""
     assert set_digests(root, write_list(guest, GOOD, f"{TMP}/good")) == EPERM
     check_untrusted(guest, root)
 
@@ -86,7 +86,7 @@ def check_closed(guest: Guest, root: Task) -> None:
 @ENFORCING
 @requirement("loadpin.verity-interface")
 def test_only_root_has_the_interface(guest: Guest) -> None:
-    """0600: another user cannot even open it."""
+    """The mode is 0600: another user cannot even open the file."""
     assert guest.init.mode(DM_VERITY) == 0o600
     assert guest.spawn("somebody", caps=Cap.SYS_ADMIN).open(DM_VERITY) == EACCES
 
@@ -94,7 +94,7 @@ def test_only_root_has_the_interface(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-list", "loadpin.verity-trusted", "loadpin.pin")
 def test_the_list_of_the_pinned_disk(guest: Guest) -> None:
-    """Read without a word, as it lies on the pinned disk; the device that it names is trusted from then on."""
+    """A list on the pinned disk is read without a log line; the device that it names is trusted from then on."""
     root = pinned_scene(guest)
     ear = Ear(guest)
     assert set_digests(root, f"{PINNED}/digests") == OK
@@ -106,7 +106,7 @@ def test_the_list_of_the_pinned_disk(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-list", "loadpin.pin")
 def test_a_list_pins(guest: Guest) -> None:
-    """As the first file that is read, the list pins the disk that it lies on; it is a security-policy to LoadPin."""
+    """If the list is the first file that the kernel reads, it pins its disk; its kind is security-policy."""
     root = administrator(guest)
     ear = Ear(guest)
     assert set_digests(root, f"{PINNED}/digests") == OK
@@ -118,7 +118,7 @@ def test_a_list_pins(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-interface")
 def test_by_int_0x80(guest: Guest) -> None:
-    """A 32-bit program sets a list as any other."""
+    """A 32-bit program can set a list too."""
     root = pinned_scene(guest)
     file = root.open(f"{PINNED}/digests").result()
     interface = root.open(DM_VERITY).result()
@@ -130,7 +130,7 @@ def test_by_int_0x80(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.verity-list", "loadpin.ignore")
 def test_a_list_from_elsewhere_while_not_enforcing(guest: Guest) -> None:
-    """LoadPin ignores where it comes from, and says so; the list counts."""
+    """LoadPin accepts a list from another file system, logs that it ignored the pin, and applies the list."""
     root = pinned_scene(guest)
     ear = Ear(guest)
     assert set_digests(root, write_list(guest, GOOD)) == OK
@@ -143,7 +143,7 @@ def test_a_list_from_elsewhere_while_not_enforcing(guest: Guest) -> None:
 @boot("loadpin.enforce=1", "loadpin.exclude=security-policy")
 @requirement("loadpin.verity-list", "loadpin.exclude", "loadpin.exclude-no-pin")
 def test_a_list_from_elsewhere_where_policies_are_excluded(guest: Guest) -> None:
-    """It is taken from anywhere, and pins nothing."""
+    """With security-policy excluded, a list is accepted from anywhere and pins nothing."""
     root = administrator(guest)
     ear = Ear(guest)
     assert set_digests(root, write_list(guest, GOOD)) == OK
@@ -155,7 +155,7 @@ def test_a_list_from_elsewhere_where_policies_are_excluded(guest: Guest) -> None
 @ENFORCING
 @requirement("loadpin.verity-once")
 def test_a_second_list(guest: Guest) -> None:
-    """EPERM, though it is a good one from the pinned file system; what the first said counts, and nothing else."""
+    """A second list fails with EPERM, even a valid one from the pinned file system; only the first counts."""
     root = guest.root()
     assert set_digests(root, write_list(guest, GOOD)) == OK
     second = write_list(guest, f"{HEADER}\n{verity_of(guest, 3).root_digest}\n", f"{TMP}/second")
@@ -168,7 +168,7 @@ def test_a_second_list(guest: Guest) -> None:
     check_trusted(guest, root)
 
 
-# What costs nothing
+# Errors without further effect
 
 
 def ioctl(request: int, argument: Argument) -> Callable[[Task], Outcome]:
@@ -202,7 +202,7 @@ def path_only(task: Task) -> Outcome:
     ],
 )
 def test_an_error_that_costs_nothing(guest: Guest, act: Callable[[Task], Outcome], error: Expected) -> None:
-    """It may be tried again, and then succeeds."""
+    """After the error, setting a list can be tried again and succeeds."""
     root = pinned_scene(guest, other=False)
     ear = Ear(guest)
     assert act(root) == error
@@ -211,13 +211,13 @@ def test_an_error_that_costs_nothing(guest: Guest, act: Callable[[Task], Outcome
     check_trusted(guest, root)
 
 
-# What ends all further tries
+# Errors that rule out any further attempt
 
 
 @ENFORCING
 @requirement("loadpin.verity-latch", "loadpin.deny")
 def test_a_list_from_elsewhere(guest: Guest) -> None:
-    """A list that is not on the pinned disk is denied, and from then on the one that is will not be taken either."""
+    """A list from another file system is denied; after that, even the list on the pinned disk is rejected."""
     root = pinned_scene(guest, other=False)
     ear = Ear(guest)
     assert set_digests(root, write_list(guest, GOOD)) == EPERM
@@ -252,7 +252,7 @@ def for_writing(task: Task) -> int:
 
 
 def being_written(task: Task) -> int:
-    """Open for reading here, and for writing by somebody."""
+    """A descriptor for reading, of a file that is open for writing elsewhere."""
     task.open(LIST, O_RDWR).result()
     return task.open(LIST).result()
 
@@ -272,7 +272,7 @@ def being_written(task: Task) -> int:
     ],
 )
 def test_what_cannot_be_read_ends_it(guest: Guest, make: Callable[[Task], int], error: Expected) -> None:
-    """The error is told once; after that it is EPERM for every list."""
+    """The first attempt returns the error; after that, every list fails with EPERM."""
     root = guest.root()
     guest.upload(f"{TMP}/junk", b"nothing that anybody could load\n" * 64)
     assert probe(guest, root, TMP) == ENOEXEC
@@ -285,7 +285,7 @@ def test_what_cannot_be_read_ends_it(guest: Guest, make: Callable[[Task], int], 
 @NOT_ENFORCING
 @requirement("loadpin.verity-latch", "loadpin.ignore")
 def test_what_is_refused_while_not_enforcing_ends_it_too(guest: Guest) -> None:
-    """A list is read or refused for what it is, in either mode: after a bad one the pinned disk's is not taken."""
+    """An invalid list is rejected in either mode, and after it the pinned disk's list is rejected too."""
     root = pinned_scene(guest, other=False)
     assert set_digests(root, write_list(guest, "{digest}\n")) == EPROTO
     ear = Ear(guest)
@@ -338,7 +338,7 @@ REFUSED: tuple[tuple[str, str, Marks], ...] = (
 )
 
 DROPPED: tuple[tuple[str, str], ...] = (
-    #  a bad line behind good ones            the list, line by line
+    #  a bad line after good ones             the list, line by line
     ("odd-behind-good",                       f"{HEADER}\n{{digest}}\nabc\n"),
     ("no-digits-behind-good",                 f"{HEADER}\n{{digest}}\n{'xy' * 32}\n"),
     ("odd-behind-several-good",               f"{HEADER}\n{STRANGER}\n{{digest}}\n{STRANGER}\nabc\n{{digest}}\n"),
@@ -362,7 +362,7 @@ ACCEPTED: tuple[tuple[str, str], ...] = (
 @ENFORCING
 @pytest.mark.parametrize("text", [pytest.param(text, marks=marks, id=name) for name, text, marks in REFUSED])
 def test_a_list_that_is_refused(guest: Guest, text: str) -> None:
-    """EPROTO, and from then on no list is taken."""
+    """An invalid list fails with EPROTO, and from then on no list is accepted."""
     root = guest.root()
     assert set_digests(root, write_list(guest, text)) == EPROTO
     check_closed(guest, root)
@@ -372,7 +372,7 @@ def test_a_list_that_is_refused(guest: Guest, text: str) -> None:
 @requirement("loadpin.verity-drops")
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in DROPPED])
 def test_a_bad_line_takes_back_the_good_ones(guest: Guest, text: str) -> None:
-    """The digest of the device came first, and the device is not trusted."""
+    """The digest of a device before an invalid line is discarded: the device is not trusted."""
     root = guest.root()
     assert set_digests(root, write_list(guest, text)) == EPROTO
     check_closed(guest, root)
@@ -382,7 +382,7 @@ def test_a_bad_line_takes_back_the_good_ones(guest: Guest, text: str) -> None:
 @requirement("loadpin.verity-grammar", "loadpin.verity-trusted")
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in ACCEPTED])
 def test_a_list_that_is_accepted(guest: Guest, text: str) -> None:
-    """The device that it names is trusted."""
+    """A valid list is accepted, however unusual, and the device that it names is trusted."""
     root = guest.root()
     assert set_digests(root, write_list(guest, text)) == OK
     check_trusted(guest, root)

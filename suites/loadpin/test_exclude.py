@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""loadpin.exclude=: which names it takes, and what it leaves under watch.  What is excluded: test_places.py."""
+"""loadpin.exclude=: which names it accepts, and what it does not exclude.  What it excludes: test_places.py."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ALMOST_RIGHT = excluding(
 EVERY = boot("loadpin.enforce=0", f"loadpin.exclude={','.join(KINDS)}")
 
 
-# What boot says
+# The boot log
 
 
 # fmt: off
@@ -70,25 +70,25 @@ SAID: tuple[tuple[str, pytest.MarkDecorator, tuple[str, ...]], ...] = (
 @requirement("loadpin.exclude-says", "loadpin.exclude-unknown")
 @pytest.mark.parametrize("kinds", [pytest.param(kinds, marks=booted, id=name) for name, booted, kinds in SAID])
 def test_boot_names_what_is_excluded(guest: Guest, kinds: tuple[str, ...]) -> None:
-    """One line for each kind, in the order of the command line, and no other."""
+    """The boot log has one line for each excluded kind, in the order of the command line, and no other."""
     assert lines(guest.boot_log) == [READY, *(f"excluding: {kind}" for kind in kinds)]
 
 
 @EVERY
 @requirement("loadpin.exclude-says")
 def test_boot_names_every_kind(guest: Guest) -> None:
-    """All of them together."""
+    """All kinds can be excluded together."""
     assert lines(guest.boot_log)[1:] == [f"excluding: {kind}" for kind in KINDS]
 
 
 @ALMOST_RIGHT
 @requirement("loadpin.exclude-unknown")
 def test_names_that_are_almost_right(guest: Guest) -> None:
-    """Shorter, longer, in capitals, with another sign: none of them is a kind."""
+    """A name that is too short, too long, in another case or with another character is not a kind."""
     assert lines(guest.boot_log) == [READY]
 
 
-# What is left under watch
+# Kinds that are not excluded
 
 
 def left(excluded: pytest.MarkDecorator, name: str, *kinds: Kind) -> list[ParameterSet]:
@@ -112,10 +112,10 @@ def left(excluded: pytest.MarkDecorator, name: str, *kinds: Kind) -> list[Parame
     ],
 )
 def test_another_kind_is_denied(guest: Guest, kind: Kind) -> None:
-    """It is pinned, loaded from there, and denied from elsewhere."""
+    """A kind that is not excluded loads from the pinned disk and is denied from elsewhere."""
     root = administrator(guest)
     prepare(guest, kind, root)
-    # Pins, unless it did before.
+    # This pins, unless something has pinned before.
     assert kind.load(root, PINNED) == OK
     kind.undo(guest, root)
     ear = Ear(guest)
@@ -130,7 +130,7 @@ def test_another_kind_is_denied(guest: Guest, kind: Kind) -> None:
     [pytest.param(kind, marks=kind.marks, id=kind.id) for kind in (FIRMWARE_WHOLE, FIRMWARE_PART, IMA_POLICY_FILE)],
 )
 def test_several_kinds_are_excluded(guest: Guest, kind: Kind) -> None:
-    """Each of them, also those behind an empty name."""
+    """Each kind in the list is excluded, including those after an empty name."""
     root = administrator(guest)
     prepare(guest, kind, root)
     ear = Ear(guest)
@@ -155,7 +155,7 @@ def pinless() -> list[ParameterSet]:
 @requirement("loadpin.exclude-no-pin")
 @pytest.mark.parametrize(("kind", "follower"), pinless())
 def test_an_excluded_load_does_not_pin(guest: Guest, kind: Kind, follower: Kind) -> None:
-    """It comes first, from another disk; and the first of the other kinds pins the disk that it comes from."""
+    """An excluded load comes first, from another disk; the first load of another kind then pins its own disk."""
     root = administrator(guest)
     ear = Ear(guest)
     assert kind.load(root, OTHER) == OK
@@ -171,7 +171,7 @@ def test_an_excluded_load_does_not_pin(guest: Guest, kind: Kind, follower: Kind)
 @EVERY
 @requirement("loadpin.exclude-no-pin")
 def test_where_everything_is_excluded_nothing_is_pinned(guest: Guest) -> None:
-    """LoadPin says nothing of a device, whatever is loaded."""
+    """With every kind excluded, no load pins: LoadPin logs nothing about a device."""
     root = administrator(guest)
     ear = Ear(guest)
     for directory in (OTHER, PINNED):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Loads that have no file: the content comes from a program's memory, and LoadPin cannot tell where that got it."""
+"""Loads without a file: the contents come from a program's memory, and LoadPin cannot tell their origin."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def each(come: str, kinds: Iterable[FileLess] = FROM_MEMORY) -> list[ParameterSe
 @requirement("loadpin.old-api")
 @pytest.mark.parametrize("kind", each("denied"))
 def test_before_a_pin_while_enforcing(guest: Guest, kind: FileLess) -> None:
-    """It is denied though nothing is pinned, and pins nothing: the first file does that."""
+    """A load from memory is denied even before a pin, and pins nothing: the first file does."""
     root = administrator(guest, other=False)
     ear = Ear(guest)
     assert kind.load(guest, root) == EPERM
@@ -56,7 +56,7 @@ def test_before_a_pin_while_enforcing(guest: Guest, kind: FileLess) -> None:
 @requirement("loadpin.old-api")
 @pytest.mark.parametrize("kind", each("ignored"))
 def test_before_a_pin_while_not_enforcing(guest: Guest, kind: FileLess) -> None:
-    """It is loaded, and pins nothing."""
+    """A load from memory succeeds while LoadPin does not enforce, and pins nothing."""
     root = administrator(guest, other=False)
     ear = Ear(guest)
     assert kind.load(guest, root) == OK
@@ -71,7 +71,7 @@ def test_before_a_pin_while_not_enforcing(guest: Guest, kind: FileLess) -> None:
 @requirement("loadpin.old-api")
 @pytest.mark.parametrize("kind", each("denied"))
 def test_after_a_pin_while_enforcing(guest: Guest, kind: FileLess) -> None:
-    """Were it read from the pinned disk: what comes from memory is denied."""
+    """A load from memory is denied after a pin too, even of contents that a program has read from the pinned disk."""
     root = pinned_scene(guest, other=False)
     ear = Ear(guest)
     assert kind.load(guest, root) == EPERM
@@ -82,7 +82,7 @@ def test_after_a_pin_while_enforcing(guest: Guest, kind: FileLess) -> None:
 @requirement("loadpin.old-api")
 @pytest.mark.parametrize("kind", each("ignored"))
 def test_after_a_pin_while_not_enforcing(guest: Guest, kind: FileLess) -> None:
-    """It is loaded, and the pin stays."""
+    """A load from memory succeeds while LoadPin does not enforce, and the pin stays."""
     root = pinned_scene(guest, other=False)
     ear = Ear(guest)
     assert kind.load(guest, root) == OK
@@ -102,7 +102,7 @@ def test_after_a_pin_while_not_enforcing(guest: Guest, kind: FileLess) -> None:
     ],
 )
 def test_excluded(guest: Guest, kind: FileLess) -> None:
-    """A kind that is excluded is loaded from memory too, while LoadPin enforces."""
+    """An excluded kind also loads from memory while LoadPin enforces."""
     root = administrator(guest, other=False)
     ear = Ear(guest)
     assert kind.load(guest, root) == OK
@@ -129,14 +129,14 @@ def others() -> list[ParameterSet]:
 @requirement("loadpin.exclude-only", "loadpin.old-api")
 @pytest.mark.parametrize("kind", others())
 def test_not_excluded(guest: Guest, kind: FileLess) -> None:
-    """Where another kind is excluded, this one is denied as ever."""
+    """While another kind is excluded, this one is denied as usual."""
     root = administrator(guest, other=False)
     ear = Ear(guest)
     assert kind.load(guest, root) == EPERM
     assert ear.news() == [kind.line("old-api-denied", root)]
 
 
-# Every way in
+# Other system calls
 
 
 @modules
@@ -144,7 +144,7 @@ def test_not_excluded(guest: Guest, kind: FileLess) -> None:
 @ENFORCING
 @requirement("loadpin.old-api")
 def test_init_module_by_int_0x80(guest: Guest) -> None:
-    """A 32-bit program's call is no way around LoadPin."""
+    """A 32-bit program's init_module() is denied too."""
     root = administrator(guest, other=False)
     ear = Ear(guest)
     assert root.call32("init_module", JUNK, len(JUNK), "") == EPERM
@@ -155,7 +155,7 @@ def test_init_module_by_int_0x80(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.old-api")
 def test_kexec_load_by_int_0x80(guest: Guest) -> None:
-    """The same of kexec_load, which has an entry of its own for 32-bit programs."""
+    """The same holds for kexec_load(), which has a separate entry point for 32-bit programs."""
     root = administrator(guest, other=False)
     ear = Ear(guest)
     assert root.call32("kexec_load", 0, 0, None, 0) == EPERM
@@ -172,21 +172,21 @@ def test_kexec_load_by_int_0x80(guest: Guest) -> None:
     ],
 )
 def test_kexec_load_for_a_crash(guest: Guest, outcome: Expected, said: str) -> None:
-    """A kernel for the case of a crash is judged as any.  Without a segment it needs no memory that is set aside."""
+    """A crash kernel is checked like any other.  With no segments, it needs no reserved memory."""
     root = administrator(guest, other=False)
     ear = Ear(guest)
     assert root.kexec_load(segments=0, flags=KEXEC_ON_CRASH) == outcome
     assert ear.news() == [line_without_file("kexec-image", said, root)]
 
 
-# What is looked at before LoadPin is asked, and what after
+# Checks before LoadPin is consulted, and after
 
 
 @modules
 @ENFORCING
 @requirement("loadpin.order")
 def test_init_module_of_too_little(guest: Guest) -> None:
-    """Less than an ELF header is ENOEXEC before LoadPin is asked."""
+    """Less than an ELF header fails with ENOEXEC before LoadPin is consulted."""
     root = administrator(guest, other=False)
     ear = Ear(guest)
     assert root.init_module(b"little") == ENOEXEC
@@ -197,7 +197,7 @@ def test_init_module_of_too_little(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.order-after")
 def test_init_module_of_nothing_readable(guest: Guest) -> None:
-    """LoadPin's EPERM comes before the memory is read, and found not to be there."""
+    """LoadPin's EPERM comes before the kernel tries to read the caller's memory, which is unmapped."""
     root = administrator(guest, other=False)
     ear = Ear(guest)
     assert root.call("init_module", None, 4096, "") == EPERM
@@ -208,7 +208,7 @@ def test_init_module_of_nothing_readable(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.order-after")
 def test_init_module_of_nothing_readable_while_not_enforcing(guest: Guest) -> None:
-    """LoadPin lets it pass, and only then it is EFAULT."""
+    """LoadPin lets the load pass, and only then does it fail with EFAULT."""
     root = administrator(guest, other=False)
     ear = Ear(guest)
     assert root.call("init_module", None, 4096, "") == EFAULT
@@ -225,7 +225,7 @@ def test_init_module_of_nothing_readable_while_not_enforcing(guest: Guest) -> No
     ],
 )
 def test_kexec_load_with_unknown_flags(guest: Guest, error: Expected, said: str) -> None:
-    """LoadPin is asked before the flags are looked at."""
+    """kexec_load() consults LoadPin before it checks the flags."""
     root = administrator(guest, other=False)
     ear = Ear(guest)
     assert root.kexec_load(segments=0, flags=0x800) == error
@@ -236,7 +236,7 @@ def test_kexec_load_with_unknown_flags(guest: Guest, error: Expected, said: str)
 @ENFORCING
 @pytest.mark.parametrize("kind", each("EPERM-without-a-word"))
 def test_without_the_capability(guest: Guest, kind: FileLess) -> None:
-    """Whoever may not load at all is refused before LoadPin is asked."""
+    """A caller without the capability to load is refused before LoadPin is consulted."""
     somebody = guest.spawn("somebody", caps=Cap.ALL & ~Cap.SYS_MODULE & ~Cap.SYS_BOOT)
     ear = Ear(guest)
     assert kind.load(guest, somebody) == EPERM

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is found wrong before LoadPin is asked: then it neither pins nor speaks, and the error is the old one.
+"""Errors that are detected before LoadPin is consulted: it neither pins nor logs, and the error is the usual one.
 
-While nothing is pinned yet: had LoadPin been asked, it would have pinned, and said so.
+Nothing is pinned yet in these tests: had LoadPin been consulted, it would have pinned, and logged that.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def junk(task: Task) -> int:
 
 
 def being_written(task: Task) -> int:
-    """A file that is open for reading, and somewhere else for writing."""
+    """A descriptor for reading, of a file that is open for writing elsewhere."""
     path = f"{TMP}/being-written"
     writing = task.open(path, O_RDWR | O_CREAT).result()
     task.write(writing, b"nothing that anybody could load\n" * 64).result()
@@ -56,7 +56,7 @@ def being_written(task: Task) -> int:
 
 
 def writing(task: Task) -> int:
-    """A descriptor for writing only, by which nothing can be read."""
+    """A descriptor that is open only for writing."""
     return task.open(f"{TMP}/written", O_WRONLY | O_CREAT).result()
 
 
@@ -129,7 +129,7 @@ CELLS: tuple[tuple[str, Act, Expected, Marks], ...] = (
     [pytest.param(act, error, marks=marks, id=f"{name}-is-{error!r}") for name, act, error, marks in CELLS],
 )
 def test_wrong_before_loadpin_is_asked(guest: Guest, act: Act, error: Expected) -> None:
-    """The call fails for its own reason, LoadPin is silent, and the first real load pins."""
+    """The call fails with its own error, LoadPin logs nothing, and the first real load pins."""
     root = administrator(guest)
     ear = Ear(guest)
     assert act(root) == error
@@ -150,7 +150,7 @@ def test_wrong_before_loadpin_is_asked(guest: Guest, act: Act, error: Expected) 
     ],
 )
 def test_without_the_capability(guest: Guest, act: Act) -> None:
-    """EPERM, and not LoadPin's."""
+    """A caller without the capability gets EPERM, and not from LoadPin."""
     administrator(guest)
     somebody = guest.spawn("somebody", caps=Cap.ALL & ~Cap.SYS_MODULE & ~Cap.SYS_BOOT)
     ear = Ear(guest)
@@ -162,7 +162,7 @@ def test_without_the_capability(guest: Guest, act: Act) -> None:
 @boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")
 @requirement("loadpin.order")
 def test_firmware_that_is_not_there(guest: Guest) -> None:
-    """ENOENT, which a driver hears of firmware that LoadPin refuses too; but without a word of LoadPin."""
+    """Missing firmware is ENOENT for the driver, as is firmware that LoadPin refuses, but LoadPin logs nothing."""
     root = administrator(guest)
     prepare(guest, FIRMWARE_WHOLE, root)
     ear = Ear(guest)
@@ -180,7 +180,7 @@ def test_firmware_that_is_not_there(guest: Guest) -> None:
     ],
 )
 def test_refused_before_it_is_read(guest: Guest, act: Act) -> None:
-    """What could not be loaded anyway is EPERM all the same: LoadPin looks at where it comes from, and not at it."""
+    """A file that could not be loaded anyway still fails with EPERM: LoadPin checks its origin, not its contents."""
     root = administrator(guest)
     assert probe(guest, root, PINNED) == ENOEXEC
     assert act(root) == EPERM

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The first pin: what sets it, what it says of the device, and what counts as the same superblock afterwards."""
+"""The first pin: what sets it, what it logs about the device, and what counts as the same superblock afterwards."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ NO_DEVICE = "mnt_sb lacks block device, treating as: writable"
 
 
 def device_line(guest: Guest, disk: str, state: str) -> str:
-    """What LoadPin says of a disk.  The kernel gives a driver's major number out as it comes."""
+    """LoadPin's log line about a disk.  Its major number is allocated dynamically, and so read from the guest."""
     return f"{disk} ({guest.read_file(f'/sys/class/block/{disk}/dev').strip()}): {state}"
 
 
-# Each kind pins
+# Every kind pins
 
 
 def first_loads() -> list[ParameterSet]:
-    """The boot of each is one in which nothing else has to be loaded from a file that pins."""
+    """Each kind, with a boot in which nothing else has to be loaded first that would pin."""
     boots = (
         (MODULE_FILE, ENFORCING),
         (KEXEC_IMAGE, ENFORCING),
@@ -78,7 +78,7 @@ def first_loads() -> list[ParameterSet]:
 @requirement("loadpin.pin", "loadpin.device", "loadpin.writable")
 @pytest.mark.parametrize("kind", first_loads())
 def test_the_first_load_pins(guest: Guest, kind: Kind) -> None:
-    """It is loaded, and the log has the device, that the pin is engaged, and the file; then others are denied."""
+    """The first load succeeds and pins: the log has the device, the engaged pin and the file; others are denied."""
     root = administrator(guest)
     prepare(guest, kind, root)
     ear = Ear(guest)
@@ -93,7 +93,7 @@ def test_the_first_load_pins(guest: Guest, kind: Kind) -> None:
 @ENFORCING
 @requirement("loadpin.pin-failed")
 def test_a_load_that_fails_has_pinned(guest: Guest) -> None:
-    """The junk file is no module and no kernel, and yet it is the first that was read."""
+    """A file that is neither a module nor a kernel fails to load, but pins as the first file read."""
     root = administrator(guest)
     assert probe(guest, root, OTHER) == ENOEXEC
     assert probe(guest, root, PINNED) == EPERM
@@ -102,7 +102,7 @@ def test_a_load_that_fails_has_pinned(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.ignore")
 def test_the_pin_stays_where_it_is(guest: Guest) -> None:
-    """However much is loaded from elsewhere, and ignored each time, the pinned disk stays the pinned one."""
+    """The pinned disk stays pinned, however often files load from elsewhere with the pin ignored."""
     root = pinned_scene(guest)
     ear = Ear(guest)
     for _ in range(2):
@@ -116,7 +116,7 @@ def test_the_pin_stays_where_it_is(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.one-pin")
 def test_two_first_loads_at_once(guest: Guest) -> None:
-    """One of them pins, whichever it is, and the other is denied."""
+    """Of two first loads at the same time, either one pins, and the other is denied."""
     root = administrator(guest)
     tasks = {PINNED: root.spawn("one"), OTHER: root.spawn("two")}
     files = {where: task.open(f"{where}/junk").result() for where, task in tasks.items()}
@@ -127,7 +127,7 @@ def test_two_first_loads_at_once(guest: Guest) -> None:
     assert sorted(news.split()[1] for news in ear.news("kernel-module ")) == ["denied", "pinned"]
 
 
-# What is said of the device
+# What the log says about the device
 
 
 def a_read_only_disk(_: Guest, _root: Task) -> tuple[str, str]:
@@ -135,7 +135,7 @@ def a_read_only_disk(_: Guest, _root: Task) -> tuple[str, str]:
 
 
 def a_writable_disk(_: Guest, _root: Task) -> tuple[str, str]:
-    """It is mounted read-only, and yet."""
+    """The file system is mounted read-only, but its device is writable."""
     return OTHER, "vdb"
 
 
@@ -146,7 +146,7 @@ def a_writable_disk_mounted_writable(_: Guest, root: Task) -> tuple[str, str]:
 
 
 def a_disk_set_read_only(_: Guest, root: Task) -> tuple[str, str]:
-    """blockdev --setro, after it was mounted."""
+    """The disk is set read-only (blockdev --setro) after it was mounted."""
     assert root.set_read_only("/dev/vdb", True) == OK
     return OTHER, "vdb"
 
@@ -158,7 +158,7 @@ def a_disk_set_read_only_and_back(_: Guest, root: Task) -> tuple[str, str]:
 
 
 def a_read_only_loop_device(_: Guest, root: Task) -> tuple[str, str]:
-    """Over a writable disk."""
+    """A read-only loop device over a writable disk."""
     assert root.umount(OTHER) == OK
     root.attach_loop("/dev/loop0", "/dev/vdb", read_only=True).result()
     root.mount("/dev/loop0", OTHER, "ext2", MS_RDONLY).result()
@@ -187,7 +187,7 @@ def the_initramfs(guest: Guest, _: Task) -> tuple[str, str]:
 
 
 def an_overlay(_: Guest, root: Task) -> tuple[str, str]:
-    """The disk below it is read-only."""
+    """An overlay over a read-only disk."""
     root.mkdir("/empty").result()
     root.mount("overlay", "/overlay", "overlay", MS_RDONLY, f"lowerdir={PINNED}:/empty").result()
     return "/overlay", ""
@@ -216,7 +216,7 @@ LOOP, DM, OVERLAY = needs("BLK_DEV_LOOP"), needs("DM_VERITY"), needs("OVERLAY_FS
     ],
 )
 def test_what_is_said_of_the_device(guest: Guest, make: Make, state: str | None) -> None:
-    """Its name and numbers, and whether the device itself is writable; or that there is none."""
+    """The first pin logs the device's name, numbers and own writability, or that there is no device."""
     root = administrator(guest)
     directory, disk = make(guest, root)
     ear = Ear(guest)
@@ -232,7 +232,7 @@ def test_what_is_said_of_the_device(guest: Guest, make: Make, state: str | None)
 @ENFORCING
 @requirement("loadpin.same-superblock", "loadpin.deny")
 def test_a_link_is_followed_to_its_file(guest: Guest) -> None:
-    """A link elsewhere to a pinned file will do; one beside pinned files to a file elsewhere will not."""
+    """A symlink elsewhere to a pinned file loads; a symlink beside pinned files to a file elsewhere does not."""
     root = administrator(guest)
     guest.upload(f"{TMP}/junk", dict(FILES)["junk"])
     assert probe(guest, root, TMP) == ENOEXEC
@@ -249,7 +249,7 @@ def test_a_link_is_followed_to_its_file(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.same-superblock", "loadpin.deny")
 def test_a_bind_mount_of_one_file(guest: Guest) -> None:
-    """A pinned file that covers one elsewhere will do; a file from elsewhere that covers a pinned one will not."""
+    """A pinned file mounted over one elsewhere loads; a file from elsewhere mounted over a pinned one does not."""
     root = pinned_scene(guest)
     inward, outward = f"{TMP}/junk", f"{PINNED}/junk"
     guest.upload(inward, dict(FILES)["junk"])
@@ -267,7 +267,7 @@ def test_a_bind_mount_of_one_file(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.same-superblock", "loadpin.deny")
 def test_another_mount_namespace(guest: Guest) -> None:
-    """There the pinned disk is the pinned disk, and another one by the same path is not."""
+    """In another mount namespace, the pinned disk is still pinned, and another disk at the same path is not."""
     root = pinned_scene(guest)
     inside = root.spawn("inside", flags=Clone.NEWNS)
     inside.call("mount", None, "/", None, MS_REC | MS_PRIVATE, None, shown="make all mounts private").result()
@@ -285,7 +285,7 @@ def test_another_mount_namespace(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.superblock")
 def test_two_tmpfs(guest: Guest) -> None:
-    """Pinned to one, LoadPin does not take the other for it."""
+    """With one tmpfs pinned, another tmpfs counts as a different superblock."""
     root = administrator(guest)
     root.mount("tmpfs", "/second", "tmpfs").result()
     for directory in (TMP, "/second"):
@@ -299,7 +299,7 @@ def test_two_tmpfs(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.superblock")
 def test_a_memfd(guest: Guest) -> None:
-    """A file without a name lies on a tmpfs that nobody has mounted."""
+    """A memfd is on the kernel's internal tmpfs, not on the pinned superblock: it is denied."""
     root = pinned_scene(guest)
     file = root.memfd(read_module(guest.kernel, MODULE))
     ear = Ear(guest)
@@ -311,7 +311,7 @@ def test_a_memfd(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.superblock")
 def test_a_memfd_while_not_enforcing(guest: Guest) -> None:
-    """The same one loads, for LoadPin ignores it."""
+    """While LoadPin does not enforce, a module in a memfd loads, and the log says that the pin was ignored."""
     root = pinned_scene(guest)
     file = root.memfd(read_module(guest.kernel, MODULE))
     ear = Ear(guest)
@@ -329,7 +329,7 @@ has_9p = needs("9P_FS", "NET_9P_VIRTIO")
 @SHARED
 @requirement("loadpin.superblock")
 def test_a_share_beside_the_pinned_disk(guest: Guest) -> None:
-    """A directory of the host is denied."""
+    """With a disk pinned, a file from a 9p share of the host is denied."""
     root = guest.root()
     root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
     mount_share(root)
@@ -343,7 +343,7 @@ def test_a_share_beside_the_pinned_disk(guest: Guest) -> None:
 @SHARED
 @requirement("loadpin.superblock", "loadpin.device")
 def test_a_pinned_share(guest: Guest) -> None:
-    """It has no block device, which LoadPin says; the disk is another."""
+    """A pinned 9p share has no block device, which LoadPin logs; the disk is a different superblock."""
     root = guest.root()
     root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
     mount_share(root)
@@ -363,7 +363,7 @@ def mount_share(root: Task) -> None:
 @ENFORCING
 @requirement("loadpin.quoting")
 def test_a_path_cannot_forge_a_line(guest: Guest) -> None:
-    """Quotes, line ends and backslashes of a file's name are in the log by their codes."""
+    """The log escapes quotes, newlines and backslashes in the name of a file."""
     root = pinned_scene(guest)
     name = 'x" pid=1\nLoadPin: \\'
     guest.upload(f"{TMP}/{name}", b"junk" * 100)
@@ -376,7 +376,7 @@ def test_a_path_cannot_forge_a_line(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.quoting")
 def test_a_command_line_cannot_forge_a_line(guest: Guest) -> None:
-    """The same of what a program calls itself."""
+    """The log escapes the same characters in a program's command line."""
     root = pinned_scene(guest)
     forger = root.spawn('a" pid=1\n\\')
     ear = Ear(guest)
@@ -390,7 +390,7 @@ def test_a_command_line_cannot_forge_a_line(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.quoting", "loadpin.deny")
 def test_a_deleted_file(guest: Guest) -> None:
-    """It is where it was, and the log says that it is there no more."""
+    """A deleted file still counts by its superblock, and the log marks it as deleted."""
     root = pinned_scene(guest)
     guest.upload(f"{TMP}/junk", b"junk" * 100)
     file = root.open(f"{TMP}/junk").result()
@@ -403,7 +403,7 @@ def test_a_deleted_file(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.pin", "loadpin.deny")
 def test_a_thread_is_logged_by_its_own_number(guest: Guest) -> None:
-    """Which thread of the process asked is in the log."""
+    """The log has the id of the thread that made the call."""
     root = pinned_scene(guest)
     thread = root.thread("helper")
     ear = Ear(guest)
@@ -415,7 +415,7 @@ def test_a_thread_is_logged_by_its_own_number(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.pin", "loadpin.deny")
 def test_a_task_is_logged_by_its_number_in_the_first_pid_namespace(guest: Guest) -> None:
-    """Whoever reads the log finds the task, wherever it lives."""
+    """The pid in the log is that of the initial pid namespace, whatever namespace the task is in."""
     root = pinned_scene(guest)
     inside = root.spawn("inside", flags=Clone.NEWPID)
     assert inside.own_tid != inside.tid
@@ -424,7 +424,7 @@ def test_a_task_is_logged_by_its_number_in_the_first_pid_namespace(guest: Guest)
     assert ear.news() == [f'{probed(guest)} denied obj="{OTHER}/junk" pid={inside.tid} cmdline="inside"']
 
 
-# Kinds that have something of their own
+# Particular kinds of load
 
 
 KERNEL = DiskPlan("squashfs", kernel="vmlinuz", files=(("initramfs", b"an archive\n"),), read_only=True)
@@ -435,7 +435,7 @@ SAME_ON_EXT2 = DiskPlan("ext2", kernel="vmlinuz", files=(("initramfs", b"an arch
 @pytest.mark.boot("loadpin.enforce=1", disks=(KERNEL, SAME_ON_EXT2))
 @requirement("loadpin.real-kernel", "loadpin.pin", "loadpin.deny")
 def test_a_real_kernel(guest: Guest) -> None:
-    """The kernel that runs is loaded to be run next, with an initramfs, unloaded, and refused from the other disk."""
+    """The running kernel's image loads for kexec with an initramfs, unloads, and is refused from another disk."""
     root = administrator(guest)
     assert root.load_kernel(f"{PINNED}/vmlinuz", f"{PINNED}/initramfs") == OK
     assert root.kernel_is_loaded()
@@ -459,7 +459,7 @@ def test_a_real_kernel(guest: Guest) -> None:
     ],
 )
 def test_what_a_driver_hears(guest: Guest, searched_last: bool, error: Expected) -> None:
-    """The search goes on after a refusal, and the driver hears of its end; LoadPin's line is there in both cases."""
+    """The search continues after a refusal, and the driver gets its last result; LoadPin always logs the denial."""
     root = pinned_scene(guest)
     prepare(guest, FIRMWARE_WHOLE, root)
     root.mkdir("/lib").result()

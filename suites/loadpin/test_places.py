@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The table: each kind of load, from each place, while LoadPin enforces, while it does not, and where it is told to
-leave the kind alone.
+"""The table: each kind of load, from each place, while LoadPin enforces, while it does not, and while it excludes the
+kind.
 
-Every cell loads something real, and looks at it afterwards where it was allowed.  What is refused, ignored or
-excluded has LoadPin's line, word for word; about all else LoadPin is silent.
+Every cell loads something real, and checks that it is loaded where that is allowed.  For a load that is refused,
+ignored or excluded, LoadPin's log line must match word for word; for any other, LoadPin must log nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Row = tuple[str, Place, "Verdict", "Verdict", tuple[pytest.MarkDecorator, ...]]
 
 
 class Verdict(enum.Enum):
-    """What comes of a load: the word in LoadPin's line, or nothing where it has nothing to say."""
+    """The result of a load, as LoadPin's log line has it; empty if LoadPin logs nothing."""
 
     YES = ""
     DENIED = "denied"
@@ -87,7 +87,7 @@ MODULES_ONLY: tuple[Row, ...] = (
 
 
 def cells(rows: tuple[Row, ...], kinds: tuple[Kind, ...]) -> Iterator[ParameterSet]:
-    """A test for each kind, place, and mode."""
+    """One test for each kind, place and mode."""
     for mode, column, booted in (("enforcing", 2, ENFORCING), ("not-enforcing", 3, NOT_ENFORCING)):
         for kind in kinds:
             for row in rows:
@@ -100,14 +100,14 @@ def cells(rows: tuple[Row, ...], kinds: tuple[Kind, ...]) -> Iterator[ParameterS
 
 @pytest.mark.parametrize(("kind", "place", "verdict"), list(cells(EVERY_KIND, FROM_FILES)))
 def test_place(guest: Guest, kind: Kind, place: Place, verdict: Verdict) -> None:
-    """From the pinned superblock or a trusted one it loads in silence; from elsewhere LoadPin decides and says so."""
+    """A load from the pinned superblock or a trusted one succeeds unlogged; from elsewhere, the mode decides."""
     root = pinned_scene(guest, other=False)
     check(guest, root, kind, place, verdict)
 
 
 @pytest.mark.parametrize(("kind", "place", "verdict"), list(cells(MODULES_ONLY, (MODULE_FILE,))))
 def test_superblock(guest: Guest, kind: Kind, place: Place, verdict: Verdict) -> None:
-    """The superblock that the file is read through counts, and not its bytes, its path, or what lies below."""
+    """The superblock that a file is read through counts, not its bytes, its path or the storage below."""
     root = pinned_scene(guest, other=False)
     check(guest, root, kind, place, verdict)
 
@@ -125,7 +125,7 @@ def exclusions() -> Iterator[ParameterSet]:
 @pytest.mark.parametrize(("kind", "place"), list(exclusions()))
 @pytest.mark.requirement("loadpin.exclude")
 def test_excluded(guest: Guest, kind: Kind, place: Place) -> None:
-    """A kind that is excluded loads from anywhere, pinned or not, and each such load is in the log."""
+    """An excluded kind loads from anywhere, pinned or not, and each such load is logged."""
     root = administrator(guest, other=False)
     if kind is not MODULE_FILE:
         probe(guest, root, PINNED)
@@ -143,7 +143,7 @@ def test_excluded(guest: Guest, kind: Kind, place: Place) -> None:
 )
 @pytest.mark.requirement("loadpin.exclude")
 def test_excluded_while_not_enforcing(guest: Guest, kind: Kind) -> None:
-    """The same where every kind is excluded, and LoadPin does not enforce: nothing is pinned, and nothing ignored."""
+    """With every kind excluded and LoadPin not enforcing, each load is logged as excluded, not pinned or ignored."""
     root = administrator(guest, other=False)
     prepare(guest, kind, root)
     for place in (at.pinned, at.bind_mount, at.second_mount, at.other_disk, at.tmpfs, at.untrusted_verity):
@@ -156,10 +156,10 @@ def check(guest: Guest, root: Task, kind: Kind, place: Place, verdict: Verdict) 
 
 
 def load(guest: Guest, root: Task, kind: Kind, directory: str, verdict: Verdict) -> None:
-    """Load it, and see what comes of it, and what LoadPin says of it."""
+    """Load a file, and check the result and LoadPin's log lines."""
     ear = Ear(guest)
     done = kind.load(root, directory)
-    # The image that goes with an initramfs may be excluded as well, and then has a line of its own.
+    # The image loaded with an initramfs may be excluded as well, and then has its own log line.
     heard = ear.news(kind.name if verdict is Verdict.EXCLUDED else "")
     if verdict is Verdict.DENIED:
         assert done == kind.refused

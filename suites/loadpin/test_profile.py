@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kernel begins with, without parameters, is what a profile (--profile) asks for."""
+"""The kernel's initial settings, without parameters, are those that a profile (--profile) requires."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Asked = Callable[[str], str]
 @pytest.mark.needs("SECURITY_LOADPIN")
 @pytest.mark.requirement("loadpin.profile")
 def test_enforcing(guest: Guest, asked: Asked) -> None:
-    """What LoadPin says when it is ready."""
+    """LoadPin's boot log says whether it enforces, as the profile requires."""
     words = {"yes": "currently enforcing", "no": "currently not enforcing"}[asked("loadpin-enforcing")]
     said = [line for line in guest.boot_log if line.startswith("LoadPin: ")]
-    assert said == [f"LoadPin: ready to pin ({words})"], f"it said {said}, and the profile asks for '{words}'"
+    assert said == [f"LoadPin: ready to pin ({words})"], f"LoadPin logged {said}; the profile requires '{words}'"

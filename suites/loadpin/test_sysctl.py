@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""kernel.loadpin.enforce: who may switch enforcement on and off, and when."""
+"""kernel.loadpin.enforce: who can switch enforcement on and off, and when."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NEVER = ("2", "-1", "256", "4294967297", "yes", "0x2")
 
 
 def check_refused(guest: Guest, root: Task, *values: str) -> None:
-    """Each is EINVAL, and leaves the value alone."""
+    """Check that each value is rejected with EINVAL and does not change the sysctl."""
     before = guest.sysctl(SYSCTL)
     for value in values:
         assert root.write_text(FILE, value) == EINVAL, value
@@ -49,7 +49,7 @@ def check_refused(guest: Guest, root: Task, *values: str) -> None:
 @ENFORCING
 @requirement("loadpin.sysctl")
 def test_is_there_from_boot_on(guest: Guest) -> None:
-    """root may write it, everyone may read it, and nobody else may open it for writing."""
+    """The sysctl exists from boot: everyone can read it, only root can open it for writing."""
     assert guest.init.mode(FILE) == 0o644
     somebody = guest.spawn("somebody")
     assert somebody.content(FILE) == b"1\n"
@@ -59,7 +59,7 @@ def test_is_there_from_boot_on(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.sysctl-before", "loadpin.sysctl-values")
 def test_before_a_pin_enforcement_stays_on(guest: Guest) -> None:
-    """1 is accepted and 0 is not."""
+    """Before a pin, while LoadPin enforces, 1 is accepted and 0 is not."""
     root = administrator(guest)
     check_refused(guest, root, "0", *NEVER)
     assert root.write_text(FILE, "1") == OK
@@ -68,7 +68,7 @@ def test_before_a_pin_enforcement_stays_on(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.sysctl-before", "loadpin.sysctl-values")
 def test_before_a_pin_enforcement_is_switched_on_only(guest: Guest) -> None:
-    """0 is not accepted although it is what is there; after 1 there is no way back, and LoadPin enforces."""
+    """Before a pin, even the current value 0 is rejected; 1 is accepted, cannot be undone, and is enforced."""
     root = administrator(guest)
     check_refused(guest, root, "0", *NEVER)
     assert root.write_text(FILE, "1") == OK
@@ -80,7 +80,7 @@ def test_before_a_pin_enforcement_is_switched_on_only(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.sysctl-closed")
 def test_before_a_pin_nothing_is_taken(guest: Guest) -> None:
-    """What is there is not either; behind a pin on a writable device everything is."""
+    """Before a pin, no value is accepted, not even the current one; after a pin on a writable device, 1 is."""
     root = administrator(guest)
     check_refused(guest, root, "0", "1", *NEVER)
     assert probe(guest, root, OTHER) == ENOEXEC
@@ -94,7 +94,7 @@ def test_before_a_pin_nothing_is_taken(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.sysctl-read-only", "loadpin.sysctl-values")
 def test_a_read_only_device_keeps_enforcement_on(guest: Guest) -> None:
-    """After the pin as before: never 0."""
+    """After a pin on a read-only device, 0 is rejected as it was before."""
     root = pinned_scene(guest)
     check_refused(guest, root, "0", *NEVER)
     assert probe(guest, root, OTHER) == EPERM
@@ -103,7 +103,7 @@ def test_a_read_only_device_keeps_enforcement_on(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.sysctl-read-only", "loadpin.sysctl-values")
 def test_a_read_only_device_lets_enforcement_be_switched_on(guest: Guest) -> None:
-    """It can be, and counts at once, and then for ever."""
+    """After a pin on a read-only device, 1 is accepted, takes effect at once, and cannot be undone."""
     root = pinned_scene(guest)
     assert probe(guest, root, OTHER) == ENOEXEC
     check_refused(guest, root, "0", *NEVER)
@@ -115,6 +115,7 @@ def test_a_read_only_device_lets_enforcement_be_switched_on(guest: Guest) -> Non
 @ENFORCING
 @requirement("loadpin.sysctl-closed")
 def test_a_read_only_device_leaves_enforcement_on(guest: Guest) -> None:
+    """After a pin on a read-only device, no value is accepted, and LoadPin continues to enforce."""
     root = pinned_scene(guest)
     check_refused(guest, root, "0", "1", *NEVER)
     assert probe(guest, root, OTHER) == EPERM
@@ -123,6 +124,7 @@ def test_a_read_only_device_leaves_enforcement_on(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.sysctl-closed")
 def test_a_read_only_device_leaves_enforcement_off(guest: Guest) -> None:
+    """After a pin on a read-only device, no value is accepted, and LoadPin continues not to enforce."""
     root = pinned_scene(guest)
     check_refused(guest, root, "0", "1", *NEVER)
     assert probe(guest, root, OTHER) == ENOEXEC
@@ -147,7 +149,7 @@ def no_disk(root: Task) -> str:
     ],
 )
 def test_a_pin_that_is_not_read_only_can_be_switched(guest: Guest, pin: Callable[[Task], str]) -> None:
-    """Off and on, each counting for the next load; the pin itself stays."""
+    """Enforcement can be switched off and on, each time with effect on the next load; the pin itself stays."""
     root = administrator(guest)
     directory = pin(root)
     assert probe(guest, root, directory) == ENOEXEC
@@ -164,13 +166,13 @@ def test_a_pin_that_is_not_read_only_can_be_switched(guest: Guest, pin: Callable
         assert ear.news() == []
 
 
-# When the device is asked
+# When LoadPin looks at the device
 
 
 @ENFORCING
 @requirement("loadpin.read-only")
 def test_a_device_set_read_only_after_the_pin(guest: Guest) -> None:
-    """blockdev --setro comes too late: LoadPin has seen a writable device, and can be switched off still."""
+    """Setting a device read-only after the pin has no effect: enforcement can still be switched off."""
     root = administrator(guest)
     assert probe(guest, root, OTHER) == ENOEXEC
     assert root.set_read_only("/dev/vdb", True) == OK
@@ -181,7 +183,7 @@ def test_a_device_set_read_only_after_the_pin(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.read-only", "loadpin.sysctl")
 def test_a_device_set_writable_after_the_pin(guest: Guest) -> None:
-    """blockdev --setrw comes too late as well."""
+    """Setting a device writable after the pin has no effect either: enforcement cannot be switched off."""
     root = administrator(guest)
     assert root.set_read_only("/dev/vdb", True) == OK
     assert probe(guest, root, OTHER) == ENOEXEC
@@ -193,7 +195,7 @@ def test_a_device_set_writable_after_the_pin(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.read-only")
 def test_a_mount_is_not_a_device(guest: Guest) -> None:
-    """Remounting read-only or writable, before the pin and after it, changes nothing."""
+    """Remounting read-only or writable, before or after the pin, has no effect: only the device counts."""
     root = guest.root()
     root.mount("/dev/vdb", OTHER, "ext2").result()
     root.call("mount", None, OTHER, None, MS_REMOUNT | MS_RDONLY, None, shown="remount read-only").result()

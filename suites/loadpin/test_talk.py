@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""LoadPin's scenarios from the talk, by the names that the slides give them: a real module on a real block device."""
+"""LoadPin's scenarios from the talk, under the names used on its slides: a real module on a real block device."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def administrator(guest: Guest, filesystem: str) -> Task:
 @boot(READ_ONLY, enforce=1)
 @pytest.mark.requirement("loadpin.ready", "loadpin.pin", "loadpin.deny")
 def test_trusted_and_tmp(guest: Guest) -> None:
-    """The module from the trusted device loads, and its copy in /tmp, byte for byte the same, does not."""
+    """The module on the trusted device loads; its identical copy in /tmp does not."""
     assert "LoadPin: ready to pin (currently enforcing)" in guest.boot_log
     root = administrator(guest, "squashfs")
     assert root.load_module(TRUSTED) == OK
@@ -47,7 +47,7 @@ def test_trusted_and_tmp(guest: Guest) -> None:
 @boot(READ_ONLY, enforce=0)
 @pytest.mark.requirement("loadpin.ready", "loadpin.pin", "loadpin.ignore")
 def test_trusted_and_tmp_when_not_enforcing(guest: Guest) -> None:
-    """Without enforcement the copy in /tmp loads too, and the log says that the pin was ignored."""
+    """Without enforcement, the copy in /tmp loads too, and the log says that the pin was ignored."""
     assert "LoadPin: ready to pin (currently not enforcing)" in guest.boot_log
     root = administrator(guest, "squashfs")
     assert root.load_module(TRUSTED) == OK
@@ -59,7 +59,7 @@ def test_trusted_and_tmp_when_not_enforcing(guest: Guest) -> None:
 @boot(READ_ONLY, enforce=1)
 @pytest.mark.requirement("loadpin.pin", "loadpin.deny")
 def test_unload_and_reload(guest: Guest) -> None:
-    """A refusal changes nothing: the module loads again from where it was pinned, and only from there."""
+    """A refusal changes nothing: the module loads again from the pinned file system, and only from there."""
     root = administrator(guest, "squashfs")
     for _ in range(2):
         assert root.load_module(TRUSTED) == OK
@@ -71,7 +71,7 @@ def test_unload_and_reload(guest: Guest) -> None:
 @boot(WRITABLE, enforce=1)
 @pytest.mark.requirement("loadpin.writable")
 def test_writable_warning(guest: Guest) -> None:
-    """A file system on a writable device is pinned with a warning, though it is mounted read-only itself."""
+    """A file system on a writable device is pinned with a warning, although it is mounted read-only."""
     root = administrator(guest, "ext2")
     assert root.load_module(TRUSTED) == OK
     assert any(line.startswith("LoadPin: vda (") and line.endswith("): writable") for line in guest.log())
@@ -81,7 +81,7 @@ def test_writable_warning(guest: Guest) -> None:
 @boot(READ_ONLY, enforce=1)
 @pytest.mark.requirement("loadpin.writable")
 def test_no_warning_on_a_read_only_device(guest: Guest) -> None:
-    """The same on a device that refuses writes: the pin engages."""
+    """A file system on a read-only device is pinned without the warning, and the pin engages."""
     root = administrator(guest, "squashfs")
     assert root.load_module(TRUSTED) == OK
     assert any(line.startswith("LoadPin: vda (") and line.endswith("): read-only") for line in guest.log())
@@ -91,7 +91,7 @@ def test_no_warning_on_a_read_only_device(guest: Guest) -> None:
 @boot(READ_ONLY, enforce=1)
 @pytest.mark.requirement("loadpin.umount", "loadpin.deny")
 def test_unmount(guest: Guest) -> None:
-    """Once the pinned file system is unmounted nothing loads any more, from the same device mounted again neither."""
+    """Once the pinned file system is unmounted, nothing loads any more, not even from the same device remounted."""
     root = administrator(guest, "squashfs")
     assert root.load_module(TRUSTED) == OK
     assert root.unload_module(MODULE) == OK

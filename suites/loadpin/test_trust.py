@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which devices are trusted, once there is a list: those that verify what they read against a digest of the list."""
+"""Which devices are trusted once there is a list: those that verify what they read against a digest in the list."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def check_untrusted(guest: Guest, root: Task, directory: str = VERIFIED) -> None
     assert ear.news() == denied(guest, root, directory)
 
 
-# By the list
+# Trust by the list
 
 
 @ENFORCING
 @requirement("loadpin.verity-trusted")
 def test_a_trusted_device_does_not_move_the_pin(guest: Guest) -> None:
-    """Loads from it come and go; the pinned disk stays pinned, and others stay denied."""
+    """Loads from a trusted device do not move the pin: the pinned disk still loads, other disks are still denied."""
     root = pinned_scene(guest)
     trust(root)
     mount_verified(guest, root, 2)
@@ -79,7 +79,7 @@ def test_a_trusted_device_does_not_move_the_pin(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-untrusted", "loadpin.verity-trusted")
 def test_a_device_is_trusted_from_the_list_on(guest: Guest) -> None:
-    """Mounted before, it is denied, and loads as soon as its digest is known; one with another digest does not."""
+    """A device mounted before the list is set is denied until then; one with another digest stays denied."""
     root = pinned_scene(guest, other=False)
     mount_verified(guest, root, 2)
     mount_verified(guest, root, 3, at="/stranger")
@@ -92,7 +92,7 @@ def test_a_device_is_trusted_from_the_list_on(guest: Guest) -> None:
 @boot("loadpin.enforce=1", "loadpin.exclude=security-policy")
 @requirement("loadpin.pin", "loadpin.deny", "loadpin.verity-trusted")
 def test_a_trusted_device_can_be_the_pinned_one(guest: Guest) -> None:
-    """The list of digests is excluded, and pins nothing; its device then pins as any, and others are denied."""
+    """If the list is excluded and pins nothing, a device that it trusts can pin, and other disks are denied."""
     root = administrator(guest)
     trust(root)
     mount_verified(guest, root, 2)
@@ -107,7 +107,7 @@ def test_a_trusted_device_can_be_the_pinned_one(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-removable")
 def test_a_trusted_device_can_be_removed(guest: Guest) -> None:
-    """While it is mounted it cannot; loads from it leave nothing behind that would hold it longer."""
+    """A trusted device can be removed once it is unmounted: loads from it leave no reference that would hold it."""
     root = pinned_scene(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2)
@@ -115,13 +115,13 @@ def test_a_trusted_device_can_be_removed(guest: Guest) -> None:
         check_trusted(guest, root)
     assert root.remove_dm("verified") == EBUSY
     assert root.umount(VERIFIED) == OK
-    guest.wait_until(lambda: root.remove_dm("verified") == OK, "the device to be let go of")
+    guest.wait_until(lambda: root.remove_dm("verified") == OK, "the device to be released")
 
 
 @NOT_ENFORCING
 @requirement("loadpin.verity-trusted", "loadpin.ignore")
 def test_while_not_enforcing(guest: Guest) -> None:
-    """A trusted device loads in silence, and one that is not trusted is ignored."""
+    """While LoadPin does not enforce, it logs nothing for a trusted device, and an ignored pin for another."""
     root = pinned_scene(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2)
@@ -133,7 +133,7 @@ def test_while_not_enforcing(guest: Guest) -> None:
 
 
 def changed(digest: str, at: int) -> str:
-    """The digest with another digit at a place."""
+    """The digest with a different digit at one position."""
     place = at % len(digest)
     return digest[:place] + ("0" if digest[place] != "0" else "1") + digest[place + 1 :]
 
@@ -168,7 +168,7 @@ LISTS: tuple[tuple[str, str, bool], ...] = (
     ],
 )
 def test_a_digest_matches_whole(guest: Guest, words: str, trusted: bool) -> None:
-    """Every byte counts, and so does the length."""
+    """A device is trusted only if a digest in the list matches its own in every byte and in length."""
     digest = verity_of(guest, 2).root_digest
     half = len(digest) // 2
     spelled = {
@@ -197,10 +197,10 @@ def test_a_digest_matches_whole(guest: Guest, words: str, trusted: bool) -> None
 @ENFORCING
 @requirement("loadpin.verity-digest")
 def test_a_digest_matches_behind_a_zero_byte(guest: Guest) -> None:
-    """It is no string that would end there.
+    """A digest is compared beyond a zero byte: it is not a C string.
 
-    A device's root digest is what its table says, and what is in memory already is not verified again: the file is
-    read before its device is given digests that are none of its own.
+    A device's root digest is whatever its table says, and data already in the page cache is not verified again: so
+    the test reads the file before it gives the device digests that are not its own.
     """
     listed, other = "ab00" + "cd" * 30, "ab00" + "ef" * 30
     root = guest.root()
@@ -221,7 +221,7 @@ def replace_digest(guest: Guest, root: Task, digest: str) -> None:
     assert root.resume_dm("verified") == OK
 
 
-# By what the device does with corrupt data
+# Trust by what the device does with corrupt data
 
 
 @ENFORCING
@@ -239,7 +239,7 @@ def replace_digest(guest: Guest, root: Task, digest: str) -> None:
     ],
 )
 def test_what_becomes_of_corrupt_data(guest: Guest, options: tuple[str, ...], trusted: bool) -> None:
-    """A device that would let it pass is not trusted, though its digest is in the list."""
+    """A device that would let corrupt data pass is not trusted, although its digest is in the list."""
     root = pinned_scene(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2, *options)
@@ -262,7 +262,7 @@ CORRUPT = pytest.mark.boot("loadpin.enforce=1", disks=(WITH_ITS_DIGEST, CORRUPTI
     [pytest.param(False, id="sound-loads"), pytest.param(True, id="corrupt-is-EIO")],
 )
 def test_a_corrupt_trusted_device(guest: Guest, corrupt: bool) -> None:
-    """LoadPin has no word against it, and dm-verity lets none of it through."""
+    """LoadPin accepts a corrupt file on a trusted device, and dm-verity fails its read."""
     root = guest.root()
     root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
     trust(root)
@@ -277,21 +277,21 @@ def test_a_corrupt_trusted_device(guest: Guest, corrupt: bool) -> None:
 
 
 def spoil_files(root: Task, device: str) -> None:
-    """Change bytes of the second block: squashfs keeps the content of files in front, and its tables behind."""
+    """Change bytes in the second block: squashfs stores the contents of files first and its tables after them."""
     disk = root.open(device, O_WRONLY).result()
     root.call("pwrite64", disk, bytes(16), 16, 4096 + 512).result()
     root.call("fsync", disk).result()
     root.close(disk).result()
 
 
-# By what the device is
+# Trust by what the device is
 
 
 @needs("BLK_DEV_DM")
 @ENFORCING
 @requirement("loadpin.verity-above")
 def test_a_linear_device_above_a_trusted_one(guest: Guest) -> None:
-    """It reads the same verified bytes, and is not verified itself."""
+    """A linear device above a trusted one reads the same verified bytes, but is not trusted."""
     root = pinned_scene(guest, other=False)
     trust(root)
     tree = verity_of(guest, 2)
@@ -305,7 +305,7 @@ def test_a_linear_device_above_a_trusted_one(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-above")
 def test_a_loop_device_above_a_trusted_one(guest: Guest) -> None:
-    """The same of a device that is no mapped one at all."""
+    """A loop device above a trusted one, which is not a mapped device at all, is not trusted."""
     root = pinned_scene(guest, other=False)
     trust(root)
     below = root.create_mapped("below", verity_of(guest, 2).target("/dev/vdc"))
@@ -318,7 +318,7 @@ def test_a_loop_device_above_a_trusted_one(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-above")
 def test_an_overlay_above_a_trusted_device(guest: Guest) -> None:
-    """An overlay has no device, so it cannot be a trusted one."""
+    """An overlay above a trusted device has no device itself, so it is not trusted."""
     root = pinned_scene(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2)
@@ -331,7 +331,7 @@ def test_an_overlay_above_a_trusted_device(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-above")
 def test_a_table_of_two_targets(guest: Guest) -> None:
-    """dm-verity stands in no table but alone: there is no device that is trusted for a part of it."""
+    """A verity target cannot share a table with another target: no device is trusted for a part of it."""
     root = pinned_scene(guest, other=False)
     trust(root)
     whole = verity_of(guest, 2).target("/dev/vdc")
@@ -343,7 +343,7 @@ def test_a_table_of_two_targets(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-alone")
 def test_a_table_of_two_verity_targets(guest: Guest) -> None:
-    """Each of them makes a device by itself, and both together none."""
+    """Either of two verity targets forms a device alone; a table of both is rejected."""
     root = guest.root()
     first, second = verity_of(guest, 2).target("/dev/vdc"), verity_of(guest, 3).target("/dev/vdd")
     root.create_dm("two")
@@ -355,7 +355,7 @@ def test_a_table_of_two_verity_targets(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-several")
 def test_a_device_of_two_verity_targets(guest: Guest) -> None:
-    """The first of them is trusted where it is a device by itself, and the device of both is not."""
+    """A device of two verity targets is not trusted, even if its first target alone would be."""
     root = pinned_scene(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2)
@@ -374,7 +374,7 @@ def moved(target: Target, start: int) -> Target:
 @requirement("loadpin.verity-deviceless")
 @pytest.mark.parametrize("what", ["tmpfs", "overlay"])
 def test_without_a_device(guest: Guest, what: str) -> None:
-    """Denied, as ever; and the kernel goes on (it used to look for the digest of a device that is not there)."""
+    """A file without a device is denied, and the kernel does not crash (it used to look up the missing device)."""
     root = pinned_scene(guest, other=False)
     trust(root)
     if what == "tmpfs":
@@ -386,14 +386,14 @@ def test_without_a_device(guest: Guest, what: str) -> None:
         check_untrusted(guest, root, "/overlay")
 
 
-# A table that is replaced
+# Replacing a table
 
 
 @needs("BLK_DEV_DM")
 @ENFORCING
 @requirement("loadpin.verity-replaced")
 def test_verity_is_not_replaced_by_another_target(guest: Guest) -> None:
-    """CVE-2022-2503: once it verifies, a device does so for ever; it stays trusted, and stays what it is."""
+    """A verity table cannot be replaced by another target (CVE-2022-2503); the device stays as it is, and trusted."""
     root = pinned_scene(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2)
@@ -410,7 +410,7 @@ def test_verity_is_not_replaced_by_another_target(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-replaced", "loadpin.verity-untrusted")
 def test_another_digest_takes_the_trust_away(guest: Guest) -> None:
-    """The table that counts is the live one: the new one from its resume on, and not before."""
+    """The live table counts: a table with another digest takes effect when the device resumes, and not before."""
     root = pinned_scene(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2)

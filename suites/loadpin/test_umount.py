@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pinned file system goes away: for good while LoadPin enforces, and as if nothing had been while it does not.
+"""The pinned file system goes away: permanently while LoadPin enforces, with a new pin possible while it does not.
 
-The superblock's end is what counts.  It comes with the last mount and the last open file, when umount() or close()
-returns to the program or a little later, so it is waited for by what LoadPin says or does.
+What counts is the end of the superblock.  It comes with the last mount and the last open file, when umount() or
+close() returns to the program or a little later, so the tests wait for what LoadPin then logs or does.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ GONE = "umount pinned fs: refusing further loads"
 
 
 def unmount_pinned(guest: Guest, root: Task, where: str = PINNED) -> None:
-    """Unmount while enforcing, and wait until LoadPin has noticed."""
+    """Unmount while LoadPin enforces, and wait until it has noticed."""
     assert root.umount(where) == OK
     guest.wait_for_log(f"LoadPin: {GONE}")
 
@@ -70,7 +70,7 @@ def mount_again(root: Task) -> None:
     "kind", [pytest.param(kind, id=f"{kind.id}-is-denied", marks=kind.marks) for kind in FROM_FILES]
 )
 def test_everything_is_denied_after_the_unmount(guest: Guest, kind: Kind) -> None:
-    """Nothing loads any more, be it from another disk or from the very same one, mounted again."""
+    """After the unmount, nothing loads any more, neither from another disk nor from the same disk mounted again."""
     root = pinned_scene(guest)
     prepare(guest, kind, root)
     assert kind.load(root, PINNED) == OK
@@ -80,7 +80,7 @@ def test_everything_is_denied_after_the_unmount(guest: Guest, kind: Kind) -> Non
     ear = Ear(guest)
     for directory in (OTHER, PINNED):
         assert kind.load(root, directory) == kind.refused
-        # An initramfs comes with its image, which is denied before it.
+        # An initramfs is loaded with an image, which is denied first.
         denied = KEXEC_IMAGE.line("denied", PINNED, root) if kind is KEXEC_INITRAMFS else None
         assert ear.news() == [denied or kind.line("denied", directory, root)]
 
@@ -91,7 +91,7 @@ def test_everything_is_denied_after_the_unmount(guest: Guest, kind: Kind) -> Non
     "kind", [pytest.param(kind, id=f"{kind.id}-is-denied", marks=kind.marks) for kind in FROM_MEMORY]
 )
 def test_what_has_no_file_is_denied_after_the_unmount(guest: Guest, kind: FileLess) -> None:
-    """As it was before: what LoadPin cannot tell the place of it does not let through for want of a pin."""
+    """A load without a file is denied as before: the missing pin does not let it through."""
     root = pinned_scene(guest)
     unmount_pinned(guest, root)
     ear = Ear(guest)
@@ -102,7 +102,7 @@ def test_what_has_no_file_is_denied_after_the_unmount(guest: Guest, kind: FileLe
 @ENFORCING
 @requirement("loadpin.umount")
 def test_no_new_pin_after_the_unmount(guest: Guest) -> None:
-    """LoadPin says nothing of a device or of a pin any more, however often it is asked."""
+    """After the unmount, no load pins again, however often it is tried."""
     root = pinned_scene(guest)
     ear = Ear(guest)
     unmount_pinned(guest, root)
@@ -116,7 +116,7 @@ def test_no_new_pin_after_the_unmount(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-umount")
 def test_trusted_devices_are_denied_after_the_unmount(guest: Guest) -> None:
-    """A device whose digest is trusted was allowed until then."""
+    """A device with a trusted digest, allowed until the unmount, is denied after it."""
     root = pinned_scene(guest)
     trust(root)
     mount_verified(guest, root, 2, at="/verified")
@@ -131,7 +131,7 @@ def test_trusted_devices_are_denied_after_the_unmount(guest: Guest) -> None:
 @boot("loadpin.enforce=1", "loadpin.exclude=kexec-image")
 @requirement("loadpin.umount", "loadpin.exclude")
 def test_excluded_kinds_load_after_the_unmount(guest: Guest) -> None:
-    """What LoadPin was told to leave alone it leaves alone still."""
+    """After the unmount, excluded kinds still load."""
     root = administrator(guest)
     assert root.load_policy(f"{PINNED}/policy") == OK
     unmount_pinned(guest, root)
@@ -145,7 +145,7 @@ def test_excluded_kinds_load_after_the_unmount(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.umount-ignored", "loadpin.sysctl-writable")
 def test_enforcement_switched_off_after_the_unmount(guest: Guest) -> None:
-    """It can be, if the device was writable; then everything loads, nothing pins, and switched on again it denies."""
+    """If the device was writable, enforcement can be switched off, so that everything loads, and on again."""
     root = administrator(guest)
     assert probe(guest, root, OTHER) == ENOEXEC
     unmount_pinned(guest, root, OTHER)
@@ -162,7 +162,7 @@ def test_enforcement_switched_off_after_the_unmount(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.umount", "loadpin.sysctl-read-only")
 def test_enforcement_switched_on_before_the_unmount(guest: Guest) -> None:
-    """What counts is whether LoadPin enforces when the file system goes."""
+    """What counts is whether LoadPin enforces at the time of the unmount."""
     root = pinned_scene(guest)
     guest.set_sysctl(SYSCTL, 1)
     unmount_pinned(guest, root)
@@ -175,7 +175,7 @@ def test_enforcement_switched_on_before_the_unmount(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.umount-reset")
 def test_the_next_load_pins_anew(guest: Guest) -> None:
-    """The log has nothing to say of the end, and then pins the next one as if it were the first."""
+    """While LoadPin does not enforce, the unmount is not logged, and the next load pins as if it were the first."""
     root = pinned_scene(guest)
     ear = Ear(guest)
     assert root.umount(PINNED) == OK
@@ -191,7 +191,7 @@ def test_the_next_load_pins_anew(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.umount-reset", "loadpin.sysctl-writable")
 def test_the_new_pin_decides_about_the_sysctl(guest: Guest) -> None:
-    """From a read-only device to a writable one and back: each time it is the last pin's device that counts."""
+    """From a read-only device to a writable one and back, the sysctl follows the device of the latest pin."""
     root = pinned_scene(guest)
     ear = Ear(guest)
     assert root.umount(PINNED) == OK
@@ -205,7 +205,7 @@ def test_the_new_pin_decides_about_the_sysctl(guest: Guest) -> None:
 
 
 def pin_anew(guest: Guest, root: Task, ear: Ear, directory: str) -> None:
-    """Load until the old superblock is gone, and this one pinned."""
+    """Load until the old superblock is gone and this one is pinned."""
     pinned = line(probed(guest), "pinned", f"{directory}/junk", root)
     ignored = line(probed(guest), "pinning-ignored", f"{directory}/junk", root)
 
@@ -218,7 +218,7 @@ def pin_anew(guest: Guest, root: Task, ear: Ear, directory: str) -> None:
     guest.wait_until(loads, "a load to pin anew")
 
 
-# What is no end of the pinned superblock
+# What does not end the pinned superblock
 
 
 def one_of_two_mounts(_: Guest, root: Task) -> None:
@@ -240,10 +240,10 @@ def another_file_system(_: Guest, root: Task) -> None:
 
 
 def another_file_system_to_its_end(guest: Guest, root: Task) -> None:
-    """Wait until its superblock is freed: that holds the user namespace in which it was mounted.
+    """Wait until its superblock is freed, which holds the user namespace in which it was mounted.
 
-    There may be one such namespace at a time, and so the watcher gets its own when the visitor's is gone; the
-    superblock lets it go (put_user_ns()) after LoadPin has heard of the end (security_sb_free()).
+    Only one such namespace may exist at a time, so the watcher gets its own once the visitor's is gone; freeing the
+    superblock releases the namespace (put_user_ns()) after it has called LoadPin (security_sb_free()).
     """
     guest.set_sysctl("user.max_user_namespaces", 1)
     watcher = root.spawn("watcher")
@@ -258,7 +258,7 @@ def another_file_system_to_its_end(guest: Guest, root: Task) -> None:
 
 
 def a_mount_namespace(guest: Guest, _: Task) -> None:
-    """A task ends that had its own copy of every mount."""
+    """A task that had its own copy of every mount exits."""
     visitor = guest.init.spawn("visitor", flags=Clone.NEWNS)
     visitor.exit()
     guest.init.reap(visitor)
@@ -278,7 +278,7 @@ NO_END = [
 @requirement("loadpin.umount-last")
 @pytest.mark.parametrize("act", NO_END)
 def test_an_end_that_does_not_count(guest: Guest, act: Act) -> None:
-    """The pinned file system is still mounted: it stays pinned, and what is refused stays refused."""
+    """While the pinned file system is still mounted, it stays pinned, and other files stay denied."""
     root = pinned_scene(guest)
     ear = Ear(guest)
     act(guest, root)
@@ -291,7 +291,7 @@ def test_an_end_that_does_not_count(guest: Guest, act: Act) -> None:
 @requirement("loadpin.umount-last")
 @pytest.mark.parametrize("act", NO_END)
 def test_an_end_that_resets_nothing(guest: Guest, act: Act) -> None:
-    """The same while not enforcing: the pin does not move to the next load."""
+    """While LoadPin does not enforce, the pin does not move to the next load either."""
     root = pinned_scene(guest)
     act(guest, root)
     ear = Ear(guest)
@@ -302,7 +302,7 @@ def test_an_end_that_resets_nothing(guest: Guest, act: Act) -> None:
 @ENFORCING
 @requirement("loadpin.umount-last", "loadpin.umount")
 def test_an_open_file_keeps_the_pinned_file_system(guest: Guest) -> None:
-    """Unmounted lazily, it lives as long as a file of it is open, and loads from that file; then it is gone."""
+    """After a lazy unmount, an open file keeps the file system alive and still loads; closing it ends both."""
     root = pinned_scene(guest)
     file = root.open(f"{PINNED}/junk").result()
     ear = Ear(guest)
@@ -323,7 +323,7 @@ def probe_descriptor(guest: Guest, task: Task, file: int) -> Outcome:
 @ENFORCING
 @requirement("loadpin.umount-last", "loadpin.umount")
 def test_a_mount_namespace_keeps_the_pinned_file_system(guest: Guest) -> None:
-    """Unmounted in one namespace, it lives on in another, until the last task there has ended."""
+    """Unmounted in one mount namespace, the file system lives on in another until the last task there exits."""
     root = pinned_scene(guest)
     keeper = guest.init.spawn("keeper", flags=Clone.NEWNS)
     keeper.call("mount", None, "/", None, MS_REC | MS_PRIVATE, None, shown="make all mounts private").result()
@@ -339,7 +339,7 @@ def test_a_mount_namespace_keeps_the_pinned_file_system(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.umount-last")
 def test_a_file_system_that_was_never_pinned(guest: Guest) -> None:
-    """Unmounted before anything is pinned, it is nothing to LoadPin."""
+    """Unmounting a file system before anything is pinned does not concern LoadPin."""
     root = administrator(guest)
     assert root.umount(OTHER) == OK
     ear = Ear(guest)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Filters that nobody wrote: valid classic BPF programs, drawn by Hypothesis, whose verdicts harm nobody."""
+"""Generated filters: valid classic BPF programs, drawn by Hypothesis, whose verdicts are harmless."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, load, ret
 from guests.numbers import number
 
 MARK = 0xC00
-"""Errnos from here to 4095 are no call's own: where one comes back, a filter has spoken."""
+"""No call itself returns an errno from here to 4095: one of these comes from a filter."""
 
 NATIVE = tuple(map(number, ("getpid", "getuid", "getgid", "geteuid", "getegid", "getppid", "gettid", "getpgrp")))
 COMPAT = tuple(number(name, "i386") for name in ("getpid", "getuid", "getgid", "geteuid", "getegid", "getppid"))
-"""Calls without arguments and without consequences, so that any may be made with any arguments."""
+"""Calls without arguments or effects, so that each may be made with any arguments."""
 MISSING = (0x400, 0x401, 0x7FFF, 0x3FFFFFFF)
-"""Numbers of no call at all."""
+"""Numbers that belong to no call."""
 
 WORDS = (0, 1, 2, 7, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 ARGUMENTS = tuple(high << 32 | low for high in (0, 1, 0xFFFFFFFF) for low in WORDS)
@@ -35,14 +35,14 @@ _K = st.one_of(st.sampled_from(_CONSTANTS), st.integers(0, 500))
 
 
 def _jump(draw: st.DrawFn, codes: tuple[int, ...], room: int) -> Instruction:
-    """A conditional jump that stays inside the program, of which `room` instructions follow."""
+    """A conditional jump that stays inside the program, of which `room` more instructions follow."""
     reach = st.integers(0, min(room - 1, 5))
     return Instruction(draw(st.sampled_from(codes)), draw(_K), draw(reach), draw(reach))
 
 
 @st.composite
 def cacheable(draw: st.DrawFn) -> Program:
-    """What a kernel may judge beforehand: number, architecture, comparisons, AND; and here and there an argument."""
+    """A filter that the kernel may decide in advance: number, architecture, comparisons, AND; perhaps an argument."""
     length = draw(st.integers(2, 16))
     program: list[Instruction] = []
     for at in range(length - 1):
@@ -73,12 +73,12 @@ _SCRATCH = 4
 
 @st.composite
 def arithmetical(draw: st.DrawFn) -> Program:
-    """Of everything that a filter may hold; it ends with a verdict that is computed."""
-    # Scratch memory has to be written before it may be read.
+    """A filter of all instructions that a filter may have, with a computed verdict at its end."""
+    # Scratch memory must be written before it is read.
     program = [load(draw(st.sampled_from((bpf.NR, bpf.ARGS)))), *(Instruction(bpf.ST, at) for at in range(_SCRATCH))]
     length = draw(st.integers(2, 20))
     for at in range(length):
-        # No jump goes further than to the verdict.
+        # No jump goes beyond the verdict.
         room = length - at
         kind = draw(st.sampled_from(("load", "store", "binary", "divide", "shift", "plain", "jump", "ahead")))
         match kind:
@@ -101,7 +101,7 @@ def arithmetical(draw: st.DrawFn) -> Program:
                 program.append(_jump(draw, codes + tuple(code | bpf.X for code in codes), room))
             case "ahead":
                 program.append(Instruction(bpf.JA, draw(st.integers(0, min(room - 1, 3)))))
-    # Ten bits of the accumulator, as an errno that is no call's own.
+    # Ten bits of the accumulator, as an errno that no call itself returns.
     program += [Instruction(bpf.AND, 0x3FF), Instruction(bpf.OR, Action.ERRNO | MARK), Instruction(bpf.RET_A)]
     return tuple(program)
 
@@ -115,6 +115,6 @@ def _immediate() -> st.SearchStrategy[Instruction]:
 
 
 def listing(program: Program) -> str:
-    """The program as a person reads it in a report."""
+    """The program in readable form, for a report."""
     lines = (f"{at:3}: {one.code:#04x} jt={one.jt} jf={one.jf} k={one.k:#x}" for at, one in enumerate(program))
     return "\n".join(lines)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernels without filters, and without seccomp: they say no, and nothing is half there."""
+"""Kernels without filters, and without seccomp: they reject all attempts, and no part of it remains."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from suites.seccomp.scenery import mismatches, status
 
 
 def able(guest: Guest) -> Task:
-    """A task that could install a filter, were there any."""
+    """A task that could install a filter, if the kernel had filters."""
     task = guest.spawn("able", quiet=True)
     task.no_new_privs().result()
     return task
@@ -34,7 +34,7 @@ def install(task: Task, way: str, flags: int = 0) -> object:
 @pytest.mark.lacks("SECCOMP_FILTER")
 @pytest.mark.requirement("seccomp.no-filter")
 def test_no_filters(guest: Guest) -> None:
-    """Every way to install one is EINVAL, and afterwards nothing is filtered; strict mode is there."""
+    """Every way to install a filter fails with EINVAL, and nothing is filtered afterwards; strict mode works."""
     task = able(guest)
     found: dict[str, tuple[object, object]] = {
         "prctl": (install(task, "prctl"), EINVAL),
@@ -54,7 +54,7 @@ def test_no_filters(guest: Guest) -> None:
 @pytest.mark.lacks("SECCOMP")
 @pytest.mark.requirement("seccomp.no-seccomp")
 def test_no_seccomp(guest: Guest) -> None:
-    """There is no such call, prctl's modes are EINVAL, and neither /proc nor sysctl knows of them."""
+    """There is no seccomp(), prctl()'s modes fail with EINVAL, and neither /proc nor sysctl shows seccomp."""
     task = able(guest)
     wanted: dict[str, Expected] = {"prctl": EINVAL, "seccomp": ENOSYS}
     found: dict[str, tuple[object, object]] = {way: (install(task, way), error) for way, error in wanted.items()}
@@ -72,7 +72,7 @@ def test_no_seccomp(guest: Guest) -> None:
 @pytest.mark.lacks("SECCOMP")
 @pytest.mark.requirement("seccomp.no-seccomp")
 def test_nothing_to_suspend(guest: Guest) -> None:
-    """PTRACE_O_SUSPEND_SECCOMP is EINVAL, for root too."""
+    """PTRACE_O_SUSPEND_SECCOMP fails with EINVAL, even for root."""
     tracer = guest.root("tracer")
     tracee = tracer.spawn("tracee")
     assert tracer.seize(tracee, PtraceOption.SUSPEND_SECCOMP) == EINVAL
@@ -82,7 +82,7 @@ def test_nothing_to_suspend(guest: Guest) -> None:
 @pytest.mark.needs("SECCOMP_FILTER")
 @pytest.mark.requirement("seccomp.no-filter", "seccomp.no-seccomp")
 def test_the_same_where_it_is_there(guest: Guest) -> None:
-    """The control: the very calls that are refused without it install a filter with it."""
+    """The control: the same calls that fail without filter support install a filter with it."""
     for way in ("prctl", "seccomp"):
         task = able(guest)
         assert install(task, way) == OK

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every return action of a filter, once, with what the caller, its threads, its tracer and the log see of it."""
+"""Every return action of a filter, once, as the caller, its threads, its tracer and the log see it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def unprivileged(guest: Guest, name: str = "filtered") -> Task:
 
 @pytest.mark.requirement("seccomp.allow")
 def test_allow(guest: Guest) -> None:
-    """ALLOW runs the call; the same filter with another default shows that it was asked."""
+    """ALLOW runs the call; a second filter, which denies it, shows that filters are run."""
     task = unprivileged(guest)
     assert task.install(policy(default=Action.ALLOW)) == OK
     assert task.call("getppid") == returned(1)
@@ -48,7 +48,7 @@ def test_log(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.trace")
 def test_trace(guest: Guest) -> None:
-    """TRACE is ENOSYS without a tracer; with one, it stops the call and tells the filter's data."""
+    """TRACE fails with ENOSYS without a tracer; with one, it stops the call and reports the filter's data."""
     tracer = guest.spawn("tracer")
     tracee = tracer.spawn("tracee", quiet=True)
     assert tracee.no_new_privs() == OK
@@ -65,7 +65,7 @@ def test_trace(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.user-notif")
 def test_user_notif(guest: Guest) -> None:
-    """USER_NOTIF hands the call to the supervisor, whose word is its result; it is ENOSYS without one."""
+    """USER_NOTIF hands the call to the supervisor, whose reply is its result; without one, it is ENOSYS."""
     orphan = unprivileged(guest, "without-listener")
     assert orphan.install(policy(notify("getppid"))) == OK
     assert orphan.call("getppid") == ENOSYS
@@ -83,7 +83,7 @@ def test_user_notif(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.errno")
 def test_errno(guest: Guest) -> None:
-    """ERRNO fails the call with the filter's data, and does not run it."""
+    """ERRNO makes the call fail with the filter's data as errno, and does not run it."""
     task = unprivileged(guest)
     assert task.install(policy(deny("mkdir", errno=EINVAL))) == OK
     assert task.call("mkdir", "/tmp/made", 0o755) == EINVAL  # noqa: S108 - the guest's /tmp
@@ -93,7 +93,7 @@ def test_errno(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.trap")
 def test_trap(guest: Guest) -> None:
-    """TRAP raises SIGSYS instead of running the call; the handler is told what it was, and may set its result."""
+    """TRAP raises SIGSYS instead of running the call; the handler learns the call and can set its result."""
     task = unprivileged(guest)
     assert task.catch(Signal.SYS, result=42) == OK
     assert task.install(policy(trap("getppid", data=7))) == OK
@@ -106,7 +106,7 @@ def test_trap(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.kill-thread")
 def test_kill_thread(guest: Guest) -> None:
-    """KILL_THREAD ends the thread that called, and its process lives on; a lone thread takes its process along."""
+    """KILL_THREAD ends only the calling thread while others remain, and the process with its last thread."""
     leader = unprivileged(guest, "leader")
     assert leader.install(policy(kill_thread("getppid"))) == OK
     thread = leader.thread("thread")
@@ -117,7 +117,7 @@ def test_kill_thread(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.kill-process")
 def test_kill_process(guest: Guest) -> None:
-    """KILL_PROCESS ends every thread of the process, though it ignores the signal."""
+    """KILL_PROCESS ends every thread of the process, even if the process ignores the signal."""
     leader = unprivileged(guest, "leader")
     assert leader.ignore(Signal.SYS) == OK
     assert leader.install(policy(kill_process("getppid"))) == OK

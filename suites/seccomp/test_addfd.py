@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""SECCOMP_IOCTL_NOTIF_ADDFD: a supervisor puts a descriptor of its own into its target's table."""
+"""SECCOMP_IOCTL_NOTIF_ADDFD: a supervisor installs a file of its own in its target's descriptor table."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 ASK = policy(notify("getppid"))
 F_GETFD, F_GETFL = 1, 3
 FREE, CHOSEN = 3, 50
-"""The lowest number that is free in a target, and one that is free too."""
+"""The lowest free number in a target, and another free one."""
 SECRET = b"what the supervisor has opened"
 
 
 class Giver(Supervised):
-    """A supervisor that has opened a file, and a target whose call waits for its word."""
+    """A supervisor that has opened a file, and a target whose call waits for its reply."""
 
     def __init__(self, guest: Guest, flags: FilterFlag = FilterFlag.NONE) -> None:
         super().__init__(guest, ASK, flags)
@@ -60,7 +60,7 @@ class Giver(Supervised):
         assert self.call.outcome() == returned(77)
 
     def has(self, number: int) -> bool:
-        """Whether the target reads the supervisor's file there; its call must be over."""
+        """Whether the target can read the supervisor's file at this number; its call must be over."""
         self.supervisor.call("lseek", self.file, 0, 0).result()
         found = self.target.read(number, len(SECRET))
         return not found.errno and found.read() == SECRET
@@ -68,7 +68,7 @@ class Giver(Supervised):
 
 @pytest.mark.requirement("seccomp.addfd")
 def test_the_lowest_free_number(guest: Guest) -> None:
-    """The descriptor becomes the lowest number that is free in the target, which the supervisor is told."""
+    """The descriptor gets the lowest free number in the target, which ADDFD returns to the supervisor."""
     here = Giver(guest)
     assert here.add() == returned(FREE)
     assert here.add() == returned(FREE + 1)
@@ -81,10 +81,10 @@ def test_the_lowest_free_number(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd")
 def test_a_chosen_number(guest: Guest) -> None:
-    """SETFD: that number, and what was open there is closed."""
+    """With SETFD, the descriptor gets the chosen number, including 0, and no other."""
     here = Giver(guest)
     assert here.add(number=CHOSEN, flags=AddFd.SETFD) == returned(CHOSEN)
-    # 0 is one of them too.
+    # 0 can be chosen too.
     assert here.add(number=0, flags=AddFd.SETFD) == returned(0)
     here.finish()
     assert here.has(CHOSEN)
@@ -94,7 +94,7 @@ def test_a_chosen_number(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd")
 def test_what_was_there_is_closed(guest: Guest) -> None:
-    """The reader of a pipe whose only writing end is replaced sees its end."""
+    """SETFD closes what was open at the number: a reader of a pipe whose only write end is replaced sees EOF."""
     here = Giver(guest)
     here.finish()
     reading, writing = here.target.pipe()
@@ -108,7 +108,7 @@ def test_what_was_there_is_closed(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.addfd")
 @pytest.mark.parametrize(("flags", "wanted"), [(0, 0), (O_CLOEXEC, 1)], ids=["stays-on-exec", "closes-on-exec"])
 def test_close_on_exec(guest: Guest, flags: int, wanted: int) -> None:
-    """O_CLOEXEC is the new descriptor's, not the file's."""
+    """O_CLOEXEC applies to the new descriptor, not to the file."""
     here = Giver(guest)
     assert here.add(new_flags=flags) == returned(FREE)
     assert here.add(number=CHOSEN, flags=AddFd.SETFD, new_flags=flags) == returned(CHOSEN)
@@ -119,7 +119,7 @@ def test_close_on_exec(guest: Guest, flags: int, wanted: int) -> None:
 
 @pytest.mark.requirement("seccomp.addfd")
 def test_it_is_the_same_open_file(guest: Guest) -> None:
-    """As with dup(): position and mode are shared."""
+    """The new descriptor shares the file's position and mode, as with dup()."""
     here = Giver(guest)
     assert here.add() == returned(FREE)
     here.finish()
@@ -131,7 +131,7 @@ def test_it_is_the_same_open_file(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd")
 def test_the_last_one_closes(guest: Guest) -> None:
-    """Supervisor and target have the file, and nobody else: a pipe ends when both have closed it."""
+    """Only supervisor and target hold the file: a pipe is at its end when both have closed their descriptors."""
     here = Giver(guest)
     reading, writing = here.supervisor.pipe()
     assert here.add(descriptor=writing) == returned(FREE)
@@ -166,7 +166,7 @@ MISTAKES: dict[str, tuple[dict[str, int | bytes], Expected]] = {
 
 @pytest.mark.requirement("seccomp.addfd-errors")
 def test_mistakes(guest: Guest) -> None:
-    """Each is refused, and the target's table is as it was; a longer structure that ends in zeros is none."""
+    """Each mistake is rejected without effect on the target's table; a longer structure ending in zeros is valid."""
     here = Giver(guest)
     found: dict[str, tuple[object, object]] = {
         name: (here.add(**how), wanted) for name, (how, wanted) in MISTAKES.items()
@@ -181,7 +181,7 @@ def test_mistakes(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd-no-number")
 def test_minus_one_is_no_number(guest: Guest) -> None:
-    """Not even with SETFD, where it once stood for any free one."""
+    """-1 is not a valid number, not even with SETFD, where it once stood for the lowest free one."""
     here = Giver(guest)
     assert here.add(number=-1, flags=AddFd.SETFD) == EBADF
     assert here.add(number=CHOSEN, flags=AddFd.SETFD) == returned(CHOSEN)
@@ -189,7 +189,7 @@ def test_minus_one_is_no_number(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd-errors")
 def test_only_between_reception_and_answer(guest: Guest) -> None:
-    """Before EINPROGRESS, after ENOENT."""
+    """ADDFD works between reception and answer: EINPROGRESS before, ENOENT after."""
     here = Giver(guest)
     here.finish()
     assert here.add() == ENOENT
@@ -201,7 +201,7 @@ def test_only_between_reception_and_answer(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd-full")
 def test_no_room(guest: Guest) -> None:
-    """The target's own limit counts: EMFILE, and EBADF for a chosen number beyond it; the call goes on waiting."""
+    """The target's limit applies: EMFILE, or EBADF for a chosen number beyond it; the call continues to wait."""
     here = Giver(guest)
     here.finish()
     here.target.call("prlimit64", 0, RLIMIT_NOFILE, struct.pack("<QQ", FREE, FREE), None).result()
@@ -217,7 +217,7 @@ def test_no_room(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd-send")
 def test_add_and_send(guest: Guest) -> None:
-    """The call returns the new descriptor, and has been answered by that."""
+    """With SEND, the call returns the new descriptor, and needs no other answer."""
     here = Giver(guest)
     assert here.add(flags=AddFd.SEND) == returned(FREE)
     assert here.call.outcome() == returned(FREE)
@@ -227,7 +227,7 @@ def test_add_and_send(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd-send")
 def test_add_and_send_a_chosen_number(guest: Guest) -> None:
-    """SETFD and SEND together."""
+    """SETFD and SEND work together: the call returns the chosen number."""
     here = Giver(guest)
     assert here.add(flags=AddFd.SEND | AddFd.SETFD, number=CHOSEN, new_flags=O_CLOEXEC) == returned(CHOSEN)
     assert here.call.outcome() == returned(CHOSEN)
@@ -236,7 +236,7 @@ def test_add_and_send_a_chosen_number(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd-send")
 def test_add_and_send_that_fails(guest: Guest) -> None:
-    """What could not be added was no answer: the call waits on, and takes another."""
+    """A failed ADDFD with SEND does not answer the call, which continues to wait for another answer."""
     here = Giver(guest)
     here.finish()
     here.target.call("prlimit64", 0, RLIMIT_NOFILE, struct.pack("<QQ", FREE, FREE), None).result()
@@ -253,7 +253,7 @@ def test_add_and_send_that_fails(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd-send")
 def test_add_and_then_send(guest: Guest) -> None:
-    """Descriptors that were added before do not matter."""
+    """SEND works after other descriptors have been added."""
     here = Giver(guest)
     assert here.add() == returned(FREE)
     assert here.add(flags=AddFd.SEND) == returned(FREE + 1)
@@ -262,9 +262,10 @@ def test_add_and_then_send(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd-send")
 def test_add_and_send_beside_another(guest: Guest) -> None:
-    """While another descriptor is on its way it is EBUSY, and the call waits on.
+    """While another descriptor is being added, SEND fails with EBUSY, and the call continues to wait.
 
-    Both supervisors are more urgent than their target: the first one's request waits until the second one's is made.
+    Both supervisors have a higher priority than their target: the first one's request is still waiting when the
+    second one's is made.
     """
     here = Giver(guest)
     reading, writing = here.supervisor.pipe()
@@ -292,7 +293,7 @@ def test_add_and_send_beside_another(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd")
 def test_the_callers_table(guest: Guest) -> None:
-    """Of two processes under one filter the one that called gets the descriptor."""
+    """Of two processes under one filter, the one that made the call gets the descriptor."""
     here = Giver(guest)
     here.finish()
     child = here.target.spawn("child")
@@ -307,7 +308,7 @@ def test_the_callers_table(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd-gone")
 def test_the_caller_is_killed(guest: Guest) -> None:
-    """Nobody to add to: ENOENT."""
+    """ADDFD for a caller that was killed fails with ENOENT."""
     here = Giver(guest)
     here.interrupt(Signal.KILL)
     assert here.call.outcome() == killed(Signal.KILL)
@@ -316,7 +317,7 @@ def test_the_caller_is_killed(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd-gone")
 def test_the_caller_is_interrupted(guest: Guest) -> None:
-    """The same after a signal."""
+    """ADDFD for a caller that a signal has interrupted fails with ENOENT."""
     here = Giver(guest)
     here.finish()
     here.target.catch(Signal.USR1).result()
@@ -328,7 +329,7 @@ def test_the_caller_is_interrupted(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd", "seccomp.notif-wait-killable")
 def test_add_to_a_patient_caller(guest: Guest) -> None:
-    """A caller that waits for fatal signals only takes a descriptor meanwhile."""
+    """ADDFD also works for a caller that only fatal signals can interrupt (WAIT_KILLABLE_RECV)."""
     here = Giver(guest, FilterFlag.WAIT_KILLABLE_RECV)
     assert here.add() == returned(FREE)
     here.finish()

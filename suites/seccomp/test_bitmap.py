@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Filters mean what classic BPF means, although a kernel may compile them, and judge calls beforehand (since 5.11).
+"""Filters have the results of classic BPF, even if a kernel compiles them and decides calls in advance (since 5.11).
 
-The reference is guests/bpf_interpreter.py.  Filters answer with errnos that are no call's own, so that an answer
-tells whether a filter spoke, and what; where none did, the call has run, hence only harmless calls are made.
+The reference is guests/bpf_interpreter.py.  Filters return errnos that no call itself returns, so that a result shows
+whether a filter denied the call, and which.  Otherwise the call has run, so the tests make only harmless calls.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("secc
 
 ARCHES = {Entry.NATIVE: AUDIT_ARCH["x86_64"], Entry.INT80: AUDIT_ARCH["i386"]}
 NUMBERS = 512
-"""More than any architecture has calls."""
+"""More than the number of calls of any architecture."""
 ALL_ONES = {Entry.NATIVE: ((1 << 64) - 1,) * 6, Entry.INT80: (0xFFFFFFFF,) * 6}
 
-# Nothing is drawn by chance: the same filters in every run.  No shrinking: each try costs the guest a task.
+# Derandomized: every run draws the same filters.  No shrinking: each attempt costs the guest a task.
 seeded = settings(
     derandomize=True,
     database=None,
@@ -53,7 +53,7 @@ seeded = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-# What runs a filter: net.core.bpf_jit_enable and bpf_jit_harden (Documentation/admin-guide/sysctl/net.rst).
+# How filters are run: net.core.bpf_jit_enable and bpf_jit_harden (Documentation/admin-guide/sysctl/net.rst).
 by_each_runner = pytest.mark.parametrize(
     "runner",
     [
@@ -64,11 +64,11 @@ by_each_runner = pytest.mark.parametrize(
 )
 
 PROBES = (335, 336)
-"""uretprobe (since 6.14) and uprobe (since 6.18): for the kernel's own code in a program, whatever a filter says, and
-deadly from elsewhere."""
+"""uretprobe (since 6.14) and uprobe (since 6.18): reserved for the kernel's own code in a program, which no filter
+stops, and fatal from anywhere else."""
 
 UNCALLABLE = {
-    # What ends, forks or suspends its caller even with arguments that are all ones.
+    # Calls that end, fork or suspend their caller even with arguments of all ones.
     Entry.NATIVE: {number(name) for name in ("exit", "exit_group", "fork", "vfork", "pause", "rt_sigreturn")},
     Entry.INT80: {
         number(name, "i386")
@@ -81,7 +81,7 @@ UNCALLABLE = {
 
 
 def filters_are_run_by(guest: Guest, runner: tuple[int, int]) -> None:
-    """Those that are installed from here on.  A kernel without the compiler has an interpreter and no sysctl."""
+    """Set how filters installed from now on are run.  A kernel without the JIT has an interpreter and no sysctl."""
     if guest.kernel.config.enabled("BPF_JIT"):
         for name, value in zip(("enable", "harden"), runner, strict=True):
             guest.set_sysctl(f"net.core.bpf_jit_{name}", value)
@@ -92,7 +92,7 @@ def entries(guest: Guest) -> list[Entry]:
 
 
 def said(outcome: Outcome) -> str:
-    """What a filter answered, or that the call ran."""
+    """The errno that a filter returned, or that the call ran."""
     return f"errno {outcome.errno}" if outcome.errno >= MARK else "ran"
 
 
@@ -102,7 +102,7 @@ def meant(filters: Sequence[Program], nr: int, entry: Entry, arguments: tuple[in
 
 
 def stacked(task: Task, filters: Sequence[Program]) -> list[Program]:
-    """Install as many as the earlier ones let the task install, which is judged too; those that are there."""
+    """Install filters until an earlier one denies seccomp(), check each result, and return those installed."""
     there: list[Program] = []
     for program in filters:
         done = task.install(program)
@@ -115,7 +115,7 @@ def stacked(task: Task, filters: Sequence[Program]) -> list[Program]:
 
 
 def cached(guest: Guest, task: Task) -> dict[Entry, dict[int, bool]]:
-    """/proc/PID/seccomp_cache: which calls the kernel allows without asking the filters."""
+    """/proc/PID/seccomp_cache: the calls that the kernel allows without running the filters."""
     found: dict[Entry, dict[int, bool]] = {Entry.NATIVE: {}, Entry.INT80: {}}
     for line in guest.read_file(f"/proc/{task.pid}/seccomp_cache").splitlines():
         arch, nr, word = line.split()
@@ -124,7 +124,7 @@ def cached(guest: Guest, task: Task) -> dict[Entry, dict[int, bool]]:
 
 
 def disagreements(filters: Sequence[Program], found: dict[Entry, dict[int, bool]]) -> Iterator[str]:
-    """Calls that are in the cache and should not be, or should be and are not."""
+    """Calls that are in the cache but should not be, and calls that should be but are not."""
     for entry, calls in found.items():
         for nr, allowed in calls.items():
             if entry is Entry.NATIVE and nr in PROBES:
@@ -139,7 +139,7 @@ Call = tuple[int, tuple[int, ...]]
 
 
 def probes(entry: Entry) -> st.SearchStrategy[list[Call]]:
-    """Harmless calls with any arguments, of 32 bits for a 32-bit call."""
+    """Harmless calls with any arguments, of 32 bits for 32-bit calls."""
     x32 = tuple(NR_X32 | nr for nr in NATIVE)
     numbers, words = {
         Entry.NATIVE: (NATIVE + x32 + MISSING, ARGUMENTS),
@@ -153,7 +153,7 @@ DRAWN = st.fixed_dictionaries({entry: probes(entry) for entry in ARCHES})
 
 
 def wrong_numbers(task: Task, filters: Sequence[Program], entry: Entry) -> list[str]:
-    """Make every call there may be, with arguments that come to nothing; those that are not what the filters mean."""
+    """Make every possible call, with ineffective arguments; return those that differ from the filters' meaning."""
     numbers = range(NUMBERS)
     meanings = {nr: meant(filters, nr, entry, ALL_ONES[entry]) for nr in numbers}
     left_out = {nr for nr in UNCALLABLE[entry] if meanings[nr] == "ran"}
@@ -167,7 +167,7 @@ def wrong_numbers(task: Task, filters: Sequence[Program], entry: Entry) -> list[
 
 
 def wrong_calls(task: Task, filters: Sequence[Program], entry: Entry, calls: Sequence[Call]) -> list[str]:
-    """Make these calls; those that are not what the filters mean."""
+    """Make these calls; return those that differ from the filters' meaning."""
     wrong = []
     for nr, arguments in calls:
         came, wanted = said(task.call(nr, *arguments, entry=entry)), meant(filters, nr, entry, arguments)
@@ -177,20 +177,20 @@ def wrong_calls(task: Task, filters: Sequence[Program], entry: Entry, calls: Seq
 
 
 def check_all(guest: Guest, task: Task, filters: Sequence[Program], drawn: dict[Entry, list[Call]]) -> None:
-    """Every number by each entry, and the calls that were drawn."""
+    """Check every number by each entry, and the calls that were drawn."""
     for entry in entries(guest):
         assert wrong_numbers(task, filters, entry) == []
         assert wrong_calls(task, filters, entry, drawn[entry]) == []
 
 
 def done_with(guest: Guest, task: Task) -> None:
-    """A task that waits quietly takes its share of the processor, and there will be many more."""
+    """Kill a task: while it waits quietly it takes its share of the CPU, and many more tasks follow."""
     guest.init.kill(task, Signal.KILL).result()
 
 
 @by_each_runner
 def test_generated_filters(guest: Guest, runner: tuple[int, int]) -> None:
-    """One to three generated filters of what may be judged beforehand: every call comes to what they mean."""
+    """Under one to three generated filters that may be decided in advance, every call has the result they mean."""
     filters_are_run_by(guest, runner)
 
     @seeded
@@ -208,7 +208,7 @@ def test_generated_filters(guest: Guest, runner: tuple[int, int]) -> None:
 @pytest.mark.needs("SECCOMP_CACHE_DEBUG")
 @pytest.mark.requirement("seccomp.cache")
 def test_the_cache_of_generated_filters(guest: Guest) -> None:
-    """What the kernel says that it has judged beforehand is just what it may, for every number there is."""
+    """For every number, the kernel reports a call as decided in advance if and only if the filters permit that."""
 
     @settings(seeded, max_examples=30)
     @given(st.lists(cacheable(), min_size=1, max_size=3))
@@ -227,7 +227,7 @@ def test_the_cache_of_generated_filters(guest: Guest) -> None:
 
 @by_each_runner
 def test_generated_arithmetic(guest: Guest, runner: tuple[int, int]) -> None:
-    """Generated filters of all instructions: their verdict is the reference's, computed from number and arguments."""
+    """Generated filters of all instructions compute the reference's verdict from number and arguments."""
     filters_are_run_by(guest, runner)
 
     @seeded
@@ -261,7 +261,7 @@ BY_THE_INDEX: dict[str, tuple[int, tuple[int, int], int]] = {
 
 @by_each_runner
 def test_computed_by_the_index(guest: Guest, runner: tuple[int, int]) -> None:
-    """The whole result of what filters do with two words of a call, neither of which is signed."""
+    """Operations on two words of a call have the right full result, and neither word is signed."""
     filters_are_run_by(guest, runner)
     found: dict[str, tuple[object, object]] = {}
     for name, (code, (a, x), result) in BY_THE_INDEX.items():
@@ -282,7 +282,7 @@ WORDS_OF_MEMORY = 16
 
 @by_each_runner
 def test_every_word_of_memory(guest: Guest, runner: tuple[int, int]) -> None:
-    """Each keeps what was written to it, whatever was written to the others since."""
+    """Each word of scratch memory keeps what was written to it, whatever is written to the others later."""
     filters_are_run_by(guest, runner)
     task = unprivileged(guest)
     written = [(Instruction(bpf.LD_IMM, 0x1000 + at), Instruction(bpf.ST, at)) for at in range(WORDS_OF_MEMORY)]
@@ -296,7 +296,7 @@ def test_every_word_of_memory(guest: Guest, runner: tuple[int, int]) -> None:
 
 
 OLDER = (
-    # Odd numbers from 100 to 299, of either architecture, and 39, which is getpid or mkdir.
+    # Denies odd numbers from 100 to 299, of either architecture, and 39, which is getpid or mkdir.
     load(bpf.NR),
     Instruction(bpf.JEQ, 39, 3, 0),
     Instruction(bpf.JGE, 100, 0, 3),
@@ -306,7 +306,7 @@ OLDER = (
     ret(Action.ALLOW),
 )
 NEWER = (
-    # Native: what has bits 4 and 5 set.  i386: where the third argument's high half is set, so nothing.
+    # Denies native numbers with bits 4 and 5 set, and i386 calls whose third argument has a high half, so none.
     *(load(bpf.ARCH), Instruction(bpf.JEQ, AUDIT_ARCH["i386"], 4, 0)),
     *(load(bpf.NR), Instruction(bpf.AND, 0x30), Instruction(bpf.JEQ, 0x30, 0, 4), Instruction(bpf.JA, 2)),
     *(load(bpf.ARGS + 20), Instruction(bpf.JEQ, 0, 1, 0)),
@@ -317,7 +317,7 @@ NEWER = (
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_every_number(guest: Guest, entry: Entry) -> None:
-    """Two filters, and every number there may be: those that they allow run, with arguments that come to nothing."""
+    """Under two filters, of every possible number, exactly those that both allow run, with ineffective arguments."""
     task = unprivileged(guest)
     filters = stacked(task, [OLDER, NEWER])
     assert len(filters) == 2
@@ -329,7 +329,7 @@ ALLOWED, DENIED = ret(Action.ALLOW), ret(Action.ERRNO, MARK)
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_behind_the_last_call(guest: Guest, entry: Entry) -> None:
-    """Number 0 alone is allowed: where an architecture's calls end, and behind, every number is denied as before."""
+    """With only number 0 allowed, every number around and beyond the end of an architecture's calls is denied."""
     task = unprivileged(guest)
     task.install((load(bpf.NR), Instruction(bpf.JEQ, 0, 0, 1), ALLOWED, DENIED)).result()
     assert said(task.call(0, *ALL_ONES[entry], entry=entry)) == "ran"
@@ -345,7 +345,7 @@ EDGE = 96
     "code", [bpf.JEQ, bpf.JGE, bpf.JGT, bpf.JSET], ids=["equal", "larger-or-equal", "larger", "any-bit"]
 )
 def test_at_the_edge(guest: Guest, code: int, entry: Entry) -> None:
-    """Each comparison with a number, below it, at it and above, whichever way leads to ALLOW."""
+    """Each comparison is right below, at and above its constant, whichever branch leads to ALLOW."""
     for verdicts in ((ALLOWED, DENIED), (DENIED, ALLOWED)):
         task = unprivileged(guest)
         program = (load(bpf.NR), Instruction(code, EDGE, 0, 1), *verdicts)
@@ -356,7 +356,7 @@ def test_at_the_edge(guest: Guest, code: int, entry: Entry) -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_an_older_filter_is_not_forgotten(guest: Guest, entry: Entry) -> None:
-    """What it denies stays denied under a newer one that allows everything, and the other way round."""
+    """A call that one filter denies stays denied under another that allows everything, in either order."""
     denies = (load(bpf.NR), Instruction(bpf.JEQ, EDGE, 0, 1), DENIED, ALLOWED)
     for filters in ([denies, (ALLOWED,)], [(ALLOWED,), denies]):
         task = unprivileged(guest)
@@ -368,7 +368,7 @@ def test_an_older_filter_is_not_forgotten(guest: Guest, entry: Entry) -> None:
 
 # fmt: off
 LARGE = {
-    # a word, what it is compared with, the verdict if it is larger, and if not       what comes of a native call
+    # a word, what it is compared with, the verdict if it is larger, and if not       the result of a native call
     "an-architecture-that-is-larger":     (bpf.ARCH, 0x7FFFFFFF, DENIED,  ALLOWED,    f"errno {MARK}"),
     "an-architecture-that-is-not-larger": (bpf.ARCH, 0xFFFFFFFF, DENIED,  ALLOWED,    "ran"),
     "a-number-that-is-not-larger":        (bpf.NR,   0x80000000, ALLOWED, DENIED,     f"errno {MARK}"),
@@ -379,7 +379,7 @@ LARGE = {
 
 @pytest.mark.parametrize("code", [bpf.JGT, bpf.JGE], ids=["larger", "larger-or-equal"])
 def test_no_word_is_negative(guest: Guest, code: int) -> None:
-    """Words from 0x80000000 on are large numbers, that of the native architecture among them."""
+    """Words from 0x80000000 on compare as large numbers, including that of the native architecture."""
     found: dict[str, tuple[object, object]] = {}
     for name, (word, k, larger, otherwise, wanted) in LARGE.items():
         task = unprivileged(guest)

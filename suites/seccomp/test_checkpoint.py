@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What CONFIG_CHECKPOINT_RESTORE gives to a privileged, unfiltered tracer: reading filters, and suspending them."""
+"""What CONFIG_CHECKPOINT_RESTORE lets a privileged, unfiltered tracer do: read filters, and suspend them."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def capable(guest: Guest, caps: Cap = Cap.SYS_ADMIN) -> Task:
 
 
 def capable_in_its_own_user_namespace(guest: Guest) -> Task:
-    """It has every capability, over nothing but the user namespace that it has made."""
+    """It has every capability, but only in the user namespace that it has created."""
     return guest.spawn("outside").spawn("inside", flags=Clone.NEWUSER, quiet=True)
 
 
 def child_of(tracer: Task, name: str = "tracee") -> Task:
-    """The tracer's child, without capabilities, free to filter itself."""
+    """The tracer's child, without capabilities, which may install filters."""
     tracee = tracer.spawn(name)
     tracee.set_caps(Cap.NONE).result()
     tracee.no_new_privs().result()
@@ -48,7 +48,7 @@ def child_of(tracer: Task, name: str = "tracee") -> Task:
 
 
 def stopped(guest: Guest, *filters: object) -> tuple[Task, Task]:
-    """A tracer with CAP_SYS_ADMIN, and its tracee under these filters, stopped."""
+    """A tracer with CAP_SYS_ADMIN, and its stopped tracee under these filters."""
     tracer = capable(guest)
     tracee = child_of(tracer)
     for program in filters:
@@ -63,7 +63,7 @@ def stopped(guest: Guest, *filters: object) -> tuple[Task, Task]:
 @pytest.mark.requirement("seccomp.get-filter")
 @restore
 def test_programs_are_read_back(guest: Guest) -> None:
-    """Every filter by its index, 0 the oldest: its length, and the very program that was installed."""
+    """PTRACE_SECCOMP_GET_FILTER returns each filter, by its index from the oldest: its length and exact program."""
     tracer, tracee = stopped(guest, *FILTERS)
     for index, program in enumerate(FILTERS):
         assert tracer.installed(tracee, index) == returned(len(program))
@@ -77,7 +77,7 @@ def test_programs_are_read_back(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.get-metadata")
 @restore
 def test_metadata(guest: Guest) -> None:
-    """Of a filter's flags it tells LOG."""
+    """PTRACE_SECCOMP_GET_METADATA reports LOG, of all of a filter's flags."""
     tracer = capable(guest)
     tracee = child_of(tracer)
     for flags in (FilterFlag.NONE, FilterFlag.LOG, FilterFlag.SPEC_ALLOW, FilterFlag.LOG | FilterFlag.TSYNC):
@@ -89,7 +89,7 @@ def test_metadata(guest: Guest) -> None:
 
 # fmt: off
 METADATA: dict[str, tuple[int, int, Expected]] = {
-    #                         index, size, outcome: the bytes that were told
+    #                         index, size, outcome: the number of bytes returned
     "both-fields":           (0,     16,   returned(16)),
     "a-larger-buffer":       (0,     64,   returned(16)),
     "the-index-alone":       (0,     8,    returned(8)),
@@ -105,7 +105,7 @@ METADATA: dict[str, tuple[int, int, Expected]] = {
 @pytest.mark.requirement("seccomp.get-metadata")
 @restore
 def test_metadata_sizes(guest: Guest) -> None:
-    """A structure that grows: the caller says how much of it it knows."""
+    """The caller passes the size of the structure, which may grow; a size too small for the index is EINVAL."""
     tracer, tracee = stopped(guest, DENY)
     found: dict[str, tuple[object, object]] = {
         name: (tracer.metadata(tracee, index, size), wanted) for name, (index, size, wanted) in METADATA.items()
@@ -140,7 +140,7 @@ READERS = {
 @restore
 @pytest.mark.parametrize("who", READERS)
 def test_who_may_read(guest: Guest, who: str) -> None:
-    """CAP_SYS_ADMIN is needed, and not to be filtered oneself."""
+    """Reading filters requires CAP_SYS_ADMIN, and a tracer that is not filtered itself."""
     build, length, metadata = READERS[who]
     tracer = build(guest)
     tracee = child_of(tracer)
@@ -154,7 +154,7 @@ def test_who_may_read(guest: Guest, who: str) -> None:
 @pytest.mark.requirement("seccomp.get-filter", "seccomp.get-metadata")
 @restore
 def test_whose_filters_may_be_read(guest: Guest) -> None:
-    """A stopped tracee's that has some: EINVAL without any and in strict mode, ESRCH for who is not traced."""
+    """Only a stopped tracee's filters can be read: EINVAL without filters, ESRCH if not traced or not stopped."""
     tracer = capable(guest)
     found: dict[str, tuple[object, object]] = {}
     for name in ("unfiltered", "strict"):
@@ -179,7 +179,7 @@ def test_whose_filters_may_be_read(guest: Guest) -> None:
 @restore
 @pytest.mark.parametrize("way", ["by-seize", "by-setoptions"])
 def test_suspended_until_the_tracer_leaves(guest: Guest, way: str) -> None:
-    """While it is on, denied calls run; once it is taken off, or the tracer detaches, they are denied again."""
+    """While the option is set, denied calls run; once it is cleared or the tracer detaches, they are denied again."""
     tracer = capable(guest)
     tracee = child_of(tracer)
     tracee.install(DENY).result()
@@ -209,7 +209,7 @@ def _stop(tracer: Task, tracee: Task) -> None:
 @pytest.mark.requirement("seccomp.suspend")
 @restore
 def test_the_tracers_death_ends_it(guest: Guest) -> None:
-    """Filters are not left suspended by a tracer that is gone."""
+    """When the tracer dies, filters are no longer suspended."""
     tracer = capable(guest)
     tracee = child_of(tracer)
     tracee.install(DENY).result()
@@ -222,7 +222,7 @@ def test_the_tracers_death_ends_it(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.suspend")
 @restore
 def test_strict_mode_is_suspended_too(guest: Guest) -> None:
-    """And what was set up meanwhile stands."""
+    """Strict mode is suspended like filters: a call that it forbids runs."""
     tracer = capable(guest)
     tracee = child_of(tracer)
     tracee.strict_mode().result()
@@ -233,7 +233,7 @@ def test_strict_mode_is_suspended_too(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.suspend", "seccomp.modes")
 @restore
 def test_a_suspended_mode_stays(guest: Guest) -> None:
-    """Strict mode is the tracee's mode though it is suspended: no filter takes its place, and it comes back."""
+    """A suspended strict mode remains the tracee's mode: no filter can replace it, and it returns afterwards."""
     tracer = capable(guest)
     tracee, free = child_of(tracer), child_of(tracer, "free")
     tracee.strict_mode().result()
@@ -251,7 +251,7 @@ def test_a_suspended_mode_stays(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.suspend")
 @restore
 def test_only_the_tracee(guest: Guest) -> None:
-    """A child that the tracee makes meanwhile is not traced, and filtered as ever."""
+    """Children and threads that the tracee creates are not traced, and are filtered as usual."""
     tracer = capable(guest)
     tracee = child_of(tracer)
     tracee.install(DENY).result()
@@ -263,10 +263,10 @@ def test_only_the_tracee(guest: Guest) -> None:
 
 
 def suspended_itself(guest: Guest) -> Task:
-    """A tracer that is a tracee whose (absent) filters are suspended."""
+    """A tracer that is itself a tracee, with its (absent) filters suspended."""
     above = guest.root("above")
     tracer = above.spawn("tracer", uid=1000, caps=Cap.SYS_ADMIN, quiet=True)
-    # Its own tracee's stops would stop it for its tracer.
+    # Otherwise SIGCHLD for its tracee's stops would stop it for its own tracer.
     tracer.block(Signal.CHLD).result()
     above.seize(tracer, SUSPEND).result()
     return tracer
@@ -288,7 +288,7 @@ SUSPENDERS = {
 @restore
 @pytest.mark.parametrize("who", SUSPENDERS)
 def test_who_may_suspend(guest: Guest, who: str) -> None:
-    """CAP_SYS_ADMIN is needed, and not to be filtered oneself: for SEIZE's options as for SETOPTIONS."""
+    """Suspending requires CAP_SYS_ADMIN and a tracer not filtered or suspended itself, by SEIZE and SETOPTIONS."""
     build, wanted = SUSPENDERS[who]
     tracer = build(guest)
     by_options, by_seize = child_of(tracer, "by-options"), child_of(tracer, "by-seize")
@@ -305,7 +305,7 @@ def test_who_may_suspend(guest: Guest, who: str) -> None:
 @pytest.mark.lacks("CHECKPOINT_RESTORE")
 @pytest.mark.requirement("seccomp.suspend-privilege")
 def test_nothing_of_it_is_there(guest: Guest) -> None:
-    """Without CONFIG_CHECKPOINT_RESTORE filters are neither suspended nor read: the stubs of linux/seccomp.h."""
+    """Without CONFIG_CHECKPOINT_RESTORE, filters can be neither suspended nor read: EINVAL (stubs in seccomp.h)."""
     tracer = capable(guest)
     tracee = child_of(tracer)
     tracee.install(DENY).result()
@@ -318,7 +318,7 @@ def test_nothing_of_it_is_there(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.cache-privilege")
 @pytest.mark.needs("SECCOMP_CACHE_DEBUG")
 def test_the_cache_is_for_the_privileged(guest: Guest) -> None:
-    """/proc/PID/seccomp_cache tells nothing to a sandbox: CAP_SYS_ADMIN is needed; an unfiltered task has none."""
+    """Reading /proc/PID/seccomp_cache requires CAP_SYS_ADMIN; an unfiltered task's file is empty."""
     task = unprivileged(guest)
     task.install(ALLOW_ALL).result()
     assert guest.spawn("curious").read_proc(task, "seccomp_cache") == EACCES
@@ -331,7 +331,7 @@ def test_the_cache_is_for_the_privileged(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.cache-privilege")
 @pytest.mark.needs("SECCOMP_CACHE_DEBUG")
 def test_who_opened_the_cache_counts(guest: Guest) -> None:
-    """Not who reads it: a file that was opened without the capability tells nothing to root, and one with it all."""
+    """The opener's capability counts, not the reader's: without it, even root reads nothing from the open file."""
     task = unprivileged(guest)
     task.install(ALLOW_ALL).result()
     owner, curious = guest.spawn("capable", caps=Cap.SYS_ADMIN), guest.spawn("curious")
@@ -348,7 +348,7 @@ def test_who_opened_the_cache_counts(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.exited")
 @pytest.mark.needs("SECCOMP_CACHE_DEBUG")
 def test_the_dead_have_no_filters(guest: Guest) -> None:
-    """A leader that has exited has none to tell of, while its process and another thread's filter live on."""
+    """A leader that has exited shows no filters, while its process and another thread's filter live on."""
     leader = unprivileged(guest, "leader")
     leader.install(ALLOW_ALL).result()
     thread = leader.thread("thread")

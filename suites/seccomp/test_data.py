@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a filter sees of a call: every word of struct seccomp_data, by every way in."""
+"""What a filter sees of a call: every word of struct seccomp_data, for every way to make a call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from suites.seccomp.scenery import ENTRIES, mismatches, unprivileged
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 TELL = 0x1000
-"""Calls from this number on do not exist; the filter tells in the signal of number TELL + n the n-th half word."""
+"""Calls from this number on do not exist; for number TELL + n, the filter's signal holds the n-th half word."""
 HALVES = 32
 
 VALUES = tuple(0x1122334455667788 + 0x0101010101010101 * i for i in range(6))
@@ -26,7 +26,7 @@ HIGH = tuple(0xFFFFFFFF00000000 | i for i in range(6))
 
 
 def tell_tale() -> Program:
-    """TRAP with 16 bits of struct seccomp_data as its data, which 16 the call's number says."""
+    """TRAP with 16 bits of struct seccomp_data as its data; the call's number says which 16."""
     program = []
     for half in range(HALVES):
         word = [load(half // 2 * 4), Instruction(bpf.RSH, 16 * (half % 2)), Instruction(bpf.AND, 0xFFFF)]
@@ -43,13 +43,13 @@ def seen(task: Task, extra: int, arguments: tuple[int, ...], entry: Entry = Entr
     for half in range(HALVES):
         task.call(extra | TELL + half, *arguments, entry=entry)
         told = task.caught()
-        assert told, "the filter told nothing"
+        assert told, "the filter raised no signal"
         halves.append(told[-1].errno)
         address = told[-1].call_address
     words = [halves[i] | halves[i + 1] << 16 for i in range(0, HALVES, 2)]
     wide = [words[i] | words[i + 1] << 32 for i in range(2, 16, 2)]
     assert wide[0] == address
-    # The number was another one in each call; its lower half word is the one of the first.
+    # Each call had another number; its lower half word comes from the first call.
     return {"nr": words[0], "arch": words[1], **{f"args[{i}]": value for i, value in enumerate(wide[1:])}}
 
 
@@ -71,21 +71,21 @@ def truthful(guest: Guest) -> Task:
 @pytest.mark.requirement("seccomp.data", "seccomp.data-native")
 @pytest.mark.parametrize("values", [VALUES, HIGH, (0,) * 6], ids=["all-bytes-differ", "high-halves", "zeros"])
 def test_native(guest: Guest, values: tuple[int, ...]) -> None:
-    """Number, architecture, address and both halves of each argument."""
+    """For a native call, a filter sees number, architecture, address and both halves of each argument."""
     assert seen(truthful(guest), 0, values) == wanted(TELL, "x86_64", values)
 
 
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.data", "seccomp.data-int80")
 def test_int80(guest: Guest) -> None:
-    """i386's architecture, and 32-bit arguments, as a 32-bit process has them."""
+    """For an int 0x80 call, a filter sees i386's architecture and 32-bit arguments, as from a 32-bit process."""
     assert seen(truthful(guest), 0, low(VALUES), Entry.INT80) == wanted(TELL, "i386", low(VALUES))
 
 
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.data-int80-upper-halves")
 def test_int80_with_upper_halves(guest: Guest) -> None:
-    """A 64-bit process may set them, and the filter may find them; what the call takes are the lower ones."""
+    """A 64-bit process can set upper halves, which a filter may see; both see the lower halves that the call uses."""
     found = seen(truthful(guest), 0, VALUES, Entry.INT80)
     lower = {name: value & 0xFFFFFFFF for name, value in found.items()}
     assert lower == wanted(TELL, "i386", low(VALUES))
@@ -101,13 +101,13 @@ def test_int80_with_upper_halves(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.data", "seccomp.data-x32")
 def test_x32(guest: Guest) -> None:
-    """The bit is in the number, the architecture x86-64, the arguments whole, whether the kernel knows x32 or not."""
+    """For an x32 call, a filter sees the number's bit, x86-64 and whole arguments, even if the kernel lacks x32."""
     assert seen(truthful(guest), NR_X32, VALUES) == wanted(NR_X32 | TELL, "x86_64", VALUES)
 
 
 @pytest.mark.requirement("seccomp.data-upper-half")
 def test_the_upper_half_of_the_number_is_nobodys(guest: Guest) -> None:
-    """The number is 32 bits of its register, for the filter as for the kernel."""
+    """Only the lower 32 bits of the register form the number, for the filter and for the kernel."""
     task = unprivileged(guest)
     getppid, getuid = number("getppid") | 5 << 32, number("getuid") | 5 << 32
     assert task.call(getppid) == returned(1)
@@ -130,7 +130,7 @@ NO_CALLS = {
 @pytest.mark.requirement("seccomp.data-no-call")
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_numbers_of_no_call(guest: Guest, entry: Entry) -> None:
-    """They are filtered like any other, -1 too; allowed, they are ENOSYS."""
+    """Numbers that belong to no call, including -1, are filtered like any other; if allowed, they are ENOSYS."""
     found: dict[str, tuple[object, object]] = {}
     arch = {Entry.NATIVE: "x86_64", Entry.INT80: "i386"}[entry]
     for name, nr in NO_CALLS.items():
@@ -153,7 +153,7 @@ def _deny_number(nr: int, arch: str) -> Program:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.data-int80")
 def test_one_number_two_architectures(guest: Guest) -> None:
-    """A filter that looks at the number only denies 64-bit getppid's by int 0x80 too, where it is another call's."""
+    """A filter that checks only the number also denies an int 0x80 call of that number, which is another call."""
     task = unprivileged(guest)
     nr = number("getppid")
     task.install((load(bpf.NR), Instruction(bpf.JEQ, nr, 0, 1), ret(Action.ERRNO, 22), ret(Action.ALLOW))).result()
@@ -165,7 +165,7 @@ def test_one_number_two_architectures(guest: Guest) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.data-int80", "seccomp.data-x32")
 def test_a_filter_for_one_architecture_leaves_the_others(guest: Guest) -> None:
-    """What the classic advice is about: a list of denied native calls denies neither i386's nor x32's."""
+    """A deny-list of native calls denies neither i386's nor x32's: hence the advice to check the architecture."""
     task = unprivileged(guest)
     task.install(policy(deny("getppid", errno=EINVAL))).result()
     assert task.call("getppid") == EINVAL
@@ -176,7 +176,7 @@ def test_a_filter_for_one_architecture_leaves_the_others(guest: Guest) -> None:
 @pytest.mark.lacks("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.data-int80")
 def test_no_int80_at_all(guest: Guest) -> None:
-    """On a kernel without 32-bit calls the instruction is a fault, filter or not."""
+    """On a kernel without 32-bit calls, int 0x80 raises SIGSEGV, filter or not."""
     for filtered in (False, True):
         task = unprivileged(guest)
         if filtered:
@@ -191,7 +191,7 @@ def _arguments_at(index: int, value: int) -> tuple[Argument, ...]:
 @pytest.mark.requirement("seccomp.arguments")
 @pytest.mark.parametrize("index", range(6), ids=lambda index: f"argument-{index}")
 def test_both_halves_of_an_argument_count(guest: Guest, index: int) -> None:
-    """A 64-bit comparison finds a difference in either half, and only in the argument that it is about."""
+    """A 64-bit comparison detects a difference in either half, and only in the argument that it names."""
     task = unprivileged(guest)
     value = 0x0000000500000007
     task.install(policy(deny("getppid", errno=EINVAL, when=bpf.arg(index) == value))).result()

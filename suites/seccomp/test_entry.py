@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where on a call's way into the kernel its filters are asked: behind a tracer's entry stop, before the call."""
+"""Where on a call's way into the kernel its filters run: after a tracer's entry stop, before the call."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Followed:
         self.tracer.set_registers(self.tracee, **registers).result()
 
     def leave(self) -> int:
-        """Go on to the exit stop; the result that the tracer sees there."""
+        """Continue to the exit stop, and return the result that the tracer sees there."""
         self.resume()
         assert self.tracer.wait(self.tracee).stopped_by == SYSCALL_STOP
         value = self.tracer.registers(self.tracee)["rax"]
@@ -57,7 +57,7 @@ class Followed:
 
 # fmt: off
 REWRITES = {
-    # the call that is made, what the tracer makes of it at its entry           what comes of it
+    # the call that is made, what the tracer changes at its entry               the result
     "allowed-to-denied":         ("getuid",  {"orig_rax": GETPPID},             EINVAL),
     "denied-to-allowed":         ("getppid", {"orig_rax": number("getuid")},    returned(1000)),
     "denied-and-left":           ("getppid", {},                                EINVAL),
@@ -71,7 +71,7 @@ REWRITES = {
 @pytest.mark.requirement("seccomp.entry-order")
 @pytest.mark.parametrize("rewrite", REWRITES)
 def test_a_tracers_rewrite_is_filtered(guest: Guest, rewrite: str) -> None:
-    """Filters judge what the tracer has left at the entry stop; an exit stop follows, whatever they said."""
+    """Filters see the call as the tracer left it at the entry stop; an exit stop follows, whatever they return."""
     name, changes, wanted = REWRITES[rewrite]
     here = Followed(guest, policy(deny("getppid", errno=EINVAL), deny("getgid", errno=EPERM, when=arg(2) == 5)))
     call = here.enter(name)
@@ -83,7 +83,7 @@ def test_a_tracers_rewrite_is_filtered(guest: Guest, rewrite: str) -> None:
 
 @pytest.mark.requirement("seccomp.entry-order")
 def test_a_call_that_was_made_none_is_filtered(guest: Guest) -> None:
-    """Number -1 is what the filter is asked about then."""
+    """A call whose number the tracer has set to -1 at the entry stop is filtered as number -1."""
     nothing = (load(bpf.NR), Instruction(bpf.JEQ, 0xFFFFFFFF, 0, 1), ret(Action.ERRNO, 22), ret(Action.ALLOW))
     here = Followed(guest, nothing)
     call = here.enter("getuid")
@@ -94,7 +94,7 @@ def test_a_call_that_was_made_none_is_filtered(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.entry-order")
 def test_entry_event_exit(guest: Guest) -> None:
-    """A traced call stops three times: at its entry, for its filter's TRACE, at its exit."""
+    """A traced call stops three times: at its entry, for its filter's TRACE, and at its exit."""
     here = Followed(guest, policy(trace("getppid", data=3)))
     call = here.enter("getppid")
     here.resume()
@@ -107,7 +107,7 @@ def test_entry_event_exit(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.entry-kill-exit")
 def test_a_kill_is_not_to_be_stopped_at_the_exit(guest: Guest) -> None:
-    """A call that killed has an exit stop too, and then its tracee dies, whatever the tracer does there."""
+    """A call that KILL_PROCESS ends has an exit stop too; then the tracee dies, whatever the tracer does there."""
     here = Followed(guest, policy(kill_process("getppid")))
     call = here.enter("getppid")
     here.resume()
@@ -120,7 +120,7 @@ def test_a_kill_is_not_to_be_stopped_at_the_exit(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.entry-order")
 def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
-    """A call under PTRACE_SYSEMU ends at its entry stop: it does not run, and no filter is asked."""
+    """A call under PTRACE_SYSEMU ends at its entry stop: neither it nor any filter runs."""
     here = Followed(guest, policy(kill_process("getppid")))
     here.tracer.interrupt(here.tracee).result()
     here.tracer.wait(here.tracee)
@@ -133,7 +133,7 @@ def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.trace-killed")
 def test_killed_in_the_entry_stop(guest: Guest) -> None:
-    """A SIGKILL while the tracer holds it at its entry: the call does not run, whatever its filters say."""
+    """After a SIGKILL while the tracer holds a call at its entry, the call does not run, whatever its filters say."""
     here = Followed(guest, policy(deny("getppid", errno=EINVAL)))
     call = here.enter("mkdir", here.tracee.store(b"/tmp/made\0"), 0o755)
     here.tracer.kill(here.tracee, Signal.KILL).result()
@@ -147,7 +147,7 @@ AT_THE_EXIT, ALWAYS = 4, 2
 
 
 def audit(guest: Guest, name: str) -> None:
-    """Have a record made of each call of this name, at its end: auditctl -a always,exit -S NAME."""
+    """Audit each call of this name at its exit: auditctl -a always,exit -S NAME."""
     auditor = guest.root("auditor")
     mask = (1 << number(name)).to_bytes(256, "little")
     rule = struct.pack("<III256s768xI", AT_THE_EXIT, ALWAYS, 0, mask, 0)
@@ -162,7 +162,7 @@ def audit(guest: Guest, name: str) -> None:
 @pytest.mark.boot("audit=1")
 @pytest.mark.requirement("seccomp.entry-order")
 def test_what_is_denied_is_not_audited(guest: Guest) -> None:
-    """Calls are audited behind their filters: there is a record of the call that ran, and none of the denied one."""
+    """Calls are audited after their filters: there is a record of the call that ran, and none of the denied one."""
     audit(guest, "getppid")
     filtered, free = unprivileged(guest), unprivileged(guest, "free")
     filtered.install(DENY).result()
@@ -176,7 +176,7 @@ def test_what_is_denied_is_not_audited(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.entry-tsync")
 def test_filters_that_come_during_the_entry_stop(guest: Guest) -> None:
-    """Two threads are held at the entry of a call, and get their first filter by TSYNC: it judges those calls."""
+    """Threads that a tracer holds at a call's entry get their first filter by TSYNC: it applies to those calls."""
     tracer = guest.spawn("tracer")
     caller = unprivileged(guest, "caller", parent=tracer)
     wanted = {"getppid": EINVAL, "getuid": returned(1000)}
@@ -195,16 +195,16 @@ def test_filters_that_come_during_the_entry_stop(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.entry-dispatch")
 def test_user_dispatch_comes_first(guest: Guest) -> None:
-    """A call that the task has asked to be sent back never reaches its filter, and one that it lets pass does."""
+    """A call that syscall user dispatch intercepts never reaches its filter; one that it lets pass does."""
     config = guest.kernel.config
-    # A choice since 7.3; before it came with the common entry code.
+    # An option of its own since 7.3; before that, part of the generic entry code.
     if config.enabled("ARCH_SUPPORTS_SYSCALL_USER_DISPATCH") and not config.enabled("SYSCALL_USER_DISPATCH"):
         pytest.skip("needs CONFIG_SYSCALL_USER_DISPATCH")
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
     task.install(policy(kill_process("getppid"), bpf.trap("getgid", data=9))).result()
     selector, block, allow = task.store(bytes(16)), task.store(b"\1"), task.store(b"\0")
-    # Calls out of the signal's way back are never sent back.
+    # Calls from the signal restorer are never intercepted.
     restorer = guest.hello.signal_restorer
     task.call("prctl", Prctl.SET_SYSCALL_USER_DISPATCH, 1, restorer, 16, selector).result()
 
@@ -221,7 +221,7 @@ def test_user_dispatch_comes_first(guest: Guest) -> None:
 
 
 def interrupted(guest: Guest, task: Task, call: Pending) -> None:
-    """Stop the task in the middle of its call, and continue it."""
+    """Stop the task during its call, and continue it."""
     call.wait_until_blocked()
     guest.init.kill(task, Signal.STOP).result()
     task.wait_state("T")
@@ -232,7 +232,7 @@ def interrupted(guest: Guest, task: Task, call: Pending) -> None:
 SLEEP = policy(bpf.allow("nanosleep"), default=Action.KILL_PROCESS)
 SLEEP_ON = policy(bpf.allow("nanosleep", "restart_syscall"), default=Action.KILL_PROCESS)
 RESTARTED: dict[str, tuple[bpf.Program, Expected | None]] = {
-    # a filter, and what comes of a sleep that was interrupted; None: it sleeps on
+    # a filter, and the result of a sleep that was interrupted; None: it continues to sleep
     "its-own-number-denied":      (policy(deny("restart_syscall", errno=EPERM)),  EPERM),
     "another-number-denied":      (policy(deny("clock_nanosleep", errno=EPERM)),  None),
     "killed-for-it":              (policy(kill_process("restart_syscall")),       killed(Signal.SYS)),
@@ -245,7 +245,7 @@ RESTARTED: dict[str, tuple[bpf.Program, Expected | None]] = {
 @pytest.mark.requirement("seccomp.restart")
 @pytest.mark.parametrize("case", RESTARTED)
 def test_restart_syscall(guest: Guest, case: str) -> None:
-    """A sleep goes on under the number of restart_syscall: a list that allows the sleep alone kills."""
+    """A sleep resumes under restart_syscall's number: an allow-list with only the sleep's own number kills it."""
     program, wanted = RESTARTED[case]
     task = unprivileged(guest)
     task.install(program).result()
@@ -260,10 +260,10 @@ def test_restart_syscall(guest: Guest, case: str) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.restart")
 def test_restart_syscall_by_int80(guest: Guest) -> None:
-    """i386's number of it is 0."""
+    """A call by int 0x80 resumes under i386's number of restart_syscall, 0."""
     task = unprivileged(guest)
     task.install(policy(deny("restart_syscall", errno=EPERM), arch="i386")).result()
-    # poll() of nothing at all, for a while: old nanosleep is not in every kernel.
+    # poll() without descriptors, for a while: not every kernel has the old nanosleep.
     call = task.begin(number("poll", "i386"), 0, 0, 3_600_000, entry=1)  # type: ignore[arg-type]
     interrupted(guest, task, call)
     assert call.outcome() == EPERM
@@ -273,7 +273,7 @@ def test_restart_syscall_by_int80(guest: Guest) -> None:
 @pytest.mark.boot("syscall.x32=y")
 @pytest.mark.requirement("seccomp.restart")
 def test_restart_syscall_as_x32(guest: Guest) -> None:
-    """x32's has its bit."""
+    """An x32 call resumes under restart_syscall's number with the x32 bit."""
     task = unprivileged(guest)
     task.install(policy(deny("restart_syscall", errno=EPERM), arch="x32")).result()
     call = task.begin(number("nanosleep", "x32"), HOUR, None)
@@ -281,12 +281,12 @@ def test_restart_syscall_as_x32(guest: Guest) -> None:
     assert call.outcome() == EPERM
 
 
-# Calls that nobody thinks of
+# Calls that are easily forgotten
 
 
 @pytest.mark.requirement("seccomp.every-call")
 def test_the_return_from_a_handler_is_filtered(guest: Guest) -> None:
-    """rt_sigreturn is a call like any other: who forbids it cannot come back."""
+    """rt_sigreturn is filtered like any other call: without it, a signal handler cannot return."""
     for forbidden in (False, True):
         task = unprivileged(guest)
         task.catch(Signal.USR1).result()
@@ -297,7 +297,7 @@ def test_the_return_from_a_handler_is_filtered(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.every-call")
 def test_ends_are_filtered(guest: Guest) -> None:
-    """exit and exit_group can be denied, and then nothing ends."""
+    """exit and exit_group can be denied, and then the task lives on."""
     task = unprivileged(guest)
     task.install(policy(deny("exit", "exit_group", errno=EPERM))).result()
     assert task.exit(3) == EPERM
@@ -309,7 +309,7 @@ def test_ends_are_filtered(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.every-call")
 def test_seccomp_is_filtered(guest: Guest) -> None:
-    """A filter may forbid further ones, by either call."""
+    """A filter can deny the installation of further filters, by seccomp() and by prctl()."""
     task = unprivileged(guest)
     task.install(policy(deny("seccomp", errno=EPERM), deny("prctl", errno=EPERM, when=arg(0) == 22))).result()
     assert task.install((ret(Action.ALLOW),)) == EPERM
@@ -318,7 +318,7 @@ def test_seccomp_is_filtered(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.every-call")
 def test_the_installing_call_is_not(guest: Guest) -> None:
-    """A filter judges from the next call on: one that denies everything is installed with success."""
+    """A filter applies from the next call on: installing one that denies everything succeeds."""
     task = unprivileged(guest)
     assert task.install((ret(Action.ERRNO, 22),)) == OK
     assert task.call("getuid") == EINVAL

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who else is filtered: children, threads and executed programs; and no_new_privs, which makes that safe."""
+"""Who inherits filters: children, threads and executed programs; and no_new_privs, which makes that safe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SET_UID = "/tmp/set-uid"  # noqa: S108 - in the guest
 @pytest.mark.needs("USER_NS")
 @pytest.mark.requirement("seccomp.inheritance")
 def test_whoever_is_made_is_filtered(guest: Guest) -> None:
-    """Children, their children, threads, whatever flags they are made with, and executed programs."""
+    """Children, grandchildren and threads inherit filters, whatever their clone flags, as do executed programs."""
     task = unprivileged(guest)
     task.install(DENY).result()
     child = task.spawn("child")
@@ -47,7 +47,7 @@ def test_whoever_is_made_is_filtered(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.inheritance")
 def test_what_is_installed_later_is_not_shared(guest: Guest) -> None:
-    """From the fork on each goes its own way, threads too."""
+    """A filter installed after fork or clone affects neither the child nor the other threads."""
     task = unprivileged(guest)
     child, thread = task.spawn("child"), task.thread("thread")
     task.install(DENY).result()
@@ -61,7 +61,7 @@ def test_what_is_installed_later_is_not_shared(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.inheritance")
 def test_filters_outlive_who_installed_them(guest: Guest) -> None:
-    """A child is filtered by what its dead parent installed."""
+    """A child keeps the filter that its parent installed after the parent has died."""
     parent = unprivileged(guest, "parent")
     parent.install(DENY).result()
     child = parent.spawn("child")
@@ -75,7 +75,7 @@ def test_filters_outlive_who_installed_them(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.no-new-privs")
 def test_no_new_privs_stays(guest: Guest) -> None:
-    """It is set with 1 and nothing else, never cleared, and inherited by whoever is made from then on."""
+    """no_new_privs is set with 1 only, is never cleared, and is inherited by later children, threads and programs."""
     task = guest.spawn("task", quiet=True)
     before = task.thread("before")
 
@@ -119,7 +119,7 @@ def ordinary(guest: Guest) -> Task:
 
 
 def filtered_by_privilege(guest: Guest) -> Task:
-    """Filtered while it had CAP_SYS_ADMIN, which it has no more."""
+    """A task that has installed a filter with CAP_SYS_ADMIN, and then dropped it."""
     task = guest.spawn("filtered", caps=Cap.SYS_ADMIN, quiet=True)
     task.install(DENY).result()
     task.set_caps(Cap.NONE).result()
@@ -138,7 +138,7 @@ def without_a_filter(guest: Guest) -> Task:
 
 # fmt: off
 EXECUTIONS = {
-    # who executes a set-uid program of root's                     its effective uid   is it filtered?
+    # who executes root's set-uid program                          its effective uid   is it filtered?
     "ordinary":                   (ordinary,                       returned(0),        False),
     "filtered-by-privilege":      (filtered_by_privilege,          returned(0),        True),
     "with-no-new-privs":          (without_a_filter,               returned(1000),     False),
@@ -150,7 +150,7 @@ EXECUTIONS = {
 @pytest.mark.requirement("seccomp.no-new-privs-exec")
 @pytest.mark.parametrize("who", EXECUTIONS)
 def test_set_uid_programs(guest: Guest, who: str) -> None:
-    """no_new_privs keeps a set-uid program from gaining anything, and is all that does; filters stay either way."""
+    """A set-uid program gains privilege unless no_new_privs is set, filtered or not; its filters stay either way."""
     build, uid, filtered = EXECUTIONS[who]
     make_set_uid_program(guest)
     task = build(guest)
@@ -163,7 +163,7 @@ def test_set_uid_programs(guest: Guest, who: str) -> None:
 @pytest.mark.requirement("seccomp.no-new-privs-exec")
 @pytest.mark.parametrize("no_new_privs", [False, True], ids=["ordinary", "with-no-new-privs"])
 def test_root_without_capabilities(guest: Guest, no_new_privs: bool) -> None:
-    """uid 0 that has given up its capabilities gets them back with any program that it executes, but for that."""
+    """uid 0 without capabilities regains them with any program that it executes, unless no_new_privs is set."""
     task = guest.spawn("root", uid=0, quiet=True)
     assert task.call("chroot", "/") == EPERM
     if no_new_privs:
@@ -174,7 +174,7 @@ def test_root_without_capabilities(guest: Guest, no_new_privs: bool) -> None:
 
 @pytest.mark.requirement("seccomp.privilege", "seccomp.no-new-privs-exec")
 def test_capabilities_lost_by_exec(guest: Guest) -> None:
-    """A filter may be installed by CAP_SYS_ADMIN only as long as it is there."""
+    """CAP_SYS_ADMIN permits installing a filter only while the task has it: execve() loses it."""
     task = guest.spawn("capable", caps=Cap.SYS_ADMIN, quiet=True)
     assert task.install(ALLOW_ALL) == OK
     task.execute_again().result()
@@ -186,7 +186,7 @@ def test_capabilities_lost_by_exec(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.status")
 def test_status(guest: Guest) -> None:
-    """NoNewPrivs and Seccomp, of each thread: 0, then 2 under a filter, 1 in strict mode."""
+    """/proc/PID/status shows NoNewPrivs and Seccomp per thread: 0 at first, 2 under a filter, 1 in strict mode."""
 
     def said(task: Task) -> tuple[str, str]:
         lines = status(guest, task)
@@ -207,7 +207,7 @@ def test_status(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.status-count")
 def test_count(guest: Guest) -> None:
-    """Seccomp_filters counts a task's filters, inherited ones too; strict mode has none."""
+    """Seccomp_filters counts a task's filters, including inherited ones; strict mode has none."""
 
     def count(task: Task) -> str:
         return status(guest, task)["Seccomp_filters"]
@@ -222,13 +222,13 @@ def test_count(guest: Guest) -> None:
     assert (count(child), count(task)) == ("4", "3")
     task.execute_again().result()
     assert count(task) == "3"
-    # What was refused is not counted.
+    # A rejected filter is not counted.
     assert task.install(()) == EINVAL
     assert count(task) == "3"
     strict = guest.spawn("strict", quiet=True)
     strict.strict_mode().result()
     assert count(strict) == "0"
-    # What a thread has installed alone is its own.
+    # A filter that a thread has installed alone counts for that thread only.
     thread = task.thread("thread")
     thread.install(ALLOW_ALL).result()
     assert (count(thread), count(task)) == ("4", "3")

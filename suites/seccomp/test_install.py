@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Installing filters: who may, in which order errors are found, and how much there may be."""
+"""Installing filters: who may, in which order errors are detected, and the limits."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from suites.seccomp.scenery import mismatches, status, unprivileged
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 NOWHERE = 0x1000
-"""An address where nothing is mapped."""
+"""An unmapped address."""
 ALLOW_ALL: Program = (ret(Action.ALLOW),)
 NO_RETURN: Program = (Instruction(bpf.LD_IMM),)
 
 
 class Long:
-    """Filters of any length in a task's memory, which its children inherit: loads of 0, and at the end a return."""
+    """Filters of any length in a task's memory, which its children inherit: loads of 0, with a return at the end."""
 
     def __init__(self, task: Task) -> None:
         protection, sharing = PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS
         start = task.call("mmap", None, 0x8000, protection, sharing, -1, 0).result()
-        # A load of the constant 0 is eight bytes of 0.
+        # Eight zero bytes are a load of the constant 0.
         task.copy(start + 0x7FF8, task.store(pack(ALLOW_ALL)), 8).result()
         self._end = start + 0x8000
 
@@ -63,7 +63,7 @@ def with_cap_sys_admin(guest: Guest) -> Task:
 
 
 def with_cap_sys_admin_in_a_user_namespace(guest: Guest) -> Task:
-    """It owns all capabilities, in a user namespace of its own that nobody else is in."""
+    """It has all capabilities, but only in a user namespace of its own."""
     return guest.spawn("outside").spawn("inside", flags=Clone.NEWUSER, quiet=True)
 
 
@@ -107,7 +107,7 @@ PRIVILEGE = {
 @pytest.mark.requirement("seccomp.privilege")
 @pytest.mark.parametrize("who", PRIVILEGE)
 def test_who_may_install_a_filter(guest: Guest, who: str) -> None:
-    """Whoever can gain nothing by exec, or has CAP_SYS_ADMIN where it is; by either call."""
+    """seccomp() and prctl() require no_new_privs, or CAP_SYS_ADMIN in the caller's own user namespace."""
     build, wanted = PRIVILEGE[who]
     assert build(guest).install(ALLOW_ALL) == wanted
     assert build(guest).install_by_prctl(ALLOW_ALL) == wanted
@@ -118,7 +118,7 @@ def test_who_may_install_a_filter(guest: Guest, who: str) -> None:
 
 @pytest.mark.requirement("seccomp.flags")
 def test_known_flags(guest: Guest) -> None:
-    """Every flag that the kernel knows is taken; WAIT_KILLABLE_RECV with a listener only."""
+    """Every defined flag that does not require a listener (as WAIT_KILLABLE_RECV does) is accepted."""
     leader = unprivileged(guest)
     found: dict[str, tuple[object, object]] = {}
     for flag in (FilterFlag.NONE, FilterFlag.TSYNC, FilterFlag.LOG, FilterFlag.SPEC_ALLOW, FilterFlag.TSYNC_ESRCH):
@@ -128,23 +128,23 @@ def test_known_flags(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.flags-unknown")
 def test_unknown_flags(guest: Guest) -> None:
-    """Bits 7 to 31 are no flags: EINVAL, each of them, and nothing is installed."""
+    """Bits 7 to 31 are not flags: each of them fails with EINVAL, and nothing is installed."""
     task = unprivileged(guest)
     task.be_quiet()
     fprog = struct.pack("<H6xQ", 1, task.store(pack(ALLOW_ALL)))
-    # Nor is bit 6, so far; but it has been asked for: SECCOMP_FILTER_FLAG_ALLOW_NESTED_LISTENERS.
+    # Bit 6 is not a flag either, so far, but it has been proposed: SECCOMP_FILTER_FLAG_ALLOW_NESTED_LISTENERS.
     found = {f"bit {bit}": (task.call("seccomp", SET_MODE_FILTER, 1 << bit, fprog), EINVAL) for bit in range(7, 32)}
     assert mismatches(found) == []
     assert status(guest, task)["Seccomp"] == "0"
-    # The flags are 32 bits: what is above them is not looked at.
+    # The flags have 32 bits: higher bits are ignored.
     assert task.call("seccomp", SET_MODE_FILTER, 1 << 32, fprog) == OK
 
 
-# Order of errors: each line makes all mistakes from its own on, and the first that counts is its own.
+# Order of errors: each attempt makes all mistakes from one of them on, and fails with the error of the first.
 
 
 class Attempt:
-    """A call of seccomp(SET_MODE_FILTER) with mistakes, in the order in which the kernel finds them."""
+    """A call of seccomp(SET_MODE_FILTER) with mistakes, in the order in which the kernel detects them."""
 
     MISTAKES = (
         *("unknown-flag", "struct-unreadable", "too-long", "no-privilege"),
@@ -178,10 +178,10 @@ ERRORS: dict[str, Expected] = {
 
 @pytest.mark.requirement("seccomp.error-order")
 def test_order_of_errors(guest: Guest) -> None:
-    """With all mistakes made the first one's error comes; mend it, and the next one's; mend all, and it is done."""
+    """The error is that of the first mistake; once it is fixed, that of the next; without mistakes, it succeeds."""
     found: dict[str, tuple[object, object]] = {}
     for at, first in enumerate(Attempt.MISTAKES):
-        found[f"{first} and all behind it"] = (Attempt(guest, *Attempt.MISTAKES[at:]).make(), ERRORS[first])
+        found[f"{first} and all later ones"] = (Attempt(guest, *Attempt.MISTAKES[at:]).make(), ERRORS[first])
         found[f"{first} alone"] = (Attempt(guest, first).make(), ERRORS[first])
     found["none"] = (Attempt(guest).make(), OK)
     assert mismatches(found) == []
@@ -189,7 +189,7 @@ def test_order_of_errors(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.error-order")
 def test_a_null_program(guest: Guest) -> None:
-    """NULL is no program (EINVAL), where another bad address is a fault."""
+    """A NULL program is EINVAL, any other bad address EFAULT."""
     task = unprivileged(guest)
     assert task.install_stored(0, 1) == EINVAL
     assert task.install_stored(NOWHERE, 1) == EFAULT
@@ -198,7 +198,7 @@ def test_a_null_program(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.error-order")
 def test_errors_of_a_listener(guest: Guest) -> None:
-    """A wrong program comes before a full table of descriptors; a second listener is found with room in it."""
+    """An invalid program is detected before a full descriptor table, and a second listener only after it."""
     task = unprivileged(guest)
     task.listen(policy(notify("getppid"))).result()
     full = struct.pack("<QQ", 3, 3)
@@ -220,7 +220,7 @@ LENGTHS = {1: OK, 2: OK, 4095: OK, 4096: OK, 4097: EINVAL, 0x7FFF: EINVAL, 0xFFF
 
 @pytest.mark.requirement("seccomp.length")
 def test_length(guest: Guest) -> None:
-    """A filter has 1 to 4096 instructions."""
+    """A filter has 1 to 4096 instructions; more are EINVAL, and install nothing."""
     parent = unprivileged(guest)
     long = Long(parent)
     found: dict[str, tuple[object, object]] = {}
@@ -233,19 +233,20 @@ def test_length(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.length")
 def test_no_length(guest: Guest) -> None:
-    """A filter of no instructions is none."""
+    """A filter without instructions fails with EINVAL."""
     task = unprivileged(guest)
     assert task.install(()) == EINVAL
     assert task.install_stored(task.store(pack(ALLOW_ALL)), 0) == EINVAL
 
 
-# A filter of n of these counts n + 4 (the translation's beginning and end), and 4 more when others follow.
+# A filter of n such instructions counts n + 4 (translation lengthens its beginning and end), and 4 more when others
+# follow.
 SEVEN = 7 * (4096 + 4 + 4)
 LEFT = 32768 - SEVEN - 4
 assert LEFT == 4036
 # fmt: off
 FITTING = {
-    # seven filters of 4096 instructions, and then filters of so many
+    # after seven filters of 4096 instructions, the lengths of further filters
     "exactly-full":       ([4036],        OK),
     "one-too-many":       ([4037],        ENOMEM),
     "much-too-many":      ([4096],        ENOMEM),
@@ -259,7 +260,7 @@ FITTING = {
 
 
 def full_but_for(guest: Guest) -> tuple[Task, Long]:
-    """A task that seven long filters have left little room."""
+    """A task to which seven long filters have left little room."""
     task = unprivileged(guest)
     long = Long(task)
     for _ in range(7):
@@ -269,9 +270,9 @@ def full_but_for(guest: Guest) -> tuple[Task, Long]:
 
 @pytest.mark.requirement("seccomp.total-length")
 def test_total_length(guest: Guest) -> None:
-    """A task's filters have at most 32768 instructions, as translated, with 4 more for each that is there already.
+    """A task's filters have at most 32768 instructions, as translated, plus 4 for each filter already installed.
 
-    Children go on counting where their parent was, each for itself.
+    Children start from their parent's count, each separately.
     """
     parent, long = full_but_for(guest)
     found: dict[str, tuple[object, object]] = {}
@@ -285,7 +286,7 @@ def test_total_length(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.total-length", "seccomp.tsync")
 def test_total_length_of_threads(guest: Guest) -> None:
-    """TSYNC is no way round the limit, whatever the other threads have; and what fits reaches them."""
+    """TSYNC obeys the limit, too: a filter that does not fit fails, and one that fits reaches every thread."""
     task, long = full_but_for(guest)
     thread = task.thread("thread")
     assert long.install(task, 4037, FilterFlag.TSYNC) == ENOMEM
@@ -295,7 +296,7 @@ def test_total_length_of_threads(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.total-length")
 def test_what_did_not_fit_does_not_count(guest: Guest) -> None:
-    """A filter that was refused has left all the room that there was."""
+    """A filter rejected for its length does not count towards the limit."""
     task, long = full_but_for(guest)
     assert long.install(task, 2000) == OK
     assert long.install(task, 2029) == ENOMEM
@@ -307,7 +308,7 @@ def test_what_did_not_fit_does_not_count(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.modes")
 def test_filter_then_strict(guest: Guest) -> None:
-    """A filtered task cannot become a strict one: its filter might have said more."""
+    """A filtered task cannot enter strict mode, which might allow what its filter denies; its filters stay."""
     task = unprivileged(guest)
     task.install(ALLOW_ALL).result()
     assert task.strict_mode() == EINVAL
@@ -339,7 +340,7 @@ PRCTL = {
 
 @pytest.mark.requirement("seccomp.operations")
 def test_wrong_operations(guest: Guest) -> None:
-    """Nothing that is not defined is taken, and none of it changes anything."""
+    """Undefined operations and modes are rejected and change nothing."""
     task = unprivileged(guest)
     task.be_quiet()
     found: dict[str, tuple[object, object]] = {
@@ -355,7 +356,7 @@ def test_wrong_operations(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.modes")
 def test_get_seccomp(guest: Guest) -> None:
-    """PR_GET_SECCOMP: 0 without, 2 with a filter that lets the question pass."""
+    """PR_GET_SECCOMP returns 0 without a filter, and 2 with one that allows prctl()."""
     task = unprivileged(guest)
     assert task.call("prctl", Prctl.GET_SECCOMP) == returned(0)
     task.install(ALLOW_ALL).result()
@@ -364,7 +365,7 @@ def test_get_seccomp(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.immutable")
 def test_a_filter_stays(guest: Guest) -> None:
-    """The program is the kernel's own copy: what happens to the caller's memory afterwards does not matter."""
+    """The filter is the kernel's own copy: later changes to the caller's memory do not affect it."""
     task = unprivileged(guest)
     program = policy(deny("getppid", errno=EINVAL))
     address = task.store(pack(program))
@@ -374,7 +375,7 @@ def test_a_filter_stays(guest: Guest) -> None:
     assert task.call("getppid") == EINVAL
 
 
-# By a 32-bit call, whose structures are smaller
+# By 32-bit calls, whose structures are smaller
 
 
 def install_compat(task: Task, program: Program, *, x32: bool = False) -> Outcome:
@@ -388,7 +389,7 @@ def install_compat(task: Task, program: Program, *, x32: bool = False) -> Outcom
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.compat")
 def test_installed_by_int80(guest: Guest) -> None:
-    """A 32-bit call installs a filter for all calls, and is told the same errors."""
+    """A 32-bit call installs a filter for all calls, and gets the same errors."""
     task = unprivileged(guest)
     found: dict[str, tuple[object, object]] = {
         "no program": (install_compat(task, ()), EINVAL),
@@ -417,7 +418,7 @@ def test_installed_by_int80(guest: Guest) -> None:
 @pytest.mark.boot("syscall.x32=y")
 @pytest.mark.requirement("seccomp.compat")
 def test_installed_as_x32(guest: Guest) -> None:
-    """So does an x32 call, with the same smaller structure."""
+    """An x32 call installs a filter for all calls, too, with the same smaller structure."""
     task = unprivileged(guest)
     assert install_compat(task, policy(deny("getppid", errno=EINVAL)), x32=True) == OK
     assert task.call("getppid") == EINVAL

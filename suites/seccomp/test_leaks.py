@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What remains of filters that nobody has any more: nothing.
+"""No filter remains in memory once neither a task nor a listener has it.
 
-/proc/vmallocinfo has a line for each program in the kernel's memory.
+/proc/vmallocinfo has one line for each program in the kernel's memory.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ INVALID: dict[str, Program] = {
 
 
 def programs(guest: Guest) -> int:
-    """How many there are, of whatever kind."""
+    """The number of BPF programs in the kernel, of any kind."""
     return guest.read_file("/proc/vmallocinfo").count(" bpf_prog_alloc_no_stats+")
 
 
 def end(guest: Guest, task: Task) -> None:
-    """Kill a process, whatever its filters would let it do, and reap it: before 6.11 zombies have filters."""
+    """Kill a process, whatever its filters allow, and reap it: before 6.11, zombies keep their filters."""
     guest.init.kill(task, Signal.KILL).result()
     parent = task.parent if task.parent and task.parent.death is None else guest.init
     parent.reap(task).result()
@@ -46,12 +46,12 @@ def end(guest: Guest, task: Task) -> None:
 
 
 def check_let_go(guest: Guest, before: int) -> None:
-    """A worker frees programs, soon."""
+    """Wait until a kernel worker has freed the programs."""
     guest.wait_until(lambda: programs(guest) == before, f"the kernel to have {before} programs again")
 
 
 def test_the_last_task_is_gone(guest: Guest) -> None:
-    """Of three filters each stays as long as anybody has it, and all go with the last."""
+    """Each of three filters stays as long as any task has it, and all are freed with the last task."""
     before = programs(guest)
     parent = unprivileged(guest, "parent")
     for _ in range(2):
@@ -67,7 +67,7 @@ def test_the_last_task_is_gone(guest: Guest) -> None:
 
 @pytest.mark.parametrize("why", INVALID)
 def test_an_invalid_program(guest: Guest, why: str) -> None:
-    """What is refused is not kept."""
+    """An invalid program is not kept."""
     before = programs(guest)
     task = unprivileged(guest)
     for _ in range(3):
@@ -89,7 +89,7 @@ def with_a_listener(guest: Guest) -> Task:
 
 # fmt: off
 REFUSED: dict[str, tuple[Callable[[Guest], Task], FilterFlag, Expected]] = {
-    # who installs a filter that is right, and with which flags                                        why not
+    # who installs a valid filter, and with which flags                                                why not
     "with-a-divergent-thread": (with_a_divergent_thread, FilterFlag.TSYNC | FilterFlag.TSYNC_ESRCH,    ESRCH),
     "with-another-listener":   (with_a_listener,         FilterFlag.NEW_LISTENER,                      EBUSY),
 }
@@ -98,7 +98,7 @@ REFUSED: dict[str, tuple[Callable[[Guest], Task], FilterFlag, Expected]] = {
 
 @pytest.mark.parametrize("who", REFUSED)
 def test_a_filter_that_is_refused(guest: Guest, who: str) -> None:
-    """Nor is a filter that is right, and could not be installed."""
+    """A valid filter whose installation fails is not kept either."""
     build, flags, error = REFUSED[who]
     task = build(guest)
     before = programs(guest)
@@ -111,7 +111,7 @@ def test_a_filter_that_is_refused(guest: Guest, who: str) -> None:
 
 @pytest.mark.parametrize("first", ["the-task", "the-supervisor"])
 def test_a_listener(guest: Guest, first: str) -> None:
-    """A filter goes with its last task and its listener, whichever of the two is the last."""
+    """A filter is freed when both its last task and its listener are gone, in either order."""
     before = programs(guest)
     here = Supervised(guest, ASK)
     ends = [here.target, here.supervisor]
@@ -144,7 +144,7 @@ def cache(tracer: Task, tracee: Task) -> None:
     ids=lambda read: read.__name__,
 )
 def test_a_filter_that_was_read(guest: Guest, read: Callable[[Task, Task], None]) -> None:
-    """Who reads a filter has it no longer than that."""
+    """Reading a filter leaves no reference to it."""
     before = programs(guest)
     tracer = guest.spawn("tracer", caps=Cap.SYS_ADMIN, quiet=True)
     tracee = unprivileged(guest, "tracee", parent=tracer)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The listener: a descriptor that is polled, closed, inherited, and hangs up when there is nobody to hear."""
+"""The listener: a descriptor that is polled, closed and inherited, and hangs up when no task has its filter."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NOWHERE = 0x1000
 
 @pytest.mark.requirement("seccomp.notif-poll")
 def test_poll(guest: Guest) -> None:
-    """Readable while something is to be received, writable while something is to be answered."""
+    """A listener polls readable while a notification is to be received, and writable while one is to be answered."""
     here = Supervised(guest, ASK)
 
     def ready() -> int:
@@ -70,9 +70,9 @@ def test_poll(guest: Guest) -> None:
     ids=["in-and-out", "rdnorm-wrnorm-and-nothing"],
 )
 def test_poll_wakes_up(guest: Guest, to_receive: int, to_answer: int, to_the_end: int) -> None:
-    """Who waits in poll() is told when there is something to receive, to answer, and when nothing more will come.
+    """poll() returns when there is something to receive, something to answer, and when nothing more can come.
 
-    POLLRDNORM is told as POLLIN is, POLLWRNORM as POLLOUT, and who asked for nothing is told of the hang-up.
+    POLLRDNORM is reported like POLLIN, POLLWRNORM like POLLOUT, and the hang-up even if no event was requested.
     """
     here = Supervised(guest, ASK)
     poller = here.supervisor.spawn("poller")
@@ -91,9 +91,9 @@ def test_poll_wakes_up(guest: Guest, to_receive: int, to_answer: int, to_the_end
 
 
 def wait_for(poller: Task, listener: int, events: int) -> Pending:
-    """poll() of the listener, for ever, which sleeps now."""
+    """Begin a poll() of the listener without timeout, and wait until it sleeps."""
     asked = InOut(struct.pack("<iHH", listener, events, 0))
-    pending = poller.begin("poll", asked, 1, -1, shown=f"poll({listener}, for ever)")
+    pending = poller.begin("poll", asked, 1, -1, shown=f"poll({listener}, forever)")
     pending.wait_until_blocked()
     return pending
 
@@ -106,13 +106,13 @@ def told(pending: Pending) -> int:
 above = pytest.mark.parametrize(
     "newer", [(), (ALLOW_ALL,)], ids=["the-newest-of-its-filters", "a-filter-below-another"]
 )
-"""Where among the filters of its tasks the listener's own is."""
+"""The position of the listener's filter among those of its tasks."""
 
 
 @pytest.mark.requirement("seccomp.notif-hang-up")
 @above
 def test_the_last_caller_is_gone(guest: Guest, newer: tuple[Program, ...]) -> None:
-    """While any process has the filter there is no hang-up; when none has it any more, poll tells."""
+    """The listener does not hang up while any process has the filter, and does once none has it any more."""
     here = Supervised(guest, ASK)
     for program in newer:
         here.target.install(program).result()
@@ -128,7 +128,7 @@ def test_the_last_caller_is_gone(guest: Guest, newer: tuple[Program, ...]) -> No
 @pytest.mark.requirement("seccomp.notif-recv-ends")
 @above
 def test_a_waiting_reader_when_the_last_caller_goes(guest: Guest, newer: tuple[Program, ...]) -> None:
-    """Nothing can come any more, so it is not waited for: ENOENT, at once and later."""
+    """When the last caller exits, a waiting NOTIF_RECV returns ENOENT, and so do later ones."""
     here = Supervised(guest, ASK)
     for program in newer:
         here.target.install(program).result()
@@ -143,7 +143,7 @@ def test_a_waiting_reader_when_the_last_caller_goes(guest: Guest, newer: tuple[P
 
 @pytest.mark.requirement("seccomp.notif-no-listener")
 def test_the_listener_is_closed(guest: Guest) -> None:
-    """Calls that wait, received or not, are ENOSYS, and so are all later ones."""
+    """When the listener is closed, waiting calls fail with ENOSYS, received or not, and so do all later ones."""
     here = Supervised(guest, ASK)
     other = here.target.spawn("other")
     received, _ = here.ask("getppid")
@@ -157,7 +157,7 @@ def test_the_listener_is_closed(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-no-listener")
 def test_the_supervisor_dies(guest: Guest) -> None:
-    """It closes its listener by that; a copy elsewhere keeps it open."""
+    """A supervisor's death closes its listener, unless another process has a copy of the descriptor."""
     here = Supervised(guest, ASK)
     heir = here.supervisor.spawn("heir")
     call, asked = here.ask("getppid")
@@ -172,7 +172,7 @@ def test_the_supervisor_dies(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-one-listener")
 def test_one_listener_in_a_row_of_filters(guest: Guest) -> None:
-    """A second one is EBUSY, in a child and above other filters too; once the first is closed another may be had."""
+    """A second listener is EBUSY, in a child and above other filters too, until the first is closed."""
     here = Supervised(guest, ASK)
     child = here.target.spawn("child")
     assert here.target.listen(ASK) == EBUSY
@@ -188,7 +188,7 @@ def test_one_listener_in_a_row_of_filters(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-newest-asked")
 def test_only_the_newest_filters_listener_is_asked(guest: Guest) -> None:
-    """Of two filters that notify the newer decides who is asked: without a listener of its own, nobody is."""
+    """Of two filters that notify, only the newer one's listener is asked; if it has none, the call is ENOSYS."""
     here = Supervised(guest, ASK)
     here.target.install(policy(notify("getppid"))).result()
     assert here.target.call("getppid") == ENOSYS
@@ -197,7 +197,7 @@ def test_only_the_newest_filters_listener_is_asked(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-cloexec")
 def test_the_listener_is_closed_on_exec(guest: Guest) -> None:
-    """No program that is executed gets to answer for itself."""
+    """execve() closes the listener: an executed program cannot answer its own calls."""
     target = unprivileged(guest, "target")
     listener = target.listen(ASK).result()
     assert target.call("fcntl", listener, F_GETFD) == returned(FD_CLOEXEC)
@@ -208,7 +208,7 @@ def test_the_listener_is_closed_on_exec(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-listener-file")
 def test_the_listener_is_nothing_else(guest: Guest) -> None:
-    """It is open for both and neither read nor written, knows no other ioctl, and says what it is."""
+    """A listener is open read-write, but cannot be read or written; it rejects other ioctls, and /proc names it."""
     here = Supervised(guest, ASK)
     supervisor, listener = here.supervisor, here.listener
     found: dict[str, tuple[object, object]] = {
@@ -225,7 +225,7 @@ def test_the_listener_is_nothing_else(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-set-flags")
 def test_listener_flags(guest: Guest) -> None:
-    """SYNC_WAKE_UP is the only flag; with it the conversation is the same."""
+    """SYNC_WAKE_UP is the only flag; notifications and answers work the same with it."""
     here = Supervised(guest, ASK)
     found: dict[str, tuple[object, object]] = {
         str(flags): (here.supervisor.set_listener_flags(here.listener, flags), wanted)
@@ -239,7 +239,7 @@ def test_listener_flags(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-set-flags")
 def test_a_synchronous_wake_up(guest: Guest) -> None:
-    """With SYNC_WAKE_UP who waits to receive, or in poll(), is woken up by a call as ever."""
+    """With SYNC_WAKE_UP, a call still wakes up a reader that waits in NOTIF_RECV or poll()."""
     here = Supervised(guest, ASK)
     here.supervisor.set_listener_flags(here.listener, USER_NOTIF_FD_SYNC_WAKE_UP).result()
     receiving = here.supervisor.begin_receive(here.listener)
@@ -255,7 +255,7 @@ def test_a_synchronous_wake_up(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-recv-signal")
 def test_a_signal_to_a_waiting_reader(guest: Guest) -> None:
-    """It handles its signal, and receives nothing: EINTR.  What comes later it receives."""
+    """A signal interrupts a waiting NOTIF_RECV with EINTR; later notifications are received."""
     here = Supervised(guest, ASK)
     here.supervisor.catch(Signal.USR1).result()
     receiving = here.supervisor.begin_receive(here.listener)
@@ -270,7 +270,7 @@ def test_a_signal_to_a_waiting_reader(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-recv-restart")
 def test_a_signal_that_restarts(guest: Guest) -> None:
-    """With SA_RESTART the reader handles its signal and goes on waiting: what comes then, it receives."""
+    """With SA_RESTART, the reader handles the signal and continues to wait; it receives the next notification."""
     here = Supervised(guest, ASK)
     here.supervisor.catch(Signal.USR1, restart=True).result()
     receiving = here.supervisor.begin_receive(here.listener)
@@ -287,7 +287,7 @@ def test_a_signal_that_restarts(guest: Guest) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.compat")
 def test_a_32_bit_supervisor(guest: Guest) -> None:
-    """The structures are the same for a supervisor that makes 32-bit calls."""
+    """A supervisor that makes 32-bit calls uses the same structures."""
     here = Supervised(guest, ASK)
     call = here.target.begin("getppid")
     received = here.supervisor.call32("ioctl", here.listener, NOTIF_RECV, InOut(bytes(NOTIF_SIZE)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is logged of filters' verdicts, and the two sysctls that say and decide it."""
+"""What the kernel logs about filters' actions, and the two sysctls that show and control it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOWHERE = 0x1000
 
 @pytest.mark.requirement("seccomp.actions-avail")
 def test_actions_avail(guest: Guest) -> None:
-    """All actions, most severe first; nobody writes it, root neither."""
+    """kernel.seccomp.actions_avail lists all actions, most severe first, and is not writable, not even by root."""
     assert guest.sysctl(AVAIL) == NAMES
     assert guest.root().open(PATH + "actions_avail", O_WRONLY) == EACCES
     assert guest.spawn("reader").read_text(PATH + "actions_avail").read().startswith(NAMES.encode())
@@ -39,7 +39,7 @@ def test_actions_avail(guest: Guest) -> None:
 
 # fmt: off
 WRITES: dict[str, tuple[str, bool, str]] = {
-    # what is written                                 taken?  what is read afterwards
+    # what is written                                accepted?  what is read afterwards
     "one":                ("kill_process",            True,   "kill_process"),
     "in-another-order":   ("log trap kill_process",   True,   "kill_process trap log"),
     "twice-the-same":     ("trap trap",               True,   "trap"),
@@ -58,7 +58,7 @@ WRITES: dict[str, tuple[str, bool, str]] = {
 
 @pytest.mark.requirement("seccomp.actions-logged")
 def test_actions_logged(guest: Guest) -> None:
-    """Any set of names but allow, read back in order of severity; what is refused changes nothing."""
+    """Any set of names without allow is accepted, and read back in order of severity; others change nothing."""
     found: dict[str, tuple[object, object]] = {"at first": (guest.sysctl(LOGGED), DEFAULT)}
     for name, (text, taken, afterwards) in WRITES.items():
         guest.set_sysctl(LOGGED, DEFAULT)
@@ -68,14 +68,14 @@ def test_actions_logged(guest: Guest) -> None:
 
 
 def _write(guest: Guest, text: str) -> Outcome:
-    # A file that takes a line takes its newline too.
+    # A sysctl that accepts a line accepts its newline too.
     return guest.write_file(PATH + "actions_logged", text if text.endswith("\n") else text + "\n")
 
 
 @pytest.mark.needs("USER_NS")
 @pytest.mark.requirement("seccomp.actions-logged-privilege")
 def test_who_may_write_it(guest: Guest) -> None:
-    """uid 0 may open it, and with CAP_SYS_ADMIN write it; everybody may read."""
+    """Everybody can read the sysctl; only uid 0 can open it for writing, and only with CAP_SYS_ADMIN write it."""
     path = PATH + "actions_logged"
     powerless = guest.spawn("powerless", uid=0, caps=Cap.ALL & ~Cap.SYS_ADMIN)
     apart = guest.spawn("outside", uid=0).spawn("apart", flags=Clone.NEWUSER)
@@ -94,7 +94,7 @@ def test_who_may_write_it(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.action-avail")
 def test_get_action_avail(guest: Guest) -> None:
-    """Each action is there, and nothing beside them; no privilege is needed to ask."""
+    """SECCOMP_GET_ACTION_AVAIL knows every action and no other value, and requires no privilege."""
     task = guest.spawn("asking")
     found: dict[str, tuple[object, object]] = {action.name: (task.action_avail(action), OK) for action in Action}
     for value in (0x00010000, 0x00030001, 0x00060000, 0x7FFE0000, 0x80010000, 0xFFFFFFFF):
@@ -105,7 +105,7 @@ def test_get_action_avail(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-sizes")
 def test_get_notif_sizes(guest: Guest) -> None:
-    """The sizes of three structures, of two bytes each."""
+    """SECCOMP_GET_NOTIF_SIZES returns the sizes of three structures, in two bytes each."""
     task = guest.spawn("asking")
     sizes = task.call("seccomp", GET_NOTIF_SIZES, 0, Out(6)).read()
     assert [sizes[i] | sizes[i + 1] << 8 for i in (0, 2, 4)] == [NOTIF_SIZE, RESPONSE_SIZE, DATA_SIZE]
@@ -116,15 +116,15 @@ def test_get_notif_sizes(guest: Guest) -> None:
 
 
 class Log:
-    """The guest's audit records of filters: by whom they were caused."""
+    """The guest's audit records of filters, by the task that caused them."""
 
     def __init__(self, guest: Guest) -> None:
         self.guest = guest
-        # Without an audit daemon the records are printed, and then none may be left out.
+        # Without an audit daemon, the records go to the kernel log, and none must be dropped by rate limiting.
         guest.set_sysctl("kernel.printk_ratelimit", 0)
 
     def settle(self) -> None:
-        """Wait until all that was logged so far can be read: records come in order, so one more will do."""
+        """Wait until all records so far can be read: they come in order, so wait for one more."""
         logged = self.guest.sysctl(LOGGED)
         self.guest.set_sysctl(LOGGED, DEFAULT)
         last = unprivileged(self.guest, "last")
@@ -143,7 +143,7 @@ def fields(record: str) -> dict[str, str]:
 
 # fmt: off
 RECORDED: dict[Action, tuple[bool, bool, str]] = {
-    # action                logged with FILTER_FLAG_LOG, without, and with which signal
+    # action                logged with FILTER_FLAG_LOG, without it, and with which signal
     Action.KILL_PROCESS:   (True,  True,  "31"),
     Action.KILL_THREAD:    (True,  True,  "31"),
     Action.TRAP:           (True,  False, "0"),
@@ -168,7 +168,7 @@ def act(guest: Guest, action: Action, flags: FilterFlag) -> Task:
 @pytest.mark.requirement("seccomp.log-records")
 @pytest.mark.parametrize("flags", [FilterFlag.LOG, FilterFlag.NONE], ids=["with-the-flag", "without-the-flag"])
 def test_which_actions_are_recorded(guest: Guest, flags: FilterFlag) -> None:
-    """Kills and LOG always, ALLOW never, all others if their filter was installed so."""
+    """Kills and LOG are always recorded, ALLOW never, and all others if their filter has FILTER_FLAG_LOG."""
     records = Log(guest)
     tasks = {action: act(guest, action, flags) for action in Action}
     records.settle()
@@ -184,7 +184,7 @@ def test_which_actions_are_recorded(guest: Guest, flags: FilterFlag) -> None:
 @pytest.mark.requirement("seccomp.log-silenced")
 @pytest.mark.parametrize("silenced", DEFAULT.split())
 def test_an_action_that_is_not_to_be_logged(guest: Guest, silenced: str) -> None:
-    """Its name taken out of actions_logged, it alone is not recorded; it is taken all the same."""
+    """An action whose name is removed from actions_logged is the only one not recorded, and is still taken."""
     records = Log(guest)
     guest.set_sysctl(LOGGED, " ".join(name for name in DEFAULT.split() if name != silenced))
     tasks = {action: act(guest, action, FilterFlag.LOG) for action in RECORDED if action is not Action.ALLOW}
@@ -199,7 +199,7 @@ def test_an_action_that_is_not_to_be_logged(guest: Guest, silenced: str) -> None
 @audited
 @pytest.mark.requirement("seccomp.log-silenced")
 def test_nothing_is_to_be_logged(guest: Guest) -> None:
-    """With no names at all nothing is recorded, and everything is taken."""
+    """With actions_logged empty, nothing is recorded, and every action is still taken."""
     records = Log(guest)
     guest.set_sysctl(LOGGED, "\n")
     tasks = [act(guest, action, FilterFlag.LOG) for action in Action]
@@ -211,9 +211,9 @@ def test_nothing_is_to_be_logged(guest: Guest) -> None:
 @audited
 @pytest.mark.requirement("seccomp.log-record-fields")
 def test_what_a_record_tells(guest: Guest) -> None:
-    """Who: user and group, which are the real ones, of whose login, process, name, program.
+    """A record says who made the call: login uid, real uid and gid, pid, name and program.
 
-    What: signal, architecture, number, address, the filter's value.
+    It says what the call was: signal, architecture, number, address, and the filter's return value.
     """
     task = guest.spawn("culprit", uid=1000, caps=Cap.SETGID | Cap.SETUID)
     task.write_text("/proc/self/loginuid", "4000").result()
@@ -245,7 +245,7 @@ def test_what_a_record_tells(guest: Guest) -> None:
 @audited
 @pytest.mark.requirement("seccomp.log-record-fields")
 def test_a_record_tells_where_the_call_was_made(guest: Guest) -> None:
-    """Its address is the one that a handler of TRAP is told."""
+    """A record's address is the one that a TRAP handler gets."""
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid")), FilterFlag.LOG).result()
@@ -257,7 +257,7 @@ def test_a_record_tells_where_the_call_was_made(guest: Guest) -> None:
 @audited
 @pytest.mark.requirement("seccomp.log-record-fields")
 def test_a_record_of_a_thread(guest: Guest) -> None:
-    """The pid is the process's, whichever thread has called."""
+    """A record's pid is that of the process, whichever thread made the call."""
     leader = unprivileged(guest, "leader")
     thread = leader.thread("thread")
     thread.install(policy(log("getppid"))).result()
@@ -269,7 +269,7 @@ def test_a_record_of_a_thread(guest: Guest) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.log-record-fields")
 def test_a_record_of_int80(guest: Guest) -> None:
-    """i386's architecture and number, and that it was a 32-bit call."""
+    """A record of an int 0x80 call has i386's architecture and number, and marks it as a 32-bit call."""
     task = unprivileged(guest)
     task.install((ret(Action.LOG),)).result()
     task.call32("getppid").result()
@@ -285,7 +285,7 @@ def test_a_record_of_int80(guest: Guest) -> None:
 @pytest.mark.needs("USER_NS", "PID_NS")
 @pytest.mark.requirement("seccomp.log-record-fields")
 def test_a_record_of_what_is_in_namespaces(guest: Guest) -> None:
-    """Users, groups and processes have the numbers that they have outside of all namespaces."""
+    """A record has the uid, gid and pid of the initial namespaces."""
     inside = guest.spawn("outside").spawn("inside", flags=Clone.NEWUSER | Clone.NEWPID, quiet=True)
     inside.install(policy(log("getppid"))).result()
     assert inside.call("getuid") != returned(1000)
@@ -298,7 +298,7 @@ def test_a_record_of_what_is_in_namespaces(guest: Guest) -> None:
 @audited
 @pytest.mark.requirement("seccomp.log-record-fields", "seccomp.log-silenced")
 def test_a_record_of_an_unknown_action(guest: Guest) -> None:
-    """It is a kill: recorded with its own value, unless kill_process is not to be logged."""
+    """An unknown action counts as a kill: it is recorded, with its own value, if kill_process is to be logged."""
     records = Log(guest)
     program = (load(0), Instruction(JEQ, GETPPID, 1, 0), ret(Action.ALLOW), Instruction(RET_K, 0x00010007))
     loud, silent = unprivileged(guest, "loud"), unprivileged(guest, "silent")
@@ -325,7 +325,7 @@ def test_a_record_of_strict_mode(guest: Guest) -> None:
 @audited
 @pytest.mark.requirement("seccomp.log-matching-filter")
 def test_the_flag_of_the_filter_that_decided(guest: Guest) -> None:
-    """Of two filters only the deciding one's flag counts."""
+    """Of two filters, only the flag of the deciding one counts."""
     records = Log(guest)
     found: dict[str, tuple[object, object]] = {}
     tasks: dict[str, tuple[Task, int]] = {}
@@ -346,7 +346,7 @@ def test_the_flag_of_the_filter_that_decided(guest: Guest) -> None:
 @audited
 @pytest.mark.requirement("seccomp.log-records")
 def test_calls_that_ran_after_all(guest: Guest) -> None:
-    """A notified call is recorded if its supervisor answered it, not if it let it continue."""
+    """A notified call is recorded if its supervisor answers it, but not if it lets it continue."""
     records = Log(guest)
     here = Supervised(guest, policy(rule(Action.USER_NOTIF, "getppid")), FilterFlag.LOG)
     call, asked = here.ask("getppid")
@@ -364,7 +364,7 @@ def test_calls_that_ran_after_all(guest: Guest) -> None:
 GETUID = number("getuid")
 # fmt: off
 JUDGED = {
-    # what a tracer makes of a traced getppid   the records: call and action
+    # what a tracer does with a traced getppid  the records: call and action
     "it-runs":             ({},                    []),
     "it-is-skipped":       ({"orig_rax": -1},      [(-1, Action.TRACE)]),
     "another-is-denied":   ({"orig_rax": GETUID},  [(GETUID, Action.ERRNO)]),
@@ -375,7 +375,7 @@ JUDGED = {
 @audited
 @pytest.mark.requirement("seccomp.log-records")
 def test_calls_that_a_tracer_judged(guest: Guest) -> None:
-    """A traced call is recorded if its tracer skips it, and one that it is changed to if that is denied: once."""
+    """A traced call is recorded once: if its tracer skips it, or if the call it is changed to is denied."""
     records = Log(guest)
     tracer = guest.spawn("tracer")
     tracees: dict[str, Task] = {}
@@ -401,7 +401,7 @@ def test_calls_that_a_tracer_judged(guest: Guest) -> None:
 @pytest.mark.boot("audit=0")
 @pytest.mark.requirement("seccomp.log-audit-off")
 def test_with_audit_switched_off(guest: Guest) -> None:
-    """audit=0: nothing is recorded, and everything else is the same."""
+    """With audit=0, nothing is recorded, and actions are taken as usual."""
     wanted: dict[Action, Expected] = {Action.KILL_PROCESS: killed(Signal.SYS), Action.LOG: returned(1)}
     for action, outcome in wanted.items():
         task = unprivileged(guest)
@@ -414,7 +414,7 @@ def test_with_audit_switched_off(guest: Guest) -> None:
 @pytest.mark.boot("audit=1")
 @pytest.mark.requirement("seccomp.log-config-change")
 def test_a_change_of_what_is_logged_is_logged(guest: Guest) -> None:
-    """With audit=1 a record tells the new actions, the old ones, and whether it was done."""
+    """With audit=1, a record of each write has the new actions, the old ones, and whether it succeeded."""
     Log(guest)
     guest.set_sysctl(LOGGED, "trap log")
     record = guest.wait_for_log("op=seccomp-logging")

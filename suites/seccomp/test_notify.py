@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""SECCOMP_RET_USER_NOTIF: a target's call, and what its supervisor hears of it and may answer."""
+"""SECCOMP_RET_USER_NOTIF: a target's call, what its supervisor learns about it, and how it can answer."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ ASK = policy(notify("getppid"))
 NOWHERE = 0x1000
 
 
-# What the supervisor is told
+# What the supervisor learns
 
 
 @pytest.mark.requirement("seccomp.notif-data")
 def test_what_is_told(guest: Guest) -> None:
-    """The same as a filter sees, and who calls; flags are 0."""
+    """A notification has what a filter sees, and the caller's pid; its flags are 0."""
     here = Supervised(guest, ASK)
     call, asked = here.ask("getppid", 1, 2, 3, 4, 5, 1 << 63)
     assert (asked.nr, asked.arch, asked.pid, asked.flags) == (GETPPID, AUDIT_ARCH["x86_64"], here.target.pid, 0)
     assert asked.args == (1, 2, 3, 4, 5, 1 << 63)
-    call.wait_until_blocked()  # it wakes the supervisor before it sleeps itself
+    call.wait_until_blocked()  # the target wakes the supervisor before it sleeps
     assert guest.read_file(f"/proc/{here.target.pid}/syscall").split()[-1] == f"{asked.instruction_pointer:#x}"
     here.reply(asked).result()
     assert call.outcome() == returned(0)
@@ -59,7 +59,7 @@ def test_what_is_told(guest: Guest) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.notif-data")
 def test_what_is_told_of_int80(guest: Guest) -> None:
-    """i386's number and architecture; the answer is a 32-bit call's result."""
+    """A notification of an int 0x80 call has i386's number and architecture; the answer is the call's result."""
     here = Supervised(guest, policy(notify("getppid"), arch="i386"))
     call = here.target.begin(number("getppid", "i386"), 1, 2, 3, 4, 5, 6, entry=1)  # type: ignore[arg-type]
     asked = here.supervisor.receive(here.listener)
@@ -72,7 +72,7 @@ def test_what_is_told_of_int80(guest: Guest) -> None:
 @pytest.mark.needs("PID_NS")
 @pytest.mark.requirement("seccomp.notif-pid")
 def test_the_pid_is_the_readers(guest: Guest) -> None:
-    """A reader in the namespace above is told the target's number there; one that cannot see the target is told 0."""
+    """A reader in the namespace above gets the target's pid there; one that cannot see the target gets 0."""
     outer = guest.spawn("outer", caps=Cap.SYS_ADMIN, quiet=True)
     listener = outer.listen(ASK).result()
     inner = outer.spawn("inner", flags=Clone.NEWPID)
@@ -93,7 +93,7 @@ def test_the_pid_is_the_readers(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-pid")
 def test_the_pid_is_the_threads(guest: Guest) -> None:
-    """What is told is the number of the thread that called."""
+    """A notification has the id of the thread that made the call."""
     here = Supervised(guest, ASK)
     thread = here.target.thread("thread")
     thread.begin("getppid")
@@ -102,7 +102,7 @@ def test_the_pid_is_the_threads(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-order")
 def test_first_come_first_served(guest: Guest) -> None:
-    """Notifications are received in the order of the calls, each once, and may be answered in any."""
+    """Notifications are received in the order of the calls, each once, and can be answered in any order."""
     here = Supervised(guest, ASK)
     callers = [here.target.spawn(f"caller-{i}") for i in range(4)]
     calls = []
@@ -117,7 +117,7 @@ def test_first_come_first_served(guest: Guest) -> None:
     assert [call.outcome().value for call in calls] == [100, 101, 102, 103]
 
 
-# What the supervisor may answer
+# How the supervisor can answer
 
 # fmt: off
 ANSWERS: dict[str, tuple[dict[str, int], Expected]] = {
@@ -136,7 +136,7 @@ ANSWERS: dict[str, tuple[dict[str, int], Expected]] = {
 
 @pytest.mark.requirement("seccomp.user-notif", "seccomp.notif-answer")
 def test_answers(guest: Guest) -> None:
-    """The error if there is one, else the value; CONTINUE runs the call (exit_group's code shows that it ran)."""
+    """The call returns the answer's error if there is one, otherwise its value; CONTINUE runs the call."""
     here = Supervised(guest, policy(notify("getppid", "exit_group")))
     found: dict[str, tuple[object, object]] = {}
     for name, (answer, wanted) in ANSWERS.items():
@@ -160,7 +160,7 @@ REFUSED: dict[str, tuple[dict[str, int], Expected]] = {
 
 @pytest.mark.requirement("seccomp.notif-answer-errors")
 def test_wrong_answers(guest: Guest) -> None:
-    """An answer that is refused is none: the call goes on waiting, and a right answer is taken."""
+    """After a rejected answer, the call continues to wait, and a valid answer is accepted."""
     here = Supervised(guest, ASK)
     call, asked = here.ask("getppid")
     found: dict[str, tuple[object, object]] = {
@@ -177,14 +177,14 @@ def test_wrong_answers(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-answer-errors")
 def test_an_answer_before_the_question(guest: Guest) -> None:
-    """What nobody has received cannot be answered: EINPROGRESS."""
+    """Answering a notification that has not been received fails with EINPROGRESS."""
     here = Supervised(guest, ASK)
     first, asked = here.ask("getppid")
     here.reply(asked).result()
     first.outcome()
     call = here.target.begin("getppid")
     call.wait_until_blocked()
-    # Ids count up, within one listener.
+    # The ids of one listener count up.
     assert here.supervisor.reply(here.listener, asked.id + 1) == EINPROGRESS
     assert here.supervisor.receive(here.listener).id == asked.id + 1
     assert here.supervisor.reply(here.listener, asked.id + 1, value=9) == OK
@@ -193,7 +193,7 @@ def test_an_answer_before_the_question(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-one-answer")
 def test_one_answer_and_no_more(guest: Guest) -> None:
-    """A second answer is late, however soon it comes: EINPROGRESS while the call is waking up, ENOENT after that."""
+    """A second answer is always too late: EINPROGRESS while the call is waking up, ENOENT after that."""
     here = Supervised(guest, ASK)
     for _ in range(10):
         call, asked = here.ask("getppid")
@@ -205,9 +205,10 @@ def test_one_answer_and_no_more(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-one-answer", "seccomp.notif-id-valid", "seccomp.addfd-errors")
 def test_between_the_answer_and_the_waking(guest: Guest) -> None:
-    """An answered call that sleeps still has its answer: no second one, no descriptor, and no closing changes it.
+    """An answered call that has not woken up keeps its answer: no second answer, ADDFD or close changes it.
 
-    The supervisor is more urgent than its target: until it waits for its next order the target does not wake up.
+    The supervisor has a higher priority than its target, which does not wake up until the supervisor waits for its
+    next command.
     """
     here = Supervised(guest, ASK)
     call, asked = here.ask("getppid")
@@ -236,7 +237,7 @@ def answer(id_: int, value: int) -> bytes:
 @pytest.mark.requirement("seccomp.notif-id-valid")
 @pytest.mark.parametrize("request_", [0x40082102, NOTIF_ID_VALID_OLD], ids=["new-number", "old-number"])
 def test_id_valid(guest: Guest, request_: int) -> None:
-    """An id is valid from its reception to its answer."""
+    """An id is valid from the reception of its notification to the answer."""
     here = Supervised(guest, ASK)
     waiting = here.target.begin("getppid")
     waiting.wait_until_blocked()
@@ -264,7 +265,7 @@ def test_id_valid(guest: Guest, request_: int) -> None:
 
 @pytest.mark.requirement("seccomp.notif-recv-errors")
 def test_receiving_into_what_is_not_zero(guest: Guest) -> None:
-    """Every byte of the buffer must be 0, for what may come to be there; nothing is lost."""
+    """Every byte of the buffer must be 0, for future extensions; no notification is lost by the error."""
     here = Supervised(guest, ASK)
     here.target.begin("getppid").wait_until_blocked()
     found: dict[str, tuple[object, object]] = {}
@@ -278,7 +279,7 @@ def test_receiving_into_what_is_not_zero(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-recv-fault")
 def test_receiving_into_what_cannot_be_written(guest: Guest) -> None:
-    """EFAULT, and the notification is there to be received again, the same one."""
+    """After EFAULT, the same notification can be received again."""
     here = Supervised(guest, ASK)
     call = here.target.begin("getppid")
     call.wait_until_blocked()
@@ -294,7 +295,7 @@ def test_receiving_into_what_cannot_be_written(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-kill")
 def test_a_caller_is_killed(guest: Guest) -> None:
-    """Its notification goes with it: an answer finds nobody, and what was not received is not there."""
+    """A killed caller's notification is void: answering it fails with ENOENT, and it can no longer be received."""
     here = Supervised(guest, ASK)
     other = here.target.spawn("other")
     call, asked = here.ask("getppid")
@@ -311,9 +312,9 @@ def test_a_caller_is_killed(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-answer")
 def test_a_continued_call_is_not_judged_again(guest: Guest) -> None:
-    """CONTINUE runs the call although an older, milder filter would have traced it: that one had no say.
+    """CONTINUE runs the call, although an older, less severe filter returns TRACE for it.
 
-    There is no tracer: what is traced is ENOSYS.
+    There is no tracer, so TRACE alone would make the call fail with ENOSYS.
     """
     supervisor = guest.spawn("supervisor")
     target = unprivileged(guest, "target", parent=supervisor)
@@ -328,7 +329,7 @@ def test_a_continued_call_is_not_judged_again(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-ids")
 def test_ids_are_not_guessed(guest: Guest) -> None:
-    """Each listener's ids begin somewhere else, and none comes twice."""
+    """Each listener's ids begin at another number, and none occurs twice."""
     ids = []
     for _ in range(3):
         here = Supervised(guest, ASK)

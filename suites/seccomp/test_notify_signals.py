@@ -24,7 +24,7 @@ def caught_signals(here: Supervised) -> list[int]:
 @pytest.mark.requirement("seccomp.notif-signal")
 @pytest.mark.parametrize("received", [False, True], ids=["before-it-is-received", "after-it-was-received"])
 def test_a_signal_drops_the_notification(guest: Guest, received: bool) -> None:
-    """The call is EINTR, and its notification is gone: there is nothing to receive, and nothing to answer."""
+    """A signal makes the call fail with EINTR and discards its notification, for receiving and for answering."""
     here = Supervised(guest, ASK)
     here.target.catch(Signal.USR1).result()
     call = here.target.begin("getppid")
@@ -37,7 +37,7 @@ def test_a_signal_drops_the_notification(guest: Guest, received: bool) -> None:
     if asked:
         assert here.reply(asked) == ENOENT
         assert here.supervisor.still_waiting(here.listener, asked.id) == ENOENT
-    # The next one is received, not the one that is gone.
+    # The next notification is received, not the discarded one.
     call, asked = here.ask("getppid", 7)
     assert asked.args[0] == 7
     here.reply(asked, value=1).result()
@@ -47,7 +47,7 @@ def test_a_signal_drops_the_notification(guest: Guest, received: bool) -> None:
 @pytest.mark.requirement("seccomp.notif-restart")
 @pytest.mark.parametrize("received", [False, True], ids=["before-it-is-received", "after-it-was-received"])
 def test_a_restarted_call_is_a_new_notification(guest: Guest, received: bool) -> None:
-    """With SA_RESTART the call is made anew behind the handler's back: under another id, and the old one is void."""
+    """With SA_RESTART, the call is restarted after the handler, under another id, and the old id is void."""
     here = Supervised(guest, ASK)
     here.target.catch(Signal.USR1, restart=True).result()
     call = here.target.begin("getppid", 5)
@@ -64,7 +64,7 @@ def test_a_restarted_call_is_a_new_notification(guest: Guest, received: bool) ->
 
 @pytest.mark.requirement("seccomp.notif-restart")
 def test_stopped_and_continued(guest: Guest) -> None:
-    """SIGSTOP and SIGCONT, with no handler at all, make a new notification too."""
+    """SIGSTOP and SIGCONT, without any handler, create a new notification too."""
     here = Supervised(guest, ASK)
     call, asked = here.ask("getppid")
     here.interrupt(Signal.STOP)
@@ -80,7 +80,7 @@ def test_stopped_and_continued(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.notif-signal")
 @pytest.mark.parametrize("how", ["ignored", "blocked"])
 def test_a_signal_that_is_not_delivered(guest: Guest, how: str) -> None:
-    """An ignored or blocked signal leaves the notification as it is."""
+    """An ignored or blocked signal does not affect the notification."""
     here = Supervised(guest, ASK)
     (here.target.ignore if how == "ignored" else here.target.block)(Signal.USR1).result()
     call, asked = here.ask("getppid")
@@ -97,7 +97,7 @@ PATIENT = FilterFlag.WAIT_KILLABLE_RECV
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
 def test_patient_once_received(guest: Guest) -> None:
-    """After it was received a signal waits: the answer comes first, then the handler."""
+    """Once the notification has been received, a signal waits until it is answered, and then its handler runs."""
     here = Supervised(guest, ASK, PATIENT)
     here.target.catch(Signal.USR1).result()
     call, asked = here.ask("getppid")
@@ -113,7 +113,7 @@ def test_patient_once_received(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
 def test_patient_with_a_signal_that_came_early(guest: Guest) -> None:
-    """Several signals while it waits, and it goes on waiting."""
+    """A received call continues to wait, whatever number of signals arrive."""
     here = Supervised(guest, ASK, PATIENT)
     for signal in (Signal.USR1, Signal.USR2):
         here.target.catch(signal).result()
@@ -128,7 +128,7 @@ def test_patient_with_a_signal_that_came_early(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
 def test_impatient_before_it_is_received(guest: Guest) -> None:
-    """Before that a signal interrupts, with the flag as without it."""
+    """Before the notification has been received, a signal interrupts the call, with or without the flag."""
     here = Supervised(guest, ASK, PATIENT)
     here.target.catch(Signal.USR1).result()
     call = here.target.begin("getppid")
@@ -141,7 +141,7 @@ def test_impatient_before_it_is_received(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.notif-wait-killable")
 @pytest.mark.parametrize("signal", [Signal.KILL, Signal.TERM], ids=lambda signal: signal.name)
 def test_patient_but_not_with_fatal_signals(guest: Guest, signal: Signal) -> None:
-    """A signal that ends the process ends the waiting."""
+    """A fatal signal ends the wait, and the process."""
     here = Supervised(guest, ASK, PATIENT)
     call, asked = here.ask("getppid")
     here.interrupt(signal)
@@ -151,7 +151,7 @@ def test_patient_but_not_with_fatal_signals(guest: Guest, signal: Signal) -> Non
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
 def test_patience_needs_a_listener(guest: Guest) -> None:
-    """The flag without NEW_LISTENER is EINVAL."""
+    """WAIT_KILLABLE_RECV without NEW_LISTENER fails with EINVAL."""
     task = unprivileged(guest)
     found: dict[str, tuple[object, object]] = {
         "alone": (task.install(ASK, PATIENT), EINVAL),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which of several filters decides: the most severe action, in whatever order they came; of equals the newest."""
+"""Which of several filters decides: the most severe action, whatever their order; of equal actions, the newest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 
 class Stack:
-    """A traced thread, one of two of its process, under filters for getppid; and what a call of it comes to."""
+    """A traced thread, one of two in its process, under filters for getppid; and the action that its call meets."""
 
     def __init__(self, guest: Guest, tracer: Task, *verdicts: tuple[Action, int]) -> None:
         self.guest = guest
@@ -34,7 +34,7 @@ class Stack:
         tracer.seize(self.thread, PtraceOption.TRACESECCOMP).result()
 
     def verdict(self) -> str:
-        """The action that was taken, and its data if it has any to show."""
+        """The action that was taken, with its data where that is visible."""
         call = self.thread.begin("getppid")
         stop = self._stop_or_end(call)
         if stop is not None and stop.event == PTRACE_EVENT_SECCOMP:
@@ -52,14 +52,14 @@ class Stack:
         return "USER_NOTIF" if came.errno == 38 else f"ERRNO {came.errno}"
 
     def _stop_or_end(self, call: Pending) -> Status | None:
-        """The stop that the call led to, or None if it came to its end."""
+        """The stop that the call led to, or None if it ended."""
         stops: list[Status] = []
 
         def happened() -> bool:
             if call.finished():
                 return True
             news = self.tracer.has_news(self.thread)
-            # Once it has been told of an end there is nothing more to hear, and that is an error.
+            # Once an exit has been reported, there is no more news of the task, and asking for it is an error.
             if news == OK and news.value and (status := Status(struct.unpack("<I", news.read())[0])).stopped_by:
                 stops.append(status)
             return bool(stops)
@@ -75,18 +75,18 @@ SHOWN = {action: action.name for action in (Action.KILL_PROCESS, Action.KILL_THR
     Action.LOG: "runs",
     Action.ALLOW: "runs",
 }
-"""What the thread, its process, its tracer see of an action.  A listener there is none, so USER_NOTIF is ENOSYS."""
+"""What the thread, its process and its tracer see of an action.  There is no listener, so USER_NOTIF is ENOSYS."""
 
 
 @pytest.mark.requirement("seccomp.precedence")
 @pytest.mark.parametrize("older", SEVERITY, ids=lambda action: f"above-{action.name}")
 def test_pairs(guest: Guest, older: Action) -> None:
-    """Each action installed over this one: the more severe of the two is taken, with its own data."""
+    """With each action installed above this one, the more severe of the two is taken, with its own data."""
     tracer = guest.spawn("tracer")
     found: dict[str, tuple[object, object]] = {}
     for newer in SEVERITY:
         stack = Stack(guest, tracer, (older, 11), (newer, 12))
-        # The table of severity is read from its top.
+        # SEVERITY begins with the most severe action.
         severest, data = (newer, 12) if SEVERITY.index(newer) <= SEVERITY.index(older) else (older, 11)
         found[f"{newer.name} over {older.name}"] = (stack.verdict(), SHOWN[severest].format(data))
     assert mismatches(found) == []
@@ -113,7 +113,7 @@ STACKS = {
 
 @pytest.mark.requirement("seccomp.precedence")
 def test_stacks(guest: Guest) -> None:
-    """Three and more filters, and equal ones: of those the newest's data counts."""
+    """Of three and more filters, the most severe action is taken; of equal ones, the newest's data counts."""
     tracer = guest.spawn("tracer")
     found = {name: (Stack(guest, tracer, *filters).verdict(), wanted) for name, (filters, wanted) in STACKS.items()}
     assert mismatches(found) == []
@@ -121,7 +121,7 @@ def test_stacks(guest: Guest) -> None:
 
 # fmt: off
 LOGGED = {
-    # older          newer          the audit record's code, or None
+    # older             newer          is the call recorded?
     "log-over-allow":   (Action.ALLOW, Action.LOG,   True),
     "allow-over-log":   (Action.LOG,   Action.ALLOW, True),
     "log-over-log":     (Action.LOG,   Action.LOG,   True),
@@ -133,7 +133,7 @@ LOGGED = {
 @pytest.mark.needs("AUDIT")
 @pytest.mark.requirement("seccomp.precedence", "seccomp.log")
 def test_log_is_severer_than_allow(guest: Guest) -> None:
-    """Both run the call: the difference is the record.  `last` has one that comes after all that could have come."""
+    """LOG and ALLOW both run the call, but LOG leaves a record.  The record of `last` comes after all the others."""
     found: dict[str, tuple[object, object]] = {}
     tasks = {name: unprivileged(guest, name[:15]) for name in LOGGED}
     for name, (older, newer, _) in LOGGED.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kernel begins with, without parameters, is what a profile (--profile) asks for."""
+"""The kernel's initial settings, without parameters, are those that a profile (--profile) requires."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Asked = Callable[[str], str]
 @pytest.mark.needs("SECCOMP_FILTER")
 @pytest.mark.requirement("seccomp.profile")
 def test_actions_logged(guest: Guest, asked: Asked) -> None:
-    """kernel.seccomp.actions_logged."""
+    """The initial value of kernel.seccomp.actions_logged is the one that the profile requires."""
     wanted = asked("actions-logged")
     logged = guest.sysctl("kernel.seccomp.actions_logged")
-    assert logged == wanted, f"kernel.seccomp.actions_logged begins as {logged!r}, the profile asks for {wanted!r}"
+    assert logged == wanted, f"kernel.seccomp.actions_logged is initially {logged!r}; the profile requires {wanted!r}"

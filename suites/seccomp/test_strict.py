@@ -19,7 +19,7 @@ pytestmark = pytest.mark.needs("SECCOMP")
 
 DEAD = killed(Signal.KILL, core=False)
 FAULT = killed(Signal.SEGV)
-"""rt_sigreturn outside of a handler finds no signal frame: it was let through."""
+"""rt_sigreturn outside a handler finds no signal frame, so a fault shows that the call was allowed."""
 
 
 def strict(guest: Guest, name: str = "strict") -> Task:
@@ -77,7 +77,7 @@ def after(guest: Guest, call: int | str, arguments: tuple[int, ...], entry: Entr
 
 @pytest.mark.requirement("seccomp.strict")
 def test_native(guest: Guest) -> None:
-    """Four calls; any other one kills, as by SIGKILL and without core."""
+    """Strict mode allows four calls; any other kills as if by SIGKILL, without a core dump."""
     rows = NATIVE.items()
     found: dict[str, tuple[object, object]] = {
         name: (after(guest, call, arguments, Entry.NATIVE), wanted) for name, (call, arguments, wanted) in rows
@@ -88,7 +88,7 @@ def test_native(guest: Guest) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.strict-int80")
 def test_int80(guest: Guest) -> None:
-    """By int 0x80 it is i386's numbers that count, and its older sigreturn."""
+    """For int 0x80, i386's numbers of the four calls count, with the old sigreturn instead of rt_sigreturn."""
     rows = INT80.items()
     found: dict[str, tuple[object, object]] = {
         name: (after(guest, call, arguments, Entry.INT80), wanted) for name, (call, arguments, wanted) in rows
@@ -98,7 +98,7 @@ def test_int80(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.strict")
 def test_reading_and_writing(guest: Guest) -> None:
-    """What was opened before can be used, again and again, and the end is the task's own."""
+    """Descriptors opened before can be used repeatedly, and the task can exit by itself."""
     task = guest.spawn("worker", quiet=True)
     reading, writing = task.pipe()
     task.strict_mode().result()
@@ -110,7 +110,7 @@ def test_reading_and_writing(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.strict")
 def test_a_handler_returns(guest: Guest) -> None:
-    """A signal is handled as ever, and its handler comes back by rt_sigreturn."""
+    """A signal is handled as usual, and its handler returns by rt_sigreturn."""
     task = guest.spawn("handler", quiet=True)
     task.catch(Signal.USR1).result()
     task.strict_mode().result()
@@ -121,7 +121,7 @@ def test_a_handler_returns(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.strict-kill")
 def test_only_the_thread(guest: Guest) -> None:
-    """The others of its process were never strict and live on; the mode is one thread's, and so is its death."""
+    """Strict mode belongs to one thread, and so does its death: the other threads of the process live on."""
     leader = guest.spawn("leader", quiet=True)
     thread = leader.thread("thread")
     thread.strict_mode().result()
@@ -132,7 +132,7 @@ def test_only_the_thread(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.strict-kill")
 def test_not_caught_nor_core(guest: Guest) -> None:
-    """No handler for SIGSYS is asked, and no core is dumped though there would be room."""
+    """A death in strict mode runs no SIGSYS handler, and dumps no core even if the limit allows it."""
     task = guest.spawn("catching", quiet=True)
     task.catch(Signal.SYS).result()
     allow_core_dumps(task)
@@ -143,7 +143,7 @@ def test_not_caught_nor_core(guest: Guest) -> None:
 @pytest.mark.needs("PID_NS")
 @pytest.mark.requirement("seccomp.strict-kill")
 def test_the_first_of_a_pid_namespace(guest: Guest) -> None:
-    """It dies like any other."""
+    """The first process of a pid namespace is killed like any other."""
     task = guest.spawn("first", flags=Clone.NEWPID, quiet=True)
     task.strict_mode().result()
     assert task.call("getppid") == DEAD
@@ -151,7 +151,7 @@ def test_the_first_of_a_pid_namespace(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.strict-tsc")
 def test_rdtsc(guest: Guest) -> None:
-    """Reading the time stamp counter is a fault in strict mode, and in that task only."""
+    """rdtsc raises SIGSEGV in a task in strict mode, and in no other task."""
     free = guest.spawn("free", quiet=True)
     assert free.call(0, entry=Entry.RDTSC) == OK
     assert strict(guest).call(0, entry=Entry.RDTSC) == FAULT
@@ -161,7 +161,7 @@ def test_rdtsc(guest: Guest) -> None:
 @pytest.mark.needs("SECCOMP_FILTER")
 @pytest.mark.requirement("seccomp.strict-tsc")
 def test_rdtsc_under_a_filter(guest: Guest) -> None:
-    """A filter leaves the counter alone, and so does strict mode that is refused to a filtered task."""
+    """rdtsc works under a filter, even after the task has tried to enter strict mode and failed."""
     task = unprivileged(guest)
     task.install((ret(Action.ALLOW),)).result()
     assert task.call(0, entry=Entry.RDTSC) == OK
@@ -171,7 +171,7 @@ def test_rdtsc_under_a_filter(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.strict-enter")
 def test_ways_in(guest: Guest) -> None:
-    """seccomp() wants neither flags nor pointer; prctl() takes any pointer for none.  Nobody needs a privilege."""
+    """seccomp() requires flags and pointer to be 0; prctl() ignores its pointer.  Neither requires privilege."""
     found: dict[str, tuple[object, object]] = {}
     for name, arguments, wanted in (
         ("prctl", (Prctl.SET_SECCOMP, MODE_STRICT, 0, 0, 0), OK),
@@ -189,7 +189,7 @@ def test_ways_in(guest: Guest) -> None:
 @pytest.mark.needs("SECCOMP_FILTER")
 @pytest.mark.requirement("seccomp.strict")
 def test_strict_in_the_middle_of_reading(guest: Guest) -> None:
-    """A read that blocks and is interrupted is EINTR, as ever; the handler's return is allowed."""
+    """A blocking read that a signal interrupts fails with EINTR as usual, and the handler can return."""
     task = guest.spawn("reader", quiet=True)
     reading, _ = task.pipe()
     task.catch(Signal.USR1).result()
@@ -204,9 +204,9 @@ def test_strict_in_the_middle_of_reading(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.uretprobe")
 @pytest.mark.parametrize("mode", [pytest.param("filter", marks=pytest.mark.needs("SECCOMP_FILTER")), "strict"])
 def test_uretprobe_always_passes(guest: Guest, mode: str) -> None:
-    """The kernel's own call for probes of returns (335, native only) is not to be filtered, in either mode.
+    """The kernel's own call for return probes (335, native only) passes filters and strict mode.
 
-    Made by a program it is ENOSYS without uprobes, and SIGILL with them, but no filter's answer.
+    Made by a program, it fails with ENOSYS without uprobes and raises SIGILL with them; filters have no effect.
     """
     wanted = killed(Signal.ILL) if guest.kernel.config.enabled("UPROBES") else ENOSYS
     if mode == "strict":

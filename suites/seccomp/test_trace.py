@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""SECCOMP_RET_TRACE: what the tracer is told, what it may change, and who judges what it has changed."""
+"""SECCOMP_RET_TRACE: what the tracer learns, what it can change, and how a changed call is filtered."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SKIPPED = -1
 
 
 class Traced:
-    """A tracee under a filter, and its tracer, its parent."""
+    """A tracee under a filter, and its tracer, which is its parent."""
 
     def __init__(self, guest: Guest, *filters: object, options: PtraceOption = PtraceOption.TRACESECCOMP) -> None:
         self.tracer = guest.spawn("tracer")
@@ -33,7 +33,7 @@ class Traced:
         self.tracer.seize(self.tracee, options).result()
 
     def stop(self, name: str | int = "getppid", *arguments: int) -> Pending:
-        """The tracee makes the call and stops for the tracer."""
+        """Let the tracee make the call, and wait until it stops for the tracer."""
         call = self.tracee.begin(name, *arguments)
         assert self.tracer.wait(self.tracee).event == PTRACE_EVENT_SECCOMP
         return call
@@ -46,14 +46,14 @@ class Traced:
 
 
 def silent(task: Task, tracer: Task) -> bool:
-    """The tracer has nothing to be told of the task."""
+    """Whether there is nothing to report about the task to the tracer."""
     return tracer.has_news(task).result() == 0
 
 
 @pytest.mark.requirement("seccomp.trace")
 @pytest.mark.parametrize("data", [0, 1, 0x1234, 0xFFFF])
 def test_the_tracer_is_told_the_data(guest: Guest, data: int) -> None:
-    """The event's message is the filter's data alone, without the action above it."""
+    """The event message is the filter's data alone, without the action in the upper bits."""
     here = Traced(guest, policy(trace("getppid", data=data)))
     call = here.stop()
     assert here.tracer.event_message(here.tracee) == data
@@ -63,7 +63,7 @@ def test_the_tracer_is_told_the_data(guest: Guest, data: int) -> None:
 
 @pytest.mark.requirement("seccomp.trace-syscall-info")
 def test_the_tracer_asks_what_call_it_is(guest: Guest) -> None:
-    """PTRACE_GET_SYSCALL_INFO tells architecture, number, arguments and the filter's data."""
+    """PTRACE_GET_SYSCALL_INFO reports architecture, number, arguments and the filter's data."""
     here = Traced(guest, policy(trace("getppid", data=0xBEEF)))
     here.stop("getppid", 1, 2, 3, 4, 5, 1 << 63)
     info = Out(88)
@@ -84,7 +84,7 @@ def test_the_tracer_asks_what_call_it_is(guest: Guest) -> None:
     ids=["with-no-options", "with-others"],
 )
 def test_a_tracer_that_did_not_ask(guest: Guest, options: PtraceOption) -> None:
-    """Without PTRACE_O_TRACESECCOMP there is no stop, and the call is ENOSYS; with the option there is one."""
+    """Without PTRACE_O_TRACESECCOMP, the call does not stop and fails with ENOSYS; with it, the call stops."""
     here = Traced(guest, policy(trace("getppid")), options=options)
     assert here.tracee.call("getppid") == ENOSYS
     assert silent(here.tracee, here.tracer)
@@ -102,7 +102,7 @@ def test_a_tracer_that_did_not_ask(guest: Guest, options: PtraceOption) -> None:
     ids=["without-a-result", "with-0", "with-42", "with-an-error"],
 )
 def test_the_tracer_skips_the_call(guest: Guest, set_result: int | None, wanted: Expected) -> None:
-    """Number -1: the call does not run, and returns what the tracer has put into the result's register."""
+    """If the tracer sets the number to -1, the call does not run, and returns the result register's value."""
     here = Traced(guest, policy(trace("mkdir")))
     call = here.stop("mkdir", here.tracee.store(b"/tmp/made\0"), 0o755)
     here.change(orig_rax=SKIPPED, **({} if set_result is None else {"rax": set_result}))
@@ -113,7 +113,7 @@ def test_the_tracer_skips_the_call(guest: Guest, set_result: int | None, wanted:
 
 @pytest.mark.requirement("seccomp.trace-skip")
 def test_no_filter_is_asked_about_a_skipped_call(guest: Guest) -> None:
-    """Number -1 is on nobody's list; the tracee lives all the same, and dies if it makes that call itself."""
+    """A call skipped by number -1 is not filtered, even if no filter allows -1; the tracee's own call -1 is."""
     here = Traced(guest, policy(trace("mkdir"), allow("getuid"), default=Action.KILL_PROCESS))
     call = here.stop("mkdir", here.tracee.store(b"/tmp/made\0"), 0o755)
     here.change(orig_rax=SKIPPED, rax=42)
@@ -125,7 +125,7 @@ def test_no_filter_is_asked_about_a_skipped_call(guest: Guest) -> None:
 
 # fmt: off
 CHANGED = {
-    # the tracer changes a traced getppid to                             what comes of it
+    # the tracer changes a traced getppid to                             the result
     "allowed-call":             ({"orig_rax": GETUID},                    returned(1000)),
     "denied-call":              ({"orig_rax": GETPID},                    EINVAL),
     "killing-call":             ({"orig_rax": GETGID},                    killed(Signal.SYS)),
@@ -143,7 +143,7 @@ CHANGED = {
 @pytest.mark.requirement("seccomp.trace-recheck")
 @pytest.mark.parametrize("change", CHANGED)
 def test_what_the_tracer_changed_is_judged_again(guest: Guest, change: str) -> None:
-    """All filters are asked once more about the call as it is now; one more TRACE is not another stop."""
+    """All filters run again for the changed call; a second TRACE does not stop it again."""
     changes, wanted = CHANGED[change]
     judge = policy(
         deny("getpid", errno=EINVAL),
@@ -157,7 +157,7 @@ def test_what_the_tracer_changed_is_judged_again(guest: Guest, change: str) -> N
     here.change(**changes)
     here.go_on()
     assert call.outcome() == wanted
-    # A death, but nothing else, is more to be told.
+    # There is nothing more to report, except a death.
     assert wanted == killed(Signal.SYS) or silent(here.tracee, here.tracer)
 
 
@@ -166,14 +166,14 @@ def test_what_the_tracer_changed_is_judged_again(guest: Guest, change: str) -> N
     "action", [Action.TRAP, Action.ERRNO, Action.USER_NOTIF, Action.LOG], ids=lambda one: one.name
 )
 def test_every_action_when_judged_again(guest: Guest, action: Action) -> None:
-    """The second judgement may be any action."""
+    """The second run of the filters may return any action."""
     here = Traced(guest, policy(rule(action, "getpid", data=13)), policy(trace("getppid")))
     call = here.stop()
     here.change(orig_rax=GETPID)
     here.go_on()
     if action is Action.TRAP:
         assert here.tracer.wait(here.tracee).stopped_by == Signal.SYS
-        # The call that is told is the one that was judged.
+        # The siginfo names the changed call, which was filtered.
         siginfo = here.tracer.ptrace(Ptrace.GETSIGINFO, here.tracee, 0, Out(128)).read()
         assert struct.unpack_from("<iii", siginfo) == (Signal.SYS, 13, SYS_SECCOMP)
         assert struct.unpack_from("<iI", siginfo, 24) == (GETPID, AUDIT_ARCH["x86_64"])
@@ -189,7 +189,7 @@ def test_every_action_when_judged_again(guest: Guest, action: Action) -> None:
 
 @pytest.mark.requirement("seccomp.trace-tracer-leaves")
 def test_the_tracer_leaves_in_the_middle(guest: Guest) -> None:
-    """A tracer that detaches lets the stopped call run, the same as one that dies; later ones are ENOSYS."""
+    """A stopped call runs when its tracer detaches or dies; later calls fail with ENOSYS."""
     found: dict[str, tuple[object, object]] = {}
     for way in ("detaches", "dies"):
         here = Traced(guest, policy(trace("getppid", "getpid")))
@@ -205,7 +205,7 @@ def test_the_tracer_leaves_in_the_middle(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.trace-killed")
 def test_killed_while_it_is_judged(guest: Guest) -> None:
-    """A SIGKILL during the stop: the call that the tracer has not yet judged does not run."""
+    """After a SIGKILL during the stop, the call does not run."""
     here = Traced(guest, policy(trace("mkdir")))
     call = here.stop("mkdir", here.tracee.store(b"/tmp/made\0"), 0o755)
     here.tracer.kill(here.tracee, Signal.KILL).result()
@@ -215,7 +215,7 @@ def test_killed_while_it_is_judged(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.trace-exitkill")
 def test_the_tracers_death_takes_the_tracee_along(guest: Guest) -> None:
-    """With PTRACE_O_EXITKILL a tracer that dies leaves no stopped call to run."""
+    """With PTRACE_O_EXITKILL, the tracer's death kills the tracee before its stopped call runs."""
     here = Traced(guest, policy(trace("mkdir")), options=PtraceOption.TRACESECCOMP | PtraceOption.EXITKILL)
     call = here.stop("mkdir", here.tracee.store(b"/tmp/made\0"), 0o755)
     here.tracer.exit()
@@ -226,7 +226,7 @@ def test_the_tracers_death_takes_the_tracee_along(guest: Guest) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.trace", "seccomp.trace-recheck")
 def test_trace_by_int80(guest: Guest) -> None:
-    """A 32-bit call stops the same, and what it is changed to is i386's."""
+    """A 32-bit call stops in the same way, and the tracer changes it to another number of i386."""
     judge = policy(deny("getuid32", errno=EINVAL), trace("getppid", data=3), arch="i386")
     here = Traced(guest, judge)
     number_32 = number("getppid", "i386")
@@ -240,7 +240,7 @@ def test_trace_by_int80(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.trace")
 def test_a_stop_is_not_a_signal(guest: Guest) -> None:
-    """A traced call stops once: where TRAP is severer, the tracer sees its signal and no event."""
+    """If one filter returns TRACE and another the more severe TRAP, the tracer sees the signal and no event."""
     here = Traced(guest, policy(trace("getppid")), policy(trap("getppid", data=5)))
     here.tracee.begin("getppid")
     stop = here.tracer.wait(here.tracee)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""SECCOMP_FILTER_FLAG_TSYNC: one thread's filters become those of all threads, or nothing happens."""
+"""SECCOMP_FILTER_FLAG_TSYNC: one thread's filters become those of all threads, or nothing changes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ TSYNC, ESRCH_FLAG, NEW_LISTENER = FilterFlag.TSYNC, FilterFlag.TSYNC_ESRCH, Filt
 
 
 def state(guest: Guest, task: Task) -> tuple[str, str, str]:
-    """NoNewPrivs, Seccomp, Seccomp_filters of one thread."""
+    """NoNewPrivs, Seccomp and Seccomp_filters of one thread."""
     lines = status(guest, task)
     return lines["NoNewPrivs"], lines["Seccomp"], lines.get("Seccomp_filters", "?")
 
 
 def test_every_thread(guest: Guest) -> None:
-    """Filter, mode and no_new_privs reach threads that had nothing of it."""
+    """TSYNC gives filter, mode and no_new_privs to threads that had none of them, but to no other process."""
     caller = guest.spawn("caller", quiet=True)
     threads = [caller.thread(f"thread-{i}") for i in range(3)]
     process = caller.spawn("child")
@@ -44,7 +44,7 @@ def test_every_thread(guest: Guest) -> None:
 
 
 def test_without_the_flag(guest: Guest) -> None:
-    """The same without: nobody else is concerned."""
+    """Without TSYNC, no other thread gets the filter."""
     caller = guest.spawn("caller", quiet=True)
     thread = caller.thread("thread")
     caller.no_new_privs().result()
@@ -54,7 +54,7 @@ def test_without_the_flag(guest: Guest) -> None:
 
 
 def test_from_any_thread(guest: Guest) -> None:
-    """The caller need not be the leader."""
+    """TSYNC works from any thread, not only from the leader."""
     leader = guest.spawn("leader", quiet=True)
     caller, third = leader.thread("caller"), leader.thread("third")
     caller.no_new_privs().result()
@@ -65,7 +65,7 @@ def test_from_any_thread(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.tsync-count")
 def test_all_filters_and_their_count(guest: Guest) -> None:
-    """All that the caller has reach the others, older ones too, and they count as many."""
+    """TSYNC gives all of the caller's filters to the other threads, including older ones, and the same count."""
     caller = unprivileged(guest, "caller")
     thread = caller.thread("thread")
     caller.install(OTHER).result()
@@ -78,7 +78,7 @@ def test_all_filters_and_their_count(guest: Guest) -> None:
 
 
 def test_no_new_privs_is_not_invented(guest: Guest) -> None:
-    """A caller with CAP_SYS_ADMIN and without no_new_privs gives none; a thread's own is not taken away."""
+    """A caller without no_new_privs, but with CAP_SYS_ADMIN, sets none in other threads, and clears none."""
     caller = guest.spawn("caller", caps=Cap.SYS_ADMIN, quiet=True)
     thread, careful = caller.thread("thread"), caller.thread("careful")
     careful.no_new_privs().result()
@@ -91,7 +91,7 @@ def test_no_new_privs_is_not_invented(guest: Guest) -> None:
 
 # fmt: off
 FAMILIES = {
-    # what the caller has, what the thread has                                     goes together?
+    # what the caller has, what the thread has                                     compatible?
     "neither-has-any":              ((),            (),                            True),
     "the-thread-has-none":          ((OTHER,),      (),                            True),
     "the-same-number-of-its-own":   ((OTHER,),      (OTHER,),                      False),
@@ -104,7 +104,7 @@ FAMILIES = {
 @pytest.mark.requirement("seccomp.tsync-divergent")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_divergent_threads(guest: Guest, family: str) -> None:
-    """A thread whose filters are not the caller's older ones is named by its number, and nothing has changed."""
+    """For a thread with filters that are not the caller's older ones, TSYNC returns its id and changes nothing."""
     callers, threads, together = FAMILIES[family]
     caller = unprivileged(guest, "caller")
     bystander, thread = caller.thread("bystander"), caller.thread("thread")
@@ -126,7 +126,7 @@ def test_divergent_threads(guest: Guest, family: str) -> None:
 
 @pytest.mark.requirement("seccomp.tsync-divergent")
 def test_an_older_filter_in_common(guest: Guest) -> None:
-    """A thread that is behind catches up; one that went another way from the same filter is divergent."""
+    """A thread with only older filters of the caller is synchronized; one with a different newer one is divergent."""
     caller = unprivileged(guest, "caller")
     caller.install(OTHER).result()
     behind = caller.thread("behind")
@@ -136,14 +136,14 @@ def test_an_older_filter_in_common(guest: Guest) -> None:
     assert behind.call("getppid") == EINVAL
     astray.install(ALLOW_ALL).result()
     assert caller.install(ALLOW_ALL, TSYNC) == returned(astray.tid)
-    # From its own side: the others are what it was.
+    # For the divergent thread itself, the others have only older filters of its own.
     assert astray.install(ALLOW_ALL, TSYNC) == OK
     assert caller.install(ALLOW_ALL, TSYNC) == OK
 
 
 @pytest.mark.requirement("seccomp.tsync-divergent")
 def test_a_strict_thread(guest: Guest) -> None:
-    """A thread in strict mode cannot follow."""
+    """A thread in strict mode is divergent."""
     caller = unprivileged(guest, "caller")
     thread = caller.thread("thread")
     thread.strict_mode().result()
@@ -155,7 +155,7 @@ def test_a_strict_thread(guest: Guest) -> None:
 @pytest.mark.needs("PID_NS")
 @pytest.mark.requirement("seccomp.tsync-divergent")
 def test_the_number_in_the_callers_namespace(guest: Guest) -> None:
-    """The divergent thread is named as the caller knows it."""
+    """TSYNC returns the divergent thread's id in the caller's pid namespace."""
     caller = guest.spawn("caller", flags=Clone.NEWPID)
     caller.no_new_privs().result()
     thread = caller.thread("thread")
@@ -166,7 +166,7 @@ def test_the_number_in_the_callers_namespace(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.tsync-esrch")
 def test_esrch_instead(guest: Guest) -> None:
-    """With TSYNC_ESRCH it is an error, and with a listener that is the only way to tell the two apart."""
+    """With TSYNC_ESRCH, a divergent thread is ESRCH; a listener requires it, to tell descriptors from thread ids."""
     caller = unprivileged(guest, "caller")
     thread = caller.thread("thread")
     thread.install(OTHER).result()
@@ -178,13 +178,13 @@ def test_esrch_instead(guest: Guest) -> None:
         "TSYNC_ESRCH for nothing": (caller.install(ALLOW_ALL, ESRCH_FLAG), OK),
     }
     assert mismatches(found) == []
-    # The listener that came to nothing is not there either: its number is free.
+    # The listener of the failed call is gone too: its number is free.
     assert caller.call("dup", 0) == returned(3)
 
 
 @pytest.mark.requirement("seccomp.tsync-esrch")
 def test_one_listener_for_all_threads(guest: Guest) -> None:
-    """With TSYNC_ESRCH and NEW_LISTENER: the number of the listener, which hears every thread."""
+    """TSYNC with TSYNC_ESRCH and NEW_LISTENER returns a listener, which receives the calls of every thread."""
     supervisor = guest.spawn("supervisor")
     caller = unprivileged(guest, "caller", parent=supervisor)
     thread = caller.thread("thread")
@@ -200,7 +200,7 @@ def test_one_listener_for_all_threads(guest: Guest) -> None:
 
     check_heard(caller)
     check_heard(thread)
-    # While one of them is there the listener does not hang up.
+    # While one of the threads is alive, the listener does not hang up.
     assert thread.exit_thread() == GONE
     assert supervisor.ready_for(listener) == 0
     check_heard(caller)
@@ -208,7 +208,7 @@ def test_one_listener_for_all_threads(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-hang-up")
 def test_what_the_threads_had_before(guest: Guest) -> None:
-    """The filter that a thread had before TSYNC is let go with all others: its listener hangs up with the process."""
+    """TSYNC releases a thread's previous reference to its filter: the listener hangs up when the process ends."""
     here = Supervised(guest, ASK)
     here.target.thread("thread")
     assert here.target.install(ALLOW_ALL, TSYNC) == OK
@@ -218,14 +218,14 @@ def test_what_the_threads_had_before(guest: Guest) -> None:
     here.wait_for_hang_up()
 
 
-# Threads that are not there to be asked
+# Threads that sleep, are stopped or have exited
 
 
 @pytest.mark.requirement("seccomp.tsync-states")
 def test_whatever_a_thread_is_doing(guest: Guest) -> None:
-    """Asleep in a call, waiting for a child, stopped by a tracer, or ready: it is filtered from then on.
+    """TSYNC reaches a thread asleep in a call, waiting for a child, stopped by a tracer, or ready.
 
-    The call that it was in is not affected.
+    The call that it is in is not affected.
     """
     tracer = guest.spawn("tracer")
     caller = tracer.spawn("caller", quiet=True)
@@ -250,7 +250,7 @@ def test_whatever_a_thread_is_doing(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.tsync-states")
 def test_a_stopped_process(guest: Guest) -> None:
-    """Its threads are synchronized by the one that a signal has let go: here, before all are stopped and after."""
+    """After SIGSTOP and SIGCONT, one thread's TSYNC reaches the other threads of the process."""
     caller = unprivileged(guest, "caller")
     thread = caller.thread("thread")
     guest.init.kill(caller, Signal.STOP).result()
@@ -263,7 +263,7 @@ def test_a_stopped_process(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.tsync-exiting")
 def test_dead_threads_do_not_stand_in_the_way(guest: Guest) -> None:
-    """A leader that has exited remains as a zombie; its filters, divergent as they are, count no more."""
+    """A leader that has exited remains as a zombie, but its divergent filters no longer count."""
     leader = unprivileged(guest, "leader")
     caller, other = leader.thread("caller"), leader.thread("other")
     leader.install(OTHER).result()
@@ -276,7 +276,7 @@ def test_dead_threads_do_not_stand_in_the_way(guest: Guest) -> None:
 
 # fmt: off
 KILLED = {
-    # what the leader is under when it makes a call that ends it alone
+    # the leader's state when it makes a call that ends it alone
     "by-its-filter":   lambda leader: leader.install(policy(kill_thread("getppid"))),
     "in-strict-mode":  lambda leader: leader.strict_mode(),
 }
@@ -286,7 +286,7 @@ KILLED = {
 @pytest.mark.requirement("seccomp.tsync-exiting")
 @pytest.mark.parametrize("how", KILLED)
 def test_killed_threads_do_not_stand_in_the_way(guest: Guest, how: str) -> None:
-    """Nor does a leader that was killed, whose mode is no other thread's; while it lived, it did."""
+    """A leader with a divergent mode or filter prevents TSYNC while it lives, but not once it has been killed."""
     leader = unprivileged(guest, "leader")
     caller, other = leader.thread("caller"), leader.thread("other")
     KILLED[how](leader).result()
@@ -299,7 +299,7 @@ def test_killed_threads_do_not_stand_in_the_way(guest: Guest, how: str) -> None:
 
 @pytest.mark.requirement("seccomp.notif-hang-up")
 def test_dead_threads_get_nothing(guest: Guest) -> None:
-    """A leader that has exited has no use for filters: when the last of the others is gone, the listener hangs up."""
+    """TSYNC gives no filters to a leader that has exited: the listener hangs up when the other threads are gone."""
     here = Supervised(guest, ASK)
     last = here.target.thread("last")
     assert here.target.exit_thread() == GONE
@@ -312,7 +312,7 @@ def test_dead_threads_get_nothing(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.tsync-exiting")
 def test_a_thread_that_is_exiting(guest: Guest) -> None:
-    """One that a tracer holds at the beginning of its exit is still there to be asked; once it goes on, it is not."""
+    """A divergent thread that a tracer holds at the start of its exit prevents TSYNC, but not once it has exited."""
     tracer = guest.spawn("tracer")
     caller = unprivileged(guest, "caller", parent=tracer)
     exiting = caller.thread("exiting")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which programs are filters: each class of instructions, where it is one and where it is not."""
+"""Which programs are valid filters: each class of instructions, with valid and invalid uses."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from suites.seccomp.scenery import mismatches, unprivileged
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.validity")]
 
 ALLOW = ret(Action.ALLOW)
-I = Instruction  # noqa: E741 - in tables, where it is written a hundred times
+I = Instruction  # noqa: E741 - short, for tables that use it a hundred times
 X = bpf.X
 LD_H_ABS, LD_B_ABS, LD_W_IND, LD_H_IND, LD_B_IND, LDX_B_MSH = 0x28, 0x30, 0x40, 0x48, 0x50, 0xB1
 LDX_W_ABS, RET_X, JNE, MOV, CALL, EXIT, LD_DW, MISC_COP = 0x21, 0x0E, 0x55, 0xB4, 0x85, 0x95, 0x18, 0x27
 NEVER = (load(bpf.NR), I(bpf.JEQ, 0x1000, 1, 0), ALLOW)
-"""What follows is for a number that no call has: it must be valid, and what it would do is not the matter."""
+"""The code after this is for a number that no call has: only its validity matters, not what it would do."""
 
 # fmt: off
 Row = tuple[str, list[Instruction], bool]
 LOADS: list[Row] = [
-    # program, with RET ALLOW behind it                                                     a filter?
+    # program, with RET ALLOW after it                                                      valid?
     ("the first word",                      [load(0)],                                      True),
     ("the last word",                       [load(60)],                                     True),
-    ("the word behind the last",            [load(64)],                                     False),
-    ("far away",                            [load(0x7FFFFFFC)],                             False),
+    ("the word after the last",             [load(64)],                                     False),
+    ("far beyond the end",                  [load(0x7FFFFFFC)],                             False),
     ("the largest offset",                  [load(0xFFFFFFFC)],                             False),
     ("what sockets keep at SKF_AD_CPU",     [load(0xFFFFF024)],                             False),
     ("one byte off",                        [load(1)],                                      False),
@@ -51,19 +51,19 @@ LOADS: list[Row] = [
 MEMORY: list[Row] = [
     ("written and read",                    [I(bpf.ST, 0), I(bpf.LD_MEM, 0)],               True),
     ("the last word",                       [I(bpf.ST, 15), I(bpf.LD_MEM, 15)],             True),
-    ("behind the last",                     [I(bpf.ST, 16)],                                False),
-    ("behind the last, from the index",     [I(bpf.STX, 16)],                               False),
+    ("after the last",                      [I(bpf.ST, 16)],                                False),
+    ("after the last, from the index",      [I(bpf.STX, 16)],                               False),
     ("the largest",                         [I(bpf.ST, 0xFFFFFFFF)],                        False),
     ("from the index and into it",          [I(bpf.STX, 3), I(bpf.LDX_MEM, 3)],             True),
     ("read unwritten",                      [I(bpf.LD_MEM, 0)],                             False),
     ("read unwritten into the index",       [I(bpf.LDX_MEM, 0)],                            False),
     ("another one written",                 [I(bpf.ST, 1), I(bpf.LD_MEM, 0)],               False),
-    ("read behind the last",                [I(bpf.ST, 0), I(bpf.LD_MEM, 16)],              False),
-    ("written on both ways",                [I(bpf.JEQ, 0, 0, 2), I(bpf.ST, 0), I(bpf.JA, 1), I(bpf.ST, 0),
+    ("read after the last",                 [I(bpf.ST, 0), I(bpf.LD_MEM, 16)],              False),
+    ("written on both paths",               [I(bpf.JEQ, 0, 0, 2), I(bpf.ST, 0), I(bpf.JA, 1), I(bpf.ST, 0),
                                              I(bpf.LD_MEM, 0)],                             True),
-    ("written on one way of two",           [I(bpf.JEQ, 0, 0, 1), I(bpf.ST, 0), I(bpf.LD_MEM, 0)],  False),
-    ("written on the other way",            [I(bpf.JEQ, 0, 1, 0), I(bpf.ST, 0), I(bpf.LD_MEM, 0)],  False),
-    ("written where nobody comes",          [I(bpf.JA, 1), I(bpf.ST, 0), I(bpf.LD_MEM, 0)], False),
+    ("written on one path of two",          [I(bpf.JEQ, 0, 0, 1), I(bpf.ST, 0), I(bpf.LD_MEM, 0)],  False),
+    ("written on the other path",           [I(bpf.JEQ, 0, 1, 0), I(bpf.ST, 0), I(bpf.LD_MEM, 0)],  False),
+    ("written in unreachable code",         [I(bpf.JA, 1), I(bpf.ST, 0), I(bpf.LD_MEM, 0)], False),
 ]
 ARITHMETIC: list[Row] = [
     *((name, [I(code, 3)], True) for name, code in (
@@ -84,7 +84,7 @@ ARITHMETIC: list[Row] = [
     ("shift right by 32",                   [I(bpf.RSH, 32)],                               False),
     ("A to X",                              [I(bpf.TAX)],                                   True),
     ("X to A",                              [I(bpf.TXA)],                                   True),
-    ("what comes after these",              [I(MISC_COP)],                                  False),
+    ("the next code after these",           [I(MISC_COP)],                                  False),
 ]
 JUMPS: list[Row] = [
     *((f"{name} to the last", [I(code, 0, 1, 1), ALLOW], True) for name, code in (
@@ -96,7 +96,7 @@ JUMPS: list[Row] = [
     ("far too far",                         [I(bpf.JGT, 0, 255, 0)],                        False),
     ("always, to the next",                 [I(bpf.JA, 0)],                                 True),
     ("always, one too far",                 [I(bpf.JA, 1)],                                 False),
-    ("backwards by wrapping round",         [I(bpf.JA, 0xFFFFFFFF)],                        False),
+    ("backwards by wrapping around",        [I(bpf.JA, 0xFFFFFFFF)],                        False),
     ("always, by the index",                [I(bpf.JA | X, 0)],                             False),
     ("not equal, as eBPF has it",           [I(JNE, 0, 0, 0)],                              False),
     ("a call, as eBPF has it",              [I(CALL, 1)],                                   False),
@@ -108,12 +108,12 @@ ENDS: list[tuple[str, Program, bool]] = [
     ("the accumulator",                     (I(bpf.LD_IMM, Action.ALLOW), I(bpf.RET_A)),    True),
     ("the index",                           (I(RET_X),),                                    False),
     ("none",                                (load(0),),                                     False),
-    ("none behind one",                     (ALLOW, load(0)),                               False),
-    ("one behind one",                      (ALLOW, ALLOW),                                 True),
+    ("none after one",                      (ALLOW, load(0)),                               False),
+    ("one after one",                       (ALLOW, ALLOW),                                 True),
     ("a jump over the end",                 (ALLOW, I(bpf.JA, 0)),                          False),
     ("code of 16 bits",                     (I(0x0106), ALLOW),                             False),
     ("code of all ones",                    (I(0xFFFF), ALLOW),                             False),
-    ("an unknown one that nobody reaches",  (I(bpf.JA, 1), I(LD_H_ABS), ALLOW),             False),
+    ("an unknown one, unreachable",         (I(bpf.JA, 1), I(LD_H_ABS), ALLOW),             False),
 ]
 # fmt: on
 
@@ -129,17 +129,17 @@ def check(guest: Guest, programs: list[tuple[str, Program, bool]]) -> None:
 
 @pytest.mark.parametrize("rows", [LOADS, MEMORY, ARITHMETIC, JUMPS], ids=["loads", "memory", "arithmetic", "jumps"])
 def test_instructions(guest: Guest, rows: list[Row]) -> None:
-    """What classic BPF has for words of the call is valid; what it has for packets, and what eBPF has, is not."""
+    """Classic BPF's instructions for words of the call are valid; those for packets, and eBPF's, are not."""
     check(guest, [(name, (*NEVER, *program, ALLOW), valid) for name, program, valid in rows])
 
 
 def test_ends(guest: Guest) -> None:
-    """A filter's last instruction returns a constant or the accumulator."""
+    """A filter must end with an instruction that returns a constant or the accumulator."""
     check(guest, ENDS)
 
 
 def test_every_offset(guest: Guest) -> None:
-    """Of all offsets around struct seccomp_data just its sixteen words can be loaded."""
+    """Of all offsets in and beyond struct seccomp_data, exactly its sixteen words can be loaded."""
     check(guest, [(f"offset {at}", (load(at), ALLOW), at % 4 == 0 and at < 64) for at in range(73)])
 
 
@@ -150,11 +150,11 @@ VALID_CODES = {
     *(code | X for code in (bpf.ADD, bpf.SUB, bpf.MUL, bpf.DIV, bpf.AND, bpf.OR, bpf.XOR, bpf.LSH, bpf.RSH)),
     *(bpf.ADD, bpf.SUB, bpf.MUL, bpf.AND, bpf.OR, bpf.XOR, bpf.LSH, bpf.RSH),
 }
-"""With k = 0; so not the division, nor what reads scratch memory."""
+"""Valid with k = 0: so neither division, nor instructions that read scratch memory."""
 
 
 def test_every_code(guest: Guest) -> None:
-    """Of all 256 codes of one byte, these and no others."""
+    """Of all 256 one-byte instruction codes, exactly those of classic BPF for seccomp are valid."""
     check(guest, [(f"code {code:#04x}", (*NEVER, I(code), ALLOW), code in VALID_CODES) for code in range(0x100)])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What comes of an action's data, and of values that are no action."""
+"""The effect of an action's data, and of return values that are not actions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 
 def for_getppid(*body: Instruction) -> Program:
-    """These instructions decide about getppid; every other call is allowed."""
+    """A program that decides getppid by these instructions, and allows every other call."""
     return load(bpf.NR), Instruction(bpf.JEQ, GETPPID, 1, 0), ret(Action.ALLOW), *body
 
 
@@ -39,7 +39,7 @@ ERRNO_DATA: dict[int, Expected] = {
 
 @pytest.mark.requirement("seccomp.errno-data")
 def test_errno_data(guest: Guest) -> None:
-    """The data is the errno up to 4095, which stands for all that is above; 0 is success, and nothing was done."""
+    """The data is the errno, capped at 4095; with 0, the call returns 0 without having run."""
     found: dict[str, tuple[object, object]] = {}
     for data, wanted in ERRNO_DATA.items():
         task = unprivileged(guest)
@@ -77,7 +77,7 @@ UNKNOWN = {
 @pytest.mark.requirement("seccomp.unknown-action")
 @pytest.mark.parametrize("value", UNKNOWN.values(), ids=UNKNOWN)
 def test_unknown_action(guest: Guest, promised: Callable[[str], bool], value: int) -> None:
-    """A value that is no action kills the whole process, though a thread of several made the call."""
+    """A value that is not an action kills the whole process, even if one of several threads made the call."""
     leader = unprivileged(guest, "leader")
     allow_core_dumps(leader)
     thread = leader.thread("thread")
@@ -88,14 +88,14 @@ def test_unknown_action(guest: Guest, promised: Callable[[str], bool], value: in
 
 @pytest.mark.requirement("seccomp.allow")
 def test_the_data_of_allow_means_nothing(guest: Guest) -> None:
-    """ALLOW with any data allows."""
+    """ALLOW runs the call, whatever its data."""
     task = unprivileged(guest)
     for data in (1, 0x8000, 0xFFFF):
         task.install(for_getppid(ret(Action.ALLOW, data))).result()
     assert task.call("getppid") == returned(1)
 
 
-# Running filters that go wrong
+# Filters that fail at run time
 
 # fmt: off
 DIVISIONS = {
@@ -110,7 +110,7 @@ DIVISIONS = {
 @pytest.mark.requirement("seccomp.division-by-zero")
 @pytest.mark.parametrize("division", DIVISIONS.values(), ids=DIVISIONS)
 def test_division_by_zero_kills(guest: Guest, division: list[Instruction]) -> None:
-    """A filter that divides by a zero which nobody could foresee says KILL_THREAD, whatever it was about to say."""
+    """A filter that divides by zero at run time returns KILL_THREAD, whatever it would have returned."""
     leader = unprivileged(guest, "leader")
     thread = leader.thread("thread")
     thread.install(for_getppid(*division, ret(Action.ALLOW))).result()
@@ -120,7 +120,7 @@ def test_division_by_zero_kills(guest: Guest, division: list[Instruction]) -> No
 
 @pytest.mark.requirement("seccomp.division-by-zero")
 def test_division_by_something_goes_on(guest: Guest) -> None:
-    """The same filter, with another argument: it goes on to its end."""
+    """The same filter runs to its end if it divides by something else."""
     task = unprivileged(guest)
     task.install(for_getppid(*DIVISIONS["zero-from-the-call"], ret(Action.ERRNO, 22))).result()
     assert task.call("getppid", 1) == EINVAL
@@ -135,7 +135,7 @@ ENTRIES = ("native", "int-0x80", "x32")
 @pytest.mark.requirement("seccomp.trap", "seccomp.trap-context")
 @pytest.mark.parametrize("data", [0, 7, 0xFFFF])
 def test_trap_tells_the_call(guest: Guest, data: int) -> None:
-    """The handler finds the filter's data in si_errno, and in the saved registers the call as it was to be made."""
+    """The handler finds the filter's data in si_errno, and the call as it was made in the saved registers."""
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid", data=data))).result()
@@ -151,7 +151,7 @@ def test_trap_tells_the_call(guest: Guest, data: int) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.trap", "seccomp.trap-context")
 def test_trap_by_int80(guest: Guest) -> None:
-    """A 32-bit call's signal has i386's number and architecture, whatever was above the number's 32 bits."""
+    """A 32-bit call's signal has i386's number and architecture, whatever the upper half of the number's register."""
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid", data=7), arch="i386")).result()
@@ -165,7 +165,7 @@ def test_trap_by_int80(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.trap", "seccomp.trap-context")
 def test_trap_as_x32(guest: Guest) -> None:
-    """An x32 call's signal has the bit in its number."""
+    """An x32 call's signal has the x32 bit in its number."""
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid"), arch="x32")).result()
@@ -177,7 +177,7 @@ def test_trap_as_x32(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.trap-result")
 @pytest.mark.parametrize("result", [0, 42, -22, -4096, 1 << 62])
 def test_a_handler_sets_the_result(guest: Guest, result: int) -> None:
-    """What the handler leaves in the result's register is what the call returned, an error or not."""
+    """The call returns what the handler leaves in the result register, an error or not."""
     task = unprivileged(guest)
     task.catch(Signal.SYS, result=result).result()
     task.install(policy(trap("mkdir"))).result()
@@ -188,7 +188,7 @@ def test_a_handler_sets_the_result(guest: Guest, result: int) -> None:
 
 @pytest.mark.requirement("seccomp.trap")
 def test_trap_only_the_thread_that_called(guest: Guest) -> None:
-    """The signal is the calling thread's own, though another one has it unblocked too."""
+    """Only the calling thread gets the signal, even if another has it unblocked too."""
     leader = unprivileged(guest, "leader")
     leader.catch(Signal.SYS, result=42).result()
     thread = leader.thread("thread")

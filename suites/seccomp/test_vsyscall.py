@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Calls into the vsyscall page, which the kernel emulates: they are filtered like the calls that they stand for."""
+"""Calls into the vsyscall page, which the kernel emulates: they are filtered like the native calls."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ALLOWED: dict[Action, Expected] = {
 @both_modes
 @pytest.mark.requirement("seccomp.vsyscall")
 def test_every_action(guest: Guest, mode: str) -> None:
-    """All actions, for all three calls of the page; a call that is not concerned runs."""
+    """Every action works for all three calls of the page; a call that the filter does not name runs."""
     calls = {
         "time": (TIME, (0,)),
         "gettimeofday": (GETTIMEOFDAY, (Out(16), 0)),
@@ -71,7 +71,7 @@ def test_every_action(guest: Guest, mode: str) -> None:
 @both_modes
 @pytest.mark.requirement("seccomp.vsyscall")
 def test_what_a_filter_sees(guest: Guest, mode: str) -> None:
-    """The native call's number, and the page's address as instruction pointer."""
+    """A filter sees the native call's number, and the page's address as instruction pointer."""
     judge = (
         *(load(bpf.NR), Instruction(bpf.JEQ, number("time"), 1, 0), ret(Action.ALLOW)),
         *(load(bpf.INSTRUCTION_POINTER + 4), Instruction(bpf.JEQ, TIME >> 32, 0, 3)),
@@ -87,7 +87,7 @@ def test_what_a_filter_sees(guest: Guest, mode: str) -> None:
 @both_modes
 @pytest.mark.requirement("seccomp.vsyscall")
 def test_trap(guest: Guest, mode: str) -> None:
-    """The signal names the page's address and the native number; the call returns it if the handler sets nothing."""
+    """TRAP's signal has the page's address and the native number; the call returns it unless the handler sets one."""
     task = unprivileged(guest, f"under-{mode}")
     task.catch(Signal.SYS).result()
     task.install(policy(trap("time", data=5))).result()
@@ -102,7 +102,7 @@ def test_trap(guest: Guest, mode: str) -> None:
 @both_modes
 @pytest.mark.requirement("seccomp.vsyscall")
 def test_notification(guest: Guest, mode: str) -> None:
-    """A supervisor answers for it, or lets it continue."""
+    """A supervisor can answer the call, or let it continue."""
     here = Supervised(guest, policy(notify("time")))
     call = begin_time(here.target)
     asked = here.receive()
@@ -117,7 +117,7 @@ def test_notification(guest: Guest, mode: str) -> None:
 
 # fmt: off
 CHANGES: dict[str, tuple[dict[str, int], Expected]] = {
-    # what the tracer changes                                     what comes of it
+    # what the tracer changes                                     the result
     "nothing":              ({},                                  OK),
     "skips-it":             ({"orig_rax": -1},                    ENOSYS),
     "skips-with-a-result":  ({"orig_rax": -1, "rax": 42},         returned(42)),
@@ -132,7 +132,7 @@ CHANGES: dict[str, tuple[dict[str, int], Expected]] = {
 @both_modes
 @pytest.mark.requirement("seccomp.vsyscall-trace")
 def test_a_tracers_changes(guest: Guest, mode: str) -> None:
-    """It may skip the call, but neither make another one of it nor send it elsewhere: that is SIGSYS."""
+    """A tracer can skip the call, but changing its number or its address raises SIGSYS."""
     found: dict[str, tuple[object, object]] = {}
     for name, (changes, wanted) in CHANGES.items():
         tracer = guest.spawn("tracer")
@@ -151,7 +151,7 @@ def test_a_tracers_changes(guest: Guest, mode: str) -> None:
 @pytest.mark.boot("vsyscall=none")
 @pytest.mark.requirement("seccomp.vsyscall-none")
 def test_without_the_page(guest: Guest) -> None:
-    """With vsyscall=none a call into the page is a fault, whatever a filter would have said of it."""
+    """With vsyscall=none, a call into the page raises SIGSEGV, whatever a filter would have returned for it."""
     free = unprivileged(guest, "free")
     assert time(free) == killed(Signal.SEGV)
     for action in (Action.ALLOW, Action.ERRNO, Action.KILL_PROCESS):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every action, whoever makes the call: alone or among threads, first of a namespace, the signal caught or not."""
+"""Every action, by caller: a single thread or one of several, first of a namespace, with SIGSYS caught or not."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def with_sigsys_ignored(guest: Guest) -> Task:
 CAUGHT = returned(-4)
 # fmt: off
 ASKERS: dict[str, tuple[Callable[[Guest], Task], Expected, Expected, Expected]] = {
-    # who asks                       KILL_PROCESS  KILL_THREAD  TRAP
+    # caller                         KILL_PROCESS  KILL_THREAD  TRAP
     "single-thread":      (single,                   DUMPED, DUMPED, DUMPED),
     "one-of-several":     (one_of_several,           DUMPED, GONE,   DUMPED),
     "leader-of-several":  (leader_of_several,        DUMPED, GONE,   DUMPED),
@@ -74,7 +74,7 @@ ASKERS: dict[str, tuple[Callable[[Guest], Task], Expected, Expected, Expected]] 
     "sigsys-ignored":     (with_sigsys_ignored,      DUMPED, DUMPED, DUMPED),
 }
 MILD: dict[Action, Expected] = {
-    # what none of these makes a difference for
+    # actions that are the same for every caller
     Action.ERRNO:      EINVAL,
     Action.USER_NOTIF: ENOSYS,
     Action.TRACE:      ENOSYS,
@@ -88,7 +88,7 @@ MILD: dict[Action, Expected] = {
 @pytest.mark.needs("COREDUMP", "PID_NS")
 @pytest.mark.parametrize("asker", ASKERS)
 def test_every_action(guest: Guest, promised: Callable[[str], bool], asker: str) -> None:
-    """Kills end whom they say, with SIGSYS and core, whatever was done about SIGSYS; other actions end nobody."""
+    """Kills end the thread or process by SIGSYS, with a core, however SIGSYS is handled; other actions do not."""
     build, *severe = ASKERS[asker]
     wanted = dict(zip((Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP), severe, strict=True)) | MILD
     wanted = {action: dumped(promised) if came is DUMPED else came for action, came in wanted.items()}
@@ -107,7 +107,7 @@ def test_every_action(guest: Guest, promised: Callable[[str], bool], asker: str)
 @pytest.mark.requirement("seccomp.kill-process")
 @pytest.mark.parametrize("caller", ["leader", "thread"])
 def test_kill_process_ends_every_thread(guest: Guest, caller: str) -> None:
-    """Whichever thread calls, all end with it, whatever they are doing: sleeping or not, filtered or not."""
+    """Whichever thread makes the call, all threads end with it, sleeping or not, filtered or not."""
     leader = unprivileged(guest, "leader")
     threads = {"leader": leader, "thread": leader.thread("thread"), "sleeper": leader.thread("sleeper")}
     sleeping = threads["sleeper"].begin("pause")
@@ -121,7 +121,7 @@ def test_kill_process_ends_every_thread(guest: Guest, caller: str) -> None:
 @pytest.mark.requirement("seccomp.kill-process", "seccomp.kill-thread")
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD], ids=lambda action: action.name)
 def test_what_kills_does_not_run(guest: Guest, action: Action) -> None:
-    """A call that ends its process has done nothing before; a task that is free to do it does."""
+    """A call that kills its process does not run; the same call in an unfiltered task does."""
     task, free = unprivileged(guest), unprivileged(guest, "free")
     task.install(policy(rule(action, "mkdir"))).result()
     assert task.call("mkdir", "/tmp/made", 0o755) == killed(Signal.SYS)  # noqa: S108
@@ -131,7 +131,7 @@ def test_what_kills_does_not_run(guest: Guest, action: Action) -> None:
 
 @pytest.mark.requirement("seccomp.kill-thread")
 def test_kill_thread_leaves_the_others(guest: Guest, promised: Callable[[str], bool]) -> None:
-    """One after the other ends alone, and only the last one takes the process with it."""
+    """Each thread in turn ends alone, and only the last one ends the process."""
     leader = unprivileged(guest, "leader")
     first, second = leader.thread("first"), leader.thread("second")
     allow_core_dumps(leader)
@@ -150,7 +150,7 @@ def test_kill_thread_leaves_the_others(guest: Guest, promised: Callable[[str], b
     ("action", "build"), [(Action.KILL_THREAD, single), (Action.KILL_PROCESS, one_of_several)], ids=["last", "one"]
 )
 def test_the_status_tells_of_the_core(guest: Guest, action: Action, build: Callable[[Guest], Task]) -> None:
-    """KILL_THREAD of the last thread, KILL_PROCESS by one of several: the parent learns that there is a core."""
+    """After KILL_THREAD of the last thread or KILL_PROCESS by one of several, the status shows the core dump."""
     task = build(guest)
     allow_core_dumps(task)
     task.install(policy(rule(action, "getppid"))).result()
@@ -160,7 +160,7 @@ def test_the_status_tells_of_the_core(guest: Guest, action: Action, build: Calla
 @pytest.mark.requirement("seccomp.kill-core")
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP], ids=lambda one: one.name)
 def test_no_core_without_a_limit_for_it(guest: Guest, action: Action) -> None:
-    """A process that may not dump core dies of the same signal without."""
+    """A process whose limit allows no core dump dies by the same signal without one."""
     task = unprivileged(guest)
     task.install(policy(rule(action, "getppid"))).result()
     assert task.call("getppid") == killed(Signal.SYS, core=False)
@@ -169,7 +169,7 @@ def test_no_core_without_a_limit_for_it(guest: Guest, action: Action) -> None:
 @pytest.mark.needs("COREDUMP")
 @pytest.mark.requirement("seccomp.kill-process", "seccomp.kill-core")
 def test_what_the_parent_is_told(guest: Guest) -> None:
-    """waitid() tells CLD_DUMPED and SIGSYS."""
+    """waitid() reports CLD_DUMPED and SIGSYS to the parent."""
     parent = guest.spawn("parent")
     child = unprivileged(guest, "child", parent=parent)
     allow_core_dumps(child)
@@ -183,12 +183,12 @@ def test_what_the_parent_is_told(guest: Guest) -> None:
 
 NT_PRSTATUS, NT_SIGINFO = 1, 0x53494749
 PR_REG = 112
-"""Where struct elf_prstatus has the registers, in the order of struct user_regs_struct."""
+"""The offset of the registers in struct elf_prstatus, in the order of struct user_regs_struct."""
 RAX, RDI, RIP = 10, 14, 16
 
 
 def core_notes(core: bytes) -> dict[int, bytes]:
-    """The notes of a core dump, by their types; of several the first, which is the dying thread's."""
+    """The notes of a core dump, by type; of several of one type, the first, which is the dying thread's."""
     offset, count = struct.unpack_from("<Q", core, 32)[0], struct.unpack_from("<H", core, 56)[0]
     headers = [struct.unpack_from("<IIQQQQQQ", core, offset + 56 * i) for i in range(count)]
     _, _, at, _, _, size, _, _ = next(header for header in headers if header[0] == 4)
@@ -206,7 +206,7 @@ def core_notes(core: bytes) -> dict[int, bytes]:
 @pytest.mark.requirement("seccomp.kill-core")
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP], ids=lambda one: one.name)
 def test_what_the_core_tells(guest: Guest, promised: Callable[[str], bool], action: Action) -> None:
-    """The call that it died of: its signal's siginfo, and the registers as they were when the call was made."""
+    """The core has the siginfo of the fatal call's signal, and the registers as they were when it was made."""
     task = unprivileged(guest)
     guest.set_sysctl("kernel.core_pattern", "core")
     allow_core_dumps(task)
@@ -231,7 +231,7 @@ def test_what_the_core_tells(guest: Guest, promised: Callable[[str], bool], acti
 @pytest.mark.parametrize("first", [False, True], ids=["an-ordinary-process", "the-first-of-a-pid-namespace"])
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD], ids=lambda action: action.name)
 def test_a_tracer_cannot_suppress_a_kill(guest: Guest, action: Action, first: bool) -> None:
-    """No stop for delivery of the signal: the next that the tracer hears is that its tracee has died of it."""
+    """A kill causes no signal-delivery stop: the tracer only learns that its tracee has died of the signal."""
     tracer = guest.root("tracer")
     tracee = tracer.spawn("tracee", flags=Clone.NEWPID if first else Clone.NONE, quiet=True)
     tracee.install(policy(rule(action, "getppid"))).result()
@@ -242,7 +242,7 @@ def test_a_tracer_cannot_suppress_a_kill(guest: Guest, action: Action, first: bo
 
 @pytest.mark.requirement("seccomp.trap-traced")
 def test_a_tracer_may_suppress_a_trap(guest: Guest) -> None:
-    """TRAP's signal goes by the tracer, which may keep it; the call has not run even so, and returns its number."""
+    """A tracer can suppress TRAP's signal; the call does not run even then, and returns its own number."""
     tracer = guest.spawn("tracer")
     tracee = unprivileged(guest, "tracee", parent=tracer)
     tracee.install(policy(rule(Action.TRAP, "getppid"))).result()
@@ -261,7 +261,7 @@ def test_a_tracer_may_suppress_a_trap(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.kill-thread")
 def test_a_traced_thread_is_killed_alone(guest: Guest) -> None:
-    """The exit of a killed thread is reported to its tracer, with SIGSYS as its status."""
+    """KILL_THREAD reports the thread's exit to its tracer, with SIGSYS as status, and the process lives on."""
     tracer = guest.spawn("tracer")
     leader = unprivileged(guest, "leader", parent=tracer)
     leader.install(policy(rule(Action.KILL_THREAD, "getppid"))).result()

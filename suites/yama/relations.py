@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who a tracer may be to its target: each relation as a function that makes the two in a guest.
+"""The relations between a tracer and its target: each is a function that creates the two tasks in a guest.
 
-All have uid 1000, no capabilities, and are dumpable, unless their relation is about just that: so where one is
-refused, nothing but the relation can be the reason.
+All tasks have uid 1000 and no capabilities, and are dumpable, unless the relation is about exactly that.  When an
+access is refused, only the relation can be the reason.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def thread_of_grandparent(guest: Guest) -> Pair:
 
 
 def parent_of_its_threads_child(guest: Guest) -> Pair:
-    """A thread has forked the target, and the leader is the tracer."""
+    """A thread of the tracer has forked the target; the tracer is the leader."""
     tracer = guest.spawn("tracer")
     return tracer, tracer.thread("forker").spawn("target")
 
 
 def parent_upon_a_thread(guest: Guest) -> Pair:
-    """The target is another thread than its process's leader."""
+    """The target is a thread other than its process's leader."""
     tracer = guest.spawn("tracer")
     return tracer, tracer.spawn("leader").thread("target")
 
@@ -56,20 +56,20 @@ def parent_of_a_dead_threads_child(guest: Guest) -> Pair:
 
 
 def adopter(guest: Guest) -> Pair:
-    """The target was forked twice over, and its subreaper has become its parent."""
+    """The target was double-forked, and its subreaper has become its parent."""
     tracer = guest.spawn("tracer")
     tracer.adopt_orphans().result()
     return tracer, tracer.spawn("shell").orphan("target")
 
 
 def abandoned_grandparent(guest: Guest) -> Pair:
-    """The same without a subreaper: init is the target's parent, and the old ancestor is none any more."""
+    """The same without a subreaper: init is the target's parent, and the tracer is no longer its ancestor."""
     tracer = guest.spawn("tracer")
     return tracer, tracer.orphan("target")
 
 
 def parent_of_clone_parents_child(guest: Guest) -> Pair:
-    """Made with CLONE_PARENT: the target is its maker's sibling, hence the tracer's child."""
+    """Created with CLONE_PARENT, the target is its creator's sibling and therefore the tracer's child."""
     tracer = guest.spawn("tracer")
     return tracer, tracer.spawn("maker").spawn("target", flags=Clone.PARENT)
 
@@ -80,7 +80,7 @@ def maker_of_clone_parents_child(guest: Guest) -> Pair:
 
 
 def ancestor_outside_the_pid_namespace(guest: Guest) -> Pair:
-    r"""root ── first (pid 1) ── middle ── target: the tracer is `root` of uid 1000, the rest live in a namespace."""
+    r"""tracer ── first (pid 1) ── middle ── target: all but the tracer are in a pid namespace."""
     tracer = guest.spawn("tracer", caps=Cap.SYS_ADMIN)
     first = tracer.spawn("first", flags=Clone.NEWPID)
     tracer.set_caps(Cap.NONE).result()
@@ -122,7 +122,7 @@ def other_user(guest: Guest) -> Pair:
 
 
 def with_ids(guest: Guest, name: str, uids: Ids, gids: Ids) -> Task:
-    """A task without capabilities, dumpable, whose real, effective and saved ids are these."""
+    """A dumpable task without capabilities that has these real, effective and saved ids."""
     task = guest.root(name)
     task.call("setresgid", *gids).result()
     task.call("setresuid", *uids).result()
@@ -136,7 +136,7 @@ def parent_of_non_dumpable(guest: Guest) -> Pair:
     return tracer, target
 
 
-# Declared
+# Declared tracers
 
 
 def declared(guest: Guest) -> Pair:
@@ -167,7 +167,7 @@ def grandchild_of_declared(guest: Guest) -> Pair:
 
 
 def declared_upon_another_thread(guest: Guest) -> Pair:
-    """One thread has declared it, a second one is the target, and neither is the leader."""
+    """One thread has declared the tracer, another is the target, and neither is the leader."""
     tracer, leader = stranger(guest)
     leader.thread("declarer").set_ptracer(tracer).result()
     return tracer, leader.thread("target")
@@ -192,7 +192,7 @@ def sibling_of_declared(guest: Guest) -> Pair:
 
 
 def declared_upon_the_targets_child(guest: Guest) -> Pair:
-    """It is not inherited: the target's parent has declared it, the target has not."""
+    """An exception is not inherited: the target's parent has declared the tracer, the target has not."""
     tracer, declarer = declared(guest)
     return tracer, declarer.spawn("target")
 
@@ -216,7 +216,7 @@ def declared_by_non_dumpable(guest: Guest) -> Pair:
     return tracer, target
 
 
-# Capable
+# Capabilities
 
 
 def capable(guest: Guest) -> Pair:
@@ -224,12 +224,12 @@ def capable(guest: Guest) -> Pair:
 
 
 def capable_other_user(guest: Guest) -> Pair:
-    """CAP_DAC_OVERRIDE opens the files of /proc for it."""
+    """The tracer also has CAP_DAC_OVERRIDE, so that it can open the files in /proc."""
     return guest.spawn("tracer", uid=1001, caps=Cap.SYS_PTRACE | Cap.DAC_OVERRIDE), guest.spawn("target")
 
 
 def otherwise_capable(guest: Guest) -> Pair:
-    """It has the capabilities that one might take for CAP_SYS_PTRACE."""
+    """The tracer has capabilities that might be mistaken for CAP_SYS_PTRACE."""
     return guest.spawn("tracer", caps=Cap.SYS_ADMIN | Cap.DAC_OVERRIDE | Cap.KILL), guest.spawn("target")
 
 
@@ -237,23 +237,23 @@ def root(guest: Guest) -> Pair:
     return guest.root("tracer"), guest.spawn("target")
 
 
-# User namespaces: whoever makes one owns it, and its first task has all capabilities in it.
+# User namespaces: the creator of a namespace owns it, and its first task has all capabilities in it.
 
 
 def owner(guest: Guest) -> Pair:
-    """Outside the target's namespace, of the uid that made it, and without a capability."""
+    """The tracer is outside the target's namespace, has the uid that created it, and has no capabilities."""
     return guest.spawn("tracer"), guest.spawn("maker").spawn("target", flags=Clone.NEWUSER)
 
 
 def owner_of_the_one_above(guest: Guest) -> Pair:
     outer = guest.spawn("maker").spawn("outer", flags=Clone.NEWUSER)
-    for ids in ("uid_map", "gid_map"):  # only who is known in a namespace may make another one
+    for ids in ("uid_map", "gid_map"):  # only a task whose ids are mapped may create another namespace
         guest.write_file(f"/proc/{outer.pid}/{ids}", "0 1000 1").result()
     return guest.spawn("tracer"), outer.spawn("target", flags=Clone.NEWUSER)
 
 
 def capable_above(guest: Guest) -> Pair:
-    """Capable in the first namespace; the owner of the target's namespace is another uid."""
+    """The tracer is capable in the initial namespace; the owner of the target's namespace is another uid."""
     target = guest.spawn("maker", uid=1001).spawn("target", flags=Clone.NEWUSER)
     return guest.spawn("tracer", uid=1000, caps=Cap.SYS_PTRACE | Cap.DAC_OVERRIDE), target
 
@@ -263,7 +263,7 @@ def not_the_owner(guest: Guest) -> Pair:
 
 
 def capable_inside(guest: Guest) -> Pair:
-    """Both in the same namespace, neither the other's ancestor; the tracer kept its capabilities."""
+    """Both are in the same namespace, neither is the other's ancestor, and the tracer has kept its capabilities."""
     inside = guest.spawn("maker").spawn("inside", flags=Clone.NEWUSER)
     tracer, target = inside.spawn("tracer"), inside.spawn("target")
     target.set_caps(Cap.NONE).result()
@@ -277,12 +277,12 @@ def incapable_inside(guest: Guest) -> Pair:
 
 
 def capable_below(guest: Guest) -> Pair:
-    """All capabilities, but in a namespace of its own, and the target is outside."""
+    """The tracer has all capabilities, but in a namespace of its own; the target is outside."""
     return guest.spawn("maker").spawn("tracer", flags=Clone.NEWUSER), guest.spawn("target")
 
 
 def capable_beside(guest: Guest) -> Pair:
-    """All capabilities in one namespace, the target in another."""
+    """The tracer has all capabilities in one namespace; the target is in another."""
     first, second = guest.spawn("maker"), guest.spawn("maker")
     return first.spawn("tracer", flags=Clone.NEWUSER), second.spawn("target", flags=Clone.NEWUSER)
 
@@ -292,7 +292,7 @@ def child_inside_upon_its_parent(guest: Guest) -> Pair:
     return target.spawn("tracer", flags=Clone.NEWUSER), target
 
 
-# One and the same
+# Threads of one process, and shared memory
 
 
 def thread(guest: Guest) -> Pair:
@@ -307,6 +307,6 @@ def leader_upon_its_thread(guest: Guest) -> Pair:
 
 
 def sharer_of_memory(guest: Guest) -> Pair:
-    """Two processes in one address space (CLONE_VM), neither the other's ancestor."""
+    """Two processes share one address space (CLONE_VM), and neither is the other's ancestor."""
     shell = guest.spawn("shell")
     return shell.spawn("tracer", flags=Clone.VM), shell.spawn("target", flags=Clone.VM)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether Yama is there: what names it where it is, and what is left where it is not."""
+"""Where an active Yama is visible, and what remains when Yama is absent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WITHOUT_YAMA = pytest.mark.boot("lsm=loadpin")
 
 
 def active_ids(guest: Guest) -> set[int]:
-    """What lsm_list_modules names."""
+    """The ids that lsm_list_modules() returns."""
     done = guest.spawn("asker").call("lsm_list_modules", Out(512), InOut(struct.pack("<I", 512)), 0)
     return set(struct.unpack("<64Q", done.read())) - {0}
 
@@ -27,7 +27,7 @@ def active_ids(guest: Guest) -> set[int]:
 @pytest.mark.needs("SECURITY_YAMA", "SECURITYFS")
 @pytest.mark.requirement("yama.active")
 def test_named_where_active(guest: Guest) -> None:
-    """/sys/kernel/security/lsm and the kernel's log name it, and its sysctl is there."""
+    """/sys/kernel/security/lsm and the kernel log name Yama, and its sysctl exists."""
     assert "yama" in guest.read_file(LSM).strip().split(",")
     assert [line for line in guest.boot_log if line.startswith("Yama: ")]
     assert guest.sysctl("kernel.yama.ptrace_scope") in {"0", "1", "2", "3"}
@@ -36,7 +36,7 @@ def test_named_where_active(guest: Guest) -> None:
 @pytest.mark.needs("SECURITY_YAMA")
 @pytest.mark.requirement("yama.active-system-call")
 def test_listed_where_active(guest: Guest) -> None:
-    """lsm_list_modules has its number."""
+    """lsm_list_modules() returns LSM_ID_YAMA when Yama is active."""
     assert LSM_ID_YAMA in active_ids(guest)
 
 
@@ -44,7 +44,7 @@ def test_listed_where_active(guest: Guest) -> None:
 @pytest.mark.needs("SECURITYFS")
 @pytest.mark.requirement("yama.absent")
 def test_not_named_where_left_out(guest: Guest) -> None:
-    """Built but left out of `lsm=`, or not built, it is not named and says nothing."""
+    """Left out of `lsm=`, or not built at all, Yama is not named and logs nothing."""
     assert "yama" not in guest.read_file(LSM).strip().split(",")
     assert not [line for line in guest.boot_log if line.startswith("Yama: ")]
 
@@ -52,7 +52,7 @@ def test_not_named_where_left_out(guest: Guest) -> None:
 @WITHOUT_YAMA
 @pytest.mark.requirement("yama.active-system-call")
 def test_not_listed_where_left_out(guest: Guest) -> None:
-    """Neither does lsm_list_modules have its number."""
+    """lsm_list_modules() does not return LSM_ID_YAMA when Yama is left out."""
     ids = active_ids(guest)
     assert ids
     assert LSM_ID_YAMA not in ids
@@ -61,7 +61,7 @@ def test_not_listed_where_left_out(guest: Guest) -> None:
 @WITHOUT_YAMA
 @pytest.mark.requirement("yama.absent")
 def test_no_interface(guest: Guest) -> None:
-    """No sysctl, not even its directory, and PR_SET_PTRACER is unknown whatever its argument."""
+    """There is no sysctl, not even its directory, and PR_SET_PTRACER is unknown whatever its argument."""
     assert not guest.exists("/proc/sys/kernel/yama/ptrace_scope")
     target = guest.spawn("target")
     assert target.call("access", "/proc/sys/kernel/yama", 0).errno == 2
@@ -73,7 +73,7 @@ def test_no_interface(guest: Guest) -> None:
 @WITHOUT_YAMA
 @pytest.mark.requirement("yama.absent")
 def test_dac_alone(guest: Guest) -> None:
-    """A stranger of the same uid may do all, another uid nothing; TRACEME needs nobody's leave; no line is logged."""
+    """A stranger of the same uid has full access, another uid none; any child may TRACEME; nothing is logged."""
     if guest.kernel.config.enabled("PERF_EVENTS"):
         guest.set_sysctl("kernel.perf_event_paranoid", 2)
     for build, verdict in ((who.stranger, Verdict.YES), (who.other_user, Verdict.DAC)):
@@ -88,6 +88,6 @@ def test_dac_alone(guest: Guest) -> None:
 @pytest.mark.lacks("SECURITY_YAMA")
 @pytest.mark.requirement("yama.absent")
 def test_not_built(guest: Guest) -> None:
-    """The same where the kernel was built without it and `lsm=` says nothing."""
+    """The same holds for a kernel that was built without Yama, with nothing about it in `lsm=`."""
     test_no_interface(guest)
     test_dac_alone(guest)

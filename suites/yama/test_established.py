@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What was allowed goes on: Yama is asked at the time of an access, and an active tracer is not asked again."""
+"""Established access continues: Yama checks at the time of access, and exempts an active tracer at scope 1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.needs("SECURITY_YAMA")
 @pytest.mark.requirement("yama.at-access")
 @pytest.mark.parametrize("raised", [1, 2, 3], ids=lambda scope: f"trace-goes-on-when-scope-rises-to-{scope}")
 def test_trace_goes_on(guest: Guest, raised: int) -> None:
-    """A tracer keeps its tracee when the scope rises; what it lets go it does not get back."""
+    """A tracer keeps its tracee when the scope is raised, but cannot attach again after it detaches."""
     guest.set_sysctl(SCOPE, 0)
     tracer, target = who.stranger(guest)
     assert tracer.attach_and_wait(target) == OK
@@ -34,7 +34,7 @@ def test_trace_goes_on(guest: Guest, raised: int) -> None:
 @pytest.mark.requirement("yama.at-access")
 @pytest.mark.parametrize("raised", [1, 2, 3], ids=lambda scope: f"open-mem-reads-on-when-scope-rises-to-{scope}")
 def test_open_mem_goes_on(guest: Guest, raised: int) -> None:
-    """/proc/PID/mem is checked when it is opened, so an open one reads and writes on; a new one is refused."""
+    """/proc/PID/mem is checked on open: a file already open still reads and writes, a new open is refused."""
     guest.set_sysctl(SCOPE, 0)
     tracer, target = who.stranger(guest)
     address = target.store(b"password")
@@ -48,7 +48,7 @@ def test_open_mem_goes_on(guest: Guest, raised: int) -> None:
 
 @pytest.mark.requirement("yama.at-access")
 def test_scope_falls_again(guest: Guest) -> None:
-    """What one scope refuses the next allows: nothing of a denial is remembered."""
+    """An access refused at one scope is allowed at a lower one: a denial is not remembered."""
     tracer, target = who.stranger(guest)
     for scope, wanted in ((1, EPERM), (0, OK), (2, EPERM), (0, OK), (1, EPERM)):
         guest.set_sysctl(SCOPE, scope)
@@ -57,7 +57,7 @@ def test_scope_falls_again(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.active-tracer")
 def test_active_tracer_needs_no_exception(guest: Guest) -> None:
-    """Once it traces, it keeps memory access when the exception is taken back, until it lets go."""
+    """An active tracer keeps its access to memory when the exception is revoked, until it detaches."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = who.declared(guest)
     assert tracer.attach_and_wait(target) == OK
@@ -74,7 +74,7 @@ def test_active_tracer_needs_no_exception(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.active-tracer")
 def test_any_thread_of_the_active_tracer(guest: Guest) -> None:
-    """It is the tracer's process that counts: its leader and its other threads have access, its child has not."""
+    """The tracer's whole process counts: its leader and its other threads have access, its child does not."""
     guest.set_sysctl(SCOPE, 1)
     leader, target = who.declared(guest)
     tracer, other, child = leader.thread("tracer"), leader.thread("other"), leader.spawn("child")
@@ -88,7 +88,7 @@ def test_any_thread_of_the_active_tracer(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.active-tracer")
 def test_active_tracer_of_one_thread(guest: Guest) -> None:
-    """Who traces one thread has no access by the number of another one."""
+    """A tracer of one thread has no access to another thread of the same process."""
     guest.set_sysctl(SCOPE, 1)
     tracer, leader = who.declared(guest)
     traced, other = leader.thread("traced"), leader.thread("other")
@@ -102,7 +102,7 @@ def test_active_tracer_of_one_thread(guest: Guest) -> None:
 @pytest.mark.requirement("yama.active-tracer")
 @pytest.mark.parametrize("scope", [2, 3], ids=lambda scope: f"scope-{scope}-active-tracer-may-not-read-memory")
 def test_active_tracer_at_higher_scopes(guest: Guest, scope: int) -> None:
-    """That it traces counts at scope 1 only."""
+    """Active tracing grants access at scope 1 only."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = who.declared(guest)
     assert tracer.seize(target) == OK
@@ -114,7 +114,7 @@ def test_active_tracer_at_higher_scopes(guest: Guest, scope: int) -> None:
 
 @pytest.mark.requirement("yama.active-tracer", "yama.ancestry")
 def test_foreign_tracer_changes_no_ancestry(guest: Guest) -> None:
-    r"""The kernel calls the tracer `parent`; Yama goes by `real_parent`.
+    r"""The kernel records the tracer as `parent`, but Yama follows `real_parent`.
 
     shell ── mother ── target ── child
     other ── tracer
@@ -136,7 +136,7 @@ def test_foreign_tracer_changes_no_ancestry(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.active-tracer")
 def test_tracer_of_the_tracer(guest: Guest) -> None:
-    """That A traces B and B traces C gives A nothing of C."""
+    """When A traces B and B traces C, A gains no access to C."""
     guest.set_sysctl(SCOPE, 1)
     a, b, c = (guest.spawn(name) for name in "abc")
     assert b.set_ptracer(a) == OK
@@ -151,7 +151,7 @@ def test_tracer_of_the_tracer(guest: Guest) -> None:
 @pytest.mark.requirement("yama.zombie")
 @pytest.mark.parametrize("scope", range(4), ids=lambda scope: f"scope-{scope}-nobody-attaches-to-a-zombie")
 def test_zombie(guest: Guest, scope: int) -> None:
-    """A zombie cannot be attached to by its parent, nor by the capable; when it is reaped there is nobody."""
+    """Neither its parent nor a capable task can attach to a zombie; once it is reaped, there is no such process."""
     guest.set_sysctl(SCOPE, scope)
     parent, capable = guest.spawn("parent"), guest.spawn("capable", caps=Cap.SYS_PTRACE)
     target = parent.spawn("target")
@@ -167,7 +167,7 @@ def test_zombie(guest: Guest, scope: int) -> None:
 
 @pytest.mark.requirement("yama.set-ptracer", "yama.ancestry")
 def test_orphan_is_inits(guest: Guest) -> None:
-    """init is the ancestor of an orphan, with no capability in hand; the orphan's grandparent is it no more."""
+    """init, without any effective capability, is an orphan's ancestor; the orphan's grandparent no longer is."""
     guest.set_sysctl(SCOPE, 1)
     shell = guest.spawn("shell", uid=0)
     orphan, stranger = shell.orphan("orphan"), guest.spawn("stranger", uid=0)

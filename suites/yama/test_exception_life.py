@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How an exception lives and dies: fork, threads, execve, and the end of either side.
+"""The lifetime of an exception: fork, threads, execve, and the exit of either side.
 
-It is bound to two task_structs.  The tracee's is its thread group leader's, the tracer's that of the very task that
-was named, thread or not; when one of them is freed the exception goes.  That is later than the task's death: it has
-been reaped then, and RCU has waited.  So what a death takes away is waited for, and what it leaves is looked at when
-the memory of a later dead has gone (`let_rcu_wait`).
+An exception is bound to two task_structs: on the tracee's side that of its thread group leader, on the tracer's side
+that of the very task that was named, thread or not.  When one of them is freed, the exception is removed.  That
+happens some time after the task has died: it must have been reaped, and an RCU grace period must have passed.  So a
+test waits for what a death removes, and checks what a death must not remove once a task that died later has been
+freed (`let_rcu_wait`).
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from suites.yama.ways import SCOPE, read_memory
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 
 NEW_PROCESSES = 48
-"""So many that one of them gets the memory of a freed task_struct."""
+"""Enough that one of them reuses the memory of a freed task_struct."""
 
 
 def reap(parent: Task, task: Task) -> None:
-    """End a process for good."""
+    """Let a process exit, and reap it."""
     assert task.exit(0) == exited(0)
     assert parent.reap(task) == OK
 
 
 def wait_until_refused(guest: Guest, tracer: Task, target: Task) -> None:
-    """What the end of a task takes away goes when RCU has waited."""
+    """Wait until an exception is gone: it is removed an RCU grace period after the task has died."""
     guest.wait_until(lambda: read_memory(tracer, target).errno == 1, f"{tracer} to be refused by {target}")
 
 
@@ -39,7 +40,7 @@ def wait_until_refused(guest: Guest, tracer: Task, target: Task) -> None:
 
 @pytest.mark.requirement("yama.fork")
 def test_fork_does_not_inherit(guest: Guest) -> None:
-    """Neither a child that is there already nor one that is born later has its parent's exception."""
+    """Neither an existing child nor one forked later has its parent's exception."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = guest.spawn("tracer"), guest.spawn("target")
     before = target.spawn("before")
@@ -55,7 +56,7 @@ def test_fork_does_not_inherit(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.fork")
 def test_new_thread_is_covered(guest: Guest) -> None:
-    """A thread is no child: one that is born later is open too."""
+    """A thread is not a child: the exception covers a thread that is created later too."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = guest.spawn("tracer"), guest.spawn("target")
     assert target.set_ptracer(tracer) == OK
@@ -64,7 +65,7 @@ def test_new_thread_is_covered(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.whole-process")
 def test_outlives_the_declaring_thread(guest: Guest) -> None:
-    """What a thread has declared stays when it ends."""
+    """An exception remains when the thread that declared it exits."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = guest.spawn("tracer"), guest.spawn("target")
     declarer, other = target.thread("declarer"), target.thread("other")
@@ -77,7 +78,7 @@ def test_outlives_the_declaring_thread(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.whole-process")
 def test_outlives_the_leaders_thread(guest: Guest) -> None:
-    """A leader that has ended before its other threads is a zombie, and its process is open as before."""
+    """When the leader exits before its other threads, it is a zombie, and the exception still covers its process."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = guest.spawn("tracer"), guest.spawn("target")
     other = target.thread("other")
@@ -91,7 +92,7 @@ def test_outlives_the_leaders_thread(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.exec")
 def test_leaders_execve_keeps_it(guest: Guest) -> None:
-    """Another program, the same process: the exception stays, with and without other threads."""
+    """execve() by the leader keeps the exception, with and without other threads: the process is the same."""
     guest.set_sysctl(SCOPE, 1)
     tracer, stranger = guest.spawn("tracer"), guest.spawn("stranger")
     alone, leader = guest.spawn("alone"), guest.spawn("leader")
@@ -106,7 +107,7 @@ def test_leaders_execve_keeps_it(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.exec")
 def test_another_threads_execve_loses_it(guest: Guest) -> None:
-    """The thread that executes becomes the leader, and the leader that had the exception is no more."""
+    """A thread that calls execve() becomes the leader; the old leader, which had the exception, is gone."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = guest.spawn("tracer"), guest.spawn("target")
     other = target.thread("other")
@@ -120,7 +121,7 @@ def test_another_threads_execve_loses_it(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.tracee-exit")
 def test_dead_tracees_exception_is_nobodys(guest: Guest) -> None:
-    """New processes, of which some lie where dead ones lay, have none of the exceptions that those declared."""
+    """New processes have no exceptions of dead ones, even where they reuse the memory of a task_struct."""
     guest.set_sysctl(SCOPE, 1)
     shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
     dying = [shell.spawn(f"dying-{number}") for number in range(8)]
@@ -137,7 +138,7 @@ def test_dead_tracees_exception_is_nobodys(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.tracer-exit")
 def test_tracers_exit_ends_it(guest: Guest) -> None:
-    """It goes with the tracer: a child that the tracer leaves behind may no longer, and no new process may."""
+    """The exception ends with the tracer: neither a child that it leaves behind nor a new process has access."""
     guest.set_sysctl(SCOPE, 1)
     shell, target = guest.spawn("shell"), guest.spawn("target")
     tracers = [shell.spawn(f"tracer-{number}") for number in range(8)]
@@ -156,7 +157,7 @@ def test_tracers_exit_ends_it(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.tracer-exit", "yama.replace")
 def test_first_does_not_come_back_when_the_second_dies(guest: Guest) -> None:
-    """The second declaration has replaced the first, and its tracer takes it along."""
+    """The second declaration has replaced the first, and ends with its own tracer."""
     guest.set_sysctl(SCOPE, 1)
     target, shell, first = guest.spawn("target"), guest.spawn("shell"), guest.spawn("first")
     second = shell.spawn("second")
@@ -169,7 +170,7 @@ def test_first_does_not_come_back_when_the_second_dies(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.tracer-exit")
 def test_tracers_exit_ends_only_its_own(guest: Guest) -> None:
-    """Others' exceptions stay: another tracer's, and the one for anyone."""
+    """Other exceptions remain: one for another tracer, and one for any tracer."""
     guest.set_sysctl(SCOPE, 1)
     shell, other, stranger = guest.spawn("shell"), guest.spawn("other"), guest.spawn("stranger")
     dying = shell.spawn("dying")
@@ -186,7 +187,7 @@ def test_tracers_exit_ends_only_its_own(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.tracer-thread")
 def test_named_thread_takes_it_along(guest: Guest) -> None:
-    """A thread that is no leader may be named: its whole process may attach until that thread ends."""
+    """A thread other than the leader can be named: its whole process has access until that thread exits."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = guest.spawn("tracer"), guest.spawn("target")
     named, other = tracer.thread("named"), tracer.thread("other")
@@ -200,7 +201,7 @@ def test_named_thread_takes_it_along(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.tracer-thread")
 def test_other_threads_end_takes_nothing(guest: Guest) -> None:
-    """The end of another thread of the tracer's leaves the exception as it is."""
+    """The exit of another thread of the tracer leaves the exception in place."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = guest.spawn("tracer"), guest.spawn("target")
     other = tracer.thread("other")
@@ -212,7 +213,7 @@ def test_other_threads_end_takes_nothing(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.exec")
 def test_tracers_execve(guest: Guest) -> None:
-    """A tracer may become another program; if another thread than the one named does it, the exception is lost."""
+    """The named thread's execve() keeps the exception; that of another thread of the tracer loses it."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = guest.spawn("tracer"), guest.spawn("target")
     assert target.set_ptracer(tracer) == OK
@@ -234,9 +235,9 @@ def test_tracers_execve(guest: Guest) -> None:
 
 
 def let_rcu_wait(guest: Guest) -> None:
-    """Return when every task_struct that was let go before has been freed: a later one is.
+    """Return once every task_struct released so far has been freed, because one released later has been.
 
-    Its exception, which goes in the same way, is the witness.
+    That one's exception, which is removed in the same way, shows when that has happened.
     """
     shell, target = guest.spawn("rcu-shell"), guest.spawn("rcu-target")
     witness = shell.thread("rcu-witness")

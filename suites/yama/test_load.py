@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many tasks that declare, die, execute and attach at once.
+"""Many tasks that declare, exit, call execve() and attach at the same time.
 
-The list of exceptions is read under RCU while it is changed and while its tasks are freed; its worst bugs have been
-there.  On the `sanitizers` flavor (KASAN, lockdep, PROVE_RCU, preemption) each of them would be a splat, and a splat
-fails the test; on every kernel what must hold throughout is counted.
+The list of exceptions is read under RCU while it is modified and while its tasks are freed; Yama's worst bugs have
+been there.  With the `sanitizers` flavor (KASAN, lockdep, PROVE_RCU, preemption), each of them would be a splat, and
+a splat fails the test; on every kernel, the test counts the results that must hold throughout.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ pytestmark = pytest.mark.needs("SECURITY_YAMA")
 FAMILIES = 30
 ROUNDS = 4
 ROUNDS_UNDER_WATCH = 4
-"""On a kernel with KASAN, where it matters more and each takes longer."""
+"""On a kernel with KASAN, where the test matters more and each round takes longer."""
 DEADLINE_S = 300.0
-"""For all of it, on a kernel that watches itself and a machine that is busy."""
+"""For the whole test, on a kernel with sanitizers and a busy machine."""
 ROOM_FOR_TASKS = 4096
 
 
 @dataclass(frozen=True)
 class Family:
-    r"""Six tasks, and who names whom.
+    r"""Six tasks, and what each declares.
 
-    target ── child      both name anyone, the tracer, nobody, and the target names its child, over and over
-         └─── (thread)   which die in each round
+    target ── child      the target repeatedly names any tracer, its child, nobody and the tracer; its child and its
+         └─── (thread)   thread declare too, and end in each round
     tracer               attaches to the target and reads the others
-    executor             names anyone, and executes itself over and over
+    executor             repeatedly names the tracer and executes itself
     steady               has named the tracer once
     """
 
@@ -58,12 +58,12 @@ def family(guest: Guest, number: int) -> Family:
 
 
 def peeking(plan: Plan, target: Task) -> None:
-    """A step that reads the target's memory."""
+    """Add a step that reads the target's memory."""
     plan.call("process_vm_readv", target.tid, vector(target), 1, vector(target), 1, 0)
 
 
 def declaring(one: Family, other: Family) -> tuple[Plan, Plan, Plan]:
-    """The plans of target, child and thread."""
+    """The plans of the target, its child and its thread."""
     child, thread = Plan(spare_slot(2 * one.number)), Plan(spare_slot(2 * one.number + 1))
     child.call("prctl", Prctl.SET_PTRACER, -1, 0, 0, 0)
     peeking(child, one.steady)
@@ -105,7 +105,7 @@ def executing(one: Family) -> Plan:
 
 @pytest.mark.requirement("yama.load")
 def test_many_at_once(guest: Guest) -> None:
-    """No splat; who was never named is never let in, who always was always is; at the end all is in order."""
+    """No splat appears; a task never named is always refused, one always named never; the end state is right."""
     guest.set_sysctl(SCOPE, 1)
     make_room(guest)
     rounds = ROUNDS_UNDER_WATCH if guest.kernel.config.enabled("KASAN") else ROUNDS
@@ -132,7 +132,7 @@ def test_many_at_once(guest: Guest) -> None:
         assert set(attached) <= {"OK", "EPERM"}
         assert own == {"OK": rounds}
         assert others == {"EPERM": rounds}
-        # Between execve and its first steps the new program has not mapped what is to be read.
+        # Between execve() and its first steps, the new program has not yet mapped the memory to be read.
         assert set(executors) <= {"OK", "EFAULT"}
         assert child.counts(guest) == [{"OK": rounds}, {"EPERM": rounds}, {"OK": rounds}]
         assert thread.counts(guest) == [{"OK": rounds}, {"EPERM": rounds}]
@@ -140,14 +140,14 @@ def test_many_at_once(guest: Guest) -> None:
 
 
 def make_room(guest: Guest) -> None:
-    """Let one user have so many tasks, however little memory the guest has."""
+    """Allow one user this many tasks, however little memory the guest has."""
     guest.set_sysctl("kernel.threads-max", ROOM_FOR_TASKS)
     limit = struct.pack("<QQ", ROOM_FOR_TASKS, ROOM_FOR_TASKS)
     guest.init.call("prlimit64", 0, RLIMIT_NPROC, limit, None).result()
 
 
 def in_order(pairs: list[tuple[Family, Family]]) -> None:
-    """Every exception is what was declared last, and goes when it is taken back."""
+    """Check that each exception is the one declared last, and that revoking it removes it."""
     for one, other in pairs:
         for target in (one.target, one.steady, one.executor):
             assert read_memory(one.tracer, target) == OK
@@ -159,7 +159,7 @@ def in_order(pairs: list[tuple[Family, Family]]) -> None:
 
 @pytest.mark.requirement("yama.load")
 def test_deaths_of_tracers_and_tracees(guest: Guest) -> None:
-    """Hundreds of processes that declare one another and end: nothing is left that admits anyone to the next ones."""
+    """After hundreds of processes that declare and exit, no exception remains that admits anyone to later ones."""
     guest.set_sysctl(SCOPE, 1)
     shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
     steady, tracer = guest.spawn("steady"), guest.spawn("tracer")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lines that Yama logs: their words, names and numbers, and when there is none."""
+"""The lines that Yama logs: their text, names and numbers, and the cases in which it logs nothing."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ pytestmark = pytest.mark.needs("SECURITY_YAMA", "PRINTK")
 
 
 def denials(guest: Guest) -> list[str]:
-    """Yama's lines so far.  A denial is logged before the task that was refused goes on, so none is late."""
+    """Yama's log lines so far, complete: a denial is logged before the refused task continues."""
     return [line for line in guest.log() if line.startswith("ptrace ")]
 
 
 @pytest.mark.requirement("yama.log")
 @pytest.mark.parametrize("way", [pytest.param(way, id=way.name.replace(" ", "-").replace("/", "-")) for way in WAYS])
 def test_every_way_is_logged(guest: Guest, way: object) -> None:
-    """Whatever the way in, the line says `attach`, who was to be looked into, and who wanted to."""
+    """For every kind of access, the line says `attach` and names the target and the task that attempted it."""
     prepare(guest, 1)
     tracer, target = who.stranger(guest)
     found = [each for each in ways_of(guest) if each is way]
     if not found:
-        pytest.skip("this kernel has no such way in")
+        pytest.skip("this kernel does not support this kind of access")
     assert found[0].wanted(Verdict.NO).matches(found[0].act(tracer, target))
     wanted = f'ptrace attach of "target"[{target.pid}] was attempted by "tracer"[{tracer.pid}]'
     assert denials(guest) == [wanted]
@@ -40,7 +40,7 @@ def test_every_way_is_logged(guest: Guest, way: object) -> None:
 @pytest.mark.requirement("yama.log")
 @pytest.mark.parametrize("scope", [1, 2, 3], ids=lambda scope: f"scope-{scope}-denial-is-logged")
 def test_attach(guest: Guest, scope: int) -> None:
-    """At each scope that refuses, once for each attempt."""
+    """At each scope that refuses, each attempt is logged once."""
     guest.set_sysctl(SCOPE, scope)
     tracer, target = who.stranger(guest)
     assert tracer.attach(target) == EPERM
@@ -53,7 +53,7 @@ def test_attach(guest: Guest, scope: int) -> None:
 @pytest.mark.requirement("yama.log")
 @pytest.mark.parametrize("scope", [2, 3], ids=lambda scope: f"scope-{scope}-denied-traceme-is-logged")
 def test_traceme(guest: Guest, scope: int) -> None:
-    """The target is the one that asked, and the agent its parent."""
+    """The line names the task that called TRACEME as target, and its parent as the one that attempted it."""
     guest.set_sysctl(SCOPE, scope)
     parent = guest.spawn("parent")
     child = parent.spawn("child")
@@ -63,7 +63,7 @@ def test_traceme(guest: Guest, scope: int) -> None:
 
 @pytest.mark.requirement("yama.log")
 def test_threads_have_their_own_numbers(guest: Guest) -> None:
-    """The numbers are the threads', the names their processes'."""
+    """The numbers are those of the threads, the names those of their processes."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = who.stranger(guest)
     attempting, attempted = tracer.thread("attempting"), target.thread("attempted")
@@ -76,7 +76,7 @@ def test_threads_have_their_own_numbers(guest: Guest) -> None:
 @pytest.mark.needs("PID_NS")
 @pytest.mark.requirement("yama.log")
 def test_numbers_are_those_of_the_first_pid_namespace(guest: Guest) -> None:
-    """Whoever reads the log finds the processes, wherever they live."""
+    """The numbers in the log are those of the initial pid namespace, whatever namespace the tasks are in."""
     guest.set_sysctl(SCOPE, 1)
     first = guest.spawn("first", flags=Clone.NEWPID)
     tracer, target = first.spawn("tracer"), first.spawn("target")
@@ -97,7 +97,7 @@ def test_numbers_are_those_of_the_first_pid_namespace(guest: Guest) -> None:
     ],
 )
 def test_names_cannot_forge_lines(guest: Guest, name: str, shown: str) -> None:
-    """A task calls itself what it likes; in the log that stays one quoted name on one line."""
+    """Whatever name a task gives itself, the log shows it as one quoted name on one line."""
     guest.set_sysctl(SCOPE, 1)
     target, stranger = guest.spawn(name), guest.spawn("stranger")
     assert stranger.attach(target) == EPERM
@@ -110,7 +110,7 @@ def test_names_cannot_forge_lines(guest: Guest, name: str, shown: str) -> None:
 
 @pytest.mark.requirement("yama.log-names")
 def test_name_is_the_command_line(guest: Guest) -> None:
-    """All of its arguments, with blanks between them: not the 15 letters of comm."""
+    """The name is the whole command line, with spaces between the arguments, not the 15 characters of comm."""
     guest.set_sysctl(SCOPE, 1)
     target, stranger = guest.spawn("target"), guest.spawn("stranger")
     assert target.execute_again() == OK
@@ -122,7 +122,7 @@ def test_name_is_the_command_line(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.log-silence")
 def test_what_is_allowed_is_not_logged(guest: Guest) -> None:
-    """No line for an ancestor, a declared or a capable tracer, one that DAC alone refuses, or a declaration."""
+    """Nothing is logged for an ancestor, a declared or capable tracer, a refusal by DAC alone, or a declaration."""
     guest.set_sysctl(SCOPE, 1)
     shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
     target = shell.spawn("target")
@@ -142,7 +142,7 @@ def test_what_is_allowed_is_not_logged(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.log-silence")
 def test_what_is_read_is_not_logged(guest: Guest) -> None:
-    """Reading what Yama leaves alone leaves no line, at scope 3 neither."""
+    """Read accesses, which Yama does not govern, log nothing, even at scope 3."""
     guest.set_sysctl(SCOPE, 3)
     reader, target = who.stranger(guest)
     for file in ("maps", "environ", "auxv", "stat", "status"):
@@ -154,7 +154,7 @@ def test_what_is_read_is_not_logged(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.log")
 def test_level(guest: Guest) -> None:
-    """A notice: it is no warning, and no mere information either."""
+    """The log level is notice, neither warning nor info."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = who.stranger(guest)
     reader = guest.root("reader")
@@ -166,7 +166,7 @@ def test_level(guest: Guest) -> None:
 
 
 def records(reader: Task, kmsg: int) -> Iterator[bytes]:
-    """What /dev/kmsg has from here on, one record a read: the kernel may have said something else as well."""
+    """The records of /dev/kmsg from here on, one per read: the kernel may have logged other lines as well."""
     while not (got := reader.read(kmsg, 8192)).errno:
         yield got.read()
     assert got == EAGAIN
@@ -174,11 +174,11 @@ def records(reader: Task, kmsg: int) -> Iterator[bytes]:
 
 @pytest.mark.requirement("yama.log-rate")
 def test_rate(guest: Guest) -> None:
-    """Ten lines in five seconds, however many denials; the denials themselves go on."""
+    """Ten lines are logged in five seconds, however many denials there are; access is still denied."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = who.stranger(guest)
     plan = Plan(tracer.slot)
     plan.call("ptrace", Ptrace.ATTACH, target.tid, 0, 0)
     assert run(tracer, plan, rounds=500) == [{"EPERM": 500}]
-    # On a machine that stands still in between, or whose guest's clock runs fast, another five seconds may begin.
+    # If the machine stalls or the guest's clock runs fast, further intervals of five seconds may begin.
     assert 10 <= len(denials(guest)) <= 50

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kernel begins with, without parameters, is what a profile (--profile) asks for."""
+"""The kernel's initial settings, without parameters, are those that a profile (--profile) requires."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Asked = Callable[[str], str]
 @pytest.mark.needs("SECURITY_YAMA")
 @pytest.mark.requirement("yama.profile")
 def test_scope(guest: Guest, asked: Asked) -> None:
-    """kernel.yama.ptrace_scope."""
+    """The initial value of kernel.yama.ptrace_scope is the one that the profile requires."""
     wanted = asked("yama-scope")
     scope = guest.sysctl("kernel.yama.ptrace_scope")
-    assert scope == wanted, f"kernel.yama.ptrace_scope begins as {scope!r}, and the profile asks for {wanted!r}"
+    assert scope == wanted, f"kernel.yama.ptrace_scope is initially {scope!r}, but the profile requires {wanted!r}"
 
 
 @pytest.mark.needs("SECURITY")
 @pytest.mark.requirement("yama.profile")
 def test_order_of_the_security_modules(guest: Guest, asked: Asked) -> None:
-    """Those that are asked for are active, in that order, among others."""
+    """The security modules that the profile requires are active, in that order, possibly among others."""
     wanted = asked("lsm").split()
     active = guest.read_file("/sys/kernel/security/lsm").strip().split(",")
     found = [name for name in active if name in wanted]
-    assert found == wanted, f"active are {', '.join(active)}; the profile asks for {', '.join(wanted)} in this order"
+    assert found == wanted, f"active: {', '.join(active)}; the profile requires {', '.join(wanted)}, in this order"

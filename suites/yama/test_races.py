@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What must hold at every moment, not only when things have settled down.
+"""What must hold at every moment, not only in a settled state.
 
-A guest has one CPU.  A task of SCHED_FIFO runs until it waits, so where tasks of that policy hand over to one another
-no kernel worker comes between: what is seen then is the state that the call itself has left.
+A guest has one CPU.  A SCHED_FIFO task runs until it blocks, so while tasks with that policy hand over to one
+another, no kernel worker runs in between: they see the state that the call itself has left.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from suites.yama.ways import SCOPE, read_memory, vector
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 
 URGENT, MORE_URGENT = 10, 11
-"""Above the agent and every kernel worker."""
+"""Priorities above the agent and every kernel worker."""
 
 
 def reader_of(tracer: Task, target: Task, reading: int, writing: int) -> Plan:
-    """Waits for a byte, reads the target's memory, answers with a byte."""
+    """A plan that waits for a byte, reads the target's memory and answers with a byte."""
     plan = Plan(tracer.slot)
     plan.call("read", reading, bytes(1), 1)
     plan.call("process_vm_readv", target.tid, vector(tracer), 1, vector(target), 1, 0)
@@ -33,9 +33,9 @@ def reader_of(tracer: Task, target: Task, reading: int, writing: int) -> Plan:
 
 @pytest.mark.requirement("yama.take-back")
 def test_taken_back_at_once(guest: Guest) -> None:
-    """When PR_SET_PTRACER 0 returns nobody gets in any more, although the entry is removed later by a worker.
+    """Once PR_SET_PTRACER 0 returns, access is refused, although a worker removes the entry only later.
 
-    The target takes the exception back and wakes the tracer, which is more urgent: nothing runs in between.
+    The target revokes the exception and wakes the tracer, which has a higher priority: nothing runs in between.
     """
     guest.set_sysctl(SCOPE, 1)
     shell = guest.root("shell")
@@ -59,7 +59,7 @@ def test_taken_back_at_once(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.replace")
 def test_never_without_an_exception(guest: Guest) -> None:
-    """While declarations replace one another, who is in all of them is never refused."""
+    """While declarations replace one another, a tracer that all of them admit is never refused."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer = guest.spawn("target"), guest.spawn("tracer")
     rounds = 2000
@@ -85,7 +85,7 @@ def test_never_without_an_exception(guest: Guest) -> None:
     ],
 )
 def test_memory_comes_back(guest: Guest, arguments: tuple[int, int]) -> None:
-    """Twenty thousand declarations leave nothing behind but the last: a megabyte would be missed."""
+    """Twenty thousand declarations keep memory only for the last; a leak would amount to a megabyte."""
     guest.set_sysctl(SCOPE, 1)
     target = guest.spawn("target")
     rounds = 10_000
@@ -95,18 +95,18 @@ def test_memory_comes_back(guest: Guest, arguments: tuple[int, int]) -> None:
     run(target, plan, rounds // 10)
     before = unreclaimable(guest)
     assert run(target, plan, rounds) == [{"OK": rounds}, {"OK": rounds}]
-    guest.wait_until(lambda: unreclaimable(guest) < before + 300, "the memory of exceptions to come back")
+    guest.wait_until(lambda: unreclaimable(guest) < before + 300, "the memory of exceptions to be freed")
 
 
 def unreclaimable(guest: Guest) -> int:
-    """The kernel's own memory in KiB, once the caches of freed objects are given back."""
+    """The kernel's unreclaimable slab memory in KiB."""
     lines = dict(line.split(":", 1) for line in guest.read_file("/proc/meminfo").splitlines())
     return int(lines["SUnreclaim"].split()[0])
 
 
 @pytest.mark.requirement("yama.take-back")
 def test_settles_after_a_storm(guest: Guest) -> None:
-    """After thousands of changes the last word counts."""
+    """After thousands of changes, the last declaration counts."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer, other = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("other")
     plan = Plan(target.slot)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What Yama leaves alone: the accesses of PTRACE_MODE_READ, for which DAC decides at every scope."""
+"""The accesses that Yama does not govern: those with PTRACE_MODE_READ, for which DAC decides at every scope."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.needs("SECURITY_YAMA")
 
 @dataclass(frozen=True)
 class Reading:
-    """A way to learn of another process, and what another user hears."""
+    """A way to read about another process, and the result for another user."""
 
     name: str
     act: Callable[[Task, Task], Outcome]
@@ -71,7 +71,7 @@ def _readings(guest: Guest) -> list[Reading]:
 @pytest.mark.requirement("yama.reading")
 @pytest.mark.parametrize("scope", range(4), ids=lambda scope: f"scope-{scope}-stranger-may-read")
 def test_stranger_reads(guest: Guest, scope: int) -> None:
-    """A process of the same uid may see what it pleases of another one, and its memory not at all."""
+    """A stranger of the same uid has every read access at every scope, and access to memory at scope 0 only."""
     prepare(guest, scope)
     reader, target = guest.spawn("reader", caps=Cap.SYS_NICE), guest.spawn("target")
     wrong = [
@@ -84,7 +84,7 @@ def test_stranger_reads(guest: Guest, scope: int) -> None:
 @pytest.mark.requirement("yama.reading")
 @pytest.mark.parametrize("what", ["namespaces", "anything-else"])
 def test_another_user_reads_nothing(guest: Guest, what: str) -> None:
-    """The control: each of these accesses is checked, and it is DAC that checks it."""
+    """The control: each of these accesses is checked, by DAC."""
     prepare(guest, 0)
     reader, target = guest.spawn("reader", uid=1001, caps=Cap.SYS_NICE), guest.spawn("target")
     chosen = [each for each in _readings(guest) if ("/ns/" in each.name) == (what == "namespaces")]
@@ -94,7 +94,7 @@ def test_another_user_reads_nothing(guest: Guest, what: str) -> None:
 
 @pytest.mark.requirement("yama.reading", "yama.log-silence")
 def test_stat_is_silent(guest: Guest) -> None:
-    """/proc/PID/stat asks not to be audited (PTRACE_MODE_NOAUDIT): the numbers come, and no line is logged."""
+    """/proc/PID/stat asks not to be audited (PTRACE_MODE_NOAUDIT): it can be read, and nothing is logged."""
     guest.set_sysctl(SCOPE, 3)
     reader, target = guest.spawn("reader"), guest.spawn("target")
     assert reader.read_proc(target, "stat") == OK

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The scope table: who may look into whom, by every way in.
+"""The scope table: who may access whom, by every kind of access.
 
-A row is a relation (relations.py), a column a scope.  A row is a test: the scope rises, and at each all ways in are
-tried (ways.py).  So where the scope decides, who is refused was let in at a lower one, by the same calls in the same
-guest; where it does not, another row is the control.
+A row is a relation (relations.py), a column a scope.  Each row is a test: it raises the scope step by step and tries
+all kinds of access (ways.py) at each.  So where the scope decides, a refused tracer had access at a lower scope, by
+the same calls in the same guest; where it does not, another row is the control.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ NAMESPACES: tuple[Row, ...] = (
 )
 
 SAME: tuple[Row, ...] = (
-    #  the tracer is ..., one and the same as its target in a way                  0       1       2       3
+    #  the tracer is ..., sharing a process or memory with its target              0       1       2       3
     ("thread",                             who.thread,                             THREAD, THREAD, THREAD, THREAD),
     ("leader-upon-its-thread",             who.leader_upon_its_thread,             THREAD, THREAD, THREAD, THREAD),
     ("sharer-of-memory",                   who.sharer_of_memory,                   YES,    MEMORY, MEMORY, MEMORY),
@@ -101,7 +101,7 @@ SAID = {YES: "may-attach", THREAD: "may-do-all-but-attach"}
 
 
 def by_row(rows: tuple[Row, ...]) -> list[ParameterSet]:
-    """A test for each row, with a sentence for its id."""
+    """One test per row, with a sentence as its id."""
 
     def sentence(name: str, verdicts: tuple[Verdict, ...]) -> str:
         if len(set(verdicts)) == 1:
@@ -125,7 +125,7 @@ def check(guest: Guest, build: Build, verdicts: tuple[Verdict, ...]) -> None:
 )
 @pytest.mark.parametrize(("build", "verdicts"), by_row(RELATIVES))
 def test_relatives(guest: Guest, build: Build, verdicts: tuple[Verdict, ...]) -> None:
-    """Blood counts at scope 1, and only downwards."""
+    """At scope 1, ancestry grants access, and only downwards."""
     check(guest, build, verdicts)
 
 
@@ -150,17 +150,17 @@ IDS: tuple[tuple[str, who.Ids, who.Ids, Verdict], ...] = (
     ("uids", "gids", "verdict"), [pytest.param(*row[1:], id=f"{row[0]}-{SAID.get(row[3], 'refused')}") for row in IDS]
 )
 def test_ids_of_the_target(guest: Guest, uids: who.Ids, gids: who.Ids, verdict: Verdict) -> None:
-    """All six are the tracer's, or the target is somebody else's."""
+    """Unless all six ids of the target equal the tracer's, the target belongs to another user."""
     tracer, target = guest.spawn("tracer"), who.with_ids(guest, "target", uids, gids)
     prepare(guest, 0)
-    # What the files of /proc say depends on who owns them.
+    # The result for the files in /proc depends on who owns them.
     calls = [way for way in ways_of(guest) if not way.by_file]
     assert mismatches(tracer, target, calls, verdict) == []
 
 
 @pytest.mark.requirement("yama.scope-0", "yama.ids", "yama.ways-in")
 def test_ids_of_the_tracer(guest: Guest) -> None:
-    """Calls go by its real ids, files of /proc by those for file systems, which are the effective ones."""
+    """System calls check the tracer's real ids, files in /proc its filesystem ids, which are its effective ones."""
     target = guest.spawn("target")
     really, effectively = (
         who.with_ids(guest, "real", (1000, 1001, 1000), USER),
@@ -178,14 +178,14 @@ def test_ids_of_the_tracer(guest: Guest) -> None:
 @pytest.mark.requirement("yama.set-ptracer", "yama.set-ptracer-no-override", "yama.ways-in")
 @pytest.mark.parametrize(("build", "verdicts"), by_row(DECLARED))
 def test_declared(guest: Guest, build: Build, verdicts: tuple[Verdict, ...]) -> None:
-    """So does the target's word, at scope 1 and for whom it names and theirs; it overrides nothing else."""
+    """At scope 1, PR_SET_PTRACER grants access to the named tracer and its descendants; it overrides nothing else."""
     check(guest, build, verdicts)
 
 
 @pytest.mark.requirement("yama.capability", "yama.scope-3")
 @pytest.mark.parametrize(("build", "verdicts"), by_row(CAPABLE))
 def test_capable(guest: Guest, build: Build, verdicts: tuple[Verdict, ...]) -> None:
-    """CAP_SYS_PTRACE opens scopes 1 and 2; nothing opens scope 3."""
+    """CAP_SYS_PTRACE grants access at scopes 1 and 2; nothing does at scope 3."""
     check(guest, build, verdicts)
 
 
@@ -193,12 +193,12 @@ def test_capable(guest: Guest, build: Build, verdicts: tuple[Verdict, ...]) -> N
 @pytest.mark.requirement("yama.user-namespace", "yama.ways-in")
 @pytest.mark.parametrize(("build", "verdicts"), by_row(NAMESPACES))
 def test_user_namespaces(guest: Guest, build: Build, verdicts: tuple[Verdict, ...]) -> None:
-    """The capability counts in the target's user namespace, and its owner has it there."""
+    """CAP_SYS_PTRACE is checked in the target's user namespace, where its owner has it."""
     check(guest, build, verdicts)
 
 
 @pytest.mark.requirement("yama.own-threads", "yama.shared-memory")
 @pytest.mark.parametrize(("build", "verdicts"), by_row(SAME))
 def test_same(guest: Guest, build: Build, verdicts: tuple[Verdict, ...]) -> None:
-    """Nobody is kept out of a process or of memory that is their own."""
+    """No task is refused access to its own process, or to memory that it shares."""
     check(guest, build, verdicts)

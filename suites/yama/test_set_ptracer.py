@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""PR_SET_PTRACER: who may be named, how, and what the next declaration does to the one before."""
+"""PR_SET_PTRACER: who can be named, how, and what a declaration does to the previous one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOBODY = 0x3FFFFF
     ],
 )
 def test_argument(guest: Guest, argument: int, wanted: object) -> None:
-    """What is neither a process nor 0 nor any is EINVAL, and changes nothing."""
+    """An argument that is neither a process, nor 0, nor PR_SET_PTRACER_ANY is EINVAL and changes nothing."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer, stranger = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("stranger")
     assert target.set_ptracer(tracer) == returned(0)
@@ -49,7 +49,7 @@ def test_argument(guest: Guest, argument: int, wanted: object) -> None:
     ],
 )
 def test_any(guest: Guest, argument: int) -> None:
-    """-1 of any width admits everyone."""
+    """An argument whose low 32 bits are -1 admits every process, whatever its high bits."""
     guest.set_sysctl(SCOPE, 1)
     target, stranger = guest.spawn("target"), guest.spawn("shell").spawn("stranger")
     assert read_memory(stranger, target) == EPERM
@@ -61,7 +61,7 @@ def test_any(guest: Guest, argument: int) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("yama.any", "yama.set-ptracer")
 def test_32_bit_caller(guest: Guest) -> None:
-    """By int 0x80: a number, 0 and -1 mean what they mean to a 64-bit caller."""
+    """By int 0x80, a number, 0 and -1 mean the same as for a 64-bit caller."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer, stranger = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("stranger")
     assert target.call32("prctl", Prctl.SET_PTRACER, tracer.pid, 0, 0, 0) == OK
@@ -76,7 +76,7 @@ def test_32_bit_caller(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.set-ptracer-argument")
 def test_other_arguments_do_not_matter(guest: Guest) -> None:
-    """prctl's third to fifth arguments are not looked at."""
+    """prctl()'s third to fifth arguments are ignored."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer = guest.spawn("target"), guest.spawn("tracer")
     assert target.call("prctl", Prctl.SET_PTRACER, tracer.pid, 1, 2, 3) == OK
@@ -87,7 +87,7 @@ def test_other_arguments_do_not_matter(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.take-back")
 def test_taken_back(guest: Guest) -> None:
-    """0 takes the exception back, when there is none it is accepted too, and it can be declared again."""
+    """0 revokes the exception, is accepted when there is none, and does not prevent a new declaration."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer = guest.spawn("target"), guest.spawn("tracer")
     assert target.set_ptracer(0) == OK
@@ -102,7 +102,7 @@ def test_taken_back(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.take-back")
 def test_taking_back_is_ones_own_affair(guest: Guest) -> None:
-    """0 leaves alone what others declared: the caller as their tracer, another tracer, and anyone."""
+    """0 leaves other processes' exceptions alone: for the caller, for another tracer, and for any tracer."""
     guest.set_sysctl(SCOPE, 1)
     caller, tracer, stranger = guest.spawn("caller"), guest.spawn("tracer"), guest.spawn("stranger")
     for_caller, for_tracer, for_any = (guest.spawn(name) for name in ("for-caller", "for-tracer", "for-any"))
@@ -119,7 +119,7 @@ def test_taking_back_is_ones_own_affair(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.replace")
 def test_second_declaration_replaces_the_first(guest: Guest) -> None:
-    """One exception for each tracee: the first does not come back, whatever becomes of the second."""
+    """A tracee has one exception: the first does not come back when the second is revoked."""
     guest.set_sysctl(SCOPE, 1)
     target, first, second = guest.spawn("target"), guest.spawn("first"), guest.spawn("second")
     assert target.set_ptracer(first) == OK
@@ -133,7 +133,7 @@ def test_second_declaration_replaces_the_first(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.replace")
 def test_any_and_one_replace_each_other(guest: Guest) -> None:
-    """After `any` a name closes the door again."""
+    """Naming one tracer after PR_SET_PTRACER_ANY ends the access of all others."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer, stranger = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("stranger")
     assert target.set_ptracer(PTRACER_ANY) == OK
@@ -147,7 +147,7 @@ def test_any_and_one_replace_each_other(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.replace", "yama.set-ptracer")
 def test_many_tracees_and_tracers(guest: Guest) -> None:
-    """Each tracee has its own exception, and one tracer may be named by many: 5 of each, all 25 pairs."""
+    """Each tracee has its own exception, and many may name one tracer: 5 of each, all 25 pairs."""
     guest.set_sysctl(SCOPE, 1)
     tracers = [guest.spawn(f"tracer-{number}") for number in range(5)]
     targets = [guest.spawn(f"target-{number}") for number in range(5)]
@@ -165,7 +165,7 @@ def test_many_tracees_and_tracers(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.set-ptracer")
 def test_itself_and_its_own(guest: Guest) -> None:
-    """A process that names itself admits its descendants; who names its child admits that one only."""
+    """Naming itself admits all of a process's descendants; naming a child admits that child and its own only."""
     guest.set_sysctl(SCOPE, 1)
     target = guest.spawn("target")
     child, other = target.spawn("child"), target.spawn("other")
@@ -182,7 +182,7 @@ def test_itself_and_its_own(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.set-ptracer")
 def test_one_direction(guest: Guest) -> None:
-    """Who is admitted admits nobody by that: the declarer may not look into the one that it named."""
+    """An exception works in one direction: the declarer gets no access to the tracer that it named."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer = guest.spawn("target"), guest.spawn("tracer")
     assert target.set_ptracer(tracer) == OK
@@ -194,7 +194,7 @@ def test_one_direction(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.whole-process")
 def test_declared_by_any_thread(guest: Guest) -> None:
-    """Any thread declares for its process, replaces what another declared, and takes it back."""
+    """Any thread can declare for its process, replace another thread's declaration, and revoke it."""
     guest.set_sysctl(SCOPE, 1)
     leader, first, second = guest.spawn("leader"), guest.spawn("first"), guest.spawn("second")
     one, two = leader.thread("one"), leader.thread("two")
@@ -214,7 +214,7 @@ def test_declared_by_any_thread(guest: Guest) -> None:
 @pytest.mark.needs("PID_NS")
 @pytest.mark.requirement("yama.pid-namespace")
 def test_numbers_of_the_callers_pid_namespace(guest: Guest) -> None:
-    r"""A pid means what it means to the declarer: the number inside, not the one that init knows.
+    r"""The number is one of the declarer's pid namespace, not one of the initial namespace.
 
     init ── first ── target            first is pid 1 of a namespace
                └──── tracer
@@ -225,7 +225,7 @@ def test_numbers_of_the_callers_pid_namespace(guest: Guest) -> None:
     assert tracer.own_tid < tracer.tid
     assert target.set_ptracer(tracer.tid) == EINVAL
     assert target.set_ptracer(tracer.own_tid) == OK
-    # The tracer, too, says the number that the target has inside.
+    # The tracer, too, uses the number that the target has inside the namespace.
     read = (target.own_tid, vector(tracer), 1, vector(target), 1, 0)
     assert tracer.call("process_vm_readv", *read, shown=f"process_vm_readv({target})") == OK
     assert target.set_ptracer(1) == OK
@@ -237,7 +237,7 @@ def test_numbers_of_the_callers_pid_namespace(guest: Guest) -> None:
 @pytest.mark.needs("PID_NS")
 @pytest.mark.requirement("yama.pid-namespace")
 def test_declared_across_pid_namespaces(guest: Guest) -> None:
-    """From outside one may name who is inside, and an exception holds for descendants inside a namespace too."""
+    """A process may name a tracer in a descendant namespace, whose descendants there are admitted too."""
     guest.set_sysctl(SCOPE, 1)
     first = guest.spawn("first", flags=Clone.NEWPID)
     inside, outside, stranger = first.spawn("inside"), guest.spawn("outside"), guest.spawn("stranger")

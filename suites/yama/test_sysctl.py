@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""kernel.yama.ptrace_scope: who may read it, who may write it, and what."""
+"""kernel.yama.ptrace_scope: who may read it, who may write it, and which values it accepts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALL_BUT_PTRACE = Cap.ALL & ~Cap.SYS_PTRACE
 
 @pytest.mark.requirement("yama.sysctl-mode")
 def test_mode(guest: Guest) -> None:
-    """0644, root's: everyone reads it, without a capability; others get EACCES on opening it for writing."""
+    """The mode is 0644, the owner root: anyone can read it, and non-root gets EACCES on opening it for writing."""
     guest.set_sysctl(SCOPE, 2)
     user = guest.spawn("user")
     status = user.call("stat", FILE, user.store(bytes(144)))
@@ -33,7 +33,7 @@ def test_mode(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.sysctl-capability")
 def test_capability(guest: Guest) -> None:
-    """uid 0 may open it, but without CAP_SYS_PTRACE not write; reading needs none."""
+    """uid 0 can open it for writing, but writing requires CAP_SYS_PTRACE; reading does not."""
     guest.set_sysctl(SCOPE, 1)
     incapable = guest.spawn("incapable", uid=0, caps=ALL_BUT_PTRACE)
     capable = guest.spawn("capable", uid=0, caps=Cap.SYS_PTRACE)
@@ -48,7 +48,7 @@ def test_capability(guest: Guest) -> None:
 @pytest.mark.needs("USER_NS")
 @pytest.mark.requirement("yama.sysctl-capability")
 def test_capability_of_a_namespace_is_not_enough(guest: Guest) -> None:
-    """uid 0 with every capability in a user namespace of its own changes nothing for the whole machine."""
+    """uid 0 with all capabilities, but in a user namespace of its own, cannot change the scope."""
     guest.set_sysctl(SCOPE, 1)
     maker = guest.spawn("maker", uid=0, caps=Cap.SYS_PTRACE)
     inside = maker.spawn("inside", flags=Clone.NEWUSER)
@@ -76,7 +76,7 @@ def test_capability_of_a_namespace_is_not_enough(guest: Guest) -> None:
     ],
 )
 def test_range(guest: Guest, text: str, wanted: Expected, then: str) -> None:
-    """0 to 3; anything else is EINVAL, and the value stays."""
+    """0 to 3 are accepted; anything else is EINVAL and does not change the value."""
     guest.set_sysctl(SCOPE, 1)
     assert guest.root("root").write_text(FILE, text) == wanted
     assert guest.sysctl(SCOPE) == then
@@ -84,7 +84,7 @@ def test_range(guest: Guest, text: str, wanted: Expected, then: str) -> None:
 
 @pytest.mark.requirement("yama.sysctl-range")
 def test_up_and_down(guest: Guest) -> None:
-    """Below 3 the scope may be lowered as well as raised."""
+    """Below 3, the scope can be lowered as well as raised."""
     root = guest.root("root")
     for scope in "0120210":
         assert root.write_text(FILE, scope) == OK
@@ -93,7 +93,7 @@ def test_up_and_down(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.sysctl-lock")
 def test_locked_at_3(guest: Guest) -> None:
-    """There is no way down from 3, for nobody; 3 itself is accepted."""
+    """Nobody can lower the scope from 3; writing 3 again is accepted."""
     root = guest.root("root")
     assert root.write_text(FILE, "3") == OK
     for scope in ("0", "1", "2", "4", "-1"):
@@ -106,7 +106,7 @@ def test_locked_at_3(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.sysctl-lock")
 def test_locked_for_an_open_file_too(guest: Guest) -> None:
-    """A descriptor that was opened before it was locked is no way down."""
+    """A descriptor opened before the scope was locked cannot lower it either."""
     guest.set_sysctl(SCOPE, 1)
     root = guest.root("root")
     fd = root.open(FILE, O_WRONLY).result()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Yama's scenarios from the talk, by the names that the slides give them."""
+"""Yama's scenarios from the talk, under the names used on its slides."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ yama = pytest.mark.needs("SECURITY_YAMA")
 @yama
 @pytest.mark.requirement("yama.scope-0")
 def test_daemon_of_another_user(guest: Guest) -> None:
-    """The daemon runs as another user, and that alone protects it; a process of one's own is open."""
+    """A daemon is protected only because it runs as another user; a process of the same user is not."""
     guest.set_sysctl(SCOPE, 0)
     evil, mine = guest.spawn("evil", uid=1000), guest.spawn("mine", uid=1000)
     daemon = guest.spawn("daemon", uid=33)
@@ -29,7 +29,7 @@ def test_daemon_of_another_user(guest: Guest) -> None:
 @WITHOUT_YAMA
 @pytest.mark.requirement("yama.absent")
 def test_secret_without_yama(guest: Guest) -> None:
-    """evil, of the same user, stops secret and reads what it keeps; there is nobody to ask for less."""
+    """evil, of the same user, stops secret and reads its memory; secret cannot ask for protection."""
     assert not guest.exists(f"/proc/sys/{SCOPE.replace('.', '/')}")
     evil, secret = guest.spawn("evil"), guest.spawn("secret")
     password = secret.store(b"hunter2!")
@@ -41,7 +41,7 @@ def test_secret_without_yama(guest: Guest) -> None:
 @yama
 @pytest.mark.requirement("yama.scope-1", "yama.set-ptracer", "yama.log")
 def test_secret_with_yama(guest: Guest) -> None:
-    """evil is no ancestor of secret, so it is refused, until secret itself says that it may."""
+    """evil is not an ancestor of secret, so it is refused until secret itself admits it."""
     guest.set_sysctl(SCOPE, 1)
     evil, secret = guest.spawn("evil"), guest.spawn("secret")
     assert evil.attach(secret) == EPERM
@@ -56,7 +56,7 @@ def test_secret_with_yama(guest: Guest) -> None:
 @yama
 @pytest.mark.requirement("yama.scope-1", "yama.traceme")
 def test_gdb_and_its_program(guest: Guest) -> None:
-    r"""`gdb ./program` works, and so does its attach later; `gdb -p` on a stranger does not.
+    r"""`gdb ./program` works, and so does attaching to a child later; `gdb -p` on a stranger does not.
 
     shell ── gdb ── program
        └──── other
@@ -79,10 +79,10 @@ def test_gdb_and_its_program(guest: Guest) -> None:
 @yama
 @pytest.mark.requirement("yama.scope-1", "yama.set-ptracer")
 def test_crash_handler_before_and_after_set_ptracer(guest: Guest) -> None:
-    r"""A crash handler is the child of the program that crashed: it needs the program's word to look into it.
+    r"""A crash handler is a child of the program that crashed: it may attach only if the program names it.
 
-    browser ── handler          handler attaches to its own parent
-       └────── sandbox          which says nothing of its other children
+    browser ── handler          the handler attaches to its own parent
+       └────── sandbox          another child, which the browser does not name
     """
     guest.set_sysctl(SCOPE, 1)
     browser = guest.spawn("browser")

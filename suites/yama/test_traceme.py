@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""PTRACE_TRACEME: the target itself asks its parent to trace it, and the parent is whom Yama looks at."""
+"""PTRACE_TRACEME: a child asks to be traced by its parent, and Yama checks the parent."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def root_of_root(guest: Guest) -> Task:
 
 
 def capable_of_a_parent_that_is_not(guest: Guest) -> Task:
-    """The parent is permitted what the child has in effect, which is enough for DAC, but not for Yama."""
+    """The child's effective capability is only permitted to the parent: enough for DAC, but not for Yama."""
     parent = guest.spawn("parent", caps=Cap.SYS_PTRACE)
     child = parent.spawn("child")
     parent.set_caps(Cap.NONE, permitted=Cap.SYS_PTRACE).result()
@@ -56,12 +56,12 @@ def capable_of_a_parent_that_is_not(guest: Guest) -> Task:
 
 
 def in_a_namespace_of_its_parents(guest: Guest) -> Task:
-    """The parent owns the child's user namespace, which it has made with it."""
+    """The parent owns the child's user namespace, which it created together with the child."""
     return guest.spawn("parent").spawn("child", flags=Clone.NEWUSER)
 
 
 def in_a_namespace_with_its_parent(guest: Guest) -> Task:
-    """Both inside, and the parent is capable there."""
+    """Both are in the same user namespace, and the parent is capable there."""
     child = guest.spawn("maker").spawn("parent", flags=Clone.NEWUSER).spawn("child")
     child.set_caps(Cap.NONE).result()
     return child
@@ -74,7 +74,7 @@ def in_a_namespace_with_its_plain_parent(guest: Guest) -> Task:
 
 
 def orphan(guest: Guest) -> Task:
-    """Its own parent is gone, and init, which is capable, has become its parent."""
+    """The child's own parent is gone, and init, which is capable, has become its parent."""
     return guest.spawn("grandparent").orphan("child")
 
 
@@ -114,7 +114,7 @@ SAID = (
 @pytest.mark.requirement("yama.traceme")
 @pytest.mark.parametrize("scope", range(4), ids=lambda scope: f"scope-{scope}-{SAID[scope]}")
 def test_traceme(guest: Guest, scope: int) -> None:
-    """A column of the table: each child asks once, and every one that is not answered as it says is named."""
+    """One column of the table: each child calls TRACEME once, and each unexpected result is listed."""
     guest.set_sysctl(SCOPE, scope)
     wrong = []
     for name, build, *wanted in ROWS:
@@ -126,7 +126,7 @@ def test_traceme(guest: Guest, scope: int) -> None:
 
 @pytest.mark.requirement("yama.traceme", "yama.at-access")
 def test_traced_by_its_own_wish_before_the_scope_rose(guest: Guest) -> None:
-    """What TRACEME began goes on at scope 3, while the next child is refused."""
+    """A trace begun by TRACEME continues at scope 3, while the next child is refused."""
     guest.set_sysctl(SCOPE, 1)
     gdb = guest.spawn("gdb")
     first, second = gdb.spawn("first"), gdb.spawn("second")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ways into another process, and what each of them says to those who may not.
+"""The kinds of access to another process, and the error that each returns when it is refused.
 
-All the users of PTRACE_MODE_ATTACH (grep ptrace_may_access, mm_access, __ptrace_may_access): ptrace_attach(),
+They cover all users of PTRACE_MODE_ATTACH (grep ptrace_may_access, mm_access, __ptrace_may_access): ptrace_attach(),
 process_vm_rw_core(), __pidfd_fget(), mem_open(), lock_trace() for /proc/PID/syscall and personality (and stack, which
-wants root first), and perf_check_permission() for events that send signals.
+requires root first), and perf_check_permission() for events that send signals.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from guests.task import Task
 SCOPE = "kernel.yama.ptrace_scope"
 
 _EVERY_TASK_HAS = 1001
-"""A descriptor that the agent leaves in every task."""
+"""A descriptor that the agent leaves open in every task."""
 _UNUSED = 0x7000
-"""An offset in a task's own memory where nothing lies."""
+"""An unused offset in a task's own memory."""
 
 
 class Verdict(enum.Enum):
-    """What the ways in come to, all of them together."""
+    """The expected result of all kinds of access together."""
 
     YES = "may"
     NO = "may not"
     """Refused by Yama, or by the capability check before it."""
-    DAC = "may not, for the files of /proc are another's"
-    MEMORY = "may use memory that is its own too, and nothing else"
-    THREAD = "may do everything but trace"
-    EVENTS = "may only count events, for CAP_PERFMON and CAP_KILL are enough for that"
+    DAC = "may not: DAC refuses"
+    MEMORY = "may only access the memory that the two share"
+    THREAD = "may do everything except trace"
+    EVENTS = "may only count events, for which CAP_PERFMON and CAP_KILL suffice"
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way in.  `refused` is Yama's word, `dac` what a process hears that is another user's."""
+    """A kind of access.  `refused` is the result when Yama refuses it, `dac` the result for another user's target."""
 
     name: str
     act: Callable[[Task, Task], Outcome]
@@ -53,7 +53,7 @@ class Way:
 
     @property
     def by_file(self) -> bool:
-        """Is it a file, or an event, which goes by the ids for file systems?"""
+        """Whether the access is to a file or an event, for which the tracer's filesystem ids are checked."""
         return self.dac == EACCES
 
     def wanted(self, verdict: Verdict) -> Expected:
@@ -70,12 +70,12 @@ class Way:
 
 
 def vector(task: Task) -> bytes:
-    """A struct iovec for eight bytes of a task's memory that nobody else uses."""
+    """A struct iovec for eight otherwise unused bytes of a task's memory."""
     return struct.pack("<QQ", wire.data_address(task.slot, _UNUSED), 8)
 
 
 def read_memory(tracer: Task, target: Task) -> Outcome:
-    """process_vm_readv: the way that leaves no trace, for tests that want one answer."""
+    """process_vm_readv(), which has no side effects: for tests that need a single access."""
     return _process_vm("process_vm_readv", tracer, target)
 
 
@@ -127,7 +127,7 @@ def _attach(tracer: Task, target: Task) -> Outcome:
 
 
 WAYS = (
-    #   way in                                                       refused  another user's
+    #   kind of access                                               refused  another user's
     Way("process_vm_readv", read_memory, EPERM, EPERM, memory=True),
     Way("process_vm_writev", _write_memory, EPERM, EPERM, memory=True),
     Way("pidfd_getfd", _descriptor, EPERM, EPERM),
@@ -142,14 +142,14 @@ WAYS = (
 
 
 def prepare(guest: Guest, scope: int) -> None:
-    """Set the scope, and take away what would refuse perf events before anybody asks Yama."""
+    """Set the scope, and lift the restriction that would refuse perf events before Yama is consulted."""
     if guest.kernel.config.enabled("PERF_EVENTS"):
         guest.set_sysctl("kernel.perf_event_paranoid", 2)
     guest.set_sysctl(SCOPE, scope)
 
 
 def ways_of(guest: Guest) -> list[Way]:
-    """Those that this kernel has."""
+    """The kinds of access that this kernel supports."""
     missing = {
         "perf event with a signal": not guest.kernel.config.enabled("PERF_EVENTS") or guest.kernel.version < (5, 13),
         "pidfd_getfd": guest.kernel.version < (5, 6),
@@ -160,7 +160,7 @@ def ways_of(guest: Guest) -> list[Way]:
 
 
 def mismatches(tracer: Task, target: Task, ways: list[Way], verdict: Verdict) -> list[str]:
-    """Try every way in; a line for each that came to something else than the verdict says."""
+    """Try each kind of access, and return a line for each whose result differs from the verdict."""
     wanted: Mapping[str, Expected] = {way.name: way.wanted(verdict) for way in ways}
     outcomes = {way.name: way.act(tracer, target) for way in ways}
     return [

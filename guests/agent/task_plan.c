@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* A task that goes through its plan by itself: for load, and for what has to happen faster than the host can ask. */
+/* A task that executes a plan by itself: to cause load, or to act faster than the host can ask. */
 
 #include <linux/futex.h>
 #include <linux/sched.h>
@@ -10,7 +10,7 @@
 #include "sys.h"
 #include "task.h"
 
-static void __attribute__((noreturn)) loop_end(struct slot *slot)
+static void __attribute__((noreturn)) end_child(struct slot *slot)
 {
 	int thread = !!(slot->spawn.clone_flags & CLONE_THREAD);
 
@@ -22,8 +22,8 @@ static void child_main(void *argument)
 {
 	struct slot *slot = argument;
 
-	loop_run(slot);
-	loop_end(slot);
+	run_plan(slot);
+	end_child(slot);
 }
 
 static long start_child(struct slot *child, unsigned long flags)
@@ -33,9 +33,9 @@ static long start_child(struct slot *child, unsigned long flags)
 	child->loop.running = child->loop.is_child = 1;
 	if (!(flags & CLONE_THREAD))
 		flags |= SIGCHLD;
-	/* The parent's write of the number comes before a join can look for it, unlike the child's own. */
+	/* The parent writes the child's number before a join can look for it. The child itself might be too late. */
 	flags |= CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
-	return arch_clone(flags, (char *)child + SLOT_STACK_TOP, &child->tid, &child->tid, child_main, child);
+	return arch_clone(flags, slot_stack(child), &child->tid, &child->tid, child_main, child);
 }
 
 static long join(struct slot *child)
@@ -47,7 +47,7 @@ static long join(struct slot *child)
 	return 0;
 }
 
-static long take(struct slot *slot, const struct wire_loop_step *step)
+static long take_step(struct slot *slot, const struct wire_loop_step *step)
 {
 	__u64 a[6];
 
@@ -62,13 +62,13 @@ static long take(struct slot *slot, const struct wire_loop_step *step)
 	case STEP_JOIN:
 		return join(slot_at(step->number));
 	}
-	return -22; /* EINVAL */
+	return -EINVAL;
 }
 
-static void note(struct loop *loop, long value)
+static void count_result(struct loop *loop, long value)
 {
 	struct wire_count *count = loop->counts[loop->step], *last = count + LOOP_ERRORS - 1;
-	__u32 error = value < 0 && value >= -4095 ? -value : 0;
+	__u32 error = value < 0 && value >= -MAX_ERRNO ? -value : 0;
 
 	loop->value[loop->step] = value;
 	while (count < last && count->count && count->error != error)
@@ -77,32 +77,29 @@ static void note(struct loop *loop, long value)
 	count->count++;
 }
 
-void loop_run(struct slot *slot)
+void run_plan(struct slot *slot)
 {
 	struct loop *loop = &slot->loop;
 
 	for (; loop->round < loop->rounds; loop->round++) {
 		for (; loop->step < loop->steps; loop->step++)
-			note(loop, take(slot, &loop->plan[loop->step]));
+			count_result(loop, take_step(slot, &loop->plan[loop->step]));
 		loop->step = 0;
 	}
 	loop->running = 0;
 }
 
-/* An execve was the last step, and this is how it returned. */
-void loop_resume(void *argument)
+/* The step was an execve, which has succeeded if the program runs again. */
+void resume_plan(void *argument)
 {
 	struct slot *slot = argument;
-	__u64 one = 1;
 
-	note(&slot->loop, 0);
+	count_result(&slot->loop, 0);
 	slot->loop.step++;
-	loop_run(slot);
+	run_plan(slot);
 	if (slot->loop.is_child)
-		loop_end(slot);
+		end_child(slot);
 	slot->value = 0;
-	__atomic_store_n(&slot->done, slot->ordered, __ATOMIC_RELEASE);
-	if (!slot->quiet)
-		sys3(__NR_write, FD_BELL, &one, sizeof(one));
+	report_done(slot);
 	task_main(slot);
 }

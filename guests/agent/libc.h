@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The functions of a C library that the agent uses; the compiler may call the first three by itself. */
+#ifndef KCONFORM_LIBC_H
+#define KCONFORM_LIBC_H
+
+#include <stddef.h>
+
+/* Source and target must not overlap. */
+void *memcpy(void *to, const void *from, size_t n);
+/* Source and target may overlap. */
+void *memmove(void *to, const void *from, size_t n);
+void *memset(void *to, int byte, size_t n);
+size_t strlen(const char *s);
+
+#endif

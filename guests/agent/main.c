@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The agent: a guest's init. It keeps the tree of tasks, and passes orders and their results between the host and the
+ * tasks. It never makes a test's system call in place of a task; slot 0 is init itself, for what init has to do.
+ *
+ *   agent                 as init: set the guest up, then talk over the channel
+ *   agent pipes           on a host, for the agent's own tests: talk over standard input and output
+ *   agent task SLOT       what a task becomes when it executes this program again
+ */
+
+#include <linux/types.h>
+#include <linux/unistd.h>
+
+#include "agent.h"
+#include "setup.h"
+#include "sys.h"
+#include "task.h"
+#include "text.h"
+
+static void __attribute__((noreturn)) become_task(const char *number)
+{
+	unsigned int index = parse_number(number);
+	struct slot *slot;
+
+	if (setup_arena(1) < 0 || index >= SLOT_COUNT)
+		sys1(__NR_exit_group, 127);
+	slot = slot_at(index);
+	if (slot->loop.running)
+		arch_switch_stack(slot_stack(slot), resume_plan, slot);
+	/* The execve that led here has succeeded, and this is how it returns. */
+	slot->value = 0;
+	report_done(slot);
+	arch_switch_stack(slot_stack(slot), task_main, slot);
+}
+
+/* Called by _start with the stack that the kernel prepared: argc, argv, and what follows. */
+void __attribute__((noreturn)) start(const unsigned long *stack)
+{
+	unsigned long argc = stack[0];
+	const char *const *argv = (const char *const *)(stack + 1);
+	int on_host = argc > 1 && starts_with(argv[1], "p");
+	long error;
+
+	if (argc > 2 && starts_with(argv[1], "ta"))
+		become_task(argv[2]);
+	/* The arguments lie one after the other, each with its NUL. */
+	title = (char *)argv[0];
+	title_size = argv[argc - 1] + strlen(argv[argc - 1]) - argv[0];
+	if (on_host) {
+		setup_host(&channel_in, &channel_out);
+	} else {
+		setup_mounts();
+		run_before_tasks();
+	}
+	error = setup_arena(0);
+	if (error < 0)
+		die("no shared memory for the tasks", error);
+	error = setup_bell();
+	if (error < 0)
+		die("no eventfd", error);
+	open_kernel_files();
+	for (int i = 1; i < SLOT_COUNT; i++)
+		tracked[i].pidfd = -1;
+	tracked[0] = (struct tracked){ .state = TASK_ALIVE, .pidfd = -1, .pid = 1, .tid = 1 };
+	if (!on_host) {
+		error = open_channel(&channel_in, &channel_out);
+		if (error < 0)
+			die("no channel to the host", error);
+	}
+	make_spare_children();
+	if (!on_host)
+		say("kconform: agent: ready\n");
+	serve();
+}
