@@ -22,6 +22,7 @@ from kconfigs.__main__ import _parser as kconfigs_parser
 from kconfigs.flavors import FLAVORS
 from reports.__main__ import parser as reports_parser
 from reports.status import MEANING
+from suites.hosts.__main__ import parser as hosts_parser
 
 from . import kconfigs_fakes as fakes
 from .mutants.__main__ import _parser as mutants_parser
@@ -82,7 +83,7 @@ def known_options() -> set[str]:
     command = [sys.executable, "-m", "pytest", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
-    for parser in (guests_parser(), kconfigs_parser(), mutants_parser(), reports_parser()):
+    for parser in (guests_parser(), kconfigs_parser(), mutants_parser(), reports_parser(), hosts_parser()):
         found.update(options_of(parser))
     return found
 

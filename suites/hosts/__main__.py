@@ -82,16 +82,20 @@ def _say(line: str) -> None:
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Our options, and what is left for pytest: all that is not ours, and all behind `--`."""
-    parser = Parser(prog="python -m suites.hosts", description=__doc__, allow_abbrev=False)
-    names = ", ".join(host.name for host in HOSTS)
-    parser.add_argument("--host", action="append", default=[], metavar="NAME", help=f"repeatable; {names} (all)")
-    parser.add_argument("--fresh", action="store_true", help="make the hosts again, whatever the cache has")
-    parser.add_argument("--make-only", action="store_true", help="make the hosts, and run nothing there")
+    """Our options, and what is left for pytest: all that is not ours, and all after `--`."""
     words = list(arguments)
     cut = words.index("--") if "--" in words else len(words)
-    options, rest = parser.parse_known_args(words[:cut])
+    options, rest = parser().parse_known_args(words[:cut])
     return options, rest + words[cut + 1 :]
+
+
+def parser() -> Parser:
+    made = Parser(prog="python -m suites.hosts", description=__doc__, allow_abbrev=False)
+    names = ", ".join(host.name for host in HOSTS)
+    made.add_argument("--host", action="append", default=[], metavar="NAME", help=f"repeatable; {names} (all)")
+    made.add_argument("--fresh", action="store_true", help="make the hosts again, whatever the cache has")
+    made.add_argument("--make-only", action="store_true", help="make the hosts, and run nothing there")
+    return made
 
 
 if __name__ == "__main__":

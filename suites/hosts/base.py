@@ -59,6 +59,12 @@ def require_tools(which: Callable[[str], str | None] = shutil.which, uid: int | 
     for program, package in {"debootstrap": "debootstrap", "unshare": "util-linux", "chroot": "coreutils"}.items():
         if which(program) is None:
             raise UsageError(f"{program} is not installed", hint=f"run: apt-get install {package}")
+    done = subprocess.run(chroot.isolated("true"), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UsageError(
+            f"root may not make namespaces here: {done.stderr.strip()}",
+            hint="run it outside of a container, or in one with privileges",
+        )
 
 
 class Bases:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -60,9 +60,16 @@ class Installation:
             target.touch()
         self._binds.append(bind)
 
-    def run(self, command: Sequence[str], log: IO[str], *, folder: str = "/") -> int:
-        """Run a command on the host, all output to the log.  Its exit status."""
-        return run_logged(self._entered(command, folder), log, env=os.environ)
+    def run(
+        self,
+        command: Sequence[str],
+        log: IO[str],
+        *,
+        folder: str = "/",
+        on_line: Callable[[str], None] | None = None,
+    ) -> int:
+        """Run a command on the host, all output to the log and, line by line, to `on_line`.  Its exit status."""
+        return run_logged(self._entered(command, folder), log, env=os.environ, on_line=on_line)
 
     def ask(self, command: Sequence[str]) -> str:
         """What a command prints on the host."""

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -24,6 +24,9 @@ from suites.hosts.table import Row
 ROOT = Path(__file__).parents[2]
 REPORT = "reports/out/latest"
 """Of the checkout, the report of its last run."""
+
+LAST_LINES = 30
+"""Of what a failed step printed, as many are shown; the log has all of it."""
 
 _VERSIONS = {
     "tox": ("tox", "--version"),
@@ -66,9 +69,13 @@ class Trial:
         """The command's exit status."""
         shown = shlex.join(command)
         self._file.write(f"\n$ {shown}\n")
+        last: deque[str] = deque(maxlen=LAST_LINES)
+        folder = chroot.CHECKOUT if command[0] == "tox" else "/"
         started = time.monotonic()
-        status = self._on.run(command, self._file, folder=chroot.CHECKOUT if command[0] == "tox" else "/")
+        status = self._on.run(command, self._file, folder=folder, on_line=last.append)
         self._say(f"{shown}: {time.monotonic() - started:.0f} s, exit status {status}")
+        if status:
+            self._say("it printed last:\n" + "".join(f"    {line}" for line in last))
         return status
 
     def _counts(self, reports: Path) -> Mapping[str, int]:
