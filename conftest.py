@@ -9,13 +9,13 @@ from typing import cast
 
 import pytest
 
-from guests import migration
-from guests.accel import Acceleration
 from guests.errors import GuestBroke, HostPausedError, QemuError
 from guests.guest import Guest
 from guests.outcome import Expected, Outcome
-from guests.qemu_program import find_qemu, has_device, inspect
-from guests.stable import DEFAULT_BOOT, Boot, Stable
+from guests.vm import migration
+from guests.vm.acceleration import Acceleration
+from guests.vm.pool import DEFAULT_BOOT, Boot, Pool
+from guests.vm.qemu_program import find_qemu, has_device, inspect
 from kconfigs import flavors, sources
 from kconfigs.cache import Cache
 from kconfigs.candidates import Candidate
@@ -30,7 +30,7 @@ from reports.waivers import SplatExcuse, check_flavors, waivers_of
 pytest_plugins = ["pytester"]
 
 GUEST = pytest.StashKey[Guest]()
-STABLE = pytest.StashKey[Stable]()
+POOL = pytest.StashKey[Pool]()
 NEXT = pytest.StashKey[pytest.Item | None]()
 
 
@@ -41,14 +41,14 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "needs(*options): skip unless the kernel has all of these config options (named without CONFIG_)",
         "lacks(*options): skip if the kernel has any of these config options",
-        "boot(*arguments, disks=(), programs=()): boot with these kernel arguments, disks (guests.disks.DiskPlan)"
-        " and programs of the host",
+        "boot(*arguments, disks=(), programs=()): boot with these kernel arguments, disks"
+        " (guests.vm.disk_images.DiskPlan) and programs of the host",
     ):
         config.addinivalue_line("markers", line)
     check_flavors(waivers_of(config), [sources.SHIPPED, *flavors.FLAVORS])
     if resume.FORMER in config.stash:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
-    config.stash[STABLE] = Stable(
+    config.stash[POOL] = Pool(
         Cache(),
         mode=config.getoption("accel"),
         cold=config.getoption("cold"),
@@ -154,7 +154,7 @@ def _kernel_info(kernel: Kernel, acceleration: Acceleration | None = None) -> di
 @pytest.fixture
 def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Iterator[Guest]:
     """A freshly booted guest, booted as the test's `boot` marker specifies."""
-    stable = request.config.stash[STABLE]
+    stable = request.config.stash[POOL]
     boot = _boot_of(request.node) or DEFAULT_BOOT
     if any(plan.filesystem == "9p" for plan in boot.disks):
         program = stable.qemu(kernel.arch)
@@ -228,7 +228,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    session.config.stash[STABLE].close()
+    session.config.stash[POOL].close()
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:

@@ -7,8 +7,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from guests import doctor
 from guests.errors import KconformError
+from guests.host import doctor
 from kconfigs.arguments import Parser
 
 INTERRUPTED = 2

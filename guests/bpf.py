@@ -15,8 +15,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from guests.numbers import number
 from guests.outcome import Expected
+from guests.uapi import number
 
 
 class Action(enum.IntEnum):

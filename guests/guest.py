@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from functools import cache
 
-from guests import kernel_log, splats, taint
-from guests.channel import Closed, Silent, SocketStream
-from guests.console import clean
 from guests.errors import AgentError, GuestBroke, HostPausedError, QemuError
-from guests.host_time import HostTime
+from guests.log import kernel_log, splats, taint
+from guests.protocol.channel import Closed, NoAnswer, SocketStream
 from guests.session import Session
-from guests.template import Template
+from guests.vm.console import clean
+from guests.vm.host_time import HostTime
+from guests.vm.template import Template
 from kconfigs.kernel import Kernel
 
 RESUME_DEADLINE_S = 30.0
@@ -171,7 +171,7 @@ class Guest(Session):
     def evidence(self) -> dict[str, str]:
         """Transcript, process tree, kernel log and console, for the report."""
         # A guest that is gone leaves what was read before, and its console.
-        with contextlib.suppress(Closed, Silent, OSError):
+        with contextlib.suppress(Closed, NoAnswer, OSError):
             if not self._hangs:
                 self._read_log()
         found = {

@@ -16,7 +16,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import ClassVar, NoReturn
 
-from guests.wire import State
+from guests.protocol.wire import State
 
 
 @dataclass(frozen=True, eq=False)

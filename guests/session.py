@@ -6,53 +6,45 @@ What the agent runs in is another matter: a guest (guest.py), or a host, for the
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Iterator
-
-from guests import kernel_log, wire
-from guests.channel import CALL_DEADLINE, Channel, Closed, Silent, Stream
-from guests.errors import AgentError, GuestBroke, HostPausedError
-from guests.numbers import AT_FDCWD, O_APPEND, O_CREAT, O_TRUNC, Cap, Clone
+from guests.errors import AgentError
+from guests.log import kernel_log
 from guests.outcome import OK, Outcome, describe, returned
-from guests.task import Task
-from guests.wire import Frame, Hello, Op, SpawnOption, State
+from guests.protocol import wire
+from guests.protocol.channel import Stream
+from guests.protocol.wire import Frame, Op, SpawnOption, State
+from guests.task import Task, TaskOwner
+from guests.uapi import AT_FDCWD, O_APPEND, O_CREAT, O_TRUNC, Cap, Clone
 
 LOG_DEADLINE_S = 10.0
-SIGN_OF_LIFE_S = CALL_DEADLINE
-"""What a kernel gets to answer at all, when a call has not come back."""
 _OF_INIT = ("/proc/self/", "/proc/1/", "/sys/fs/cgroup/")
 """Files that change init when it writes to them."""
 UNPRIVILEGED = 1000
 """uid and gid of a task that was not given others."""
 
 
-class Session:
+class Session(TaskOwner):
     """An agent's tasks, from `greet` on."""
 
-    program = "/init"
-    """The agent's own, which tasks can execute again."""
-
     def __init__(self, stream: Stream, arch: str) -> None:
+        super().__init__(stream, self._on_event)
         self.arch = arch
-        self.transcript: list[str] = []
         self.quiet_leaders: set[Task] = set()
-        self._channel = Channel(stream, self._on_event, self.lost_s)
         self._tasks: dict[int, Task] = {}
         self._spare_slots = list(range(1, 1 + wire.SPARE_CHILDREN))
         """Of children that init has already.  What init changes of itself they do not inherit: then they are left."""
         self._next_slot = 1 + wire.SPARE_CHILDREN
-        self._hangs = False
         self._log: list[kernel_log.Record] = []
-        self._started = 0.0
-        self.hello: Hello
         self.init: Task
 
     def greet(self, *, init: int = 1) -> None:
         """Begin, with the agent's first answer.  `init` is the agent's process number."""
-        self._started = time.monotonic()
-        self.hello = Hello.decode(self.request(Op.HELLO, what="the first answer"))
+        self._begin()
         self.init = self._adopt(0, "init", tid=init, own_tid=init, parent=None, leader=None)
+
+    def send(self, op: Op, slot: int, body: bytes, what: str) -> int:
+        if slot == 0 and op is Op.CALL:
+            self._spare_slots.clear()
+        return super().send(op, slot, body, what)
 
     # Tasks
 
@@ -206,81 +198,6 @@ class Session:
 
         self.wait_until(logged, f"the log to say {words!r}", LOG_DEADLINE_S)
         return found[0]
-
-    # The conversation
-
-    def send(self, op: Op, slot: int, body: bytes, what: str) -> int:
-        if slot == 0 and op is Op.CALL:
-            self._spare_slots.clear()
-        with self._explained(what):
-            return self._channel.send(op, slot, body)
-
-    def answered(self, sequence: int) -> bool:
-        with self._explained("the agent's answers"):
-            return self._channel.answered(sequence)
-
-    def collect(self, sequence: int, what: str, deadline_s: float = CALL_DEADLINE) -> bytes:
-        """The body of an answer, or GuestBroke: the kernel crashed, hung, or never came back from the call."""
-        with self._explained(what, deadline_s):
-            return self._channel.collect(sequence, deadline_s).body
-
-    def request(self, op: Op, slot: int = 0, body: bytes = b"", what: str = "the agent") -> bytes:
-        return self.collect(self.send(op, slot, body, what), what)
-
-    def wait_until(self, condition: Callable[[], bool], what: str, deadline_s: float = CALL_DEADLINE) -> None:
-        """Wait for what happens later; GuestBroke when it has not happened within the deadline."""
-        deadline = self._channel.deadline(deadline_s)
-        with self._explained(what):
-            while not condition():
-                if deadline.left() <= 0:
-                    raise self._late(f"waited {deadline_s:.0f} s for {what}, in vain")
-                # Events come by themselves; conditions that are asked for need a moment between questions.
-                self._channel.wait(lambda: False, 0.001)
-
-    def check_accepted(self, state: State, value: int, what: str) -> None:
-        if state is State.REFUSED:
-            raise AgentError(f"the agent refused an order: {what}: {describe(Outcome(State.RETURNED, value))}")
-
-    def note(self, outcome: Outcome) -> None:
-        """Into the transcript."""
-        at = time.monotonic() - self._started
-        self.transcript.append(f"{at:8.4f}  {outcome!r}")
-
-    @contextlib.contextmanager
-    def _explained(self, what: str, deadline_s: float = CALL_DEADLINE) -> Iterator[None]:
-        """Turn the channel's trouble into what it means."""
-        try:
-            yield
-        except Closed as error:
-            raise self.why_gone(what) from error
-        except Silent:
-            raise self._why_silent(what, deadline_s) from None
-
-    def why_gone(self, what: str) -> Exception:
-        """What it means that the agent went away during `what`."""
-        return AgentError(f"the agent went away during {what}")
-
-    def lost_s(self) -> float:
-        """Seconds that the host has taken from the agent's machine so far."""
-        return 0.0
-
-    def excuse(self) -> str:
-        """In words, what kept the agent's machine from running for long; empty if nothing did."""
-        return ""
-
-    def _late(self, accusation: str) -> Exception:
-        """What did not happen in time is the kernel's fault, unless the guest could not run."""
-        if excuse := self.excuse():
-            return HostPausedError(f"{accusation}; but {excuse}")
-        return GuestBroke(accusation)
-
-    def _why_silent(self, what: str, deadline_s: float) -> Exception:
-        try:
-            self._channel.request(Op.HELLO, deadline=SIGN_OF_LIFE_S)
-        except (Silent, Closed):
-            self._hangs = True
-            return self._late(f"the kernel hangs since {what}: nothing in the guest answers any more")
-        return self._late(f"{what} did not come back within {deadline_s:.0f} s")
 
     def process_tree(self) -> str:
         """The tasks as a tree, each below the one that made it, with how it ended."""

@@ -13,10 +13,10 @@ import struct
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from guests import wire
 from guests.outcome import Outcome, describe
+from guests.protocol import wire
+from guests.protocol.wire import Entry, Op, State
 from guests.task import Task
-from guests.wire import Entry, Op, State
 
 
 def sweep(

@@ -11,72 +11,62 @@ assert waiting.outcome() == OK
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from guests import wire
-from guests.access import AccessWords
-from guests.devices import DeviceWords
+from guests.call_arguments import Argument, marshal
 from guests.errors import GuestBroke
-from guests.identity import IdentityWords
-from guests.loads import LoadWords
-from guests.memory import Argument, marshal
-from guests.numbers import NR_X32, THREAD_FLAGS, Cap, Clone, number
 from guests.outcome import Outcome, describe
-from guests.ptrace import PtraceWords
-from guests.seccomp import SeccompWords
-from guests.signals import SignalWords
-from guests.wire import Entry, Op, SpawnOption, State
-
-if TYPE_CHECKING:
-    from guests.session import Session
+from guests.protocol import wire
+from guests.protocol.conversation import Conversation
+from guests.protocol.wire import Entry, Op, SpawnOption, State
+from guests.syscalls.access import AccessCalls
+from guests.syscalls.block_devices import BlockDeviceCalls
+from guests.syscalls.credentials import CredentialCalls
+from guests.syscalls.group import Pending
+from guests.syscalls.kernel_reads import KernelReadCalls
+from guests.syscalls.ptrace import PtraceCalls
+from guests.syscalls.seccomp import SeccompCalls
+from guests.syscalls.signals import SignalCalls
+from guests.uapi import NR_X32, THREAD_FLAGS, Cap, Clone, number
 
 _PERSISTENT = 0x8000
 """From this offset on a slot's data belongs to `store`; below it lie the arguments of the current call."""
 
 
-class Pending:
-    """A call under way."""
+class TaskOwner(Conversation):
+    """What a task needs of the session that it belongs to."""
 
-    def __init__(self, task: Task, sequence: int, what: str, lengths: tuple[int, ...]) -> None:
-        self._task = task
-        self._sequence = sequence
-        self._what = what
-        self._lengths = lengths
-        self._outcome: Outcome | None = None
+    arch: str
+    quiet_leaders: set[Task]
+    init: Task
 
-    def finished(self) -> bool:
-        """Whether the outcome is here, without waiting."""
-        return self._outcome is not None or self._task.guest.answered(self._sequence)
+    def add_task(
+        self,
+        parent: Task,
+        name: str,
+        *,
+        clone_flags: int,
+        uid: int,
+        capabilities: int,
+        options: SpawnOption,
+        what: str,
+    ) -> Task:
+        raise NotImplementedError
 
-    def outcome(self) -> Outcome:
-        """Wait for the call to finish, within the guest's deadline."""
-        if self._outcome is None:
-            body = self._task.guest.collect(self._sequence, self._what)
-            state, value, tail = wire.split_result(body)
-            self._task.check_accepted(state, value, self._what)
-            self._outcome = Outcome(state, value, self._what, wire.split_reads(tail, self._lengths))
-            self._task.guest.note(self._outcome)
-        return self._outcome
+    def mark_quiet(self, leader: Task) -> None:
+        raise NotImplementedError
 
-    def wait_until_blocked(self) -> None:
-        """Wait until the task sleeps inside the call.  Fails if the call finishes instead."""
+    def read_file(self, path: str) -> str:
+        raise NotImplementedError
 
-        def sleeping() -> bool:
-            asleep = self._task.state() in {"S", "D"}
-            # A task sleeps between calls too.  Before each answer the agent looks for calls that have finished.
-            self._task.guest.request(Op.HELLO)
-            assert not self.finished(), f"{self.outcome()!r}, and the test needs it to block"
-            return asleep
-
-        self._task.guest.wait_until(sleeping, f"{self._what} to block")
+    def exists(self, path: str) -> bool:
+        raise NotImplementedError
 
 
-class Task(PtraceWords, AccessWords, IdentityWords, SeccompWords, SignalWords, LoadWords, DeviceWords):
+class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls, KernelReadCalls, BlockDeviceCalls):
     """A process or thread under the test's hand.  Made by `Guest.spawn`, `Task.spawn` and `Task.thread`."""
 
     def __init__(
         self,
-        guest: Session,
+        guest: TaskOwner,
         *,
         slot: int,
         name: str,
@@ -85,7 +75,7 @@ class Task(PtraceWords, AccessWords, IdentityWords, SeccompWords, SignalWords, L
         parent: Task | None,
         leader: Task | None,
     ) -> None:
-        self.guest = guest
+        self.guest: TaskOwner = guest
         self.slot = slot
         self.name = name
         self.tid = tid

@@ -27,7 +27,7 @@ from kconfigs.errors import KconformError, UsageError
 from kconfigs.flavors import Flavor
 from kconfigs.fragments import Config, Option
 from kconfigs.process import run_logged
-from kconfigs.progress import Progress, Silent
+from kconfigs.progress import NoAnswer, Progress
 from kconfigs.tree import Tree
 
 RECIPE = "1"
@@ -66,7 +66,7 @@ class Job:
     identity: str
     """As in `Kernel.identity`; the same for the same sources."""
     cache: Cache
-    progress: Progress = field(default_factory=Silent)
+    progress: Progress = field(default_factory=NoAnswer)
     theirs: bool = True
     """The tree is the user's."""
     own: Path | None = None

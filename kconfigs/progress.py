@@ -53,7 +53,7 @@ class Progress(Protocol):
         """Called at every change, which may be many times a second."""
 
 
-class Silent:
+class NoAnswer:
     def update(self, state: State) -> None:
         pass
 

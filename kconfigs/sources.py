@@ -20,7 +20,7 @@ from kconfigs.fragments import Config
 from kconfigs.image import Image, banner_release, inspect
 from kconfigs.kbuild import Job
 from kconfigs.kernel import Kernel, require_supported, version_of
-from kconfigs.progress import Progress, Silent, State
+from kconfigs.progress import NoAnswer, Progress, State
 from kconfigs.tree import Tree, identify, open_tree
 
 SHIPPED = "shipped"
@@ -88,7 +88,7 @@ class PackagedSource(_Built):
 
     def tree(self, progress: Progress | None = None) -> Path:
         """The unpacked source, for reading only."""
-        package, progress = self._package, progress or Silent()
+        package, progress = self._package, progress or NoAnswer()
 
         def make(folder: Path) -> None:
             progress.update(State("fetching", f"{package.name} {package.version}"))
@@ -110,7 +110,7 @@ class PackagedSource(_Built):
         chosen = flavor_of(flavor)
         tree = open_tree(self.tree(progress))
         own = own_config(chosen, tree, self._own_config)
-        progress = progress or Silent()
+        progress = progress or NoAnswer()
         return Job(tree, chosen, self.name, self.spec, self.origin, self._cache, progress, theirs=False, own=own)
 
 
@@ -128,7 +128,7 @@ class TreeSource(_Built):
         chosen = flavor_of(flavor)
         identity = identify(self._tree.path)
         own = own_config(chosen, self._tree, self._own_config)
-        return Job(self._tree, chosen, self.name, self.spec, identity, self._cache, progress or Silent(), own=own)
+        return Job(self._tree, chosen, self.name, self.spec, identity, self._cache, progress or NoAnswer(), own=own)
 
 
 def own_config(flavor: Flavor, tree: Tree, named: Path | None) -> Path | None:
@@ -243,7 +243,7 @@ class AptKernel(_Unpacked):
             self.name = clean(f"{self.name}-{packages.kernel.version}")
 
     def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:  # noqa: ARG002
-        progress = progress or Silent()
+        progress = progress or NoAnswer()
         kernel = self._packages.kernel
 
         def make(folder: Path) -> None:

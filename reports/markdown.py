@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Words of tests and guests, written so that Markdown shows them as they are.  Pure."""
+"""SyscallGroup of tests and guests, written so that Markdown shows them as they are.  Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def text(words: str) -> str:
 
 
 def code(words: str) -> str:
-    """Words in the type of code, whatever backticks they hold."""
+    """SyscallGroup in the type of code, whatever backticks they hold."""
     shown = line(words)
     fence = "`" * (max((len(run) for run in re.findall("`+", shown)), default=0) + 1)
     space = " " if shown[:1] in ("`", "") or shown[-1:] == "`" else ""
@@ -27,5 +27,5 @@ def code(words: str) -> str:
 
 
 def cell(words: str) -> str:
-    """Words in a table: the one place where a bar ends something."""
+    """SyscallGroup in a table: the one place where a bar ends something."""
     return text(words)

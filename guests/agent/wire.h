@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the host and the agent share: the frames on the channel, and the arena that tasks live in.
- * guests/wire.py is the host's side; suites/harness/test_guests_wire.py compares the two.
+ * guests/protocol/wire.py is the host's side; suites/harness/guests/protocol/test_wire.py compares the two.
  *
  * Everything is little-endian, and no structure has implicit padding.
  */

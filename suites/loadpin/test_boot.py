@@ -7,11 +7,11 @@ import struct
 
 import pytest
 
+from guests.call_arguments import InOut, Out
 from guests.guest import Guest
-from guests.memory import InOut, Out
-from guests.numbers import LSM_ID_LOADPIN
 from guests.outcome import ENOEXEC, ENOSYS, EPERM
-from suites.loadpin.scenery import (
+from guests.uapi import LSM_ID_LOADPIN
+from suites.loadpin.support.setting import (
     ENFORCING,
     NOT_ENFORCING,
     OTHER,

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import pytest
 
 from guests.guest import Guest
-from guests.modules import read_module
-from guests.numbers import MODULE_INIT_COMPRESSED_FILE
 from guests.outcome import EPERM, OK, Outcome
 from guests.task import Task
-from suites.loadpin.scenery import (
+from guests.uapi import MODULE_INIT_COMPRESSED_FILE
+from guests.vm.kernel_modules import read_module
+from suites.loadpin.support.setting import (
     ENFORCING,
     MODULE,
     OTHER,

@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
-from guests.disks import DIGESTS_HEADER
+from guests.call_arguments import Argument
 from guests.guest import Guest
-from guests.memory import Argument
-from guests.numbers import LOADPIN_SET_TRUSTED_DIGESTS, O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap
 from guests.outcome import EACCES, EFAULT, EFBIG, EINVAL, ENOEXEC, EPERM, EPROTO, ETXTBSY, OK, Expected, Outcome
 from guests.task import Task
-from suites.loadpin.scenery import (
+from guests.uapi import LOADPIN_SET_TRUSTED_DIGESTS, O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap
+from guests.vm.disk_images import DIGESTS_HEADER
+from suites.loadpin.support.setting import (
     DM_VERITY,
     ENFORCING,
     NOT_ENFORCING,

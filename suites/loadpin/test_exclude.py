@@ -8,7 +8,7 @@ from _pytest.mark import ParameterSet
 
 from guests.guest import Guest
 from guests.outcome import OK
-from suites.loadpin.kinds import (
+from suites.loadpin.support.kinds_of_load import (
     FIRMWARE_PART,
     FIRMWARE_WHOLE,
     FROM_FILES,
@@ -19,7 +19,7 @@ from suites.loadpin.kinds import (
     Kind,
     prepare,
 )
-from suites.loadpin.scenery import (
+from suites.loadpin.support.setting import (
     KINDS,
     OTHER,
     PINNED,

@@ -9,10 +9,10 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from guests.guest import Guest
-from guests.numbers import KEXEC_ON_CRASH, Cap
 from guests.outcome import EFAULT, EINVAL, ENOEXEC, EPERM, OK, Expected
-from suites.loadpin.kinds import FROM_MEMORY, INIT_MODULE, KEXEC_LOAD, FileLess
-from suites.loadpin.scenery import (
+from guests.uapi import KEXEC_ON_CRASH, Cap
+from suites.loadpin.support.kinds_of_load import FROM_MEMORY, INIT_MODULE, KEXEC_LOAD, FileLess
+from suites.loadpin.support.setting import (
     ENFORCING,
     NOT_ENFORCING,
     PINNED,

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import pytest
 
 from guests.guest import Guest
-from guests.numbers import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap
 from guests.outcome import EBADF, EINVAL, ENOENT, ENOEXEC, EPERM, ETXTBSY, Expected, Outcome
 from guests.task import Task
-from suites.loadpin.kinds import FIRMWARE_WHOLE, prepare
-from suites.loadpin.scenery import (
+from guests.uapi import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap
+from suites.loadpin.support.kinds_of_load import FIRMWARE_WHOLE, prepare
+from suites.loadpin.support.setting import (
     ENFORCING,
     OTHER,
     PINNED,

@@ -8,13 +8,13 @@ from collections.abc import Callable
 import pytest
 from _pytest.mark import ParameterSet
 
-from guests.disks import DiskPlan
 from guests.guest import Guest
-from guests.modules import read_module
-from guests.numbers import AT_FDCWD, MS_PRIVATE, MS_RDONLY, MS_REC, Clone
 from guests.outcome import ENOENT, ENOEXEC, EPERM, OK, Expected
 from guests.task import Task
-from suites.loadpin.kinds import (
+from guests.uapi import AT_FDCWD, MS_PRIVATE, MS_RDONLY, MS_REC, Clone
+from guests.vm.disk_images import DiskPlan
+from guests.vm.kernel_modules import read_module
+from suites.loadpin.support.kinds_of_load import (
     FIRMWARE_PART,
     FIRMWARE_WHOLE,
     IMA_POLICY_FILE,
@@ -24,7 +24,7 @@ from suites.loadpin.kinds import (
     Kind,
     prepare,
 )
-from suites.loadpin.scenery import (
+from suites.loadpin.support.setting import (
     ENFORCING,
     FILES,
     MODULE,

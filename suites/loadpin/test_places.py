@@ -17,9 +17,9 @@ from _pytest.mark import ParameterSet
 from guests.guest import Guest
 from guests.outcome import OK
 from guests.task import Task
-from suites.loadpin import places as at
-from suites.loadpin.kinds import FROM_FILES, MODULE_FILE, Kind, prepare
-from suites.loadpin.scenery import (
+from suites.loadpin.support import origins as at
+from suites.loadpin.support.kinds_of_load import FROM_FILES, MODULE_FILE, Kind, prepare
+from suites.loadpin.support.setting import (
     ENFORCING,
     KINDS,
     NOT_ENFORCING,

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from guests.guest import Guest
-from guests.numbers import MS_RDONLY, MS_REMOUNT, O_WRONLY
 from guests.outcome import EACCES, EINVAL, ENOEXEC, EPERM, OK
 from guests.task import Task
-from suites.loadpin.scenery import (
+from guests.uapi import MS_RDONLY, MS_REMOUNT, O_WRONLY
+from suites.loadpin.support.setting import (
     ENFORCING,
     NOT_ENFORCING,
     OTHER,

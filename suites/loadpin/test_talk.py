@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from guests.disks import DiskPlan
 from guests.guest import Guest
 from guests.outcome import EPERM, OK
 from guests.task import Task
+from guests.vm.disk_images import DiskPlan
 
 MODULE = "test_module"
 TRUSTED, TMP = f"/trusted/{MODULE}.ko", f"/tmp/{MODULE}.ko"  # noqa: S108 - in the guest, where /tmp is the point

@@ -8,13 +8,13 @@ import hashlib
 
 import pytest
 
-from guests.devices import SECTOR, Target
-from guests.disks import DIGESTS_HEADER, DiskPlan, digest_list
 from guests.guest import Guest
-from guests.numbers import MS_RDONLY, O_WRONLY
 from guests.outcome import EBUSY, EINVAL, EIO, ENOEXEC, EPERM, OK
+from guests.syscalls.block_devices import SECTOR, Target
 from guests.task import Task
-from suites.loadpin.scenery import (
+from guests.uapi import MS_RDONLY, O_WRONLY
+from guests.vm.disk_images import DIGESTS_HEADER, DiskPlan, digest_list
+from suites.loadpin.support.setting import (
     ENFORCING,
     FILES,
     NOT_ENFORCING,

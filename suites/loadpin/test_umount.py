@@ -12,10 +12,10 @@ from collections.abc import Callable
 import pytest
 
 from guests.guest import Guest
-from guests.numbers import MNT_DETACH, MS_PRIVATE, MS_RDONLY, MS_REC, Clone, KexecFile
 from guests.outcome import EINVAL, ENOEXEC, ENOSPC, EPERM, OK, Outcome
 from guests.task import Task
-from suites.loadpin.kinds import (
+from guests.uapi import MNT_DETACH, MS_PRIVATE, MS_RDONLY, MS_REC, Clone, KexecFile
+from suites.loadpin.support.kinds_of_load import (
     FROM_FILES,
     FROM_MEMORY,
     KEXEC_IMAGE,
@@ -25,7 +25,7 @@ from suites.loadpin.kinds import (
     Kind,
     prepare,
 )
-from suites.loadpin.scenery import (
+from suites.loadpin.support.setting import (
     ENFORCING,
     NOT_ENFORCING,
     OTHER,

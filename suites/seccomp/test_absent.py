@@ -9,11 +9,11 @@ import pytest
 
 from guests.bpf import Action, pack, ret
 from guests.guest import Guest
-from guests.numbers import Prctl, PtraceOption, Signal
 from guests.outcome import EINVAL, ENOSYS, OK, Expected, killed, returned
-from guests.seccomp import MODE_FILTER, MODE_STRICT
+from guests.syscalls.seccomp import MODE_FILTER, MODE_STRICT
 from guests.task import Task
-from suites.seccomp.scenery import mismatches, status
+from guests.uapi import Prctl, PtraceOption, Signal
+from suites.seccomp.support.roles import mismatches, status
 
 
 def able(guest: Guest) -> Task:

@@ -7,10 +7,10 @@ import pytest
 
 from guests.bpf import AUDIT_ARCH, Action, deny, kill_process, kill_thread, log, notify, policy, trace, trap
 from guests.guest import Guest
-from guests.numbers import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
 from guests.outcome import EINVAL, ENOSYS, GONE, OK, killed, returned
-from guests.signals import SYS_SECCOMP
+from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
+from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

@@ -9,8 +9,6 @@ import pytest
 
 from guests.bpf import notify, policy
 from guests.guest import Guest
-from guests.loop import Plan, urgently
-from guests.numbers import O_CLOEXEC, O_NONBLOCK, O_PATH, O_RDWR, RLIMIT_NOFILE, Signal
 from guests.outcome import (
     E2BIG,
     EBADF,
@@ -24,9 +22,11 @@ from guests.outcome import (
     killed,
     returned,
 )
-from guests.seccomp import NOTIF_ADDFD, AddFd, FilterFlag, Notification, Poll
-from guests.task import Pending
-from suites.seccomp.scenery import Supervised, mismatches
+from guests.plan import Plan, urgently
+from guests.syscalls.group import Pending
+from guests.syscalls.seccomp import NOTIF_ADDFD, AddFd, FilterFlag, Notification, Poll
+from guests.uapi import O_CLOEXEC, O_NONBLOCK, O_PATH, O_RDWR, RLIMIT_NOFILE, Signal
+from suites.seccomp.support.roles import Supervised, mismatches
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

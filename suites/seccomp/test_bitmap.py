@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Filters have the results of classic BPF, even if a kernel compiles them and decides calls in advance (since 5.11).
 
-The reference is guests/bpf_interpreter.py.  Filters return errnos that no call itself returns, so that a result shows
-whether a filter denied the call, and which.  Otherwise the call has run, so the tests make only harmless calls.
+The reference is suites/seccomp/support/bpf_interpreter.py.  Filters return errnos that no call itself returns, so a
+result shows whether a filter denied the call, and which.  Otherwise the call has run, so the tests make only harmless
+calls.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from hypothesis import strategies as st
 
 from guests import bpf
 from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, load, ret
-from guests.bpf_interpreter import SeccompData, constant_run, run_all
 from guests.guest import Guest
-from guests.numbers import NR_X32, Signal, number
 from guests.outcome import OK, Outcome
-from guests.seccomp import SET_MODE_FILTER
+from guests.protocol.wire import Entry, data_address
 from guests.sweep import sweep
+from guests.syscalls.seccomp import SET_MODE_FILTER
 from guests.task import Task
-from guests.wire import Entry, data_address
-from suites.seccomp.programs import (
+from guests.uapi import NR_X32, Signal, number
+from suites.seccomp.support.bpf_interpreter import SeccompData, constant_run, run_all
+from suites.seccomp.support.generated_filters import (
     ARGUMENTS,
     COMPAT,
     MARK,
@@ -34,7 +35,7 @@ from suites.seccomp.programs import (
     cacheable,
     listing,
 )
-from suites.seccomp.scenery import ENTRIES, mismatches, unprivileged
+from suites.seccomp.support.roles import ENTRIES, mismatches, unprivileged
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.meaning")]
 
@@ -379,7 +380,7 @@ LARGE = {
 
 @pytest.mark.parametrize("code", [bpf.JGT, bpf.JGE], ids=["larger", "larger-or-equal"])
 def test_no_word_is_negative(guest: Guest, code: int) -> None:
-    """Words from 0x80000000 on compare as large numbers, including that of the native architecture."""
+    """SyscallGroup from 0x80000000 on compare as large numbers, including that of the native architecture."""
     found: dict[str, tuple[object, object]] = {}
     for name, (word, k, larger, otherwise, wanted) in LARGE.items():
         task = unprivileged(guest)

@@ -8,13 +8,13 @@ import struct
 import pytest
 
 from guests.bpf import Action, deny, load, log, pack, policy, ret
+from guests.call_arguments import InOut, Out
 from guests.guest import Guest
-from guests.memory import InOut, Out
-from guests.numbers import Cap, Clone, Ptrace, PtraceOption, Signal
 from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, GONE, OK, Expected, killed, returned
-from guests.seccomp import FilterFlag
+from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
-from suites.seccomp.scenery import mismatches, status, unprivileged
+from guests.uapi import Cap, Clone, Ptrace, PtraceOption, Signal
+from suites.seccomp.support.roles import mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 restore = pytest.mark.needs("CHECKPOINT_RESTORE")

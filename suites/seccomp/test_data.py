@@ -7,13 +7,13 @@ import pytest
 
 from guests import bpf
 from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, deny, load, policy, ret
+from guests.call_arguments import Argument
 from guests.guest import Guest
-from guests.memory import Argument
-from guests.numbers import NR_X32, Signal, number
 from guests.outcome import EINVAL, ENOSYS, OK, returned
+from guests.protocol.wire import Entry
 from guests.task import Task
-from guests.wire import Entry
-from suites.seccomp.scenery import ENTRIES, mismatches, unprivileged
+from guests.uapi import NR_X32, Signal, number
+from suites.seccomp.support.roles import ENTRIES, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

@@ -10,12 +10,13 @@ import pytest
 from guests import bpf
 from guests.bpf import Action, Instruction, arg, deny, kill_process, load, policy, ret, trace
 from guests.guest import Guest
-from guests.numbers import PTRACE_EVENT_SECCOMP, Prctl, Ptrace, PtraceOption, Signal, number
 from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, killed, returned
-from guests.seccomp import FilterFlag
-from guests.signals import SYS_SECCOMP, SYS_USER_DISPATCH
-from guests.task import Pending, Task
-from suites.seccomp.scenery import GETPPID, unprivileged
+from guests.syscalls.group import Pending
+from guests.syscalls.seccomp import FilterFlag
+from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH
+from guests.task import Task
+from guests.uapi import PTRACE_EVENT_SECCOMP, Prctl, Ptrace, PtraceOption, Signal, number
+from suites.seccomp.support.roles import GETPPID, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

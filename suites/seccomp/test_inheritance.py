@@ -7,10 +7,10 @@ import pytest
 
 from guests.bpf import Action, deny, policy, ret
 from guests.guest import Guest
-from guests.numbers import Cap, Clone, Prctl
 from guests.outcome import EACCES, EINVAL, EPERM, OK, returned
 from guests.task import Task
-from suites.seccomp.scenery import execute, mismatches, status, unprivileged
+from guests.uapi import Cap, Clone, Prctl
+from suites.seccomp.support.roles import execute, mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

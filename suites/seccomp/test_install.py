@@ -9,9 +9,8 @@ import pytest
 
 from guests import bpf
 from guests.bpf import Action, Instruction, Program, deny, notify, pack, policy, ret
+from guests.call_arguments import Argument
 from guests.guest import Guest
-from guests.memory import Argument
-from guests.numbers import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, RLIMIT_NOFILE, Cap, Clone, Prctl
 from guests.outcome import (
     EACCES,
     EBUSY,
@@ -25,9 +24,10 @@ from guests.outcome import (
     Outcome,
     returned,
 )
-from guests.seccomp import MODE_FILTER, SET_MODE_FILTER, FilterFlag
+from guests.syscalls.seccomp import MODE_FILTER, SET_MODE_FILTER, FilterFlag
 from guests.task import Task
-from suites.seccomp.scenery import mismatches, status, unprivileged
+from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, RLIMIT_NOFILE, Cap, Clone, Prctl
+from suites.seccomp.support.roles import mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

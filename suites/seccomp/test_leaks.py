@@ -13,11 +13,11 @@ import pytest
 from guests import bpf
 from guests.bpf import Action, Instruction, Program, deny, notify, policy, ret
 from guests.guest import Guest
-from guests.numbers import Cap, Signal
 from guests.outcome import EBUSY, EINVAL, ESRCH, OK, Expected, returned
-from guests.seccomp import FilterFlag
+from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
-from suites.seccomp.scenery import Supervised, unprivileged
+from guests.uapi import Cap, Signal
+from suites.seccomp.support.roles import Supervised, unprivileged
 
 pytestmark = [
     pytest.mark.needs("SECCOMP_FILTER", "KALLSYMS"),

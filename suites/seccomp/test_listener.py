@@ -8,9 +8,8 @@ import struct
 import pytest
 
 from guests.bpf import Action, Program, notify, policy, ret
+from guests.call_arguments import InOut, Out
 from guests.guest import Guest
-from guests.memory import InOut, Out
-from guests.numbers import O_RDWR, Signal
 from guests.outcome import (
     EBADF,
     EBUSY,
@@ -21,7 +20,8 @@ from guests.outcome import (
     OK,
     returned,
 )
-from guests.seccomp import (
+from guests.syscalls.group import Pending
+from guests.syscalls.seccomp import (
     NOTIF_ID_VALID,
     NOTIF_RECV,
     NOTIF_SEND,
@@ -30,8 +30,9 @@ from guests.seccomp import (
     Notification,
     Poll,
 )
-from guests.task import Pending, Task
-from suites.seccomp.scenery import GETPPID, Supervised, mismatches, unprivileged
+from guests.task import Task
+from guests.uapi import O_RDWR, Signal
+from suites.seccomp.support.roles import GETPPID, Supervised, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

@@ -8,13 +8,13 @@ import re
 import pytest
 
 from guests.bpf import AUDIT_ARCH, JEQ, RET_K, Action, Instruction, kill_process, load, log, policy, ret, rule, trap
+from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.memory import Out
-from guests.numbers import O_RDONLY, O_WRONLY, Cap, Clone, PtraceOption, Signal, number
 from guests.outcome import EACCES, EFAULT, EINVAL, EOPNOTSUPP, EPERM, OK, Expected, Outcome, killed, returned
-from guests.seccomp import DATA_SIZE, GET_NOTIF_SIZES, NOTIF_SIZE, RESPONSE_SIZE, FilterFlag
+from guests.syscalls.seccomp import DATA_SIZE, GET_NOTIF_SIZES, NOTIF_SIZE, RESPONSE_SIZE, FilterFlag
 from guests.task import Task
-from suites.seccomp.scenery import GETPPID, Supervised, mismatches, unprivileged
+from guests.uapi import O_RDONLY, O_WRONLY, Cap, Clone, PtraceOption, Signal, number
+from suites.seccomp.support.roles import GETPPID, Supervised, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 audited = pytest.mark.needs("AUDIT")

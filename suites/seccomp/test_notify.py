@@ -9,8 +9,6 @@ import pytest
 
 from guests.bpf import AUDIT_ARCH, notify, policy, trace
 from guests.guest import Guest
-from guests.loop import Plan, urgently
-from guests.numbers import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Cap, Clone, Signal, number
 from guests.outcome import (
     EFAULT,
     EINPROGRESS,
@@ -24,7 +22,8 @@ from guests.outcome import (
     killed,
     returned,
 )
-from guests.seccomp import (
+from guests.plan import Plan, urgently
+from guests.syscalls.seccomp import (
     NOTIF_ADDFD,
     NOTIF_ID_VALID,
     NOTIF_ID_VALID_OLD,
@@ -32,7 +31,8 @@ from guests.seccomp import (
     NOTIF_SIZE,
     Poll,
 )
-from suites.seccomp.scenery import GETPPID, Supervised, mismatches, unprivileged
+from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Cap, Clone, Signal, number
+from suites.seccomp.support.roles import GETPPID, Supervised, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

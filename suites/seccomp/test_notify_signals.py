@@ -7,10 +7,10 @@ import pytest
 
 from guests.bpf import notify, policy
 from guests.guest import Guest
-from guests.numbers import Signal
 from guests.outcome import EINTR, EINVAL, ENOENT, OK, killed, returned
-from guests.seccomp import FilterFlag, Poll
-from suites.seccomp.scenery import Supervised, mismatches, signal_mask, status, unprivileged
+from guests.syscalls.seccomp import FilterFlag, Poll
+from guests.uapi import Signal
+from suites.seccomp.support.roles import Supervised, mismatches, signal_mask, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

@@ -3,50 +3,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
 from guests.bpf import Program
 from guests.guest import Guest
-from guests.jail import Jail
-from guests.libseccomp import allow_list
-from guests.numbers import Signal
 from guests.outcome import EPERM, OK, exited, killed, returned
-from guests.policy_file import read_policy
-from suites.seccomp.scenery import mismatches, unprivileged
-from suites.seccomp.test_talk import CAT_CALLS, MOTD, TEXT, programs
+from guests.uapi import Signal
+from suites.seccomp.support.jail import Jail
+from suites.seccomp.support.libseccomp import allow_list
+from suites.seccomp.support.minijail_policy import read_policy
+from suites.seccomp.support.roles import mismatches, unprivileged
+from suites.seccomp.support.traced_program import trace
+from suites.seccomp.test_talk import DIRECTORY, LISTING, MOTD, TEXT, calls_beside_ioctl, programs
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.policies")]
 
-CAT_POLICY = """
-# cat.policy, as the talk has it
-openat: 1
-newfstatat: 1
-fadvise64: 1
-mmap: 1
-read: 1
-write: 1
-munmap: 1
-close: 1
-exit_group: 1
-"""
-LS_POLICY = CAT_POLICY + "{statx, getdents64, getxattr, lgetxattr, fcntl}: allow\n"
 IOCTL = "ioctl: arg0 == 1\n"
 
-MAKERS: dict[str, Callable[[], Program]] = {
-    "minijail": lambda: read_policy(CAT_POLICY),
-    "libseccomp": lambda: allow_list(CAT_CALLS),
-}
+
+def minijail(calls: Iterable[str]) -> Program:
+    """cat.policy, as the talk has it: a line for each call."""
+    return read_policy("# cat.policy\n" + "".join(f"{name}: 1\n" for name in calls))
+
+
+MAKERS: dict[str, Callable[[Iterable[str]], Program]] = {"minijail": minijail, "libseccomp": allow_list}
 
 
 @programs
 @pytest.mark.parametrize("made_by", MAKERS)
 def test_cat(guest: Guest, made_by: str) -> None:
-    """The talk's nine calls, read from its file and compiled by libseccomp: cat does its work."""
+    """cat's own calls, read from the talk's file and compiled by libseccomp: cat does its work."""
     guest.upload(MOTD, TEXT.encode())
-    cat = Jail(guest, "cat", MOTD, policy=MAKERS[made_by]())
-    assert cat.run() == exited(0)
+    calls = trace(guest, "cat", MOTD).names
+    cat = Jail(guest, "cat", MOTD, policy=MAKERS[made_by](calls))
+    assert cat.finish() == exited(0)
     assert cat.output() == TEXT
 
 
@@ -54,16 +46,21 @@ def test_cat(guest: Guest, made_by: str) -> None:
 @pytest.mark.parametrize("made_by", MAKERS)
 def test_ls_under_the_policy_of_cat(guest: Guest, made_by: str) -> None:
     """ls does not get far with either."""
-    assert Jail(guest, "ls", "/proc/sys/net", policy=MAKERS[made_by]()).run() == killed(Signal.SYS)
+    guest.upload(MOTD, TEXT.encode())
+    calls = trace(guest, "cat", MOTD).names
+    trace(guest, "ls", DIRECTORY).first_outside(calls)
+    assert Jail(guest, "ls", DIRECTORY, policy=MAKERS[made_by](calls)).run() == killed(Signal.SYS)
 
 
 @programs
 def test_ls_with_the_line_for_ioctl(guest: Guest) -> None:
     """The talk's last line makes it work: with it ls runs, without it dies."""
-    allowed = Jail(guest, "ls", "/proc/sys/net", policy=read_policy(LS_POLICY + IOCTL))
-    assert allowed.run() == exited(0)
-    assert "unix" in allowed.output().split()
-    assert Jail(guest, "ls", "/proc/sys/net", policy=read_policy(LS_POLICY)).run() == killed(Signal.SYS)
+    guest.upload(MOTD, TEXT.encode())
+    text = f"{{{', '.join(calls_beside_ioctl(guest))}}}: allow\n"
+    allowed = Jail(guest, "ls", DIRECTORY, policy=read_policy(text + IOCTL))
+    assert allowed.finish() == exited(0)
+    assert allowed.output() == LISTING
+    assert Jail(guest, "ls", DIRECTORY, policy=read_policy(text)).run() == killed(Signal.SYS)
 
 
 # fmt: off

@@ -8,15 +8,16 @@ import struct
 import pytest
 
 from guests.bpf import Action, policy, rule
-from guests.bpf_interpreter import SEVERITY
+from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.memory import Out
-from guests.numbers import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal
 from guests.outcome import GONE, OK, killed, returned
-from guests.ptrace import Status
-from guests.seccomp import FilterFlag
-from guests.task import Pending, Task
-from suites.seccomp.scenery import mismatches, unprivileged
+from guests.syscalls.group import Pending
+from guests.syscalls.ptrace import Status
+from guests.syscalls.seccomp import FilterFlag
+from guests.task import Task
+from guests.uapi import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal
+from suites.seccomp.support.bpf_interpreter import SEVERITY
+from suites.seccomp.support.roles import mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

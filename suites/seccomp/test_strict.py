@@ -6,14 +6,14 @@ from __future__ import annotations
 import pytest
 
 from guests.bpf import Action, ret
+from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.memory import Out
-from guests.numbers import NR_X32, Clone, Prctl, Signal, number
 from guests.outcome import EINVAL, ENOSYS, GONE, OK, Expected, exited, killed, returned
-from guests.seccomp import MODE_STRICT, SET_MODE_STRICT
+from guests.protocol.wire import Entry
+from guests.syscalls.seccomp import MODE_STRICT, SET_MODE_STRICT
 from guests.task import Task
-from guests.wire import Entry
-from suites.seccomp.scenery import allow_core_dumps, mismatches, status, unprivileged
+from guests.uapi import NR_X32, Clone, Prctl, Signal, number
+from suites.seccomp.support.roles import allow_core_dumps, mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP")
 

@@ -8,13 +8,14 @@ import struct
 import pytest
 
 from guests.bpf import AUDIT_ARCH, Action, allow, arg, deny, kill_process, policy, rule, trace, trap
+from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.memory import Out
-from guests.numbers import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal, number
 from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, killed, returned
-from guests.signals import SYS_SECCOMP
-from guests.task import Pending, Task
-from suites.seccomp.scenery import GETPPID, mismatches, unprivileged
+from guests.syscalls.group import Pending
+from guests.syscalls.signals import SYS_SECCOMP
+from guests.task import Task
+from guests.uapi import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal, number
+from suites.seccomp.support.roles import GETPPID, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

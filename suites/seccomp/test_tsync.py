@@ -7,11 +7,11 @@ import pytest
 
 from guests.bpf import Action, deny, kill_thread, notify, policy, ret
 from guests.guest import Guest
-from guests.numbers import Cap, Clone, Signal
 from guests.outcome import EINVAL, EPERM, ESRCH, GONE, OK, returned
-from guests.seccomp import FilterFlag
+from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
-from suites.seccomp.scenery import Supervised, mismatches, status, unprivileged
+from guests.uapi import Cap, Clone, Signal
+from suites.seccomp.support.roles import Supervised, mismatches, status, unprivileged
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.tsync")]
 

@@ -10,10 +10,10 @@ import pytest
 from guests import bpf
 from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, deny, load, policy, ret, trap
 from guests.guest import Guest
-from guests.numbers import Signal, number
 from guests.outcome import EINVAL, EPERM, GONE, OK, Expected, error, killed, returned
-from guests.signals import SYS_SECCOMP
-from suites.seccomp.scenery import GETPPID, allow_core_dumps, dumped, mismatches, unprivileged
+from guests.syscalls.signals import SYS_SECCOMP
+from guests.uapi import Signal, number
+from suites.seccomp.support.roles import GETPPID, allow_core_dumps, dumped, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

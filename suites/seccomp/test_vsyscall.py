@@ -7,14 +7,15 @@ import pytest
 
 from guests import bpf
 from guests.bpf import AUDIT_ARCH, Action, Instruction, load, notify, policy, ret, rule, trace, trap
+from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.memory import Out
-from guests.numbers import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
 from guests.outcome import EINVAL, ENOSYS, OK, Expected, Outcome, killed, returned
-from guests.signals import SYS_SECCOMP
-from guests.task import Pending, Task
-from guests.wire import Entry
-from suites.seccomp.scenery import Supervised, mismatches, unprivileged
+from guests.protocol.wire import Entry
+from guests.syscalls.group import Pending
+from guests.syscalls.signals import SYS_SECCOMP
+from guests.task import Task
+from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
+from suites.seccomp.support.roles import Supervised, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER", "X86_VSYSCALL_EMULATION")
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from guests.bpf import AUDIT_ARCH, Action, policy, rule
+from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.memory import Out
-from guests.numbers import Clone, PtraceOption, Signal
 from guests.outcome import EINVAL, ENOSYS, GONE, OK, Expected, killed, returned
-from guests.signals import SYS_SECCOMP
+from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
-from suites.seccomp.scenery import DUMPED, GETPPID, allow_core_dumps, dumped, mismatches, status, unprivileged
+from guests.uapi import Clone, PtraceOption, Signal
+from suites.seccomp.support.roles import DUMPED, GETPPID, allow_core_dumps, dumped, mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

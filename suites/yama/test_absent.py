@@ -7,12 +7,12 @@ import struct
 
 import pytest
 
+from guests.call_arguments import InOut, Out
 from guests.guest import Guest
-from guests.memory import InOut, Out
-from guests.numbers import LSM_ID_YAMA, PTRACER_ANY
 from guests.outcome import EINVAL, EPERM, OK
-from suites.yama import relations as who
-from suites.yama.ways import Verdict, mismatches, ways_of
+from guests.uapi import LSM_ID_YAMA, PTRACER_ANY
+from suites.yama.support import relations as who
+from suites.yama.support.ways_in import Verdict, mismatches, ways_of
 
 LSM = "/sys/kernel/security/lsm"
 WITHOUT_YAMA = pytest.mark.boot("lsm=loadpin")

@@ -6,10 +6,10 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.numbers import O_RDONLY, O_RDWR, O_WRONLY, PTRACER_ANY, Cap, Signal
 from guests.outcome import EACCES, EPERM, ESRCH, OK, exited
-from suites.yama import relations as who
-from suites.yama.ways import SCOPE, read_memory
+from guests.uapi import O_RDONLY, O_RDWR, O_WRONLY, PTRACER_ANY, Cap, Signal
+from suites.yama.support import relations as who
+from suites.yama.support.ways_in import SCOPE, read_memory
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.numbers import PTRACER_ANY
 from guests.outcome import EPERM, GONE, OK, exited
 from guests.task import Task
-from suites.yama.ways import SCOPE, read_memory
+from guests.uapi import PTRACER_ANY
+from suites.yama.support.ways_in import SCOPE, read_memory
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 

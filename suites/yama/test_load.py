@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import pytest
 
 from guests.guest import Guest
-from guests.loop import Plan, spare_slot, start
-from guests.numbers import RLIMIT_NPROC, THREAD_FLAGS, WALL, Prctl, Ptrace
 from guests.outcome import EPERM, OK
+from guests.plan import Plan, spare_slot, start
 from guests.task import Task
-from suites.yama.ways import SCOPE, read_memory, vector
+from guests.uapi import RLIMIT_NPROC, THREAD_FLAGS, WALL, Prctl, Ptrace
+from suites.yama.support.ways_in import SCOPE, read_memory, vector
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 

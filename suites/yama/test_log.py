@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from guests.guest import Guest
-from guests.loop import Plan, run
-from guests.numbers import O_NONBLOCK, O_RDONLY, PTRACER_ANY, Cap, Clone, Ptrace
 from guests.outcome import EAGAIN, EPERM, OK
+from guests.plan import Plan, run
 from guests.task import Task
-from suites.yama import relations as who
-from suites.yama.ways import SCOPE, WAYS, Verdict, prepare, read_memory, ways_of
+from guests.uapi import O_NONBLOCK, O_RDONLY, PTRACER_ANY, Cap, Clone, Ptrace
+from suites.yama.support import relations as who
+from suites.yama.support.ways_in import SCOPE, WAYS, Verdict, prepare, read_memory, ways_of
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "PRINTK")
 

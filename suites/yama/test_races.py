@@ -10,11 +10,11 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.loop import Plan, run, start, urgently
-from guests.numbers import PTRACER_ANY, Prctl
 from guests.outcome import OK
+from guests.plan import Plan, run, start, urgently
 from guests.task import Task
-from suites.yama.ways import SCOPE, read_memory, vector
+from guests.uapi import PTRACER_ANY, Prctl
+from suites.yama.support.ways_in import SCOPE, read_memory, vector
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 

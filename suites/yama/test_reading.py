@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from guests import wire
 from guests.guest import Guest
-from guests.numbers import KCMP_VM, Cap
 from guests.outcome import EACCES, EPERM, OK, Expected, Outcome
+from guests.protocol import wire
 from guests.task import Task
-from suites.yama.ways import SCOPE, prepare, read_memory
+from guests.uapi import KCMP_VM, Cap
+from suites.yama.support.ways_in import SCOPE, prepare, read_memory
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 

@@ -14,9 +14,9 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from guests.guest import Guest
-from suites.yama import relations as who
-from suites.yama.relations import Pair
-from suites.yama.ways import Verdict, mismatches, prepare, ways_of
+from suites.yama.support import relations as who
+from suites.yama.support.relations import Pair
+from suites.yama.support.ways_in import Verdict, mismatches, prepare, ways_of
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.numbers import PTRACER_ANY, Clone, Prctl
 from guests.outcome import EACCES, EINVAL, EPERM, OK, returned
-from suites.yama.ways import SCOPE, read_memory, vector
+from guests.uapi import PTRACER_ANY, Clone, Prctl
+from suites.yama.support.ways_in import SCOPE, read_memory, vector
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 

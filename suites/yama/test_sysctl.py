@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.numbers import O_RDWR, O_WRONLY, Cap, Clone
 from guests.outcome import EACCES, EINVAL, EPERM, OK, Expected
-from suites.yama.ways import SCOPE
+from guests.uapi import O_RDWR, O_WRONLY, Cap, Clone
+from suites.yama.support.ways_in import SCOPE
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
 

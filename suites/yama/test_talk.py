@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.numbers import PTRACER_ANY, Signal
 from guests.outcome import EINVAL, EPERM, OK
+from guests.uapi import PTRACER_ANY, Signal
 
 SCOPE = "kernel.yama.ptrace_scope"
 WITHOUT_YAMA = pytest.mark.boot("lsm=loadpin")

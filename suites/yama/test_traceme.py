@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from guests.guest import Guest
-from guests.numbers import Cap, Clone, Signal
 from guests.outcome import EPERM, OK, Expected
 from guests.task import Task
-from suites.yama.ways import SCOPE
+from guests.uapi import Cap, Clone, Signal
+from suites.yama.support.ways_in import SCOPE
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 

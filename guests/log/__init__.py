@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a kernel says of itself: its log, its splats, its taint."""

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Plans: a short row of calls that a task makes many times over, without the host in between.
+
+For load, and for what has to happen faster than the host can ask:
+
+    plan = Plan(tracee.slot)
+    plan.call("prctl", Prctl.SET_PTRACER, tracer.tid)
+    plan.call("prctl", Prctl.SET_PTRACER, 0)
+    running = start(tracee, plan, rounds=1000)
+    ...
+    assert running.counts() == [{"OK": 1000}, {"OK": 1000}]
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from dataclasses import dataclass
+
+from guests.call_arguments import Argument, marshal
+from guests.protocol import wire
+from guests.protocol.channel import CALL_DEADLINE
+from guests.protocol.conversation import Conversation
+from guests.protocol.wire import Op, Step
+from guests.task import Task
+from guests.uapi import SCHED_FIFO, Clone, number
+
+Counts = dict[str, int]
+"""How often a step came to what: `OK`, or an error's name."""
+
+_ARGUMENTS = 0x4000
+"""Where in a slot's data the arguments of a plan lie, out of the way of those of single calls."""
+_ARGUMENTS_EACH = 0x200
+
+
+@dataclass(frozen=True)
+class StepValue:
+    """Stands for what an earlier step has last come to."""
+
+    step: int
+
+
+class Plan:
+    """A row of steps for the task of a slot.  Each method adds one and returns what stands for its value."""
+
+    def __init__(self, slot: int) -> None:
+        """`slot` is a task's, or one that no task has, for a child (see `child`)."""
+        self.slot = slot
+        self._steps: list[bytes] = []
+        self._writes: list[tuple[int, bytes]] = []
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def call(self, name: str, *arguments: Argument | StepValue) -> StepValue:
+        """A system call; at most one of its arguments is an earlier step's value."""
+        later = [(place, value) for place, value in enumerate(arguments) if isinstance(value, StepValue)]
+        place, result_of = (later[0][0], later[0][1].step + 1) if later else (0, 0)
+        start = _ARGUMENTS + len(self) * _ARGUMENTS_EACH
+        laid = marshal(self.slot, [0 if isinstance(value, StepValue) else value for value in arguments], start=start)
+        self._writes += laid.writes
+        return self._add(Step.CALL, number(name), laid.numbers, result_of, place)
+
+    def child(self, plan: Plan, flags: Clone = Clone.NONE) -> StepValue:
+        """Start a process (or, by `flags`, a thread) that goes through a plan of its own and ends."""
+        return self._add(Step.CHILD, plan.slot, [flags])
+
+    def join(self, plan: Plan) -> StepValue:
+        """Wait until the thread of that plan has ended."""
+        return self._add(Step.JOIN, plan.slot, [])
+
+    def _add(self, kind: Step, nr: int, arguments: list[int], result_of: int = 0, place: int = 0) -> StepValue:
+        self._steps.append(wire.LOOP_STEP.pack(nr, *wire.six(arguments), kind, result_of, place))
+        return StepValue(len(self) - 1)
+
+    def send(self, conversation: Conversation, rounds: int) -> None:
+        """Put it into its slot."""
+        if len(self) > wire.LOOP_STEPS:
+            raise ValueError(f"a plan has at most {wire.LOOP_STEPS} steps, this one {len(self)}")
+        for offset, content in self._writes:
+            _ask(conversation, Op.POKE, self.slot, wire.PIECE.pack(offset, len(content)) + content)
+        _ask(conversation, Op.PLAN, self.slot, wire.PLAN.pack(rounds, len(self)) + b"".join(self._steps))
+
+    def counts(self, conversation: Conversation) -> list[Counts]:
+        """What its steps have come to so far; of all its lives, if it is a child's."""
+        return _named(conversation.request(Op.COUNTS, self.slot), len(self))
+
+
+class Running:
+    """A plan under way."""
+
+    def __init__(self, task: Task, plan: Plan, rounds: int) -> None:
+        self._task = task
+        self._steps = len(plan)
+        self._what = f"{task}.loop({len(plan)} steps, {rounds} rounds)"
+        self._sequence = task.guest.send(Op.LOOP, task.slot, b"", self._what)
+
+    def counts(self, deadline_s: float = CALL_DEADLINE) -> list[Counts]:
+        """Wait for its end; what each step has come to."""
+        found = _named(self._task.guest.collect(self._sequence, self._what, deadline_s), self._steps)
+        self._task.guest.transcript.append(f"          {self._what} -> {found}")
+        return found
+
+
+def spare_slot(number: int) -> int:
+    """A slot for a child's plan, counted from the end, where tasks of `spawn` come last."""
+    return wire.SLOT_COUNT - 1 - number
+
+
+def start(task: Task, plan: Plan, rounds: int) -> Running:
+    """Have a task go through a plan so many times."""
+    plan.send(task.guest, rounds)
+    return Running(task, plan, rounds)
+
+
+def run(task: Task, plan: Plan, rounds: int = 1) -> list[Counts]:
+    """The same, and wait for it."""
+    return start(task, plan, rounds).counts()
+
+
+def urgently(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:
+    """Start a plan in a task that init makes urgent (SCHED_FIFO), for it may not do so itself.
+
+    On a guest's one CPU nothing that is less urgent runs until the task waits.
+    """
+    plan.send(task.guest, rounds)
+    policy = priority.to_bytes(4, "little")
+    task.guest.init.call("sched_setscheduler", task.tid, SCHED_FIFO, policy).result()
+    return Running(task, plan, rounds)
+
+
+def total(counts: list[Counts]) -> Counts:
+    """All steps together."""
+    return dict(sum((Counter(step) for step in counts), Counter()))
+
+
+def _ask(conversation: Conversation, op: Op, slot: int, body: bytes) -> None:
+    what = f"a plan for slot {slot}"
+    state, value, _ = wire.split_result(conversation.request(op, slot, body, what))
+    conversation.check_accepted(state, value, what)
+
+
+def _named(body: bytes, steps: int) -> list[Counts]:
+    _, _, tail = wire.split_result(body)
+    names = {0: "OK", **errno.errorcode}
+    return [{names.get(error, str(error)): n for error, n in step.items()} for step in wire.split_counts(tail, steps)]

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The words of one task that looks into another without being its tracer."""
+
+from __future__ import annotations
+
+import struct
+
+from guests.call_arguments import Out
+from guests.outcome import Outcome
+from guests.syscalls.group import SyscallGroup
+from guests.uapi import AT_FDCWD, MADV_COLD, O_RDONLY
+
+_PERF_TYPE_SOFTWARE, _PERF_COUNT_SW_DUMMY = 1, 9
+_PERF_ATTR_SIZE = 128
+_PERF_DISABLED, _PERF_EXCLUDE_KERNEL, _PERF_EXCLUDE_HV = 1 << 0, 1 << 5, 1 << 6
+_PERF_REMOVE_ON_EXEC, _PERF_SIGTRAP = 1 << 36, 1 << 37
+"""Bits of struct perf_event_attr (include/uapi/linux/perf_event.h)."""
+
+
+class AccessCalls(SyscallGroup):
+    """What one process may ask about another, or do to it, by its number."""
+
+    def open_proc(self, target: SyscallGroup, file: str, flags: int = O_RDONLY) -> Outcome:
+        """Open a file of the target's folder in /proc; a thread has one of its own there, if an unlisted one."""
+        return self.call("openat", AT_FDCWD, f"/proc/{target.tid}/{file}", flags, 0, shown=_of(target, file))
+
+    def read_proc(self, target: SyscallGroup, file: str) -> Outcome:
+        """Open, read once, close: the outcome of the first that fails, or of the read."""
+        opened = self.open_proc(target, file)
+        if opened.errno:
+            return opened
+        done = self.call("read", opened.value, Out(512), 512, shown=f"read {_of(target, file)}")
+        self.call("close", opened.value)
+        return done
+
+    def read_link(self, target: SyscallGroup, file: str) -> Outcome:
+        """readlink in the target's folder in /proc."""
+        path = f"/proc/{target.tid}/{file}"
+        return self.call("readlinkat", AT_FDCWD, path, Out(512), 512, shown=f"readlink {_of(target, file)}")
+
+    def count_events(self, target: SyscallGroup, *, sigtrap: bool = False) -> Outcome:
+        """perf_event_open on the target: a descriptor.  `sigtrap`: each event sends the target a signal."""
+        bits = _PERF_DISABLED | _PERF_EXCLUDE_KERNEL | _PERF_EXCLUDE_HV
+        if sigtrap:
+            bits |= _PERF_REMOVE_ON_EXEC | _PERF_SIGTRAP
+        attr = struct.pack(
+            "<IIQQQQQ", _PERF_TYPE_SOFTWARE, _PERF_ATTR_SIZE, _PERF_COUNT_SW_DUMMY, 0, 0, 0, bits
+        ).ljust(_PERF_ATTR_SIZE, b"\0")
+        shown = f"count_events({target}{', sigtrap' if sigtrap else ''})"
+        return self.call("perf_event_open", attr, target.tid, -1, -1, 0, shown=shown)
+
+    def robust_list(self, target: SyscallGroup) -> Outcome:
+        return self.call("get_robust_list", target.tid, Out(8), Out(8), shown=f"robust_list({target})")
+
+    def advise(self, target: SyscallGroup, address: int) -> Outcome:
+        """process_madvise(MADV_COLD) of a page of the target.  The caller needs CAP_SYS_NICE too."""
+        pidfd = self.call("pidfd_open", target.pid, 0, shown=f"pidfd_open({target})").result()
+        range_ = struct.pack("<QQ", address & ~0xFFF, 4096)
+        done = self.call("process_madvise", pidfd, range_, 1, MADV_COLD, 0, shown=f"advise({target})")
+        self.call("close", pidfd)
+        return done
+
+
+def _of(target: SyscallGroup, file: str) -> str:
+    return f'"{file}" of {target}'

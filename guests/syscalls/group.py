@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the groups of calls are made of: one call by one task, finished or under way."""
+
+from __future__ import annotations
+
+from guests.call_arguments import Argument
+from guests.outcome import Outcome
+from guests.protocol import wire
+from guests.protocol.conversation import Conversation
+from guests.protocol.wire import Entry, Op, State
+
+
+class Pending:
+    """A call under way."""
+
+    def __init__(self, task: SyscallGroup, sequence: int, what: str, lengths: tuple[int, ...]) -> None:
+        self._task = task
+        self._sequence = sequence
+        self._what = what
+        self._lengths = lengths
+        self._outcome: Outcome | None = None
+
+    def finished(self) -> bool:
+        """Whether the outcome is here, without waiting."""
+        return self._outcome is not None or self._task.guest.answered(self._sequence)
+
+    def outcome(self) -> Outcome:
+        """Wait for the call to finish, within the guest's deadline."""
+        if self._outcome is None:
+            body = self._task.guest.collect(self._sequence, self._what)
+            state, value, tail = wire.split_result(body)
+            self._task.check_accepted(state, value, self._what)
+            self._outcome = Outcome(state, value, self._what, wire.split_reads(tail, self._lengths))
+            self._task.guest.note(self._outcome)
+        return self._outcome
+
+    def wait_until_blocked(self) -> None:
+        """Wait until the task sleeps inside the call.  Fails if the call finishes instead."""
+
+        def sleeping() -> bool:
+            asleep = self._task.state() in {"S", "D"}
+            # A task sleeps between calls too.  Before each answer the agent looks for calls that have finished.
+            self._task.guest.request(Op.HELLO)
+            assert not self.finished(), f"{self.outcome()!r}, and the test needs it to block"
+            return asleep
+
+        self._task.guest.wait_until(sleeping, f"{self._what} to block")
+
+
+class SyscallGroup:
+    """Calls that a task can be told to make: each is one system call, or a short fixed sequence of them."""
+
+    guest: Conversation
+    slot: int
+    name: str
+    tid: int
+
+    @property
+    def pid(self) -> int:
+        raise NotImplementedError
+
+    def call(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Outcome:
+        raise NotImplementedError
+
+    def begin(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Pending:
+        raise NotImplementedError
+
+    def store(self, content: bytes) -> int:
+        raise NotImplementedError
+
+    def load(self, address: int, length: int) -> bytes:
+        raise NotImplementedError
+
+    def state(self) -> str:
+        raise NotImplementedError
+
+    def be_quiet(self) -> None:
+        raise NotImplementedError
+
+    def take_lead(self) -> None:
+        raise NotImplementedError
+
+    def check_accepted(self, state: State, value: int, what: str) -> None:
+        raise NotImplementedError

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The words by which a task has the kernel load something: modules, kexec images, firmware, an IMA policy."""
+
+from __future__ import annotations
+
+import struct
+
+from guests.outcome import Outcome
+from guests.protocol.wire import State
+from guests.syscalls.filesystem import FilesystemCalls
+from guests.uapi import O_CLOEXEC, O_RDONLY, KexecFile
+
+FIRMWARE_PATH = "/sys/module/firmware_class/parameters/path"
+TEST_FIRMWARE = "/sys/devices/virtual/misc/test_firmware"
+IMA_POLICY = "/sys/kernel/security/ima/policy"
+KEXEC_LOADED = "/sys/kernel/kexec_loaded"
+
+_COMMAND_LINE = b"console=ttyS0\0"
+_PAGE = 4096
+_KEXEC_SEGMENT_AT = 0x2000000
+"""32 MiB: RAM in every guest of ours."""
+
+
+class KernelReadCalls(FilesystemCalls):
+    """What a task asks the kernel to load; it needs CAP_SYS_MODULE, CAP_SYS_BOOT or CAP_SYS_ADMIN for it."""
+
+    # Modules
+
+    def load_module(self, path: str, parameters: str = "", flags: int = 0) -> Outcome:
+        """finit_module of a file."""
+        fd = self.open(path, O_RDONLY | O_CLOEXEC).result()
+        done = self.finit_module(fd, parameters, flags, shown=f'load_module("{path}")')
+        self.close(fd)
+        return done
+
+    def finit_module(self, fd: int, parameters: str = "", flags: int = 0, *, shown: str = "") -> Outcome:
+        return self.call("finit_module", fd, parameters, flags, shown=shown)
+
+    def init_module(self, content: bytes) -> Outcome:
+        """init_module: the content comes from memory, and the kernel sees no file."""
+        shown = f"init_module({len(content)} bytes)"
+        return self.call("init_module", content, len(content), "", shown=shown)
+
+    def unload_module(self, name: str) -> Outcome:
+        return self.call("delete_module", name, 0, shown=f'unload_module("{name}")')
+
+    # Kernels to reboot into
+
+    def load_kernel(self, kernel: str, initramfs: str | None = None, flags: KexecFile = KexecFile.NONE) -> Outcome:
+        """kexec_file_load of an image, with an initramfs or without."""
+        image = self.open(kernel, O_RDONLY | O_CLOEXEC).result()
+        initrd = -1 if initramfs is None else self.open(initramfs, O_RDONLY | O_CLOEXEC).result()
+        if initramfs is None:
+            flags |= KexecFile.NO_INITRAMFS
+        shown = f'load_kernel("{kernel}"' + (f', "{initramfs}")' if initramfs else ")")
+        done = self.kexec_file_load(image, initrd, flags, shown=shown)
+        self.close(image)
+        if initramfs is not None:
+            self.close(initrd)
+        return done
+
+    def kexec_file_load(self, kernel: int, initramfs: int, flags: int = 0, *, shown: str = "") -> Outcome:
+        return self.call("kexec_file_load", kernel, initramfs, len(_COMMAND_LINE), _COMMAND_LINE, flags, shown=shown)
+
+    def unload_kernel(self) -> Outcome:
+        return self.call("kexec_file_load", -1, -1, 0, None, KexecFile.UNLOAD, shown="unload_kernel()")
+
+    def kexec_load(self, *, segments: int = 1, flags: int = 0) -> Outcome:
+        """kexec_load of pages from memory: the kernel sees no file.  Without a segment it unloads."""
+        content = bytes(_PAGE)
+        page = self.store(content) if segments else 0
+        laid = b"".join(
+            struct.pack("<4Q", page, _PAGE, _KEXEC_SEGMENT_AT + number * _PAGE, _PAGE) for number in range(segments)
+        )
+        shown = f"kexec_load({segments} segments)"
+        return self.call("kexec_load", _KEXEC_SEGMENT_AT, segments, laid or None, flags, shown=shown)
+
+    def kernel_is_loaded(self) -> bool:
+        """Whether there is an image to reboot into."""
+        return self.content(KEXEC_LOADED) == b"1\n"
+
+    # Firmware, by the module test_firmware, which asks for it as a driver does
+
+    def request_firmware(self, directory: str, name: str) -> Outcome:
+        """request_firmware(), with the directory as the first to be searched."""
+        self.write_text(FIRMWARE_PATH, directory).result()
+        return self.write_text(f"{TEST_FIRMWARE}/trigger_request", name)
+
+    def firmware_content(self) -> bytes:
+        """What the last request got."""
+        return self.content("/dev/test_firmware")
+
+    def request_part_of_firmware(self, directory: str, name: str, *, offset: int, length: int) -> Outcome:
+        """request_partial_firmware_into_buf(): the outcome is the driver's, 0 or an error."""
+        self.write_text(FIRMWARE_PATH, directory).result()
+        settings = {"reset": 1, "config_name": name, "config_num_requests": 1, "config_into_buf": 1}
+        settings |= {"config_partial": 1, "config_buf_size": length, "config_file_offset": offset}
+        for setting, value in settings.items():
+            self.write_text(f"{TEST_FIRMWARE}/{setting}", f"{value}").result()
+        self.write_text(f"{TEST_FIRMWARE}/trigger_batched_requests", "1").result()
+        result = int(self.content(f"{TEST_FIRMWARE}/test_result"))
+        return Outcome(State.RETURNED, result, f'{self}.request_part_of_firmware("{directory}", "{name}")')
+
+    def part_of_firmware(self) -> bytes:
+        """What the last request for a part got."""
+        return self.content(f"{TEST_FIRMWARE}/read_firmware")
+
+    # Policy
+
+    def load_policy(self, path: str) -> Outcome:
+        """Have IMA read its policy from a file, by writing the file's name where rules may be written too."""
+        return self.write_text(IMA_POLICY, path)

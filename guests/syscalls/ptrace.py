@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The words of tracer and tracee, and of the other ways into a process's memory."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from guests.call_arguments import Out
+from guests.outcome import Outcome
+from guests.syscalls.group import SyscallGroup
+from guests.uapi import (
+    O_RDONLY,
+    PTRACE_EVENT_STOP,
+    PTRACER_ANY,
+    WALL,
+    WNOHANG,
+    Prctl,
+    Ptrace,
+    PtraceOption,
+    Signal,
+)
+
+_X86_USER_REGS = (
+    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
+    *("orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs"),
+)
+"""struct user_regs_struct of x86-64, 8 bytes each."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What wait4 told of a child or tracee."""
+
+    raw: int
+
+    @property
+    def stopped_by(self) -> int:
+        """The signal of a stop, or 0."""
+        return self.raw >> 8 & 0xFF if self.raw & 0xFF == 0x7F else 0
+
+    @property
+    def event(self) -> int:
+        """PTRACE_EVENT_* of a stop, or 0."""
+        return self.raw >> 16
+
+    @property
+    def killed_by(self) -> int:
+        """The signal that it died of, or 0."""
+        return 0 if self.raw & 0xFF == 0x7F else self.raw & 0x7F
+
+    @property
+    def exit_code(self) -> int | None:
+        return self.raw >> 8 & 0xFF if self.raw & 0x7F == 0 else None
+
+
+class PtraceCalls(SyscallGroup):
+    """What a tracer does to a tracee, and what a tracee may declare."""
+
+    def ptrace(
+        self, request: Ptrace, target: SyscallGroup | None, address: int = 0, data: int | bytes | Out = 0
+    ) -> Outcome:
+        where = str(target) if target else ""
+        extra = f", {data!r}" if isinstance(data, int) and data else ""
+        return self.call(
+            "ptrace",
+            request,
+            target.tid if target else 0,
+            address,
+            data,
+            shown=f"{request.name.lower()}({where}{extra})",
+        )
+
+    def attach(self, target: SyscallGroup) -> Outcome:
+        return self.ptrace(Ptrace.ATTACH, target)
+
+    def seize(self, target: SyscallGroup, options: PtraceOption = PtraceOption.NONE) -> Outcome:
+        return self.ptrace(Ptrace.SEIZE, target, 0, options)
+
+    def traceme(self) -> Outcome:
+        return self.ptrace(Ptrace.TRACEME, None)
+
+    def detach(self, target: SyscallGroup) -> Outcome:
+        return self.ptrace(Ptrace.DETACH, target)
+
+    def interrupt(self, target: SyscallGroup) -> Outcome:
+        return self.ptrace(Ptrace.INTERRUPT, target)
+
+    def resume(self, target: SyscallGroup, signal: Signal | int = 0) -> Outcome:
+        """PTRACE_CONT."""
+        return self.ptrace(Ptrace.CONT, target, 0, signal)
+
+    def resume_to_syscall(self, target: SyscallGroup) -> Outcome:
+        """PTRACE_SYSCALL: until the next entry or exit of a system call."""
+        return self.ptrace(Ptrace.SYSCALL, target)
+
+    def set_options(self, target: SyscallGroup, options: PtraceOption) -> Outcome:
+        return self.ptrace(Ptrace.SETOPTIONS, target, 0, options)
+
+    def event_message(self, target: SyscallGroup) -> int:
+        return int(struct.unpack("<Q", self.ptrace(Ptrace.GETEVENTMSG, target, 0, Out(8)).read())[0])
+
+    def registers(self, target: SyscallGroup) -> dict[str, int]:
+        """The stopped tracee's registers, by their names in struct user_regs_struct."""
+        raw = self.ptrace(Ptrace.GETREGS, target, 0, Out(8 * len(_X86_USER_REGS))).read()
+        return dict(zip(_X86_USER_REGS, struct.unpack(f"<{len(_X86_USER_REGS)}Q", raw), strict=True))
+
+    def set_registers(self, target: SyscallGroup, **changes: int) -> Outcome:
+        """Change some of them."""
+        new = {**self.registers(target), **{name: value & ((1 << 64) - 1) for name, value in changes.items()}}
+        packed = struct.pack(f"<{len(_X86_USER_REGS)}Q", *(new[name] for name in _X86_USER_REGS))
+        return self.ptrace(Ptrace.SETREGS, target, 0, packed)
+
+    def peek(self, target: SyscallGroup, address: int) -> int:
+        """The 8 bytes at an address of the stopped tracee."""
+        return int(struct.unpack("<Q", self.ptrace(Ptrace.PEEKDATA, target, address, Out(8)).read())[0])
+
+    def poke(self, target: SyscallGroup, address: int, word: int) -> Outcome:
+        return self.ptrace(Ptrace.POKEDATA, target, address, word)
+
+    def wait(self, target: SyscallGroup, options: int = WALL) -> Status:
+        """wait4 for a child or tracee, which must succeed."""
+        done = self.call("wait4", target.tid, Out(4), options, None, shown=f"wait({target})")
+        return Status(struct.unpack("<I", done.read())[0])
+
+    def reap(self, target: SyscallGroup) -> Outcome:
+        """wait4 for a child that has ended or is about to."""
+        return self.call("wait4", target.tid, Out(4), WALL, None, shown=f"reap({target})")
+
+    def has_news(self, target: SyscallGroup) -> Outcome:
+        """wait4 with WNOHANG: OK(0) while there is nothing to tell."""
+        return self.call("wait4", target.tid, Out(4), WALL | WNOHANG, None, shown=f"has_news({target})")
+
+    def attach_and_wait(self, target: SyscallGroup) -> Outcome:
+        """Attach, and if that succeeded wait for the stop that it brings."""
+        done = self.attach(target)
+        if done.errno == 0:
+            assert self.wait(target).stopped_by == Signal.STOP
+        return done
+
+    def seize_and_stop(self, target: SyscallGroup, options: PtraceOption = PtraceOption.NONE) -> None:
+        """Seize, interrupt and wait: the target is under control and stopped, or the test ends here."""
+        self.seize(target, options).result()
+        self.interrupt(target).result()
+        assert self.wait(target).event == PTRACE_EVENT_STOP
+
+    # Yama's word for it
+
+    def set_ptracer(self, tracer: SyscallGroup | int) -> Outcome:
+        """PR_SET_PTRACER: a task, a pid, PTRACER_ANY, or 0 to take it back."""
+        who = tracer if isinstance(tracer, int) else tracer.tid
+        shown = "any" if who == PTRACER_ANY else str(tracer)
+        return self.call("prctl", Prctl.SET_PTRACER, who, 0, 0, 0, shown=f"set_ptracer({shown})")
+
+    # Other ways in
+
+    def process_vm_readv(self, target: SyscallGroup, address: int, length: int = 8) -> Outcome:
+        buffer = self.store(bytes(length))
+        local, remote = struct.pack("<QQ", buffer, length), struct.pack("<QQ", address, length)
+        return self.call(
+            "process_vm_readv",
+            target.tid,
+            local,
+            1,
+            remote,
+            1,
+            0,
+            shown=f"process_vm_readv({target}, {address:#x})",
+        )
+
+    def read_memory(self, target: SyscallGroup, address: int, length: int) -> bytes:
+        """What process_vm_readv finds there; it must succeed."""
+        buffer = self.store(bytes(length))
+        local, remote = struct.pack("<QQ", buffer, length), struct.pack("<QQ", address, length)
+        shown = f"read_memory({target}, {address:#x})"
+        self.call("process_vm_readv", target.tid, local, 1, remote, 1, 0, shown=shown).result()
+        return self.load(buffer, length)
+
+    def process_vm_writev(self, target: SyscallGroup, address: int, content: bytes) -> Outcome:
+        local = struct.pack("<QQ", self.store(content), len(content))
+        remote = struct.pack("<QQ", address, len(content))
+        return self.call(
+            "process_vm_writev",
+            target.tid,
+            local,
+            1,
+            remote,
+            1,
+            0,
+            shown=f"process_vm_writev({target}, {address:#x})",
+        )
+
+    def pidfd_open(self, target: SyscallGroup) -> int:
+        return self.call("pidfd_open", target.pid, 0, shown=f"pidfd_open({target})").result()
+
+    def pidfd_getfd(self, target: SyscallGroup, fd: int) -> Outcome:
+        """Duplicate a descriptor out of the target's table."""
+        pidfd = self.pidfd_open(target)
+        return self.call("pidfd_getfd", pidfd, fd, 0, shown=f"pidfd_getfd({target}, {fd})")
+
+    def open_mem(self, target: SyscallGroup, flags: int = O_RDONLY) -> Outcome:
+        """Open /proc/pid/mem."""
+        return self.call("openat", -100, f"/proc/{target.pid}/mem", flags, 0, shown=f"open_mem({target})")
+
+    def kcmp(self, one: SyscallGroup, other: SyscallGroup, kind: int) -> Outcome:
+        return self.call("kcmp", one.tid, other.tid, kind, 0, 0, shown=f"kcmp({one}, {other}, {kind})")

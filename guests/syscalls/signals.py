@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Signals that a task catches: the handler notes siginfo and registers, and may set the interrupted call's result."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from guests.outcome import Outcome
+from guests.protocol import wire
+from guests.protocol.wire import Op
+from guests.syscalls.group import SyscallGroup
+from guests.uapi import Signal
+
+SA_SIGINFO, SA_RESTORER, SA_RESTART = 4, 0x04000000, 0x10000000
+SYS_SECCOMP, SYS_USER_DISPATCH = 1, 2
+"""si_code of a SIGSYS that a filter, or the task's own dispatcher, raised (include/uapi/asm-generic/siginfo.h)."""
+
+_X86_REGISTERS = (
+    *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"),
+    *("rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp", "rip", "eflags"),
+)
+"""uc_mcontext of x86-64 (arch/x86/include/uapi/asm/sigcontext.h), 8 bytes each."""
+
+
+@dataclass(frozen=True)
+class Caught:
+    """A caught signal: the fields of its siginfo, and the registers of the context that it interrupted."""
+
+    signal: int
+    errno: int
+    code: int
+    call_address: int
+    """si_call_addr, for SIGSYS."""
+    syscall: int
+    """si_syscall, for SIGSYS."""
+    arch: int
+    """si_arch, for SIGSYS."""
+    registers: dict[str, int]
+
+    @classmethod
+    def decode(cls, siginfo: bytes, context: bytes) -> Caught:
+        number, errno, code = struct.unpack_from("<iii", siginfo)
+        address, syscall, arch = struct.unpack_from("<QiI", siginfo, 16)
+        values = struct.unpack_from(f"<{len(_X86_REGISTERS)}Q", context)
+        return cls(number, errno, code, address, syscall, arch, dict(zip(_X86_REGISTERS, values, strict=True)))
+
+
+class SignalCalls(SyscallGroup):
+    """What a task can do with signals."""
+
+    def catch(self, signal: Signal, *, result: int | None = None, restart: bool = False) -> Outcome:
+        """Catch a signal from now on.  `result` becomes the result of each system call that it interrupts.
+
+        restart: calls that it interrupts are begun anew (SA_RESTART), where they can be.
+        """
+        hello = self.guest.hello
+        flags = SA_SIGINFO | SA_RESTORER | (SA_RESTART if restart else 0)
+        action = struct.pack("<QQQQ", hello.signal_handler, flags, hello.signal_restorer, 0)
+        done = self.call("rt_sigaction", signal, action, None, 8, shown=f"catch({signal.name})")
+        handler = wire.HANDLER.pack(result or 0, result is not None, True)
+        self.guest.request(Op.CAUGHT, self.slot, handler)
+        return done
+
+    def ignore(self, signal: Signal) -> Outcome:
+        action = struct.pack("<QQQQ", 1, 0, 0, 0)
+        return self.call("rt_sigaction", signal, action, None, 8, shown=f"ignore({signal.name})")
+
+    def block(self, signal: Signal) -> Outcome:
+        mask = struct.pack("<Q", 1 << (signal - 1))
+        return self.call("rt_sigprocmask", 0, mask, None, 8, shown=f"block({signal.name})")
+
+    def caught(self) -> list[Caught]:
+        """The signals caught so far, oldest first; of more than eight the last eight."""
+        body = self.guest.request(Op.CAUGHT, self.slot, wire.HANDLER.pack(0, False, False))
+        _, count, tail = wire.split_result(body)
+        kept = min(count, wire.CAUGHT_MAX)
+        return [Caught.decode(*wire.CAUGHT.unpack_from(tail, i * wire.CAUGHT.size)) for i in range(kept)]
+
+    def caught_one(self) -> Caught:
+        """The signal that was caught; the test needs it to be one."""
+        caught = self.caught()
+        assert len(caught) == 1, f"{self} has caught {len(caught)} signals, and the test needs it to be one"
+        return caught[0]
+
+    def kill(self, target: SyscallGroup, signal: Signal) -> Outcome:
+        """Send a signal to the target's process."""
+        return self.call("kill", target.pid, signal, shown=f"kill({target}, {signal.name})")

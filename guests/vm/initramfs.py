@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The agent, compiled for a guest's architecture, and the initramfs that holds it and little else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import stat
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from guests.errors import KconformError, UsageError
+from guests.vm.host_programs import closure
+from kconfigs.cache import Cache
+
+AGENT = Path(__file__).parents[1] / "agent"
+_FLAGS = (
+    *("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"),
+    *("-ffreestanding", "-fno-builtin", "-nostdlib", "-static", "-no-pie", "-fno-pic"),
+    *("-fno-stack-protector", "-fno-tree-loop-distribute-patterns", "-fno-asynchronous-unwind-tables"),
+    *("-s", "-Wl,--build-id=none", "-Wl,-z,noexecstack"),
+)
+_ARCH_FLAGS: Mapping[str, tuple[str, ...]] = {
+    "x86_64": ("-march=x86-64",),
+    "aarch64": ("-march=armv8-a", "-mno-outline-atomics"),
+}
+"""The oldest processor of each architecture: a distribution's compiler may take a newer one for granted than guests
+have."""
+
+
+def compiler(arch: str) -> str:
+    """The C compiler for an architecture: the machine's own, or the GNU cross compiler by its usual name."""
+    if arch == platform.machine():
+        return "cc"
+    return f"{arch}-linux-gnu-gcc"
+
+
+def compile_command(arch: str, output: Path) -> list[str]:
+    if arch not in _ARCH_FLAGS:
+        raise UsageError(
+            f"the agent has no entry code for {arch}",
+            hint=f"there is one for {', '.join(sorted(_ARCH_FLAGS))}; "
+            f"add guests/agent/arch_{arch}.h and arch_{arch}.S, and a row to _ARCH_FLAGS",
+        )
+    header = f'-DKCONFORM_ARCH_HEADER="arch_{arch}.h"'
+    return [compiler(arch), *_FLAGS, *_ARCH_FLAGS[arch], header, "-o", str(output), *map(str, sources(arch))]
+
+
+def sources(arch: str) -> list[Path]:
+    """What is compiled for an architecture: all of the C, and its own assembly."""
+    return [*sorted(AGENT.glob("*.c")), AGENT / f"arch_{arch}.S"]
+
+
+@cache
+def _source_digest(arch: str) -> str:
+    command = compile_command(arch, Path("agent"))
+    if shutil.which(command[0]) is None:
+        raise KconformError(
+            f"no C compiler for {arch}: {command[0]} is not installed",
+            hint="run `python -m guests doctor`, which can install it",
+        )
+    digest = hashlib.sha256(" ".join(command).encode())
+    version = subprocess.run([compiler(arch), "--version"], capture_output=True, check=False).stdout
+    digest.update(version)
+    for path in sorted(AGENT.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def agent(arch: str, store: Cache) -> Path:
+    """The agent as a static program, compiled once for each state of its source."""
+    name = "agent"
+
+    def make(directory: Path) -> None:
+        command = compile_command(arch, directory / name)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise KconformError(f"the agent does not compile:\n{done.stderr}")
+
+    return store.get("agents", f"{arch}-{_source_digest(arch)[:24]}", make) / name
+
+
+def initramfs(arch: str, store: Cache, programs: Sequence[str] = (), modules: Sequence[bytes] = ()) -> Path:
+    """An initramfs with the agent as /init, and programs of the host where a test wants to run them.
+
+    The modules are what the agent loads before it listens, in this order.
+    """
+    init = agent(arch, store)
+    files = {"init": (init.read_bytes(), 0o755)}
+    key = init.parent.name
+    if programs or modules:
+        files |= {name: (content, 0o755) for name, content in closure(programs).items()}
+        assert len(modules) <= 10, "the agent numbers them by a digit"
+        files |= {f"modules/{number}.ko": (content, 0o600) for number, content in enumerate(modules)}
+        key += "-" + hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
+
+    def make(directory: Path) -> None:
+        (directory / "initramfs.cpio").write_bytes(cpio(files))
+
+    return store.get("initramfs", key, make) / "initramfs.cpio"
+
+
+def cpio(files: Mapping[str, tuple[bytes, int]]) -> bytes:
+    """A `newc` archive (Documentation/driver-api/early-userspace/buffer-format.rst) of plain files.
+
+    `files` maps a name to content and mode.  Owner, times and inode numbers are fixed: the same files always give
+    the same bytes, which no cpio program promises.
+    """
+    directories = {"dev", "proc", "sys", "tmp"}
+    for name in files:
+        directories |= {str(parent) for parent in PurePosixPath(name).parents if parent != PurePosixPath()}
+    # Sorted, so that a directory comes before what lies in it.
+    members = [(name, b"", stat.S_IFDIR | 0o755) for name in sorted(directories)]
+    members += [(name, content, stat.S_IFREG | mode) for name, (content, mode) in sorted(files.items())]
+    archive = b"".join(_member(*member, inode=number) for number, member in enumerate(members, start=1))
+    return archive + _device("dev/console", 5, 1, inode=len(members) + 1) + _member("TRAILER!!!", b"", 0, inode=0)
+
+
+def _member(name: str, content: bytes, mode: int, *, inode: int, device: tuple[int, int] = (0, 0)) -> bytes:
+    encoded = os.fsencode(name) + b"\0"
+    fields = (inode, mode, 0, 0, 1, 0, len(content), 0, 0, *device, len(encoded), 0)
+    header = b"070701" + b"".join(b"%08X" % field for field in fields)
+    return _padded(header + encoded) + _padded(content)
+
+
+def _device(name: str, major: int, minor: int, *, inode: int) -> bytes:
+    return _member(name, b"", stat.S_IFCHR | 0o600, inode=inode, device=(major, minor))
+
+
+def _padded(data: bytes) -> bytes:
+    return data + b"\0" * (-len(data) % 4)

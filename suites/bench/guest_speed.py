@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What things cost here: each figure beside virtme-run's own cold boot of the same kernel, measured in the same run.
+
+    python -m suites.bench.guest_speed [--kernel SPEC]... [--rounds N]
+
+These machines are shared and noisy: medians count, and ratios within one run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+from rich.console import Console as Terminal
+from rich.table import Table
+
+from guests.errors import BootError, KconformError
+from guests.guest import Guest
+from guests.outcome import EPERM, OK, Expected, Outcome
+from guests.vm import template
+from guests.vm.boot import booted, virtme_run_program
+from guests.vm.console import READY, Console
+from guests.vm.pool import Pool
+from guests.vm.qemu_command import Machine, dying_with_parent, virtme_boot
+from kconfigs.arguments import Parser
+from kconfigs.cache import Cache
+from kconfigs.candidates import default_specs
+from kconfigs.kernel import Kernel
+from kconfigs.progress import for_stderr
+from kconfigs.spec import resolve
+
+CALLS = 200
+"""Calls in one round of the round trip's measurement."""
+SCENARIOS = 40
+BOOT_DEADLINE_S = 120.0
+
+
+def seconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def virtme_cold_boot(machine: Machine) -> float:
+    """virtme-run from its start to the agent's word on the console: what each test would pay without templates."""
+    ours, theirs = socket.socketpair()
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="kconform-") as scratch:
+        root = Path(scratch, "root")
+        root.mkdir()
+        process = subprocess.Popen(
+            dying_with_parent(virtme_boot(machine, program=virtme_run_program(), root=root)),
+            stdin=subprocess.DEVNULL,
+            stdout=theirs.fileno(),
+            stderr=theirs.fileno(),
+            env={**os.environ, "HOME": scratch, "XDG_CONFIG_HOME": scratch},
+            start_new_session=True,
+        )
+        theirs.close()
+        console = Console(ours)
+        try:
+            trouble = console.follow(time.monotonic() + BOOT_DEADLINE_S)
+            if trouble is not None:
+                raise BootError(f"virtme-run's own boot did not get to {READY!r}: {trouble}", console=console.text())
+            return time.perf_counter() - start
+        finally:
+            # virtme-run leaves its QEMU behind when it is ended alone.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            ours.close()
+
+
+def our_cold_boot(machine: Machine) -> float:
+    """Our QEMU from its start to the agent's first answer."""
+    start = time.perf_counter()
+    with booted(machine):
+        return time.perf_counter() - start
+
+
+def template_from_nothing(machine: Machine) -> tuple[float, float]:
+    """A boot, its state saved and its memory copied; and what the saving alone took."""
+    with tempfile.TemporaryDirectory(prefix="kconform-") as scratch:
+        start = time.perf_counter()
+        made = template.get(machine, {}, Cache(Path(scratch)))
+        return time.perf_counter() - start, made.saved_s
+
+
+@contextlib.contextmanager
+def taken(stable: Pool, kernel: Kernel) -> Iterator[Guest]:
+    guest = stable.take(kernel)
+    try:
+        yield guest
+    finally:
+        guest.close()
+
+
+def first_answer_without_spare(stable: Pool, kernel: Kernel) -> float:
+    start = time.perf_counter()
+    with taken(stable, kernel):
+        return time.perf_counter() - start
+
+
+def first_answer_with_spare(stable: Pool, kernel: Kernel) -> float:
+    stable.prepare(kernel)
+    stable.wait_for_spare(kernel)
+    return first_answer_without_spare(stable, kernel)
+
+
+def bare_test(stable: Pool, kernel: Kernel) -> float:
+    """From the end of one test that does nothing to the end of the next."""
+    with taken(stable, kernel):
+        stable.prepare(kernel)
+    start = time.perf_counter()
+    with taken(stable, kernel):
+        stable.prepare(kernel)
+    return time.perf_counter() - start
+
+
+def round_trip(guest: Guest, *, quiet: bool) -> float:
+    task = guest.spawn("bench", quiet=quiet)
+    return seconds(lambda: [task.call("getuid") for _ in range(CALLS)]) / CALLS
+
+
+def scenario(guest: Guest) -> None:
+    """As long as a typical test: processes of two users, a denial and its control."""
+    evil, mine, daemon = guest.spawn("evil"), guest.spawn("mine"), guest.spawn("daemon", uid=33)
+    _must(evil.attach(daemon), EPERM)
+    _must(mine.attach_and_wait(mine.spawn("child")), OK)
+
+
+def _must(outcome: Outcome, expected: Expected) -> None:
+    if outcome != expected:
+        raise KconformError(f"the benchmark's scenario failed: {outcome!r}, expected {expected!r}")
+
+
+def scenarios(kernel: Kernel, count: int) -> None:
+    """Run so many, each on its own guest, as one worker does."""
+    stable = Pool(Cache())
+    for left in reversed(range(count)):
+        with taken(stable, kernel) as guest:
+            if left:
+                stable.prepare(kernel)
+            scenario(guest)
+    stable.close()
+
+
+def scenarios_per_second(kernel: Kernel, workers: int) -> float:
+    context = multiprocessing.get_context("spawn")
+    # The pool's own start is no part of a worker's work.
+    with context.Pool(workers) as pool:
+        pool.starmap(scenarios, [(kernel, 1)] * workers, chunksize=1)
+        took = seconds(lambda: pool.starmap(scenarios, [(kernel, SCENARIOS // workers)] * workers, chunksize=1))
+    return SCENARIOS / took
+
+
+def memory_mib(guest: Guest) -> tuple[float, float]:
+    """A clone's resident memory, and what of it is its own."""
+    info = psutil.Process(guest.pid).memory_full_info()
+    return info.rss / (1 << 20), info.uss / (1 << 20)
+
+
+def measure(kernel: Kernel, rounds: int) -> Table:
+    stable = Pool(Cache())
+    machine = stable.template(kernel).machine
+    table = Table(title=f"{kernel.id} ({kernel.release}, {stable.acceleration(kernel).name}), {rounds} rounds")
+    for column in ("what", "median", "min", "max", "of virtme-run's"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+
+    def row(what: str, figures: list[float], *, unit: str = "s", scale: float = 1.0) -> float:
+        median = statistics.median(figures)
+        ratio = f"1/{cold / median:.0f}" if median < cold else f"{median / cold:.2f}"
+        values = [f"{figure * scale:.3f} {unit}" for figure in (median, min(figures), max(figures))]
+        table.add_row(what, *values, ratio)
+        return median
+
+    boots = [virtme_cold_boot(machine) for _ in range(rounds)]
+    cold = statistics.median(boots)
+    row("virtme-run's cold boot", boots)
+    row("our cold boot", [our_cold_boot(machine) for _ in range(rounds)])
+    made, saved = zip(*(template_from_nothing(machine) for _ in range(rounds)), strict=True)
+    row("template made", list(made))
+    row("... of which its state saved", list(saved))
+    row("clone, first answer, spare waiting", [first_answer_with_spare(stable, kernel) for _ in range(rounds * 4)])
+    row("clone, first answer, no spare", [first_answer_without_spare(stable, kernel) for _ in range(rounds * 4)])
+    row("bare test, end to end", [bare_test(stable, kernel) for _ in range(rounds * 4)])
+    with taken(stable, kernel) as guest:
+        trips = [round_trip(guest, quiet=False) for _ in range(rounds)]
+        row("round trip of a call", trips, unit="ms", scale=1e3)
+        quiet = [round_trip(guest, quiet=True) for _ in range(rounds)]
+        row("the same, quiet task", quiet, unit="ms", scale=1e3)
+        resident, own = memory_mib(guest)
+    stable.close()
+    table.add_section()
+    for workers in (1, 2):
+        rate = scenarios_per_second(kernel, workers)
+        table.add_row(f"scenarios a second, {workers} worker{'s' * (workers > 1)}", f"{rate:.1f}", "", "", "")
+    table.add_row("memory of a clone (its own)", f"{resident:.0f} MiB ({own:.0f} MiB)", "", "", "")
+    return table
+
+
+def main() -> int:
+    parser = Parser(prog="python -m suites.bench.guest_speed", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--kernel", action="append", metavar="SPEC", help="as pytest's (default: the same two)")
+    parser.add_argument("--flavor", metavar="NAME", help="of kernels that are built")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="boots to measure (default: 5)")
+    arguments = parser.parse_args()
+    terminal = Terminal()
+    try:
+        for spec in arguments.kernel or default_specs():
+            with for_stderr() as progress:
+                kernel = resolve(spec).kernel(arguments.flavor, progress)
+            terminal.print(measure(kernel, arguments.rounds))
+    except KconformError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stand-ins for what guests/ meets: an agent on this host, a QEMU and a virtme-run that are scripts, a kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import select
+import signal
+import struct
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+from guests.call_arguments import Out
+from guests.outcome import OK
+from guests.session import Session
+from guests.task import Task
+from guests.vm.initramfs import agent
+from guests.vm.qemu_command import TITLE_ROOM, Disk, Machine
+from guests.vm.qemu_program import QemuProgram
+from kconfigs.cache import Cache
+from kconfigs.fragments import Config
+from kconfigs.kernel import Kernel
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may do that")
+x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 processor")
+
+DEADLINE_S = 60.0
+"""For what takes milliseconds: a bound for a machine that is broken, not for one that is slow."""
+
+
+class PipeStream:
+    """A channel's stream over two pipes."""
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self._reading = reading
+        self._writing = writing
+
+    def fileno(self) -> int:
+        return self._reading
+
+    def send_bytes(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._writing, data) :]
+
+    def receive_bytes(self) -> bytes:
+        return os.read(self._reading, 1 << 18)
+
+
+class HostSession(Session):
+    """An agent that runs on this host, whose tasks are processes of this host."""
+
+    def __init__(self, program: Path) -> None:
+        self.program = str(program)
+        self._said = os.memfd_create("agent-says")
+        self.process = subprocess.Popen(
+            ["agent", "pipes", TITLE_ROOM],
+            executable=program,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+        )
+        assert self.process.stdin
+        assert self.process.stdout
+        super().__init__(PipeStream(self.process.stdout.fileno(), self.process.stdin.fileno()), platform.machine())
+        self.greet(init=self.process.pid)
+
+    def child(self, name: str, *, quiet: bool = False) -> Task:
+        """A process with the user's own credentials, which needs no privilege."""
+        return self.init.spawn(name, quiet=quiet)
+
+    def children(self) -> list[int]:
+        """The process numbers of init's children, spare ones among them."""
+        return [child.pid for child in psutil.Process(self.process.pid).children()]
+
+    def hang_up(self) -> str:
+        """Close our ends of the pipes, and wait for the agent to end; what it said of that."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(timeout=DEADLINE_S)
+        return os.pread(self._said, 4096, 0).decode()
+
+    def close(self) -> None:
+        self.hang_up()
+        os.close(self._said)
+
+
+@contextlib.contextmanager
+def host_session(store: Cache) -> Iterator[HostSession]:
+    session = HostSession(agent(platform.machine(), store))
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def status_of(task: Task) -> dict[str, str]:
+    """/proc/pid/status, read by the test itself."""
+    lines = Path(f"/proc/{task.tid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def pipe(task: Task) -> tuple[int, int]:
+    made = task.call("pipe2", Out(8), 0)
+    reading, writing = struct.unpack("<ii", made.read())
+    return reading, writing
+
+
+def quiet_child(host: HostSession, name: str = "filtered") -> Task:
+    task = host.child(name, quiet=True)
+    assert task.no_new_privs() == OK
+    return task
+
+
+def await_end(pidfd: int) -> bool:
+    """Whether the process behind this descriptor ends."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(DEADLINE_S * 1000))
+
+
+def program(path: Path, body: str) -> Path:
+    """An executable Python script."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!{sys.executable} -IS\n{textwrap.dedent(body)}")
+    path.chmod(0o755)
+    return path
+
+
+def quitter(path: Path, status: int, says: str = "") -> Path:
+    return program(path, f"import sys\nprint({says!r}, file=sys.stderr)\nsys.exit({status})\n")
+
+
+QEMU = """
+import os, re, signal, sys
+fds = {}
+for word in sys.argv:
+    if found := re.fullmatch(r"socket,id=(\\w+),fd=(\\d+)", word):
+        fds[found[1]] = int(found[2])
+def console(text):
+    os.write(fds["console"], text.encode())
+def agent(data):
+    os.write(fds["agent"], data)
+def wait():
+    signal.pause()
+"""
+"""What a fake QEMU's script begins with: the host's ends of its channels, by their names."""
+
+
+def fake_virtme_run(path: Path, qemu: Path) -> Path:
+    """A virtme-run that prints a command for this QEMU."""
+    return program(path, f"print({str(qemu)!r}, '-machine', 'none', '-append', 'virtme_x=1')\n")
+
+
+OLD_QEMU = QemuProgram("qemu-system-x86_64", "QEMU emulator version 7.2.0", (7, 2, 0), 1)
+NEW_QEMU = QemuProgram("qemu-system-x86_64", "QEMU emulator version 11.0.0", (11, 0, 0), 1)
+
+
+def machine(
+    folder: Path, *, disks: Sequence[Disk] = (), arguments: Sequence[str] = (), virtio: bool = True
+) -> Machine:
+    return Machine(
+        image=folder / "bzImage",
+        initramfs=folder / "initramfs.cpio",
+        arguments=tuple(arguments),
+        disks=tuple(disks),
+        memory_mib=128,
+        kvm=False,
+        virtio=virtio,
+        qemu=OLD_QEMU,
+    )
+
+
+def kernel(folder: Path, config: str = "", modules: Path | None = None) -> Kernel:
+    return Kernel(
+        name="fake-6.12.7",
+        flavor="full",
+        release="6.12.7-fake",
+        arch="x86_64",
+        image=folder / "bzImage",
+        config=Config.parse(config),
+        modules=modules,
+        spec="fake",
+        identity="none",
+        digest="0" * 64,
+    )
+
+
+def ended_by(process: subprocess.Popen[str]) -> signal.Signals | int:
+    """How a process ended."""
+    status = process.wait(timeout=DEADLINE_S)
+    return signal.Signals(-status) if status < 0 else status

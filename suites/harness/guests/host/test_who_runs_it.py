@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whoever runs it, wherever: it works, or it ends with one sentence and exit status 4 before any test.
+
+Each test really does it, in a process of its own.  What takes another user or a mount namespace takes root, and is
+skipped without.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from kconfigs.errors import UsageError
+from kconfigs.kernel import Kernel
+from kconfigs.paths import user_cache
+from suites.harness import kconfigs_fakes as fakes
+
+ROOT = Path(__file__).parents[4]
+NOBODY = 54321
+"""A user and a group that /etc/passwd and /etc/group do not know."""
+TALK = "suites/yama/test_talk.py"
+DEADLINE_S = 240.0
+
+PLAIN: Mapping[str, str] = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TERM": "dumb"}
+"""The poorest of locales, in which Python reads and writes ASCII, and the poorest of terminals."""
+KEPT = ("PATH", "HOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "XDG_CACHE_HOME", "KCONFORM_CACHE")
+
+
+class Host:
+    """A way to run our commands: as which user, with which environment, on which file systems."""
+
+    def __init__(self, public: Path) -> None:
+        self.public = public
+        """A directory in which everybody may do anything."""
+        self.environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        self._mounts: list[str] = []
+        self._prefix: list[str] = []
+
+    def nobody(self) -> None:
+        """Run as a user without a name and without a home."""
+        _need_root()
+        self._reachable()
+        ids = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        self._prefix = ["setpriv", *ids, *self._prefix]
+        for name in ("HOME", "XDG_CACHE_HOME", "KCONFORM_CACHE"):
+            self.environment.pop(name, None)
+        # pytest calls its temporary directory alike for all users without a name.
+        self.environment["TMPDIR"] = str(self.public)
+
+    def container(self) -> None:
+        """Without privileges, in a user namespace that maps nobody."""
+        if subprocess.run(["unshare", "--user", "true"], capture_output=True, check=False).returncode:
+            pytest.skip("this host lets nobody make a user namespace")
+        self._prefix += ["unshare", "--user"]
+
+    def closed_umask(self) -> None:
+        self._prefix += ["sh", "-c", 'umask 077 && exec "$@"', "sh"]
+
+    def read_only(self, *paths: Path) -> None:
+        _need_root()
+        for path in paths:
+            where = shlex.quote(str(path))
+            self._mounts.append(f"mount --rbind {where} {where} && mount -o remount,bind,ro {where}")
+
+    def own_cache(self) -> None:
+        self.environment["XDG_CACHE_HOME"] = str(self.public / "cache")
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*self._prefix, sys.executable, *arguments]
+        if self._mounts:
+            # cd, because the old working directory is not on the new mount.
+            script = " && ".join([*self._mounts, f"cd {shlex.quote(str(ROOT))}", 'exec "$@"'])
+            command = ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", *command]
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=DEADLINE_S,
+            check=False,
+        )
+
+    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run("-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *arguments)
+
+    def _reachable(self) -> None:
+        """Let everybody reach this Python and this checkout, which may lie in a home that is closed to others."""
+        needed = {ROOT, *(Path(path).resolve() for path in (sys.prefix, sys.base_prefix))}
+        # From the outside inwards: tox closes its own directory, which may lie in a home that is closed.
+        for number, closed in enumerate(sorted({parent for path in needed for parent in _closed(path)})):
+            scratch = self.public / f"open-{number}"
+            scratch.mkdir()
+            self._mounts.append(f"mount -t tmpfs -o mode=755 none {scratch}")
+            for path in _outermost(path for path in needed if path.is_relative_to(closed)):
+                there = shlex.quote(str(scratch / path.relative_to(closed)))
+                self._mounts.append(f"mkdir -p {there} && mount --bind {shlex.quote(str(path))} {there}")
+            self._mounts.append(f"mount --rbind {scratch} {shlex.quote(str(closed))}")
+
+
+def _closed(path: Path) -> list[Path]:
+    """The directories on the way to it that others may not enter."""
+    return [parent for parent in [path, *path.parents] if not parent.stat().st_mode & 0o001]
+
+
+def _outermost(paths: Iterable[Path]) -> list[Path]:
+    """Those that lie in none of the others."""
+    every = sorted(paths)
+    return [path for path in every if not any(other in path.parents for other in every)]
+
+
+def _need_root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become another user or to mount")
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this root may not make a mount namespace")
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="kconform-who-"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def host(public: Path) -> Host:
+    return Host(public)
+
+
+# It works
+
+
+def nobody(host: Host) -> None:
+    host.nobody()
+    host.own_cache()
+
+
+def nobody_in_a_container(host: Host) -> None:
+    nobody(host)
+    host.container()
+
+
+def nobody_with_a_closed_umask(host: Host) -> None:
+    nobody(host)
+    host.closed_umask()
+
+
+def an_empty_environment(host: Host) -> None:
+    host.environment = {"PATH": host.environment["PATH"], "KCONFORM_CACHE": str(host.public)}
+
+
+def a_plain_terminal(host: Host) -> None:
+    host.environment |= PLAIN
+
+
+def a_home_that_is_the_root(host: Host) -> None:
+    host.environment |= {"HOME": "/", "KCONFORM_CACHE": str(host.public)}
+
+
+def a_read_only_checkout(host: Host) -> None:
+    host.read_only(ROOT)
+
+
+@pytest.mark.parametrize(
+    "on",
+    [
+        nobody,
+        nobody_in_a_container,
+        nobody_with_a_closed_umask,
+        an_empty_environment,
+        a_plain_terminal,
+        a_home_that_is_the_root,
+        a_read_only_checkout,
+    ],
+    ids=lambda on: on.__name__,
+)
+def test_the_tests_are_found(host: Host, on: Callable[[Host], None]) -> None:
+    """Of a kernel image, which takes neither apt nor a guest."""
+    image = host.public / "image"
+    image.write_bytes(fakes.bzimage(config=fakes.CONFIG))
+    on(host)
+    done = host.pytest("--collect-only", "-q", "suites/yama", f"--kernel={image}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "tests collected" in done.stdout
+    assert not done.stderr
+
+
+def test_the_doctor_sees_nobody(host: Host) -> None:
+    nobody_with_a_closed_umask(host)
+    host.environment |= PLAIN
+    done = host.run("-m", "guests", "doctor")
+    assert "Traceback" not in done.stderr
+    assert f"in {host.public / 'cache' / 'kconform'}" in done.stdout
+
+
+def test_nobody_runs_tests_from_a_read_only_checkout(host: Host, kernel: Kernel) -> None:
+    """With guests, in the poorest locale and with a closed umask, and the report is complete."""
+    nobody_with_a_closed_umask(host)
+    host.read_only(ROOT)
+    host.environment |= PLAIN
+    image, config, report = (host.public / name for name in ("image", "config", "report"))
+    shutil.copyfile(kernel.image, image)
+    config.write_text(kernel.config.render())
+    for path in (image, config):
+        path.chmod(0o644)
+    options = [f"--kernel={image}", f"--kernel-config={config}", f"--report-dir={report}"]
+    done = host.pytest("-n", "1", TALK, "-k", "secret_with_yama", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 held, 0 broken, 0 not applicable, 0 errors" in done.stdout
+    assert (report / "results.json").stat().st_uid == NOBODY
+
+
+# It ends with one sentence
+
+
+def without_assertions(host: Host) -> None:
+    host.environment["PYTHONOPTIMIZE"] = "1"
+
+
+def without_docstrings_too(host: Host) -> None:
+    host.environment["PYTHONOPTIMIZE"] = "2"
+
+
+def nobody_without_a_cache(host: Host) -> None:
+    host.nobody()
+
+
+def another_users_temporary_directory(host: Host) -> None:
+    _need_root()
+    host.environment |= {"TMPDIR": str(host.public), "LOGNAME": "somebody"}
+    (host.public / "pytest-of-somebody").mkdir()
+    os.chown(host.public / "pytest-of-somebody", NOBODY, NOBODY)
+
+
+def no_temporary_directory(host: Host) -> None:
+    host.read_only(*(Path(path) for path in ("/tmp", "/var/tmp", "/usr/tmp") if Path(path).exists()), ROOT)  # noqa: S108
+
+
+def a_report_that_cannot_be_written(host: Host) -> None:
+    host.own_cache()
+    host.read_only(ROOT)
+
+
+REFUSED = [
+    (without_assertions, "python -O leaves out the assertions"),
+    (without_docstrings_too, "python -O leaves out the assertions"),
+    (nobody_without_a_cache, "there is no place for the cache: HOME is not set"),
+    (another_users_temporary_directory, "the run cannot begin: The temporary directory"),
+    (no_temporary_directory, "there is no place for temporary files"),
+    (a_report_that_cannot_be_written, "the report cannot be written to"),
+]
+
+
+@pytest.mark.parametrize(("on", "sentence"), REFUSED, ids=[on.__name__ for on, _ in REFUSED])
+def test_a_run_that_cannot_be_is_refused_once(host: Host, on: Callable[[Host], None], sentence: str) -> None:
+    image = host.public / "image"
+    image.write_bytes(fakes.bzimage(config=fakes.CONFIG))
+    on(host)
+    report = [] if on is a_report_that_cannot_be_written else [f"--report-dir={host.public / 'report'}"]
+    done = host.pytest("-n", "2", TALK, f"--kernel={image}", *report)
+    told = done.stdout + done.stderr
+    assert done.returncode == 4, told
+    assert done.stderr.count(sentence) == 1
+    assert "hint: " in done.stderr
+    assert "Traceback" not in told
+    assert "INTERNALERROR" not in told
+    assert "passed" not in done.stdout
+    assert "ERROR" not in done.stdout, "no test is told of"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no home"), None], ids=["now", "before"])
+def test_a_cache_in_no_home_is_wrong_use(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
+    """platformdirs raises an exception, or, in older versions, leaves the ~ as it is."""
+
+    def cache_path(name: str) -> Path:
+        if error:
+            raise error
+        return Path("~/.cache", name)
+
+    monkeypatch.setattr(platformdirs, "user_cache_path", cache_path)
+    with pytest.raises(UsageError, match="no place for the cache") as caught:
+        user_cache()
+    assert "KCONFORM_CACHE" in caught.value.hint

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The channel: answers are matched by number, events pass, silence and the end are told apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from guests.protocol import wire
+from guests.protocol.channel import Channel, Closed, NoAnswer
+from guests.protocol.wire import Event, Frame, Op, State
+
+
+class OtherEnd:
+    """The far end of a channel: what it says is said beforehand, and comes in pieces of seven bytes."""
+
+    def __init__(self) -> None:
+        self._reading, self._writing = os.pipe()
+        self.heard = b""
+        self.events: list[Frame] = []
+        self.channel = Channel(self, self.events.append)
+
+    def says(self, *frames: Frame) -> None:
+        os.write(self._writing, b"".join(frame.encode() for frame in frames))
+
+    def hangs_up(self) -> None:
+        os.close(self._writing)
+        self._writing = -1
+
+    def close(self) -> None:
+        os.close(self._reading)
+        if self._writing >= 0:
+            os.close(self._writing)
+
+    # Of the stream
+
+    def fileno(self) -> int:
+        return self._reading
+
+    def send_bytes(self, data: bytes) -> None:
+        self.heard += data
+
+    def receive_bytes(self) -> bytes:
+        return os.read(self._reading, 7)
+
+
+@pytest.fixture
+def other() -> Iterator[OtherEnd]:
+    other = OtherEnd()
+    yield other
+    other.close()
+
+
+class TestChannel:
+    def test_requests_are_numbered(self, other: OtherEnd) -> None:
+        assert other.channel.send(Op.HELLO) == 1
+        assert other.channel.send(Op.POKE, 3, b"body") == 2
+        assert other.heard == Frame(Op.HELLO, 0, 1).encode() + Frame(Op.POKE, 3, 2, b"body").encode()
+
+    def test_answers_are_found_by_number_in_whatever_order_they_come(self, other: OtherEnd) -> None:
+        first, second = other.channel.send(Op.CALL, 1), other.channel.send(Op.CALL, 2)
+        other.says(Frame(Op.CALL, 2, second, b"b"), Frame(Op.CALL, 1, first, b"a"))
+        assert other.channel.collect(first).body == b"a"
+        assert other.channel.answered(second)
+        assert other.channel.collect(second).body == b"b"
+        assert not other.channel.answered(second)
+
+    def test_events_in_between_are_passed_on(self, other: OtherEnd) -> None:
+        event = Frame(Event.DEATH, 4, 0, wire.DEATH.pack(9, State.DIED))
+        number = other.channel.send(Op.CALL, 1)
+        other.says(event, Frame(Op.CALL, 1, number))
+        assert other.channel.collect(number).slot == 1
+        assert other.events == [event]
+
+    def test_an_event_ends_the_wait_for_it(self, other: OtherEnd) -> None:
+        other.says(Frame(Event.DEATH, 4, 0, wire.DEATH.pack(9, State.DIED)))
+        assert other.channel.wait(lambda: bool(other.events))
+
+    def test_a_condition_that_does_not_come_true_is_told(self, other: OtherEnd) -> None:
+        assert not other.channel.wait(lambda: False, 0)
+
+    def test_silence_has_a_deadline(self, other: OtherEnd) -> None:
+        number = other.channel.send(Op.HELLO)
+        other.says(Frame(Op.HELLO, 0, number + 1))
+        with pytest.raises(NoAnswer):
+            other.channel.collect(number, 0.05)
+
+    def test_half_an_answer_is_none(self, other: OtherEnd) -> None:
+        number = other.channel.send(Op.HELLO)
+        os.write(other._writing, Frame(Op.HELLO, 0, number, b"body").encode()[:-1])
+        other.hangs_up()
+        with pytest.raises(Closed):
+            other.channel.collect(number)
+
+    def test_an_answer_that_came_before_the_end_is_kept(self, other: OtherEnd) -> None:
+        number = other.channel.send(Op.HELLO)
+        other.says(Frame(Op.HELLO, 0, number, b"last words"))
+        other.hangs_up()
+        assert other.channel.collect(number).body == b"last words"
+        with pytest.raises(Closed):
+            other.channel.answered(number)
+
+    def test_a_stream_that_takes_no_more_is_closed(self, other: OtherEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(_: bytes) -> None:
+            raise BrokenPipeError
+
+        monkeypatch.setattr(other, "send_bytes", broken)
+        with pytest.raises(Closed):
+            other.channel.send(Op.HELLO)

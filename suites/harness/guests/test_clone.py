@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests on each kernel under test: fresh, apart from one another, and honest about what went wrong in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from guests.errors import AgentError, GuestBroke, HostPausedError, QemuError
+from guests.guest import Guest, complaint_at_boot
+from guests.log.splats import first
+from guests.outcome import exited, returned
+from guests.protocol import conversation, wire
+from guests.protocol.wire import Op
+from guests.uapi import number
+from guests.vm import template
+
+MARK = "/tmp/mark"  # noqa: S108 - in the guest
+
+
+@pytest.fixture
+def sibling(guest: Guest) -> Iterator[Guest]:
+    """Another clone of the guest's template: one that may break, for of it nobody asks whether it complained."""
+    sibling = Guest(guest.kernel, guest.template)
+    try:
+        sibling.resume()
+        yield sibling
+    finally:
+        sibling.close()
+
+
+def pause(guest: Guest, seconds: float = 0) -> None:
+    """Stop its QEMU for so long, and let it go on."""
+    os.kill(guest.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, guest.pid, os.WSTOPPED)
+    threading.Event().wait(seconds)
+    os.kill(guest.pid, signal.SIGCONT)
+    os.waitid(os.P_PID, guest.pid, os.WCONTINUED | os.WNOWAIT)
+
+
+def test_two_clones_of_a_template_do_not_see_each_other(guest: Guest, sibling: Guest) -> None:
+    """Not each other's files, settings, processes or log."""
+    assert guest.pid != sibling.pid
+    assert guest.write_file(MARK, "mine", create=True) == returned(4)
+    guest.set_sysctl("kernel.hostname", "mine")
+    guest.write_file("/dev/kmsg", "a line of mine\n").result()
+    mine = guest.spawn("mine")
+
+    assert not sibling.exists(MARK)
+    assert sibling.sysctl("kernel.hostname") != "mine"
+    assert guest.wait_for_log("a line of mine")
+    assert "a line of mine" not in sibling.log()
+    assert not sibling.exists(f"/proc/{mine.pid}/comm") or sibling.read_file(f"/proc/{mine.pid}/comm") != "mine\n"
+    sibling.write_file(MARK, "yours", create=True).result()
+    assert (guest.read_file(MARK), sibling.read_file(MARK)) == ("mine", "yours")
+
+
+def test_what_a_guest_wrote_is_gone_with_it(guest: Guest, sibling: Guest) -> None:
+    """Not on the template's memory, which all map: the next clone of it is as fresh as the first."""
+    sibling.upload(MARK, os.urandom(1 << 12))
+    sibling.close()
+    template.check(guest.template.directory)
+    following = Guest(guest.kernel, guest.template)
+    try:
+        following.resume()
+        assert not following.exists(MARK)
+        assert following.root().call("getppid") == returned(1)
+    finally:
+        following.close()
+
+
+def test_a_guest_is_the_kernel_that_it_is_said_to_be(guest: Guest) -> None:
+    assert (guest.hello.release, guest.hello.machine) == (guest.kernel.release, guest.arch)
+    assert guest.read_file("/proc/sys/kernel/osrelease").strip() == guest.kernel.release
+    assert any(line.startswith("Linux version ") for line in guest.boot_log)
+    assert "Linux version " in guest.template.console
+
+
+def test_a_boot_leaves_no_complaint(guest: Guest) -> None:
+    assert first(guest.boot_log) is None
+    assert guest.boot_complaint == ""
+
+
+def test_a_complaint_at_boot_is_found(guest: Guest, tmp_path: Path) -> None:
+    (tmp_path / "boot.log").write_text("6,1,0,-;Linux version\n4,2,0,-;BUG: early\n")
+    assert complaint_at_boot(replace(guest.template, directory=tmp_path)) == "BUG: early"
+
+
+def test_two_hundred_tasks_can_be_made_and_the_guest_answers_still(guest: Guest) -> None:
+    parent = guest.root("parent")
+    children = [parent.spawn(f"child-{i}") for i in range(100)]
+    threads = [parent.thread(f"thread-{i}") for i in range(100)]
+    assert [task.call("getppid") for task in children] == [returned(parent.pid)] * 100
+    assert [task.call("getpid") for task in threads] == [returned(parent.pid)] * 100
+    assert children[0].exit(3) == exited(3)
+    assert parent.exit(4) == exited(4)
+    assert [task.wait_death() for task in threads] == [exited(4)] * 100
+    assert guest.spawn("last").call("getppid") == returned(1)
+
+
+class TestWhatGoesWrong:
+    @pytest.mark.needs("MAGIC_SYSRQ")
+    def test_a_kernel_that_panics_broke_and_is_quoted(self, sibling: Guest) -> None:
+        with pytest.raises(GuestBroke, match="Kernel panic - not syncing: sysrq triggered crash"):
+            sibling.write_file("/proc/sysrq-trigger", "c")
+
+    def test_a_kernel_that_loses_its_init_broke_and_is_quoted(self, sibling: Guest) -> None:
+        said = r"went down during init\[1\]\.exit_group\(0\): Kernel panic - not syncing: Attempted to kill init!"
+        with pytest.raises(GuestBroke, match=said) as caught:
+            sibling.init.exit(0)
+        assert caught.value.verdict == "fail"
+
+    def test_a_broken_guest_stays_broken_and_leaves_its_evidence(self, sibling: Guest) -> None:
+        task = sibling.spawn("witness")
+        sibling.write_file("/dev/kmsg", "the last line but one\n").result()
+        sibling.log()
+        call = task.begin("pause")
+        with pytest.raises(GuestBroke, match="Attempted to kill init!"):
+            sibling.init.exit(0)
+        for again in (call.outcome, sibling.complaint, sibling.log, lambda: task.call("getpid")):
+            with pytest.raises(GuestBroke, match="Attempted to kill init!"):
+                again()
+        found = sibling.evidence()
+        assert f"init[1].spawn(witness) -> OK({task.pid})" in found["transcript"]
+        assert f"witness[{task.pid}]" in found["process tree"]
+        assert "the last line but one" in found["kernel log"]
+        assert "Kernel panic - not syncing: Attempted to kill init!" in found["console"]
+
+    def test_a_reboot_is_the_kernels_going_down(self, sibling: Guest) -> None:
+        with pytest.raises(GuestBroke, match=r"went down during root\[\d+\]\.reboot\(\): without a word"):
+            sibling.root().call("reboot", 0xFEE1DEAD, 672274793, 0x01234567, None, shown="reboot()")
+
+    def test_a_qemu_that_is_killed_is_our_error_and_not_the_kernels(self, sibling: Guest) -> None:
+        os.kill(sibling.pid, signal.SIGKILL)
+        with pytest.raises(QemuError, match=r"QEMU is gone in the middle of .*: QEMU was killed by SIGKILL"):
+            sibling.spawn("task")
+
+    def test_a_call_that_hangs_is_told_from_a_kernel_that_does(
+        self, sibling: Guest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        task = sibling.spawn("task")
+        sequence = sibling.send(Op.CALL, task.slot, wire.call_body(number("pause", sibling.arch), []), "pause()")
+        with pytest.raises(GuestBroke, match=r"^pause\(\) did not come back within 0 s$"):
+            sibling.collect(sequence, "pause()", 0.01)
+        assert sibling.spawn("another").call("getppid") == returned(1)
+        monkeypatch.setattr(conversation, "SIGN_OF_LIFE_S", 0.01)
+        sibling._qemu.qmp.send("stop")
+        sibling._qemu.qmp.event({"STOP"}, time.monotonic() + 20)
+        with pytest.raises(GuestBroke, match=r"^the kernel hangs since getpid\(\): nothing in the guest answers"):
+            sibling.collect(0, "getpid()", 0.01)
+        assert set(sibling.evidence()) >= {"transcript", "process tree"}
+
+    def test_a_guest_that_the_host_has_stopped_accuses_nobody(
+        self, sibling: Guest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(conversation, "SIGN_OF_LIFE_S", 0.01)
+        os.kill(sibling.pid, signal.SIGSTOP)
+        with pytest.raises(HostPausedError, match=r"^the kernel hangs .*; but QEMU was stopped by a signal"):
+            sibling.collect(0, "getpid()", 0.01)
+        assert set(sibling.evidence()) >= {"process tree"}
+
+    def test_what_a_kernel_says_of_time_after_a_pause_accuses_nobody(self, sibling: Guest) -> None:
+        """But what it says besides does, and so does everything in a guest that was not paused."""
+        lockup, other = "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [agent:70]", "BUG: planted"
+        sibling.write_file("/dev/kmsg", f"{lockup}\n").result()
+        assert sibling.complaint() == f"the kernel complained: {lockup}"
+        pause(sibling)
+        with pytest.raises(HostPausedError, match=r"soft lockup.*; but QEMU was stopped by a signal"):
+            sibling.complaint()
+        sibling.write_file("/dev/kmsg", f"{other}\n").result()
+        assert sibling.complaint() == f"the kernel complained: {other}"
+
+    @pytest.mark.needs("SOFTLOCKUP_DETECTOR")
+    def test_a_pause_that_makes_a_kernel_see_a_lockup(self, sibling: Guest) -> None:
+        """Stopped for longer than its watchdog's patience, which is two seconds here."""
+        sibling.set_sysctl("kernel.watchdog_thresh", 1)
+        for _ in range(5):  # a watchdog that has only just been set looks once before it counts
+            pause(sibling, seconds=3)
+            if any("soft lockup" in line for line in sibling.log()):
+                break
+        with pytest.raises(HostPausedError, match="soft lockup"):
+            sibling.complaint()
+
+    @pytest.mark.parametrize(
+        "line",
+        ["WARNING: CPU: 0 PID: 1 at planted.c:1", "BUG: KASAN: planted", "INFO: task a:1 blocked for more than 9 s"],
+        ids=["warning", "kasan", "hung-task"],
+    )
+    def test_a_splat_in_the_log_is_a_broken_guest(self, sibling: Guest, line: str) -> None:
+        """Though every call returned what was wanted."""
+        sibling.write_file("/dev/kmsg", "a harmless line\n").result()
+        assert sibling.complaint() == ""
+        sibling.write_file("/dev/kmsg", f"{line}\n").result()
+        for _ in range(2):
+            assert sibling.complaint() == f"the kernel complained: {line}"
+
+    @pytest.mark.parametrize(
+        ("bit", "told"),
+        [(6, "taint U: a program asked for the taint"), (9, "taint W: the kernel issued a warning"), (13, "")],
+        ids=["user", "warning", "expected"],
+    )
+    def test_a_taint_without_a_word_is_a_broken_guest(self, sibling: Guest, bit: int, told: str) -> None:
+        """It may be waived as a splat may."""
+        assert sibling.complaint() == ""
+        sibling.set_sysctl("kernel.tainted", 1 << bit)
+        assert sibling.complaint() == (f"the kernel complained: {told}" if told else "")
+        assert sibling.complaint(lambda line: line == told) == ""
+
+    def test_a_waived_splat_has_its_taint_waived(self, sibling: Guest) -> None:
+        """And no other taint."""
+        sibling.write_file("/dev/kmsg", "WARNING: known\n").result()
+        sibling.set_sysctl("kernel.tainted", 1 << 9)
+        assert sibling.complaint(lambda line: line == "WARNING: known") == ""
+        sibling.set_sysctl("kernel.tainted", 1 << 6)
+        assert "taint U" in sibling.complaint(lambda line: line == "WARNING: known")
+
+    def test_a_taint_is_read_without_its_path(self, sibling: Guest) -> None:
+        detach = 2
+        sibling.set_sysctl("kernel.tainted", 1 << 6)
+        assert sibling.root().call("umount2", "/proc", detach) == returned(0)
+        assert "taint U" in sibling.complaint()
+
+    def test_a_taint_that_cannot_be_read_is_our_error(self, sibling: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("guests.log.taint.read", lambda _: None)
+            with pytest.raises(AgentError, match="nobody knows whether the kernel is tainted"):
+                sibling.complaint()
+
+    def test_a_log_with_holes_is_our_error(self, sibling: Guest, tmp_path: Path) -> None:
+        """What was lost may have been the complaint; one that is left counts all the same."""
+        (tmp_path / "boot.log").write_text("6,1,0,-;Linux version\n")
+        sibling.template = replace(sibling.template, directory=tmp_path)
+        sibling.write_file("/dev/kmsg", "a line, long after the boot's last one\n").result()
+        with pytest.raises(AgentError, match=r"^\d+ lines of the kernel's log were overwritten"):
+            sibling.complaint()
+        sibling.write_file("/dev/kmsg", "BUG: planted\n").result()
+        assert sibling.complaint() == "the kernel complained: BUG: planted"
+
+    def test_a_log_that_cannot_be_read_is_our_error(self, sibling: Guest, tmp_path: Path) -> None:
+        (tmp_path / "boot.log").write_text("")
+        sibling.template = replace(sibling.template, directory=tmp_path)
+        with pytest.raises(AgentError, match="log cannot be read, so nobody knows whether it complained"):
+            sibling.complaint()
+
+
+def test_the_evidence_of_a_test_that_passed(guest: Guest) -> None:
+    """Who called what, the tasks, what the kernel logged since the clone began; of what is empty, nothing."""
+    task = guest.spawn("task")
+    assert task.call("getpid") == returned(task.pid)
+    assert task.exit(3) == exited(3)
+    guest.write_file("/dev/kmsg", "a line\n").result()
+    found = guest.evidence()
+    assert re.findall(r"^ *\d+\.\d{4}  (.*)$", found["transcript"], re.MULTILINE)[:3] == [
+        f"init[1].spawn(task) -> OK({task.pid})",
+        f"task[{task.pid}].getpid() -> OK({task.pid})",
+        f"task[{task.pid}].exit_group(3) -> exited with 3",
+    ]
+    assert found["process tree"] == f"init[1]\n    task[{task.pid}]  exited with 3"
+    assert found["kernel log"].endswith("] a line\n")
+    assert "Linux version" not in found["kernel log"]
+    assert all(text.strip() for text in found.values())
+
+
+def test_a_guest_may_be_closed_twice(sibling: Guest) -> None:
+    sibling.close()
+    sibling.close()

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Outcomes: what equals what, how each is told, and that none can be taken for yes or no."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from guests.outcome import (
+    EINVAL,
+    ENOSYS,
+    EPERM,
+    GONE,
+    OK,
+    Expected,
+    Outcome,
+    describe,
+    error,
+    exited,
+    killed,
+    returned,
+    signal_name,
+)
+from guests.protocol.wire import State
+from guests.syscalls.ptrace import Status
+from guests.uapi import Cap, Clone, Signal, names, number
+
+R, D, G = State.RETURNED, State.DIED, State.GONE
+WITH_CORE = 0x80
+
+#      outcome            in words                          equals these, of all in EXPECTATIONS
+TABLE = [
+    (Outcome(R, 0),       "OK",                             [OK, returned(0)]),
+    (Outcome(R, 7),       "OK(7)",                          [OK, returned(7)]),
+    (Outcome(R, 1 << 62), f"OK({1 << 62})",                 [OK]),
+    (Outcome(R, -1),      "EPERM",                          [EPERM, error(1)]),
+    (Outcome(R, -22),     "EINVAL",                         [EINVAL]),
+    (Outcome(R, -38),     "ENOSYS",                         [ENOSYS]),
+    (Outcome(R, -4095),   "errno 4095",                     [error(4095)]),
+    (Outcome(R, -4096),   "OK(-4096)",                      []),
+    (Outcome(D, 9),       "killed by SIGKILL",              [killed(9), killed(9, core=False)]),
+    (Outcome(D, 31),      "killed by SIGSYS",               [killed(31), killed(31, core=False)]),
+    (Outcome(D, 31 | WITH_CORE), "killed by SIGSYS with core", [killed(31), killed(31, core=True)]),
+    (Outcome(D, 0),       "exited with 0",                  [exited(0)]),
+    (Outcome(D, 7 << 8),  "exited with 7",                  [exited(7)]),
+    (Outcome(D, 9 << 8),  "exited with 9",                  [exited(9)]),
+    (Outcome(D, -1),      "died, and was reaped before its status could be read", []),
+    (Outcome(G, -1),      "the thread ended alone",         [GONE]),
+]  # fmt: skip
+
+EXPECTATIONS = [
+    *(OK, returned(0), returned(7), EPERM, EINVAL, ENOSYS, error(1), error(4095), GONE),
+    *(killed(9), killed(9, core=False), killed(9, core=True), killed(31), killed(31, core=False)),
+    *(killed(31, core=True), exited(0), exited(7), exited(9), returned(9), returned(-4096 + 1)),
+]
+
+
+@pytest.mark.parametrize(("outcome", "words", "equal"), TABLE, ids=[row[1] for row in TABLE])
+def test_an_outcome_equals_what_it_is_and_nothing_else(outcome: Outcome, words: str, equal: list[Expected]) -> None:
+    matching = [expected for expected in EXPECTATIONS if outcome == expected]
+    assert {one.name for one in matching} == {one.name for one in equal} | (
+        {returned(-4095).name} if outcome.value == -4095 and outcome.state is R else set()
+    )
+    assert [expected for expected in EXPECTATIONS if expected == outcome] == matching
+    differing = [expected for expected in EXPECTATIONS if outcome != expected]
+    assert len(differing) + len(matching) == len(EXPECTATIONS)
+    assert describe(outcome) == words
+
+
+def test_an_outcome_has_no_truth() -> None:
+    """`if task.attach(x)` would take -EPERM for yes."""
+    with pytest.raises(TypeError, match=r"compare it, as in `== OK` \(evil\.attach\(secret\) -> EPERM\)"):
+        bool(Outcome(R, -1, "evil.attach(secret)"))
+    with pytest.raises(TypeError, match="compare an outcome with it"):
+        bool(EPERM)
+
+
+def test_an_outcome_is_no_key_and_no_number() -> None:
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Outcome(R, 0))
+    assert Outcome(R, 0) != 0
+    assert Outcome(R, 7) != "OK(7)"
+
+
+def test_two_outcomes_are_equal_whoever_had_them() -> None:
+    assert Outcome(R, 5, "one") == Outcome(R, 5, "another")
+    assert Outcome(R, 5) != Outcome(D, 5)
+    assert Outcome(R, 5) != Outcome(R, 6)
+
+
+def test_an_outcome_says_who_did_what() -> None:
+    assert repr(Outcome(R, -1, "evil[41].attach(secret[40])")) == "evil[41].attach(secret[40]) -> EPERM"
+    assert repr(Outcome(R, 0)) == "OK"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "errno", "signal", "core"),
+    [
+        (Outcome(R, -13), 13, 0, False),
+        (Outcome(R, 13), 0, 0, False),
+        (Outcome(R, -4096), 0, 0, False),
+        (Outcome(D, 11 | WITH_CORE), 0, 11, True),
+        (Outcome(D, 11), 0, 11, False),
+        (Outcome(D, 3 << 8), 0, 0, False),
+        (Outcome(D, -13), 0, 0, False),
+        (Outcome(G, -1), 0, 0, False),
+    ],
+)
+def test_its_parts_are_those_of_its_state(outcome: Outcome, errno: int, signal: int, core: bool) -> None:
+    assert (outcome.errno, outcome.signal, outcome.core) == (errno, signal, core)
+
+
+def test_a_call_that_had_to_succeed_says_so_when_it_did_not() -> None:
+    assert Outcome(R, 5).result() == 5
+    assert Outcome(R, 5, "", (b"a", b"b")).read(1) == b"b"
+    for failed in (Outcome(R, -2, "task.open()"), Outcome(D, 9, "task.open()"), Outcome(G, -1, "task.open()")):
+        with pytest.raises(AssertionError, match=r"^task\.open\(\) -> .*, and the test needs it to succeed"):
+            failed.result()
+        with pytest.raises(AssertionError):
+            failed.read()
+
+
+def test_expectations_are_told_by_their_names() -> None:
+    assert repr(error(1)) == "EPERM"
+    assert repr(returned(5)) == "OK(5)"
+    assert repr(killed(31, core=True)) == "killed by SIGSYS with core"
+    assert repr(killed(9, core=False)) == "killed by SIGKILL without core"
+    assert repr(exited(3)) == "exited with 3"
+    assert signal_name(64) == "SIGRTMAX"
+    assert signal_name(99) == "signal 99"
+    assert pickle.loads(pickle.dumps(EPERM)) == EPERM  # noqa: S301 - our own
+    assert {EPERM: "yes"}[error(1)] == "yes"
+    assert EPERM != EINVAL
+
+
+@pytest.mark.parametrize(
+    ("raw", "stopped_by", "event", "killed_by", "exit_code"),
+    [
+        (19 << 8 | 0x7F, 19, 0, 0, None),
+        (7 << 16 | 5 << 8 | 0x7F, 5, 7, 0, None),
+        (9, 0, 0, 9, None),
+        (31 | WITH_CORE, 0, 0, 31, None),
+        (3 << 8, 0, 0, 0, 3),
+        (0, 0, 0, 0, 0),
+    ],
+)
+def test_a_wait_status_is_taken_apart(
+    raw: int, stopped_by: int, event: int, killed_by: int, exit_code: int | None
+) -> None:
+    status = Status(raw)
+    assert (status.stopped_by, status.event, status.killed_by, status.exit_code) == (
+        stopped_by,
+        event,
+        killed_by,
+        exit_code,
+    )
+
+
+class TestNumbers:
+    """A few calls whose numbers everyone knows, and the rest only once."""
+
+    @pytest.mark.parametrize(
+        ("name", "arch", "wanted"),
+        [
+            ("read", "x86_64", 0),
+            ("getpid", "x86_64", 39),
+            ("seccomp", "x86_64", 317),
+            ("read", "i386", 3),
+            ("getpid", "i386", 20),
+            ("getpid", "x32", 0x40000000 + 39),
+            ("ptrace", "x32", 0x40000000 + 521),
+            ("getpid", "aarch64", 172),
+        ],
+    )
+    def test_calls_have_the_numbers_of_their_architecture(self, name: str, arch: str, wanted: int) -> None:
+        assert number(name, arch) == wanted
+
+    @pytest.mark.parametrize(("name", "arch"), [("no_such_call", "x86_64"), ("open", "aarch64")])
+    def test_a_call_that_an_architecture_has_not_is_an_error(self, name: str, arch: str) -> None:
+        with pytest.raises(KeyError, match=name):
+            number(name, arch)
+
+    def test_names_and_numbers_are_each_others_inverse(self) -> None:
+        found = names("x86_64")
+        assert found[39] == "getpid"
+        assert len(found) > 300
+        assert all(number(name) == nr for nr, name in found.items())
+
+    def test_constants_are_the_kernels(self) -> None:
+        assert (Cap.SYS_PTRACE, Cap.SYS_ADMIN, Cap.SYSLOG) == (1 << 19, 1 << 21, 1 << 34)
+        assert (Clone.THREAD, Clone.NEWUSER, Clone.NEWPID) == (0x10000, 0x10000000, 0x20000000)
+        assert (Signal.KILL, Signal.SYS, Signal.STOP) == (9, 31, 19)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["scope 1: OK, expected EPERM"], ["scope 1: OK, expected EPERM"]),
+        (
+            ["scope 1: OK, expected EPERM", "scope 2: OK, expected EPERM", "scope 3: OK, expected EPERM"],
+            [
+                "scope 1: OK, expected EPERM (and 2 more)",
+                "scope 2: OK, expected EPERM",
+                "scope 3: OK, expected EPERM",
+            ],
+        ),
+    ],
+)
+def test_a_list_that_should_be_empty_is_told_by_its_lines(
+    pytestconfig: pytest.Config, wrong: list[str], told: list[str]
+) -> None:
+    """The first of them is the reason that a report gives."""
+    explained = pytestconfig.hook.pytest_assertrepr_compare(config=pytestconfig, op="==", left=wrong, right=[])
+    assert told in explained

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A boot ends in an agent that answers, or in an error that says how far it came; QEMU is a script here."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from guests.errors import BootError, QemuError
+from guests.protocol import wire
+from guests.protocol.channel import Channel
+from guests.protocol.wire import Frame, Op
+from guests.vm import boot
+from guests.vm.boot import booted
+from guests.vm.console import Console, clean
+from suites.harness.guests import fakes
+
+SOON = 0.05
+"""A deadline in seconds that is meant to pass."""
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Console, socket.socket]]:
+    """A console, and the guest's end of it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Console(ours), theirs
+
+
+def later() -> float:
+    return time.monotonic() + fakes.DEADLINE_S
+
+
+class TestConsole:
+    def test_ready_ends_the_wait(self, ends: tuple[Console, socket.socket]) -> None:
+        console, guest = ends
+        guest.sendall(b"[    0.1] Linux\r\nkconform: agent: ready\r\nmore")
+        assert console.follow(later()) is None
+
+    @pytest.mark.parametrize(
+        ("printed", "trouble"),
+        [
+            pytest.param(
+                b"Kernel panic - not syncing: No working init found.  Try\r\n---[ end\r\n",
+                "the kernel panicked: Kernel panic - not syncing: No working init found.  Try",
+                id="panic",
+            ),
+            pytest.param(
+                b"kconform: agent: no channel to the host: errno 2\n",
+                "the agent gave up: kconform: agent: no channel to the host: errno 2",
+                id="agents-error",
+            ),
+            pytest.param(b"Linux\n", "QEMU is gone", id="end-after-some-lines"),
+            pytest.param(b"", "QEMU is gone", id="end-at-once"),
+            pytest.param(b"Kernel panic - not syncing: half a li", "QEMU is gone", id="end-within-a-line"),
+        ],
+    )
+    def test_trouble_is_told_in_words(
+        self, ends: tuple[Console, socket.socket], printed: bytes, trouble: str
+    ) -> None:
+        console, guest = ends
+        guest.sendall(printed)
+        guest.close()
+        assert console.follow(later()) == trouble
+        assert console.text() == printed.decode().replace("\r", "")
+
+    def test_words_are_found_however_they_were_cut(self, ends: tuple[Console, socket.socket]) -> None:
+        """What is read first ends in the middle of the agent's words."""
+        console, guest = ends
+        guest.sendall(b"kconform: agent: rea")
+        assert console.follow(time.monotonic() + SOON) is not None
+        guest.sendall(b"dy\r\n")
+        assert console.follow(later()) is None
+
+    def test_the_agents_error_is_waited_for_to_its_lines_end(self, ends: tuple[Console, socket.socket]) -> None:
+        console, guest = ends
+        guest.sendall(b"kconform: agent: no")
+        trouble = console.follow(time.monotonic() + SOON)
+        assert trouble == "the agent never became ready; the console's last line is 'kconform: agent: no'"
+        guest.sendall(b" eventfd: errno 38\r\n")
+        guest.close()
+        assert console.follow(later()) == "the agent gave up: kconform: agent: no eventfd: errno 38"
+
+    def test_silence_is_told_from_a_boot_that_got_stuck(self, ends: tuple[Console, socket.socket]) -> None:
+        console, guest = ends
+        guest.sendall(b"\r\n \r\n")
+        assert console.follow(time.monotonic() + SOON) == "the kernel printed nothing at all"
+        guest.sendall(b"[ 1.0] random: crng init done\r\n\r\n")
+        assert console.follow(time.monotonic() + SOON) == (
+            "the agent never became ready; the console's last line is '[ 1.0] random: crng init done'"
+        )
+
+    def test_bytes_that_are_no_text_do_no_harm(self, ends: tuple[Console, socket.socket]) -> None:
+        console, guest = ends
+        guest.sendall(b"\xff\xfe\x80garbage\xc3\nkconform: agent: ready\n")
+        assert console.follow(later()) is None
+        assert "garbage" in console.text()
+
+    def test_the_firmwares_escapes_are_no_text(self) -> None:
+        assert clean("\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS\r\n\x1b[=3hnext\r\n") == "SeaBIOS\nnext\n"
+
+
+Playing = Callable[[str], Path]
+
+
+@pytest.fixture
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Playing]:
+    """Have virtme-run compose a command for a QEMU that is this script."""
+
+    def put(body: str) -> Path:
+        qemu = fakes.program(tmp_path / "qemu-system-x86_64", fakes.QEMU + body)
+        virtme_run = fakes.fake_virtme_run(tmp_path / "virtme-run", qemu)
+        monkeypatch.setattr(boot, "virtme_run_program", lambda: str(virtme_run))
+        return qemu
+
+    boot.compose.cache_clear()
+    yield put
+    boot.compose.cache_clear()
+
+
+def hello(version: int = wire.VERSION) -> bytes:
+    body = wire.HELLO.pack(version, 4096, 0, 0, b"6.12.7", b"x86_64")
+    return Frame(Op.HELLO, 0, 1, body).encode()
+
+
+READY = "console('kconform: agent: ready\\r\\n')\n"
+
+
+class TestBoot:
+    def test_an_agent_that_answers_is_a_boot(self, play: Playing, tmp_path: Path) -> None:
+        play(f"console('Linux\\r\\n')\n{READY}agent({hello()!r})\nwait()\n")
+        with booted(fakes.machine(tmp_path)) as guest:
+            assert guest.hello.release == "6.12.7"
+            assert guest.console.text().startswith("Linux\n")
+            process = guest.qemu.process
+        assert process.returncode is not None, "QEMU is gone when the boot is over"
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            pytest.param("sys.exit('no such machine')", "QEMU exited with 1: no such machine", id="qemu-refuses"),
+            pytest.param(
+                "console('Linux\\n'); os.kill(os.getpid(), signal.SIGABRT)",
+                "QEMU was killed by SIGABRT",
+                id="qemu-aborts",
+            ),
+            pytest.param(
+                "console('Linux\\nKernel panic - not syncing: VFS: no root\\n'); sys.exit(0)",
+                "the kernel panicked: Kernel panic - not syncing: VFS: no root",
+                id="panic",
+            ),
+            pytest.param(
+                "console('kconform: agent: no eventfd: errno 38\\n'); sys.exit(0)",
+                "the agent gave up: kconform: agent: no eventfd: errno 38",
+                id="agents-error",
+            ),
+        ],
+    )
+    def test_a_boot_that_ends_elsewhere_says_where(self, play: Playing, tmp_path: Path, body: str, said: str) -> None:
+        play(body)
+        with pytest.raises(BootError) as caught, booted(fakes.machine(tmp_path)):
+            pytest.fail("it cannot have booted")
+        assert caught.value.message == f"the kernel did not boot: {said}"
+        assert caught.value.exit_status == 3
+
+    def test_a_boot_has_a_deadline(self, play: Playing, tmp_path: Path) -> None:
+        play("wait()\n")
+        with pytest.raises(BootError) as caught, booted(fakes.machine(tmp_path), deadline_s=SOON):
+            pytest.fail("it cannot have booted")
+        assert caught.value.message == "the kernel did not boot: the kernel printed nothing at all"
+
+    @pytest.mark.parametrize("end", ["wait()", "sys.exit(0)"], ids=["silent", "gone"])
+    def test_an_agent_that_is_ready_and_does_not_answer_is_told(
+        self, play: Playing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+    ) -> None:
+        """The deadline that is left after the boot is shortened to nothing, for the sake of the test's time."""
+
+        class Impatient(Channel):
+            def request(self, op: Op, slot: int = 0, body: bytes = b"", deadline: float = 0) -> Frame:
+                return super().request(op, slot, body, SOON if end == "wait()" else deadline)
+
+        monkeypatch.setattr(boot, "Channel", Impatient)
+        play(f"{READY}{end}\n")
+        with pytest.raises(BootError, match="its agent does not answer over the channel") as caught:  # noqa: SIM117
+            with booted(fakes.machine(tmp_path)):
+                pytest.fail("it cannot have answered")
+        assert caught.value.evidence["console"].startswith("kconform: agent: ready")
+
+    def test_an_agent_of_another_version_is_told(self, play: Playing, tmp_path: Path) -> None:
+        play(f"{READY}agent({hello(99)!r})\nwait()\n")
+        with pytest.raises(BootError, match=f"speaks version 99 of the protocol, we speak {wire.VERSION}"):  # noqa: SIM117
+            with booted(fakes.machine(tmp_path)):
+                pytest.fail("it cannot have been understood")
+
+    def test_the_error_shows_the_consoles_last_lines(self, play: Playing, tmp_path: Path) -> None:
+        play("console(''.join(f'line {i}\\r\\n' for i in range(30)))\n")
+        with pytest.raises(BootError) as caught, booted(fakes.machine(tmp_path)):
+            pytest.fail("it cannot have booted")
+        shown = [line for line in str(caught.value).splitlines() if line.startswith("  | ")]
+        assert shown == [f"  | line {i}" for i in range(18, 30)]
+        assert caught.value.evidence["console"].splitlines()[0] == "line 0"
+
+    def test_a_program_that_virtme_run_chose_and_that_is_not_there_is_told(
+        self, play: Playing, tmp_path: Path
+    ) -> None:
+        play("").unlink()
+        with pytest.raises(BootError, match="qemu-system-x86_64"), booted(fakes.machine(tmp_path)):
+            pytest.fail("it cannot have started")
+
+    def test_without_setpriv_nothing_is_started(
+        self, play: Playing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        play("wait()")
+        boot.compose(fakes.machine(tmp_path))
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(QemuError, match="setpriv is not installed") as caught, booted(fakes.machine(tmp_path)):
+            pytest.fail("it cannot have started")
+        assert "doctor" in caught.value.hint
+
+
+class TestComposing:
+    @pytest.mark.parametrize(
+        ("says", "told"),
+        [("cannot find qemu", "cannot find qemu"), ("", "exit status 1")],
+        ids=["with-a-reason", "without"],
+    )
+    def test_a_virtme_run_that_fails_is_quoted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, told: str
+    ) -> None:
+        failing = fakes.quitter(tmp_path / "virtme-run", 1, says)
+        monkeypatch.setattr(boot, "virtme_run_program", lambda: str(failing))
+        boot.compose.cache_clear()
+        with pytest.raises(QemuError, match=f"could not compose a command: {told}") as caught:
+            boot.compose(fakes.machine(tmp_path))
+        assert "is QEMU installed?" in caught.value.hint
+
+    def test_virtme_run_sees_nobodys_configuration(self, play: Playing, tmp_path: Path) -> None:
+        """A user's virtme-ng.conf would overrule our options."""
+        play("")
+        fakes.program(
+            tmp_path / "virtme-run",
+            "import os\nprint('/bin/qemu', '-append', os.environ['HOME'] + '|' + os.environ['XDG_CONFIG_HOME'])\n",
+        )
+        shown = boot.compose(fakes.machine(tmp_path))
+        home, config = next(word for word in shown if "|" in word).split()[0].split("|")
+        assert home == config
+        assert not Path(home).exists(), "it was ours, and is gone"
+        assert home != str(Path.home())
+
+    def test_a_virtme_run_that_is_not_installed_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+        monkeypatch.setenv("PATH", str(tmp_path))
+        boot.virtme_run_program.cache_clear()
+        with pytest.raises(QemuError, match="virtme-run is not installed"):
+            boot.virtme_run_program()
+        fakes.quitter(tmp_path / "virtme-run", 0)
+        assert boot.virtme_run_program() == str(tmp_path / "virtme-run")
+        boot.virtme_run_program.cache_clear()

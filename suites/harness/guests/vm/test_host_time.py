@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the host takes from a guest's time is told apart from what its kernel does with the rest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from guests.log import splats
+from guests.vm import host_time
+from guests.vm.host_time import Deadline, Heartbeat, HostTime
+
+Clock = list[float]
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time, which a test moves: its only element."""
+    clock = [1000.0]
+    monkeypatch.setattr(host_time, "monotonic", lambda: clock[0])
+    return clock
+
+
+class TestDeadline:
+    def test_a_span_is_over_when_its_seconds_are(self, now: Clock) -> None:
+        deadline = Deadline(20)
+        assert deadline.left() == pytest.approx(1), "after a second the host is asked what it has taken so far"
+        now[0] += 1
+        assert deadline.left() == pytest.approx(19)
+        now[0] += 19
+        assert deadline.left() <= 0
+
+    def test_what_the_host_took_is_given_back(self, now: Clock) -> None:
+        lost = [5.0]
+        deadline = Deadline(20, lambda: lost[0])
+        now[0] += 1
+        deadline.left()
+        now[0] += 19
+        lost[0] += 12
+        assert deadline.left() == pytest.approx(12)
+        now[0] += 12
+        lost[0] += 3
+        assert deadline.left() == pytest.approx(3)
+        now[0] += 3
+        assert deadline.left() <= 0
+
+    def test_it_does_not_wait_for_ever(self, now: Clock) -> None:
+        lost = [0.0]
+        deadline = Deadline(20, lambda: lost[0])
+        now[0] += 1
+        deadline.left()
+        now[0] += 10_000
+        lost[0] += 10_000
+        assert deadline.left() <= 0
+
+    def test_a_short_one_is_short(self, now: Clock) -> None:
+        deadline = Deadline(0.01)
+        assert deadline.left() == pytest.approx(0.01)
+        now[0] += 0.01
+        assert deadline.left() <= 0
+
+
+class TestHeartbeat:
+    def test_a_gap_is_one_in_which_nothing_ran(self, now: Clock) -> None:
+        heart = Heartbeat()
+        now[0] += 1
+        assert heart.lost_s(0) == 0
+        now[0] += 60
+        assert heart.lost_s(0) == pytest.approx(60)
+        assert heart.lost_s(now[0] - 10) == pytest.approx(10), "what lies before a guest's start is not its loss"
+        now[0] += 1
+        assert heart.lost_s(now[0]) == 0
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that spins, as a virtual processor does."""
+    code = "print(end='x', flush=True)\nwhile True: pass"
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert child.stdout
+    child.stdout.read(1)
+    yield child
+    child.kill()
+    child.communicate()
+
+
+class TestHostTime:
+    def test_a_process_that_was_left_alone(self, child: subprocess.Popen[bytes]) -> None:
+        assert HostTime(child.pid).pause() == ""
+
+    def test_one_that_is_stopped(self, child: subprocess.Popen[bytes]) -> None:
+        there = HostTime(child.pid)
+        child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+        assert there.pause() == there.excuse() == "QEMU was stopped by a signal from outside"
+
+    def test_one_that_was_stopped_and_goes_on(self, child: subprocess.Popen[bytes]) -> None:
+        there = HostTime(child.pid)
+        child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+        child.send_signal(signal.SIGCONT)
+        os.waitid(os.P_PID, child.pid, os.WCONTINUED | os.WNOWAIT)
+        for _ in range(2):
+            assert there.pause() == "QEMU was stopped by a signal from outside", "it is not forgotten"
+
+    def test_one_that_is_gone(self, child: subprocess.Popen[bytes]) -> None:
+        there = HostTime(child.pid)
+        child.kill()
+        child.wait()
+        assert there.starved_s() == 0
+        assert there.pause() == ""
+
+    def test_one_that_waits_for_a_processor(self, child: subprocess.Popen[bytes]) -> None:
+        """Two that spin on one processor: each waits for about half of the time."""
+        os.sched_setaffinity(child.pid, {min(os.sched_getaffinity(0))})
+        there = HostTime(child.pid)
+        rival = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        try:
+            os.sched_setaffinity(rival.pid, {min(os.sched_getaffinity(0))})
+            before = there.starved_s()
+            while there.starved_s() - before < 0.1:
+                assert rival.poll() is None
+        finally:
+            rival.kill()
+            rival.wait()
+        assert there.excuse() == "", "that little explains nothing"
+
+    def test_one_that_has_waited_for_long(
+        self, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        there = HostTime(child.pid)
+        monkeypatch.setattr(HostTime, "starved_s", lambda _: host_time.STARVED_S + 1)
+        assert there.excuse() == "QEMU waited 11 s for a processor that others used"
+        assert there.pause() == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [agent:70]",
+        "NMI watchdog: Watchdog detected hard LOCKUP on cpu 0",
+        "BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 61s!",
+        "INFO: task init:1 blocked for more than 122 seconds.",
+        "INFO: task init:1 blocked on a mutex likely owned by task x:2 for more than 122 seconds.",
+        "rcu: INFO: rcu_preempt self-detected stall on CPU",
+        "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:",
+        "Kernel panic - not syncing: softlockup: hung tasks",
+        "Kernel panic - not syncing: hung_task: blocked tasks",
+    ],
+)
+def test_a_splat_that_speaks_of_time_only(line: str) -> None:
+    assert splats.first([line]) == line
+    assert splats.is_about_time(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "BUG: KASAN: slab-use-after-free in ptracer_exception_found+0x10/0x20",
+        "WARNING: suspicious RCU usage",
+        "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000000",
+        "BUG: sleeping function called from invalid context at kernel/locking/mutex.c:1",
+        "WARNING: CPU: 0 PID: 1 at kernel/seccomp.c:1 __secure_computing+0x10/0x20",
+    ],
+)
+def test_a_splat_that_speaks_of_more(line: str) -> None:
+    assert splats.first([line]) == line
+    assert not splats.is_about_time(line)

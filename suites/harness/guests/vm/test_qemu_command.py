@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Command lines: what is kept of virtme-run's machine, what is put in, and that template and clone are alike."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from guests.errors import QemuError, UsageError
+from guests.vm import qemu_command
+from guests.vm.qemu_command import TITLE_ROOM, Disk, Machine, base_command, memory_options, parse_shown, virtme_run
+from suites.harness.guests import fakes
+
+HERE = Path("/boot")
+MACHINE = fakes.machine(HERE)
+
+SHOWN = """\
+/opt/bin/qemu-system-x86_64 -m 128M -smp 1 -machine q35 -cpu max -vga none -display none -parallel none -net none
+ -fsdev local,id=virtfs0,path=/empty,security_model=none,readonly=on
+ -device virtio-9p-pci,fsdev=virtfs0,mount_tag=/dev/root
+ -device i6300esb,id=watchdog0 -echr 1 -chardev stdio,id=console,signal=off,mux=on -serial chardev:console
+ -mon chardev=console -device virtio-serial-pci -device virtconsole,chardev=console -no-reboot
+ -kernel /boot/bzImage -initrd /boot/initramfs.cpio
+ -append 'virtme_hostname=x console=hvc0 nr_open=9 psmouse.proto=exps TERM=dumb quiet loglevel=1 rootfstype=9p
+ rootflags=trans=virtio ro init=/bin/sh -- -c "exec /init; mount -t proc"'
+""".replace("\n ", " ")
+"""What a virtme-run prints, made up after the real one."""
+
+KEPT = {
+    "-m": "128M",
+    "-smp": "1",
+    "-machine": "q35",
+    "-cpu": "max,-cx16",
+    "-vga": "none",
+    "-display": "none",
+    "-kernel": "/boot/bzImage",
+    "-initrd": "/boot/initramfs.cpio",
+}
+
+
+def composed(machine: Machine = MACHINE, shown: str = SHOWN) -> list[str]:
+    return base_command(parse_shown(shown), machine)
+
+
+def values(words: Sequence[str], option: str) -> list[str]:
+    return [value or "" for name, value in qemu_command.options(words[1:]) if name == option]
+
+
+def arguments(machine: Machine) -> list[str]:
+    (line,) = values(composed(machine), "-append")
+    return line.split()
+
+
+class TestVirtmeRun:
+    def test_it_is_told_everything_that_it_would_choose_by_what_it_finds(self) -> None:
+        words = virtme_run(MACHINE, program="virtme-run", root=Path("/empty"))
+        assert words[0] == "virtme-run"
+        assert shlex.join(words[1:]) == (
+            "--kimg /boot/bzImage --root /empty --arch x86_64 --qemu-bin qemu-system-x86_64"
+            " --mods none --force-9p --cpus 1 --memory 128M --disable-kvm --disable-microvm --dry-run --show-command"
+            " --qemu-opts -initrd /boot/initramfs.cpio"
+        )
+
+    def test_kvm_is_left_to_it_only_where_kvm_is_proved(self) -> None:
+        words = virtme_run(replace(MACHINE, kvm=True), program="virtme-run", root=Path("/empty"))
+        assert "--disable-kvm" not in words
+
+    def test_the_command_is_the_last_line_that_it_prints(self) -> None:
+        assert parse_shown("a warning\n\nqemu-system-x86_64 -append 'a b'\n\n") == [
+            "qemu-system-x86_64",
+            "-append",
+            "a b",
+        ]
+
+    @pytest.mark.parametrize(
+        ("output", "said"), [("", "nothing at all"), ("\n \n", "nothing at all"), ("Oh no\n", "Oh no")]
+    )
+    def test_output_without_a_command_is_an_error_that_quotes_it(self, output: str, said: str) -> None:
+        with pytest.raises(QemuError, match=f"no QEMU command: {said}") as caught:
+            parse_shown(output)
+        assert "version of virtme-ng" in caught.value.hint
+
+
+class TestTheMachine:
+    def test_what_says_what_the_machine_is_is_kept(self) -> None:
+        words = composed()
+        assert words[0] == "/opt/bin/qemu-system-x86_64"
+        assert {option: values(words, option) for option in KEPT} == {
+            option: [value] for option, value in KEPT.items()
+        }
+
+    def test_nothing_else_of_virtme_runs_is(self) -> None:
+        """Neither its view of the host's files nor its consoles, watchdog and ports; and QEMU adds nothing itself."""
+        words = composed()
+        ours = {"-nodefaults", "-no-user-config", "-no-reboot", "-serial", "-device", "-append"}
+        assert {option for option, _ in qemu_command.options(words[1:])} == {*KEPT, *ours}
+        assert values(words, "-serial") == ["chardev:console"]
+        assert values(words, "-device") == [
+            "virtio-serial-pci",
+            "virtserialport,chardev=agent,name=org.kconform.agent",
+        ]
+        assert {"-nodefaults", "-no-user-config", "-no-reboot"} <= set(words)
+
+    def test_a_clone_does_not_read_the_kernel_again(self) -> None:
+        words = composed()
+        clone = qemu_command.clone_command(words)
+        assert set(words) - set(clone) == {
+            *("-kernel", "-initrd", "-append"),
+            *(values(words, option)[0] for option in ("-kernel", "-initrd", "-append")),
+        }
+        assert clone == [word for word in words if word in clone]
+        assert clone[0] == words[0]
+
+    def test_kvm_is_kept_where_virtme_run_chose_it(self) -> None:
+        shown = SHOWN.replace("-machine q35", "-machine accel=kvm:tcg,q35 -enable-kvm -accel kvm")
+        words = composed(replace(MACHINE, kvm=True), shown.replace("-cpu max", "-cpu host"))
+        assert values(words, "-cpu") == ["host"]
+        assert "-enable-kvm" in words
+        assert values(words, "-accel") == ["kvm"]
+        assert values(words, "-machine") == ["accel=kvm:tcg,q35"]
+
+    def test_a_kernel_without_virtio_gets_a_second_serial_port(self) -> None:
+        machine = replace(MACHINE, virtio=False)
+        words = composed(machine)
+        assert values(words, "-serial") == ["chardev:console", "chardev:agent"]
+        assert values(words, "-device") == []
+        assert "kconform.channel=serial" in arguments(machine)
+
+    def test_disks_come_in_their_order_and_are_never_written(self) -> None:
+        disks = (Disk(Path("/a,b/one")), Disk(Path("/two"), read_only=True))
+        words = composed(replace(MACHINE, disks=disks))
+        assert values(words, "-drive") == [
+            "if=none,id=disk0,format=raw,file=/a,,b/one,snapshot=on",
+            "if=none,id=disk1,format=raw,file=/two,readonly=on",
+        ]
+        assert values(words, "-device")[2:] == ["virtio-blk-pci,drive=disk0", "virtio-blk-pci,drive=disk1"]
+
+    def test_a_shared_folder_cannot_be_written_either(self) -> None:
+        words = composed(replace(MACHINE, disks=(Disk(Path("/a,b"), shared=True),)))
+        assert values(words, "-fsdev") == ["local,id=disk0,path=/a,,b,security_model=none,readonly=on"]
+        assert values(words, "-device")[2:] == ["virtio-9p-pci,fsdev=disk0,mount_tag=disk0"]
+        assert values(words, "-drive") == []
+
+
+class TestKernelArguments:
+    def test_what_is_for_virtmes_init_is_left_out(self) -> None:
+        assert arguments(MACHINE) == [
+            "psmouse.proto=exps",
+            "ro",
+            *("console=ttyS0", "ignore_loglevel", "panic=-1", "kconform.channel=virtio"),
+            *("tsc=reliable", "no_timer_check"),
+            *("--", TITLE_ROOM),
+        ]
+
+    def test_the_tests_own_come_after_ours_so_that_they_win(self) -> None:
+        machine = replace(MACHINE, arguments=("lsm=yama", "loadpin.enforce=0"))
+        words = arguments(machine)
+        assert words[-4:] == ["lsm=yama", "loadpin.enforce=0", "--", TITLE_ROOM]
+
+    def test_the_title_has_room_for_any_name_and_no_blank(self) -> None:
+        assert len(TITLE_ROOM) > 16
+        assert not set(TITLE_ROOM) & set(" \"'=.")
+
+    def test_a_line_that_x86_would_cut_is_refused(self) -> None:
+        used = len(" ".join(arguments(replace(MACHINE, arguments=("",)))))
+        fits = replace(MACHINE, arguments=("x" * (2047 - used - 1),))
+        (line,) = values(composed(fits), "-append")
+        assert len(line) == 2047
+        with pytest.raises(UsageError, match="has 2048 bytes"):
+            composed(replace(MACHINE, arguments=("x" * (2047 - used),)))
+
+
+class TestTemplateAndClone:
+    def test_they_differ_in_the_memorys_sharing_and_in_nothing_else(self) -> None:
+        template = memory_options(Path("/x"), 128, shared=True)
+        clone = memory_options(Path("/x"), 128, shared=False)
+        assert template == [
+            *("-object", "memory-backend-file,id=ram,size=128M,mem-path=/x,share=on"),
+            *("-machine", "memory-backend=ram"),
+        ]
+        assert [word.replace("share=off", "share=on") for word in clone] == template
+        assert clone != template
+
+    def test_a_comma_in_the_memorys_path_is_written_twice(self) -> None:
+        assert "mem-path=/a,,b," in memory_options(Path("/a,b"), 64, shared=True)[1]
+
+    def test_the_hosts_ends_are_descriptors_and_no_paths(self) -> None:
+        words = qemu_command.channel_options(agent=5, qmp=6, console="file,id=console,path=/proc/self/fd/7")
+        assert words == [
+            *("-chardev", "socket,id=agent,fd=5"),
+            *("-chardev", "socket,id=qmp,fd=6"),
+            *("-mon", "chardev=qmp,mode=control"),
+            *("-chardev", "file,id=console,path=/proc/self/fd/7"),
+        ]
+
+    def test_the_command_runs_under_a_parent_death_signal(self) -> None:
+        assert qemu_command.dying_with_parent(["qemu", "-x"]) == [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "--",
+            "qemu",
+            "-x",
+        ]

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A QEMU process: spoken to over its monitor, its end told in words, and none of it outlives its owner."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guests.errors import QemuError
+from guests.vm import qemu_process
+from guests.vm.qemu_process import Qemu, Qmp
+from suites.harness.guests import fakes
+
+ROOT = Path(qemu_process.__file__).parents[2]
+NO_CONSOLE = "null,id=console"
+
+
+class Monitor:
+    """The machine's end of a monitor: what it says is said beforehand."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.end = end
+
+    def says(self, *messages: dict[str, Any]) -> None:
+        self.end.sendall(b"".join(json.dumps(message).encode() + b"\r\n" for message in messages))
+
+    def heard(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.end.recv(65536).splitlines()]
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Qmp, Monitor]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Qmp(ours), Monitor(theirs)
+
+
+def later() -> float:
+    return time.monotonic() + fakes.DEADLINE_S
+
+
+GREETING: dict[str, Any] = {"QMP": {"version": {}, "capabilities": []}}
+RESUMED = {"event": "RESUME", "timestamp": {}}
+
+
+class TestQmp:
+    def test_a_command_gets_its_answer(self, ends: tuple[Qmp, Monitor]) -> None:
+        qmp, monitor = ends
+        monitor.says(GREETING, {"return": {"status": "running"}})
+        assert qmp.execute("query-status", later(), all=True) == {"status": "running"}
+        assert monitor.heard() == [{"execute": "query-status", "arguments": {"all": True}}]
+
+    def test_a_command_without_arguments_names_none(self, ends: tuple[Qmp, Monitor]) -> None:
+        qmp, monitor = ends
+        qmp.send("cont")
+        assert monitor.heard() == [{"execute": "cont"}]
+
+    def test_answers_come_in_the_order_of_the_commands(self, ends: tuple[Qmp, Monitor]) -> None:
+        qmp, monitor = ends
+        qmp.send("one")
+        qmp.send("two")
+        monitor.says({"return": 1}, {"return": 2})
+        assert [qmp.answer(later()), qmp.answer(later())] == [1, 2]
+
+    def test_events_in_between_are_no_answers(self, ends: tuple[Qmp, Monitor]) -> None:
+        qmp, monitor = ends
+        monitor.says(GREETING, {"event": "MIGRATION"}, RESUMED, {"return": {}})
+        assert qmp.execute("cont", later()) == {}
+
+    def test_an_event_is_waited_for_past_answers_and_others(self, ends: tuple[Qmp, Monitor]) -> None:
+        qmp, monitor = ends
+        monitor.says(GREETING, {"return": {}}, {"event": "STOP"}, RESUMED, {"return": "kept"})
+        assert qmp.event({"RESUME", "SHUTDOWN"}, later()) == RESUMED
+        assert qmp.answer(later()) == "kept"
+
+    def test_an_event_that_came_before_an_answer_is_not_lost(self, ends: tuple[Qmp, Monitor]) -> None:
+        qmp, monitor = ends
+        monitor.says({"event": "STOP"}, RESUMED, {"return": {}})
+        assert qmp.answer(later()) == {}
+        assert qmp.event({"RESUME"}, time.monotonic()) == RESUMED
+
+    def test_a_refusal_ends_the_wait_for_an_event(self, ends: tuple[Qmp, Monitor]) -> None:
+        qmp, monitor = ends
+        monitor.says({"error": {"desc": "no such state"}})
+        with pytest.raises(QemuError, match="no such state"):
+            qmp.event({"RESUME"}, later())
+
+    def test_an_answer_may_come_in_pieces(self, ends: tuple[Qmp, Monitor]) -> None:
+        qmp, monitor = ends
+        monitor.end.sendall(b'{"ret')
+        with pytest.raises(QemuError, match="did not answer in time"):
+            qmp.answer(time.monotonic())
+        monitor.end.sendall(b'urn": 5}\r\n')
+        assert qmp.answer(later()) == 5
+
+    @pytest.mark.parametrize(
+        ("refusal", "said"),
+        [({"class": "GenericError", "desc": "no such device"}, "no such device"), ({"class": "Odd"}, "Odd")],
+    )
+    def test_a_refusal_is_an_error_with_qemus_words(
+        self, ends: tuple[Qmp, Monitor], refusal: dict[str, str], said: str
+    ) -> None:
+        qmp, monitor = ends
+        monitor.says({"error": refusal})
+        with pytest.raises(QemuError, match=f"refused a command: .*{said}"):
+            qmp.execute("device_add", later())
+
+    @pytest.mark.parametrize("how", ["answer", "event"])
+    def test_a_monitor_that_closes_is_told(self, ends: tuple[Qmp, Monitor], how: str) -> None:
+        qmp, monitor = ends
+        monitor.says(GREETING)
+        monitor.end.close()
+        with pytest.raises(QemuError, match="closed its monitor"):
+            _ = qmp.answer(later()) if how == "answer" else qmp.event({"RESUME"}, later())
+
+    def test_silence_has_a_deadline(self, ends: tuple[Qmp, Monitor]) -> None:
+        with pytest.raises(QemuError, match="did not answer in time"):
+            ends[0].event({"RESUME"}, time.monotonic())
+
+    def test_a_descriptor_is_handed_over_under_its_name(self, ends: tuple[Qmp, Monitor], tmp_path: Path) -> None:
+        qmp, monitor = ends
+        monitor.says({"return": {}})
+        (tmp_path / "file").write_text("content")
+        with (tmp_path / "file").open() as file:
+            qmp.give_descriptor(file.fileno(), "state", later())
+        message, received, _, _ = socket.recv_fds(monitor.end, 4096, 4)
+        assert json.loads(message) == {"execute": "getfd", "arguments": {"fdname": "state"}}
+        (descriptor,) = received
+        assert os.read(descriptor, 100) == b"content"
+        os.close(descriptor)
+
+
+def playing(path: Path, body: str) -> Qemu:
+    return Qemu([str(fakes.program(path / "qemu", fakes.QEMU + body))], console=NO_CONSOLE)
+
+
+class TestProcess:
+    def test_it_talks_over_the_ends_that_it_was_given(self, tmp_path: Path) -> None:
+        machine = playing(tmp_path, "agent(b'hello')\nos.write(fds['qmp'], b'{\"return\": 7}\\n')\nwait()\n")
+        try:
+            assert machine.agent.recv(5) == b"hello"
+            assert machine.qmp.answer(later()) == 7
+            assert not machine.ended()
+        finally:
+            machine.kill()
+        assert machine.ended()
+
+    @pytest.mark.parametrize(
+        ("body", "why"),
+        [
+            ("sys.exit(0)", "QEMU exited with 0"),
+            ("print('first'); sys.exit('could not open disk')", "QEMU exited with 1: could not open disk"),
+            ("os.kill(os.getpid(), signal.SIGSEGV)", "QEMU was killed by SIGSEGV"),
+        ],
+    )
+    def test_its_end_is_told_in_words(self, tmp_path: Path, body: str, why: str) -> None:
+        machine = playing(tmp_path, body)
+        assert machine.why_ended() == why
+        machine.kill()
+
+    def test_killing_it_ends_its_children_too_and_may_be_repeated(self, tmp_path: Path) -> None:
+        machine = playing(tmp_path, "child = os.fork()\nif child: agent(b'%d\\n' % child)\nwait()\n")
+        child = os.pidfd_open(int(machine.agent.makefile().readline()))
+        try:
+            machine.kill()
+            machine.kill()
+            assert fakes.await_end(child)
+        finally:
+            os.close(child)
+
+    def test_it_dies_when_its_owner_is_killed(self, tmp_path: Path) -> None:
+        """A test run that gets SIGKILL has no time to clean up, and leaves no QEMU for hours."""
+        script = fakes.program(tmp_path / "qemu", fakes.QEMU + "agent(b'up\\n')\nwait()\n")
+        owner = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import signal, sys\nfrom guests.vm.qemu_process import Qemu\n"
+                f"machine = Qemu([sys.argv[1]], console={NO_CONSOLE!r})\n"
+                "assert machine.agent.recv(3) == b'up\\n'\nprint(machine.pid, flush=True)\nsignal.pause()\n",
+                str(script),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert owner.stdout
+        machine = os.pidfd_open(int(owner.stdout.readline()))
+        try:
+            owner.send_signal(signal.SIGKILL)
+            owner.communicate()
+            assert fakes.await_end(machine)
+        finally:
+            os.close(machine)
+
+    def test_a_qemu_that_is_not_installed_has_no_version(self, tmp_path: Path) -> None:
+        assert qemu_process.qemu_version(str(tmp_path / "none")) == ""
+
+    def test_its_version_is_the_first_line_that_it_says(self, tmp_path: Path) -> None:
+        found = fakes.program(tmp_path / "qemu", "print('QEMU emulator version 7.2\\nCopyright')\n")
+        assert qemu_process.qemu_version(str(found)) == "QEMU emulator version 7.2"

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The templates in docs/ci: they are what their CI reads, and their commands are ones that we have."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reports.__main__ import parser
+
+ROOT = Path(__file__).resolve().parents[3]
+TEMPLATES = sorted((ROOT / "docs" / "ci").iterdir())
+GITLAB_KEYWORDS = {"stages", "default", "variables", "include", "workflow"}
+
+
+def read(name: str) -> dict[str, Any]:
+    """A template.  YAML that has a key twice would be read without a word."""
+    text = (ROOT / "docs" / "ci" / name).read_text(encoding="utf-8")
+    for mapping in _mappings(yaml.compose(text)):
+        keys = [key.value for key, _ in mapping.value]
+        assert len(set(keys)) == len(keys), keys
+    return dict(yaml.safe_load(text))
+
+
+def _mappings(node: Any) -> Iterator[yaml.MappingNode]:
+    if isinstance(node, yaml.MappingNode):
+        yield node
+    if isinstance(node, yaml.CollectionNode):
+        for child in node.value:
+            for part in child if isinstance(child, tuple) else (child,):
+                yield from _mappings(part)
+
+
+def github_steps() -> list[dict[str, Any]]:
+    return [step for job in read("github-workflow.yml")["jobs"].values() for step in job["steps"]]
+
+
+def gitlab_jobs() -> dict[str, dict[str, Any]]:
+    return {name: job for name, job in read("gitlab-ci.yml").items() if name not in GITLAB_KEYWORDS}
+
+
+def scripts() -> list[str]:
+    """All shell of all templates."""
+    gitlab = [job["script"] for job in gitlab_jobs().values()] + [read("gitlab-ci.yml")["default"]["before_script"]]
+    return [step["run"] for step in github_steps() if "run" in step] + ["\n".join(lines) for lines in gitlab]
+
+
+def commands() -> list[list[str]]:
+    """Every call of tox in them, as words."""
+    return [
+        shlex.split(call.partition("||")[0])
+        for script in scripts()
+        for call in re.findall(r"^\s*(tox .*)$", script, re.MULTILINE)
+    ]
+
+
+def test_github_finds_jobs_with_steps() -> None:
+    workflow = read("github-workflow.yml")
+    assert {"name", "jobs"} <= set(workflow)
+    # YAML 1.1 reads the key `on` as true.
+    assert set(workflow[True]) == {"push", "pull_request", "workflow_dispatch"}  # type: ignore[index]
+    for name, job in workflow["jobs"].items():
+        assert re.fullmatch(r"[a-z]+", name)
+        assert job["runs-on"]
+        assert isinstance(job["timeout-minutes"], int)
+        assert {job.get("needs", name)} <= set(workflow["jobs"])
+        for step in job["steps"]:
+            assert ("uses" in step) != ("run" in step), step
+            assert set(step) <= {"name", "uses", "run", "with", "if", "env"}
+            assert re.fullmatch(r"actions/[\w/-]+@v\d+", step.get("uses", "actions/x@v1"))
+
+
+def test_gitlab_finds_jobs_with_scripts() -> None:
+    pipeline = read("gitlab-ci.yml")
+    assert gitlab_jobs()
+    for job in gitlab_jobs().values():
+        assert job["stage"] in pipeline["stages"]
+        assert all(isinstance(line, str) for line in job["script"])
+        assert job["artifacts"]["when"] == "always"
+
+
+def test_reports_are_kept_when_a_test_has_failed() -> None:
+    uploads = [step for step in github_steps() if step.get("uses", "").startswith("actions/upload-artifact")]
+    assert uploads
+    for step in uploads:
+        assert step["if"] == "${{ !cancelled() }}"
+
+
+def test_the_shell_reads_their_scripts() -> None:
+    for script in scripts():
+        done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_their_calls_of_tox_are_right() -> None:
+    """Environments that there are, and arguments that our own parser or pytest's options take."""
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    environments = []
+    for command in commands():
+        before, arguments = command[: command.index("--")], command[command.index("--") + 1 :]
+        environment = before[before.index("-e") + 1] if "-e" in before else "main"
+        environments.append(environment)
+        if environment == "main":
+            assert {argument.partition("=")[0] for argument in arguments} == {"--kernel", "--report-dir"}
+        else:
+            assert f"testenv:{environment}" in tox
+            assert parser().parse_args(arguments)
+    assert sorted(set(environments)) == ["main", "reports"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_the_documents_name_it(template: Path) -> None:
+    assert f"](ci/{template.name})" in (ROOT / "docs" / "gate-a-ci.md").read_text(encoding="utf-8")

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tables of mutants: every one can be applied, and says what it breaks.  No kernel is built here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kconfigs import kbuild
+from kconfigs.beside import find_config
+from kconfigs.cache import Cache
+from kconfigs.errors import KconformError
+from kconfigs.fragments import Config
+from kconfigs.image import Image
+from suites.harness import kconfigs_fakes as fakes
+from suites.mutation.__main__ import summary
+from suites.mutation.lab import Lab, Result
+from suites.mutation.table import BadTable, Mutant, areas, load
+
+SUITES = Path(__file__).parents[2]
+
+IMAGE = kbuild.MACHINES[kbuild.machine_arch()].image
+SOURCE = "int scope = 1;\nint other = 1;\n"
+
+
+def mutant(find: str, replace: str = "") -> Mutant:
+    return Mutant("an-id", "What it breaks.", "a.c", find, replace)
+
+
+@pytest.mark.parametrize("area", areas())
+def test_table(area: str) -> None:
+    """At least 25 of each area, each with a sentence, an edit that changes something, and tests that exist."""
+    mutants = load(area)
+    assert len(mutants) >= 25
+    for each in mutants:
+        assert each.text.endswith(".")
+        assert each.find != each.replace
+        assert not each.first or (SUITES / area / each.first).is_file()
+        assert each.first or each.equivalent
+
+
+def test_edit() -> None:
+    """It changes the one place that it names."""
+    assert mutant("scope = 1", "scope = 0").apply(SOURCE) == "int scope = 0;\nint other = 1;\n"
+
+
+@pytest.mark.parametrize("find", ["missing", "= 1"], ids=["no-place", "two-places"])
+def test_edit_without_its_place(find: str) -> None:
+    """An edit that fits nowhere, or twice, is an error, and no mutant that happens to survive."""
+    with pytest.raises(BadTable, match="an-id"):
+        mutant(find).apply(SOURCE)
+
+
+def test_unknown_area() -> None:
+    """The error names the areas that there are."""
+    with pytest.raises(BadTable, match="yama"):
+        load("nonsense")
+
+
+def test_summary_names_survivors() -> None:
+    """What was not noticed is what one has to know."""
+    results = [Result(mutant("a"), "noticed", "test_a"), Result(mutant("b"), "SURVIVED")]
+    assert summary(results) == "mutants: 1 noticed, 1 SURVIVED\n  SURVIVED: an-id"
+
+
+class TestLab:
+    """Edits of a tree, with a compiler that copies the file."""
+
+    @pytest.fixture
+    def lab(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+        def compile_kernel(job: kbuild.Job, objects: Path, _: Config, on_line: Callable[[str], None]) -> None:
+            on_line("  CC      a.o")
+            source = (job.tree.path / "a.c").read_text()
+            if "broken" in source:
+                raise KconformError("a.c:1: error: broken")
+            (objects / IMAGE).parent.mkdir(parents=True, exist_ok=True)
+            (objects / IMAGE).write_text(source)
+
+        monkeypatch.setattr(kbuild, "compile_kernel", compile_kernel)
+        objects = tmp_path / "objects"
+        objects.mkdir()
+        (objects / ".config").write_text("CONFIG_64BIT=y\n")
+        tree = fakes.tree(tmp_path / "linux")
+        (tree / "a.c").write_text(SOURCE)
+        return Lab(tree, objects, Cache(tmp_path / "cache"))
+
+    def test_its_image_is_kept_and_the_source_is_put_back(self, lab: Lab) -> None:
+        bred = [lab.breed(mutant("scope = 1", f"scope = {scope}")) for scope in (7, 8)]
+        assert bred[1].read_text() == "int scope = 8;\nint other = 1;\n"
+        assert (lab.tree.path / "a.c").read_text() == SOURCE
+
+    def test_where_an_image_is_kept_its_config_is_found(self, lab: Lab, tmp_path: Path) -> None:
+        image = lab.breed(mutant("scope = 1", "scope = 7"))
+        assert find_config(Image(image, "x86_64", "6.12.7"), "6.12.7") == Config.load(
+            tmp_path / "objects" / ".config"
+        )
+
+    def test_one_that_does_not_compile_is_put_back_too(self, lab: Lab) -> None:
+        with pytest.raises(KconformError, match="error: broken"):
+            lab.breed(mutant("scope = 1", "broken"))
+        assert (lab.tree.path / "a.c").read_text() == SOURCE
+
+    def test_one_that_fits_nowhere_is_no_mutant(self, lab: Lab) -> None:
+        with pytest.raises(BadTable, match="0 places"):
+            lab.breed(mutant("missing"))
+
+    def test_a_file_put_back_is_compiled_again(self, lab: Lab) -> None:
+        """What depends on it was made of the mutant, and make goes by times."""
+        before = (lab.tree.path / "a.c").stat().st_mtime_ns
+        lab.breed(mutant("scope = 1", "scope = 7"))
+        assert (lab.tree.path / "a.c").stat().st_mtime_ns > before

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the documents say is so: commands, options, links, tables; and the files that set a machine up agree."""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import importlib.util
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from guests.__main__ import _parser as guests_parser
+from guests.host.packages import FAMILIES
+from kconfigs.__main__ import _parser as kconfigs_parser
+from kconfigs.flavors import FLAVORS
+from reports.__main__ import parser as reports_parser
+from reports.status import MEANING
+from suites.harness import kconfigs_fakes as fakes
+from suites.hosts.__main__ import parser as hosts_parser
+from suites.mutation.__main__ import _parser as mutants_parser
+
+ROOT = Path(__file__).parents[3]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+EXAMPLE = ROOT / "docs" / "add-a-scenario.md"
+OURS = ("conftest.py", "guests", "kconfigs", "reports")
+
+FOREIGN_OPTIONS = {
+    "-e",
+    "-y",
+    "-O",
+    "-nostdlib",
+    "-static",
+    "--pdeathsig",
+    "--check",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+} | {word.partition("=")[0] for family in FAMILIES for word in family.manager.install if word.startswith("-")}
+"""Of tox, package managers, Python, ruff and the C compiler: not ours to check."""
+PRIVATE = ("/work/", "/tmp/w/", "/root/")  # noqa: S108 - words to look for
+"""What is true of one machine only has no place in the repository."""
+
+documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def code_of(document: Path) -> str:
+    """All code of a document: what is in fences, and what is in backquotes within a line."""
+    text = document.read_text()
+    fenced = "\n".join(block for _, block in fences(document))
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return "\n".join([fenced, *re.findall(r"`([^`\n]+)`", prose)])
+
+
+def fences(document: Path) -> Iterator[tuple[str, str]]:
+    """Each fenced block: its language and its text."""
+    for match in re.finditer(r"^```(\w*)\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL):
+        yield match[1], match[2]
+
+
+@pytest.fixture(scope="module")
+def tox() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(ROOT / "tox.ini")
+    return parser
+
+
+@pytest.fixture(scope="module")
+def known_options() -> set[str]:
+    """Every option of pytest with our plugins, and of our own commands."""
+    command = [sys.executable, "-m", "pytest", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
+    for parser in (guests_parser(), kconfigs_parser(), mutants_parser(), reports_parser(), hosts_parser()):
+        found.update(options_of(parser))
+    return found
+
+
+def options_of(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from options_of(command)
+
+
+def commands_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, ...]]:
+    """The words that may follow a program's name: `cache list`."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                yield (name,)
+                yield from ((name, *further) for further in commands_of(command))
+
+
+class TestDocuments:
+    @documents
+    def test_links_lead_somewhere(self, document: Path) -> None:
+        for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+            if "://" not in target:
+                assert (document.parent / target.partition("#")[0]).exists(), target
+
+    @documents
+    def test_environments_of_tox_exist(self, document: Path, tox: configparser.ConfigParser) -> None:
+        for names in re.findall(r"tox -e ([\w,]+)", code_of(document)):
+            for name in names.split(","):
+                assert f"testenv:{name}" in tox or name == tox["tox"]["env_list"], name
+
+    @documents
+    def test_options_exist(self, document: Path, known_options: set[str]) -> None:
+        used = set(re.findall(r"(?<![\w/$'-])--?[a-zA-Z][\w-]*", code_of(document)))
+        assert used - FOREIGN_OPTIONS <= known_options
+
+    @documents
+    def test_commands_exist(self, document: Path) -> None:
+        parsers = {"guests": guests_parser(), "kconfigs": kconfigs_parser(), "reports": reports_parser()}
+        known = {name: set(commands_of(parser)) for name, parser in parsers.items()}
+        for module, arguments in re.findall(r"python -m ([\w.]+)((?: [a-z]\w*)*)", code_of(document)):
+            assert importlib.util.find_spec(module), module
+            words = tuple(arguments.split())
+            assert any(words[: len(command)] == command for command in known[module]), (module, words)
+
+    @documents
+    def test_files_that_are_named_exist(self, document: Path) -> None:
+        made = {"suites/yama/test_family.py"}
+        named = set(re.findall(r"(?<![\w/.])(?:guests|kconfigs|reports|suites)/[\w/]+\.\w+", code_of(document)))
+        missing = {name for name in named - made if not (ROOT / name).exists()}
+        # Reports and a test that went wrong are shown, not kept.
+        assert not {name for name in missing if not name.startswith(("reports/out/", "suites/yama/test_wrong"))}
+
+    @documents
+    def test_variables_are_read_somewhere(self, document: Path) -> None:
+        sources = "".join(path.read_text() for name in OURS for path in sorted(ROOT.glob(f"{name}*/**/*.py")))
+        for name in set(re.findall(r"KCONFORM_\w+", code_of(document))):
+            assert name in sources
+
+    def test_the_readme_shows_the_two_commands_first(self) -> None:
+        assert next(fences(ROOT / "README.md"))[1].startswith("apt-get install -y tox && tox ")
+        assert "\ntox -e tests " in next(fences(ROOT / "README.md"))[1]
+
+    def test_the_readme_names_every_flavor(self) -> None:
+        assert set(FLAVORS) <= set(re.findall(r"`([\w-]+)`", (ROOT / "README.md").read_text()))
+
+    @pytest.mark.parametrize("document", [ROOT / "README.md", ROOT / "docs" / "gate-a-ci.md"], ids=lambda p: p.name)
+    def test_the_exit_statuses_are_all_there(self, document: Path) -> None:
+        rows = re.findall(r"^\| (\d) \|", document.read_text(), re.MULTILINE)
+        assert [int(row) for row in rows] == sorted(MEANING)
+
+
+class TestExample:
+    """The worked example of how to add a scenario."""
+
+    @pytest.fixture
+    def project(self, tmp_path: Path) -> Path:
+        """The project with no promise and no test but the example's."""
+        blocks = dict(reversed([*fences(EXAMPLE)]))
+        for name in OURS:
+            (tmp_path / name).symlink_to(ROOT / name)
+        shutil.copy(ROOT / "pyproject.toml", tmp_path)
+        suite = tmp_path / "suites" / "yama"
+        suite.mkdir(parents=True)
+        (suite / "requirements.toml").write_text(blocks["toml"])
+        (suite / "test_family.py").write_text(blocks["python"])
+        return tmp_path
+
+    @pytest.mark.skipif(platform.machine() != "x86_64", reason="the fake kernel is one for x86-64")
+    def test_it_is_collected_and_proves_its_promise(self, project: Path) -> None:
+        image = project / "bzImage"
+        image.write_bytes(fakes.bzimage())
+        (project / "bzImage.config").write_text(fakes.CONFIG)
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--requirements", f"--kernel={image}"]
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+        assert "requirements: 1, gaps: 0" in done.stdout, done.stdout + done.stderr
+        assert "suites/yama/test_family.py::test_grandparent_and_grandchild" in done.stdout
+
+    @pytest.mark.parametrize("gate", [["check"], ["format", "--check"]], ids=["lint", "layout"])
+    def test_it_passes_the_gates(self, project: Path, gate: list[str]) -> None:
+        ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
+        if ruff is None:
+            pytest.skip("needs ruff")
+        done = subprocess.run(
+            [ruff, *gate, "--no-cache", "suites"], cwd=project, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
+
+
+class TestSetUp:
+    def test_tox_hands_its_arguments_to_pytest(self, tox: configparser.ConfigParser) -> None:
+        main = tox["testenv"]
+        assert tox["tox"]["env_list"] == "main"
+        last = "pytest -c pyproject.toml -n auto --maxprocesses=8 {posargs}"
+        assert main["commands"].endswith(last)
+        assert tox["testenv:tests"]["commands"].endswith(last)
+
+    def test_the_doctor_installs_before_pytest_runs(self, tox: configparser.ConfigParser) -> None:
+        assert tox["testenv"]["commands_pre"] == "python -m guests doctor --install --yes"
+        assert "commands_pre" not in tox["testenv:tests"]
+
+    def test_versions_are_in_one_place(self, tox: configparser.ConfigParser) -> None:
+        assert not [name for name in tox.sections() if "deps" in tox[name]]
+
+    def test_the_script_of_ci_runs_the_tests(self) -> None:
+        script = ROOT / ".ci" / "run"
+        subprocess.run(["bash", "-n", str(script)], check=True)
+        assert script.stat().st_mode & 0o111
+        assert "tox -e tests" in script.read_text()
+        assert "set -eu" in script.read_text()
+
+    def test_hooks_run_what_ci_runs(self, tox: configparser.ConfigParser) -> None:
+        assert "entry: tox -q -e quick\n" in (ROOT / ".pre-commit-config.yaml").read_text()
+        assert tox["gates"]["commands"].split("\n") == ["", "ruff check", "ruff format --check", "mypy"]
+        for name in ("tests", "quick"):
+            assert "{[gates]commands}" in tox[f"testenv:{name}"]["commands"]
+
+    def test_nothing_is_said_of_one_machine(self) -> None:
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip("needs git's list of the files")
+        found = []
+        for name in filter(None, done.stdout.split("\0")):
+            path = ROOT / name
+            if path == Path(__file__) or not path.is_file():
+                continue
+            text = path.read_text(errors="replace")
+            found += [f"{name}: {word}" for word in PRIVATE if word in text]
+        assert not found

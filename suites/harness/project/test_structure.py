@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The shape of the project: which package may know which, who wrote what under which licence, how long a file is."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PACKAGES = {"kconfigs", "guests", "reports", "suites", "conftest"}
+
+#  a package     may know
+ARROWS = {
+    "kconfigs": {"kconfigs"},
+    "guests": {"guests", "kconfigs"},
+    "reports": {"reports"},
+    "suites": {"suites", "guests", "kconfigs", "reports"},
+}
+SCENARIOS = ("yama", "loadpin", "seccomp")
+"""Suites that state what a kernel must do; but for the wiring in a conftest.py, they know the guests' words only."""
+
+LONGEST = {"conftest.py": 300, "guests": 300, "kconfigs": 300, "reports": 300, "suites": 500}
+"""Lines of a module.  One that is longer does two things; a table of cases may grow, for it is read line by line."""
+
+SOURCES = {".py", ".c", ".h", ".S", ".js"}
+
+ARGUED = {
+    "kconfigs/cache.py": 320,  # making, holding and evicting stand on one protocol of locks, which is read as a whole
+}
+"""Those that may be longer, and why."""
+
+LICENCE = "SPDX-License-Identifier: GPL-2.0-or-later"
+NO_COMMENTS = {".md", ".json", ".txt", ".gitignore", "LICENSE"}
+"""Names and suffixes of files that cannot say so."""
+
+
+def tracked() -> list[Path]:
+    """The project's own files: what git has, and what it would take."""
+    shown = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if shown.returncode:
+        pytest.skip(f"this is no git repository: {shown.stderr.strip()}")
+    return [ROOT / line for line in shown.stdout.splitlines() if (ROOT / line).is_file()]
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Modules that a file imports, wherever in it; of those under TYPE_CHECKING too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # A relative import stays in its own package: one dot is the folder that the file is in.
+            assert node.level <= len(path.relative_to(ROOT).parts) - 1, f"{path}:{node.lineno}"
+            base = node.module or "" if node.level == 0 else path.relative_to(ROOT).parts[0]
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def packages_known(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path)} & PACKAGES
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_imports_go_one_way(package: str) -> None:
+    files = modules(package)
+    assert files
+    wrong = {
+        str(path.relative_to(ROOT)): sorted(packages_known(path) - ARROWS[package])
+        for path in files
+        if packages_known(path) - ARROWS[package]
+    }
+    assert wrong == {}
+
+
+def test_scenarios_know_the_guests_words_and_no_reports() -> None:
+    wrong = {
+        str(path.relative_to(ROOT)): sorted(packages_known(path) - {"guests", "suites"})
+        for area in SCENARIOS
+        for path in modules(f"suites/{area}")
+        if path.name != "conftest.py" and packages_known(path) - {"guests", "suites"}
+    }
+    assert wrong == {}
+
+
+def test_nobody_imports_virtme_ng() -> None:
+    """It is a program to us, under GPL-2.0, and no library."""
+    everything = [ROOT / "conftest.py", *(path for package in ARROWS for path in modules(package))]
+    assert [path for path in everything if any(name.split(".")[0] == "virtme" for name in imports(path))] == []
+
+
+def test_every_source_file_names_its_licence() -> None:
+    """In its first two lines; of files that have no comments the licence is the project's."""
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in tracked()
+        if path.suffix not in NO_COMMENTS
+        and path.name not in NO_COMMENTS
+        and not any(LICENCE in line for line in path.read_text(errors="replace").splitlines()[:2])
+    ]
+    assert silent == []
+
+
+def test_no_module_is_too_long() -> None:
+    """Of Python, C, assembly and JavaScript alike."""
+    sources = [path.relative_to(ROOT) for path in tracked() if path.suffix in SOURCES]
+    assert {path.suffix for path in sources} == SOURCES
+    lengths = {str(path): (len((ROOT / path).read_text().splitlines()), LONGEST[path.parts[0]]) for path in sources}
+    too_long = {
+        name: f"{lines} lines, {most} at most"
+        for name, (lines, longest) in lengths.items()
+        if lines > (most := ARGUED.get(name, longest))
+    }
+    assert too_long == {}
+    assert {name for name in ARGUED if lengths[name][0] <= lengths[name][1]} == set(), "no longer an exception"

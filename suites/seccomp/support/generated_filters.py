@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Generated filters: valid classic BPF programs, drawn by Hypothesis, whose verdicts are harmless."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from guests import bpf
+from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, load, ret
+from guests.uapi import number
+
+MARK = 0xC00
+"""No call itself returns an errno from here to 4095: one of these comes from a filter."""
+
+NATIVE = tuple(map(number, ("getpid", "getuid", "getgid", "geteuid", "getegid", "getppid", "gettid", "getpgrp")))
+COMPAT = tuple(number(name, "i386") for name in ("getpid", "getuid", "getgid", "geteuid", "getegid", "getppid"))
+"""Calls without arguments or effects, so that each may be made with any arguments."""
+MISSING = (0x400, 0x401, 0x7FFF, 0x3FFFFFFF)
+"""Numbers that belong to no call."""
+
+WORDS = (0, 1, 2, 7, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
+ARGUMENTS = tuple(high << 32 | low for high in (0, 1, 0xFFFFFFFF) for low in WORDS)
+_CONSTANTS = (
+    *NATIVE,
+    *COMPAT,
+    *MISSING,
+    *WORDS,
+    *(AUDIT_ARCH["x86_64"], AUDIT_ARCH["i386"]),
+    *(0x40000000, 0x40000000 | NATIVE[0], 100, 200, 300, 400),
+)
+
+_VERDICTS = st.one_of(st.just(ret(Action.ALLOW)), st.integers(MARK, 4095).map(lambda data: ret(Action.ERRNO, data)))
+_ARGUMENT_OFFSETS = st.integers(0, 11).map(lambda word: bpf.ARGS + 4 * word)
+_K = st.one_of(st.sampled_from(_CONSTANTS), st.integers(0, 500))
+
+
+def _jump(draw: st.DrawFn, codes: tuple[int, ...], room: int) -> Instruction:
+    """A conditional jump that stays inside the program, of which `room` more instructions follow."""
+    reach = st.integers(0, min(room - 1, 5))
+    return Instruction(draw(st.sampled_from(codes)), draw(_K), draw(reach), draw(reach))
+
+
+@st.composite
+def cacheable(draw: st.DrawFn) -> Program:
+    """A filter that the kernel may decide in advance: number, architecture, comparisons, AND; perhaps an argument."""
+    length = draw(st.integers(2, 16))
+    program: list[Instruction] = []
+    for at in range(length - 1):
+        room = length - 1 - at
+        kind = draw(st.sampled_from(("nr", "nr", "arch", "argument", "jump", "jump", "jump", "ahead", "and", "ret")))
+        match kind:
+            case "nr":
+                program.append(load(bpf.NR))
+            case "arch":
+                program.append(load(bpf.ARCH))
+            case "argument":
+                program.append(load(draw(_ARGUMENT_OFFSETS)))
+            case "jump":
+                program.append(_jump(draw, (bpf.JEQ, bpf.JGE, bpf.JGT, bpf.JSET), room))
+            case "ahead":
+                program.append(Instruction(bpf.JA, draw(st.integers(0, min(room - 1, 3)))))
+            case "and":
+                program.append(Instruction(bpf.AND, draw(_K)))
+            case "ret":
+                program.append(draw(_VERDICTS))
+    return (*program, draw(_VERDICTS))
+
+
+_BINARY = (bpf.ADD, bpf.SUB, bpf.MUL, bpf.AND, bpf.OR, bpf.XOR)
+_PLAIN = (bpf.TAX, bpf.TXA, bpf.NEG, bpf.LD_W_LEN, bpf.LDX_W_LEN)
+_SCRATCH = 4
+
+
+@st.composite
+def arithmetical(draw: st.DrawFn) -> Program:
+    """A filter of all instructions that a filter may have, with a computed verdict at its end."""
+    # Scratch memory must be written before it is read.
+    program = [load(draw(st.sampled_from((bpf.NR, bpf.ARGS)))), *(Instruction(bpf.ST, at) for at in range(_SCRATCH))]
+    length = draw(st.integers(2, 20))
+    for at in range(length):
+        # No jump goes beyond the verdict.
+        room = length - at
+        kind = draw(st.sampled_from(("load", "store", "binary", "divide", "shift", "plain", "jump", "ahead")))
+        match kind:
+            case "load":
+                offsets = st.one_of(st.sampled_from((bpf.NR, bpf.ARCH)), _ARGUMENT_OFFSETS)
+                program.append(draw(st.one_of(offsets.map(load), _scratch((bpf.LD_MEM, bpf.LDX_MEM)), _immediate())))
+            case "store":
+                program.append(draw(_scratch((bpf.ST, bpf.STX))))
+            case "binary":
+                operand = draw(st.sampled_from((0, bpf.X)))
+                program.append(Instruction(draw(st.sampled_from(_BINARY)) | operand, 0 if operand else draw(_K)))
+            case "divide":
+                program.append(Instruction(bpf.DIV, draw(_K.filter(bool))))
+            case "shift":
+                program.append(Instruction(draw(st.sampled_from((bpf.LSH, bpf.RSH))), draw(st.integers(0, 31))))
+            case "plain":
+                program.append(Instruction(draw(st.sampled_from(_PLAIN))))
+            case "jump":
+                codes = (bpf.JEQ, bpf.JGE, bpf.JGT, bpf.JSET)
+                program.append(_jump(draw, codes + tuple(code | bpf.X for code in codes), room))
+            case "ahead":
+                program.append(Instruction(bpf.JA, draw(st.integers(0, min(room - 1, 3)))))
+    # Ten bits of the accumulator, as an errno that no call itself returns.
+    program += [Instruction(bpf.AND, 0x3FF), Instruction(bpf.OR, Action.ERRNO | MARK), Instruction(bpf.RET_A)]
+    return tuple(program)
+
+
+def _scratch(codes: tuple[int, ...]) -> st.SearchStrategy[Instruction]:
+    return st.builds(Instruction, st.sampled_from(codes), st.integers(0, _SCRATCH - 1))
+
+
+def _immediate() -> st.SearchStrategy[Instruction]:
+    return st.builds(Instruction, st.sampled_from((bpf.LD_IMM, bpf.LDX_IMM)), _K)
+
+
+def listing(program: Program) -> str:
+    """The program in readable form, for a report."""
+    lines = (f"{at:3}: {one.code:#04x} jt={one.jt} jf={one.jf} k={one.k:#x}" for at, one in enumerate(program))
+    return "\n".join(lines)

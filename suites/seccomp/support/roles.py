@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tasks of the seccomp tests: filtered tasks, their supervisors and tracers, and what /proc shows of them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from guests.bpf import Program
+from guests.call_arguments import Argument
+from guests.guest import Guest
+from guests.outcome import ENOENT, OK, Expected, Outcome, killed
+from guests.protocol.wire import Entry
+from guests.syscalls.group import Pending
+from guests.syscalls.seccomp import FilterFlag, Notification, Poll
+from guests.task import Task
+from guests.uapi import RLIMIT_CORE, Signal, number
+
+GETPPID = number("getppid")
+CORE_BYTES = 0x10000
+"""A core dump of this size is truncated, and written quickly."""
+
+DUMPED = killed(Signal.SYS, core=True)
+
+
+ENTRIES = [
+    pytest.param(Entry.NATIVE, id="native"),
+    pytest.param(Entry.INT80, id="int-0x80", marks=pytest.mark.needs("IA32_EMULATION")),
+]
+"""Ways to enter the kernel, for parametrize."""
+
+
+def unprivileged(guest: Guest, name: str = "filtered", *, parent: Task | None = None) -> Task:
+    """A task with uid 1000, no capabilities and no_new_privs, waiting quietly: all it may do is install filters.
+
+    As a child of `parent`, it has the uid and capabilities of that task instead.
+    """
+    task = parent.spawn(name, quiet=True) if parent else guest.spawn(name, quiet=True)
+    assert task.no_new_privs() == OK
+    return task
+
+
+def allow_core_dumps(task: Task) -> None:
+    """Let a fatal signal dump core: allow the size, and change to a writable directory."""
+    task.call("setrlimit", RLIMIT_CORE, struct.pack("<QQ", CORE_BYTES, CORE_BYTES)).result()
+    task.call("chdir", "/tmp").result()  # noqa: S108 - the guest's
+
+
+def dumped(promised: Callable[[str], bool]) -> Expected:
+    """How the zombie shows a death by SIGSYS, where core dumps are allowed."""
+    return DUMPED if promised("seccomp.kill-core-told") else killed(Signal.SYS)
+
+
+def status(guest: Guest, task: Task) -> dict[str, str]:
+    """The task's /proc/PID/task/TID/status, by the names of its lines."""
+    lines = guest.read_file(f"/proc/{task.pid}/task/{task.tid}/status").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def execute(task: Task, path: str) -> Outcome:
+    """execve() a copy of the program that every task runs: the task continues in it, and waits for commands."""
+    argv = [task.store(word.encode() + b"\0") for word in (path, "task", str(task.slot))]
+    return task.call("execve", path, task.store(struct.pack("<4Q", *argv, 0)), None, shown=f'execute("{path}")')
+
+
+def mismatches(found: Mapping[str, tuple[object, object]]) -> list[str]:
+    """A line for each name whose outcome (first) differs from the expected one (second)."""
+    return [f"{name}: {came!r}, expected {wanted!r}" for name, (came, wanted) in found.items() if came != wanted]
+
+
+def signal_mask(signal: Signal) -> int:
+    return 1 << (signal - 1)
+
+
+class Supervised:
+    """A target under a filter, and a supervisor, its parent with the same user, that holds the listener."""
+
+    def __init__(self, guest: Guest, program: Program, flags: FilterFlag = FilterFlag.NONE) -> None:
+        self.guest = guest
+        self.supervisor = guest.spawn("supervisor")
+        self.target = unprivileged(guest, "target", parent=self.supervisor)
+        self.listener = self.fetch_listener(self.target, program, flags)
+
+    def fetch_listener(self, target: Task, program: Program, flags: FilterFlag = FilterFlag.NONE) -> int:
+        """Let the target install a filter, and move its listener to the supervisor."""
+        there = target.listen(program, flags).result()
+        listener = self.supervisor.pidfd_getfd(target, there).result()
+        target.close(there).result()
+        return listener
+
+    def receive(self) -> Notification:
+        """Receive a notification.  For one that a signal has discarded before, the kernel may return ENOENT, once."""
+        received = self.supervisor.begin_receive(self.listener).outcome()
+        if received == ENOENT:
+            received = self.supervisor.begin_receive(self.listener).outcome()
+        return Notification.decode(received.read())
+
+    def ask(self, name: str | int, *arguments: Argument) -> tuple[Pending, Notification]:
+        """Let the target make a call, and receive its notification."""
+        return self.target.begin(name, *arguments), self.receive()
+
+    def reply(self, asked: Notification, *, value: int = 0, error: int = 0, flags: int = 0) -> Outcome:
+        return self.supervisor.reply(self.listener, asked.id, value=value, error=error, flags=flags)
+
+    def ready(self) -> int:
+        """The events that the listener polls."""
+        return self.supervisor.ready_for(self.listener)
+
+    def wait_for_hang_up(self) -> None:
+        """Wait until the listener polls that no task has its filter any more.  Before 6.11, zombies count too."""
+        self.guest.wait_until(lambda: self.ready() == Poll.HUP, "the listener to hang up")
+
+    def interrupt(self, signal: Signal) -> None:
+        """Send the target a signal."""
+        assert self.supervisor.kill(self.target, signal) == OK

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Real programs under a tracer in a guest: stopped before the first system call of their own, or run for their calls.
+
+    cat = trace(guest, "cat", "/tmp/motd")
+    assert "fstat" in cat.names
+
+The programs are the host's, and what they do is not a promise of the kernel: a program that does not do what a test
+needs it for is a ProgramError.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from guests.call_arguments import Argument, Out
+from guests.outcome import Outcome, describe, exited
+from guests.protocol.wire import State
+from guests.session import Session
+from guests.syscalls.group import Pending
+from guests.syscalls.ptrace import Status
+from guests.task import Task
+from guests.uapi import PTRACE_EVENT_EXIT, WALL, Ptrace, PtraceOption, Signal, names, number
+from guests.vm.host_programs import ProgramError, find
+
+_BIN = "/bin/"
+_AT_ENTRY = 9
+_INT3 = 0xCC
+_EVENT_EXEC = 4
+_AT_SYSCALL = Signal.TRAP | 0x80
+_OPTIONS = PtraceOption.TRACEEXEC | PtraceOption.TRACEEXIT | PtraceOption.TRACESYSGOOD | PtraceOption.EXITKILL
+_ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
+_OF_THE_C_LIBRARY = {
+    number(name)
+    for name in (
+        *("arch_prctl", "brk", "clock_gettime", "getrandom", "prlimit64", "rseq", "set_robust_list"),
+        "set_tid_address",
+    )
+}
+"""Calls by which the C library sets itself up.  It asks for the time if the kernel has no randomness yet."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A system call that a program makes."""
+
+    number: int
+    arguments: tuple[int, ...]
+    outcome: Outcome | None = None
+    """None, if it has not returned."""
+
+    @classmethod
+    def entered(cls, registers: Mapping[str, int]) -> Call:
+        """The call that a stopped program is making."""
+        return cls(registers["orig_rax"], tuple(registers[name] for name in _ARGUMENTS))
+
+    def returning(self, registers: Mapping[str, int], program: Task) -> Call:
+        """The same, on its way out."""
+        value = registers["rax"]
+        signed = value - (1 << 64) if value >> 63 else value
+        return replace(self, outcome=Outcome(State.RETURNED, signed, f"{program}.{self.name}"))
+
+    def __str__(self) -> str:
+        return self.name if self.outcome is None else f"{self.name} -> {describe(self.outcome)}"
+
+    @property
+    def name(self) -> str:
+        if self.number not in names():
+            raise ProgramError(
+                f"system call {self.number} is unknown to the Python package system-calls", hint="upgrade it"
+            )
+        return names()[self.number]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a program does without a filter, from its first system call of its own to its end."""
+
+    program: str
+    """Its name and version."""
+    calls: tuple[Call, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The calls that it makes, each once, in the order of their first."""
+        return tuple(dict.fromkeys(call.name for call in self.calls))
+
+    def first_outside(self, allowed: Collection[str]) -> str:
+        """The first call that it makes and that is not among these."""
+        found = next((name for name in self.names if name not in allowed), None)
+        if found is None:
+            raise ProgramError(
+                f"{self.program} makes no system call but {', '.join(allowed)}; the test needs another"
+            )
+        return found
+
+
+class Started:
+    """A program, and the launcher that has started it and, as its tracer, stopped it at its first own call."""
+
+    def __init__(self, guest: Session, program: str, *arguments: str) -> None:
+        """`program` is a name in /bin, or a path."""
+        self.guest = guest
+        self.program = find(program)
+        with self.prepared():
+            self.launcher: Task = guest.spawn("minijail")
+            self._reading, self._writing = self.launcher.pipe()
+            self.task = self.launcher.spawn(self.program.name)
+            self.task.no_new_privs().result()
+            self._redirect_output()
+            self.launcher.seize(self.task, _OPTIONS).result()
+            self._execution = self._execute(program if "/" in program else _BIN + program, [program, *arguments])
+            self._run_to_entry()
+            self.at = self._run_to_first_own_call()
+            """Its registers."""
+
+    @contextlib.contextmanager
+    def prepared(self) -> Iterator[None]:
+        """What fails before the act that the test is about is no verdict on the kernel."""
+        try:
+            yield
+        except AssertionError as error:
+            raise ProgramError(f"{self.program} cannot be run under a tracer: {error}") from error
+
+    def _redirect_output(self) -> None:
+        for standard in (1, 2):
+            self.task.call("dup2", self._writing, standard).result()
+        for end in (self._reading, self._writing):
+            self.task.close(end)
+
+    def _execute(self, path: str, argv: list[str]) -> Pending:
+        library_path = self.program.library_path
+        environment = [f"LD_LIBRARY_PATH={library_path}"] if library_path else []
+        call: tuple[Argument, ...] = (path, self._strings(argv), self._strings(environment))
+        execution = self.task.begin("execve", *call, shown=f"execve({' '.join(argv)})")
+        # There is no stop to wait for if it fails.
+        stop = self.launcher.begin("wait4", self.task.tid, Out(4), WALL, None, shown=f"wait({self.task})")
+        self.guest.wait_until(lambda: stop.finished() or execution.finished(), f"{path} to be executed")
+        event = Status(struct.unpack("<I", stop.outcome().read())[0]).event if stop.finished() else None
+        if event != _EVENT_EXEC:
+            if event is not None:
+                self.launcher.detach(self.task)
+            raise ProgramError(f"{self.program} cannot be executed in the guest: {describe(execution.outcome())}")
+        return execution
+
+    def _strings(self, strings: list[str]) -> int:
+        """An array of pointers to these, ended by NULL, in the task's memory."""
+        addresses = [self.task.store(string.encode() + b"\0") for string in strings]
+        return self.task.store(struct.pack(f"<{len(strings) + 1}Q", *addresses, 0))
+
+    def _run_to_entry(self) -> None:
+        """Past the dynamic linker: to the program's entry, where AT_ENTRY of its auxiliary vector points."""
+        auxv = struct.iter_unpack("<QQ", self.guest.read_bytes(f"/proc/{self.task.pid}/auxv"))
+        entry = dict(auxv)[_AT_ENTRY]
+        word = self.launcher.peek(self.task, entry)
+        self.launcher.poke(self.task, entry, word & ~0xFF | _INT3).result()
+        self.launcher.resume(self.task).result()
+        stop = self.launcher.wait(self.task)
+        if stop.stopped_by != Signal.TRAP or stop.event:
+            raise self.useless(self.let_go(0 if stop.event else stop.stopped_by), "before it began")
+        self.launcher.poke(self.task, entry, word).result()
+        self.launcher.set_registers(self.task, rip=entry).result()
+
+    def _run_to_first_own_call(self) -> dict[str, int]:
+        """To the entry to it; its registers."""
+        while self.run_to_syscall():
+            registers = self.launcher.registers(self.task)
+            if registers["orig_rax"] not in _OF_THE_C_LIBRARY:
+                return registers
+            if not self.run_to_syscall():
+                break
+        raise self.useless(self.let_go(), "before its first system call")
+
+    def run_to_syscall(self) -> bool:
+        """To the next entry to a call, or the next way out of one.  False: to its end, during its last call."""
+        signal = 0
+        while True:
+            self.launcher.ptrace(Ptrace.SYSCALL, self.task, 0, signal).result()
+            stop = self.launcher.wait(self.task)
+            if stop.stopped_by == _AT_SYSCALL:
+                return True
+            if stop.event == PTRACE_EVENT_EXIT or not stop.stopped_by:
+                return False
+            signal = stop.stopped_by
+
+    def run_to_end(self) -> Call | None:
+        """To its end, with no stop before; the call that it is making there, unless SIGKILL left no time for it.
+
+        Its calls go the way that they go without a tracer.
+        """
+        signal = 0
+        while True:
+            self.launcher.resume(self.task, signal).result()
+            stop = self.launcher.wait(self.task)
+            if stop.event == PTRACE_EVENT_EXIT:
+                return Call.entered(self.launcher.registers(self.task))
+            if not stop.stopped_by:
+                return None
+            # A kernel before 5.16 shows its tracer the SIGSYS that it dies of.
+            signal = stop.stopped_by
+
+    def record(self) -> list[Call]:
+        """To its end, with a stop at each call; the calls, from its first own one on."""
+        calls = [Call.entered(self.at)]
+        while self.run_to_syscall():
+            calls[-1] = calls[-1].returning(self.launcher.registers(self.task), self.task)
+            if not self.run_to_syscall():
+                # A call that its task is killed for is shown like one that has returned.
+                calls[-1] = replace(calls[-1], outcome=None)
+                break
+            calls.append(Call.entered(self.launcher.registers(self.task)))
+        return calls
+
+    def let_go(self, signal: int = 0) -> Outcome:
+        """Let it go on without a tracer, to an end that it has come near."""
+        self.launcher.ptrace(Ptrace.DETACH, self.task, 0, signal)
+        return self._execution.outcome()
+
+    def output(self) -> str:
+        """What it has written to its standard output and error, once it has ended."""
+        self.launcher.close(self._writing)
+        parts = []
+        while (done := self.launcher.read(self._reading)).result():
+            parts.append(done.read()[: done.value])
+        return b"".join(parts).decode(errors="replace")
+
+    def useless(self, outcome: Outcome, when: str) -> ProgramError:
+        """The error for a program that ends so without a filter."""
+        said = " ".join(self.output().split())
+        message = f"{self.program} fails in the guest even without a filter: {describe(outcome)} {when}"
+        return ProgramError(f"{message}; its output: {said}" if said else message)
+
+
+def trace(guest: Session, program: str, *arguments: str) -> Trace:
+    """Run a program, of /bin or at a path, without a filter, as strace does.  ProgramError unless it exits with 0."""
+    started = Started(guest, program, *arguments)
+    with started.prepared():
+        calls = started.record()
+    outcome = started.let_go()
+    if outcome != exited(0):
+        raise started.useless(outcome, f"after {', '.join(map(str, calls[-6:]))}")
+    return Trace(str(started.program), tuple(calls))

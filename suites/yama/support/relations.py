@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The relations between a tracer and its target: each is a function that creates the two tasks in a guest.
+
+All tasks have uid 1000 and no capabilities, and are dumpable, unless the relation is about exactly that.  When an
+access is refused, only the relation can be the reason.
+"""
+
+from __future__ import annotations
+
+from guests.guest import Guest
+from guests.task import Task
+from guests.uapi import PTRACER_ANY, Cap, Clone
+
+Pair = tuple[Task, Task]
+"""Tracer and target."""
+Ids = tuple[int, int, int]
+"""Real, effective and saved."""
+
+# Relatives
+
+
+def parent(guest: Guest) -> Pair:
+    tracer = guest.spawn("tracer")
+    return tracer, tracer.spawn("target")
+
+
+def grandparent(guest: Guest) -> Pair:
+    tracer = guest.spawn("tracer")
+    return tracer, tracer.spawn("middle").spawn("target")
+
+
+def thread_of_grandparent(guest: Guest) -> Pair:
+    leader = guest.spawn("leader")
+    return leader.thread("tracer"), leader.spawn("middle").spawn("target")
+
+
+def parent_of_its_threads_child(guest: Guest) -> Pair:
+    """A thread of the tracer has forked the target; the tracer is the leader."""
+    tracer = guest.spawn("tracer")
+    return tracer, tracer.thread("forker").spawn("target")
+
+
+def parent_upon_a_thread(guest: Guest) -> Pair:
+    """The target is a thread other than its process's leader."""
+    tracer = guest.spawn("tracer")
+    return tracer, tracer.spawn("leader").thread("target")
+
+
+def parent_of_a_dead_threads_child(guest: Guest) -> Pair:
+    tracer = guest.spawn("tracer")
+    forker = tracer.thread("forker")
+    target = forker.spawn("target")
+    forker.exit_thread()
+    forker.wait_death()
+    return tracer, target
+
+
+def adopter(guest: Guest) -> Pair:
+    """The target was double-forked, and its subreaper has become its parent."""
+    tracer = guest.spawn("tracer")
+    tracer.adopt_orphans().result()
+    return tracer, tracer.spawn("shell").orphan("target")
+
+
+def abandoned_grandparent(guest: Guest) -> Pair:
+    """The same without a subreaper: init is the target's parent, and the tracer is no longer its ancestor."""
+    tracer = guest.spawn("tracer")
+    return tracer, tracer.orphan("target")
+
+
+def parent_of_clone_parents_child(guest: Guest) -> Pair:
+    """Created with CLONE_PARENT, the target is its creator's sibling and therefore the tracer's child."""
+    tracer = guest.spawn("tracer")
+    return tracer, tracer.spawn("maker").spawn("target", flags=Clone.PARENT)
+
+
+def maker_of_clone_parents_child(guest: Guest) -> Pair:
+    tracer = guest.spawn("shell").spawn("tracer")
+    return tracer, tracer.spawn("target", flags=Clone.PARENT)
+
+
+def ancestor_outside_the_pid_namespace(guest: Guest) -> Pair:
+    r"""tracer ── first (pid 1) ── middle ── target: all but the tracer are in a pid namespace."""
+    tracer = guest.spawn("tracer", caps=Cap.SYS_ADMIN)
+    first = tracer.spawn("first", flags=Clone.NEWPID)
+    tracer.set_caps(Cap.NONE).result()
+    first.set_caps(Cap.NONE).result()
+    return tracer, first.spawn("middle").spawn("target")
+
+
+def sibling(guest: Guest) -> Pair:
+    shell = guest.spawn("shell")
+    return shell.spawn("tracer"), shell.spawn("target")
+
+
+def child(guest: Guest) -> Pair:
+    target = guest.spawn("target")
+    return target.spawn("tracer"), target
+
+
+def grandchild(guest: Guest) -> Pair:
+    target = guest.spawn("target")
+    return target.spawn("middle").spawn("tracer"), target
+
+
+def child_upon_a_thread(guest: Guest) -> Pair:
+    leader = guest.spawn("leader")
+    return leader.spawn("tracer"), leader.thread("target")
+
+
+def uncle(guest: Guest) -> Pair:
+    shell = guest.spawn("shell")
+    return shell.spawn("tracer"), shell.spawn("other").spawn("target")
+
+
+def stranger(guest: Guest) -> Pair:
+    return guest.spawn("shell").spawn("tracer"), guest.spawn("other").spawn("target")
+
+
+def other_user(guest: Guest) -> Pair:
+    return guest.spawn("tracer", uid=1001), guest.spawn("target", uid=1000)
+
+
+def with_ids(guest: Guest, name: str, uids: Ids, gids: Ids) -> Task:
+    """A dumpable task without capabilities that has these real, effective and saved ids."""
+    task = guest.root(name)
+    task.call("setresgid", *gids).result()
+    task.call("setresuid", *uids).result()
+    task.set_dumpable(True).result()
+    return task
+
+
+def parent_of_non_dumpable(guest: Guest) -> Pair:
+    tracer, target = parent(guest)
+    target.set_dumpable(False).result()
+    return tracer, target
+
+
+# Declared tracers
+
+
+def declared(guest: Guest) -> Pair:
+    tracer, target = stranger(guest)
+    target.set_ptracer(tracer).result()
+    return tracer, target
+
+
+def thread_of_declared(guest: Guest) -> Pair:
+    leader, target = declared(guest)
+    return leader.thread("tracer"), target
+
+
+def leader_of_declared_thread(guest: Guest) -> Pair:
+    tracer, target = stranger(guest)
+    target.set_ptracer(tracer.thread("named")).result()
+    return tracer, target
+
+
+def child_of_declared(guest: Guest) -> Pair:
+    named, target = declared(guest)
+    return named.spawn("tracer"), target
+
+
+def grandchild_of_declared(guest: Guest) -> Pair:
+    named, target = declared(guest)
+    return named.spawn("middle").thread("forker").spawn("tracer"), target
+
+
+def declared_upon_another_thread(guest: Guest) -> Pair:
+    """One thread has declared the tracer, another is the target, and neither is the leader."""
+    tracer, leader = stranger(guest)
+    leader.thread("declarer").set_ptracer(tracer).result()
+    return tracer, leader.thread("target")
+
+
+def anyone_where_any_is_declared(guest: Guest) -> Pair:
+    tracer, target = stranger(guest)
+    target.set_ptracer(PTRACER_ANY).result()
+    return tracer, target
+
+
+def parent_of_declared(guest: Guest) -> Pair:
+    tracer, target = stranger(guest)
+    target.set_ptracer(tracer.spawn("named")).result()
+    return tracer, target
+
+
+def sibling_of_declared(guest: Guest) -> Pair:
+    target, shell = guest.spawn("target"), guest.spawn("shell")
+    target.set_ptracer(shell.spawn("named")).result()
+    return shell.spawn("tracer"), target
+
+
+def declared_upon_the_targets_child(guest: Guest) -> Pair:
+    """An exception is not inherited: the target's parent has declared the tracer, the target has not."""
+    tracer, declarer = declared(guest)
+    return tracer, declarer.spawn("target")
+
+
+def declared_upon_the_targets_parent(guest: Guest) -> Pair:
+    tracer, target = stranger(guest)
+    target.spawn("declarer").set_ptracer(tracer).result()
+    return tracer, target
+
+
+def declared_other_user(guest: Guest) -> Pair:
+    tracer, target = other_user(guest)
+    target.set_ptracer(PTRACER_ANY).result()
+    return tracer, target
+
+
+def declared_by_non_dumpable(guest: Guest) -> Pair:
+    tracer, target = stranger(guest)
+    target.set_ptracer(tracer).result()
+    target.set_dumpable(False).result()
+    return tracer, target
+
+
+# Capabilities
+
+
+def capable(guest: Guest) -> Pair:
+    return guest.spawn("tracer", caps=Cap.SYS_PTRACE), guest.spawn("target")
+
+
+def capable_other_user(guest: Guest) -> Pair:
+    """The tracer also has CAP_DAC_OVERRIDE, so that it can open the files in /proc."""
+    return guest.spawn("tracer", uid=1001, caps=Cap.SYS_PTRACE | Cap.DAC_OVERRIDE), guest.spawn("target")
+
+
+def otherwise_capable(guest: Guest) -> Pair:
+    """The tracer has capabilities that might be mistaken for CAP_SYS_PTRACE."""
+    return guest.spawn("tracer", caps=Cap.SYS_ADMIN | Cap.DAC_OVERRIDE | Cap.KILL), guest.spawn("target")
+
+
+def root(guest: Guest) -> Pair:
+    return guest.root("tracer"), guest.spawn("target")
+
+
+# User namespaces: the creator of a namespace owns it, and its first task has all capabilities in it.
+
+
+def owner(guest: Guest) -> Pair:
+    """The tracer is outside the target's namespace, has the uid that created it, and has no capabilities."""
+    return guest.spawn("tracer"), guest.spawn("maker").spawn("target", flags=Clone.NEWUSER)
+
+
+def owner_of_the_one_above(guest: Guest) -> Pair:
+    outer = guest.spawn("maker").spawn("outer", flags=Clone.NEWUSER)
+    for ids in ("uid_map", "gid_map"):  # only a task whose ids are mapped may create another namespace
+        guest.write_file(f"/proc/{outer.pid}/{ids}", "0 1000 1").result()
+    return guest.spawn("tracer"), outer.spawn("target", flags=Clone.NEWUSER)
+
+
+def capable_above(guest: Guest) -> Pair:
+    """The tracer is capable in the initial namespace; the owner of the target's namespace is another uid."""
+    target = guest.spawn("maker", uid=1001).spawn("target", flags=Clone.NEWUSER)
+    return guest.spawn("tracer", uid=1000, caps=Cap.SYS_PTRACE | Cap.DAC_OVERRIDE), target
+
+
+def not_the_owner(guest: Guest) -> Pair:
+    return guest.spawn("tracer", uid=1002), guest.spawn("maker", uid=1001).spawn("target", flags=Clone.NEWUSER)
+
+
+def capable_inside(guest: Guest) -> Pair:
+    """Both are in the same namespace, neither is the other's ancestor, and the tracer has kept its capabilities."""
+    inside = guest.spawn("maker").spawn("inside", flags=Clone.NEWUSER)
+    tracer, target = inside.spawn("tracer"), inside.spawn("target")
+    target.set_caps(Cap.NONE).result()
+    return tracer, target
+
+
+def incapable_inside(guest: Guest) -> Pair:
+    tracer, target = capable_inside(guest)
+    tracer.set_caps(Cap.NONE).result()
+    return tracer, target
+
+
+def capable_below(guest: Guest) -> Pair:
+    """The tracer has all capabilities, but in a namespace of its own; the target is outside."""
+    return guest.spawn("maker").spawn("tracer", flags=Clone.NEWUSER), guest.spawn("target")
+
+
+def capable_beside(guest: Guest) -> Pair:
+    """The tracer has all capabilities in one namespace; the target is in another."""
+    first, second = guest.spawn("maker"), guest.spawn("maker")
+    return first.spawn("tracer", flags=Clone.NEWUSER), second.spawn("target", flags=Clone.NEWUSER)
+
+
+def child_inside_upon_its_parent(guest: Guest) -> Pair:
+    target = guest.spawn("target")
+    return target.spawn("tracer", flags=Clone.NEWUSER), target
+
+
+# Threads of one process, and shared memory
+
+
+def thread(guest: Guest) -> Pair:
+    """Two threads of one process."""
+    leader = guest.spawn("leader")
+    return leader.thread("tracer"), leader.thread("target")
+
+
+def leader_upon_its_thread(guest: Guest) -> Pair:
+    leader = guest.spawn("tracer")
+    return leader, leader.thread("target")
+
+
+def sharer_of_memory(guest: Guest) -> Pair:
+    """Two processes share one address space (CLONE_VM), and neither is the other's ancestor."""
+    shell = guest.spawn("shell")
+    return shell.spawn("tracer", flags=Clone.VM), shell.spawn("target", flags=Clone.VM)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kinds of access to another process, and the error that each returns when it is refused.
+
+They cover all users of PTRACE_MODE_ATTACH (grep ptrace_may_access, mm_access, __ptrace_may_access): ptrace_attach(),
+process_vm_rw_core(), __pidfd_fget(), mem_open(), lock_trace() for /proc/PID/syscall and personality (and stack, which
+requires root first), and perf_check_permission() for events that send signals.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from guests.guest import Guest
+from guests.outcome import EACCES, EPERM, OK, Expected, Outcome
+from guests.protocol import wire
+from guests.task import Task
+from guests.uapi import O_RDONLY, O_WRONLY, PTRACE_EVENT_STOP, Signal
+
+SCOPE = "kernel.yama.ptrace_scope"
+
+_EVERY_TASK_HAS = 1001
+"""A descriptor that the agent leaves open in every task."""
+_UNUSED = 0x7000
+"""An unused offset in a task's own memory."""
+
+
+class Verdict(enum.Enum):
+    """The expected result of all kinds of access together."""
+
+    YES = "may"
+    NO = "may not"
+    """Refused by Yama, or by the capability check before it."""
+    DAC = "may not: DAC refuses"
+    MEMORY = "may only access the memory that the two share"
+    THREAD = "may do everything except trace"
+    EVENTS = "may only count events, for which CAP_PERFMON and CAP_KILL suffice"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A kind of access.  `refused` is the result when Yama refuses it, `dac` the result for another user's target."""
+
+    name: str
+    act: Callable[[Task, Task], Outcome]
+    refused: Expected
+    dac: Expected
+    memory: bool = False
+    traces: bool = False
+    events: bool = False
+
+    @property
+    def by_file(self) -> bool:
+        """Whether the access is to a file or an event, for which the tracer's filesystem ids are checked."""
+        return self.dac == EACCES
+
+    def wanted(self, verdict: Verdict) -> Expected:
+        if verdict is Verdict.DAC:
+            return self.dac
+        open_to = {
+            Verdict.YES: True,
+            Verdict.NO: False,
+            Verdict.MEMORY: self.memory,
+            Verdict.THREAD: not self.traces,
+            Verdict.EVENTS: self.events,
+        }
+        return OK if open_to[verdict] else self.refused
+
+
+def vector(task: Task) -> bytes:
+    """A struct iovec for eight otherwise unused bytes of a task's memory."""
+    return struct.pack("<QQ", wire.data_address(task.slot, _UNUSED), 8)
+
+
+def read_memory(tracer: Task, target: Task) -> Outcome:
+    """process_vm_readv(), which has no side effects: for tests that need a single access."""
+    return _process_vm("process_vm_readv", tracer, target)
+
+
+def _write_memory(tracer: Task, target: Task) -> Outcome:
+    return _process_vm("process_vm_writev", tracer, target)
+
+
+def _process_vm(call: str, tracer: Task, target: Task) -> Outcome:
+    return tracer.call(call, target.tid, vector(tracer), 1, vector(target), 1, 0, shown=f"{call}({target})")
+
+
+def _descriptor(tracer: Task, target: Task) -> Outcome:
+    return _closed(tracer, tracer.pidfd_getfd(target, _EVERY_TASK_HAS))
+
+
+def _open_to_read(tracer: Task, target: Task) -> Outcome:
+    return _closed(tracer, tracer.open_proc(target, "mem", O_RDONLY))
+
+
+def _open_to_write(tracer: Task, target: Task) -> Outcome:
+    return _closed(tracer, tracer.open_proc(target, "mem", O_WRONLY))
+
+
+def _events(tracer: Task, target: Task) -> Outcome:
+    return _closed(tracer, tracer.count_events(target, sigtrap=True))
+
+
+def _closed(tracer: Task, opened: Outcome) -> Outcome:
+    if not opened.errno:
+        tracer.close(opened.value).result()
+    return opened
+
+
+def _seize(tracer: Task, target: Task) -> Outcome:
+    done = tracer.seize(target)
+    if not done.errno:
+        tracer.interrupt(target).result()
+        assert tracer.wait(target).event == PTRACE_EVENT_STOP
+        tracer.detach(target).result()
+    return done
+
+
+def _attach(tracer: Task, target: Task) -> Outcome:
+    done = tracer.attach(target)
+    if not done.errno:
+        assert tracer.wait(target).stopped_by == Signal.STOP
+        tracer.detach(target).result()
+    return done
+
+
+WAYS = (
+    #   kind of access                                               refused  another user's
+    Way("process_vm_readv", read_memory, EPERM, EPERM, memory=True),
+    Way("process_vm_writev", _write_memory, EPERM, EPERM, memory=True),
+    Way("pidfd_getfd", _descriptor, EPERM, EPERM),
+    Way("/proc/PID/mem for reading", _open_to_read, EACCES, EACCES, memory=True),
+    Way("/proc/PID/mem for writing", _open_to_write, EACCES, EACCES, memory=True),
+    Way("/proc/PID/syscall", lambda tracer, target: tracer.read_proc(target, "syscall"), EPERM, EACCES),
+    Way("/proc/PID/personality", lambda tracer, target: tracer.read_proc(target, "personality"), EPERM, EACCES),
+    Way("perf event with a signal", _events, EACCES, EACCES, events=True),
+    Way("PTRACE_SEIZE", _seize, EPERM, EPERM, traces=True),
+    Way("PTRACE_ATTACH", _attach, EPERM, EPERM, traces=True),
+)
+
+
+def prepare(guest: Guest, scope: int) -> None:
+    """Set the scope, and lift the restriction that would refuse perf events before Yama is consulted."""
+    if guest.kernel.config.enabled("PERF_EVENTS"):
+        guest.set_sysctl("kernel.perf_event_paranoid", 2)
+    guest.set_sysctl(SCOPE, scope)
+
+
+def ways_of(guest: Guest) -> list[Way]:
+    """The kinds of access that this kernel supports."""
+    missing = {
+        "perf event with a signal": not guest.kernel.config.enabled("PERF_EVENTS") or guest.kernel.version < (5, 13),
+        "pidfd_getfd": guest.kernel.version < (5, 6),
+        "process_vm_readv": not guest.kernel.config.enabled("CROSS_MEMORY_ATTACH"),
+        "process_vm_writev": not guest.kernel.config.enabled("CROSS_MEMORY_ATTACH"),
+    }
+    return [way for way in WAYS if not missing.get(way.name)]
+
+
+def mismatches(tracer: Task, target: Task, ways: list[Way], verdict: Verdict) -> list[str]:
+    """Try each kind of access, and return a line for each whose result differs from the verdict."""
+    wanted: Mapping[str, Expected] = {way.name: way.wanted(verdict) for way in ways}
+    outcomes = {way.name: way.act(tracer, target) for way in ways}
+    return [
+        f"{name}: {outcome!r}, expected {wanted[name]!r}"
+        for name, outcome in outcomes.items()
+        if not wanted[name].matches(outcome)
+    ]
