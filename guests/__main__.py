@@ -7,9 +7,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from common.commandline import Parser
 from guests.errors import KconformError
 from guests.host import doctor
-from kconfigs.arguments import Parser
 
 INTERRUPTED = 2
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kconfigs.errors import KconformError, UsageError
+from common.errors import KconformError, UsageError
 
 __all__ = [
     "AgentError",

@@ -134,12 +134,12 @@ class Session(TaskOwner):
         """A file's content, read by init.  The test needs it to succeed."""
         return self.read_bytes(path).decode(errors="replace")
 
-    def read_bytes(self, path: str, *, whole: bool = True) -> bytes:
-        """The same for a file that is no text.  If not `whole`, a file that is longer than a frame is cut short."""
+    def read_bytes(self, path: str, *, beginning: bool = False) -> bytes:
+        """The same for a file that is not text.  With `beginning`, no more than fits into a frame is needed."""
         body = self.request(Op.READ_FILE, 0, path.encode() + b"\0", f"reading {path}")
         _, value, content = wire.split_result(body)
         assert value >= 0, f"init cannot read {path}: errno {-value}"
-        if whole and len(body) >= wire.BODY_MAX:
+        if len(body) >= wire.BODY_MAX and not beginning:
             raise AgentError(f"{path} is longer than a frame, and only its beginning was read")
         return content
 

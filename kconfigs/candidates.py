@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernels of a run: what the user named, each with a flavor, and how far each has come.
+"""The kernels of a run: planned once, as values, and then fetched or built.
 
-Those that are built are begun together, by one process of the run, and waited for by any; their status files lie in
-one folder that all processes of the run know.
+Those that have to be built are begun together, by one process of the run, and any process may wait for them: their
+status files are in one folder that all processes of the run know.
 """
 
 from __future__ import annotations
@@ -13,92 +13,30 @@ import platform
 import signal
 import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kconfigs import background, matrix
+from common.errors import KconformError, UsageError
+from common.text import printable
+from kconfigs import kernel_matrix
 from kconfigs import profile as profiles
-from kconfigs.errors import KconformError, UsageError
+from kconfigs.build import background_build
+from kconfigs.build.background_build import BuildOrder
+from kconfigs.fetch import fetch, is_built
 from kconfigs.flavors import DEFAULT
 from kconfigs.flavors import flavor as flavor_of
 from kconfigs.kernel import Kernel
-from kconfigs.matrix import Wanted
+from kconfigs.kernel_matrix import Wanted
 from kconfigs.profile import Profile
+from kconfigs.resolve import resolve
 from kconfigs.sources import SHIPPED, Source
-from kconfigs.spec import resolve
+from kconfigs.spec import parse
 
 PREBUILT = {"debian": "deb:linux-image-cloud-amd64", "ubuntu": "deb:linux-image-virtual"}
-"""The small kernel that a distribution ships, whose verdicts come while `source` compiles."""
+"""The small kernel that a distribution ships, which is tested while `source` compiles."""
 
 
-class Candidate:
-    """One kernel to test: a source and, where that is built, a flavor."""
-
-    def __init__(
-        self,
-        source: Source,
-        flavor: str | None,
-        kernel_config: Path | None,
-        status_folder: Path,
-        *,
-        name: str = "",
-        profile: Profile | None = None,
-    ) -> None:
-        self.source = source
-        self.flavor = flavor if source.builds else None
-        self.profile = profile
-        """What this kernel must have and begin with."""
-        self.kernel_config = kernel_config
-        """The .config that the user named for it."""
-        self._name = name or source.name
-        self.id = f"{self._name}/{self.flavor or SHIPPED}"
-        self._status = status_folder / f"{self.id.replace('/', '+')}.json"
-        self._builder: subprocess.Popen[bytes] | None = None
-        self._kernel: Kernel | None = None
-        self.error: KconformError | None = None
-        """Why there is no such kernel, once that is known."""
-
-    def __repr__(self) -> str:
-        return self.id
-
-    def begin(self) -> None:
-        """Start building it beside the run, if it has to be built and is not yet."""
-        if self.source.builds and self._builder is None and not self._is_built():
-            self._builder = background.start(self.source.spec, self.flavor, self._status, self.kernel_config, self.id)
-
-    def _is_built(self) -> bool:
-        # What is wrong with it is for the builder to say.
-        with contextlib.suppress(KconformError, OSError):
-            return self.source.is_built(self.flavor)
-        return False
-
-    def kernel(self) -> Kernel:
-        """The kernel, waited for if it is being built.  An error is remembered, not tried again."""
-        if self.error is not None:
-            raise self.error
-        if self._kernel is None:
-            try:
-                if self._status.exists():
-                    background.wait(self._status)
-                self._kernel = replace(self.source.kernel(self.flavor), name=self._name)
-            except KconformError as error:
-                self.error = error
-                raise
-        return self._kernel
-
-    def digest(self) -> str:
-        """The kernel's, or `""` where it would have to be built, or cannot be had."""
-        with contextlib.suppress(KconformError):
-            if not self.source.builds or self._is_built():
-                return self.kernel().digest
-        return ""
-
-    def abandon(self) -> None:
-        """End a build that nobody waits for any more."""
-        if self._builder is not None and self._builder.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._builder.pid, signal.SIGTERM)
-            self._builder.wait()
+# What the user asked for
 
 
 def wanted(
@@ -112,68 +50,13 @@ def wanted(
     if matrix_file is not None:
         if specs or flavors or kernel_config or profile:
             raise UsageError(
-                "--matrix names kernels, flavors, configs and profiles: none can be given beside it",
-                hint=f"write it into {matrix_file}, or leave --matrix out",
+                "--matrix names kernels, flavors, configs and profiles, so none of them can be given beside it",
+                hint=f"add it to {printable(matrix_file)}, or leave out --matrix",
             )
-        return matrix.load(matrix_file)
+        return kernel_matrix.load(matrix_file)
     chosen = tuple(flavor_of(name).name for name in flavors or [DEFAULT])
     asked = profiles.load(profile) if profile else None
-    return [Wanted(spec, chosen, kernel_config, asked) for spec in specs or default_specs()]
-
-
-def candidates(asked: Sequence[Wanted], status_folder: Path) -> list[Candidate]:
-    """The kernels that are asked for, prebuilt ones first.  UsageError, with the place, for what cannot be."""
-    sources = [(_source(one), one) for one in asked]
-    _refuse_unused_config(sources)
-    found: list[Candidate] = []
-    taken: dict[str, str] = {}
-    for source, one in sorted(sources, key=lambda pair: pair[0].builds):
-        # Two trees of one version, say: each has its results.
-        name, number = source.name, 1
-        while taken.setdefault(name, source.origin) != source.origin:
-            number += 1
-            name = f"{source.name}-{number}"
-        for flavor in dict.fromkeys(one.flavors) if source.builds else [None]:
-            candidate = Candidate(source, flavor, one.kernel_config, status_folder, name=name, profile=one.profile)
-            same = next((other for other in found if other.id == candidate.id), None)
-            if same is None:
-                found.append(candidate)
-            else:
-                for what, there, asked_for in (
-                    ("profile", same.profile, one.profile),
-                    ("config", same.kernel_config, one.kernel_config),
-                ):
-                    if there != asked_for:
-                        # Both would be one kernel in the report, and only the first would be tested.
-                        raise UsageError(
-                            f"{one.where}: {candidate.id} is there already, with another {what}",
-                            hint="test one of them in a run of its own",
-                        )
-    return found
-
-
-def _refuse_unused_config(sources: Sequence[tuple[Source, Wanted]]) -> None:
-    """A kernel that is built has its flavor's config, and a named one only if the flavor says so."""
-    idle = [
-        one
-        for source, one in sources
-        if one.kernel_config and source.builds and not any(flavor_of(name).on_own_config for name in one.flavors)
-    ]
-    # Of --kernel-config among the options it is enough that one of the kernels uses it.
-    if idle and (idle[0].where or len(idle) == len(sources)):
-        raise UsageError(
-            f"{idle[0].where or idle[0].spec}: nothing would be built with the config {idle[0].kernel_config}",
-            hint="--flavor=mine builds a named config; without one, a flavor's own is built",
-        )
-
-
-def _source(asked: Wanted) -> Source:
-    try:
-        return resolve(asked.spec, kernel_config=asked.kernel_config)
-    except UsageError as error:
-        if not asked.where:
-            raise
-        raise UsageError(f"{asked.where}: {error.message}", hint=error.hint) from error
+    return [Wanted(parse(spec), chosen, kernel_config, asked) for spec in specs or default_specs()]
 
 
 def default_specs() -> list[str]:
@@ -183,3 +66,138 @@ def default_specs() -> list[str]:
         if prebuilt:
             return [prebuilt, "source"]
     return ["source"]
+
+
+# What that comes to on this machine
+
+
+@dataclass(frozen=True)
+class PlannedKernel:
+    """A kernel to test: a source and, if that is built, a flavor."""
+
+    source: Source
+    name: str
+    """The source's, or with a number if another source of this run has the same name."""
+    flavor: str | None = None
+    profile: Profile | None = None
+    """What this kernel must have and begin with."""
+
+    @property
+    def id(self) -> str:
+        """As in `Kernel.id`."""
+        return f"{self.name}/{self.flavor or SHIPPED}"
+
+
+def plan(asked: Sequence[Wanted]) -> list[PlannedKernel]:
+    """The kernels that are asked for, prebuilt ones first.  UsageError, with the place, for what cannot be tested."""
+    sources = [(_source(one), one) for one in asked]
+    _refuse_unused_config(sources)
+    planned: dict[str, PlannedKernel] = {}
+    origins: dict[str, str] = {}
+    for source, one in sorted(sources, key=lambda pair: pair[0].builds):
+        # Two trees of the same version, for example, are two kernels with results of their own.
+        name, number = source.name, 1
+        while origins.setdefault(name, source.origin) != source.origin:
+            number += 1
+            name = f"{source.name}-{number}"
+        for flavor in dict.fromkeys(one.flavors) if source.builds else [None]:
+            kernel = PlannedKernel(source, name, flavor, one.profile)
+            _refuse_conflict(planned.setdefault(kernel.id, kernel), kernel, one)
+    return list(planned.values())
+
+
+def _source(asked: Wanted) -> Source:
+    try:
+        return resolve(asked.spec, kernel_config=asked.kernel_config)
+    except UsageError as error:
+        if not asked.where:
+            raise
+        raise error.at(asked.where) from error
+
+
+def _refuse_unused_config(sources: Sequence[tuple[Source, Wanted]]) -> None:
+    """A kernel that is built gets its flavor's config; a config that is named is for flavors that say so."""
+    unused = [
+        one
+        for source, one in sources
+        if one.kernel_config and source.builds and not any(flavor_of(name).on_own_config for name in one.flavors)
+    ]
+    # --kernel-config on the command line is for all kernels, and one that uses it is enough.
+    if unused and (unused[0].where or len(unused) == len(sources)):
+        raise UsageError(
+            f"{unused[0].where or printable(unused[0].spec.text)}: nothing would be built with the config"
+            f" {printable(str(unused[0].kernel_config))}",
+            hint="--flavor=mine builds with it; other flavors have a config of their own",
+        )
+
+
+def _refuse_conflict(first: PlannedKernel, second: PlannedKernel, asked: Wanted) -> None:
+    """Both would be one kernel in the report, and only the first would be tested."""
+    for what, there, here in (
+        ("profile", first.profile, second.profile),
+        ("config", first.source.kernel_config, second.source.kernel_config),
+    ):
+        if there != here:
+            message = f"{second.id} has been named before, with another {what}"
+            raise UsageError(
+                f"{asked.where}: {message}" if asked.where else message, hint="test one of them in a run of its own"
+            )
+
+
+# Fetching and building them
+
+
+class Candidate:
+    """A planned kernel in one process of the run: not there yet, there, or failed."""
+
+    def __init__(self, planned: PlannedKernel, status_folder: Path) -> None:
+        self.id, self.source, self.profile = planned.id, planned.source, planned.profile
+        self._planned = planned
+        self._status = status_folder / f"{self.id.replace('/', '+')}.json"
+        self._builder: subprocess.Popen[bytes] | None = None
+        self._kernel: Kernel | None = None
+        self.error: KconformError | None = None
+        """Why there is no such kernel, once that is known."""
+
+    def __repr__(self) -> str:
+        return self.id
+
+    def begin(self) -> None:
+        """Start building it beside the run, if it has to be built and the cache does not have it."""
+        if self.source.builds and self._builder is None and not self._is_built():
+            order = BuildOrder(self.source, self._planned.flavor, self.id)
+            self._builder = background_build.start(order, self._status)
+
+    def _is_built(self) -> bool:
+        # If something is wrong with it, the builder reports that.
+        with contextlib.suppress(KconformError, OSError):
+            return is_built(self.source, self._planned.flavor)
+        return False
+
+    def kernel(self) -> Kernel:
+        """The kernel, after waiting if it is being built.  An error is remembered, and raised again each time."""
+        if self.error is not None:
+            raise self.error
+        if self._kernel is None:
+            try:
+                if self._status.exists():
+                    background_build.wait(self._status)
+                self._kernel = replace(fetch(self.source, self._planned.flavor), name=self._planned.name)
+            except KconformError as error:
+                self.error = error
+                raise
+        return self._kernel
+
+    def digest(self) -> str:
+        """The kernel's digest; empty if it would have to be built first, or if it cannot be made."""
+        with contextlib.suppress(KconformError):
+            if not self.source.builds or self._is_built():
+                return self.kernel().digest
+        return ""
+
+    def abandon(self) -> None:
+        """End a build that nobody waits for any more."""
+        if self._builder is not None and self._builder.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._builder.pid, signal.SIGTERM)
+            self._builder.wait()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The flavors that a kernel is built in: each a name for a stack of fragments."""
+"""Flavors: each is a name for a stack of config fragments that a kernel is built with."""
 
 from __future__ import annotations
 
@@ -9,28 +9,31 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from kconfigs.errors import UsageError
-from kconfigs.fragments import Fragment, Option, Version, load_fragment, merge
+from common.errors import UsageError
+from common.text import did_you_mean
+from common.versions import Version
+from kconfigs.kconfig import Fragment, Option, load_fragment, merge
 
 DEFAULT = "full"
+FRAGMENTS = Path(__file__).with_name("fragments")
 
 _FULL = ("base", "yama", "loadpin", "verity", "seccomp")
 
 
 @dataclass(frozen=True)
 class Flavor:
-    """Fragments in the order in which they are laid over one another."""
+    """Fragments, each of which overrules those before it."""
 
     name: str
     sentence: str
     fragments: tuple[str, ...]
     objects: int
-    """Object files of a 6.12 build: the first estimate for a progress line, replaced by what was counted."""
+    """Object files of a 6.12 build: the estimate for the first progress line; later builds use what was counted."""
     on_own_config: bool = False
-    """The fragments are laid over a config of the user's, and not over allnoconfig."""
+    """The fragments are added to the user's own config, not to allnoconfig."""
 
-    def asked(self, version: Version | None = None) -> dict[str, Option]:
-        """What it asks of a kernel of that version; of any, without one."""
+    def asked(self, version: Version = ()) -> dict[str, Option]:
+        """The options that it asks of a kernel of that version, or of any version."""
         return merge((fragment(name) for name in self.fragments), version)
 
 
@@ -39,7 +42,9 @@ _TABLE = (
     Flavor("loadpin-enforce", "LoadPin enforces by configuration.", (*_FULL, "loadpin-enforce"), 1003),
     Flavor("no-yama", "Without Yama.", (*_FULL, "no-yama"), 1002),
     Flavor("no-loadpin", "Without LoadPin.", (*_FULL, "no-loadpin"), 1001),
-    Flavor("no-seccomp-filter", "Strict mode only, hence no network.", (*_FULL, "no-seccomp-filter"), 900),
+    Flavor(
+        "no-seccomp-filter", "seccomp's strict mode only, and hence no network.", (*_FULL, "no-seccomp-filter"), 900
+    ),
     Flavor(
         "no-seccomp",
         "No seccomp at all, hence no network.",
@@ -49,13 +54,17 @@ _TABLE = (
     Flavor("no-modules", "Without loadable modules.", (*_FULL, "no-modules"), 990),
     Flavor(
         "hardened",
-        "Memory and stack initialised, no KASLR: runs repeat. Native calls only.",
+        "Memory and stack initialised, no KASLR, so that runs repeat; native system calls only.",
         (*_FULL, "hardened"),
         1003,
     ),
-    Flavor("sanitizers", "KASAN, lockdep, RCU and sleep checks.", (*_FULL, "sanitizers"), 1063),
+    Flavor("sanitizers", "KASAN, lockdep, and the RCU and sleep checks.", (*_FULL, "sanitizers"), 1063),
     Flavor(
-        "mine", "A tree's own .config, with no more than a guest needs to boot.", ("guest",), 3000, on_own_config=True
+        "mine",
+        "A tree's own .config, with only what a guest needs to boot added.",
+        ("guest",),
+        3000,
+        on_own_config=True,
     ),
 )
 
@@ -63,13 +72,14 @@ FLAVORS: Mapping[str, Flavor] = MappingProxyType({flavor.name: flavor for flavor
 
 
 def flavor(name: str | None) -> Flavor:
-    """The flavor of that name, or the default.  UsageError names those there are."""
+    """The flavor of that name, or the default one.  UsageError if there is none, with a list of those there are."""
     try:
         return FLAVORS[name or DEFAULT]
     except KeyError:
-        raise UsageError(f"no flavor {name!r}", hint=f"there is {', '.join(FLAVORS)}") from None
+        meant = did_you_mean(name or "", FLAVORS)
+        raise UsageError(f"no flavor {name!r}{meant}", hint=f"flavors: {', '.join(FLAVORS)}") from None
 
 
 @cache
 def fragment(name: str) -> Fragment:
-    return load_fragment(Path(__file__).with_name(f"{name}.config"))
+    return load_fragment(FRAGMENTS / f"{name}.config")

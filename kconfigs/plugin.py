@@ -1,32 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pytest plugin (`-p kconfigs.plugin`): which kernels a run has, and the builds that go on beside it.
+"""pytest's hooks of this package (`-p kconfigs.plugin`): the kernels of a run, and the builds that go on beside it.
 
-A plugin, and not a part of conftest.py, because pytest takes the value of an option that it does not know yet for a
-path: `--kernel FILE` would decide where it looks for conftest.py, which comes too late to say otherwise.
+A plugin, not a part of conftest.py: pytest takes the value of an option that it does not know yet for a path, so
+`--kernel FILE` would decide where it looks for conftest.py, which comes too late to define the option.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common.errors import KconformError, UsageError
+from common.workers import handed_over, is_worker
 from kconfigs import profile
-from kconfigs.candidates import Candidate, candidates, wanted
-from kconfigs.errors import KconformError, UsageError
-from kconfigs.matrix import Wanted
-from kconfigs.narrator import Narrator, to_terminal
+from kconfigs.build.build_announcements import BuildAnnouncer, to_terminal
+from kconfigs.cache import Cache
+from kconfigs.candidates import Candidate, plan, wanted
+from kconfigs.run_folder import RunFolder
 
-BUILDS = "KCONFORM_BUILDS"
-"""Environment: the folder in which all processes of the run follow the kernel builds."""
+FOLDER_KEY = "kconform_run_folder"
+"""In a worker's input: the path of the run's folder."""
 
-WANTED = pytest.StashKey[list[Wanted]]()
-CANDIDATES = pytest.StashKey[list[Candidate]]()
-TROUBLE = pytest.StashKey[KconformError]()
-NARRATOR = pytest.StashKey[Narrator]()
+FOLDER = pytest.StashKey[RunFolder]()
+LOOKED_UP = pytest.StashKey[list[Candidate] | KconformError]()
+ANNOUNCER = pytest.StashKey[BuildAnnouncer]()
+
+
+# Options
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,20 +38,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kernel",
         action="append",
         metavar="SPEC",
-        help="a kernel to test, may be given again: source, deb:PACKAGE[=VERSION][@SUITE], a .deb file, an image,"
-        " a kernel tree, or running (default: the distribution's prebuilt cloud kernel, and source)",
+        help="a kernel to test, repeatable: source, deb:PACKAGE[=VERSION][@SUITE], a .deb file, an image, a kernel"
+        " tree, or running (default: the distribution's prebuilt cloud kernel, and source)",
     )
     group.addoption(
         "--flavor",
         action="append",
         metavar="NAME",
-        help="a set of kconfigs to build sources and trees with (default: full)",
+        help="a set of config options to build sources and trees with, repeatable (default: full)",
     )
     group.addoption("--kernel-config", type=Path, metavar="FILE", help="the .config of a kernel image")
     group.addoption(
         "--profile",
         metavar="NAME",
-        help="what each kernel must have and begin with: a skip for the lack of it is a failure"
+        help="what each kernel must have and begin with; a test that would be skipped because that is missing fails"
         f" ({', '.join(profile.shipped())}, or a TOML file)",
     )
     group.addoption(
@@ -59,52 +62,79 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+# Begin
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    if not _is_worker(config):
-        # Workers inherit it.
-        folder = tempfile.TemporaryDirectory(prefix="kconform-builds-")
-        os.environ[BUILDS] = folder.name
-        config.add_cleanup(folder.cleanup)
-    options = ("kernel", "flavor", "kernel_config", "profile", "matrix")
+    """Wrong use ends the run here, before anything else happens, and once: the workers do not look again."""
+    if is_worker(config):
+        config.stash[FOLDER] = RunFolder(Path(handed_over(config, FOLDER_KEY)))
+        return
+    folder = tempfile.TemporaryDirectory(prefix="kconform-run-")
+    config.add_cleanup(folder.cleanup)
+    config.stash[FOLDER] = RunFolder(Path(folder.name))
+    options = (config.getoption(name) for name in ("kernel", "flavor", "kernel_config", "profile", "matrix"))
     try:
-        config.stash[WANTED] = wanted(*(config.getoption(name) for name in options))
+        config.stash[FOLDER].begin(wanted(*options))
+        if not config.option.help:
+            Cache().require_usable()
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
+    # The default kernels may be missing, as long as no test needs one.
+    if (config.option.kernel or config.option.matrix) and not config.option.help:
+        candidates_of(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput[FOLDER_KEY] = str(node.config.stash[FOLDER].path)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not is_worker(session.config):
+        announcer = BuildAnnouncer(session.config.stash[FOLDER].builds, to_terminal(reporter))
+        session.config.stash[ANNOUNCER] = announcer
+        announcer.start()
+
+
+# Kernels and tests
 
 
 def candidates_of(config: pytest.Config) -> list[Candidate]:
-    """The kernels of this run, in the order in which they are tested: what has to be built comes last.
+    """The kernels of this run, in the order in which they are tested: those that have to be built come last.
 
-    None, where what the user asked for cannot be; pytest_collection_modifyitems() says so then.
+    Ends the run if what was asked for cannot be tested.
     """
-    if CANDIDATES not in config.stash:
-        config.stash[CANDIDATES] = []
+    found = _looked_up(config)
+    if isinstance(found, UsageError):
+        raise pytest.UsageError(str(found)) from found
+    if isinstance(found, KconformError):
+        pytest.exit(f"Error: {found}", found.exit_status)
+    return found
+
+
+def _looked_up(config: pytest.Config) -> list[Candidate] | KconformError:
+    """The kernels of this run, or why there are none."""
+    if LOOKED_UP not in config.stash:
+        folder = config.stash[FOLDER]
         try:
-            asked = config.stash[WANTED]
-            config.stash[CANDIDATES] = candidates(asked, Path(os.environ[BUILDS]))
+            planned = folder.kernels(plan)
+            config.stash[LOOKED_UP] = [Candidate(one, folder.builds) for one in planned]
         except KconformError as error:
-            config.stash[TROUBLE] = error
-    return config.stash[CANDIDATES]
+            config.stash[LOOKED_UP] = error
+    return config.stash[LOOKED_UP]
 
 
 def specs_of(config: pytest.Config) -> set[str]:
-    """What the kernels of this run were asked for by.  Ends the run if these cannot be."""
-    return {one.source.spec for one in _known(config)}
+    """The SPECs of this run's kernels."""
+    return {one.source.spec for one in candidates_of(config)}
 
 
 def is_there(config: pytest.Config, kernel: str, digest: str) -> bool:
-    """Whether the kernel of this id and digest is one of the run's, without building any.
-
-    Ends the run if nobody can tell, for the kernels that were asked for cannot be.
-    """
-    return any(one.id == kernel and one.digest() == digest for one in _known(config))
-
-
-def _known(config: pytest.Config) -> list[Candidate]:
-    found = candidates_of(config)
-    _stop_at_trouble(config)
-    return found
+    """Whether the kernel with this id and digest is one of the run's, without building any."""
+    return any(one.id == kernel and one.digest() == digest for one in candidates_of(config))
 
 
 def candidate_of(item: pytest.Item) -> Candidate | None:
@@ -118,60 +148,52 @@ def candidate_of(item: pytest.Item) -> Candidate | None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test that takes a kernel runs on each."""
     if "kernel" in metafunc.fixturenames:
-        found = candidates_of(metafunc.config)
+        found = _looked_up(metafunc.config)
+        if isinstance(found, KconformError):
+            found = []  # an error here would be one of each file; pytest_collection_modifyitems raises it once
         metafunc.parametrize("kernel", found, ids=[one.id for one in found], indirect=True, scope="session")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config) -> None:
-    _stop_at_trouble(config)
+    if LOOKED_UP in config.stash:
+        candidates_of(config)
 
 
-def _stop_at_trouble(config: pytest.Config) -> None:
-    trouble = config.stash.get(TROUBLE, None)
-    if isinstance(trouble, UsageError):
-        raise pytest.UsageError(str(trouble))
-    if trouble is not None:
-        pytest.exit(f"Error: {trouble}", trouble.exit_status)
-
-
-# Kernels that have to be built are begun at once, at low priority, while the others are tested: by the process of the
-# run that outlives all others, for a builder dies with the one that began it.
+# Kernels that have to be built are begun at once, at low priority, while the others are tested.  The process of the
+# run that outlives all others begins them, because a builder dies with the process that started it.  With workers,
+# only they know the tests: they record which kernels have one, before pytest-xdist tells the controller that they
+# have collected.
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    if not (_is_worker(session.config) or session.config.option.collectonly):
-        _begin(session.config, {one.id for item in session.items if (one := candidate_of(item)) is not None})
+    if session.config.option.collectonly:
+        return
+    ids = {one.id for item in session.items if (one := candidate_of(item)) is not None}
+    session.config.stash[FOLDER].select(ids)
+    if not is_worker(session.config):
+        _begin_builds(session.config)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
-    """With workers, who alone collect: the first to have done so tells which tests there are, before any is run."""
-    if node.gateway.id == "gw0":
-        found = candidates_of(node.config)
-        _begin(node.config, {one.id for one in found if any(f"[{one.id}" in test for test in ids)})
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    _begin_builds(node.config)
 
 
-def _begin(config: pytest.Config, ids: set[str]) -> None:
-    for candidate in candidates_of(config) if ids else []:
-        if candidate.id in ids:
+def _begin_builds(config: pytest.Config) -> None:
+    selected = config.stash[FOLDER].selected()
+    for candidate in candidates_of(config) if selected else []:
+        if candidate.id in selected:
             candidate.begin()
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None and not _is_worker(session.config):
-        session.config.stash[NARRATOR] = Narrator(Path(os.environ[BUILDS]), to_terminal(reporter))
-        session.config.stash[NARRATOR].start()
+# End
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if NARRATOR in session.config.stash:
-        session.config.stash[NARRATOR].stop()
-    for candidate in session.config.stash.get(CANDIDATES, []):
+    if ANNOUNCER in session.config.stash:
+        session.config.stash[ANNOUNCER].stop()
+    found = session.config.stash.get(LOOKED_UP, [])
+    for candidate in [] if isinstance(found, KconformError) else found:
         candidate.abandon()
-
-
-def _is_worker(config: pytest.Config) -> bool:
-    return hasattr(config, "workerinput")

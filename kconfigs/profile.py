@@ -1,37 +1,39 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Profiles: what a kernel must have, and what it must begin with, to be what somebody calls a good one.
+"""Profiles: what somebody expects of a good kernel, in its config and as it begins.
 
-A profile is a TOML file.  Those that are shipped lie in kconfigs/profiles/ and go by their names.
+A profile is a TOML file.  Those that come with the project are in kconfigs/profiles/, and are known by their names.
 
-    text = "What this profile is about, in a sentence."
-    areas = ["yama", "seccomp"]      # what is tested has to be there, and no test of it may be skipped for its lack
+    text = "What this profile is about, in one sentence."
+    areas = ["yama", "seccomp"]      # these must be there, and no test of them may be skipped for a missing option
 
     [[config]]                       # an option that the config must have
     option = "SECURITY_LOADPIN_ENFORCE"
-    value = "y"                      # "y" takes a module too, if it is written "y or m"
-    since = "4.20"                   # optional, as is until: the kernels that this line is for
+    value = "y"                      # "y or m" also accepts a module
+    since = "4.20"                   # optional, as is until: the first and the last version that this is asked of
     source = "who says so"
 
-    [[default]]                      # what the kernel must begin with; a run proves it
+    [[default]]                      # what the kernel must begin with; a test run proves it
     what = "yama-scope"              # one of DEFAULTS
     value = "1"
     source = "who says so"
 
-`check` answers from a config alone, as far as a config can tell.
+`check` compares a config with a profile, without a boot.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from kconfigs.errors import UsageError
-from kconfigs.fragments import Config, Version, within
-from kconfigs.paths import users_path
-from kconfigs.toml import Toml, check_keys, read
+from common.errors import UsageError
+from common.paths import users_path
+from common.text import did_you_mean, printable
+from common.toml import Table, read
+from common.versions import ANY, Version, VersionRange
+from kconfigs.kconfig import Config
 
 SHIPPED = Path(__file__).with_name("profiles")
 
@@ -40,7 +42,10 @@ AREAS: Mapping[str, str] = {
     "loadpin": "SECURITY_LOADPIN",
     "seccomp": "SECCOMP_FILTER",
 }
-"""The option without which there is nothing of an area to test."""
+"""The option without which an area has nothing to test."""
+
+SECURITY_MODULES = ("yama", "loadpin")
+"""Areas that are Linux security modules, which CONFIG_LSM has to list."""
 
 DEFAULTS: Mapping[str, str] = {
     "lsm": "these are active, in this order, among others (/sys/kernel/security/lsm)",
@@ -48,12 +53,14 @@ DEFAULTS: Mapping[str, str] = {
     "loadpin-enforcing": "yes or no: what LoadPin says when it is ready",
     "actions-logged": "kernel.seccomp.actions_logged",
 }
-"""What a profile may say of a kernel that has just booted, without parameters."""
+"""What a profile may expect of a kernel that has just booted without parameters."""
+
+State = Literal["ok", "missing", "warning", "open"]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that is asked of a kernel."""
+    """One thing that a profile asks for."""
 
     name: str
     """An option, without CONFIG_, or one of DEFAULTS."""
@@ -61,21 +68,27 @@ class Line:
     source: str
     where: str
     """File and place, for messages."""
-    since: Version = ()
-    until: Version = ()
+    versions: VersionRange = ANY
 
-    def applies(self, version: Version) -> bool:
-        """Whether it is for kernels of this version; of an unknown one, `()`, it is."""
-        return not version or within(version, self.since, self.until)
+    @property
+    def reason(self) -> str:
+        return f"{printable(self.source)} ({self.where})"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a config says about a line: `ok`, `missing`, or `open` where only a run can tell."""
+    """What a config says about something that is asked for.
 
-    line: Line
-    state: str
+    `missing`: the config does not have it.  `warning`: the profile does not ask for it, but something is wrong.
+    `open`: only a run can tell.
+    """
+
+    name: str
+    """As in Line."""
+    state: State
     text: str
+    reasons: tuple[str, ...]
+    """Who asks for it, and where that is written."""
 
 
 @dataclass(frozen=True)
@@ -89,104 +102,136 @@ class Profile:
     defaults: tuple[Line, ...]
 
     def asks_for(self, option: str, version: Version) -> Line | None:
-        """The line that wants this option to be set, of a kernel of this version."""
+        """The line that asks a kernel of this version for this option; None if none does."""
         lines = (line for line in self.config if line.name == option.removeprefix("CONFIG_") and line.value != "n")
-        return next((line for line in lines if line.applies(version)), None)
+        return next((line for line in lines if version in line.versions), None)
 
     def default(self, what: str, version: Version) -> Line | None:
         """The line about one of DEFAULTS, for a kernel of this version."""
-        return next((line for line in self.defaults if line.name == what and line.applies(version)), None)
+        return next((line for line in self.defaults if line.name == what and version in line.versions), None)
 
 
 class LackingError(Exception):
-    """A kernel lacks what a profile asks for: that is the kernel's failure."""
+    """A kernel lacks what a profile asks for, which is the kernel's failure."""
 
     verdict = "fail"
 
     def __init__(self, option: str, profile: Profile, line: Line) -> None:
-        super().__init__(f"{option} is missing, which profile {profile.name} asks for: {line.source} ({line.where})")
+        super().__init__(f"{option} is missing, which profile {profile.name} asks for: {line.reason}")
         self.message = str(self)
 
 
+# Profiles
+
+
 def load(name: str) -> Profile:
-    """A shipped profile by its name, or one by the path of its file.  UsageError, with the place, if it is none."""
+    """One of our profiles by its name, or any by its path.  UsageError, with the place, if it is wrong."""
     path = SHIPPED / f"{name}.toml" if name in shipped() else users_path(name)
     if not os.path.lexists(path):
-        near = difflib.get_close_matches(name, shipped(), 1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"no profile {name!r}{meant}", hint=f"there is {', '.join(shipped())}; or name a TOML file")
+        meant = did_you_mean(name, shipped())
+        raise UsageError(f"no profile {name!r}{meant}", hint=f"profiles: {', '.join(shipped())}; or name a TOML file")
     return _parse(path.stem, read(path, "profile", shown=path.name if path.parent == SHIPPED else ""))
 
 
 def shipped() -> list[str]:
+    """The names of our profiles."""
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
+def _parse(name: str, file: Table) -> Profile:
+    file.check(required=("text",), optional=("areas", "config", "default"))
+    areas = file.choices("areas", AREAS, [])
+    config = [Line(AREAS[area], "y", f"the area {area} is to be tested", file.place("areas")) for area in areas]
+    config += [
+        Line(entry.text("option").removeprefix("CONFIG_"), *_rest(entry))
+        for entry in _checked(file, "config", "option")
+    ]
+    defaults = [Line(entry.choice("what", DEFAULTS), *_rest(entry)) for entry in _checked(file, "default", "what")]
+    return Profile(printable(name), file.text("text"), tuple(areas), tuple(config), tuple(defaults))
+
+
+def _checked(file: Table, kind: str, key: str) -> Iterator[Table]:
+    for entry in file.tables(kind):
+        entry.check(required=(key, "value", "source"), optional=("since", "until"))
+        yield entry
+
+
+def _rest(entry: Table) -> tuple[str, str, str, VersionRange]:
+    """What every line has."""
+    return entry.text("value", blank=True), entry.text("source"), entry.place(), entry.versions()
+
+
+# Checking a config
+
+
 def check(profile: Profile, config: Config, version: Version) -> list[Finding]:
-    """What the config says of each line for kernels of this version (`()`: not known)."""
-    found = [_option(line, config) for line in profile.config if line.applies(version)]
-    return found + [_default(line, config) for line in profile.defaults if line.applies(version)]
+    """What the config says about everything that is asked of kernels of this version (`()`: all versions)."""
+    options: dict[tuple[str, str], list[Line]] = {}
+    for line in profile.config:
+        if version in line.versions:
+            options.setdefault((line.name, line.value), []).append(line)
+    found = [_option(lines, config) for lines in options.values()]
+    found += [_default(line, config) for line in profile.defaults if version in line.versions]
+    return found + list(_never_started(profile, config, version))
 
 
-def _option(line: Line, config: Config) -> Finding:
-    value = config[line.name]
-    state = "ok" if value in line.value.split(" or ") else "missing"
-    return Finding(line, state, f"CONFIG_{line.name} is {value}, {line.value} is asked for")
+def _option(lines: Sequence[Line], config: Config) -> Finding:
+    """Of lines that ask for the same option and value."""
+    name, wanted, value = lines[0].name, lines[0].value, config[lines[0].name]
+    state: State = "ok" if value in wanted.split(" or ") else "missing"
+    text = f"CONFIG_{name} is {printable(value)}, {printable(wanted)} is asked for"
+    return Finding(name, state, text, tuple(line.reason for line in lines))
 
 
 def _default(line: Line, config: Config) -> Finding:
+    state: State
     match line.name:
         case "lsm":
-            order = config.string("LSM")
-            state = "ok" if in_order(line.value.split(), order.split(",")) else "missing"
-            return Finding(line, state, f"CONFIG_LSM is {order!r}, {line.value!r} in this order is asked for")
+            order, wanted = config.string("LSM").split(","), line.value.split()
+            state = "ok" if in_order(wanted, order) else "missing"
+            left_out = [name for name in wanted if name not in order]
+            text = f"CONFIG_LSM is {','.join(order)!r}, {line.value!r} in this order is asked for"
+            text += f": it leaves out {', '.join(left_out)}" if left_out else ""
         case "loadpin-enforcing":
             enforcing = "yes" if config.builtin("SECURITY_LOADPIN_ENFORCE") else "no"
             state = "ok" if enforcing == line.value else "missing"
-            return Finding(line, state, f"LoadPin enforces by configuration: {enforcing}, {line.value} is asked for")
-    return Finding(line, "open", f"{DEFAULTS[line.name]} is to be {line.value!r}: no config tells, a run does")
+            text = f"LoadPin enforces by configuration: {enforcing}, {line.value} is asked for"
+        case _:
+            state = "open"
+            text = f"{DEFAULTS[line.name]} is to be {line.value!r}: a config cannot tell, a run can"
+    return Finding(line.name, state, text, (line.reason,))
+
+
+def _never_started(profile: Profile, config: Config, version: Version) -> Iterator[Finding]:
+    """Security modules that are built, but not started because CONFIG_LSM leaves them out.
+
+    That is never intended, so every profile warns about it; for a profile that asks for the module, it is missing.
+    """
+    if not config["LSM"].startswith('"'):
+        return  # before 5.1 there was no such list
+    order, expected = config.string("LSM").split(","), profile.default("lsm", version)
+    for module in SECURITY_MODULES:
+        option = AREAS[module]
+        if not config.builtin(option) or module in order or (expected and module in expected.value.split()):
+            continue  # not built, or started, or already missing from the order that is expected
+        asking = [line for line in profile.config if _needs(line, option)]
+        asking += [line for line in profile.defaults if line.name.startswith(module)]
+        asked = [line.reason for line in asking if version in line.versions]
+        why = "security/security.c: only the modules in CONFIG_LSM, or in the boot parameter lsm=, are started"
+        yield Finding(
+            option,
+            "missing" if asked else "warning",
+            f"CONFIG_{option} is y, but CONFIG_LSM is {','.join(order)!r}: without {module} in it, it never starts",
+            (*asked, why),
+        )
+
+
+def _needs(line: Line, option: str) -> bool:
+    """Whether the line asks for this option, or for one of its own options."""
+    return line.value != "n" and (line.name == option or line.name.startswith(f"{option}_"))
 
 
 def in_order(wanted: Sequence[str], order: Sequence[str]) -> bool:
-    """Whether all that is wanted is there, in that order, whatever is in between."""
+    """Whether everything that is wanted is there, in that order, with anything in between."""
     rest: Iterator[str] = iter(order)
     return all(name in rest for name in wanted)
-
-
-def _parse(name: str, file: Toml) -> Profile:
-    where, table = file.where, file.table
-    check_keys(where, table, required=("text",), optional=("areas", "config", "default"))
-    areas = table.get("areas", [])
-    if not isinstance(areas, list) or set(map(str, areas)) - set(AREAS):
-        raise UsageError(f"{where}: areas has to be a list of {', '.join(AREAS)}, and is {areas!r}")
-    config = [
-        Line(AREAS[area], "y", f"the area {area} is to be tested", f"{where}: areas") for area in dict.fromkeys(areas)
-    ]
-    config += _lines(file, "config", "option")
-    defaults = _lines(file, "default", "what")
-    for line in defaults:
-        if line.name not in DEFAULTS:
-            raise UsageError(f"{line.where}: nothing is called {line.name!r}", hint=f"there is {', '.join(DEFAULTS)}")
-    return Profile(name, str(table["text"]), tuple(areas), tuple(config), tuple(defaults))
-
-
-def _lines(file: Toml, kind: str, key: str) -> list[Line]:
-    lines = []
-    for where, entry in file.tables(kind):
-        check_keys(where, entry, required=(key, "value", "source"), optional=("since", "until"))
-        for name, value in entry.items():
-            if not isinstance(value, str):
-                raise UsageError(f"{where}: {name} has to be a text, in quotes")
-        since, until = (_version(where, entry.get(name, "")) for name in ("since", "until"))
-        if since and until and not within(since, (), until):
-            raise UsageError(f"{where}: since {entry['since']}, until {entry['until']}: no version is in between")
-        name = entry[key].removeprefix("CONFIG_")
-        lines.append(Line(name, entry["value"], entry["source"], where, since, until))
-    return lines
-
-
-def _version(where: str, text: str) -> Version:
-    try:
-        return tuple(int(part) for part in text.split(".")) if text else ()
-    except ValueError:
-        raise UsageError(f"{where}: {text!r} is no kernel version such as 6.12") from None

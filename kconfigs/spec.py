@@ -1,96 +1,79 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a SPEC means: which source of kernels somebody names.
+"""What a SPEC says, before anything is looked at: parsed once, to a value.
 
     source                   the newest kernel source that apt offers, built with our flavors
-    TREE                     a directory: a kernel tree, built with our flavors and left as it is
-    IMAGE                    a file: bzImage or vmlinuz, its configuration beside or inside it
+    TREE                     a directory: a kernel tree, built with our flavors; nothing in it is changed
+    IMAGE                    a file: bzImage or vmlinuz, with its configuration beside or inside it
     FILE.deb                 a package file
-    deb:PACKAGE[=VERSION]    a package that apt offers; a metapackage is followed to its kernel, and
-                             linux-source-X.Y is built
+    deb:PACKAGE[=VERSION]    a package that apt offers; a metapackage is followed to its kernel, and linux-source-X.Y
+                             is built
     running                  the kernel that runs here
 
-Behind `source` and `deb:` @SUITE names a suite of the archive that apt was not told of, as in
+`source` and `deb:` may end in @SUITE, a suite of the archive that is not in apt's sources, as in
 `deb:linux-image-amd64@trixie-backports`.
-
-`resolve` looks and validates; it neither downloads nor builds.  `Source.kernel` does what is left to do,
-once: the cache keeps it.
 """
 
 from __future__ import annotations
 
-import platform
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
-from kconfigs.apt import Apt, Memory, is_source
-from kconfigs.archive import apt_of
-from kconfigs.beside import read_config, running_config
-from kconfigs.cache import Cache
-from kconfigs.errors import UsageError
-from kconfigs.paths import users_path
-from kconfigs.sources import AptKernel, DebFileKernel, ImageSource, PackagedSource, Source, TreeSource
-from kconfigs.tree import open_tree
+from common.errors import UsageError
+from common.paths import users_path
+from common.text import printable
 
 _OFFERED = re.compile(r"(?:source|deb:(?P<name>[^=@]*)(?:=(?P<version>[^@]*))?)(?:@(?P<suite>.*))?", re.DOTALL)
+_SUITE = re.compile(r"[a-z][a-z0-9.-]*")
 
 
-def names_a_path(spec: str) -> bool:
-    """Whether the SPEC is a path, if it is anything: `source` is not, even where a file is called so."""
-    return spec != "running" and _OFFERED.fullmatch(spec) is None
+@dataclass(frozen=True)
+class Spec:
+    """One of the kinds below."""
+
+    text: str
+    """As the user wrote it, for results and messages; a relative path in a file is made independent of that file."""
 
 
-def packaged() -> PackagedSource:
-    """The distribution's own kernel source, for those who want its tree.  KconformError where there is none."""
-    cache = Cache()
-    return PackagedSource(_machine(cache), cache)
+@dataclass(frozen=True)
+class PackageSpec(Spec):
+    """A package that apt offers."""
+
+    package: str
+    """Empty for the newest kernel source."""
+    version: str = ""
+    """Empty for any."""
+    suite: str = ""
+    """Empty for what apt offers by itself."""
 
 
-def _machine(cache: Cache) -> Apt:
-    return Apt(memory=Memory(cache.root / "apt.json"))
+@dataclass(frozen=True)
+class RunningSpec(Spec):
+    """The running kernel."""
 
 
-def resolve(
-    spec: str, *, kernel_config: Path | None = None, cache: Cache | None = None, apt: Apt | None = None
-) -> Source:
-    """What the SPEC means here.  UsageError, in one sentence, if it cannot be."""
-    cache = cache or Cache()
-    apt = apt or _machine(cache)
-    if kernel_config is not None:
-        kernel_config = users_path(kernel_config)
-        if not kernel_config.is_file():
-            raise UsageError(f"there is no configuration file {kernel_config}", hint="name the .config of the kernel")
-        read_config(kernel_config)
-    if offered := _OFFERED.fullmatch(spec):
+@dataclass(frozen=True)
+class PathSpec(Spec):
+    """A tree, an image or a package file."""
+
+    path: Path
+
+
+def parse(text: str, folder: Path = Path()) -> Spec:
+    """What a SPEC says; a path starts at the folder.  UsageError if it says nothing.
+
+    `source` is never a path, even where a file has that name.
+    """
+    if text == "running":
+        return RunningSpec(text)
+    if offered := _OFFERED.fullmatch(text):
         name, version, suite = offered.group("name", "version", "suite")
         if name == "":
-            raise UsageError(f"{spec} names no package", hint="such as deb:linux-image-cloud-amd64")
-        if suite is not None:
-            apt = apt_of(suite, apt, cache)
-        if name is None or is_source(name):
-            package = apt.source(name, version or "") if name else apt.newest_source()
-            return PackagedSource(apt, cache, package, spec, kernel_config)
-        return AptKernel(spec, apt.kernel(name, version or ""), bool(version), apt, cache, kernel_config)
-    if spec == "running":
-        return _running(kernel_config)
-    path = users_path(spec)
-    if path.is_dir():
-        return TreeSource(spec, open_tree(path), cache, kernel_config)
-    if not path.exists():
-        raise UsageError(
-            f"there is no kernel at {spec}",
-            hint="a SPEC is source, running, deb:PACKAGE, a kernel tree, an image or a .deb file",
-        )
-    if path.suffix == ".deb":
-        return DebFileKernel(spec, path, cache, kernel_config)
-    return ImageSource(spec, path, kernel_config)
-
-
-def _running(named: Path | None) -> Source:
-    release = platform.release()
-    image = Path(f"/boot/vmlinuz-{release}")
-    if not image.exists():
-        raise UsageError(
-            f"the running kernel, {release}, has no image in /boot",
-            hint="pass the image that was booted, with --kernel-config if need be",
-        )
-    return ImageSource("running", image, named, config=None if named else running_config(), name=f"running-{release}")
+            raise UsageError(f"{printable(text)} names no package", hint="write it as in deb:linux-image-cloud-amd64")
+        if suite is not None and not _SUITE.fullmatch(suite):
+            raise UsageError(
+                f"{suite!r} is not the name of a suite", hint="write it as in deb:linux-image-amd64@trixie-backports"
+            )
+        return PackageSpec(text, name or "", version or "", suite or "")
+    path = users_path(text, folder)
+    return PathSpec(str(path) if folder != Path() and path.exists() else text, path)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from kconfigs.errors import KconformError
+from common.errors import KconformError
 
 
 @dataclass(frozen=True)

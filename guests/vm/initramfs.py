@@ -63,7 +63,8 @@ def _source_digest(arch: str) -> str:
             f"no C compiler for {arch}: {command[0]} is not installed",
             hint="run `python -m guests doctor`, which can install it",
         )
-    digest = hashlib.sha256(" ".join(command).encode())
+    # Where the checkout is does not matter to what is compiled.
+    digest = hashlib.sha256(" ".join(command).replace(str(AGENT), "agent").encode())
     version = subprocess.run([compiler(arch), "--version"], capture_output=True, check=False).stdout
     digest.update(version)
     for path in sorted(AGENT.iterdir()):

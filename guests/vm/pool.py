@@ -23,7 +23,7 @@ from guests.vm.qemu_command import Machine
 from guests.vm.qemu_program import QemuProgram, find_qemu, inspect
 from guests.vm.template import Template
 from kconfigs.cache import Cache
-from kconfigs.fragments import Config
+from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 
 MEMORY_MIB = 128

@@ -25,6 +25,7 @@ import psutil
 from rich.console import Console as Terminal
 from rich.table import Table
 
+from common.commandline import Parser
 from guests.errors import BootError, KconformError
 from guests.guest import Guest
 from guests.outcome import EPERM, OK, Expected, Outcome
@@ -33,12 +34,13 @@ from guests.vm.boot import booted, virtme_run_program
 from guests.vm.console import READY, Console
 from guests.vm.pool import Pool
 from guests.vm.qemu_command import Machine, dying_with_parent, virtme_boot
-from kconfigs.arguments import Parser
+from kconfigs.build.build_progress import for_stderr
 from kconfigs.cache import Cache
 from kconfigs.candidates import default_specs
+from kconfigs.fetch import fetch
 from kconfigs.kernel import Kernel
-from kconfigs.progress import for_stderr
-from kconfigs.spec import resolve
+from kconfigs.resolve import resolve
+from kconfigs.spec import parse
 
 CALLS = 200
 """Calls in one round of the round trip's measurement."""
@@ -220,7 +222,7 @@ def main() -> int:
     try:
         for spec in arguments.kernel or default_specs():
             with for_stderr() as progress:
-                kernel = resolve(spec).kernel(arguments.flavor, progress)
+                kernel = fetch(resolve(parse(spec)), arguments.flavor, progress)
             terminal.print(measure(kernel, arguments.rounds))
     except KconformError as error:
         print(f"Error: {error}", file=sys.stderr)

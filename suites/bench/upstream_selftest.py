@@ -26,16 +26,17 @@ from pathlib import Path
 from rich.console import Console as Terminal
 from rich.table import Table
 
+from common.commandline import Parser
 from guests.errors import KconformError
 from guests.guest import Guest
 from guests.uapi import O_RDWR
 from guests.vm.pool import Pool
-from kconfigs.arguments import Parser
+from kconfigs.build.build_progress import for_stderr
+from kconfigs.build.kbuild import toolchain
 from kconfigs.cache import Cache
-from kconfigs.kbuild import toolchain
+from kconfigs.fetch import fetch, source_tree
 from kconfigs.kernel import Kernel
-from kconfigs.progress import for_stderr
-from kconfigs.spec import packaged
+from kconfigs.resolve import packaged_source
 from suites.bench.count_checks import COUNT_TO
 
 ROOT = Path(__file__).parents[2]
@@ -188,10 +189,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of upstream's (default: 3)")
     arguments = parser.parse_args()
     try:
-        source = packaged()
+        source = packaged_source()
         with for_stderr() as progress:
-            kernel = source.kernel(None, progress)
-        programs = built(source.tree(), Cache())
+            kernel = fetch(source, None, progress)
+        programs = built(source_tree(source), Cache())
         rows = {"upstream's selftest": theirs(kernel, arguments.rounds, programs)}
         rows["ours, cloning included"] = ours(kernel)
     except KconformError as error:

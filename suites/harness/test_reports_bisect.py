@@ -13,7 +13,7 @@ import pytest
 
 from reports import bisect
 from reports.document import load
-from suites.harness import kconfigs_fakes as fakes
+from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.reports_documents import result, write
 
 ROOT = bisect.ROOT

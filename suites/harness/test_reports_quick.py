@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from reports.document import load
 from reports.quick import Conditions, Function, choose
 from reports.requirements import Versions
-from suites.harness import kconfigs_fakes as fakes
+from suites.harness.kconfigs import fake_kernels as fakes
 
 ROOT = Path(__file__).resolve().parents[2]
 

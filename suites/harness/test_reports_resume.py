@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from suites.harness import kconfigs_fakes as fakes
+from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.reports_documents import result, write
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from kconfigs.arguments import Parser
+from common.commandline import Parser
+from common.errors import KconformError, UsageError
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError, UsageError
-from kconfigs.spec import packaged
+from kconfigs.fetch import source_tree
+from kconfigs.resolve import packaged_source
 from suites.mutation.lab import Lab, Result
 from suites.mutation.table import BadTable, Mutant, areas, load
 
@@ -48,7 +49,7 @@ def _run(options: argparse.Namespace, mutants: list[Mutant], cache: Cache) -> li
     if options.objects:
         lab = Lab(options.source.resolve(), options.objects.resolve(), cache)
     else:
-        lab = Lab.prepared(options.source or packaged().tree(), cache)
+        lab = Lab.prepared(options.source or source_tree(packaged_source()), cache)
     print(f"mutants: {len(mutants)} of {options.area}, in {lab.tree.path}", flush=True)
     lab.unchanged(options.area, options.pytest.split())
     results: list[Result] = []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where mutants are bred: a tree of one's own, its object directory, and the tests run against what comes out.
 
-The tree that is given is never touched: the lab lays it out again as links (kconfigs.tree.mirror), and puts a file of
+The tree that is given is never touched: the lab lays it out again as links (kernel_tree.mirror), and puts a file of
 its own in the place of the link that it edits.  Objects are kept: a mutant costs a file, a link and a compression.
 While one is tested, the next is built.
 """
@@ -18,12 +18,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from kconfigs import kbuild
+from common.errors import KconformError
+from kconfigs.architectures import architecture
+from kconfigs.build import kbuild
+from kconfigs.build.kernel_tree import Tree, identify, mirror, open_tree
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError
 from kconfigs.flavors import DEFAULT, flavor
-from kconfigs.fragments import Config
-from kconfigs.tree import Tree, identify, mirror, open_tree
+from kconfigs.kconfig import Config
 from suites.mutation.table import Mutant, areas, load
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +108,7 @@ class Lab:
 
     def _kept(self, mutant: Mutant) -> Path:
         """The image, where the next build does not replace it."""
-        built = self._objects / kbuild.MACHINES[kbuild.machine_arch()].image
+        built = self._objects / architecture().image
         # Three directories below the objects, as every image is: there its config and its modules are found.
         kept = self._objects / "kconform-mutants" / mutant.id / "boot" / built.name
         kept.parent.mkdir(parents=True, exist_ok=True)

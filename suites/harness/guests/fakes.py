@@ -26,7 +26,7 @@ from guests.vm.initramfs import agent
 from guests.vm.qemu_command import TITLE_ROOM, Disk, Machine
 from guests.vm.qemu_program import QemuProgram
 from kconfigs.cache import Cache
-from kconfigs.fragments import Config
+from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may do that")

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from kconfigs import kbuild
-from kconfigs.beside import find_config
+from common.errors import KconformError
+from kconfigs.architectures import architecture
+from kconfigs.build import kbuild
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError
-from kconfigs.fragments import Config
 from kconfigs.image import Image
-from suites.harness import kconfigs_fakes as fakes
+from kconfigs.image_config import find_config
+from kconfigs.kconfig import Config
+from suites.harness.kconfigs import fake_kernels as fakes
 from suites.mutation.__main__ import summary
 from suites.mutation.lab import Lab, Result
 from suites.mutation.table import BadTable, Mutant, areas, load
 
 SUITES = Path(__file__).parents[2]
 
-IMAGE = kbuild.MACHINES[kbuild.machine_arch()].image
+IMAGE = architecture().image
 SOURCE = "int scope = 1;\nint other = 1;\n"
 
 

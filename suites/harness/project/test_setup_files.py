@@ -22,7 +22,7 @@ from kconfigs.__main__ import _parser as kconfigs_parser
 from kconfigs.flavors import FLAVORS
 from reports.__main__ import parser as reports_parser
 from reports.status import MEANING
-from suites.harness import kconfigs_fakes as fakes
+from suites.harness.kconfigs import fake_kernels as fakes
 from suites.hosts.__main__ import parser as hosts_parser
 from suites.mutation.__main__ import _parser as mutants_parser
 
@@ -34,7 +34,7 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 EXAMPLE = ROOT / "docs" / "add-a-scenario.md"
-OURS = ("conftest.py", "guests", "kconfigs", "reports")
+OURS = ("conftest.py", "common", "guests", "kconfigs", "reports")
 
 FOREIGN_OPTIONS = {
     "-e",

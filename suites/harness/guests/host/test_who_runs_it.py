@@ -19,10 +19,10 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from kconfigs.errors import UsageError
+from common.errors import UsageError
+from common.paths import user_cache
 from kconfigs.kernel import Kernel
-from kconfigs.paths import user_cache
-from suites.harness import kconfigs_fakes as fakes
+from suites.harness.kconfigs import fake_kernels as fakes
 
 ROOT = Path(__file__).parents[4]
 NOBODY = 54321

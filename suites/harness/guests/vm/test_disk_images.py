@@ -24,7 +24,7 @@ from guests.vm.disk_images import DiskPlan
 from guests.vm.kernel_modules import find_module, for_virtio, read_module
 from guests.vm.pool import NEEDED, check_bootable
 from kconfigs.cache import Cache
-from kconfigs.fragments import Config
+from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 from suites.harness.guests import fakes
 
@@ -393,7 +393,7 @@ class TestInitramfs:
         broken = fakes.quitter(tmp_path / "gcc", 1, "agent.c:7: error: no")
         monkeypatch.setattr(initramfs, "compiler", lambda _: str(broken))
         initramfs._source_digest.cache_clear()
-        with pytest.raises(KconformError, match=r"does not compile:\nagent\.c:7: error: no"):
+        with pytest.raises(KconformError, match=r"does not compile:\n  agent\.c:7: error: no"):
             initramfs.agent("x86_64", store)
         initramfs._source_digest.cache_clear()
         assert store.entries() == []

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every package needs: errors, settings in TOML, version ranges, paths, atomic writes, command lines.
+
+Nothing here imports another package of the project.
+"""

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls of Kbuild: always out of tree, always the same way, and every failure explained.
+
+    configure(job, objects)                the final .config, or an error that says what was dropped and why
+    compile_kernel(job, objects, config)   into the same directory; after a change, only what depends on it
+
+A failure is a UsageError where the tree is the user's, and a KconformError where it is the distribution's.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache as cached
+from pathlib import Path
+
+from common import atomic
+from common.errors import KconformError, UsageError
+from kconfigs import kconfig
+from kconfigs.architectures import architecture, machine
+from kconfigs.build import unmet_dependencies
+from kconfigs.build.build_progress import NoProgress, Progress
+from kconfigs.build.kernel_tree import Tree
+from kconfigs.build.supervised_process import run_logged
+from kconfigs.cache import Cache
+from kconfigs.flavors import Flavor
+from kconfigs.kconfig import Config, Option
+
+RECIPE = "1"
+"""Part of every key: change it after a change in how kernels are built, so that all are built again."""
+
+CONFIGURED = "kconform.configured"
+"""In an object directory: what its .config was made from.  It is there only when the .config is finished."""
+
+_COMPLAINT = re.compile(r"\berror:|\bError \d|undefined reference|No rule to make|not found|\*\*\*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One kernel to be built."""
+
+    tree: Tree
+    flavor: Flavor
+    name: str
+    """As in `Kernel.name`."""
+    spec: str
+    identity: str
+    """As in `Kernel.identity`; the same for the same source code."""
+    cache: Cache
+    progress: Progress = field(default_factory=NoProgress)
+    is_users_tree: bool = True
+    """Not the distribution's."""
+    own_config: Path | None = None
+    """The config that the flavor's fragments are added to; without one, allnoconfig."""
+
+    @property
+    def what(self) -> str:
+        return f"{self.name}/{self.flavor.name}"
+
+    @property
+    def asked(self) -> dict[str, Option]:
+        return self.flavor.asked(self.tree.version)
+
+    @property
+    def key(self) -> str:
+        content = "\0".join([RECIPE, self.identity, made_from(self), toolchain(), machine()])
+        return f"{self.name}-{self.flavor.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+    @property
+    def log(self) -> Path:
+        """Where the output of Kbuild goes; it stays after a failure."""
+        return self.cache.root / ".logs" / f"{self.name}-{self.flavor.name}.log"
+
+    def failed(self, message: str, hint: str) -> KconformError:
+        return (UsageError if self.is_users_tree else KconformError)(message, hint=hint)
+
+
+def made_from(job: Job) -> str:
+    """What a job's .config is made from; later lines overrule earlier ones."""
+    own = job.own_config.read_text(encoding="utf-8", errors="replace") + "\n" if job.own_config else ""
+    return own + kconfig.render(job.asked)
+
+
+def configure(job: Job, objects: Path) -> Config:
+    """Write .config into the object directory.  An option that Kconfig drops is an error."""
+    asked = job.asked
+    objects.mkdir(parents=True, exist_ok=True)
+    wanted = objects / "kconform.config"
+    wanted.write_text(made_from(job))
+    # Kconfig probes the compiler, and has to get the compiler's own answers.
+    direct = {"CCACHE_DISABLE": "1"}
+    if job.own_config:
+        shutil.copyfile(wanted, objects / ".config")
+    else:
+        # allnoconfig sets whatever is not asked for to n; olddefconfig then decides what became visible by that.
+        _kbuild(job, objects, ["allnoconfig"], direct | {"KCONFIG_ALLCONFIG": str(wanted)})
+    _kbuild(job, objects, ["olddefconfig"], direct)
+    final = Config.load(objects / ".config")
+    lost = kconfig.dropped(asked, final)
+    if lost:
+        options = [item.option for item in lost]
+        reasons = unmet_dependencies.explain(job.tree.path, objects / ".config", options, environment(job))
+        lines = [f"{item} ({item.option.where}): {reasons.get(item.option.name, 'reason unknown')}" for item in lost]
+        raise job.failed(
+            f"{job.what}: Kconfig drops {len(lost)} of the {len(asked)} options asked for:\n    "
+            + "\n    ".join(lines),
+            hint="enable what they need, or ask only kernels that have them (since, until)",
+        )
+    _kbuild(job, objects, ["syncconfig"], direct)
+    atomic.write(objects / CONFIGURED, wanted.read_bytes())
+    return final
+
+
+def configured(job: Job, objects: Path) -> bool:
+    """Whether the object directory has a finished .config that was made from what this job asks for now."""
+    there = objects / CONFIGURED
+    return there.exists() and there.read_text() == made_from(job)
+
+
+def compile_kernel(job: Job, objects: Path, config: Config, on_line: Callable[[str], None] | None = None) -> None:
+    """Compile into a configured object directory; incremental if it was compiled before."""
+    targets = [architecture().target, *(["modules"] if config.builtin("MODULES") else [])]
+    _kbuild(job, objects, [f"-j{len(os.sched_getaffinity(0))}", *targets], on_line=on_line)
+
+
+def command(job: Job, objects: Path, arguments: list[str]) -> list[str]:
+    """make's command line."""
+    compiler = "ccache gcc" if shutil.which("ccache") else "gcc"
+    return [
+        *("nice", "-n", "19", "make", "--no-print-directory"),
+        *("-C", str(job.tree.path), f"O={objects}"),
+        f"ARCH={architecture().srcarch}",
+        f"CC={compiler}",
+        f"HOSTCC={compiler}",
+        # No temporary assembler files.
+        "KCFLAGS=-pipe",
+        # Otherwise the release, and with it every build, would depend on the state of git.
+        "LOCALVERSION=",
+        *arguments,
+    ]
+
+
+def environment(job: Job) -> dict[str, str]:
+    """Kbuild's environment: nothing of ours that could affect it, and nothing that differs from build to build."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return kept | {
+        "LC_ALL": "C",
+        "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970",
+        "KBUILD_BUILD_USER": "kconform",
+        "KBUILD_BUILD_HOST": "kconform",
+        "KBUILD_BUILD_VERSION": "1",
+        # Scripts in the tree must not leave a __pycache__ there.
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "CCACHE_DIR": str(job.cache.root / "ccache" / "objects"),
+        "CCACHE_BASEDIR": "/",
+        "CCACHE_NOHASHDIR": "1",
+        # On a miss, compile what was preprocessed for the look-up: a first build takes a fifth less.
+        "CCACHE_NOCPP2": "1",
+        "CCACHE_MAXSIZE": "2G",
+    }
+
+
+@cached
+def toolchain() -> str:
+    """The versions of compiler and linker.  KconformError if there is none."""
+    versions = []
+    for tool in ("gcc", "ld"):
+        try:
+            done = subprocess.run([tool, "--version"], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise KconformError(
+                f"building a kernel needs {tool}, which is not installed",
+                hint="install a C toolchain, or test a kernel that is built already",
+            ) from error
+        versions.append(done.stdout.splitlines()[0])
+    return "\n".join(versions)
+
+
+def _kbuild(
+    job: Job,
+    objects: Path,
+    arguments: list[str],
+    env: dict[str, str] | None = None,
+    *,
+    on_line: Callable[[str], None] | None = None,
+) -> None:
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    with job.log.open("a") as log:
+        start = log.tell()
+        status = run_logged(
+            command(job, objects, arguments), log, env=environment(job) | (env or {}), on_line=on_line
+        )
+    if status == 0:
+        return
+    with job.log.open() as log:
+        log.seek(start)
+        lines = [line.rstrip() for line in log if line.strip()]
+    if any("No space left on device" in line for line in lines[-200:]):
+        raise OSError(errno.ENOSPC, "No space left on device", str(objects))
+    step = "compiled" if on_line else "configured"
+    shown = _relevant(lines)
+    raise job.failed(
+        f"{job.what} could not be {step} (make ended with status {status}):\n    " + "\n    ".join(shown),
+        hint=f"the whole output is in {job.log}",
+    )
+
+
+def _relevant(lines: list[str]) -> list[str]:
+    """From a failed make's output, the first complaint and what follows it; without one, the end."""
+    first = next((number for number, line in enumerate(lines) if _COMPLAINT.search(line)), None)
+    return lines[-12:] if first is None else lines[max(0, first - 1) : first + 11]

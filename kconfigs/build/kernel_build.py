@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a tree and a flavor to a kernel: built once for the same content, and kept in the cache.
+
+An entry holds image, config, System.map, modules/, build.log and made.json (release, image_sha256, objects, seconds).
+There is never more than one kernel build at a time on a machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+import time
+from pathlib import Path
+
+from common import atomic
+from kconfigs.architectures import architecture
+from kconfigs.build.build_progress import Phase, State
+from kconfigs.build.kbuild import Job, compile_kernel, configure, environment
+from kconfigs.build.kernel_tree import mirror
+from kconfigs.build.supervised_process import run_logged
+from kconfigs.image import inspect
+from kconfigs.kconfig import Config
+from kconfigs.kernel import Kernel, kernel_digest
+
+_OBJECT = re.compile(r"\s+(?:CC|AS)\s+(?:\[M\]\s+)?\S+\.o$")
+
+
+def is_built(job: Job) -> bool:
+    return job.cache.has("kernels", job.key)
+
+
+def build(job: Job) -> Kernel:
+    """The kernel, from the cache or built now."""
+    entry = job.cache.get("kernels", job.key, lambda folder: _make(job, folder), _check)
+    made = json.loads((entry / "made.json").read_text())
+    modules = entry / "modules"
+    return Kernel(
+        name=job.name,
+        flavor=job.flavor.name,
+        release=made["release"],
+        arch=architecture().name,
+        image=entry / "image",
+        config=Config.load(entry / "config"),
+        modules=modules if modules.is_dir() else None,
+        spec=job.spec,
+        identity=job.identity,
+        digest=kernel_digest(entry / "image", Config.load(entry / "config")),
+    )
+
+
+def _make(job: Job, folder: Path) -> None:
+    def tell(phase: Phase, done: int = 0, total: int = 0, started: float | None = None) -> None:
+        job.progress.update(State(phase, job.what, done, total, started or time.time()))
+
+    architecture()  # an error if kernels cannot be built here
+    objects = folder / "objects"
+    tell("waiting")
+    with job.cache.lock("kernel-build", waiting=f"{job.what} is waiting for another kernel build"):
+        store = job.cache.get("ccache", "objects", _make_store)
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        job.log.write_text("")
+        started = time.time()
+        tell("configuring", started=started)
+        if job.tree.built_in_place:
+            job = _mirrored(job, folder / "source")
+        config = configure(job, objects)
+        total, done, started = _expected(job), 0, time.time()
+        tell("compiling", 0, total, started)
+
+        def on_line(line: str) -> None:
+            nonlocal done
+            if _OBJECT.match(line.rstrip()):
+                done += 1
+                tell("compiling", done, total, started)
+
+        compile_kernel(job, objects, config, on_line)
+        job.cache.remeasure(store)
+    _collect(job, objects, folder)
+    (folder / "made.json").write_text(
+        json.dumps(
+            {
+                "release": (objects / "include/config/kernel.release").read_text().strip(),
+                "image_sha256": hashlib.sha256((folder / "image").read_bytes()).hexdigest(),
+                "objects": done,
+                "seconds": round(time.time() - started, 1),
+            }
+        )
+    )
+    _remember(job, done)
+    for waste in (objects, folder / "source"):
+        shutil.rmtree(waste, ignore_errors=True)
+    job.progress.update(State("done", job.what, done, done))
+
+
+def _make_store(folder: Path) -> None:
+    (folder / "README").write_text("The objects of all kernel builds, kept by ccache.\n")
+
+
+def _mirrored(job: Job, source: Path) -> Job:
+    mirror(job.tree.path, source)
+    copy = dataclasses.replace(job, tree=dataclasses.replace(job.tree, path=source))
+    with copy.log.open("a") as log:
+        run_logged(["make", "-C", str(source), "mrproper"], log, env=environment(copy))
+    return copy
+
+
+def _collect(job: Job, objects: Path, folder: Path) -> None:
+    shutil.copy2(objects / architecture().image, folder / "image")
+    shutil.copy2(objects / ".config", folder / "config")
+    shutil.copy2(objects / "System.map", folder / "System.map")
+    shutil.copy2(job.log, folder / "build.log")
+    listed = objects / "modules.order"
+    for line in listed.read_text().splitlines() if listed.exists() else []:
+        # modules.order has named object files since 6.3, and modules before that.
+        module = (objects / line.strip()).with_suffix(".ko")
+        (folder / "modules").mkdir(exist_ok=True)
+        shutil.copy2(module, folder / "modules" / module.name)
+
+
+def _check(entry: Path) -> None:
+    made = json.loads((entry / "made.json").read_text())
+    inspect(entry / "image")
+    if hashlib.sha256((entry / "image").read_bytes()).hexdigest() != made["image_sha256"]:
+        raise ValueError("the image has changed")
+    if not Config.load(entry / "config"):
+        raise ValueError("the config is empty")
+
+
+def _counts(job: Job) -> Path:
+    return job.cache.root / ".logs" / "objects.json"
+
+
+def _expected(job: Job) -> int:
+    """How many objects the last build of this flavor had, or else what the table of flavors says."""
+    try:
+        return int(json.loads(_counts(job).read_text())[f"{job.name}/{job.flavor.name}"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return job.flavor.objects
+
+
+def _remember(job: Job, done: int) -> None:
+    path = _counts(job)
+    try:
+        counts = json.loads(path.read_text())
+    except (OSError, ValueError):
+        counts = {}
+    counts[f"{job.name}/{job.flavor.name}"] = done
+    atomic.write(path, json.dumps(counts))

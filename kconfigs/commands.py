@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What can be asked of this package on the command line: kernels, flavors, configs and the cache."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import re
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from common.commandline import output
+from common.errors import UsageError
+from common.paths import users_path
+from common.text import printable
+from common.versions import Version, dotted, parse_version
+from kconfigs import profile as profiles
+from kconfigs.build.build_progress import for_stderr
+from kconfigs.cache import Cache
+from kconfigs.fetch import fetch
+from kconfigs.flavors import DEFAULT, FLAVORS, flavor
+from kconfigs.kconfig import Config
+from kconfigs.profile import Finding, Profile
+from kconfigs.resolve import resolve
+from kconfigs.spec import parse
+
+
+def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the commands; each sets `run`, which takes the parsed options and returns an exit status or None."""
+    build = subparsers.add_parser("build", help="make a kernel ready, and print its id and its image")
+    build.add_argument(
+        "spec", metavar="SPEC", help="as for pytest's --kernel: source, deb:PACKAGE, a tree, an image ..."
+    )
+    build.add_argument("--flavor", action="append", metavar="NAME", help=f"repeatable; default {DEFAULT}")
+    build.add_argument("--kernel-config", type=Path, metavar="FILE", help="the .config of an image")
+    build.set_defaults(run=_build)
+
+    subparsers.add_parser("flavors", help="list the flavors").set_defaults(run=_flavors)
+
+    fragment = subparsers.add_parser("fragment", help="print what a flavor asks for, and why")
+    fragment.add_argument("name", metavar="FLAVOR")
+    fragment.set_defaults(run=_fragment)
+
+    check = subparsers.add_parser("check", help="compare a config with what a profile asks for, without a boot")
+    check.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="a .config, or a folder of them")
+    check.add_argument(
+        "--profile", required=True, metavar="NAME", help=f"{', '.join(profiles.shipped())}, or a TOML file"
+    )
+    check.add_argument("-v", "--verbose", action="store_true", help="also print what is as it should be")
+    check.set_defaults(run=_check)
+
+    cache = subparsers.add_parser("cache", help="list what is in the cache, or empty it")
+    actions = cache.add_subparsers(required=True, metavar="ACTION")
+    actions.add_parser("list", help="what is in it, least recently used first").set_defaults(run=_cache_list)
+    clear = actions.add_parser("clear", help="remove what no other process uses")
+    clear.add_argument("kind", nargs="?", metavar="KIND", help="only this kind: kernels, source, packages ...")
+    clear.set_defaults(run=_cache_clear)
+
+
+# Kernels and flavors
+
+
+def _build(options: argparse.Namespace) -> None:
+    with for_stderr() as progress:
+        source = resolve(parse(options.spec), kernel_config=options.kernel_config)
+        chosen = options.flavor or [DEFAULT]
+        for name in chosen if source.builds else chosen[:1]:
+            kernel = fetch(source, flavor(name).name, progress)
+            output(f"{kernel.id}\t{kernel.image}")
+
+
+def _flavors(_: argparse.Namespace) -> None:
+    width = max(map(len, FLAVORS))
+    output("\n".join(f"{name:<{width}}  {chosen.sentence}" for name, chosen in FLAVORS.items()))
+
+
+def _fragment(options: argparse.Namespace) -> None:
+    asked = flavor(options.name).asked().values()
+    output("\n".join(f"{f'CONFIG_{one.name}={one.value}':<44}# {one.reason} ({one.where})" for one in asked))
+
+
+# Configs
+
+
+def _check(options: argparse.Namespace) -> int:
+    """0 if no config lacks anything, 1 if one does."""
+    profile = profiles.load(options.profile)
+    lines: list[str] = []
+    lacking = False
+    for path in _configs(options.configs):
+        config, version = _read_config(path)
+        findings = profiles.check(profile, config, version)
+        lines += _report(path, version, profile, findings, verbose=options.verbose)
+        lacking = lacking or any(finding.state == "missing" for finding in findings)
+    output("\n".join(lines))
+    return 1 if lacking else 0
+
+
+_COUNTED = {"ok": "ok", "missing": "missing", "warning": "warned about", "open": "for a run to prove"}
+_RELEASE = re.compile(r"^# Linux/\S+ (\d+(?:\.\d+)+)", re.MULTILINE)
+
+
+def _report(
+    path: Path, version: Version, profile: Profile, findings: list[Finding], *, verbose: bool
+) -> Iterator[str]:
+    states = [finding.state for finding in findings]
+    counts = [f"{states.count(state)} {word}" for state, word in _COUNTED.items() if state in states]
+    release = dotted(version) or "of an unknown version"
+    yield f"{printable(path)} ({release}), profile {profile.name}: " + ", ".join(counts or ["nothing is asked for"])
+    for finding in findings:
+        if finding.state != "ok" or verbose:
+            yield f"  {finding.state.upper() if finding.state == 'missing' else finding.state:<8} {finding.text}"
+            yield from (f"           {reason}" for reason in finding.reasons)
+
+
+def _configs(paths: list[Path]) -> Iterator[Path]:
+    """The files that were named, and those in the folders that were named."""
+    for path in map(users_path, paths):
+        if path.is_dir():
+            try:
+                inside = sorted(each for each in path.iterdir() if "config" in each.name and each.is_file())
+            except OSError as error:
+                raise UsageError(
+                    f"{printable(path)} cannot be read: {error.strerror}", hint="name the files in it"
+                ) from error
+            if not inside:
+                raise UsageError(
+                    f"{printable(path)}: no file in this folder has 'config' in its name",
+                    hint="name the configs themselves",
+                )
+            yield from inside
+        else:
+            yield path
+
+
+def _read_config(path: Path) -> tuple[Config, Version]:
+    """A .config, compressed by gzip or not, and the version in its heading.  UsageError if it is not one."""
+    try:
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode(errors="replace")
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(
+            f"{printable(path)} cannot be read: {getattr(error, 'strerror', None) or error}",
+            hint="name a .config, or a folder of them",
+        ) from error
+    config = Config.parse(text)
+    if not config:
+        raise UsageError(f"{printable(path)} is not a kernel configuration: no line of it is CONFIG_...=...")
+    found = _RELEASE.search(text)
+    return config, parse_version(found[1]) if found else ()
+
+
+# The cache
+
+
+def _cache_list(_: argparse.Namespace) -> None:
+    cache = Cache()
+    entries = cache.entries()
+    lines = [
+        f"{_mib(entry.size)}  {(time.time() - entry.used) / 3600:7.1f} h ago  {entry.kind}/{entry.key}"
+        for entry in entries
+    ]
+    total = _mib(sum(entry.size for entry in entries))
+    output("\n".join([*lines, f"{total}  of {_mib(cache.limit).strip()} in {printable(cache.root)}"]))
+
+
+def _cache_clear(options: argparse.Namespace) -> None:
+    removed = Cache().clear(options.kind)
+    output(f"removed {len(removed)} entries, {_mib(sum(entry.size for entry in removed)).strip()}")
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):9.1f} MiB"

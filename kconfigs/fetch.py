@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a source to a kernel: downloaded, unpacked or built, and kept in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.errors import UsageError
+from common.text import printable
+from common.versions import release_version
+from kconfigs.architectures import require_testable
+from kconfigs.build import kernel_build
+from kconfigs.build.build_progress import NoProgress, Progress, State
+from kconfigs.build.kbuild import Job
+from kconfigs.build.kernel_tree import Tree, identify, open_tree
+from kconfigs.cache import Cache
+from kconfigs.debian import deb_package
+from kconfigs.debian.apt import Apt
+from kconfigs.debian.deb_package import Package, clean
+from kconfigs.flavors import Flavor
+from kconfigs.flavors import flavor as flavor_of
+from kconfigs.image import Image, inspect
+from kconfigs.image_config import find_config, find_modules
+from kconfigs.kconfig import Config
+from kconfigs.kernel import Kernel, kernel_digest
+from kconfigs.resolve import apt_for
+from kconfigs.sources import SHIPPED, AptSource, DebFileSource, ImageSource, Source, SourcePackage, TreeSource
+
+
+def fetch(
+    source: Source,
+    flavor: str | None = None,
+    progress: Progress | None = None,
+    *,
+    cache: Cache | None = None,
+    apt: Apt | None = None,
+) -> Kernel:
+    """The kernel.  The first time this may take minutes; afterwards the cache has it.
+
+    `flavor` (without it, the default one) is for sources that are built; `apt` stands in for the machine's.
+    """
+    cache, progress = cache or Cache(), progress or NoProgress()
+    match source:
+        case SourcePackage() | TreeSource():
+            return kernel_build.build(_job(source, flavor, progress, cache, apt))
+        case ImageSource(image=image, release=release):
+            return _found(source, image, release, source.config, find_modules(image, release))
+        case DebFileSource():
+            return _unpacked(source, source.package, _unpacked_file(source, cache))
+        case AptSource():
+            return _offered(source, progress, cache, apt)
+    raise TypeError(f"not a source: {source!r}")
+
+
+def is_built(source: Source, flavor: str | None = None, *, cache: Cache | None = None) -> bool:
+    """Whether the cache has the kernel already; one that needs no build counts as built."""
+    cache = cache or Cache()
+    match source:
+        case SourcePackage() if not cache.has("source", _source_key(source.package)):
+            return False
+        case SourcePackage() | TreeSource():
+            return kernel_build.is_built(_job(source, flavor, NoProgress(), cache, None))
+    return True
+
+
+# Kernels that are built
+
+
+def source_tree(
+    source: SourcePackage,
+    progress: Progress | None = None,
+    *,
+    cache: Cache | None = None,
+    apt: Apt | None = None,
+) -> Path:
+    """The tree out of a source package, for reading only."""
+    cache, progress, package = cache or Cache(), progress or NoProgress(), source.package
+
+    def make(folder: Path) -> None:
+        progress.update(State("fetching", f"{package.name} {package.version}"))
+        file = apt_for(source.suite, cache, apt).download(package, folder)
+        deb_package.unpack_source(file, folder / "tree")
+
+    def check(folder: Path) -> None:
+        open_tree(folder / "tree")
+
+    return cache.get("source", _source_key(package), make, check) / "tree"
+
+
+def _source_key(package: Package) -> str:
+    return f"{package.name}_{package.version}"
+
+
+def _job(
+    source: SourcePackage | TreeSource, flavor: str | None, progress: Progress, cache: Cache, apt: Apt | None
+) -> Job:
+    chosen = flavor_of(flavor)
+    if isinstance(source, TreeSource):
+        tree, identity = source.tree, identify(source.tree.path)
+    else:
+        tree, identity = open_tree(source_tree(source, progress, cache=cache, apt=apt)), source.origin
+    return Job(
+        tree=tree,
+        flavor=chosen,
+        name=source.name,
+        spec=source.spec,
+        identity=identity,
+        cache=cache,
+        progress=progress,
+        is_users_tree=isinstance(source, TreeSource),
+        own_config=_own_config(chosen, tree, source.kernel_config),
+    )
+
+
+def _own_config(flavor: Flavor, tree: Tree, named: Path | None) -> Path | None:
+    """The config that the flavor's fragments are added to: the one that the user named, or the tree's own."""
+    if not flavor.on_own_config:
+        return None
+    path = named or tree.path / ".config"
+    if not path.is_file():
+        raise UsageError(
+            f"{printable(tree.path)} has no .config, which flavor {flavor.name} needs",
+            hint="make one there (make defconfig), or name one with --kernel-config",
+        )
+    return path
+
+
+# Kernels that are found
+
+
+def _unpacked_file(source: DebFileSource, cache: Cache) -> Path:
+    stat = source.path.stat()
+    key = f"{clean(source.path.name)}-{stat.st_size:x}-{stat.st_mtime_ns:x}"
+    return cache.get(
+        "packages",
+        key,
+        lambda folder: deb_package.unpack_kernel(source.path, folder),
+        lambda entry: _check_unpacked(source, source.package, entry),
+    )
+
+
+def _offered(source: AptSource, progress: Progress, cache: Cache, apt: Apt | None) -> Kernel:
+    packages, kernel = source.packages, source.packages.kernel
+
+    def make(folder: Path) -> None:
+        machine = apt_for(source.suite, cache, apt)
+        for package in packages.all:
+            progress.update(State("fetching", f"{package.name} {package.version}"))
+            file = machine.download(package, folder)
+            deb_package.unpack_kernel(file, folder)
+            file.unlink()
+
+    key = f"{kernel.name}_{kernel.version}_{kernel.arch}"
+    entry = cache.get("packages", key, make, lambda entry: _check_unpacked(source, kernel, entry))
+    try:
+        return _unpacked(source, kernel, entry)
+    except UsageError as error:
+        has_config = source.kernel_config is not None or any((entry / "boot").glob("config-*"))
+        if has_config or not packages.missing:
+            raise
+        raise UsageError(
+            f"{source.spec} is incomplete: {error.message}, and the archive has removed {packages.missing[0]}",
+            hint="name a newer version of the kernel, or give its config with --kernel-config",
+        ) from error
+
+
+def _check_unpacked(source: Source, package: Package, entry: Path) -> None:
+    for image in (entry / "boot").glob("vmlinu[xz]-*"):
+        inspect(image)
+        return
+    parts = ", ".join(package.parts)
+    raise UsageError(
+        f"{printable(source.spec)} holds no kernel",
+        hint=f"it depends on {parts}" if parts else "name a linux-image package",
+    )
+
+
+def _unpacked(source: Source, package: Package, entry: Path) -> Kernel:
+    image = inspect(next((entry / "boot").glob("vmlinu[xz]-*")))
+    release = image.path.name.split("-", 1)[1]
+    config = find_config(image, release, source.kernel_config)
+    modules = entry / "modules" / release
+    identity = f"{package.name} {package.version}"
+    return _found(source, image, release, config, modules if modules.is_dir() else None, identity)
+
+
+def _found(
+    source: Source, image: Image, release: str, config: Config, modules: Path | None, identity: str = ""
+) -> Kernel:
+    """The kernel that an image and what belongs to it make."""
+    require_testable(printable(source.spec), image.arch, release_version(release))
+    digest = kernel_digest(image.path, config)
+    return Kernel(
+        name=source.name,
+        flavor=SHIPPED,
+        release=release,
+        arch=image.arch,
+        image=image.path,
+        config=config,
+        modules=modules,
+        spec=source.spec,
+        identity=identity or f"sha256:{digest[:12]}",
+        digest=digest,
+        stable=image.stable,
+    )

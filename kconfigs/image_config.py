@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What belongs to an image: its configuration, inside it or beside it, and its modules."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import re
+from pathlib import Path
+
+from common.errors import UsageError
+from common.text import printable
+from common.versions import release_version
+from kconfigs.image import Image, embedded_config
+from kconfigs.kconfig import Config
+
+_HEADING = re.compile(r"^# Linux/\S+ (\d+\.\d+\S*) Kernel Configuration", re.MULTILINE)
+
+
+def read_config(path: Path) -> Config:
+    """A .config that the user names.  UsageError if it has no option at all."""
+    try:
+        config = Config.load(path)
+    except OSError as error:
+        raise UsageError(f"{printable(path)} cannot be read: {error.strerror}") from error
+    if not config:
+        raise UsageError(
+            f"{printable(path)} is not a kernel configuration", hint="one has lines such as CONFIG_64BIT=y"
+        )
+    return config
+
+
+def find_config(image: Image, release: str, named: Path | None = None) -> Config:
+    """The configuration of an image: the one that is named, beside it, at the top of its tree, or inside it.
+
+    UsageError if there is none, or if the one that was found is another kernel's.
+    """
+    if named is not None:
+        return _checked(read_config(named), named, image, release, named=True)
+    # The release is whatever the image says, and need not be a valid file name.
+    beside = [f"config-{image.release.replace('/', '-')}", f"{image.path.name}.config", ".config", "config"]
+    if image.path.name.startswith("vmlinuz-"):
+        beside.insert(0, image.path.name.replace("vmlinuz-", "config-", 1))
+    places = [image.path.with_name(name) for name in beside]
+    if image.path.parent.name == "boot" and len(image.path.parents) > 3:
+        places.append(image.path.parents[3] / ".config")
+    for place in places:
+        if os.access(place, os.R_OK) and place.is_file() and (config := Config.load(place)):
+            return _checked(config, place, image, release)
+    inside = embedded_config(image)
+    if inside is None:
+        raise UsageError(
+            f"{printable(image.path)} has no configuration beside it, and none inside (CONFIG_IKCONFIG)",
+            hint="give it with --kernel-config FILE",
+        )
+    return inside
+
+
+def _checked(config: Config, path: Path, image: Image, release: str, *, named: bool = False) -> Config:
+    """The configuration, unless its heading names another version or the image contains a different one."""
+    hint = "give the kernel's own configuration with --kernel-config FILE"
+    heading = _HEADING.search(path.read_text(encoding="utf-8", errors="replace")[:1000])
+    # Debian's release for 6.1.192 is 6.1.0: only the first two numbers have to agree.
+    if heading and release and release_version(release)[:2] != release_version(heading[1])[:2]:
+        raise UsageError(
+            f"{printable(path)} is the configuration of Linux {printable(heading[1])}, and {printable(image.path)} is"
+            f" {printable(release)}",
+            hint=hint,
+        )
+    inside = None
+    # Looking inside takes a second.  A file beside the image is trusted to say whether there is anything to see; a
+    # file that somebody names may be any kernel's.
+    if named or config.builtin("IKCONFIG"):
+        with contextlib.suppress(UsageError):  # the program to unpack it with is not installed
+            inside = embedded_config(image)
+    if inside is not None and inside != config:
+        option = min(name for name in {*config, *inside} if config[name] != inside[name])
+        raise UsageError(
+            f"{printable(path)} is not the configuration of {printable(image.path)}: CONFIG_{option} is"
+            f" {printable(config[option])} there, and {printable(inside[option])} inside the image (CONFIG_IKCONFIG)",
+            hint=hint,
+        )
+    return config
+
+
+def find_modules(image: Image, release: str) -> Path | None:
+    """Where the modules of an image are: installed for its release, or in the tree that it was built in."""
+    if image.path.parent == Path("/boot"):
+        installed = Path("/lib/modules") / release
+        return installed if installed.is_dir() else None
+    if image.path.parent.name == "boot" and len(image.path.parents) > 3:
+        top = image.path.parents[3]
+        if (top / "modules.order").is_file():
+            return top
+    return None
+
+
+def running_config() -> Config | None:
+    """The running kernel's own configuration, if it offers one (CONFIG_IKCONFIG_PROC)."""
+    try:
+        return Config.parse(gzip.decompress(Path("/proc/config.gz").read_bytes()).decode(errors="replace"))
+    except (OSError, EOFError):
+        return None

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernel configurations as values: parsed, merged, rendered, compared.  Nothing here touches a kernel.
+
+Two notations are read.  A `.config` is what Kconfig writes.  A fragment is what we write, and stricter:
+
+    # A heading, a licence: a line that begins with a hash sign is never an option.
+    CONFIG_YAMA=y                # why it is asked for; never left out
+    CONFIG_LOADPIN_VERITY=y      # since 6.0: 6.0 is the first version that has it
+    CONFIG_OLD_NAME=y            # until 6.12: 6.12 is the last version that has it
+
+Option names are given without `CONFIG_`; with it is understood too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import UsageError
+from common.text import printable
+from common.versions import ANY, Version, VersionRange
+
+_SET = re.compile(r"CONFIG_(\w+)=(.*)")
+_UNSET = re.compile(r"# CONFIG_(\w+) is not set")
+_VALUE = r'[ymn]|"(?:[^"\\]|\\.)*"|-?\d+|0[xX][0-9a-fA-F]+'
+_ASKED = re.compile(rf"CONFIG_(\w+)=({_VALUE})\s+#\s+(.*\S)\s*")
+_BOUND = re.compile(r"(since|until) (\d+(?:\.\d+)+): ")
+
+FORMERLY = {"X86_X32_ABI": "X86_X32"}
+"""Options by their present name, and what older kernels call them; a Config knows both by the present name."""
+
+
+class Config(Mapping[str, str]):
+    """A frozen .config: option -> `y`, `m`, a number, or a string in its double quotes.
+
+    Every option has a value: one that is absent or `is not set` reads as `n`.  Iteration and `in` see only those
+    with another value.
+    """
+
+    __slots__ = ("_digest", "_options")
+
+    def __init__(self, options: Mapping[str, str]) -> None:
+        self._options = {name: options[name] for name in sorted(options) if options[name] != "n"}
+        self._digest = hashlib.sha256(self.render().encode()).hexdigest()
+
+    @classmethod
+    def parse(cls, text: str) -> Config:
+        """The text of a .config.  As in Kconfig, a line that is not an option is ignored."""
+        matches = (_SET.fullmatch(line.strip()) for line in text.splitlines())
+        return cls({match[1]: match[2] for match in matches if match})
+
+    @classmethod
+    def load(cls, path: Path) -> Config:
+        return cls.parse(path.read_text(encoding="utf-8", errors="replace"))
+
+    @property
+    def digest(self) -> str:
+        """sha256 of all options that are set, in hexadecimal; order and comments do not count."""
+        return self._digest
+
+    def enabled(self, name: str) -> bool:
+        """Built in or built as a module."""
+        return self[name] in {"y", "m"}
+
+    def builtin(self, name: str) -> bool:
+        return self[name] == "y"
+
+    def string(self, name: str) -> str:
+        """A string option without its quotes; empty if it is not set."""
+        value = self[name]
+        return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else ""
+
+    def render(self) -> str:
+        return "".join(f"CONFIG_{name}={value}\n" for name, value in self._options.items())
+
+    def __getitem__(self, name: str) -> str:
+        name = name.removeprefix("CONFIG_")
+        return self._options.get(name) or self._options.get(FORMERLY.get(name, ""), "n")
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.removeprefix("CONFIG_") in self._options
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._options)
+
+    def __len__(self) -> int:
+        return len(self._options)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Config) and self._digest == other._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    def __repr__(self) -> str:
+        return f"<Config {self._digest[:12]}, {len(self)} options>"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One line of a fragment: what is asked for, of which kernel versions, and why."""
+
+    name: str
+    value: str
+    reason: str
+    where: str
+    """File and line, for messages."""
+    versions: VersionRange = ANY
+
+
+@dataclass(frozen=True)
+class Fragment:
+    name: str
+    options: tuple[Option, ...]
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An option whose value is not the one that was asked for."""
+
+    option: Option
+    got: str
+
+    def __str__(self) -> str:
+        return f"CONFIG_{self.option.name}={self.option.value} came out as {self.got}"
+
+
+def parse_fragment(name: str, text: str) -> Fragment:
+    """Read a fragment.  UsageError, with file and line, for a line that is not an option with a reason."""
+    options: list[Option] = []
+    seen: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        where = f"{name}:{number}"
+        if _UNSET.match(line):
+            raise UsageError(
+                f"{where}: `{printable(line.strip())}` would be a comment", hint="write CONFIG_...=n  # reason"
+            )
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = _ASKED.fullmatch(line)
+        if not match:
+            raise UsageError(
+                f"{where}: not an option with its reason: {printable(line.strip())}",
+                hint="write CONFIG_NAME=value  # reason",
+            )
+        if match[1] in seen:
+            raise UsageError(f"{where}: CONFIG_{match[1]} was already asked for in {seen[match[1]]}")
+        seen[match[1]] = where
+        reason, bounds = match[3], dict[str, str]()
+        while bound := _BOUND.match(reason):
+            bounds[bound[1]] = bound[2]
+            reason = reason[bound.end() :]
+        try:
+            versions = VersionRange.parse(**bounds)
+        except ValueError as error:
+            raise UsageError(f"{where}: {error}") from None
+        options.append(Option(match[1], match[2], reason, where, versions))
+    return Fragment(name, tuple(options))
+
+
+def load_fragment(path: Path) -> Fragment:
+    return parse_fragment(path.name, path.read_text(encoding="utf-8"))
+
+
+def merge(fragments: Iterable[Fragment], version: Version = ()) -> dict[str, Option]:
+    """What all fragments together ask for, by option name.  A later fragment overrules an earlier one.
+
+    With a kernel version, only what is asked of that version.
+    """
+    merged: dict[str, Option] = {}
+    for fragment in fragments:
+        for option in fragment.options:
+            if version in option.versions:
+                merged[option.name] = option
+    return merged
+
+
+def render(asked: Mapping[str, Option]) -> str:
+    """The options in Kconfig's own notation, for KCONFIG_ALLCONFIG."""
+    return "".join(
+        f"# CONFIG_{name} is not set\n" if option.value == "n" else f"CONFIG_{name}={option.value}\n"
+        for name, option in sorted(asked.items())
+    )
+
+
+def dropped(asked: Mapping[str, Option], final: Config) -> list[Dropped]:
+    """What was asked for and has another value, by name.  Built in where a module was asked for counts too."""
+    return [Dropped(option, final[name]) for name, option in sorted(asked.items()) if final[name] != option.value]

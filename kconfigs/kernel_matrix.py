@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kernels of a run, each with its flavors and its profile, in a TOML file (`--matrix`).
+
+    [[kernel]]
+    spec = "deb:linux-image-amd64@trixie"     # as for --kernel
+    profile = "debian"                        # optional, as for --profile
+
+    [[kernel]]
+    spec = "source@sid"
+    flavors = ["full", "hardened"]            # for a kernel that is built; the default is full
+    config = "mine.config"                    # optional, as for --kernel-config
+
+The file may have any name, such as kconform.toml; in a pyproject.toml the tables are called [[tool.kconform.kernel]].
+Paths in it are relative to its folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from common.errors import UsageError
+from common.paths import users_path
+from common.toml import Table, read
+from kconfigs import profile as profiles
+from kconfigs.flavors import DEFAULT, FLAVORS
+from kconfigs.profile import Profile
+from kconfigs.spec import Spec, parse
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A kernel that a run is to test."""
+
+    spec: Spec
+    flavors: tuple[str, ...] = (DEFAULT,)
+    kernel_config: Path | None = None
+    profile: Profile | None = None
+    where: str = ""
+    """File and place, for messages; empty if it was asked for on the command line."""
+
+
+def load(path: Path) -> list[Wanted]:
+    """What the file asks for, in its order.  UsageError, with the place, if it is wrong."""
+    path = users_path(path)
+    file, kind = read(path, "matrix"), "kernel"
+    if path.name == "pyproject.toml":
+        kind = "tool.kconform.kernel"
+    else:
+        file.check(required=("kernel",))
+    found = [_wanted(entry, path.parent) for entry in file.tables(kind)]
+    if not found:
+        raise file.error("this matrix names no kernel", hint=f'write [[{kind}]], and below it spec = "source"')
+    return found
+
+
+def _wanted(entry: Table, folder: Path) -> Wanted:
+    entry.check(required=("spec",), optional=("flavors", "profile", "config"))
+    return Wanted(
+        spec=_read(entry, "spec", lambda text: parse(text, folder)),
+        flavors=tuple(entry.choices("flavors", FLAVORS, [DEFAULT])),
+        kernel_config=_read(entry, "config", lambda text: users_path(text, folder)) if "config" in entry else None,
+        profile=_read(entry, "profile", lambda name: _profile(folder, name)) if "profile" in entry else None,
+        where=entry.place(),
+    )
+
+
+def _read(entry: Table, key: str, meaning: Callable[[str], T]) -> T:
+    """What the text of a key means, or the error with the key's place."""
+    text = entry.text(key)
+    try:
+        return meaning(text)
+    except UsageError as error:
+        raise error.at(entry.place(key)) from error
+
+
+def _profile(folder: Path, name: str) -> Profile:
+    if name not in profiles.shipped():  # debian/ in a kernel's package is a folder, and not what is meant
+        path = users_path(name, folder)
+        name = str(path) if path.exists() else name
+    return profiles.load(name)

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a SPEC to a source: what it means on this machine.
+
+Files are looked at and apt is asked, and whatever cannot be tested is refused here; nothing is downloaded, unpacked
+or built.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from common.errors import UsageError
+from common.paths import users_path
+from common.text import printable
+from common.versions import release_version
+from kconfigs.architectures import from_debian, machine, require_testable
+from kconfigs.build.kernel_tree import open_tree
+from kconfigs.cache import Cache
+from kconfigs.debian import deb_package
+from kconfigs.debian.apt import Apt, Memory, is_source
+from kconfigs.debian.archive_suite import apt_of
+from kconfigs.debian.deb_package import Package, clean
+from kconfigs.image import banner_release, inspect
+from kconfigs.image_config import find_config, read_config, running_config
+from kconfigs.kconfig import Config
+from kconfigs.sources import AptSource, DebFileSource, ImageSource, Source, SourcePackage, TreeSource
+from kconfigs.spec import PackageSpec, PathSpec, Spec
+
+
+def resolve(
+    spec: Spec, *, kernel_config: Path | None = None, cache: Cache | None = None, apt: Apt | None = None
+) -> Source:
+    """The source that the SPEC names.  UsageError, in one sentence, if there is none or it cannot be tested here.
+
+    `kernel_config` is a .config that the user named for it.
+    """
+    cache = cache or Cache()
+    kernel_config = _checked_config(kernel_config)
+    match spec:
+        case PackageSpec():
+            source = _offered(spec, kernel_config, apt_for(spec.suite, cache, apt))
+        case PathSpec():
+            source = _at_path(spec, kernel_config)
+        case _:
+            source = _running(spec, kernel_config)
+    require_testable(printable(spec.text), source.arch, source.version)
+    return source
+
+
+def packaged_source() -> SourcePackage:
+    """The distribution's own kernel source, as the SPEC `source` names it.  KconformError if there is none."""
+    return _source_package(PackageSpec("source", ""), None, apt_for("", Cache()))
+
+
+def apt_for(suite: str, cache: Cache, apt: Apt | None = None) -> Apt:
+    """The machine's apt, or one for a suite of the archive; `apt` stands in for the machine's."""
+    apt = apt or Apt(memory=Memory(cache.root / "apt.json"))
+    return apt_of(suite, apt, cache) if suite else apt
+
+
+def _checked_config(path: Path | None) -> Path | None:
+    if path is None:
+        return None
+    path = users_path(path)
+    if not path.is_file():
+        raise UsageError(f"there is no configuration file {printable(path)}", hint="name the .config of the kernel")
+    read_config(path)
+    return path
+
+
+def _offered(spec: PackageSpec, kernel_config: Path | None, apt: Apt) -> Source:
+    if not spec.package or is_source(spec.package):
+        return _source_package(spec, kernel_config, apt)
+    packages = apt.kernel(spec.package, spec.version)
+    kernel = packages.kernel
+    # Two versions of one package may differ in the revision alone.
+    pinned = f"{kernel.kernel_name}-{kernel.version}" if spec.version else kernel.kernel_name
+    return AptSource(
+        spec=spec.text,
+        name=clean(pinned),
+        origin=f"{kernel.name} {kernel.version}",
+        arch=_arch_of(spec, kernel),
+        version=release_version(kernel.release),
+        kernel_config=kernel_config,
+        packages=packages,
+        suite=spec.suite,
+    )
+
+
+def _source_package(spec: PackageSpec, kernel_config: Path | None, apt: Apt) -> SourcePackage:
+    package = apt.source(spec.package, spec.version) if spec.package else apt.newest_source()
+    upstream = package.version.split("-")[0].split("~")[0]
+    return SourcePackage(
+        spec=spec.text,
+        name=clean(f"{package.vendor}-{upstream}"),
+        origin=f"{package.name} {package.version}",
+        arch=machine(),
+        version=release_version(upstream),
+        kernel_config=kernel_config,
+        package=package,
+        suite=spec.suite,
+    )
+
+
+def _at_path(spec: PathSpec, kernel_config: Path | None) -> Source:
+    path = spec.path
+    if path.is_dir():
+        tree = open_tree(path)
+        return TreeSource(
+            spec=spec.text,
+            name=clean(f"{tree.path.name}-{tree.text_version}"),
+            origin=str(tree.path),
+            arch=machine(),
+            version=tree.version,
+            kernel_config=kernel_config,
+            tree=tree,
+        )
+    if not path.exists():
+        raise UsageError(
+            f"there is no kernel at {printable(spec.text)}",
+            hint="a SPEC is source, running, deb:PACKAGE, a kernel tree, an image or a .deb file",
+        )
+    if path.suffix == ".deb":
+        package = deb_package.read_control(path)
+        return DebFileSource(
+            spec=spec.text,
+            name=package.kernel_name,
+            origin=f"{package.name} {package.version}",
+            arch=_arch_of(spec, package),
+            version=release_version(package.release),
+            kernel_config=kernel_config,
+            package=package,
+            path=path,
+        )
+    return _image(spec, path, kernel_config)
+
+
+def _running(spec: Spec, kernel_config: Path | None) -> Source:
+    release = platform.release()
+    image = Path(f"/boot/vmlinuz-{release}")
+    if not image.exists():
+        raise UsageError(
+            f"the running kernel, {release}, has no image in /boot",
+            hint="pass the image that was booted, with --kernel-config if needed",
+        )
+    return _image(spec, image, kernel_config, None if kernel_config else running_config(), f"running-{release}")
+
+
+def _image(
+    spec: Spec, path: Path, kernel_config: Path | None, config: Config | None = None, name: str = ""
+) -> ImageSource:
+    """`config` is what is known of its configuration already."""
+    image = inspect(path.absolute())
+    # Before its configuration is looked for, which takes unpacking a foreign kernel.
+    require_testable(printable(path), image.arch, ())
+    release = image.release or banner_release(image)
+    return ImageSource(
+        spec=spec.text,
+        name=clean(name or (path.name if release in path.name else f"{path.name}-{release}")),
+        origin=str(path.resolve()),
+        arch=image.arch,
+        version=release_version(release),
+        kernel_config=kernel_config,
+        image=image,
+        release=release,
+        config=config or find_config(image, release, kernel_config),
+    )
+
+
+def _arch_of(spec: Spec, package: Package) -> str:
+    if package.arch == "all":
+        raise UsageError(
+            f"{printable(spec.text)} holds no kernel: it is for all architectures",
+            hint="name a linux-image package, such as deb:linux-image-cloud-amd64",
+        )
+    return from_debian(package.arch)

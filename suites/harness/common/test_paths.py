@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Paths as people write them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from common.errors import UsageError
+from common.paths import users_path
+
+
+def test_a_path_starts_at_the_folder_or_at_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert users_path("a/b", tmp_path) == tmp_path / "a/b"
+    assert users_path("/a", tmp_path) == Path("/a")
+    assert users_path("~/a", tmp_path) == Path("/home/me/a")
+    assert users_path("a\0b") == Path("a\0b"), "no file has such a name, which is for whoever opens it to say"
+
+
+def test_a_home_of_nobody_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^~nobody-by-this-name/a cannot be found") as caught:
+        users_path("~nobody-by-this-name/a")
+    assert caught.value.hint == "write the whole path"
+
+
+def test_a_path_that_the_system_refuses_is_quoted_on_one_line() -> None:
+    with pytest.raises(UsageError, match=r"^a\\n+.* cannot be looked at: File name too long"):
+        users_path("a\n" + "x" * (os.pathconf("/", "PC_NAME_MAX") + 1))
