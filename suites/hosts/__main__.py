@@ -10,16 +10,14 @@ lacks something.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from kconfigs.arguments import Parser
+from common.commandline import Parser, output, run, say
+from common.errors import KconformError, UsageError
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError, UsageError
-from reports.status import INTERRUPTED
 from suites.hosts import base, settings, table
 from suites.hosts.hosts import HOSTS, Host, chosen
 from suites.hosts.installation import Installation
@@ -31,22 +29,21 @@ LOGS = Path("reports/out/hosts")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options, words = parse(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(level=logging.INFO, format="hosts: %(message)s", stream=sys.stderr)
+    return run(lambda: _try_all(options, words))
+
+
+def _try_all(options: argparse.Namespace, words: Sequence[str]) -> int:
+    hosts = chosen(options.host)
+    base.require_tools()
     rows: list[Row] = []
-    interrupted = False
     try:
-        hosts = chosen(options.host)
-        base.require_tools()
         for host in hosts:
             rows.append(_try(host, options, words))
-    except UsageError as error:
-        print(f"hosts: error: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        interrupted = True
-    if rows and not options.make_only:
-        print(f"\n{table.render(rows)}", flush=True)
-    return INTERRUPTED if interrupted else table.exit_status(rows)
+    finally:
+        # If it is interrupted, what the others gave is not lost.
+        if rows and not options.make_only:
+            output(f"\n{table.render(rows)}")
+    return table.exit_status(rows)
 
 
 def _try(host: Host, options: argparse.Namespace, words: Sequence[str]) -> Row:
@@ -58,27 +55,23 @@ def _try(host: Host, options: argparse.Namespace, words: Sequence[str]) -> Row:
     try:
         with cache.lock(f"{base.KIND}-trials", waiting="another trial of hosts runs here"):
             entry = base.Bases(cache, told, logs).get(host, fresh=options.fresh)
-            _say(f"{host.name}: its base is ready, {time.monotonic() - started:.0f} s")
+            say(f"{host.name}: its base is ready, {time.monotonic() - started:.0f} s")
             if options.make_only:
                 return Row(host.name, counts={"pass": 0}, status=0)
             path = logs / f"{host.name}.log"
-            _say(f"{host.name}: log: {path}")
+            say(f"{host.name}: log: {path}")
             with path.open("w") as file, Installation(entry, told) as on:
-                row = Trial(host, on, file, lambda line: _say(f"{host.name}: {line}")).run(words, logs / host.name)
+                row = Trial(host, on, file, lambda line: say(f"{host.name}: {line}")).run(words, logs / host.name)
             cache.remeasure(entry)
             return row
     except base.UnreachableError as error:
-        _say(f"{host.name}: {error}")
+        say(f"{host.name}: {error}")
         return Row(host.name, why_not="archive not reachable", excused=not host.required)
     except UsageError:
         raise
     except KconformError as error:
-        _say(f"{host.name}: error: {error}")
+        say(f"error: {host.name}: {error}")
         return Row(host.name, why_not=error.message)
-
-
-def _say(line: str) -> None:
-    print(f"hosts: {line}", flush=True)
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -21,11 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from kconfigs.apt import Apt
-from kconfigs.archive import KEYRINGS, Archive, archive_of, archives
+from common.errors import KconformError, UsageError
+from kconfigs.build.supervised_process import run_logged
 from kconfigs.cache import Cache
-from kconfigs.errors import KconformError, UsageError
-from kconfigs.process import run_logged
+from kconfigs.debian.apt import Apt
+from kconfigs.debian.archive_suite import KEYRINGS, Archive, archive_of, archives
 from suites.hosts import chroot
 from suites.hosts.hosts import Host, host_of
 from suites.hosts.installation import ARCHIVES, Installation, remove_copy

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kconfigs.errors import UsageError
+from common.errors import UsageError
 
 
 @dataclass(frozen=True)

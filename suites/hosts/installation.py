@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from kconfigs.disk import remove
-from kconfigs.errors import KconformError
-from kconfigs.process import run_logged
+from common.errors import KconformError
+from kconfigs.build.supervised_process import run_logged
+from kconfigs.disk_usage import remove
 from suites.hosts import chroot
 from suites.hosts.settings import Bind, Settings
 
@@ -27,7 +27,10 @@ class Installation:
     def __init__(self, entry: Path, told: Settings) -> None:
         self.root = entry / "copy"
         remove_copy(entry)
-        subprocess.run(["cp", "--archive", "--reflink=auto", str(entry / "root"), str(self.root)], check=True)
+        copying = ["cp", "--archive", "--reflink=auto", str(entry / "root"), str(self.root)]
+        done = subprocess.run(copying, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise KconformError(f"{entry / 'root'} could not be copied: {done.stderr.strip().splitlines()[-1]}")
         for name in ("etc/resolv.conf", "etc/hosts"):  # as this machine, for it shares its network
             self.path(name).unlink(missing_ok=True)
             if Path("/", name).exists():

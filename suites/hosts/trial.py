@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from kconfigs.errors import KconformError, UsageError
+from common.errors import KconformError, UsageError
 from reports.document import BadInputError, load
 from suites.hosts import chroot, settings
 from suites.hosts.hosts import Host

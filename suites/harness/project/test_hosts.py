@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kconfigs.errors import KconformError, UsageError
+from common.errors import KconformError, UsageError
 from suites.hosts import base, chroot, table
 from suites.hosts.__main__ import parse
 from suites.hosts.hosts import HOSTS, Host, chosen
