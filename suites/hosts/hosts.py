@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from common.errors import UsageError
 
@@ -26,18 +27,14 @@ class Host:
     """False: the host is left out, without an error, where its archive cannot be reached."""
 
 
+_UBUNTU: Mapping[str, Any] = {"kernel": "deb:linux-image-virtual", "components": "main,universe", "required": False}
+
 HOSTS = (
     Host("debian-12", "Debian", "bookworm"),
     Host("debian-13", "Debian", "trixie"),
     Host("debian-sid", "Debian", "sid", pockets=()),
-    Host(
-        "ubuntu-26.04",
-        "Ubuntu",
-        "resolute",
-        kernel="deb:linux-image-virtual",
-        components="main,universe",
-        required=False,
-    ),
+    Host("ubuntu-24.04", "Ubuntu", "noble", **_UBUNTU),
+    Host("ubuntu-26.04", "Ubuntu", "resolute", **_UBUNTU),
 )
 
 
