@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from common.workers import is_worker
 from guests.errors import GuestBroke, HostPausedError, QemuError
 from guests.guest import Guest
 from guests.outcome import Expected, Outcome
@@ -22,10 +23,11 @@ from kconfigs.candidates import Candidate
 from kconfigs.kernel import Kernel
 from kconfigs.plugin import candidate_of, is_there, specs_of
 from kconfigs.profile import LackingError
-from reports import record, resume
-from reports.plugin import NO_RUN, is_worker
-from reports.promises import registry, requirements_of
-from reports.waivers import SplatExcuse, check_flavors, waivers_of
+from reports.model.result import JSON
+from reports.run import notes, resume
+from reports.run.options import runs_tests
+from reports.run.requirement_marker import registry, requirements_of
+from reports.run.waiver_files import check_flavors, splat_waivers
 
 pytest_plugins = ["pytester"]
 
@@ -45,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
         " (guests.vm.disk_images.DiskPlan) and programs of the host",
     ):
         config.addinivalue_line("markers", line)
-    check_flavors(waivers_of(config), [sources.SHIPPED, *flavors.FLAVORS])
+    check_flavors(config, [sources.SHIPPED, *flavors.FLAVORS])
     if resume.FORMER in config.stash:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
     config.stash[POOL] = Pool(
@@ -90,10 +92,10 @@ def _applies(request: pytest.FixtureRequest) -> None:
         return
     kernel = cast(Kernel, request.getfixturevalue("kernel"))
     profile = cast(Candidate, candidate_of(request.node)).profile
-    record.set_kernel(request.node, _kernel_info(kernel))
+    notes.set_kernel(request.node, _kernel_info(kernel))
     known = registry(request.config)
     for identifier in requirements_of(request.node):
-        reason = known[identifier].applies(kernel.version)
+        reason = known[identifier].excludes(kernel.version)
         if reason:
             pytest.skip(reason)
     # The needs of the whole file come first, and the reason names everything that is missing.
@@ -115,7 +117,7 @@ def _applies(request: pytest.FixtureRequest) -> None:
 def promised(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], bool]:
     """Whether a kernel of this version makes a promise: for tables in which one row is newer than the others."""
     known = registry(request.config)
-    return lambda identifier: known[identifier].applies(kernel.version) is None
+    return lambda identifier: not known[identifier].excludes(kernel.version)
 
 
 @pytest.fixture
@@ -132,7 +134,7 @@ def asked(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], str
     return default
 
 
-def _kernel_info(kernel: Kernel, acceleration: Acceleration | None = None) -> dict[str, record.JSON]:
+def _kernel_info(kernel: Kernel, acceleration: Acceleration | None = None) -> dict[str, JSON]:
     return {
         "id": kernel.id,
         "name": kernel.name,
@@ -161,12 +163,12 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
         if not has_device(program.path, "virtio-9p-pci"):
             pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
     taken_on = stable.acceleration(kernel)
-    record.set_kernel(request.node, _kernel_info(kernel, taken_on))
+    notes.set_kernel(request.node, _kernel_info(kernel, taken_on))
     taken = stable.take(kernel, boot)
     request.node.stash[GUEST] = taken
     complaint = taken.boot_complaint
-    if complaint and not SplatExcuse(request.config, _kernel_info(kernel))(complaint):
-        record.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": complaint})
+    if complaint and not splat_waivers(request.config, _kernel_info(kernel))(complaint):
+        notes.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": complaint})
     following = request.node.stash.get(NEXT, None)
     if following is not None and _kernel_of(following) == _kernel_of(request.node):
         stable.prepare(kernel, _boot_of(following) or boot)
@@ -181,7 +183,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     item.stash[NEXT] = nextitem
     if candidate := candidate_of(item):
         # The kernel may turn out to be unavailable; then this is all that is known about it.
-        record.set_kernel(item, {"id": candidate.id, "spec": candidate.source.spec})
+        notes.set_kernel(item, {"id": candidate.id, "spec": candidate.source.spec})
 
 
 @pytest.hookimpl(wrapper=True)
@@ -205,10 +207,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 def _complaint(item: pytest.Item, guest: Guest) -> str:
     """The guest's complaint, unless it is waived; waived ones are attached to the test's evidence."""
-    excuse = SplatExcuse(item.config, _kernel_info(guest.kernel))
-    complaint = guest.complaint(excuse)
-    if excuse.known:
-        record.attach(item, "waived splats", "".join(excuse.known))
+    waived = splat_waivers(item.config, _kernel_info(guest.kernel))
+    complaint = guest.complaint(waived)
+    if waived.known:
+        notes.attach(item, "waived splats", "".join(waived.known))
     return complaint
 
 
@@ -218,7 +220,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     if call.when == "call" and (guest := item.stash.get(GUEST, None)) is not None:
         for title, text in guest.evidence().items():
-            record.attach(item, title, text)
+            notes.attach(item, title, text)
     report = yield
     candidate = candidate_of(item)
     if candidate is not None and candidate.error is not None and call.excinfo is not None:
@@ -246,13 +248,13 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
-    record.describe_run(config, "virtme-ng", importlib.metadata.version("virtme-ng"))
+    notes.describe_run(config, "virtme-ng", importlib.metadata.version("virtme-ng"))
     try:
         program = inspect(find_qemu(chosen=config.getoption("qemu")))
     except QemuError:
         return  # tests that need a guest report this; the project's own tests need none
-    record.describe_run(config, "qemu", program.said)
-    record.describe_run(config, "qemu_path", program.path)
+    notes.describe_run(config, "qemu", program.said)
+    notes.describe_run(config, "qemu_path", program.path)
     if _wants_guests(config):
         try:
             migration.prove(program)
@@ -264,5 +266,5 @@ def _wants_guests(config: pytest.Config) -> bool:
     """Whether this process starts a run of the suites; workers need not repeat its checks."""
     own_tests = config.rootpath / "suites" / "harness"
     named = (config.invocation_params.dir / argument.partition("::")[0] for argument in config.args)
-    runs_nothing = is_worker(config) or any(getattr(config.option, name, False) for name in NO_RUN)
-    return not runs_nothing and not all(path.resolve().is_relative_to(own_tests) for path in named)
+    runs = runs_tests(config) and not is_worker(config)
+    return runs and not all(path.resolve().is_relative_to(own_tests) for path in named)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m guests doctor`: what this machine can do, what it lacks, and how it gets that.
+"""`./kconform doctor`: what this machine can do, what it lacks, and how it gets that.
 
 Exit status: 0 everything required is there; 3 it could not be installed; 4 something is missing that the user
 has to install.
@@ -67,7 +67,7 @@ def install_missing(*, sure: bool) -> int:
     found = look(wanted)
     missing = found.missing(wanted)
     if not missing and not found.too_old:
-        print("kconform: everything that this machine needs is there (python -m guests doctor tells more)")
+        print("kconform: everything that this machine needs is there (./kconform doctor tells more)")
         return 0
     family = host_family()
     if missing and family is not None and _install(missing, family, sure=sure):

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
@@ -25,9 +24,6 @@ lockup's 20 s (kernel/watchdog.c, get_softlockup_thresh())."""
 _BEAT_S = 0.5
 _GAP_S = 3.0
 """A heartbeat that comes so late was held up by more than a busy machine."""
-_PATIENCE_S = 1.0
-"""What is over by then needs no witness."""
-_LONGEST_EXTENSION_S = 600.0
 
 
 class Heartbeat:
@@ -109,29 +105,3 @@ class HostTime:
         if (starved := self.starved_s()) > STARVED_S:
             return f"QEMU waited {starved:.0f} s for a processor that others used"
         return ""
-
-
-class Deadline:
-    """A span of a guest's time: what the host takes from the guest meanwhile does not count."""
-
-    def __init__(self, seconds: float, lost_s: Callable[[], float] = lambda: 0.0) -> None:
-        """`lost_s` returns the seconds that the host has taken from the guest so far."""
-        self._lost_s = lost_s
-        self._end = monotonic() + seconds
-        self._witnessed_from = monotonic() + _PATIENCE_S
-        self._lost: float | None = None
-        self._extension_left = _LONGEST_EXTENSION_S
-
-    def left(self) -> float:
-        """Seconds that may now be waited before asking again; 0.0 or less when the span is over."""
-        now = monotonic()
-        if self._lost is None:
-            if now < self._witnessed_from < self._end:
-                return self._witnessed_from - now
-            self._lost = self._lost_s()
-        if now >= self._end:
-            more = min(self._lost_s() - self._lost, self._extension_left)
-            self._lost += more
-            self._extension_left -= more
-            self._end += more
-        return self._end - now

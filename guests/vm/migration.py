@@ -79,7 +79,7 @@ def prove(program: QemuProgram) -> None:
     except QemuError as error:
         raise QemuError(
             f"{program.path} ({program.said or 'version unknown'}) cannot save and load a guest: {error.message}",
-            hint="QEMU 7.0 to 11 can; name another one with --qemu=PATH, or run `python -m guests doctor`",
+            hint="QEMU 7.0 to 11 can; name another one with --qemu=PATH, or run `./kconform doctor`",
         ) from error
     finally:
         os.close(state)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// How long the tests took: by area, by kernel, and the slowest; on a logarithmic scale, since they differ by thousands.
+// How long the tests took: by area, by kernel, and the slowest; on a logarithmic scale, because they differ by a factor
+// of thousands.
 
 const SVG = "http://www.w3.org/2000/svg";
 const SLOWEST = 20;
@@ -19,7 +20,7 @@ function drawDurations(view) {
   const found = shownResults().filter((each) => each.outcome !== "skip");
   said(`${found.length} of ${RESULTS.length} tests; skipped ones are left out`);
   if (!found.length) {
-    view.append(nothingHere("No test like that ran."));
+    view.append(nothingHere("No matching test ran."));
     return;
   }
   const width = Math.max(280, Math.min(view.clientWidth, 860));
@@ -43,7 +44,7 @@ function groupsOf(found, key) {
   return [...groups];
 }
 
-// From the power of ten below the shortest to that above the longest; nothing is shorter than a millisecond.
+// From the power of ten below the shortest test to the one above the longest; at least a millisecond.
 function logScale(seconds) {
   const log = (value) => Math.log10(Math.max(value, 0.001));
   const low = Math.floor(Math.min(...bounds(seconds).map(log)));

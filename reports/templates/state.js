@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the page shows: the data, and the view of it that the part of the address behind # names.
+// What the page shows: the data, and the view of it that the address names after #.
 "use strict";
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
@@ -12,7 +12,7 @@ const SIGNS = {
 const TONES = {
   held: "good", pass: "good", broken: "bad", fail: "bad", unknown: "odd", error: "odd", waived: "known",
   "unexpected-pass": "known", skipped: "none", skip: "none", untested: "none",
-  "newly failing": "bad", "new errors of ours": "odd", "newly waived": "known", "newly passing": "good",
+  "newly failing": "bad", "new errors": "odd", "newly waived": "known", "newly passing": "good",
   "no longer applicable": "none", "applicable now": "none", "changed reason": "odd", new: "known", gone: "known",
 };
 const WORST = ["fail", "error", "unexpected-pass", "waived", "skip", "pass"];
@@ -32,7 +32,7 @@ const COMPARISON = DATA.comparison && DATA.comparison.map((row) => ({
 }));
 const VIEWS = ["matrix", "tests", "durations", ...(COMPARISON ? ["comparison"] : [])];
 
-// Each filter: a set of what may be seen; an empty one lets everything through.
+// Each filter is a set of what is shown; an empty set shows everything.
 const LISTS = {
   area: AREAS,
   status: [...DATA.statuses],
@@ -98,7 +98,7 @@ function areaOf(test) {
   return parts.length > 2 && parts[0] === "suites" ? parts[1] : "";
 }
 
-// An element; text reaches it as text only.
+// An element.  Text is only ever inserted as text.
 function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Upstream's selftest of seccomp beside ours: how much each checks in a second, in guests of the same kernel.
 
-    python -m suites.bench.upstream_selftest [--rounds N]
+    kconform bench-selftest [--rounds N]
 
 The selftest is compiled from the distribution's kernel source, in the cache; nothing of it comes into the repository.
 It runs as root, in one guest.  Ours is the whole area, by one worker, with a new guest for each test.  Two things are
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def _run(command: list[str]) -> None:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise KconformError(
             f"upstream's selftest could not be built: {said[0] if said else command[0]}",
-            hint="it needs libcap-dev; `python -m guests doctor --install` installs it",
+            hint="it needs libcap-dev; `./kconform doctor --install` installs it",
         )
 
 
@@ -184,16 +185,16 @@ def table(kernel: Kernel, rows: dict[str, Figures]) -> Table:
     return drawn
 
 
-def main() -> int:
-    parser = Parser(prog="python -m suites.bench.upstream_selftest", description=(__doc__ or "").partition("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(prog="kconform bench-selftest", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of upstream's (default: 3)")
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         source = packaged_source()
         with for_stderr() as progress:
             kernel = fetch(source, None, progress)
         programs = built(source_tree(source), Cache())
-        rows = {"upstream's selftest": theirs(kernel, arguments.rounds, programs)}
+        rows = {"upstream's selftest": theirs(kernel, options.rounds, programs)}
         rows["ours, cloning included"] = ours(kernel)
     except KconformError as error:
         print(f"Error: {error}", file=sys.stderr)

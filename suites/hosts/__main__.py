@@ -18,10 +18,10 @@ from pathlib import Path
 from common.commandline import Parser, output, run, say
 from common.errors import KconformError, UsageError
 from kconfigs.cache import Cache
-from suites.hosts import base, settings, table
+from suites.hosts import base, host_table, settings
+from suites.hosts.host_table import Row
 from suites.hosts.hosts import HOSTS, Host, chosen
 from suites.hosts.installation import Installation
-from suites.hosts.table import Row
 from suites.hosts.trial import ROOT, Trial
 
 LOGS = Path("reports/out/hosts")
@@ -42,8 +42,8 @@ def _try_all(options: argparse.Namespace, words: Sequence[str]) -> int:
     finally:
         # If it is interrupted, what the others gave is not lost.
         if rows and not options.make_only:
-            output(f"\n{table.render(rows)}")
-    return table.exit_status(rows)
+            output(f"\n{host_table.render(rows)}")
+    return host_table.exit_status(rows)
 
 
 def _try(host: Host, options: argparse.Namespace, words: Sequence[str]) -> Row:
@@ -83,7 +83,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def parser() -> Parser:
-    made = Parser(prog="python -m suites.hosts", description=__doc__, allow_abbrev=False)
+    made = Parser(prog="kconform hosts", description=__doc__, allow_abbrev=False)
     names = ", ".join(host.name for host in HOSTS)
     made.add_argument("--host", action="append", default=[], metavar="NAME", help=f"repeatable; {names} (all)")
     made.add_argument("--fresh", action="store_true", help="make the hosts again, whatever the cache has")

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import IO
 
 from common.errors import KconformError, UsageError
-from reports.document import BadInputError, load
+from reports.model.document import load
 from suites.hosts import chroot, settings
+from suites.hosts.host_table import Row
 from suites.hosts.hosts import Host
 from suites.hosts.installation import Installation
 from suites.hosts.settings import Bind
-from suites.hosts.table import Row
 
 ROOT = Path(__file__).parents[2]
 REPORT = "reports/out/latest"
@@ -82,8 +82,8 @@ class Trial:
         """How many tests had which outcome; empty if the run left no report."""
         made = (self._on.path(chroot.CHECKOUT) / REPORT).resolve()
         try:
-            found = Counter(str(result.outcome) for result in load(made).tests())
-        except BadInputError:
+            found = Counter(str(result.verdict) for result in load(made).tests())
+        except UsageError:
             return {}
         shutil.rmtree(reports, ignore_errors=True)
         shutil.copytree(made, reports, symlinks=True)

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from common.errors import KconformError, UsageError
-from suites.hosts import base, chroot, table
+from reports.judgement.exit_status import MEANING
+from suites.hosts import base, chroot, host_table
 from suites.hosts.__main__ import parse
+from suites.hosts.host_table import Row
 from suites.hosts.hosts import HOSTS, Host, chosen
 from suites.hosts.installation import remove_copy
 from suites.hosts.settings import HANDED_ON, Bind, hand_on, variables
-from suites.hosts.table import Row
 from suites.hosts.trial import copy_checkout, number
 
 ROOT = Path(__file__).parents[3]
@@ -211,7 +212,7 @@ class TestTable:
             (Row("a", counts=SEEN, status=1, quick=0), 1, "a promise was broken"),
             (Row("a", counts=SEEN, status=1, quick=1), 1, "a promise was broken"),
             (Row("a", counts=SEEN, status=0, quick=1), 3, "the project's own tests failed"),
-            (Row("a", counts=SEEN, status=3, quick=0), 3, "errors of ours, no broken promise seen"),
+            (Row("a", counts=SEEN, status=3, quick=0), 3, MEANING[3]),
             (Row("a", counts=SEEN, status=137, quick=0), 3, "exit status 137"),
             (Row("a", status=1, quick=1), 3, "no test ran"),
             (Row("a", status=4, quick=0), 4, "wrong use"),
@@ -220,19 +221,19 @@ class TestTable:
         ],
     )
     def test_what_a_host_came_to(self, row: Row, status: int, verdict: str) -> None:
-        assert (table.exit_status([row]), row.verdict) == (status, verdict)
+        assert (host_table.exit_status([row]), row.verdict) == (status, verdict)
 
     def test_a_broken_promise_on_one_host_outweighs_the_rest(self) -> None:
         held, broken, error = (Row(str(status), counts=SEEN, status=status) for status in (0, 1, 3))
-        assert table.exit_status([held, error, broken]) == 1
-        assert table.exit_status([held, error]) == 3
-        assert table.exit_status([held, held]) == 0
-        assert table.exit_status([]) == 5
+        assert host_table.exit_status([held, error, broken]) == 1
+        assert host_table.exit_status([held, error]) == 3
+        assert host_table.exit_status([held, held]) == 0
+        assert host_table.exit_status([]) == 5
 
     def test_a_host_that_need_not_be_tried_changes_nothing(self) -> None:
         excused = Row("ubuntu", why_not="archive not reachable", excused=True)
-        assert table.exit_status([Row("a", counts=SEEN, status=0), excused]) == 0
-        assert table.exit_status([Row("a", counts=SEEN, status=5), excused]) == 5
+        assert host_table.exit_status([Row("a", counts=SEEN, status=0), excused]) == 0
+        assert host_table.exit_status([Row("a", counts=SEEN, status=5), excused]) == 5
 
     def test_it_is_markdown_with_columns_that_line_up(self) -> None:
         versions = {"tox": "4.25.0", "python": "3.13.5", "qemu": "10.0.13"}
@@ -240,7 +241,7 @@ class TestTable:
             Row("debian-13", versions, SEEN, seconds=49.6, status=0, quick=0),
             Row("ubuntu-26.04", why_not="archive not reachable", excused=True),
         ]
-        lines = table.render(rows).splitlines()
+        lines = host_table.render(rows).splitlines()
         assert {len(line) for line in lines} == {len(lines[0])}
         assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
             "debian-13",

@@ -23,7 +23,15 @@ ARROWS = {
 SCENARIOS = ("yama", "loadpin", "seccomp")
 """Suites that state what a kernel must do; but for the wiring in a conftest.py, they know the guests' words only."""
 
-LONGEST = {"conftest.py": 300, "common": 300, "guests": 300, "kconfigs": 300, "reports": 300, "suites": 500}
+LONGEST = {
+    "conftest.py": 300,
+    "kconform.py": 300,
+    "common": 300,
+    "guests": 300,
+    "kconfigs": 300,
+    "reports": 300,
+    "suites": 500,
+}
 """Lines of a module.  One that is longer does two things; a table of cases may grow, for it is read line by line."""
 
 SOURCES = {".py", ".c", ".h", ".S", ".js"}
@@ -84,6 +92,20 @@ def test_imports_go_one_way(package: str) -> None:
     assert wrong == {}
 
 
+SHARED_NAMES = {"__init__", "__main__", "commands", "conftest", "errors", "plugin"}
+"""Names of modules that mean the same thing in every package."""
+
+
+def test_no_two_modules_have_one_name() -> None:
+    """Tests are named after what they test, and are not counted."""
+    by_name: dict[str, list[str]] = {}
+    for package in ARROWS:
+        for path in modules(package):
+            if path.stem not in SHARED_NAMES and not path.stem.startswith("test_"):
+                by_name.setdefault(path.stem, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in by_name.items() if len(paths) > 1} == {}
+
+
 def test_scenarios_know_the_guests_words_and_no_reports() -> None:
     wrong = {
         str(path.relative_to(ROOT)): sorted(packages_known(path) - {"guests", "suites"})
@@ -92,6 +114,41 @@ def test_scenarios_know_the_guests_words_and_no_reports() -> None:
         if path.name != "conftest.py" and packages_known(path) - {"guests", "suites"}
     }
     assert wrong == {}
+
+
+REPORTS = {
+    "model": {"model"},
+    "judgement": {"judgement", "model"},
+    "formats": {"formats", "judgement", "model"},
+    "run": {"run", "formats", "judgement", "model"},
+    "tools": {"tools", "formats", "judgement", "model"},
+}
+"""The rooms of reports/, and which of them each may know."""
+
+
+@pytest.mark.parametrize("room", REPORTS)
+def test_imports_between_the_rooms_of_reports_go_one_way(room: str) -> None:
+    files = modules(f"reports/{room}")
+    assert files
+    for path in files:
+        known = {name.split(".")[1] for name in imports(path) if name.startswith("reports.")}
+        assert known <= REPORTS[room], path
+
+
+def test_no_script_of_the_page_is_too_long() -> None:
+    scripts = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "reports/templates").glob("*.js")}
+    assert scripts
+    assert {name: lines for name, lines in scripts.items() if lines > LONGEST["reports"]} == {}
+
+
+def test_the_hooks_of_reports_are_in_one_file() -> None:
+    found = {
+        str(path.relative_to(ROOT))
+        for path in modules("reports")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("pytest_")
+    }
+    assert found == {"reports/run/plugin.py"}
 
 
 def test_nobody_imports_virtme_ng() -> None:

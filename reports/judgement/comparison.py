@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What changed from one run to another: two documents in, a `Comparison` out.
+
+A test is the same in both if its name without the kernel's id is the same, and if the kernels are counterparts: they
+have the same id, or the user named the pair, or they are the only two alike (`debian-6.12.117/full`,
+`debian-6.12.118/full`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from common.errors import UsageError
+from common.text import printable
+from reports.judgement.exit_status import BROKEN, HELD, UNDETERMINED
+from reports.model.document import Document
+from reports.model.result import NO_KERNEL, SEVERITY, KernelRecord, PromiseStatus, Result, Verdict
+from reports.model.test_names import kernel_in, without_kernel
+
+HOLDS: tuple[Verdict, ...] = ("pass", "unexpected-pass")
+
+KINDS = {
+    "failing": "newly failing",
+    "errors": "new errors",
+    "waived": "newly waived",
+    "passing": "newly passing",
+    "not applicable": "no longer applicable",
+    "applicable": "applicable now",
+    "reason": "changed reason",
+    "new": "new",
+    "gone": "gone",
+}
+"""Every kind of change and its title, the most important first."""
+
+# What differs between two runs with the same result: numbers of tasks, addresses, times in the log.
+_INCIDENTAL = re.compile(r"(?<=\w)\[\d+|\b0x[0-9a-f]{5,}\b|\[ *\d+\.\d+\]")
+_VERSION = re.compile(r"[-_.]?\d[\w.+~]*")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A test whose result has changed.  One of the two is None if only the other run has the test."""
+
+    kind: str
+    old: Result | None
+    new: Result | None
+
+    @property
+    def nodeid(self) -> str:
+        """Its name in the newer run that has it."""
+        result = self.new or self.old
+        assert result is not None
+        return result.nodeid
+
+    @property
+    def verdicts(self) -> str:
+        """The verdict before, and the one now: `pass -> fail`."""
+        old, new = (result.verdict if result else "absent" for result in (self.old, self.new))
+        return old if old == new else f"{old} -> {new}"
+
+
+@dataclass(frozen=True)
+class PromiseChange:
+    """A requirement whose status on a kernel has changed; None where it has no status."""
+
+    id: str
+    text: str
+    kernel: str
+    old: PromiseStatus | None
+    new: PromiseStatus | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that is different."""
+
+    old: Document
+    new: Document
+    pairs: Sequence[tuple[str | None, str | None]]
+    """Kernel ids that are counterparts; None where one has no counterpart."""
+    changes: Mapping[str, Sequence[Change]]
+    """All kinds of KINDS, each with its changes."""
+    promises: Sequence[PromiseChange]
+    same: int
+    """Tests with the same result."""
+    remarks: Sequence[str] = field(default_factory=tuple)
+
+    def totals(self) -> str:
+        """One line: how many tests have changed in each way, and how many have not."""
+        counted = [f"{len(self.changes[kind])} {title}" for kind, title in KINDS.items() if self.changes[kind]]
+        return ", ".join([*counted, f"{self.same} as before"])
+
+    @property
+    def exit_status(self) -> int:
+        """1 if something newly fails, 3 if only errors are new, otherwise 0."""
+        return BROKEN if self.changes["failing"] else UNDETERMINED if self.changes["errors"] else HELD
+
+
+def compare(old: Document, new: Document, named: Iterable[tuple[str, str]] = ()) -> Comparison:
+    """Compare two runs; `named` are pairs of kernel ids, (old, new), that the user names as counterparts.
+
+    UsageError if it is unclear which kernels are counterparts, or if no test is in both runs.
+    """
+    named = list(named)
+    flavors = {kernel.flavor for each in (old, new) for kernel in each.kernels.values() if kernel.flavor}
+    olds = _by_kernel(old, [pair[0] for pair in named], flavors)
+    news = _by_kernel(new, [pair[1] for pair in named], flavors)
+    pairs = pair_kernels(_identified(olds, old), _identified(news, new), named)
+    changes: dict[str, list[Change]] = {kind: [] for kind in KINDS}
+    same = 0
+    sides = [(_tests(olds, one), _tests(news, other)) for one, other in pairs]
+    for before, after in (*sides, (olds.get(None, {}), news.get(None, {}))):
+        for name in dict.fromkeys((*after, *before)):
+            change = _change(before.get(name), after.get(name))
+            if change is None:
+                same += 1
+            else:
+                changes[change.kind].append(change)
+    if not same and not any(change.old and change.new for found in changes.values() for change in found):
+        # A gate that compares nothing must stay shut.
+        raise UsageError(
+            f"{old.path} and {new.path}: no test is in both, so there is nothing to compare",
+            hint=f"old: {', '.join(old.kernels) or 'no kernel'}; new: {', '.join(new.kernels) or 'none'}; "
+            "--kernel OLD=NEW names counterparts",
+        )
+    unasked = {
+        (change.old.kernel, promise)
+        for change in changes["gone"]
+        if change.old and change.old.verdict not in (*HOLDS, "skip")
+        for promise in change.old.requirements
+    }
+    promises = _promises(old, new, pairs, unasked)
+    return Comparison(old, new, pairs, changes, promises, same, (*old.remarks(), *new.remarks()))
+
+
+def _by_kernel(
+    document: Document, named: Collection[str], flavors: Collection[str]
+) -> dict[str | None, dict[str, Result]]:
+    """Kernel -> name without it -> result: the most severe, if a test ran more than once."""
+    found: dict[str | None, dict[str, Result]] = {identifier: {} for identifier in document.kernels}
+    for result in document.results:
+        kernel = result.kernel
+        if kernel is None and result.verdict == "error":
+            # A kernel that could not be built or unpacked is known only from the names of its tests.
+            kernel = kernel_in(result.nodeid, (*document.kernels, *named), flavors)
+        tests = found.setdefault(kernel, {})
+        name = without_kernel(result.nodeid, kernel)
+        known = tests.get(name)
+        if known is None or SEVERITY[result.verdict] > SEVERITY[known.verdict]:
+            tests[name] = result
+    return found
+
+
+def _identified(found: Iterable[str | None], document: Document) -> dict[str, tuple[str, str]]:
+    """Kernel id -> (its name without the version, flavor)."""
+    identified = {}
+    for kernel in found:
+        if kernel is not None:
+            known = document.kernels.get(kernel) or KernelRecord.of({"id": kernel})
+            name, _, flavor = kernel.partition("/")
+            identified[kernel] = (_VERSION.sub("", name), known.flavor or flavor)
+    return identified
+
+
+def pair_kernels(
+    old: Mapping[str, tuple[str, str]], new: Mapping[str, tuple[str, str]], named: Iterable[tuple[str, str]] = ()
+) -> list[tuple[str | None, str | None]]:
+    """Counterparts among kernels, each given by its id with its (family, flavor).
+
+    The named pairs first; then equal ids; then the only two of a family and flavor; then the only two of a flavor.
+    UsageError if kernels of one flavor are left over on both sides.
+    """
+    pairs: dict[str, str] = {}
+    for one, other in named:
+        for identifier, known, side in ((one, old, "old"), (other, new, "new")):
+            if identifier not in known:
+                raise UsageError(
+                    f"--kernel {one}={other}: the {side} run has no kernel {printable(identifier)!r}",
+                    hint=f"it has {', '.join(known) or 'none'}",
+                )
+        if one in pairs or other in pairs.values():
+            raise UsageError(f"--kernel {one}={other}: one of the two has a counterpart already")
+        pairs[one] = other
+    left = [kernel for kernel in old if kernel not in pairs]
+    right = [kernel for kernel in new if kernel not in pairs.values()]
+    ways: tuple[Callable[[Mapping[str, tuple[str, str]], str], object], ...] = (
+        lambda _, kernel: kernel,
+        lambda known, kernel: known[kernel],
+        lambda known, kernel: known[kernel][1],
+    )
+    for alike in ways:
+        lefts, rights = _grouped(left, partial(alike, old)), _grouped(right, partial(alike, new))
+        for key in lefts.keys() & rights.keys():
+            if len(lefts[key]) == len(rights[key]) == 1:
+                pairs[lefts[key][0]] = rights[key][0]
+        left = [kernel for kernel in left if kernel not in pairs]
+        right = [kernel for kernel in right if kernel not in pairs.values()]
+    for one in left:
+        others = [kernel for kernel in right if new[kernel][1] == old[one][1]]
+        if others:
+            rivals = [kernel for kernel in left if old[kernel][1] == old[one][1]]
+            raise UsageError(
+                f"which kernels are counterparts? old: {', '.join(rivals)}; new: {', '.join(others)}",
+                hint=f"name them with --kernel {one}={others[0]}",
+            )
+    ordered: list[tuple[str | None, str | None]] = [(kernel, pairs.get(kernel)) for kernel in old]
+    return ordered + [(None, kernel) for kernel in new if kernel not in pairs.values()]
+
+
+def _grouped(kernels: Iterable[str], key: Callable[[str], object]) -> dict[object, list[str]]:
+    groups: dict[object, list[str]] = {}
+    for kernel in kernels:
+        groups.setdefault(key(kernel), []).append(kernel)
+    return groups
+
+
+def _tests(found: Mapping[str | None, Mapping[str, Result]], kernel: str | None) -> Mapping[str, Result]:
+    return {} if kernel is None else found[kernel]
+
+
+def _change(old: Result | None, new: Result | None) -> Change | None:
+    """How a test has changed, or None if it has not."""
+    kind = _kind(old, new)
+    return None if kind is None else Change(kind, old, new)
+
+
+def _kind(old: Result | None, new: Result | None) -> str | None:
+    before, after = (result.verdict if result else None for result in (old, new))
+    if before != after:
+        # Whatever it was before, or if it did not exist: this was not known to be broken.
+        for verdict, kind in (("fail", "failing"), ("error", "errors")):
+            if after == verdict:
+                return kind
+        if old is None or new is None:
+            return "new" if old is None else "gone"
+        if after == "skip":
+            return "not applicable"
+        if before == "skip":
+            return "applicable" if after in HOLDS else "waived"
+        if after == "waived":
+            return "waived"
+        # A pass and an unexpected pass differ only by a waiver.
+        return None if before in HOLDS else "passing"
+    if old is not None and new is not None and before not in HOLDS and _essence(old) != _essence(new):
+        return "reason"
+    return None
+
+
+def _essence(result: Result) -> str:
+    return _INCIDENTAL.sub("", result.reason)
+
+
+def _promises(
+    old: Document,
+    new: Document,
+    pairs: Iterable[tuple[str | None, str | None]],
+    unasked: Collection[tuple[str | None, str]],
+) -> list[PromiseChange]:
+    """Requirements whose status differs between counterparts.
+
+    `unasked`: an old kernel and a promise, one of whose tests did not hold there and is gone: nobody knows whether
+    the promise is held now.
+    """
+    found = []
+    for one, other in (*pairs, (NO_KERNEL, NO_KERNEL)):
+        if one is None or other is None:
+            continue
+        for identifier, promise in new.promises.items():
+            before = old.promises[identifier].status.get(one) if identifier in old.promises else None
+            after = promise.status.get(other)
+            if (one, identifier) in unasked and after not in ("broken", "unknown"):
+                continue
+            if before != after and not {before, after} <= {None, "untested"}:
+                found.append(PromiseChange(identifier, promise.text, other, before, after))
+        found += [
+            PromiseChange(identifier, promise.text, one, promise.status.get(one), None)
+            for identifier, promise in old.promises.items()
+            if identifier not in new.promises and promise.status.get(one) not in (None, "untested")
+        ]
+    return found

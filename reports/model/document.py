@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The document: a whole results.json, read back for a comparison, a merge, or another format.
+
+What is read may come from anywhere: another machine, a broken download, another tool.  So everything that is relied
+on is checked here, once, and what is wrong is one sentence with its place.  Unknown keys are let through, so that a
+later version may say more without being refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
+
+import msgspec
+
+from common.errors import UsageError
+from reports.model.display import one_line
+from reports.model.report_directory import RESULTS
+from reports.model.result import (
+    SCHEMA,
+    SEVERITY,
+    KernelRecord,
+    PromiseRecord,
+    Result,
+    ResultsFile,
+    RunRecord,
+    clean,
+    partial_run_remark,
+)
+
+SIZE_LIMIT = 1 << 30
+"""Bytes; a thousand times what a run of all tests on a kernel leaves."""
+QUOTED = 60
+"""Characters that a message quotes of a file."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """The content of a results.json."""
+
+    path: Path
+    """The file itself, not its directory."""
+    run: RunRecord
+    kernels: Mapping[str, KernelRecord]
+    """By id, in the order in which they were tested."""
+    promises: Mapping[str, PromiseRecord]
+    """By id: each requirement, and what it is on each kernel."""
+    results: Sequence[Result]
+
+    @classmethod
+    def of(cls, path: Path, file: ResultsFile) -> Document:
+        """The document that was, or will be, at `path`."""
+        kernels = {kernel.id: kernel for kernel in file.kernels}
+        return cls(path, file.run, kernels, {each.id: each for each in file.requirements}, file.results)
+
+    @property
+    def directory(self) -> Path:
+        """What the paths of evidence are relative to."""
+        return self.path.parent
+
+    def tests(self) -> list[Result]:
+        """One result for each name, in their order: of a test that ran more than once, the most severe."""
+        worst: dict[str, Result] = {}
+        for result in self.results:
+            known = worst.get(result.nodeid)
+            if known is None or SEVERITY[result.verdict] > SEVERITY[known.verdict]:
+                worst[result.nodeid] = result
+        return list(worst.values())
+
+    def remarks(self) -> list[str]:
+        """What a reader has to know before the results mean what they seem to mean."""
+        found = []
+        if self.run.state == "running":
+            found.append(f"{self.path}: the run is still going on or was killed; these are its results so far")
+        if self.run.state == "interrupted":
+            found.append(f"{self.path}: the run was interrupted; these are the results that it had")
+        found += [f"{self.path}: {remark}" for remark in partial_run_remark(self.run.selection)]
+        missing = self.run.collected - len(self.results)
+        if self.run.state == "finished" and missing > 0:
+            found.append(f"{self.path}: {missing} of {self.run.collected} tests did not run")
+        return found
+
+
+def load(path: Path) -> Document:
+    """The document at `path`: a results.json, or the report directory that holds one.
+
+    UsageError for whatever is not a results.json of ours.
+    """
+    try:
+        if path.is_dir():
+            path = path / RESULTS
+            if not path.exists():
+                raise UsageError(f"{path.parent}: this directory has no {RESULTS}")
+        if path.stat().st_size > SIZE_LIMIT:
+            raise UsageError(f"{path}: larger than {SIZE_LIMIT >> 20} MiB, which no {RESULTS} is")
+        text = path.read_text(encoding="utf-8-sig")  # a program that copied it may have put a mark in front
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not a {RESULTS}: no UTF-8 text at byte {error.start}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return parse(_decode(text, path), path)
+
+
+def _decode(text: str, path: Path) -> Any:
+    """The JSON value that `text` is, or UsageError with line and column."""
+    if not text.strip():
+        raise UsageError(f"{path}: the file is empty")
+    try:
+        # JSON can spell half a character, which no file can be written with.
+        return clean(json.loads(text, parse_constant=_refuse))
+    except json.JSONDecodeError as error:
+        place = f"{path}: line {error.lineno}, column {error.colno}"
+        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
+            raise UsageError(f"{place}: the file ends in the middle: it was not written or copied whole") from error
+        raise UsageError(f"{place}: this is not JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: this JSON cannot be read: {error}") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number in JSON")
+
+
+def parse(value: Any, path: Path) -> Document:
+    """The document that a decoded results.json is; `path` is for messages, and for its evidence."""
+    if not isinstance(value, dict) or not {"schema", "run", "results"} <= set(value):
+        raise UsageError(f"{path}: this is JSON, but not a {RESULTS} of kconform: it has no schema, run and results")
+    version = value["schema"]
+    if type(version) is not int or version < 1:
+        raise UsageError(f"{path}: $.schema: expected a version number, not {_quoted(version)}")
+    if version > SCHEMA:
+        raise UsageError(
+            f"{path}: $.schema: written by a newer kconform (format {version}, this one reads {SCHEMA})",
+            hint="read it with a kconform that is as new as the one that wrote it",
+        )
+    try:
+        file = msgspec.convert(value, ResultsFile)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at ")
+        shown = one_line(f"{message[:1].lower()}{message[1:]}")
+        raise UsageError(f"{path}: {place.strip('`') or '$'}: {shown}") from error
+    _check_names(file, path)
+    for number, result in enumerate(file.results):
+        _check_evidence(result, f"{path}: $.results[{number}].evidence")
+    return Document.of(path, file)
+
+
+def _check_names(file: ResultsFile, path: Path) -> None:
+    """Each kernel and each promise exists once, and a result has one of the kernels."""
+    kernels = [kernel.id for kernel in file.kernels]
+    for key, identifiers in (("kernels", kernels), ("requirements", [each.id for each in file.requirements])):
+        seen = set()
+        for number, identifier in enumerate(identifiers):
+            if identifier in seen:
+                raise UsageError(f"{path}: $.{key}[{number}].id: {_quoted(identifier)} is used twice")
+            seen.add(identifier)
+    known = {None, *kernels}
+    for number, result in enumerate(file.results):
+        if result.kernel not in known:
+            raise UsageError(f"{path}: $.results[{number}].kernel: {_quoted(result.kernel)} is not one of $.kernels")
+
+
+def _check_evidence(result: Result, place: str) -> None:
+    """Evidence is copied and linked to: its path must not lead out of the report directory."""
+    for title, name in result.evidence.items():
+        if not name or "\0" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise UsageError(
+                f"{place}: {_quoted(title)}: expected a path in the report directory, not {_quoted(name)}"
+            )
+
+
+def _quoted(value: object) -> str:
+    shown = one_line(json.dumps(value, ensure_ascii=False))
+    return shown if len(shown) <= QUOTED else f"{shown[: QUOTED - 3]}..."

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The report directory: what is in it, which one a run uses, and what `latest` points to.
+
+A run without --report-dir makes a new one below reports/out, named by the time in UTC.  A run with it uses that one,
+and removes what a former run left there: evidence of two runs in one directory would be evidence of nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from common import atomic
+from common.errors import UsageError
+from common.paths import users_path
+
+RESULTS = "results.json"
+EVIDENCE = "evidence"
+PAGE = "index.html"
+JUNIT = "junit.xml"
+KTAP = "results.ktap"
+KCIDB = "kcidb.json"
+SUMMARY = "summary.md"
+
+DERIVED = (PAGE, JUNIT, KTAP, KCIDB, SUMMARY)
+"""The files that are made from results.json, at the end of a run."""
+FORMER = ("report.html",)
+"""Files that earlier versions wrote."""
+
+DEFAULT = Path("reports", "out")
+LATEST = "latest"
+
+HINT = "name another directory with --report-dir"
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A report directory that this run may write to."""
+
+    path: Path
+    made: bool
+    """Whether the run has made it."""
+    held: int
+    """A descriptor; while it is open, no other run writes there."""
+
+    def release(self) -> None:
+        """Let others have the directory.  One that this run has made and left empty is removed."""
+        if self.made:
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+        os.close(self.held)
+
+
+def claim(root: Path, invoked_in: Path, asked_for: str | None, now: datetime) -> Claimed:
+    """Make the report directory, or raise UsageError if nothing can be written there, or if another run writes there.
+
+    `root` is where the default is, `invoked_in` what a relative --report-dir starts from; `now` is UTC.
+    """
+    path = users_path(asked_for, invoked_in) if asked_for else root / DEFAULT
+    made = not (asked_for and path.exists())
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not asked_for:
+            path = _new(path, now.strftime("%Y%m%dT%H%M%SZ"))
+        with tempfile.TemporaryFile(dir=path) as probe:
+            probe.write(b"kconform")
+    except OSError as error:
+        raise UsageError(f"{path}: no report can be written there: {error.strerror or error}", hint=HINT) from error
+    if (path / RESULTS).is_dir():
+        raise UsageError(f"{path}: no report can be written there: {RESULTS} is a directory", hint=HINT)
+    return Claimed(path, made, _hold(path))
+
+
+def _hold(path: Path) -> int:
+    """UsageError if another run holds the directory: of two that write to one place, one would lose its evidence."""
+    held = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(held)
+        raise UsageError(
+            f"{path}: another run is writing its report there", hint=f"wait for it, or {HINT}"
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+    return held
+
+
+@contextlib.contextmanager
+def holding(path: Path) -> Iterator[None]:
+    """Keep runs from writing to the directory.  UsageError if one does."""
+    held = _hold(path)
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def _new(parent: Path, name: str) -> Path:
+    """A directory that nobody else has, whatever else starts in the same second."""
+    count = 1
+    while True:
+        path = parent / (name if count == 1 else f"{name}-{count}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            count += 1
+        else:
+            return path
+
+
+def is_report(path: Path) -> bool:
+    """Whether the directory holds a results.json of ours, of any version."""
+    try:
+        content = json.loads((path / RESULTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"schema", "run", "results"} <= set(content)
+
+
+def clear_former(path: Path) -> None:
+    """Remove the report of a former run from `path`.  A directory that is not a report is left alone."""
+    if not is_report(path):
+        return
+    shutil.rmtree(path / EVIDENCE, ignore_errors=True)
+    for name in (*DERIVED, *FORMER):
+        (path / name).unlink(missing_ok=True)
+
+
+def update_latest(path: Path) -> None:
+    """Let the neighbour `latest` point to `path`, in one step.  OSError if that fails."""
+    with atomic.replacing(path.with_name(LATEST)) as temporary:
+        temporary.symlink_to(path.name, target_is_directory=True)
+
+
+def shown(path: Path, invoked_in: Path) -> str:
+    """`path` as a user would type it."""
+    return str(path.relative_to(invoked_in) if path.is_relative_to(invoked_in) else path)

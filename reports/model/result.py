@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The records that results.json is made of, one class for each kind of object in it.
+
+msgspec writes them, reads them back, and makes results.schema.json from them (see `schema`).  The descriptions below
+are the schema's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeAlias, get_args
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from common.versions import Version, release_version
+
+SCHEMA = 1
+"""Version of results.json.  It grows when a reader of the former version could be misled."""
+
+JSON: TypeAlias = bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"] | None
+
+Verdict = Literal["pass", "fail", "error", "skip", "waived", "unexpected-pass"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""What a test ended with.  The last two exist only where there are waivers.  results.json calls it `outcome`."""
+
+SEVERITY: Mapping[Verdict, int] = {
+    "fail": 5, "error": 4, "waived": 3, "unexpected-pass": 2, "skip": 1, "pass": 0,
+}  # fmt: skip
+"""Which of several verdicts on one test counts: the most severe, and among equals the first."""
+
+PromiseStatus = Literal["held", "broken", "unknown", "waived", "skipped", "untested"]
+STATUSES: tuple[PromiseStatus, ...] = get_args(PromiseStatus)
+"""What a promise can be on a kernel."""
+
+RunState = Literal["running", "finished", "interrupted"]
+
+NO_KERNEL = "(no kernel)"
+"""What stands for the kernel of a test that had none, for example because it could not be built."""
+
+Seconds = Annotated[float, Meta(ge=0, le=2**53)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+# `$` alone would also match in front of a last newline.
+OneLine = Annotated[str, Meta(pattern=r"^[^\n]*(?!\n)$")]
+Time = Annotated[
+    str,
+    Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z(?!\n)$", description="UTC."),
+]
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """What one test ended with."""
+
+    nodeid: Annotated[str, Meta(description="The test's name, as pytest has it.")]
+    area: Annotated[str, Meta(description="The directory below suites/: yama, loadpin, seccomp, harness.")]
+    requirements: tuple[str, ...]
+    kernel: Annotated[str | None, Meta(description="The id of one of the kernels; null for a test without a kernel.")]
+    flavor: str | None
+    verdict: Annotated[Verdict, Meta(description="See docs/read-a-report.md.")] = field(name="outcome")
+    reason: Annotated[OneLine, Meta(description="Why it is not a plain pass.")]
+    duration_s: Annotated[Seconds, Meta(description="Set-up, call and teardown together.")]
+    accel: str | None
+    worker: Annotated[str | None, Meta(description="pytest-xdist's name for the process that ran the test.")]
+    started: Time
+    longrepr: Annotated[str, Meta(description="The failure as pytest prints it; empty where nothing failed.")]
+    evidence: Annotated[dict[str, str], Meta(description="Title, and path relative to the directory of this file.")]
+
+
+class KernelRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of a kernel that was tested.  Later versions may say more."""
+
+    id: Annotated[str, Meta(description="Name and flavor, as in the names of tests.")]
+    name: str | None
+    flavor: str | None
+    release: str | None
+    arch: str | None
+    spec: Annotated[str | None, Meta(description="What --kernel asked for.")]
+    identity: Annotated[str | None, Meta(description="What it was made from.")]
+    digest: Annotated[str | None, Meta(description="Equal digests are the same kernel.")]
+    accel: str | None
+    version: str | tuple[int, ...] | None
+    accel_why: Annotated[str | None, Meta(description="Why that acceleration was chosen.")] = None
+    boot_complaint: Annotated[str | None, Meta(description="What the kernel complained of while it booted.")] = None
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any]) -> KernelRecord:
+        """The record of a kernel of which at least the `id` is known.  TypeError for a key that is not a field."""
+        name, _, flavor = str(info["id"]).partition("/")
+        known: dict[str, Any] = dict.fromkeys(cls.__struct_fields__) | {"name": name, "flavor": flavor or None}
+        return cls(**known | dict(info))
+
+    @property
+    def numbers(self) -> Version:
+        """The version as numbers; `()` if it is unknown."""
+        return self.version if isinstance(self.version, tuple) else release_version(self.version or "")
+
+
+class PromiseRecord(Struct, frozen=True, kw_only=True):
+    """A requirement, and what the tests found out about it."""
+
+    id: str
+    area: str
+    text: Annotated[str, Meta(description="The promise, in one sentence.")]
+    source: str
+    since: str
+    until: str | None
+    note: str
+    status: Annotated[
+        dict[str, PromiseStatus],
+        Meta(
+            description="By kernel id, or (no kernel).  From the tests that ran: broken if one failed, else unknown"
+            " if one had an error, else waived if one was, else held if one passed, else skipped."
+        ),
+    ]
+    nodeids: Annotated[list[str], Meta(description="Its tests that ran.")]
+
+
+class SuiteRecord(Struct, frozen=True):
+    """Which state of the suite was run."""
+
+    commit: Annotated[str | None, Meta(description="The git commit, with -dirty for a changed tree.")]
+
+
+class BaselineRecord(Struct, frozen=True):
+    """The run that this one was compared with (--baseline)."""
+
+    path: str
+    id: str
+    started: str
+
+
+class ResumedRecord(Struct, frozen=True):
+    """The run that this one continued (--resume), and how many of its results still count."""
+
+    started: Time
+    state: RunState
+    results: Count
+
+
+class MergedRecord(Struct, frozen=True):
+    """A run that is part of a merged report."""
+
+    path: str
+    id: str
+    state: RunState
+    started: Time
+    exit_status: int | None
+
+
+class RunRecord(Struct, frozen=True, kw_only=True):
+    """The run itself."""
+
+    id: Annotated[str, Meta(description="The name of the report directory.")]
+    state: Annotated[
+        RunState, Meta(description="A file that says running and no longer changes was left by a killed run.")
+    ]
+    started: Time
+    finished: Time | None
+    duration_s: Annotated[Seconds, Meta(description="Of a merged report: the sum of its parts.")]
+    exit_status: Annotated[
+        int | None,
+        Meta(
+            description="0 all promises held; 1 a promise was broken; 2 interrupted; 3 something could not be"
+            " determined; 4 wrong use; 5 nothing ran; null while the run goes on."
+        ),
+    ]
+    collected: Annotated[Count, Meta(description="Tests that were to run; with fewer results, the run ended early.")]
+    counts: dict[str, Count]
+    argv: list[str]
+    host: Annotated[dict[str, str], Meta(description="uname of the machine.")]
+    suite: SuiteRecord
+    versions: Annotated[
+        dict[str, Any], Meta(description="Of whatever a result depends on, such as qemu, virtme-ng, accel.")
+    ]
+    selection: Annotated[
+        str | None, Meta(description="Which tests were chosen, as pytest's options and arguments; null: all.")
+    ] = None
+    baseline: BaselineRecord | None = None
+    resumed: ResumedRecord | None = None
+    merged: Annotated[
+        list[MergedRecord] | UnsetType, Meta(description="The runs that were merged into this report.")
+    ] = UNSET
+
+
+class ResultsFile(Struct, frozen=True, kw_only=True):
+    """The whole of results.json."""
+
+    schema: int
+    run: RunRecord
+    kernels: list[KernelRecord]
+    requirements: list[PromiseRecord]
+    results: list[Result]
+
+
+def promise_status(verdicts: Collection[Verdict]) -> PromiseStatus:
+    """What a promise is on a kernel, from the verdicts on all its tests that have run there."""
+    meaning: Mapping[Verdict, PromiseStatus] = {
+        "fail": "broken", "error": "unknown", "waived": "waived", "pass": "held", "unexpected-pass": "held",
+        "skip": "skipped",
+    }  # fmt: skip
+    return next((status for verdict, status in meaning.items() if verdict in verdicts), "untested")
+
+
+def partial_run_remark(selection: str | None) -> list[str]:
+    """A line for whoever reads the results of a part of the tests; none if all were to run."""
+    return [f"not all tests were chosen, only: {selection}"] if selection else []
+
+
+def clean_text(text: str) -> str:
+    """`text` without lone surrogates: a console is decoded with surrogateescape, and UTF-8 has none."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def clean(value: Any) -> Any:
+    """A copy of a JSON value without lone surrogates in its texts.  TypeError for what JSON cannot express."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): clean(part) for key, part in value.items()}
+    if isinstance(value, Sequence):
+        return [clean(part) for part in value]
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be reported: JSON has no such type")
+
+
+def utc(seconds: float) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

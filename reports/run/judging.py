@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Judges one phase of a test, in the process that runs it: exception, xfail, waivers, evidence."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.workers import is_worker
+from reports.judgement.verdict import judge
+from reports.run import waiver_files
+from reports.run.notes import ATTACHED, Attached, attach, kernel_of, versions_told
+from reports.run.phases import Phase
+from reports.run.requirement_marker import requirements_of
+
+
+def judged(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Phase:
+    """The phase that `report` is about.  The report is changed where pytest would say something else of it."""
+    raised = None if call.excinfo is None else call.excinfo.value
+    names_exception = any("raises" in mark.kwargs for mark in item.iter_markers("xfail"))
+    judgement = judge(report, raised, xfail_raises=names_exception)
+    if judgement.verdict == "error" and hasattr(report, "wasxfail"):
+        # An xfail mark expects a failure of the kernel, not an error.
+        del report.wasxfail
+        report.outcome = "failed"
+    judgement = waiver_files.excused(item, report, judgement)
+    pieces = [*judgement.evidence.items(), *(report.sections if report.failed else ())]
+    for title, text in pieces:
+        attach(item, title, text)
+    return Phase(
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        exit_status=judgement.exit_status,
+        requirements=requirements_of(item),
+        kernel=kernel_of(item),
+        evidence=_evidence(item, report),
+        versions=versions_told(item.config) if is_worker(item.config) else {},
+    )
+
+
+def _evidence(item: pytest.Item, report: pytest.TestReport) -> tuple[tuple[str, str], ...]:
+    """What this phase takes along: a call everything so far, a teardown what has been added since."""
+    attached = item.stash.get(ATTACHED, None) or Attached()
+    if report.when == "setup" and report.passed:
+        return ()
+    # A call with subtests is reported several times; its own report is the last and must be complete.
+    first = attached.sent if report.when == "teardown" else 0
+    attached.sent = len(attached.pieces)
+    return tuple(attached.pieces[first:])

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The options that the package adds to pytest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reports.formats.kcidb import ORIGIN
+from reports.judgement.coverage import KERNEL_AREAS
+from reports.model.report_directory import DEFAULT, LATEST
+
+NO_RUN = (
+    "help",
+    "version",
+    "markers",
+    "collectonly",
+    "showfixtures",
+    "show_fixtures_per_test",
+    "setuponly",
+    "setupplan",
+    "cacheshow",
+    "requirements",
+)
+"""Options with which pytest runs no test: these leave no report, and keep pytest's own exit status."""
+
+
+def runs_tests(config: pytest.Config) -> bool:
+    """Whether the run will test anything."""
+    return not any(getattr(config.option, name, False) for name in NO_RUN)
+
+
+def add(parser: pytest.Parser) -> None:
+    """Add them all."""
+    group = parser.getgroup("kconform")
+    group.addoption(
+        "--report-dir",
+        metavar="DIR",
+        default=None,
+        help="where results.json, index.html, junit.xml and the evidence go "
+        f"(default: {DEFAULT}/<run>, also known as {DEFAULT}/{LATEST})",
+    )
+    group.addoption(
+        "--resume",
+        action="store_true",
+        help="continue the run whose report is in --report-dir (default: the latest): "
+        "test only what has no verdict yet",
+    )
+    group.addoption(
+        "--baseline",
+        type=Path,
+        metavar="RESULTS",
+        help="a former run's results.json, or its directory: say at the end what has changed since; "
+        "the exit status does not depend on it",
+    )
+    group.addoption(
+        "--kcidb-origin",
+        default=ORIGIN,
+        metavar="NAME",
+        help=f"the name by which KCIDB knows this CI system, for kcidb.json (default: {ORIGIN})",
+    )
+    group.addoption(
+        "--waivers",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="known failures, each with a reason and the last day on which it is excused; repeatable",
+    )
+    group.addoption("--strict-waivers", action="store_true", help="exit with 1 if a test passes that is waived")
+    group.addoption(
+        "--requirements",
+        action="store_true",
+        help="run nothing: list every requirement with its tests, and exit with 1 if one has no test, or a "
+        f"test in {', '.join(KERNEL_AREAS)} has no requirement",
+    )

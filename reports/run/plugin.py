@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pytest plugin (`-p reports.run.plugin`): every hook of the package, and the order in which it calls the others.
+
+A test runs in the only process of a run or in a worker of pytest-xdist.  There its exceptions are still exceptions,
+so there it is judged, and the `Phase` is put on pytest's report.  In the process that the user started, the
+`Recorder` takes the phases and writes the report, and `Progress` says how far the run is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from common.paths import users_path
+from common.workers import is_worker
+from reports.formats.kcidb import check_origin
+from reports.judgement.exit_status import HELD, INTERRUPTED, UNDETERMINED, WRONG_USE
+from reports.model.display import one_line
+from reports.model.report_directory import claim
+from reports.run import (
+    baseline,
+    ci_commands,
+    environment,
+    options,
+    printed_reports,
+    quick_marker,
+    requirement_marker,
+    resume,
+    waiver_files,
+)
+from reports.run.judging import judged
+from reports.run.phases import phase_of, put
+from reports.run.progress import Progress
+from reports.run.recorder import Recorder
+from reports.run.wrong_use import as_wrong_use
+
+T = TypeVar("T")
+
+ENDED = "kconform_ended"
+"""The key under which a worker tells the controller why it has ended before any test: exit status and message."""
+
+STATUS_WORDS = {("call", "error"): ("error", "E", "ERROR")} | {
+    (when, "fail"): ("failed", "F", "FAILED") for when in ("setup", "teardown")
+}
+"""Where the verdict is not what pytest would guess from the phase."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add(parser)
+
+
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """--requirements needs the tests themselves, which only a process that collects has."""
+    if config.option.requirements and hasattr(config.option, "numprocesses"):
+        config.option.numprocesses = None
+        config.option.dist = "no"
+        config.option.tx = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """First, because wrong use ends the run here, and because pytest's JUnit plugin must not see --junitxml."""
+    config.addinivalue_line(
+        "markers", "requirement(id, ...): the promises, from suites/*/requirements.toml, that the test proves"
+    )
+    config.addinivalue_line("markers", f"{quick_marker.MARKER}: given to a few tests for every promise; -m quick")
+    # Otherwise pytest puts control characters of its own into messages, which would then be spelled out.
+    config.option.code_highlight = "no"
+    requirement_marker.registry(config)
+    waiver_files.read(config)
+    recorder = None
+    if not is_worker(config):
+        with as_wrong_use("--kcidb-origin"):
+            check_origin(config.option.kcidb_origin)
+        baseline.read(config)
+        if options.runs_tests(config):
+            recorder = _new_recorder(config)
+    config.pluginmanager.register(Hooks(config, recorder), "kconform-reports")
+
+
+def _new_recorder(config: pytest.Config) -> Recorder:
+    invoked_in = config.invocation_params.dir
+    with as_wrong_use():
+        if config.option.resume:
+            config.option.report_dir = resume.directory(config.rootpath, config.option.report_dir)
+            resume.begin(config, users_path(config.option.report_dir, invoked_in))
+        claimed = claim(config.rootpath, invoked_in, config.option.report_dir, datetime.now(UTC))
+    junit = getattr(config.option, "xmlpath", None)
+    config.option.xmlpath = None
+    path = None if junit is None else invoked_in / Path(os.path.expandvars(junit)).expanduser()
+    return Recorder(config, claimed, requirement_marker.registry(config), path)
+
+
+class Hooks:
+    """All other hooks.  `recorder` is None in workers, and where no test is run."""
+
+    def __init__(self, config: pytest.Config, recorder: Recorder | None) -> None:
+        self._config = config
+        self._recorder = recorder
+        self._progress = Progress(config)
+        self._gaps = 0
+        """How many gaps --requirements has found."""
+
+    # -- the beginning ------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        resume.tell_worker(node)
+
+    def pytest_report_header(self) -> list[str]:
+        if self._recorder is None:
+            return []
+        version = environment.versions()["kconform"]
+        return [
+            f"kconform {version}: report in {self._recorder.shown_directory}",
+            *map(one_line, resume.lines(self._config)),
+        ]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        if self._recorder is not None:
+            self._recorder.start(session)
+            ci_commands.stop(self._config)
+
+    # -- collection ---------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, T, T]:
+        """A worker ends silently: hand the controller what it would say."""
+        try:
+            return (yield)
+        except pytest.UsageError as error:
+            self._tell_controller(WRONG_USE, "\n".join(map(str, error.args)))
+            raise
+        except pytest.exit.Exception as ended:
+            self._tell_controller(INTERRUPTED if ended.returncode is None else ended.returncode, ended.msg)
+            raise
+
+    def _tell_controller(self, status: int, message: str) -> None:
+        if is_worker(self._config):
+            self._config.workeroutput[ENDED] = [status, message]  # type: ignore[attr-defined]
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, T, T]:
+        """Check before anything is deselected: a wrong id is wrong even in a test that does not run now."""
+        try:
+            requirement_marker.check_markers(items, requirement_marker.registry(self._config))
+            waiver_files.check(self._config, items)
+            quick_marker.mark(self._config, items)
+            result = yield  # kconfigs checks the kernels, pytest deselects, conftest.py sorts
+            resume.deselect_done(self._config, items)
+            return result
+        except (pytest.UsageError, pytest.exit.Exception):
+            # Nothing will run.  To xdist, a worker that offers tests and does not run them is an internal error.
+            items.clear()
+            raise
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if self._recorder is not None:
+            self._recorder.take_collection(report)
+            printed_reports.make_printable(report)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Also called after wrong use, then without items."""
+        self._begin(len(session.items))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """With workers, only they collect, and all of them the same."""
+        self._begin(len(ids))
+
+    def _begin(self, collected: int) -> None:
+        if self._recorder is not None and collected:
+            self._recorder.begin()
+            self._progress.begin(collected)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """With --requirements, list what the tests prove instead of running them."""
+        if not self._config.option.requirements:
+            return None
+        if session.testsfailed:
+            raise session.Interrupted(f"{session.testsfailed} errors during collection: the list would have holes")
+        coverage = requirement_marker.coverage(session)
+        self._gaps = len(coverage.gaps)
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None:
+            terminal.ensure_newline()
+            for line in coverage.lines():
+                terminal.write_line(line)
+        return True
+
+    # -- where a test runs --------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Outermost, after pytest has dealt with xfail and conftest.py has attached its evidence."""
+        report = yield
+        put(report, judged(item, call, report))
+        return report
+
+    # -- where the user started the run -------------------------------------------------------------------
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, report: pytest.TestReport) -> None:
+        """A worker died during a test.  xdist calls the phase `???`; pytest knows what an error at teardown is."""
+        report.when = "teardown"
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, T, T]:
+        """Outermost, so that the terminal sees what is changed here, and has shown the test before progress is."""
+        if self._recorder is None:
+            return (yield)
+        phase = self._recorder.take(report, phase_of(report))
+        put(report, phase)
+        if report.failed:
+            printed_reports.add_evidence(report, phase)
+        printed_reports.make_printable(report)
+        result = yield
+        self._progress.take(report, phase)
+        return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport | pytest.CollectReport
+    ) -> tuple[str, str, str] | None:
+        """Let pytest's letters and totals say the same as the report."""
+        if isinstance(report, pytest.CollectReport) or not report.failed:
+            return None
+        return STATUS_WORDS.get((str(report.when), phase_of(report).verdict))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        ended = getattr(node, "workeroutput", {}).get(ENDED)
+        if self._recorder is not None and ended is not None:
+            self._recorder.take_worker_end(*ended)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        if self._recorder is not None:
+            self._recorder.take_interrupt(excinfo.value)
+
+    def pytest_internalerror(self) -> None:
+        if self._recorder is not None:
+            self._recorder.take_internal_error()
+
+    # -- the end ------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, T, T]:
+        """Outermost: the report is complete before the terminal says so, and nobody changes the status afterwards."""
+        if self._recorder is not None:
+            self._recorder.finish(exitstatus)
+        try:
+            return (yield)
+        finally:
+            if self._recorder is not None:
+                if session.exitstatus == pytest.ExitCode.MAX_WARNINGS_ERROR and self._recorder.status == HELD:
+                    self._recorder.settle(UNDETERMINED)
+                if self._recorder.status is not None:
+                    session.exitstatus = self._recorder.status
+            elif self._gaps and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._recorder is None or getattr(self._config.option, "no_summary", False):
+            return
+        terminalreporter.section("kconform")
+        for line in self._recorder.summary().lines(verbosity=self._config.option.verbose):
+            terminalreporter.write_line(line.text, **line.markup)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        if self._recorder is not None:
+            self._recorder.release()
+        ci_commands.resume(self._config)

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes the report of a run while it runs, and decides the exit status.
+
+There is one in each run, in the process that the user started; the workers of pytest-xdist have none.  A report that
+cannot be written is said once, as an error; the verdicts reach the terminal all the same.
+
+Nothing is written before it is known which tests are to run.  Wrong use that is noticed until then leaves no report,
+and the former one untouched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from reports.formats import report_files
+from reports.judgement import exit_status
+from reports.judgement.exit_status import UNDETERMINED, WRONG_USE, Ending
+from reports.judgement.waivers import Waiver, not_needed
+from reports.model import evidence, report_directory
+from reports.model.report_directory import RESULTS, Claimed
+from reports.model.requirements import Requirement
+from reports.model.result import VERDICTS, KernelRecord, Result, RunRecord, utc
+from reports.model.store import Store
+from reports.run import baseline, environment, resume
+from reports.run.notes import versions_told
+from reports.run.phases import Assembler, Phase, collection_result
+from reports.run.terminal_summary import Summary
+from reports.run.waiver_files import waivers_of
+
+_SUBTEST_REPORT: tuple[type, ...] = (pytest.SubtestReport,) if hasattr(pytest, "SubtestReport") else ()
+
+
+class Recorder:
+    """Collects the results of a run, and keeps its report up to date."""
+
+    def __init__(
+        self, config: pytest.Config, claimed: Claimed, requirements: Mapping[str, Requirement], junit: Path | None
+    ) -> None:
+        """`junit` is where the JUnit file goes, if not into the report directory."""
+        self._config = config
+        self._claimed = claimed
+        self._directory = claimed.path
+        self._requirements = requirements
+        self._junit = junit
+        self._selection = environment.selection(config)
+        self._host, self._suite = environment.host(), environment.suite(config.rootpath)
+        self._baseline = baseline.Compared(None, [])
+        self._store = Store(self._directory, requirements, time.monotonic)
+        self._assembler = Assembler()
+        self._session: pytest.Session | None = None
+        self._began = time.time()
+        self._ended: float | None = None
+        self._has_report = False
+        self._error_statuses: set[int] = set()
+        self._problems: list[str] = []
+        self._messages: list[str] = []
+        self._interrupted = self._internal_error = False
+        self._asked_for = 0
+        self._status: int | None = None
+
+    @property
+    def shown_directory(self) -> str:
+        """The report directory as a user would type it."""
+        return report_directory.shown(self._directory, self._config.invocation_params.dir)
+
+    @property
+    def status(self) -> int | None:
+        """The exit status of the run, once it has ended."""
+        return self._status
+
+    # -- while it runs ------------------------------------------------------------------------------------
+
+    def start(self, session: pytest.Session) -> None:
+        """The session has started; which tests it has is not known yet."""
+        self._session = session
+
+    def begin(self) -> None:
+        """Begin the report: the tests are known, or the first result is.  Later calls do nothing."""
+        if self._has_report:
+            return
+        self._has_report = True
+        former = self._config.stash.get(resume.FORMER, None)
+        try:
+            if former is None:
+                report_directory.clear_former(self._directory)
+            else:
+                resume.take_up(self._directory, former, self._store)
+        except OSError as error:
+            self._problem(str(error))
+        self._write()
+        if self._config.option.report_dir is None:
+            try:
+                report_directory.update_latest(self._directory)
+            except OSError as error:
+                latest = report_directory.DEFAULT / report_directory.LATEST
+                self._problem(f"{latest} does not point to this run: {error}")
+
+    def take(self, report: pytest.TestReport, phase: Phase) -> Phase:
+        """Take one phase of a test, and write its evidence.  Returns the phase as its subtests let it be."""
+        self.begin()
+        test = self._assembler.test_of(report)
+        if phase.exit_status is not None:
+            self._error_statuses.add(phase.exit_status)
+        if isinstance(report, _SUBTEST_REPORT):
+            test.take_subtest(phase)
+            return phase
+        phase = test.with_subtests(report, phase)
+        try:
+            evidence.write(self._directory, report.nodeid, phase.evidence, test.paths)
+        except OSError as error:
+            self._problem(f"evidence of {report.nodeid}: {error}")
+        versions_told(self._config).update(phase.versions)
+        result = self._assembler.add(report, phase)
+        if result is not None:
+            self._add(result, test.kernel)
+        return phase
+
+    def take_collection(self, report: pytest.CollectReport) -> None:
+        """Take a file that could not be collected, or that skipped itself as a whole."""
+        if report.passed:
+            return
+        if report.failed:
+            self._error_statuses.add(UNDETERMINED)
+        self._store.add(collection_result(report, time.time()), None)
+
+    def take_worker_end(self, status: int, message: str) -> None:
+        """Take why a worker has ended before any test.  Every worker says the same."""
+        if message not in self._messages:
+            self._messages.append(message)
+        self._asked_for = status
+
+    def take_interrupt(self, raised: BaseException) -> None:
+        """Take what has stopped the run before its end."""
+        if isinstance(raised, pytest.exit.Exception):
+            self._asked_for = raised.returncode or 0
+            self._interrupted = raised.returncode is None
+        else:
+            # pytest and xdist also end a run by an exception of this kind after -x, --maxfail, or a failed
+            # collection. Then the results decide the exit status.
+            self._interrupted = type(raised) is KeyboardInterrupt or "keyboard-interrupt" in str(raised)
+
+    def take_internal_error(self) -> None:
+        """Take note that pytest, or a plugin, has failed."""
+        self._internal_error = True
+
+    def _add(self, result: Result, kernel: KernelRecord | None) -> None:
+        self._store.add(result, kernel)
+        if self._store.due():
+            self._write()
+
+    def _write(self) -> None:
+        if not self._has_report:
+            return
+        try:
+            self._store.write(self._run())
+        except OSError as error:
+            self._problem(f"{RESULTS}: {error}")
+
+    def _problem(self, text: str) -> None:
+        """Keep the first problem: a full disk would make as many as there are files."""
+        if not self._problems:
+            self._problems.append(text)
+
+    # -- the end ------------------------------------------------------------------------------------------
+
+    def finish(self, pytest_status: int) -> None:
+        """Write the other files, and decide the exit status: before the terminal says them."""
+        if not self._has_report:
+            self._status = self._exit_status(pytest_status)
+            if self._status == WRONG_USE:
+                return
+            self.begin()  # nothing ran, but a resumed run has results
+        self._ended = time.time()
+        self._status = self._exit_status(pytest_status)
+        document = self._store.document(self._run())
+        self._baseline = baseline.compared(self._config, document)
+        for problem in report_files.write(
+            document, self._baseline.comparison, origin=self._config.option.kcidb_origin, junit=self._junit
+        ):
+            self._problem(problem)
+        self._write()
+        self._status = self._exit_status(pytest_status)
+        self._write()
+
+    def settle(self, status: int) -> None:
+        """End with another exit status than `finish` has decided on."""
+        self._status = status
+        self._write()
+
+    def release(self) -> None:
+        """Let others have the directory."""
+        self._claimed.release()
+
+    def _exit_status(self, pytest_status: int) -> int:
+        ending = Ending(
+            interrupted=self._interrupted,
+            internal_error=self._internal_error,
+            wrong_use=pytest_status == pytest.ExitCode.USAGE_ERROR,
+            write_failed=bool(self._problems),
+            asked_for=self._asked_for,
+            strict_waivers=self._config.option.strict_waivers,
+            idle_waivers=bool(self._idle_waivers()),
+        )
+        return exit_status.exit_status(self._store.counts, frozenset(self._error_statuses), ending)
+
+    def _idle_waivers(self) -> list[Waiver]:
+        """Those that no test needed.  A part of the tests cannot tell."""
+        if self._selection:
+            return []
+        return not_needed(waivers_of(self._config), self._store.results, self._store.kernels)
+
+    def summary(self) -> Summary:
+        """What the terminal says at the end."""
+        return Summary(
+            results=self._store.results,
+            kernels=self._store.kernels,
+            requirements=self._requirements,
+            report_dir=self.shown_directory if self._has_report else None,
+            status=exit_status.NOTHING_RAN if self._status is None else self._status,
+            problems=self._problems,
+            messages=self._messages,
+            selection=self._selection,
+            baseline=self._baseline.lines,
+            resumed=resume.lines(self._config),
+            idle_waivers=[
+                f"{waiver.requirement}: {waiver.reason} ({waiver.place})" for waiver in self._idle_waivers()
+            ],
+        )
+
+    def _run(self) -> RunRecord:
+        """The `run` part of results.json, as of now."""
+        stopped = self._interrupted or self._internal_error
+        end = time.time() if self._ended is None else self._ended
+        former = self._config.stash.get(resume.FORMER, None)
+        collected = 0 if self._session is None else self._session.testscollected
+        return RunRecord(
+            id=self._directory.name,
+            state="running" if self._ended is None else "interrupted" if stopped else "finished",
+            started=utc(self._began),
+            finished=None if self._ended is None else utc(self._ended),
+            duration_s=round(max(0.0, end - self._began), 3),
+            exit_status=self._status,
+            collected=collected + (len(former.results) if former else 0),
+            counts={verdict: self._store.counts[verdict] for verdict in VERDICTS},
+            argv=[str(arg) for arg in self._config.invocation_params.args],
+            host=self._host,
+            suite=self._suite,
+            versions={**environment.versions(), **versions_told(self._config)},
+            selection=self._selection,
+            baseline=baseline.record(self._config),
+            resumed=former.record() if former else None,
+        )

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The waivers of a run: those beside the tests, and those of --waivers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from common.paths import users_path
+from reports.judgement import waivers
+from reports.judgement.verdict import Judgement
+from reports.judgement.waivers import FILE_NAME, SplatWaivers, Waiver, load
+from reports.model.result import JSON, KernelRecord
+from reports.run.notes import kernel_of
+from reports.run.requirement_marker import registry, requirements_of
+from reports.run.wrong_use import as_wrong_use
+
+WAIVERS = pytest.StashKey[Sequence[Waiver]]()
+
+
+def read(config: pytest.Config) -> None:
+    """Read the files.  pytest.UsageError for what is not as it should be."""
+    with as_wrong_use():
+        ours = sorted((config.rootpath / "suites").glob(f"*/{FILE_NAME}"))
+        theirs = [users_path(path, config.invocation_params.dir) for path in config.option.waivers]
+        config.stash[WAIVERS] = [waiver for path in (*ours, *theirs) for waiver in load(path)]
+
+
+def waivers_of(config: pytest.Config) -> Sequence[Waiver]:
+    """All waivers of this run."""
+    return config.stash[WAIVERS]
+
+
+def check(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """pytest.UsageError for a waiver of a test or a promise that does not exist."""
+    narrowed = any("::" in argument for argument in config.args) or config.getoption("lf", False)
+    with as_wrong_use():
+        waivers.check_subjects(
+            waivers_of(config),
+            [item.nodeid for item in items],
+            registry(config),
+            config.rootpath.resolve(),
+            whole=not narrowed,
+        )
+
+
+def check_flavors(config: pytest.Config, known: Collection[str]) -> None:
+    """pytest.UsageError for a waiver of a flavor that does not exist."""
+    with as_wrong_use():
+        waivers.check_flavors(waivers_of(config), known)
+
+
+def splat_waivers(config: pytest.Config, kernel: Mapping[str, JSON]) -> SplatWaivers:
+    """What says which complaints of this kernel are waived; `kernel` as for `notes.set_kernel`."""
+    return SplatWaivers(waivers_of(config), KernelRecord.of(kernel), datetime.now(UTC).date())
+
+
+def excused(item: pytest.Item, report: pytest.TestReport, judgement: Judgement) -> Judgement:
+    """The judgement after the waivers; pytest then treats what is waived as an expected failure."""
+    waiver = waivers.waiver_for(waivers_of(item.config), item.nodeid, requirements_of(item), kernel_of(item))
+    if waiver is None or (judgement.verdict == "pass" and report.when != "call"):
+        return judgement
+    judgement = waiver.excuse(judgement, datetime.now(UTC).date())
+    if judgement.verdict == "waived":
+        report.outcome = "skipped"
+    if judgement.verdict in ("waived", "unexpected-pass"):
+        report.wasxfail = judgement.reason
+    return judgement

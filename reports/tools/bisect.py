@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`tox -e bisect -- ARGS`: a run of the suites whose exit status `git bisect run` understands.
+
+git takes 0 for good, 125 for a commit that cannot be judged, any other status up to 127 for bad, and ends the
+bisection at 128 or more (git-bisect(1)).  A run's own status does not fit: wrong use would be bad, and so would a
+tree that does not build.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.errors import UsageError
+from reports.judgement.exit_status import BROKEN, HELD, MEANING, NOTHING_RAN, UNDETERMINED, WRONG_USE
+from reports.model.document import load
+from reports.model.report_directory import DEFAULT, RESULTS
+
+ROOT = Path(__file__).parents[2]
+REPORT = DEFAULT / "bisect"
+"""The report of the last step, below ROOT."""
+
+DOCTOR = (sys.executable, "kconform.py", "doctor", "--install", "--yes")
+"""Other environments of tox.ini run it first.  Here it must not run there: its status would be the bisection's."""
+
+GOOD, BAD, SKIP, STOP = 0, 1, 125, 128
+WORDS = {GOOD: "good", BAD: "bad", SKIP: "cannot be judged", STOP: "the bisection cannot go on"}
+
+
+def answer(exit_status: int, report: Path) -> int:
+    """What to tell git about a run that ended with this status and left its report there."""
+    try:
+        tested = len(load(report).results) > 0
+    except UsageError:
+        tested = False
+    if not tested:
+        # 0 and 1 may have another cause than tests: --collect-only, or a Python without pytest.
+        return STOP
+    if exit_status in (HELD, BROKEN):
+        return GOOD if exit_status == HELD else BAD
+    # A tree that does not build is wrong use too, but each of its tests has an error; a misspelt option has none.
+    return SKIP if exit_status in (UNDETERMINED, WRONG_USE, NOTHING_RAN) else STOP
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--report-dir", default=str(REPORT))
+    try:
+        # As pytest reads the same option: the last one counts, and ~ is a home directory.
+        named, _ = parser.parse_known_args(arguments)
+        report = ROOT / Path(named.report_dir).expanduser()
+        # A run that ends early must not be judged by the report of the last one.
+        (report / RESULTS).unlink(missing_ok=True)
+    except (argparse.ArgumentError, OSError, RuntimeError) as error:
+        print(f"bisect: {WORDS[STOP]}: --report-dir cannot be used: {error}", flush=True)
+        return STOP
+    if _run(DOCTOR):
+        print(f"bisect: {WORDS[STOP]}: this machine lacks something", flush=True)
+        return STOP
+    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--report-dir={report}", *arguments]
+    exit_status = _run(command)
+    answered = answer(exit_status, report)
+    meaning = MEANING.get(exit_status, "not a status of kconform")
+    print(f"bisect: {WORDS[answered]} (exit status {exit_status}: {meaning})", flush=True)
+    return answered
+
+
+def _run(command: Sequence[str]) -> int:
+    """The exit status of the command, which may take its time to end after Ctrl-C."""
+    with subprocess.Popen(command, cwd=ROOT) as running:
+        try:
+            return running.wait()
+        except KeyboardInterrupt:
+            # The terminal has interrupted the command, too: it ends its guests and writes its report.
+            return running.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One report from several: from the shards that a CI ran on different machines, or at different times.
+
+The rules, which docs/gate-a-ci.md has too:
+
+- A kernel id stands for one kernel.  Two that have the same id and differ in their digest are not merged.
+- Of a test that is in more than one shard, the most severe verdict counts, with its evidence.
+- A shard that was interrupted or killed, or is still running, makes the whole interrupted.
+- The exit status is the one that a single run with all these results would have had.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from common.errors import UsageError
+from reports.formats import report_files
+from reports.judgement import exit_status
+from reports.judgement.exit_status import BROKEN, UNDETERMINED, WRONG_USE, Ending
+from reports.model import evidence
+from reports.model.document import Document, load
+from reports.model.report_directory import EVIDENCE, RESULTS, clear_former, holding
+from reports.model.requirements import Requirement
+from reports.model.result import (
+    SEVERITY,
+    VERDICTS,
+    MergedRecord,
+    PromiseRecord,
+    Result,
+    RunRecord,
+    SuiteRecord,
+    Verdict,
+)
+from reports.model.store import Store
+
+MOST = 5
+"""Promises that a remark names; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The merged report."""
+
+    document: Document
+    remarks: Sequence[str]
+
+    @property
+    def exit_status(self) -> int:
+        """What a single run with all these results would have ended with."""
+        return int(self.document.run.exit_status or 0)
+
+
+def merge(paths: Sequence[Path], output: Path, *, origin: str) -> Merged:
+    """Merge the reports at `paths` into the directory `output`, in their order.
+
+    UsageError for what cannot be read, merged or written.
+    """
+    shards = [load(path) for path in paths]
+    for shard in shards:
+        if shard.directory.resolve() == output.resolve():
+            raise UsageError(f"--output {output}: this is one of the reports to be merged")
+    kept, remarks = choose(shards)
+    requirements: dict[str, Requirement] = {}
+    for shard in shards:
+        others = [
+            identifier
+            for identifier, promise in shard.promises.items()
+            if requirements.setdefault(identifier, _requirement(promise)) != _requirement(promise)
+        ]
+        if others:
+            more = f" and {len(others) - MOST} more" if len(others) > MOST else ""
+            remarks.append(
+                f"{shard.path}: promises that read differently in an earlier report: {', '.join(others[:MOST])}{more}"
+            )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with holding(output):
+            store = Store(output, requirements, time.monotonic)
+            document = _write(shards, kept, store, remarks, origin)
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written: {error}") from error
+    return Merged(document, [*(remark for shard in shards for remark in shard.remarks()), *remarks])
+
+
+def _write(
+    shards: Sequence[Document],
+    kept: Iterable[tuple[Document, Result]],
+    store: Store,
+    remarks: list[str],
+    origin: str,
+) -> Document:
+    """Write the report into the store's directory.  OSError if that fails."""
+    output = store.path.parent
+    clear_former(output)
+    (output / RESULTS).unlink(missing_ok=True)
+    for shard in shards:
+        for kernel in shard.kernels.values():
+            store.add_kernel(kernel)
+    for shard, result in kept:
+        copied, lost = _copy_evidence(result, shard.directory, output)
+        if lost:
+            remarks.append(f"{shard.path}: evidence of {result.nodeid} is missing: {', '.join(lost)}")
+        store.add(msgspec.structs.replace(result, evidence=copied), None)
+    run = describe(shards, store.results, output.resolve().name)
+    document = store.document(run)
+    # Late: while there is no results.json, the report is not complete.
+    store.write(run)
+    for problem in report_files.write(document, None, origin=origin):
+        raise UsageError(f"{output}: cannot be written: {problem}")
+    return document
+
+
+def _requirement(promise: PromiseRecord) -> Requirement:
+    return Requirement(promise.id, promise.text, promise.source, promise.since, promise.until, promise.note)
+
+
+def choose(shards: Iterable[Document]) -> tuple[list[tuple[Document, Result]], list[str]]:
+    """One result for each test, with the shard that it is from, and a remark on each that is left out.
+
+    UsageError if one kernel id stands for two kernels.
+    """
+    digests: dict[str, tuple[str, Document]] = {}
+    chosen: dict[str, tuple[Document, Result]] = {}
+    remarks = []
+    for shard in shards:
+        for identifier, kernel in shard.kernels.items():
+            digest = kernel.digest
+            if digest is None:
+                continue
+            known, other = digests.setdefault(identifier, (digest, shard))
+            if known != digest:
+                raise UsageError(
+                    f"{shard.path}: the kernel {identifier} is not the one in {other.path}: "
+                    f"its digest is {digest[:12]}, the other's {known[:12]}",
+                    hint="merge only results of the same kernel, and compare two kernels with `diff`",
+                )
+        for result in shard.results:
+            if result.nodeid not in chosen:
+                chosen[result.nodeid] = (shard, result)
+                continue
+            other, former = chosen[result.nodeid]
+            worse = SEVERITY[result.verdict] > SEVERITY[former.verdict]
+            if worse:
+                chosen[result.nodeid] = (shard, result)
+            if result.verdict != former.verdict:
+                winner = result.verdict if worse else former.verdict
+                remarks.append(
+                    f"{result.nodeid}: {former.verdict} in {other.path}, {result.verdict} in {shard.path}: "
+                    f"{winner} counts"
+                )
+            else:
+                remarks.append(f"{result.nodeid}: {result.verdict} in {other.path} and in {shard.path}")
+    return list(chosen.values()), remarks
+
+
+def _copy_evidence(result: Result, source: Path, output: Path) -> tuple[dict[str, str], list[str]]:
+    """Copy a result's files: title and path of each, and the titles of missing ones.  OSError if that fails."""
+    copied: dict[str, str] = {}
+    lost = []
+    inside = source.resolve()
+    for title, path in result.evidence.items():
+        found = (source / path).resolve()
+        # A link may lead out of the report, and no other file of the machine must be published.
+        if not (found.is_file() and found.is_relative_to(inside)):
+            lost.append(title)
+            continue
+        # The shard's name may be that of another file of the report.
+        directory = output / EVIDENCE / evidence.slug(result.nodeid)
+        directory.mkdir(parents=True, exist_ok=True)
+        target = directory / evidence.file_name(title, (Path(known).name for known in copied.values()))
+        shutil.copyfile(found, target)
+        copied[title] = target.relative_to(output).as_posix()
+    return copied, lost
+
+
+def describe(shards: Sequence[Document], found: Sequence[Result], name: str) -> RunRecord:
+    """The `run` part of the merged results.json."""
+    runs = [shard.run for shard in shards]
+    counts: dict[Verdict, int] = {verdict: sum(result.verdict == verdict for result in found) for verdict in VERDICTS}
+    complete = all(run.state == "finished" for run in runs)
+    ends = [run.finished for run in runs if run.finished is not None]
+    repeated = sum(len(shard.results) for shard in shards) - len(found)
+    return RunRecord(
+        id=name,
+        state="finished" if complete else "interrupted",
+        started=min(run.started for run in runs),
+        # Nobody knows when a killed shard ended; the file needs a time all the same.
+        finished=max(ends, default=max(run.started for run in runs)),
+        duration_s=round(sum(run.duration_s for run in runs), 3),
+        exit_status=_exit_status(shards, counts),
+        collected=max(sum(run.collected for run in runs) - repeated, len(found)),
+        counts={str(verdict): count for verdict, count in counts.items()},
+        argv=runs[0].argv if all(run.argv == runs[0].argv for run in runs) else [],
+        selection=_selections([run.selection for run in runs]),
+        host={key: str(value) for key, value in _joined([run.host for run in runs]).items() if value is not None},
+        suite=SuiteRecord(_joined([{"commit": run.suite.commit} for run in runs])["commit"]),
+        versions=_joined([run.versions for run in runs]),
+        merged=[
+            MergedRecord(str(shard.path), run.id, run.state, run.started, run.exit_status)
+            for shard, run in zip(shards, runs, strict=True)
+        ],
+    )
+
+
+def _exit_status(shards: Iterable[Document], counts: dict[Verdict, int]) -> int:
+    """What a single run with these verdicts would have ended with.
+
+    A shard's exit status says what its verdicts do not explain: an internal error, wrong use, a report that could not
+    be written, and waivers that are not needed where the user wants none of these.
+    """
+    interrupted = internal = wrong_use = unwritten = strict = False
+    asked: set[int] = set()
+    for shard in shards:
+        ended, state = shard.run.exit_status, shard.run.state
+        verdicts = {result.verdict for result in shard.results}
+        internal |= state == "interrupted" and ended == UNDETERMINED
+        interrupted |= state != "finished" and ended != UNDETERMINED
+        if ended == WRONG_USE and "error" in verdicts:
+            asked.add(WRONG_USE)
+        elif ended == WRONG_USE:
+            wrong_use = True
+        unwritten |= ended == UNDETERMINED and "error" not in verdicts
+        strict |= ended == BROKEN and "fail" not in verdicts
+    return exit_status.exit_status(
+        counts,
+        frozenset(asked),
+        Ending(
+            interrupted=interrupted,
+            internal_error=internal,
+            wrong_use=wrong_use,
+            write_failed=unwritten,
+            strict_waivers=strict,
+            idle_waivers=strict,
+        ),
+    )
+
+
+def _selections(chosen: Sequence[str | None]) -> str | None:
+    """The selections of all shards; None if each had all tests."""
+    return " and ".join(dict.fromkeys(one or "all" for one in chosen)) if any(chosen) else None
+
+
+def _joined(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One table: a value on which all agree, or all different values in one text."""
+    joined: dict[str, Any] = {}
+    for key in dict.fromkeys(key for table in tables for key in table):
+        values = [table[key] for table in tables if table.get(key) is not None]
+        same = bool(values) and all(value == values[0] for value in values)
+        joined[key] = values[0] if same else ", ".join(dict.fromkeys(map(str, values))) or None
+    return joined

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""--resume: which results of a run that was cut short still count, and what is tested again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from suites.harness.kconfigs import fake_kernels as fakes
+from suites.harness.reports.documents import result, write
+
+ROOT = Path(__file__).resolve().parents[3]
+
+CONFTEST = """
+import os
+import pytest
+from reports.run import resume
+from reports.run.notes import attach, set_kernel
+
+
+def pytest_configure(config):
+    if resume.FORMER in config.stash:
+        resume.keep(config, {"tiny"}, lambda kernel, digest: digest == os.environ["DIGEST"])
+
+
+def pytest_generate_tests(metafunc):
+    if "kernel" in metafunc.fixturenames:
+        metafunc.parametrize("kernel", ["tiny-6.1/full"])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    if hasattr(item, "callspec"):
+        set_kernel(item, {"id": "tiny-6.1/full", "name": "tiny-6.1", "flavor": "full", "release": "6.1",
+                          "arch": "x86_64", "spec": "tiny", "digest": os.environ["DIGEST"], "identity": "tiny",
+                          "accel": "tcg"})
+    attach(item, "transcript", "in run " + os.environ["RUN"])
+"""
+
+TESTS = """
+import os
+import pytest
+
+@pytest.mark.parametrize("number", range(6))
+def test_it(kernel, number):
+    pass
+
+def test_broken(kernel):
+    assert 1 == 2
+
+def test_ours(kernel):
+    if os.environ["RUN"] == "1":
+        raise RuntimeError("no room")
+
+def test_the_cut(kernel):
+    if os.environ["RUN"] == "1":
+        os.kill(os.getpid(), 9 if os.environ["CUT"] == "killed" else 2)
+
+def test_after(kernel):
+    pass
+
+def test_without_a_kernel():
+    pass
+"""
+
+NAMES = [f"test_it[tiny-6.1/full-{number}]" for number in range(6)]
+NAMES += [f"test_{name}[tiny-6.1/full]" for name in ("broken", "ours", "the_cut", "after")]
+NAMES += ["test_without_a_kernel"]
+
+Start = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    (tmp_path / "suites" / "yama").mkdir(parents=True)
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "suites" / "yama" / "test_it.py").write_text(TESTS)
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p reports.run.plugin -p no:hypothesispytest\n")
+
+    def run(
+        *arguments: str, number: int, cut: str = "killed", digest: str = "d1"
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {"PYTHONPATH": str(ROOT), "RUN": str(number), "CUT": cut, "DIGEST": digest}
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "suites", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def report(tmp_path: Path) -> dict[str, Any]:
+    return dict(json.loads((tmp_path / "reports/out/latest/results.json").read_text()))
+
+
+def ran_in(tmp_path: Path, document: dict[str, Any]) -> dict[str, str]:
+    """The run in which each test was tested."""
+    return {
+        result["nodeid"].split("::")[1]: (tmp_path / "reports/out/latest" / result["evidence"]["transcript"])
+        .read_text()
+        .strip()[-1]
+        for result in document["results"]
+    }
+
+
+@pytest.mark.parametrize("cut", ["killed", "interrupted"])
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one-process", "xdist"])
+def test_what_has_a_verdict_is_not_tested_again(
+    start: Start, tmp_path: Path, cut: str, workers: tuple[str, ...]
+) -> None:
+    start(number=1, cut=cut)
+    first = report(tmp_path)
+    assert first["run"]["state"] == ("running" if cut == "killed" else "interrupted")
+    assert len(first["results"]) == 8
+    second = start("--resume", "-q", *workers, number=2, cut=cut)
+    assert second.returncode == 1, second.stdout + second.stderr
+    assert f"resumed: 7 results of the run that began at {first['run']['started']}" in second.stdout
+    document = report(tmp_path)
+    assert sorted(result["nodeid"].split("::")[1] for result in document["results"]) == sorted(NAMES)
+    again = {name for name, number in ran_in(tmp_path, document).items() if number == "2"}
+    assert again == {f"test_{name}[tiny-6.1/full]" for name in ("ours", "the_cut", "after")} | {NAMES[-1]}
+    assert document["run"]["resumed"] == {
+        "started": first["run"]["started"],
+        "state": first["run"]["state"],
+        "results": 7,
+    }
+    assert (document["run"]["state"], document["run"]["collected"], document["run"]["exit_status"]) == (
+        "finished",
+        11,
+        1,
+    )
+    schema = json.loads((ROOT / "reports" / "results.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(document)
+    junit = ElementTree.parse(tmp_path / "reports/out/latest/junit.xml")  # noqa: S314
+    assert len(list(junit.iter("testcase"))) == 11
+
+
+def test_a_run_that_was_complete_has_nothing_left_to_do(start: Start, tmp_path: Path) -> None:
+    start(number=2)
+    second = start("--resume", number=3)
+    assert second.returncode == 1
+    assert set(ran_in(tmp_path, report(tmp_path)).values()) == {"2"}
+    assert "1 broken" in second.stdout
+    # The other files know the results too, although nothing ran.
+    assert "exit status 1" in (tmp_path / "reports/out/latest/summary.md").read_text()
+
+
+def test_verdicts_on_another_kernel_do_not_count(start: Start, tmp_path: Path) -> None:
+    start(number=1)
+    second = start("--resume", number=2, digest="d2")
+    assert "tested again, because the kernel has changed: tiny-6.1/full" in second.stdout
+    document = report(tmp_path)
+    assert set(ran_in(tmp_path, document).values()) == {"2"}
+    assert [kernel["digest"] for kernel in document["kernels"]] == ["d2"]
+    assert len(document["results"]) == len(NAMES)
+
+
+def test_a_waiver_may_be_for_a_test_that_is_done(start: Start, tmp_path: Path) -> None:
+    waiver = '[[waiver]]\ntest = "suites/yama/test_it.py::test_broken"\nreason = "known"\nexpires = 2999-12-31\n'
+    (tmp_path / "known.toml").write_text(waiver)
+    start("--waivers=known.toml", number=1)
+    second = start("--waivers=known.toml", "--resume", number=2)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "resumed: 7 results" in second.stdout
+    assert report(tmp_path)["run"]["counts"]["waived"] == 1
+
+
+def test_the_report_may_be_named(start: Start, tmp_path: Path) -> None:
+    start("--report-dir=mine", number=1)
+    start(number=2)
+    second = start("--resume", "--report-dir=mine", number=3)
+    assert "resumed: 7 results" in second.stdout
+    document = json.loads((tmp_path / "mine/results.json").read_text())
+    assert len(document["results"]) == len(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "cannot be read: No such file or directory"),
+        (("--report-dir=empty",), "this directory has no results.json"),
+        (("--report-dir=conftest.py",), "this is not JSON"),
+    ],
+    ids=["no-run-yet", "empty", "a-file"],
+)
+def test_without_a_report_there_is_nothing_to_resume(
+    start: Start, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    done = start("--resume", *arguments, number=1)
+    assert done.returncode == 4
+    assert "--resume: " in done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def refused(tmp_path: Path, *arguments: str) -> str:
+    """The message when a run of the suites cannot be resumed; its report stays as it was."""
+    before = (tmp_path / "report" / "results.json").read_bytes()
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "--resume", "--report-dir=report", *arguments, str(ROOT / "suites/yama/test_talk.py")],
+        cwd=tmp_path,
+        env={**os.environ, "KCONFORM_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert (tmp_path / "report" / "results.json").read_bytes() == before
+    return done.stderr
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_misspelt_kernel_leaves_the_report_as_it_was(tmp_path: Path, workers: str) -> None:
+    """A misspelt kernel must not make the kernels of the former run look as if nobody had asked for them."""
+    write(tmp_path / "report", result("yama/scope"))
+    assert "there is no kernel at misspelt" in refused(tmp_path, "--kernel=misspelt", "-n", workers)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--report-dir",), ("--resume", "--report-dir"), ("--baseline",), ("--waivers",)],
+    ids=["report-dir", "resume", "baseline", "waivers"],
+)
+def test_a_home_directory_that_does_not_exist(start: Start, arguments: tuple[str, ...]) -> None:
+    done = start(*arguments[:-1], f"{arguments[-1]}=~nobody-of-that-name/x", number=2)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "~nobody-of-that-name/x cannot be found: there is no such home directory\n  hint: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_options_that_were_forgotten(tmp_path: Path) -> None:
+    """The results of the kernels that they named would be lost without a question."""
+    write(tmp_path / "report", result("yama/scope"), argv=["--matrix=kconform.toml", "-n2"])
+    (tmp_path / "vmlinuz").write_bytes(fakes.bzimage(config=fakes.CONFIG))
+    said = refused(tmp_path, "--kernel=./vmlinuz")
+    assert "also had debian-6.12.117/full, which no option asks for now" in said
+    assert "its options were --matrix=kconform.toml -n2;" in said
