@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from suites.hosts import base, host_table, settings
 from suites.hosts.host_table import Row
 from suites.hosts.hosts import HOSTS, Host, chosen
 from suites.hosts.installation import Installation
-from suites.hosts.trial import ROOT, Trial
+from suites.hosts.trial import ROOT, Trial, copy_checkout
 
 LOGS = Path("reports/out/hosts")
 
@@ -37,8 +38,12 @@ def _try_all(options: argparse.Namespace, words: Sequence[str]) -> int:
     base.require_tools()
     rows: list[Row] = []
     try:
-        for host in hosts:
-            rows.append(_try(host, options, words))
+        # All hosts get the same files, even if somebody goes on editing.
+        with tempfile.TemporaryDirectory(prefix="kconform-hosts-") as folder:
+            checkout = Path(folder) / "checkout"  # not the folder itself, which is closed to other users
+            copy_checkout(ROOT, checkout)
+            for host in hosts:
+                rows.append(_try(host, checkout, options, words))
     finally:
         # If it is interrupted, what the others gave is not lost.
         if rows and not options.make_only:
@@ -46,7 +51,7 @@ def _try_all(options: argparse.Namespace, words: Sequence[str]) -> int:
     return host_table.exit_status(rows)
 
 
-def _try(host: Host, options: argparse.Namespace, words: Sequence[str]) -> Row:
+def _try(host: Host, checkout: Path, options: argparse.Namespace, words: Sequence[str]) -> Row:
     cache = Cache()
     told = settings.of_this_machine()
     logs = ROOT / LOGS
@@ -61,7 +66,8 @@ def _try(host: Host, options: argparse.Namespace, words: Sequence[str]) -> Row:
             path = logs / f"{host.name}.log"
             say(f"{host.name}: log: {path}")
             with path.open("w") as file, Installation(entry, told) as on:
-                row = Trial(host, on, file, lambda line: say(f"{host.name}: {line}")).run(words, logs / host.name)
+                trial = Trial(host, on, checkout, file, lambda line: say(f"{host.name}: {line}"))
+                row = trial.run(words, logs / host.name)
             cache.remeasure(entry)
             return row
     except base.UnreachableError as error:

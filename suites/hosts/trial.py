@@ -37,14 +37,17 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)+")
 
 
 class Trial:
-    """A trial in an installation of the host; what its programs print is added to `file`.
+    """A trial of the files in `checkout` in an installation of the host; what is printed there is added to `file`.
 
     `say` is told of each step.
     """
 
-    def __init__(self, host: Host, on: Installation, file: IO[str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, host: Host, on: Installation, checkout: Path, file: IO[str], say: Callable[[str], None]
+    ) -> None:
         self._host = host
         self._on = on
+        self._checkout = checkout
         self._file = file
         self._say = say
         if cache := settings.pip_cache():
@@ -56,7 +59,7 @@ class Trial:
         for command in (chroot.UPDATE, chroot.INSTALL_TOX):
             if status := self._step(command):
                 raise KconformError(f"{shlex.join(command)} ended with status {status} on {self._host.name}")
-        copy_checkout(ROOT, self._on.path(chroot.CHECKOUT))
+        shutil.copytree(self._checkout, self._on.path(chroot.CHECKOUT), symlinks=True)
         started = time.monotonic()
         status = self._step(chroot.main_job(self._host, arguments))
         seconds = time.monotonic() - started
