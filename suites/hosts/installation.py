@@ -13,7 +13,6 @@ from typing import IO, Self
 
 from common.errors import KconformError
 from kconfigs.build.supervised_process import run_logged
-from kconfigs.disk_usage import remove
 from suites.hosts import chroot
 from suites.hosts.settings import Bind, Settings
 
@@ -91,4 +90,8 @@ def remove_copy(entry: Path) -> None:
     mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     if inside := [place for place in mounted if Path(place).is_relative_to(copy)]:
         raise KconformError(f"{inside[0]} is mounted, so {copy} is not removed", hint=f"run: umount {inside[0]}")
-    remove(copy)
+    # There are some 50 000 files, which rm removes in a fraction of the time that Python takes.
+    removing = ["rm", "--recursive", "--force", "--one-file-system", str(copy)]
+    done = subprocess.run(removing, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise KconformError(f"{copy} could not be removed: {done.stderr.strip().splitlines()[-1]}")
