@@ -121,7 +121,7 @@ def promised(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], 
 
 
 @pytest.fixture
-def asked(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], str]:
+def required_by_profile(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], str]:
     """The initial setting that the profile requires; the test is skipped if no profile requires one."""
 
     def default(what: str) -> str:
@@ -156,22 +156,22 @@ def _kernel_info(kernel: Kernel, acceleration: Acceleration | None = None) -> di
 @pytest.fixture
 def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Iterator[Guest]:
     """A freshly booted guest, booted as the test's `boot` marker specifies."""
-    stable = request.config.stash[POOL]
+    pool = request.config.stash[POOL]
     boot = _boot_of(request.node) or DEFAULT_BOOT
     if any(plan.filesystem == "9p" for plan in boot.disks):
-        program = stable.qemu(kernel.arch)
+        program = pool.qemu(kernel.arch)
         if not has_device(program.path, "virtio-9p-pci"):
             pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
-    taken_on = stable.acceleration(kernel)
+    taken_on = pool.acceleration(kernel)
     notes.set_kernel(request.node, _kernel_info(kernel, taken_on))
-    taken = stable.take(kernel, boot)
+    taken = pool.take(kernel, boot)
     request.node.stash[GUEST] = taken
     complaint = taken.boot_complaint
     if complaint and not splat_waivers(request.config, _kernel_info(kernel))(complaint):
         notes.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": complaint})
     following = request.node.stash.get(NEXT, None)
     if following is not None and _kernel_of(following) == _kernel_of(request.node):
-        stable.prepare(kernel, _boot_of(following) or boot)
+        pool.prepare(kernel, _boot_of(following) or boot)
     try:
         yield taken
     finally:
@@ -253,7 +253,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         program = inspect(find_qemu(chosen=config.getoption("qemu")))
     except QemuError:
         return  # tests that need a guest report this; the project's own tests need none
-    notes.describe_run(config, "qemu", program.said)
+    notes.describe_run(config, "qemu", program.version_line)
     notes.describe_run(config, "qemu_path", program.path)
     if _wants_guests(config):
         try:

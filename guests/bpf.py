@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Seccomp filters that read like sentences.
+"""Seccomp filters, written as rules.
 
     policy(deny("openat", errno=EINVAL), kill_thread("getpid"), default=ALLOW)
     policy(allow("ioctl", when=arg(0) == 1), default=KILL_PROCESS)
 
-Rules are tried in their order; the first that fits decides.  What comes out are classic BPF programs, as
-seccomp(2) takes them: 8 bytes an instruction (struct sock_filter).
+Rules are tried in order, and the first that matches decides.  The result is a classic BPF program as seccomp(2)
+expects it, with 8 bytes for each instruction (struct sock_filter).
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class Condition:
 
 
 @dataclass(frozen=True, eq=False)
-class Argument:
-    """An argument of the call, to be compared: `arg(0) == 1`, `arg(1) & 2`, `arg(2).within(7)`."""
+class ComparedArgument:
+    """An argument of the call, for a condition: `arg(0) == 1`, `arg(1) & 2`, `arg(2).within(7)`."""
 
     index: int
 
@@ -116,7 +116,7 @@ class Argument:
         return Condition(self.index, bits, "&")
 
     def within(self, bits: int) -> Condition:
-        """No bit is set but of these."""
+        """No bit is set except these."""
         return Condition(self.index, bits, "in")
 
     __hash__ = None  # type: ignore[assignment]
@@ -124,17 +124,17 @@ class Argument:
 
 def _value(value: object) -> int:
     if not isinstance(value, int):
-        raise TypeError(f"an argument is compared with a number, not with {value!r}")
+        raise TypeError(f"an argument can only be compared with a number, not with {value!r}")
     return value
 
 
-def arg(index: int) -> Argument:
-    return Argument(index)
+def arg(index: int) -> ComparedArgument:
+    return ComparedArgument(index)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """For these system calls, where all conditions hold: this."""
+    """The action for these system calls, if all conditions hold."""
 
     syscalls: tuple[str, ...]
     action: Action
@@ -185,7 +185,7 @@ def kill_process(*syscalls: str) -> Rule:
 
 
 def policy(*rules: Rule, default: Action = Action.ALLOW, data: int = 0, arch: str = "x86_64") -> Program:
-    """A filter for one architecture; calls of another one get the default too."""
+    """A filter for one architecture; calls of other architectures get the default too."""
     program: list[Instruction] = [
         load(ARCH),
         Instruction(JEQ, AUDIT_ARCH[arch], 1, 0),
@@ -197,56 +197,56 @@ def policy(*rules: Rule, default: Action = Action.ALLOW, data: int = 0, arch: st
     return (*program, ret(default, data))
 
 
-_NAMES_AT_ONCE = 200
-"""A conditional jump reaches 255 instructions."""
+_NAMES_PER_TEST = 200
+"""A conditional jump can skip at most 255 instructions."""
 
 
 def _one_rule(one: Rule, arch: str) -> list[Instruction]:
     body = [ret(one.action, one.data)]
-    # Backwards, so that each comparison knows how far it is to the end.
+    # In reverse order, so that each comparison knows the distance to the end.
     for condition in reversed(one.when):
         body = _compare(condition, len(body)) + body
     numbers = [number(name, arch) for name in one.syscalls]
     program: list[Instruction] = []
-    for start in range(0, len(numbers), _NAMES_AT_ONCE):
-        some = numbers[start : start + _NAMES_AT_ONCE]
+    for start in range(0, len(numbers), _NAMES_PER_TEST):
+        some = numbers[start : start + _NAMES_PER_TEST]
         # A match jumps over the other tests into the body, the last mismatch over the body.
         program += [
             Instruction(JEQ, nr, len(some) - 1 - i, len(body) if i == len(some) - 1 else 0)
             for i, nr in enumerate(some)
         ]
         program += body
-        # The conditions have loaded arguments, so that the next rule finds no number in A.
+        # The conditions have loaded arguments, so the number must be loaded again for the next rule.
         program += [load(NR)] if one.when else []
     return program
 
 
-def _compare(condition: Condition, behind: int) -> list[Instruction]:
-    """Fall through if the condition holds, else jump over the `behind` instructions that follow."""
+def _compare(condition: Condition, skip: int) -> list[Instruction]:
+    """Fall through if the condition holds, else jump over the `skip` instructions that follow."""
     high, low = condition.value >> 32 & 0xFFFFFFFF, condition.value & 0xFFFFFFFF
     load_high, load_low = load(ARGS + 8 * condition.argument + 4), load(ARGS + 8 * condition.argument)
     match condition.comparison:
         case "==":
-            return [load_high, Instruction(JEQ, high, 0, behind + 2), load_low, Instruction(JEQ, low, 0, behind)]
+            return [load_high, Instruction(JEQ, high, 0, skip + 2), load_low, Instruction(JEQ, low, 0, skip)]
         case "!=":
-            return [load_high, Instruction(JEQ, high, 0, 2), load_low, Instruction(JEQ, low, behind, 0)]
+            return [load_high, Instruction(JEQ, high, 0, 2), load_low, Instruction(JEQ, low, skip, 0)]
         case ">" | ">=" as comparison:
-            last = Instruction(JGT if comparison == ">" else JGE, low, 0, behind)
-            first = [load_high, Instruction(JGT, high, 3, 0), Instruction(JEQ, high, 0, behind + 2)]
+            last = Instruction(JGT if comparison == ">" else JGE, low, 0, skip)
+            first = [load_high, Instruction(JGT, high, 3, 0), Instruction(JEQ, high, 0, skip + 2)]
             return [*first, load_low, last]
         case "<" | "<=" as comparison:
-            last = Instruction(JGE if comparison == "<" else JGT, low, behind, 0)
-            first = [load_high, Instruction(JGT, high, behind + 3, 0), Instruction(JEQ, high, 0, 2)]
+            last = Instruction(JGE if comparison == "<" else JGT, low, skip, 0)
+            first = [load_high, Instruction(JGT, high, skip + 3, 0), Instruction(JEQ, high, 0, 2)]
             return [*first, load_low, last]
         case "&":
-            return [load_high, Instruction(JSET, high, 2, 0), load_low, Instruction(JSET, low, 0, behind)]
+            return [load_high, Instruction(JSET, high, 2, 0), load_low, Instruction(JSET, low, 0, skip)]
         case "in":
-            outside_high = Instruction(JSET, ~high & 0xFFFFFFFF, behind + 2, 0)
-            return [load_high, outside_high, load_low, Instruction(JSET, ~low & 0xFFFFFFFF, behind, 0)]
+            outside_high = Instruction(JSET, ~high & 0xFFFFFFFF, skip + 2, 0)
+            return [load_high, outside_high, load_low, Instruction(JSET, ~low & 0xFFFFFFFF, skip, 0)]
         case other:
-            raise ValueError(f"no comparison is written {other!r}")
+            raise ValueError(f"unknown comparison {other!r}")
 
 
 def allow_list(syscalls: Sequence[str], default: Action = Action.KILL_PROCESS) -> Program:
-    """These calls and no others."""
+    """A filter that allows only these calls."""
     return policy(allow(*syscalls), default=default)

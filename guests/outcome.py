@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a call came to, and what a test may expect of it.
+"""The outcome of a call, and the outcomes that a test can expect.
 
-An outcome has no truth: `if evil.attach(secret)` would read -EPERM as yes, so it raises.  Compare it:
+An outcome has no truth value: `if evil.attach(secret)` would take -EPERM for success, so it raises.  Compare it:
 
     assert evil.attach(secret) == EPERM
     assert secret.set_ptracer(evil) == OK
@@ -21,15 +21,15 @@ from guests.protocol.wire import State
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A finished call: what it returned, or how its task died of it."""
+    """A finished call: its return value, or how its task died."""
 
     state: State
     value: int
-    """What the call returned (-4095 to -1 is an error), or the wait status of a task that died."""
+    """The return value (-4095 to -1 is an error), or the wait status of a task that died."""
     what: str = ""
     """Who did what to whom: `evil[41 uid 1000].attach(secret[40])`."""
     reads: tuple[bytes, ...] = field(default=(), repr=False)
-    """What the call left in the buffers that it was given with `Out`, in their order."""
+    """The contents of the buffers that were passed as `Out`, in order, after the call."""
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
@@ -40,7 +40,7 @@ class Outcome:
 
     @property
     def signal(self) -> int:
-        """The signal that the task died of, or 0."""
+        """The signal that killed the task, or 0."""
         return self.value & 0x7F if self.state is State.DIED and self.value >= 0 else 0
 
     @property
@@ -49,17 +49,17 @@ class Outcome:
         return bool(self.signal) and bool(self.value & 0x80)
 
     def result(self) -> int:
-        """The value of a call that must have succeeded to go on; otherwise the test ends here."""
+        """The value of a call that must have succeeded; otherwise the test ends here."""
         assert self == OK, f"{self.what} -> {describe(self)}, and the test needs it to succeed"
         return self.value
 
     def read(self, index: int = 0) -> bytes:
-        """What a successful call left in its `Out` buffer of that index."""
+        """The contents of the `Out` buffer with this index, after a successful call."""
         self.result()
         return self.reads[index]
 
     def __bool__(self) -> NoReturn:
-        raise TypeError(f"an outcome has no truth: compare it, as in `== OK` ({self!r})")
+        raise TypeError(f"an outcome has no truth value: compare it, as in `== OK` ({self!r})")
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Expected):
@@ -74,7 +74,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a test wants to come of a call.  A constant: nothing here is asked of a kernel."""
+    """The outcome that a test expects of a call.  A constant: nothing is computed from the kernel under test."""
 
     name: str
     state: State = State.RETURNED
@@ -99,7 +99,7 @@ class Expected:
         return self.name
 
     def __bool__(self) -> NoReturn:
-        raise TypeError(f"an expectation has no truth: compare an outcome with it ({self.name})")
+        raise TypeError(f"an expectation has no truth value: compare an outcome with it ({self.name})")
 
 
 def returned(value: int) -> Expected:
@@ -113,7 +113,7 @@ def error(number: int) -> Expected:
 
 
 def killed(number: int, *, core: bool | None = None) -> Expected:
-    """The task's process died of this signal; with a core dump, without one, or (None) either way."""
+    """The task's process was killed by this signal, with a core dump, without one, or (None) either."""
     suffix = {None: "", True: " with core", False: " without core"}[core]
     status = number | (0x80 if core else 0)
     return Expected(
@@ -133,7 +133,7 @@ def exited(code: int) -> Expected:
 OK = Expected("OK", low=0, high=(1 << 63) - 1)
 """The call succeeded, whatever it returned."""
 GONE = Expected("the thread ended alone", State.GONE, -1, -1)
-"""This thread ended while its process lives on; nobody is told its status."""
+"""This thread ended while its process lives on; its status is not reported to anyone."""
 
 E2BIG = error(errno_names.E2BIG)
 EACCES = error(errno_names.EACCES)
@@ -169,7 +169,7 @@ def signal_name(number: int) -> str:
 
 
 def describe(outcome: Outcome) -> str:
-    """The outcome in words, as the transcript has it."""
+    """The outcome as the transcript shows it."""
     if outcome.state is State.RETURNED:
         if outcome.errno:
             return repr(error(outcome.errno))

@@ -118,7 +118,7 @@ def run(task: Task, plan: Plan, rounds: int = 1) -> list[Counts]:
     return start(task, plan, rounds).counts()
 
 
-def urgently(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:
+def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:
     """Start a plan in a task that init makes urgent (SCHED_FIFO), for it may not do so itself.
 
     On a guest's one CPU nothing that is less urgent runs until the task waits.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pytest plugin of guests (`-p guests.plugin`): how kernels are booted, and hosts on which no test can run.
+"""The pytest plugin of guests (`-p guests.plugin`): the options for booting, and the rejection of unusable hosts.
 
-It comes first, and refuses such a host in one sentence, with exit status 4, before anything is written.  Options have
-to be known before pytest looks for conftest.py, so they are defined in a plugin.
+It is loaded first, and rejects a host on which no test can run with one message and exit status 4, before anything is
+written.  Options must be defined before pytest loads conftest.py, so they are in a plugin.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     _refuse_early()
     group = parser.getgroup("kconform")
     group.addoption(
-        "--accel", choices=acceleration.MODES, default="auto", help="default: auto, which proves KVM before use"
+        "--accel",
+        choices=acceleration.MODES,
+        default="auto",
+        help="default: auto, which uses KVM if guests work with it",
     )
-    group.addoption("--probe-accel", action="store_true", help="find out again whether KVM works here")
-    group.addoption("--qemu", metavar="PATH", help="the QEMU to run (default: qemu-system-ARCH, or qemu-kvm)")
-    group.addoption("--cold", action="store_true", help="boot each kernel anew, whatever the cache holds")
+    group.addoption("--probe-accel", action="store_true", help="test again whether KVM works here")
+    group.addoption("--qemu", metavar="PATH", help="the QEMU to use (default: qemu-system-ARCH, or qemu-kvm)")
+    group.addoption("--cold", action="store_true", help="boot each kernel, without templates from the cache")
 
 
 def _refuse_early() -> None:
-    """As early as a plugin can: after this, pytest captures what is printed, in temporary files."""
+    """Reject such a host as early as possible: later, pytest captures output in temporary files."""
     if not __debug__:
         raise pytest.UsageError(
             "python -O leaves out the assertions that the tests are made of\n"
@@ -39,8 +42,7 @@ def _refuse_early() -> None:
         tempfile.gettempdir()
     except FileNotFoundError as error:
         raise pytest.UsageError(
-            f"there is no place for temporary files: {error.strerror}\n"
-            "  hint: set TMPDIR to a directory that may be written to"
+            f"there is no place for temporary files: {error.strerror}\n  hint: set TMPDIR to a writable directory"
         ) from error
 
 
@@ -56,10 +58,10 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionstart() -> Generator[None, None, None]:
-    """What is needed first is pytest's own temporary directory, which another user may have made."""
+    """Report an unusable temporary directory of pytest, which may belong to another user."""
     try:
         return (yield)
     except OSError as error:
         raise pytest.UsageError(
-            f"the run cannot begin: {error}\n  hint: set TMPDIR to a directory of your own"
+            f"the run cannot begin: {error}\n  hint: set TMPDIR to a directory that you own"
         ) from error

@@ -24,14 +24,14 @@ def sweep(
     numbers: range,
     arguments: Sequence[int] = (),
     *,
-    leaving_out: Collection[int] = (),
+    skip: Collection[int] = (),
     entry: Entry = Entry.NATIVE,
 ) -> dict[int, Outcome]:
     """Have a task make these calls, all with the same arguments; what each came to, by its number.
 
     A value above wire.SWEEP_LARGE is told as that.  The test needs the task to live through all of them.
     """
-    left_out = sorted(set(leaving_out) & set(numbers))
+    left_out = sorted(set(skip) & set(numbers))
     if numbers.step != 1 or len(numbers) > wire.SWEEP_COUNT or len(left_out) > wire.SWEEP_LEFT_OUT:
         raise ValueError(
             f"a sweep is over {wire.SWEEP_COUNT} successive numbers at most, and leaves out {wire.SWEEP_LEFT_OUT}"

@@ -254,7 +254,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
     def quiet(self) -> bool:
         return self.leader in self.guest.quiet_leaders
 
-    def take_lead(self) -> None:
+    def become_leader(self) -> None:
         """Note that execve has made this thread its process's first, under that one's number (see execve(2))."""
         if self.quiet:
             self.guest.mark_quiet(self)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System call numbers by name, and the constants of <linux/...> that tests use by their kernel names."""
+"""System call numbers by name, and the constants of <linux/...> that tests use, under their kernel names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 import system_calls
 
 NR_X32 = 0x40000000
-"""The bit that makes a native x86-64 call an x32 one (__X32_SYSCALL_BIT)."""
+"""The bit that marks an x32 call in the number (__X32_SYSCALL_BIT)."""
 
 
 @cache
@@ -25,13 +25,13 @@ def number(name: str, arch: str = "x86_64") -> int:
     """
     try:
         return int(_table().get(name, {"aarch64": "arm64"}.get(arch, arch)))
-    except Exception as error:  # the library's exceptions share no base but this
+    except Exception as error:  # the library's exceptions have no other common base
         raise KeyError(f"{arch} has no system call {name!r}") from error
 
 
 @cache
 def names(arch: str = "x86_64") -> dict[int, str]:
-    """Number to name, of all the calls that an architecture has."""
+    """The names of all system calls of an architecture, by number."""
     found = {}
     for name in _table().names():
         try:
@@ -42,7 +42,7 @@ def names(arch: str = "x86_64") -> dict[int, str]:
 
 
 class Signal(enum.IntEnum):
-    """Signals by their Linux numbers, wherever Python itself may run."""
+    """Signals by their Linux numbers, whatever system Python runs on."""
 
     HUP = 1
     INT = 2
@@ -103,7 +103,7 @@ class Clone(enum.IntFlag):
 
 
 THREAD_FLAGS = Clone.VM | Clone.FS | Clone.FILES | Clone.SIGHAND | Clone.THREAD | Clone.SYSVSEM
-"""What pthread_create() passes."""
+"""The flags that pthread_create() passes."""
 
 
 class Prctl(enum.IntEnum):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What this machine has, lacks and can install."""
+"""The host: its dependencies, and the packages that provide them."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What this machine must have besides Python: a table, and how each line of it is found.
+"""The programs, headers and libraries that this project needs besides Python: a table, and how each is found.
 
-What a distribution calls it is in guests.host.packages.  Nothing else imports this module: whatever needs a program
-says so itself if it is missing.
+Their packages are in guests.host.packages.  Only these two modules use the table: other code that needs a program
+reports by itself if it is missing.
 """
 
 from __future__ import annotations
@@ -24,117 +24,119 @@ from guests.vm.qemu_program import find_qemu
 _QEMU = "qemu-system-"
 
 SYSTEM_PATH = "/usr/sbin:/sbin"
-"""Where Debian keeps programs that only root's PATH finds."""
+"""Directories in which Debian has programs, but which are only in root's PATH."""
 
 
 @dataclass(frozen=True)
-class Need:
-    """A program, a header of C or a shared library, and what happens without it."""
+class Dependency:
+    """A program, C header or shared library, and what it is needed for."""
 
     name: str
     why: str
     kind: Literal["program", "header", "library"] = "program"
     required: bool = True
-    """Without it something essential fails; otherwise something is slower, or some kernels cannot be tested."""
+    """Whether anything essential fails without it; otherwise a step is slower, or some kernels cannot be tested."""
     oldest: tuple[int, ...] = ()
-    """The first version that will do."""
-    knows: str = ""
-    """An option that its --help must name: there are lesser programs of the same name."""
+    """The oldest version that is sufficient."""
+    help_names: str = ""
+    """An option that its --help must list: BusyBox has a program of the same name without it."""
 
 
-def needs(arch: str | None = None) -> tuple[Need, ...]:
-    """Everything that a machine of this architecture needs, by default this machine."""
+def list_dependencies(arch: str | None = None) -> tuple[Dependency, ...]:
+    """All dependencies on a machine of this architecture; by default, this machine's."""
     arch = arch or platform.machine()
-    return (Need(f"{_QEMU}{arch}", "runs the guests", oldest=(7, 0)), *_NEEDS)
+    return (Dependency(f"{_QEMU}{arch}", "runs the guests", oldest=(7, 0)), *_DEPENDENCIES)
 
 
-_NEEDS = (
-    Need("setpriv", "ends QEMU and compilers with the run", knows="--pdeathsig"),
-    Need("mksquashfs", "makes read-only disks of guests"),
-    Need("mke2fs", "makes writable disks of guests"),
-    Need("veritysetup", "makes verified disks of guests"),
-    Need("ldd", "finds the libraries of programs that guests run"),
-    Need("cc", "compiles the agent"),
-    Need("linux/types.h", "the agent's only headers", kind="header"),
-    Need("libseccomp.so.2", "compiles whole policies into filters", kind="library"),
-    Need("gcc", "compiles kernels"),
-    Need("ld", "links kernels"),
-    Need("make", "builds kernels"),
-    Need("flex", "builds Kconfig's parser"),
-    Need("bison", "builds Kconfig's parser"),
-    Need("bc", "computes a kernel's time constants"),
-    Need("stdlib.h", "a kernel's build compiles tools of its own", kind="header"),
-    Need("gelf.h", "objtool, a part of a kernel's build", kind="header"),
-    Need("tar", "unpacks the distribution's kernel source"),
-    Need("xz", "unpacks the distribution's kernel source"),
-    Need("openssl/bio.h", "kernel trees with keys of their own", kind="header", required=False),
-    Need("zstd", "unpacks images, modules and packages that it has packed", required=False),
-    Need("ccache", "a kernel's second build takes a third of the time", required=False),
-    Need(
+_DEPENDENCIES = (
+    Dependency("setpriv", "ends QEMU and compilers together with the run", help_names="--pdeathsig"),
+    Dependency("mksquashfs", "creates read-only disks for guests"),
+    Dependency("mke2fs", "creates writable disks for guests"),
+    Dependency("veritysetup", "creates verified disks for guests"),
+    Dependency("ldd", "finds the libraries of programs that guests run"),
+    Dependency("cc", "compiles the agent"),
+    Dependency("linux/types.h", "the only headers that the agent includes", kind="header"),
+    Dependency("libseccomp.so.2", "compiles whole policies into filters", kind="library"),
+    Dependency("gcc", "compiles kernels"),
+    Dependency("ld", "links kernels"),
+    Dependency("make", "builds kernels"),
+    Dependency("flex", "builds Kconfig's parser"),
+    Dependency("bison", "builds Kconfig's parser"),
+    Dependency("bc", "computes a kernel's time constants"),
+    Dependency("stdlib.h", "kernel builds compile their own tools", kind="header"),
+    Dependency("gelf.h", "kernel builds compile objtool", kind="header"),
+    Dependency("tar", "unpacks the distribution's kernel source"),
+    Dependency("xz", "unpacks the distribution's kernel source"),
+    Dependency("openssl/bio.h", "builds kernel trees that have their own keys", kind="header", required=False),
+    Dependency("zstd", "unpacks images, modules and packages that are compressed with it", required=False),
+    Dependency("ccache", "makes further kernel builds three times as fast", required=False),
+    Dependency(
         "sys/capability.h",
-        "upstream's selftest, beside which ours is timed",
+        "compiles upstream's selftest, for the benchmark",
         kind="header",
         required=False,
     ),
-    Need("git", "names the commit of a kernel tree, and of this suite", required=False),
+    Dependency("git", "identifies the commit of a kernel tree, and of this suite", required=False),
 )
 
 
 @dataclass(frozen=True)
 class Found:
-    """What this machine has of it."""
+    """The dependencies that this machine has."""
 
-    there: Mapping[Need, str]
-    """Each need that is met, with the place where."""
-    too_old: Mapping[Need, str] = field(default_factory=dict)
-    """Each need that is there in a version that will not do, with that version."""
+    present: Mapping[Dependency, str]
+    """Each dependency that is met, with its path."""
+    too_old: Mapping[Dependency, str] = field(default_factory=dict)
+    """Each dependency that is present in a version that is too old, with that version."""
 
-    def missing(self, wanted: Iterable[Need]) -> list[Need]:
-        """Those that are not there at all."""
-        return [need for need in wanted if need not in self.there and need not in self.too_old]
+    def missing(self, wanted: Iterable[Dependency]) -> list[Dependency]:
+        """Those that are absent."""
+        return [
+            dependency for dependency in wanted if dependency not in self.present and dependency not in self.too_old
+        ]
 
 
-def look(wanted: Sequence[Need]) -> Found:
-    """Find what is there."""
-    there, too_old = {}, {}
-    for need in wanted:
-        path = _FINDERS[need.kind](need)
+def find_dependencies(wanted: Sequence[Dependency]) -> Found:
+    """Find which of them this machine has."""
+    present, too_old = {}, {}
+    for dependency in wanted:
+        path = _FINDERS[dependency.kind](dependency)
         if path is None:
             continue
-        version = _version_of(path) if need.oldest else ()
-        if version < need.oldest:
-            too_old[need] = ".".join(map(str, version)) or "an unknown version"
+        version = _version_of(path) if dependency.oldest else ()
+        if version < dependency.oldest:
+            too_old[dependency] = ".".join(map(str, version)) or "an unknown version"
         else:
-            there[need] = path
-    headers = [need for need in wanted if need.kind == "header"]
-    readable = find_headers([need.name for need in headers])
-    there |= {need: "there" for need in headers if need.name in readable}
-    return Found(MappingProxyType(there), MappingProxyType(too_old))
+            present[dependency] = path
+    headers = [dependency for dependency in wanted if dependency.kind == "header"]
+    readable = find_headers([dependency.name for dependency in headers])
+    present |= {dependency: "present" for dependency in headers if dependency.name in readable}
+    return Found(MappingProxyType(present), MappingProxyType(too_old))
 
 
-def _program(need: Need) -> str | None:
-    if need.name.startswith(_QEMU):
+def _program(dependency: Dependency) -> str | None:
+    if dependency.name.startswith(_QEMU):
         try:
-            return find_qemu(need.name.removeprefix(_QEMU))
+            return find_qemu(dependency.name.removeprefix(_QEMU))
         except QemuError:
             return None
-    path = find_program(need.name)
-    return path if path is not None and (not need.knows or need.knows in _help(path)) else None
+    path = find_program(dependency.name)
+    return path if path is not None and (not dependency.help_names or dependency.help_names in _help(path)) else None
 
 
-def _library(need: Need) -> str | None:
+def _library(dependency: Dependency) -> str | None:
     try:
-        ctypes.CDLL(need.name)
+        ctypes.CDLL(dependency.name)
     except OSError:
         return None
-    return "there"
+    return "present"
 
 
-_FINDERS: Mapping[str, Callable[[Need], str | None]] = MappingProxyType(
+_FINDERS: Mapping[str, Callable[[Dependency], str | None]] = MappingProxyType(
     {
         "program": _program,
         "library": _library,
-        # All at once, because the compiler is slow to start.
+        # Looked up all at once, because the compiler is slow to start.
         "header": lambda _: None,
     }
 )
@@ -145,7 +147,7 @@ def find_program(name: str) -> str | None:
 
 
 def find_headers(names: Sequence[str]) -> set[str]:
-    """Those that the C compiler finds; none without a compiler.  It is run once for all of them."""
+    """The headers that the C compiler finds; none without a compiler.  It is run once for all of them."""
     compiler = find_program("cc")
     if compiler is None:
         return set()

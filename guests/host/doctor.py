@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`./kconform doctor`: what this machine can do, what it lacks, and how it gets that.
+"""`./kconform doctor`: what this machine can do, what it lacks, and how to install that.
 
-Exit status: 0 everything required is there; 3 it could not be installed; 4 something is missing that the user
-has to install.
+Exit status: 0 if everything required is present, 3 if the installation failed, 4 if something is missing that the
+user has to install.
 """
 
 from __future__ import annotations
@@ -20,99 +20,101 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from guests.errors import KconformError, UsageError
-from guests.host.dependencies import Found, Need, look, needs
+from guests.host.dependencies import Dependency, Found, find_dependencies, list_dependencies
 from guests.host.packages import Family, has_apt, host_family, install, privilege, usable
 from guests.vm import acceleration
 from guests.vm.qemu_process import qemu_version
 from guests.vm.qemu_program import has_device
 from kconfigs.cache import Cache
 
-BUILD_ROOM = 5 << 30
-"""Bytes that the first kernel built from source takes at its peak, with its unpacked source, and templates."""
+BUILD_SPACE = 5 << 30
+"""Peak disk usage in bytes of the first kernel build, with its unpacked source, and templates."""
 _VERSIONED = ("gcc", "ld", "make", "ccache")
-"""Programs whose version one asks for when a build goes wrong."""
+"""Programs whose version is of interest when a build fails."""
 _KERNELS = {
-    True: "everything that --kernel takes can be tested here",
+    True: "every source that --kernel accepts can be tested here",
     False: "trees, images and .deb files can be tested here; `source` and `deb:PACKAGE` need apt",
 }
-"""By whether there is apt."""
+"""By whether apt is available."""
 
 
 def examine() -> int:
     """Print what this machine can do."""
-    wanted = needs()
-    found = look(wanted)
-    trouble = _cache_trouble()
-    for title, text in facts(found, cached=not trouble):
+    wanted = list_dependencies()
+    found = find_dependencies(wanted)
+    problem = _cache_problem()
+    for title, text in facts(found, cached=not problem):
         print(f"{title:<13} {text}")
-    print("\nneeded:")
-    for need in wanted:
-        print(f"  {need.name:<20} {_state(need, found):<14} {need.why}")
+    print("\ndependencies:")
+    for dependency in wanted:
+        print(f"  {dependency.name:<20} {_state(dependency, found):<14} {dependency.why}")
     missing = found.missing(wanted)
     print()
     if missing:
         print(_advice(missing, host_family()))
-    for need, version in found.too_old.items():
-        print(_too_old(need, version))
-    if trouble:
-        print(trouble)
-    if not missing and not found.too_old and not trouble:
+    for dependency, version in found.too_old.items():
+        print(_too_old(dependency, version))
+    if problem:
+        print(problem)
+    if not missing and not found.too_old and not problem:
         print("nothing is missing")
-    return UsageError.exit_status if trouble else _status(missing, found)
+    return UsageError.exit_status if problem else _status(missing, found)
 
 
 def install_missing(*, sure: bool) -> int:
-    """Install what is missing, if we may.  One line if nothing is.  `sure`: do not ask, even on a terminal."""
-    wanted = needs()
-    found = look(wanted)
+    """Install what is missing, if permitted; print one line if nothing is.  `sure`: do not ask on a terminal."""
+    wanted = list_dependencies()
+    found = find_dependencies(wanted)
     missing = found.missing(wanted)
     if not missing and not found.too_old:
-        print("kconform: everything that this machine needs is there (./kconform doctor tells more)")
+        print("kconform: this machine has all dependencies (see ./kconform doctor)")
         return 0
     family = host_family()
     if missing and family is not None and _install(missing, family, sure=sure):
-        found = look(wanted)
+        found = find_dependencies(wanted)
         missing = found.missing(wanted)
-        _complain_of_the_installed(missing, family)
+        _check_installed(missing, family)
         print("kconform: installed")
     if missing:
         print(_advice(missing, family), file=sys.stderr)
-    for need, version in found.too_old.items():
-        print(_too_old(need, version), file=sys.stderr)
+    for dependency, version in found.too_old.items():
+        print(_too_old(dependency, version), file=sys.stderr)
     return _status(missing, found)
 
 
-def _install(missing: Sequence[Need], family: Family, *, sure: bool) -> bool:
-    """Whether packages were installed: there is a manager that we may use, and it offers some of them."""
-    packages = family.offers(need.name for need in missing)
+def _install(missing: Sequence[Dependency], family: Family, *, sure: bool) -> bool:
+    """Whether packages were installed: the package manager can be used, and it has some of them."""
+    packages = family.packages_for(dependency.name for dependency in missing)
     prefix = privilege() if packages and usable(family.manager) else None
-    if prefix is None or not (sure or _agreed(packages)):
+    if prefix is None or not (sure or _confirmed(packages)):
         return False
     print(f"kconform: installing {' '.join(packages)}", flush=True)
     install(family.manager, packages, prefix)
     return True
 
 
-def _complain_of_the_installed(missing: Sequence[Need], family: Family) -> None:
-    """What is missing although its package is installed."""
-    names = [need.name for need in missing if family.offers([need.name])]
+def _check_installed(missing: Sequence[Dependency], family: Family) -> None:
+    """KconformError if a dependency is missing although its package is installed."""
+    names = [dependency.name for dependency in missing if family.packages_for([dependency.name])]
     if names:
-        packages = " ".join(family.offers(names))
+        packages = " ".join(family.packages_for(names))
         raise KconformError(
-            f"{family.manager.program} has installed {packages}, and there is still no {', '.join(names)}",
-            hint="; ".join(family.told(names)),
+            f"{family.manager.program} has installed {packages}, but {', '.join(names)} cannot be found",
+            hint="; ".join(family.remarks_about(names)),
         )
 
 
 def facts(found: Found, *, cached: bool = True) -> Iterator[tuple[str, str]]:
-    """The head of the report, line by line: a title and what there is to say; of the cache only if it can be had."""
+    """The first lines of the report, each a title and a text; the cache is only included if it is `cached`."""
     yield "system", _system()
-    qemu = next((path for need, path in found.there.items() if need.name.startswith("qemu-system-")), None)
+    qemu = next(
+        (path for dependency, path in found.present.items() if dependency.name.startswith("qemu-system-")), None
+    )
     yield "QEMU", _qemu(qemu) if qemu else "none"
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         yield "virtme-ng", importlib.metadata.version("virtme-ng")
     yield "kernels", _KERNELS[has_apt()]
-    programs = {need.name: path for need, path in found.there.items() if need.name in _VERSIONED}
+    programs = {dependency.name: path for dependency, path in found.present.items() if dependency.name in _VERSIONED}
     yield "toolchain", ", ".join(f"{name} {_version(path)}" for name, path in programs.items()) or "none"
     if not cached:
         return
@@ -120,7 +122,7 @@ def facts(found: Found, *, cached: bool = True) -> Iterator[tuple[str, str]]:
     yield "acceleration", _acceleration(cache.root)
     yield "cache", f"{_gib(cache.size())} of at most {_gib(cache.limit)}, in {cache.root}"
     free = shutil.disk_usage(_existing(cache.root)).free
-    scarce = "" if free >= BUILD_ROOM else f"; a first kernel build takes up to {_gib(BUILD_ROOM)}"
+    scarce = "" if free >= BUILD_SPACE else f"; a first kernel build takes up to {_gib(BUILD_SPACE)}"
     yield "free disk", f"{_gib(free)}{scarce}"
 
 
@@ -143,25 +145,25 @@ def _qemu(program: str) -> str:
     return f"{version}, {program}{without}"
 
 
-def _cache_trouble() -> str:
-    """Why there can be no cache, and what to do; empty if there can."""
+def _cache_problem() -> str:
+    """Why the cache cannot be used, and what to do; empty if it can."""
     try:
         root = Cache().root
     except UsageError as error:
         return str(error)
     try:
-        # Tried, because root may write everywhere, and yet not to /proc.
+        # Only an attempt shows it: root has write permission everywhere, but cannot write to /proc.
         tempfile.TemporaryFile(dir=_existing(root)).close()
     except OSError as error:
         return (
-            f"the cache directory {root} cannot be written to: {error.strerror}\n"
-            "  hint: set KCONFORM_CACHE to a directory that may be written to"
+            f"the cache directory {root} is not writable: {error.strerror}\n"
+            "  hint: set KCONFORM_CACHE to a writable directory"
         )
     return ""
 
 
 class _NotTried(Exception):
-    """Nobody has booted a guest here yet, and a doctor does not either."""
+    """No guest has been booted here yet, and the doctor does not boot one."""
 
 
 def _acceleration(root: Path) -> str:
@@ -173,47 +175,50 @@ def _acceleration(root: Path) -> str:
             "auto", boot, root / "acceleration.json", identity=acceleration.machine_identity()
         )
     except _NotTried:
-        return "KVM is there, and not tried yet: the next run finds out whether a guest answers under it"
+        return "/dev/kvm exists, but has not been tried yet: the next run tests whether guests work with it"
     return f"{answer.name}: {answer.why}"
 
 
-def _state(need: Need, found: Found) -> str:
-    if need in found.too_old:
+def _state(dependency: Dependency, found: Found) -> str:
+    if dependency in found.too_old:
         return "too old"
-    if need in found.there:
-        return "there"
-    return "MISSING" if need.required else "missing"
+    if dependency in found.present:
+        return "present"
+    return "MISSING" if dependency.required else "missing"
 
 
-def _advice(missing: Sequence[Need], family: Family | None) -> str:
+def _advice(missing: Sequence[Dependency], family: Family | None) -> str:
     lines = ["missing on this machine:"]
-    lines += [f"  {need.name:<20} {need.why}{'' if need.required else ' (not required)'}" for need in missing]
-    names = [need.name for need in missing]
-    packages = family.offers(names) if family else []
+    lines += [
+        f"  {dependency.name:<20} {dependency.why}{'' if dependency.required else ' (not required)'}"
+        for dependency in missing
+    ]
+    names = [dependency.name for dependency in missing]
+    packages = family.packages_for(names) if family else []
     if family and packages and usable(family.manager):
         lines.append(f"run: {family.manager.shown(packages)}")
     elif family and packages:
         lines.append(
-            f"install them by your system's own means; {family.name} calls the packages {' '.join(packages)}"
+            f"install them with your package manager; the packages of {family.name} are {' '.join(packages)}"
         )
     else:
-        lines.append("install them by your system's own means, then try again")
-    lines += [f"note: {remark}" for remark in (family.told(names) if family else [])]
+        lines.append("install them with your package manager, then try again")
+    lines += [f"note: {remark}" for remark in (family.remarks_about(names) if family else [])]
     return "\n".join(lines)
 
 
-def _too_old(need: Need, version: str) -> str:
-    oldest = ".".join(map(str, need.oldest))
-    return f"{need.name} {version} is too old: {oldest} or later is needed"
+def _too_old(dependency: Dependency, version: str) -> str:
+    oldest = ".".join(map(str, dependency.oldest))
+    return f"{dependency.name} {version} is too old: {oldest} or later is needed"
 
 
-def _status(missing: Sequence[Need], found: Found) -> int:
-    lacking = any(need.required for need in [*missing, *found.too_old])
+def _status(missing: Sequence[Dependency], found: Found) -> int:
+    lacking = any(dependency.required for dependency in [*missing, *found.too_old])
     return UsageError.exit_status if lacking else 0
 
 
-def _agreed(packages: Sequence[str]) -> bool:
-    """Ask, where somebody can answer."""
+def _confirmed(packages: Sequence[str]) -> bool:
+    """Ask the user, if there is a terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
     answer = input(f"kconform: install {' '.join(packages)}? [Y/n] ")
@@ -223,7 +228,7 @@ def _agreed(packages: Sequence[str]) -> bool:
 def _version(program: str) -> str:
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     match = re.search(r"\d+(?:\.\d+)+", done.stdout)
-    return match[0] if match else "of an unknown version"
+    return match[0] if match else "of unknown version"
 
 
 def _existing(path: Path) -> Path:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packages: what each family of distributions calls what a machine needs, and how it installs that.
+"""The packages that provide the dependencies in each family of distributions, and how to install them.
 
-Distributions differ in data only: `FAMILIES` and the two tables in it.  Nothing here asks whether a need is met.
+Distributions differ only in data: `FAMILIES` and its two tables.  Whether a dependency is met is not checked here.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from common.errors import KconformError
 
 @dataclass(frozen=True)
 class Manager:
-    """A package manager: its command lines, each without the names of packages."""
+    """A package manager: its command lines, without the names of packages."""
 
     program: str
     install: tuple[str, ...]
-    """The arguments with which a user installs."""
+    """The arguments to install packages."""
     quiet: tuple[str, ...] = ()
-    """Further arguments, before the others, where nobody watches."""
+    """Further arguments for an unattended installation, before the others."""
     environment: tuple[str, ...] = ()
     refresh: tuple[str, ...] = ()
-    """The arguments that fetch its lists of packages; none if doing only that can harm, or happens anyway."""
-    hint: str = "look at the network and at the package manager's sources, then try again"
+    """The arguments to update its package lists; none if that alone is harmful, or is done automatically."""
+    hint: str = "check the network and the package sources, then try again"
 
     def command(self, packages: Sequence[str]) -> list[str]:
         return [self.program, *self.install, *packages]
 
     def shown(self, packages: Sequence[str]) -> str:
-        """The one line that a user can copy."""
+        """The command as one line, to be copied by the user."""
         sudo = "" if os.geteuid() == 0 else "sudo "
         lines = [[self.program, *self.refresh]] if self.refresh else []
         return " && ".join(sudo + " ".join(line) for line in [*lines, self.command(packages)])
 
 
-# Where another apt is at work, ours waits for it.
+# If another apt is running, ours waits for it.
 _APT = Manager(
     "apt-get",
     install=("install", "-y", "--no-install-recommends"),
@@ -49,7 +49,7 @@ _APT = Manager(
     environment=("DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1"),
     refresh=("update",),
 )
-# It fetches its lists itself when they are old.
+# It updates its lists by itself when they are old.
 _DNF = Manager("dnf", install=("install", "-y", "--setopt=install_weak_deps=False"), quiet=("-q",))
 _ZYPPER = Manager(
     "zypper",
@@ -57,7 +57,7 @@ _ZYPPER = Manager(
     quiet=("--quiet",),
     refresh=("--non-interactive", "refresh"),
 )
-# Fresh lists without an upgrade of everything are a partial upgrade, which Arch does not support.
+# Updating the lists without upgrading everything would be a partial upgrade, which Arch does not support.
 _PACMAN = Manager(
     "pacman",
     install=("-S", "--needed", "--noconfirm"),
@@ -69,27 +69,27 @@ _APK = Manager("apk", install=("add",), quiet=("--quiet", "--no-progress"), refr
 
 @dataclass(frozen=True)
 class Family:
-    """Distributions that call packages alike."""
+    """Distributions with the same package names."""
 
     name: str
     ids: tuple[str, ...]
-    """What they are called in /etc/os-release, as ID or ID_LIKE."""
+    """Their ID or ID_LIKE in /etc/os-release."""
     manager: Manager
     packages: Mapping[str, tuple[str, ...]]
-    """By the name of the need.  Empty: the family has no package for it."""
+    """By the name of the dependency.  Empty if the family has no package for it."""
     remarks: Mapping[str, str]
-    """By the name of the need: what one has to know to get it, or what follows without it."""
+    """By the name of the dependency: how to get it, or the consequences of its absence."""
 
-    def offers(self, names: Iterable[str]) -> list[str]:
-        """The packages for these needs, each once, in order."""
+    def packages_for(self, names: Iterable[str]) -> list[str]:
+        """The packages for these dependencies, each once, in order."""
         return list(dict.fromkeys(package for name in names for package in self.packages.get(name, ())))
 
-    def told(self, names: Iterable[str]) -> list[str]:
-        """The remarks about these needs."""
+    def remarks_about(self, names: Iterable[str]) -> list[str]:
+        """The remarks about these dependencies."""
         return [f"{name}: {self.remarks[name]}" for name in names if name in self.remarks]
 
 
-# Where each name was found, for those who check them again:
+# The source of each name, to check them again:
 #   Debian     the index of Debian 12
 #   Fedora     %files in the specs of Fedora 42 (dist-git): qemu 9.2.0, util-linux 2.40.4, squashfs-tools, e2fsprogs,
 #              cryptsetup, glibc, gcc, kernel-headers, libseccomp, binutils, make, flex, bison, bc, elfutils, tar, xz,
@@ -104,9 +104,9 @@ class Family:
 #              musl (ldd is in musl-utils), gcc (cc is in it), elfutils, cryptsetup and squashfs-tools; libvirt-ci's
 #              mappings.yml for musl-dev, Alpine's package index for libcap-dev and ccache
 #
-# `+` joins packages that are needed together.
+# `+` joins packages that are required together.
 _TABLE = """
-need              debian          fedora                 opensuse           arch               alpine
+dependency        debian          fedora                 opensuse           arch               alpine
 setpriv           util-linux      util-linux             util-linux         util-linux         setpriv
 mksquashfs        squashfs-tools  squashfs-tools         squashfs           squashfs-tools     squashfs-tools
 mke2fs            e2fsprogs       e2fsprogs              e2fsprogs          e2fsprogs          e2fsprogs
@@ -139,15 +139,15 @@ _QEMU = {
     "arch": ("qemu-system-x86", "qemu-system-aarch64"),
     "alpine": ("qemu-system-x86_64", "qemu-system-aarch64"),
 }
-"""For guests of x86_64 and of aarch64."""
+"""For x86_64 and aarch64 guests."""
 
 
 def _column(name: str, qemu: str = "") -> Mapping[str, tuple[str, ...]]:
-    """A column of the table; `qemu` is the key of the family's QEMU where that is not the column's name."""
+    """A column of the table; `qemu` is the key of the family's QEMU if that is not the column's name."""
     header, *rows = (line.split() for line in _TABLE.strip().splitlines())
     cells = {row[0]: row[header.index(name)] for row in rows}
     cells |= zip(("qemu-system-x86_64", "qemu-system-aarch64"), _QEMU[qemu or name], strict=True)
-    return MappingProxyType({need: tuple(cell.split("+")) for need, cell in cells.items()})
+    return MappingProxyType({dependency: tuple(cell.split("+")) for dependency, cell in cells.items()})
 
 
 _NO_REMARKS: Mapping[str, str] = MappingProxyType({})
@@ -159,7 +159,7 @@ FAMILIES = (
         ("rhel", "centos"),
         _DNF,
         MappingProxyType({**_column("fedora", qemu="rhel"), "ccache": ()}),
-        MappingProxyType({"ccache": "EPEL has it, this distribution does not"}),
+        MappingProxyType({"ccache": "it is in EPEL, not in this distribution"}),
     ),
     Family("Fedora", ("fedora",), _DNF, _column("fedora"), _NO_REMARKS),
     Family("openSUSE", ("opensuse", "suse", "sles"), _ZYPPER, _column("opensuse"), _NO_REMARKS),
@@ -171,17 +171,17 @@ FAMILIES = (
         _column("alpine"),
         MappingProxyType(
             {
-                f"qemu-system-{arch}": "it is in the repository `community`, which /etc/apk/repositories must name"
+                f"qemu-system-{arch}": "it is in the repository `community`, which /etc/apk/repositories must list"
                 for arch in ("x86_64", "aarch64")
             }
-            | {"setpriv": "that of BusyBox has no --pdeathsig, without which a killed run leaves QEMUs behind"}
+            | {"setpriv": "BusyBox's has no --pdeathsig, without which a killed run leaves QEMU processes running"}
         ),
     ),
 )
 
 
 def family_of(os_release: Mapping[str, str]) -> Family | None:
-    """The family of the distribution with this os-release file (os-release(5)): by ID, else by ID_LIKE, in order."""
+    """The family of the distribution with this os-release file (os-release(5)): by ID, or by ID_LIKE, in order."""
     for word in [os_release.get("ID", ""), *os_release.get("ID_LIKE", "").split()]:
         for family in FAMILIES:
             if word in family.ids:
@@ -190,7 +190,7 @@ def family_of(os_release: Mapping[str, str]) -> Family | None:
 
 
 def host_family() -> Family | None:
-    """This machine's."""
+    """The family of this machine's distribution."""
     try:
         return family_of(platform.freedesktop_os_release())
     except OSError:
@@ -207,7 +207,7 @@ def has_apt() -> bool:
 
 
 def privilege() -> list[str] | None:
-    """What to write before a command to run it as root without being asked for anything; None if we may not."""
+    """The prefix that runs a command as root without a password prompt; None if that is not permitted."""
     if os.geteuid() == 0:
         return []
     sudo = shutil.which("sudo")
@@ -218,25 +218,25 @@ def privilege() -> list[str] | None:
 
 
 def install(manager: Manager, packages: Sequence[str], prefix: Sequence[str]) -> None:
-    """Install packages without a question.  KconformError, with what the manager said last, if it cannot."""
-    # env, because sudo lets no variable of ours pass.
+    """Install packages without asking.  If that fails, KconformError with the last lines of the manager's output."""
+    # env, because sudo does not pass our variables on.
     start = [*prefix, "env", *manager.environment, "LC_ALL=C", manager.program, *manager.quiet]
     wanted = [*start, *manager.install, *packages]
-    status, said = _run(wanted)
+    status, output = _run(wanted)
     if status and manager.refresh:
-        # Lists that are missing or old show here: a package that is unknown, or of a version that has gone.
-        status, said = _run([*start, *manager.refresh])
+        # Missing or outdated lists show here: a package is unknown, or its version no longer exists.
+        status, output = _run([*start, *manager.refresh])
         if status == 0:
-            status, said = _run(wanted)
+            status, output = _run(wanted)
     if status:
         raise KconformError(
-            f"{manager.program} failed with status {status}; it said last:\n    " + "\n    ".join(said[-8:]),
+            f"{manager.program} failed with status {status}; it printed:\n    " + "\n    ".join(output[-8:]),
             hint=manager.hint,
         )
 
 
 def _run(command: Sequence[str]) -> tuple[int, list[str]]:
-    """Its exit status, and the lines that it printed."""
+    """Run a command; return its exit status and the lines that it printed."""
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words of one task that looks into another without being its tracer."""
+"""System calls by which a task accesses another task without tracing it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PERF_REMOVE_ON_EXEC, _PERF_SIGTRAP = 1 << 36, 1 << 37
 
 
 class AccessCalls(SyscallGroup):
-    """What one process may ask about another, or do to it, by its number."""
+    """Accesses to another process by its number."""
 
     def open_proc(self, target: SyscallGroup, file: str, flags: int = O_RDONLY) -> Outcome:
-        """Open a file of the target's folder in /proc; a thread has one of its own there, if an unlisted one."""
+        """Open a file in the target's directory in /proc; a thread has one of its own, which is not listed there."""
         return self.call("openat", AT_FDCWD, f"/proc/{target.tid}/{file}", flags, 0, shown=_of(target, file))
 
     def read_proc(self, target: SyscallGroup, file: str) -> Outcome:
-        """Open, read once, close: the outcome of the first that fails, or of the read."""
+        """Open, read once, and close: the outcome of the first call that fails, or of the read."""
         opened = self.open_proc(target, file)
         if opened.errno:
             return opened
@@ -34,12 +34,12 @@ class AccessCalls(SyscallGroup):
         return done
 
     def read_link(self, target: SyscallGroup, file: str) -> Outcome:
-        """readlink in the target's folder in /proc."""
+        """readlink() in the target's directory in /proc."""
         path = f"/proc/{target.tid}/{file}"
         return self.call("readlinkat", AT_FDCWD, path, Out(512), 512, shown=f"readlink {_of(target, file)}")
 
     def count_events(self, target: SyscallGroup, *, sigtrap: bool = False) -> Outcome:
-        """perf_event_open on the target: a descriptor.  `sigtrap`: each event sends the target a signal."""
+        """perf_event_open() for the target, which returns a descriptor.  `sigtrap`: events send it a signal."""
         bits = _PERF_DISABLED | _PERF_EXCLUDE_KERNEL | _PERF_EXCLUDE_HV
         if sigtrap:
             bits |= _PERF_REMOVE_ON_EXEC | _PERF_SIGTRAP
@@ -53,7 +53,7 @@ class AccessCalls(SyscallGroup):
         return self.call("get_robust_list", target.tid, Out(8), Out(8), shown=f"robust_list({target})")
 
     def advise(self, target: SyscallGroup, address: int) -> Outcome:
-        """process_madvise(MADV_COLD) of a page of the target.  The caller needs CAP_SYS_NICE too."""
+        """process_madvise(MADV_COLD) of a page of the target.  The caller also needs CAP_SYS_NICE."""
         pidfd = self.call("pidfd_open", target.pid, 0, shown=f"pidfd_open({target})").result()
         range_ = struct.pack("<QQ", address & ~0xFFF, 4096)
         done = self.call("process_madvise", pidfd, range_, 1, MADV_COLD, 0, shown=f"advise({target})")

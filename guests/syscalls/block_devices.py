@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words of block devices: read-only marks, loop devices, device mapper.
+"""System calls for block devices: the read-only flag, loop devices, device mapper.
 
-Device mapper is spoken to in its own structures (include/uapi/linux/dm-ioctl.h): a struct dm_ioctl, and behind it, to
-load a table, a struct dm_target_spec and its parameters for each target.
+Device mapper has its own structures (include/uapi/linux/dm-ioctl.h): a struct dm_ioctl, followed, to load a table, by
+a struct dm_target_spec and its parameters for each target.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _DM_READONLY, _DM_SUSPEND = 1, 2
 
 
 @dataclass(frozen=True)
-class Target:
+class DmTarget:
     """One line of a device mapper table."""
 
     length: int
-    """Sectors of 512 bytes."""
+    """In sectors of 512 bytes."""
     kind: str
     parameters: str
     start: int = 0
@@ -46,27 +46,27 @@ class Target:
 
 @dataclass(frozen=True)
 class Verity:
-    """What a device's verity table says of it (Documentation/admin-guide/device-mapper/verity.rst)."""
+    """The parameters of a device's verity table (Documentation/admin-guide/device-mapper/verity.rst)."""
 
     root_digest: str
     salt: str
     data_blocks: int
     hash_start: int
-    """The first block of the hash tree, which lies behind the data on the same device."""
+    """The first block of the hash tree, which follows the data on the same device."""
     block_size: int = 4096
 
-    def target(self, device: str, *options: str) -> Target:
-        """`options`: such as `ignore_corruption`."""
+    def target(self, device: str, *options: str) -> DmTarget:
+        """The table's line for a device.  `options`: such as `ignore_corruption`."""
         size = self.block_size
-        words: list[object] = [1, device, device, size, size, self.data_blocks, self.hash_start]
-        words += ["sha256", self.root_digest, self.salt]
+        fields: list[object] = [1, device, device, size, size, self.data_blocks, self.hash_start]
+        fields += ["sha256", self.root_digest, self.salt]
         if options:
-            words += [len(options), *options]
-        return Target(self.data_blocks * size // SECTOR, "verity", " ".join(map(str, words)))
+            fields += [len(options), *options]
+        return DmTarget(self.data_blocks * size // SECTOR, "verity", " ".join(map(str, fields)))
 
 
 class BlockDeviceCalls(SyscallGroup):
-    """What a task does with block devices; it needs CAP_SYS_ADMIN."""
+    """Operations on block devices, for which the task needs CAP_SYS_ADMIN."""
 
     def set_read_only(self, device: str, read_only: bool) -> Outcome:
         """BLKROSET, as `blockdev --setro` and `--setrw` do."""
@@ -74,7 +74,7 @@ class BlockDeviceCalls(SyscallGroup):
         return self._device_ioctl(device, O_RDONLY, BLKROSET, flag, f'set_read_only("{device}", {read_only})')
 
     def attach_loop(self, loop: str, backing: str, *, read_only: bool = False) -> Outcome:
-        """Make a loop device of a file or of another device; it is as writable as `backing` is opened here."""
+        """Attach a loop device to a file or another device, opened for writing unless `read_only`."""
         file = self.call("openat", AT_FDCWD, backing, (O_RDONLY if read_only else O_RDWR) | O_CLOEXEC, 0).result()
         what = f'attach_loop("{loop}", "{backing}"{", read-only" if read_only else ""})'
         done = self._device_ioctl(loop, O_RDWR, LOOP_SET_FD, file, what)
@@ -84,21 +84,21 @@ class BlockDeviceCalls(SyscallGroup):
     def detach_loop(self, loop: str) -> Outcome:
         return self._device_ioctl(loop, O_RDWR, LOOP_CLR_FD, 0, f'detach_loop("{loop}")')
 
-    def create_mapped(self, name: str, *table: Target) -> str:
-        """A read-only mapped device of that table, made, loaded and resumed.  The test needs it; returns its path."""
+    def create_mapped(self, name: str, *table: DmTarget) -> str:
+        """Create a read-only mapped device with this table, and return its path.  Must succeed."""
         device = self.create_dm(name)
         self.load_table(name, *table).result()
         self.resume_dm(name).result()
         return device
 
     def create_dm(self, name: str) -> str:
-        """A device without a table yet; returns its path."""
+        """Create a device without a table, and return its path."""
         answer = self._dm(DmIoctl.DEV_CREATE, name, shown=f'create_dm("{name}")').read()
         device = _DM_IOCTL.unpack_from(answer)[10]
         return f"/dev/dm-{device & 0xFF | device >> 12 & ~0xFF}"
 
-    def load_table(self, name: str, *table: Target, read_only: bool = True) -> Outcome:
-        """Give the device a table, which counts from its next resume on."""
+    def load_table(self, name: str, *table: DmTarget, read_only: bool = True) -> Outcome:
+        """Load a table into the device, which takes effect when the device is resumed."""
         body = b""
         for target in table:
             parameters = target.parameters.encode() + b"\0"

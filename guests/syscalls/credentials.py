@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words by which a task changes what it is: its capabilities, its program, its name, its place in the tree."""
+"""System calls by which a task changes itself: capabilities, program, dumpability, role in the process tree."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 
 class CredentialCalls(SyscallGroup):
-    """What a task does about itself."""
+    """Changes that a task makes to itself."""
 
     def set_caps(self, effective: Cap, permitted: Cap | None = None) -> Outcome:
-        """Have just these capabilities, of those that it is permitted.  `permitted`: what it may still take up."""
+        """Set the effective and permitted capabilities, which are the same unless `permitted` is given."""
         both = (int(effective), int(effective if permitted is None else permitted))
         halves = [part >> shift & 0xFFFFFFFF for shift in (0, 32) for part in (*both, 0)]
         header = struct.pack("<II", _CAPABILITY_VERSION_3, 0)
@@ -25,15 +25,15 @@ class CredentialCalls(SyscallGroup):
     def set_dumpable(self, dumpable: bool) -> Outcome:
         return self.call("prctl", Prctl.SET_DUMPABLE, int(dumpable), 0, 0, 0)
 
-    def adopt_orphans(self) -> Outcome:
-        """PR_SET_CHILD_SUBREAPER: descendants whose parent ends become this process's children."""
-        return self.call("prctl", Prctl.SET_CHILD_SUBREAPER, 1, 0, 0, 0, shown="adopt_orphans()")
+    def become_subreaper(self) -> Outcome:
+        """PR_SET_CHILD_SUBREAPER: orphaned descendants become this process's children."""
+        return self.call("prctl", Prctl.SET_CHILD_SUBREAPER, 1, 0, 0, 0, shown="become_subreaper()")
 
     def execute_again(self) -> Outcome:
-        """execve of the program that every task runs, from its beginning: other threads end, the task goes on."""
+        """execve() the program that every task runs, from its start: other threads end, and the task continues."""
         argv = [self.store(word.encode() + b"\0") for word in ("/init", "task", str(self.slot))]
         pointers = self.store(struct.pack("<4Q", *argv, 0))
         done = self.call("execve", self.guest.program, pointers, None, shown="execute_again()")
         if done == OK:
-            self.take_lead()
+            self.become_leader()
         return done

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words of files and mounts."""
+"""System calls for files and mounts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from guests.uapi import AT_FDCWD, MS_BIND, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY,
 
 
 class FilesystemCalls(SyscallGroup):
-    """What a task does with files."""
+    """Operations on files and mounts."""
 
     def open(self, path: str, flags: int = O_RDONLY, mode: int = 0o600) -> Outcome:
         return self.call("openat", AT_FDCWD, path, flags, mode, shown=f'open("{path}")')
@@ -27,12 +27,12 @@ class FilesystemCalls(SyscallGroup):
         return self.call("write", fd, content, len(content))
 
     def pipe(self) -> tuple[int, int]:
-        """A pipe's reading and writing end."""
+        """Create a pipe, and return its read end and write end."""
         reading, writing = struct.unpack("<ii", self.call("pipe2", Out(8), 0).read())
         return reading, writing
 
     def read_text(self, path: str, length: int = 4096) -> Outcome:
-        """Open, read once, close: the outcome of the first that fails, or of the read."""
+        """Open, read once, and close: the outcome of the first call that fails, or of the read."""
         opened = self.open(path)
         if opened.errno:
             return opened
@@ -41,12 +41,12 @@ class FilesystemCalls(SyscallGroup):
         return done
 
     def content(self, path: str, length: int = 4096) -> bytes:
-        """The beginning of a file; the test needs the reading to succeed."""
+        """The beginning of a file.  Reading it must succeed."""
         done = self.read_text(path, length)
         return done.read()[: done.value]
 
     def write_text(self, path: str, text: str, *, create: bool = False) -> Outcome:
-        """Open for writing, write once, close: the outcome of the first that fails, or of the write."""
+        """Open for writing, write once, and close: the outcome of the first call that fails, or of the write."""
         opened = self.open(path, O_WRONLY | (O_CREAT | O_TRUNC if create else 0))
         if opened.errno:
             return opened
@@ -58,7 +58,7 @@ class FilesystemCalls(SyscallGroup):
         return self.call("mkdir", path, 0o755)
 
     def mount(self, source: str, target: str, kind: str, flags: int = 0, data: str = "") -> Outcome:
-        """Make the directory and mount on it."""
+        """Create the directory, and mount on it."""
         self.mkdir(target)
         return self.call("mount", source, target, kind, flags, data, shown=f'mount("{source}", "{target}", {kind})')
 
@@ -70,7 +70,7 @@ class FilesystemCalls(SyscallGroup):
         return self.call("umount2", target, flags, shown=f'umount("{target}")')
 
     def copy_file(self, source: str, target: str) -> None:
-        """Copy a file inside the guest; the test needs it to succeed."""
+        """Copy a file inside the guest.  Must succeed."""
         into = self.open(target, O_WRONLY | O_CREAT | O_TRUNC, 0o755).result()
         out_of = self.open(source).result()
         while self.call("sendfile", into, out_of, None, 1 << 20).result():
@@ -79,13 +79,13 @@ class FilesystemCalls(SyscallGroup):
         self.close(out_of)
 
     def mode(self, path: str) -> int:
-        """The permission bits of what lies at a path."""
+        """The permission bits of the file at a path."""
         # struct statx: stx_mode is at byte 28 (include/uapi/linux/stat.h).
-        told = self.call("statx", AT_FDCWD, path, 0, STATX_MODE, Out(256), shown=f'mode("{path}")').read()
-        return int(struct.unpack_from("<H", told, 28)[0]) & 0o7777
+        result = self.call("statx", AT_FDCWD, path, 0, STATX_MODE, Out(256), shown=f'mode("{path}")').read()
+        return int(struct.unpack_from("<H", result, 28)[0]) & 0o7777
 
     def memfd(self, content: bytes) -> int:
-        """A file without a name, open for reading alone: the kernel loads nothing that somebody may still write."""
+        """A memfd that is only open for reading: the kernel does not load a file that is open for writing."""
         writable = self.call("memfd_create", "memfd", 0).result()
         assert self.write(writable, content).result() == len(content)
         fd = self.open(f"/proc/self/fd/{writable}").result()

@@ -77,7 +77,7 @@ class SyscallGroup:
     def be_quiet(self) -> None:
         raise NotImplementedError
 
-    def take_lead(self) -> None:
+    def become_leader(self) -> None:
         raise NotImplementedError
 
     def check_accepted(self, state: State, value: int, what: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words by which a task has the kernel load something: modules, kexec images, firmware, an IMA policy."""
+"""System calls that make the kernel load something: modules, kexec images, firmware, an IMA policy."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ KEXEC_LOADED = "/sys/kernel/kexec_loaded"
 _COMMAND_LINE = b"console=ttyS0\0"
 _PAGE = 4096
 _KEXEC_SEGMENT_AT = 0x2000000
-"""32 MiB: RAM in every guest of ours."""
+"""32 MiB, which is RAM in every guest."""
 
 
 class KernelReadCalls(FilesystemCalls):
-    """What a task asks the kernel to load; it needs CAP_SYS_MODULE, CAP_SYS_BOOT or CAP_SYS_ADMIN for it."""
+    """Loads by the kernel, for which the task needs CAP_SYS_MODULE, CAP_SYS_BOOT or CAP_SYS_ADMIN."""
 
     # Modules
 
     def load_module(self, path: str, parameters: str = "", flags: int = 0) -> Outcome:
-        """finit_module of a file."""
+        """finit_module() with a file."""
         fd = self.open(path, O_RDONLY | O_CLOEXEC).result()
         done = self.finit_module(fd, parameters, flags, shown=f'load_module("{path}")')
         self.close(fd)
@@ -37,7 +37,7 @@ class KernelReadCalls(FilesystemCalls):
         return self.call("finit_module", fd, parameters, flags, shown=shown)
 
     def init_module(self, content: bytes) -> Outcome:
-        """init_module: the content comes from memory, and the kernel sees no file."""
+        """init_module(): the content comes from memory, and the kernel sees no file."""
         shown = f"init_module({len(content)} bytes)"
         return self.call("init_module", content, len(content), "", shown=shown)
 
@@ -47,7 +47,7 @@ class KernelReadCalls(FilesystemCalls):
     # Kernels to reboot into
 
     def load_kernel(self, kernel: str, initramfs: str | None = None, flags: KexecFile = KexecFile.NONE) -> Outcome:
-        """kexec_file_load of an image, with an initramfs or without."""
+        """kexec_file_load() of an image, with or without an initramfs."""
         image = self.open(kernel, O_RDONLY | O_CLOEXEC).result()
         initrd = -1 if initramfs is None else self.open(initramfs, O_RDONLY | O_CLOEXEC).result()
         if initramfs is None:
@@ -66,7 +66,7 @@ class KernelReadCalls(FilesystemCalls):
         return self.call("kexec_file_load", -1, -1, 0, None, KexecFile.UNLOAD, shown="unload_kernel()")
 
     def kexec_load(self, *, segments: int = 1, flags: int = 0) -> Outcome:
-        """kexec_load of pages from memory: the kernel sees no file.  Without a segment it unloads."""
+        """kexec_load() of pages from memory: the kernel sees no file.  With no segments, it unloads."""
         content = bytes(_PAGE)
         page = self.store(content) if segments else 0
         laid = b"".join(
@@ -76,22 +76,22 @@ class KernelReadCalls(FilesystemCalls):
         return self.call("kexec_load", _KEXEC_SEGMENT_AT, segments, laid or None, flags, shown=shown)
 
     def kernel_is_loaded(self) -> bool:
-        """Whether there is an image to reboot into."""
+        """Whether an image is loaded."""
         return self.content(KEXEC_LOADED) == b"1\n"
 
-    # Firmware, by the module test_firmware, which asks for it as a driver does
+    # Firmware, requested by the module test_firmware as by a driver
 
     def request_firmware(self, directory: str, name: str) -> Outcome:
-        """request_firmware(), with the directory as the first to be searched."""
+        """request_firmware(), which searches this directory first."""
         self.write_text(FIRMWARE_PATH, directory).result()
         return self.write_text(f"{TEST_FIRMWARE}/trigger_request", name)
 
     def firmware_content(self) -> bytes:
-        """What the last request got."""
+        """The result of the last request."""
         return self.content("/dev/test_firmware")
 
-    def request_part_of_firmware(self, directory: str, name: str, *, offset: int, length: int) -> Outcome:
-        """request_partial_firmware_into_buf(): the outcome is the driver's, 0 or an error."""
+    def request_partial_firmware(self, directory: str, name: str, *, offset: int, length: int) -> Outcome:
+        """request_partial_firmware_into_buf(): the outcome is the driver's result, 0 or an error."""
         self.write_text(FIRMWARE_PATH, directory).result()
         settings = {"reset": 1, "config_name": name, "config_num_requests": 1, "config_into_buf": 1}
         settings |= {"config_partial": 1, "config_buf_size": length, "config_file_offset": offset}
@@ -99,14 +99,14 @@ class KernelReadCalls(FilesystemCalls):
             self.write_text(f"{TEST_FIRMWARE}/{setting}", f"{value}").result()
         self.write_text(f"{TEST_FIRMWARE}/trigger_batched_requests", "1").result()
         result = int(self.content(f"{TEST_FIRMWARE}/test_result"))
-        return Outcome(State.RETURNED, result, f'{self}.request_part_of_firmware("{directory}", "{name}")')
+        return Outcome(State.RETURNED, result, f'{self}.request_partial_firmware("{directory}", "{name}")')
 
-    def part_of_firmware(self) -> bytes:
-        """What the last request for a part got."""
+    def partial_firmware_content(self) -> bytes:
+        """The result of the last request for a part."""
         return self.content(f"{TEST_FIRMWARE}/read_firmware")
 
     # Policy
 
     def load_policy(self, path: str) -> Outcome:
-        """Have IMA read its policy from a file, by writing the file's name where rules may be written too."""
+        """Have IMA read its policy from a file, by writing its name to the interface that also accepts rules."""
         return self.write_text(IMA_POLICY, path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words of tracer and tracee, and of the other ways into a process's memory."""
+"""System calls of tracers and tracees, and other accesses to a process's memory."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _X86_USER_REGS = (
 
 
 @dataclass(frozen=True)
-class Status:
-    """What wait4 told of a child or tracee."""
+class WaitStatus:
+    """The status of a child or tracee, as wait4() returns it."""
 
     raw: int
 
@@ -46,7 +46,7 @@ class Status:
 
     @property
     def killed_by(self) -> int:
-        """The signal that it died of, or 0."""
+        """The signal that killed it, or 0."""
         return 0 if self.raw & 0xFF == 0x7F else self.raw & 0x7F
 
     @property
@@ -55,7 +55,7 @@ class Status:
 
 
 class PtraceCalls(SyscallGroup):
-    """What a tracer does to a tracee, and what a tracee may declare."""
+    """ptrace() and its relatives, and PR_SET_PTRACER."""
 
     def ptrace(
         self, request: Ptrace, target: SyscallGroup | None, address: int = 0, data: int | bytes | Out = 0
@@ -118,41 +118,41 @@ class PtraceCalls(SyscallGroup):
     def poke(self, target: SyscallGroup, address: int, word: int) -> Outcome:
         return self.ptrace(Ptrace.POKEDATA, target, address, word)
 
-    def wait(self, target: SyscallGroup, options: int = WALL) -> Status:
-        """wait4 for a child or tracee, which must succeed."""
+    def wait(self, target: SyscallGroup, options: int = WALL) -> WaitStatus:
+        """wait4() for a child or tracee.  Must succeed."""
         done = self.call("wait4", target.tid, Out(4), options, None, shown=f"wait({target})")
-        return Status(struct.unpack("<I", done.read())[0])
+        return WaitStatus(struct.unpack("<I", done.read())[0])
 
     def reap(self, target: SyscallGroup) -> Outcome:
-        """wait4 for a child that has ended or is about to."""
+        """wait4() for a child that has ended, or is about to."""
         return self.call("wait4", target.tid, Out(4), WALL, None, shown=f"reap({target})")
 
-    def has_news(self, target: SyscallGroup) -> Outcome:
-        """wait4 with WNOHANG: OK(0) while there is nothing to tell."""
-        return self.call("wait4", target.tid, Out(4), WALL | WNOHANG, None, shown=f"has_news({target})")
+    def wait_nohang(self, target: SyscallGroup) -> Outcome:
+        """wait4() with WNOHANG: OK(0) if there is nothing to report."""
+        return self.call("wait4", target.tid, Out(4), WALL | WNOHANG, None, shown=f"wait_nohang({target})")
 
     def attach_and_wait(self, target: SyscallGroup) -> Outcome:
-        """Attach, and if that succeeded wait for the stop that it brings."""
+        """Attach, and if that succeeded, wait for the resulting stop."""
         done = self.attach(target)
         if done.errno == 0:
             assert self.wait(target).stopped_by == Signal.STOP
         return done
 
     def seize_and_stop(self, target: SyscallGroup, options: PtraceOption = PtraceOption.NONE) -> None:
-        """Seize, interrupt and wait: the target is under control and stopped, or the test ends here."""
+        """Seize, interrupt and wait: afterwards, the target is traced and stopped.  Must succeed."""
         self.seize(target, options).result()
         self.interrupt(target).result()
         assert self.wait(target).event == PTRACE_EVENT_STOP
 
-    # Yama's word for it
+    # Yama
 
     def set_ptracer(self, tracer: SyscallGroup | int) -> Outcome:
-        """PR_SET_PTRACER: a task, a pid, PTRACER_ANY, or 0 to take it back."""
+        """PR_SET_PTRACER with a task, a pid, PTRACER_ANY, or 0 to revoke the exception."""
         who = tracer if isinstance(tracer, int) else tracer.tid
         shown = "any" if who == PTRACER_ANY else str(tracer)
         return self.call("prctl", Prctl.SET_PTRACER, who, 0, 0, 0, shown=f"set_ptracer({shown})")
 
-    # Other ways in
+    # Other accesses
 
     def process_vm_readv(self, target: SyscallGroup, address: int, length: int = 8) -> Outcome:
         buffer = self.store(bytes(length))
@@ -169,7 +169,7 @@ class PtraceCalls(SyscallGroup):
         )
 
     def read_memory(self, target: SyscallGroup, address: int, length: int) -> bytes:
-        """What process_vm_readv finds there; it must succeed."""
+        """Read memory with process_vm_readv().  Must succeed."""
         buffer = self.store(bytes(length))
         local, remote = struct.pack("<QQ", buffer, length), struct.pack("<QQ", address, length)
         shown = f"read_memory({target}, {address:#x})"
@@ -194,7 +194,7 @@ class PtraceCalls(SyscallGroup):
         return self.call("pidfd_open", target.pid, 0, shown=f"pidfd_open({target})").result()
 
     def pidfd_getfd(self, target: SyscallGroup, fd: int) -> Outcome:
-        """Duplicate a descriptor out of the target's table."""
+        """Duplicate a descriptor of the target."""
         pidfd = self.pidfd_open(target)
         return self.call("pidfd_getfd", pidfd, fd, 0, shown=f"pidfd_getfd({target}, {fd})")
 

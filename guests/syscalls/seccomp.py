@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words of a filtered task and of the one that supervises it."""
+"""System calls of filtered tasks and their supervisors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from guests.uapi import Prctl, Ptrace
 SET_MODE_STRICT, SET_MODE_FILTER, GET_ACTION_AVAIL, GET_NOTIF_SIZES = 0, 1, 2, 3
 """Operations of seccomp()."""
 MODE_DISABLED, MODE_STRICT, MODE_FILTER = 0, 1, 2
-"""Modes, as PR_SET_SECCOMP takes them and /proc/PID/status tells them."""
+"""Modes, as PR_SET_SECCOMP takes them and /proc/PID/status shows them."""
 
 NOTIF_RECV, NOTIF_SEND, NOTIF_ID_VALID, NOTIF_ADDFD, NOTIF_SET_FLAGS = (
     *(0xC0502100, 0xC0182101, 0x40082102),
     *(0x40182103, 0x40082104),
 )
-"""The ioctls of a listener, on machines whose ioctl numbers have their size at bit 16."""
+"""The ioctls of a listener, on architectures whose ioctl numbers have the size at bit 16."""
 NOTIF_ID_VALID_OLD = 0x80082102
-"""The same as before 5.8, with the direction the wrong way round."""
+"""The same as before 5.8, with the wrong direction."""
 
 NOTIF_SIZE, RESPONSE_SIZE, DATA_SIZE = 80, 24, 64
 """sizeof struct seccomp_notif, seccomp_notif_resp and seccomp_data."""
@@ -34,7 +34,7 @@ _RESPONSE = struct.Struct("<QqiI")
 _ADDFD = struct.Struct("<QIIII")
 _FPROG_SIZE = 16
 _INLINE_MAX = 0x7F00
-"""Bytes of a program that goes along with its call; a longer one is stored first."""
+"""Maximum size in bytes of a program that is sent with its call; a longer one is stored first."""
 
 
 class FilterFlag(enum.IntFlag):
@@ -72,7 +72,7 @@ class AddFd(enum.IntFlag):
 
 @dataclass(frozen=True)
 class Notification:
-    """struct seccomp_notif: a system call that waits for a supervisor's word."""
+    """struct seccomp_notif: a system call that waits for its supervisor."""
 
     id: int
     pid: int
@@ -89,53 +89,53 @@ class Notification:
 
 
 class SeccompCalls(SyscallGroup):
-    """What a task does about filters."""
+    """Installation of filters, supervision, and queries."""
 
-    def no_new_privs(self) -> Outcome:
-        return self.call("prctl", Prctl.SET_NO_NEW_PRIVS, 1, 0, 0, 0, shown="no_new_privs()")
+    def set_no_new_privs(self) -> Outcome:
+        return self.call("prctl", Prctl.SET_NO_NEW_PRIVS, 1, 0, 0, 0, shown="set_no_new_privs()")
 
     def install(self, program: Program, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
-        """Put a filter on this task.  From then on its process makes no system call that it is not told to make."""
+        """Install a filter.  From then on, the task's process makes no system call without a command."""
         self.be_quiet()
         shown = f"install({len(program)} instructions{f', {flags.name}' if flags else ''})"
         return self.call("seccomp", SET_MODE_FILTER, flags, self._fprog(program), shown=shown)
 
     def install_by_prctl(self, program: Program) -> Outcome:
-        """The same by the older call, which takes no flags."""
+        """The same by the older call, which has no flags."""
         self.be_quiet()
         shown = f"install_by_prctl({len(program)} instructions)"
-        # The program must be the first thing that lies in the task's memory (_fprog).
+        # The program must be the first buffer in the task's memory (_fprog).
         return self.call("prctl", Prctl.SET_SECCOMP, MODE_FILTER, self._fprog(program), 0, 0, shown=shown)
 
     def _fprog(self, program: Program) -> bytes:
-        """struct sock_fprog, and the program behind it, as the first buffer among a call's arguments."""
+        """struct sock_fprog followed by the program, as the first buffer of a call's arguments."""
         instructions = pack(program)
         if not program:
             return struct.pack("<H6xQ", 0, 0)
         if len(instructions) > _INLINE_MAX:
             return struct.pack("<H6xQ", len(program), self.store(instructions))
-        behind = wire.data_address(self.slot, _FPROG_SIZE)
-        return struct.pack("<H6xQ", len(program), behind) + instructions
+        address = wire.data_address(self.slot, _FPROG_SIZE)
+        return struct.pack("<H6xQ", len(program), address) + instructions
 
     def install_stored(self, address: int, length: int, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
-        """Install a program of so many instructions that lies at an address, right or wrong."""
+        """Install the program of this length at this address, valid or not."""
         self.be_quiet()
         fprog = struct.pack("<H6xQ", length, address)
         shown = f"install_stored({address:#x}, {length} instructions)"
         return self.call("seccomp", SET_MODE_FILTER, flags, fprog, shown=shown)
 
-    def strict_mode(self) -> Outcome:
+    def enter_strict_mode(self) -> Outcome:
         self.be_quiet()
-        return self.call("seccomp", SET_MODE_STRICT, 0, None, shown="strict_mode()")
+        return self.call("seccomp", SET_MODE_STRICT, 0, None, shown="enter_strict_mode()")
 
     def listen(self, program: Program, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
-        """Install a filter and get its listener, a file descriptor."""
+        """Install a filter, and return its listener, a file descriptor."""
         return self.install(program, flags | FilterFlag.NEW_LISTENER)
 
     # The supervisor's side
 
     def receive(self, listener: int) -> Notification:
-        """SECCOMP_IOCTL_NOTIF_RECV, which must succeed.  Blocks until there is one."""
+        """SECCOMP_IOCTL_NOTIF_RECV, which blocks until there is a notification.  Must succeed."""
         return Notification.decode(self.begin_receive(listener).outcome().read())
 
     def begin_receive(self, listener: int) -> Pending:
@@ -143,12 +143,12 @@ class SeccompCalls(SyscallGroup):
         return self.begin("ioctl", listener, NOTIF_RECV, InOut(bytes(NOTIF_SIZE)), shown=f"receive({listener})")
 
     def receive_into(self, listener: int, buffer: bytes | int) -> Outcome:
-        """Receive into a buffer that need not be zeroed, or an address that need not be writable."""
+        """Receive into a buffer that may not be zeroed, or an address that may not be writable."""
         argument = InOut(buffer) if isinstance(buffer, bytes) else buffer
         return self.call("ioctl", listener, NOTIF_RECV, argument, shown=f"receive_into({listener}, ...)")
 
     def reply(self, listener: int, id_: int, *, value: int = 0, error: int = 0, flags: int = 0) -> Outcome:
-        """SECCOMP_IOCTL_NOTIF_SEND.  `error` is negative, as the kernel wants it."""
+        """SECCOMP_IOCTL_NOTIF_SEND.  `error` is negative, as the kernel expects it."""
         response = _RESPONSE.pack(id_, value, error, flags)
         shown = f"reply({listener}, value={value}, error={error}, flags={flags})"
         return self.call("ioctl", listener, NOTIF_SEND, InOut(response), shown=shown)
@@ -181,34 +181,34 @@ class SeccompCalls(SyscallGroup):
     def set_listener_flags(self, listener: int, flags: int) -> Outcome:
         return self.call("ioctl", listener, NOTIF_SET_FLAGS, flags, shown=f"set_listener_flags({listener}, {flags})")
 
-    def ready_for(self, descriptor: int) -> int:
-        """poll() without waiting: the events that are there."""
-        asked = struct.pack("<iHH", descriptor, Poll.IN | Poll.OUT, 0)
-        raw = self.call("poll", InOut(asked), 1, 0, shown=f"poll({descriptor})").read()
+    def poll(self, descriptor: int) -> int:
+        """poll() without waiting; returns the events."""
+        pollfd = struct.pack("<iHH", descriptor, Poll.IN | Poll.OUT, 0)
+        raw = self.call("poll", InOut(pollfd), 1, 0, shown=f"poll({descriptor})").read()
         return int(struct.unpack("<iHH", raw)[2])
 
-    # What is said about filters
+    # Queries
 
     def action_avail(self, action: int | bytes | None) -> Outcome:
-        """SECCOMP_GET_ACTION_AVAIL of an action's value."""
+        """SECCOMP_GET_ACTION_AVAIL with an action's value."""
         pointer = struct.pack("<I", action) if isinstance(action, int) else action
         shown = f"action_avail({action:#x})" if isinstance(action, int) else "action_avail(...)"
         return self.call("seccomp", GET_ACTION_AVAIL, 0, pointer, shown=shown)
 
-    def installed(self, tracee: SyscallGroup, index: int) -> Outcome:
-        """PTRACE_SECCOMP_GET_FILTER without a buffer: the length of the filter of that index, 0 the oldest."""
+    def filter_length(self, tracee: SyscallGroup, index: int) -> Outcome:
+        """PTRACE_SECCOMP_GET_FILTER without a buffer: the length of the filter with this index; 0 is the oldest."""
         return self.call(
-            "ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, index, None, shown=f"installed({tracee}, {index})"
+            "ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, index, None, shown=f"filter_length({tracee}, {index})"
         )
 
-    def installed_program(self, tracee: SyscallGroup, index: int, length: int) -> bytes:
-        """PTRACE_SECCOMP_GET_FILTER, which must succeed: the program as it was installed."""
+    def filter_program(self, tracee: SyscallGroup, index: int, length: int) -> bytes:
+        """PTRACE_SECCOMP_GET_FILTER: the program as it was installed.  Must succeed."""
         buffer = Out(8 * length)
-        shown = f"installed_program({tracee}, {index})"
+        shown = f"filter_program({tracee}, {index})"
         return self.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, index, buffer, shown=shown).read()
 
-    def metadata(self, tracee: SyscallGroup, index: int, size: int = 16) -> Outcome:
+    def filter_metadata(self, tracee: SyscallGroup, index: int, size: int = 16) -> Outcome:
         """PTRACE_SECCOMP_GET_METADATA: the buffer has the index and then the filter's flags, 8 bytes each."""
         buffer = InOut(struct.pack("<QQ", index, 0))
-        shown = f"metadata({tracee}, {index}, size={size})"
+        shown = f"filter_metadata({tracee}, {index}, size={size})"
         return self.call("ptrace", Ptrace.SECCOMP_GET_METADATA, tracee.tid, size, buffer, shown=shown)

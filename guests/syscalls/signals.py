@@ -24,7 +24,7 @@ _X86_REGISTERS = (
 
 
 @dataclass(frozen=True)
-class Caught:
+class CaughtSignal:
     """A caught signal: the fields of its siginfo, and the registers of the context that it interrupted."""
 
     signal: int
@@ -39,7 +39,7 @@ class Caught:
     registers: dict[str, int]
 
     @classmethod
-    def decode(cls, siginfo: bytes, context: bytes) -> Caught:
+    def decode(cls, siginfo: bytes, context: bytes) -> CaughtSignal:
         number, errno, code = struct.unpack_from("<iii", siginfo)
         address, syscall, arch = struct.unpack_from("<QiI", siginfo, 16)
         values = struct.unpack_from(f"<{len(_X86_REGISTERS)}Q", context)
@@ -70,16 +70,16 @@ class SignalCalls(SyscallGroup):
         mask = struct.pack("<Q", 1 << (signal - 1))
         return self.call("rt_sigprocmask", 0, mask, None, 8, shown=f"block({signal.name})")
 
-    def caught(self) -> list[Caught]:
+    def caught_signals(self) -> list[CaughtSignal]:
         """The signals caught so far, oldest first; of more than eight the last eight."""
         body = self.guest.request(Op.CAUGHT, self.slot, wire.HANDLER.pack(0, False, False))
         _, count, tail = wire.split_result(body)
         kept = min(count, wire.CAUGHT_MAX)
-        return [Caught.decode(*wire.CAUGHT.unpack_from(tail, i * wire.CAUGHT.size)) for i in range(kept)]
+        return [CaughtSignal.decode(*wire.CAUGHT.unpack_from(tail, i * wire.CAUGHT.size)) for i in range(kept)]
 
-    def caught_one(self) -> Caught:
+    def caught_signal(self) -> CaughtSignal:
         """The signal that was caught; the test needs it to be one."""
-        caught = self.caught()
+        caught = self.caught_signals()
         assert len(caught) == 1, f"{self} has caught {len(caught)} signals, and the test needs it to be one"
         return caught[0]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""KVM or TCG: proved by a guest that answered, once for each machine, and remembered.
+"""KVM or TCG: determined by booting a guest, once for each host, and remembered.
 
 Being able to open /dev/kvm proves nothing: on some machines a guest then never gets past its first instructions, or
 QEMU aborts.
@@ -23,16 +23,16 @@ from guests.vm.qemu_program import QemuProgram, find_qemu, inspect
 
 MODES = ("auto", "kvm", "tcg")
 KVM_DEADLINE_S = 20.0
-"""At least so long may a boot under KVM take, which takes about a second where KVM works."""
-KVM_PATIENCE = 4.0
-"""And so many times as long as the same boot without KVM has just taken, on a machine that is busy."""
+"""The minimum deadline of a boot under KVM, which takes about a second if KVM works."""
+KVM_DEADLINE_FACTOR = 4.0
+"""On a busy host, the deadline is this many times the duration of the preceding boot without KVM."""
 
 
 @dataclass(frozen=True)
 class Acceleration:
     kvm: bool
     why: str
-    """How we know, in words for the report."""
+    """The reason for this choice, for the report."""
 
     @property
     def name(self) -> str:
@@ -40,21 +40,21 @@ class Acceleration:
 
 
 def machine_identity(program: QemuProgram | None = None) -> str:
-    """A digest over what the answer depends on: host, processor, host kernel, QEMU (`program`, or the system's)."""
+    """A digest of everything that the result depends on: host, processor, host kernel and QEMU."""
     try:
-        said = (program or inspect(find_qemu(platform.machine()))).said
+        version = (program or inspect(find_qemu(platform.machine()))).version_line
     except QemuError:
-        said = ""
-    return _digest(platform.node(), said, *_host())
+        version = ""
+    return _digest(platform.node(), version, *_host())
 
 
 def host_identity() -> str:
-    """A digest over what the state of an accelerated guest depends on: processor, microcode, host kernel."""
+    """A digest of everything that the state of a KVM guest depends on: processor, microcode, host kernel."""
     return _digest(*_host())
 
 
 def _host() -> list[str]:
-    """Of the first processor: its model, stepping, microcode and flags, by whatever names the architecture has."""
+    """Host kernel, and the first processor's model, stepping, microcode and flags, by the architecture's names."""
     first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     own = re.compile(
         r"(vendor_id|cpu family|model|stepping|microcode|flags|Features|CPU (implementer|part|revision))\b"
@@ -66,12 +66,12 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def device_trouble(device: Path = Path("/dev/kvm")) -> str | None:
-    """Why KVM is out of the question from the start, or None."""
+def device_problem(device: Path = Path("/dev/kvm")) -> str | None:
+    """Why KVM cannot be used, without trying a guest; otherwise None."""
     if not device.exists():
         return f"there is no {device}"
     if not os.access(device, os.R_OK | os.W_OK):
-        return f"this user may not open {device}"
+        return f"this user has no permission to open {device}"
     return None
 
 
@@ -80,36 +80,36 @@ def decide(
 ) -> Acceleration:
     """Find out which acceleration works here.
 
-    mode: `auto`, or `kvm` or `tcg` to insist.  boot(kvm, deadline_s) boots a guest until it answers, or raises
-    BootError or QemuError; None is the deadline of any boot.  memory: a file that keeps the answer for the next run,
-    which is not looked at if we are to find out `again`.  UsageError: KVM was insisted on, and is not usable.  An
-    error of a boot without KVM is passed on: then it is the kernel that does not boot.
+    mode: `auto`, or `kvm` or `tcg` to require one.  boot(kvm, deadline_s) boots a guest until it answers, or raises
+    BootError or QemuError; None stands for the usual deadline.  memory: a file that keeps the result for the next
+    run, and that is ignored if `again`.  UsageError: KVM is required, but cannot be used.  An error of a boot without
+    KVM is raised to the caller, because then it is the kernel that does not boot.
     """
     if mode == "tcg":
-        return Acceleration(False, "asked for")
-    trouble = device_trouble()
-    if trouble is None:
+        return Acceleration(False, "requested")
+    problem = device_problem()
+    if problem is None:
         answer = (None if again else _remembered(memory, identity)) or _prove(boot, memory, identity)
     else:
-        answer = Acceleration(False, trouble)
+        answer = Acceleration(False, problem)
     if mode == "kvm" and not answer.kvm:
         raise UsageError(
-            f"KVM was asked for and is not usable here: {answer.why}",
-            hint="leave out --accel, or say --accel=tcg; after a repair, --probe-accel finds out again",
+            f"KVM was requested, but cannot be used here: {answer.why}",
+            hint="omit --accel, or use --accel=tcg; once KVM is fixed, --probe-accel tests it again",
         )
     return answer
 
 
 def _prove(boot: Callable[[bool, float | None], None], memory: Path, identity: str) -> Acceleration:
     start = monotonic()
-    # First without KVM: what does not boot so says nothing about KVM.
+    # First without KVM: if that boot fails, nothing follows about KVM.
     boot(False, None)
-    deadline_s = max(KVM_DEADLINE_S, KVM_PATIENCE * (monotonic() - start))
+    deadline_s = max(KVM_DEADLINE_S, KVM_DEADLINE_FACTOR * (monotonic() - start))
     try:
         boot(True, deadline_s)
-        answer = Acceleration(True, "a guest answered under it")
+        answer = Acceleration(True, "a guest works with it")
     except SlowBootError as error:
-        # It may have been the machine's bad day, so the next run asks again.
+        # This may be due to the load on the host, so it is not remembered.
         return Acceleration(False, f"KVM was too slow this time: {error.message}")
     except (BootError, QemuError) as error:
         answer = Acceleration(False, f"KVM does not work here: {error.message}")

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the host takes from a guest's time: pauses, and processors that others use.
+"""Time that the host takes from a guest: pauses, and waiting for processors that other processes use.
 
-A guest that is stopped, or that waits for its turn, cannot answer, and its kernel may well say that something is
-stuck.  Neither is that kernel's fault.  Three witnesses tell:
+A guest that is stopped, or that waits for a processor, cannot answer, and its kernel may report that something is
+stuck.  Neither is the fault of that kernel.  There are three sources:
 
-    the kernel of the host   run_delay in /proc/PID/task/TID/schedstat (Documentation/scheduler/sched-stats.rst):
-                             how long a thread of QEMU was ready to run, and waited
-    waitid(2)                that QEMU was stopped or continued by a signal, for we are its parent
-    the heartbeat            that this process itself, and the guest with it, did not run for a while
+    the host's kernel   run_delay in /proc/PID/task/TID/schedstat (Documentation/scheduler/sched-stats.rst): how long
+                        a thread of QEMU was runnable, but did not run
+    waitid(2)           whether QEMU, our child, was stopped or continued by a signal
+    the heartbeat       whether this process, and therefore the guest, did not run for a while
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pathlib import Path
 from time import monotonic
 
 STARVED_S = 10.0
-"""Seconds without a processor that explain what a kernel says about time: half of its shortest limit, the soft
-lockup's 20 s (kernel/watchdog.c, get_softlockup_thresh())."""
+"""Seconds without a processor that explain a kernel's complaints about time: half of its shortest limit, 20 s for a
+soft lockup (kernel/watchdog.c, get_softlockup_thresh())."""
 _BEAT_S = 0.5
 _GAP_S = 3.0
-"""A heartbeat that comes so late was held up by more than a busy machine."""
+"""A heartbeat that is this late is not just due to a busy host."""
 
 
 class Heartbeat:
-    """A thread that notices when this process has not run.  It starts with the first question and ends with us."""
+    """A daemon thread that detects periods in which this process did not run."""
 
     def __init__(self) -> None:
         self._gaps: list[tuple[float, float]] = []
@@ -44,7 +44,7 @@ class Heartbeat:
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def lost_s(self, since: float) -> float:
-        """Seconds in which nothing ran here, after `since` (of time.monotonic()); short gaps do not count."""
+        """Seconds since `since` (of time.monotonic()) in which this process did not run; short gaps do not count."""
         self._note(monotonic())
         return sum(end - max(start, since) for start, end in self._gaps if end > since)
 
@@ -62,11 +62,11 @@ class Heartbeat:
 
 
 HEARTBEAT = Heartbeat()
-"""That of this process."""
+"""The heartbeat of this process."""
 
 
 class HostTime:
-    """What one QEMU, a child of this process, has had to do without since it was started."""
+    """The time that the host has taken from a QEMU, a child of this process, since it was started."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -75,10 +75,10 @@ class HostTime:
         HEARTBEAT.start()
 
     def starved_s(self) -> float:
-        """Seconds for which the thread of QEMU that waited longest was ready to run, and did not."""
+        """Seconds that a thread of QEMU was runnable, but did not run: the maximum over its threads."""
         delays = [0]
         for file in Path(f"/proc/{self._pid}/task").glob("*/schedstat"):
-            # A thread may end meanwhile, and a host's kernel may lack CONFIG_SCHED_INFO.
+            # A thread may end in the meantime, and the host's kernel may lack CONFIG_SCHED_INFO.
             with contextlib.suppress(OSError, IndexError, ValueError):
                 delays.append(int(file.read_text().split()[1]))
         return max(delays) / 1e9
@@ -88,20 +88,20 @@ class HostTime:
         return self.starved_s() + HEARTBEAT.lost_s(self._started)
 
     def pause(self) -> str:
-        """In words, that the guest was paused; empty if it was not."""
+        """A description of the pause if the guest was paused; otherwise empty."""
         with contextlib.suppress(ChildProcessError):
             if os.waitid(os.P_PID, self._pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG) is not None:
                 self._was_stopped = True
         if self._was_stopped:
-            return "QEMU was stopped by a signal from outside"
+            return "QEMU was stopped by a signal"
         if gap := HEARTBEAT.lost_s(self._started):
-            return f"nothing here ran for {gap:.0f} s, as on a machine that was suspended"
+            return f"this process did not run for {gap:.0f} s, as if the machine had been suspended"
         return ""
 
     def excuse(self) -> str:
-        """In words, that the guest was paused or starved for so long that its own sense of time is worth nothing."""
+        """A description of the pause or delay if the guest was held up so long that its timeouts mean nothing."""
         if pause := self.pause():
             return pause
         if (starved := self.starved_s()) > STARVED_S:
-            return f"QEMU waited {starved:.0f} s for a processor that others used"
+            return f"QEMU waited {starved:.0f} s for a processor"
         return ""

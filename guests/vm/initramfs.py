@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The agent, compiled for a guest's architecture, and the initramfs that holds it and little else."""
+"""The agent, compiled for a guest's architecture, and the initramfs that contains it and little else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from guests.errors import KconformError, UsageError
-from guests.vm.host_programs import closure
+from guests.vm.host_programs import program_files
 from kconfigs.cache import Cache
 
 AGENT = Path(__file__).parents[1] / "agent"
@@ -28,12 +28,12 @@ _ARCH_FLAGS: Mapping[str, tuple[str, ...]] = {
     "x86_64": ("-march=x86-64",),
     "aarch64": ("-march=armv8-a", "-mno-outline-atomics"),
 }
-"""The oldest processor of each architecture: a distribution's compiler may take a newer one for granted than guests
+"""The oldest processor of each architecture: by default, a distribution's compiler may target a newer one than guests
 have."""
 
 
 def compiler(arch: str) -> str:
-    """The C compiler for an architecture: the machine's own, or the GNU cross compiler by its usual name."""
+    """The C compiler for an architecture: the host's own, or the GNU cross compiler under its usual name."""
     if arch == platform.machine():
         return "cc"
     return f"{arch}-linux-gnu-gcc"
@@ -51,7 +51,7 @@ def compile_command(arch: str, output: Path) -> list[str]:
 
 
 def sources(arch: str) -> list[Path]:
-    """What is compiled for an architecture: all of the C, and its own assembly."""
+    """The sources for an architecture: all C files, and its assembly."""
     return [*sorted(AGENT.glob("*.c")), AGENT / f"arch_{arch}.S"]
 
 
@@ -73,7 +73,7 @@ def _source_digest(arch: str) -> str:
 
 
 def agent(arch: str, store: Cache) -> Path:
-    """The agent as a static program, compiled once for each state of its source."""
+    """The agent as a static program, compiled once for each version of its source."""
     name = "agent"
 
     def make(directory: Path) -> None:
@@ -86,16 +86,16 @@ def agent(arch: str, store: Cache) -> Path:
 
 
 def initramfs(arch: str, store: Cache, programs: Sequence[str] = (), modules: Sequence[bytes] = ()) -> Path:
-    """An initramfs with the agent as /init, and programs of the host where a test wants to run them.
+    """An initramfs with the agent as /init, and programs of the host that a test runs.
 
-    The modules are what the agent loads before it listens, in this order.
+    The agent loads the modules, in this order, before it opens its channel.
     """
     init = agent(arch, store)
     files = {"init": (init.read_bytes(), 0o755)}
     key = init.parent.name
     if programs or modules:
-        files |= {name: (content, 0o755) for name, content in closure(programs).items()}
-        assert len(modules) <= 10, "the agent numbers them by a digit"
+        files |= {name: (content, 0o755) for name, content in program_files(programs).items()}
+        assert len(modules) <= 10, "the agent numbers them with one digit"
         files |= {f"modules/{number}.ko": (content, 0o600) for number, content in enumerate(modules)}
         key += "-" + hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
 
@@ -108,13 +108,13 @@ def initramfs(arch: str, store: Cache, programs: Sequence[str] = (), modules: Se
 def cpio(files: Mapping[str, tuple[bytes, int]]) -> bytes:
     """A `newc` archive (Documentation/driver-api/early-userspace/buffer-format.rst) of plain files.
 
-    `files` maps a name to content and mode.  Owner, times and inode numbers are fixed: the same files always give
-    the same bytes, which no cpio program promises.
+    `files` maps a name to content and mode.  Owners, times and inode numbers are fixed, so that the same files
+    always produce the same bytes, which no cpio program guarantees.
     """
     directories = {"dev", "proc", "sys", "tmp"}
     for name in files:
         directories |= {str(parent) for parent in PurePosixPath(name).parents if parent != PurePosixPath()}
-    # Sorted, so that a directory comes before what lies in it.
+    # Sorted, so that a directory precedes its contents.
     members = [(name, b"", stat.S_IFDIR | 0o755) for name in sorted(directories)]
     members += [(name, content, stat.S_IFREG | mode) for name, (content, mode) in sorted(files.items())]
     archive = b"".join(_member(*member, inode=number) for number, member in enumerate(members, start=1))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Modules of the kernel under test: where they are, and which of them a guest is given to talk to us.
+"""Modules of the kernel under test: where they are, and which of them a guest needs for its channel.
 
-A distribution's kernel has its virtio drivers as modules.  The agent loads them before it listens, for a call over a
-serial line takes four times as long.  It never does so where LoadPin could be watching, for which the first file that
-the kernel reads is everything.
+Distribution kernels have their virtio drivers as modules.  The agent loads them before it opens its channel, because
+a call over a serial port takes four times as long.  It does not do so if LoadPin is configured, which would be
+affected: it pins the origin of the first file that the kernel reads.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from functools import cache
 from pathlib import Path
 
 from guests.errors import KconformError
-from guests.vm.host_tools import run_tool
+from guests.vm.host_tools import run_host_tool
 from kconfigs.kernel import Kernel
 
 _CHANNEL = {"VIRTIO_PCI": "virtio_pci", "VIRTIO_CONSOLE": "virtio_console"}
-"""What a virtio port needs: the options, and their modules."""
+"""The options that virtio ports need, and their modules."""
 
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
-"""A line of .modinfo: the modules that must be there before it, by name (scripts/mod/modpost.c, add_depends())."""
+"""A line of .modinfo: the modules that must be loaded before it (scripts/mod/modpost.c, add_depends())."""
 
 
 @cache
-def for_virtio(kernel: Kernel) -> dict[str, bytes] | None:
-    """What must be loaded, in this order, for the kernel to have virtio ports; None if it cannot or may not."""
+def virtio_modules(kernel: Kernel) -> dict[str, bytes] | None:
+    """The modules for virtio ports, in the order of loading; None if they do not exist or must not be loaded."""
     config = kernel.config
     modular = [option for option in _CHANNEL if not config.builtin(option)]
     if not modular:
@@ -44,7 +44,7 @@ def for_virtio(kernel: Kernel) -> dict[str, bytes] | None:
 
 
 def _add(kernel: Kernel, name: str, ordered: dict[str, bytes]) -> None:
-    """The module, behind those that it depends on."""
+    """Add a module, after those that it depends on."""
     content = read_module(kernel, name)
     depends = _DEPENDS.search(content)
     for needed in depends[1].decode().split(",") if depends else ():
@@ -54,14 +54,14 @@ def _add(kernel: Kernel, name: str, ordered: dict[str, bytes]) -> None:
 
 
 def find_module(kernel: Kernel, name: str) -> Path | None:
-    """The file of one of the kernel's modules, by the module's name."""
+    """The file of a module of the kernel, by the module's name."""
     if kernel.modules is None:
         return None
     wanted = {name, name.replace("_", "-")}
     order = kernel.modules / "modules.order"
     if order.is_file():
-        # What is listed is not looked for: a tree that somebody builds in changes while one walks through it. The
-        # list has named objects since 6.3, and modules before; compressed ones by their plain names.
+        # Use the list instead of a search, which fails if a build changes the tree in the meantime.  Since 6.3, the
+        # list has the names of objects, before that of modules; compressed modules are listed uncompressed.
         listed = [kernel.modules / line for line in order.read_text().split()]
         found = [path for one in listed if one.stem in wanted for path in one.parent.glob(f"{one.stem}.ko*")]
     else:
@@ -70,12 +70,12 @@ def find_module(kernel: Kernel, name: str) -> Path | None:
 
 
 def read_module(kernel: Kernel, name: str) -> bytes:
-    """A module of the kernel, decompressed; its signature is a part of it."""
+    """The decompressed content of a module of the kernel, including its signature."""
     path = find_module(kernel, name)
     if path is None:
-        raise KconformError(f"{kernel.id} has no module {name}", hint="is the option that builds it in the flavor?")
+        raise KconformError(f"{kernel.id} has no module {name}", hint="does the flavor enable its option?")
     if path.suffix == ".zst":
-        return run_tool(["zstd", "-dcq", str(path)])
+        return run_host_tool(["zstd", "-dcq", str(path)])
     content = path.read_bytes()
     try:
         if path.suffix == ".xz":
@@ -84,6 +84,6 @@ def read_module(kernel: Kernel, name: str) -> bytes:
             return gzip.decompress(content)
     except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise KconformError(
-            f"{path} is damaged: {error}", hint="install or build the kernel's modules again"
+            f"{path} is damaged: {error}", hint="reinstall or rebuild the kernel's modules"
         ) from error
     return content

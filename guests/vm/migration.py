@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Saving the state of a guest's devices to a file, and loading it, in the way that the QEMU at hand knows.
+"""Saving the state of a guest's devices to a file, and loading it, in the way that the QEMU in use supports.
 
-RAM is left out: it lies in a file that the template keeps and its clones map (capability x-ignore-shared,
-docs/devel/migration/main.rst).  The file is named by an inherited descriptor, so its path may contain anything.
+RAM is not included: it is in a file that the template keeps and its clones map (capability x-ignore-shared,
+docs/devel/migration/main.rst).  The file is an inherited descriptor, so its path can contain any characters.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _PROOF_DEADLINE_S = 60.0
 
 
 def save(qemu: Qemu, program: QemuProgram, descriptor: int, deadline: float) -> None:
-    """Write the state to a file that QEMU has inherited as `descriptor`.  The guest does not run after this.
+    """Write the state to a file that QEMU has inherited as `descriptor`.  Afterwards, the guest no longer runs.
 
-    `deadline` is of time.monotonic().  QemuError says why QEMU could not.
+    `deadline` is of time.monotonic().  QemuError if saving fails.
     """
     qmp = qemu.qmp
     qmp.execute("qmp_capabilities", deadline)
     qmp.execute("migrate-set-capabilities", deadline, capabilities=CAPABILITIES)
-    # We do not stop the guest: the state would say `paused`, and a clone would stay so unless `cont` came after its
-    # arrival (migration/migration.c, process_incoming_migration_bh()).  QEMU stops it itself, for good.
+    # Do not stop the guest first: the state would be `paused`, and a clone would stay paused unless `cont` came after
+    # the migration (migration/migration.c, process_incoming_migration_bh()).  QEMU stops the guest by itself.
     if program.migrates_to_file:
         uri = f"file:/proc/self/fd/{descriptor}"
     else:
@@ -46,7 +46,7 @@ def save(qemu: Qemu, program: QemuProgram, descriptor: int, deadline: float) -> 
 def send_load(qemu: Qemu, program: QemuProgram, descriptor: int) -> None:
     """Tell a QEMU started with `-incoming defer` to load the state from a descriptor that it has inherited.
 
-    Nothing is awaited: the commands lie in its monitor's socket before it runs.
+    This does not wait for replies: the commands are in the monitor's socket before QEMU runs.
     """
     scheme = "file:/proc/self/fd/" if program.migrates_to_file else "fd:"
     qemu.qmp.send("qmp_capabilities")
@@ -56,7 +56,7 @@ def send_load(qemu: Qemu, program: QemuProgram, descriptor: int) -> None:
 
 @cache
 def prove(program: QemuProgram) -> None:
-    """Save and load an empty machine: QemuError, with what to do, if this QEMU cannot make templates and clones."""
+    """Save and load an empty machine.  QemuError if this QEMU does not support templates and clones."""
     deadline = time.monotonic() + _PROOF_DEADLINE_S
     empty = [program.path, *("-machine", "none", "-nodefaults", "-no-user-config", "-display", "none")]
     empty += ["-chardev", "null,id=console"]
@@ -77,9 +77,10 @@ def prove(program: QemuProgram) -> None:
         finally:
             loading.kill()
     except QemuError as error:
+        version = program.version_line or "version unknown"
         raise QemuError(
-            f"{program.path} ({program.said or 'version unknown'}) cannot save and load a guest: {error.message}",
-            hint="QEMU 7.0 to 11 can; name another one with --qemu=PATH, or run `./kconform doctor`",
+            f"{program.path} ({version}) cannot save and load guests: {error.message}",
+            hint="use QEMU 7.0 to 11, with --qemu=PATH if necessary, or run `./kconform doctor`",
         ) from error
     finally:
         os.close(state)

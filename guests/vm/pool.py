@@ -18,7 +18,7 @@ from guests.vm.acceleration import Acceleration
 from guests.vm.boot import DEADLINE_S, booted
 from guests.vm.disk_images import DiskPlan
 from guests.vm.initramfs import initramfs
-from guests.vm.kernel_modules import for_virtio
+from guests.vm.kernel_modules import virtio_modules
 from guests.vm.qemu_command import Machine
 from guests.vm.qemu_program import QemuProgram, find_qemu, inspect
 from guests.vm.template import Template
@@ -30,7 +30,7 @@ MEMORY_MIB = 128
 SPARES = 2
 """Clones kept waiting, of different templates too."""
 
-NEEDED = {
+REQUIRED_OPTIONS = {
     "BLK_DEV_INITRD": "the agent lies in an initramfs",
     "BINFMT_ELF": "the agent is an ELF program",
     "DEVTMPFS": "the agent opens its channel in /dev",
@@ -61,7 +61,7 @@ DEFAULT_BOOT = Boot()
 
 def check_bootable(kernel: Kernel) -> None:
     """UsageError names the options without which our agent cannot live on a kernel."""
-    missing = [f"CONFIG_{name} ({why})" for name, why in NEEDED.items() if not kernel.config.builtin(name)]
+    missing = [f"CONFIG_{name} ({why})" for name, why in REQUIRED_OPTIONS.items() if not kernel.config.builtin(name)]
     if missing:
         raise UsageError(
             f"{kernel.id} cannot be booted by us: it lacks {', '.join(missing)}",
@@ -170,11 +170,11 @@ class Pool:
         return Guest(kernel, self.template(kernel, boot))
 
     def _machine(self, kernel: Kernel, boot: Boot, kvm: bool) -> Machine:
-        modules = for_virtio(kernel)
+        modules = virtio_modules(kernel)
         return Machine(
             image=kernel.image,
             initramfs=initramfs(kernel.arch, self._store, boot.programs, list((modules or {}).values())),
-            arguments=(*opened(kernel.config), *boot.arguments),
+            arguments=(*entry_parameters(kernel.config), *boot.arguments),
             disks=tuple(plan.make(kernel, self._store) for plan in boot.disks),
             memory_mib=MEMORY_MIB,
             kvm=kvm,
@@ -189,12 +189,12 @@ def _newer(file: Path, moment: float) -> bool:
     return file.exists() and file.stat().st_mtime > moment
 
 
-CLOSED = {"X86_X32_DISABLED": "syscall.x32=y", "IA32_EMULATION_DEFAULT_DISABLED": "ia32_emulation=1"}
+DISABLED_ENTRIES = {"X86_X32_DISABLED": "syscall.x32=y", "IA32_EMULATION_DEFAULT_DISABLED": "ia32_emulation=1"}
 """Options that close a way into the kernel which it has, and what opens it again: what is promised for calls that
 enter there could not be tested.  The first is Debian's (its patch "x86: Make x32 syscall support conditional on a
 kernel parameter"), the second came with 6.7."""
 
 
-def opened(config: Config) -> tuple[str, ...]:
+def entry_parameters(config: Config) -> tuple[str, ...]:
     """What a kernel of this configuration is told, so that all its system call entries can be tested."""
-    return tuple(argument for option, argument in CLOSED.items() if config.enabled(option))
+    return tuple(argument for option, argument in DISABLED_ENTRIES.items() if config.enabled(option))

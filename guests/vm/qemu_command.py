@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Command lines, as lists, by pure functions.
+"""Command lines, as lists, computed by pure functions.
 
-virtme-run decides what a machine for a kernel looks like (its --dry-run --show-command prints it); what a guest of
-ours has no use for is taken out of that, and what it needs is put in.  Template and clones have the very same
-devices: between them only the memory's sharing, the incoming state and the host's ends of the channels differ, and a
-clone has no kernel to boot.
+virtme-run chooses the machine for a kernel (its --dry-run --show-command prints it); options that a guest does not
+use are removed from that, and options that it needs are added.  A template and its clones have the same devices: they
+differ only in how memory is shared, in the incoming state, and in the host's ends of the channels, and a clone has no
+kernel to boot.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from guests.vm.qemu_program import QemuProgram
 
 CHANNEL_NAME = "org.kconform.agent"
 
-TITLE_ROOM = "task-name-".ljust(40, "-")
-"""An argument for init: room in which the agent's children write their names, for the log lines that quote a
-task's command line."""
+TITLE_SPACE = "task-name-".ljust(40, "-")
+"""An argument for init: space into which the agent's children write their names, because log lines quote the command
+line of a task."""
 
 COMMAND_LINE_SIZE = 2048
-"""x86's, its NUL included (arch/x86/include/asm/setup.h)."""
+"""x86's limit, including NUL (arch/x86/include/asm/setup.h)."""
 
 EMULATED_CPU = "max"
 """virtme-run's choice."""
 
 CPU_WITHOUT_CX16 = "max,-cx16"
-"""The same without cmpxchg16b, where QEMU emulates it wrongly: a kernel that is interrupted after it goes on in
-single steps, or not at all.  SLUB (mm/slub.c) uses it in each allocation, and does without where there is none."""
+"""The same without cmpxchg16b, which some versions of QEMU emulate incorrectly: a kernel that is interrupted after it
+continues in single steps, or not at all.  SLUB (mm/slub.c) uses it in each allocation, if the processor has it."""
 
 _KEPT = {
     "-machine",
@@ -47,8 +47,8 @@ _KEPT = {
     "-accel",
     "-enable-kvm",
 }
-"""Of virtme-run's options, those that say what the machine is.  The rest are its shares, its watchdog, its consoles
-and its script ports, which cost a clone half of its time."""
+"""The options of virtme-run that define the machine.  The others are for its shares, watchdog, consoles and script
+ports, which double the time that a clone takes to start."""
 _WITHOUT_VALUE = {"-enable-kvm", "-no-reboot", "-nodefaults", "-no-user-config", "-S", "-nographic"}
 _VIRTME_ARGUMENTS = (
     "console=",
@@ -61,40 +61,40 @@ _VIRTME_ARGUMENTS = (
     "TERM=",
     "nr_open=",
 )
-"""Kernel arguments that are for virtme's own init, or that would keep the log from our console."""
+"""Kernel arguments that are for virtme's own init, or that would keep log messages from the console."""
 
 
 @dataclass(frozen=True)
 class Disk:
-    """A virtio-blk disk of a guest: /dev/vda is the first.  The image itself is never written."""
+    """A virtio-blk disk of a guest: /dev/vda is the first.  The image itself is never modified."""
 
     image: Path
     read_only: bool = False
     verity: Verity | None = None
-    """The table of its hash tree, if it has one."""
+    """The parameters of its hash tree, if it has one."""
     shared: bool = False
-    """It is a directory, and the guest's to mount by 9p; its tag is disk0 if it is the first."""
+    """Whether it is a directory, which the guest mounts by 9p; the mount tag of the first disk is disk0."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Everything that decides what a booted guest is, except its kernel's content."""
+    """The configuration of a virtual machine, except for the content of its kernel."""
 
     image: Path
     initramfs: Path
     arguments: tuple[str, ...]
-    """The kernel command line that the test asked for."""
+    """The kernel arguments that the test requests."""
     disks: tuple[Disk, ...]
     memory_mib: int
     kvm: bool
     virtio: bool
-    """The channel is a virtio port; otherwise a second serial port."""
+    """Whether the channel is a virtio port; otherwise, it is a second serial port."""
     qemu: QemuProgram
     arch: str = "x86_64"
 
 
 def virtme_run(machine: Machine, *, program: str, root: Path) -> list[str]:
-    """The virtme-run call that prints the QEMU command for this machine."""
+    """The virtme-run command that prints the QEMU command for this machine."""
     acceleration = [] if machine.kvm else ["--disable-kvm"]
     return [
         program,
@@ -108,7 +108,7 @@ def virtme_run(machine: Machine, *, program: str, root: Path) -> list[str]:
 
 
 def virtme_boot(machine: Machine, *, program: str, root: Path) -> list[str]:
-    """The virtme-run call that boots this machine the way virtme-run does, up to the same agent."""
+    """The virtme-run command that boots this machine in virtme-run's own way, with the same agent."""
     composed = virtme_run(machine, program=program, root=root)
     channel = "virtio" if machine.virtio else "serial"
     composing = {"--dry-run", "--show-command"}
@@ -125,42 +125,42 @@ def virtme_boot(machine: Machine, *, program: str, root: Path) -> list[str]:
 
 
 def parse_shown(output: str) -> list[str]:
-    """The QEMU command out of what virtme-run printed: its last line, shell-quoted."""
+    """The QEMU command in virtme-run's output: the last line, shell-quoted."""
     lines = [line for line in output.splitlines() if line.strip()]
     if not lines or "qemu" not in lines[-1]:
         raise QemuError(
-            f"virtme-run printed no QEMU command: {lines[-1] if lines else 'nothing at all'}",
-            hint="is this version of virtme-ng one of those in pyproject.toml?",
+            f"virtme-run printed no QEMU command: {lines[-1] if lines else 'no output'}",
+            hint="does pyproject.toml permit this version of virtme-ng?",
         )
     return shlex.split(lines[-1])
 
 
 def options(command: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-    """QEMU's options one by one, each with its value or None."""
+    """The options of a QEMU command, each with its value or None."""
     words = iter(command)
     for word in words:
         yield word, None if word in _WITHOUT_VALUE else next(words, None)
 
 
 def kernel_arguments(shown: str, machine: Machine) -> str:
-    """The kernel command line: virtme-run's own, what makes the console ours, then what the test asked for."""
+    """The kernel command line: virtme-run's arguments, those for our console, and those that the test requests."""
     theirs = shown.split(" init=", 1)[0].split()
     kept = [word for word in theirs if not word.startswith(_VIRTME_ARGUMENTS)]
     channel = "virtio" if machine.virtio else "serial"
     ours = ["console=ttyS0", "ignore_loglevel", "panic=-1", f"kconform.channel={channel}"]
     if machine.arch == "x86_64":
-        # A guest that waits for its turn on a busy host has no broken clock. Else the kernel says so in the midst of
-        # a test, and goes on with a worse one (clocksource_watchdog()); or it sees too few ticks while it boots, and
-        # panics (timer_irq_works()).
+        # On a busy host, a guest may wait for a processor.  The kernel would then consider its clock unstable during
+        # a test, and switch to a worse one (clocksource_watchdog()), or see too few ticks during boot, and panic
+        # (timer_irq_works()).
         ours += ["tsc=reliable", "no_timer_check"]
-    line = " ".join([*kept, *ours, *machine.arguments, "--", TITLE_ROOM])
+    line = " ".join([*kept, *ours, *machine.arguments, "--", TITLE_SPACE])
     if len(line) >= COMMAND_LINE_SIZE:
-        raise UsageError(f"the kernel command line has {len(line)} bytes, of which x86 cuts all after the 2047th")
+        raise UsageError(f"the kernel command line has {len(line)} bytes, and x86 truncates it to 2047")
     return line
 
 
 def base_command(shown: Sequence[str], machine: Machine) -> list[str]:
-    """The QEMU command shared by the template and every clone of it, without the host's ends of its channels."""
+    """The QEMU command that a template and its clones share, without the host's ends of the channels."""
     command = [shown[0], "-nodefaults", "-no-user-config", "-no-reboot"]
     for option, value in options(shown[1:]):
         if option == "-append":
@@ -195,7 +195,7 @@ _FOR_THE_BOOT = {"-kernel", "-initrd", "-append"}
 
 
 def clone_command(composed: Sequence[str]) -> list[str]:
-    """A clone's command, out of its machine's: the kernel lies in the memory that it maps, and need not be read."""
+    """The command of a clone: it needs no kernel, which is in the memory that it maps."""
     command = [composed[0]]
     for option, value in options(composed[1:]):
         if option not in _FOR_THE_BOOT:
@@ -204,14 +204,14 @@ def clone_command(composed: Sequence[str]) -> list[str]:
 
 
 def memory_options(file: Path, mib: int, *, shared: bool) -> list[str]:
-    """Guest RAM in a file: shared while the template is made, mapped copy-on-write by its clones."""
+    """Guest RAM in a file: shared while the template is created, mapped copy-on-write by clones."""
     share = "on" if shared else "off"
     backend = f"memory-backend-file,id=ram,size={mib}M,mem-path={_escaped(file)},share={share}"
     return ["-object", backend, "-machine", "memory-backend=ram"]
 
 
 def channel_options(*, agent: int, qmp: int, console: str) -> list[str]:
-    """The host's ends, as inherited descriptors: no port and no path that two runs could both want.
+    """The host's ends of the channels, as inherited descriptors: there are no ports or paths that could conflict.
 
     `console` is the rest of its -chardev option, as `file,path=...` or `socket,fd=...`.
     """
@@ -223,10 +223,10 @@ def channel_options(*, agent: int, qmp: int, console: str) -> list[str]:
 
 
 def dying_with_parent(command: Sequence[str]) -> list[str]:
-    """The command under setpriv, so that a killed test run leaves no QEMU behind."""
+    """The command under setpriv, so that a killed test run leaves no QEMU running."""
     return ["setpriv", "--pdeathsig", "KILL", "--", *command]
 
 
 def _escaped(path: Path) -> str:
-    """A path inside a QEMU option, where a comma is written twice."""
+    """A path inside a QEMU option, in which commas are doubled."""
     return str(path).replace(",", ",,")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which QEMU runs the guests, and what it can do.
+"""The QEMU that runs the guests, and its features.
 
-What differs between versions is asked here and nowhere else.
+All differences between versions are handled here.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from guests.errors import QemuError, UsageError
 
-ELSEWHERE = ("/usr/libexec/qemu-kvm", "/usr/lib/qemu-kvm")
-"""Where RHEL and CentOS Stream keep the one QEMU that they ship, which is for the machine's own architecture."""
+OTHER_PATHS = ("/usr/libexec/qemu-kvm", "/usr/lib/qemu-kvm")
+"""The paths of the only QEMU in RHEL and CentOS Stream, which is for the host's own architecture."""
 
 
 @dataclass(frozen=True)
@@ -25,33 +25,33 @@ class QemuProgram:
     """One QEMU executable."""
 
     path: str
-    said: str
-    """The first line that it prints for --version."""
+    version_line: str
+    """The first line of its --version."""
     version: tuple[int, ...]
-    """Major, minor, and so on; empty where `said` has none, and then the program is taken to be new."""
+    """Major, minor, and so on; empty if it is unknown, and then the program is assumed to be new."""
     size: int
-    """Bytes, to tell a patched build from another of the same version."""
+    """Size in bytes, to distinguish builds of the same version."""
 
     @property
     def migrates_to_file(self) -> bool:
-        """Whether it knows `file:PATH`: since 8.2.  `fd:` takes no plain file since 11.0 (deprecated in 9.1)."""
+        """Whether it supports `file:PATH` (since 8.2).  Since 11.0, `fd:` rejects files (deprecated in 9.1)."""
         return not self.version or self.version >= (8, 2)
 
     @property
     def breaks_cmpxchg16b(self) -> bool:
-        """Whether TCG's cmpxchg16b leaves any value in EFLAGS: before 8.0 (helper_cmpxchg16b_unlocked())."""
+        """Whether TCG's cmpxchg16b corrupts EFLAGS (before 8.0: helper_cmpxchg16b_unlocked())."""
         return bool(self.version) and self.version < (8, 0)
 
 
 def find_qemu(arch: str = "x86_64", chosen: str | None = None) -> str:
-    """The path of the QEMU to run: the `chosen` one (else UsageError), or the system's (else QemuError)."""
+    """The path of the QEMU to run: the `chosen` one (or UsageError), or the system's (or QemuError)."""
     if chosen is not None:
         found = shutil.which(chosen)
         if found is None:
-            raise UsageError(f"--qemu={chosen} is not a program that can be executed")
+            raise UsageError(f"--qemu={chosen} is not an executable program")
         return found
-    elsewhere: tuple[str, ...] = ELSEWHERE if arch == platform.machine() else ()
-    for candidate in (f"qemu-system-{arch}", *elsewhere):
+    other_paths: tuple[str, ...] = OTHER_PATHS if arch == platform.machine() else ()
+    for candidate in (f"qemu-system-{arch}", *other_paths):
         if found := shutil.which(candidate):
             return found
     raise QemuError(f"qemu-system-{arch} is not installed", hint="run `./kconform doctor`, which can install it")
@@ -59,19 +59,19 @@ def find_qemu(arch: str = "x86_64", chosen: str | None = None) -> str:
 
 @cache
 def inspect(path: str) -> QemuProgram:
-    """What a QEMU says of itself."""
+    """Determine the version of a QEMU."""
     try:
         done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
     except OSError as error:
         raise QemuError(f"{path} cannot be run: {error.strerror}") from error
-    said = done.stdout.partition("\n")[0]
-    match = re.search(r"version (\d+(?:\.\d+)*)", said)
+    version_line = done.stdout.partition("\n")[0]
+    match = re.search(r"version (\d+(?:\.\d+)*)", version_line)
     version = tuple(map(int, match[1].split("."))) if match else ()
-    return QemuProgram(path, said, version, Path(path).stat().st_size)
+    return QemuProgram(path, version_line, version, Path(path).stat().st_size)
 
 
 @cache
 def has_device(path: str, device: str) -> bool:
-    """Whether this QEMU was built with a device model, such as virtio-9p-pci."""
+    """Whether this QEMU has a device model, such as virtio-9p-pci."""
     done = subprocess.run([path, "-device", "help"], capture_output=True, text=True, check=False)
     return f'"{device}"' in done.stdout

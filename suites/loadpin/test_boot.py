@@ -11,34 +11,34 @@ from guests.call_arguments import InOut, Out
 from guests.guest import Guest
 from guests.outcome import ENOEXEC, ENOSYS, EPERM
 from guests.uapi import LSM_ID_LOADPIN
-from suites.loadpin.support.setting import (
+from suites.loadpin.support.environment import (
     ENFORCING,
     NOT_ENFORCING,
     OTHER,
     PINNED,
     SYSCTL,
     TMP,
-    Ear,
-    administrator,
+    LogReader,
     boot,
     line,
     lines,
     loadpin,
-    pinned_scene,
     probe,
-    probed,
+    probe_kind,
+    root_after_pin,
+    root_before_pin,
 )
 
-ENFORCES = ["ready to pin (currently enforcing)"]
-DOES_NOT = ["ready to pin (currently not enforcing)"]
-BY_ITSELF = boot()
+ENFORCING_LINE = ["ready to pin (currently enforcing)"]
+NOT_ENFORCING_LINE = ["ready to pin (currently not enforcing)"]
+WITHOUT_PARAMETERS = boot()
 requirement = pytest.mark.requirement
 
 
 def check_enforces(guest: Guest) -> None:
     """The log and the sysctl say that LoadPin enforces, and it does."""
-    assert lines(guest.boot_log) == ENFORCES
-    root = pinned_scene(guest)
+    assert lines(guest.boot_log) == ENFORCING_LINE
+    root = root_after_pin(guest)
     check_sysctl(guest, "1")
     assert probe(guest, root, OTHER) == EPERM
 
@@ -49,13 +49,13 @@ def check_sysctl(guest: Guest, value: str) -> None:
         assert guest.sysctl(SYSCTL) == value
 
 
-def check_does_not(guest: Guest) -> None:
-    assert lines(guest.boot_log) == DOES_NOT
-    root = pinned_scene(guest)
+def check_does_not_enforce(guest: Guest) -> None:
+    assert lines(guest.boot_log) == NOT_ENFORCING_LINE
+    root = root_after_pin(guest)
     check_sysctl(guest, "0")
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, OTHER) == ENOEXEC
-    assert ear.news() == [line(probed(guest), "pinning-ignored", f"{OTHER}/junk", root)]
+    assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{OTHER}/junk", root)]
 
 
 @loadpin
@@ -71,11 +71,11 @@ def test_enforce_1_enforces(guest: Guest) -> None:
 @requirement("loadpin.ready", "loadpin.parameter")
 def test_enforce_0_does_not_enforce(guest: Guest) -> None:
     """With loadpin.enforce=0, LoadPin does not enforce, whatever the configuration says."""
-    check_does_not(guest)
+    check_does_not_enforce(guest)
 
 
 @loadpin
-@BY_ITSELF
+@WITHOUT_PARAMETERS
 @pytest.mark.needs("SECURITY_LOADPIN_ENFORCE")
 @requirement("loadpin.ready", "loadpin.default")
 def test_enforces_by_configuration(guest: Guest) -> None:
@@ -84,20 +84,20 @@ def test_enforces_by_configuration(guest: Guest) -> None:
 
 
 @loadpin
-@BY_ITSELF
+@WITHOUT_PARAMETERS
 @pytest.mark.lacks("SECURITY_LOADPIN_ENFORCE")
 @requirement("loadpin.ready", "loadpin.default")
 def test_does_not_enforce_by_configuration(guest: Guest) -> None:
     """Without CONFIG_SECURITY_LOADPIN_ENFORCE, LoadPin does not enforce unless a parameter says so."""
-    check_does_not(guest)
+    check_does_not_enforce(guest)
 
 
 @loadpin
 @boot("loadpin.enforce=0", "loadpin.enabled=1")
 @requirement("loadpin.parameter")
-def test_enabled_1_is_no_word_any_more(guest: Guest) -> None:
+def test_enabled_1_has_no_effect(guest: Guest) -> None:
     """loadpin.enabled=1, which enabled enforcement before Linux 4.20, has no effect."""
-    check_does_not(guest)
+    check_does_not_enforce(guest)
 
 
 @loadpin
@@ -115,14 +115,14 @@ def test_parameters_are_not_in_sysfs(guest: Guest) -> None:
 
 def lsm_ids(guest: Guest) -> list[int]:
     """The ids that lsm_list_modules() returns."""
-    told = guest.init.call("lsm_list_modules", Out(8 * 32), InOut(struct.pack("<I", 8 * 32)), 0)
-    return [number for (number,) in struct.iter_unpack("<Q", told.read()) if number]
+    outcome = guest.init.call("lsm_list_modules", Out(8 * 32), InOut(struct.pack("<I", 8 * 32)), 0)
+    return [number for (number,) in struct.iter_unpack("<Q", outcome.read()) if number]
 
 
 @loadpin
 @ENFORCING
 @requirement("loadpin.listed")
-def test_is_named_among_the_security_modules(guest: Guest) -> None:
+def test_is_listed_by_name(guest: Guest) -> None:
     """/sys/kernel/security/lsm lists LoadPin."""
     assert "loadpin" in guest.read_file("/sys/kernel/security/lsm").split(",")
 
@@ -130,7 +130,7 @@ def test_is_named_among_the_security_modules(guest: Guest) -> None:
 @loadpin
 @ENFORCING
 @requirement("loadpin.listed-by-id")
-def test_is_listed_by_number(guest: Guest) -> None:
+def test_is_listed_by_id(guest: Guest) -> None:
     """lsm_list_modules() returns LSM_ID_LOADPIN."""
     assert LSM_ID_LOADPIN in lsm_ids(guest)
 
@@ -158,7 +158,7 @@ def test_left_out_of_lsm(guest: Guest) -> None:
 @pytest.mark.lacks("SECURITY_LOADPIN")
 @pytest.mark.boot("lsm=loadpin", "loadpin.enforce=1")
 @requirement("loadpin.absent")
-def test_asked_for_and_not_built(guest: Guest) -> None:
+def test_named_in_lsm_but_not_built(guest: Guest) -> None:
     """On a kernel built without it, LoadPin is absent even if lsm= names it."""
     check_absent(guest)
     assert not guest.exists("/sys/kernel/security/loadpin")
@@ -173,11 +173,11 @@ def test_asked_for_and_not_built(guest: Guest) -> None:
 @requirement("loadpin.no-modules")
 def test_without_loadable_modules(guest: Guest) -> None:
     """The system calls that load modules do not exist; LoadPin pins and denies kexec images nevertheless."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     file = root.open(f"{OTHER}/junk").result()
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert root.finit_module(file) == ENOSYS
     assert root.init_module(b"nothing that anybody could load\n" * 64) == ENOSYS
-    assert ear.news() == []
+    assert log.new_lines() == []
     assert probe(guest, root, PINNED) == ENOEXEC
     assert probe(guest, root, OTHER) == EPERM

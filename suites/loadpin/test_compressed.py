@@ -13,18 +13,18 @@ from guests.outcome import EPERM, OK, Outcome
 from guests.task import Task
 from guests.uapi import MODULE_INIT_COMPRESSED_FILE
 from guests.vm.kernel_modules import read_module
-from suites.loadpin.support.setting import (
+from suites.loadpin.support.environment import (
     ENFORCING,
     MODULE,
     OTHER,
     TMP,
-    Ear,
-    administrator,
+    LogReader,
     boot,
     line,
     loadpin,
     modules,
     needs,
+    root_before_pin,
 )
 
 pytestmark = [loadpin, modules, needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP")]
@@ -48,21 +48,21 @@ def load_compressed(task: Task, directory: str) -> Outcome:
 @requirement("loadpin.compressed-module")
 def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool]) -> None:
     """The kernel reads the compressed file, and LoadPin checks the superblock of that file."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     upload_twice(guest, root)
     assert load_compressed(root, TMP) == OK
     assert root.unload_module(MODULE) == OK
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert load_compressed(root, "/second") == EPERM
     kind = "kernel-module-compressed" if promised("loadpin.compressed-kind") else "kernel-module"
-    assert ear.news() == [line(kind, "denied", f"/second/{MODULE}.ko.gz", root)]
+    assert log.new_lines() == [line(kind, "denied", f"/second/{MODULE}.ko.gz", root)]
 
 
 @boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")
 @requirement("loadpin.compressed-kind")
 def test_a_compressed_module_is_another_kind(guest: Guest) -> None:
     """Excluding kernel-module excludes only modules that are not compressed."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     upload_twice(guest, root)
     assert load_compressed(root, TMP) == OK
     assert root.unload_module(MODULE) == OK

@@ -16,7 +16,7 @@ from guests.outcome import EACCES, EFAULT, EFBIG, EINVAL, ENOEXEC, EPERM, EPROTO
 from guests.task import Task
 from guests.uapi import LOADPIN_SET_TRUSTED_DIGESTS, O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap
 from guests.vm.disk_images import DIGESTS_HEADER
-from suites.loadpin.support.setting import (
+from suites.loadpin.support.environment import (
     DM_VERITY,
     ENFORCING,
     NOT_ENFORCING,
@@ -24,16 +24,16 @@ from suites.loadpin.support.setting import (
     PINNED,
     TMP,
     VERIFIED,
-    Ear,
-    administrator,
+    LogReader,
     boot,
     line,
     loadpin,
     mount_verified,
     needs,
-    pinned_scene,
     probe,
-    probed,
+    probe_kind,
+    root_after_pin,
+    root_before_pin,
     set_digests,
     set_digests_of,
     verity,
@@ -44,7 +44,7 @@ pytestmark = [loadpin, verity]
 
 requirement = pytest.mark.requirement
 HEADER = DIGESTS_HEADER
-STRANGER = "ab" * 32
+UNLISTED = "ab" * 32
 """A digest that no disk has."""
 LIST = f"{TMP}/digests"
 
@@ -62,16 +62,16 @@ GOOD = f"{HEADER}\n{{digest}}\n"
 def check_trusted(guest: Guest, root: Task) -> None:
     """A file on the device whose digest is listed loads without a log line."""
     mount_verified(guest, root, 2)
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, VERIFIED) == ENOEXEC
-    assert ear.news() == []
+    assert log.new_lines() == []
 
 
 def check_untrusted(guest: Guest, root: Task) -> None:
     mount_verified(guest, root, 2)
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, VERIFIED) == EPERM
-    assert ear.news() == [line(probed(guest), "denied", f"{VERIFIED}/junk", root)]
+    assert log.new_lines() == [line(probe_kind(guest), "denied", f"{VERIFIED}/junk", root)]
 
 
 def check_closed(guest: Guest, root: Task) -> None:
@@ -85,20 +85,20 @@ def check_closed(guest: Guest, root: Task) -> None:
 
 @ENFORCING
 @requirement("loadpin.verity-interface")
-def test_only_root_has_the_interface(guest: Guest) -> None:
+def test_only_root_can_open_the_interface(guest: Guest) -> None:
     """The mode is 0600: another user cannot even open the file."""
     assert guest.init.mode(DM_VERITY) == 0o600
-    assert guest.spawn("somebody", caps=Cap.SYS_ADMIN).open(DM_VERITY) == EACCES
+    assert guest.spawn("unprivileged", caps=Cap.SYS_ADMIN).open(DM_VERITY) == EACCES
 
 
 @ENFORCING
 @requirement("loadpin.verity-list", "loadpin.verity-trusted", "loadpin.pin")
 def test_the_list_of_the_pinned_disk(guest: Guest) -> None:
     """A list on the pinned disk is read without a log line; the device that it names is trusted from then on."""
-    root = pinned_scene(guest)
-    ear = Ear(guest)
+    root = root_after_pin(guest)
+    log = LogReader(guest)
     assert set_digests(root, f"{PINNED}/digests") == OK
-    assert ear.news() == []
+    assert log.new_lines() == []
     check_trusted(guest, root)
     assert probe(guest, root, OTHER) == EPERM
 
@@ -107,10 +107,10 @@ def test_the_list_of_the_pinned_disk(guest: Guest) -> None:
 @requirement("loadpin.verity-list", "loadpin.pin")
 def test_a_list_pins(guest: Guest) -> None:
     """If the list is the first file that the kernel reads, it pins its disk; its kind is security-policy."""
-    root = administrator(guest)
-    ear = Ear(guest)
+    root = root_before_pin(guest)
+    log = LogReader(guest)
     assert set_digests(root, f"{PINNED}/digests") == OK
-    assert ear.last() == line("security-policy", "pinned", f"{PINNED}/digests", root)
+    assert log.last() == line("security-policy", "pinned", f"{PINNED}/digests", root)
     assert probe(guest, root, OTHER) == EPERM
 
 
@@ -119,7 +119,7 @@ def test_a_list_pins(guest: Guest) -> None:
 @requirement("loadpin.verity-interface")
 def test_by_int_0x80(guest: Guest) -> None:
     """A 32-bit program can set a list too."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     file = root.open(f"{PINNED}/digests").result()
     interface = root.open(DM_VERITY).result()
     number = file.to_bytes(4, "little")
@@ -131,23 +131,23 @@ def test_by_int_0x80(guest: Guest) -> None:
 @requirement("loadpin.verity-list", "loadpin.ignore")
 def test_a_list_from_elsewhere_while_not_enforcing(guest: Guest) -> None:
     """LoadPin accepts a list from another file system, logs that it ignored the pin, and applies the list."""
-    root = pinned_scene(guest)
-    ear = Ear(guest)
+    root = root_after_pin(guest)
+    log = LogReader(guest)
     assert set_digests(root, write_list(guest, GOOD)) == OK
-    assert ear.news() == [line("security-policy", "pinning-ignored", LIST, root)]
+    assert log.new_lines() == [line("security-policy", "pinning-ignored", LIST, root)]
     mount_verified(guest, root, 2)
     assert probe(guest, root, VERIFIED) == ENOEXEC
-    assert ear.news() == []
+    assert log.new_lines() == []
 
 
 @boot("loadpin.enforce=1", "loadpin.exclude=security-policy")
 @requirement("loadpin.verity-list", "loadpin.exclude", "loadpin.exclude-no-pin")
 def test_a_list_from_elsewhere_where_policies_are_excluded(guest: Guest) -> None:
     """With security-policy excluded, a list is accepted from anywhere and pins nothing."""
-    root = administrator(guest)
-    ear = Ear(guest)
+    root = root_before_pin(guest)
+    log = LogReader(guest)
     assert set_digests(root, write_list(guest, GOOD)) == OK
-    assert ear.news() == [line("security-policy", "pinning-excluded", LIST, root)]
+    assert log.new_lines() == [line("security-policy", "pinning-excluded", LIST, root)]
     assert probe(guest, root, PINNED) == ENOEXEC
     check_trusted(guest, root)
 
@@ -159,10 +159,10 @@ def test_a_second_list(guest: Guest) -> None:
     root = guest.root()
     assert set_digests(root, write_list(guest, GOOD)) == OK
     second = write_list(guest, f"{HEADER}\n{verity_of(guest, 3).root_digest}\n", f"{TMP}/second")
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert set_digests(root, second) == EPERM
     assert set_digests(root, LIST) == EPERM
-    assert ear.news() == []
+    assert log.new_lines() == []
     mount_verified(guest, root, 3, at="/other-verified")
     assert probe(guest, root, "/other-verified") == EPERM
     check_trusted(guest, root)
@@ -201,12 +201,12 @@ def path_only(task: Task) -> Outcome:
         pytest.param(path_only, EINVAL, id="a-path-descriptor"),
     ],
 )
-def test_an_error_that_costs_nothing(guest: Guest, act: Callable[[Task], Outcome], error: Expected) -> None:
+def test_an_error_without_further_effect(guest: Guest, act: Callable[[Task], Outcome], error: Expected) -> None:
     """After the error, setting a list can be tried again and succeeds."""
-    root = pinned_scene(guest, other=False)
-    ear = Ear(guest)
+    root = root_after_pin(guest, other=False)
+    log = LogReader(guest)
     assert act(root) == error
-    assert ear.news() == []
+    assert log.new_lines() == []
     assert set_digests(root, f"{PINNED}/digests") == OK
     check_trusted(guest, root)
 
@@ -218,12 +218,12 @@ def test_an_error_that_costs_nothing(guest: Guest, act: Callable[[Task], Outcome
 @requirement("loadpin.verity-latch", "loadpin.deny")
 def test_a_list_from_elsewhere(guest: Guest) -> None:
     """A list from another file system is denied; after that, even the list on the pinned disk is rejected."""
-    root = pinned_scene(guest, other=False)
-    ear = Ear(guest)
+    root = root_after_pin(guest, other=False)
+    log = LogReader(guest)
     assert set_digests(root, write_list(guest, GOOD)) == EPERM
-    assert ear.news() == [line("security-policy", "denied", LIST, root)]
+    assert log.new_lines() == [line("security-policy", "denied", LIST, root)]
     assert set_digests(root, f"{PINNED}/digests") == EPERM
-    assert ear.news() == []
+    assert log.new_lines() == []
     check_untrusted(guest, root)
 
 
@@ -271,7 +271,7 @@ def being_written(task: Task) -> int:
         pytest.param(being_written, ETXTBSY, id="a-file-being-written-is-ETXTBSY"),
     ],
 )
-def test_what_cannot_be_read_ends_it(guest: Guest, make: Callable[[Task], int], error: Expected) -> None:
+def test_an_unreadable_list_is_final(guest: Guest, make: Callable[[Task], int], error: Expected) -> None:
     """The first attempt returns the error; after that, every list fails with EPERM."""
     root = guest.root()
     guest.upload(f"{TMP}/junk", b"nothing that anybody could load\n" * 64)
@@ -284,23 +284,23 @@ def test_what_cannot_be_read_ends_it(guest: Guest, make: Callable[[Task], int], 
 
 @NOT_ENFORCING
 @requirement("loadpin.verity-latch", "loadpin.ignore")
-def test_what_is_refused_while_not_enforcing_ends_it_too(guest: Guest) -> None:
+def test_an_invalid_list_is_final_while_not_enforcing_too(guest: Guest) -> None:
     """An invalid list is rejected in either mode, and after it the pinned disk's list is rejected too."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     assert set_digests(root, write_list(guest, "{digest}\n")) == EPROTO
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert set_digests(root, f"{PINNED}/digests") == EPERM
-    assert ear.news() == []
+    assert log.new_lines() == []
     mount_verified(guest, root, 2)
     assert probe(guest, root, VERIFIED) == ENOEXEC
-    assert ear.news() == [line(probed(guest), "pinning-ignored", f"{VERIFIED}/junk", root)]
+    assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{VERIFIED}/junk", root)]
 
 
 # The grammar
 
 GRAMMAR = requirement("loadpin.verity-grammar")
 FIRST_LINE = requirement("loadpin.verity-header")
-BLANK_FIRST = requirement("loadpin.verity-first-line")
+NO_HEADER = requirement("loadpin.verity-first-line")
 
 # fmt: off
 Marks = pytest.MarkDecorator | tuple[pytest.MarkDecorator, ...]
@@ -308,40 +308,40 @@ REFUSED: tuple[tuple[str, str, Marks], ...] = (
     #  what is wrong                          the list, line by line
     ("no-header",                             "{digest}\n",                                          FIRST_LINE),
     ("only-a-line-end",                       "\n",                                                  FIRST_LINE),
-    ("only-blanks",                           " \t \n \n",                                           FIRST_LINE),
-    ("a-header-in-small-letters",             f"{HEADER.lower()}\n{{digest}}\n",                     FIRST_LINE),
+    ("only-whitespace",                       " \t \n \n",                                           FIRST_LINE),
+    ("a-header-in-lower-case",                f"{HEADER.lower()}\n{{digest}}\n",                     FIRST_LINE),
     ("a-header-without-its-last-letter",      f"{HEADER[:-1]}\n{{digest}}\n",                        FIRST_LINE),
     ("a-header-with-one-letter-more",         f"{HEADER}S\n{{digest}}\n",                            FIRST_LINE),
-    ("a-header-with-a-blank-behind-it",       f"{HEADER} \n{{digest}}\n",                            FIRST_LINE),
+    ("a-header-with-a-space-after-it",        f"{HEADER} \n{{digest}}\n",                            FIRST_LINE),
     ("a-header-with-a-carriage-return",       f"{HEADER}\r\n{{digest}}\r\n",                         FIRST_LINE),
-    ("a-header-without-its-sign",             f"{HEADER[2:]}\n{{digest}}\n",                         FIRST_LINE),
-    ("a-header-behind-the-digest",            f"{{digest}}\n{HEADER}\n",                             FIRST_LINE),
-    ("a-header-behind-an-empty-line",         f"\n{HEADER}\n{{digest}}\n",                           FIRST_LINE),
-    ("digest-and-header-in-one-line",         f"{HEADER} {{digest}}\n",                              FIRST_LINE),
-    ("an-empty-line-instead-of-the-header",   "\n{digest}\n",                                        BLANK_FIRST),
-    ("a-blank-instead-of-the-header",         " {digest}\n",                                         BLANK_FIRST),
-    ("a-tab-and-empty-lines-for-the-header",  "\t\n\n{digest}\n",                                    BLANK_FIRST),
+    ("a-header-without-its-hash-sign",        f"{HEADER[2:]}\n{{digest}}\n",                         FIRST_LINE),
+    ("a-header-after-the-digest",             f"{{digest}}\n{HEADER}\n",                             FIRST_LINE),
+    ("a-header-after-an-empty-line",          f"\n{HEADER}\n{{digest}}\n",                           FIRST_LINE),
+    ("header-and-digest-in-one-line",         f"{HEADER} {{digest}}\n",                              FIRST_LINE),
+    ("an-empty-line-instead-of-the-header",   "\n{digest}\n",                                        NO_HEADER),
+    ("a-space-instead-of-the-header",         " {digest}\n",                                         NO_HEADER),
+    ("a-tab-and-empty-lines-for-the-header",  "\t\n\n{digest}\n",                                    NO_HEADER),
     ("the-header-alone",                      f"{HEADER}\n",                                         GRAMMAR),
     ("the-header-alone-without-a-line-end",   HEADER,                                                GRAMMAR),
     ("the-header-and-empty-lines",            f"{HEADER}\n\n\n",                                     GRAMMAR),
     ("the-header-twice",                      f"{HEADER}\n{HEADER}\n{{digest}}\n",                   GRAMMAR),
     ("an-odd-number-of-digits",               f"{HEADER}\n{{digest}}a\n",                            GRAMMAR),
     ("a-single-digit",                        f"{HEADER}\na\n",                                      GRAMMAR),
-    ("no-digit",                              f"{HEADER}\n{'xy' * 32}\n",                            GRAMMAR),
-    ("a-last-sign-that-is-no-digit",          f"{HEADER}\n{'ab' * 31}ag\n",                          GRAMMAR),
+    ("no-hexadecimal-digits",                 f"{HEADER}\n{'xy' * 32}\n",                            GRAMMAR),
+    ("a-last-character-that-is-no-digit",     f"{HEADER}\n{'ab' * 31}ag\n",                          GRAMMAR),
     ("0x-before-the-digest",                  f"{HEADER}\n0x{{digest}}\n",                           GRAMMAR),
-    ("a-blank-before-the-digest",             f"{HEADER}\n {{digest}}\n",                            GRAMMAR),
-    ("two-blanks-behind-a-digest",            f"{HEADER}\n{{digest}}  \n{STRANGER}\n",               GRAMMAR),
-    ("two-digests-in-one-line",               f"{HEADER}\n{STRANGER}, {{digest}}\n",                 GRAMMAR),
-    ("a-carriage-return-behind-a-digest",     f"{HEADER}\n{{digest}}\r\n{STRANGER}\n",               GRAMMAR),
+    ("a-space-before-the-digest",             f"{HEADER}\n {{digest}}\n",                            GRAMMAR),
+    ("two-spaces-after-a-digest",             f"{HEADER}\n{{digest}}  \n{UNLISTED}\n",               GRAMMAR),
+    ("two-digests-in-one-line",               f"{HEADER}\n{UNLISTED}, {{digest}}\n",                 GRAMMAR),
+    ("a-carriage-return-after-a-digest",      f"{HEADER}\n{{digest}}\r\n{UNLISTED}\n",               GRAMMAR),
     ("a-comment",                             f"{HEADER}\n# comment\n{{digest}}\n",                  GRAMMAR),
 )
 
 DROPPED: tuple[tuple[str, str], ...] = (
     #  a bad line after good ones             the list, line by line
-    ("odd-behind-good",                       f"{HEADER}\n{{digest}}\nabc\n"),
-    ("no-digits-behind-good",                 f"{HEADER}\n{{digest}}\n{'xy' * 32}\n"),
-    ("odd-behind-several-good",               f"{HEADER}\n{STRANGER}\n{{digest}}\n{STRANGER}\nabc\n{{digest}}\n"),
+    ("odd-after-good",                        f"{HEADER}\n{{digest}}\nabc\n"),
+    ("no-digits-after-good",                  f"{HEADER}\n{{digest}}\n{'xy' * 32}\n"),
+    ("odd-after-several-good",                f"{HEADER}\n{UNLISTED}\n{{digest}}\n{UNLISTED}\nabc\n{{digest}}\n"),
 )
 
 ACCEPTED: tuple[tuple[str, str], ...] = (
@@ -349,9 +349,9 @@ ACCEPTED: tuple[tuple[str, str], ...] = (
     ("nothing",                               f"{HEADER}\n{{digest}}\n"),
     ("no-line-end",                           f"{HEADER}\n{{digest}}"),
     ("empty-lines-at-the-end",                f"{HEADER}\n{{digest}}\n\n\n"),
-    ("blanks-at-the-end",                     f"{HEADER}\n{{digest}} \t\n"),
+    ("whitespace-at-the-end",                 f"{HEADER}\n{{digest}} \t\n"),
     ("an-empty-line-before-the-digest",       f"{HEADER}\n\n{{digest}}\n"),
-    ("capital-letters",                       f"{HEADER}\n{{DIGEST}}\n"),
+    ("upper-case",                            f"{HEADER}\n{{DIGEST}}\n"),
     ("the-same-digest-twice",                 f"{HEADER}\n{{digest}}\n{{digest}}\n"),
     ("digests-of-other-lengths",              f"{HEADER}\nab\n{'ab' * 20}\n{'ab' * 64}\n{{digest}}\n"),
     ("4095-bytes",                            f"{HEADER}\n{{digest}}\n".ljust(4095 - 64 + len("{digest}"), "\n")),
@@ -361,7 +361,7 @@ ACCEPTED: tuple[tuple[str, str], ...] = (
 
 @ENFORCING
 @pytest.mark.parametrize("text", [pytest.param(text, marks=marks, id=name) for name, text, marks in REFUSED])
-def test_a_list_that_is_refused(guest: Guest, text: str) -> None:
+def test_an_invalid_list(guest: Guest, text: str) -> None:
     """An invalid list fails with EPROTO, and from then on no list is accepted."""
     root = guest.root()
     assert set_digests(root, write_list(guest, text)) == EPROTO
@@ -371,7 +371,7 @@ def test_a_list_that_is_refused(guest: Guest, text: str) -> None:
 @ENFORCING
 @requirement("loadpin.verity-drops")
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in DROPPED])
-def test_a_bad_line_takes_back_the_good_ones(guest: Guest, text: str) -> None:
+def test_a_bad_line_discards_the_good_ones(guest: Guest, text: str) -> None:
     """The digest of a device before an invalid line is discarded: the device is not trusted."""
     root = guest.root()
     assert set_digests(root, write_list(guest, text)) == EPROTO
@@ -381,7 +381,7 @@ def test_a_bad_line_takes_back_the_good_ones(guest: Guest, text: str) -> None:
 @ENFORCING
 @requirement("loadpin.verity-grammar", "loadpin.verity-trusted")
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in ACCEPTED])
-def test_a_list_that_is_accepted(guest: Guest, text: str) -> None:
+def test_a_valid_list(guest: Guest, text: str) -> None:
     """A valid list is accepted, however unusual, and the device that it names is trusted."""
     root = guest.root()
     assert set_digests(root, write_list(guest, text)) == OK

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""loadpin.exclude=: which names it accepts, and what it does not exclude.  What it excludes: test_places.py."""
+"""loadpin.exclude=: which names it accepts, and what it does not exclude.  What it excludes: test_origins.py."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from _pytest.mark import ParameterSet
 
 from guests.guest import Guest
 from guests.outcome import OK
-from suites.loadpin.support.kinds_of_load import (
-    FIRMWARE_PART,
-    FIRMWARE_WHOLE,
-    FROM_FILES,
-    IMA_POLICY_FILE,
-    KEXEC_IMAGE,
-    KEXEC_INITRAMFS,
-    MODULE_FILE,
-    Kind,
-    prepare,
-)
-from suites.loadpin.support.setting import (
+from suites.loadpin.support.environment import (
     KINDS,
     OTHER,
     PINNED,
-    Ear,
-    administrator,
+    LogReader,
     boot,
     lines,
     loadpin,
     probe,
+    root_before_pin,
+)
+from suites.loadpin.support.load_kinds import (
+    FILE_LOADS,
+    FIRMWARE_PART,
+    FIRMWARE_WHOLE,
+    IMA_POLICY_FILE,
+    KEXEC_IMAGE,
+    KEXEC_INITRAMFS,
+    MODULE_FILE,
+    FileLoad,
+    prepare,
 )
 
 pytestmark = loadpin
@@ -54,7 +54,7 @@ EVERY = boot("loadpin.enforce=0", f"loadpin.exclude={','.join(KINDS)}")
 
 
 # fmt: off
-SAID: tuple[tuple[str, pytest.MarkDecorator, tuple[str, ...]], ...] = (
+BOOT_LOGS: tuple[tuple[str, pytest.MarkDecorator, tuple[str, ...]], ...] = (
     #  loadpin.exclude=              boot                          kinds
     ("firmware",                     excluding("firmware"),        ("firmware",)),
     ("kernel-module",                excluding("kernel-module"),   ("kernel-module",)),
@@ -67,15 +67,15 @@ SAID: tuple[tuple[str, pytest.MarkDecorator, tuple[str, ...]], ...] = (
 # fmt: on
 
 
-@requirement("loadpin.exclude-says", "loadpin.exclude-unknown")
-@pytest.mark.parametrize("kinds", [pytest.param(kinds, marks=booted, id=name) for name, booted, kinds in SAID])
+@requirement("loadpin.exclude-logged", "loadpin.exclude-unknown")
+@pytest.mark.parametrize("kinds", [pytest.param(kinds, marks=booted, id=name) for name, booted, kinds in BOOT_LOGS])
 def test_boot_names_what_is_excluded(guest: Guest, kinds: tuple[str, ...]) -> None:
     """The boot log has one line for each excluded kind, in the order of the command line, and no other."""
     assert lines(guest.boot_log) == [READY, *(f"excluding: {kind}" for kind in kinds)]
 
 
 @EVERY
-@requirement("loadpin.exclude-says")
+@requirement("loadpin.exclude-logged")
 def test_boot_names_every_kind(guest: Guest) -> None:
     """All kinds can be excluded together."""
     assert lines(guest.boot_log)[1:] == [f"excluding: {kind}" for kind in KINDS]
@@ -91,9 +91,9 @@ def test_names_that_are_almost_right(guest: Guest) -> None:
 # Kinds that are not excluded
 
 
-def left(excluded: pytest.MarkDecorator, name: str, *kinds: Kind) -> list[ParameterSet]:
+def not_excluded(excluded: pytest.MarkDecorator, name: str, *kinds: FileLoad) -> list[ParameterSet]:
     return [
-        pytest.param(kind, marks=(excluded, *kind.marks), id=f"{kind.id}-where-{name}-is-excluded") for kind in kinds
+        pytest.param(kind, marks=(excluded, *kind.marks), id=f"{kind.id}-if-{name}-is-excluded") for kind in kinds
     ]
 
 
@@ -101,26 +101,26 @@ def left(excluded: pytest.MarkDecorator, name: str, *kinds: Kind) -> list[Parame
 @pytest.mark.parametrize(
     "kind",
     [
-        *left(excluding("kexec-image"), "kexec-image", KEXEC_INITRAMFS, MODULE_FILE),
-        *left(excluding("kexec-initramfs"), "kexec-initramfs", KEXEC_IMAGE, IMA_POLICY_FILE),
-        *left(excluding("kernel-module"), "kernel-module", FIRMWARE_WHOLE, FIRMWARE_PART, KEXEC_IMAGE),
-        *left(excluding("firmware"), "firmware", MODULE_FILE, IMA_POLICY_FILE),
-        *left(excluding("security-policy"), "security-policy", FIRMWARE_WHOLE, KEXEC_INITRAMFS),
-        *left(SEVERAL, "several", MODULE_FILE, KEXEC_IMAGE),
-        *left(EMPTY, "nothing", *FROM_FILES),
-        *left(ALMOST_RIGHT, "something-almost-right", *FROM_FILES),
+        *not_excluded(excluding("kexec-image"), "kexec-image", KEXEC_INITRAMFS, MODULE_FILE),
+        *not_excluded(excluding("kexec-initramfs"), "kexec-initramfs", KEXEC_IMAGE, IMA_POLICY_FILE),
+        *not_excluded(excluding("kernel-module"), "kernel-module", FIRMWARE_WHOLE, FIRMWARE_PART, KEXEC_IMAGE),
+        *not_excluded(excluding("firmware"), "firmware", MODULE_FILE, IMA_POLICY_FILE),
+        *not_excluded(excluding("security-policy"), "security-policy", FIRMWARE_WHOLE, KEXEC_INITRAMFS),
+        *not_excluded(SEVERAL, "several", MODULE_FILE, KEXEC_IMAGE),
+        *not_excluded(EMPTY, "nothing", *FILE_LOADS),
+        *not_excluded(ALMOST_RIGHT, "almost-right-names", *FILE_LOADS),
     ],
 )
-def test_another_kind_is_denied(guest: Guest, kind: Kind) -> None:
+def test_another_kind_is_denied(guest: Guest, kind: FileLoad) -> None:
     """A kind that is not excluded loads from the pinned disk and is denied from elsewhere."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     prepare(guest, kind, root)
     # This pins, unless something has pinned before.
     assert kind.load(root, PINNED) == OK
-    kind.undo(guest, root)
-    ear = Ear(guest)
+    kind.check_and_unload(guest, root)
+    log = LogReader(guest)
     assert kind.load(root, OTHER) == kind.refused
-    assert ear.news(f"{kind.name} ") == [kind.line("denied", OTHER, root)]
+    assert log.new_lines(f"{kind.name} ") == [kind.line("denied", OTHER, root)]
 
 
 @SEVERAL
@@ -129,20 +129,20 @@ def test_another_kind_is_denied(guest: Guest, kind: Kind) -> None:
     "kind",
     [pytest.param(kind, marks=kind.marks, id=kind.id) for kind in (FIRMWARE_WHOLE, FIRMWARE_PART, IMA_POLICY_FILE)],
 )
-def test_several_kinds_are_excluded(guest: Guest, kind: Kind) -> None:
+def test_several_kinds_are_excluded(guest: Guest, kind: FileLoad) -> None:
     """Each kind in the list is excluded, including those after an empty name."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     prepare(guest, kind, root)
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert kind.load(root, OTHER) == OK
-    assert ear.news() == [kind.line("pinning-excluded", OTHER, root)]
-    kind.undo(guest, root)
+    assert log.new_lines() == [kind.line("pinning-excluded", OTHER, root)]
+    kind.check_and_unload(guest, root)
 
 
 # An excluded load pins nothing
 
 
-def pinless() -> list[ParameterSet]:
+def excluded_loads() -> list[ParameterSet]:
     found = []
     for kind in (MODULE_FILE, KEXEC_IMAGE, IMA_POLICY_FILE):
         booted = excluding(kind.name)
@@ -153,27 +153,27 @@ def pinless() -> list[ParameterSet]:
 
 
 @requirement("loadpin.exclude-no-pin")
-@pytest.mark.parametrize(("kind", "follower"), pinless())
-def test_an_excluded_load_does_not_pin(guest: Guest, kind: Kind, follower: Kind) -> None:
+@pytest.mark.parametrize(("kind", "follower"), excluded_loads())
+def test_an_excluded_load_does_not_pin(guest: Guest, kind: FileLoad, follower: FileLoad) -> None:
     """An excluded load comes first, from another disk; the first load of another kind then pins its own disk."""
-    root = administrator(guest)
-    ear = Ear(guest)
+    root = root_before_pin(guest)
+    log = LogReader(guest)
     assert kind.load(root, OTHER) == OK
-    assert ear.news() == [kind.line("pinning-excluded", OTHER, root)]
-    kind.undo(guest, root)
+    assert log.new_lines() == [kind.line("pinning-excluded", OTHER, root)]
+    kind.check_and_unload(guest, root)
     assert follower.load(root, PINNED) == OK
-    assert ear.last() == follower.line("pinned", PINNED, root)
-    follower.undo(guest, root)
+    assert log.last() == follower.line("pinned", PINNED, root)
+    follower.check_and_unload(guest, root)
     assert follower.load(root, OTHER) == follower.refused
-    assert ear.news() == [follower.line("denied", OTHER, root)]
+    assert log.new_lines() == [follower.line("denied", OTHER, root)]
 
 
 @EVERY
 @requirement("loadpin.exclude-no-pin")
-def test_where_everything_is_excluded_nothing_is_pinned(guest: Guest) -> None:
+def test_if_everything_is_excluded_nothing_is_pinned(guest: Guest) -> None:
     """With every kind excluded, no load pins: LoadPin logs nothing about a device."""
-    root = administrator(guest)
-    ear = Ear(guest)
+    root = root_before_pin(guest)
+    log = LogReader(guest)
     for directory in (OTHER, PINNED):
         probe(guest, root, directory)
-    assert [news.split()[1] for news in ear.news()] == ["pinning-excluded"] * 2
+    assert [entry.split()[1] for entry in log.new_lines()] == ["pinning-excluded"] * 2

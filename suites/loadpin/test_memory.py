@@ -11,23 +11,23 @@ from _pytest.mark import ParameterSet
 from guests.guest import Guest
 from guests.outcome import EFAULT, EINVAL, ENOEXEC, EPERM, OK, Expected
 from guests.uapi import KEXEC_ON_CRASH, Cap
-from suites.loadpin.support.kinds_of_load import FROM_MEMORY, INIT_MODULE, KEXEC_LOAD, FileLess
-from suites.loadpin.support.setting import (
+from suites.loadpin.support.environment import (
     ENFORCING,
     NOT_ENFORCING,
     PINNED,
-    Ear,
-    administrator,
+    LogReader,
     boot,
     line,
     line_without_file,
     loadpin,
     modules,
     needs,
-    pinned_scene,
     probe,
-    probed,
+    probe_kind,
+    root_after_pin,
+    root_before_pin,
 )
+from suites.loadpin.support.load_kinds import INIT_MODULE, KEXEC_LOAD, MEMORY_LOADS, MemoryLoad
 
 pytestmark = loadpin
 
@@ -35,62 +35,62 @@ requirement = pytest.mark.requirement
 JUNK = b"nothing that anybody could load\n" * 64
 
 
-def each(come: str, kinds: Iterable[FileLess] = FROM_MEMORY) -> list[ParameterSet]:
-    return [pytest.param(kind, marks=kind.marks, id=f"{kind.id}-is-{come}") for kind in kinds]
+def each(result: str, kinds: Iterable[MemoryLoad] = MEMORY_LOADS) -> list[ParameterSet]:
+    return [pytest.param(kind, marks=kind.marks, id=f"{kind.id}-is-{result}") for kind in kinds]
 
 
 @ENFORCING
 @requirement("loadpin.old-api")
 @pytest.mark.parametrize("kind", each("denied"))
-def test_before_a_pin_while_enforcing(guest: Guest, kind: FileLess) -> None:
+def test_before_a_pin_while_enforcing(guest: Guest, kind: MemoryLoad) -> None:
     """A load from memory is denied even before a pin, and pins nothing: the first file does."""
-    root = administrator(guest, other=False)
-    ear = Ear(guest)
+    root = root_before_pin(guest, other=False)
+    log = LogReader(guest)
     assert kind.load(guest, root) == EPERM
-    assert ear.news() == [kind.line("old-api-denied", root)]
+    assert log.new_lines() == [kind.line("old-api-denied", root)]
     assert probe(guest, root, PINNED) == ENOEXEC
-    assert ear.last() == line(probed(guest), "pinned", f"{PINNED}/junk", root)
+    assert log.last() == line(probe_kind(guest), "pinned", f"{PINNED}/junk", root)
 
 
 @NOT_ENFORCING
 @requirement("loadpin.old-api")
 @pytest.mark.parametrize("kind", each("ignored"))
-def test_before_a_pin_while_not_enforcing(guest: Guest, kind: FileLess) -> None:
+def test_before_a_pin_while_not_enforcing(guest: Guest, kind: MemoryLoad) -> None:
     """A load from memory succeeds while LoadPin does not enforce, and pins nothing."""
-    root = administrator(guest, other=False)
-    ear = Ear(guest)
+    root = root_before_pin(guest, other=False)
+    log = LogReader(guest)
     assert kind.load(guest, root) == OK
-    assert ear.news() == [kind.line("old-api-pinning-ignored", root)]
-    kind.undo(guest, root)
-    ear.news()
+    assert log.new_lines() == [kind.line("old-api-pinning-ignored", root)]
+    kind.check_and_unload(guest, root)
+    log.new_lines()
     assert probe(guest, root, PINNED) == ENOEXEC
-    assert ear.last() == line(probed(guest), "pinned", f"{PINNED}/junk", root)
+    assert log.last() == line(probe_kind(guest), "pinned", f"{PINNED}/junk", root)
 
 
 @ENFORCING
 @requirement("loadpin.old-api")
 @pytest.mark.parametrize("kind", each("denied"))
-def test_after_a_pin_while_enforcing(guest: Guest, kind: FileLess) -> None:
+def test_after_a_pin_while_enforcing(guest: Guest, kind: MemoryLoad) -> None:
     """A load from memory is denied after a pin too, even of contents that a program has read from the pinned disk."""
-    root = pinned_scene(guest, other=False)
-    ear = Ear(guest)
+    root = root_after_pin(guest, other=False)
+    log = LogReader(guest)
     assert kind.load(guest, root) == EPERM
-    assert ear.news() == [kind.line("old-api-denied", root)]
+    assert log.new_lines() == [kind.line("old-api-denied", root)]
 
 
 @NOT_ENFORCING
 @requirement("loadpin.old-api")
 @pytest.mark.parametrize("kind", each("ignored"))
-def test_after_a_pin_while_not_enforcing(guest: Guest, kind: FileLess) -> None:
+def test_after_a_pin_while_not_enforcing(guest: Guest, kind: MemoryLoad) -> None:
     """A load from memory succeeds while LoadPin does not enforce, and the pin stays."""
-    root = pinned_scene(guest, other=False)
-    ear = Ear(guest)
+    root = root_after_pin(guest, other=False)
+    log = LogReader(guest)
     assert kind.load(guest, root) == OK
-    assert ear.news() == [kind.line("old-api-pinning-ignored", root)]
-    kind.undo(guest, root)
-    ear.news()
+    assert log.new_lines() == [kind.line("old-api-pinning-ignored", root)]
+    kind.check_and_unload(guest, root)
+    log.new_lines()
     assert probe(guest, root, PINNED) == ENOEXEC
-    assert ear.news() == []
+    assert log.new_lines() == []
 
 
 @requirement("loadpin.exclude-old-api", "loadpin.exclude-no-pin")
@@ -98,16 +98,16 @@ def test_after_a_pin_while_not_enforcing(guest: Guest, kind: FileLess) -> None:
     "kind",
     [
         pytest.param(kind, marks=(boot("loadpin.enforce=1", f"loadpin.exclude={kind.name}"), *kind.marks), id=kind.id)
-        for kind in FROM_MEMORY
+        for kind in MEMORY_LOADS
     ],
 )
-def test_excluded(guest: Guest, kind: FileLess) -> None:
+def test_excluded(guest: Guest, kind: MemoryLoad) -> None:
     """An excluded kind also loads from memory while LoadPin enforces."""
-    root = administrator(guest, other=False)
-    ear = Ear(guest)
+    root = root_before_pin(guest, other=False)
+    log = LogReader(guest)
     assert kind.load(guest, root) == OK
-    assert ear.news() == [kind.line("pinning-excluded", root)]
-    kind.undo(guest, root)
+    assert log.new_lines() == [kind.line("pinning-excluded", root)]
+    kind.check_and_unload(guest, root)
 
 
 def others() -> list[ParameterSet]:
@@ -120,7 +120,7 @@ def others() -> list[ParameterSet]:
         pytest.param(
             kind,
             marks=(boot("loadpin.enforce=1", f"loadpin.exclude={excluded}"), *kind.marks),
-            id=f"{kind.id}-where-{excluded}-is-excluded",
+            id=f"{kind.id}-if-{excluded}-is-excluded",
         )
         for excluded, kind in cells
     ]
@@ -128,12 +128,12 @@ def others() -> list[ParameterSet]:
 
 @requirement("loadpin.exclude-only", "loadpin.old-api")
 @pytest.mark.parametrize("kind", others())
-def test_not_excluded(guest: Guest, kind: FileLess) -> None:
+def test_not_excluded(guest: Guest, kind: MemoryLoad) -> None:
     """While another kind is excluded, this one is denied as usual."""
-    root = administrator(guest, other=False)
-    ear = Ear(guest)
+    root = root_before_pin(guest, other=False)
+    log = LogReader(guest)
     assert kind.load(guest, root) == EPERM
-    assert ear.news() == [kind.line("old-api-denied", root)]
+    assert log.new_lines() == [kind.line("old-api-denied", root)]
 
 
 # Other system calls
@@ -145,10 +145,10 @@ def test_not_excluded(guest: Guest, kind: FileLess) -> None:
 @requirement("loadpin.old-api")
 def test_init_module_by_int_0x80(guest: Guest) -> None:
     """A 32-bit program's init_module() is denied too."""
-    root = administrator(guest, other=False)
-    ear = Ear(guest)
+    root = root_before_pin(guest, other=False)
+    log = LogReader(guest)
     assert root.call32("init_module", JUNK, len(JUNK), "") == EPERM
-    assert ear.news() == [line_without_file("kernel-module", "old-api-denied", root)]
+    assert log.new_lines() == [line_without_file("kernel-module", "old-api-denied", root)]
 
 
 @needs("KEXEC", "IA32_EMULATION")
@@ -156,27 +156,27 @@ def test_init_module_by_int_0x80(guest: Guest) -> None:
 @requirement("loadpin.old-api")
 def test_kexec_load_by_int_0x80(guest: Guest) -> None:
     """The same holds for kexec_load(), which has a separate entry point for 32-bit programs."""
-    root = administrator(guest, other=False)
-    ear = Ear(guest)
+    root = root_before_pin(guest, other=False)
+    log = LogReader(guest)
     assert root.call32("kexec_load", 0, 0, None, 0) == EPERM
-    assert ear.news() == [line_without_file("kexec-image", "old-api-denied", root)]
+    assert log.new_lines() == [line_without_file("kexec-image", "old-api-denied", root)]
 
 
 @needs("KEXEC")
 @requirement("loadpin.old-api")
 @pytest.mark.parametrize(
-    ("outcome", "said"),
+    ("outcome", "logged"),
     [
         pytest.param(EPERM, "old-api-denied", marks=ENFORCING, id="while-enforcing-is-denied"),
         pytest.param(OK, "old-api-pinning-ignored", marks=NOT_ENFORCING, id="while-not-enforcing-is-ignored"),
     ],
 )
-def test_kexec_load_for_a_crash(guest: Guest, outcome: Expected, said: str) -> None:
+def test_kexec_load_for_a_crash(guest: Guest, outcome: Expected, logged: str) -> None:
     """A crash kernel is checked like any other.  With no segments, it needs no reserved memory."""
-    root = administrator(guest, other=False)
-    ear = Ear(guest)
+    root = root_before_pin(guest, other=False)
+    log = LogReader(guest)
     assert root.kexec_load(segments=0, flags=KEXEC_ON_CRASH) == outcome
-    assert ear.news() == [line_without_file("kexec-image", said, root)]
+    assert log.new_lines() == [line_without_file("kexec-image", logged, root)]
 
 
 # Checks before LoadPin is consulted, and after
@@ -185,59 +185,59 @@ def test_kexec_load_for_a_crash(guest: Guest, outcome: Expected, said: str) -> N
 @modules
 @ENFORCING
 @requirement("loadpin.order")
-def test_init_module_of_too_little(guest: Guest) -> None:
+def test_init_module_of_too_few_bytes(guest: Guest) -> None:
     """Less than an ELF header fails with ENOEXEC before LoadPin is consulted."""
-    root = administrator(guest, other=False)
-    ear = Ear(guest)
+    root = root_before_pin(guest, other=False)
+    log = LogReader(guest)
     assert root.init_module(b"little") == ENOEXEC
-    assert ear.news() == []
+    assert log.new_lines() == []
 
 
 @modules
 @ENFORCING
 @requirement("loadpin.order-after")
-def test_init_module_of_nothing_readable(guest: Guest) -> None:
+def test_init_module_of_unreadable_memory(guest: Guest) -> None:
     """LoadPin's EPERM comes before the kernel tries to read the caller's memory, which is unmapped."""
-    root = administrator(guest, other=False)
-    ear = Ear(guest)
+    root = root_before_pin(guest, other=False)
+    log = LogReader(guest)
     assert root.call("init_module", None, 4096, "") == EPERM
-    assert ear.news() == [line_without_file("kernel-module", "old-api-denied", root)]
+    assert log.new_lines() == [line_without_file("kernel-module", "old-api-denied", root)]
 
 
 @modules
 @NOT_ENFORCING
 @requirement("loadpin.order-after")
-def test_init_module_of_nothing_readable_while_not_enforcing(guest: Guest) -> None:
+def test_init_module_of_unreadable_memory_while_not_enforcing(guest: Guest) -> None:
     """LoadPin lets the load pass, and only then does it fail with EFAULT."""
-    root = administrator(guest, other=False)
-    ear = Ear(guest)
+    root = root_before_pin(guest, other=False)
+    log = LogReader(guest)
     assert root.call("init_module", None, 4096, "") == EFAULT
-    assert ear.news() == [line_without_file("kernel-module", "old-api-pinning-ignored", root)]
+    assert log.new_lines() == [line_without_file("kernel-module", "old-api-pinning-ignored", root)]
 
 
 @needs("KEXEC")
 @requirement("loadpin.order-after")
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "logged"),
     [
         pytest.param(EPERM, "old-api-denied", marks=ENFORCING, id="while-enforcing-is-EPERM"),
         pytest.param(EINVAL, "old-api-pinning-ignored", marks=NOT_ENFORCING, id="while-not-enforcing-is-EINVAL"),
     ],
 )
-def test_kexec_load_with_unknown_flags(guest: Guest, error: Expected, said: str) -> None:
+def test_kexec_load_with_unknown_flags(guest: Guest, error: Expected, logged: str) -> None:
     """kexec_load() consults LoadPin before it checks the flags."""
-    root = administrator(guest, other=False)
-    ear = Ear(guest)
+    root = root_before_pin(guest, other=False)
+    log = LogReader(guest)
     assert root.kexec_load(segments=0, flags=0x800) == error
-    assert ear.news() == [line_without_file("kexec-image", said, root)]
+    assert log.new_lines() == [line_without_file("kexec-image", logged, root)]
 
 
 @requirement("loadpin.order")
 @ENFORCING
-@pytest.mark.parametrize("kind", each("EPERM-without-a-word"))
-def test_without_the_capability(guest: Guest, kind: FileLess) -> None:
+@pytest.mark.parametrize("kind", each("EPERM-unlogged"))
+def test_without_the_capability(guest: Guest, kind: MemoryLoad) -> None:
     """A caller without the capability to load is refused before LoadPin is consulted."""
-    somebody = guest.spawn("somebody", caps=Cap.ALL & ~Cap.SYS_MODULE & ~Cap.SYS_BOOT)
-    ear = Ear(guest)
-    assert kind.load(guest, somebody) == EPERM
-    assert ear.news() == []
+    unprivileged = guest.spawn("unprivileged", caps=Cap.ALL & ~Cap.SYS_MODULE & ~Cap.SYS_BOOT)
+    log = LogReader(guest)
+    assert kind.load(guest, unprivileged) == EPERM
+    assert log.new_lines() == []

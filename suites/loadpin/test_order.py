@@ -14,22 +14,22 @@ from guests.guest import Guest
 from guests.outcome import EBADF, EINVAL, ENOENT, ENOEXEC, EPERM, ETXTBSY, Expected, Outcome
 from guests.task import Task
 from guests.uapi import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap
-from suites.loadpin.support.kinds_of_load import FIRMWARE_WHOLE, prepare
-from suites.loadpin.support.setting import (
+from suites.loadpin.support.environment import (
     ENFORCING,
     OTHER,
     PINNED,
     TMP,
-    Ear,
-    administrator,
+    LogReader,
     boot,
     line,
     loadpin,
     modules,
     needs,
     probe,
-    probed,
+    probe_kind,
+    root_before_pin,
 )
+from suites.loadpin.support.load_kinds import FIRMWARE_WHOLE, prepare
 
 pytestmark = loadpin
 
@@ -116,8 +116,8 @@ CELLS: tuple[tuple[str, Act, Expected, Marks], ...] = (
     ("kexec_file_load-of-a-directory",            image(directory),              EINVAL,  KEXEC),
     ("kexec_file_load-of-a-file-being-written",   image(being_written),          ETXTBSY, KEXEC),
     ("kexec_file_load-of-an-empty-file",          image(empty),                  EINVAL,  KEXEC),
-    ("policy-that-is-not-there",                  policy("/no/policy"),          ENOENT,  IMA),
-    ("policy-that-is-a-directory",                policy(OTHER),                 EINVAL,  IMA),
+    ("missing-policy",                  policy("/no/policy"),          ENOENT,  IMA),
+    ("policy-in-a-directory",                policy(OTHER),                 EINVAL,  IMA),
 )
 # fmt: on
 
@@ -128,14 +128,14 @@ CELLS: tuple[tuple[str, Act, Expected, Marks], ...] = (
     ("act", "error"),
     [pytest.param(act, error, marks=marks, id=f"{name}-is-{error!r}") for name, act, error, marks in CELLS],
 )
-def test_wrong_before_loadpin_is_asked(guest: Guest, act: Act, error: Expected) -> None:
+def test_errors_before_loadpin_is_consulted(guest: Guest, act: Act, error: Expected) -> None:
     """The call fails with its own error, LoadPin logs nothing, and the first real load pins."""
-    root = administrator(guest)
-    ear = Ear(guest)
+    root = root_before_pin(guest)
+    log = LogReader(guest)
     assert act(root) == error
-    assert ear.news() == []
+    assert log.new_lines() == []
     assert probe(guest, root, PINNED) == ENOEXEC
-    assert ear.last() == line(probed(guest), "pinned", f"{PINNED}/junk", root)
+    assert log.last() == line(probe_kind(guest), "pinned", f"{PINNED}/junk", root)
 
 
 @ENFORCING
@@ -144,30 +144,30 @@ def test_wrong_before_loadpin_is_asked(guest: Guest, act: Act, error: Expected) 
     "act",
     [
         pytest.param(module(junk), marks=modules, id="finit_module"),
-        pytest.param(module(closed, UNKNOWN_FLAG), marks=modules, id="finit_module-with-everything-else-wrong-too"),
+        pytest.param(module(closed, UNKNOWN_FLAG), marks=modules, id="finit_module-with-every-other-error-too"),
         pytest.param(image(junk), marks=KEXEC, id="kexec_file_load"),
-        pytest.param(image(closed, UNKNOWN_FLAG), marks=KEXEC, id="kexec_file_load-with-everything-else-wrong-too"),
+        pytest.param(image(closed, UNKNOWN_FLAG), marks=KEXEC, id="kexec_file_load-with-every-other-error-too"),
     ],
 )
 def test_without_the_capability(guest: Guest, act: Act) -> None:
     """A caller without the capability gets EPERM, and not from LoadPin."""
-    administrator(guest)
-    somebody = guest.spawn("somebody", caps=Cap.ALL & ~Cap.SYS_MODULE & ~Cap.SYS_BOOT)
-    ear = Ear(guest)
-    assert act(somebody) == EPERM
-    assert ear.news() == []
+    root_before_pin(guest)
+    unprivileged = guest.spawn("unprivileged", caps=Cap.ALL & ~Cap.SYS_MODULE & ~Cap.SYS_BOOT)
+    log = LogReader(guest)
+    assert act(unprivileged) == EPERM
+    assert log.new_lines() == []
 
 
 @needs("FW_LOADER", "TEST_FIRMWARE")
 @boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")
 @requirement("loadpin.order")
-def test_firmware_that_is_not_there(guest: Guest) -> None:
+def test_missing_firmware(guest: Guest) -> None:
     """Missing firmware is ENOENT for the driver, as is firmware that LoadPin refuses, but LoadPin logs nothing."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     prepare(guest, FIRMWARE_WHOLE, root)
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert root.request_firmware(OTHER, "no-such-firmware") == ENOENT
-    assert ear.news() == []
+    assert log.new_lines() == []
 
 
 @ENFORCING
@@ -179,8 +179,8 @@ def test_firmware_that_is_not_there(guest: Guest) -> None:
         pytest.param(image(junk), marks=KEXEC, id="kexec_file_load-of-junk"),
     ],
 )
-def test_refused_before_it_is_read(guest: Guest, act: Act) -> None:
+def test_denied_before_it_is_read(guest: Guest, act: Act) -> None:
     """A file that could not be loaded anyway still fails with EPERM: LoadPin checks its origin, not its contents."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     assert probe(guest, root, PINNED) == ENOEXEC
     assert act(root) == EPERM

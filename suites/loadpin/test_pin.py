@@ -14,17 +14,7 @@ from guests.task import Task
 from guests.uapi import AT_FDCWD, MS_PRIVATE, MS_RDONLY, MS_REC, Clone
 from guests.vm.disk_images import DiskPlan
 from guests.vm.kernel_modules import read_module
-from suites.loadpin.support.kinds_of_load import (
-    FIRMWARE_PART,
-    FIRMWARE_WHOLE,
-    IMA_POLICY_FILE,
-    KEXEC_IMAGE,
-    KEXEC_INITRAMFS,
-    MODULE_FILE,
-    Kind,
-    prepare,
-)
-from suites.loadpin.support.setting import (
+from suites.loadpin.support.environment import (
     ENFORCING,
     FILES,
     MODULE,
@@ -33,18 +23,28 @@ from suites.loadpin.support.setting import (
     PINNED,
     READ_ONLY,
     TMP,
-    Ear,
-    administrator,
+    LogReader,
     boot,
     line,
     loadpin,
     modules,
     mount_verified,
     needs,
-    pinned_scene,
     probe,
     probe_file,
-    probed,
+    probe_kind,
+    root_after_pin,
+    root_before_pin,
+)
+from suites.loadpin.support.load_kinds import (
+    FIRMWARE_PART,
+    FIRMWARE_WHOLE,
+    IMA_POLICY_FILE,
+    KEXEC_IMAGE,
+    KEXEC_INITRAMFS,
+    MODULE_FILE,
+    FileLoad,
+    prepare,
 )
 
 pytestmark = loadpin
@@ -77,39 +77,39 @@ def first_loads() -> list[ParameterSet]:
 
 @requirement("loadpin.pin", "loadpin.device", "loadpin.writable")
 @pytest.mark.parametrize("kind", first_loads())
-def test_the_first_load_pins(guest: Guest, kind: Kind) -> None:
+def test_the_first_load_pins(guest: Guest, kind: FileLoad) -> None:
     """The first load succeeds and pins: the log has the device, the engaged pin and the file; others are denied."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     prepare(guest, kind, root)
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert kind.load(root, PINNED) == OK
-    heard = [news for news in ear.news() if "pinning-excluded" not in news]
-    assert heard == [device_line(guest, "vda", "read-only"), ENGAGED, kind.line("pinned", PINNED, root)]
-    kind.undo(guest, root)
+    logged = [entry for entry in log.new_lines() if "pinning-excluded" not in entry]
+    assert logged == [device_line(guest, "vda", "read-only"), ENGAGED, kind.line("pinned", PINNED, root)]
+    kind.check_and_unload(guest, root)
     assert kind.load(root, OTHER) == kind.refused
-    assert ear.news(f"{kind.name} denied") == [kind.line("denied", OTHER, root)]
+    assert log.new_lines(f"{kind.name} denied") == [kind.line("denied", OTHER, root)]
 
 
 @ENFORCING
 @requirement("loadpin.pin-failed")
-def test_a_load_that_fails_has_pinned(guest: Guest) -> None:
+def test_a_failed_load_pins(guest: Guest) -> None:
     """A file that is neither a module nor a kernel fails to load, but pins as the first file read."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     assert probe(guest, root, OTHER) == ENOEXEC
     assert probe(guest, root, PINNED) == EPERM
 
 
 @NOT_ENFORCING
 @requirement("loadpin.ignore")
-def test_the_pin_stays_where_it_is(guest: Guest) -> None:
+def test_the_pin_stays(guest: Guest) -> None:
     """The pinned disk stays pinned, however often files load from elsewhere with the pin ignored."""
-    root = pinned_scene(guest)
-    ear = Ear(guest)
+    root = root_after_pin(guest)
+    log = LogReader(guest)
     for _ in range(2):
         assert probe(guest, root, OTHER) == ENOEXEC
-        assert ear.news() == [line(probed(guest), "pinning-ignored", f"{OTHER}/junk", root)]
+        assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{OTHER}/junk", root)]
         assert probe(guest, root, PINNED) == ENOEXEC
-        assert ear.news() == []
+        assert log.new_lines() == []
 
 
 @modules
@@ -117,14 +117,14 @@ def test_the_pin_stays_where_it_is(guest: Guest) -> None:
 @requirement("loadpin.one-pin")
 def test_two_first_loads_at_once(guest: Guest) -> None:
     """Of two first loads at the same time, either one pins, and the other is denied."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     tasks = {PINNED: root.spawn("one"), OTHER: root.spawn("two")}
     files = {where: task.open(f"{where}/junk").result() for where, task in tasks.items()}
-    ear = Ear(guest)
+    log = LogReader(guest)
     calls = [task.begin("finit_module", files[where], "", 0) for where, task in tasks.items()]
     assert sum(call.outcome() == ENOEXEC for call in calls) == 1
     assert sum(call.outcome() == EPERM for call in calls) == 1
-    assert sorted(news.split()[1] for news in ear.news("kernel-module ")) == ["denied", "pinned"]
+    assert sorted(entry.split()[1] for entry in log.new_lines("kernel-module ")) == ["denied", "pinned"]
 
 
 # What the log says about the device
@@ -215,15 +215,15 @@ LOOP, DM, OVERLAY = needs("BLK_DEV_LOOP"), needs("DM_VERITY"), needs("OVERLAY_FS
         pytest.param(an_overlay, None, id="overlay-over-a-read-only-disk", marks=OVERLAY),
     ],
 )
-def test_what_is_said_of_the_device(guest: Guest, make: Make, state: str | None) -> None:
+def test_log_of_the_device(guest: Guest, make: Make, state: str | None) -> None:
     """The first pin logs the device's name, numbers and own writability, or that there is no device."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     directory, disk = make(guest, root)
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, directory) == ENOEXEC
     about = NO_DEVICE if state is None else device_line(guest, disk, state)
     engaged = [ENGAGED] if state == "read-only" else []
-    assert ear.news() == [about, *engaged, line(probed(guest), "pinned", f"{directory}/junk", root)]
+    assert log.new_lines() == [about, *engaged, line(probe_kind(guest), "pinned", f"{directory}/junk", root)]
 
 
 # The same superblock, and others
@@ -233,52 +233,52 @@ def test_what_is_said_of_the_device(guest: Guest, make: Make, state: str | None)
 @requirement("loadpin.same-superblock", "loadpin.deny")
 def test_a_link_is_followed_to_its_file(guest: Guest) -> None:
     """A symlink elsewhere to a pinned file loads; a symlink beside pinned files to a file elsewhere does not."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     guest.upload(f"{TMP}/junk", dict(FILES)["junk"])
     assert probe(guest, root, TMP) == ENOEXEC
     root.mkdir("/links").result()
     root.call("symlinkat", f"{TMP}/junk", AT_FDCWD, "/links/inward").result()
     root.call("symlinkat", f"{OTHER}/junk", AT_FDCWD, f"{TMP}/outward").result()
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe_file(guest, root, "/links/inward") == ENOEXEC
-    assert ear.news() == []
+    assert log.new_lines() == []
     assert probe_file(guest, root, f"{TMP}/outward") == EPERM
-    assert ear.news() == [line(probed(guest), "denied", f"{OTHER}/junk", root)]
+    assert log.new_lines() == [line(probe_kind(guest), "denied", f"{OTHER}/junk", root)]
 
 
 @ENFORCING
 @requirement("loadpin.same-superblock", "loadpin.deny")
 def test_a_bind_mount_of_one_file(guest: Guest) -> None:
     """A pinned file mounted over one elsewhere loads; a file from elsewhere mounted over a pinned one does not."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     inward, outward = f"{TMP}/junk", f"{PINNED}/junk"
     guest.upload(inward, dict(FILES)["junk"])
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe_file(guest, root, inward) == EPERM
-    assert ear.news() == [line(probed(guest), "denied", inward, root)]
+    assert log.new_lines() == [line(probe_kind(guest), "denied", inward, root)]
     root.bind_mount(f"{PINNED}/junk", inward).result()
     root.bind_mount(f"{OTHER}/junk", outward).result()
     assert probe_file(guest, root, inward) == ENOEXEC
-    assert ear.news() == []
+    assert log.new_lines() == []
     assert probe_file(guest, root, outward) == EPERM
-    assert ear.news() == [line(probed(guest), "denied", outward, root)]
+    assert log.new_lines() == [line(probe_kind(guest), "denied", outward, root)]
 
 
 @ENFORCING
 @requirement("loadpin.same-superblock", "loadpin.deny")
 def test_another_mount_namespace(guest: Guest) -> None:
     """In another mount namespace, the pinned disk is still pinned, and another disk at the same path is not."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     inside = root.spawn("inside", flags=Clone.NEWNS)
     inside.call("mount", None, "/", None, MS_REC | MS_PRIVATE, None, shown="make all mounts private").result()
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, inside, PINNED) == ENOEXEC
     inside.mount("/dev/vda", "/its-own", "squashfs", MS_RDONLY).result()
     assert probe(guest, inside, "/its-own") == ENOEXEC
-    assert ear.news() == []
+    assert log.new_lines() == []
     inside.bind_mount(OTHER, PINNED).result()
     assert probe(guest, inside, PINNED) == EPERM
-    assert ear.news() == [line(probed(guest), "denied", f"{PINNED}/junk", inside)]
+    assert log.new_lines() == [line(probe_kind(guest), "denied", f"{PINNED}/junk", inside)]
     assert probe(guest, root, PINNED) == ENOEXEC
 
 
@@ -286,7 +286,7 @@ def test_another_mount_namespace(guest: Guest) -> None:
 @requirement("loadpin.superblock")
 def test_two_tmpfs(guest: Guest) -> None:
     """With one tmpfs pinned, another tmpfs counts as a different superblock."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     root.mount("tmpfs", "/second", "tmpfs").result()
     for directory in (TMP, "/second"):
         guest.upload(f"{directory}/junk", dict(FILES)["junk"])
@@ -300,11 +300,11 @@ def test_two_tmpfs(guest: Guest) -> None:
 @requirement("loadpin.superblock")
 def test_a_memfd(guest: Guest) -> None:
     """A memfd is on the kernel's internal tmpfs, not on the pinned superblock: it is denied."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     file = root.memfd(read_module(guest.kernel, MODULE))
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert root.finit_module(file) == EPERM
-    assert ear.news() == [line("kernel-module", "denied", "/memfd:memfd (deleted)", root)]
+    assert log.new_lines() == [line("kernel-module", "denied", "/memfd:memfd (deleted)", root)]
 
 
 @modules
@@ -312,11 +312,11 @@ def test_a_memfd(guest: Guest) -> None:
 @requirement("loadpin.superblock")
 def test_a_memfd_while_not_enforcing(guest: Guest) -> None:
     """While LoadPin does not enforce, a module in a memfd loads, and the log says that the pin was ignored."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     file = root.memfd(read_module(guest.kernel, MODULE))
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert root.finit_module(file) == OK
-    assert ear.news() == [line("kernel-module", "pinning-ignored", "/memfd:memfd (deleted)", root)]
+    assert log.new_lines() == [line("kernel-module", "pinning-ignored", "/memfd:memfd (deleted)", root)]
     assert root.unload_module(MODULE) == OK
 
 
@@ -334,9 +334,9 @@ def test_a_share_beside_the_pinned_disk(guest: Guest) -> None:
     root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
     mount_share(root)
     assert probe(guest, root, PINNED) == ENOEXEC
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, "/share") == EPERM
-    assert ear.news() == [line(probed(guest), "denied", "/share/junk", root)]
+    assert log.new_lines() == [line(probe_kind(guest), "denied", "/share/junk", root)]
 
 
 @has_9p
@@ -347,9 +347,9 @@ def test_a_pinned_share(guest: Guest) -> None:
     root = guest.root()
     root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
     mount_share(root)
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, "/share") == ENOEXEC
-    assert ear.news() == [NO_DEVICE, line(probed(guest), "pinned", "/share/junk", root)]
+    assert log.new_lines() == [NO_DEVICE, line(probe_kind(guest), "pinned", "/share/junk", root)]
     assert probe(guest, root, PINNED) == EPERM
 
 
@@ -364,26 +364,26 @@ def mount_share(root: Task) -> None:
 @requirement("loadpin.quoting")
 def test_a_path_cannot_forge_a_line(guest: Guest) -> None:
     """The log escapes quotes, newlines and backslashes in the name of a file."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     name = 'x" pid=1\nLoadPin: \\'
     guest.upload(f"{TMP}/{name}", b"junk" * 100)
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe_file(guest, root, f"{TMP}/{name}") == EPERM
     quoted = r"x\x22 pid=1\x0aLoadPin: \x5c"
-    assert ear.news() == [line(probed(guest), "denied", f"{TMP}/{quoted}", root)]
+    assert log.new_lines() == [line(probe_kind(guest), "denied", f"{TMP}/{quoted}", root)]
 
 
 @ENFORCING
 @requirement("loadpin.quoting")
 def test_a_command_line_cannot_forge_a_line(guest: Guest) -> None:
     """The log escapes the same characters in a program's command line."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     forger = root.spawn('a" pid=1\n\\')
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, forger, OTHER) == EPERM
     quoted = r"a\x22 pid=1\x0a\x5c"
-    assert ear.news() == [
-        f'{probed(guest)} denied obj="{OTHER}/junk" pid={forger.pid} cmdline="{quoted}"',
+    assert log.new_lines() == [
+        f'{probe_kind(guest)} denied obj="{OTHER}/junk" pid={forger.pid} cmdline="{quoted}"',
     ]
 
 
@@ -391,37 +391,37 @@ def test_a_command_line_cannot_forge_a_line(guest: Guest) -> None:
 @requirement("loadpin.quoting", "loadpin.deny")
 def test_a_deleted_file(guest: Guest) -> None:
     """A deleted file still counts by its superblock, and the log marks it as deleted."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     guest.upload(f"{TMP}/junk", b"junk" * 100)
     file = root.open(f"{TMP}/junk").result()
     root.call("unlinkat", AT_FDCWD, f"{TMP}/junk", 0).result()
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe_file(guest, root, f"/proc/self/fd/{file}") == EPERM
-    assert ear.news() == [line(probed(guest), "denied", f"{TMP}/junk (deleted)", root)]
+    assert log.new_lines() == [line(probe_kind(guest), "denied", f"{TMP}/junk (deleted)", root)]
 
 
 @ENFORCING
 @requirement("loadpin.pin", "loadpin.deny")
-def test_a_thread_is_logged_by_its_own_number(guest: Guest) -> None:
+def test_a_thread_is_logged_by_its_own_id(guest: Guest) -> None:
     """The log has the id of the thread that made the call."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     thread = root.thread("helper")
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, thread, OTHER) == EPERM
-    assert ear.news() == [f'{probed(guest)} denied obj="{OTHER}/junk" pid={thread.tid} cmdline="root"']
+    assert log.new_lines() == [f'{probe_kind(guest)} denied obj="{OTHER}/junk" pid={thread.tid} cmdline="root"']
 
 
 @needs("PID_NS")
 @ENFORCING
 @requirement("loadpin.pin", "loadpin.deny")
-def test_a_task_is_logged_by_its_number_in_the_first_pid_namespace(guest: Guest) -> None:
+def test_a_task_is_logged_by_its_pid_in_the_initial_namespace(guest: Guest) -> None:
     """The pid in the log is that of the initial pid namespace, whatever namespace the task is in."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     inside = root.spawn("inside", flags=Clone.NEWPID)
     assert inside.own_tid != inside.tid
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, inside, OTHER) == EPERM
-    assert ear.news() == [f'{probed(guest)} denied obj="{OTHER}/junk" pid={inside.tid} cmdline="inside"']
+    assert log.new_lines() == [f'{probe_kind(guest)} denied obj="{OTHER}/junk" pid={inside.tid} cmdline="inside"']
 
 
 # Particular kinds of load
@@ -436,15 +436,15 @@ SAME_ON_EXT2 = DiskPlan("ext2", kernel="vmlinuz", files=(("initramfs", b"an arch
 @requirement("loadpin.real-kernel", "loadpin.pin", "loadpin.deny")
 def test_a_real_kernel(guest: Guest) -> None:
     """The running kernel's image loads for kexec with an initramfs, unloads, and is refused from another disk."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     assert root.load_kernel(f"{PINNED}/vmlinuz", f"{PINNED}/initramfs") == OK
     assert root.kernel_is_loaded()
     assert root.unload_kernel() == OK
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert root.load_kernel(f"{OTHER}/vmlinuz", f"{PINNED}/initramfs") == EPERM
-    assert ear.news() == [line("kexec-image", "denied", f"{OTHER}/vmlinuz", root)]
+    assert log.new_lines() == [line("kexec-image", "denied", f"{OTHER}/vmlinuz", root)]
     assert root.load_kernel(f"{PINNED}/vmlinuz", f"{OTHER}/initramfs") == EPERM
-    assert ear.news() == [line("kexec-initramfs", "denied", f"{OTHER}/initramfs", root)]
+    assert log.new_lines() == [line("kexec-initramfs", "denied", f"{OTHER}/initramfs", root)]
     assert not root.kernel_is_loaded()
 
 
@@ -458,14 +458,14 @@ def test_a_real_kernel(guest: Guest) -> None:
         pytest.param(True, EPERM, id="last-directory-of-the-search-is-EPERM"),
     ],
 )
-def test_what_a_driver_hears(guest: Guest, searched_last: bool, error: Expected) -> None:
+def test_errno_of_refused_firmware(guest: Guest, searched_last: bool, error: Expected) -> None:
     """The search continues after a refusal, and the driver gets its last result; LoadPin always logs the denial."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     prepare(guest, FIRMWARE_WHOLE, root)
     root.mkdir("/lib").result()
     where = "/lib/firmware" if searched_last else OTHER
     if searched_last:
         root.bind_mount(OTHER, where).result()
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert root.request_firmware("/nowhere" if searched_last else where, "firmware") == error
-    assert ear.news() == [line("firmware", "denied", f"{where}/firmware", root)]
+    assert log.new_lines() == [line("firmware", "denied", f"{where}/firmware", root)]

@@ -9,13 +9,13 @@ import pytest
 
 from guests.guest import Guest
 
-Asked = Callable[[str], str]
+RequiredByProfile = Callable[[str], str]
 
 
 @pytest.mark.needs("SECURITY_LOADPIN")
 @pytest.mark.requirement("loadpin.profile")
-def test_enforcing(guest: Guest, asked: Asked) -> None:
+def test_enforcing(guest: Guest, required_by_profile: RequiredByProfile) -> None:
     """LoadPin's boot log says whether it enforces, as the profile requires."""
-    words = {"yes": "currently enforcing", "no": "currently not enforcing"}[asked("loadpin-enforcing")]
-    said = [line for line in guest.boot_log if line.startswith("LoadPin: ")]
-    assert said == [f"LoadPin: ready to pin ({words})"], f"LoadPin logged {said}; the profile requires '{words}'"
+    words = {"yes": "currently enforcing", "no": "currently not enforcing"}[required_by_profile("loadpin-enforcing")]
+    logged = [line for line in guest.boot_log if line.startswith("LoadPin: ")]
+    assert logged == [f"LoadPin: ready to pin ({words})"], f"LoadPin logged {logged}; the profile requires '{words}'"

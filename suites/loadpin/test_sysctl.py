@@ -11,28 +11,28 @@ from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, ENOEXEC, EPERM, OK
 from guests.task import Task
 from guests.uapi import MS_RDONLY, MS_REMOUNT, O_WRONLY
-from suites.loadpin.support.setting import (
+from suites.loadpin.support.environment import (
     ENFORCING,
     NOT_ENFORCING,
     OTHER,
     PINNED,
     SYSCTL,
     TMP,
-    Ear,
-    administrator,
+    LogReader,
     copy_files,
     line,
     loadpin,
-    pinned_scene,
     probe,
-    probed,
+    probe_kind,
+    root_after_pin,
+    root_before_pin,
 )
 
 pytestmark = loadpin
 
 requirement = pytest.mark.requirement
 FILE = f"/proc/sys/{SYSCTL.replace('.', '/')}"
-NEVER = ("2", "-1", "256", "4294967297", "yes", "0x2")
+INVALID = ("2", "-1", "256", "4294967297", "yes", "0x2")
 
 
 def check_refused(guest: Guest, root: Task, *values: str) -> None:
@@ -48,41 +48,41 @@ def check_refused(guest: Guest, root: Task, *values: str) -> None:
 
 @ENFORCING
 @requirement("loadpin.sysctl")
-def test_is_there_from_boot_on(guest: Guest) -> None:
+def test_exists_from_boot_on(guest: Guest) -> None:
     """The sysctl exists from boot: everyone can read it, only root can open it for writing."""
     assert guest.init.mode(FILE) == 0o644
-    somebody = guest.spawn("somebody")
-    assert somebody.content(FILE) == b"1\n"
-    assert somebody.open(FILE, O_WRONLY) == EACCES
+    unprivileged = guest.spawn("unprivileged")
+    assert unprivileged.content(FILE) == b"1\n"
+    assert unprivileged.open(FILE, O_WRONLY) == EACCES
 
 
 @ENFORCING
 @requirement("loadpin.sysctl-before", "loadpin.sysctl-values")
 def test_before_a_pin_enforcement_stays_on(guest: Guest) -> None:
     """Before a pin, while LoadPin enforces, 1 is accepted and 0 is not."""
-    root = administrator(guest)
-    check_refused(guest, root, "0", *NEVER)
+    root = root_before_pin(guest)
+    check_refused(guest, root, "0", *INVALID)
     assert root.write_text(FILE, "1") == OK
 
 
 @NOT_ENFORCING
 @requirement("loadpin.sysctl-before", "loadpin.sysctl-values")
-def test_before_a_pin_enforcement_is_switched_on_only(guest: Guest) -> None:
+def test_before_a_pin_enforcement_can_only_be_switched_on(guest: Guest) -> None:
     """Before a pin, even the current value 0 is rejected; 1 is accepted, cannot be undone, and is enforced."""
-    root = administrator(guest)
-    check_refused(guest, root, "0", *NEVER)
+    root = root_before_pin(guest)
+    check_refused(guest, root, "0", *INVALID)
     assert root.write_text(FILE, "1") == OK
-    check_refused(guest, root, "0", *NEVER)
+    check_refused(guest, root, "0", *INVALID)
     assert probe(guest, root, PINNED) == ENOEXEC
     assert probe(guest, root, OTHER) == EPERM
 
 
 @NOT_ENFORCING
 @requirement("loadpin.sysctl-closed")
-def test_before_a_pin_nothing_is_taken(guest: Guest) -> None:
+def test_before_a_pin_nothing_is_accepted(guest: Guest) -> None:
     """Before a pin, no value is accepted, not even the current one; after a pin on a writable device, 1 is."""
-    root = administrator(guest)
-    check_refused(guest, root, "0", "1", *NEVER)
+    root = root_before_pin(guest)
+    check_refused(guest, root, "0", "1", *INVALID)
     assert probe(guest, root, OTHER) == ENOEXEC
     assert root.write_text(FILE, "1") == OK
     assert probe(guest, root, PINNED) == EPERM
@@ -95,8 +95,8 @@ def test_before_a_pin_nothing_is_taken(guest: Guest) -> None:
 @requirement("loadpin.sysctl-read-only", "loadpin.sysctl-values")
 def test_a_read_only_device_keeps_enforcement_on(guest: Guest) -> None:
     """After a pin on a read-only device, 0 is rejected as it was before."""
-    root = pinned_scene(guest)
-    check_refused(guest, root, "0", *NEVER)
+    root = root_after_pin(guest)
+    check_refused(guest, root, "0", *INVALID)
     assert probe(guest, root, OTHER) == EPERM
 
 
@@ -104,20 +104,20 @@ def test_a_read_only_device_keeps_enforcement_on(guest: Guest) -> None:
 @requirement("loadpin.sysctl-read-only", "loadpin.sysctl-values")
 def test_a_read_only_device_lets_enforcement_be_switched_on(guest: Guest) -> None:
     """After a pin on a read-only device, 1 is accepted, takes effect at once, and cannot be undone."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     assert probe(guest, root, OTHER) == ENOEXEC
-    check_refused(guest, root, "0", *NEVER)
+    check_refused(guest, root, "0", *INVALID)
     assert root.write_text(FILE, "1") == OK
     assert probe(guest, root, OTHER) == EPERM
-    check_refused(guest, root, "0", *NEVER)
+    check_refused(guest, root, "0", *INVALID)
 
 
 @ENFORCING
 @requirement("loadpin.sysctl-closed")
 def test_a_read_only_device_leaves_enforcement_on(guest: Guest) -> None:
     """After a pin on a read-only device, no value is accepted, and LoadPin continues to enforce."""
-    root = pinned_scene(guest)
-    check_refused(guest, root, "0", "1", *NEVER)
+    root = root_after_pin(guest)
+    check_refused(guest, root, "0", "1", *INVALID)
     assert probe(guest, root, OTHER) == EPERM
 
 
@@ -125,8 +125,8 @@ def test_a_read_only_device_leaves_enforcement_on(guest: Guest) -> None:
 @requirement("loadpin.sysctl-closed")
 def test_a_read_only_device_leaves_enforcement_off(guest: Guest) -> None:
     """After a pin on a read-only device, no value is accepted, and LoadPin continues not to enforce."""
-    root = pinned_scene(guest)
-    check_refused(guest, root, "0", "1", *NEVER)
+    root = root_after_pin(guest)
+    check_refused(guest, root, "0", "1", *INVALID)
     assert probe(guest, root, OTHER) == ENOEXEC
 
 
@@ -150,20 +150,20 @@ def no_disk(root: Task) -> str:
 )
 def test_a_pin_that_is_not_read_only_can_be_switched(guest: Guest, pin: Callable[[Task], str]) -> None:
     """Enforcement can be switched off and on, each time with effect on the next load; the pin itself stays."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     directory = pin(root)
     assert probe(guest, root, directory) == ENOEXEC
-    ear = Ear(guest)
+    log = LogReader(guest)
     for _ in range(2):
-        check_refused(guest, root, *NEVER)
+        check_refused(guest, root, *INVALID)
         assert root.write_text(FILE, "0") == OK
         assert probe(guest, root, PINNED) == ENOEXEC
-        assert ear.news() == [line(probed(guest), "pinning-ignored", f"{PINNED}/junk", root)]
+        assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{PINNED}/junk", root)]
         assert root.write_text(FILE, "1") == OK
         assert probe(guest, root, PINNED) == EPERM
-        assert ear.news() == [line(probed(guest), "denied", f"{PINNED}/junk", root)]
+        assert log.new_lines() == [line(probe_kind(guest), "denied", f"{PINNED}/junk", root)]
         assert probe(guest, root, directory) == ENOEXEC
-        assert ear.news() == []
+        assert log.new_lines() == []
 
 
 # When LoadPin looks at the device
@@ -173,7 +173,7 @@ def test_a_pin_that_is_not_read_only_can_be_switched(guest: Guest, pin: Callable
 @requirement("loadpin.read-only")
 def test_a_device_set_read_only_after_the_pin(guest: Guest) -> None:
     """Setting a device read-only after the pin has no effect: enforcement can still be switched off."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     assert probe(guest, root, OTHER) == ENOEXEC
     assert root.set_read_only("/dev/vdb", True) == OK
     assert probe(guest, root, OTHER) == ENOEXEC
@@ -184,7 +184,7 @@ def test_a_device_set_read_only_after_the_pin(guest: Guest) -> None:
 @requirement("loadpin.read-only", "loadpin.sysctl")
 def test_a_device_set_writable_after_the_pin(guest: Guest) -> None:
     """Setting a device writable after the pin has no effect either: enforcement cannot be switched off."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     assert root.set_read_only("/dev/vdb", True) == OK
     assert probe(guest, root, OTHER) == ENOEXEC
     assert root.set_read_only("/dev/vdb", False) == OK

@@ -23,7 +23,7 @@ def boot(*disks: DiskPlan, enforce: int) -> pytest.MarkDecorator:
     return pytest.mark.boot(f"loadpin.enforce={enforce}", disks=disks)
 
 
-def administrator(guest: Guest, filesystem: str) -> Task:
+def root_before_pin(guest: Guest, filesystem: str) -> Task:
     """root, with the disk at /trusted and a copy of its module in /tmp."""
     root = guest.root()
     root.mount("/dev/vda", "/trusted", filesystem, flags=1).result()
@@ -36,7 +36,7 @@ def administrator(guest: Guest, filesystem: str) -> Task:
 def test_trusted_and_tmp(guest: Guest) -> None:
     """The module on the trusted device loads; its identical copy in /tmp does not."""
     assert "LoadPin: ready to pin (currently enforcing)" in guest.boot_log
-    root = administrator(guest, "squashfs")
+    root = root_before_pin(guest, "squashfs")
     assert root.load_module(TRUSTED) == OK
     guest.wait_for_log(f'LoadPin: kernel-module pinned obj="{TRUSTED}" pid={root.pid}')
     assert root.unload_module(MODULE) == OK
@@ -49,7 +49,7 @@ def test_trusted_and_tmp(guest: Guest) -> None:
 def test_trusted_and_tmp_when_not_enforcing(guest: Guest) -> None:
     """Without enforcement, the copy in /tmp loads too, and the log says that the pin was ignored."""
     assert "LoadPin: ready to pin (currently not enforcing)" in guest.boot_log
-    root = administrator(guest, "squashfs")
+    root = root_before_pin(guest, "squashfs")
     assert root.load_module(TRUSTED) == OK
     assert root.unload_module(MODULE) == OK
     assert root.load_module(TMP) == OK
@@ -60,7 +60,7 @@ def test_trusted_and_tmp_when_not_enforcing(guest: Guest) -> None:
 @pytest.mark.requirement("loadpin.pin", "loadpin.deny")
 def test_unload_and_reload(guest: Guest) -> None:
     """A refusal changes nothing: the module loads again from the pinned file system, and only from there."""
-    root = administrator(guest, "squashfs")
+    root = root_before_pin(guest, "squashfs")
     for _ in range(2):
         assert root.load_module(TRUSTED) == OK
         assert root.unload_module(MODULE) == OK
@@ -72,7 +72,7 @@ def test_unload_and_reload(guest: Guest) -> None:
 @pytest.mark.requirement("loadpin.writable")
 def test_writable_warning(guest: Guest) -> None:
     """A file system on a writable device is pinned with a warning, although it is mounted read-only."""
-    root = administrator(guest, "ext2")
+    root = root_before_pin(guest, "ext2")
     assert root.load_module(TRUSTED) == OK
     assert any(line.startswith("LoadPin: vda (") and line.endswith("): writable") for line in guest.log())
     assert "LoadPin: load pinning engaged." not in guest.log()
@@ -82,7 +82,7 @@ def test_writable_warning(guest: Guest) -> None:
 @pytest.mark.requirement("loadpin.writable")
 def test_no_warning_on_a_read_only_device(guest: Guest) -> None:
     """A file system on a read-only device is pinned without the warning, and the pin engages."""
-    root = administrator(guest, "squashfs")
+    root = root_before_pin(guest, "squashfs")
     assert root.load_module(TRUSTED) == OK
     assert any(line.startswith("LoadPin: vda (") and line.endswith("): read-only") for line in guest.log())
     assert "LoadPin: load pinning engaged." in guest.log()
@@ -92,7 +92,7 @@ def test_no_warning_on_a_read_only_device(guest: Guest) -> None:
 @pytest.mark.requirement("loadpin.umount", "loadpin.deny")
 def test_unmount(guest: Guest) -> None:
     """Once the pinned file system is unmounted, nothing loads any more, not even from the same device remounted."""
-    root = administrator(guest, "squashfs")
+    root = root_before_pin(guest, "squashfs")
     assert root.load_module(TRUSTED) == OK
     assert root.unload_module(MODULE) == OK
     assert root.umount("/trusted") == OK

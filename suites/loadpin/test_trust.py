@@ -10,11 +10,11 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import EBUSY, EINVAL, EIO, ENOEXEC, EPERM, OK
-from guests.syscalls.block_devices import SECTOR, Target
+from guests.syscalls.block_devices import SECTOR, DmTarget
 from guests.task import Task
 from guests.uapi import MS_RDONLY, O_WRONLY
 from guests.vm.disk_images import DIGESTS_HEADER, DiskPlan, digest_list
-from suites.loadpin.support.setting import (
+from suites.loadpin.support.environment import (
     ENFORCING,
     FILES,
     NOT_ENFORCING,
@@ -22,17 +22,17 @@ from suites.loadpin.support.setting import (
     PINNED,
     TMP,
     VERIFIED,
-    Ear,
-    administrator,
+    LogReader,
     boot,
     copy_files,
     line,
     loadpin,
     mount_verified,
     needs,
-    pinned_scene,
     probe,
-    probed,
+    probe_kind,
+    root_after_pin,
+    root_before_pin,
     set_digests,
     trust,
     verity,
@@ -45,19 +45,19 @@ requirement = pytest.mark.requirement
 
 
 def denied(guest: Guest, root: Task, directory: str) -> list[str]:
-    return [line(probed(guest), "denied", f"{directory}/junk", root)]
+    return [line(probe_kind(guest), "denied", f"{directory}/junk", root)]
 
 
 def check_trusted(guest: Guest, root: Task, directory: str = VERIFIED) -> None:
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, directory) == ENOEXEC
-    assert ear.news() == []
+    assert log.new_lines() == []
 
 
 def check_untrusted(guest: Guest, root: Task, directory: str = VERIFIED) -> None:
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, directory) == EPERM
-    assert ear.news() == denied(guest, root, directory)
+    assert log.new_lines() == denied(guest, root, directory)
 
 
 # Trust by the list
@@ -67,7 +67,7 @@ def check_untrusted(guest: Guest, root: Task, directory: str = VERIFIED) -> None
 @requirement("loadpin.verity-trusted")
 def test_a_trusted_device_does_not_move_the_pin(guest: Guest) -> None:
     """Loads from a trusted device do not move the pin: the pinned disk still loads, other disks are still denied."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     trust(root)
     mount_verified(guest, root, 2)
     for _ in range(2):
@@ -78,27 +78,27 @@ def test_a_trusted_device_does_not_move_the_pin(guest: Guest) -> None:
 
 @ENFORCING
 @requirement("loadpin.verity-untrusted", "loadpin.verity-trusted")
-def test_a_device_is_trusted_from_the_list_on(guest: Guest) -> None:
+def test_a_device_is_trusted_once_the_list_is_set(guest: Guest) -> None:
     """A device mounted before the list is set is denied until then; one with another digest stays denied."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     mount_verified(guest, root, 2)
-    mount_verified(guest, root, 3, at="/stranger")
+    mount_verified(guest, root, 3, at="/untrusted")
     check_untrusted(guest, root)
     trust(root)
     check_trusted(guest, root)
-    check_untrusted(guest, root, "/stranger")
+    check_untrusted(guest, root, "/untrusted")
 
 
 @boot("loadpin.enforce=1", "loadpin.exclude=security-policy")
 @requirement("loadpin.pin", "loadpin.deny", "loadpin.verity-trusted")
-def test_a_trusted_device_can_be_the_pinned_one(guest: Guest) -> None:
+def test_a_trusted_device_can_be_pinned(guest: Guest) -> None:
     """If the list is excluded and pins nothing, a device that it trusts can pin, and other disks are denied."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     trust(root)
     mount_verified(guest, root, 2)
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, VERIFIED) == ENOEXEC
-    assert ear.last() == line(probed(guest), "pinned", f"{VERIFIED}/junk", root)
+    assert log.last() == line(probe_kind(guest), "pinned", f"{VERIFIED}/junk", root)
     check_trusted(guest, root)
     check_untrusted(guest, root, OTHER)
     check_untrusted(guest, root, PINNED)
@@ -108,7 +108,7 @@ def test_a_trusted_device_can_be_the_pinned_one(guest: Guest) -> None:
 @requirement("loadpin.verity-removable")
 def test_a_trusted_device_can_be_removed(guest: Guest) -> None:
     """A trusted device can be removed once it is unmounted: loads from it leave no reference that would hold it."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2)
     for _ in range(3):
@@ -122,20 +122,20 @@ def test_a_trusted_device_can_be_removed(guest: Guest) -> None:
 @requirement("loadpin.verity-trusted", "loadpin.ignore")
 def test_while_not_enforcing(guest: Guest) -> None:
     """While LoadPin does not enforce, it logs nothing for a trusted device, and an ignored pin for another."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2)
-    mount_verified(guest, root, 3, at="/stranger")
+    mount_verified(guest, root, 3, at="/untrusted")
     check_trusted(guest, root)
-    ear = Ear(guest)
-    assert probe(guest, root, "/stranger") == ENOEXEC
-    assert ear.news() == [line(probed(guest), "pinning-ignored", "/stranger/junk", root)]
+    log = LogReader(guest)
+    assert probe(guest, root, "/untrusted") == ENOEXEC
+    assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", "/untrusted/junk", root)]
 
 
-def changed(digest: str, at: int) -> str:
+def changed(digest: str, position: int) -> str:
     """The digest with a different digit at one position."""
-    place = at % len(digest)
-    return digest[:place] + ("0" if digest[place] != "0" else "1") + digest[place + 1 :]
+    index = position % len(digest)
+    return digest[:index] + ("0" if digest[index] != "0" else "1") + digest[index + 1 :]
 
 
 # fmt: off
@@ -145,7 +145,7 @@ LISTS: tuple[tuple[str, str, bool], ...] = (
     ("it-first",                        "D A B",                                      True),
     ("it-in-the-middle",                "A D B",                                      True),
     ("it-last",                         "A B D",                                      True),
-    ("it-behind-its-beginning",         "first-half D",                               True),
+    ("it-after-its-beginning",          "first-half D",                               True),
     ("others-only",                     "A B",                                        False),
     ("its-first-half",                  "first-half",                                 False),
     ("its-second-half",                 "second-half",                                False),
@@ -167,7 +167,7 @@ LISTS: tuple[tuple[str, str, bool], ...] = (
         for name, words, trusted in LISTS
     ],
 )
-def test_a_digest_matches_whole(guest: Guest, words: str, trusted: bool) -> None:
+def test_the_whole_digest_must_match(guest: Guest, words: str, trusted: bool) -> None:
     """A device is trusted only if a digest in the list matches its own in every byte and in length."""
     digest = verity_of(guest, 2).root_digest
     half = len(digest) // 2
@@ -196,7 +196,7 @@ def test_a_digest_matches_whole(guest: Guest, words: str, trusted: bool) -> None
 
 @ENFORCING
 @requirement("loadpin.verity-digest")
-def test_a_digest_matches_behind_a_zero_byte(guest: Guest) -> None:
+def test_a_digest_is_compared_beyond_a_zero_byte(guest: Guest) -> None:
     """A digest is compared beyond a zero byte: it is not a C string.
 
     A device's root digest is whatever its table says, and data already in the page cache is not verified again: so
@@ -238,9 +238,9 @@ def replace_digest(guest: Guest, root: Task, digest: str) -> None:
         pytest.param(("ignore_corruption", "check_at_most_once"), False, id="ignored-and-once-not-trusted"),
     ],
 )
-def test_what_becomes_of_corrupt_data(guest: Guest, options: tuple[str, ...], trusted: bool) -> None:
+def test_trust_by_corruption_mode(guest: Guest, options: tuple[str, ...], trusted: bool) -> None:
     """A device that would let corrupt data pass is not trusted, although its digest is in the list."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2, *options)
     if trusted:
@@ -267,16 +267,16 @@ def test_a_corrupt_trusted_device(guest: Guest, corrupt: bool) -> None:
     root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
     trust(root)
     if corrupt:
-        spoil_files(root, "/dev/vdb")
+        corrupt_files(root, "/dev/vdb")
     root.mount(
         root.create_mapped("verified", verity_of(guest, 1).target("/dev/vdb")), VERIFIED, "squashfs", MS_RDONLY
     ).result()
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, VERIFIED) == (EIO if corrupt else ENOEXEC)
-    assert ear.news() == []
+    assert log.new_lines() == []
 
 
-def spoil_files(root: Task, device: str) -> None:
+def corrupt_files(root: Task, device: str) -> None:
     """Change bytes in the second block: squashfs stores the contents of files first and its tables after them."""
     disk = root.open(device, O_WRONLY).result()
     root.call("pwrite64", disk, bytes(16), 16, 4096 + 512).result()
@@ -292,11 +292,13 @@ def spoil_files(root: Task, device: str) -> None:
 @requirement("loadpin.verity-above")
 def test_a_linear_device_above_a_trusted_one(guest: Guest) -> None:
     """A linear device above a trusted one reads the same verified bytes, but is not trusted."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     trust(root)
     tree = verity_of(guest, 2)
     below = root.create_mapped("below", tree.target("/dev/vdc"))
-    above = root.create_mapped("above", Target(tree.data_blocks * tree.block_size // SECTOR, "linear", f"{below} 0"))
+    above = root.create_mapped(
+        "above", DmTarget(tree.data_blocks * tree.block_size // SECTOR, "linear", f"{below} 0")
+    )
     root.mount(above, "/above", "squashfs", MS_RDONLY).result()
     check_untrusted(guest, root, "/above")
 
@@ -306,7 +308,7 @@ def test_a_linear_device_above_a_trusted_one(guest: Guest) -> None:
 @requirement("loadpin.verity-above")
 def test_a_loop_device_above_a_trusted_one(guest: Guest) -> None:
     """A loop device above a trusted one, which is not a mapped device at all, is not trusted."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     trust(root)
     below = root.create_mapped("below", verity_of(guest, 2).target("/dev/vdc"))
     root.attach_loop("/dev/loop0", below, read_only=True).result()
@@ -319,7 +321,7 @@ def test_a_loop_device_above_a_trusted_one(guest: Guest) -> None:
 @requirement("loadpin.verity-above")
 def test_an_overlay_above_a_trusted_device(guest: Guest) -> None:
     """An overlay above a trusted device has no device itself, so it is not trusted."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2)
     root.mkdir("/empty").result()
@@ -332,12 +334,12 @@ def test_an_overlay_above_a_trusted_device(guest: Guest) -> None:
 @requirement("loadpin.verity-above")
 def test_a_table_of_two_targets(guest: Guest) -> None:
     """A verity target cannot share a table with another target: no device is trusted for a part of it."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     trust(root)
     whole = verity_of(guest, 2).target("/dev/vdc")
     root.create_dm("two")
-    assert root.load_table("two", whole, Target(8, "linear", "/dev/vdc 0", start=whole.length)) == EINVAL
-    assert root.load_table("two", Target(8, "linear", "/dev/vdc 0"), moved(whole, 8)) == EINVAL
+    assert root.load_table("two", whole, DmTarget(8, "linear", "/dev/vdc 0", start=whole.length)) == EINVAL
+    assert root.load_table("two", DmTarget(8, "linear", "/dev/vdc 0"), moved(whole, 8)) == EINVAL
 
 
 @ENFORCING
@@ -356,7 +358,7 @@ def test_a_table_of_two_verity_targets(guest: Guest) -> None:
 @requirement("loadpin.verity-several")
 def test_a_device_of_two_verity_targets(guest: Guest) -> None:
     """A device of two verity targets is not trusted, even if its first target alone would be."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2)
     check_trusted(guest, root)
@@ -366,8 +368,8 @@ def test_a_device_of_two_verity_targets(guest: Guest) -> None:
     check_untrusted(guest, root, "/both")
 
 
-def moved(target: Target, start: int) -> Target:
-    return Target(target.length, target.kind, target.parameters, start)
+def moved(target: DmTarget, start: int) -> DmTarget:
+    return DmTarget(target.length, target.kind, target.parameters, start)
 
 
 @ENFORCING
@@ -375,7 +377,7 @@ def moved(target: Target, start: int) -> Target:
 @pytest.mark.parametrize("what", ["tmpfs", "overlay"])
 def test_without_a_device(guest: Guest, what: str) -> None:
     """A file without a device is denied, and the kernel does not crash (it used to look up the missing device)."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     trust(root)
     if what == "tmpfs":
         copy_files(root, TMP)
@@ -394,11 +396,11 @@ def test_without_a_device(guest: Guest, what: str) -> None:
 @requirement("loadpin.verity-replaced")
 def test_verity_is_not_replaced_by_another_target(guest: Guest) -> None:
     """A verity table cannot be replaced by another target (CVE-2022-2503); the device stays as it is, and trusted."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2)
     tree = verity_of(guest, 2)
-    linear = Target(tree.data_blocks * tree.block_size // SECTOR, "linear", "/dev/vdd 0")
+    linear = DmTarget(tree.data_blocks * tree.block_size // SECTOR, "linear", "/dev/vdd 0")
     assert root.load_table("verified", linear) == EINVAL
     guest.wait_for_log("device-mapper: ioctl: can't replace immutable target type verity")
     assert root.suspend_dm("verified") == OK
@@ -409,9 +411,9 @@ def test_verity_is_not_replaced_by_another_target(guest: Guest) -> None:
 @needs("BLK_DEV_DM")
 @ENFORCING
 @requirement("loadpin.verity-replaced", "loadpin.verity-untrusted")
-def test_another_digest_takes_the_trust_away(guest: Guest) -> None:
+def test_another_digest_ends_the_trust(guest: Guest) -> None:
     """The live table counts: a table with another digest takes effect when the device resumes, and not before."""
-    root = pinned_scene(guest, other=False)
+    root = root_after_pin(guest, other=False)
     trust(root)
     mount_verified(guest, root, 2)
     check_trusted(guest, root)

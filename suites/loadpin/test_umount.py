@@ -15,49 +15,49 @@ from guests.guest import Guest
 from guests.outcome import EINVAL, ENOEXEC, ENOSPC, EPERM, OK, Outcome
 from guests.task import Task
 from guests.uapi import MNT_DETACH, MS_PRIVATE, MS_RDONLY, MS_REC, Clone, KexecFile
-from suites.loadpin.support.kinds_of_load import (
-    FROM_FILES,
-    FROM_MEMORY,
-    KEXEC_IMAGE,
-    KEXEC_INITRAMFS,
-    KEXEC_LOAD,
-    FileLess,
-    Kind,
-    prepare,
-)
-from suites.loadpin.support.setting import (
+from suites.loadpin.support.environment import (
     ENFORCING,
     NOT_ENFORCING,
     OTHER,
     PINNED,
     SYSCTL,
-    Ear,
-    administrator,
+    LogReader,
     boot,
     line,
     loadpin,
     mount_verified,
     needs,
-    pinned_scene,
     probe,
-    probed,
+    probe_kind,
+    root_after_pin,
+    root_before_pin,
     trust,
     verity,
+)
+from suites.loadpin.support.load_kinds import (
+    FILE_LOADS,
+    KEXEC_IMAGE,
+    KEXEC_INITRAMFS,
+    KEXEC_LOAD,
+    MEMORY_LOADS,
+    FileLoad,
+    MemoryLoad,
+    prepare,
 )
 
 pytestmark = loadpin
 
 requirement = pytest.mark.requirement
-GONE = "umount pinned fs: refusing further loads"
+UNMOUNTED = "umount pinned fs: refusing further loads"
 
 
 def unmount_pinned(guest: Guest, root: Task, where: str = PINNED) -> None:
     """Unmount while LoadPin enforces, and wait until it has noticed."""
     assert root.umount(where) == OK
-    guest.wait_for_log(f"LoadPin: {GONE}")
+    guest.wait_for_log(f"LoadPin: {UNMOUNTED}")
 
 
-def mount_again(root: Task) -> None:
+def mount_pinned(root: Task) -> None:
     root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
 
 
@@ -67,49 +67,49 @@ def mount_again(root: Task) -> None:
 @ENFORCING
 @requirement("loadpin.umount")
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, id=f"{kind.id}-is-denied", marks=kind.marks) for kind in FROM_FILES]
+    "kind", [pytest.param(kind, id=f"{kind.id}-is-denied", marks=kind.marks) for kind in FILE_LOADS]
 )
-def test_everything_is_denied_after_the_unmount(guest: Guest, kind: Kind) -> None:
+def test_everything_is_denied_after_the_unmount(guest: Guest, kind: FileLoad) -> None:
     """After the unmount, nothing loads any more, neither from another disk nor from the same disk mounted again."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     prepare(guest, kind, root)
     assert kind.load(root, PINNED) == OK
-    kind.undo(guest, root)
+    kind.check_and_unload(guest, root)
     unmount_pinned(guest, root)
-    mount_again(root)
-    ear = Ear(guest)
+    mount_pinned(root)
+    log = LogReader(guest)
     for directory in (OTHER, PINNED):
         assert kind.load(root, directory) == kind.refused
         # An initramfs is loaded with an image, which is denied first.
         denied = KEXEC_IMAGE.line("denied", PINNED, root) if kind is KEXEC_INITRAMFS else None
-        assert ear.news() == [denied or kind.line("denied", directory, root)]
+        assert log.new_lines() == [denied or kind.line("denied", directory, root)]
 
 
 @ENFORCING
 @requirement("loadpin.old-api")
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, id=f"{kind.id}-is-denied", marks=kind.marks) for kind in FROM_MEMORY]
+    "kind", [pytest.param(kind, id=f"{kind.id}-is-denied", marks=kind.marks) for kind in MEMORY_LOADS]
 )
-def test_what_has_no_file_is_denied_after_the_unmount(guest: Guest, kind: FileLess) -> None:
+def test_loads_from_memory_are_denied_after_the_unmount(guest: Guest, kind: MemoryLoad) -> None:
     """A load without a file is denied as before: the missing pin does not let it through."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     unmount_pinned(guest, root)
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert kind.load(guest, root) == EPERM
-    assert ear.news() == [kind.line("old-api-denied", root)]
+    assert log.new_lines() == [kind.line("old-api-denied", root)]
 
 
 @ENFORCING
 @requirement("loadpin.umount")
 def test_no_new_pin_after_the_unmount(guest: Guest) -> None:
     """After the unmount, no load pins again, however often it is tried."""
-    root = pinned_scene(guest)
-    ear = Ear(guest)
+    root = root_after_pin(guest)
+    log = LogReader(guest)
     unmount_pinned(guest, root)
-    assert ear.news() == [GONE]
+    assert log.new_lines() == [UNMOUNTED]
     for _ in range(3):
         assert probe(guest, root, OTHER) == EPERM
-        assert ear.news() == [line(probed(guest), "denied", f"{OTHER}/junk", root)]
+        assert log.new_lines() == [line(probe_kind(guest), "denied", f"{OTHER}/junk", root)]
 
 
 @verity
@@ -117,14 +117,14 @@ def test_no_new_pin_after_the_unmount(guest: Guest) -> None:
 @requirement("loadpin.verity-umount")
 def test_trusted_devices_are_denied_after_the_unmount(guest: Guest) -> None:
     """A device with a trusted digest, allowed until the unmount, is denied after it."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     trust(root)
     mount_verified(guest, root, 2, at="/verified")
     assert probe(guest, root, "/verified") == ENOEXEC
     unmount_pinned(guest, root)
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, "/verified") == EPERM
-    assert ear.news() == [line(probed(guest), "denied", "/verified/junk", root)]
+    assert log.new_lines() == [line(probe_kind(guest), "denied", "/verified/junk", root)]
 
 
 @needs("KEXEC", "KEXEC_FILE", "IMA", "IMA_WRITE_POLICY")
@@ -132,38 +132,38 @@ def test_trusted_devices_are_denied_after_the_unmount(guest: Guest) -> None:
 @requirement("loadpin.umount", "loadpin.exclude")
 def test_excluded_kinds_load_after_the_unmount(guest: Guest) -> None:
     """After the unmount, excluded kinds still load."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     assert root.load_policy(f"{PINNED}/policy") == OK
     unmount_pinned(guest, root)
     assert root.load_policy(f"{OTHER}/policy") == EPERM
     assert root.load_kernel(f"{OTHER}/image") == OK
     assert root.unload_kernel() == OK
     assert KEXEC_LOAD.load(guest, root) == OK
-    KEXEC_LOAD.undo(guest, root)
+    KEXEC_LOAD.check_and_unload(guest, root)
 
 
 @ENFORCING
 @requirement("loadpin.umount-ignored", "loadpin.sysctl-writable")
 def test_enforcement_switched_off_after_the_unmount(guest: Guest) -> None:
     """If the device was writable, enforcement can be switched off, so that everything loads, and on again."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     assert probe(guest, root, OTHER) == ENOEXEC
     unmount_pinned(guest, root, OTHER)
     guest.set_sysctl(SYSCTL, 0)
-    ear = Ear(guest)
+    log = LogReader(guest)
     for _ in range(2):
         assert probe(guest, root, PINNED) == ENOEXEC
-        assert ear.news() == [line(probed(guest), "pinning-ignored", f"{PINNED}/junk", root)]
+        assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{PINNED}/junk", root)]
     guest.set_sysctl(SYSCTL, 1)
     assert probe(guest, root, PINNED) == EPERM
-    assert ear.news() == [line(probed(guest), "denied", f"{PINNED}/junk", root)]
+    assert log.new_lines() == [line(probe_kind(guest), "denied", f"{PINNED}/junk", root)]
 
 
 @NOT_ENFORCING
 @requirement("loadpin.umount", "loadpin.sysctl-read-only")
 def test_enforcement_switched_on_before_the_unmount(guest: Guest) -> None:
     """What counts is whether LoadPin enforces at the time of the unmount."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     guest.set_sysctl(SYSCTL, 1)
     unmount_pinned(guest, root)
     assert probe(guest, root, OTHER) == EPERM
@@ -174,15 +174,15 @@ def test_enforcement_switched_on_before_the_unmount(guest: Guest) -> None:
 
 @NOT_ENFORCING
 @requirement("loadpin.umount-reset")
-def test_the_next_load_pins_anew(guest: Guest) -> None:
+def test_the_next_load_pins_again(guest: Guest) -> None:
     """While LoadPin does not enforce, the unmount is not logged, and the next load pins as if it were the first."""
-    root = pinned_scene(guest)
-    ear = Ear(guest)
+    root = root_after_pin(guest)
+    log = LogReader(guest)
     assert root.umount(PINNED) == OK
-    pin_anew(guest, root, ear, OTHER)
-    mount_again(root)
+    wait_for_new_pin(guest, root, log, OTHER)
+    mount_pinned(root)
     assert probe(guest, root, PINNED) == ENOEXEC
-    assert ear.news() == [line(probed(guest), "pinning-ignored", f"{PINNED}/junk", root)]
+    assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{PINNED}/junk", root)]
     guest.set_sysctl(SYSCTL, 1)
     assert probe(guest, root, PINNED) == EPERM
     assert probe(guest, root, OTHER) == ENOEXEC
@@ -192,28 +192,28 @@ def test_the_next_load_pins_anew(guest: Guest) -> None:
 @requirement("loadpin.umount-reset", "loadpin.sysctl-writable")
 def test_the_new_pin_decides_about_the_sysctl(guest: Guest) -> None:
     """From a read-only device to a writable one and back, the sysctl follows the device of the latest pin."""
-    root = pinned_scene(guest)
-    ear = Ear(guest)
+    root = root_after_pin(guest)
+    log = LogReader(guest)
     assert root.umount(PINNED) == OK
-    pin_anew(guest, root, ear, OTHER)
+    wait_for_new_pin(guest, root, log, OTHER)
     guest.set_sysctl(SYSCTL, 1)
     guest.set_sysctl(SYSCTL, 0)
     assert root.umount(OTHER) == OK
-    mount_again(root)
-    pin_anew(guest, root, ear, PINNED)
+    mount_pinned(root)
+    wait_for_new_pin(guest, root, log, PINNED)
     assert guest.write_file("/proc/sys/kernel/loadpin/enforce", "0") == EINVAL
 
 
-def pin_anew(guest: Guest, root: Task, ear: Ear, directory: str) -> None:
+def wait_for_new_pin(guest: Guest, root: Task, log: LogReader, directory: str) -> None:
     """Load until the old superblock is gone and this one is pinned."""
-    pinned = line(probed(guest), "pinned", f"{directory}/junk", root)
-    ignored = line(probed(guest), "pinning-ignored", f"{directory}/junk", root)
+    pinned = line(probe_kind(guest), "pinned", f"{directory}/junk", root)
+    ignored = line(probe_kind(guest), "pinning-ignored", f"{directory}/junk", root)
 
     def loads() -> bool:
         assert probe(guest, root, directory) == ENOEXEC
-        heard = ear.news()
-        assert heard == [ignored] or heard[-1] == pinned
-        return heard[-1] == pinned
+        logged = log.new_lines()
+        assert logged == [ignored] or logged[-1] == pinned
+        return logged[-1] == pinned
 
     guest.wait_until(loads, "a load to pin anew")
 
@@ -239,7 +239,7 @@ def another_file_system(_: Guest, root: Task) -> None:
     assert root.umount("/third") == OK
 
 
-def another_file_system_to_its_end(guest: Guest, root: Task) -> None:
+def another_file_system_until_freed(guest: Guest, root: Task) -> None:
     """Wait until its superblock is freed, which holds the user namespace in which it was mounted.
 
     Only one such namespace may exist at a time, so the watcher gets its own once the visitor's is gone; freeing the
@@ -265,57 +265,57 @@ def a_mount_namespace(guest: Guest, _: Task) -> None:
 
 
 Act = Callable[[Guest, Task], None]
-NO_END = [
+NOT_THE_END = [
     pytest.param(one_of_two_mounts, id="one-of-two-mounts"),
     pytest.param(a_bind_mount, id="a-bind-mount"),
     pytest.param(another_file_system, id="another-file-system"),
-    pytest.param(another_file_system_to_its_end, id="another-file-system-to-its-end", marks=needs("USER_NS")),
+    pytest.param(another_file_system_until_freed, id="another-file-system-until-freed", marks=needs("USER_NS")),
     pytest.param(a_mount_namespace, id="another-mount-namespace"),
 ]
 
 
 @ENFORCING
 @requirement("loadpin.umount-last")
-@pytest.mark.parametrize("act", NO_END)
-def test_an_end_that_does_not_count(guest: Guest, act: Act) -> None:
+@pytest.mark.parametrize("act", NOT_THE_END)
+def test_what_does_not_end_the_pin(guest: Guest, act: Act) -> None:
     """While the pinned file system is still mounted, it stays pinned, and other files stay denied."""
-    root = pinned_scene(guest)
-    ear = Ear(guest)
+    root = root_after_pin(guest)
+    log = LogReader(guest)
     act(guest, root)
     assert probe(guest, root, PINNED) == ENOEXEC
-    assert ear.news() == []
+    assert log.new_lines() == []
     assert probe(guest, root, OTHER) == EPERM
 
 
 @NOT_ENFORCING
 @requirement("loadpin.umount-last")
-@pytest.mark.parametrize("act", NO_END)
-def test_an_end_that_resets_nothing(guest: Guest, act: Act) -> None:
+@pytest.mark.parametrize("act", NOT_THE_END)
+def test_what_does_not_reset_the_pin(guest: Guest, act: Act) -> None:
     """While LoadPin does not enforce, the pin does not move to the next load either."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     act(guest, root)
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, OTHER) == ENOEXEC
-    assert ear.news() == [line(probed(guest), "pinning-ignored", f"{OTHER}/junk", root)]
+    assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{OTHER}/junk", root)]
 
 
 @ENFORCING
 @requirement("loadpin.umount-last", "loadpin.umount")
 def test_an_open_file_keeps_the_pinned_file_system(guest: Guest) -> None:
     """After a lazy unmount, an open file keeps the file system alive and still loads; closing it ends both."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     file = root.open(f"{PINNED}/junk").result()
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert root.umount(PINNED, MNT_DETACH) == OK
     assert probe_descriptor(guest, root, file) == ENOEXEC
-    assert ear.news() == []
+    assert log.new_lines() == []
     assert root.close(file) == OK
-    guest.wait_for_log(f"LoadPin: {GONE}")
+    guest.wait_for_log(f"LoadPin: {UNMOUNTED}")
     assert probe(guest, root, OTHER) == EPERM
 
 
 def probe_descriptor(guest: Guest, task: Task, file: int) -> Outcome:
-    if probed(guest) == "kernel-module":
+    if probe_kind(guest) == "kernel-module":
         return task.finit_module(file)
     return task.kexec_file_load(file, -1, KexecFile.NO_INITRAMFS)
 
@@ -324,15 +324,15 @@ def probe_descriptor(guest: Guest, task: Task, file: int) -> Outcome:
 @requirement("loadpin.umount-last", "loadpin.umount")
 def test_a_mount_namespace_keeps_the_pinned_file_system(guest: Guest) -> None:
     """Unmounted in one mount namespace, the file system lives on in another until the last task there exits."""
-    root = pinned_scene(guest)
+    root = root_after_pin(guest)
     keeper = guest.init.spawn("keeper", flags=Clone.NEWNS)
     keeper.call("mount", None, "/", None, MS_REC | MS_PRIVATE, None, shown="make all mounts private").result()
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert root.umount(PINNED) == OK
     assert probe(guest, keeper, PINNED) == ENOEXEC
-    assert ear.news() == []
+    assert log.new_lines() == []
     keeper.exit()
-    guest.wait_for_log(f"LoadPin: {GONE}")
+    guest.wait_for_log(f"LoadPin: {UNMOUNTED}")
     assert probe(guest, root, OTHER) == EPERM
 
 
@@ -340,8 +340,8 @@ def test_a_mount_namespace_keeps_the_pinned_file_system(guest: Guest) -> None:
 @requirement("loadpin.umount-last")
 def test_a_file_system_that_was_never_pinned(guest: Guest) -> None:
     """Unmounting a file system before anything is pinned does not concern LoadPin."""
-    root = administrator(guest)
+    root = root_before_pin(guest)
     assert root.umount(OTHER) == OK
-    ear = Ear(guest)
+    log = LogReader(guest)
     assert probe(guest, root, PINNED) == ENOEXEC
-    assert GONE not in ear.news()
+    assert UNMOUNTED not in log.new_lines()

@@ -7,8 +7,8 @@ text = "PR_SET_PTRACER_ANY admits nobody."
 file = "security/yama/yama_lsm.c"
 find = "(parent == NULL || "        # in the file exactly once
 replace = "(parent != NULL && "
-first = "test_set_ptracer.py"       # optional: the tests to try before all of the area's
-equivalent = "..."                  # optional: why no test can notice it; then it is not built
+first = "test_set_ptracer.py"       # optional: the tests to run before all others of the area
+equivalent = "..."                  # optional: why no test can detect it; then it is not built
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 SUITES = Path(__file__).parents[1]
 
 
-class BadTable(Exception):
-    """A table that cannot be used; the message says where and why."""
+class MutantTableError(Exception):
+    """An invalid table; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Mutant:
     equivalent: str = ""
 
     def apply(self, content: str) -> str:
-        """The file's content with the edit.  BadTable unless there is exactly one place for it."""
+        """The file's content with the edit.  BadTable unless exactly one place matches."""
         places = content.count(self.find)
         if places != 1:
-            raise BadTable(f"{self.id}: {self.file} has {places} places for the edit, not one")
+            raise MutantTableError(f"{self.id}: {self.file} has {places} places that match the edit, expected one")
         return content.replace(self.find, self.replace)
 
 
@@ -52,15 +52,15 @@ def load(area: str) -> list[Mutant]:
     """The mutants of an area, in the order of the file."""
     path = SUITES / area / "mutants.toml"
     if not path.exists():
-        raise BadTable(f"there are no mutants for {area!r}, only for {', '.join(areas())}")
+        raise MutantTableError(f"there are no mutants for {area!r}, only for {', '.join(areas())}")
     entries = tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", [])
     mutants = []
     for entry in entries:
         try:
             mutants.append(Mutant(**entry))
         except TypeError as error:
-            raise BadTable(f"{path}: {entry.get('id', entry)}: {error}") from error
+            raise MutantTableError(f"{path}: {entry.get('id', entry)}: {error}") from error
     twice = {mutant.id for mutant in mutants if sum(other.id == mutant.id for other in mutants) > 1}
     if twice:
-        raise BadTable(f"{path}: {', '.join(sorted(twice))} is there twice")
+        raise MutantTableError(f"{path}: {', '.join(sorted(twice))} is defined twice")
     return mutants

@@ -13,13 +13,13 @@ from guests.outcome import EINVAL, ENOSYS, OK, Expected, killed, returned
 from guests.syscalls.seccomp import MODE_FILTER, MODE_STRICT
 from guests.task import Task
 from guests.uapi import Prctl, PtraceOption, Signal
-from suites.seccomp.support.roles import mismatches, status
+from suites.seccomp.support.filtered_tasks import mismatches, status
 
 
 def able(guest: Guest) -> Task:
     """A task that could install a filter, if the kernel had filters."""
     task = guest.spawn("able", quiet=True)
-    task.no_new_privs().result()
+    task.set_no_new_privs().result()
     return task
 
 
@@ -45,7 +45,7 @@ def test_no_filters(guest: Guest) -> None:
         "in status": (status(guest, task)["Seccomp"], "0"),
         "the number of filters": ("Seccomp_filters" in status(guest, task), False),
         "no_new_privs": (status(guest, task)["NoNewPrivs"], "1"),
-        "strict mode": (task.strict_mode(), OK),
+        "strict mode": (task.enter_strict_mode(), OK),
         "which is strict": (task.call("getppid"), killed(Signal.KILL)),
     }
     assert mismatches(found) == []
@@ -71,7 +71,7 @@ def test_no_seccomp(guest: Guest) -> None:
 
 @pytest.mark.lacks("SECCOMP")
 @pytest.mark.requirement("seccomp.no-seccomp")
-def test_nothing_to_suspend(guest: Guest) -> None:
+def test_nothing_can_be_suspended(guest: Guest) -> None:
     """PTRACE_O_SUSPEND_SECCOMP fails with EINVAL, even for root."""
     tracer = guest.root("tracer")
     tracee = tracer.spawn("tracee")
@@ -81,7 +81,7 @@ def test_nothing_to_suspend(guest: Guest) -> None:
 
 @pytest.mark.needs("SECCOMP_FILTER")
 @pytest.mark.requirement("seccomp.no-filter", "seccomp.no-seccomp")
-def test_the_same_where_it_is_there(guest: Guest) -> None:
+def test_the_same_calls_with_filter_support(guest: Guest) -> None:
     """The control: the same calls that fail without filter support install a filter with it."""
     for way in ("prctl", "seccomp"):
         task = able(guest)

@@ -19,7 +19,7 @@ GETPPID = number("getppid")
 
 def unprivileged(guest: Guest, name: str = "filtered") -> Task:
     task = guest.spawn(name, quiet=True)
-    assert task.no_new_privs() == OK
+    assert task.set_no_new_privs() == OK
     return task
 
 
@@ -51,7 +51,7 @@ def test_trace(guest: Guest) -> None:
     """TRACE fails with ENOSYS without a tracer; with one, it stops the call and reports the filter's data."""
     tracer = guest.spawn("tracer")
     tracee = tracer.spawn("tracee", quiet=True)
-    assert tracee.no_new_privs() == OK
+    assert tracee.set_no_new_privs() == OK
     assert tracee.install(policy(trace("getppid", data=0x1234))) == OK
     assert tracee.call("getppid") == ENOSYS
 
@@ -72,12 +72,12 @@ def test_user_notif(guest: Guest) -> None:
 
     supervisor = guest.root("supervisor")
     target = unprivileged(guest, "target")
-    there = target.listen(policy(notify("getppid"))).result()
-    listener = supervisor.pidfd_getfd(target, there).result()
+    target_fd = target.listen(policy(notify("getppid"))).result()
+    listener = supervisor.pidfd_getfd(target, target_fd).result()
     call = target.begin("getppid")
-    asked = supervisor.receive(listener)
-    assert (asked.nr, asked.pid, asked.arch) == (GETPPID, target.pid, AUDIT_ARCH["x86_64"])
-    assert supervisor.reply(listener, asked.id, value=4711) == OK
+    notif = supervisor.receive(listener)
+    assert (notif.nr, notif.pid, notif.arch) == (GETPPID, target.pid, AUDIT_ARCH["x86_64"])
+    assert supervisor.reply(listener, notif.id, value=4711) == OK
     assert call.outcome() == returned(4711)
 
 
@@ -98,7 +98,7 @@ def test_trap(guest: Guest) -> None:
     assert task.catch(Signal.SYS, result=42) == OK
     assert task.install(policy(trap("getppid", data=7))) == OK
     assert task.call("getppid") == returned(42)
-    caught = task.caught_one()
+    caught = task.caught_signal()
     assert (caught.signal, caught.code, caught.errno) == (Signal.SYS, SYS_SECCOMP, 7)
     assert (caught.syscall, caught.arch) == (GETPPID, AUDIT_ARCH["x86_64"])
     assert caught.call_address == caught.registers["rip"]

@@ -23,21 +23,21 @@ from guests.sweep import sweep
 from guests.syscalls.seccomp import SET_MODE_FILTER
 from guests.task import Task
 from guests.uapi import NR_X32, Signal, number
-from suites.seccomp.support.bpf_interpreter import SeccompData, constant_run, run_all
+from suites.seccomp.support.bpf_interpreter import SeccompData, constant_result, run_filters
+from suites.seccomp.support.filtered_tasks import ENTRIES, mismatches, unprivileged
 from suites.seccomp.support.generated_filters import (
     ARGUMENTS,
     COMPAT,
-    MARK,
+    FILTER_ERRNO,
     MISSING,
     NATIVE,
     WORDS,
-    arithmetical,
-    cacheable,
+    arithmetic_filters,
+    cacheable_filters,
     listing,
 )
-from suites.seccomp.support.roles import ENTRIES, mismatches, unprivileged
 
-pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.meaning")]
+pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.bpf-semantics")]
 
 ARCHES = {Entry.NATIVE: AUDIT_ARCH["x86_64"], Entry.INT80: AUDIT_ARCH["i386"]}
 NUMBERS = 512
@@ -55,7 +55,7 @@ seeded = settings(
 )
 
 # How filters are run: net.core.bpf_jit_enable and bpf_jit_harden (Documentation/admin-guide/sysctl/net.rst).
-by_each_runner = pytest.mark.parametrize(
+each_runner = pytest.mark.parametrize(
     "runner",
     [
         pytest.param((0, 0), id="interpreted", marks=pytest.mark.lacks("BPF_JIT_ALWAYS_ON")),
@@ -64,7 +64,7 @@ by_each_runner = pytest.mark.parametrize(
     ],
 )
 
-PROBES = (335, 336)
+PROBE_CALLS = (335, 336)
 """uretprobe (since 6.14) and uprobe (since 6.18): reserved for the kernel's own code in a program, which no filter
 stops, and fatal from anywhere else."""
 
@@ -81,7 +81,7 @@ UNCALLABLE = {
 }
 
 
-def filters_are_run_by(guest: Guest, runner: tuple[int, int]) -> None:
+def set_filter_runner(guest: Guest, runner: tuple[int, int]) -> None:
     """Set how filters installed from now on are run.  A kernel without the JIT has an interpreter and no sysctl."""
     if guest.kernel.config.enabled("BPF_JIT"):
         for name, value in zip(("enable", "harden"), runner, strict=True):
@@ -92,27 +92,27 @@ def entries(guest: Guest) -> list[Entry]:
     return [Entry.NATIVE] + ([Entry.INT80] if guest.kernel.config.enabled("IA32_EMULATION") else [])
 
 
-def said(outcome: Outcome) -> str:
-    """The errno that a filter returned, or that the call ran."""
-    return f"errno {outcome.errno}" if outcome.errno >= MARK else "ran"
+def result_of(outcome: Outcome) -> str:
+    """The errno that a filter returned, or `ran` if the call ran."""
+    return f"errno {outcome.errno}" if outcome.errno >= FILTER_ERRNO else "ran"
 
 
-def meant(filters: Sequence[Program], nr: int, entry: Entry, arguments: tuple[int, ...]) -> str:
-    action, value = run_all(filters, SeccompData(nr, ARCHES[entry], args=arguments))
+def expected_result(filters: Sequence[Program], nr: int, entry: Entry, arguments: tuple[int, ...]) -> str:
+    action, value = run_filters(filters, SeccompData(nr, ARCHES[entry], args=arguments))
     return f"errno {value}" if action is Action.ERRNO else "ran"
 
 
-def stacked(task: Task, filters: Sequence[Program]) -> list[Program]:
+def install_stack(task: Task, filters: Sequence[Program]) -> list[Program]:
     """Install filters until an earlier one denies seccomp(), check each result, and return those installed."""
-    there: list[Program] = []
+    installed: list[Program] = []
     for program in filters:
         done = task.install(program)
         pointers = (SET_MODE_FILTER, 0, data_address(task.slot), 0, 0, 0)
-        assert said(done) == meant(there, number("seccomp"), Entry.NATIVE, pointers)
+        assert result_of(done) == expected_result(installed, number("seccomp"), Entry.NATIVE, pointers)
         if done != OK:
             break
-        there.append(program)
-    return there
+        installed.append(program)
+    return installed
 
 
 def cached(guest: Guest, task: Task) -> dict[Entry, dict[int, bool]]:
@@ -124,13 +124,13 @@ def cached(guest: Guest, task: Task) -> dict[Entry, dict[int, bool]]:
     return found
 
 
-def disagreements(filters: Sequence[Program], found: dict[Entry, dict[int, bool]]) -> Iterator[str]:
+def cache_mismatches(filters: Sequence[Program], found: dict[Entry, dict[int, bool]]) -> Iterator[str]:
     """Calls that are in the cache but should not be, and calls that should be but are not."""
     for entry, calls in found.items():
         for nr, allowed in calls.items():
-            if entry is Entry.NATIVE and nr in PROBES:
+            if entry is Entry.NATIVE and nr in PROBE_CALLS:
                 continue
-            wanted = all(constant_run(program, nr, ARCHES[entry]) == Action.ALLOW for program in filters)
+            wanted = all(constant_result(program, nr, ARCHES[entry]) == Action.ALLOW for program in filters)
             if allowed != wanted:
                 yield f"{entry.name} {nr} is {'' if allowed else 'not '}in the cache"
 
@@ -153,55 +153,56 @@ def probes(entry: Entry) -> st.SearchStrategy[list[Call]]:
 DRAWN = st.fixed_dictionaries({entry: probes(entry) for entry in ARCHES})
 
 
-def wrong_numbers(task: Task, filters: Sequence[Program], entry: Entry) -> list[str]:
-    """Make every possible call, with ineffective arguments; return those that differ from the filters' meaning."""
+def mismatching_numbers(task: Task, filters: Sequence[Program], entry: Entry) -> list[str]:
+    """Make every possible call, with ineffective arguments; return those that differ from the expected results."""
     numbers = range(NUMBERS)
-    meanings = {nr: meant(filters, nr, entry, ALL_ONES[entry]) for nr in numbers}
+    meanings = {nr: expected_result(filters, nr, entry, ALL_ONES[entry]) for nr in numbers}
     left_out = {nr for nr in UNCALLABLE[entry] if meanings[nr] == "ran"}
-    left_out |= set(PROBES) if entry is Entry.NATIVE else set()
-    came = sweep(task, numbers, ALL_ONES[entry], leaving_out=left_out, entry=entry)
+    left_out |= set(PROBE_CALLS) if entry is Entry.NATIVE else set()
+    actual = sweep(task, numbers, ALL_ONES[entry], skip=left_out, entry=entry)
     return [
-        f"{entry.name} {nr}: {said(outcome)}, expected {meanings[nr]}"
-        for nr, outcome in came.items()
-        if said(outcome) != meanings[nr]
+        f"{entry.name} {nr}: {result_of(outcome)}, expected {meanings[nr]}"
+        for nr, outcome in actual.items()
+        if result_of(outcome) != meanings[nr]
     ]
 
 
-def wrong_calls(task: Task, filters: Sequence[Program], entry: Entry, calls: Sequence[Call]) -> list[str]:
-    """Make these calls; return those that differ from the filters' meaning."""
+def mismatching_calls(task: Task, filters: Sequence[Program], entry: Entry, calls: Sequence[Call]) -> list[str]:
+    """Make these calls; return those that differ from the expected results."""
     wrong = []
     for nr, arguments in calls:
-        came, wanted = said(task.call(nr, *arguments, entry=entry)), meant(filters, nr, entry, arguments)
-        if came != wanted:
-            wrong.append(f"{entry.name} {nr:#x} {arguments}: {came}, expected {wanted}")
+        actual = result_of(task.call(nr, *arguments, entry=entry))
+        wanted = expected_result(filters, nr, entry, arguments)
+        if actual != wanted:
+            wrong.append(f"{entry.name} {nr:#x} {arguments}: {actual}, expected {wanted}")
     return wrong
 
 
 def check_all(guest: Guest, task: Task, filters: Sequence[Program], drawn: dict[Entry, list[Call]]) -> None:
     """Check every number by each entry, and the calls that were drawn."""
     for entry in entries(guest):
-        assert wrong_numbers(task, filters, entry) == []
-        assert wrong_calls(task, filters, entry, drawn[entry]) == []
+        assert mismatching_numbers(task, filters, entry) == []
+        assert mismatching_calls(task, filters, entry, drawn[entry]) == []
 
 
-def done_with(guest: Guest, task: Task) -> None:
+def kill_task(guest: Guest, task: Task) -> None:
     """Kill a task: while it waits quietly it takes its share of the CPU, and many more tasks follow."""
     guest.init.kill(task, Signal.KILL).result()
 
 
-@by_each_runner
+@each_runner
 def test_generated_filters(guest: Guest, runner: tuple[int, int]) -> None:
     """Under one to three generated filters that may be decided in advance, every call has the result they mean."""
-    filters_are_run_by(guest, runner)
+    set_filter_runner(guest, runner)
 
     @seeded
-    @given(st.lists(cacheable(), min_size=1, max_size=3), DRAWN)
+    @given(st.lists(cacheable_filters(), min_size=1, max_size=3), DRAWN)
     def check(filters: list[Program], drawn: dict[Entry, list[Call]]) -> None:
         task = unprivileged(guest)
-        there = stacked(task, filters)
-        note("\n\n".join(map(listing, there)))
-        check_all(guest, task, there, drawn)
-        done_with(guest, task)
+        installed = install_stack(task, filters)
+        note("\n\n".join(map(listing, installed)))
+        check_all(guest, task, installed, drawn)
+        kill_task(guest, task)
 
     check()
 
@@ -212,39 +213,39 @@ def test_the_cache_of_generated_filters(guest: Guest) -> None:
     """For every number, the kernel reports a call as decided in advance if and only if the filters permit that."""
 
     @settings(seeded, max_examples=30)
-    @given(st.lists(cacheable(), min_size=1, max_size=3))
+    @given(st.lists(cacheable_filters(), min_size=1, max_size=3))
     def check(filters: list[Program]) -> None:
         task = unprivileged(guest)
-        there = stacked(task, filters)
-        note("\n\n".join(map(listing, there)))
+        installed = install_stack(task, filters)
+        note("\n\n".join(map(listing, installed)))
         found = cached(guest, task)
-        assert list(disagreements(there, found)) == []
+        assert list(cache_mismatches(installed, found)) == []
         assert len(found[Entry.NATIVE]) > 400
         assert bool(found[Entry.INT80]) == (len(entries(guest)) > 1)
-        done_with(guest, task)
+        kill_task(guest, task)
 
     check()
 
 
-@by_each_runner
+@each_runner
 def test_generated_arithmetic(guest: Guest, runner: tuple[int, int]) -> None:
-    """Generated filters of all instructions compute the reference's verdict from number and arguments."""
-    filters_are_run_by(guest, runner)
+    """Generated filters of all instructions compute the same value as the reference."""
+    set_filter_runner(guest, runner)
 
     @seeded
-    @given(arithmetical(), DRAWN)
+    @given(arithmetic_filters(), DRAWN)
     def check(program: Program, drawn: dict[Entry, list[Call]]) -> None:
         task = unprivileged(guest)
         note(listing(program))
         task.install(program).result()
         check_all(guest, task, [program], drawn)
-        done_with(guest, task)
+        kill_task(guest, task)
 
     check()
 
 
 # fmt: off
-BY_THE_INDEX: dict[str, tuple[int, tuple[int, int], int]] = {
+WITH_THE_INDEX: dict[str, tuple[int, tuple[int, int], int]] = {
     # instruction                      (A, X)                       A afterwards
     "divided":              (bpf.DIV,  (0xFFFFFFFF, 16),            0x0FFFFFFF),
     "divided-by-much":      (bpf.DIV,  (0xFFFFFFFF, 0x80000000),    1),
@@ -260,12 +261,12 @@ BY_THE_INDEX: dict[str, tuple[int, tuple[int, int], int]] = {
 # fmt: on
 
 
-@by_each_runner
-def test_computed_by_the_index(guest: Guest, runner: tuple[int, int]) -> None:
+@each_runner
+def test_computed_with_the_index(guest: Guest, runner: tuple[int, int]) -> None:
     """Operations on two words of a call have the right full result, and neither word is signed."""
-    filters_are_run_by(guest, runner)
+    set_filter_runner(guest, runner)
     found: dict[str, tuple[object, object]] = {}
-    for name, (code, (a, x), result) in BY_THE_INDEX.items():
+    for name, (code, (a, x), result) in WITH_THE_INDEX.items():
         task = unprivileged(guest)
         compute = (load(bpf.ARGS + 8), Instruction(bpf.TAX), load(bpf.ARGS), Instruction(code | bpf.X))
         wanted = (Instruction(bpf.ST, 0), load(bpf.ARGS + 16), Instruction(bpf.TAX), Instruction(bpf.LD_MEM, 0))
@@ -273,27 +274,31 @@ def test_computed_by_the_index(guest: Guest, runner: tuple[int, int]) -> None:
         task.install(
             (load(bpf.NR), Instruction(bpf.JEQ, NATIVE[0], 1, 0), ALLOWED, *compute, *wanted, *judge)
         ).result()
-        found[name] = (said(task.call(NATIVE[0], a, x, result)), f"errno {MARK}")
-        found[f"{name}, and nothing else"] = (said(task.call(NATIVE[0], a, x, result ^ 1)), "ran")
+        found[name] = (result_of(task.call(NATIVE[0], a, x, result)), f"errno {FILTER_ERRNO}")
+        found[f"{name}, and nothing else"] = (result_of(task.call(NATIVE[0], a, x, result ^ 1)), "ran")
     assert mismatches(found) == []
 
 
 WORDS_OF_MEMORY = 16
 
 
-@by_each_runner
+@each_runner
 def test_every_word_of_memory(guest: Guest, runner: tuple[int, int]) -> None:
     """Each word of scratch memory keeps what was written to it, whatever is written to the others later."""
-    filters_are_run_by(guest, runner)
+    set_filter_runner(guest, runner)
     task = unprivileged(guest)
     written = [(Instruction(bpf.LD_IMM, 0x1000 + at), Instruction(bpf.ST, at)) for at in range(WORDS_OF_MEMORY)]
     read = [
-        (Instruction(bpf.LD_MEM, at), Instruction(bpf.JEQ, 0x1000 + at, 1, 0), ret(Action.ERRNO, MARK + 1 + at))
+        (
+            Instruction(bpf.LD_MEM, at),
+            Instruction(bpf.JEQ, 0x1000 + at, 1, 0),
+            ret(Action.ERRNO, FILTER_ERRNO + 1 + at),
+        )
         for at in range(WORDS_OF_MEMORY)
     ]
     body = (instruction for group in (*written, *read) for instruction in group)
     task.install((load(bpf.NR), Instruction(bpf.JEQ, NATIVE[0], 1, 0), ALLOWED, *body, DENIED)).result()
-    assert said(task.call(NATIVE[0])) == f"errno {MARK}"
+    assert result_of(task.call(NATIVE[0])) == f"errno {FILTER_ERRNO}"
 
 
 OLDER = (
@@ -303,7 +308,7 @@ OLDER = (
     Instruction(bpf.JGE, 100, 0, 3),
     Instruction(bpf.JGT, 299, 2, 0),
     Instruction(bpf.JSET, 1, 0, 1),
-    ret(Action.ERRNO, MARK + 1),
+    ret(Action.ERRNO, FILTER_ERRNO + 1),
     ret(Action.ALLOW),
 )
 NEWER = (
@@ -311,7 +316,7 @@ NEWER = (
     *(load(bpf.ARCH), Instruction(bpf.JEQ, AUDIT_ARCH["i386"], 4, 0)),
     *(load(bpf.NR), Instruction(bpf.AND, 0x30), Instruction(bpf.JEQ, 0x30, 0, 4), Instruction(bpf.JA, 2)),
     *(load(bpf.ARGS + 20), Instruction(bpf.JEQ, 0, 1, 0)),
-    ret(Action.ERRNO, MARK + 2),
+    ret(Action.ERRNO, FILTER_ERRNO + 2),
     ret(Action.ALLOW),
 )
 
@@ -320,22 +325,23 @@ NEWER = (
 def test_every_number(guest: Guest, entry: Entry) -> None:
     """Under two filters, of every possible number, exactly those that both allow run, with ineffective arguments."""
     task = unprivileged(guest)
-    filters = stacked(task, [OLDER, NEWER])
+    filters = install_stack(task, [OLDER, NEWER])
     assert len(filters) == 2
-    assert wrong_numbers(task, filters, entry) == []
+    assert mismatching_numbers(task, filters, entry) == []
 
 
-ALLOWED, DENIED = ret(Action.ALLOW), ret(Action.ERRNO, MARK)
+ALLOWED, DENIED = ret(Action.ALLOW), ret(Action.ERRNO, FILTER_ERRNO)
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_behind_the_last_call(guest: Guest, entry: Entry) -> None:
+def test_beyond_the_last_call(guest: Guest, entry: Entry) -> None:
     """With only number 0 allowed, every number around and beyond the end of an architecture's calls is denied."""
     task = unprivileged(guest)
     task.install((load(bpf.NR), Instruction(bpf.JEQ, 0, 0, 1), ALLOWED, DENIED)).result()
-    assert said(task.call(0, *ALL_ONES[entry], entry=entry)) == "ran"
-    came = sweep(task, range(440, NUMBERS + 1), ALL_ONES[entry], entry=entry)
-    assert {nr: said(outcome) for nr, outcome in came.items() if said(outcome) != f"errno {MARK}"} == {}
+    assert result_of(task.call(0, *ALL_ONES[entry], entry=entry)) == "ran"
+    outcomes = sweep(task, range(440, NUMBERS + 1), ALL_ONES[entry], entry=entry)
+    results = {nr: result_of(outcome) for nr, outcome in outcomes.items()}
+    assert {nr: result for nr, result in results.items() if result != f"errno {FILTER_ERRNO}"} == {}
 
 
 EDGE = 96
@@ -347,43 +353,43 @@ EDGE = 96
 )
 def test_at_the_edge(guest: Guest, code: int, entry: Entry) -> None:
     """Each comparison is right below, at and above its constant, whichever branch leads to ALLOW."""
-    for verdicts in ((ALLOWED, DENIED), (DENIED, ALLOWED)):
+    for returns in ((ALLOWED, DENIED), (DENIED, ALLOWED)):
         task = unprivileged(guest)
-        program = (load(bpf.NR), Instruction(code, EDGE, 0, 1), *verdicts)
+        program = (load(bpf.NR), Instruction(code, EDGE, 0, 1), *returns)
         task.install(program).result()
-        assert wrong_numbers(task, [program], entry) == []
-        done_with(guest, task)
+        assert mismatching_numbers(task, [program], entry) == []
+        kill_task(guest, task)
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_an_older_filter_is_not_forgotten(guest: Guest, entry: Entry) -> None:
+def test_an_older_filter_still_counts(guest: Guest, entry: Entry) -> None:
     """A call that one filter denies stays denied under another that allows everything, in either order."""
     denies = (load(bpf.NR), Instruction(bpf.JEQ, EDGE, 0, 1), DENIED, ALLOWED)
     for filters in ([denies, (ALLOWED,)], [(ALLOWED,), denies]):
         task = unprivileged(guest)
         for program in filters:
             task.install(program).result()
-        assert wrong_numbers(task, filters, entry) == []
-        done_with(guest, task)
+        assert mismatching_numbers(task, filters, entry) == []
+        kill_task(guest, task)
 
 
 # fmt: off
-LARGE = {
-    # a word, what it is compared with, the verdict if it is larger, and if not       the result of a native call
-    "an-architecture-that-is-larger":     (bpf.ARCH, 0x7FFFFFFF, DENIED,  ALLOWED,    f"errno {MARK}"),
+UNSIGNED = {
+    # a word, what it is compared with, the action if it is larger, and if not        the result of a native call
+    "an-architecture-that-is-larger":     (bpf.ARCH, 0x7FFFFFFF, DENIED,  ALLOWED,    f"errno {FILTER_ERRNO}"),
     "an-architecture-that-is-not-larger": (bpf.ARCH, 0xFFFFFFFF, DENIED,  ALLOWED,    "ran"),
-    "a-number-that-is-not-larger":        (bpf.NR,   0x80000000, ALLOWED, DENIED,     f"errno {MARK}"),
-    "nor-is-it-to-be-denied":             (bpf.NR,   0x80000000, DENIED,  ALLOWED,    "ran"),
+    "a-number-that-is-not-larger":        (bpf.NR,   0x80000000, ALLOWED, DENIED,     f"errno {FILTER_ERRNO}"),
+    "a-number-below-is-allowed":          (bpf.NR,   0x80000000, DENIED,  ALLOWED,    "ran"),
 }
 # fmt: on
 
 
 @pytest.mark.parametrize("code", [bpf.JGT, bpf.JGE], ids=["larger", "larger-or-equal"])
 def test_no_word_is_negative(guest: Guest, code: int) -> None:
-    """SyscallGroup from 0x80000000 on compare as large numbers, including that of the native architecture."""
+    """Words from 0x80000000 on compare as large numbers, including that of the native architecture."""
     found: dict[str, tuple[object, object]] = {}
-    for name, (word, k, larger, otherwise, wanted) in LARGE.items():
+    for name, (word, k, larger, otherwise, wanted) in UNSIGNED.items():
         task = unprivileged(guest)
         task.install((load(word), Instruction(code, k, 0, 1), larger, otherwise)).result()
-        found[name] = (said(task.call("getppid")), wanted)
+        found[name] = (result_of(task.call("getppid")), wanted)
     assert mismatches(found) == []

@@ -14,7 +14,7 @@ from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, GONE, O
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import Cap, Clone, Ptrace, PtraceOption, Signal
-from suites.seccomp.support.roles import mismatches, status, unprivileged
+from suites.seccomp.support.filtered_tasks import mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 restore = pytest.mark.needs("CHECKPOINT_RESTORE")
@@ -43,7 +43,7 @@ def child_of(tracer: Task, name: str = "tracee") -> Task:
     """The tracer's child, without capabilities, which may install filters."""
     tracee = tracer.spawn(name)
     tracee.set_caps(Cap.NONE).result()
-    tracee.no_new_privs().result()
+    tracee.set_no_new_privs().result()
     return tracee
 
 
@@ -62,14 +62,14 @@ def stopped(guest: Guest, *filters: object) -> tuple[Task, Task]:
 
 @pytest.mark.requirement("seccomp.get-filter")
 @restore
-def test_programs_are_read_back(guest: Guest) -> None:
+def test_programs_can_be_read(guest: Guest) -> None:
     """PTRACE_SECCOMP_GET_FILTER returns each filter, by its index from the oldest: its length and exact program."""
     tracer, tracee = stopped(guest, *FILTERS)
     for index, program in enumerate(FILTERS):
-        assert tracer.installed(tracee, index) == returned(len(program))
-        assert tracer.installed_program(tracee, index, len(program)) == pack(program)
-    assert tracer.installed(tracee, len(FILTERS)) == ENOENT
-    assert tracer.installed(tracee, 1 << 40) == ENOENT
+        assert tracer.filter_length(tracee, index) == returned(len(program))
+        assert tracer.filter_program(tracee, index, len(program)) == pack(program)
+    assert tracer.filter_length(tracee, len(FILTERS)) == ENOENT
+    assert tracer.filter_length(tracee, 1 << 40) == ENOENT
     bad = tracer.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, 0, NOWHERE)
     assert bad == EFAULT
 
@@ -83,8 +83,8 @@ def test_metadata(guest: Guest) -> None:
     for flags in (FilterFlag.NONE, FilterFlag.LOG, FilterFlag.SPEC_ALLOW, FilterFlag.LOG | FilterFlag.TSYNC):
         tracee.install(ALLOW_ALL, flags).result()
     tracer.seize_and_stop(tracee)
-    told = [struct.unpack("<QQ", tracer.metadata(tracee, index).read()) for index in range(4)]
-    assert told == [(0, 0), (1, FilterFlag.LOG), (2, 0), (3, FilterFlag.LOG)]
+    reported = [struct.unpack("<QQ", tracer.filter_metadata(tracee, index).read()) for index in range(4)]
+    assert reported == [(0, 0), (1, FilterFlag.LOG), (2, 0), (3, FilterFlag.LOG)]
 
 
 # fmt: off
@@ -108,7 +108,8 @@ def test_metadata_sizes(guest: Guest) -> None:
     """The caller passes the size of the structure, which may grow; a size too small for the index is EINVAL."""
     tracer, tracee = stopped(guest, DENY)
     found: dict[str, tuple[object, object]] = {
-        name: (tracer.metadata(tracee, index, size), wanted) for name, (index, size, wanted) in METADATA.items()
+        name: (tracer.filter_metadata(tracee, index, size), wanted)
+        for name, (index, size, wanted) in METADATA.items()
     }
     found["unreadable"] = (tracer.call("ptrace", Ptrace.SECCOMP_GET_METADATA, tracee.tid, 16, NOWHERE), EFAULT)
     assert mismatches(found) == []
@@ -128,7 +129,7 @@ def filtered(guest: Guest) -> Task:
 READERS = {
     # the tracer is ...                            a filter's length           its metadata
     "with-cap-sys-admin":    (capable,             returned(len(DENY)),        returned(16)),
-    "with-all-but-that":     (without_capability,  EACCES,                     EACCES),
+    "with-every-other-capability":     (without_capability,  EACCES,                     EACCES),
     "in-its-own-user-namespace": (capable_in_its_own_user_namespace, EACCES,   EACCES),
     "filtered-itself":       (filtered,            EACCES,                     EACCES),
 }
@@ -147,8 +148,8 @@ def test_who_may_read(guest: Guest, who: str) -> None:
     tracee.install(DENY).result()
     tracer.seize_and_stop(tracee)
     inherited = int(who == "filtered-itself")
-    assert tracer.installed(tracee, inherited) == length
-    assert tracer.metadata(tracee, inherited) == metadata
+    assert tracer.filter_length(tracee, inherited) == length
+    assert tracer.filter_metadata(tracee, inherited) == metadata
 
 
 @pytest.mark.requirement("seccomp.get-filter", "seccomp.get-metadata")
@@ -160,15 +161,15 @@ def test_whose_filters_may_be_read(guest: Guest) -> None:
     for name in ("unfiltered", "strict"):
         tracee = child_of(tracer, name)
         if name == "strict":
-            tracee.strict_mode().result()
+            tracee.enter_strict_mode().result()
         tracer.seize_and_stop(tracee)
-        found[name] = (tracer.installed(tracee, 0), EINVAL)
-        found[f"{name}, metadata"] = (tracer.metadata(tracee, 0), EINVAL)
+        found[name] = (tracer.filter_length(tracee, 0), EINVAL)
+        found[f"{name}, metadata"] = (tracer.filter_metadata(tracee, 0), EINVAL)
     free = child_of(tracer, "free")
     free.install(DENY).result()
-    found["not traced"] = (tracer.installed(free, 0), ESRCH)
+    found["not traced"] = (tracer.filter_length(free, 0), ESRCH)
     tracer.seize(free).result()
-    found["not stopped"] = (tracer.metadata(free, 0), ESRCH)
+    found["not stopped"] = (tracer.filter_metadata(free, 0), ESRCH)
     assert mismatches(found) == []
 
 
@@ -208,7 +209,7 @@ def _stop(tracer: Task, tracee: Task) -> None:
 
 @pytest.mark.requirement("seccomp.suspend")
 @restore
-def test_the_tracers_death_ends_it(guest: Guest) -> None:
+def test_the_tracers_death_ends_the_suspension(guest: Guest) -> None:
     """When the tracer dies, filters are no longer suspended."""
     tracer = capable(guest)
     tracee = child_of(tracer)
@@ -225,7 +226,7 @@ def test_strict_mode_is_suspended_too(guest: Guest) -> None:
     """Strict mode is suspended like filters: a call that it forbids runs."""
     tracer = capable(guest)
     tracee = child_of(tracer)
-    tracee.strict_mode().result()
+    tracee.enter_strict_mode().result()
     tracer.seize(tracee, SUSPEND).result()
     assert tracee.call("getppid") == returned(tracer.pid)
 
@@ -236,11 +237,11 @@ def test_a_suspended_mode_stays(guest: Guest) -> None:
     """A suspended strict mode remains the tracee's mode: no filter can replace it, and it returns afterwards."""
     tracer = capable(guest)
     tracee, free = child_of(tracer), child_of(tracer, "free")
-    tracee.strict_mode().result()
+    tracee.enter_strict_mode().result()
     for task in (tracee, free):
         tracer.seize(task, SUSPEND).result()
     assert tracee.install(ALLOW_ALL) == EINVAL
-    assert tracee.strict_mode() == OK
+    assert tracee.enter_strict_mode() == OK
     assert free.install(ALLOW_ALL) == OK
     assert (status(guest, tracee)["Seccomp"], status(guest, free)["Seccomp"]) == ("1", "2")
     _stop(tracer, tracee)
@@ -275,7 +276,7 @@ def suspended_itself(guest: Guest) -> Task:
 # fmt: off
 SUSPENDERS = {
     "with-cap-sys-admin":    (capable,             OK),
-    "with-all-but-that":     (without_capability,  EPERM),
+    "with-every-other-capability":     (without_capability,  EPERM),
     "in-its-own-user-namespace": (capable_in_its_own_user_namespace, EPERM),
     "filtered-itself":       (filtered,            EPERM),
     "suspended-itself":      (suspended_itself,    EPERM),
@@ -304,7 +305,7 @@ def test_who_may_suspend(guest: Guest, who: str) -> None:
 
 @pytest.mark.lacks("CHECKPOINT_RESTORE")
 @pytest.mark.requirement("seccomp.suspend-privilege")
-def test_nothing_of_it_is_there(guest: Guest) -> None:
+def test_without_checkpoint_restore(guest: Guest) -> None:
     """Without CONFIG_CHECKPOINT_RESTORE, filters can be neither suspended nor read: EINVAL (stubs in seccomp.h)."""
     tracer = capable(guest)
     tracee = child_of(tracer)
@@ -317,7 +318,7 @@ def test_nothing_of_it_is_there(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.cache-privilege")
 @pytest.mark.needs("SECCOMP_CACHE_DEBUG")
-def test_the_cache_is_for_the_privileged(guest: Guest) -> None:
+def test_the_cache_requires_privilege(guest: Guest) -> None:
     """Reading /proc/PID/seccomp_cache requires CAP_SYS_ADMIN; an unfiltered task's file is empty."""
     task = unprivileged(guest)
     task.install(ALLOW_ALL).result()
@@ -330,7 +331,7 @@ def test_the_cache_is_for_the_privileged(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.cache-privilege")
 @pytest.mark.needs("SECCOMP_CACHE_DEBUG")
-def test_who_opened_the_cache_counts(guest: Guest) -> None:
+def test_the_openers_capability_counts(guest: Guest) -> None:
     """The opener's capability counts, not the reader's: without it, even root reads nothing from the open file."""
     task = unprivileged(guest)
     task.install(ALLOW_ALL).result()
@@ -347,16 +348,16 @@ def test_who_opened_the_cache_counts(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.exited")
 @pytest.mark.needs("SECCOMP_CACHE_DEBUG")
-def test_the_dead_have_no_filters(guest: Guest) -> None:
+def test_exited_threads_have_no_filters(guest: Guest) -> None:
     """A leader that has exited shows no filters, while its process and another thread's filter live on."""
     leader = unprivileged(guest, "leader")
     leader.install(ALLOW_ALL).result()
     thread = leader.thread("thread")
 
-    def tells(task: Task) -> bool:
+    def has_cache_lines(task: Task) -> bool:
         return guest.read_file(f"/proc/{task.pid}/task/{task.tid}/seccomp_cache") != ""
 
-    assert (tells(leader), tells(thread)) == (True, True)
+    assert (has_cache_lines(leader), has_cache_lines(thread)) == (True, True)
     assert leader.exit_thread() == GONE
     leader.wait_state("Z")
-    assert (tells(leader), tells(thread)) == (False, True)
+    assert (has_cache_lines(leader), has_cache_lines(thread)) == (False, True)

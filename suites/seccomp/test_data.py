@@ -13,26 +13,26 @@ from guests.outcome import EINVAL, ENOSYS, OK, returned
 from guests.protocol.wire import Entry
 from guests.task import Task
 from guests.uapi import NR_X32, Signal, number
-from suites.seccomp.support.roles import ENTRIES, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import ENTRIES, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
-TELL = 0x1000
-"""Calls from this number on do not exist; for number TELL + n, the filter's signal holds the n-th half word."""
+FIRST_REPORT = 0x1000
+"""Calls from this number on do not exist; for FIRST_REPORT + n, the filter's signal holds the n-th half word."""
 HALVES = 32
 
 VALUES = tuple(0x1122334455667788 + 0x0101010101010101 * i for i in range(6))
 HIGH = tuple(0xFFFFFFFF00000000 | i for i in range(6))
 
 
-def tell_tale() -> Program:
+def reporting_filter() -> Program:
     """TRAP with 16 bits of struct seccomp_data as its data; the call's number says which 16."""
     program = []
     for half in range(HALVES):
         word = [load(half // 2 * 4), Instruction(bpf.RSH, 16 * (half % 2)), Instruction(bpf.AND, 0xFFFF)]
-        verdict = [Instruction(bpf.OR, Action.TRAP), Instruction(bpf.RET_A)]
-        program += [load(bpf.NR), Instruction(bpf.AND, 0xFFFF), Instruction(bpf.JEQ, TELL + half, 0, 5)]
-        program += word + verdict
+        returning = [Instruction(bpf.OR, Action.TRAP), Instruction(bpf.RET_A)]
+        program += [load(bpf.NR), Instruction(bpf.AND, 0xFFFF), Instruction(bpf.JEQ, FIRST_REPORT + half, 0, 5)]
+        program += word + returning
     return (*program, ret(Action.ALLOW))
 
 
@@ -41,11 +41,11 @@ def seen(task: Task, extra: int, arguments: tuple[int, ...], entry: Entry = Entr
     halves = []
     address = 0
     for half in range(HALVES):
-        task.call(extra | TELL + half, *arguments, entry=entry)
-        told = task.caught()
-        assert told, "the filter raised no signal"
-        halves.append(told[-1].errno)
-        address = told[-1].call_address
+        task.call(extra | FIRST_REPORT + half, *arguments, entry=entry)
+        reported = task.caught_signals()
+        assert reported, "the filter raised no signal"
+        halves.append(reported[-1].errno)
+        address = reported[-1].call_address
     words = [halves[i] | halves[i + 1] << 16 for i in range(0, HALVES, 2)]
     wide = [words[i] | words[i + 1] << 32 for i in range(2, 16, 2)]
     assert wide[0] == address
@@ -61,10 +61,10 @@ def low(values: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(value & 0xFFFFFFFF for value in values)
 
 
-def truthful(guest: Guest) -> Task:
+def task_with_reporting_filter(guest: Guest) -> Task:
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
-    task.install(tell_tale()).result()
+    task.install(reporting_filter()).result()
     return task
 
 
@@ -72,23 +72,25 @@ def truthful(guest: Guest) -> Task:
 @pytest.mark.parametrize("values", [VALUES, HIGH, (0,) * 6], ids=["all-bytes-differ", "high-halves", "zeros"])
 def test_native(guest: Guest, values: tuple[int, ...]) -> None:
     """For a native call, a filter sees number, architecture, address and both halves of each argument."""
-    assert seen(truthful(guest), 0, values) == wanted(TELL, "x86_64", values)
+    assert seen(task_with_reporting_filter(guest), 0, values) == wanted(FIRST_REPORT, "x86_64", values)
 
 
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.data", "seccomp.data-int80")
 def test_int80(guest: Guest) -> None:
     """For an int 0x80 call, a filter sees i386's architecture and 32-bit arguments, as from a 32-bit process."""
-    assert seen(truthful(guest), 0, low(VALUES), Entry.INT80) == wanted(TELL, "i386", low(VALUES))
+    assert seen(task_with_reporting_filter(guest), 0, low(VALUES), Entry.INT80) == wanted(
+        FIRST_REPORT, "i386", low(VALUES)
+    )
 
 
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.data-int80-upper-halves")
 def test_int80_with_upper_halves(guest: Guest) -> None:
     """A 64-bit process can set upper halves, which a filter may see; both see the lower halves that the call uses."""
-    found = seen(truthful(guest), 0, VALUES, Entry.INT80)
+    found = seen(task_with_reporting_filter(guest), 0, VALUES, Entry.INT80)
     lower = {name: value & 0xFFFFFFFF for name, value in found.items()}
-    assert lower == wanted(TELL, "i386", low(VALUES))
+    assert lower == wanted(FIRST_REPORT, "i386", low(VALUES))
 
     task = unprivileged(guest)
     judge = (load(bpf.ARGS), Instruction(bpf.JEQ, 7, 0, 1), ret(Action.ERRNO, 22), ret(Action.ALLOW))
@@ -102,11 +104,11 @@ def test_int80_with_upper_halves(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.data", "seccomp.data-x32")
 def test_x32(guest: Guest) -> None:
     """For an x32 call, a filter sees the number's bit, x86-64 and whole arguments, even if the kernel lacks x32."""
-    assert seen(truthful(guest), NR_X32, VALUES) == wanted(NR_X32 | TELL, "x86_64", VALUES)
+    assert seen(task_with_reporting_filter(guest), NR_X32, VALUES) == wanted(NR_X32 | FIRST_REPORT, "x86_64", VALUES)
 
 
 @pytest.mark.requirement("seccomp.data-upper-half")
-def test_the_upper_half_of_the_number_is_nobodys(guest: Guest) -> None:
+def test_the_upper_half_of_the_number_is_ignored(guest: Guest) -> None:
     """Only the lower 32 bits of the register form the number, for the filter and for the kernel."""
     task = unprivileged(guest)
     getppid, getuid = number("getppid") | 5 << 32, number("getuid") | 5 << 32

@@ -16,7 +16,7 @@ from guests.syscalls.seccomp import FilterFlag
 from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, Prctl, Ptrace, PtraceOption, Signal, number
-from suites.seccomp.support.roles import GETPPID, unprivileged
+from suites.seccomp.support.filtered_tasks import GETPPID, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -25,7 +25,7 @@ DENY = policy(deny("getppid", errno=EINVAL))
 HOUR = struct.pack("<qq", 3600, 0)
 
 
-class Followed:
+class SyscallTracedPair:
     """A tracee whose calls stop at entry and exit, and its tracer."""
 
     def __init__(self, guest: Guest, *filters: bpf.Program) -> None:
@@ -61,7 +61,7 @@ REWRITES = {
     # the call that is made, what the tracer changes at its entry               the result
     "allowed-to-denied":         ("getuid",  {"orig_rax": GETPPID},             EINVAL),
     "denied-to-allowed":         ("getppid", {"orig_rax": number("getuid")},    returned(1000)),
-    "denied-and-left":           ("getppid", {},                                EINVAL),
+    "denied-and-unchanged":           ("getppid", {},                                EINVAL),
     "an-argument-to-denied":     ("getgid",  {"rdx": 5},                        EPERM),
     "to-no-call":                ("getuid",  {"orig_rax": -1},                  ENOSYS),
     "to-no-call-with-a-result":  ("getuid",  {"orig_rax": -1, "rax": 42},       returned(42)),
@@ -74,70 +74,72 @@ REWRITES = {
 def test_a_tracers_rewrite_is_filtered(guest: Guest, rewrite: str) -> None:
     """Filters see the call as the tracer left it at the entry stop; an exit stop follows, whatever they return."""
     name, changes, wanted = REWRITES[rewrite]
-    here = Followed(guest, policy(deny("getppid", errno=EINVAL), deny("getgid", errno=EPERM, when=arg(2) == 5)))
-    call = here.enter(name)
-    here.change(**changes)
-    seen = here.leave()
+    pair = SyscallTracedPair(
+        guest, policy(deny("getppid", errno=EINVAL), deny("getgid", errno=EPERM, when=arg(2) == 5))
+    )
+    call = pair.enter(name)
+    pair.change(**changes)
+    seen = pair.leave()
     assert call.outcome() == wanted
     assert seen == call.outcome().value
 
 
 @pytest.mark.requirement("seccomp.entry-order")
-def test_a_call_that_was_made_none_is_filtered(guest: Guest) -> None:
+def test_a_call_changed_to_minus_one_is_filtered(guest: Guest) -> None:
     """A call whose number the tracer has set to -1 at the entry stop is filtered as number -1."""
     nothing = (load(bpf.NR), Instruction(bpf.JEQ, 0xFFFFFFFF, 0, 1), ret(Action.ERRNO, 22), ret(Action.ALLOW))
-    here = Followed(guest, nothing)
-    call = here.enter("getuid")
-    here.change(orig_rax=-1, rax=42)
-    assert here.leave() == -22
+    pair = SyscallTracedPair(guest, nothing)
+    call = pair.enter("getuid")
+    pair.change(orig_rax=-1, rax=42)
+    assert pair.leave() == -22
     assert call.outcome() == EINVAL
 
 
 @pytest.mark.requirement("seccomp.entry-order")
 def test_entry_event_exit(guest: Guest) -> None:
     """A traced call stops three times: at its entry, for its filter's TRACE, and at its exit."""
-    here = Followed(guest, policy(trace("getppid", data=3)))
-    call = here.enter("getppid")
-    here.resume()
-    stop = here.tracer.wait(here.tracee)
+    pair = SyscallTracedPair(guest, policy(trace("getppid", data=3)))
+    call = pair.enter("getppid")
+    pair.resume()
+    stop = pair.tracer.wait(pair.tracee)
     assert stop.event == PTRACE_EVENT_SECCOMP
-    assert here.tracer.event_message(here.tracee) == 3
-    assert here.leave() == here.tracer.pid
-    assert call.outcome() == returned(here.tracer.pid)
+    assert pair.tracer.event_message(pair.tracee) == 3
+    assert pair.leave() == pair.tracer.pid
+    assert call.outcome() == returned(pair.tracer.pid)
 
 
 @pytest.mark.requirement("seccomp.entry-kill-exit")
-def test_a_kill_is_not_to_be_stopped_at_the_exit(guest: Guest) -> None:
+def test_a_kill_cannot_be_prevented_at_the_exit(guest: Guest) -> None:
     """A call that KILL_PROCESS ends has an exit stop too; then the tracee dies, whatever the tracer does there."""
-    here = Followed(guest, policy(kill_process("getppid")))
-    call = here.enter("getppid")
-    here.resume()
-    assert here.tracer.wait(here.tracee).stopped_by == SYSCALL_STOP
-    here.change(orig_rax=number("getuid"), rax=0)
-    here.tracer.resume(here.tracee).result()
-    assert here.tracer.wait(here.tracee).killed_by == Signal.SYS
+    pair = SyscallTracedPair(guest, policy(kill_process("getppid")))
+    call = pair.enter("getppid")
+    pair.resume()
+    assert pair.tracer.wait(pair.tracee).stopped_by == SYSCALL_STOP
+    pair.change(orig_rax=number("getuid"), rax=0)
+    pair.tracer.resume(pair.tracee).result()
+    assert pair.tracer.wait(pair.tracee).killed_by == Signal.SYS
     assert call.outcome() == killed(Signal.SYS)
 
 
 @pytest.mark.requirement("seccomp.entry-order")
 def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
     """A call under PTRACE_SYSEMU ends at its entry stop: neither it nor any filter runs."""
-    here = Followed(guest, policy(kill_process("getppid")))
-    here.tracer.interrupt(here.tracee).result()
-    here.tracer.wait(here.tracee)
-    here.tracer.ptrace(Ptrace.SYSEMU, here.tracee).result()
-    call = here.enter("getppid")
-    here.change(rax=77)
-    here.tracer.resume(here.tracee).result()
+    pair = SyscallTracedPair(guest, policy(kill_process("getppid")))
+    pair.tracer.interrupt(pair.tracee).result()
+    pair.tracer.wait(pair.tracee)
+    pair.tracer.ptrace(Ptrace.SYSEMU, pair.tracee).result()
+    call = pair.enter("getppid")
+    pair.change(rax=77)
+    pair.tracer.resume(pair.tracee).result()
     assert call.outcome() == returned(77)
 
 
 @pytest.mark.requirement("seccomp.trace-killed")
 def test_killed_in_the_entry_stop(guest: Guest) -> None:
     """After a SIGKILL while the tracer holds a call at its entry, the call does not run, whatever its filters say."""
-    here = Followed(guest, policy(deny("getppid", errno=EINVAL)))
-    call = here.enter("mkdir", here.tracee.store(b"/tmp/made\0"), 0o755)
-    here.tracer.kill(here.tracee, Signal.KILL).result()
+    pair = SyscallTracedPair(guest, policy(deny("getppid", errno=EINVAL)))
+    call = pair.enter("mkdir", pair.tracee.store(b"/tmp/made\0"), 0o755)
+    pair.tracer.kill(pair.tracee, Signal.KILL).result()
     assert call.outcome() == killed(Signal.KILL)
     assert not guest.exists("/tmp/made")  # noqa: S108
 
@@ -176,7 +178,7 @@ def test_what_is_denied_is_not_audited(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("seccomp.entry-tsync")
-def test_filters_that_come_during_the_entry_stop(guest: Guest) -> None:
+def test_filters_installed_during_the_entry_stop(guest: Guest) -> None:
     """Threads that a tracer holds at a call's entry get their first filter by TSYNC: it applies to those calls."""
     tracer = guest.spawn("tracer")
     caller = unprivileged(guest, "caller", parent=tracer)
@@ -214,7 +216,7 @@ def test_user_dispatch_comes_first(guest: Guest) -> None:
     assert task.call("getgid") == returned(number("getgid"))
     task.copy(selector, allow, 1).result()
     assert task.call("getgid") == returned(number("getgid"))
-    assert [one.code for one in task.caught()] == [SYS_USER_DISPATCH, SYS_USER_DISPATCH, SYS_SECCOMP]
+    assert [one.code for one in task.caught_signals()] == [SYS_USER_DISPATCH, SYS_USER_DISPATCH, SYS_SECCOMP]
     assert task.call("getppid") == killed(Signal.SYS)
 
 
@@ -231,14 +233,14 @@ def interrupted(guest: Guest, task: Task, call: Pending) -> None:
 
 # fmt: off
 SLEEP = policy(bpf.allow("nanosleep"), default=Action.KILL_PROCESS)
-SLEEP_ON = policy(bpf.allow("nanosleep", "restart_syscall"), default=Action.KILL_PROCESS)
+SLEEP_AND_RESTART = policy(bpf.allow("nanosleep", "restart_syscall"), default=Action.KILL_PROCESS)
 RESTARTED: dict[str, tuple[bpf.Program, Expected | None]] = {
     # a filter, and the result of a sleep that was interrupted; None: it continues to sleep
     "its-own-number-denied":      (policy(deny("restart_syscall", errno=EPERM)),  EPERM),
     "another-number-denied":      (policy(deny("clock_nanosleep", errno=EPERM)),  None),
-    "killed-for-it":              (policy(kill_process("restart_syscall")),       killed(Signal.SYS)),
+    "killed-by-its-number":              (policy(kill_process("restart_syscall")),       killed(Signal.SYS)),
     "an-allow-list-without-it":   (SLEEP,                                          killed(Signal.SYS)),
-    "an-allow-list-with-it":      (SLEEP_ON,                                       None),
+    "an-allow-list-with-it":      (SLEEP_AND_RESTART,                                       None),
 }
 # fmt: on
 
@@ -292,12 +294,12 @@ def test_the_return_from_a_handler_is_filtered(guest: Guest) -> None:
         task = unprivileged(guest)
         task.catch(Signal.USR1).result()
         task.install(policy(kill_process("rt_sigreturn") if forbidden else kill_process("getppid"))).result()
-        came = task.call("kill", task.pid, Signal.USR1)
-        assert came == (killed(Signal.SYS) if forbidden else OK)
+        outcome = task.call("kill", task.pid, Signal.USR1)
+        assert outcome == (killed(Signal.SYS) if forbidden else OK)
 
 
 @pytest.mark.requirement("seccomp.every-call")
-def test_ends_are_filtered(guest: Guest) -> None:
+def test_exit_calls_are_filtered(guest: Guest) -> None:
     """exit and exit_group can be denied, and then the task lives on."""
     task = unprivileged(guest)
     task.install(policy(deny("exit", "exit_group", errno=EPERM))).result()
@@ -318,7 +320,7 @@ def test_seccomp_is_filtered(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("seccomp.every-call")
-def test_the_installing_call_is_not(guest: Guest) -> None:
+def test_the_installing_call_is_not_filtered(guest: Guest) -> None:
     """A filter applies from the next call on: installing one that denies everything succeeds."""
     task = unprivileged(guest)
     assert task.install((ret(Action.ERRNO, 22),)) == OK

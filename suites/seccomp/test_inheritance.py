@@ -10,7 +10,7 @@ from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, EPERM, OK, returned
 from guests.task import Task
 from guests.uapi import Cap, Clone, Prctl
-from suites.seccomp.support.roles import execute, mismatches, status, unprivileged
+from suites.seccomp.support.filtered_tasks import execute, mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -24,7 +24,7 @@ SET_UID = "/tmp/set-uid"  # noqa: S108 - in the guest
 
 @pytest.mark.needs("USER_NS")
 @pytest.mark.requirement("seccomp.inheritance")
-def test_whoever_is_made_is_filtered(guest: Guest) -> None:
+def test_children_and_threads_are_filtered(guest: Guest) -> None:
     """Children, grandchildren and threads inherit filters, whatever their clone flags, as do executed programs."""
     task = unprivileged(guest)
     task.install(DENY).result()
@@ -46,7 +46,7 @@ def test_whoever_is_made_is_filtered(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("seccomp.inheritance")
-def test_what_is_installed_later_is_not_shared(guest: Guest) -> None:
+def test_later_filters_are_not_shared(guest: Guest) -> None:
     """A filter installed after fork or clone affects neither the child nor the other threads."""
     task = unprivileged(guest)
     child, thread = task.spawn("child"), task.thread("thread")
@@ -60,7 +60,7 @@ def test_what_is_installed_later_is_not_shared(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("seccomp.inheritance")
-def test_filters_outlive_who_installed_them(guest: Guest) -> None:
+def test_filters_outlive_their_installer(guest: Guest) -> None:
     """A child keeps the filter that its parent installed after the parent has died."""
     parent = unprivileged(guest, "parent")
     parent.install(DENY).result()
@@ -167,7 +167,7 @@ def test_root_without_capabilities(guest: Guest, no_new_privs: bool) -> None:
     task = guest.spawn("root", uid=0, quiet=True)
     assert task.call("chroot", "/") == EPERM
     if no_new_privs:
-        task.no_new_privs().result()
+        task.set_no_new_privs().result()
     assert task.execute_again() == OK
     assert task.call("chroot", "/") == (EPERM if no_new_privs else OK)
 
@@ -188,21 +188,21 @@ def test_capabilities_lost_by_exec(guest: Guest) -> None:
 def test_status(guest: Guest) -> None:
     """/proc/PID/status shows NoNewPrivs and Seccomp per thread: 0 at first, 2 under a filter, 1 in strict mode."""
 
-    def said(task: Task) -> tuple[str, str]:
+    def shown(task: Task) -> tuple[str, str]:
         lines = status(guest, task)
         return lines["NoNewPrivs"], lines["Seccomp"]
 
     task = guest.spawn("task", quiet=True)
     thread = task.thread("thread")
     strict = guest.spawn("strict", quiet=True)
-    assert said(task) == ("0", "0")
-    task.no_new_privs().result()
-    assert said(task) == ("1", "0")
+    assert shown(task) == ("0", "0")
+    task.set_no_new_privs().result()
+    assert shown(task) == ("1", "0")
     task.install(ALLOW_ALL).result()
-    assert said(task) == ("1", "2")
-    assert said(thread) == ("0", "0")
-    strict.strict_mode().result()
-    assert said(strict) == ("0", "1")
+    assert shown(task) == ("1", "2")
+    assert shown(thread) == ("0", "0")
+    strict.enter_strict_mode().result()
+    assert shown(strict) == ("0", "1")
 
 
 @pytest.mark.requirement("seccomp.status-count")
@@ -226,7 +226,7 @@ def test_count(guest: Guest) -> None:
     assert task.install(()) == EINVAL
     assert count(task) == "3"
     strict = guest.spawn("strict", quiet=True)
-    strict.strict_mode().result()
+    strict.enter_strict_mode().result()
     assert count(strict) == "0"
     # A filter that a thread has installed alone counts for that thread only.
     thread = task.thread("thread")

@@ -27,7 +27,7 @@ from guests.outcome import (
 from guests.syscalls.seccomp import MODE_FILTER, SET_MODE_FILTER, FilterFlag
 from guests.task import Task
 from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, RLIMIT_NOFILE, Cap, Clone, Prctl
-from suites.seccomp.support.roles import mismatches, status, unprivileged
+from suites.seccomp.support.filtered_tasks import mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -37,7 +37,7 @@ ALLOW_ALL: Program = (ret(Action.ALLOW),)
 NO_RETURN: Program = (Instruction(bpf.LD_IMM),)
 
 
-class Long:
+class LongFilters:
     """Filters of any length in a task's memory, which its children inherit: loads of 0, with a return at the end."""
 
     def __init__(self, task: Task) -> None:
@@ -159,8 +159,8 @@ class Attempt:
         flags = 1 << 31 if "unknown-flag" in self.mistakes else 0
         program = NO_RETURN if "program-invalid" in self.mistakes else ALLOW_ALL
         length = 4097 if "too-long" in self.mistakes else len(program)
-        there = NOWHERE if "program-unreadable" in self.mistakes else self.task.store(pack(program))
-        pointer: Argument = struct.pack("<H6xQ", length, there)
+        address = NOWHERE if "program-unreadable" in self.mistakes else self.task.store(pack(program))
+        pointer: Argument = struct.pack("<H6xQ", length, address)
         if "struct-unreadable" in self.mistakes:
             pointer = NOWHERE
         return self.task.call("seccomp", SET_MODE_FILTER, flags, pointer)
@@ -222,7 +222,7 @@ LENGTHS = {1: OK, 2: OK, 4095: OK, 4096: OK, 4097: EINVAL, 0x7FFF: EINVAL, 0xFFF
 def test_length(guest: Guest) -> None:
     """A filter has 1 to 4096 instructions; more are EINVAL, and install nothing."""
     parent = unprivileged(guest)
-    long = Long(parent)
+    long = LongFilters(parent)
     found: dict[str, tuple[object, object]] = {}
     for length, wanted in LENGTHS.items():
         task = parent.spawn(f"of-{length}")
@@ -232,7 +232,7 @@ def test_length(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("seccomp.length")
-def test_no_length(guest: Guest) -> None:
+def test_empty_filter(guest: Guest) -> None:
     """A filter without instructions fails with EINVAL."""
     task = unprivileged(guest)
     assert task.install(()) == EINVAL
@@ -245,7 +245,7 @@ SEVEN = 7 * (4096 + 4 + 4)
 LEFT = 32768 - SEVEN - 4
 assert LEFT == 4036
 # fmt: off
-FITTING = {
+REMAINING_LENGTHS = {
     # after seven filters of 4096 instructions, the lengths of further filters
     "exactly-full":       ([4036],        OK),
     "one-too-many":       ([4037],        ENOMEM),
@@ -259,10 +259,10 @@ FITTING = {
 # fmt: on
 
 
-def full_but_for(guest: Guest) -> tuple[Task, Long]:
+def nearly_full(guest: Guest) -> tuple[Task, LongFilters]:
     """A task to which seven long filters have left little room."""
     task = unprivileged(guest)
-    long = Long(task)
+    long = LongFilters(task)
     for _ in range(7):
         long.install(task, 4096).result()
     return task, long
@@ -274,9 +274,9 @@ def test_total_length(guest: Guest) -> None:
 
     Children start from their parent's count, each separately.
     """
-    parent, long = full_but_for(guest)
+    parent, long = nearly_full(guest)
     found: dict[str, tuple[object, object]] = {}
-    for name, (lengths, wanted) in FITTING.items():
+    for name, (lengths, wanted) in REMAINING_LENGTHS.items():
         task = parent.spawn(name[:15])
         for length in lengths[:-1]:
             long.install(task, length).result()
@@ -287,7 +287,7 @@ def test_total_length(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.total-length", "seccomp.tsync")
 def test_total_length_of_threads(guest: Guest) -> None:
     """TSYNC obeys the limit, too: a filter that does not fit fails, and one that fits reaches every thread."""
-    task, long = full_but_for(guest)
+    task, long = nearly_full(guest)
     thread = task.thread("thread")
     assert long.install(task, 4037, FilterFlag.TSYNC) == ENOMEM
     assert long.install(task, 4036, FilterFlag.TSYNC) == OK
@@ -295,9 +295,9 @@ def test_total_length_of_threads(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("seccomp.total-length")
-def test_what_did_not_fit_does_not_count(guest: Guest) -> None:
+def test_a_rejected_filter_does_not_count(guest: Guest) -> None:
     """A filter rejected for its length does not count towards the limit."""
-    task, long = full_but_for(guest)
+    task, long = nearly_full(guest)
     assert long.install(task, 2000) == OK
     assert long.install(task, 2029) == ENOMEM
     assert long.install(task, 2028) == OK
@@ -311,7 +311,7 @@ def test_filter_then_strict(guest: Guest) -> None:
     """A filtered task cannot enter strict mode, which might allow what its filter denies; its filters stay."""
     task = unprivileged(guest)
     task.install(ALLOW_ALL).result()
-    assert task.strict_mode() == EINVAL
+    assert task.enter_strict_mode() == EINVAL
     assert task.call("prctl", Prctl.SET_SECCOMP, 1, 0, 0, 0) == EINVAL
     assert task.install(policy(deny("getppid", errno=ESRCH))) == OK
     assert task.call("getppid") == ESRCH
@@ -364,7 +364,7 @@ def test_get_seccomp(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("seccomp.immutable")
-def test_a_filter_stays(guest: Guest) -> None:
+def test_a_filter_is_a_copy(guest: Guest) -> None:
     """The filter is the kernel's own copy: later changes to the caller's memory do not affect it."""
     task = unprivileged(guest)
     program = policy(deny("getppid", errno=EINVAL))

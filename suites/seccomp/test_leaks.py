@@ -17,7 +17,7 @@ from guests.outcome import EBUSY, EINVAL, ESRCH, OK, Expected, returned
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import Cap, Signal
-from suites.seccomp.support.roles import Supervised, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
 
 pytestmark = [
     pytest.mark.needs("SECCOMP_FILTER", "KALLSYMS"),
@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 ALLOW_ALL: Program = (ret(Action.ALLOW),)
-ASK = policy(notify("getppid"))
+NOTIFY = policy(notify("getppid"))
 INVALID: dict[str, Program] = {
     "no-return-at-its-end": (Instruction(bpf.LD_IMM),),
     "only-sockets-have-that": (Instruction(bpf.MOD, 3), ret(Action.ALLOW)),
@@ -45,12 +45,12 @@ def end(guest: Guest, task: Task) -> None:
     task.wait_death()
 
 
-def check_let_go(guest: Guest, before: int) -> None:
+def wait_until_freed(guest: Guest, before: int) -> None:
     """Wait until a kernel worker has freed the programs."""
     guest.wait_until(lambda: programs(guest) == before, f"the kernel to have {before} programs again")
 
 
-def test_the_last_task_is_gone(guest: Guest) -> None:
+def test_the_last_task_exits(guest: Guest) -> None:
     """Each of three filters stays as long as any task has it, and all are freed with the last task."""
     before = programs(guest)
     parent = unprivileged(guest, "parent")
@@ -62,7 +62,7 @@ def test_the_last_task_is_gone(guest: Guest) -> None:
     end(guest, parent)
     assert programs(guest) == before + 3
     end(guest, child)
-    check_let_go(guest, before)
+    wait_until_freed(guest, before)
 
 
 @pytest.mark.parametrize("why", INVALID)
@@ -72,7 +72,7 @@ def test_an_invalid_program(guest: Guest, why: str) -> None:
     task = unprivileged(guest)
     for _ in range(3):
         assert task.install(INVALID[why]) == EINVAL
-    check_let_go(guest, before)
+    wait_until_freed(guest, before)
 
 
 def with_a_divergent_thread(guest: Guest) -> Task:
@@ -83,7 +83,7 @@ def with_a_divergent_thread(guest: Guest) -> Task:
 
 def with_a_listener(guest: Guest) -> Task:
     task = unprivileged(guest)
-    task.listen(ASK).result()
+    task.listen(NOTIFY).result()
     return task
 
 
@@ -104,7 +104,7 @@ def test_a_filter_that_is_refused(guest: Guest, who: str) -> None:
     before = programs(guest)
     for _ in range(3):
         assert task.install(ALLOW_ALL, flags) == error
-    check_let_go(guest, before)
+    wait_until_freed(guest, before)
     assert task.install(ALLOW_ALL) == OK
     assert programs(guest) == before + 1
 
@@ -113,24 +113,24 @@ def test_a_filter_that_is_refused(guest: Guest, who: str) -> None:
 def test_a_listener(guest: Guest, first: str) -> None:
     """A filter is freed when both its last task and its listener are gone, in either order."""
     before = programs(guest)
-    here = Supervised(guest, ASK)
-    ends = [here.target, here.supervisor]
+    pair = SupervisedPair(guest, NOTIFY)
+    ends = [pair.target, pair.supervisor]
     for task in ends if first == "the-task" else reversed(ends):
         assert programs(guest) == before + 1
         end(guest, task)
-    check_let_go(guest, before)
+    wait_until_freed(guest, before)
 
 
 def length(tracer: Task, tracee: Task) -> None:
-    assert tracer.installed(tracee, 0) == returned(1)
+    assert tracer.filter_length(tracee, 0) == returned(1)
 
 
 def program(tracer: Task, tracee: Task) -> None:
-    assert tracer.installed_program(tracee, 0, 1) == bpf.pack(ALLOW_ALL)
+    assert tracer.filter_program(tracee, 0, 1) == bpf.pack(ALLOW_ALL)
 
 
 def metadata(tracer: Task, tracee: Task) -> None:
-    assert tracer.metadata(tracee, 0) == returned(16)
+    assert tracer.filter_metadata(tracee, 0) == returned(16)
 
 
 def cache(tracer: Task, tracee: Task) -> None:
@@ -153,4 +153,4 @@ def test_a_filter_that_was_read(guest: Guest, read: Callable[[Task, Task], None]
     tracer.seize_and_stop(tracee)
     read(tracer, tracee)
     end(guest, tracee)
-    check_let_go(guest, before)
+    wait_until_freed(guest, before)

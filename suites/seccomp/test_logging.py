@@ -14,7 +14,7 @@ from guests.outcome import EACCES, EFAULT, EINVAL, EOPNOTSUPP, EPERM, OK, Expect
 from guests.syscalls.seccomp import DATA_SIZE, GET_NOTIF_SIZES, NOTIF_SIZE, RESPONSE_SIZE, FilterFlag
 from guests.task import Task
 from guests.uapi import O_RDONLY, O_WRONLY, Cap, Clone, PtraceOption, Signal, number
-from suites.seccomp.support.roles import GETPPID, Supervised, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import GETPPID, SupervisedPair, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 audited = pytest.mark.needs("AUDIT")
@@ -42,7 +42,7 @@ WRITES: dict[str, tuple[str, bool, str]] = {
     # what is written                                accepted?  what is read afterwards
     "one":                ("kill_process",            True,   "kill_process"),
     "in-another-order":   ("log trap kill_process",   True,   "kill_process trap log"),
-    "twice-the-same":     ("trap trap",               True,   "trap"),
+    "the-same-twice":     ("trap trap",               True,   "trap"),
     "nothing":            ("",                        True,   ""),
     "a-newline":          ("errno\n",                 True,   "errno"),
     "all-but-allow":      (DEFAULT,                   True,   DEFAULT),
@@ -74,7 +74,7 @@ def _write(guest: Guest, text: str) -> Outcome:
 
 @pytest.mark.needs("USER_NS")
 @pytest.mark.requirement("seccomp.actions-logged-privilege")
-def test_who_may_write_it(guest: Guest) -> None:
+def test_who_may_write_actions_logged(guest: Guest) -> None:
     """Everybody can read the sysctl; only uid 0 can open it for writing, and only with CAP_SYS_ADMIN write it."""
     path = PATH + "actions_logged"
     powerless = guest.spawn("powerless", uid=0, caps=Cap.ALL & ~Cap.SYS_ADMIN)
@@ -115,7 +115,7 @@ def test_get_notif_sizes(guest: Guest) -> None:
 # Records
 
 
-class Log:
+class AuditRecords:
     """The guest's audit records of filters, by the task that caused them."""
 
     def __init__(self, guest: Guest) -> None:
@@ -123,7 +123,7 @@ class Log:
         # Without an audit daemon, the records go to the kernel log, and none must be dropped by rate limiting.
         guest.set_sysctl("kernel.printk_ratelimit", 0)
 
-    def settle(self) -> None:
+    def wait_for_all(self) -> None:
         """Wait until all records so far can be read: they come in order, so wait for one more."""
         logged = self.guest.sysctl(LOGGED)
         self.guest.set_sysctl(LOGGED, DEFAULT)
@@ -169,26 +169,26 @@ def act(guest: Guest, action: Action, flags: FilterFlag) -> Task:
 @pytest.mark.parametrize("flags", [FilterFlag.LOG, FilterFlag.NONE], ids=["with-the-flag", "without-the-flag"])
 def test_which_actions_are_recorded(guest: Guest, flags: FilterFlag) -> None:
     """Kills and LOG are always recorded, ALLOW never, and all others if their filter has FILTER_FLAG_LOG."""
-    records = Log(guest)
+    records = AuditRecords(guest)
     tasks = {action: act(guest, action, flags) for action in Action}
-    records.settle()
+    records.wait_for_all()
     found: dict[str, tuple[object, object]] = {}
     for action, (with_flag, without, signal) in RECORDED.items():
-        told = [(fields(one)["sig"], int(fields(one)["code"], 16)) for one in records.of(tasks[action])]
+        logged = [(fields(one)["sig"], int(fields(one)["code"], 16)) for one in records.of(tasks[action])]
         recorded = with_flag if flags else without
-        found[action.name] = (told, [(signal, int(action))] if recorded else [])
+        found[action.name] = (logged, [(signal, int(action))] if recorded else [])
     assert mismatches(found) == []
 
 
 @audited
 @pytest.mark.requirement("seccomp.log-silenced")
 @pytest.mark.parametrize("silenced", DEFAULT.split())
-def test_an_action_that_is_not_to_be_logged(guest: Guest, silenced: str) -> None:
+def test_an_action_removed_from_actions_logged(guest: Guest, silenced: str) -> None:
     """An action whose name is removed from actions_logged is the only one not recorded, and is still taken."""
-    records = Log(guest)
+    records = AuditRecords(guest)
     guest.set_sysctl(LOGGED, " ".join(name for name in DEFAULT.split() if name != silenced))
     tasks = {action: act(guest, action, FilterFlag.LOG) for action in RECORDED if action is not Action.ALLOW}
-    records.settle()
+    records.wait_for_all()
     found: dict[str, tuple[object, object]] = {
         action.name: (len(records.of(task)), int(action.name.lower() != silenced)) for action, task in tasks.items()
     }
@@ -198,19 +198,19 @@ def test_an_action_that_is_not_to_be_logged(guest: Guest, silenced: str) -> None
 
 @audited
 @pytest.mark.requirement("seccomp.log-silenced")
-def test_nothing_is_to_be_logged(guest: Guest) -> None:
+def test_empty_actions_logged(guest: Guest) -> None:
     """With actions_logged empty, nothing is recorded, and every action is still taken."""
-    records = Log(guest)
+    records = AuditRecords(guest)
     guest.set_sysctl(LOGGED, "\n")
     tasks = [act(guest, action, FilterFlag.LOG) for action in Action]
-    records.settle()
+    records.wait_for_all()
     assert [records.of(task) for task in tasks] == [[]] * 8
     assert tasks[0].wait_death() == killed(Signal.SYS)
 
 
 @audited
 @pytest.mark.requirement("seccomp.log-record-fields")
-def test_what_a_record_tells(guest: Guest) -> None:
+def test_fields_of_a_record(guest: Guest) -> None:
     """A record says who made the call: login uid, real uid and gid, pid, name and program.
 
     It says what the call was: signal, architecture, number, address, and the filter's return value.
@@ -219,12 +219,12 @@ def test_what_a_record_tells(guest: Guest) -> None:
     task.write_text("/proc/self/loginuid", "4000").result()
     task.call("setresgid", 2000, 2001, 2001).result()
     task.call("setresuid", 1000, 1001, 1001).result()
-    task.no_new_privs().result()
+    task.set_no_new_privs().result()
     task.install(policy(kill_process("getppid"))).result()
     task.call("getppid")
     record = guest.wait_for_log("type=1326")
-    told = fields(record)
-    assert {name: told[name] for name in ("auid", "uid", "gid", "pid", "comm", "exe")} == {
+    logged = fields(record)
+    assert {name: logged[name] for name in ("auid", "uid", "gid", "pid", "comm", "exe")} == {
         "auid": "4000",
         "uid": "1000",
         "gid": "2000",
@@ -232,25 +232,25 @@ def test_what_a_record_tells(guest: Guest) -> None:
         "comm": '"culprit"',
         "exe": '"/init"',
     }
-    assert {name: told[name] for name in ("sig", "arch", "syscall", "compat", "code")} == {
+    assert {name: logged[name] for name in ("sig", "arch", "syscall", "compat", "code")} == {
         "sig": "31",
         "arch": f"{AUDIT_ARCH['x86_64']:x}",
         "syscall": str(GETPPID),
         "compat": "0",
         "code": "0x80000000",
     }
-    assert int(told["ip"], 16) > 0x1000
+    assert int(logged["ip"], 16) > 0x1000
 
 
 @audited
 @pytest.mark.requirement("seccomp.log-record-fields")
-def test_a_record_tells_where_the_call_was_made(guest: Guest) -> None:
+def test_address_in_a_record(guest: Guest) -> None:
     """A record's address is the one that a TRAP handler gets."""
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid")), FilterFlag.LOG).result()
     task.call("getppid").result()
-    caught = task.caught_one()
+    caught = task.caught_signal()
     assert int(fields(guest.wait_for_log("type=1326"))["ip"], 16) == caught.call_address
 
 
@@ -273,8 +273,8 @@ def test_a_record_of_int80(guest: Guest) -> None:
     task = unprivileged(guest)
     task.install((ret(Action.LOG),)).result()
     task.call32("getppid").result()
-    told = fields(guest.wait_for_log("type=1326"))
-    assert (told["arch"], told["syscall"], told["compat"]) == (
+    logged = fields(guest.wait_for_log("type=1326"))
+    assert (logged["arch"], logged["syscall"], logged["compat"]) == (
         f"{AUDIT_ARCH['i386']:x}",
         str(number("getppid", "i386")),
         "1",
@@ -284,31 +284,31 @@ def test_a_record_of_int80(guest: Guest) -> None:
 @audited
 @pytest.mark.needs("USER_NS", "PID_NS")
 @pytest.mark.requirement("seccomp.log-record-fields")
-def test_a_record_of_what_is_in_namespaces(guest: Guest) -> None:
+def test_a_record_of_a_task_in_namespaces(guest: Guest) -> None:
     """A record has the uid, gid and pid of the initial namespaces."""
     inside = guest.spawn("outside").spawn("inside", flags=Clone.NEWUSER | Clone.NEWPID, quiet=True)
     inside.install(policy(log("getppid"))).result()
     assert inside.call("getuid") != returned(1000)
     assert inside.own_tid == 1
     inside.call("getppid").result()
-    told = fields(guest.wait_for_log("type=1326"))
-    assert (told["uid"], told["gid"], told["pid"]) == ("1000", "1000", str(inside.pid))
+    logged = fields(guest.wait_for_log("type=1326"))
+    assert (logged["uid"], logged["gid"], logged["pid"]) == ("1000", "1000", str(inside.pid))
 
 
 @audited
 @pytest.mark.requirement("seccomp.log-record-fields", "seccomp.log-silenced")
 def test_a_record_of_an_unknown_action(guest: Guest) -> None:
     """An unknown action counts as a kill: it is recorded, with its own value, if kill_process is to be logged."""
-    records = Log(guest)
+    records = AuditRecords(guest)
     program = (load(0), Instruction(JEQ, GETPPID, 1, 0), ret(Action.ALLOW), Instruction(RET_K, 0x00010007))
-    loud, silent = unprivileged(guest, "loud"), unprivileged(guest, "silent")
-    for task, logged in ((loud, "kill_process"), (silent, DEFAULT.removeprefix("kill_process "))):
+    recorded, unrecorded = unprivileged(guest, "recorded"), unprivileged(guest, "unrecorded")
+    for task, logged in ((recorded, "kill_process"), (unrecorded, DEFAULT.removeprefix("kill_process "))):
         guest.set_sysctl(LOGGED, logged)
         task.install(program).result()
         assert task.call("getppid") == killed(Signal.SYS)
-    records.settle()
-    assert [(fields(one)["sig"], fields(one)["code"]) for one in records.of(loud)] == [("31", "0x10000")]
-    assert records.of(silent) == []
+    records.wait_for_all()
+    assert [(fields(one)["sig"], fields(one)["code"]) for one in records.of(recorded)] == [("31", "0x10000")]
+    assert records.of(unrecorded) == []
 
 
 @audited
@@ -316,17 +316,17 @@ def test_a_record_of_an_unknown_action(guest: Guest) -> None:
 def test_a_record_of_strict_mode(guest: Guest) -> None:
     """A death in strict mode is recorded with signal 9, as KILL_THREAD."""
     task = guest.spawn("strict", quiet=True)
-    task.strict_mode().result()
+    task.enter_strict_mode().result()
     assert task.call("getppid") == killed(Signal.KILL)
-    told = fields(guest.wait_for_log("type=1326"))
-    assert (told["sig"], told["syscall"], told["code"]) == ("9", str(GETPPID), "0x0")
+    logged = fields(guest.wait_for_log("type=1326"))
+    assert (logged["sig"], logged["syscall"], logged["code"]) == ("9", str(GETPPID), "0x0")
 
 
 @audited
 @pytest.mark.requirement("seccomp.log-matching-filter")
-def test_the_flag_of_the_filter_that_decided(guest: Guest) -> None:
+def test_the_flag_of_the_deciding_filter(guest: Guest) -> None:
     """Of two filters, only the flag of the deciding one counts."""
-    records = Log(guest)
+    records = AuditRecords(guest)
     found: dict[str, tuple[object, object]] = {}
     tasks: dict[str, tuple[Task, int]] = {}
     errno, nothing = policy(rule(Action.ERRNO, "getppid", data=5)), policy(rule(Action.ALLOW, "getppid"))
@@ -337,7 +337,7 @@ def test_the_flag_of_the_filter_that_decided(guest: Guest) -> None:
                 task.install(program, FilterFlag.LOG if program is flagged else FilterFlag.NONE).result()
             assert task.call("getppid").errno == 5
             tasks[f"{name} flagged, {'first' if order[0] is flagged else 'last'}"] = (task, recorded)
-    records.settle()
+    records.wait_for_all()
     for name, (task, recorded) in tasks.items():
         found[name] = (len(records.of(task)), recorded)
     assert mismatches(found) == []
@@ -345,25 +345,25 @@ def test_the_flag_of_the_filter_that_decided(guest: Guest) -> None:
 
 @audited
 @pytest.mark.requirement("seccomp.log-records")
-def test_calls_that_ran_after_all(guest: Guest) -> None:
+def test_notified_calls_are_recorded_if_answered(guest: Guest) -> None:
     """A notified call is recorded if its supervisor answers it, but not if it lets it continue."""
-    records = Log(guest)
-    here = Supervised(guest, policy(rule(Action.USER_NOTIF, "getppid")), FilterFlag.LOG)
-    call, asked = here.ask("getppid")
-    here.reply(asked, flags=1).result()
-    assert call.outcome() == returned(here.supervisor.pid)
-    records.settle()
-    assert records.of(here.target) == []
-    call, asked = here.ask("getppid")
-    here.reply(asked).result()
+    records = AuditRecords(guest)
+    pair = SupervisedPair(guest, policy(rule(Action.USER_NOTIF, "getppid")), FilterFlag.LOG)
+    call, notif = pair.call_and_receive("getppid")
+    pair.reply(notif, flags=1).result()
+    assert call.outcome() == returned(pair.supervisor.pid)
+    records.wait_for_all()
+    assert records.of(pair.target) == []
+    call, notif = pair.call_and_receive("getppid")
+    pair.reply(notif).result()
     call.outcome().result()
-    records.settle()
-    assert len(records.of(here.target)) == 1
+    records.wait_for_all()
+    assert len(records.of(pair.target)) == 1
 
 
 GETUID = number("getuid")
 # fmt: off
-JUDGED = {
+TRACED_CALLS = {
     # what a tracer does with a traced getppid  the records: call and action
     "it-runs":             ({},                    []),
     "it-is-skipped":       ({"orig_rax": -1},      [(-1, Action.TRACE)]),
@@ -374,12 +374,12 @@ JUDGED = {
 
 @audited
 @pytest.mark.requirement("seccomp.log-records")
-def test_calls_that_a_tracer_judged(guest: Guest) -> None:
+def test_records_of_traced_calls(guest: Guest) -> None:
     """A traced call is recorded once: if its tracer skips it, or if the call it is changed to is denied."""
-    records = Log(guest)
+    records = AuditRecords(guest)
     tracer = guest.spawn("tracer")
     tracees: dict[str, Task] = {}
-    for name, (changes, _) in JUDGED.items():
+    for name, (changes, _) in TRACED_CALLS.items():
         tracees[name] = tracee = unprivileged(guest, name[:15], parent=tracer)
         program = policy(rule(Action.TRACE, "getppid"), rule(Action.ERRNO, "getuid", data=5))
         tracee.install(program, FilterFlag.LOG).result()
@@ -389,11 +389,11 @@ def test_calls_that_a_tracer_judged(guest: Guest) -> None:
         tracer.set_registers(tracee, **changes).result()
         tracer.resume(tracee).result()
         call.outcome()
-    records.settle()
+    records.wait_for_all()
     found: dict[str, tuple[object, object]] = {}
-    for name, (_, wanted) in JUDGED.items():
-        told = [fields(one) for one in records.of(tracees[name])]
-        found[name] = ([(int(one["syscall"]), int(one["code"], 16)) for one in told], wanted)
+    for name, (_, wanted) in TRACED_CALLS.items():
+        logged = [fields(one) for one in records.of(tracees[name])]
+        found[name] = ([(int(one["syscall"]), int(one["code"], 16)) for one in logged], wanted)
     assert mismatches(found) == []
 
 
@@ -413,9 +413,9 @@ def test_with_audit_switched_off(guest: Guest) -> None:
 @audited
 @pytest.mark.boot("audit=1")
 @pytest.mark.requirement("seccomp.log-config-change")
-def test_a_change_of_what_is_logged_is_logged(guest: Guest) -> None:
+def test_writes_to_actions_logged_are_recorded(guest: Guest) -> None:
     """With audit=1, a record of each write has the new actions, the old ones, and whether it succeeded."""
-    Log(guest)
+    AuditRecords(guest)
     guest.set_sysctl(LOGGED, "trap log")
     record = guest.wait_for_log("op=seccomp-logging")
     assert "type=1305" in record

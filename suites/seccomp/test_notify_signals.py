@@ -10,37 +10,37 @@ from guests.guest import Guest
 from guests.outcome import EINTR, EINVAL, ENOENT, OK, killed, returned
 from guests.syscalls.seccomp import FilterFlag, Poll
 from guests.uapi import Signal
-from suites.seccomp.support.roles import Supervised, mismatches, signal_mask, status, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, signal_mask, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
-ASK = policy(notify("getppid"))
+NOTIFY = policy(notify("getppid"))
 
 
-def caught_signals(here: Supervised) -> list[int]:
-    return [one.signal for one in here.target.caught()]
+def caught_signals(pair: SupervisedPair) -> list[int]:
+    return [one.signal for one in pair.target.caught_signals()]
 
 
 @pytest.mark.requirement("seccomp.notif-signal")
 @pytest.mark.parametrize("received", [False, True], ids=["before-it-is-received", "after-it-was-received"])
-def test_a_signal_drops_the_notification(guest: Guest, received: bool) -> None:
+def test_a_signal_discards_the_notification(guest: Guest, received: bool) -> None:
     """A signal makes the call fail with EINTR and discards its notification, for receiving and for answering."""
-    here = Supervised(guest, ASK)
-    here.target.catch(Signal.USR1).result()
-    call = here.target.begin("getppid")
+    pair = SupervisedPair(guest, NOTIFY)
+    pair.target.catch(Signal.USR1).result()
+    call = pair.target.begin("getppid")
     call.wait_until_blocked()
-    asked = here.supervisor.receive(here.listener) if received else None
-    here.interrupt(Signal.USR1)
+    notif = pair.supervisor.receive(pair.listener) if received else None
+    pair.interrupt(Signal.USR1)
     assert call.outcome() == EINTR
-    assert caught_signals(here) == [Signal.USR1]
-    assert here.supervisor.ready_for(here.listener) == 0
-    if asked:
-        assert here.reply(asked) == ENOENT
-        assert here.supervisor.still_waiting(here.listener, asked.id) == ENOENT
+    assert caught_signals(pair) == [Signal.USR1]
+    assert pair.supervisor.poll(pair.listener) == 0
+    if notif:
+        assert pair.reply(notif) == ENOENT
+        assert pair.supervisor.still_waiting(pair.listener, notif.id) == ENOENT
     # The next notification is received, not the discarded one.
-    call, asked = here.ask("getppid", 7)
-    assert asked.args[0] == 7
-    here.reply(asked, value=1).result()
+    call, notif = pair.call_and_receive("getppid", 7)
+    assert notif.args[0] == 7
+    pair.reply(notif, value=1).result()
     assert call.outcome() == returned(1)
 
 
@@ -48,32 +48,32 @@ def test_a_signal_drops_the_notification(guest: Guest, received: bool) -> None:
 @pytest.mark.parametrize("received", [False, True], ids=["before-it-is-received", "after-it-was-received"])
 def test_a_restarted_call_is_a_new_notification(guest: Guest, received: bool) -> None:
     """With SA_RESTART, the call is restarted after the handler, under another id, and the old id is void."""
-    here = Supervised(guest, ASK)
-    here.target.catch(Signal.USR1, restart=True).result()
-    call = here.target.begin("getppid", 5)
+    pair = SupervisedPair(guest, NOTIFY)
+    pair.target.catch(Signal.USR1, restart=True).result()
+    call = pair.target.begin("getppid", 5)
     call.wait_until_blocked()
-    old = here.supervisor.receive(here.listener).id if received else None
-    here.interrupt(Signal.USR1)
-    guest.wait_until(lambda: caught_signals(here) == [Signal.USR1], "the handler to run")
-    again = here.receive()
+    old = pair.supervisor.receive(pair.listener).id if received else None
+    pair.interrupt(Signal.USR1)
+    guest.wait_until(lambda: caught_signals(pair) == [Signal.USR1], "the handler to run")
+    again = pair.receive()
     assert again.args[0] == 5
-    assert old is None or (again.id != old and here.supervisor.reply(here.listener, old) == ENOENT)
-    here.reply(again, value=2).result()
+    assert old is None or (again.id != old and pair.supervisor.reply(pair.listener, old) == ENOENT)
+    pair.reply(again, value=2).result()
     assert call.outcome() == returned(2)
 
 
 @pytest.mark.requirement("seccomp.notif-restart")
 def test_stopped_and_continued(guest: Guest) -> None:
     """SIGSTOP and SIGCONT, without any handler, create a new notification too."""
-    here = Supervised(guest, ASK)
-    call, asked = here.ask("getppid")
-    here.interrupt(Signal.STOP)
-    here.target.wait_state("T")
-    assert here.reply(asked, value=1) == ENOENT
-    here.interrupt(Signal.CONT)
-    again = here.receive()
-    assert again.id != asked.id
-    here.reply(again, value=2).result()
+    pair = SupervisedPair(guest, NOTIFY)
+    call, notif = pair.call_and_receive("getppid")
+    pair.interrupt(Signal.STOP)
+    pair.target.wait_state("T")
+    assert pair.reply(notif, value=1) == ENOENT
+    pair.interrupt(Signal.CONT)
+    again = pair.receive()
+    assert again.id != notif.id
+    pair.reply(again, value=2).result()
     assert call.outcome() == returned(2)
 
 
@@ -81,81 +81,81 @@ def test_stopped_and_continued(guest: Guest) -> None:
 @pytest.mark.parametrize("how", ["ignored", "blocked"])
 def test_a_signal_that_is_not_delivered(guest: Guest, how: str) -> None:
     """An ignored or blocked signal does not affect the notification."""
-    here = Supervised(guest, ASK)
-    (here.target.ignore if how == "ignored" else here.target.block)(Signal.USR1).result()
-    call, asked = here.ask("getppid")
-    here.interrupt(Signal.USR1)
-    assert here.supervisor.still_waiting(here.listener, asked.id) == OK
-    here.reply(asked, value=3).result()
+    pair = SupervisedPair(guest, NOTIFY)
+    (pair.target.ignore if how == "ignored" else pair.target.block)(Signal.USR1).result()
+    call, notif = pair.call_and_receive("getppid")
+    pair.interrupt(Signal.USR1)
+    assert pair.supervisor.still_waiting(pair.listener, notif.id) == OK
+    pair.reply(notif, value=3).result()
     assert call.outcome() == returned(3)
 
 
 # WAIT_KILLABLE_RECV
 
-PATIENT = FilterFlag.WAIT_KILLABLE_RECV
+WAIT_KILLABLE = FilterFlag.WAIT_KILLABLE_RECV
 
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
-def test_patient_once_received(guest: Guest) -> None:
+def test_wait_killable_once_received(guest: Guest) -> None:
     """Once the notification has been received, a signal waits until it is answered, and then its handler runs."""
-    here = Supervised(guest, ASK, PATIENT)
-    here.target.catch(Signal.USR1).result()
-    call, asked = here.ask("getppid")
-    here.interrupt(Signal.USR1)
-    pending = int(status(guest, here.target)["ShdPnd"], 16)
+    pair = SupervisedPair(guest, NOTIFY, WAIT_KILLABLE)
+    pair.target.catch(Signal.USR1).result()
+    call, notif = pair.call_and_receive("getppid")
+    pair.interrupt(Signal.USR1)
+    pending = int(status(guest, pair.target)["ShdPnd"], 16)
     assert pending & signal_mask(Signal.USR1)
-    assert here.supervisor.still_waiting(here.listener, asked.id) == OK
-    assert caught_signals(here) == []
-    here.reply(asked, value=4).result()
+    assert pair.supervisor.still_waiting(pair.listener, notif.id) == OK
+    assert caught_signals(pair) == []
+    pair.reply(notif, value=4).result()
     assert call.outcome() == returned(4)
-    assert caught_signals(here) == [Signal.USR1]
+    assert caught_signals(pair) == [Signal.USR1]
 
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
-def test_patient_with_a_signal_that_came_early(guest: Guest) -> None:
+def test_wait_killable_with_several_signals(guest: Guest) -> None:
     """A received call continues to wait, whatever number of signals arrive."""
-    here = Supervised(guest, ASK, PATIENT)
+    pair = SupervisedPair(guest, NOTIFY, WAIT_KILLABLE)
     for signal in (Signal.USR1, Signal.USR2):
-        here.target.catch(signal).result()
-    call, asked = here.ask("getppid")
+        pair.target.catch(signal).result()
+    call, notif = pair.call_and_receive("getppid")
     for signal in (Signal.USR1, Signal.USR2, Signal.USR1):
-        here.interrupt(signal)
-        assert here.supervisor.still_waiting(here.listener, asked.id) == OK
-    assert here.supervisor.ready_for(here.listener) == Poll.OUT
-    here.reply(asked, value=5).result()
+        pair.interrupt(signal)
+        assert pair.supervisor.still_waiting(pair.listener, notif.id) == OK
+    assert pair.supervisor.poll(pair.listener) == Poll.OUT
+    pair.reply(notif, value=5).result()
     assert call.outcome() == returned(5)
 
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
-def test_impatient_before_it_is_received(guest: Guest) -> None:
+def test_wait_killable_before_it_is_received(guest: Guest) -> None:
     """Before the notification has been received, a signal interrupts the call, with or without the flag."""
-    here = Supervised(guest, ASK, PATIENT)
-    here.target.catch(Signal.USR1).result()
-    call = here.target.begin("getppid")
+    pair = SupervisedPair(guest, NOTIFY, WAIT_KILLABLE)
+    pair.target.catch(Signal.USR1).result()
+    call = pair.target.begin("getppid")
     call.wait_until_blocked()
-    here.interrupt(Signal.USR1)
+    pair.interrupt(Signal.USR1)
     assert call.outcome() == EINTR
-    assert here.supervisor.ready_for(here.listener) == 0
+    assert pair.supervisor.poll(pair.listener) == 0
 
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
 @pytest.mark.parametrize("signal", [Signal.KILL, Signal.TERM], ids=lambda signal: signal.name)
-def test_patient_but_not_with_fatal_signals(guest: Guest, signal: Signal) -> None:
+def test_wait_killable_with_fatal_signals(guest: Guest, signal: Signal) -> None:
     """A fatal signal ends the wait, and the process."""
-    here = Supervised(guest, ASK, PATIENT)
-    call, asked = here.ask("getppid")
-    here.interrupt(signal)
+    pair = SupervisedPair(guest, NOTIFY, WAIT_KILLABLE)
+    call, notif = pair.call_and_receive("getppid")
+    pair.interrupt(signal)
     assert call.outcome() == killed(signal)
-    assert here.reply(asked) == ENOENT
+    assert pair.reply(notif) == ENOENT
 
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
-def test_patience_needs_a_listener(guest: Guest) -> None:
+def test_wait_killable_needs_a_listener(guest: Guest) -> None:
     """WAIT_KILLABLE_RECV without NEW_LISTENER fails with EINVAL."""
     task = unprivileged(guest)
     found: dict[str, tuple[object, object]] = {
-        "alone": (task.install(ASK, PATIENT), EINVAL),
-        "with another flag": (task.install(ASK, PATIENT | FilterFlag.LOG), EINVAL),
-        "with a listener": (task.listen(ASK, PATIENT), OK),
+        "alone": (task.install(NOTIFY, WAIT_KILLABLE), EINVAL),
+        "with another flag": (task.install(NOTIFY, WAIT_KILLABLE | FilterFlag.LOG), EINVAL),
+        "with a listener": (task.listen(NOTIFY, WAIT_KILLABLE), OK),
     }
     assert mismatches(found) == []

@@ -12,12 +12,12 @@ from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import GONE, OK, killed, returned
 from guests.syscalls.group import Pending
-from guests.syscalls.ptrace import Status
+from guests.syscalls.ptrace import WaitStatus
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal
 from suites.seccomp.support.bpf_interpreter import SEVERITY
-from suites.seccomp.support.roles import mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -25,16 +25,16 @@ pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 class Stack:
     """A traced thread, one of two in its process, under filters for getppid; and the action that its call meets."""
 
-    def __init__(self, guest: Guest, tracer: Task, *verdicts: tuple[Action, int]) -> None:
+    def __init__(self, guest: Guest, tracer: Task, *returns: tuple[Action, int]) -> None:
         self.guest = guest
         self.tracer = tracer
         leader = unprivileged(guest, "leader", parent=tracer)
         self.thread = leader.thread("thread")
-        for action, data in verdicts:
+        for action, data in returns:
             self.thread.install(policy(rule(action, "getppid", data=data))).result()
         tracer.seize(self.thread, PtraceOption.TRACESECCOMP).result()
 
-    def verdict(self) -> str:
+    def action_taken(self) -> str:
         """The action that was taken, with its data where that is visible."""
         call = self.thread.begin("getppid")
         stop = self._stop_or_end(call)
@@ -43,25 +43,29 @@ class Stack:
         if stop is not None and stop.stopped_by == Signal.SYS:
             info = self.tracer.ptrace(Ptrace.GETSIGINFO, self.thread, 0, Out(128)).read()
             return f"TRAP {struct.unpack_from('<ii', info)[1]}"
-        came = call.outcome()
-        if came == killed(Signal.SYS):
+        outcome = call.outcome()
+        if outcome == killed(Signal.SYS):
             return "KILL_PROCESS"
-        if came == GONE:
+        if outcome == GONE:
             return "KILL_THREAD"
-        if came == returned(self.tracer.pid):
+        if outcome == returned(self.tracer.pid):
             return "runs"
-        return "USER_NOTIF" if came.errno == 38 else f"ERRNO {came.errno}"
+        return "USER_NOTIF" if outcome.errno == 38 else f"ERRNO {outcome.errno}"
 
-    def _stop_or_end(self, call: Pending) -> Status | None:
+    def _stop_or_end(self, call: Pending) -> WaitStatus | None:
         """The stop that the call led to, or None if it ended."""
-        stops: list[Status] = []
+        stops: list[WaitStatus] = []
 
         def happened() -> bool:
             if call.finished():
                 return True
-            news = self.tracer.has_news(self.thread)
+            reported = self.tracer.wait_nohang(self.thread)
             # Once an exit has been reported, there is no more news of the task, and asking for it is an error.
-            if news == OK and news.value and (status := Status(struct.unpack("<I", news.read())[0])).stopped_by:
+            if (
+                reported == OK
+                and reported.value
+                and (status := WaitStatus(struct.unpack("<I", reported.read())[0])).stopped_by
+            ):
                 stops.append(status)
             return bool(stops)
 
@@ -89,13 +93,13 @@ def test_pairs(guest: Guest, older: Action) -> None:
         stack = Stack(guest, tracer, (older, 11), (newer, 12))
         # SEVERITY begins with the most severe action.
         severest, data = (newer, 12) if SEVERITY.index(newer) <= SEVERITY.index(older) else (older, 11)
-        found[f"{newer.name} over {older.name}"] = (stack.verdict(), SHOWN[severest].format(data))
+        found[f"{newer.name} over {older.name}"] = (stack.action_taken(), SHOWN[severest].format(data))
     assert mismatches(found) == []
 
 
 # fmt: off
 STACKS = {
-    # oldest ... newest                                                                           verdict
+    # oldest ... newest                                                                           action
     "errno-newest-of-three":       ([(Action.ERRNO, 1), (Action.ERRNO, 2), (Action.ERRNO, 3)],    "ERRNO 3"),
     "errno-below-an-allow":        ([(Action.ERRNO, 1), (Action.ERRNO, 2), (Action.ALLOW, 3)],    "ERRNO 2"),
     "errno-smaller-data-newer":    ([(Action.ERRNO, 4000), (Action.ERRNO, 1)],                    "ERRNO 1"),
@@ -116,7 +120,8 @@ STACKS = {
 def test_stacks(guest: Guest) -> None:
     """Of three and more filters, the most severe action is taken; of equal ones, the newest's data counts."""
     tracer = guest.spawn("tracer")
-    found = {name: (Stack(guest, tracer, *filters).verdict(), wanted) for name, (filters, wanted) in STACKS.items()}
+    rows = STACKS.items()
+    found = {name: (Stack(guest, tracer, *filters).action_taken(), wanted) for name, (filters, wanted) in rows}
     assert mismatches(found) == []
 
 
@@ -133,7 +138,7 @@ LOGGED = {
 
 @pytest.mark.needs("AUDIT")
 @pytest.mark.requirement("seccomp.precedence", "seccomp.log")
-def test_log_is_severer_than_allow(guest: Guest) -> None:
+def test_log_is_more_severe_than_allow(guest: Guest) -> None:
     """LOG and ALLOW both run the call, but LOG leaves a record.  The record of `last` comes after all the others."""
     found: dict[str, tuple[object, object]] = {}
     tasks = {name: unprivileged(guest, name[:15]) for name in LOGGED}

@@ -9,13 +9,13 @@ import pytest
 
 from guests.guest import Guest
 
-Asked = Callable[[str], str]
+RequiredByProfile = Callable[[str], str]
 
 
 @pytest.mark.needs("SECCOMP_FILTER")
 @pytest.mark.requirement("seccomp.profile")
-def test_actions_logged(guest: Guest, asked: Asked) -> None:
+def test_actions_logged(guest: Guest, required_by_profile: RequiredByProfile) -> None:
     """The initial value of kernel.seccomp.actions_logged is the one that the profile requires."""
-    wanted = asked("actions-logged")
+    wanted = required_by_profile("actions-logged")
     logged = guest.sysctl("kernel.seccomp.actions_logged")
     assert logged == wanted, f"kernel.seccomp.actions_logged is initially {logged!r}; the profile requires {wanted!r}"

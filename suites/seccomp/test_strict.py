@@ -13,18 +13,18 @@ from guests.protocol.wire import Entry
 from guests.syscalls.seccomp import MODE_STRICT, SET_MODE_STRICT
 from guests.task import Task
 from guests.uapi import NR_X32, Clone, Prctl, Signal, number
-from suites.seccomp.support.roles import allow_core_dumps, mismatches, status, unprivileged
+from suites.seccomp.support.filtered_tasks import allow_core_dumps, mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP")
 
-DEAD = killed(Signal.KILL, core=False)
+KILLED = killed(Signal.KILL, core=False)
 FAULT = killed(Signal.SEGV)
 """rt_sigreturn outside a handler finds no signal frame, so a fault shows that the call was allowed."""
 
 
 def strict(guest: Guest, name: str = "strict") -> Task:
     task = guest.spawn(name, quiet=True)
-    task.strict_mode().result()
+    task.enter_strict_mode().result()
     return task
 
 
@@ -34,35 +34,35 @@ NATIVE: dict[str, tuple[int | str, tuple[int, ...], Expected]] = {
     "write":                     ("write",        (99, 0, 0),   OK),
     "exit":                      ("exit",         (3,),         exited(3)),
     "rt_sigreturn":              ("rt_sigreturn", (),           FAULT),
-    "exit_group":                ("exit_group",   (3,),         DEAD),
-    "close":                     ("close",        (99,),        DEAD),
-    "getppid":                   ("getppid",      (),           DEAD),
-    "pread64":                   ("pread64",      (99, 0, 0, 0), DEAD),
-    "readv":                     ("readv",        (99, 0, 0),   DEAD),
-    "writev":                    ("writev",       (99, 0, 0),   DEAD),
-    "fork":                      ("fork",         (),           DEAD),
-    "prctl":                     ("prctl",        (21,),        DEAD),
-    "seccomp":                   ("seccomp",      (0, 0, 0),    DEAD),
-    "restart_syscall":           ("restart_syscall", (),        DEAD),
-    "one-beyond-the-table":      (0x1000,         (),           DEAD),
-    "minus-one":                 (0xFFFFFFFF,     (),           DEAD),
-    "x32-read":                  (NR_X32 | 0,     (99, 0, 0),   DEAD),
-    "i386s-number-of-read":      (3,              (99, 0, 0),   DEAD),
-    "i386s-number-of-write":     (4,              (99, 0, 0),   DEAD),
-    "i386s-number-of-sigreturn": (119,            (),           DEAD),
+    "exit_group":                ("exit_group",   (3,),         KILLED),
+    "close":                     ("close",        (99,),        KILLED),
+    "getppid":                   ("getppid",      (),           KILLED),
+    "pread64":                   ("pread64",      (99, 0, 0, 0), KILLED),
+    "readv":                     ("readv",        (99, 0, 0),   KILLED),
+    "writev":                    ("writev",       (99, 0, 0),   KILLED),
+    "fork":                      ("fork",         (),           KILLED),
+    "prctl":                     ("prctl",        (21,),        KILLED),
+    "seccomp":                   ("seccomp",      (0, 0, 0),    KILLED),
+    "restart_syscall":           ("restart_syscall", (),        KILLED),
+    "one-beyond-the-table":      (0x1000,         (),           KILLED),
+    "minus-one":                 (0xFFFFFFFF,     (),           KILLED),
+    "x32-read":                  (NR_X32 | 0,     (99, 0, 0),   KILLED),
+    "i386s-number-of-read":      (3,              (99, 0, 0),   KILLED),
+    "i386s-number-of-write":     (4,              (99, 0, 0),   KILLED),
+    "i386s-number-of-sigreturn": (119,            (),           KILLED),
 }
 INT80: dict[str, tuple[int | str, tuple[int, ...], Expected]] = {
     "read":                      ("read",         (99, 0, 0),   OK),
     "write":                     ("write",        (99, 0, 0),   OK),
     "exit":                      ("exit",         (3,),         exited(3)),
     "sigreturn":                 ("sigreturn",    (),           FAULT),
-    "rt_sigreturn":              ("rt_sigreturn", (),           DEAD),
-    "exit_group":                ("exit_group",   (3,),         DEAD),
-    "getppid":                   ("getppid",      (),           DEAD),
-    "restart_syscall":           ("restart_syscall", (),        DEAD),
-    "native-number-of-exit":     (60,             (3,),         DEAD),
-    "native-number-of-rt_sigreturn": (15,         (),           DEAD),
-    "minus-one":                 (0xFFFFFFFF,     (),           DEAD),
+    "rt_sigreturn":              ("rt_sigreturn", (),           KILLED),
+    "exit_group":                ("exit_group",   (3,),         KILLED),
+    "getppid":                   ("getppid",      (),           KILLED),
+    "restart_syscall":           ("restart_syscall", (),        KILLED),
+    "native-number-of-exit":     (60,             (3,),         KILLED),
+    "native-number-of-rt_sigreturn": (15,         (),           KILLED),
+    "minus-one":                 (0xFFFFFFFF,     (),           KILLED),
 }
 # fmt: on
 
@@ -70,9 +70,9 @@ INT80: dict[str, tuple[int | str, tuple[int, ...], Expected]] = {
 def after(guest: Guest, call: int | str, arguments: tuple[int, ...], entry: Entry) -> object:
     task = strict(guest)
     nr = call if isinstance(call, int) else number(call, "x86_64" if entry is Entry.NATIVE else "i386")
-    came = task.call(nr, *arguments, entry=entry, shown=f"{call}")
+    outcome = task.call(nr, *arguments, entry=entry, shown=f"{call}")
     # EBADF: read and write have run, and found no descriptor 99.
-    return OK if came.errno == 9 else came
+    return OK if outcome.errno == 9 else outcome
 
 
 @pytest.mark.requirement("seccomp.strict")
@@ -82,7 +82,7 @@ def test_native(guest: Guest) -> None:
     found: dict[str, tuple[object, object]] = {
         name: (after(guest, call, arguments, Entry.NATIVE), wanted) for name, (call, arguments, wanted) in rows
     }
-    assert [name for name, (came, wanted) in found.items() if came != wanted] == []
+    assert [name for name, (outcome, wanted) in found.items() if outcome != wanted] == []
 
 
 @pytest.mark.needs("IA32_EMULATION")
@@ -93,7 +93,7 @@ def test_int80(guest: Guest) -> None:
     found: dict[str, tuple[object, object]] = {
         name: (after(guest, call, arguments, Entry.INT80), wanted) for name, (call, arguments, wanted) in rows
     }
-    assert [name for name, (came, wanted) in found.items() if came != wanted] == []
+    assert [name for name, (outcome, wanted) in found.items() if outcome != wanted] == []
 
 
 @pytest.mark.requirement("seccomp.strict")
@@ -101,7 +101,7 @@ def test_reading_and_writing(guest: Guest) -> None:
     """Descriptors opened before can be used repeatedly, and the task can exit by itself."""
     task = guest.spawn("worker", quiet=True)
     reading, writing = task.pipe()
-    task.strict_mode().result()
+    task.enter_strict_mode().result()
     for text in (b"one", b"two"):
         assert task.write(writing, text) == returned(3)
         assert task.read(reading, 3).read() == text
@@ -113,40 +113,40 @@ def test_a_handler_returns(guest: Guest) -> None:
     """A signal is handled as usual, and its handler returns by rt_sigreturn."""
     task = guest.spawn("handler", quiet=True)
     task.catch(Signal.USR1).result()
-    task.strict_mode().result()
+    task.enter_strict_mode().result()
     guest.init.kill(task, Signal.USR1).result()
-    guest.wait_until(lambda: len(task.caught()) == 1, "the handler to run")
+    guest.wait_until(lambda: len(task.caught_signals()) == 1, "the handler to run")
     assert task.call("write", 99, 0, 0).errno == 9
 
 
 @pytest.mark.requirement("seccomp.strict-kill")
-def test_only_the_thread(guest: Guest) -> None:
+def test_only_the_calling_thread_dies(guest: Guest) -> None:
     """Strict mode belongs to one thread, and so does its death: the other threads of the process live on."""
     leader = guest.spawn("leader", quiet=True)
     thread = leader.thread("thread")
-    thread.strict_mode().result()
+    thread.enter_strict_mode().result()
     assert status(guest, leader)["Seccomp"] == "0"
     assert thread.call("getppid") == GONE
     assert leader.call("getppid") == returned(1)
 
 
 @pytest.mark.requirement("seccomp.strict-kill")
-def test_not_caught_nor_core(guest: Guest) -> None:
+def test_neither_handler_nor_core_dump(guest: Guest) -> None:
     """A death in strict mode runs no SIGSYS handler, and dumps no core even if the limit allows it."""
     task = guest.spawn("catching", quiet=True)
     task.catch(Signal.SYS).result()
     allow_core_dumps(task)
-    task.strict_mode().result()
-    assert task.call("getppid") == DEAD
+    task.enter_strict_mode().result()
+    assert task.call("getppid") == KILLED
 
 
 @pytest.mark.needs("PID_NS")
 @pytest.mark.requirement("seccomp.strict-kill")
-def test_the_first_of_a_pid_namespace(guest: Guest) -> None:
+def test_init_of_a_pid_namespace(guest: Guest) -> None:
     """The first process of a pid namespace is killed like any other."""
     task = guest.spawn("first", flags=Clone.NEWPID, quiet=True)
-    task.strict_mode().result()
-    assert task.call("getppid") == DEAD
+    task.enter_strict_mode().result()
+    assert task.call("getppid") == KILLED
 
 
 @pytest.mark.requirement("seccomp.strict-tsc")
@@ -165,12 +165,12 @@ def test_rdtsc_under_a_filter(guest: Guest) -> None:
     task = unprivileged(guest)
     task.install((ret(Action.ALLOW),)).result()
     assert task.call(0, entry=Entry.RDTSC) == OK
-    assert task.strict_mode() == EINVAL
+    assert task.enter_strict_mode() == EINVAL
     assert task.call(0, entry=Entry.RDTSC) == OK
 
 
 @pytest.mark.requirement("seccomp.strict-enter")
-def test_ways_in(guest: Guest) -> None:
+def test_entering_strict_mode(guest: Guest) -> None:
     """seccomp() requires flags and pointer to be 0; prctl() ignores its pointer.  Neither requires privilege."""
     found: dict[str, tuple[object, object]] = {}
     for name, arguments, wanted in (
@@ -188,17 +188,17 @@ def test_ways_in(guest: Guest) -> None:
 
 @pytest.mark.needs("SECCOMP_FILTER")
 @pytest.mark.requirement("seccomp.strict")
-def test_strict_in_the_middle_of_reading(guest: Guest) -> None:
+def test_an_interrupted_read(guest: Guest) -> None:
     """A blocking read that a signal interrupts fails with EINTR as usual, and the handler can return."""
     task = guest.spawn("reader", quiet=True)
     reading, _ = task.pipe()
     task.catch(Signal.USR1).result()
-    task.strict_mode().result()
+    task.enter_strict_mode().result()
     call = task.begin("read", reading, Out(1), 1)
     call.wait_until_blocked()
     guest.init.kill(task, Signal.USR1).result()
     assert call.outcome().errno == 4
-    assert task.call("getppid") == DEAD
+    assert task.call("getppid") == KILLED
 
 
 @pytest.mark.requirement("seccomp.uretprobe")
@@ -211,10 +211,12 @@ def test_uretprobe_always_passes(guest: Guest, mode: str) -> None:
     wanted = killed(Signal.ILL) if guest.kernel.config.enabled("UPROBES") else ENOSYS
     if mode == "strict":
         assert strict(guest).call(335) == wanted
-        assert strict(guest).call(334) == DEAD
-        assert not guest.kernel.config.enabled("IA32_EMULATION") or strict(guest).call(335, entry=Entry.INT80) == DEAD
+        assert strict(guest).call(334) == KILLED
+        assert (
+            not guest.kernel.config.enabled("IA32_EMULATION") or strict(guest).call(335, entry=Entry.INT80) == KILLED
+        )
         return
-    for nr, entry, came in ((335, Entry.NATIVE, wanted), (0x1001, Entry.NATIVE, EINVAL)):
+    for nr, entry, outcome in ((335, Entry.NATIVE, wanted), (0x1001, Entry.NATIVE, EINVAL)):
         task = unprivileged(guest)
         task.install((ret(Action.ERRNO, 22),)).result()
-        assert task.call(nr, entry=entry) == came
+        assert task.call(nr, entry=entry) == outcome

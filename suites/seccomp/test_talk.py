@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""seccomp's scenarios from the talk, by the names that the slides give them: the minijail walk, and the race."""
+"""seccomp's scenarios from the talk, under the names used on its slides: the minijail walk-through, and the race."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from guests.syscalls.seccomp import USER_NOTIF_FLAG_CONTINUE
 from guests.task import Task
 from guests.uapi import AT_FDCWD, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, PtraceOption, Signal, number
 from guests.vm.host_programs import ProgramError
-from suites.seccomp.support.jail import Jail
+from suites.seccomp.support.jailed_program import JailedProgram
 from suites.seccomp.support.traced_program import trace as trace_program
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
-programs = pytest.mark.boot(programs=("cat", "ls"))
+with_programs = pytest.mark.boot(programs=("cat", "ls"))
 
 DIRECTORY = "/tmp"  # noqa: S108 - in the guest
 MOTD, TEXT = f"{DIRECTORY}/motd", "the message of the day\n"
@@ -30,79 +30,79 @@ OPENING = ("open", "openat", "openat2")
 
 
 def only(calls: Iterable[str]) -> Program:
-    """A policy of these calls, and no others."""
+    """A policy that allows only these calls."""
     return policy(allow(*calls), default=Action.KILL_PROCESS)
 
 
 @pytest.mark.requirement("seccomp.privilege")
 def test_without_no_new_privs(guest: Guest) -> None:
-    """An ordinary user may not filter what a set-uid program would do: EACCES, until no_new_privs rules that out."""
+    """An ordinary user cannot filter what a set-uid program would do: EACCES, until no_new_privs rules that out."""
     user = guest.spawn("user", quiet=True)
     assert user.install(only(("exit_group",))) == EACCES
-    assert user.no_new_privs() == OK
+    assert user.set_no_new_privs() == OK
     assert user.install(only(("exit_group",))) == OK
 
 
-@programs
+@with_programs
 @pytest.mark.requirement("seccomp.allow")
 def test_cat_under_the_policy_of_its_calls(guest: Guest) -> None:
     """The calls that strace shows are all that cat needs.
 
     On Debian 12 they are the talk's nine: openat, newfstatat, fadvise64, mmap, read, write, munmap, close and
-    exit_group.  Debian 13's makes fstat in the place of newfstatat.
+    exit_group.  On Debian 13, cat calls fstat instead of newfstatat.
     """
     guest.upload(MOTD, TEXT.encode())
     calls = trace_program(guest, "cat", MOTD).names
-    cat = Jail(guest, "cat", MOTD, policy=only(calls))
+    cat = JailedProgram(guest, "cat", MOTD, policy=only(calls))
     assert cat.finish() == exited(0)
     assert cat.output() == TEXT
 
 
-@programs
+@with_programs
 @pytest.mark.requirement("seccomp.errno")
 def test_cat_whose_openat_returns_einval(guest: Guest) -> None:
-    """`openat: return EINVAL`: cat lives on, and reports what it was told."""
+    """`openat: return EINVAL`: cat is not killed, and reports the error."""
     guest.upload(MOTD, TEXT.encode())
-    cat = Jail(guest, "cat", MOTD, policy=policy(deny(*OPENING, errno=EINVAL)))
+    cat = JailedProgram(guest, "cat", MOTD, policy=policy(deny(*OPENING, errno=EINVAL)))
     outcome, calls = cat.run_traced()
     opened = [call.outcome for call in calls if call.name in OPENING]
-    for came in opened:
-        assert came == EINVAL
+    for opening in opened:
+        assert opening == EINVAL
     assert outcome != killed(Signal.SYS)
-    # What a program makes of the error is its own affair: uutils' aborts.
-    said = cat.output()
-    if not opened or outcome != exited(1) or "Invalid argument" not in said:
+    # How a program handles the error is up to the program: cat of uutils aborts.
+    output = cat.output()
+    if not opened or outcome != exited(1) or "Invalid argument" not in output:
         raise ProgramError(
-            f"{cat.program} does not report that it could not open a file: {outcome!r}; its output: {said}"
+            f"{cat.program} does not report that it could not open a file: {outcome!r}; its output: {output}"
         )
 
 
-@programs
+@with_programs
 @pytest.mark.needs("AUDIT")
 @pytest.mark.requirement("seccomp.kill-process", "seccomp.log")
 def test_ls_under_the_policy_of_cat(guest: Guest) -> None:
-    """ls makes a call that cat never makes: SIGSYS, and the log names the call.
+    """ls makes a call that cat never makes: it dies of SIGSYS, and the log names the call.
 
-    On Debian it is ioctl, by which ls asks its terminal for its width.
+    On Debian, this is ioctl, with which ls asks its terminal for the width.
     """
     guest.upload(MOTD, TEXT.encode())
     calls = trace_program(guest, "cat", MOTD).names
     first = trace_program(guest, "ls", DIRECTORY).first_outside(calls)
-    ls = Jail(guest, "ls", DIRECTORY, policy=only(calls))
+    ls = JailedProgram(guest, "ls", DIRECTORY, policy=only(calls))
     assert ls.run() == killed(Signal.SYS)
     assert f" syscall={number(first)} " in guest.wait_for_log("type=1326")
 
 
-@programs
+@with_programs
 @pytest.mark.requirement("seccomp.arguments")
 def test_ls_with_ioctl_on_its_standard_output(guest: Guest) -> None:
-    """`ioctl: arg0 == 1` lets ls ask about its standard output, and about nothing else."""
+    """`ioctl: arg0 == 1` allows ls to call ioctl on its standard output, and on no other descriptor."""
     guest.upload(MOTD, TEXT.encode())
-    others = calls_beside_ioctl(guest)
+    others = calls_except_ioctl(guest)
 
-    def ls(descriptor: int) -> Jail:
+    def ls(descriptor: int) -> JailedProgram:
         rules = allow("ioctl", when=arg(0) == descriptor), allow(*others)
-        return Jail(guest, "ls", DIRECTORY, policy=policy(*rules, default=Action.KILL_PROCESS))
+        return JailedProgram(guest, "ls", DIRECTORY, policy=policy(*rules, default=Action.KILL_PROCESS))
 
     allowed = ls(1)
     assert allowed.finish() == exited(0)
@@ -110,19 +110,19 @@ def test_ls_with_ioctl_on_its_standard_output(guest: Guest) -> None:
     assert ls(0).run() == killed(Signal.SYS)
 
 
-def calls_beside_ioctl(guest: Guest) -> tuple[str, ...]:
-    """The other calls of an ls that calls ioctl on its standard output and on nothing else, as GNU's does."""
+def calls_except_ioctl(guest: Guest) -> tuple[str, ...]:
+    """The calls of ls but ioctl.  ProgramError unless it calls ioctl only on its standard output, as GNU's does."""
     ls = trace_program(guest, "ls", DIRECTORY)
     if {call.arguments[0] for call in ls.calls if call.name == "ioctl"} != {1}:
         raise ProgramError(
-            f"{ls.program} does not call ioctl on its standard output and on nothing else, which the test relies on",
+            f"{ls.program} does not call ioctl on its standard output only, which the test relies on",
             hint="install GNU coreutils",
         )
     return tuple(name for name in ls.names if name != "ioctl")
 
 
 class Victim:
-    """A process that opens the path in its own memory, and a thread of it that may rewrite it meanwhile."""
+    """A process that opens a path in its own memory, and a thread of it that can overwrite the path meanwhile."""
 
     def __init__(self, guest: Guest, parent: Task) -> None:
         for path in (PUBLIC, SECRET):
@@ -132,10 +132,10 @@ class Victim:
         protection, sharing = PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS
         self.path = self.opener.call("mmap", None, 4096, protection, sharing, -1, 0).result()
         self._write(PUBLIC)
-        self.opener.no_new_privs().result()
+        self.opener.set_no_new_privs().result()
 
     def rewrite(self) -> None:
-        """The other thread puts the other path in the place of the approved one."""
+        """Let the other thread replace the approved path with the other one."""
         self._write(SECRET)
 
     def _write(self, path: str) -> None:
@@ -145,7 +145,7 @@ class Victim:
 
 @pytest.mark.requirement("seccomp.pointer-race", "seccomp.trace")
 def test_argument_race_under_a_tracer(guest: Guest) -> None:
-    """The tracer reads the path and approves it; it is rewritten; the kernel, reading it last, opens the other."""
+    """The tracer approves the path that it reads; a thread overwrites it; the kernel then opens the new path."""
     tracer = guest.spawn("tracer")
     victim = Victim(guest, tracer)
     victim.opener.install(policy(trace("openat"))).result()
@@ -161,20 +161,20 @@ def test_argument_race_under_a_tracer(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.pointer-race", "seccomp.user-notif-continue")
 def test_argument_race_under_a_listener(guest: Guest) -> None:
-    """The same with a supervisor that reads the path and lets the call continue."""
+    """The same happens with a supervisor that reads the path and lets the call continue."""
     supervisor = guest.root("supervisor")
     victim = Victim(guest, guest.spawn("parent"))
-    there = victim.opener.listen(policy(notify("openat"))).result()
-    listener = supervisor.pidfd_getfd(victim.opener, there).result()
+    target_fd = victim.opener.listen(policy(notify("openat"))).result()
+    listener = supervisor.pidfd_getfd(victim.opener, target_fd).result()
     call = victim.opener.begin("openat", AT_FDCWD, victim.path, 0, 0)
-    asked = supervisor.receive(listener)
+    notif = supervisor.receive(listener)
     assert approved_path(supervisor, victim) == PUBLIC
     victim.rewrite()
-    assert supervisor.reply(listener, asked.id, flags=USER_NOTIF_FLAG_CONTINUE) == OK
+    assert supervisor.reply(listener, notif.id, flags=USER_NOTIF_FLAG_CONTINUE) == OK
     opened = call.outcome().result()
     assert victim.opener.read(opened, len(SECRET)).read().decode() == SECRET
 
 
 def approved_path(supervisor: Task, victim: Victim) -> str:
-    """What a careful supervisor finds behind the pointer."""
+    """The path that a careful supervisor reads through the pointer."""
     return supervisor.read_memory(victim.opener, victim.path, len(PUBLIC)).decode()

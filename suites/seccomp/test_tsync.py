@@ -11,13 +11,13 @@ from guests.outcome import EINVAL, EPERM, ESRCH, GONE, OK, returned
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import Cap, Clone, Signal
-from suites.seccomp.support.roles import Supervised, mismatches, status, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, status, unprivileged
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.tsync")]
 
 DENY = policy(deny("getppid", errno=EINVAL))
 OTHER = policy(deny("getuid", errno=EPERM))
-ASK = policy(notify("getppid"))
+NOTIFY = policy(notify("getppid"))
 ALLOW_ALL = (ret(Action.ALLOW),)
 TSYNC, ESRCH_FLAG, NEW_LISTENER = FilterFlag.TSYNC, FilterFlag.TSYNC_ESRCH, FilterFlag.NEW_LISTENER
 
@@ -33,7 +33,7 @@ def test_every_thread(guest: Guest) -> None:
     caller = guest.spawn("caller", quiet=True)
     threads = [caller.thread(f"thread-{i}") for i in range(3)]
     process = caller.spawn("child")
-    caller.no_new_privs().result()
+    caller.set_no_new_privs().result()
     assert caller.install(DENY, TSYNC) == OK
     for thread in threads:
         assert state(guest, thread)[:2] == ("1", "2")
@@ -47,7 +47,7 @@ def test_without_the_flag(guest: Guest) -> None:
     """Without TSYNC, no other thread gets the filter."""
     caller = guest.spawn("caller", quiet=True)
     thread = caller.thread("thread")
-    caller.no_new_privs().result()
+    caller.set_no_new_privs().result()
     assert caller.install(DENY) == OK
     assert state(guest, thread)[:2] == ("0", "0")
     assert thread.call("getppid") == returned(1)
@@ -57,7 +57,7 @@ def test_from_any_thread(guest: Guest) -> None:
     """TSYNC works from any thread, not only from the leader."""
     leader = guest.spawn("leader", quiet=True)
     caller, third = leader.thread("caller"), leader.thread("third")
-    caller.no_new_privs().result()
+    caller.set_no_new_privs().result()
     assert caller.install(DENY, TSYNC) == OK
     assert leader.call("getppid") == EINVAL
     assert third.call("getppid") == EINVAL
@@ -77,11 +77,11 @@ def test_all_filters_and_their_count(guest: Guest) -> None:
     assert state(guest, thread) == state(guest, caller) == ("1", "2", "3")
 
 
-def test_no_new_privs_is_not_invented(guest: Guest) -> None:
+def test_no_new_privs_is_not_added(guest: Guest) -> None:
     """A caller without no_new_privs, but with CAP_SYS_ADMIN, sets none in other threads, and clears none."""
     caller = guest.spawn("caller", caps=Cap.SYS_ADMIN, quiet=True)
     thread, careful = caller.thread("thread"), caller.thread("careful")
-    careful.no_new_privs().result()
+    careful.set_no_new_privs().result()
     assert caller.install(DENY, TSYNC) == OK
     assert state(guest, caller)[:2] == state(guest, thread)[:2] == ("0", "2")
     assert state(guest, careful)[:2] == ("1", "2")
@@ -90,7 +90,7 @@ def test_no_new_privs_is_not_invented(guest: Guest) -> None:
 # Divergence
 
 # fmt: off
-FAMILIES = {
+THREAD_FILTERS = {
     # what the caller has, what the thread has                                     compatible?
     "neither-has-any":              ((),            (),                            True),
     "the-thread-has-none":          ((OTHER,),      (),                            True),
@@ -102,10 +102,10 @@ FAMILIES = {
 
 
 @pytest.mark.requirement("seccomp.tsync-divergent")
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", THREAD_FILTERS)
 def test_divergent_threads(guest: Guest, family: str) -> None:
     """For a thread with filters that are not the caller's older ones, TSYNC returns its id and changes nothing."""
-    callers, threads, together = FAMILIES[family]
+    callers, threads, together = THREAD_FILTERS[family]
     caller = unprivileged(guest, "caller")
     bystander, thread = caller.thread("bystander"), caller.thread("thread")
     for program in callers:
@@ -125,19 +125,19 @@ def test_divergent_threads(guest: Guest, family: str) -> None:
 
 
 @pytest.mark.requirement("seccomp.tsync-divergent")
-def test_an_older_filter_in_common(guest: Guest) -> None:
+def test_a_common_older_filter(guest: Guest) -> None:
     """A thread with only older filters of the caller is synchronized; one with a different newer one is divergent."""
     caller = unprivileged(guest, "caller")
     caller.install(OTHER).result()
-    behind = caller.thread("behind")
-    astray = caller.thread("astray")
+    older = caller.thread("older")
+    divergent = caller.thread("divergent")
     caller.install(ALLOW_ALL).result()
     assert caller.install(DENY, TSYNC) == OK
-    assert behind.call("getppid") == EINVAL
-    astray.install(ALLOW_ALL).result()
-    assert caller.install(ALLOW_ALL, TSYNC) == returned(astray.tid)
+    assert older.call("getppid") == EINVAL
+    divergent.install(ALLOW_ALL).result()
+    assert caller.install(ALLOW_ALL, TSYNC) == returned(divergent.tid)
     # For the divergent thread itself, the others have only older filters of its own.
-    assert astray.install(ALLOW_ALL, TSYNC) == OK
+    assert divergent.install(ALLOW_ALL, TSYNC) == OK
     assert caller.install(ALLOW_ALL, TSYNC) == OK
 
 
@@ -146,7 +146,7 @@ def test_a_strict_thread(guest: Guest) -> None:
     """A thread in strict mode is divergent."""
     caller = unprivileged(guest, "caller")
     thread = caller.thread("thread")
-    thread.strict_mode().result()
+    thread.enter_strict_mode().result()
     assert caller.install(DENY, TSYNC) == returned(thread.tid)
     assert state(guest, caller)[1] == "0"
     assert state(guest, thread)[1] == "1"
@@ -154,10 +154,10 @@ def test_a_strict_thread(guest: Guest) -> None:
 
 @pytest.mark.needs("PID_NS")
 @pytest.mark.requirement("seccomp.tsync-divergent")
-def test_the_number_in_the_callers_namespace(guest: Guest) -> None:
+def test_the_id_in_the_callers_namespace(guest: Guest) -> None:
     """TSYNC returns the divergent thread's id in the caller's pid namespace."""
     caller = guest.spawn("caller", flags=Clone.NEWPID)
-    caller.no_new_privs().result()
+    caller.set_no_new_privs().result()
     thread = caller.thread("thread")
     thread.install(OTHER).result()
     assert thread.own_tid not in (thread.tid, 0)
@@ -165,7 +165,7 @@ def test_the_number_in_the_callers_namespace(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("seccomp.tsync-esrch")
-def test_esrch_instead(guest: Guest) -> None:
+def test_esrch_flag(guest: Guest) -> None:
     """With TSYNC_ESRCH, a divergent thread is ESRCH; a listener requires it, to tell descriptors from thread ids."""
     caller = unprivileged(guest, "caller")
     thread = caller.thread("thread")
@@ -188,34 +188,34 @@ def test_one_listener_for_all_threads(guest: Guest) -> None:
     supervisor = guest.spawn("supervisor")
     caller = unprivileged(guest, "caller", parent=supervisor)
     thread = caller.thread("thread")
-    there = caller.install(ASK, TSYNC | ESRCH_FLAG | NEW_LISTENER).result()
-    listener = supervisor.pidfd_getfd(caller, there).result()
+    target_fd = caller.install(NOTIFY, TSYNC | ESRCH_FLAG | NEW_LISTENER).result()
+    listener = supervisor.pidfd_getfd(caller, target_fd).result()
 
-    def check_heard(task: Task) -> None:
+    def check_received(task: Task) -> None:
         call = task.begin("getppid")
-        asked = supervisor.receive(listener)
-        assert asked.pid == task.tid
-        supervisor.reply(listener, asked.id, value=9).result()
+        notif = supervisor.receive(listener)
+        assert notif.pid == task.tid
+        supervisor.reply(listener, notif.id, value=9).result()
         assert call.outcome() == returned(9)
 
-    check_heard(caller)
-    check_heard(thread)
+    check_received(caller)
+    check_received(thread)
     # While one of the threads is alive, the listener does not hang up.
     assert thread.exit_thread() == GONE
-    assert supervisor.ready_for(listener) == 0
-    check_heard(caller)
+    assert supervisor.poll(listener) == 0
+    check_received(caller)
 
 
 @pytest.mark.requirement("seccomp.notif-hang-up")
-def test_what_the_threads_had_before(guest: Guest) -> None:
+def test_previous_references_are_released(guest: Guest) -> None:
     """TSYNC releases a thread's previous reference to its filter: the listener hangs up when the process ends."""
-    here = Supervised(guest, ASK)
-    here.target.thread("thread")
-    assert here.target.install(ALLOW_ALL, TSYNC) == OK
-    assert here.ready() == 0
-    here.target.exit()
-    here.supervisor.reap(here.target).result()
-    here.wait_for_hang_up()
+    pair = SupervisedPair(guest, NOTIFY)
+    pair.target.thread("thread")
+    assert pair.target.install(ALLOW_ALL, TSYNC) == OK
+    assert pair.poll() == 0
+    pair.target.exit()
+    pair.supervisor.reap(pair.target).result()
+    pair.wait_for_hang_up()
 
 
 # Threads that sleep, are stopped or have exited
@@ -235,7 +235,7 @@ def test_whatever_a_thread_is_doing(guest: Guest) -> None:
     vforked = threads["vforking"].spawn("vforked", flags=Clone.VFORK | Clone.VM)
     sleeping = threads["sleeping"].begin("read", reading, caller.store(bytes(8)), 1)
     sleeping.wait_until_blocked()
-    caller.no_new_privs().result()
+    caller.set_no_new_privs().result()
     assert caller.install(DENY, TSYNC) == OK
     assert {name: state(guest, thread)[:2] for name, thread in threads.items()} == dict.fromkeys(threads, ("1", "2"))
     assert state(guest, vforked)[:2] == ("0", "0")
@@ -262,7 +262,7 @@ def test_a_stopped_process(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("seccomp.tsync-exiting")
-def test_dead_threads_do_not_stand_in_the_way(guest: Guest) -> None:
+def test_dead_threads_do_not_prevent_tsync(guest: Guest) -> None:
     """A leader that has exited remains as a zombie, but its divergent filters no longer count."""
     leader = unprivileged(guest, "leader")
     caller, other = leader.thread("caller"), leader.thread("other")
@@ -278,14 +278,14 @@ def test_dead_threads_do_not_stand_in_the_way(guest: Guest) -> None:
 KILLED = {
     # the leader's state when it makes a call that ends it alone
     "by-its-filter":   lambda leader: leader.install(policy(kill_thread("getppid"))),
-    "in-strict-mode":  lambda leader: leader.strict_mode(),
+    "in-strict-mode":  lambda leader: leader.enter_strict_mode(),
 }
 # fmt: on
 
 
 @pytest.mark.requirement("seccomp.tsync-exiting")
 @pytest.mark.parametrize("how", KILLED)
-def test_killed_threads_do_not_stand_in_the_way(guest: Guest, how: str) -> None:
+def test_killed_threads_do_not_prevent_tsync(guest: Guest, how: str) -> None:
     """A leader with a divergent mode or filter prevents TSYNC while it lives, but not once it has been killed."""
     leader = unprivileged(guest, "leader")
     caller, other = leader.thread("caller"), leader.thread("other")
@@ -298,16 +298,16 @@ def test_killed_threads_do_not_stand_in_the_way(guest: Guest, how: str) -> None:
 
 
 @pytest.mark.requirement("seccomp.notif-hang-up")
-def test_dead_threads_get_nothing(guest: Guest) -> None:
+def test_dead_threads_get_no_filter(guest: Guest) -> None:
     """TSYNC gives no filters to a leader that has exited: the listener hangs up when the other threads are gone."""
-    here = Supervised(guest, ASK)
-    last = here.target.thread("last")
-    assert here.target.exit_thread() == GONE
+    pair = SupervisedPair(guest, NOTIFY)
+    last = pair.target.thread("last")
+    assert pair.target.exit_thread() == GONE
     assert last.install(ALLOW_ALL, TSYNC) == OK
-    assert here.ready() == 0
+    assert pair.poll() == 0
     last.exit_thread()
-    here.supervisor.reap(here.target).result()
-    here.wait_for_hang_up()
+    pair.supervisor.reap(pair.target).result()
+    pair.wait_for_hang_up()
 
 
 @pytest.mark.requirement("seccomp.tsync-exiting")

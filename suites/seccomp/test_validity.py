@@ -10,7 +10,7 @@ from guests.bpf import Action, Instruction, Program, load, ret
 from guests.guest import Guest
 from guests.outcome import EINVAL, OK, returned
 from guests.task import Task
-from suites.seccomp.support.roles import mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import mismatches, unprivileged
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.validity")]
 

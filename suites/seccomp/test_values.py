@@ -13,7 +13,7 @@ from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, GONE, OK, Expected, error, killed, returned
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.uapi import Signal, number
-from suites.seccomp.support.roles import GETPPID, allow_core_dumps, dumped, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import GETPPID, allow_core_dumps, dumped, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -87,7 +87,7 @@ def test_unknown_action(guest: Guest, promised: Callable[[str], bool], value: in
 
 
 @pytest.mark.requirement("seccomp.allow")
-def test_the_data_of_allow_means_nothing(guest: Guest) -> None:
+def test_the_data_of_allow_is_ignored(guest: Guest) -> None:
     """ALLOW runs the call, whatever its data."""
     task = unprivileged(guest)
     for data in (1, 0x8000, 0xFFFF):
@@ -119,7 +119,7 @@ def test_division_by_zero_kills(guest: Guest, division: list[Instruction]) -> No
 
 
 @pytest.mark.requirement("seccomp.division-by-zero")
-def test_division_by_something_goes_on(guest: Guest) -> None:
+def test_division_by_nonzero(guest: Guest) -> None:
     """The same filter runs to its end if it divides by something else."""
     task = unprivileged(guest)
     task.install(for_getppid(*DIVISIONS["zero-from-the-call"], ret(Action.ERRNO, 22))).result()
@@ -134,13 +134,13 @@ ENTRIES = ("native", "int-0x80", "x32")
 
 @pytest.mark.requirement("seccomp.trap", "seccomp.trap-context")
 @pytest.mark.parametrize("data", [0, 7, 0xFFFF])
-def test_trap_tells_the_call(guest: Guest, data: int) -> None:
+def test_trap_reports_the_call(guest: Guest, data: int) -> None:
     """The handler finds the filter's data in si_errno, and the call as it was made in the saved registers."""
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid", data=data))).result()
     assert task.call("getppid", 1, 2, 3, 4, 5, 6) == returned(GETPPID)
-    caught = task.caught_one()
+    caught = task.caught_signal()
     assert (caught.signal, caught.code, caught.errno) == (Signal.SYS, SYS_SECCOMP, data)
     assert (caught.syscall, caught.arch) == (GETPPID, AUDIT_ARCH["x86_64"])
     assert caught.call_address == caught.registers["rip"]
@@ -156,7 +156,7 @@ def test_trap_by_int80(guest: Guest) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid", data=7), arch="i386")).result()
     assert task.call32(5 << 32 | number("getppid", "i386"), 1) == returned(number("getppid", "i386"))
-    caught = task.caught_one()
+    caught = task.caught_signal()
     assert (caught.code, caught.errno) == (SYS_SECCOMP, 7)
     assert (caught.syscall, caught.arch) == (number("getppid", "i386"), AUDIT_ARCH["i386"])
     assert caught.call_address == caught.registers["rip"]
@@ -170,7 +170,7 @@ def test_trap_as_x32(guest: Guest) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid"), arch="x32")).result()
     assert task.call_x32("getppid") == returned(number("getppid", "x32"))
-    caught = task.caught_one()
+    caught = task.caught_signal()
     assert (caught.syscall, caught.arch) == (number("getppid", "x32"), AUDIT_ARCH["x86_64"])
 
 
@@ -181,13 +181,13 @@ def test_a_handler_sets_the_result(guest: Guest, result: int) -> None:
     task = unprivileged(guest)
     task.catch(Signal.SYS, result=result).result()
     task.install(policy(trap("mkdir"))).result()
-    came = task.call("mkdir", "/tmp/made", 0o755)  # noqa: S108
-    assert came.value == result
+    outcome = task.call("mkdir", "/tmp/made", 0o755)  # noqa: S108
+    assert outcome.value == result
     assert not guest.exists("/tmp/made")  # noqa: S108
 
 
 @pytest.mark.requirement("seccomp.trap")
-def test_trap_only_the_thread_that_called(guest: Guest) -> None:
+def test_trap_only_the_calling_thread(guest: Guest) -> None:
     """Only the calling thread gets the signal, even if another has it unblocked too."""
     leader = unprivileged(guest, "leader")
     leader.catch(Signal.SYS, result=42).result()
@@ -195,5 +195,5 @@ def test_trap_only_the_thread_that_called(guest: Guest) -> None:
     leader.install(policy(trap("getppid"))).result()
     thread.install(policy(trap("getppid"))).result()
     assert thread.call("getppid") == OK
-    assert len(thread.caught()) == 1
-    assert leader.caught() == []
+    assert len(thread.caught_signals()) == 1
+    assert leader.caught_signals() == []

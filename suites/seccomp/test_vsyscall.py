@@ -15,7 +15,7 @@ from guests.syscalls.group import Pending
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
-from suites.seccomp.support.roles import Supervised, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER", "X86_VSYSCALL_EMULATION")
 
@@ -93,7 +93,7 @@ def test_trap(guest: Guest, mode: str) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("time", data=5))).result()
     assert time(task) == returned(number("time"))
-    caught = task.caught_one()
+    caught = task.caught_signal()
     assert (caught.code, caught.errno, caught.call_address) == (SYS_SECCOMP, 5, TIME)
     assert (caught.syscall, caught.arch) == (number("time"), AUDIT_ARCH["x86_64"])
     task.catch(Signal.SYS, result=42).result()
@@ -104,14 +104,14 @@ def test_trap(guest: Guest, mode: str) -> None:
 @pytest.mark.requirement("seccomp.vsyscall")
 def test_notification(guest: Guest, mode: str) -> None:
     """A supervisor can answer the call, or let it continue."""
-    here = Supervised(guest, policy(notify("time")))
-    call = begin_time(here.target)
-    asked = here.receive()
-    assert (asked.nr, asked.instruction_pointer) == (number("time"), TIME)
-    here.reply(asked, value=4711).result()
+    pair = SupervisedPair(guest, policy(notify("time")))
+    call = begin_time(pair.target)
+    notif = pair.receive()
+    assert (notif.nr, notif.instruction_pointer) == (number("time"), TIME)
+    pair.reply(notif, value=4711).result()
     assert call.outcome() == returned(4711)
-    call = begin_time(here.target)
-    here.reply(here.receive(), flags=1).result()
+    call = begin_time(pair.target)
+    pair.reply(pair.receive(), flags=1).result()
     assert call.outcome().result() > 4711
     assert mode in guest.read_file("/proc/cmdline")
 

@@ -11,8 +11,8 @@ from guests.call_arguments import InOut, Out
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, OK
 from guests.uapi import LSM_ID_YAMA, PTRACER_ANY
-from suites.yama.support import relations as who
-from suites.yama.support.ways_in import Verdict, mismatches, ways_of
+from suites.yama.support import relations
+from suites.yama.support.accesses import AccessResult, mismatches, supported_accesses
 
 LSM = "/sys/kernel/security/lsm"
 WITHOUT_YAMA = pytest.mark.boot("lsm=loadpin")
@@ -20,13 +20,13 @@ WITHOUT_YAMA = pytest.mark.boot("lsm=loadpin")
 
 def active_ids(guest: Guest) -> set[int]:
     """The ids that lsm_list_modules() returns."""
-    done = guest.spawn("asker").call("lsm_list_modules", Out(512), InOut(struct.pack("<I", 512)), 0)
-    return set(struct.unpack("<64Q", done.read())) - {0}
+    outcome = guest.spawn("caller").call("lsm_list_modules", Out(512), InOut(struct.pack("<I", 512)), 0)
+    return set(struct.unpack("<64Q", outcome.read())) - {0}
 
 
 @pytest.mark.needs("SECURITY_YAMA", "SECURITYFS")
 @pytest.mark.requirement("yama.active")
-def test_named_where_active(guest: Guest) -> None:
+def test_named_if_active(guest: Guest) -> None:
     """/sys/kernel/security/lsm and the kernel log name Yama, and its sysctl exists."""
     assert "yama" in guest.read_file(LSM).strip().split(",")
     assert [line for line in guest.boot_log if line.startswith("Yama: ")]
@@ -35,7 +35,7 @@ def test_named_where_active(guest: Guest) -> None:
 
 @pytest.mark.needs("SECURITY_YAMA")
 @pytest.mark.requirement("yama.active-system-call")
-def test_listed_where_active(guest: Guest) -> None:
+def test_listed_if_active(guest: Guest) -> None:
     """lsm_list_modules() returns LSM_ID_YAMA when Yama is active."""
     assert LSM_ID_YAMA in active_ids(guest)
 
@@ -43,7 +43,7 @@ def test_listed_where_active(guest: Guest) -> None:
 @WITHOUT_YAMA
 @pytest.mark.needs("SECURITYFS")
 @pytest.mark.requirement("yama.absent")
-def test_not_named_where_left_out(guest: Guest) -> None:
+def test_not_named_if_left_out(guest: Guest) -> None:
     """Left out of `lsm=`, or not built at all, Yama is not named and logs nothing."""
     assert "yama" not in guest.read_file(LSM).strip().split(",")
     assert not [line for line in guest.boot_log if line.startswith("Yama: ")]
@@ -51,7 +51,7 @@ def test_not_named_where_left_out(guest: Guest) -> None:
 
 @WITHOUT_YAMA
 @pytest.mark.requirement("yama.active-system-call")
-def test_not_listed_where_left_out(guest: Guest) -> None:
+def test_not_listed_if_left_out(guest: Guest) -> None:
     """lsm_list_modules() does not return LSM_ID_YAMA when Yama is left out."""
     ids = active_ids(guest)
     assert ids
@@ -76,9 +76,9 @@ def test_dac_alone(guest: Guest) -> None:
     """A stranger of the same uid has full access, another uid none; any child may TRACEME; nothing is logged."""
     if guest.kernel.config.enabled("PERF_EVENTS"):
         guest.set_sysctl("kernel.perf_event_paranoid", 2)
-    for build, verdict in ((who.stranger, Verdict.YES), (who.other_user, Verdict.DAC)):
+    for build, result in ((relations.stranger, AccessResult.YES), (relations.other_user, AccessResult.DAC)):
         tracer, target = build(guest)
-        assert mismatches(tracer, target, ways_of(guest), verdict) == []
+        assert mismatches(tracer, target, supported_accesses(guest), result) == []
     child = guest.spawn("parent").spawn("child")
     assert child.traceme() == OK
     assert child.traceme() == EPERM

@@ -8,18 +8,18 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EACCES, EPERM, ESRCH, OK, exited
 from guests.uapi import O_RDONLY, O_RDWR, O_WRONLY, PTRACER_ANY, Cap, Signal
-from suites.yama.support import relations as who
-from suites.yama.support.ways_in import SCOPE, read_memory
+from suites.yama.support import relations
+from suites.yama.support.accesses import SCOPE, read_memory
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 
 
 @pytest.mark.requirement("yama.at-access")
-@pytest.mark.parametrize("raised", [1, 2, 3], ids=lambda scope: f"trace-goes-on-when-scope-rises-to-{scope}")
-def test_trace_goes_on(guest: Guest, raised: int) -> None:
+@pytest.mark.parametrize("raised", [1, 2, 3], ids=lambda scope: f"trace-continues-when-scope-rises-to-{scope}")
+def test_trace_continues(guest: Guest, raised: int) -> None:
     """A tracer keeps its tracee when the scope is raised, but cannot attach again after it detaches."""
     guest.set_sysctl(SCOPE, 0)
-    tracer, target = who.stranger(guest)
+    tracer, target = relations.stranger(guest)
     assert tracer.attach_and_wait(target) == OK
     guest.set_sysctl(SCOPE, raised)
     assert tracer.registers(target)["rip"]
@@ -32,11 +32,11 @@ def test_trace_goes_on(guest: Guest, raised: int) -> None:
 
 
 @pytest.mark.requirement("yama.at-access")
-@pytest.mark.parametrize("raised", [1, 2, 3], ids=lambda scope: f"open-mem-reads-on-when-scope-rises-to-{scope}")
-def test_open_mem_goes_on(guest: Guest, raised: int) -> None:
+@pytest.mark.parametrize("raised", [1, 2, 3], ids=lambda scope: f"open-mem-still-works-when-scope-rises-to-{scope}")
+def test_open_mem_still_works(guest: Guest, raised: int) -> None:
     """/proc/PID/mem is checked on open: a file already open still reads and writes, a new open is refused."""
     guest.set_sysctl(SCOPE, 0)
-    tracer, target = who.stranger(guest)
+    tracer, target = relations.stranger(guest)
     address = target.store(b"password")
     fd = tracer.open_proc(target, "mem", O_RDWR).result()
     guest.set_sysctl(SCOPE, raised)
@@ -47,9 +47,9 @@ def test_open_mem_goes_on(guest: Guest, raised: int) -> None:
 
 
 @pytest.mark.requirement("yama.at-access")
-def test_scope_falls_again(guest: Guest) -> None:
+def test_scope_is_lowered_again(guest: Guest) -> None:
     """An access refused at one scope is allowed at a lower one: a denial is not remembered."""
-    tracer, target = who.stranger(guest)
+    tracer, target = relations.stranger(guest)
     for scope, wanted in ((1, EPERM), (0, OK), (2, EPERM), (0, OK), (1, EPERM)):
         guest.set_sysctl(SCOPE, scope)
         assert read_memory(tracer, target) == wanted
@@ -59,7 +59,7 @@ def test_scope_falls_again(guest: Guest) -> None:
 def test_active_tracer_needs_no_exception(guest: Guest) -> None:
     """An active tracer keeps its access to memory when the exception is revoked, until it detaches."""
     guest.set_sysctl(SCOPE, 1)
-    tracer, target = who.declared(guest)
+    tracer, target = relations.declared(guest)
     assert tracer.attach_and_wait(target) == OK
     assert tracer.resume(target) == OK
     assert target.set_ptracer(0) == OK
@@ -76,7 +76,7 @@ def test_active_tracer_needs_no_exception(guest: Guest) -> None:
 def test_any_thread_of_the_active_tracer(guest: Guest) -> None:
     """The tracer's whole process counts: its leader and its other threads have access, its child does not."""
     guest.set_sysctl(SCOPE, 1)
-    leader, target = who.declared(guest)
+    leader, target = relations.declared(guest)
     tracer, other, child = leader.thread("tracer"), leader.thread("other"), leader.spawn("child")
     assert tracer.seize(target) == OK
     assert target.set_ptracer(0) == OK
@@ -90,7 +90,7 @@ def test_any_thread_of_the_active_tracer(guest: Guest) -> None:
 def test_active_tracer_of_one_thread(guest: Guest) -> None:
     """A tracer of one thread has no access to another thread of the same process."""
     guest.set_sysctl(SCOPE, 1)
-    tracer, leader = who.declared(guest)
+    tracer, leader = relations.declared(guest)
     traced, other = leader.thread("traced"), leader.thread("other")
     assert tracer.seize(traced) == OK
     assert leader.set_ptracer(0) == OK
@@ -104,7 +104,7 @@ def test_active_tracer_of_one_thread(guest: Guest) -> None:
 def test_active_tracer_at_higher_scopes(guest: Guest, scope: int) -> None:
     """Active tracing grants access at scope 1 only."""
     guest.set_sysctl(SCOPE, 1)
-    tracer, target = who.declared(guest)
+    tracer, target = relations.declared(guest)
     assert tracer.seize(target) == OK
     assert read_memory(tracer, target) == OK
     guest.set_sysctl(SCOPE, scope)
@@ -116,17 +116,17 @@ def test_active_tracer_at_higher_scopes(guest: Guest, scope: int) -> None:
 def test_foreign_tracer_changes_no_ancestry(guest: Guest) -> None:
     r"""The kernel records the tracer as `parent`, but Yama follows `real_parent`.
 
-    shell ── mother ── target ── child
+    shell ── parent ── target ── child
     other ── tracer
     """
     guest.set_sysctl(SCOPE, 1)
     shell, other = guest.spawn("shell"), guest.spawn("other")
-    mother, tracer = shell.spawn("mother"), other.spawn("tracer")
-    target = mother.spawn("target")
+    parent, tracer = shell.spawn("parent"), other.spawn("tracer")
+    target = parent.spawn("target")
     child = target.spawn("child")
     assert target.set_ptracer(tracer) == OK
     assert tracer.seize(target) == OK
-    assert read_memory(mother, target) == OK
+    assert read_memory(parent, target) == OK
     assert read_memory(shell, target) == OK
     assert read_memory(shell, child) == OK
     assert read_memory(other, target) == EPERM
@@ -166,7 +166,7 @@ def test_zombie(guest: Guest, scope: int) -> None:
 
 
 @pytest.mark.requirement("yama.set-ptracer", "yama.ancestry")
-def test_orphan_is_inits(guest: Guest) -> None:
+def test_init_is_an_orphans_ancestor(guest: Guest) -> None:
     """init, without any effective capability, is an orphan's ancestor; the orphan's grandparent no longer is."""
     guest.set_sysctl(SCOPE, 1)
     shell = guest.spawn("shell", uid=0)

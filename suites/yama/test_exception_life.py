@@ -5,7 +5,7 @@ An exception is bound to two task_structs: on the tracee's side that of its thre
 that of the very task that was named, thread or not.  When one of them is freed, the exception is removed.  That
 happens some time after the task has died: it must have been reaped, and an RCU grace period must have passed.  So a
 test waits for what a death removes, and checks what a death must not remove once a task that died later has been
-freed (`let_rcu_wait`).
+freed (`wait_for_rcu`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from guests.guest import Guest
 from guests.outcome import EPERM, GONE, OK, exited
 from guests.task import Task
 from guests.uapi import PTRACER_ANY
-from suites.yama.support.ways_in import SCOPE, read_memory
+from suites.yama.support.accesses import SCOPE, read_memory
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 
@@ -71,13 +71,13 @@ def test_outlives_the_declaring_thread(guest: Guest) -> None:
     declarer, other = target.thread("declarer"), target.thread("other")
     assert declarer.set_ptracer(tracer) == OK
     assert declarer.exit_thread() == GONE
-    let_rcu_wait(guest)
+    wait_for_rcu(guest)
     assert read_memory(tracer, target) == OK
     assert read_memory(tracer, other) == OK
 
 
 @pytest.mark.requirement("yama.whole-process")
-def test_outlives_the_leaders_thread(guest: Guest) -> None:
+def test_outlives_the_leader(guest: Guest) -> None:
     """When the leader exits before its other threads, it is a zombie, and the exception still covers its process."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = guest.spawn("tracer"), guest.spawn("target")
@@ -100,7 +100,7 @@ def test_leaders_execve_keeps_it(guest: Guest) -> None:
     for target in (alone, leader):
         assert target.set_ptracer(tracer) == OK
         assert target.execute_again() == OK
-        let_rcu_wait(guest)
+        wait_for_rcu(guest)
         assert read_memory(tracer, target) == OK
         assert read_memory(stranger, target) == EPERM
 
@@ -120,17 +120,17 @@ def test_another_threads_execve_loses_it(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("yama.tracee-exit")
-def test_dead_tracees_exception_is_nobodys(guest: Guest) -> None:
+def test_exited_tracees_exception_is_gone(guest: Guest) -> None:
     """New processes have no exceptions of dead ones, even where they reuse the memory of a task_struct."""
     guest.set_sysctl(SCOPE, 1)
     shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
-    dying = [shell.spawn(f"dying-{number}") for number in range(8)]
-    for task in dying:
+    exiting = [shell.spawn(f"exiting-{number}") for number in range(8)]
+    for task in exiting:
         assert task.set_ptracer(PTRACER_ANY) == OK
-    for task in dying:
+    for task in exiting:
         reap(shell, task)
-    born = [shell.spawn(f"born-{number}") for number in range(NEW_PROCESSES)]
-    assert [target for target in born if read_memory(stranger, target).errno != 1] == []
+    new = [shell.spawn(f"new-{number}") for number in range(NEW_PROCESSES)]
+    assert [target for target in new if read_memory(stranger, target).errno != 1] == []
 
 
 # The tracer's side
@@ -144,19 +144,19 @@ def test_tracers_exit_ends_it(guest: Guest) -> None:
     tracers = [shell.spawn(f"tracer-{number}") for number in range(8)]
     targets = [guest.spawn(f"target-{number}") for number in range(8)]
     child = tracers[0].spawn("child")
-    for tracer, one in zip(tracers, targets, strict=True):
-        assert one.set_ptracer(tracer) == OK
+    for tracer, each in zip(tracers, targets, strict=True):
+        assert each.set_ptracer(tracer) == OK
     assert target.set_ptracer(tracers[0]) == OK
     assert read_memory(child, target) == OK
     for tracer in tracers:
         reap(shell, tracer)
     assert read_memory(child, target) == EPERM
-    born = [shell.spawn(f"born-{number}") for number in range(NEW_PROCESSES)]
-    assert [(tracer, one) for tracer in born for one in targets if read_memory(tracer, one).errno != 1] == []
+    new = [shell.spawn(f"new-{number}") for number in range(NEW_PROCESSES)]
+    assert [(tracer, each) for tracer in new for each in targets if read_memory(tracer, each).errno != 1] == []
 
 
 @pytest.mark.requirement("yama.tracer-exit", "yama.replace")
-def test_first_does_not_come_back_when_the_second_dies(guest: Guest) -> None:
+def test_first_does_not_return_when_the_second_tracer_exits(guest: Guest) -> None:
     """The second declaration has replaced the first, and ends with its own tracer."""
     guest.set_sysctl(SCOPE, 1)
     target, shell, first = guest.spawn("target"), guest.spawn("shell"), guest.spawn("first")
@@ -164,7 +164,7 @@ def test_first_does_not_come_back_when_the_second_dies(guest: Guest) -> None:
     assert target.set_ptracer(first) == OK
     assert target.set_ptracer(second) == OK
     reap(shell, second)
-    let_rcu_wait(guest)
+    wait_for_rcu(guest)
     assert read_memory(first, target) == EPERM
 
 
@@ -173,20 +173,20 @@ def test_tracers_exit_ends_only_its_own(guest: Guest) -> None:
     """Other exceptions remain: one for another tracer, and one for any tracer."""
     guest.set_sysctl(SCOPE, 1)
     shell, other, stranger = guest.spawn("shell"), guest.spawn("other"), guest.spawn("stranger")
-    dying = shell.spawn("dying")
-    for_dying, for_other, for_any = (guest.spawn(name) for name in ("for-dying", "for-other", "for-any"))
-    assert for_dying.set_ptracer(dying) == OK
+    exiting = shell.spawn("exiting")
+    for_exiting, for_other, for_any = (guest.spawn(name) for name in ("for-exiting", "for-other", "for-any"))
+    assert for_exiting.set_ptracer(exiting) == OK
     assert for_other.set_ptracer(other) == OK
     assert for_any.set_ptracer(PTRACER_ANY) == OK
-    reap(shell, dying)
-    let_rcu_wait(guest)
+    reap(shell, exiting)
+    wait_for_rcu(guest)
     assert read_memory(stranger, for_any) == OK
     assert read_memory(other, for_other) == OK
     assert read_memory(stranger, for_other) == EPERM
 
 
 @pytest.mark.requirement("yama.tracer-thread")
-def test_named_thread_takes_it_along(guest: Guest) -> None:
+def test_exception_ends_with_the_named_thread(guest: Guest) -> None:
     """A thread other than the leader can be named: its whole process has access until that thread exits."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = guest.spawn("tracer"), guest.spawn("target")
@@ -200,14 +200,14 @@ def test_named_thread_takes_it_along(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("yama.tracer-thread")
-def test_other_threads_end_takes_nothing(guest: Guest) -> None:
+def test_another_threads_exit_keeps_it(guest: Guest) -> None:
     """The exit of another thread of the tracer leaves the exception in place."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = guest.spawn("tracer"), guest.spawn("target")
     other = tracer.thread("other")
     assert target.set_ptracer(tracer) == OK
     assert other.exit_thread() == GONE
-    let_rcu_wait(guest)
+    wait_for_rcu(guest)
     assert read_memory(tracer, target) == OK
 
 
@@ -218,7 +218,7 @@ def test_tracers_execve(guest: Guest) -> None:
     tracer, target = guest.spawn("tracer"), guest.spawn("target")
     assert target.set_ptracer(tracer) == OK
     assert tracer.execute_again() == OK
-    let_rcu_wait(guest)
+    wait_for_rcu(guest)
     assert read_memory(tracer, target) == OK
 
     other = tracer.thread("other")
@@ -230,11 +230,11 @@ def test_tracers_execve(guest: Guest) -> None:
     named = leader.thread("named")
     assert target.set_ptracer(named) == OK
     assert named.execute_again() == OK
-    let_rcu_wait(guest)
+    wait_for_rcu(guest)
     assert read_memory(named, target) == OK
 
 
-def let_rcu_wait(guest: Guest) -> None:
+def wait_for_rcu(guest: Guest) -> None:
     """Return once every task_struct released so far has been freed, because one released later has been.
 
     That one's exception, which is removed in the same way, shows when that has happened.

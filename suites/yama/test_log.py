@@ -12,8 +12,8 @@ from guests.outcome import EAGAIN, EPERM, OK
 from guests.plan import Plan, run
 from guests.task import Task
 from guests.uapi import O_NONBLOCK, O_RDONLY, PTRACER_ANY, Cap, Clone, Ptrace
-from suites.yama.support import relations as who
-from suites.yama.support.ways_in import SCOPE, WAYS, Verdict, prepare, read_memory, ways_of
+from suites.yama.support import relations
+from suites.yama.support.accesses import ACCESSES, SCOPE, AccessResult, prepare, read_memory, supported_accesses
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "PRINTK")
 
@@ -24,15 +24,17 @@ def denials(guest: Guest) -> list[str]:
 
 
 @pytest.mark.requirement("yama.log")
-@pytest.mark.parametrize("way", [pytest.param(way, id=way.name.replace(" ", "-").replace("/", "-")) for way in WAYS])
-def test_every_way_is_logged(guest: Guest, way: object) -> None:
+@pytest.mark.parametrize(
+    "access", [pytest.param(access, id=access.name.replace(" ", "-").replace("/", "-")) for access in ACCESSES]
+)
+def test_every_access_is_logged(guest: Guest, access: object) -> None:
     """For every kind of access, the line says `attach` and names the target and the task that attempted it."""
     prepare(guest, 1)
-    tracer, target = who.stranger(guest)
-    found = [each for each in ways_of(guest) if each is way]
+    tracer, target = relations.stranger(guest)
+    found = [each for each in supported_accesses(guest) if each is access]
     if not found:
         pytest.skip("this kernel does not support this kind of access")
-    assert found[0].wanted(Verdict.NO).matches(found[0].act(tracer, target))
+    assert found[0].expected(AccessResult.NO).matches(found[0].attempt(tracer, target))
     wanted = f'ptrace attach of "target"[{target.pid}] was attempted by "tracer"[{tracer.pid}]'
     assert denials(guest) == [wanted]
 
@@ -42,7 +44,7 @@ def test_every_way_is_logged(guest: Guest, way: object) -> None:
 def test_attach(guest: Guest, scope: int) -> None:
     """At each scope that refuses, each attempt is logged once."""
     guest.set_sysctl(SCOPE, scope)
-    tracer, target = who.stranger(guest)
+    tracer, target = relations.stranger(guest)
     assert tracer.attach(target) == EPERM
     line = f'ptrace attach of "target"[{target.pid}] was attempted by "tracer"[{tracer.pid}]'
     assert denials(guest) == [line]
@@ -65,7 +67,7 @@ def test_traceme(guest: Guest, scope: int) -> None:
 def test_threads_have_their_own_numbers(guest: Guest) -> None:
     """The numbers are those of the threads, the names those of their processes."""
     guest.set_sysctl(SCOPE, 1)
-    tracer, target = who.stranger(guest)
+    tracer, target = relations.stranger(guest)
     attempting, attempted = tracer.thread("attempting"), target.thread("attempted")
     assert attempting.attach(attempted) == EPERM
     assert denials(guest) == [
@@ -75,7 +77,7 @@ def test_threads_have_their_own_numbers(guest: Guest) -> None:
 
 @pytest.mark.needs("PID_NS")
 @pytest.mark.requirement("yama.log")
-def test_numbers_are_those_of_the_first_pid_namespace(guest: Guest) -> None:
+def test_numbers_are_those_of_the_initial_pid_namespace(guest: Guest) -> None:
     """The numbers in the log are those of the initial pid namespace, whatever namespace the tasks are in."""
     guest.set_sysctl(SCOPE, 1)
     first = guest.spawn("first", flags=Clone.NEWPID)
@@ -93,7 +95,7 @@ def test_numbers_are_those_of_the_first_pid_namespace(guest: Guest) -> None:
         pytest.param("two\nlines", r"two\x0alines", id="a-newline"),
         pytest.param("tab\tbell\a", r"tab\x09bell\x07", id="control-characters"),
         pytest.param("back\\slash", r"back\x5cslash", id="a-backslash"),
-        pytest.param("two words", "two words", id="a-blank"),
+        pytest.param("two words", "two words", id="a-space"),
     ],
 )
 def test_names_cannot_forge_lines(guest: Guest, name: str, shown: str) -> None:
@@ -141,10 +143,10 @@ def test_what_is_allowed_is_not_logged(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("yama.log-silence")
-def test_what_is_read_is_not_logged(guest: Guest) -> None:
+def test_read_accesses_are_not_logged(guest: Guest) -> None:
     """Read accesses, which Yama does not govern, log nothing, even at scope 3."""
     guest.set_sysctl(SCOPE, 3)
-    reader, target = who.stranger(guest)
+    reader, target = relations.stranger(guest)
     for file in ("maps", "environ", "auxv", "stat", "status"):
         assert reader.read_proc(target, file) == OK
     assert denials(guest) == []
@@ -156,7 +158,7 @@ def test_what_is_read_is_not_logged(guest: Guest) -> None:
 def test_level(guest: Guest) -> None:
     """The log level is notice, neither warning nor info."""
     guest.set_sysctl(SCOPE, 1)
-    tracer, target = who.stranger(guest)
+    tracer, target = relations.stranger(guest)
     reader = guest.root("reader")
     fd = reader.open("/dev/kmsg", O_RDONLY | O_NONBLOCK).result()
     assert reader.call("lseek", fd, 0, 2) == OK
@@ -176,7 +178,7 @@ def records(reader: Task, kmsg: int) -> Iterator[bytes]:
 def test_rate(guest: Guest) -> None:
     """Ten lines are logged in five seconds, however many denials there are; access is still denied."""
     guest.set_sysctl(SCOPE, 1)
-    tracer, target = who.stranger(guest)
+    tracer, target = relations.stranger(guest)
     plan = Plan(tracer.slot)
     plan.call("ptrace", Ptrace.ATTACH, target.tid, 0, 0)
     assert run(tracer, plan, rounds=500) == [{"EPERM": 500}]

@@ -11,14 +11,14 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import OK
-from guests.plan import Plan, run, start, urgently
+from guests.plan import Plan, run, start, start_realtime
 from guests.task import Task
 from guests.uapi import PTRACER_ANY, Prctl
-from suites.yama.support.ways_in import SCOPE, read_memory, vector
+from suites.yama.support.accesses import SCOPE, read_memory, vector
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 
-URGENT, MORE_URGENT = 10, 11
+PRIORITY, HIGHER_PRIORITY = 10, 11
 """Priorities above the agent and every kernel worker."""
 
 
@@ -31,8 +31,8 @@ def reader_of(tracer: Task, target: Task, reading: int, writing: int) -> Plan:
     return plan
 
 
-@pytest.mark.requirement("yama.take-back")
-def test_taken_back_at_once(guest: Guest) -> None:
+@pytest.mark.requirement("yama.revoke")
+def test_revoked_at_once(guest: Guest) -> None:
     """Once PR_SET_PTRACER 0 returns, access is refused, although a worker removes the entry only later.
 
     The target revokes the exception and wakes the tracer, which has a higher priority: nothing runs in between.
@@ -52,8 +52,8 @@ def test_taken_back_at_once(guest: Guest) -> None:
     plan.call("prctl", Prctl.SET_PTRACER, 0, 0, 0, 0)
     plan.call("write", to_tracer[1], b"x", 1)
     plan.call("read", to_target[0], bytes(1), 1)
-    running = urgently(tracer, reader_of(tracer, target, to_tracer[0], to_target[1]), rounds, MORE_URGENT)
-    urgently(target, plan, rounds, URGENT).counts()
+    running = start_realtime(tracer, reader_of(tracer, target, to_tracer[0], to_target[1]), rounds, HIGHER_PRIORITY)
+    start_realtime(target, plan, rounds, PRIORITY).counts()
     assert running.counts()[1] == {"EPERM": rounds}
 
 
@@ -80,11 +80,11 @@ def test_never_without_an_exception(guest: Guest) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param((PTRACER_ANY, 0), id="declared-and-taken-back"),
+        pytest.param((PTRACER_ANY, 0), id="declared-and-revoked"),
         pytest.param((PTRACER_ANY, 1), id="declared-and-replaced"),
     ],
 )
-def test_memory_comes_back(guest: Guest, arguments: tuple[int, int]) -> None:
+def test_memory_is_freed(guest: Guest, arguments: tuple[int, int]) -> None:
     """Twenty thousand declarations keep memory only for the last; a leak would amount to a megabyte."""
     guest.set_sysctl(SCOPE, 1)
     target = guest.spawn("target")
@@ -104,8 +104,8 @@ def unreclaimable(guest: Guest) -> int:
     return int(lines["SUnreclaim"].split()[0])
 
 
-@pytest.mark.requirement("yama.take-back")
-def test_settles_after_a_storm(guest: Guest) -> None:
+@pytest.mark.requirement("yama.revoke")
+def test_last_of_many_declarations_counts(guest: Guest) -> None:
     """After thousands of changes, the last declaration counts."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer, other = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("other")

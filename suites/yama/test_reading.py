@@ -13,7 +13,7 @@ from guests.outcome import EACCES, EPERM, OK, Expected, Outcome
 from guests.protocol import wire
 from guests.task import Task
 from guests.uapi import KCMP_VM, Cap
-from suites.yama.support.ways_in import SCOPE, prepare, read_memory
+from suites.yama.support.accesses import SCOPE, prepare, read_memory
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 
@@ -93,7 +93,7 @@ def test_another_user_reads_nothing(guest: Guest, what: str) -> None:
 
 
 @pytest.mark.requirement("yama.reading", "yama.log-silence")
-def test_stat_is_silent(guest: Guest) -> None:
+def test_reading_stat_is_not_logged(guest: Guest) -> None:
     """/proc/PID/stat asks not to be audited (PTRACE_MODE_NOAUDIT): it can be read, and nothing is logged."""
     guest.set_sysctl(SCOPE, 3)
     reader, target = guest.spawn("reader"), guest.spawn("target")

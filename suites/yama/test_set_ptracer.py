@@ -8,11 +8,11 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, EPERM, OK, returned
 from guests.uapi import PTRACER_ANY, Clone, Prctl
-from suites.yama.support.ways_in import SCOPE, read_memory, vector
+from suites.yama.support.accesses import SCOPE, read_memory, vector
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 
-NOBODY = 0x3FFFFF
+UNUSED_PID = 0x3FFFFF
 """A number that no process has: pid_max is at most 4194304."""
 
 
@@ -20,11 +20,11 @@ NOBODY = 0x3FFFFF
 @pytest.mark.parametrize(
     ("argument", "wanted"),
     [
-        pytest.param(NOBODY, EINVAL, id="a-number-that-nobody-has-is-refused"),
+        pytest.param(UNUSED_PID, EINVAL, id="an-unused-number-is-refused"),
         pytest.param(-2, EINVAL, id="minus-two-is-refused"),
-        pytest.param(-(1 << 31), EINVAL, id="the-least-number-is-refused"),
-        pytest.param((1 << 31) - 1, EINVAL, id="the-greatest-number-is-refused"),
-        pytest.param(1 << 32, EINVAL, id="zero-with-high-bits-is-nobody"),
+        pytest.param(-(1 << 31), EINVAL, id="the-smallest-number-is-refused"),
+        pytest.param((1 << 31) - 1, EINVAL, id="the-largest-number-is-refused"),
+        pytest.param(1 << 32, EINVAL, id="zero-with-high-bits-is-refused"),
         pytest.param(0, returned(0), id="zero-is-accepted"),
         pytest.param(PTRACER_ANY, returned(0), id="any-is-accepted"),
     ],
@@ -71,7 +71,7 @@ def test_32_bit_caller(guest: Guest) -> None:
     assert read_memory(stranger, target) == OK
     assert target.call32("prctl", Prctl.SET_PTRACER, 0, 0, 0, 0) == OK
     assert read_memory(stranger, target) == EPERM
-    assert target.call32("prctl", Prctl.SET_PTRACER, NOBODY, 0, 0, 0) == EINVAL
+    assert target.call32("prctl", Prctl.SET_PTRACER, UNUSED_PID, 0, 0, 0) == EINVAL
 
 
 @pytest.mark.requirement("yama.set-ptracer-argument")
@@ -85,8 +85,8 @@ def test_other_arguments_do_not_matter(guest: Guest) -> None:
     assert read_memory(tracer, target) == EPERM
 
 
-@pytest.mark.requirement("yama.take-back")
-def test_taken_back(guest: Guest) -> None:
+@pytest.mark.requirement("yama.revoke")
+def test_revoked(guest: Guest) -> None:
     """0 revokes the exception, is accepted when there is none, and does not prevent a new declaration."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer = guest.spawn("target"), guest.spawn("tracer")
@@ -100,8 +100,8 @@ def test_taken_back(guest: Guest) -> None:
         assert read_memory(tracer, target) == EPERM
 
 
-@pytest.mark.requirement("yama.take-back")
-def test_taking_back_is_ones_own_affair(guest: Guest) -> None:
+@pytest.mark.requirement("yama.revoke")
+def test_revoking_affects_only_the_caller(guest: Guest) -> None:
     """0 leaves other processes' exceptions alone: for the caller, for another tracer, and for any tracer."""
     guest.set_sysctl(SCOPE, 1)
     caller, tracer, stranger = guest.spawn("caller"), guest.spawn("tracer"), guest.spawn("stranger")
@@ -164,7 +164,7 @@ def test_many_tracees_and_tracers(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("yama.set-ptracer")
-def test_itself_and_its_own(guest: Guest) -> None:
+def test_naming_itself_or_a_child(guest: Guest) -> None:
     """Naming itself admits all of a process's descendants; naming a child admits that child and its own only."""
     guest.set_sysctl(SCOPE, 1)
     target = guest.spawn("target")

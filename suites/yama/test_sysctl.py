@@ -8,7 +8,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, EPERM, OK, Expected
 from guests.uapi import O_RDWR, O_WRONLY, Cap, Clone
-from suites.yama.support.ways_in import SCOPE
+from suites.yama.support.accesses import SCOPE
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
 
@@ -50,12 +50,12 @@ def test_capability(guest: Guest) -> None:
 def test_capability_of_a_namespace_is_not_enough(guest: Guest) -> None:
     """uid 0 with all capabilities, but in a user namespace of its own, cannot change the scope."""
     guest.set_sysctl(SCOPE, 1)
-    maker = guest.spawn("maker", uid=0, caps=Cap.SYS_PTRACE)
-    inside = maker.spawn("inside", flags=Clone.NEWUSER)
+    creator = guest.spawn("creator", uid=0, caps=Cap.SYS_PTRACE)
+    inside = creator.spawn("inside", flags=Clone.NEWUSER)
     assert inside.open(FILE, O_WRONLY) == OK
     assert inside.write_text(FILE, "0") == EPERM
     assert guest.sysctl(SCOPE) == "1"
-    assert maker.write_text(FILE, "0") == OK
+    assert creator.write_text(FILE, "0") == OK
 
 
 @pytest.mark.requirement("yama.sysctl-range")
@@ -69,8 +69,8 @@ def test_capability_of_a_namespace_is_not_enough(guest: Guest) -> None:
         pytest.param("0\n", OK, "0", id="a-newline-may-follow"),
         pytest.param("-1", EINVAL, "1", id="minus-one-is-refused"),
         pytest.param("4", EINVAL, "1", id="4-is-refused"),
-        pytest.param("2147483647", EINVAL, "1", id="the-greatest-number-is-refused"),
-        pytest.param("4294967296", EINVAL, "1", id="zero-of-33-bits-is-refused"),
+        pytest.param("2147483647", EINVAL, "1", id="the-largest-number-is-refused"),
+        pytest.param("4294967296", EINVAL, "1", id="a-33-bit-number-is-refused"),
         pytest.param("text", EINVAL, "1", id="text-is-refused"),
         pytest.param("0text", EINVAL, "1", id="a-number-with-text-is-refused"),
     ],

@@ -11,7 +11,7 @@ from guests.guest import Guest
 from guests.outcome import EPERM, OK, Expected
 from guests.task import Task
 from guests.uapi import Cap, Clone, Signal
-from suites.yama.support.ways_in import SCOPE
+from suites.yama.support.accesses import SCOPE
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 
@@ -55,20 +55,20 @@ def capable_of_a_parent_that_is_not(guest: Guest) -> Task:
     return child
 
 
-def in_a_namespace_of_its_parents(guest: Guest) -> Task:
+def in_a_namespace_its_parent_owns(guest: Guest) -> Task:
     """The parent owns the child's user namespace, which it created together with the child."""
     return guest.spawn("parent").spawn("child", flags=Clone.NEWUSER)
 
 
 def in_a_namespace_with_its_parent(guest: Guest) -> Task:
     """Both are in the same user namespace, and the parent is capable there."""
-    child = guest.spawn("maker").spawn("parent", flags=Clone.NEWUSER).spawn("child")
+    child = guest.spawn("creator").spawn("parent", flags=Clone.NEWUSER).spawn("child")
     child.set_caps(Cap.NONE).result()
     return child
 
 
 def in_a_namespace_with_its_plain_parent(guest: Guest) -> Task:
-    parent = guest.spawn("maker").spawn("parent", flags=Clone.NEWUSER)
+    parent = guest.spawn("creator").spawn("parent", flags=Clone.NEWUSER)
     parent.set_caps(Cap.NONE).result()
     return parent.spawn("child")
 
@@ -80,30 +80,30 @@ def orphan(guest: Guest) -> Task:
 
 def orphan_of_a_plain_subreaper(guest: Guest) -> Task:
     subreaper = guest.spawn("subreaper")
-    subreaper.adopt_orphans().result()
+    subreaper.become_subreaper().result()
     return subreaper.spawn("grandparent").orphan("child")
 
 
 # fmt: off
 ROWS: tuple[tuple[str, Build, Expected, Expected, Expected, Expected], ...] = (
-    #                                                                                  scope
-    #  the child is ...                                                                0   1   2      3
-    ("child-of-a-plain-parent",              of_a_plain_parent,                        OK, OK, EPERM, EPERM),
-    ("thread-of-a-plain-parents-child",      thread_of_a_plain_parent,                 OK, OK, EPERM, EPERM),
-    ("child-of-a-capable-parent",            of_a_capable_parent,                      OK, OK, OK,    EPERM),
-    ("child-of-a-capable-parents-thread",    of_a_thread_of_a_capable_parent,          OK, OK, OK,    EPERM),
-    ("child-of-root",                        of_root,                                  OK, OK, OK,    EPERM),
-    ("root-child-of-root",                   root_of_root,                             OK, OK, OK,    EPERM),
-    ("capable-child-of-a-plain-parent",      capable_of_a_parent_that_is_not,          OK, OK, EPERM, EPERM),
-    ("child-in-a-namespace-of-its-parents",  in_a_namespace_of_its_parents,            OK, OK, OK,    EPERM),
-    ("child-in-its-capable-parents-one",     in_a_namespace_with_its_parent,           OK, OK, OK,    EPERM),
-    ("child-in-its-plain-parents-one",       in_a_namespace_with_its_plain_parent,     OK, OK, EPERM, EPERM),
-    ("orphan-of-init",                       orphan,                                   OK, OK, OK,    EPERM),
-    ("orphan-of-a-plain-subreaper",          orphan_of_a_plain_subreaper,              OK, OK, EPERM, EPERM),
+    #                                                                                       scope
+    #  the child is ...                                                                     0   1   2      3
+    ("child-of-a-plain-parent",                  of_a_plain_parent,                        OK, OK, EPERM, EPERM),
+    ("thread-of-a-plain-parents-child",          thread_of_a_plain_parent,                 OK, OK, EPERM, EPERM),
+    ("child-of-a-capable-parent",                of_a_capable_parent,                      OK, OK, OK,    EPERM),
+    ("child-of-a-capable-parents-thread",        of_a_thread_of_a_capable_parent,          OK, OK, OK,    EPERM),
+    ("child-of-root",                            of_root,                                  OK, OK, OK,    EPERM),
+    ("root-child-of-root",                       root_of_root,                             OK, OK, OK,    EPERM),
+    ("capable-child-of-a-plain-parent",          capable_of_a_parent_that_is_not,          OK, OK, EPERM, EPERM),
+    ("child-in-a-namespace-its-parent-owns",     in_a_namespace_its_parent_owns,           OK, OK, OK,    EPERM),
+    ("child-in-its-capable-parents-namespace",   in_a_namespace_with_its_parent,           OK, OK, OK,    EPERM),
+    ("child-in-its-plain-parents-namespace",     in_a_namespace_with_its_plain_parent,     OK, OK, EPERM, EPERM),
+    ("orphan-of-init",                           orphan,                                   OK, OK, OK,    EPERM),
+    ("orphan-of-a-plain-subreaper",              orphan_of_a_plain_subreaper,              OK, OK, EPERM, EPERM),
 )
 # fmt: on
 
-SAID = (
+SUMMARIES = (
     "any-child-may-be-traced",
     "any-child-may-be-traced",
     "child-of-the-capable-may-be-traced",
@@ -112,20 +112,20 @@ SAID = (
 
 
 @pytest.mark.requirement("yama.traceme")
-@pytest.mark.parametrize("scope", range(4), ids=lambda scope: f"scope-{scope}-{SAID[scope]}")
+@pytest.mark.parametrize("scope", range(4), ids=lambda scope: f"scope-{scope}-{SUMMARIES[scope]}")
 def test_traceme(guest: Guest, scope: int) -> None:
     """One column of the table: each child calls TRACEME once, and each unexpected result is listed."""
     guest.set_sysctl(SCOPE, scope)
     wrong = []
     for name, build, *wanted in ROWS:
-        done = build(guest).traceme()
-        if not wanted[scope].matches(done):
-            wrong.append(f"{name}: {done!r}, expected {wanted[scope]!r}")
+        outcome = build(guest).traceme()
+        if not wanted[scope].matches(outcome):
+            wrong.append(f"{name}: {outcome!r}, expected {wanted[scope]!r}")
     assert wrong == []
 
 
 @pytest.mark.requirement("yama.traceme", "yama.at-access")
-def test_traced_by_its_own_wish_before_the_scope_rose(guest: Guest) -> None:
+def test_traceme_before_the_scope_was_raised(guest: Guest) -> None:
     """A trace begun by TRACEME continues at scope 3, while the next child is refused."""
     guest.set_sysctl(SCOPE, 1)
     gdb = guest.spawn("gdb")

@@ -23,7 +23,7 @@ from guests.outcome import OK
 from guests.session import Session
 from guests.task import Task
 from guests.vm.initramfs import agent
-from guests.vm.qemu_command import TITLE_ROOM, Disk, Machine
+from guests.vm.qemu_command import TITLE_SPACE, Disk, Machine
 from guests.vm.qemu_program import QemuProgram
 from kconfigs.cache import Cache
 from kconfigs.kconfig import Config
@@ -61,7 +61,7 @@ class HostSession(Session):
         self.program = str(program)
         self._said = os.memfd_create("agent-says")
         self.process = subprocess.Popen(
-            ["agent", "pipes", TITLE_ROOM],
+            ["agent", "pipes", TITLE_SPACE],
             executable=program,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -117,7 +117,7 @@ def pipe(task: Task) -> tuple[int, int]:
 
 def quiet_child(host: HostSession, name: str = "filtered") -> Task:
     task = host.child(name, quiet=True)
-    assert task.no_new_privs() == OK
+    assert task.set_no_new_privs() == OK
     return task
 
 

@@ -339,7 +339,7 @@ class TestSweeps:
         kept = task.store(b"kept")
         unknown = range(5000, 5000 + wire.SWEEP_COUNT)
         left_out = unknown[: wire.SWEEP_LEFT_OUT]
-        came = sweep(task, unknown, leaving_out=left_out)
+        came = sweep(task, unknown, skip=left_out)
         assert came == dict.fromkeys(unknown[wire.SWEEP_LEFT_OUT :], ENOSYS)
         assert task.load(kept, 4) == b"kept"
 
@@ -366,7 +366,7 @@ class TestSweeps:
         assert sweep(host.child("other"), range(close, close + 1), [UNUSED_FD], entry=Entry.INT80) == {close: EBADF}
 
     @pytest.mark.parametrize(
-        ("numbers", "leaving_out"),
+        ("numbers", "skip"),
         [
             (range(wire.SWEEP_COUNT + 1), ()),
             (range(0, 10, 2), ()),
@@ -374,11 +374,9 @@ class TestSweeps:
         ],
         ids=["too-many", "with-gaps", "too-many-left-out"],
     )
-    def test_what_cannot_be_swept_is_not_begun(
-        self, host: HostSession, numbers: range, leaving_out: Sequence[int]
-    ) -> None:
+    def test_what_cannot_be_swept_is_not_begun(self, host: HostSession, numbers: range, skip: Sequence[int]) -> None:
         with pytest.raises(ValueError, match="over 1024 successive numbers at most, and leaves out 64"):
-            sweep(host.child("task"), numbers, leaving_out=leaving_out)
+            sweep(host.child("task"), numbers, skip=skip)
 
     def test_one_that_kills_ends_the_test(self, host: HostSession) -> None:
         task = host.child("task")

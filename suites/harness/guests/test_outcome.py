@@ -23,7 +23,7 @@ from guests.outcome import (
     signal_name,
 )
 from guests.protocol.wire import State
-from guests.syscalls.ptrace import Status
+from guests.syscalls.ptrace import WaitStatus
 from guests.uapi import Cap, Clone, Signal, names, number
 
 R, D, G = State.RETURNED, State.DIED, State.GONE
@@ -148,7 +148,7 @@ def test_expectations_are_told_by_their_names() -> None:
 def test_a_wait_status_is_taken_apart(
     raw: int, stopped_by: int, event: int, killed_by: int, exit_code: int | None
 ) -> None:
-    status = Status(raw)
+    status = WaitStatus(raw)
     assert (status.stopped_by, status.event, status.killed_by, status.exit_code) == (
         stopped_by,
         event,

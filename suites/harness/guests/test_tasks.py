@@ -112,7 +112,7 @@ class TestDeaths:
     def test_a_dead_child_stays_a_zombie_until_its_parent_asks(self, host: HostSession) -> None:
         parent = host.child("parent")
         child = parent.spawn("child")
-        assert parent.has_news(child) == returned(0)
+        assert parent.wait_nohang(child) == returned(0)
         assert child.exit(7) == exited(7)
         assert child.state() == "Z"
         assert parent.wait(child).exit_code == 7
@@ -282,7 +282,7 @@ class TestQuiet:
         reading, writing = pipe(leader)
         call = blocked.begin("read", reading, Out(1), 1)
         call.wait_until_blocked()
-        assert leader.no_new_privs() == OK
+        assert leader.set_no_new_privs() == OK
         assert blocked.quiet is thread.quiet is leader.quiet is False
         assert leader.install(allow_list(["getpid", "write"], default=Action.KILL_PROCESS)) == OK
         assert blocked.quiet is thread.quiet is leader.quiet is True
@@ -296,7 +296,7 @@ class TestQuiet:
         That is in its futex(), which begins anew when it goes on (futex_wait(), -ERESTARTSYS).
         """
         task = host.child("sleepy")
-        assert task.no_new_privs() == OK
+        assert task.set_no_new_privs() == OK
         os.kill(task.pid, Signal.STOP)
         host.wait_until(lambda: psutil.Process(task.pid).status() == psutil.STATUS_STOPPED, "the task to stop")
         told = host.send(Op.QUIET, task.slot, b"", "to be quiet")
@@ -321,14 +321,14 @@ class TestQuiet:
         """Four calls are allowed and every other kills, by SIGKILL."""
         task = host.child("strict")
         fd = task.open("/dev/null", O_RDWR).result()
-        assert task.strict_mode() == OK
+        assert task.enter_strict_mode() == OK
         assert task.write(fd, b"12") == returned(2)
         assert task.read(fd, 1) == returned(0)
         assert task.call("getpid") == killed(Signal.KILL)
 
     def test_strict_mode_allows_to_exit(self, host: HostSession) -> None:
         task = host.child("strict")
-        assert task.strict_mode() == OK
+        assert task.enter_strict_mode() == OK
         assert task.exit_thread(4) == exited(4)
 
 
@@ -336,10 +336,10 @@ class TestSignals:
     def test_a_caught_signal_is_told_with_its_siginfo(self, host: HostSession) -> None:
         task, sender = host.child("task"), host.child("sender")
         assert task.catch(Signal.USR1) == OK
-        assert task.caught() == []
+        assert task.caught_signals() == []
         assert sender.kill(task, Signal.USR1) == OK
-        host.wait_until(lambda: len(task.caught()) == 1, "the signal")
-        (caught,) = task.caught()
+        host.wait_until(lambda: len(task.caught_signals()) == 1, "the signal")
+        (caught,) = task.caught_signals()
         assert (caught.signal, caught.code, caught.errno) == (Signal.USR1, 0, 0)
         assert task.call("getpid") == returned(task.pid)
 
@@ -350,7 +350,7 @@ class TestSignals:
         call.wait_until_blocked()
         assert host.child("sender").kill(task, Signal.USR1) == OK
         assert call.outcome() == EINTR
-        assert [one.signal for one in task.caught()] == [Signal.USR1]
+        assert [one.signal for one in task.caught_signals()] == [Signal.USR1]
 
     def test_of_many_the_last_are_kept_oldest_first(self, host: HostSession) -> None:
         task = host.child("task")
@@ -358,7 +358,7 @@ class TestSignals:
         for number in sent:
             assert task.call("rt_sigaction", number, self.action(host), None, 8) == OK
             assert task.call("kill", task.pid, number) == OK
-        assert [one.signal for one in task.caught()] == sent[-wire.CAUGHT_MAX :]
+        assert [one.signal for one in task.caught_signals()] == sent[-wire.CAUGHT_MAX :]
 
     @staticmethod
     def action(host: HostSession) -> bytes:
@@ -371,7 +371,7 @@ class TestSignals:
         assert task.install(policy(trap("getppid", data=7))) == OK
         for _ in range(2):
             assert task.call("getppid") == returned(42)
-            assert task.caught()[-1].errno == 7
+            assert task.caught_signals()[-1].errno == 7
         assert task.catch(Signal.SYS, result=-22) == OK
         assert task.call("getppid") == EINVAL
         assert task.call("getpid") == returned(task.pid)

@@ -17,8 +17,8 @@ from kconfigs.image_config import find_config
 from kconfigs.kconfig import Config
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.mutation.__main__ import summary
-from suites.mutation.lab import Lab, Result
-from suites.mutation.table import BadTable, Mutant, areas, load
+from suites.mutation.mutant_builder import MutantBuilder, MutantResult
+from suites.mutation.table import Mutant, MutantTableError, areas, load
 
 SUITES = Path(__file__).parents[2]
 
@@ -50,27 +50,27 @@ def test_edit() -> None:
 @pytest.mark.parametrize("find", ["missing", "= 1"], ids=["no-place", "two-places"])
 def test_edit_without_its_place(find: str) -> None:
     """An edit that fits nowhere, or twice, is an error, and no mutant that happens to survive."""
-    with pytest.raises(BadTable, match="an-id"):
+    with pytest.raises(MutantTableError, match="an-id"):
         mutant(find).apply(SOURCE)
 
 
 def test_unknown_area() -> None:
     """The error names the areas that there are."""
-    with pytest.raises(BadTable, match="yama"):
+    with pytest.raises(MutantTableError, match="yama"):
         load("nonsense")
 
 
 def test_summary_names_survivors() -> None:
-    """What was not noticed is what one has to know."""
-    results = [Result(mutant("a"), "noticed", "test_a"), Result(mutant("b"), "SURVIVED")]
-    assert summary(results) == "mutants: 1 noticed, 1 SURVIVED\n  SURVIVED: an-id"
+    """Surviving mutants are what matters."""
+    results = [MutantResult(mutant("a"), "detected", "test_a"), MutantResult(mutant("b"), "SURVIVED")]
+    assert summary(results) == "mutants: 1 detected, 1 SURVIVED\n  SURVIVED: an-id"
 
 
 class TestLab:
     """Edits of a tree, with a compiler that copies the file."""
 
     @pytest.fixture
-    def lab(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    def builder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MutantBuilder:
         def compile_kernel(job: kbuild.Job, objects: Path, _: Config, on_line: Callable[[str], None]) -> None:
             on_line("  CC      a.o")
             source = (job.tree.path / "a.c").read_text()
@@ -85,30 +85,30 @@ class TestLab:
         (objects / ".config").write_text("CONFIG_64BIT=y\n")
         tree = fakes.tree(tmp_path / "linux")
         (tree / "a.c").write_text(SOURCE)
-        return Lab(tree, objects, Cache(tmp_path / "cache"))
+        return MutantBuilder(tree, objects, Cache(tmp_path / "cache"))
 
-    def test_its_image_is_kept_and_the_source_is_put_back(self, lab: Lab) -> None:
-        bred = [lab.breed(mutant("scope = 1", f"scope = {scope}")) for scope in (7, 8)]
-        assert bred[1].read_text() == "int scope = 8;\nint other = 1;\n"
-        assert (lab.tree.path / "a.c").read_text() == SOURCE
+    def test_its_image_is_kept_and_the_source_is_put_back(self, builder: MutantBuilder) -> None:
+        images = [builder.build_mutant(mutant("scope = 1", f"scope = {scope}")) for scope in (7, 8)]
+        assert images[1].read_text() == "int scope = 8;\nint other = 1;\n"
+        assert (builder.tree.path / "a.c").read_text() == SOURCE
 
-    def test_where_an_image_is_kept_its_config_is_found(self, lab: Lab, tmp_path: Path) -> None:
-        image = lab.breed(mutant("scope = 1", "scope = 7"))
+    def test_where_an_image_is_kept_its_config_is_found(self, builder: MutantBuilder, tmp_path: Path) -> None:
+        image = builder.build_mutant(mutant("scope = 1", "scope = 7"))
         assert find_config(Image(image, "x86_64", "6.12.7"), "6.12.7") == Config.load(
             tmp_path / "objects" / ".config"
         )
 
-    def test_one_that_does_not_compile_is_put_back_too(self, lab: Lab) -> None:
+    def test_one_that_does_not_compile_is_put_back_too(self, builder: MutantBuilder) -> None:
         with pytest.raises(KconformError, match="error: broken"):
-            lab.breed(mutant("scope = 1", "broken"))
-        assert (lab.tree.path / "a.c").read_text() == SOURCE
+            builder.build_mutant(mutant("scope = 1", "broken"))
+        assert (builder.tree.path / "a.c").read_text() == SOURCE
 
-    def test_one_that_fits_nowhere_is_no_mutant(self, lab: Lab) -> None:
-        with pytest.raises(BadTable, match="0 places"):
-            lab.breed(mutant("missing"))
+    def test_one_that_fits_nowhere_is_no_mutant(self, builder: MutantBuilder) -> None:
+        with pytest.raises(MutantTableError, match="0 places"):
+            builder.build_mutant(mutant("missing"))
 
-    def test_a_file_put_back_is_compiled_again(self, lab: Lab) -> None:
+    def test_a_file_put_back_is_compiled_again(self, builder: MutantBuilder) -> None:
         """What depends on it was made of the mutant, and make goes by times."""
-        before = (lab.tree.path / "a.c").stat().st_mtime_ns
-        lab.breed(mutant("scope = 1", "scope = 7"))
-        assert (lab.tree.path / "a.c").stat().st_mtime_ns > before
+        before = (builder.tree.path / "a.c").stat().st_mtime_ns
+        builder.build_mutant(mutant("scope = 1", "scope = 7"))
+        assert (builder.tree.path / "a.c").stat().st_mtime_ns > before

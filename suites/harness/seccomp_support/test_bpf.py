@@ -31,7 +31,7 @@ from guests.bpf import (
 )
 from guests.outcome import EACCES, EINVAL
 from guests.uapi import names, number
-from suites.seccomp.support.bpf_interpreter import SEVERITY, SeccompData, run, run_all
+from suites.seccomp.support.bpf_interpreter import SEVERITY, SeccompData, run, run_filters
 
 HIGH = 1 << 32
 VALUES = [0, 1, 2, 7, 0x7FFFFFFF, 0xFFFFFFFF, HIGH, HIGH + 1, HIGH * 2 + 1, (1 << 63), (1 << 64) - 1]
@@ -150,7 +150,7 @@ def test_conditions_are_written_as_comparisons(condition: Condition, wanted: Con
 def test_an_argument_is_compared_with_numbers_only() -> None:
     with pytest.raises(TypeError, match="not with 'one'"):
         _ = arg(0) == "one"
-    with pytest.raises(ValueError, match="no comparison"):
+    with pytest.raises(ValueError, match="unknown comparison"):
         policy(allow("read", when=Condition(0, 1, "~")))
 
 
@@ -232,8 +232,8 @@ def test_the_interpreter_knows_the_language(name: str) -> None:
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(SEVERITY, 2)))
 def test_of_two_filters_the_more_severe_decides(one: Action, other: Action) -> None:
     severe, mild = (bpf.ret(one, 1),), (bpf.ret(other, 2),)
-    assert run_all([severe, mild], CALL) == run_all([mild, severe], CALL) == (one, 1)
+    assert run_filters([severe, mild], CALL) == run_filters([mild, severe], CALL) == (one, 1)
 
 
 def test_of_equal_filters_the_newest_decides() -> None:
-    assert run_all([(bpf.ret(Action.ERRNO, 1),), (bpf.ret(Action.ERRNO, 2),)], CALL) == (Action.ERRNO, 2)
+    assert run_filters([(bpf.ret(Action.ERRNO, 1),), (bpf.ret(Action.ERRNO, 2),)], CALL) == (Action.ERRNO, 2)

@@ -15,9 +15,9 @@ from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, allow, arg, den
 from guests.errors import UsageError
 from guests.uapi import names, number
 from suites.seccomp.support import libseccomp
-from suites.seccomp.support.bpf_interpreter import SeccompData, constant_run, run, run_all
+from suites.seccomp.support.bpf_interpreter import SeccompData, constant_result, run, run_filters
 from suites.seccomp.support.libseccomp import allow_list, unpack
-from suites.seccomp.support.minijail_policy import read_policy
+from suites.seccomp.support.minijail_policy import parse_policy
 
 ROOT = Path(__file__).parents[3]
 NATIVE, I386 = AUDIT_ARCH["x86_64"], AUDIT_ARCH["i386"]
@@ -101,40 +101,40 @@ class TestInterpreter:
 
     def test_what_is_constant(self) -> None:
         by_argument = policy(deny("read", errno=1, when=arg(0) == 1))
-        assert constant_run(by_argument, number("write"), NATIVE) == Action.ALLOW
-        assert constant_run(by_argument, number("read"), NATIVE) is None
+        assert constant_result(by_argument, number("write"), NATIVE) == Action.ALLOW
+        assert constant_result(by_argument, number("read"), NATIVE) is None
 
     def test_of_several_filters_the_severest_and_of_equal_ones_the_newest(self) -> None:
         stack = [policy(deny("read", errno=1)), policy(deny("read", errno=2)), policy()]
         read = SeccompData(number("read"), NATIVE)
-        assert run_all(stack, read) == (Action.ERRNO, 2)
-        assert run_all([*stack, policy(kill_process("read"))], read) == (Action.KILL_PROCESS, 0)
-        assert run_all([], SeccompData(0, NATIVE)) == (Action.ALLOW, 0)
+        assert run_filters(stack, read) == (Action.ERRNO, 2)
+        assert run_filters([*stack, policy(kill_process("read"))], read) == (Action.KILL_PROCESS, 0)
+        assert run_filters([], SeccompData(0, NATIVE)) == (Action.ALLOW, 0)
 
 
 class TestPolicyFile:
     def test_lines(self) -> None:
-        program = read_policy("# nothing\n\nread: 1\n{write, close}: return EPERM # why not\nopen: trap\n")
+        program = parse_policy("# nothing\n\nread: 1\n{write, close}: return EPERM # why not\nopen: trap\n")
         assert verdict(program, "read") == Action.ALLOW
         assert verdict(program, "write") == verdict(program, "close") == ERRNO_1
         assert verdict(program, "open") == Action.TRAP
         assert verdict(program, "mmap") == Action.KILL_PROCESS
 
     def test_conditions(self) -> None:
-        program = read_policy("read: arg0 == 1 && arg1 & 0x6 || \\\n arg2 in 3|4; return 5\n@default log\n")
+        program = parse_policy("read: arg0 == 1 && arg1 & 0x6 || \\\n arg2 in 3|4; return 5\n@default log\n")
         assert verdict(program, "read", 1, 2, 8) == Action.ALLOW
         assert verdict(program, "read", 1, 1, 8) == Action.ERRNO | 5
         assert verdict(program, "read", 0, 0, 7) == Action.ALLOW
         assert verdict(program, "write") == Action.LOG
 
     def test_a_condition_that_does_not_hold_kills_though_the_default_allows(self) -> None:
-        program = read_policy("@default allow\nread: arg0 == 1\n")
+        program = parse_policy("@default allow\nread: arg0 == 1\n")
         assert verdict(program, "read", 1) == Action.ALLOW
         assert verdict(program, "read", 2) == Action.KILL_PROCESS
         assert verdict(program, "write") == Action.ALLOW
 
     def test_inverted_values(self) -> None:
-        program = read_policy("mmap: arg2 in ~0x4\n")
+        program = parse_policy("mmap: arg2 in ~0x4\n")
         assert verdict(program, "mmap", 0, 0, 3) == Action.ALLOW
         assert verdict(program, "mmap", 0, 0, 4) == Action.KILL_PROCESS
 
@@ -148,7 +148,7 @@ class TestPolicyFile:
     )
     def test_what_is_not_understood_is_named_with_its_line(self, line: str) -> None:
         with pytest.raises(UsageError, match="policy line 2"):
-            read_policy(f"write: 1\n{line}\n")
+            parse_policy(f"write: 1\n{line}\n")
 
 
 class TestLibseccomp:

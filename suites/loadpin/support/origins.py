@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Places that a file may come from once the disk at /pinned is pinned: each is a function that creates it in a guest.
+"""The origins of a file, once the disk at /pinned is pinned: each is a function that creates one in a guest.
 
-All places hold the same files, byte for byte: when a load is refused, only the place can be the reason.
+All origins hold the same files, byte for byte: when a load is refused, only the origin can be the reason.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from guests.guest import Guest
 from guests.task import Task
 from guests.uapi import MS_RDONLY
-from suites.loadpin.support.setting import OTHER, PINNED, TMP, copy_files, mount_other, mount_verified, trust
+from suites.loadpin.support.environment import OTHER, PINNED, TMP, copy_files, mount_other, mount_verified, trust
 
 # The pinned superblock
 
@@ -29,7 +29,7 @@ def second_mount(_: Guest, root: Task) -> str:
     return "/again"
 
 
-def remounted(_: Guest, root: Task) -> str:
+def moved_mount(_: Guest, root: Task) -> str:
     """The pinned disk's mount, moved elsewhere in the tree."""
     root.mkdir("/moved").result()
     root.call("mount", PINNED, "/moved", None, 0x2000, None, shown="mount --move").result()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a classic BPF filter means: a reference interpreter, to compare a kernel's verdicts with.
+"""A reference interpreter of classic BPF, with which the results of a kernel are compared.
 
-It follows the language's description (Documentation/networking/filter.rst; McCanne and Jacobson 1993), not any
-kernel's code: no translation, no just-in-time compiler, no bitmap of calls that are always allowed.  Filters must be
-valid: a jump out of the program is an IndexError here.
+It follows the description of the language (Documentation/networking/filter.rst; McCanne and Jacobson 1993), not the
+code of any kernel: it has no translation, no just-in-time compiler, and no bitmap of calls that are always allowed.
+Filters must be valid: a jump out of the program raises IndexError.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SeccompData:
 
 
 @dataclass
-class _Machine:
+class _Registers:
     """Accumulator, index register, sixteen words of scratch memory."""
 
     a: int = 0
@@ -69,8 +69,8 @@ _JUMPS: dict[int, Callable[[int, int], bool]] = {
 }
 
 
-class _AsksMoreError(Exception):
-    """The filter loads a word that is not known."""
+class _UnknownWordError(Exception):
+    """The filter loads a word whose value is not known."""
 
 
 def run(program: Program, data: SeccompData) -> int:
@@ -79,7 +79,7 @@ def run(program: Program, data: SeccompData) -> int:
 
 
 def _run(program: Program, words: Sequence[int | None]) -> int:
-    machine = _Machine()
+    registers = _Registers()
     at = 0
     while True:
         code, k, jt, jf = (one := program[at]).code, one.k & _WORD, one.jt, one.jf
@@ -87,72 +87,72 @@ def _run(program: Program, words: Sequence[int | None]) -> int:
         if code == bpf.JA:
             at += k
         elif code & ~bpf.X in _JUMPS:
-            at += jt if _JUMPS[code & ~bpf.X](machine.a, machine.x if code & bpf.X else k) else jf
+            at += jt if _JUMPS[code & ~bpf.X](registers.a, registers.x if code & bpf.X else k) else jf
         elif code in (bpf.RET_K, bpf.RET_A):
-            return k if code == bpf.RET_K else machine.a
-        elif code in (bpf.DIV, bpf.DIV | bpf.X) and not (machine.x if code & bpf.X else k):
+            return k if code == bpf.RET_K else registers.a
+        elif code in (bpf.DIV, bpf.DIV | bpf.X) and not (registers.x if code & bpf.X else k):
             # A filter that divides by zero ends there, and returns 0: KILL_THREAD.
             return 0
         else:
-            _step(machine, code, k, words)
+            _step(registers, code, k, words)
 
 
-def _step(machine: _Machine, code: int, k: int, words: Sequence[int | None]) -> None:
+def _step(registers: _Registers, code: int, k: int, words: Sequence[int | None]) -> None:
     if code & ~bpf.X in _ARITHMETIC:
-        machine.a = _ARITHMETIC[code & ~bpf.X](machine.a, machine.x if code & bpf.X else k) & _WORD
+        registers.a = _ARITHMETIC[code & ~bpf.X](registers.a, registers.x if code & bpf.X else k) & _WORD
         return
     match code:
         case bpf.NEG:
-            machine.a = -machine.a & _WORD
+            registers.a = -registers.a & _WORD
         case bpf.LD_W_ABS:
             word = words[k // 4]
             if word is None:
-                raise _AsksMoreError
-            machine.a = word
+                raise _UnknownWordError
+            registers.a = word
         case bpf.LD_IMM:
-            machine.a = k
+            registers.a = k
         case bpf.LD_W_LEN:
-            machine.a = _DATA.size
+            registers.a = _DATA.size
         case bpf.LD_MEM:
-            machine.a = machine.memory[k]
+            registers.a = registers.memory[k]
         case bpf.LDX_IMM:
-            machine.x = k
+            registers.x = k
         case bpf.LDX_W_LEN:
-            machine.x = _DATA.size
+            registers.x = _DATA.size
         case bpf.LDX_MEM:
-            machine.x = machine.memory[k]
+            registers.x = registers.memory[k]
         case bpf.ST:
-            machine.memory[k] = machine.a
+            registers.memory[k] = registers.a
         case bpf.STX:
-            machine.memory[k] = machine.x
+            registers.memory[k] = registers.x
         case bpf.TAX:
-            machine.x = machine.a
+            registers.x = registers.a
         case bpf.TXA:
-            machine.a = machine.x
+            registers.a = registers.x
         case _:
             raise ValueError(f"no filter may have an instruction {code:#x}")
 
 
-def run_all(filters: Sequence[Program], data: SeccompData) -> tuple[Action, int]:
-    """What a stack of filters, the oldest first, comes to: the most severe action, and of equal ones the newest's."""
-    decided = Action.ALLOW, 0
+def run_filters(filters: Sequence[Program], data: SeccompData) -> tuple[Action, int]:
+    """The result of a stack of filters, oldest first: the most severe action, or the newest of several equal ones."""
+    strongest = Action.ALLOW, 0
     for program in reversed(filters):
-        verdict = run(program, data)
-        action = known_action(verdict & 0xFFFF0000)
-        if SEVERITY.index(action) < SEVERITY.index(decided[0]):
-            decided = action, verdict & 0xFFFF
-    return decided
+        value = run(program, data)
+        action = effective_action(value & 0xFFFF0000)
+        if SEVERITY.index(action) < SEVERITY.index(strongest[0]):
+            strongest = action, value & 0xFFFF
+    return strongest
 
 
-def known_action(value: int) -> Action:
-    """The action that a filter's value is taken for: an unknown one kills the process."""
+def effective_action(value: int) -> Action:
+    """The action that the kernel takes for a filter's value: an unknown value kills the process."""
     return _ACTIONS.get(value, Action.KILL_PROCESS)
 
 
-def constant_run(program: Program, nr: int, arch: int) -> int | None:
-    """What the filter returns for a number of an architecture, whatever else the call is; None if that matters."""
+def constant_result(program: Program, nr: int, arch: int) -> int | None:
+    """The filter's result for a call number of an architecture; None if it depends on anything else."""
     words: tuple[int | None, ...] = (nr & _WORD, arch, *[None] * 14)
     try:
         return _run(program, words)
-    except _AsksMoreError:
+    except _UnknownWordError:
         return None

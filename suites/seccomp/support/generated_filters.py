@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Generated filters: valid classic BPF programs, drawn by Hypothesis, whose verdicts are harmless."""
+"""Generated filters: valid classic BPF programs, drawn by Hypothesis, with harmless results."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from guests import bpf
 from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, load, ret
 from guests.uapi import number
 
-MARK = 0xC00
-"""No call itself returns an errno from here to 4095: one of these comes from a filter."""
+FILTER_ERRNO = 0xC00
+"""The first of the errnos, up to 4095, that no call itself returns: such a result comes from a filter."""
 
 NATIVE = tuple(map(number, ("getpid", "getuid", "getgid", "geteuid", "getegid", "getppid", "gettid", "getpgrp")))
 COMPAT = tuple(number(name, "i386") for name in ("getpid", "getuid", "getgid", "geteuid", "getegid", "getppid"))
@@ -29,7 +29,8 @@ _CONSTANTS = (
     *(0x40000000, 0x40000000 | NATIVE[0], 100, 200, 300, 400),
 )
 
-_VERDICTS = st.one_of(st.just(ret(Action.ALLOW)), st.integers(MARK, 4095).map(lambda data: ret(Action.ERRNO, data)))
+_DENIALS = st.integers(FILTER_ERRNO, 4095).map(lambda data: ret(Action.ERRNO, data))
+_RETURNS = st.one_of(st.just(ret(Action.ALLOW)), _DENIALS)
 _ARGUMENT_OFFSETS = st.integers(0, 11).map(lambda word: bpf.ARGS + 4 * word)
 _K = st.one_of(st.sampled_from(_CONSTANTS), st.integers(0, 500))
 
@@ -41,7 +42,7 @@ def _jump(draw: st.DrawFn, codes: tuple[int, ...], room: int) -> Instruction:
 
 
 @st.composite
-def cacheable(draw: st.DrawFn) -> Program:
+def cacheable_filters(draw: st.DrawFn) -> Program:
     """A filter that the kernel may decide in advance: number, architecture, comparisons, AND; perhaps an argument."""
     length = draw(st.integers(2, 16))
     program: list[Instruction] = []
@@ -62,8 +63,8 @@ def cacheable(draw: st.DrawFn) -> Program:
             case "and":
                 program.append(Instruction(bpf.AND, draw(_K)))
             case "ret":
-                program.append(draw(_VERDICTS))
-    return (*program, draw(_VERDICTS))
+                program.append(draw(_RETURNS))
+    return (*program, draw(_RETURNS))
 
 
 _BINARY = (bpf.ADD, bpf.SUB, bpf.MUL, bpf.AND, bpf.OR, bpf.XOR)
@@ -72,13 +73,13 @@ _SCRATCH = 4
 
 
 @st.composite
-def arithmetical(draw: st.DrawFn) -> Program:
-    """A filter of all instructions that a filter may have, with a computed verdict at its end."""
+def arithmetic_filters(draw: st.DrawFn) -> Program:
+    """A filter of all instructions that a filter may have, with a computed return value at its end."""
     # Scratch memory must be written before it is read.
     program = [load(draw(st.sampled_from((bpf.NR, bpf.ARGS)))), *(Instruction(bpf.ST, at) for at in range(_SCRATCH))]
     length = draw(st.integers(2, 20))
     for at in range(length):
-        # No jump goes beyond the verdict.
+        # No jump goes beyond the return.
         room = length - at
         kind = draw(st.sampled_from(("load", "store", "binary", "divide", "shift", "plain", "jump", "ahead")))
         match kind:
@@ -102,7 +103,7 @@ def arithmetical(draw: st.DrawFn) -> Program:
             case "ahead":
                 program.append(Instruction(bpf.JA, draw(st.integers(0, min(room - 1, 3)))))
     # Ten bits of the accumulator, as an errno that no call itself returns.
-    program += [Instruction(bpf.AND, 0x3FF), Instruction(bpf.OR, Action.ERRNO | MARK), Instruction(bpf.RET_A)]
+    program += [Instruction(bpf.AND, 0x3FF), Instruction(bpf.OR, Action.ERRNO | FILTER_ERRNO), Instruction(bpf.RET_A)]
     return tuple(program)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Filters as users have them made: by libseccomp, through pyseccomp, on the host."""
+"""Filters compiled by libseccomp on the host, through pyseccomp, as users of the library do."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _API_WITH_KILL_PROCESS = 3
 
 
 def allow_list(names: Iterable[str], default: Action = Action.KILL_PROCESS) -> Program:
-    """libseccomp's program that allows these native calls and no others."""
+    """The filter that libseccomp compiles to allow only these native calls."""
     try:
         import pyseccomp
     except (ImportError, OSError, RuntimeError) as error:
         raise KconformError(f"libseccomp cannot be used: {error}", hint="install libseccomp2") from error
-    # Otherwise it would ask the host's kernel which actions there are, and a container may answer for that one.
+    # Otherwise it asks the host's kernel which actions exist, and in a container another program may answer.
     pyseccomp.set_api(_API_WITH_KILL_PROCESS)
-    made = pyseccomp.SyscallFilter(int(default))
+    compiled = pyseccomp.SyscallFilter(int(default))
     for name in names:
-        # By number: the program may make a call that is newer than this libseccomp.
-        made.add_rule(pyseccomp.ALLOW, number(name))
+        # By number, because the program may make a call that is newer than this libseccomp.
+        compiled.add_rule(pyseccomp.ALLOW, number(name))
     with os.fdopen(os.memfd_create("filter"), "rb") as file:
-        made.export_bpf(file)
+        compiled.export_bpf(file)
         file.seek(0)
         return unpack(file.read())
 
 
 def unpack(program: bytes) -> Program:
-    """A program from its bytes (struct sock_filter, 8 bytes each)."""
+    """The filter in these bytes (struct sock_filter, 8 bytes each)."""
     return tuple(Instruction(code, k, jt, jf) for code, jt, jf, k in _INSTRUCTION.iter_unpack(program))

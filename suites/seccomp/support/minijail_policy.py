@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-r"""A reader of minijail's policy files (minijail0(5)): what users write, as a filter.
+r"""A parser of minijail's policy files (minijail0(5)), which compiles them into filters.
 
     # cat.policy
     read: 1
@@ -8,11 +8,12 @@ r"""A reader of minijail's policy files (minijail0(5)): what users write, as a f
     ptrace: return EPERM
     @default kill-process
 
-A line names one call, or several in braces, and says `1` or `allow`, `kill-process`, `kill-thread`, `trap`, `trace`,
-`log`, `user-notify`, `return ERRNO`, or a condition: terms `argN OP VALUE` joined by && and ||, where OP is one of
-== != < <= > >= & in.  Behind a condition `; return ERRNO` says what comes of the call where it does not hold; without
-that it is the default.  A backslash at a line's end continues it.  Values are numbers; symbolic constants, which
-differ by architecture, @include and @frequency are not read: UsageError, with the line.
+A line names one call, or several in braces, followed by `1` or `allow`, `kill-process`, `kill-thread`, `trap`,
+`trace`, `log`, `user-notify`, `return ERRNO`, or a condition: terms `argN OP VALUE` joined by && and ||, where OP is
+one of == != < <= > >= & in.  After a condition, `; return ERRNO` gives the result of the call if the condition does
+not hold; without it, the default applies.  A backslash at the end of a line continues it.  Values are numbers;
+symbolic constants, which differ between architectures, @include and @frequency are not supported: UsageError names
+the line.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from guests.bpf import Action, Condition, Program, Rule, policy
 from guests.errors import UsageError
 from guests.uapi import number
 
-_WORDS = {
+_ACTIONS = {
     "1": Action.ALLOW,
     "allow": Action.ALLOW,
     "kill-process": Action.KILL_PROCESS,
@@ -40,22 +41,22 @@ _RETURN = re.compile(r"return\s+(\w+)")
 _LINE = re.compile(r"(?:\{([\w\s,]+)\}|(\w+))\s*:\s*(.+)")
 
 
-def read_policy(text: str, *, default: Action = Action.KILL_PROCESS, arch: str = "x86_64") -> Program:
-    """The filter that a policy file means; `default` is for calls that it does not name, unless it says @default."""
+def parse_policy(text: str, *, default: Action = Action.KILL_PROCESS, arch: str = "x86_64") -> Program:
+    """The filter of a policy file; `default` applies to calls that it does not name, unless it has @default."""
     rules: list[Rule] = []
     for at, line in _lines(text):
         try:
             if line.startswith("@default"):
-                default = _WORDS[line.removeprefix("@default").strip()]
+                default = _ACTIONS[line.removeprefix("@default").strip()]
             else:
                 rules += _rules(line, default, arch)
         except (KeyError, ValueError) as error:
-            raise UsageError(f"policy line {at}: {line!r} is not understood ({error})") from error
+            raise UsageError(f"policy line {at}: {line!r} is not valid ({error})") from error
     return policy(*rules, default=default, arch=arch)
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
-    """Each line that says something, with its number, comments and continuations resolved."""
+    """Each line that is not empty, with its number, without comments, and with continuations joined."""
     found = []
     pending, start = "", 0
     for at, raw in enumerate(text.splitlines(), 1):
@@ -68,23 +69,23 @@ def _lines(text: str) -> list[tuple[int, str]]:
             found.append((start, (pending + line).strip()))
         pending, start = "", 0
     if pending:
-        raise UsageError(f"policy line {start} goes on behind the end of the file")
+        raise UsageError(f"policy line {start} is continued past the end of the file")
     return found
 
 
 def _rules(line: str, default: Action, arch: str) -> list[Rule]:
     match = _LINE.fullmatch(line)
     if match is None:
-        raise ValueError("no call and no colon")
+        raise ValueError("it is not of the form CALL: ACTION")
     names = tuple(name.strip() for name in (match[1] or match[2]).split(","))
     for name in names:
         number(name, arch)
-    verdict = match[3].strip()
-    if verdict in _WORDS:
-        return [Rule(names, _WORDS[verdict])]
-    if denied := _RETURN.fullmatch(verdict):
+    action = match[3].strip()
+    if action in _ACTIONS:
+        return [Rule(names, _ACTIONS[action])]
+    if denied := _RETURN.fullmatch(action):
         return [Rule(names, Action.ERRNO, _errno(denied[1]))]
-    condition, _, otherwise = verdict.partition(";")
+    condition, _, otherwise = action.partition(";")
     rules = [
         Rule(names, Action.ALLOW, when=tuple(_term(term) for term in group.split("&&")))
         for group in condition.split("||")
@@ -92,7 +93,7 @@ def _rules(line: str, default: Action, arch: str) -> list[Rule]:
     if otherwise.strip():
         denied = _RETURN.fullmatch(otherwise.strip())
         if denied is None:
-            raise ValueError("only a return may follow a condition")
+            raise ValueError("a condition can only be followed by `return ERRNO`")
         return [*rules, Rule(names, Action.ERRNO, _errno(denied[1]))]
     return rules if default is not Action.ALLOW else [*rules, Rule(names, Action.KILL_PROCESS)]
 
@@ -100,12 +101,12 @@ def _rules(line: str, default: Action, arch: str) -> list[Rule]:
 def _term(text: str) -> Condition:
     match = _TERM.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text.strip()!r} is no condition")
+        raise ValueError(f"{text.strip()!r} is not a condition")
     return Condition(int(match[1]), _number(match[3]), match[2])
 
 
 def _number(text: str) -> int:
-    """A number, several joined by `|`, or one inverted by `~`."""
+    """A number, several numbers joined by `|`, or a number inverted by `~`."""
     value = 0
     for part in text.split("|"):
         value |= ~int(part[1:], 0) & (1 << 64) - 1 if part.startswith("~") else int(part, 0) & (1 << 64) - 1

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Real programs under a tracer in a guest: stopped before the first system call of their own, or run for their calls.
+"""Real programs under a tracer in a guest: stopped before their first own system call, or run to list their calls.
 
     cat = trace(guest, "cat", "/tmp/motd")
     assert "fstat" in cat.names
 
-The programs are the host's, and what they do is not a promise of the kernel: a program that does not do what a test
-needs it for is a ProgramError.
+The programs are the host's, and what they do is not a promise of the kernel: if a program does not behave as a test
+needs, that is a ProgramError.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from guests.outcome import Outcome, describe, exited
 from guests.protocol.wire import State
 from guests.session import Session
 from guests.syscalls.group import Pending
-from guests.syscalls.ptrace import Status
+from guests.syscalls.ptrace import WaitStatus
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_EXIT, WALL, Ptrace, PtraceOption, Signal, names, number
 from guests.vm.host_programs import ProgramError, find
@@ -39,25 +39,25 @@ _OF_THE_C_LIBRARY = {
         "set_tid_address",
     )
 }
-"""Calls by which the C library sets itself up.  It asks for the time if the kernel has no randomness yet."""
+"""Calls that initialize the C library.  It asks for the time if the kernel's random numbers are not ready yet."""
 
 
 @dataclass(frozen=True)
-class Call:
+class TracedCall:
     """A system call that a program makes."""
 
     number: int
     arguments: tuple[int, ...]
     outcome: Outcome | None = None
-    """None, if it has not returned."""
+    """None if it has not returned."""
 
     @classmethod
-    def entered(cls, registers: Mapping[str, int]) -> Call:
-        """The call that a stopped program is making."""
+    def entered(cls, registers: Mapping[str, int]) -> TracedCall:
+        """The call that a program stopped at its entry is making."""
         return cls(registers["orig_rax"], tuple(registers[name] for name in _ARGUMENTS))
 
-    def returning(self, registers: Mapping[str, int], program: Task) -> Call:
-        """The same, on its way out."""
+    def returning(self, registers: Mapping[str, int], program: Task) -> TracedCall:
+        """The same call, stopped at its exit."""
         value = registers["rax"]
         signed = value - (1 << 64) if value >> 63 else value
         return replace(self, outcome=Outcome(State.RETURNED, signed, f"{program}.{self.name}"))
@@ -76,49 +76,49 @@ class Call:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a program does without a filter, from its first system call of its own to its end."""
+    """The system calls of a program without a filter, from its first own one to its end."""
 
     program: str
     """Its name and version."""
-    calls: tuple[Call, ...]
+    calls: tuple[TracedCall, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The calls that it makes, each once, in the order of their first."""
+        """The names of the calls that it makes, each once, in the order of first use."""
         return tuple(dict.fromkeys(call.name for call in self.calls))
 
     def first_outside(self, allowed: Collection[str]) -> str:
-        """The first call that it makes and that is not among these."""
+        """The first call that it makes that is not among these."""
         found = next((name for name in self.names if name not in allowed), None)
         if found is None:
             raise ProgramError(
-                f"{self.program} makes no system call but {', '.join(allowed)}; the test needs another"
+                f"{self.program} makes no system calls other than {', '.join(allowed)}; the test needs one"
             )
         return found
 
 
-class Started:
-    """A program, and the launcher that has started it and, as its tracer, stopped it at its first own call."""
+class TracedProgram:
+    """A program, and the launcher that has started it and, as its tracer, has stopped it at its first own call."""
 
     def __init__(self, guest: Session, program: str, *arguments: str) -> None:
         """`program` is a name in /bin, or a path."""
         self.guest = guest
         self.program = find(program)
-        with self.prepared():
+        with self.setup():
             self.launcher: Task = guest.spawn("minijail")
             self._reading, self._writing = self.launcher.pipe()
             self.task = self.launcher.spawn(self.program.name)
-            self.task.no_new_privs().result()
+            self.task.set_no_new_privs().result()
             self._redirect_output()
             self.launcher.seize(self.task, _OPTIONS).result()
             self._execution = self._execute(program if "/" in program else _BIN + program, [program, *arguments])
             self._run_to_entry()
-            self.at = self._run_to_first_own_call()
-            """Its registers."""
+            self.registers = self._run_to_first_own_call()
+            """Its registers there."""
 
     @contextlib.contextmanager
-    def prepared(self) -> Iterator[None]:
-        """What fails before the act that the test is about is no verdict on the kernel."""
+    def setup(self) -> Iterator[None]:
+        """Turn a failure before the act under test into an error of the program, not of the kernel."""
         try:
             yield
         except AssertionError as error:
@@ -135,10 +135,10 @@ class Started:
         environment = [f"LD_LIBRARY_PATH={library_path}"] if library_path else []
         call: tuple[Argument, ...] = (path, self._strings(argv), self._strings(environment))
         execution = self.task.begin("execve", *call, shown=f"execve({' '.join(argv)})")
-        # There is no stop to wait for if it fails.
+        # If it fails, there is no stop to wait for.
         stop = self.launcher.begin("wait4", self.task.tid, Out(4), WALL, None, shown=f"wait({self.task})")
         self.guest.wait_until(lambda: stop.finished() or execution.finished(), f"{path} to be executed")
-        event = Status(struct.unpack("<I", stop.outcome().read())[0]).event if stop.finished() else None
+        event = WaitStatus(struct.unpack("<I", stop.outcome().read())[0]).event if stop.finished() else None
         if event != _EVENT_EXEC:
             if event is not None:
                 self.launcher.detach(self.task)
@@ -146,12 +146,12 @@ class Started:
         return execution
 
     def _strings(self, strings: list[str]) -> int:
-        """An array of pointers to these, ended by NULL, in the task's memory."""
+        """The address of an array of pointers to these strings, terminated by NULL, in the task's memory."""
         addresses = [self.task.store(string.encode() + b"\0") for string in strings]
         return self.task.store(struct.pack(f"<{len(strings) + 1}Q", *addresses, 0))
 
     def _run_to_entry(self) -> None:
-        """Past the dynamic linker: to the program's entry, where AT_ENTRY of its auxiliary vector points."""
+        """Run past the dynamic linker, to the program's entry point (AT_ENTRY of its auxiliary vector)."""
         auxv = struct.iter_unpack("<QQ", self.guest.read_bytes(f"/proc/{self.task.pid}/auxv"))
         entry = dict(auxv)[_AT_ENTRY]
         word = self.launcher.peek(self.task, entry)
@@ -159,22 +159,22 @@ class Started:
         self.launcher.resume(self.task).result()
         stop = self.launcher.wait(self.task)
         if stop.stopped_by != Signal.TRAP or stop.event:
-            raise self.useless(self.let_go(0 if stop.event else stop.stopped_by), "before it began")
+            raise self.failure(self.detach(0 if stop.event else stop.stopped_by), "before its entry point")
         self.launcher.poke(self.task, entry, word).result()
         self.launcher.set_registers(self.task, rip=entry).result()
 
     def _run_to_first_own_call(self) -> dict[str, int]:
-        """To the entry to it; its registers."""
+        """Run to the entry of its first own system call, and return the registers there."""
         while self.run_to_syscall():
             registers = self.launcher.registers(self.task)
             if registers["orig_rax"] not in _OF_THE_C_LIBRARY:
                 return registers
             if not self.run_to_syscall():
                 break
-        raise self.useless(self.let_go(), "before its first system call")
+        raise self.failure(self.detach(), "before its first system call")
 
     def run_to_syscall(self) -> bool:
-        """To the next entry to a call, or the next way out of one.  False: to its end, during its last call."""
+        """Run to the next entry or exit of a system call.  False if the program ends instead."""
         signal = 0
         while True:
             self.launcher.ptrace(Ptrace.SYSCALL, self.task, 0, signal).result()
@@ -185,60 +185,60 @@ class Started:
                 return False
             signal = stop.stopped_by
 
-    def run_to_end(self) -> Call | None:
-        """To its end, with no stop before; the call that it is making there, unless SIGKILL left no time for it.
+    def run_to_end(self) -> TracedCall | None:
+        """Run to its end, and return the call that it makes there, unless SIGKILL ended it without a stop.
 
-        Its calls go the way that they go without a tracer.
+        Its calls do not stop, so they take the same path through the kernel as without a tracer.
         """
         signal = 0
         while True:
             self.launcher.resume(self.task, signal).result()
             stop = self.launcher.wait(self.task)
             if stop.event == PTRACE_EVENT_EXIT:
-                return Call.entered(self.launcher.registers(self.task))
+                return TracedCall.entered(self.launcher.registers(self.task))
             if not stop.stopped_by:
                 return None
-            # A kernel before 5.16 shows its tracer the SIGSYS that it dies of.
+            # Kernels before 5.16 show the tracer the fatal SIGSYS.
             signal = stop.stopped_by
 
-    def record(self) -> list[Call]:
-        """To its end, with a stop at each call; the calls, from its first own one on."""
-        calls = [Call.entered(self.at)]
+    def record(self) -> list[TracedCall]:
+        """Run to its end, with a stop at each call; return the calls, from its first own one on."""
+        calls = [TracedCall.entered(self.registers)]
         while self.run_to_syscall():
             calls[-1] = calls[-1].returning(self.launcher.registers(self.task), self.task)
             if not self.run_to_syscall():
-                # A call that its task is killed for is shown like one that has returned.
+                # At the exit stop, a call that kills its task looks like one that has returned.
                 calls[-1] = replace(calls[-1], outcome=None)
                 break
-            calls.append(Call.entered(self.launcher.registers(self.task)))
+            calls.append(TracedCall.entered(self.launcher.registers(self.task)))
         return calls
 
-    def let_go(self, signal: int = 0) -> Outcome:
-        """Let it go on without a tracer, to an end that it has come near."""
+    def detach(self, signal: int = 0) -> Outcome:
+        """Detach the tracer, and wait for the program's end, which is near."""
         self.launcher.ptrace(Ptrace.DETACH, self.task, 0, signal)
         return self._execution.outcome()
 
     def output(self) -> str:
-        """What it has written to its standard output and error, once it has ended."""
+        """What it has written to standard output and standard error, once it has ended."""
         self.launcher.close(self._writing)
         parts = []
         while (done := self.launcher.read(self._reading)).result():
             parts.append(done.read()[: done.value])
         return b"".join(parts).decode(errors="replace")
 
-    def useless(self, outcome: Outcome, when: str) -> ProgramError:
-        """The error for a program that ends so without a filter."""
-        said = " ".join(self.output().split())
+    def failure(self, outcome: Outcome, when: str) -> ProgramError:
+        """The error for a program that ends with this outcome although there is no filter."""
+        output = " ".join(self.output().split())
         message = f"{self.program} fails in the guest even without a filter: {describe(outcome)} {when}"
-        return ProgramError(f"{message}; its output: {said}" if said else message)
+        return ProgramError(f"{message}; its output: {output}" if output else message)
 
 
 def trace(guest: Session, program: str, *arguments: str) -> Trace:
-    """Run a program, of /bin or at a path, without a filter, as strace does.  ProgramError unless it exits with 0."""
-    started = Started(guest, program, *arguments)
-    with started.prepared():
+    """Trace a program in /bin or at a path without a filter, as strace does.  ProgramError unless it exits with 0."""
+    started = TracedProgram(guest, program, *arguments)
+    with started.setup():
         calls = started.record()
-    outcome = started.let_go()
+    outcome = started.detach()
     if outcome != exited(0):
-        raise started.useless(outcome, f"after {', '.join(map(str, calls[-6:]))}")
+        raise started.failure(outcome, f"after {', '.join(map(str, calls[-6:]))}")
     return Trace(str(started.program), tuple(calls))

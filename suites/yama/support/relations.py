@@ -40,13 +40,13 @@ def parent_of_its_threads_child(guest: Guest) -> Pair:
     return tracer, tracer.thread("forker").spawn("target")
 
 
-def parent_upon_a_thread(guest: Guest) -> Pair:
+def parent_of_a_thread(guest: Guest) -> Pair:
     """The target is a thread other than its process's leader."""
     tracer = guest.spawn("tracer")
     return tracer, tracer.spawn("leader").thread("target")
 
 
-def parent_of_a_dead_threads_child(guest: Guest) -> Pair:
+def parent_of_its_exited_threads_child(guest: Guest) -> Pair:
     tracer = guest.spawn("tracer")
     forker = tracer.thread("forker")
     target = forker.spawn("target")
@@ -55,26 +55,26 @@ def parent_of_a_dead_threads_child(guest: Guest) -> Pair:
     return tracer, target
 
 
-def adopter(guest: Guest) -> Pair:
+def subreaper(guest: Guest) -> Pair:
     """The target was double-forked, and its subreaper has become its parent."""
     tracer = guest.spawn("tracer")
-    tracer.adopt_orphans().result()
+    tracer.become_subreaper().result()
     return tracer, tracer.spawn("shell").orphan("target")
 
 
-def abandoned_grandparent(guest: Guest) -> Pair:
+def grandparent_of_orphan(guest: Guest) -> Pair:
     """The same without a subreaper: init is the target's parent, and the tracer is no longer its ancestor."""
     tracer = guest.spawn("tracer")
     return tracer, tracer.orphan("target")
 
 
-def parent_of_clone_parents_child(guest: Guest) -> Pair:
+def parent_by_clone_parent(guest: Guest) -> Pair:
     """Created with CLONE_PARENT, the target is its creator's sibling and therefore the tracer's child."""
     tracer = guest.spawn("tracer")
-    return tracer, tracer.spawn("maker").spawn("target", flags=Clone.PARENT)
+    return tracer, tracer.spawn("creator").spawn("target", flags=Clone.PARENT)
 
 
-def maker_of_clone_parents_child(guest: Guest) -> Pair:
+def creator_by_clone_parent(guest: Guest) -> Pair:
     tracer = guest.spawn("shell").spawn("tracer")
     return tracer, tracer.spawn("target", flags=Clone.PARENT)
 
@@ -103,7 +103,7 @@ def grandchild(guest: Guest) -> Pair:
     return target.spawn("middle").spawn("tracer"), target
 
 
-def child_upon_a_thread(guest: Guest) -> Pair:
+def child_of_a_thread(guest: Guest) -> Pair:
     leader = guest.spawn("leader")
     return leader.spawn("tracer"), leader.thread("target")
 
@@ -166,14 +166,14 @@ def grandchild_of_declared(guest: Guest) -> Pair:
     return named.spawn("middle").thread("forker").spawn("tracer"), target
 
 
-def declared_upon_another_thread(guest: Guest) -> Pair:
+def declared_by_another_thread(guest: Guest) -> Pair:
     """One thread has declared the tracer, another is the target, and neither is the leader."""
     tracer, leader = stranger(guest)
     leader.thread("declarer").set_ptracer(tracer).result()
     return tracer, leader.thread("target")
 
 
-def anyone_where_any_is_declared(guest: Guest) -> Pair:
+def anyone_if_any_is_declared(guest: Guest) -> Pair:
     tracer, target = stranger(guest)
     target.set_ptracer(PTRACER_ANY).result()
     return tracer, target
@@ -191,13 +191,13 @@ def sibling_of_declared(guest: Guest) -> Pair:
     return shell.spawn("tracer"), target
 
 
-def declared_upon_the_targets_child(guest: Guest) -> Pair:
+def declared_by_the_targets_parent(guest: Guest) -> Pair:
     """An exception is not inherited: the target's parent has declared the tracer, the target has not."""
     tracer, declarer = declared(guest)
     return tracer, declarer.spawn("target")
 
 
-def declared_upon_the_targets_parent(guest: Guest) -> Pair:
+def declared_by_the_targets_child(guest: Guest) -> Pair:
     tracer, target = stranger(guest)
     target.spawn("declarer").set_ptracer(tracer).result()
     return tracer, target
@@ -228,7 +228,7 @@ def capable_other_user(guest: Guest) -> Pair:
     return guest.spawn("tracer", uid=1001, caps=Cap.SYS_PTRACE | Cap.DAC_OVERRIDE), guest.spawn("target")
 
 
-def otherwise_capable(guest: Guest) -> Pair:
+def with_other_capabilities(guest: Guest) -> Pair:
     """The tracer has capabilities that might be mistaken for CAP_SYS_PTRACE."""
     return guest.spawn("tracer", caps=Cap.SYS_ADMIN | Cap.DAC_OVERRIDE | Cap.KILL), guest.spawn("target")
 
@@ -242,52 +242,52 @@ def root(guest: Guest) -> Pair:
 
 def owner(guest: Guest) -> Pair:
     """The tracer is outside the target's namespace, has the uid that created it, and has no capabilities."""
-    return guest.spawn("tracer"), guest.spawn("maker").spawn("target", flags=Clone.NEWUSER)
+    return guest.spawn("tracer"), guest.spawn("creator").spawn("target", flags=Clone.NEWUSER)
 
 
-def owner_of_the_one_above(guest: Guest) -> Pair:
-    outer = guest.spawn("maker").spawn("outer", flags=Clone.NEWUSER)
+def owner_of_parent_namespace(guest: Guest) -> Pair:
+    outer = guest.spawn("creator").spawn("outer", flags=Clone.NEWUSER)
     for ids in ("uid_map", "gid_map"):  # only a task whose ids are mapped may create another namespace
         guest.write_file(f"/proc/{outer.pid}/{ids}", "0 1000 1").result()
     return guest.spawn("tracer"), outer.spawn("target", flags=Clone.NEWUSER)
 
 
-def capable_above(guest: Guest) -> Pair:
+def capable_in_ancestor_namespace(guest: Guest) -> Pair:
     """The tracer is capable in the initial namespace; the owner of the target's namespace is another uid."""
-    target = guest.spawn("maker", uid=1001).spawn("target", flags=Clone.NEWUSER)
+    target = guest.spawn("creator", uid=1001).spawn("target", flags=Clone.NEWUSER)
     return guest.spawn("tracer", uid=1000, caps=Cap.SYS_PTRACE | Cap.DAC_OVERRIDE), target
 
 
 def not_the_owner(guest: Guest) -> Pair:
-    return guest.spawn("tracer", uid=1002), guest.spawn("maker", uid=1001).spawn("target", flags=Clone.NEWUSER)
+    return guest.spawn("tracer", uid=1002), guest.spawn("creator", uid=1001).spawn("target", flags=Clone.NEWUSER)
 
 
-def capable_inside(guest: Guest) -> Pair:
+def capable_in_same_namespace(guest: Guest) -> Pair:
     """Both are in the same namespace, neither is the other's ancestor, and the tracer has kept its capabilities."""
-    inside = guest.spawn("maker").spawn("inside", flags=Clone.NEWUSER)
+    inside = guest.spawn("creator").spawn("inside", flags=Clone.NEWUSER)
     tracer, target = inside.spawn("tracer"), inside.spawn("target")
     target.set_caps(Cap.NONE).result()
     return tracer, target
 
 
-def incapable_inside(guest: Guest) -> Pair:
-    tracer, target = capable_inside(guest)
+def incapable_in_same_namespace(guest: Guest) -> Pair:
+    tracer, target = capable_in_same_namespace(guest)
     tracer.set_caps(Cap.NONE).result()
     return tracer, target
 
 
-def capable_below(guest: Guest) -> Pair:
+def capable_in_child_namespace(guest: Guest) -> Pair:
     """The tracer has all capabilities, but in a namespace of its own; the target is outside."""
-    return guest.spawn("maker").spawn("tracer", flags=Clone.NEWUSER), guest.spawn("target")
+    return guest.spawn("creator").spawn("tracer", flags=Clone.NEWUSER), guest.spawn("target")
 
 
-def capable_beside(guest: Guest) -> Pair:
+def capable_in_sibling_namespace(guest: Guest) -> Pair:
     """The tracer has all capabilities in one namespace; the target is in another."""
-    first, second = guest.spawn("maker"), guest.spawn("maker")
+    first, second = guest.spawn("creator"), guest.spawn("creator")
     return first.spawn("tracer", flags=Clone.NEWUSER), second.spawn("target", flags=Clone.NEWUSER)
 
 
-def child_inside_upon_its_parent(guest: Guest) -> Pair:
+def capable_child_in_child_namespace(guest: Guest) -> Pair:
     target = guest.spawn("target")
     return target.spawn("tracer", flags=Clone.NEWUSER), target
 
@@ -301,7 +301,7 @@ def thread(guest: Guest) -> Pair:
     return leader.thread("tracer"), leader.thread("target")
 
 
-def leader_upon_its_thread(guest: Guest) -> Pair:
+def leader_of_the_thread(guest: Guest) -> Pair:
     leader = guest.spawn("tracer")
     return leader, leader.thread("target")
 

@@ -14,7 +14,7 @@ import pytest
 
 from guests.errors import QemuError
 from guests.host import dependencies, packages
-from guests.host.dependencies import Need
+from guests.host.dependencies import Dependency
 from guests.vm import acceleration, qemu_program
 from kconform import main
 from suites.harness.guests.host.os_releases import OS_RELEASES
@@ -54,18 +54,18 @@ class Machine:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
-        self.bin, self.headers, self.offers = (folder / name for name in ("bin", "headers", "offers"))
-        for made in (self.bin, self.headers, self.offers):
+        self.bin, self.headers, self.packages_for = (folder / name for name in ("bin", "headers", "packages_for"))
+        for made in (self.bin, self.headers, self.packages_for):
             made.mkdir()
         self.log, self.lists = folder / "log", folder / "lists"
         self.lists.touch()
         self.cache = folder / "cache"
         monkeypatch.setattr(dependencies, "SYSTEM_PATH", str(folder / "sbin"))
-        monkeypatch.setattr(qemu_program, "ELSEWHERE", (str(folder / "libexec" / "qemu-kvm"),))
+        monkeypatch.setattr(qemu_program, "OTHER_PATHS", (str(folder / "libexec" / "qemu-kvm"),))
         for name, path in {
             "PATH": self.bin,
             "HEADERS": self.headers,
-            "OFFERS": self.offers,
+            "OFFERS": self.packages_for,
             "LOG": self.log,
             "LISTS": self.lists,
             "KCONFORM_CACHE": self.cache,
@@ -73,8 +73,8 @@ class Machine:
             monkeypatch.setenv(name, str(path))
         for name in ("env", "true"):
             (self.bin / name).symlink_to(f"/usr/bin/{name}")
-        for need in dependencies.needs():
-            self.add(need)
+        for dependency in dependencies.list_dependencies():
+            self.add(dependency)
         monkeypatch.delenv("DEBIAN_FRONTEND", raising=False)
         self.user(0)
         self.distribution("debian-12")
@@ -90,28 +90,30 @@ class Machine:
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 
-    def add(self, need: Need) -> None:
-        if need.kind == "header":
-            header = self.headers / need.name
+    def add(self, dependency: Dependency) -> None:
+        if dependency.kind == "header":
+            header = self.headers / dependency.name
             header.parent.mkdir(exist_ok=True)
             header.touch()
-        elif need.kind == "program":
+        elif dependency.kind == "program":
             scripts = {"cc": CC, "setpriv": SETPRIV}
-            self.program(need.name, QEMU if "qemu" in need.name else scripts.get(need.name, "echo 1.2.3"))
+            self.program(
+                dependency.name, QEMU if "qemu" in dependency.name else scripts.get(dependency.name, "echo 1.2.3")
+            )
 
     def lack(self, *names: str) -> None:
         for name in names:
             (self.headers / name if name.endswith(".h") else self.bin / name).unlink()
 
-    def apt(self, **offers: str) -> None:
+    def apt(self, **packages_for: str) -> None:
         """An apt-get, and the packages that it has: each the name of the program that it brings."""
-        self.manager("apt-get", offers)
+        self.manager("apt-get", packages_for)
 
-    def manager(self, name: str, offers: Mapping[str, str]) -> None:
+    def manager(self, name: str, packages_for: Mapping[str, str]) -> None:
         self.program(name, MANAGER)
-        for package, program in offers.items():
+        for package, program in packages_for.items():
             text = f'echo "#!/bin/sh\n{SETPRIV}" > "$PATH/{program}"; /bin/chmod 755 "$PATH/{program}"\n'
-            (self.offers / package).write_text(text)
+            (self.packages_for / package).write_text(text)
 
     def sudo(self, *, asks: bool) -> None:
         self.program("sudo", "exit 1" if asks else 'shift; echo "sudo $*" >> "$LOG"; exec "$@"')
@@ -171,9 +173,9 @@ class TestInstall:
             machine.sudo(asks=True)
         machine.lack("bison", "gelf.h")
         assert main(self.COMMAND) == 4
-        told = capsys.readouterr().err
+        output = capsys.readouterr().err
         wanted = "sudo apt-get update && sudo apt-get install -y --no-install-recommends bison libelf-dev"
-        assert f"run: {wanted}\n" in told
+        assert f"run: {wanted}\n" in output
         assert not machine.logged
 
     def test_without_a_package_manager_the_packages_are_named(
@@ -181,10 +183,10 @@ class TestInstall:
     ) -> None:
         machine.lack("bison", "mksquashfs")
         assert main(self.COMMAND) == 4
-        told = capsys.readouterr().err
-        assert "Debian calls the packages squashfs-tools bison\n" in told
-        assert "mksquashfs" in told
-        assert "apt" not in told
+        output = capsys.readouterr().err
+        assert "the packages of Debian are squashfs-tools bison\n" in output
+        assert "mksquashfs" in output
+        assert "apt" not in output
 
     def test_on_an_unknown_distribution_the_programs_are_named(
         self, machine: Machine, capsys: pytest.CaptureFixture[str]
@@ -193,9 +195,9 @@ class TestInstall:
         machine.apt()
         machine.lack("bison")
         assert main(self.COMMAND) == 4
-        told = capsys.readouterr().err
-        assert "bison" in told
-        assert "install them by your system's own means, then try again" in told
+        output = capsys.readouterr().err
+        assert "bison" in output
+        assert "install them with your package manager, then try again" in output
         assert not machine.logged
 
     @pytest.mark.parametrize(
@@ -236,7 +238,7 @@ class TestInstall:
         machine.lack("bison", "ccache")
         assert main(self.COMMAND) == 0
         assert machine.logged.endswith(" bison\n")
-        assert "note: ccache: EPEL has it" in capsys.readouterr().err
+        assert "note: ccache: it is in EPEL" in capsys.readouterr().err
 
     def test_setpriv_of_busybox_is_none(self, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
         machine.distribution("alpine-3.22")
@@ -252,9 +254,9 @@ class TestInstall:
         machine.program("apt-get", "echo 'E: Failed to fetch bison: no route'; exit 100")
         machine.lack("bison")
         assert main(self.COMMAND) == 3
-        told = capsys.readouterr().err
-        assert "status 100" in told
-        assert "E: Failed to fetch bison: no route" in told
+        output = capsys.readouterr().err
+        assert "status 100" in output
+        assert "E: Failed to fetch bison: no route" in output
 
     def test_a_package_that_does_not_bring_its_program_is_an_error_of_ours(
         self, machine: Machine, capsys: pytest.CaptureFixture[str]
@@ -262,7 +264,7 @@ class TestInstall:
         machine.apt(bison="something-else")
         machine.lack("bison")
         assert main(self.COMMAND) == 3
-        assert "there is still no bison" in capsys.readouterr().err
+        assert "bison cannot be found" in capsys.readouterr().err
 
     def test_what_is_not_required_stops_nobody(self, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
         machine.user(1000)
@@ -275,7 +277,7 @@ class TestInstall:
         self, machine: Machine, capsys: pytest.CaptureFixture[str]
     ) -> None:
         machine.apt()
-        qemu = dependencies.needs()[0]
+        qemu = dependencies.list_dependencies()[0]
         machine.program(qemu.name, "echo 'QEMU emulator version 6.2.0'")
         assert main(self.COMMAND) == 4
         assert f"{qemu.name} 6.2.0 is too old: 7.0 or later is needed" in capsys.readouterr().err
@@ -286,9 +288,9 @@ class TestReport:
     def test_it_says_what_there_is(self, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
         machine.apt()
         assert main(["doctor"]) == 0
-        told = capsys.readouterr().out
+        output = capsys.readouterr().out
         for words in ("QEMU          7.2.22", "gcc 1.2.3", f"in {machine.cache}", "nothing is missing"):
-            assert words in told
+            assert words in output
 
     def test_it_says_what_there_is_not_and_for_what_it_is_needed(
         self, machine: Machine, capsys: pytest.CaptureFixture[str]
@@ -296,12 +298,14 @@ class TestReport:
         machine.apt()
         machine.lack("bison")
         assert main(["doctor"]) == 4
-        told = capsys.readouterr().out
-        assert "MISSING        builds Kconfig's parser" in told
-        assert "run: apt-get update && apt-get install" in told
+        output = capsys.readouterr().out
+        assert "MISSING        builds Kconfig's parser" in output
+        assert "run: apt-get update && apt-get install" in output
         assert not machine.logged, "it was only asked"
 
-    @pytest.mark.parametrize(("apt", "words"), [(True, "everything"), (False, "`source` and `deb:PACKAGE` need apt")])
+    @pytest.mark.parametrize(
+        ("apt", "words"), [(True, "every source"), (False, "`source` and `deb:PACKAGE` need apt")]
+    )
     def test_it_says_which_kernels_can_be_tested(
         self, machine: Machine, capsys: pytest.CaptureFixture[str], apt: bool, words: str
     ) -> None:
@@ -315,16 +319,16 @@ class TestReport:
 
     def test_the_qemu_of_red_hat_will_do(self, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
         machine.distribution("centos-10")
-        machine.lack(dependencies.needs()[0].name)
+        machine.lack(dependencies.list_dependencies()[0].name)
         assert main(["doctor"]) == 4
-        libexec = Path(qemu_program.ELSEWHERE[0])
+        libexec = Path(qemu_program.OTHER_PATHS[0])
         libexec.parent.mkdir()
         libexec.write_text("#!/bin/sh\necho 'QEMU emulator version 9.1.0 (qemu-kvm-9.1.0-1.el10)'\n")
         libexec.chmod(0o755)
         capsys.readouterr()
         assert main(["doctor"]) == 0
-        told = capsys.readouterr().out
-        assert f"QEMU          9.1.0 (qemu-kvm-9.1.0-1.el10), {libexec}; without 9p" in told
+        output = capsys.readouterr().out
+        assert f"QEMU          9.1.0 (qemu-kvm-9.1.0-1.el10), {libexec}; without 9p" in output
 
     @pytest.mark.usefixtures("machine")
     def test_a_cache_that_cannot_be_written_to_is_told(
@@ -332,12 +336,12 @@ class TestReport:
     ) -> None:
         monkeypatch.setenv("KCONFORM_CACHE", "/proc/kconform")
         assert main(["doctor"]) == 4
-        told = capsys.readouterr().out
+        output = capsys.readouterr().out
         assert (
-            "the cache directory /proc/kconform cannot be written to: No such file or directory\n"
-            "  hint: set KCONFORM_CACHE" in told
+            "the cache directory /proc/kconform is not writable: No such file or directory\n"
+            "  hint: set KCONFORM_CACHE" in output
         )
-        assert "nothing is missing" not in told
+        assert "nothing is missing" not in output
 
     def test_without_a_compiler_its_headers_are_missing_too(
         self, machine: Machine, capsys: pytest.CaptureFixture[str]
@@ -349,10 +353,12 @@ class TestReport:
     @pytest.mark.parametrize(
         ("remembered", "words"),
         [
-            pytest.param(None, "not tried yet", id="nobody-has-tried"),
+            pytest.param(None, "not been tried yet", id="nobody-has-tried"),
             pytest.param({"kvm": True, "why": "a guest answered"}, "kvm: a guest answered", id="proved"),
             pytest.param({"kvm": False, "why": "it hung"}, "tcg: it hung", id="refuted"),
-            pytest.param({"kvm": True, "identity": "elsewhere"}, "not tried yet", id="proved-on-another-machine"),
+            pytest.param(
+                {"kvm": True, "identity": "elsewhere"}, "not been tried yet", id="proved-on-another-machine"
+            ),
         ],
     )
     def test_it_says_what_is_known_of_acceleration(
@@ -363,7 +369,7 @@ class TestReport:
         remembered: dict[str, object] | None,
         words: str,
     ) -> None:
-        monkeypatch.setattr(acceleration, "device_trouble", lambda: None)
+        monkeypatch.setattr(acceleration, "device_problem", lambda: None)
         if remembered is not None:
             machine.cache.mkdir()
             memory = {"identity": acceleration.machine_identity()} | remembered
@@ -383,9 +389,9 @@ def test_this_machine_has_a_header_and_lacks_another() -> None:
 
 
 def test_this_machine_has_a_library_and_lacks_another() -> None:
-    there = Need("libc.so.6", "here", kind="library")
-    found = dependencies.look([there, Need("libnosuchthing.so.1", "nowhere", kind="library")])
-    assert list(found.there) == [there]
+    present = Dependency("libc.so.6", "here", kind="library")
+    found = dependencies.find_dependencies([present, Dependency("libnosuchthing.so.1", "nowhere", kind="library")])
+    assert list(found.present) == [present]
 
 
 @pytest.mark.parametrize(
@@ -418,7 +424,9 @@ def test_an_unknown_distribution_has_no_family(os_release: Mapping[str, str]) ->
 @pytest.mark.parametrize("family", packages.FAMILIES, ids=lambda family: family.name)
 def test_each_family_has_an_answer_for_each_need(family: packages.Family) -> None:
     """A package, or the remark that there is none."""
-    wanted = {need.name for arch in ("x86_64", "aarch64") for need in dependencies.needs(arch)}
+    wanted = {
+        dependency.name for arch in ("x86_64", "aarch64") for dependency in dependencies.list_dependencies(arch)
+    }
     assert set(family.packages) == wanted
     assert set(family.remarks) <= wanted
     assert all(family.packages[name] or name in family.remarks for name in wanted)
@@ -429,17 +437,19 @@ def test_the_documents_have_the_command_of_each_family(
     family: packages.Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    command = family.manager.shown(family.offers(need.name for need in dependencies.needs("x86_64")))
+    command = family.manager.shown(
+        family.packages_for(each.name for each in dependencies.list_dependencies("x86_64"))
+    )
     text = (ROOT / "docs" / "install.md").read_text().replace("\\\n    ", "")
     assert command in text
 
 
 def test_the_qemu_of_red_hat_is_for_its_own_architecture(machine: Machine) -> None:
-    libexec = Path(qemu_program.ELSEWHERE[0])
+    libexec = Path(qemu_program.OTHER_PATHS[0])
     libexec.parent.mkdir()
     machine.program("any")
     libexec.symlink_to(machine.bin / "any")
-    machine.lack(dependencies.needs()[0].name)
+    machine.lack(dependencies.list_dependencies()[0].name)
     assert qemu_program.find_qemu(platform.machine()) == str(libexec)
     with pytest.raises(QemuError):
         qemu_program.find_qemu("s390x")
@@ -447,8 +457,8 @@ def test_the_qemu_of_red_hat_is_for_its_own_architecture(machine: Machine) -> No
 
 @pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
 def test_qemu_is_the_one_for_the_machine(arch: str) -> None:
-    assert dependencies.needs(arch)[0].name == f"qemu-system-{arch}"
-    assert dependencies.needs()[0].name == f"qemu-system-{platform.machine()}"
+    assert dependencies.list_dependencies(arch)[0].name == f"qemu-system-{arch}"
+    assert dependencies.list_dependencies()[0].name == f"qemu-system-{platform.machine()}"
 
 
 def test_the_doctor_starts_without_what_takes_long_to_import() -> None:

@@ -34,7 +34,7 @@ class Boots:
 
 @pytest.fixture
 def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(acceleration, "device_trouble", lambda: None)
+    monkeypatch.setattr(acceleration, "device_problem", lambda: None)
     return tmp_path / "cache" / "acceleration.json"
 
 
@@ -45,7 +45,7 @@ ABORTS = QemuError("QEMU was killed by SIGABRT")
 class TestDeciding:
     def test_tcg_that_was_asked_for_is_not_questioned(self, memory: Path) -> None:
         boots = Boots()
-        assert decide("tcg", boots, memory, identity=HERE) == Acceleration(False, "asked for")
+        assert decide("tcg", boots, memory, identity=HERE) == Acceleration(False, "requested")
         assert boots.tried == []
         assert not memory.exists()
 
@@ -53,7 +53,7 @@ class TestDeciding:
     def test_a_guest_that_answers_proves_kvm(self, memory: Path, mode: str) -> None:
         boots = Boots()
         answer = decide(mode, boots, memory, identity=HERE)
-        assert answer == Acceleration(True, "a guest answered under it")
+        assert answer == Acceleration(True, "a guest works with it")
         assert (answer.name, boots.tried) == ("kvm", ["tcg", "kvm"])
 
     @pytest.mark.parametrize("trouble", [SPINS, ABORTS], ids=["spins", "aborts"])
@@ -111,7 +111,7 @@ class TestDeciding:
         monkeypatch.setattr(acceleration, "monotonic", lambda: next(now))
         given: list[float | None] = []
         decide("auto", lambda _, deadline_s: given.append(deadline_s), memory, identity=HERE)
-        assert given == [None, 50 * acceleration.KVM_PATIENCE]
+        assert given == [None, 50 * acceleration.KVM_DEADLINE_FACTOR]
 
     def test_what_is_remembered_can_be_asked_again(self, memory: Path) -> None:
         decide("auto", Boots(kvm=SPINS), memory, identity=HERE)
@@ -120,13 +120,13 @@ class TestDeciding:
 
     def test_kvm_that_was_insisted_on_and_does_not_work_is_wrong_use(self, memory: Path) -> None:
         for boots in (Boots(kvm=SPINS), Boots()):
-            with pytest.raises(UsageError, match=r"KVM was asked for and is not usable here: KVM does not") as caught:
+            with pytest.raises(UsageError, match="KVM was requested, but cannot be used here: KVM") as caught:
                 decide("kvm", boots, memory, identity=HERE)
             assert "--accel=tcg" in caught.value.hint
             assert caught.value.exit_status == 4
 
     def test_without_a_device_nothing_is_tried(self, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(acceleration, "device_trouble", lambda: "there is no /dev/kvm")
+        monkeypatch.setattr(acceleration, "device_problem", lambda: "there is no /dev/kvm")
         boots = Boots()
         assert decide("auto", boots, memory, identity=HERE) == Acceleration(False, "there is no /dev/kvm")
         with pytest.raises(UsageError, match="there is no /dev/kvm"):
@@ -137,16 +137,16 @@ class TestDeciding:
 
 class TestDevice:
     def test_one_that_is_not_there(self, tmp_path: Path) -> None:
-        assert acceleration.device_trouble(tmp_path / "kvm") == f"there is no {tmp_path}/kvm"
+        assert acceleration.device_problem(tmp_path / "kvm") == f"there is no {tmp_path}/kvm"
 
     def test_one_that_may_not_be_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "kvm").touch()
         monkeypatch.setattr(os, "access", lambda *_: False)
-        assert acceleration.device_trouble(tmp_path / "kvm") == f"this user may not open {tmp_path}/kvm"
+        assert acceleration.device_problem(tmp_path / "kvm") == f"this user has no permission to open {tmp_path}/kvm"
 
     def test_one_that_opens(self, tmp_path: Path) -> None:
         (tmp_path / "kvm").touch()
-        assert acceleration.device_trouble(tmp_path / "kvm") is None
+        assert acceleration.device_problem(tmp_path / "kvm") is None
 
 
 class TestIdentity:

@@ -21,8 +21,8 @@ import pytest
 from guests.errors import KconformError, UsageError
 from guests.vm import disk_images, initramfs, pool
 from guests.vm.disk_images import DiskPlan
-from guests.vm.kernel_modules import find_module, for_virtio, read_module
-from guests.vm.pool import NEEDED, check_bootable
+from guests.vm.kernel_modules import find_module, read_module, virtio_modules
+from guests.vm.pool import REQUIRED_OPTIONS, check_bootable
 from kconfigs.cache import Cache
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
@@ -285,16 +285,16 @@ class TestModulesForVirtio:
         ],
     )
     def test_what_is_loaded_and_in_which_order(self, tmp_path: Path, config: str, loaded: list[str] | None) -> None:
-        found = for_virtio(self.kernel(tmp_path, config))
+        found = virtio_modules(self.kernel(tmp_path, config))
         assert (None if found is None else list(found)) == loaded
 
     @pytest.mark.parametrize("missing", ["virtio_pci", "virtio_console"])
     def test_modules_that_are_not_there_cannot_be_loaded(self, tmp_path: Path, missing: str) -> None:
-        assert for_virtio(self.kernel(tmp_path, MODULAR, without=missing)) is None
+        assert virtio_modules(self.kernel(tmp_path, MODULAR, without=missing)) is None
 
     def test_one_that_another_depends_on_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(KconformError, match="has no module virtio_ring"):
-            for_virtio(self.kernel(tmp_path, MODULAR, without="virtio_ring"))
+            virtio_modules(self.kernel(tmp_path, MODULAR, without="virtio_ring"))
 
     def test_the_machine_has_them_in_its_initramfs(self, tmp_path: Path) -> None:
         machines = pool.Pool(Cache(tmp_path / "cache"))
@@ -399,14 +399,14 @@ class TestInitramfs:
         assert store.entries() == []
 
 
-BOOTABLE = "".join(f"CONFIG_{name}=y\n" for name in NEEDED)
+BOOTABLE = "".join(f"CONFIG_{name}=y\n" for name in REQUIRED_OPTIONS)
 
 
 class TestBootable:
     def test_a_kernel_with_all_that_is_needed(self, tmp_path: Path) -> None:
         check_bootable(fakes.kernel(tmp_path, BOOTABLE))
 
-    @pytest.mark.parametrize("name", NEEDED)
+    @pytest.mark.parametrize("name", REQUIRED_OPTIONS)
     @pytest.mark.parametrize("value", ["n", "m"])
     def test_an_option_that_is_missing_or_a_module_is_named_with_what_it_is_for(
         self, tmp_path: Path, name: str, value: str
@@ -415,14 +415,14 @@ class TestBootable:
         with pytest.raises(UsageError) as caught:
             check_bootable(fakes.kernel(tmp_path, config))
         assert caught.value.message == (
-            f"fake-6.12.7/full cannot be booted by us: it lacks CONFIG_{name} ({NEEDED[name]})"
+            f"fake-6.12.7/full cannot be booted by us: it lacks CONFIG_{name} ({REQUIRED_OPTIONS[name]})"
         )
         assert caught.value.exit_status == 4
 
     def test_all_that_are_missing_are_named_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
             pool.check_bootable(fakes.kernel(tmp_path))
-        assert all(f"CONFIG_{name} " in caught.value.message for name in NEEDED)
+        assert all(f"CONFIG_{name} " in caught.value.message for name in REQUIRED_OPTIONS)
 
     @pytest.mark.parametrize(
         ("config", "arguments"),

@@ -9,11 +9,11 @@ import pytest
 
 from guests.errors import BootError, KconformError, QemuError, UsageError
 from guests.vm import template
-from guests.vm.pool import DEFAULT_BOOT, NEEDED, Boot, Pool
+from guests.vm.pool import DEFAULT_BOOT, REQUIRED_OPTIONS, Boot, Pool
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
 
-BOOTABLE = "".join(f"CONFIG_{option}=y\n" for option in NEEDED)
+BOOTABLE = "".join(f"CONFIG_{option}=y\n" for option in REQUIRED_OPTIONS)
 OTHER_BOOT = Boot(arguments=("quiet",))
 
 
@@ -72,6 +72,6 @@ def test_whether_a_kernel_can_be_booted_is_looked_at_before_kvm_is_tried(
         raise AssertionError
 
     monkeypatch.setattr("guests.vm.pool.booted", never)
-    monkeypatch.setattr("guests.vm.acceleration.device_trouble", lambda: None)
+    monkeypatch.setattr("guests.vm.acceleration.device_problem", lambda: None)
     with pytest.raises(UsageError, match="lacks CONFIG_"):
         Pool(Cache(tmp_path)).take(fakes.kernel(tmp_path), DEFAULT_BOOT)

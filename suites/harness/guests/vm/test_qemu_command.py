@@ -12,7 +12,7 @@ import pytest
 
 from guests.errors import QemuError, UsageError
 from guests.vm import qemu_command
-from guests.vm.qemu_command import TITLE_ROOM, Disk, Machine, base_command, memory_options, parse_shown, virtme_run
+from guests.vm.qemu_command import TITLE_SPACE, Disk, Machine, base_command, memory_options, parse_shown, virtme_run
 from suites.harness.guests import fakes
 
 HERE = Path("/boot")
@@ -76,9 +76,7 @@ class TestVirtmeRun:
             "a b",
         ]
 
-    @pytest.mark.parametrize(
-        ("output", "said"), [("", "nothing at all"), ("\n \n", "nothing at all"), ("Oh no\n", "Oh no")]
-    )
+    @pytest.mark.parametrize(("output", "said"), [("", "no output"), ("\n \n", "no output"), ("Oh no\n", "Oh no")])
     def test_output_without_a_command_is_an_error_that_quotes_it(self, output: str, said: str) -> None:
         with pytest.raises(QemuError, match=f"no QEMU command: {said}") as caught:
             parse_shown(output)
@@ -153,17 +151,17 @@ class TestKernelArguments:
             "ro",
             *("console=ttyS0", "ignore_loglevel", "panic=-1", "kconform.channel=virtio"),
             *("tsc=reliable", "no_timer_check"),
-            *("--", TITLE_ROOM),
+            *("--", TITLE_SPACE),
         ]
 
     def test_the_tests_own_come_after_ours_so_that_they_win(self) -> None:
         machine = replace(MACHINE, arguments=("lsm=yama", "loadpin.enforce=0"))
         words = arguments(machine)
-        assert words[-4:] == ["lsm=yama", "loadpin.enforce=0", "--", TITLE_ROOM]
+        assert words[-4:] == ["lsm=yama", "loadpin.enforce=0", "--", TITLE_SPACE]
 
     def test_the_title_has_room_for_any_name_and_no_blank(self) -> None:
-        assert len(TITLE_ROOM) > 16
-        assert not set(TITLE_ROOM) & set(" \"'=.")
+        assert len(TITLE_SPACE) > 16
+        assert not set(TITLE_SPACE) & set(" \"'=.")
 
     def test_a_line_that_x86_would_cut_is_refused(self) -> None:
         used = len(" ".join(arguments(replace(MACHINE, arguments=("",)))))

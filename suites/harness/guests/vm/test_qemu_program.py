@@ -35,7 +35,7 @@ def test_what_a_version_can_do(
     tmp_path: Path, said: str, version: tuple[int, ...], to_file: bool, breaks: bool
 ) -> None:
     program = saying(tmp_path, said)
-    assert (program.said, program.version) == (said, version)
+    assert (program.version_line, program.version) == (said, version)
     assert (program.migrates_to_file, program.breaks_cmpxchg16b) == (to_file, breaks)
 
 
@@ -44,7 +44,7 @@ class TestFinding:
         own = fakes.quitter(tmp_path / "bin" / "qemu-system-x86_64", 0)
         kvm = fakes.quitter(tmp_path / "libexec" / "qemu-kvm", 0)
         monkeypatch.setenv("PATH", str(own.parent))
-        monkeypatch.setattr(qemu_program, "ELSEWHERE", (str(kvm),))
+        monkeypatch.setattr(qemu_program, "OTHER_PATHS", (str(kvm),))
         assert find_qemu() == str(own)
         own.unlink()
         assert find_qemu() == str(kvm)
@@ -56,7 +56,7 @@ class TestFinding:
     def test_the_one_that_was_chosen(self, tmp_path: Path) -> None:
         chosen = fakes.quitter(tmp_path / "my qemu, patched", 0)
         assert find_qemu(chosen=str(chosen)) == str(chosen)
-        with pytest.raises(UsageError, match="--qemu=/none is not a program") as caught:
+        with pytest.raises(UsageError, match="--qemu=/none is not an executable program") as caught:
             find_qemu(chosen="/none")
         assert caught.value.exit_status == 4
 
@@ -91,5 +91,5 @@ class TestProof:
         program = QemuProgram(str(script), "QEMU emulator version 6.0", (6, 0), 1)
         with pytest.raises(QemuError) as caught:
             migration.prove(program)
-        assert caught.value.message == f"{script} (QEMU emulator version 6.0) cannot save and load a guest: {told}"
+        assert caught.value.message == f"{script} (QEMU emulator version 6.0) cannot save and load guests: {told}"
         assert "--qemu=PATH" in caught.value.hint

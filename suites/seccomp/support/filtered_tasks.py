@@ -38,7 +38,7 @@ def unprivileged(guest: Guest, name: str = "filtered", *, parent: Task | None = 
     As a child of `parent`, it has the uid and capabilities of that task instead.
     """
     task = parent.spawn(name, quiet=True) if parent else guest.spawn(name, quiet=True)
-    assert task.no_new_privs() == OK
+    assert task.set_no_new_privs() == OK
     return task
 
 
@@ -50,7 +50,7 @@ def allow_core_dumps(task: Task) -> None:
 
 def dumped(promised: Callable[[str], bool]) -> Expected:
     """How the zombie shows a death by SIGSYS, where core dumps are allowed."""
-    return DUMPED if promised("seccomp.kill-core-told") else killed(Signal.SYS)
+    return DUMPED if promised("seccomp.kill-core-visible") else killed(Signal.SYS)
 
 
 def status(guest: Guest, task: Task) -> dict[str, str]:
@@ -67,14 +67,15 @@ def execute(task: Task, path: str) -> Outcome:
 
 def mismatches(found: Mapping[str, tuple[object, object]]) -> list[str]:
     """A line for each name whose outcome (first) differs from the expected one (second)."""
-    return [f"{name}: {came!r}, expected {wanted!r}" for name, (came, wanted) in found.items() if came != wanted]
+    rows = found.items()
+    return [f"{name}: {actual!r}, expected {wanted!r}" for name, (actual, wanted) in rows if actual != wanted]
 
 
 def signal_mask(signal: Signal) -> int:
     return 1 << (signal - 1)
 
 
-class Supervised:
+class SupervisedPair:
     """A target under a filter, and a supervisor, its parent with the same user, that holds the listener."""
 
     def __init__(self, guest: Guest, program: Program, flags: FilterFlag = FilterFlag.NONE) -> None:
@@ -85,9 +86,9 @@ class Supervised:
 
     def fetch_listener(self, target: Task, program: Program, flags: FilterFlag = FilterFlag.NONE) -> int:
         """Let the target install a filter, and move its listener to the supervisor."""
-        there = target.listen(program, flags).result()
-        listener = self.supervisor.pidfd_getfd(target, there).result()
-        target.close(there).result()
+        target_fd = target.listen(program, flags).result()
+        listener = self.supervisor.pidfd_getfd(target, target_fd).result()
+        target.close(target_fd).result()
         return listener
 
     def receive(self) -> Notification:
@@ -97,20 +98,20 @@ class Supervised:
             received = self.supervisor.begin_receive(self.listener).outcome()
         return Notification.decode(received.read())
 
-    def ask(self, name: str | int, *arguments: Argument) -> tuple[Pending, Notification]:
+    def call_and_receive(self, name: str | int, *arguments: Argument) -> tuple[Pending, Notification]:
         """Let the target make a call, and receive its notification."""
         return self.target.begin(name, *arguments), self.receive()
 
-    def reply(self, asked: Notification, *, value: int = 0, error: int = 0, flags: int = 0) -> Outcome:
-        return self.supervisor.reply(self.listener, asked.id, value=value, error=error, flags=flags)
+    def reply(self, notif: Notification, *, value: int = 0, error: int = 0, flags: int = 0) -> Outcome:
+        return self.supervisor.reply(self.listener, notif.id, value=value, error=error, flags=flags)
 
-    def ready(self) -> int:
+    def poll(self) -> int:
         """The events that the listener polls."""
-        return self.supervisor.ready_for(self.listener)
+        return self.supervisor.poll(self.listener)
 
     def wait_for_hang_up(self) -> None:
         """Wait until the listener polls that no task has its filter any more.  Before 6.11, zombies count too."""
-        self.guest.wait_until(lambda: self.ready() == Poll.HUP, "the listener to hang up")
+        self.guest.wait_until(lambda: self.poll() == Poll.HUP, "the listener to hang up")
 
     def interrupt(self, signal: Signal) -> None:
         """Send the target a signal."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A plugin for suites.bench.upstream_selftest: counts the calls whose outcomes reach the tests."""
+"""A pytest plugin for suites.bench.selftest_benchmark, which counts the outcomes that tests get."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from guests.outcome import Outcome
 
 COUNT_TO = "KCONFORM_COUNT_CHECKS_TO"
-"""The environment variable with the path of the file for the count."""
+"""The environment variable with the path of the file for the result."""
 
 
 class Counter:
-    """Counts the outcomes that are made from here on."""
+    """Counts the outcomes that are created from now on."""
 
     def __init__(self) -> None:
         self.count = 0

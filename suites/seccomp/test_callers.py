@@ -15,7 +15,15 @@ from guests.outcome import EINVAL, ENOSYS, GONE, OK, Expected, killed, returned
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
 from guests.uapi import Clone, PtraceOption, Signal
-from suites.seccomp.support.roles import DUMPED, GETPPID, allow_core_dumps, dumped, mismatches, status, unprivileged
+from suites.seccomp.support.filtered_tasks import (
+    DUMPED,
+    GETPPID,
+    allow_core_dumps,
+    dumped,
+    mismatches,
+    status,
+    unprivileged,
+)
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -37,9 +45,9 @@ def leader_of_several(guest: Guest) -> Task:
     return leader
 
 
-def first_of_a_pid_namespace(guest: Guest) -> Task:
+def init_of_a_pid_namespace(guest: Guest) -> Task:
     task = guest.spawn("first", flags=Clone.NEWPID, quiet=True)
-    task.no_new_privs().result()
+    task.set_no_new_privs().result()
     return task
 
 
@@ -63,17 +71,17 @@ def with_sigsys_ignored(guest: Guest) -> Task:
 
 CAUGHT = returned(-4)
 # fmt: off
-ASKERS: dict[str, tuple[Callable[[Guest], Task], Expected, Expected, Expected]] = {
+CALLERS: dict[str, tuple[Callable[[Guest], Task], Expected, Expected, Expected]] = {
     # caller                         KILL_PROCESS  KILL_THREAD  TRAP
     "single-thread":      (single,                   DUMPED, DUMPED, DUMPED),
     "one-of-several":     (one_of_several,           DUMPED, GONE,   DUMPED),
     "leader-of-several":  (leader_of_several,        DUMPED, GONE,   DUMPED),
-    "first-of-a-pid-ns":  (first_of_a_pid_namespace, DUMPED, DUMPED, DUMPED),
+    "init-of-a-pid-ns":   (init_of_a_pid_namespace,  DUMPED, DUMPED, DUMPED),
     "with-a-handler":     (with_a_handler,           DUMPED, DUMPED, CAUGHT),
     "sigsys-blocked":     (with_sigsys_blocked,      DUMPED, DUMPED, DUMPED),
     "sigsys-ignored":     (with_sigsys_ignored,      DUMPED, DUMPED, DUMPED),
 }
-MILD: dict[Action, Expected] = {
+NON_FATAL: dict[Action, Expected] = {
     # actions that are the same for every caller
     Action.ERRNO:      EINVAL,
     Action.USER_NOTIF: ENOSYS,
@@ -86,12 +94,13 @@ MILD: dict[Action, Expected] = {
 
 @pytest.mark.requirement("seccomp.kill-process", "seccomp.kill-thread", "seccomp.trap", "seccomp.trap-blocked")
 @pytest.mark.needs("COREDUMP", "PID_NS")
-@pytest.mark.parametrize("asker", ASKERS)
-def test_every_action(guest: Guest, promised: Callable[[str], bool], asker: str) -> None:
+@pytest.mark.parametrize("caller", CALLERS)
+def test_every_action(guest: Guest, promised: Callable[[str], bool], caller: str) -> None:
     """Kills end the thread or process by SIGSYS, with a core, however SIGSYS is handled; other actions do not."""
-    build, *severe = ASKERS[asker]
-    wanted = dict(zip((Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP), severe, strict=True)) | MILD
-    wanted = {action: dumped(promised) if came is DUMPED else came for action, came in wanted.items()}
+    build, *severe = CALLERS[caller]
+    wanted = dict(zip((Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP), severe, strict=True)) | NON_FATAL
+    core = dumped(promised)
+    wanted = {action: core if outcome is DUMPED else outcome for action, outcome in wanted.items()}
     found: dict[str, tuple[object, object]] = {}
     for action, expected in wanted.items():
         task = build(guest)
@@ -120,7 +129,7 @@ def test_kill_process_ends_every_thread(guest: Guest, caller: str) -> None:
 
 @pytest.mark.requirement("seccomp.kill-process", "seccomp.kill-thread")
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD], ids=lambda action: action.name)
-def test_what_kills_does_not_run(guest: Guest, action: Action) -> None:
+def test_a_killed_call_does_not_run(guest: Guest, action: Action) -> None:
     """A call that kills its process does not run; the same call in an unfiltered task does."""
     task, free = unprivileged(guest), unprivileged(guest, "free")
     task.install(policy(rule(action, "mkdir"))).result()
@@ -145,11 +154,11 @@ def test_kill_thread_leaves_the_others(guest: Guest, promised: Callable[[str], b
 
 
 @pytest.mark.needs("COREDUMP")
-@pytest.mark.requirement("seccomp.kill-core-told")
+@pytest.mark.requirement("seccomp.kill-core-visible")
 @pytest.mark.parametrize(
     ("action", "build"), [(Action.KILL_THREAD, single), (Action.KILL_PROCESS, one_of_several)], ids=["last", "one"]
 )
-def test_the_status_tells_of_the_core(guest: Guest, action: Action, build: Callable[[Guest], Task]) -> None:
+def test_the_status_shows_the_core(guest: Guest, action: Action, build: Callable[[Guest], Task]) -> None:
     """After KILL_THREAD of the last thread or KILL_PROCESS by one of several, the status shows the core dump."""
     task = build(guest)
     allow_core_dumps(task)
@@ -159,7 +168,7 @@ def test_the_status_tells_of_the_core(guest: Guest, action: Action, build: Calla
 
 @pytest.mark.requirement("seccomp.kill-core")
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP], ids=lambda one: one.name)
-def test_no_core_without_a_limit_for_it(guest: Guest, action: Action) -> None:
+def test_no_core_if_the_limit_is_zero(guest: Guest, action: Action) -> None:
     """A process whose limit allows no core dump dies by the same signal without one."""
     task = unprivileged(guest)
     task.install(policy(rule(action, "getppid"))).result()
@@ -168,15 +177,15 @@ def test_no_core_without_a_limit_for_it(guest: Guest, action: Action) -> None:
 
 @pytest.mark.needs("COREDUMP")
 @pytest.mark.requirement("seccomp.kill-process", "seccomp.kill-core")
-def test_what_the_parent_is_told(guest: Guest) -> None:
+def test_siginfo_of_the_parent(guest: Guest) -> None:
     """waitid() reports CLD_DUMPED and SIGSYS to the parent."""
     parent = guest.spawn("parent")
     child = unprivileged(guest, "child", parent=parent)
     allow_core_dumps(child)
     child.install(policy(rule(Action.KILL_PROCESS, "getppid"))).result()
     assert child.call("getppid") == DUMPED
-    told = parent.call("waitid", P_PID, child.tid, Out(128), WEXITED, None).read()
-    signal, errno, code, pid, uid, code_or_signal = struct.unpack_from("<iii4xiIi", told)
+    siginfo = parent.call("waitid", P_PID, child.tid, Out(128), WEXITED, None).read()
+    signal, errno, code, pid, uid, code_or_signal = struct.unpack_from("<iii4xiIi", siginfo)
     assert (signal, errno, code, pid, uid) == (Signal.CHLD, 0, CLD_DUMPED, child.pid, 1000)
     assert code_or_signal == Signal.SYS
 
@@ -205,7 +214,7 @@ def core_notes(core: bytes) -> dict[int, bytes]:
 @pytest.mark.needs("COREDUMP", "ELF_CORE")
 @pytest.mark.requirement("seccomp.kill-core")
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP], ids=lambda one: one.name)
-def test_what_the_core_tells(guest: Guest, promised: Callable[[str], bool], action: Action) -> None:
+def test_contents_of_the_core(guest: Guest, promised: Callable[[str], bool], action: Action) -> None:
     """The core has the siginfo of the fatal call's signal, and the registers as they were when it was made."""
     task = unprivileged(guest)
     guest.set_sysctl("kernel.core_pattern", "core")
@@ -229,7 +238,7 @@ def test_what_the_core_tells(guest: Guest, promised: Callable[[str], bool], acti
 
 
 @pytest.mark.requirement("seccomp.kill-not-suppressed")
-@pytest.mark.parametrize("first", [False, True], ids=["an-ordinary-process", "the-first-of-a-pid-namespace"])
+@pytest.mark.parametrize("first", [False, True], ids=["an-ordinary-process", "init-of-a-pid-namespace"])
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD], ids=lambda action: action.name)
 def test_a_tracer_cannot_suppress_a_kill(guest: Guest, action: Action, first: bool) -> None:
     """A kill causes no signal-delivery stop: the tracer only learns that its tracee has died of the signal."""

@@ -18,17 +18,17 @@ from guests.outcome import EPERM, OK
 from guests.plan import Plan, spare_slot, start
 from guests.task import Task
 from guests.uapi import RLIMIT_NPROC, THREAD_FLAGS, WALL, Prctl, Ptrace
-from suites.yama.support.ways_in import SCOPE, read_memory, vector
+from suites.yama.support.accesses import SCOPE, read_memory, vector
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 
 FAMILIES = 30
 ROUNDS = 4
-ROUNDS_UNDER_WATCH = 4
+ROUNDS_WITH_KASAN = 4
 """On a kernel with KASAN, where the test matters more and each round takes longer."""
 DEADLINE_S = 300.0
 """For the whole test, on a kernel with sanitizers and a busy machine."""
-ROOM_FOR_TASKS = 4096
+TASK_LIMIT = 4096
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,25 @@ class Family:
          └─── (thread)   thread declare too, and end in each round
     tracer               attaches to the target and reads the others
     executor             repeatedly names the tracer and executes itself
-    steady               has named the tracer once
+    constant             has named the tracer once
     """
 
     number: int
     target: Task
     tracer: Task
     executor: Task
-    steady: Task
+    constant: Task
 
 
 def family(guest: Guest, number: int) -> Family:
-    names = (f"{role}-{number}" for role in ("target", "tracer", "executor", "steady"))
+    names = (f"{role}-{number}" for role in ("target", "tracer", "executor", "constant"))
     made = Family(number, *(guest.spawn(name) for name in names))
-    assert made.steady.set_ptracer(made.tracer) == OK
+    assert made.constant.set_ptracer(made.tracer) == OK
     assert made.executor.set_ptracer(made.tracer) == OK
     return made
 
 
-def peeking(plan: Plan, target: Task) -> None:
+def add_memory_read(plan: Plan, target: Task) -> None:
     """Add a step that reads the target's memory."""
     plan.call("process_vm_readv", target.tid, vector(target), 1, vector(target), 1, 0)
 
@@ -66,19 +66,19 @@ def declaring(one: Family, other: Family) -> tuple[Plan, Plan, Plan]:
     """The plans of the target, its child and its thread."""
     child, thread = Plan(spare_slot(2 * one.number)), Plan(spare_slot(2 * one.number + 1))
     child.call("prctl", Prctl.SET_PTRACER, -1, 0, 0, 0)
-    peeking(child, one.steady)
+    add_memory_read(child, one.constant)
     child.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
     thread.call("prctl", Prctl.SET_PTRACER, other.tracer.tid, 0, 0, 0)
-    peeking(thread, one.steady)
+    add_memory_read(thread, one.constant)
     plan = Plan(one.target.slot)
     plan.call("prctl", Prctl.SET_PTRACER, -1, 0, 0, 0)
-    born = plan.child(child)
-    plan.call("prctl", Prctl.SET_PTRACER, born, 0, 0, 0)
+    child_pid = plan.child(child)
+    plan.call("prctl", Prctl.SET_PTRACER, child_pid, 0, 0, 0)
     plan.call("prctl", Prctl.SET_PTRACER, 0, 0, 0, 0)
     plan.child(thread, THREAD_FLAGS)
     plan.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
     plan.join(thread)
-    plan.call("wait4", born, 0, WALL, 0)
+    plan.call("wait4", child_pid, 0, WALL, 0)
     plan.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
     return plan, child, thread
 
@@ -88,9 +88,9 @@ def tracing(one: Family, other: Family) -> Plan:
     plan.call("ptrace", Ptrace.ATTACH, one.target.tid, 0, 0)
     plan.call("wait4", one.target.tid, 0, WALL, 0)
     plan.call("ptrace", Ptrace.DETACH, one.target.tid, 0, 0)
-    peeking(plan, one.steady)
-    peeking(plan, other.steady)
-    peeking(plan, one.executor)
+    add_memory_read(plan, one.constant)
+    add_memory_read(plan, other.constant)
+    add_memory_read(plan, one.executor)
     return plan
 
 
@@ -103,12 +103,12 @@ def executing(one: Family) -> Plan:
     return plan
 
 
-@pytest.mark.requirement("yama.load")
+@pytest.mark.requirement("yama.concurrency")
 def test_many_at_once(guest: Guest) -> None:
     """No splat appears; a task never named is always refused, one always named never; the end state is right."""
     guest.set_sysctl(SCOPE, 1)
-    make_room(guest)
-    rounds = ROUNDS_UNDER_WATCH if guest.kernel.config.enabled("KASAN") else ROUNDS
+    raise_task_limits(guest)
+    rounds = ROUNDS_WITH_KASAN if guest.kernel.config.enabled("KASAN") else ROUNDS
     families = [family(guest, number) for number in range(FAMILIES)]
     pairs = list(zip(families, [*families[1:], families[0]], strict=True))
     running = []
@@ -136,20 +136,20 @@ def test_many_at_once(guest: Guest) -> None:
         assert set(executors) <= {"OK", "EFAULT"}
         assert child.counts(guest) == [{"OK": rounds}, {"EPERM": rounds}, {"OK": rounds}]
         assert thread.counts(guest) == [{"OK": rounds}, {"EPERM": rounds}]
-    in_order(pairs)
+    check_exceptions(pairs)
 
 
-def make_room(guest: Guest) -> None:
+def raise_task_limits(guest: Guest) -> None:
     """Allow one user this many tasks, however little memory the guest has."""
-    guest.set_sysctl("kernel.threads-max", ROOM_FOR_TASKS)
-    limit = struct.pack("<QQ", ROOM_FOR_TASKS, ROOM_FOR_TASKS)
+    guest.set_sysctl("kernel.threads-max", TASK_LIMIT)
+    limit = struct.pack("<QQ", TASK_LIMIT, TASK_LIMIT)
     guest.init.call("prlimit64", 0, RLIMIT_NPROC, limit, None).result()
 
 
-def in_order(pairs: list[tuple[Family, Family]]) -> None:
+def check_exceptions(pairs: list[tuple[Family, Family]]) -> None:
     """Check that each exception is the one declared last, and that revoking it removes it."""
     for one, other in pairs:
-        for target in (one.target, one.steady, one.executor):
+        for target in (one.target, one.constant, one.executor):
             assert read_memory(one.tracer, target) == OK
             assert read_memory(other.tracer, target) == EPERM
     for one, _ in pairs[::8]:
@@ -157,23 +157,23 @@ def in_order(pairs: list[tuple[Family, Family]]) -> None:
         assert read_memory(one.tracer, one.target) == EPERM
 
 
-@pytest.mark.requirement("yama.load")
-def test_deaths_of_tracers_and_tracees(guest: Guest) -> None:
+@pytest.mark.requirement("yama.concurrency")
+def test_exits_of_tracers_and_tracees(guest: Guest) -> None:
     """After hundreds of processes that declare and exit, no exception remains that admits anyone to later ones."""
     guest.set_sysctl(SCOPE, 1)
     shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
-    steady, tracer = guest.spawn("steady"), guest.spawn("tracer")
-    assert steady.set_ptracer(tracer) == OK
+    constant, tracer = guest.spawn("constant"), guest.spawn("tracer")
+    assert constant.set_ptracer(tracer) == OK
     rounds = 100
     plan, child = Plan(shell.slot), Plan(spare_slot(0))
     child.call("prctl", Prctl.SET_PTRACER, -1, 0, 0, 0)
     child.send(guest, 1)
-    born = plan.child(child)
-    plan.call("prctl", Prctl.SET_PTRACER, born, 0, 0, 0)
-    plan.call("wait4", born, 0, WALL, 0)
+    child_pid = plan.child(child)
+    plan.call("prctl", Prctl.SET_PTRACER, child_pid, 0, 0, 0)
+    plan.call("wait4", child_pid, 0, WALL, 0)
     assert start(shell, plan, rounds).counts(DEADLINE_S) == [{"OK": rounds}] * 3
     assert child.counts(guest) == [{"OK": rounds}]
     assert read_memory(stranger, shell) == EPERM
     assert read_memory(stranger, shell.spawn("last")) == EPERM
-    assert read_memory(tracer, steady) == OK
-    assert read_memory(stranger, steady) == EPERM
+    assert read_memory(tracer, constant) == OK
+    assert read_memory(stranger, constant) == EPERM

@@ -21,13 +21,13 @@ from guests.uapi import O_RDONLY, O_WRONLY, PTRACE_EVENT_STOP, Signal
 
 SCOPE = "kernel.yama.ptrace_scope"
 
-_EVERY_TASK_HAS = 1001
+_COMMON_DESCRIPTOR = 1001
 """A descriptor that the agent leaves open in every task."""
 _UNUSED = 0x7000
 """An unused offset in a task's own memory."""
 
 
-class Verdict(enum.Enum):
+class AccessResult(enum.Enum):
     """The expected result of all kinds of access together."""
 
     YES = "may"
@@ -40,11 +40,11 @@ class Verdict(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Way:
+class Access:
     """A kind of access.  `refused` is the result when Yama refuses it, `dac` the result for another user's target."""
 
     name: str
-    act: Callable[[Task, Task], Outcome]
+    attempt: Callable[[Task, Task], Outcome]
     refused: Expected
     dac: Expected
     memory: bool = False
@@ -56,17 +56,17 @@ class Way:
         """Whether the access is to a file or an event, for which the tracer's filesystem ids are checked."""
         return self.dac == EACCES
 
-    def wanted(self, verdict: Verdict) -> Expected:
-        if verdict is Verdict.DAC:
+    def expected(self, result: AccessResult) -> Expected:
+        if result is AccessResult.DAC:
             return self.dac
         open_to = {
-            Verdict.YES: True,
-            Verdict.NO: False,
-            Verdict.MEMORY: self.memory,
-            Verdict.THREAD: not self.traces,
-            Verdict.EVENTS: self.events,
+            AccessResult.YES: True,
+            AccessResult.NO: False,
+            AccessResult.MEMORY: self.memory,
+            AccessResult.THREAD: not self.traces,
+            AccessResult.EVENTS: self.events,
         }
-        return OK if open_to[verdict] else self.refused
+        return OK if open_to[result] else self.refused
 
 
 def vector(task: Task) -> bytes:
@@ -88,7 +88,7 @@ def _process_vm(call: str, tracer: Task, target: Task) -> Outcome:
 
 
 def _descriptor(tracer: Task, target: Task) -> Outcome:
-    return _closed(tracer, tracer.pidfd_getfd(target, _EVERY_TASK_HAS))
+    return _closed(tracer, tracer.pidfd_getfd(target, _COMMON_DESCRIPTOR))
 
 
 def _open_to_read(tracer: Task, target: Task) -> Outcome:
@@ -110,34 +110,34 @@ def _closed(tracer: Task, opened: Outcome) -> Outcome:
 
 
 def _seize(tracer: Task, target: Task) -> Outcome:
-    done = tracer.seize(target)
-    if not done.errno:
+    outcome = tracer.seize(target)
+    if not outcome.errno:
         tracer.interrupt(target).result()
         assert tracer.wait(target).event == PTRACE_EVENT_STOP
         tracer.detach(target).result()
-    return done
+    return outcome
 
 
 def _attach(tracer: Task, target: Task) -> Outcome:
-    done = tracer.attach(target)
-    if not done.errno:
+    outcome = tracer.attach(target)
+    if not outcome.errno:
         assert tracer.wait(target).stopped_by == Signal.STOP
         tracer.detach(target).result()
-    return done
+    return outcome
 
 
-WAYS = (
+ACCESSES = (
     #   kind of access                                               refused  another user's
-    Way("process_vm_readv", read_memory, EPERM, EPERM, memory=True),
-    Way("process_vm_writev", _write_memory, EPERM, EPERM, memory=True),
-    Way("pidfd_getfd", _descriptor, EPERM, EPERM),
-    Way("/proc/PID/mem for reading", _open_to_read, EACCES, EACCES, memory=True),
-    Way("/proc/PID/mem for writing", _open_to_write, EACCES, EACCES, memory=True),
-    Way("/proc/PID/syscall", lambda tracer, target: tracer.read_proc(target, "syscall"), EPERM, EACCES),
-    Way("/proc/PID/personality", lambda tracer, target: tracer.read_proc(target, "personality"), EPERM, EACCES),
-    Way("perf event with a signal", _events, EACCES, EACCES, events=True),
-    Way("PTRACE_SEIZE", _seize, EPERM, EPERM, traces=True),
-    Way("PTRACE_ATTACH", _attach, EPERM, EPERM, traces=True),
+    Access("process_vm_readv", read_memory, EPERM, EPERM, memory=True),
+    Access("process_vm_writev", _write_memory, EPERM, EPERM, memory=True),
+    Access("pidfd_getfd", _descriptor, EPERM, EPERM),
+    Access("/proc/PID/mem for reading", _open_to_read, EACCES, EACCES, memory=True),
+    Access("/proc/PID/mem for writing", _open_to_write, EACCES, EACCES, memory=True),
+    Access("/proc/PID/syscall", lambda tracer, target: tracer.read_proc(target, "syscall"), EPERM, EACCES),
+    Access("/proc/PID/personality", lambda tracer, target: tracer.read_proc(target, "personality"), EPERM, EACCES),
+    Access("perf event with a signal", _events, EACCES, EACCES, events=True),
+    Access("PTRACE_SEIZE", _seize, EPERM, EPERM, traces=True),
+    Access("PTRACE_ATTACH", _attach, EPERM, EPERM, traces=True),
 )
 
 
@@ -148,7 +148,7 @@ def prepare(guest: Guest, scope: int) -> None:
     guest.set_sysctl(SCOPE, scope)
 
 
-def ways_of(guest: Guest) -> list[Way]:
+def supported_accesses(guest: Guest) -> list[Access]:
     """The kinds of access that this kernel supports."""
     missing = {
         "perf event with a signal": not guest.kernel.config.enabled("PERF_EVENTS") or guest.kernel.version < (5, 13),
@@ -156,15 +156,15 @@ def ways_of(guest: Guest) -> list[Way]:
         "process_vm_readv": not guest.kernel.config.enabled("CROSS_MEMORY_ATTACH"),
         "process_vm_writev": not guest.kernel.config.enabled("CROSS_MEMORY_ATTACH"),
     }
-    return [way for way in WAYS if not missing.get(way.name)]
+    return [access for access in ACCESSES if not missing.get(access.name)]
 
 
-def mismatches(tracer: Task, target: Task, ways: list[Way], verdict: Verdict) -> list[str]:
-    """Try each kind of access, and return a line for each whose result differs from the verdict."""
-    wanted: Mapping[str, Expected] = {way.name: way.wanted(verdict) for way in ways}
-    outcomes = {way.name: way.act(tracer, target) for way in ways}
+def mismatches(tracer: Task, target: Task, accesses: list[Access], result: AccessResult) -> list[str]:
+    """Try each kind of access, and return a line for each whose result differs from the expected one."""
+    expected: Mapping[str, Expected] = {access.name: access.expected(result) for access in accesses}
+    outcomes = {access.name: access.attempt(tracer, target) for access in accesses}
     return [
-        f"{name}: {outcome!r}, expected {wanted[name]!r}"
+        f"{name}: {outcome!r}, expected {expected[name]!r}"
         for name, outcome in outcomes.items()
-        if not wanted[name].matches(outcome)
+        if not expected[name].matches(outcome)
     ]

@@ -18,14 +18,23 @@ from guests.outcome import ENOENT, EPERM, OK, Expected, Outcome
 from guests.syscalls.kernel_reads import IMA_POLICY
 from guests.task import Task
 from guests.vm.kernel_modules import read_module
-from suites.loadpin.support.setting import FIRMWARE, MODULE, PINNED, POLICY, line, line_without_file, modules, needs
+from suites.loadpin.support.environment import (
+    FIRMWARE,
+    MODULE,
+    PINNED,
+    POLICY,
+    line,
+    line_without_file,
+    modules,
+    needs,
+)
 
 OFFSET, LENGTH = 9, 11
 """The part of a firmware file that is requested."""
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileLoad:
     """A kind of load from a file."""
 
     id: str
@@ -35,7 +44,7 @@ class Kind:
     """The name of the file to load, in the directory that it is loaded from."""
     load: Callable[[Task, str], Outcome]
     """Loads it, by a task, from a directory."""
-    undo: Callable[[Guest, Task], None]
+    check_and_unload: Callable[[Guest, Task], None]
     """Checks that it really was loaded, and unloads it."""
     refused: Expected = EPERM
     """The error that the task gets if LoadPin refuses."""
@@ -53,7 +62,7 @@ def _load_module(root: Task, directory: str) -> Outcome:
     return root.load_module(f"{directory}/{MODULE}.ko")
 
 
-def _undo_module(_: Guest, root: Task) -> None:
+def _unload_module(_: Guest, root: Task) -> None:
     assert root.unload_module(MODULE) == OK
 
 
@@ -66,7 +75,7 @@ def _load_initramfs(root: Task, directory: str) -> Outcome:
     return root.load_kernel(f"{PINNED}/image", f"{directory}/initramfs")
 
 
-def _undo_kernel(_: Guest, root: Task) -> None:
+def _unload_kernel(_: Guest, root: Task) -> None:
     assert root.kernel_is_loaded()
     assert root.unload_kernel() == OK
     assert not root.kernel_is_loaded()
@@ -76,23 +85,23 @@ def _load_firmware(root: Task, directory: str) -> Outcome:
     return root.request_firmware(directory, "firmware")
 
 
-def _undo_firmware(_: Guest, root: Task) -> None:
+def _check_firmware(_: Guest, root: Task) -> None:
     assert root.firmware_content() == FIRMWARE
 
 
-def _load_part(root: Task, directory: str) -> Outcome:
-    return root.request_part_of_firmware(directory, "firmware", offset=OFFSET, length=LENGTH)
+def _load_firmware_part(root: Task, directory: str) -> Outcome:
+    return root.request_partial_firmware(directory, "firmware", offset=OFFSET, length=LENGTH)
 
 
-def _undo_part(_: Guest, root: Task) -> None:
-    assert root.part_of_firmware() == FIRMWARE[OFFSET : OFFSET + LENGTH]
+def _check_firmware_part(_: Guest, root: Task) -> None:
+    assert root.partial_firmware_content() == FIRMWARE[OFFSET : OFFSET + LENGTH]
 
 
 def _load_policy(root: Task, directory: str) -> Outcome:
     return root.load_policy(f"{directory}/policy")
 
 
-def _undo_policy(guest: Guest, root: Task) -> None:
+def _check_policy(guest: Guest, root: Task) -> None:
     """Check that IMA has the policy, where IMA can show it; a policy cannot be unloaded."""
     guest.wait_for_log("ima: policy update completed")
     if guest.kernel.config.enabled("IMA_READ_POLICY"):
@@ -104,31 +113,32 @@ _FIRMWARE = needs("FW_LOADER", "TEST_FIRMWARE")
 _PARTS = (_FIRMWARE, pytest.mark.requirement("loadpin.partial-firmware"))
 
 # fmt: off
-MODULE_FILE = Kind(
-    "module", "kernel-module", f"{MODULE}.ko", _load_module, _undo_module, marks=(modules,))
-KEXEC_IMAGE = Kind(
-    "kexec-image", "kexec-image", "image", _load_image, _undo_kernel, marks=(_KEXEC,))
-KEXEC_INITRAMFS = Kind(
-    "kexec-initramfs", "kexec-initramfs", "initramfs", _load_initramfs, _undo_kernel, marks=(_KEXEC,))
-FIRMWARE_WHOLE = Kind(
-    "firmware", "firmware", "firmware", _load_firmware, _undo_firmware, ENOENT, marks=(_FIRMWARE,))
-FIRMWARE_PART = Kind(
-    "part-of-firmware", "firmware", "firmware", _load_part, _undo_part, ENOENT, _PARTS, by_kernel_thread=True)
-IMA_POLICY_FILE = Kind(
-    "policy", "security-policy", "policy", _load_policy, _undo_policy, marks=(needs("IMA", "IMA_WRITE_POLICY"),))
+MODULE_FILE = FileLoad(
+    "module", "kernel-module", f"{MODULE}.ko", _load_module, _unload_module, marks=(modules,))
+KEXEC_IMAGE = FileLoad(
+    "kexec-image", "kexec-image", "image", _load_image, _unload_kernel, marks=(_KEXEC,))
+KEXEC_INITRAMFS = FileLoad(
+    "kexec-initramfs", "kexec-initramfs", "initramfs", _load_initramfs, _unload_kernel, marks=(_KEXEC,))
+FIRMWARE_WHOLE = FileLoad(
+    "firmware", "firmware", "firmware", _load_firmware, _check_firmware, ENOENT, marks=(_FIRMWARE,))
+FIRMWARE_PART = FileLoad(
+    "firmware-part", "firmware", "firmware", _load_firmware_part, _check_firmware_part, ENOENT, _PARTS,
+    by_kernel_thread=True)
+IMA_POLICY_FILE = FileLoad(
+    "policy", "security-policy", "policy", _load_policy, _check_policy, marks=(needs("IMA", "IMA_WRITE_POLICY"),))
 # fmt: on
 
-FROM_FILES = (MODULE_FILE, KEXEC_IMAGE, KEXEC_INITRAMFS, FIRMWARE_WHOLE, FIRMWARE_PART, IMA_POLICY_FILE)
+FILE_LOADS = (MODULE_FILE, KEXEC_IMAGE, KEXEC_INITRAMFS, FIRMWARE_WHOLE, FIRMWARE_PART, IMA_POLICY_FILE)
 
 
 @dataclass(frozen=True)
-class FileLess:
+class MemoryLoad:
     """A kind of load whose content comes from memory."""
 
     id: str
     name: str
     load: Callable[[Guest, Task], Outcome]
-    undo: Callable[[Guest, Task], None]
+    check_and_unload: Callable[[Guest, Task], None]
     marks: tuple[pytest.MarkDecorator, ...] = ()
 
     def line(self, what: str, task: Task) -> str:
@@ -143,19 +153,19 @@ def _kexec_load(_: Guest, root: Task) -> Outcome:
     return root.kexec_load()
 
 
-def _undo_kexec_load(_: Guest, root: Task) -> None:
+def _unload_kexec_load(_: Guest, root: Task) -> None:
     """Unload by loading zero segments, for which the kernel consults LoadPin too."""
     assert root.kernel_is_loaded()
     assert root.kexec_load(segments=0) == OK
     assert not root.kernel_is_loaded()
 
 
-INIT_MODULE = FileLess("init_module", "kernel-module", _init_module, _undo_module, (modules,))
-KEXEC_LOAD = FileLess("kexec_load", "kexec-image", _kexec_load, _undo_kexec_load, (needs("KEXEC"),))
-FROM_MEMORY = (INIT_MODULE, KEXEC_LOAD)
+INIT_MODULE = MemoryLoad("init_module", "kernel-module", _init_module, _unload_module, (modules,))
+KEXEC_LOAD = MemoryLoad("kexec_load", "kexec-image", _kexec_load, _unload_kexec_load, (needs("KEXEC"),))
+MEMORY_LOADS = (INIT_MODULE, KEXEC_LOAD)
 
 
-def prepare(guest: Guest, kind: Kind, root: Task) -> None:
+def prepare(guest: Guest, kind: FileLoad, root: Task) -> None:
     """Load the module that requests firmware, unless it is built in, from the pinned disk, where it is allowed."""
     if kind.name == "firmware" and guest.kernel.config.enabled("MODULES"):
         assert root.load_module(f"{PINNED}/test_firmware.ko") == OK

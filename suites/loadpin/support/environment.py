@@ -77,28 +77,28 @@ modules = needs("MODULES", "TEST_LKM", "TEST_FIRMWARE")
 verity = needs("SECURITY_LOADPIN_VERITY", "DM_VERITY")
 
 
-class Ear:
+class LogReader:
     """Reads LoadPin's log lines, from the time of its creation on."""
 
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
-        self._heard = len(lines(guest.log()))
+        self._seen = len(lines(guest.log()))
 
-    def news(self, kind: str = "") -> list[str]:
+    def new_lines(self, kind: str = "") -> list[str]:
         """LoadPin's lines since the last call, without the prefix `LoadPin: `; only those that begin with `kind`."""
-        new = lines(self._guest.log())[self._heard :]
-        self._heard += len(new)
+        new = lines(self._guest.log())[self._seen :]
+        self._seen += len(new)
         return [line for line in new if line.startswith(kind)]
 
     def last(self) -> str:
         """The last of LoadPin's lines since the last call; empty if there was none."""
-        return "".join(self.news()[-1:])
+        return "".join(self.new_lines()[-1:])
 
 
 def lines(log: list[str]) -> list[str]:
     """LoadPin's lines in a log.  The pid of a kernel thread, which has no command line, is left out."""
-    said = [line.removeprefix("LoadPin: ") for line in log if line.startswith("LoadPin: ")]
-    return [re.sub(r'pid=\d+ cmdline=""$', "by a kernel thread", line) for line in said]
+    logged = [line.removeprefix("LoadPin: ") for line in log if line.startswith("LoadPin: ")]
+    return [re.sub(r'pid=\d+ cmdline=""$', "by a kernel thread", line) for line in logged]
 
 
 def line(kind: str, what: str, path: str, task: Task) -> str:
@@ -110,7 +110,7 @@ def line_without_file(kind: str, what: str, task: Task) -> str:
     return f'{kind} {what} obj=<unknown> pid={task.pid} cmdline="{task.name}"'
 
 
-def administrator(guest: Guest, *, other: bool = True) -> Task:
+def root_before_pin(guest: Guest, *, other: bool = True) -> Task:
     """root, with the disk to be pinned at /pinned and the other disk at /other; nothing is pinned yet."""
     root = guest.root()
     root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
@@ -129,17 +129,17 @@ def probe(guest: Guest, task: Task, directory: str) -> Outcome:
 
 
 def probe_file(guest: Guest, task: Task, path: str) -> Outcome:
-    return task.load_module(path) if probed(guest) == "kernel-module" else task.load_kernel(path)
+    return task.load_module(path) if probe_kind(guest) == "kernel-module" else task.load_kernel(path)
 
 
-def probed(guest: Guest) -> str:
+def probe_kind(guest: Guest) -> str:
     """LoadPin's name for the kind of load that `probe` makes."""
     return "kernel-module" if guest.kernel.config.enabled("MODULES") else "kexec-image"
 
 
-def pinned_scene(guest: Guest, *, other: bool = True) -> Task:
+def root_after_pin(guest: Guest, *, other: bool = True) -> Task:
     """root, with the read-only disk pinned and the other disk mounted."""
-    root = administrator(guest, other=other)
+    root = root_before_pin(guest, other=other)
     assert probe(guest, root, PINNED) == ENOEXEC
     return root
 

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Upstream's selftest of seccomp beside ours: how much each checks in a second, in guests of the same kernel.
+"""Upstream's seccomp selftest compared with our suite: checks per second, in guests of the same kernel.
 
     kconform bench-selftest [--rounds N]
 
-The selftest is compiled from the distribution's kernel source, in the cache; nothing of it comes into the repository.
-It runs as root, in one guest.  Ours is the whole area, by one worker, with a new guest for each test.  Two things are
-counted: test cases that passed; and checks, which are assertions that were evaluated there, and calls whose outcome
-was compared or demanded here.
+The selftest is compiled from the distribution's kernel source, in the cache; the repository contains none of it.
+It runs as root, in one guest.  Our suite is the whole area, with one worker and a new guest for each test.  Both
+passed test cases and checks are counted: evaluated assertions in the selftest, and outcomes of calls in our suite.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ from kconfigs.cache import Cache
 from kconfigs.fetch import fetch, source_tree
 from kconfigs.kernel import Kernel
 from kconfigs.resolve import packaged_source
-from suites.bench.count_checks import COUNT_TO
+from suites.bench.check_counter import COUNT_TO
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 300.0
 O_CREAT = 0o100
-# Assertions are counted in memory that all processes of the selftest share, and told at the end of the first one.  No
-# system call is made for it: the selftest filters them.
+# Assertions are counted in memory that all processes of the selftest share, and printed when the first one exits.
+# Counting makes no system calls, which the selftest filters.
 COUNTER = """\
 #include <pthread.h>
 #include <stdio.h>
@@ -68,7 +67,7 @@ static void kconform_count(void) { __atomic_fetch_add(kconform_checks, 1, __ATOM
 
 @dataclass(frozen=True)
 class Figures:
-    """What a run has checked, and in how many seconds."""
+    """The counts and the duration of a run."""
 
     cases: int
     checks: int
@@ -76,7 +75,7 @@ class Figures:
 
 
 def built(tree: Path, cache: Cache) -> Path:
-    """A directory with two static programs: `plain`, and `counted`, whose assertions are counted."""
+    """A directory with two static programs: `plain`, and `counted`, which counts its assertions."""
 
     def make(folder: Path) -> None:
         headers, work = folder / "headers", folder / "selftests"
@@ -98,28 +97,28 @@ def built(tree: Path, cache: Cache) -> Path:
 
 
 def count_assertions(header: Path) -> None:
-    """Have every assertion of the header's macros counted.  KconformError where they look otherwise."""
+    """Make the header's assertion macros count.  KconformError if they look different."""
     text, edits = re.subn(
         r"(#define __EXPECT\w*\([^)]*\)(?:\s|\\)*do \{)", r"\1 kconform_count();", header.read_text()
     )
     if not edits:
-        raise KconformError("the selftest's assertions are not where they were", hint="look into kselftest_harness.h")
+        raise KconformError("the selftest's assertions were not found", hint="compare with kselftest_harness.h")
     header.write_text(text)
 
 
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        output = (done.stderr or done.stdout).strip().splitlines()
         raise KconformError(
-            f"upstream's selftest could not be built: {said[0] if said else command[0]}",
+            f"upstream's selftest could not be built: {output[0] if output else command[0]}",
             hint="it needs libcap-dev; `./kconform doctor --install` installs it",
         )
 
 
-def upstream(stable: Pool, kernel: Kernel, program: Path) -> tuple[float, str]:
-    """Seconds in the guest from execve to exit, and what it printed."""
-    guest: Guest = stable.take(kernel)
+def upstream(pool: Pool, kernel: Kernel, program: Path) -> tuple[float, str]:
+    """The seconds in the guest from execve() to exit, and the output."""
+    guest: Guest = pool.take(kernel)
     try:
         guest.upload("/selftest", program.read_bytes(), 0o755)
         task = guest.root("selftest")
@@ -137,19 +136,19 @@ def upstream(stable: Pool, kernel: Kernel, program: Path) -> tuple[float, str]:
 
 
 def number_in(output: str, pattern: str) -> int:
-    """The number that the selftest printed there.  KconformError where it did not."""
+    """The number in the selftest's output that the pattern matches.  KconformError if there is none."""
     found = re.search(pattern, output, re.MULTILINE)
     if found is None:
         last = output.strip().splitlines()[-1:] or ["nothing"]
-        raise KconformError(f"upstream's selftest printed no {pattern!r}; its last word: {last[0]}")
+        raise KconformError(f"upstream's selftest printed no {pattern!r}; its last line: {last[0]}")
     return int(found[1])
 
 
 def theirs(kernel: Kernel, rounds: int, programs: Path) -> Figures:
-    stable = Pool(Cache())
-    runs = [upstream(stable, kernel, programs / "plain") for _ in range(rounds)]
-    _, counted = upstream(stable, kernel, programs / "counted")
-    stable.close()
+    pool = Pool(Cache())
+    runs = [upstream(pool, kernel, programs / "plain") for _ in range(rounds)]
+    _, counted = upstream(pool, kernel, programs / "counted")
+    pool.close()
     cases = statistics.median(number_in(output, r"^# Totals: pass:(\d+)") for _, output in runs)
     return Figures(
         int(cases), number_in(counted, r"^# checks: (\d+)"), statistics.median(seconds for seconds, _ in runs)
@@ -159,25 +158,25 @@ def theirs(kernel: Kernel, rounds: int, programs: Path) -> Figures:
 def ours(kernel: Kernel) -> Figures:
     with tempfile.TemporaryDirectory(prefix="kconform-") as scratch:
         report, counts = Path(scratch, "report"), Path(scratch, "checks")
-        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "suites.bench.count_checks"]
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "suites.bench.check_counter"]
         command += ["-p", "no:cacheprovider", "--kernel=source", f"--flavor={kernel.flavor}"]
         command += [f"--report-dir={report}", "suites/seccomp"]
         environment = {**os.environ, COUNT_TO: str(counts)}
-        # The first run makes the templates, as the first run of a machine does.
+        # The first run creates the templates.
         for _ in range(2):
             start = time.perf_counter()
             done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
             took = time.perf_counter() - start
         if done.returncode:
-            raise KconformError(f"the area's own run ended with {done.returncode}: {done.stdout.strip()[-500:]}")
+            raise KconformError(f"the suite ended with exit status {done.returncode}: {done.stdout.strip()[-500:]}")
         results = json.loads((report / "results.json").read_text())["results"]
-        held = sum(result["outcome"] == "pass" for result in results)
-        return Figures(held, int(counts.read_text()), took)
+        passed = sum(result["outcome"] == "pass" for result in results)
+        return Figures(passed, int(counts.read_text()), took)
 
 
 def table(kernel: Kernel, rows: dict[str, Figures]) -> Table:
     drawn = Table(title=f"seccomp on {kernel.id}, one guest at a time")
-    for column in ("what", "time", "cases", "a second", "checks", "a second"):
+    for column in ("what", "time", "cases", "per second", "checks", "per second"):
         drawn.add_column(column, justify="left" if column == "what" else "right", no_wrap=True)
     for name, row in rows.items():
         counts = [text for count in (row.cases, row.checks) for text in (f"{count:,}", f"{count / row.seconds:,.1f}")]
@@ -187,7 +186,7 @@ def table(kernel: Kernel, rows: dict[str, Figures]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="kconform bench-selftest", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of upstream's (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of the selftest (default: 3)")
     options = parser.parse_args(arguments)
     try:
         source = packaged_source()
@@ -195,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kernel = fetch(source, None, progress)
         programs = built(source_tree(source), Cache())
         rows = {"upstream's selftest": theirs(kernel, options.rounds, programs)}
-        rows["ours, cloning included"] = ours(kernel)
+        rows["our suite, including clones"] = ours(kernel)
     except KconformError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_status

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What things cost here: each figure beside virtme-run's own cold boot of the same kernel, measured in the same run.
+"""The duration of boots, clones and calls, compared with virtme-run's own cold boot in the same run.
 
     kconform bench [--kernel SPEC]... [--rounds N]
 
-These machines are shared and noisy: medians count, and ratios within one run.
+On a shared and busy machine, only medians and ratios within one run are meaningful.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from kconfigs.resolve import resolve
 from kconfigs.spec import parse
 
 CALLS = 200
-"""Calls in one round of the round trip's measurement."""
+"""The number of calls in one measurement of the round trip."""
 SCENARIOS = 40
 BOOT_DEADLINE_S = 120.0
 
@@ -55,7 +55,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def virtme_cold_boot(machine: Machine) -> float:
-    """virtme-run from its start to the agent's word on the console: what each test would pay without templates."""
+    """From the start of virtme-run to the agent's line on the console: the cost of each test without templates."""
     ours, theirs = socket.socketpair()
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="kconform-") as scratch:
@@ -74,10 +74,10 @@ def virtme_cold_boot(machine: Machine) -> float:
         try:
             trouble = console.follow(time.monotonic() + BOOT_DEADLINE_S)
             if trouble is not None:
-                raise BootError(f"virtme-run's own boot did not get to {READY!r}: {trouble}", console=console.text())
+                raise BootError(f"virtme-run's own boot did not reach {READY!r}: {trouble}", console=console.text())
             return time.perf_counter() - start
         finally:
-            # virtme-run leaves its QEMU behind when it is ended alone.
+            # Killing only virtme-run would leave its QEMU running.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -85,14 +85,14 @@ def virtme_cold_boot(machine: Machine) -> float:
 
 
 def our_cold_boot(machine: Machine) -> float:
-    """Our QEMU from its start to the agent's first answer."""
+    """From the start of our QEMU to the agent's first answer."""
     start = time.perf_counter()
     with booted(machine):
         return time.perf_counter() - start
 
 
-def template_from_nothing(machine: Machine) -> tuple[float, float]:
-    """A boot, its state saved and its memory copied; and what the saving alone took."""
+def new_template(machine: Machine) -> tuple[float, float]:
+    """A boot with its state saved and its memory copied, and the duration of saving alone."""
     with tempfile.TemporaryDirectory(prefix="kconform-") as scratch:
         start = time.perf_counter()
         made = template.get(machine, {}, Cache(Path(scratch)))
@@ -100,33 +100,33 @@ def template_from_nothing(machine: Machine) -> tuple[float, float]:
 
 
 @contextlib.contextmanager
-def taken(stable: Pool, kernel: Kernel) -> Iterator[Guest]:
-    guest = stable.take(kernel)
+def taken(pool: Pool, kernel: Kernel) -> Iterator[Guest]:
+    guest = pool.take(kernel)
     try:
         yield guest
     finally:
         guest.close()
 
 
-def first_answer_without_spare(stable: Pool, kernel: Kernel) -> float:
+def first_answer_without_spare(pool: Pool, kernel: Kernel) -> float:
     start = time.perf_counter()
-    with taken(stable, kernel):
+    with taken(pool, kernel):
         return time.perf_counter() - start
 
 
-def first_answer_with_spare(stable: Pool, kernel: Kernel) -> float:
-    stable.prepare(kernel)
-    stable.wait_for_spare(kernel)
-    return first_answer_without_spare(stable, kernel)
+def first_answer_with_spare(pool: Pool, kernel: Kernel) -> float:
+    pool.prepare(kernel)
+    pool.wait_for_spare(kernel)
+    return first_answer_without_spare(pool, kernel)
 
 
-def bare_test(stable: Pool, kernel: Kernel) -> float:
+def bare_test(pool: Pool, kernel: Kernel) -> float:
     """From the end of one test that does nothing to the end of the next."""
-    with taken(stable, kernel):
-        stable.prepare(kernel)
+    with taken(pool, kernel):
+        pool.prepare(kernel)
     start = time.perf_counter()
-    with taken(stable, kernel):
-        stable.prepare(kernel)
+    with taken(pool, kernel):
+        pool.prepare(kernel)
     return time.perf_counter() - start
 
 
@@ -136,31 +136,31 @@ def round_trip(guest: Guest, *, quiet: bool) -> float:
 
 
 def scenario(guest: Guest) -> None:
-    """As long as a typical test: processes of two users, a denial and its control."""
+    """A scenario of typical length: processes of two users, a denial and its control."""
     evil, mine, daemon = guest.spawn("evil"), guest.spawn("mine"), guest.spawn("daemon", uid=33)
-    _must(evil.attach(daemon), EPERM)
-    _must(mine.attach_and_wait(mine.spawn("child")), OK)
+    _check(evil.attach(daemon), EPERM)
+    _check(mine.attach_and_wait(mine.spawn("child")), OK)
 
 
-def _must(outcome: Outcome, expected: Expected) -> None:
+def _check(outcome: Outcome, expected: Expected) -> None:
     if outcome != expected:
         raise KconformError(f"the benchmark's scenario failed: {outcome!r}, expected {expected!r}")
 
 
 def scenarios(kernel: Kernel, count: int) -> None:
-    """Run so many, each on its own guest, as one worker does."""
-    stable = Pool(Cache())
+    """Run this many scenarios, each on its own guest, like a worker."""
+    pool = Pool(Cache())
     for left in reversed(range(count)):
-        with taken(stable, kernel) as guest:
+        with taken(pool, kernel) as guest:
             if left:
-                stable.prepare(kernel)
+                pool.prepare(kernel)
             scenario(guest)
-    stable.close()
+    pool.close()
 
 
 def scenarios_per_second(kernel: Kernel, workers: int) -> float:
     context = multiprocessing.get_context("spawn")
-    # The pool's own start is no part of a worker's work.
+    # The start of the process pool is not included.
     with context.Pool(workers) as pool:
         pool.starmap(scenarios, [(kernel, 1)] * workers, chunksize=1)
         took = seconds(lambda: pool.starmap(scenarios, [(kernel, SCENARIOS // workers)] * workers, chunksize=1))
@@ -168,16 +168,16 @@ def scenarios_per_second(kernel: Kernel, workers: int) -> float:
 
 
 def memory_mib(guest: Guest) -> tuple[float, float]:
-    """A clone's resident memory, and what of it is its own."""
+    """A clone's resident memory, and the part that it does not share."""
     info = psutil.Process(guest.pid).memory_full_info()
     return info.rss / (1 << 20), info.uss / (1 << 20)
 
 
 def measure(kernel: Kernel, rounds: int) -> Table:
-    stable = Pool(Cache())
-    machine = stable.template(kernel).machine
-    table = Table(title=f"{kernel.id} ({kernel.release}, {stable.acceleration(kernel).name}), {rounds} rounds")
-    for column in ("what", "median", "min", "max", "of virtme-run's"):
+    pool = Pool(Cache())
+    machine = pool.template(kernel).machine
+    table = Table(title=f"{kernel.id} ({kernel.release}, {pool.acceleration(kernel).name}), {rounds} rounds")
+    for column in ("what", "median", "min", "max", "relative"):
         table.add_column(column, justify="left" if column == "what" else "right")
 
     def row(what: str, figures: list[float], *, unit: str = "s", scale: float = 1.0) -> float:
@@ -189,21 +189,27 @@ def measure(kernel: Kernel, rounds: int) -> Table:
 
     boots = [virtme_cold_boot(machine) for _ in range(rounds)]
     cold = statistics.median(boots)
-    row("virtme-run's cold boot", boots)
-    row("our cold boot", [our_cold_boot(machine) for _ in range(rounds)])
-    made, saved = zip(*(template_from_nothing(machine) for _ in range(rounds)), strict=True)
-    row("template made", list(made))
-    row("... of which its state saved", list(saved))
-    row("clone, first answer, spare waiting", [first_answer_with_spare(stable, kernel) for _ in range(rounds * 4)])
-    row("clone, first answer, no spare", [first_answer_without_spare(stable, kernel) for _ in range(rounds * 4)])
-    row("bare test, end to end", [bare_test(stable, kernel) for _ in range(rounds * 4)])
-    with taken(stable, kernel) as guest:
+    row("cold boot by virtme-run", boots)
+    row("cold boot by kconform", [our_cold_boot(machine) for _ in range(rounds)])
+    made, saved = zip(*(new_template(machine) for _ in range(rounds)), strict=True)
+    row("new template", list(made))
+    row("... of which saving the state", list(saved))
+    row(
+        "clone to first answer, with a spare",
+        [first_answer_with_spare(pool, kernel) for _ in range(rounds * 4)],
+    )
+    row(
+        "clone to first answer, no spare",
+        [first_answer_without_spare(pool, kernel) for _ in range(rounds * 4)],
+    )
+    row("bare test, end to end", [bare_test(pool, kernel) for _ in range(rounds * 4)])
+    with taken(pool, kernel) as guest:
         trips = [round_trip(guest, quiet=False) for _ in range(rounds)]
         row("round trip of a call", trips, unit="ms", scale=1e3)
         quiet = [round_trip(guest, quiet=True) for _ in range(rounds)]
         row("the same, quiet task", quiet, unit="ms", scale=1e3)
         resident, own = memory_mib(guest)
-    stable.close()
+    pool.close()
     table.add_section()
     for workers in (1, 2):
         rate = scenarios_per_second(kernel, workers)
@@ -214,8 +220,8 @@ def measure(kernel: Kernel, rounds: int) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="kconform bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--kernel", action="append", metavar="SPEC", help="as pytest's (default: the same two)")
-    parser.add_argument("--flavor", metavar="NAME", help="of kernels that are built")
+    parser.add_argument("--kernel", action="append", metavar="SPEC", help="like pytest's (default: the same kernels)")
+    parser.add_argument("--flavor", metavar="NAME", help="the flavor of kernels that are built")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="boots to measure (default: 5)")
     options = parser.parse_args(arguments)
     terminal = Terminal()

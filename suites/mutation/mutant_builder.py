@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where mutants are bred: a tree of one's own, its object directory, and the tests run against what comes out.
+"""Building mutants in a private kernel tree, and running an area's tests on them.
 
-The tree that is given is never touched: the lab lays it out again as links (kernel_tree.mirror), and puts a file of
-its own in the place of the link that it edits.  Objects are kept: a mutant costs a file, a link and a compression.
-While one is tested, the next is built.
+The given tree is never modified: the private tree consists of links to it (kernel_tree.mirror), and a link is
+replaced by a file to edit it.  Objects are kept, so a mutant only takes the compilation of a file, a link and a
+compression.  While one mutant is tested, the next is built.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ TESTS_DEADLINE_S = 1800
 
 
 @dataclass(frozen=True)
-class Result:
-    """What became of a mutant."""
+class MutantResult:
+    """The result of the tests of a mutant."""
 
     mutant: Mutant
-    verdict: str
-    """`noticed`, `SURVIVED`, `equivalent`, or `error`: it could not be built or tested."""
+    status: str
+    """`detected`, `SURVIVED`, `equivalent`, or `error`: it could not be built or tested."""
     by: str = ""
-    """The test that noticed it, or what went wrong."""
+    """The test that detected it, or the error."""
     seconds: float = 0.0
 
     def json(self) -> dict[str, object]:
         fields: dict[str, object] = dataclasses.asdict(self.mutant)
-        return fields | {"verdict": self.verdict, "by": self.by, "seconds": round(self.seconds, 1)}
+        return fields | {"status": self.status, "by": self.by, "seconds": round(self.seconds, 1)}
 
 
-class Lab:
-    """A tree that may be edited, and its objects.  One thread builds, another may test."""
+class MutantBuilder:
+    """A private kernel tree, and its objects.  One thread may build while another tests."""
 
     def __init__(self, tree: Path, objects: Path, cache: Cache) -> None:
         self._objects = objects
@@ -58,84 +58,84 @@ class Lab:
         )
 
     @classmethod
-    def prepared(cls, source: Path, cache: Cache) -> Lab:
-        """A lab for a tree, laid out and configured in the cache, where it stays for the next time."""
+    def prepare(cls, source: Path, cache: Cache) -> MutantBuilder:
+        """A builder for a tree, with the private tree and its configuration in the cache, where they are kept."""
         tree = open_tree(source)
         folder = cache.root / ".mutants" / f"{tree.text_version}-{identify(source)}"
         if not (folder / "laid-out").exists():
             shutil.rmtree(folder, ignore_errors=True)
             mirror(tree.path, folder / "tree")
             (folder / "laid-out").touch()
-        lab = cls(folder / "tree", folder / "objects", cache)
+        builder = cls(folder / "tree", folder / "objects", cache)
         for file in {mutant.file for area in areas() for mutant in load(area)}:
-            if (original := tree.path / file).is_file():  # what a run that was killed has left
-                lab._restore(file, original.read_text())
-        if not kbuild.configured(lab._job, folder / "objects"):
-            kbuild.configure(lab._job, folder / "objects")
-        return lab
+            if (original := tree.path / file).is_file():  # edited by a run that was killed
+                builder._restore(file, original.read_text())
+        if not kbuild.configured(builder._job, folder / "objects"):
+            kbuild.configure(builder._job, folder / "objects")
+        return builder
 
     @property
     def tree(self) -> Tree:
         return self._job.tree
 
     def build(self) -> None:
-        """Compile what has changed, modules too.  One kernel build at a time on a machine.
+        """Compile everything that has changed, including modules.  Only one kernel is built at a time on a host.
 
-        KconformError, with what the compiler said.
+        KconformError, with the compiler's output.
         """
         with self._cache.lock("kernel-build"):
             config = Config.load(self._objects / ".config")
             kbuild.compile_kernel(self._job, self._objects, config, on_line=lambda _: None)
 
-    def breed(self, mutant: Mutant) -> Path:
-        """The image of a mutant.  BadTable where the edit does not fit, KconformError where it does not compile."""
+    def build_mutant(self, mutant: Mutant) -> Path:
+        """Build a mutant, and return its image.  MutantTableError if its edit does not match, else KconformError."""
         file = self.tree.path / mutant.file
         content = file.read_text()
         try:
             _replace(file, mutant.apply(content))
             self.build()
-            return self._kept(mutant)
+            return self._keep_image(mutant)
         finally:
             self._restore(mutant.file, content)
 
-    def unchanged(self, area: str, arguments: list[str]) -> None:
-        """Build and test the kernel without a mutant: what it fails would count as noticed.  KconformError if so."""
+    def check_unchanged(self, area: str, arguments: list[str]) -> None:
+        """Build and test the unmodified kernel.  KconformError if a test fails: mutants would count as detected."""
         self.build()
         nothing = Mutant("unchanged", "Nothing has changed.", "", "", "")
-        result = self.test(nothing, self._kept(nothing), area, arguments)
-        if result.verdict != "SURVIVED":
-            raise KconformError(f"the unchanged kernel fails already: {result.by}")
+        result = self.test(nothing, self._keep_image(nothing), area, arguments)
+        if result.status != "SURVIVED":
+            raise KconformError(f"the tests already fail on the unmodified kernel: {result.by}")
 
-    def _kept(self, mutant: Mutant) -> Path:
-        """The image, where the next build does not replace it."""
+    def _keep_image(self, mutant: Mutant) -> Path:
+        """Copy the image to where the next build does not overwrite it."""
         built = self._objects / architecture().image
-        # Three directories below the objects, as every image is: there its config and its modules are found.
+        # Three directories below the objects, like other images, so that its config and modules are found.
         kept = self._objects / "kconform-mutants" / mutant.id / "boot" / built.name
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(built, kept)
         return kept
 
     def _restore(self, name: str, content: str) -> None:
-        """Put a file back as a new one: make goes by times, and whatever depends on it must be made again."""
+        """Restore a file with a new timestamp, so that make rebuilds everything that depends on it."""
         file = self.tree.path / name
         if file.read_text() != content:
             _replace(file, content)
 
-    def test(self, mutant: Mutant, image: Path, area: str, arguments: list[str]) -> Result:
-        """Which test notices it, if one does: of those that are near at hand, or of all."""
+    def test(self, mutant: Mutant, image: Path, area: str, arguments: list[str]) -> MutantResult:
+        """Run the mutant's own tests first, then all of the area, until a test fails."""
         started = time.monotonic()
-        # Templates of kernels that are gone tomorrow have no place in the user's cache.
+        # A private cache, because templates of mutants are not used again.
         scratch = self._objects / "kconform-cache"
         try:
-            verdict, by = "SURVIVED", ""
+            status, by = "SURVIVED", ""
             if mutant.first:
-                verdict, by = self._pytest(image, f"suites/{area}/{mutant.first}", [], scratch)
-            if verdict == "SURVIVED":
-                verdict, by = self._pytest(image, f"suites/{area}", arguments, scratch)
+                status, by = self._pytest(image, f"suites/{area}/{mutant.first}", [], scratch)
+            if status == "SURVIVED":
+                status, by = self._pytest(image, f"suites/{area}", arguments, scratch)
         finally:
             Cache(scratch).clear("templates")
             shutil.rmtree(image.parents[1])
-        return Result(mutant, verdict, by, time.monotonic() - started)
+        return MutantResult(mutant, status, by, time.monotonic() - started)
 
     def _pytest(self, image: Path, tests: str, arguments: list[str], scratch: Path) -> tuple[str, str]:
         report = self._objects / "kconform-report"
@@ -155,24 +155,24 @@ class Lab:
         results = json.loads((report / "results.json").read_text())["results"]
         failed = [result for result in results if result["outcome"] == "fail"]
         if failed:
-            return "noticed", _name(str(failed[0]["nodeid"]))
+            return "detected", _name(str(failed[0]["nodeid"]))
         if done.returncode == 0:
             return "SURVIVED", ""
-        said = [
+        reasons = [
             str(result["reason"]) for result in results if result["outcome"] == "error"
         ] or done.stdout.splitlines()
-        return "error", f"pytest ended with {done.returncode}: {said[-1] if said else done.stderr}"
+        return "error", f"pytest ended with {done.returncode}: {reasons[-1] if reasons else done.stderr}"
 
 
 def _replace(file: Path, content: str) -> None:
-    """Write a new file in the place of the link: what it led to is somebody else's."""
+    """Replace the link by a new file, because the file that it points to must not be modified."""
     temporary = file.with_name(f".{file.name}.mutant")
     temporary.write_text(content)
     temporary.replace(file)
 
 
 def _name(nodeid: str) -> str:
-    """A test's id without its kernel."""
+    """The id of a test without its kernel."""
     head, _, parameters = nodeid.rpartition("::")[2].partition("[")
     sentence = parameters.rstrip("]").partition("/")[2].partition("-")[2]
     return f"{head}[{sentence}]" if sentence else head
