@@ -151,8 +151,8 @@ class Session(TaskOwner):
         body = self.request(Op.READ_FILE, 0, path.encode() + b"\0", f"reading {path}")
         value, content = self.decoded(lambda body: wire.split_content(body, wire.BODY_MAX), body, f"reading {path}")
         assert value >= 0, f"init cannot read {path}: errno {-value}"
-        whole = beginning or len(body) < wire.BODY_MAX
-        assert whole, f"{path} is longer than a frame, and only its beginning was read"
+        if len(body) >= wire.BODY_MAX and not beginning:
+            raise AgentError(f"{path} is longer than a frame, and only its beginning was read")
         return content
 
     def exists(self, path: str) -> bool:

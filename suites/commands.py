@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 PROGRAMS = {
     "mutants": ("suites.mutation.__main__", "build kernels with a fault each, and see whether the suites notice"),
     "bench": ("suites.bench.guest_benchmark", "measure how fast guests are"),
+    "hosts": ("suites.hosts.__main__", "try the suites on other hosts, in minimal installations of them"),
     "bisect": ("reports.tools.bisect", "for `git bisect run`: a run whose exit status git understands"),
     "bench-selftest": ("suites.bench.selftest_benchmark", "measure the seccomp suite beside upstream's selftest"),
 }

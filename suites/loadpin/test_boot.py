@@ -11,7 +11,7 @@ from guests.call_arguments import InOut, Out
 from guests.guest import Guest
 from guests.outcome import ENOEXEC, ENOSYS, EPERM
 from guests.uapi import LSM_ID_LOADPIN
-from suites.loadpin.support.environment import (
+from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     NOT_ENFORCING,
     OTHER,

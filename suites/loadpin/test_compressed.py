@@ -13,7 +13,7 @@ from guests.outcome import EPERM, OK, Outcome
 from guests.task import Task
 from guests.uapi import MODULE_INIT_COMPRESSED_FILE
 from guests.vm.kernel_modules import read_module
-from suites.loadpin.support.environment import (
+from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     MODULE,
     OTHER,

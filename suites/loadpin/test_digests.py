@@ -16,7 +16,7 @@ from guests.outcome import EACCES, EFAULT, EFBIG, EINVAL, ENOEXEC, EPERM, EPROTO
 from guests.task import Task
 from guests.uapi import LOADPIN_SET_TRUSTED_DIGESTS, O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap
 from guests.vm.disk_images import DIGESTS_HEADER
-from suites.loadpin.support.environment import (
+from suites.loadpin.support.disks_and_log import (
     DM_VERITY,
     ENFORCING,
     NOT_ENFORCING,

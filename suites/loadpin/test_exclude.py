@@ -8,7 +8,7 @@ from _pytest.mark import ParameterSet
 
 from guests.guest import Guest
 from guests.outcome import OK
-from suites.loadpin.support.environment import (
+from suites.loadpin.support.disks_and_log import (
     KINDS,
     OTHER,
     PINNED,

@@ -11,7 +11,7 @@ from _pytest.mark import ParameterSet
 from guests.guest import Guest
 from guests.outcome import EFAULT, EINVAL, ENOEXEC, EPERM, OK, Expected
 from guests.uapi import KEXEC_ON_CRASH, Cap
-from suites.loadpin.support.environment import (
+from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     NOT_ENFORCING,
     PINNED,

@@ -17,7 +17,7 @@ from guests.guest import Guest
 from guests.outcome import OK
 from guests.task import Task
 from suites.loadpin.support import origins
-from suites.loadpin.support.environment import (
+from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     KINDS,
     NOT_ENFORCING,

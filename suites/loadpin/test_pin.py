@@ -14,7 +14,7 @@ from guests.task import Task
 from guests.uapi import AT_FDCWD, MS_PRIVATE, MS_RDONLY, MS_REC, Clone
 from guests.vm.disk_images import DiskPlan
 from guests.vm.kernel_modules import read_module
-from suites.loadpin.support.environment import (
+from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     FILES,
     MODULE,

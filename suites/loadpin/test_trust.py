@@ -14,7 +14,7 @@ from guests.syscalls.block_devices import SECTOR, DmTarget
 from guests.task import Task
 from guests.uapi import MS_RDONLY, O_WRONLY
 from guests.vm.disk_images import DIGESTS_HEADER, DiskPlan, digest_list
-from suites.loadpin.support.environment import (
+from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     FILES,
     NOT_ENFORCING,

@@ -15,7 +15,7 @@ from guests.guest import Guest
 from guests.outcome import EINVAL, ENOEXEC, ENOSPC, EPERM, OK, Outcome
 from guests.task import Task
 from guests.uapi import MNT_DETACH, MS_PRIVATE, MS_RDONLY, MS_REC, Clone, KexecFile
-from suites.loadpin.support.environment import (
+from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     NOT_ENFORCING,
     OTHER,

@@ -20,6 +20,7 @@ from guests.host.packages import FAMILIES
 from kconfigs.flavors import FLAVORS
 from reports.judgement.exit_status import MEANING
 from suites.harness.kconfigs import fake_kernels as fakes
+from suites.hosts.__main__ import parser as hosts_parser
 from suites.mutation.__main__ import _parser as mutants_parser
 
 ROOT = Path(__file__).parents[3]
@@ -78,7 +79,7 @@ def known_options() -> set[str]:
     command = [sys.executable, "-m", "pytest", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
-    for parser in (kconform.parser(), mutants_parser()):
+    for parser in (kconform.parser(), mutants_parser(), hosts_parser()):
         found.update(options_of(parser))
     return found
 
@@ -135,7 +136,7 @@ class TestDocuments:
 
     @documents
     def test_variables_are_read_somewhere(self, document: Path) -> None:
-        sources = "".join(path.read_text() for name in OURS for path in sorted(ROOT.glob(f"{name}*/**/*.py")))
+        sources = "".join(path.read_text() for name in (*OURS, "suites") for path in sorted(ROOT.glob(f"{name}*/**/*.py")))
         for name in set(re.findall(r"KCONFORM_\w+", code_of(document))):
             assert name in sources
 

@@ -18,7 +18,7 @@ from guests.outcome import ENOENT, EPERM, OK, Expected, Outcome
 from guests.syscalls.kernel_reads import IMA_POLICY
 from guests.task import Task
 from guests.vm.kernel_modules import read_module
-from suites.loadpin.support.environment import (
+from suites.loadpin.support.disks_and_log import (
     FIRMWARE,
     MODULE,
     PINNED,

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import platformdirs
@@ -69,7 +69,7 @@ class Host:
         _need_root()
         for path in paths:
             where = shlex.quote(str(path))
-            self._mounts.append(f"mount --bind {where} {where} && mount -o remount,bind,ro {where}")
+            self._mounts.append(f"mount --rbind {where} {where} && mount -o remount,bind,ro {where}")
 
     def own_cache(self) -> None:
         self.environment["XDG_CACHE_HOME"] = str(self.public / "cache")
@@ -97,26 +97,26 @@ class Host:
 
     def _reachable(self) -> None:
         """Let everybody reach this Python and this checkout, which may lie in a home that is closed to others."""
-        needed = _outermost({ROOT, *(Path(path).resolve() for path in (sys.prefix, sys.base_prefix))})
-        for number, home in enumerate(_outermost({_closed(path) for path in needed} - {None})):
+        needed = {ROOT, *(Path(path).resolve() for path in (sys.prefix, sys.base_prefix))}
+        # From the outside inwards: tox closes its own directory, which may lie in a home that is closed.
+        for number, closed in enumerate(sorted({parent for path in needed for parent in _closed(path)})):
             scratch = self.public / f"open-{number}"
             scratch.mkdir()
             self._mounts.append(f"mount -t tmpfs -o mode=755 none {scratch}")
-            for path in needed:
-                if path.is_relative_to(home):
-                    there = shlex.quote(str(scratch / path.relative_to(home)))
-                    self._mounts.append(f"mkdir -p {there} && mount --bind {shlex.quote(str(path))} {there}")
-            self._mounts.append(f"mount --rbind {scratch} {shlex.quote(str(home))}")
+            for path in _outermost(path for path in needed if path.is_relative_to(closed)):
+                there = shlex.quote(str(scratch / path.relative_to(closed)))
+                self._mounts.append(f"mkdir -p {there} && mount --bind {shlex.quote(str(path))} {there}")
+            self._mounts.append(f"mount --rbind {scratch} {shlex.quote(str(closed))}")
 
 
-def _closed(path: Path) -> Path | None:
-    """The first directory on the way to it that others may not enter."""
-    return next((parent for parent in reversed([path, *path.parents]) if not parent.stat().st_mode & 0o001), None)
+def _closed(path: Path) -> list[Path]:
+    """The directories on the way to it that others may not enter."""
+    return [parent for parent in [path, *path.parents] if not parent.stat().st_mode & 0o001]
 
 
-def _outermost(paths: Sequence[Path | None] | set[Path | None] | set[Path]) -> list[Path]:
+def _outermost(paths: Iterable[Path]) -> list[Path]:
     """Those that lie in none of the others."""
-    every = sorted(path for path in paths if path is not None)
+    every = sorted(paths)
     return [path for path in every if not any(other in path.parents for other in every)]
 
 

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`tox -e hosts -- ARGS`: do the suites give right verdicts on the hosts that people run?
+
+Makes a minimal installation of each host, runs README's first command there on the distribution's prebuilt kernel,
+with ARGS for pytest, then the project's own quick tests, and prints a table.  Exit status as in README.md: 0 all
+promises held on all hosts, 1 one was broken, 3 a host could not be made or its tests could not decide, 4 this machine
+lacks something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.commandline import Parser, output, run, say
+from common.errors import KconformError, UsageError
+from kconfigs.cache import Cache
+from suites.hosts import base, host_table, settings
+from suites.hosts.host_table import Row
+from suites.hosts.hosts import HOSTS, Host, chosen
+from suites.hosts.installation import Installation
+from suites.hosts.trial import ROOT, Trial, copy_checkout
+
+LOGS = Path("reports/out/hosts")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options, words = parse(sys.argv[1:] if arguments is None else arguments)
+    return run(lambda: _try_all(options, words))
+
+
+def _try_all(options: argparse.Namespace, words: Sequence[str]) -> int:
+    hosts = chosen(options.host)
+    base.require_tools()
+    rows: list[Row] = []
+    try:
+        # All hosts get the same files, even if somebody goes on editing.
+        with tempfile.TemporaryDirectory(prefix="kconform-hosts-") as folder:
+            checkout = Path(folder) / "checkout"  # not the folder itself, which is closed to other users
+            copy_checkout(ROOT, checkout)
+            for host in hosts:
+                rows.append(_try(host, checkout, options, words))
+    finally:
+        # If it is interrupted, what the others gave is not lost.
+        if rows and not options.make_only:
+            output(f"\n{host_table.render(rows)}")
+    return host_table.exit_status(rows)
+
+
+def _try(host: Host, checkout: Path, options: argparse.Namespace, words: Sequence[str]) -> Row:
+    cache = Cache()
+    told = settings.of_this_machine()
+    logs = ROOT / LOGS
+    logs.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    try:
+        with cache.lock(f"{base.KIND}-trials", waiting="another trial of hosts runs here"):
+            entry = base.Bases(cache, told, logs).get(host, fresh=options.fresh)
+            say(f"{host.name}: its base is ready, {time.monotonic() - started:.0f} s")
+            if options.make_only:
+                return Row(host.name, counts={"pass": 0}, status=0)
+            path = logs / f"{host.name}.log"
+            say(f"{host.name}: log: {path}")
+            with path.open("w") as file, Installation(entry, told) as on:
+                trial = Trial(host, on, checkout, file, lambda line: say(f"{host.name}: {line}"))
+                row = trial.run(words, logs / host.name)
+            cache.remeasure(entry)
+            return row
+    except base.UnreachableError as error:
+        say(f"{host.name}: {error}")
+        return Row(host.name, why_not="archive not reachable", excused=not host.required)
+    except UsageError:
+        raise
+    except KconformError as error:
+        say(f"error: {host.name}: {error}")
+        return Row(host.name, why_not=error.message)
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Our options, and what is left for pytest: all that is not ours, and all after `--`."""
+    words = list(arguments)
+    cut = words.index("--") if "--" in words else len(words)
+    options, rest = parser().parse_known_args(words[:cut])
+    return options, rest + words[cut + 1 :]
+
+
+def parser() -> Parser:
+    made = Parser(prog="kconform hosts", description=__doc__, allow_abbrev=False)
+    names = ", ".join(host.name for host in HOSTS)
+    made.add_argument("--host", action="append", default=[], metavar="NAME", help=f"repeatable; {names} (all)")
+    made.add_argument("--fresh", action="store_true", help="make the hosts again, whatever the cache has")
+    made.add_argument("--make-only", action="store_true", help="make the hosts, and run nothing there")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The file system of a host, as it is after a minimal installation: made by debootstrap, kept in the cache.
+
+Layout of an entry, `hosts/<suite>`:
+
+    root/       the file system; no program but debootstrap ever runs in it
+    made        an empty file, whose mtime tells when that was
+    archives/   packages that apt has downloaded there, kept for the next copy
+    copy/       a copy of root/ that is in use (installation.py)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from common.errors import KconformError, UsageError
+from kconfigs.build.supervised_process import run_logged
+from kconfigs.cache import Cache
+from kconfigs.debian.apt import Apt
+from kconfigs.debian.archive_suite import KEYRINGS, Archive, archive_of, archives
+from suites.hosts import chroot
+from suites.hosts.hosts import Host, host_of
+from suites.hosts.installation import ARCHIVES, Installation, remove_copy
+from suites.hosts.settings import Bind, Settings
+
+log = logging.getLogger("kconform")
+
+KIND = "hosts"
+MAX_AGE_S = 14 * 24 * 3600.0
+"""A base that is older is made again: a user installs today's packages, and sid's change daily."""
+
+_MAKER = "sid"
+"""Debian's suite that makes the base of a distribution which this machine's debootstrap or keyrings do not know."""
+_MAKER_PACKAGES = ("debootstrap", "ubuntu-archive-keyring")
+_TARGET = "/srv/target"
+_SCRIPTS = Path("/usr/share/debootstrap/scripts")
+_UNREACHABLE = "Failed getting release file"
+"""What debootstrap says where an archive does not answer or has no such suite."""
+
+
+class UnreachableError(KconformError):
+    """The archive of a distribution cannot be reached from this machine."""
+
+
+def require_tools(which: Callable[[str], str | None] = shutil.which, uid: int | None = None) -> None:
+    """UsageError if this machine lacks what a chroot takes."""
+    if (os.geteuid() if uid is None else uid) != 0:
+        raise UsageError(
+            "only root can make other hosts: debootstrap, mount and chroot need it", hint="run: sudo tox -e hosts"
+        )
+    for program, package in {"debootstrap": "debootstrap", "unshare": "util-linux", "chroot": "coreutils"}.items():
+        if which(program) is None:
+            raise UsageError(f"{program} is not installed", hint=f"run: apt-get install {package}")
+    done = subprocess.run(chroot.isolated("true"), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UsageError(
+            f"root may not make namespaces here: {done.stderr.strip()}",
+            hint="run it outside of a container, or in one with privileges",
+        )
+
+
+class Bases:
+    """The bases of hosts, in a cache; `settings` tell how a host reaches the network."""
+
+    def __init__(self, cache: Cache, settings: Settings, logs: Path) -> None:
+        self._cache = cache
+        self._settings = settings
+        self._logs = logs
+        self._archives: list[Archive] | None = None
+
+    def get(self, host: Host, *, fresh: bool = False) -> Path:
+        """The entry of the cache.  UnreachableError, or KconformError if debootstrap fails.
+
+        `fresh`: make it again whatever the cache has.
+        """
+        if fresh or self._age(host) > MAX_AGE_S:
+            remove_copy(self._cache.root / KIND / host.suite)
+            if not self._cache.discard(KIND, host.suite):
+                raise KconformError(f"{host.name} is in use by another process", hint="wait until that has ended")
+        return self._cache.get(KIND, host.suite, lambda folder: self._make(host, folder))
+
+    def _age(self, host: Host) -> float:
+        try:
+            return time.time() - (self._cache.root / KIND / host.suite / "made").stat().st_mtime
+        except OSError:
+            return 0
+
+    def _make(self, host: Host, folder: Path) -> None:
+        (folder / "archives/partial").mkdir(parents=True)
+        root = folder / "root"
+        root.mkdir()
+        path = self._logs / f"{host.name}-debootstrap.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log.info("%s: debootstrap %s, log: %s", host.name, host.suite, path)
+        with path.open("w") as file:
+            status = self._debootstrap(host, root, file)
+        said = path.read_text(errors="replace")
+        if _UNREACHABLE in said:
+            raise UnreachableError(f"the archive of {host.distribution} cannot be reached", hint=f"see {path}")
+        if status:
+            last = said.strip().splitlines()[-1:] or [f"exit status {status}"]
+            raise KconformError(f"debootstrap {host.suite} failed: {last[0]}", hint=f"see {path}")
+        self._complete(host, root)
+        (folder / "made").touch()
+
+    def _debootstrap(self, host: Host, root: Path, file: IO[str]) -> int:
+        """Its exit status."""
+        mirror = next((one.uri for one in self._known() if one.label == one.origin == host.distribution), "")
+        keyring = KEYRINGS[host.distribution]
+        if keyring.exists() and (_SCRIPTS / host.suite).exists():
+            command = chroot.debootstrap(host, str(root), mirror, keyring)
+            return run_logged(chroot.bootstrapping(command), file, env=os.environ)
+        if host.suite == _MAKER:
+            raise UsageError(
+                f"this machine cannot check the archive of {host.distribution}: {keyring} is missing",
+                hint=f"run: apt-get install {keyring.stem}",
+            )
+        maker = host_of(_MAKER)
+        log.info("%s is made on %s, which knows it", host.name, maker.name)
+        with Installation(self.get(maker), self._settings) as made_on:
+            made_on.bind(Bind(root, _TARGET, writable=True))
+            for command in (list(chroot.UPDATE), ["apt-get", "install", "-y", *_MAKER_PACKAGES]):
+                if made_on.run(command, file):
+                    raise KconformError(f"{' '.join(command)} failed on {maker.name}", hint=f"see {file.name}")
+            return made_on.run(chroot.debootstrap(host, _TARGET, mirror, keyring), file)
+
+    def _complete(self, host: Host, root: Path) -> None:
+        """What an installer does besides: sources of updates, and a name."""
+        written = (root / "etc/apt/sources.list").read_text().split()
+        mirror = written[1]
+        security = (
+            archive_of(f"{host.suite}-security", self._known()).uri if host.distribution == "Debian" else mirror
+        )
+        (root / "etc/apt/sources.list").write_text(chroot.sources_list(host, mirror, security))
+        (root / "etc/hostname").write_text(f"{host.name}\n")
+        for package in (root / ARCHIVES.lstrip("/")).glob("*.deb"):
+            package.unlink()
+
+    def _known(self) -> list[Archive]:
+        """The distributions' archives that this machine's apt uses; none where there is no apt."""
+        if self._archives is None:
+            self._archives = []
+            with contextlib.suppress(KconformError, subprocess.CalledProcessError, OSError):
+                machine = Apt()
+                machine.ready("hosts")
+                self._archives = archives(machine)
+        return self._archives

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Command lines that make a host's file system and that run programs in it.  Pure.
+
+Every command runs in namespaces of its own for mounts and processes.  Its mounts and whatever it leaves running end
+with it, also when it is killed.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from suites.hosts.hosts import Host
+from suites.hosts.settings import Bind
+
+HOME = "/root"
+CHECKOUT = "/srv/kconform"
+"""Where the host has our files."""
+
+ENVIRONMENT: Mapping[str, str] = {
+    "HOME": HOME,
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "TERM": "dumb",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
+"""All that a program on the host finds, besides what is handed on to it: those are root's defaults there."""
+
+UPDATE = ("apt-get", "update", "-qq")
+INSTALL_TOX = ("apt-get", "install", "-y", "tox")
+"""What README.md begins with."""
+QUICK = ("tox", "-e", "quick")
+
+
+def debootstrap(host: Host, target: str, mirror: str, keyring: Path) -> list[str]:
+    """A minimal system.  Without a mirror, debootstrap knows the distribution's own."""
+    return [
+        "debootstrap",
+        "--variant=minbase",
+        "--include=ca-certificates",
+        f"--components={host.components}",
+        f"--keyring={keyring}",
+        host.suite,
+        target,
+        *([mirror] if mirror else []),
+    ]
+
+
+def sources_list(host: Host, mirror: str, security: str) -> str:
+    """What apt on the host reads, as the distribution's installer would have written it."""
+    components = host.components.replace(",", " ")
+    where = {"-security": security}
+    lines = [f"deb {mirror} {host.suite} {components}"]
+    lines += [f"deb {where.get(pocket, mirror)} {host.suite}{pocket} {components}" for pocket in host.pockets]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def isolated(script: str) -> list[str]:
+    """A shell script in namespaces of its own, of which its shell is the first process.
+
+    The shell must not replace itself with the script's last command (as dash does), for it is what reaps the
+    orphans of the others.
+    """
+    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", f"{script}\nexit $?"]
+
+
+def bootstrapping(command: Sequence[str]) -> list[str]:
+    """debootstrap, kept from leaving its mounts behind: it mounts proc and may not unmount it."""
+    return isolated(f"mount -t proc proc /proc && {shlex.join(command)}")
+
+
+def enter(
+    root: Path,
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    folder: str = "/",
+    binds: Sequence[Bind] = (),
+) -> list[str]:
+    """A command on the host below `root`, in that folder of it, with this environment and no other.
+
+    The targets of the binds have to exist.
+    """
+    mounts = [
+        ["mount", "-t", "proc", "proc", f"{root}/proc"],
+        ["mount", "--rbind", "/dev", f"{root}/dev"],
+        ["mount", "--rbind", "/sys", f"{root}/sys"],
+        *(
+            ["mount", "-o", "bind" if bind.writable else "bind,ro", str(bind.source), f"{root}{bind.target}"]
+            for bind in binds
+        ),
+    ]
+    variables = [f"{name}={value}" for name, value in {**ENVIRONMENT, **environment}.items()]
+    run = ["chroot", str(root), "env", "--ignore-environment", f"--chdir={folder}", *variables, *command]
+    return isolated(" && ".join(shlex.join(each) for each in [*mounts, run]))
+
+
+def main_job(host: Host, arguments: Sequence[str]) -> list[str]:
+    """README's first command on a prebuilt kernel, with these arguments for pytest."""
+    named = any(word == "--kernel" or word.startswith("--kernel=") for word in arguments)
+    return ["tox", "--", *([] if named else [f"--kernel={host.kernel}"]), *arguments]

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One host's trial: what a newcomer does there, step by step, and what it resulted in."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from common.errors import KconformError, UsageError
+from reports.model.document import load
+from suites.hosts import chroot, settings
+from suites.hosts.host_table import Row
+from suites.hosts.hosts import Host
+from suites.hosts.installation import Installation
+from suites.hosts.settings import Bind
+
+ROOT = Path(__file__).parents[2]
+REPORT = "reports/out/latest"
+"""Of the checkout, the report of its last run."""
+
+LAST_LINES = 30
+"""Of what a failed step printed, as many are shown; the log has all of it."""
+
+_VERSIONS = {
+    "tox": ("tox", "--version"),
+    "python": ("python3", "--version"),
+    "qemu": ("sh", "-c", "qemu-system-$(uname -m) --version"),
+}
+_NUMBER = re.compile(r"\d+(?:\.\d+)+")
+
+
+class Trial:
+    """A trial of the files in `checkout` in an installation of the host; what is printed there is added to `file`.
+
+    `say` is told of each step.
+    """
+
+    def __init__(
+        self, host: Host, on: Installation, checkout: Path, file: IO[str], say: Callable[[str], None]
+    ) -> None:
+        self._host = host
+        self._on = on
+        self._checkout = checkout
+        self._file = file
+        self._say = say
+        if cache := settings.pip_cache():
+            cache.mkdir(parents=True, exist_ok=True)
+            on.bind(Bind(cache, f"{chroot.HOME}/.cache/pip", writable=True))
+
+    def run(self, arguments: Sequence[str], reports: Path) -> Row:
+        """All steps; the report of the suites is copied to `reports`.  KconformError if tox cannot be installed."""
+        for command in (chroot.UPDATE, chroot.INSTALL_TOX):
+            if status := self._step(command):
+                raise KconformError(f"{shlex.join(command)} ended with status {status} on {self._host.name}")
+        shutil.copytree(self._checkout, self._on.path(chroot.CHECKOUT), symlinks=True)
+        started = time.monotonic()
+        status = self._step(chroot.main_job(self._host, arguments))
+        seconds = time.monotonic() - started
+        counts = self._counts(reports)  # before the quick tests, which make a report of their own
+        quick = self._step(chroot.QUICK)
+        versions = {name: number(self._on.ask(command)) for name, command in _VERSIONS.items()}
+        return Row(self._host.name, versions, counts, seconds=seconds, status=status, quick=quick)
+
+    def _step(self, command: Sequence[str]) -> int:
+        """The command's exit status."""
+        shown = shlex.join(command)
+        self._file.write(f"\n$ {shown}\n")
+        last: deque[str] = deque(maxlen=LAST_LINES)
+        folder = chroot.CHECKOUT if command[0] == "tox" else "/"
+        started = time.monotonic()
+        status = self._on.run(command, self._file, folder=folder, on_line=last.append)
+        self._say(f"{shown}: {time.monotonic() - started:.0f} s, exit status {status}")
+        if status:
+            self._say("it printed last:\n" + "".join(f"    {line}" for line in last))
+        return status
+
+    def _counts(self, reports: Path) -> Mapping[str, int]:
+        """How many tests had which outcome; empty if the run left no report."""
+        made = (self._on.path(chroot.CHECKOUT) / REPORT).resolve()
+        try:
+            found = Counter(str(result.verdict) for result in load(made).tests())
+        except UsageError:
+            return {}
+        shutil.rmtree(reports, ignore_errors=True)
+        shutil.copytree(made, reports, symlinks=True)
+        return found
+
+
+def number(text: str) -> str:
+    """The first version number in what a program prints."""
+    match = _NUMBER.search(text)
+    return match[0] if match else ""
+
+
+def copy_checkout(source: Path, target: Path) -> None:
+    """The project's files: those that git has, and those that it would take.  UsageError if git cannot list them."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(listed, cwd=source, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UsageError(f"git cannot list the project's files: {done.stderr.strip()}", hint="use a clone of it")
+    for name in filter(None, done.stdout.split("\0")):
+        path = source / name
+        # A file may be deleted in the working tree and still be in the index.
+        if path.is_symlink() or path.is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target / name, follow_symlinks=False)
