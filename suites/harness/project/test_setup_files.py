@@ -136,7 +136,9 @@ class TestDocuments:
 
     @documents
     def test_variables_are_read_somewhere(self, document: Path) -> None:
-        sources = "".join(path.read_text() for name in (*OURS, "suites") for path in sorted(ROOT.glob(f"{name}*/**/*.py")))
+        sources = "".join(
+            path.read_text() for name in (*OURS, "suites") for path in sorted(ROOT.glob(f"{name}*/**/*.py"))
+        )
         for name in set(re.findall(r"KCONFORM_\w+", code_of(document))):
             assert name in sources
 
