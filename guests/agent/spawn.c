@@ -72,9 +72,12 @@ void clone_returned(unsigned int child, long value)
 {
 	struct tracked *task = &tracked[child];
 
+	/* With CLONE_VFORK the child may have been ready before, and its request answered. */
+	if (task->state != TASK_STARTING)
+		return;
 	if (value < 0) {
 		fail_spawn(child, value);
-	} else if (task->state == TASK_STARTING && !task->is_thread && !tracked[task->parent].nested) {
+	} else if (!task->is_thread && !tracked[task->parent].nested) {
 		task->pid = value;
 		task->pidfd = sys2(__NR_pidfd_open, value, 0);
 	}

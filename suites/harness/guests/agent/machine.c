@@ -7,7 +7,7 @@
  *   agent SEED
  *
  * No task really runs. That one has started, executed its order or died is decided here, also by chance, and written
- * to where the agent looks for it. Now and then a task scribbles over its slot.
+ * to where the agent looks for it. Now and then a task scribbles over what the agent reads in its slot.
  */
 
 #include <linux/futex.h>
@@ -44,6 +44,8 @@ static unsigned int chance(unsigned int below)
 static long any_result(void)
 {
 	switch (chance(8)) {
+	case 2:
+		return 0;
 	case 0:
 		return -1 - (long)chance(MAX_ERRNO);
 	case 1:
@@ -97,7 +99,9 @@ static void start(unsigned int index)
 {
 	struct slot *slot = slot_at(index);
 
-	slot->tid = slot->parent_view = next_pid++;
+	if (!slot->parent_view)
+		slot->parent_view = next_pid++;
+	slot->tid = slot->parent_view;
 	if (!chance(6))
 		slot->tid = 1 + chance(3);
 	slot->ready_error = chance(8) ? 0 : -1 - (int)chance(MAX_ERRNO);
@@ -121,39 +125,49 @@ static void run_task(unsigned int index)
 		in_task = 0;
 	}
 	slot->value = any_result();
-	if (slot->kind == ORDER_SPAWN && chance(2))
+	if (slot->kind == ORDER_SPAWN && chance(4)) {
 		slot->value = next_pid;
+		slot_at(tracked[index].child)->parent_view = next_pid++;
+	}
+	if (slot->kind == ORDER_SPAWN && !chance(8))
+		slot->spawn.child = chance(~0U);
 	slot->done = slot->ordered;
-	if (!chance(16))
+	if (!chance(8))
 		slot->tid = 0;
+	if (!chance(4))
+		slot->caught += 1 + chance(20);
 	if (!chance(30)) {
 		__u8 *bytes = (__u8 *)slot;
 
 		for (int i = 0; i < 64; i++)
-			bytes[chance(SLOT_DATA)] = (__u8)chance(256);
+			bytes[chance(offsetof(struct slot, loop))] = (__u8)chance(256);
 	}
 }
 
 static long wait_for(struct pollfd *fds, unsigned int n)
 {
+	long ready = 0;
+
 	for (unsigned int i = 1; i < SLOT_COUNT; i++)
 		if (tracked[i].state != TASK_NONE)
 			run_task(i);
 	for (unsigned int i = 0; i < n; i++) {
 		fds[i].revents = 0;
-		if (fds[i].fd == channel_in)
+		if (fds[i].fd == channel_in || fds[i].fd == FD_BELL)
 			fds[i].revents = POLLIN;
-		else if (fds[i].fd >= FIRST_PIDFD && !chance(60))
+		else if (fds[i].fd >= FIRST_PIDFD && !chance(80))
 			fds[i].revents = POLLIN;
+		ready += !!fds[i].revents;
 	}
-	return n;
+	return ready;
 }
 
 static long receive_some(void *to, size_t size)
 {
 	size_t most = chance(4) ? 1 + chance(300) : 1 + chance(1 << 18);
 
-	return read(0, to, size < most ? size : most);
+	/* Not read(): what it returns depends on who writes how fast, and a seed is to mean one course of events. */
+	return fread(to, 1, size < most ? size : most, stdin);
 }
 
 static long read_file(int fd, void *to, size_t size)

@@ -29,11 +29,11 @@ class Orders:
     def _frame(self) -> Frame:
         self._sequence += 1
         chance = self._random
-        op = chance.choice([*Op, *Op, *Op, 0, 17, 64, 65, 0xFFFF])
+        op = chance.choice([*Op, *Op, Op.CALL, Op.CALL, Op.SPAWN, Op.SPAWN, chance.choice([0, 17, 64, 65, 0xFFFF])])
         body = _BODIES.get(op, Orders._bytes)(self)
-        if chance.random() < 0.3:
+        if chance.random() < 0.2:
             body = self.damaged(body)
-        slot = chance.choice([0, 1, 2, 3, 4, 5, 6, 7, 8, 511, 512, 513, 0xFFFF, chance.randrange(512)])
+        slot = chance.choice([0, 0, 0, *range(1, 24), chance.choice([511, 512, 513, 0xFFFF, chance.randrange(512)])])
         return Frame(op, slot, self._sequence, body[: wire.BODY_MAX])
 
     def damaged(self, data: bytes) -> bytes:
@@ -61,29 +61,35 @@ class Orders:
         """Mostly one that is in order."""
         return self._random.randrange(below) if self._random.random() < 0.9 else self._number(16)
 
+    def _place(self, length: int) -> int:
+        """Mostly one that leaves room for so much."""
+        room = wire.SLOT_DATA_SIZE - length
+        return self._random.randrange(room + 1) if room >= 0 and self._random.random() < 0.95 else self._number(17)
+
     def _bytes(self) -> bytes:
         return self._random.randbytes(self._random.choice([0, 1, 16, 100, 4096, wire.BODY_MAX]))
 
     def _spawn(self) -> bytes:
         chance = self._random
-        flags = chance.choice([0, 0, 0x10F00, 0x4000, 0x20000000, 0x8000, self._number(64)])
+        flags = chance.choice([0, 0, 0, 0x10F00, 0x10F00, 0x4000, 0x20000000, 0x8000, self._number(64)])
         fields = (flags, self._number(64), *(self._number(32) for _ in range(2)), chance.choice([0, 1, 2, 8, 15]))
-        child = chance.choice([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 511, 512, chance.randrange(512), self._number(32)])
+        child = chance.choice([*range(1, 24), *range(1, 5), chance.randrange(513), self._number(32)])
         return wire.SPAWN.pack(*fields, child, chance.randbytes(16))
 
     def _call(self) -> bytes:
         chance = self._random
         number = chance.choice([59, 322, 39, self._number(64)])
-        writes, reads = self._small(4), self._small(17)
+        writes, reads = self._small(4), chance.choice([0, 0, 1, 2, 16, self._small(17)])
         body = wire.CALL.pack(number, *(self._number(64) for _ in range(6)), self._small(4), writes, reads)
         for _ in range(min(writes, 20)):
             length = self._small(200)
-            body += wire.PIECE.pack(self._number(17), length) + chance.randbytes(length)
-        return body + b"".join(wire.PIECE.pack(self._number(17), self._small(0x16000)) for _ in range(min(reads, 20)))
+            body += wire.PIECE.pack(self._place(length), length) + chance.randbytes(length)
+        lengths = [chance.choice([0, 8, 100, self._small(0x16001)]) for _ in range(min(reads, 20))]
+        return body + b"".join(wire.PIECE.pack(self._place(length), length) for length in lengths)
 
     def _piece(self) -> bytes:
         length = self._small(500)
-        return wire.PIECE.pack(self._number(17), length) + self._random.randbytes(self._random.choice([0, length]))
+        return wire.PIECE.pack(self._place(length), length) + self._random.randbytes(self._random.choice([0, length]))
 
     def _path(self) -> bytes:
         return self._random.choice([b"", b"/proc/1/stat\0", b"/sys/x", bytes(10), b"/" * 300 + b"\0"])
@@ -93,17 +99,12 @@ class Orders:
 
     def _plan(self) -> bytes:
         steps = self._small(17)
-        parts = [
-            wire.LOOP_STEP.pack(
-                self._number(64),
-                *(self._number(64) for _ in range(6)),
-                self._small(4),
-                self._small(17),
-                self._small(7),
-            )
-            for _ in range(min(steps, 20))
-        ]
-        return wire.PLAN.pack(self._small(3), steps) + b"".join(parts)
+        return wire.PLAN.pack(self._small(3), steps) + b"".join(self._step() for _ in range(min(steps, 20)))
+
+    def _step(self) -> bytes:
+        number = self._random.choice([self._random.randrange(40), self._number(64)])
+        arguments = [self._number(64) for _ in range(6)]
+        return wire.LOOP_STEP.pack(number, *arguments, self._small(4), self._small(17), self._small(6))
 
     def _sweep(self) -> bytes:
         left_out = self._small(65)
