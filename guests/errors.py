@@ -12,6 +12,7 @@ __all__ = [
     "HostPausedError",
     "KconformError",
     "QemuError",
+    "SetupFailed",
     "SlowBootError",
     "UsageError",
 ]
@@ -40,6 +41,16 @@ class SlowBootError(BootError):
 
 class AgentError(KconformError):
     """The agent refused an order, or said what no agent says: a fault of ours."""
+
+
+class SetupFailed(KconformError):
+    """A step that a test needs, and does not judge, did not succeed: nothing was found out about its promises.
+
+    The kernel may be to blame; then the test that is about this step says so, with a comparison.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="this step only prepares the test; see the transcript for what came before")
 
 
 class HostPausedError(KconformError):
