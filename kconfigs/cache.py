@@ -255,7 +255,7 @@ class Cache:
     def _full(self, path: Path) -> KconformError:
         return KconformError(
             f"the disk is full: there is no room in {printable(self.root)} for {path.parent.name}/{path.name}",
-            hint="free some space, empty the cache (python -m kconfigs cache clear) or set KCONFORM_CACHE",
+            hint="free some space, empty the cache (./kconform cache clear) or set KCONFORM_CACHE",
         )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m guests doctor`: what this machine can do, what it lacks, and how to install that.
+"""`./kconform doctor`: what this machine can do, what it lacks, and how to install that.
 
 Exit status: 0 if everything required is present, 3 if the installation failed, 4 if something is missing that the
 user has to install.
@@ -67,7 +67,7 @@ def install_missing(*, sure: bool) -> int:
     found = find_dependencies(wanted)
     missing = found.missing(wanted)
     if not missing and not found.too_old:
-        print("kconform: this machine has all dependencies (see python -m guests doctor)")
+        print("kconform: this machine has all dependencies (see ./kconform doctor)")
         return 0
     family = host_family()
     if missing and family is not None and _install(missing, family, sure=sure):

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from guests.protocol import wire
+from guests.protocol.deadline import Deadline
 from guests.protocol.wire import Event, Frame, Op
-from guests.vm.host_time import Deadline
 
 CALL_DEADLINE = 20.0
 """Seconds that an answer may take.  Long, for a machine that is busy elsewhere; nothing waits for it to pass."""

@@ -61,7 +61,7 @@ def compose(machine: Machine) -> tuple[str, ...]:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise QemuError(
             f"virtme-run could not compose a command: {said[-1] if said else f'exit status {done.returncode}'}",
-            hint="is QEMU installed? run `python -m guests doctor`",
+            hint="is QEMU installed? run `./kconform doctor`",
         )
     return tuple(base_command(parse_shown(done.stdout), machine))
 

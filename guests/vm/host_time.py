@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
@@ -25,9 +24,6 @@ soft lockup (kernel/watchdog.c, get_softlockup_thresh())."""
 _BEAT_S = 0.5
 _GAP_S = 3.0
 """A heartbeat that is this late is not just due to a busy host."""
-_FIRST_READING_S = 1.0
-"""The time is not read for deadlines that are met within this period."""
-_LONGEST_EXTENSION_S = 600.0
 
 
 class Heartbeat:
@@ -109,29 +105,3 @@ class HostTime:
         if (starved := self.starved_s()) > STARVED_S:
             return f"QEMU waited {starved:.0f} s for a processor"
         return ""
-
-
-class Deadline:
-    """A deadline in the guest's time: time that the host takes from the guest does not count."""
-
-    def __init__(self, seconds: float, lost_s: Callable[[], float] = lambda: 0.0) -> None:
-        """`lost_s` returns the seconds that the host has taken from the guest so far."""
-        self._lost_s = lost_s
-        self._end = monotonic() + seconds
-        self._read_from = monotonic() + _FIRST_READING_S
-        self._lost: float | None = None
-        self._extension_left = _LONGEST_EXTENSION_S
-
-    def left(self) -> float:
-        """Seconds to wait before calling this again; 0.0 or less if the deadline has passed."""
-        now = monotonic()
-        if self._lost is None:
-            if now < self._read_from < self._end:
-                return self._read_from - now
-            self._lost = self._lost_s()
-        if now >= self._end:
-            more = min(self._lost_s() - self._lost, self._extension_left)
-            self._lost += more
-            self._extension_left -= more
-            self._end += more
-        return self._end - now

@@ -61,7 +61,7 @@ def _source_digest(arch: str) -> str:
     if shutil.which(command[0]) is None:
         raise KconformError(
             f"no C compiler for {arch}: {command[0]} is not installed",
-            hint="run `python -m guests doctor`, which can install it",
+            hint="run `./kconform doctor`, which can install it",
         )
     # Where the checkout is does not matter to what is compiled.
     digest = hashlib.sha256(" ".join(command).replace(str(AGENT), "agent").encode())

@@ -80,7 +80,7 @@ def prove(program: QemuProgram) -> None:
         version = program.version_line or "version unknown"
         raise QemuError(
             f"{program.path} ({version}) cannot save and load guests: {error.message}",
-            hint="use QEMU 7.0 to 11, with --qemu=PATH if necessary, or run `python -m guests doctor`",
+            hint="use QEMU 7.0 to 11, with --qemu=PATH if necessary, or run `./kconform doctor`",
         ) from error
     finally:
         os.close(state)

@@ -130,7 +130,7 @@ class Qemu:
             self._close()
             raise QemuError(
                 f"{missing.filename} is not installed",
-                hint="run `python -m guests doctor`, which can install it",
+                hint="run `./kconform doctor`, which can install it",
             ) from None
         finally:
             agent.close()

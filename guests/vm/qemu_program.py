@@ -54,9 +54,7 @@ def find_qemu(arch: str = "x86_64", chosen: str | None = None) -> str:
     for candidate in (f"qemu-system-{arch}", *other_paths):
         if found := shutil.which(candidate):
             return found
-    raise QemuError(
-        f"qemu-system-{arch} is not installed", hint="run `python -m guests doctor`, which can install it"
-    )
+    raise QemuError(f"qemu-system-{arch} is not installed", hint="run `./kconform doctor`, which can install it")
 
 
 @cache

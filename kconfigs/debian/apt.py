@@ -110,7 +110,7 @@ class Apt:
                     f"{package.name} {package.version} comes from an archive without a valid signature",
                     hint="use an archive whose key apt knows (apt-secure(8)), or pass the downloaded .deb file",
                 ) from error
-            refresh = "python -m kconfigs cache clear suites" if self._options else "apt-get update"
+            refresh = "./kconform cache clear suites" if self._options else "apt-get update"
             raise KconformError(
                 f"{package.name} {package.version} could not be downloaded: {last_line(error)}",
                 hint=f"check the network; if the archive has replaced the package, get its new lists ({refresh})",

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 REPORT = DEFAULT / "bisect"
 """The report of the last step, below ROOT."""
 
-DOCTOR = (sys.executable, "-m", "guests", "doctor", "--install", "--yes")
+DOCTOR = (sys.executable, "kconform.py", "doctor", "--install", "--yes")
 """Other environments of tox.ini run it first.  Here it must not run there: its status would be the bisection's."""
 
 GOOD, BAD, SKIP, STOP = 0, 1, 125, 128

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The duration of boots, clones and calls, compared with virtme-run's own cold boot in the same run.
 
-    python -m suites.bench.guest_benchmark [--kernel SPEC]... [--rounds N]
+    kconform bench [--kernel SPEC]... [--rounds N]
 
 On a shared and busy machine, only medians and ratios within one run are meaningful.
 """
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -218,18 +218,18 @@ def measure(kernel: Kernel, rounds: int) -> Table:
     return table
 
 
-def main() -> int:
-    parser = Parser(prog="python -m suites.bench.guest_benchmark", description=(__doc__ or "").partition("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(prog="kconform bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kernel", action="append", metavar="SPEC", help="like pytest's (default: the same kernels)")
     parser.add_argument("--flavor", metavar="NAME", help="the flavor of kernels that are built")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="boots to measure (default: 5)")
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     terminal = Terminal()
     try:
-        for spec in arguments.kernel or default_specs():
+        for spec in options.kernel or default_specs():
             with for_stderr() as progress:
-                kernel = fetch(resolve(parse(spec)), arguments.flavor, progress)
-            terminal.print(measure(kernel, arguments.rounds))
+                kernel = fetch(resolve(parse(spec)), options.flavor, progress)
+            terminal.print(measure(kernel, options.rounds))
     except KconformError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_status

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Upstream's seccomp selftest compared with our suite: checks per second, in guests of the same kernel.
 
-    python -m suites.bench.selftest_benchmark [--rounds N]
+    kconform bench-selftest [--rounds N]
 
 The selftest is compiled from the distribution's kernel source, in the cache; the repository contains none of it.
 It runs as root, in one guest.  Our suite is the whole area, with one worker and a new guest for each test.  Both
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def _run(command: list[str]) -> None:
         output = (done.stderr or done.stdout).strip().splitlines()
         raise KconformError(
             f"upstream's selftest could not be built: {output[0] if output else command[0]}",
-            hint="it needs libcap-dev; `python -m guests doctor --install` installs it",
+            hint="it needs libcap-dev; `./kconform doctor --install` installs it",
         )
 
 
@@ -183,16 +184,16 @@ def table(kernel: Kernel, rows: dict[str, Figures]) -> Table:
     return drawn
 
 
-def main() -> int:
-    parser = Parser(prog="python -m suites.bench.selftest_benchmark", description=(__doc__ or "").partition("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(prog="kconform bench-selftest", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of the selftest (default: 3)")
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         source = packaged_source()
         with for_stderr() as progress:
             kernel = fetch(source, None, progress)
         programs = built(source_tree(source), Cache())
-        rows = {"upstream's selftest": theirs(kernel, arguments.rounds, programs)}
+        rows = {"upstream's selftest": theirs(kernel, options.rounds, programs)}
         rows["our suite, including clones"] = ours(kernel)
     except KconformError as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m suites.mutation AREA`: do the area's tests detect broken kernels?
+"""`kconform mutants AREA`: do the area's tests detect broken kernels?
 
 Each mutant of suites/<area>/mutants.toml is applied to a copy of the kernel's source, built, and tested until a test
 fails.
@@ -109,7 +109,7 @@ def _chosen(mutants: list[Mutant], only: Sequence[str]) -> list[Mutant]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m suites.mutation", description=__doc__)
+    parser = Parser(prog="kconform mutants", description=__doc__)
     parser.add_argument("area", choices=areas(), metavar="AREA", help=", ".join(areas()))
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this mutant; can be repeated")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first survivor")

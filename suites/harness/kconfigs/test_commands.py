@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from kconfigs import flavors
-from kconfigs.__main__ import main
 from kconfigs.build import kbuild
 from kconfigs.kconfig import parse_fragment
+from kconform import main
 
 pytestmark = [
     pytest.mark.skipif(os.uname().machine != "x86_64", reason="the fake kernel is for x86-64"),

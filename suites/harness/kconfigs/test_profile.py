@@ -12,8 +12,8 @@ import pytest
 
 from common.errors import UsageError
 from kconfigs import profile
-from kconfigs.__main__ import main
 from kconfigs.kconfig import Config
+from kconform import main
 
 ROOT = Path(__file__).parents[3]
 
@@ -244,7 +244,7 @@ class TestCommand:
     def test_a_full_disk_is_reported(self, config: Path, tmp_path: Path) -> None:
         """Status 1 would mean that the config lacks something."""
         made(tmp_path)
-        command = [sys.executable, "-m", "kconfigs", "check", str(config), "--profile", str(tmp_path / "mine.toml")]
+        command = [sys.executable, "-m", "kconform", "check", str(config), "--profile", str(tmp_path / "mine.toml")]
         with Path("/dev/full").open("w") as full:
             done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
         assert (done.returncode, done.stderr) == (

@@ -11,8 +11,8 @@ import pytest
 from common.errors import UsageError
 from common.paths import users_path
 from kconfigs import kernel_matrix, profile
-from kconfigs.__main__ import main
 from kconfigs.cache import Cache
+from kconform import main
 from suites.harness.kconfigs import fake_kernels as fakes
 
 BAD = {

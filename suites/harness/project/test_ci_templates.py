@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from reports.__main__ import parser
+from kconform import parser
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = sorted((ROOT / "docs" / "ci").iterdir())
@@ -114,7 +114,7 @@ def test_their_calls_of_tox_are_right() -> None:
         else:
             assert f"testenv:{environment}" in tox
             assert parser().parse_args(arguments)
-    assert sorted(set(environments)) == ["main", "reports"]
+    assert sorted(set(environments)) == ["kconform", "main"]
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)

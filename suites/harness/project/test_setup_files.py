@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import configparser
-import importlib.util
 import platform
 import re
 import shutil
@@ -16,11 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from guests.__main__ import _parser as guests_parser
+import kconform
 from guests.host.packages import FAMILIES
-from kconfigs.__main__ import _parser as kconfigs_parser
 from kconfigs.flavors import FLAVORS
-from reports.__main__ import parser as reports_parser
 from reports.judgement.exit_status import MEANING
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.mutation.__main__ import _parser as mutants_parser
@@ -81,7 +78,7 @@ def known_options() -> set[str]:
     command = [sys.executable, "-m", "pytest", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
-    for parser in (guests_parser(), kconfigs_parser(), mutants_parser(), reports_parser()):
+    for parser in (kconform.parser(), mutants_parser()):
         found.update(options_of(parser))
     return found
 
@@ -123,12 +120,10 @@ class TestDocuments:
 
     @documents
     def test_commands_exist(self, document: Path) -> None:
-        parsers = {"guests": guests_parser(), "kconfigs": kconfigs_parser(), "reports": reports_parser()}
-        known = {name: set(commands_of(parser)) for name, parser in parsers.items()}
-        for module, arguments in re.findall(r"python -m ([\w.]+)((?: [a-z]\w*)*)", code_of(document)):
-            assert importlib.util.find_spec(module), module
+        known = set(commands_of(kconform.parser()))
+        for arguments in re.findall(r"\./kconform((?: [a-z][\w-]*)+)", code_of(document)):
             words = tuple(arguments.split())
-            assert any(words[: len(command)] == command for command in known[module]), (module, words)
+            assert any(words[: len(command)] == command for command in known), words
 
     @documents
     def test_files_that_are_named_exist(self, document: Path) -> None:
@@ -203,7 +198,7 @@ class TestSetUp:
         assert tox["testenv:tests"]["commands"].endswith(last)
 
     def test_the_doctor_installs_before_pytest_runs(self, tox: configparser.ConfigParser) -> None:
-        assert tox["testenv"]["commands_pre"] == "python -m guests doctor --install --yes"
+        assert tox["testenv"]["commands_pre"] == "python kconform.py doctor --install --yes"
         assert "commands_pre" not in tox["testenv:tests"]
 
     def test_versions_are_in_one_place(self, tox: configparser.ConfigParser) -> None:

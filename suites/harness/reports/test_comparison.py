@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from common.errors import UsageError
-from reports.__main__ import main
+from kconform import main
 from reports.judgement.comparison import KINDS, compare
 from reports.model.document import load, parse
 from reports.model.schema import render
@@ -404,7 +404,7 @@ class TestCommand:
 
     def test_it_is_a_program_for_any_locale(self, runs: tuple[str, str]) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "reports", "diff", *runs],
+            [sys.executable, "-m", "kconform", "diff", *runs],
             cwd=ROOT,
             env={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
             capture_output=True,

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import kcidb_io
 import pytest
 
-from reports.__main__ import main
+from kconform import main
 from reports.formats import kcidb, ktap, markdown_summary
 from reports.judgement.comparison import compare
 from reports.model.document import Document
@@ -300,7 +300,7 @@ class TestCommands:
         arguments = [command, report, *([report] if command == "diff" else [])]
         with Path("/dev/full").open("w") as full:
             done = subprocess.run(
-                [sys.executable, "-m", "reports", *arguments],
+                [sys.executable, "-m", "kconform", *arguments],
                 cwd=ROOT,
                 stdout=full,
                 stderr=subprocess.PIPE,

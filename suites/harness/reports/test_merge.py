@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from common.errors import UsageError
-from reports.__main__ import main
+from kconform import main
 from reports.model.document import load
 from reports.tools.merge import merge
 from suites.harness.reports import ktap_reader

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.__main__ import main
+from kconform import main
 from reports.model.report_directory import holding, update_latest
 from suites.harness.reports.documents import result, write
 

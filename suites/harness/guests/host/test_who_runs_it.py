@@ -201,7 +201,7 @@ def test_the_tests_are_found(host: Host, on: Callable[[Host], None]) -> None:
 def test_the_doctor_sees_nobody(host: Host) -> None:
     nobody_with_a_closed_umask(host)
     host.environment |= PLAIN
-    done = host.run("-m", "guests", "doctor")
+    done = host.run("-m", "kconform", "doctor")
     assert "Traceback" not in done.stderr
     assert f"in {host.public / 'cache' / 'kconform'}" in done.stdout
 
@@ -260,7 +260,7 @@ REFUSED = [
     (nobody_without_a_cache, "there is no place for the cache: HOME is not set"),
     (another_users_temporary_directory, "the run cannot begin: The temporary directory"),
     (no_temporary_directory, "there is no place for temporary files"),
-    (a_report_that_cannot_be_written, "the report cannot be written to"),
+    (a_report_that_cannot_be_written, "no report can be written there"),
 ]
 
 

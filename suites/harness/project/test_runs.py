@@ -19,10 +19,10 @@ import pytest
 
 from kconfigs.kernel import Kernel
 
-ROOT = Path(__file__).parents[2]
-HOLD = "suites/harness/samples/hold_guest.py"
-LACK = "suites/harness/samples/lack.py"
-STUMBLE = "suites/harness/samples/stumble.py"
+ROOT = Path(__file__).parents[3]
+HOLD = "suites/harness/project/samples/hold_guest.py"
+LACK = "suites/harness/project/samples/lack.py"
+STUMBLE = "suites/harness/project/samples/stumble.py"
 TALK = "suites/yama/test_talk.py"
 DEADLINE_S = 120.0
 
