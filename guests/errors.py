@@ -15,6 +15,7 @@ __all__ = [
     "SetupFailed",
     "SlowBootError",
     "UsageError",
+    "require",
 ]
 
 
@@ -51,6 +52,12 @@ class SetupFailed(KconformError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, hint="this step only prepares the test; see the transcript for what came before")
+
+
+def require(condition: bool, message: str) -> None:
+    """SetupFailed with this message, unless the condition holds: what `assert` is in a test, for what prepares it."""
+    if not condition:
+        raise SetupFailed(message)
 
 
 class HostPausedError(KconformError):

@@ -58,6 +58,11 @@ class Outcome:
             raise SetupFailed(f"{self.what} -> {describe(self)}, and the test needs it to succeed")
         return self.value
 
+    def require(self, wanted: Expected) -> None:
+        """The same for a call that must have another outcome, such as the end of a task."""
+        if self != wanted:
+            raise SetupFailed(f"{self!r}, and the test needs {wanted!r}")
+
     def read(self, index: int = 0) -> bytes:
         """The contents of the `Out` buffer with this index; SetupFailed if the call failed."""
         self.result()

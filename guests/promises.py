@@ -13,18 +13,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from guests.errors import GuestBroke
+
 
 @contextlib.contextmanager
 def breaks(*promises: str) -> Iterator[None]:
     """A comparison that fails inside breaks these promises of the test, and no others.  The innermost one counts.
 
-    reports/judgement/verdict.py reads the attribute.
+    So does a crash, and what was waited for in vain.  reports/judgement/verdict.py reads the attribute.
     """
     if not promises:
         raise ValueError("name at least one promise")
     try:
         yield
-    except AssertionError as failed:
+    except (AssertionError, GuestBroke) as failed:
         if not hasattr(failed, "breaks"):
-            failed.breaks = promises  # type: ignore[attr-defined]
+            failed.breaks = promises  # type: ignore[union-attr]
         raise

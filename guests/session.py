@@ -6,7 +6,7 @@ What the agent runs in is another matter: a guest (guest.py), or a host, for the
 
 from __future__ import annotations
 
-from guests.errors import AgentError
+from guests.errors import AgentError, require
 from guests.log import kernel_log
 from guests.outcome import OK, Outcome, describe, returned
 from guests.protocol import wire
@@ -138,9 +138,9 @@ class Session(TaskOwner):
         """The same for a file that is not text.  With `beginning`, no more than fits into a frame is needed."""
         body = self.request(Op.READ_FILE, 0, path.encode() + b"\0", f"reading {path}")
         _, value, content = wire.split_result(body)
-        assert value >= 0, f"init cannot read {path}: errno {-value}"
+        Outcome(State.RETURNED, value, f"init[1].read_file({path})").result()
         whole = beginning or len(body) < wire.BODY_MAX
-        assert whole, f"{path} is longer than a frame, and only its beginning was read"
+        require(whole, f"{path} is longer than a frame, and only its beginning was read")
         return content
 
     def exists(self, path: str) -> bool:
@@ -176,7 +176,7 @@ class Session(TaskOwner):
         for offset in range(0, max(len(content), 1), step):
             piece = content[offset : offset + step]
             flags = O_APPEND if offset else O_CREAT | O_TRUNC
-            assert self._write(path, piece, flags, mode) == returned(len(piece))
+            self._write(path, piece, flags, mode).require(returned(len(piece)))
 
     # The kernel's log
 

@@ -147,15 +147,15 @@ def test_excluded_while_not_enforcing(guest: Guest, kind: FileLoad) -> None:
     prepare(guest, kind, root)
     pinned = (origins.pinned, origins.bind_mount, origins.second_mount)
     for origin in (*pinned, origins.other_disk, origins.tmpfs, origins.untrusted_verity):
-        load(guest, root, kind, origin(guest, root), LoadResult.EXCLUDED)
+        check_load(guest, root, kind, origin(guest, root), LoadResult.EXCLUDED)
 
 
 def check(guest: Guest, root: Task, kind: FileLoad, origin: Origin, result: LoadResult) -> None:
     prepare(guest, kind, root)
-    load(guest, root, kind, origin(guest, root), result)
+    check_load(guest, root, kind, origin(guest, root), result)
 
 
-def load(guest: Guest, root: Task, kind: FileLoad, directory: str, result: LoadResult) -> None:
+def check_load(guest: Guest, root: Task, kind: FileLoad, directory: str, result: LoadResult) -> None:
     """Load a file, and check the result and LoadPin's log lines."""
     log = LogReader(guest)
     done = kind.load(root, directory)

@@ -52,8 +52,8 @@ class Family:
 def family(guest: Guest, number: int) -> Family:
     names = (f"{role}-{number}" for role in ("target", "tracer", "executor", "constant"))
     made = Family(number, *(guest.spawn(name) for name in names))
-    assert made.constant.set_ptracer(made.tracer) == OK
-    assert made.executor.set_ptracer(made.tracer) == OK
+    made.constant.set_ptracer(made.tracer).result()
+    made.executor.set_ptracer(made.tracer).result()
     return made
 
 
