@@ -23,7 +23,7 @@ from suites.yama.support.accesses import SCOPE, read_memory, vector
 pytestmark = pytest.mark.needs("SECURITY_YAMA")
 
 FAMILIES = 30
-ROUNDS = 4
+ROUNDS = 20
 ROUNDS_WITH_KASAN = 4
 """On a kernel with KASAN, where the test matters more and each round takes longer."""
 DEADLINE_S = 300.0
