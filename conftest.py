@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 from collections.abc import Callable, Generator, Iterator
 from typing import cast
@@ -10,7 +11,8 @@ from typing import cast
 import pytest
 
 from common.workers import is_worker
-from guests.errors import GuestBroke, HostPausedError, QemuError
+from guests import guest_evidence
+from guests.errors import GuestBroke, QemuError
 from guests.guest import Guest
 from guests.outcome import Expected, Outcome
 from guests.vm import migration
@@ -164,18 +166,15 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
             pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
     taken_on = pool.acceleration(kernel)
     notes.set_kernel(request.node, _kernel_info(kernel, taken_on))
-    taken = pool.take(kernel, boot)
-    request.node.stash[GUEST] = taken
-    complaint = taken.boot_complaint
-    if complaint and not splat_waivers(request.config, _kernel_info(kernel))(complaint):
-        notes.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": complaint})
-    following = request.node.stash.get(NEXT, None)
-    if following is not None and _kernel_of(following) == _kernel_of(request.node):
-        pool.prepare(kernel, _boot_of(following) or boot)
-    try:
+    with contextlib.closing(pool.take(kernel, boot)) as taken:
+        request.node.stash[GUEST] = taken
+        complaint = taken.boot_complaint
+        if complaint and not splat_waivers(request.config, _kernel_info(kernel))(complaint):
+            notes.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": complaint})
+        following = request.node.stash.get(NEXT, None)
+        if following is not None and _kernel_of(following) == _kernel_of(request.node):
+            pool.prepare(kernel, _boot_of(following) or boot)
         yield taken
-    finally:
-        taken.close()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -192,14 +191,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     guest = item.stash.get(GUEST, None)
     try:
         yield
-    except (AssertionError, GuestBroke) as error:
-        if guest is not None and (pause := guest.pause):
-            raise HostPausedError(f"the test failed, but its guest was paused while it ran: {pause}") from error
-        raise
-    except Exception as error:
-        # A task that an oops has killed executes no more commands.
-        if guest is not None and (complaint := _complaint(item, guest)):
-            raise GuestBroke(complaint) from error
+    except (Exception, pytest.fail.Exception) as error:
+        if guest is not None and (other := guest_evidence.instead(error, guest, lambda: _complaint(item, guest))):
+            raise other from error
         raise
     if guest is not None and (complaint := _complaint(item, guest)):
         raise GuestBroke(complaint)
@@ -218,9 +212,12 @@ def _complaint(item: pytest.Item, guest: Guest) -> str:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    if call.when == "call" and (guest := item.stash.get(GUEST, None)) is not None:
+    guest = item.stash.get(GUEST, None)
+    if guest is not None and (call.when == "call" or call.excinfo is not None):
         for title, text in guest.evidence().items():
             notes.attach(item, title, text)
+    if guest is not None and call.when == "teardown":
+        del item.stash[GUEST]
     report = yield
     candidate = candidate_of(item)
     if candidate is not None and candidate.error is not None and call.excinfo is not None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from common.text import printable
 from guests.protocol import wire
 
 
@@ -97,7 +98,7 @@ def show(argument: Argument) -> str:
     if isinstance(argument, int):
         return str(argument) if -4096 < argument < 65536 else hex(argument & ((1 << 64) - 1))
     if isinstance(argument, str):
-        return f'"{argument}"'
+        return f'"{printable(argument)}"'
     if isinstance(argument, bytes):
         return f"{argument!r}" if len(argument) <= 32 else f"{len(argument)} bytes"
     if isinstance(argument, Out):

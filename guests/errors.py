@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from common.errors import KconformError, UsageError
 
 __all__ = [
@@ -11,9 +13,11 @@ __all__ = [
     "GuestBroke",
     "HostPausedError",
     "KconformError",
+    "ProtocolError",
     "QemuError",
     "SetupFailed",
     "SlowBootError",
+    "StartError",
     "UsageError",
     "require",
 ]
@@ -40,8 +44,28 @@ class SlowBootError(BootError):
     """The deadline passed while the kernel was still on its way: it may have needed no more than time."""
 
 
+class StartError(KconformError):
+    """A clone did not give its first answer, so the test has not begun; `evidence` holds its console and log."""
+
+    def __init__(self, message: str, *, evidence: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.evidence = dict(evidence)
+
+
 class AgentError(KconformError):
-    """The agent refused an order, or said what no agent says: a fault of ours."""
+    """The agent refused an order: a fault of ours."""
+
+
+class ProtocolError(KconformError):
+    """The guest sent what no agent sends, so nothing that it has sent since then can be believed.
+
+    Whatever bytes arrive, this is the only error that they cause.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message, hint="the channel is damaged, or the kernel overwrites its own agent; run the test again"
+        )
 
 
 class SetupFailed(KconformError):

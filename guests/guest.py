@@ -4,21 +4,34 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import re
+import subprocess
 import time
 from collections.abc import Callable
 from functools import cache
 
-from guests.errors import AgentError, GuestBroke, HostPausedError, QemuError
+from guests import guest_evidence
+from guests.errors import (
+    AgentError,
+    GuestBroke,
+    HostPausedError,
+    KconformError,
+    ProtocolError,
+    QemuError,
+    StartError,
+)
 from guests.log import kernel_log, splats, taint
 from guests.protocol.channel import Closed, NoAnswer, SocketStream
+from guests.protocol.wire import Op
 from guests.session import Session
-from guests.vm.console import clean
+from guests.vm.console import ConsoleFile
 from guests.vm.host_time import HostTime
 from guests.vm.template import Template
 from kconfigs.kernel import Kernel
 
 RESUME_DEADLINE_S = 30.0
+_GAVE_UP = re.compile(r"^kconform: agent: (?!ready)(.*)", re.MULTILINE)
+"""What the agent writes when it ends by itself (agent/console.c, die())."""
 
 
 @cache
@@ -48,8 +61,12 @@ class Guest(Session):
         """Start the clone's QEMU; it takes on the template's state by itself, and then waits."""
         self.kernel = kernel
         self.template = template
-        self._console = os.memfd_create("console")
-        self._qemu = template.start_clone(self._console)
+        self._console = ConsoleFile()
+        try:
+            self._qemu = template.start_clone(self._console.descriptor)
+        except BaseException:
+            self._console.close()
+            raise
         self._host_time = HostTime(self._qemu.pid)
         super().__init__(SocketStream(self._qemu.agent), kernel.arch)
 
@@ -63,23 +80,39 @@ class Guest(Session):
             pass
 
     def resume(self) -> None:
-        """Let it run until the agent has answered."""
+        """Let it run until the agent has answered.
+
+        StartError, with evidence, if it does not: the test has not begun yet, so the kernel has broken no promise.
+        """
+        try:
+            self._go_on()
+            self.greet()
+        except HostPausedError:
+            raise
+        except (KconformError, GuestBroke) as error:
+            said = f"a clone of {self.kernel.id} did not start: {error.message}"
+            boot = guest_evidence.gather({"console of the boot": lambda: self.template.console})
+            raise StartError(said, evidence=boot | self.evidence()) from error
+
+    def _go_on(self) -> None:
         deadline = time.monotonic() + RESUME_DEADLINE_S
         try:
             # The state has arrived before QEMU sees `cont`, for it reads one command at a time.
             self._qemu.qmp.send("cont")
             self._qemu.qmp.event({"RESUME"}, deadline)
         except (QemuError, OSError) as error:
-            why = self._qemu.why_ended() if self._qemu.ended() else str(error)
-            raise QemuError(f"a clone of {self.kernel.id} did not start: {why}") from error
-        self.greet()
+            raise QemuError(self._qemu.why_ended() if self._qemu.ended() else str(error)) from error
+
+    def send(self, op: Op, slot: int, body: bytes, what: str) -> int:
+        self._console.trim()
+        return super().send(op, slot, body, what)
 
     def close(self) -> None:
-        """End it.  May be called again; the console can be read no more."""
-        self._qemu.kill()
-        if self._console >= 0:
-            os.close(self._console)
-            self._console = -1
+        """End it.  May be called again; its evidence stays, as far as it had been read."""
+        try:
+            self._qemu.kill()
+        finally:
+            self._console.close()
 
     @property
     def pid(self) -> int:
@@ -112,7 +145,12 @@ class Guest(Session):
     # What went wrong, and the evidence
 
     def why_gone(self, what: str) -> Exception:
-        self._qemu.process.wait(timeout=RESUME_DEADLINE_S)
+        try:
+            self._qemu.process.wait(timeout=RESUME_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            return QemuError(f"QEMU has closed the agent's channel in the middle of {what}, and goes on")
+        if gave_up := _GAVE_UP.search(self.console()):
+            return AgentError(f"the agent gave up in the middle of {what}: {gave_up[1]}")
         crash = splats.first(self.console().splitlines())
         # A kernel that panics or reboots lets QEMU exit with 0.
         if self._qemu.process.returncode and not crash:
@@ -123,14 +161,14 @@ class Guest(Session):
 
     def console(self) -> str:
         """What the guest has printed on its console since it was cloned."""
-        return clean(os.pread(self._console, os.fstat(self._console).st_size, 0).decode(errors="replace"))
+        return self._console.text()
 
     def complaint(self, excused: Callable[[str], bool] = lambda _: False) -> str:
         """What the kernel has logged of its own faults, if it has: then it broke, whatever its calls returned.
 
         `excused` says of a splat's telling line, or of a taint, whether it is known and does not count.
         """
-        lines = self.log()
+        lines = self._logged()
         found = splats.first(lines, excused)
         if found and splats.is_about_time(found) and (excuse := self.excuse()):
             explained = found
@@ -144,7 +182,9 @@ class Guest(Session):
 
     def _check_log(self) -> None:
         """AgentError unless all was read that was logged since the boot: a log with holes is no witness."""
-        lost = kernel_log.lost(last_record_at_boot(self.template), self._log)
+        if self._log.incomplete:
+            raise AgentError("the kernel logs too much to be read to the end: nobody knows whether it complained")
+        lost = kernel_log.lost(last_record_at_boot(self.template), self._log.records)
         if lost:
             raise AgentError(
                 f"{lost} lines of the kernel's log were overwritten before they were read: nobody knows whether it "
@@ -169,15 +209,22 @@ class Guest(Session):
         return ""
 
     def evidence(self) -> dict[str, str]:
-        """Transcript, process tree, kernel log and console, for the report."""
-        # A guest that is gone leaves what was read before, and its console.
-        with contextlib.suppress(Closed, NoAnswer, OSError):
-            if not self._hangs:
+        """Transcript, process tree, kernel log and console, for the report, as far as they can be had.
+
+        Raises nothing, whatever has become of the guest.
+        """
+        return guest_evidence.gather(
+            {
+                "transcript": lambda: "\n".join(self.transcript),
+                "process tree": self.process_tree,
+                "kernel log": self._last_log,
+                "console": self.console,
+            }
+        )
+
+    def _last_log(self) -> str:
+        """A guest that is gone, or has been given up, leaves what was read before."""
+        if not self._hangs:
+            with contextlib.suppress(Closed, NoAnswer, OSError, ProtocolError):
                 self._read_log()
-        found = {
-            "transcript": "\n".join(self.transcript),
-            "process tree": self.process_tree(),
-            "kernel log": kernel_log.render(self._log),
-            "console": self.console(),
-        }
-        return {title: text for title, text in found.items() if text.strip()}
+        return self._log.render()

@@ -21,7 +21,7 @@ from guests.call_arguments import Argument, marshal
 from guests.protocol import wire
 from guests.protocol.channel import CALL_DEADLINE
 from guests.protocol.conversation import Conversation
-from guests.protocol.wire import Op, Step
+from guests.protocol.wire import Op, State, Step
 from guests.task import Task
 from guests.uapi import SCHED_FIFO, Clone, number
 
@@ -83,7 +83,8 @@ class Plan:
 
     def counts(self, conversation: Conversation) -> list[Counts]:
         """What its steps have come to so far; of all its lives, if it is a child's."""
-        return _named(conversation.request(Op.COUNTS, self.slot), len(self))
+        what = f"the counts of slot {self.slot}"
+        return _named(conversation, conversation.request(Op.COUNTS, self.slot, b"", what), len(self), what)
 
 
 class Running:
@@ -97,7 +98,8 @@ class Running:
 
     def counts(self, deadline_s: float = CALL_DEADLINE) -> list[Counts]:
         """Wait for its end; what each step has come to."""
-        found = _named(self._task.guest.collect(self._sequence, self._what, deadline_s), self._steps)
+        body = self._task.guest.collect(self._sequence, self._what, deadline_s)
+        found = _named(self._task.guest, body, self._steps, self._what)
         self._task.guest.transcript.append(f"          {self._what} -> {found}")
         return found
 
@@ -136,11 +138,16 @@ def total(counts: list[Counts]) -> Counts:
 
 def _ask(conversation: Conversation, op: Op, slot: int, body: bytes) -> None:
     what = f"a plan for slot {slot}"
-    state, value, _ = wire.split_result(conversation.request(op, slot, body, what))
+    state, value, _ = conversation.decoded(wire.split_result, conversation.request(op, slot, body, what), what)
     conversation.check_accepted(state, value, what)
 
 
-def _named(body: bytes, steps: int) -> list[Counts]:
-    _, _, tail = wire.split_result(body)
+def _named(conversation: Conversation, body: bytes, steps: int, what: str) -> list[Counts]:
+    """No counts, if the task has died of its plan."""
+    state, value, tail = conversation.decoded(wire.split_result, body, what)
+    conversation.check_accepted(state, value, what)
+    if state is not State.RETURNED:
+        return [{} for _ in range(steps)]
+    counts = conversation.decoded(lambda tail: wire.split_counts(tail, steps), tail, what)
     names = {0: "OK", **errno.errorcode}
-    return [{names.get(error, str(error)): n for error, n in step.items()} for step in wire.split_counts(tail, steps)]
+    return [{names.get(error, str(error)): n for error, n in step.items()} for step in counts]

@@ -6,7 +6,7 @@ What the agent runs in is another matter: a guest (guest.py), or a host, for the
 
 from __future__ import annotations
 
-from guests.errors import AgentError, require
+from guests.errors import AgentError, ProtocolError, require
 from guests.log import kernel_log
 from guests.outcome import OK, Outcome, describe, returned
 from guests.protocol import wire
@@ -33,7 +33,11 @@ class Session(TaskOwner):
         self._spare_slots = list(range(1, 1 + wire.SPARE_CHILDREN))
         """Of children that init has already.  What init changes of itself they do not inherit: then they are left."""
         self._next_slot = 1 + wire.SPARE_CHILDREN
-        self._log: list[kernel_log.Record] = []
+        self._expected: set[int] = set()
+        """Slots of tasks that are being made."""
+        self._early_deaths: dict[int, Outcome] = {}
+        """Of tasks that have ended before the host has taken in that they began."""
+        self._log = kernel_log.Log()
         self.init: Task
 
     def greet(self, *, init: int = 1) -> None:
@@ -87,7 +91,10 @@ class Session(TaskOwner):
             capabilities=capabilities,
             options=options,
         )
-        error, tid, own_tid = wire.SPAWN_REPLY.unpack(self.request(Op.SPAWN, parent.slot, body, what)[:12])
+        self._expected.add(slot)
+        answer = self.request(Op.SPAWN, parent.slot, body, what)
+        error, tid, own_tid = self.decoded(wire.split_spawn_reply, answer, what)
+        self._expected.discard(slot)
         outcome = Outcome(State.RETURNED, error or tid, what)
         self.note(outcome)
         outcome.result()
@@ -117,16 +124,21 @@ class Session(TaskOwner):
     ) -> Task:
         task = Task(self, slot=slot, name=name, tid=tid, own_tid=own_tid, parent=parent, leader=leader)
         self._tasks[slot] = task
+        task.death = self._early_deaths.pop(slot, None)
         return task
 
     def mark_quiet(self, leader: Task) -> None:
         self.quiet_leaders.add(leader)
 
     def _on_event(self, frame: Frame) -> None:
+        state, status = wire.split_death(frame.body)
         task = self._tasks.get(frame.slot)
-        status, state = wire.DEATH.unpack(frame.body)
-        if task is not None:
-            task.ended(State(state), status)
+        if task is not None and task.death is None:
+            task.ended(state, status)
+        elif task is None and frame.slot in self._expected and frame.slot not in self._early_deaths:
+            self._early_deaths[frame.slot] = Outcome(state, status)
+        else:
+            raise ProtocolError(f"a death is reported of slot {frame.slot}, which holds no living task")
 
     # What init does for a test's setting, not for its verdict
 
@@ -137,7 +149,7 @@ class Session(TaskOwner):
     def read_bytes(self, path: str, *, beginning: bool = False) -> bytes:
         """The same for a file that is not text.  With `beginning`, no more than fits into a frame is needed."""
         body = self.request(Op.READ_FILE, 0, path.encode() + b"\0", f"reading {path}")
-        _, value, content = wire.split_result(body)
+        value, content = self.decoded(lambda body: wire.split_content(body, wire.BODY_MAX), body, f"reading {path}")
         Outcome(State.RETURNED, value, f"init[1].read_file({path})").result()
         whole = beginning or len(body) < wire.BODY_MAX
         require(whole, f"{path} is longer than a frame, and only its beginning was read")
@@ -157,7 +169,7 @@ class Session(TaskOwner):
             self._spare_slots.clear()
         body = wire.WRITE.pack(flags, mode) + path.encode() + b"\0" + data
         what = f"init writes {data[:32]!r} to {path}"
-        state, value, _ = wire.split_result(self.request(Op.WRITE_FILE, 0, body, what))
+        state, value, _ = self.decoded(wire.split_result, self.request(Op.WRITE_FILE, 0, body, what), what)
         outcome = Outcome(state, value, what)
         self.note(outcome)
         return outcome
@@ -181,13 +193,23 @@ class Session(TaskOwner):
     # The kernel's log
 
     def log(self) -> list[str]:
-        """All that the kernel has logged since the guest was cloned, without times."""
+        """All that the kernel has logged since the guest was cloned, without times.
+
+        AgentError if that is too much: nothing follows from what is not in the part that is kept.
+        """
+        lines = self._logged()
+        if self._log.incomplete:
+            raise AgentError("the kernel logs too much to be read to the end: nobody knows what it has logged")
+        return lines
+
+    def _logged(self) -> list[str]:
+        """The same as far as it is kept."""
         with self._explained("reading the kernel's log"):
             self._read_log()
-        return [record.text for record in self._log]
+        return [record.text for record in self._log.records]
 
     def _read_log(self) -> None:
-        self._log += kernel_log.parse(kernel_log.read_raw(self._channel))
+        self._log.add(*kernel_log.read_raw(self._channel))
 
     def wait_for_log(self, words: str) -> str:
         """Wait for a line that contains these words, and return it: what the kernel does later is logged later."""

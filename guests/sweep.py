@@ -39,10 +39,11 @@ def sweep(
     body = wire.SWEEP.pack(*wire.six(arguments), numbers.start, len(numbers), entry, len(left_out))
     body += struct.pack(f"<{len(left_out)}I", *left_out)
     what = f"{task}.sweep({numbers.start}..{numbers.stop - 1} by {entry.name})"
-    state, value, tail = wire.split_result(task.guest.request(Op.SWEEP, task.slot, body, what))
+    answer = task.guest.request(Op.SWEEP, task.slot, body, what)
+    state, value, tail = task.guest.decoded(wire.split_result, answer, what)
     task.check_accepted(state, value, what)
     Outcome(state, value, what).result()
-    values = struct.unpack(f"<{len(numbers)}h", tail)
+    values = task.guest.decoded(lambda tail: wire.split_sweep(tail, len(numbers)), tail, what)
     came = {
         nr: Outcome(State.RETURNED, value, f"{task}.call({nr})")
         for nr, value in zip(numbers, values, strict=True)

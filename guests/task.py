@@ -11,6 +11,7 @@ assert waiting.outcome() == OK
 
 from __future__ import annotations
 
+from common.text import printable
 from guests.call_arguments import Argument, marshal
 from guests.errors import AgentError, GuestBroke
 from guests.outcome import Outcome, describe, exited
@@ -95,7 +96,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         return self.leader.tid
 
     def __repr__(self) -> str:
-        return f"{self.name}[{self.tid}]"
+        return f"{printable(self.name)}[{self.tid}]"
 
     # Calls
 
@@ -136,24 +137,27 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         self._stored += -(-len(content) // 16) * 16
         if self._stored > wire.SLOT_DATA_SIZE:
             raise ValueError("the task's memory is full")
-        body = self.guest.request(Op.POKE, self.slot, wire.PIECE.pack(offset, len(content)) + content)
-        state, value, _ = wire.split_result(body)
-        self.check_accepted(state, value, f"{self} keeps {len(content)} bytes at {offset:#x}")
+        what = f"{self} keeps {len(content)} bytes at {offset:#x}"
+        body = self.guest.request(Op.POKE, self.slot, wire.PIECE.pack(offset, len(content)) + content, what)
+        state, value, _ = self.guest.decoded(wire.split_result, body, what)
+        self.check_accepted(state, value, what)
         return wire.data_address(self.slot, offset)
 
     def load(self, address: int, length: int) -> bytes:
         """What lies at an address that `store` gave."""
         offset = address - wire.data_address(self.slot)
-        body = self.guest.request(Op.PEEK, self.slot, wire.PIECE.pack(offset, length))
-        state, value, content = wire.split_result(body)
-        self.check_accepted(state, value, f"{self} reads {length} bytes of its own from {offset:#x}")
+        what = f"{self} reads {length} bytes of its own from {offset:#x}"
+        body = self.guest.request(Op.PEEK, self.slot, wire.PIECE.pack(offset, length), what)
+        state, value, tail = self.guest.decoded(wire.split_result, body, what)
+        self.check_accepted(state, value, what)
+        (content,) = self.guest.decoded(lambda tail: wire.split_reads(tail, [length]), tail, what)
         return content
 
     def copy(self, to: int, source: int, length: int) -> Outcome:
         """Let the task itself copy memory, as a program would: without a system call, and dying if it may not."""
         what = f"{self}.copies {length} bytes from {source:#x} to {to:#x}"
         body = self.guest.request(Op.COPY, self.slot, wire.COPY.pack(to, source, length), what)
-        state, value, _ = wire.split_result(body)
+        state, value, _ = self.guest.decoded(wire.split_result, body, what)
         self.check_accepted(state, value, what)
         outcome = Outcome(state, value, what)
         self.guest.note(outcome)
@@ -237,7 +241,10 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
     def state(self) -> str:
         """The kernel's letter for the task's state: R, S, D, T, t, Z (proc(5))."""
         text = self.guest.read_file(f"/proc/{self.pid}/task/{self.tid}/stat")
-        return text.rpartition(")")[2].split()[0]
+        fields = text.rpartition(")")[2].split()
+        if not fields:
+            raise AgentError(f"/proc shows no state of {self}: {printable(text)!r}")
+        return fields[0]
 
     def wait_state(self, *letters: str) -> None:
         """Wait until the task is in one of these states."""
@@ -246,9 +253,9 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
     def be_quiet(self) -> None:
         """From now on the task's process waits for orders without any system call."""
         if not self.quiet:
-            body = self.guest.request(Op.QUIET, self.slot)
-            state, value, _ = wire.split_result(body)
-            self.check_accepted(state, value, f"{self} to wait quietly")
+            what = f"{self} to wait quietly"
+            state, value, _ = self.guest.decoded(wire.split_result, self.guest.request(Op.QUIET, self.slot), what)
+            self.check_accepted(state, value, what)
             self.guest.mark_quiet(self.leader)
 
     @property

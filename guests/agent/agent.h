@@ -16,6 +16,7 @@ struct tracked {
 	int is_thread;
 	int nested;		/* in a pid namespace of its own: clone() returned another number to its parent */
 	unsigned int parent;
+	unsigned int child;	/* the slot of the task that it is making; not in the arena, which tasks can write to */
 	unsigned int reads;	/* pieces of the task's memory that the answer to the pending call carries */
 	int seen_gone;		/* how many times in a row the thread was found to have ended ... */
 	__u64 gone_since;	/* ... and when it first was, in nanoseconds */

@@ -38,9 +38,11 @@ static void send_all(const void *bytes, size_t n)
 void send_frame(__u16 op, __u16 slot, __u32 sequence, const void *body, size_t length)
 {
 	/* One write: a second one would be a second interrupt for the host. */
-	reply.header = (struct wire_header){ .length = length, .op = op, .slot = slot, .sequence = sequence };
 	if (body != reply.body)
 		memcpy(reply.body, body, length);
+	reply.header = (struct wire_header){ .length = length, .op = op, .slot = slot, .sequence = sequence };
+	reply.header.body_check = crc32(reply.body, length);
+	reply.header.check = crc32(&reply.header, offsetof(struct wire_header, check));
 	send_all(&reply, sizeof(reply.header) + length);
 }
 
@@ -79,11 +81,15 @@ int receive(void)
 	have += got;
 	while (have >= sizeof(header)) {
 		memcpy(&header, buffer, sizeof(header));
+		if (header.check != crc32(&header, offsetof(struct wire_header, check)))
+			end("a frame's header is damaged", -EBADMSG);
 		if (header.length > WIRE_BODY_MAX)
 			end("a frame is too long", -EMSGSIZE);
 		whole = sizeof(header) + header.length;
 		if (have < whole)
 			break;
+		if (header.body_check != crc32(buffer + sizeof(header), header.length))
+			end("a frame's body is damaged", -EBADMSG);
 		answer(&header, buffer + sizeof(header));
 		answered = 1;
 		have -= whole;

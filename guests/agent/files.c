@@ -21,9 +21,14 @@ void open_kernel_files(void)
 
 void answer_read_file(const struct wire_header *header, const __u8 *path)
 {
-	long fd = sys4(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0), n;
 	size_t total = 0, room;
+	long fd, n;
 
+	if (path[header->length - 1]) {
+		refuse(header, EINVAL);
+		return;
+	}
+	fd = sys4(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0) {
 		send_result(header, STATE_RETURNED, fd);
 		return;
@@ -42,9 +47,17 @@ void answer_write_file(const struct wire_header *header, const __u8 *body)
 {
 	const struct wire_write *request = (const struct wire_write *)body;
 	const char *path = (const char *)body + sizeof(*request);
-	size_t used = sizeof(*request) + strlen(path) + 1, length = header->length - used, written = 0;
-	long fd = sys4(__NR_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC | request->flags, request->mode), n = fd;
+	size_t used = sizeof(*request), length, written = 0;
+	long fd, n;
 
+	while (used < header->length && body[used])
+		used++;
+	if (used++ == header->length) {
+		refuse(header, EINVAL);
+		return;
+	}
+	length = header->length - used;
+	n = fd = sys4(__NR_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC | request->flags, request->mode);
 	/* Write even if there are no bytes: some files of /proc and /sys take an empty write as a command. */
 	if (fd >= 0) {
 		do {

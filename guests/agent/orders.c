@@ -53,26 +53,33 @@ void answer_order(unsigned int index, enum wire_state state, __s64 value)
 	send_data(task->op, index, task->sequence, state, value, collect_reads(index));
 }
 
+/* Copy the pieces that a call's request begins with to the slot's data. What follows them, or NULL if they do not fit. */
+static const __u8 *write_pieces(struct slot *slot, const __u8 *body, const __u8 *end, unsigned int count)
+{
+	struct wire_piece piece;
+
+	for (; count; count--, body += piece.length) {
+		if ((size_t)(end - body) < sizeof(piece))
+			return NULL;
+		memcpy(&piece, body, sizeof(piece));
+		body += sizeof(piece);
+		if (!piece_fits(&piece) || piece.length > (size_t)(end - body))
+			return NULL;
+		memcpy(slot_data(slot) + piece.offset, body, piece.length);
+	}
+	return body;
+}
+
 void answer_call(const struct wire_header *header, const __u8 *body)
 {
 	const struct wire_call *call = (const struct wire_call *)body;
+	const __u8 *end = body + header->length;
 	struct tracked *task = &tracked[header->slot];
 	struct slot *slot = slot_at(header->slot);
 	size_t total = sizeof(struct wire_result);
 
-	body += sizeof(*call);
-	for (unsigned int i = 0; i < call->writes; i++) {
-		const struct wire_piece *piece = (const struct wire_piece *)body;
-
-		if (!piece_fits(piece)) {
-			refuse(header, EINVAL);
-			return;
-		}
-		body += sizeof(*piece);
-		memcpy(slot_data(slot) + piece->offset, body, piece->length);
-		body += piece->length;
-	}
-	if (call->reads > READS_MAX) {
+	body = write_pieces(slot, body + sizeof(*call), end, call->writes);
+	if (!body || call->reads > READS_MAX || (size_t)(end - body) < call->reads * sizeof(*task->read)) {
 		refuse(header, EINVAL);
 		return;
 	}
@@ -123,12 +130,29 @@ void answer_sweep(const struct wire_header *header, const struct wire_sweep *ord
 	begin_order(header, ORDER_SWEEP);
 }
 
+/* Whether a step refers to what there is. Which call it makes is its own affair. */
+static int step_fits(const struct wire_loop_step *step)
+{
+	return step->result_of <= LOOP_STEPS && step->argument < sizeof(step->arguments) / sizeof(*step->arguments) &&
+	       (step->kind == STEP_CALL || step->number < SLOT_COUNT);
+}
+
+static int steps_fit(const struct wire_plan *plan)
+{
+	const struct wire_loop_step *steps = (const struct wire_loop_step *)(plan + 1);
+
+	for (unsigned int i = 0; i < plan->steps; i++)
+		if (!step_fits(&steps[i]))
+			return 0;
+	return 1;
+}
+
 void answer_plan(const struct wire_header *header, const struct wire_plan *plan)
 {
 	struct loop *loop = &slot_at(header->slot)->loop;
 	size_t length = plan->steps * sizeof(*loop->plan);
 
-	if (plan->steps > LOOP_STEPS || header->length != sizeof(*plan) + length) {
+	if (plan->steps > LOOP_STEPS || header->length != sizeof(*plan) + length || !steps_fit(plan)) {
 		refuse(header, EINVAL);
 		return;
 	}
@@ -179,7 +203,7 @@ void finish_order(unsigned int index)
 	task->pending = 0;
 	switch (task->op) {
 	case OP_SPAWN:
-		clone_returned(slot->spawn.child, slot->value);
+		clone_returned(task->child, slot->value);
 		break;
 	case OP_LOOP:
 		send_counts(OP_LOOP, index, task->sequence);

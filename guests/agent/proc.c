@@ -113,7 +113,7 @@ static int is_wanted(const struct wanted *wanted, int number)
 
 static int find_in(const char *directory, const struct wanted *wanted)
 {
-	char buffer[2048];
+	char buffer[2048] __attribute__((aligned(8)));
 	int found = 0;
 	long fd = sys4(__NR_openat, AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), n;
 

@@ -37,7 +37,7 @@ int status_has_pending(const char *status, int signal)
 
 int last_number(const char *line)
 {
-	int number = 0;
+	unsigned int number = 0;
 
 	for (; *line && *line != '\n'; line++)
 		number = is_digit(*line) ? number * 10 + *line - '0' : 0;

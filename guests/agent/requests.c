@@ -36,7 +36,7 @@ static void answer_peek(const struct wire_header *header, const struct wire_piec
 
 static void answer_poke(const struct wire_header *header, const struct wire_piece *piece)
 {
-	if (!piece_fits(piece)) {
+	if (!piece_fits(piece) || piece->length > header->length - sizeof(*piece)) {
 		refuse(header, EINVAL);
 		return;
 	}
@@ -63,11 +63,9 @@ static void answer_caught(const struct wire_header *header, const struct wire_ha
 /* An order needs a living task that is not busy with another one. Init itself takes calls and spawns only. */
 static int order_error(const struct wire_header *header)
 {
-	const struct tracked *task = &tracked[header->slot];
-
-	if (header->slot >= SLOT_COUNT || task->state != TASK_ALIVE)
+	if (header->slot >= SLOT_COUNT || tracked[header->slot].state != TASK_ALIVE)
 		return ESRCH;
-	if (task->pending)
+	if (tracked[header->slot].pending)
 		return EBUSY;
 	if (!header->slot && header->op != OP_CALL && header->op != OP_SPAWN)
 		return EINVAL;
@@ -88,9 +86,45 @@ static int is_order(__u16 op)
 	return 0;
 }
 
+/* The bytes that every body of an operation has. What follows them is checked where it is read. */
+static size_t least_length(__u16 op)
+{
+	switch (op) {
+	case OP_SPAWN:
+		return sizeof(struct wire_spawn_request);
+	case OP_CALL:
+		return sizeof(struct wire_call);
+	case OP_PEEK:
+	case OP_POKE:
+		return sizeof(struct wire_piece);
+	case OP_COPY:
+		return sizeof(struct wire_copy);
+	case OP_READ_FILE:
+		return 1;
+	case OP_WRITE_FILE:
+		return sizeof(struct wire_write) + 1;
+	case OP_CAUGHT:
+		return sizeof(struct wire_handler);
+	case OP_PLAN:
+		return sizeof(struct wire_plan);
+	case OP_SWEEP:
+		return sizeof(struct wire_sweep);
+	}
+	return 0;
+}
+
+static int request_error(const struct wire_header *header)
+{
+	if (header->length < least_length(header->op))
+		return EINVAL;
+	if (is_order(header->op))
+		return order_error(header);
+	return header->slot >= SLOT_COUNT ? EINVAL : 0;
+}
+
 void answer(const struct wire_header *header, const __u8 *body)
 {
-	int error = is_order(header->op) ? order_error(header) : header->slot >= SLOT_COUNT ? EINVAL : 0;
+	int error = request_error(header);
 
 	if (error) {
 		if (header->op == OP_SPAWN)

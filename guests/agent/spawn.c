@@ -82,14 +82,16 @@ void clone_returned(unsigned int child, long value)
 
 void answer_spawn(const struct wire_header *header, const struct wire_spawn_request *request)
 {
-	struct tracked *child = &tracked[request->child];
-	int pidfd = request->child < SLOT_COUNT ? child->pidfd : -1;
+	struct tracked *child;
+	int pidfd;
 
-	if (!request->child || request->child >= SLOT_COUNT || child->state != TASK_NONE ||
+	if (!request->child || request->child >= SLOT_COUNT || tracked[request->child].state != TASK_NONE ||
 	    (request->child <= SPARE_CHILDREN && (header->slot || request->clone_flags))) {
 		refuse_spawn(header, EINVAL);
 		return;
 	}
+	child = &tracked[request->child];
+	pidfd = child->pidfd;
 	if (request->child > highest)
 		highest = request->child;
 	*child = (struct tracked){
@@ -102,6 +104,7 @@ void answer_spawn(const struct wire_header *header, const struct wire_spawn_requ
 	/* Set it here: a parent that waits in vfork() can't, and a quiet child makes no call to say so. */
 	slot_at(request->child)->quiet = !!(request->options & SPAWN_QUIET);
 	if (header->slot) {
+		tracked[header->slot].child = request->child;
 		slot_at(header->slot)->spawn = *request;
 		begin_order(header, ORDER_SPAWN);
 		return;

@@ -37,7 +37,7 @@ void finish_task(unsigned int index, enum wire_state state, int status)
 	/* First, so that the host knows of the task's end when it learns of the call's. */
 	send_frame(EVENT_DEATH, index, 0, &death, sizeof(death));
 	if (task->pending && task->op == OP_SPAWN)
-		orphan(slot_at(index)->spawn.child);
+		orphan(task->child);
 	else if (task->pending)
 		answer_order(index, state, status);
 	task->pending = 0;

@@ -3,15 +3,17 @@
  * What the host and the agent share: the frames on the channel, and the arena that tasks live in.
  * guests/protocol/wire.py is the host's side; suites/harness/guests/protocol/test_wire.py compares the two.
  *
- * Everything is little-endian, and no structure has implicit padding.
+ * Everything is little-endian, and no structure has implicit padding. They are packed because a request's parts follow
+ * one another without regard to alignment.
  */
 #ifndef KCONFORM_WIRE_H
 #define KCONFORM_WIRE_H
 
 #include <linux/types.h>
 
-#define WIRE_VERSION 4
+#define WIRE_VERSION 5
 #define WIRE_BODY_MAX 0x40000 /* bytes after the header */
+#define WIRE_PACKED __attribute__((packed))
 
 /* The arena: shared memory at the same address in every task, below 4 GiB so that an i386 call can point into it. */
 #define ARENA_BASE 0x10000000
@@ -70,12 +72,18 @@ enum wire_spawn {
 	SPAWN_QUIET = 8,	/* wait for orders by polling, without a system call */
 };
 
+/*
+ * The checksums are CRC-32 as in zlib. They are not against a kernel that lies, but so that a damaged channel is not
+ * taken for a kernel that fails.
+ */
 struct wire_header {
 	__u32 length;	/* of the body */
 	__u16 op;
 	__u16 slot;
 	__u32 sequence;
-};
+	__u32 body_check;	/* of the body */
+	__u32 check;		/* of the fields before this one */
+} WIRE_PACKED;
 
 struct wire_hello {
 	__u32 version;
@@ -85,7 +93,7 @@ struct wire_hello {
 	char release[65];
 	char machine[65];
 	__u8 pad[6];
-};
+} WIRE_PACKED;
 
 struct wire_spawn_request {
 	__u64 clone_flags;	/* without the exit signal, which is SIGCHLD for a process */
@@ -95,13 +103,13 @@ struct wire_spawn_request {
 	__u32 options;		/* enum wire_spawn */
 	__u32 child;		/* the new task's slot, chosen by the host */
 	char name[16];
-};
+} WIRE_PACKED;
 
 struct wire_spawn_reply {
 	__s32 error;	/* 0 or -errno */
 	__s32 pid;	/* in the initial pid namespace */
 	__s32 own_pid;	/* in the task's own */
-};
+} WIRE_PACKED;
 
 struct wire_call {
 	__u64 number;
@@ -110,48 +118,48 @@ struct wire_call {
 	__u16 writes;	/* pieces to write to the task's memory before the call; each: offset, length, bytes */
 	__u16 reads;	/* pieces to read from it after the call; each: offset, length */
 	__u16 pad;
-};
+} WIRE_PACKED;
 
 struct wire_result {
 	__s64 value;
 	__u32 state;	/* enum wire_state */
 	__u32 pad;
-};
+} WIRE_PACKED;
 
 struct wire_piece {
 	__u32 offset;
 	__u32 length;
-};
+} WIRE_PACKED;
 
 struct wire_copy {
 	__u64 to;
 	__u64 from;
 	__u64 length;
-};
+} WIRE_PACKED;
 
 /* Followed by the path, a NUL, and the bytes to write. */
 struct wire_write {
 	__u32 flags;	/* of openat, without O_WRONLY */
 	__u32 mode;
-};
+} WIRE_PACKED;
 
 struct wire_death {
 	__s32 status;	/* as wait4 reports it, or -1 where it cannot be known */
 	__u32 state;	/* STATE_DIED or STATE_GONE */
-};
+} WIRE_PACKED;
 
 /* OP_CAUGHT asks for the signals caught so far, and may change what the handler does from now on. */
 struct wire_handler {
 	__s64 result;
 	__u32 set_result;	/* replace the interrupted call's result with `result` */
 	__u32 change;		/* whether the handler takes these over; otherwise they are ignored */
-};
+} WIRE_PACKED;
 
 /* A signal that a task has caught. `context` is the beginning of uc_mcontext. */
 struct wire_caught {
 	__u8 siginfo[128];
 	__u8 context[256];
-};
+} WIRE_PACKED;
 
 #define CAUGHT_MAX 8
 
@@ -168,7 +176,7 @@ struct wire_sweep {
 	__u16 entry;	/* enum wire_entry */
 	__u16 left_out;
 	__u32 pad;
-};
+} WIRE_PACKED;
 
 #define SWEEP_COUNT 1024
 #define SWEEP_LEFT_OUT 64
@@ -196,18 +204,18 @@ struct wire_loop_step {
 	__u16 result_of;	/* 0, or 1 + the number of a step, whose latest value replaces ... */
 	__u16 argument;	/* ... this argument */
 	__u16 pad;
-};
+} WIRE_PACKED;
 
 /* The body of OP_PLAN, followed by its steps. */
 struct wire_plan {
 	__u32 rounds;
 	__u32 steps;
-};
+} WIRE_PACKED;
 
 /* How often a step failed with an error number, or (0) succeeded. The last pair counts all that found no room. */
 struct wire_count {
 	__u32 error;
 	__u32 count;
-};
+} WIRE_PACKED;
 
 #endif

@@ -37,12 +37,14 @@ _ABOUT_TIME = re.compile(
 )
 _END = re.compile(r"^-+\[ end trace\b")
 """Up to here all belongs to what began with the scissors."""
+_LINE_MAX = 4096
+"""Characters of a line that are looked at.  A longer one is no splat, and some patterns take quadratic time."""
 _TIME = re.compile(r"^\[\s*\d+\.\d+\]\s?(?:\[\s*[CT]\d+\]\s?)?")
 
 
 def first(lines: Iterable[str], excused: Callable[[str], bool] = lambda _: False) -> str | None:
     """The telling line of the first splat that is not `excused`, or None.  Lines may have their times in front."""
-    texts = (_TIME.sub("", line).strip() for record in lines for line in record.splitlines())
+    texts = (_TIME.sub("", line[:_LINE_MAX]).strip() for record in lines for line in record.splitlines())
     for text in texts:
         if not _SPLATS.search(text):
             continue

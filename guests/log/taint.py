@@ -7,11 +7,17 @@ that the scanner of splats knows.
 
 from __future__ import annotations
 
+import re
+
+from guests.errors import ProtocolError
 from guests.protocol import wire
 from guests.protocol.channel import Channel
 from guests.protocol.wire import Op
 
 PATH = "/proc/sys/kernel/tainted"
+
+_LONGEST = 64
+_NUMBER = re.compile(rb"[0-9]{1,20}\n?")
 
 BITS = (
     ("P", "a proprietary module was loaded"),
@@ -48,8 +54,12 @@ OF_SPLATS = frozenset("BDLMW")
 
 def read(channel: Channel) -> int | None:
     """The kernel's taint, as init reads it; None where the kernel has no such file (CONFIG_PROC_SYSCTL)."""
-    _, value, content = wire.split_result(channel.request(Op.TAINT).body)
-    return int(content) if value >= 0 else None
+    value, content = wire.split_content(channel.request(Op.TAINT).body, _LONGEST)
+    if value < 0:
+        return None
+    if not _NUMBER.fullmatch(content):
+        raise ProtocolError(f"{PATH} does not hold a number: {content!r}")
+    return int(content)
 
 
 def gained(before: int, now: int) -> dict[str, str]:

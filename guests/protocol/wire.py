@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The frames between host and agent, as bytes and as values.  Pure: nothing is sent here.
 
+What a guest sends is either understood or a ProtocolError, whatever bytes it consists of.
+
 The other side is `agent/wire.h`, whose names are the same; a test compares the two.
 """
 
@@ -8,10 +10,15 @@ from __future__ import annotations
 
 import enum
 import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-VERSION = 4
+from guests.errors import ProtocolError
+from guests.printable import escaped
+
+VERSION = 5
 BODY_MAX = 0x40000
 """Bytes after a frame's header."""
 ARENA_BASE = 0x10000000
@@ -84,7 +91,9 @@ class SpawnOption(enum.IntFlag):
     QUIET = 8
 
 
-HEADER = struct.Struct("<IHHI")
+HEADER = struct.Struct("<IHHIII")
+_CHECKED = struct.Struct("<IHHII")
+"""The header without its last field, which is the checksum of these."""
 HELLO = struct.Struct("<IIQQ65s65s6x")
 SPAWN = struct.Struct("<QQIIII16s")
 SPAWN_REPLY = struct.Struct("<iii")
@@ -112,20 +121,33 @@ class Frame:
     def encode(self) -> bytes:
         if len(self.body) > BODY_MAX:
             raise ValueError(f"a frame's body has at most {BODY_MAX} bytes, this one {len(self.body)}")
-        return HEADER.pack(len(self.body), self.op, self.slot, self.sequence) + self.body
+        return header(len(self.body), self.op, self.slot, self.sequence, zlib.crc32(self.body)) + self.body
+
+
+def header(length: int, op: int, slot: int, sequence: int, body_check: int) -> bytes:
+    """A frame's header, with its own checksum."""
+    checked = _CHECKED.pack(length, op, slot, sequence, body_check)
+    return checked + zlib.crc32(checked).to_bytes(4, "little")
 
 
 def split(buffer: bytearray) -> Frame | None:
-    """Take the first whole frame off the buffer's front, or None while there is none."""
+    """Take the first whole frame off the buffer's front, or None while there is none.
+
+    Header and body have checksums of their own, so that a wrong length is noticed before it is waited for.
+    """
     if len(buffer) < HEADER.size:
         return None
-    length, op, slot, sequence = HEADER.unpack_from(buffer)
+    length, op, slot, sequence, body_check, check = HEADER.unpack_from(buffer)
+    if check != zlib.crc32(buffer[: _CHECKED.size]):
+        raise ProtocolError("the header of a frame does not match its checksum")
     if length > BODY_MAX:
-        raise ValueError(f"a frame claims a body of {length} bytes")
+        raise ProtocolError(f"a frame claims a body of {length} bytes, of {BODY_MAX} at most")
     end = HEADER.size + length
     if len(buffer) < end:
         return None
     body = bytes(buffer[HEADER.size : end])
+    if body_check != zlib.crc32(body):
+        raise ProtocolError("the body of a frame does not match its checksum")
     del buffer[:end]
     return Frame(op, slot, sequence, body)
 
@@ -143,12 +165,25 @@ class Hello:
 
     @classmethod
     def decode(cls, body: bytes) -> Hello:
-        version, page, handler, restorer, release, machine = HELLO.unpack(body)
+        version, page, handler, restorer, release, machine = _unpack(HELLO, body, "the agent's first answer")
         return cls(version, page, handler, restorer, _text(release), _text(machine))
 
 
 def _text(field: bytes) -> str:
-    return field.split(b"\0", 1)[0].decode()
+    return escaped(field.split(b"\0", 1)[0].decode(errors="backslashreplace"))
+
+
+def _unpack(form: struct.Struct, body: bytes, what: str) -> tuple[Any, ...]:
+    if len(body) != form.size:
+        raise ProtocolError(f"{what} has {len(body)} bytes instead of {form.size}")
+    return form.unpack(body)
+
+
+def _state(number: int) -> State:
+    try:
+        return State(number)
+    except ValueError:
+        raise ProtocolError(f"there is no state {number} of a task or call") from None
 
 
 def spawn_body(
@@ -178,13 +213,42 @@ def call_body(
     return b"".join(parts)
 
 
+def split_spawn_reply(body: bytes) -> tuple[int, int, int]:
+    """The error (0 or negative), and the new task's number in the initial pid namespace and in its own."""
+    error, tid, own_tid = _unpack(SPAWN_REPLY, body, "the answer to a spawn")
+    if not -4095 <= error <= 0 or tid < 0 or own_tid < 0:
+        raise ProtocolError(f"a spawn came to error {error}, task {tid}, which is {own_tid} to itself")
+    return error, tid, own_tid
+
+
+def split_death(body: bytes) -> tuple[State, int]:
+    """How a task ended, and its wait status."""
+    status, state = _unpack(DEATH, body, "the report of a death")
+    if state not in (State.DIED, State.GONE):
+        raise ProtocolError(f"a task is reported to have ended by state {state}")
+    return State(state), status
+
+
 def split_result(body: bytes) -> tuple[State, int, bytes]:
     """State, value, and the bytes that follow."""
+    if len(body) < RESULT.size:
+        raise ProtocolError(f"a result has {len(body)} bytes, and needs {RESULT.size}")
     value, state = RESULT.unpack_from(body)
-    return State(state), value, body[RESULT.size :]
+    return _state(state), value, body[RESULT.size :]
+
+
+def split_content(body: bytes, longest: int) -> tuple[int, bytes]:
+    """The value of a call that init made for the host, and the bytes that it counts; of an error, no bytes."""
+    state, value, content = split_result(body)
+    if state is not State.RETURNED or value > longest or (value >= 0 and value != len(content)):
+        raise ProtocolError(f"an answer with {len(content)} bytes says {state.name} {value}")
+    return value, content if value >= 0 else b""
 
 
 def split_reads(tail: bytes, lengths: Sequence[int]) -> tuple[bytes, ...]:
+    """The buffers of a call, which the answer has one after the other."""
+    if len(tail) != sum(lengths):
+        raise ProtocolError(f"the buffers of a call have {len(tail)} bytes instead of {sum(lengths)}")
     pieces = []
     for length in lengths:
         pieces.append(tail[:length])
@@ -199,6 +263,21 @@ def data_address(slot: int, offset: int = 0) -> int:
 
 def split_counts(tail: bytes, steps: int) -> list[dict[int, int]]:
     """For each step of a plan how often it came to which error number, 0 being success."""
+    if len(tail) != LOOP_STEPS * LOOP_ERRORS * COUNT.size:
+        raise ProtocolError(f"the counts of a plan have {len(tail)} bytes")
     pairs = list(COUNT.iter_unpack(tail[: steps * LOOP_ERRORS * COUNT.size]))
     rows = [pairs[step * LOOP_ERRORS : (step + 1) * LOOP_ERRORS] for step in range(steps)]
     return [{error: count for error, count in row if count} for row in rows]
+
+
+def split_caught(tail: bytes, count: int) -> list[tuple[bytes, bytes]]:
+    """siginfo and registers of the signals that a task has caught: of `count`, the last CAUGHT_MAX."""
+    kept = min(count, CAUGHT_MAX)
+    if count < 0 or len(tail) != kept * CAUGHT.size:
+        raise ProtocolError(f"{count} caught signals are told in {len(tail)} bytes")
+    return list(CAUGHT.iter_unpack(tail))
+
+
+def split_sweep(tail: bytes, count: int) -> tuple[int, ...]:
+    """The values of a sweep's calls."""
+    return tuple(_unpack(struct.Struct(f"<{count}h"), tail, f"the answer to a sweep of {count} calls"))

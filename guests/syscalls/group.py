@@ -29,9 +29,11 @@ class Pending:
         """Wait for the call to finish, within the guest's deadline."""
         if self._outcome is None:
             body = self._task.guest.collect(self._sequence, self._what)
-            state, value, tail = wire.split_result(body)
+            guest = self._task.guest
+            state, value, tail = guest.decoded(wire.split_result, body, self._what)
             self._task.check_accepted(state, value, self._what)
-            self._outcome = Outcome(state, value, self._what, wire.split_reads(tail, self._lengths))
+            reads = guest.decoded(lambda tail: wire.split_reads(tail, self._lengths), tail, self._what)
+            self._outcome = Outcome(state, value, self._what, reads)
             self._task.guest.note(self._outcome)
         return self._outcome
 

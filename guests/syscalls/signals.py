@@ -72,10 +72,11 @@ class SignalCalls(SyscallGroup):
 
     def caught_signals(self) -> list[CaughtSignal]:
         """The signals caught so far, oldest first; of more than eight the last eight."""
-        body = self.guest.request(Op.CAUGHT, self.slot, wire.HANDLER.pack(0, False, False))
-        _, count, tail = wire.split_result(body)
-        kept = min(count, wire.CAUGHT_MAX)
-        return [CaughtSignal.decode(*wire.CAUGHT.unpack_from(tail, i * wire.CAUGHT.size)) for i in range(kept)]
+        what = f"the signals that {self} has caught"
+        body = self.guest.request(Op.CAUGHT, self.slot, wire.HANDLER.pack(0, False, False), what)
+        _, count, tail = self.guest.decoded(wire.split_result, body, what)
+        caught = self.guest.decoded(lambda tail: wire.split_caught(tail, count), tail, what)
+        return [CaughtSignal.decode(siginfo, context) for siginfo, context in caught]
 
     def kill(self, target: SyscallGroup, signal: Signal) -> Outcome:
         """Send a signal to the target's process."""

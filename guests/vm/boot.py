@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from guests.errors import BootError, QemuError, SlowBootError
+from guests.errors import BootError, ProtocolError, QemuError, SlowBootError
 from guests.protocol.channel import Channel, Closed, NoAnswer, SocketStream
 from guests.protocol.wire import VERSION, Hello, Op
 from guests.vm.console import Console
@@ -83,7 +83,14 @@ def booted(
             end = theirs.fileno()
             qemu = Qemu(command, console=f"socket,id=console,fd={end}", pass_fds=[end, *pass_fds])
         try:
-            yield _await_agent(qemu, Console(ours), deadline)
+            console = Console(ours)
+            try:
+                yield _await_agent(qemu, console, deadline)
+            except (Closed, NoAnswer, ProtocolError) as error:
+                how = f" ({error.message})" if isinstance(error, ProtocolError) else ""
+                raise BootError(
+                    f"the kernel booted, but its agent does not answer as it should{how}", console=console.text()
+                ) from error
         finally:
             qemu.kill()
 

@@ -7,6 +7,7 @@ template's state, so that the next test finds a guest that only has to be told t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,8 @@ class Pool:
         self._templates: dict[tuple[str, Boot], Template] = {}
         self._failed: dict[tuple[str, Boot], KconformError] = {}
         self._spares: dict[tuple[str, Boot], Guest] = {}
+        self._unprepared: dict[tuple[str, Boot], Exception] = {}
+        """Why there is no spare clone, to be told to whoever takes it."""
         self._started = time.time()
 
     def qemu(self, arch: str) -> QemuProgram:
@@ -113,7 +116,10 @@ class Pool:
 
     def take(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> Guest:
         """A guest whose agent has answered.  The caller closes it."""
-        guest = self._spares.pop((kernel.digest, boot), None) or self._clone(kernel, boot)
+        key = (kernel.digest, boot)
+        if error := self._unprepared.pop(key, None):
+            raise error.with_traceback(None)
+        guest = self._spares.pop(key, None) or self._clone(kernel, boot)
         try:
             guest.resume()
         except BaseException:
@@ -122,12 +128,19 @@ class Pool:
         return guest
 
     def prepare(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> None:
-        """Have a clone ready soon, if its template is at hand: only time is lost if nobody wants it."""
+        """Have a clone ready soon, if its template is at hand: only time is lost if nobody wants it.
+
+        If that fails, it is the error of whoever takes that clone, and not of the caller.
+        """
         key = (kernel.digest, boot)
-        if key in self._templates and key not in self._spares:
+        if key not in self._templates or key in self._spares:
+            return
+        try:
             while len(self._spares) >= SPARES:
                 self._spares.pop(next(iter(self._spares))).close()
             self._spares[key] = self._clone(kernel, boot)
+        except Exception as error:
+            self._unprepared[key] = error
 
     def wait_for_spare(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> None:
         """Wait until the spare clone has taken on its state (the benchmark wants to know what is left then)."""
@@ -163,8 +176,10 @@ class Pool:
             return template.get(machine, identity, self._store, cold=self._cold)
 
     def close(self) -> None:
+        """End the spare clones, all of them.  Raises nothing: what is left of one ends with this process."""
         while self._spares:
-            self._spares.popitem()[1].close()
+            with contextlib.suppress(Exception):
+                self._spares.popitem()[1].close()
 
     def _clone(self, kernel: Kernel, boot: Boot) -> Guest:
         return Guest(kernel, self.template(kernel, boot))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from common.text import printable
 from guests.errors import QemuError
 from guests.vm.qemu_command import channel_options, dying_with_parent
 
@@ -109,32 +110,35 @@ class Qemu:
 
     def __init__(self, command: Sequence[str], *, console: str, pass_fds: Sequence[int] = ()) -> None:
         """Start it.  `console` as in `channel_options`; `pass_fds` are what that and `command` mention."""
-        ours, agent = socket.socketpair()
-        monitor, qmp = socket.socketpair()
-        self.agent = ours
-        self.qmp = Qmp(monitor)
-        self._monitor = monitor
-        self._stderr = os.memfd_create("qemu-stderr")
-        whole = [*command, *channel_options(agent=agent.fileno(), qmp=qmp.fileno(), console=console)]
         try:
-            self.process = subprocess.Popen(
-                dying_with_parent(whole),
-                stdin=subprocess.DEVNULL,
-                stdout=self._stderr,
-                stderr=self._stderr,
-                env=_ENVIRONMENT | os.environ,
-                pass_fds=[agent.fileno(), qmp.fileno(), *pass_fds],
-                start_new_session=True,
-            )
+            with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+                self.agent, agent = socket.socketpair()
+                ours.enter_context(self.agent)
+                theirs.enter_context(agent)
+                self._monitor, qmp = socket.socketpair()
+                ours.enter_context(self._monitor)
+                theirs.enter_context(qmp)
+                self.qmp = Qmp(self._monitor)
+                self._stderr = os.memfd_create("qemu-stderr")
+                ours.callback(os.close, self._stderr)
+                whole = [*command, *channel_options(agent=agent.fileno(), qmp=qmp.fileno(), console=console)]
+                self.process = subprocess.Popen(
+                    dying_with_parent(whole),
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._stderr,
+                    stderr=self._stderr,
+                    env=_ENVIRONMENT | os.environ,
+                    pass_fds=[agent.fileno(), qmp.fileno(), *pass_fds],
+                    start_new_session=True,
+                )
+                ours.pop_all()
         except FileNotFoundError as missing:
-            self._close()
             raise QemuError(
                 f"{missing.filename} is not installed",
                 hint="run `./kconform doctor`, which can install it",
             ) from None
-        finally:
-            agent.close()
-            qmp.close()
+        except OSError as error:
+            raise QemuError(f"QEMU cannot be started: {error}") from error
 
     @property
     def pid(self) -> int:
@@ -152,7 +156,7 @@ class Qemu:
         code = self.process.wait()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         printed = self.stderr()
-        return f"QEMU {how}" + (f": {printed.splitlines()[-1]}" if printed else "")
+        return f"QEMU {how}" + (f": {printable(printed.splitlines()[-1])}" if printed else "")
 
     def kill(self) -> None:
         """End it now; nothing of it remains.  May be called again."""

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from guests.errors import KconformError
+from guests.errors import BootError, KconformError, QemuError
 from guests.log import taint
 from guests.log.kernel_log import read_raw
 from guests.vm import acceleration, migration
@@ -86,7 +86,13 @@ class Template:
                 console=f"file,id=console,path=/proc/self/fd/{console},append=on",
                 pass_fds=[console, state],
             )
-            migration.send_load(qemu, self.machine.qemu, state)
+            try:
+                migration.send_load(qemu, self.machine.qemu, state)
+            except BaseException as error:
+                qemu.kill()
+                if isinstance(error, OSError):
+                    raise QemuError(f"a clone's QEMU does not take commands: {error}") from error
+                raise
         finally:
             os.close(state)
         return qemu
@@ -122,13 +128,20 @@ def template_key(machine: Machine, identity: dict[str, str]) -> str:
 
 
 def _make(machine: Machine, identity: dict[str, str], directory: Path) -> None:
-    ram = os.memfd_create("guest-ram")
     state = os.open(directory / "state", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        ram = os.memfd_create("guest-ram")
+    except BaseException:
+        os.close(state)
+        raise
     try:
         os.ftruncate(ram, machine.memory_mib << 20)
         memory = memory_options(Path(f"/proc/self/fd/{ram}"), machine.memory_mib, shared=True)
         with booted(machine, extra=memory, pass_fds=[ram, state]) as guest:
-            (directory / "boot.log").write_text(read_raw(guest.channel))
+            log, complete = read_raw(guest.channel)
+            if not complete:
+                raise BootError("the kernel logs without end after it has booted", console=guest.console.text())
+            (directory / "boot.log").write_text(log)
             tainted = taint.read(guest.channel)
             start = time.perf_counter()
             migration.save(guest.qemu, machine.qemu, state, time.monotonic() + _SAVE_DEADLINE_S)

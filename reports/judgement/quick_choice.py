@@ -3,7 +3,7 @@
 
 The choice is made anew in each run, so that no list of names can become outdated.  A test function is taken whole,
 with the controls among its cases.  Wherever a test of a promise applies, one that was taken applies too.  What a
-promise says in its second half may be left to a test that is not taken: docs/gate-a-ci.md says how many planted
+promise says in its second half may be left to a test that is not taken: docs/results.md says how many planted
 faults the few notice.
 """
 

@@ -42,13 +42,16 @@ class PipeStream:
     def __init__(self, reading: int, writing: int) -> None:
         self._reading = reading
         self._writing = writing
+        os.set_blocking(writing, False)
 
     def fileno(self) -> int:
         return self._reading
 
-    def send_bytes(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self._writing, data) :]
+    def writing_fileno(self) -> int:
+        return self._writing
+
+    def send_some(self, data: memoryview) -> int:
+        return os.write(self._writing, data)
 
     def receive_bytes(self) -> bytes:
         return os.read(self._reading, 1 << 18)
@@ -101,6 +104,11 @@ def host_session(store: Cache) -> Iterator[HostSession]:
         yield session
     finally:
         session.close()
+
+
+def open_descriptors() -> int:
+    """How many this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def status_of(task: Task) -> dict[str, str]:

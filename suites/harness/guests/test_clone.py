@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from guests.errors import AgentError, GuestBroke, HostPausedError, QemuError
+from guests.errors import AgentError, GuestBroke, HostPausedError, ProtocolError, QemuError
 from guests.guest import Guest, complaint_at_boot
 from guests.log.splats import first
 from guests.outcome import exited, returned
 from guests.protocol import conversation, wire
+from guests.protocol.channel import SocketStream
 from guests.protocol.wire import Op
 from guests.uapi import number
 from guests.vm import template
@@ -201,6 +202,43 @@ class TestWhatGoesWrong:
         sibling.write_file("/dev/kmsg", f"{line}\n").result()
         for _ in range(2):
             assert sibling.complaint() == f"the kernel complained: {line}"
+
+    def test_what_a_kernel_says_reaches_no_terminal_as_it_is(self, sibling: Guest) -> None:
+        """Neither its control sequences, nor lines that look like commands to a CI."""
+        forged = "BUG: \x1b[2J \x1b]0;x\x07 \u202e\n::error file=a.c,line=1::forged\n::add-mask::kernel\n"
+        sibling.write_file("/dev/kmsg", forged).result()
+        assert sibling.complaint() == r"the kernel complained: BUG: \x1b[2J \x1b]0;x\x07 \u202e"
+        sibling.spawn("\x1b[2J\nname")
+        found = sibling.evidence()
+        assert all(char.isprintable() or char in "\n\t" for text in found.values() for char in text)
+        assert not [line for text in found.values() for line in text.splitlines() if line.startswith(("::", "name"))]
+        assert "::error file=a.c" in found["kernel log"]
+
+    def test_a_kernel_that_sends_nonsense_is_given_up(self, sibling: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every later call has the same error, and the evidence is what was had before."""
+        task = sibling.spawn("task")
+        sibling.write_file("/dev/kmsg", "a line\n").result()
+        assert "a line" in sibling.log()
+        receive = SocketStream.receive_bytes
+        with monkeypatch.context() as patched:
+            patched.setattr(SocketStream, "receive_bytes", lambda self: receive(self)[:-1] + b"?")
+            with pytest.raises(
+                ProtocolError, match=r"during task\[\d+\]\.getppid\(\): the body of a frame"
+            ) as caught:
+                task.call("getppid")
+        for again in (sibling.log, sibling.complaint, task.wait_death, lambda: task.call("getpid")):
+            with pytest.raises(ProtocolError) as later:
+                again()
+            assert later.value is caught.value is sibling.protocol_error
+        assert "a line" in sibling.evidence()["kernel log"]
+        sibling.close()
+        assert "a line" in sibling.evidence()["kernel log"]
+
+    def test_an_agent_that_gives_up_is_our_error_and_quoted(self, sibling: Guest) -> None:
+        """Though its end is a panic: it is init."""
+        sibling._channel._stream.send_some(memoryview(b"this is no frame at all"))
+        with pytest.raises(AgentError, match=r"the agent gave up in the middle of .*: a frame's header is damaged"):
+            sibling.spawn("task")
 
     @pytest.mark.parametrize(
         ("bit", "told"),

@@ -261,7 +261,7 @@ class TestTheEnd:
     def test_a_frame_that_is_too_long_ends_the_agent(self, host: HostSession) -> None:
         assert host.process.stdin
         spare = os.pidfd_open(host.children()[0])
-        os.write(host.process.stdin.fileno(), wire.HEADER.pack(wire.BODY_MAX + 1, Op.POKE, 1, 1))
+        os.write(host.process.stdin.fileno(), wire.header(wire.BODY_MAX + 1, Op.POKE, 1, 1, 0))
         assert host.process.wait() == 1
         assert await_end(spare)
         os.close(spare)

@@ -39,8 +39,12 @@ class OtherEnd:
     def fileno(self) -> int:
         return self._reading
 
-    def send_bytes(self, data: bytes) -> None:
+    def writing_fileno(self) -> int:
+        return -1
+
+    def send_some(self, data: memoryview) -> int:
         self.heard += data
+        return len(data)
 
     def receive_bytes(self) -> bytes:
         return os.read(self._reading, 7)
@@ -82,8 +86,8 @@ class TestChannel:
         assert not other.channel.wait(lambda: False, 0)
 
     def test_silence_has_a_deadline(self, other: OtherEnd) -> None:
-        number = other.channel.send(Op.HELLO)
-        other.says(Frame(Op.HELLO, 0, number + 1))
+        answered, number = other.channel.send(Op.HELLO), other.channel.send(Op.HELLO)
+        other.says(Frame(Op.HELLO, 0, answered))
         with pytest.raises(NoAnswer):
             other.channel.collect(number, 0.05)
 
@@ -103,9 +107,9 @@ class TestChannel:
             other.channel.answered(number)
 
     def test_a_stream_that_takes_no_more_is_closed(self, other: OtherEnd, monkeypatch: pytest.MonkeyPatch) -> None:
-        def broken(_: bytes) -> None:
+        def broken(_: memoryview) -> int:
             raise BrokenPipeError
 
-        monkeypatch.setattr(other, "send_bytes", broken)
+        monkeypatch.setattr(other, "send_some", broken)
         with pytest.raises(Closed):
             other.channel.send(Op.HELLO)

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +19,9 @@ from guests.protocol import wire
 from guests.protocol.channel import Channel
 from guests.protocol.wire import Frame, Op
 from guests.vm import boot
+from guests.vm import console as console_module
 from guests.vm.boot import booted
-from guests.vm.console import Console, clean
+from guests.vm.console import Console, ConsoleFile, clean
 from suites.harness.guests import fakes
 
 SOON = 0.05
@@ -100,8 +105,69 @@ class TestConsole:
         assert console.follow(later()) is None
         assert "garbage" in console.text()
 
+    def test_a_flood_ends_the_boot_and_is_not_kept(
+        self, ends: tuple[Console, socket.socket], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(console_module, "FLOOD", 1 << 20)
+        console, guest = ends
+
+        def flood() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    guest.sendall(b"\x1b]0;again and again\x07\n" * 100)
+
+        printing = threading.Thread(target=flood)
+        printing.start()
+        try:
+            trouble = console.follow(later())
+        finally:
+            guest.shutdown(socket.SHUT_RDWR)
+            printing.join()
+        assert trouble == "the console printed 1048576 characters and no word of the agent"
+        assert len(console.text()) < 4 * console_module.FLOOD
+        assert "characters are left out here" in console.text()
+        assert "\x1b" not in console.text()
+
+    def test_what_is_quoted_of_it_can_be_printed(self, ends: tuple[Console, socket.socket]) -> None:
+        console, guest = ends
+        guest.sendall(b"Kernel panic - not syncing: \x1b[2J\x1b]0;x\x07\x00\n")
+        guest.close()
+        assert console.follow(later()) == r"the kernel panicked: Kernel panic - not syncing: \x1b]0;x\x07\x00"
+
     def test_the_firmwares_escapes_are_no_text(self) -> None:
         assert clean("\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS\r\n\x1b[=3hnext\r\n") == "SeaBIOS\nnext\n"
+
+
+class TestConsoleFile:
+    """The console of a clone, which QEMU appends to a file."""
+
+    def test_it_is_read_as_lines_also_after_its_end(self) -> None:
+        console = ConsoleFile()
+        os.write(console.descriptor, b"one\r\n\x1b[2Jtwo \x07\r\n")
+        assert console.text() == "one\ntwo \\x07\n"
+        os.write(console.descriptor, b"three \xff\n")
+        console.close()
+        console.close()
+        assert console.text() == "one\ntwo \\x07\nthree \ufffd\n"
+
+    def test_a_flood_is_kept_in_part_with_a_line_that_says_so(self) -> None:
+        console = ConsoleFile()
+        writing = os.open(f"/proc/self/fd/{console.descriptor}", os.O_WRONLY | os.O_APPEND)
+        try:
+            for number in range(30):
+                os.write(writing, f"{number:09}\n".encode() * 100_000)
+                console.trim()
+                assert os.fstat(console.descriptor).st_size < 1 << 20
+            os.write(writing, b"the end\n")
+            text = console.text()
+        finally:
+            os.close(writing)
+            console.close()
+        assert text.startswith("000000000\n")
+        assert text.endswith("000000029\nthe end\n")
+        assert len(text) < 5 * console_module.KEPT
+        (notice,) = [line for line in text.splitlines() if line.startswith("[...")]
+        assert re.fullmatch(r"\[\.\.\. \d{8} characters are left out here \.\.\.\]", notice)
 
 
 Playing = Callable[[str], Path]
@@ -189,6 +255,24 @@ class TestBoot:
             with booted(fakes.machine(tmp_path)):
                 pytest.fail("it cannot have answered")
         assert caught.value.evidence["console"].startswith("kconform: agent: ready")
+
+    @pytest.mark.parametrize(
+        ("sent", "said"),
+        [
+            (b"no frame at all, for sure", "checksum"),
+            (Frame(Op.POKE, 0, 1).encode(), "its answer is to 5"),
+            (Frame(Op.HELLO, 0, 1, b"short").encode(), "has 5 bytes instead of"),
+        ],
+        ids=["no-frame", "another-answer", "short"],
+    )
+    def test_an_agent_that_makes_no_sense_is_told(
+        self, play: Playing, tmp_path: Path, sent: bytes, said: str
+    ) -> None:
+        play(f"console('Linux\\r\\n')\n{READY}agent({sent!r})\nwait()\n")
+        with pytest.raises(BootError, match=f"does not answer as it should .*{said}") as caught:  # noqa: SIM117
+            with booted(fakes.machine(tmp_path)):
+                pytest.fail("it cannot have been understood")
+        assert caught.value.evidence["console"].startswith("Linux\n")
 
     def test_an_agent_of_another_version_is_told(self, play: Playing, tmp_path: Path) -> None:
         play(f"{READY}agent({hello(99)!r})\nwait()\n")

@@ -65,6 +65,71 @@ def test_a_qemu_that_refuses_is_not_asked_twice(pool: Pool, tmp_path: Path, monk
     assert templates.asked == 1
 
 
+class Clone:
+    """In place of a guest."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.closed = 0
+
+    def resume(self) -> None:
+        if self.error:
+            raise self.error
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_spare_that_cannot_start_is_the_error_of_who_takes_it(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once; whoever comes then finds a new one."""
+    monkeypatch.setattr(template, "get", Templates())
+    kernel = fakes.kernel(tmp_path, BOOTABLE)
+    pool.template(kernel)
+    clones: list[Clone | Exception] = [OSError("no spare"), Clone()]
+
+    def clone(*_: object) -> Clone:
+        made = clones.pop(0)
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    monkeypatch.setattr(Pool, "_clone", clone)
+    pool.prepare(kernel)
+    with pytest.raises(OSError, match="no spare"):
+        pool.take(kernel)
+    assert isinstance(pool.take(kernel), Clone)
+
+
+def test_a_clone_that_does_not_answer_is_closed(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = Clone(QemuError("silent"))
+    monkeypatch.setattr(Pool, "_clone", lambda *_: silent)
+    with pytest.raises(QemuError, match="silent"):
+        pool.take(fakes.kernel(tmp_path, BOOTABLE))
+    assert silent.closed == 1
+
+
+def test_one_spare_that_cannot_be_ended_does_not_keep_the_others(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stuck(Clone):
+        def close(self) -> None:
+            super().close()
+            raise OSError("stuck")
+
+    monkeypatch.setattr(template, "get", Templates())
+    kernel = fakes.kernel(tmp_path, BOOTABLE)
+    spares = [Clone(), Stuck()]
+    waiting = list(spares)
+    monkeypatch.setattr(Pool, "_clone", lambda *_: waiting.pop(0))
+    for boot in (DEFAULT_BOOT, OTHER_BOOT):
+        pool.template(kernel, boot)
+        pool.prepare(kernel, boot)
+    pool.close()
+    assert [spare.closed for spare in spares] == [1, 1]
+
+
 def test_whether_a_kernel_can_be_booted_is_looked_at_before_kvm_is_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -144,6 +146,12 @@ def playing(path: Path, body: str) -> Qemu:
     return Qemu([str(fakes.program(path / "qemu", fakes.QEMU + body))], console=NO_CONSOLE)
 
 
+def start_and_kill(command: list[str]) -> None:
+    """Whether it starts or not."""
+    with contextlib.suppress(QemuError):
+        Qemu(command, console=NO_CONSOLE).kill()
+
+
 class TestProcess:
     def test_it_talks_over_the_ends_that_it_was_given(self, tmp_path: Path) -> None:
         machine = playing(tmp_path, "agent(b'hello')\nos.write(fds['qmp'], b'{\"return\": 7}\\n')\nwait()\n")
@@ -177,6 +185,39 @@ class TestProcess:
             assert fakes.await_end(child)
         finally:
             os.close(child)
+
+    @pytest.mark.parametrize("error", [PermissionError(), OSError(12, "Cannot allocate memory")], ids=repr)
+    def test_one_that_cannot_start_leaves_no_descriptor(
+        self, monkeypatch: pytest.MonkeyPatch, error: OSError
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        before = fakes.open_descriptors()
+        with monkeypatch.context() as patched:
+            patched.setattr(subprocess, "Popen", fail)
+            with pytest.raises(QemuError, match="QEMU cannot be started"):
+                Qemu(["qemu"], console=NO_CONSOLE)
+        assert fakes.open_descriptors() == before
+
+    @pytest.mark.parametrize("allowed", range(12))
+    def test_neither_does_one_for_which_there_is_no_descriptor(self, tmp_path: Path, allowed: int) -> None:
+        """The limit of open files is reached at any moment of the start."""
+        script = fakes.program(tmp_path / "qemu", fakes.QEMU + "wait()\n")
+        before = fakes.open_descriptors()
+        highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        gaps: list[int] = []
+        while not gaps or gaps[-1] <= highest:
+            gaps.append(os.dup(0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (gaps[-1] + 1 + allowed, hard))
+        try:
+            start_and_kill([str(script)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for filled in gaps:
+                os.close(filled)
+        assert fakes.open_descriptors() == before
 
     def test_it_dies_when_its_owner_is_killed(self, tmp_path: Path) -> None:
         """A test run that gets SIGKILL has no time to clean up, and leaves no QEMU for hours."""

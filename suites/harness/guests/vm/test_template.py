@@ -16,10 +16,13 @@ from typing import Any
 import pytest
 
 from guests.errors import KconformError, QemuError
+from guests.guest import Guest
 from guests.protocol import wire
+from guests.protocol.deadline import Deadline
 from guests.protocol.wire import Frame, Op, State
 from guests.vm import template
 from guests.vm.qemu_command import Disk, Machine, base_command
+from guests.vm.qemu_process import Qemu
 from guests.vm.qemu_program import QemuProgram
 from guests.vm.template import DamagedError, template_key
 from kconfigs.cache import Cache
@@ -110,6 +113,9 @@ class FakeBoots:
             value = -9 if self.taint is None else len(self.taint)
             return Frame(op, 0, 0, wire.RESULT.pack(value, State.RETURNED) + (self.taint or b""))
         return Frame(op, 0, 0, self.lines.pop(0))
+
+    def deadline(self, seconds: float) -> Deadline:
+        return Deadline(seconds)
 
     def text(self) -> str:
         return "Linux\n"
@@ -366,3 +372,33 @@ class TestClone:
         escaped = str(folder).replace(",", ",,")
         assert f"memory-backend-file,id=ram,size=4M,mem-path={escaped}/ram,share=off" in argv
         assert argv[argv.index("-S") : argv.index("-S") + 3] == ["-S", "-incoming", "defer"]
+
+    @pytest.mark.parametrize("error", [BrokenPipeError(), QemuError("refused"), KeyboardInterrupt()], ids=repr)
+    def test_one_that_takes_no_commands_is_ended(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    ) -> None:
+        """Neither its process nor a descriptor is left: of the guest that was to be, none either."""
+        script = fakes.program(tmp_path / "qemu", fakes.QEMU + "wait()\n")
+        monkeypatch.setattr(template, "compose", lambda _: (str(script),))
+        (tmp_path / "state").write_text("saved")
+        made = template.Template(replace(fakes.machine(tmp_path), memory_mib=4), tmp_path, "key")
+        started = []
+
+        def fail(qemu: Qemu, *_: object) -> None:
+            started.append(qemu.process)
+            raise error
+
+        monkeypatch.setattr("guests.vm.migration.send_load", fail)
+        before = fakes.open_descriptors()
+        with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else QemuError):
+            Guest(fakes.kernel(tmp_path), made)
+        (process,) = started
+        assert process.returncode is not None
+        assert fakes.open_descriptors() == before
+
+    def test_without_its_state_there_is_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(template, "compose", lambda _: ("qemu",))
+        before = fakes.open_descriptors()
+        with pytest.raises(FileNotFoundError):
+            Guest(fakes.kernel(tmp_path), template.Template(fakes.machine(tmp_path), tmp_path, "key"))
+        assert fakes.open_descriptors() == before

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The codec, on any value and any bytes: what one side writes the other reads, and nonsense is a ProtocolError."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.text import printable
+from guests.errors import ProtocolError
+from guests.log import kernel_log, taint
+from guests.printable import escaped
+from guests.protocol import wire
+from guests.protocol.channel import Channel
+from guests.protocol.wire import Frame, Hello, Op, State
+from guests.vm.console import clean
+
+U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))
+S16, S32, S64 = (st.integers(-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (16, 32, 64))
+FRAMES = st.builds(Frame, op=U16, slot=U16, sequence=U32, body=st.binary(max_size=200))
+
+DECODERS: dict[str, Callable[[bytes], object]] = {
+    "frame": lambda body: wire.split(bytearray(body)),
+    "hello": Hello.decode,
+    "spawn": wire.split_spawn_reply,
+    "death": wire.split_death,
+    "result": wire.split_result,
+    "content": lambda body: wire.split_content(body, 64),
+    "reads": lambda body: wire.split_reads(body, [1, 2]),
+    "counts": lambda body: wire.split_counts(body, 3),
+    "caught": lambda body: wire.split_caught(body[1:], body[0] if body else 0),
+    "sweep": lambda body: wire.split_sweep(body, 5),
+    "log": lambda body: kernel_log.Log().add(body.decode(errors="replace"), complete=True),
+    "taint": lambda body: taint.read(Answering(body)),
+}
+
+
+class Answering(Channel):
+    """A channel that answers everything with this."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def request(self, op: Op, slot: int = 0, body: bytes = b"", deadline: float = 0) -> Frame:  # noqa: ARG002
+        return Frame(op, slot, 1, self._body)
+
+
+@given(st.lists(FRAMES, max_size=5), st.integers(1, 50))
+def test_frames_are_read_as_they_were_written_however_they_are_cut(frames: list[Frame], step: int) -> None:
+    stream, buffer, got = b"".join(frame.encode() for frame in frames), bytearray(), []
+    for start in range(0, len(stream), step):
+        buffer += stream[start : start + step]
+        while (frame := wire.split(buffer)) is not None:
+            got.append(frame)
+    assert (got, bytes(buffer)) == (frames, b"")
+
+
+@given(FRAMES, st.data())
+def test_a_flipped_bit_is_noticed(frame: Frame, data: st.DataObject) -> None:
+    """Wherever it is, and as soon as the frame that it is in has arrived."""
+    damaged = bytearray(frame.encode())
+    bit = data.draw(st.integers(0, 8 * len(damaged) - 1))
+    damaged[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(ProtocolError, match="does not match its checksum"):
+        wire.split(damaged)
+
+
+@given(U32.filter(lambda length: length > wire.BODY_MAX), U16, U16, U32)
+def test_a_frame_that_is_too_long_is_refused_though_its_checksum_is_right(
+    length: int, op: int, slot: int, sequence: int
+) -> None:
+    with pytest.raises(ProtocolError, match="claims a body"):
+        wire.split(bytearray(wire.header(length, op, slot, sequence, 0)))
+
+
+@given(st.sampled_from(State), S64, st.lists(st.binary(max_size=30), max_size=4))
+def test_results_are_read_as_they_were_written(state: State, value: int, reads: list[bytes]) -> None:
+    body = wire.RESULT.pack(value, state) + b"".join(reads)
+    assert wire.split_result(body) == (state, value, b"".join(reads))
+    assert wire.split_reads(b"".join(reads), [len(read) for read in reads]) == tuple(reads)
+
+
+@given(st.integers(-4095, 0), st.integers(0, 1 << 22), st.integers(0, 1 << 22))
+def test_spawns_are_read_as_they_were_written(error: int, tid: int, own: int) -> None:
+    assert wire.split_spawn_reply(wire.SPAWN_REPLY.pack(error, tid, own)) == (error, tid, own)
+
+
+@given(S32, st.sampled_from([State.DIED, State.GONE]))
+def test_deaths_are_read_as_they_were_written(status: int, state: State) -> None:
+    assert wire.split_death(wire.DEATH.pack(status, state)) == (state, status)
+
+
+@given(st.lists(S16, max_size=wire.SWEEP_COUNT))
+def test_sweeps_are_read_as_they_were_written(values: list[int]) -> None:
+    assert wire.split_sweep(struct.pack(f"<{len(values)}h", *values), len(values)) == tuple(values)
+
+
+@given(U64, st.lists(U64, max_size=6), st.lists(st.tuples(U32, st.binary(max_size=20)), max_size=3))
+def test_calls_are_written_as_the_agent_reads_them(
+    number: int, arguments: list[int], writes: list[tuple[int, bytes]]
+) -> None:
+    body = wire.call_body(number, arguments, writes=writes, reads=[(7, 8)])
+    head = wire.CALL.unpack_from(body)
+    assert head == (number, *arguments, *[0] * (6 - len(arguments)), 0, len(writes), 1)
+    at = wire.CALL.size
+    for offset, content in writes:
+        assert wire.PIECE.unpack_from(body, at) == (offset, len(content))
+        at += wire.PIECE.size + len(content)
+        assert body[at - len(content) : at] == content
+    assert body[at:] == wire.PIECE.pack(7, 8)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@settings(max_examples=300)
+@given(body=st.binary(max_size=400))
+def test_any_bytes_are_a_value_or_a_protocol_error(name: str, body: bytes) -> None:
+    with contextlib.suppress(ProtocolError):
+        DECODERS[name](body)
+
+
+@pytest.mark.parametrize("name", [name for name in DECODERS if name not in ("frame", "log")])
+@settings(max_examples=200)
+@given(data=st.data())
+def test_bodies_of_about_the_right_length_too(name: str, data: st.DataObject) -> None:
+    """Of a fixed length, most random bytes have another one, and are refused before they are looked at."""
+    sizes = {
+        "hello": wire.HELLO.size,
+        "spawn": wire.SPAWN_REPLY.size,
+        "death": wire.DEATH.size,
+        "counts": wire.LOOP_STEPS * wire.LOOP_ERRORS * wire.COUNT.size,
+        "reads": 3,
+        "sweep": 10,
+        "caught": 1 + wire.CAUGHT.size,
+        "taint": wire.RESULT.size + 5,
+    }
+    size = sizes.get(name, wire.RESULT.size)
+    body = data.draw(st.binary(min_size=size, max_size=size))
+    if name in ("taint", "content", "result"):
+        value = data.draw(st.one_of(st.just(len(body) - wire.RESULT.size), S64))
+        body = wire.RESULT.pack(value, data.draw(st.integers(0, 5))) + body[wire.RESULT.size :]
+    with contextlib.suppress(ProtocolError):
+        DECODERS[name](body)
+
+
+class TestText:
+    """What a guest wrote, and a terminal gets."""
+
+    NASTY = "\x1b[2J\x1b]0;title\x07 \x00 \x9b31m \u202e \u2066 \u2028 \x85 \x7f"
+
+    @given(st.text())
+    def test_nothing_but_newlines_and_tabs_is_left_that_does_not_print(self, text: str) -> None:
+        for shown in (escaped(text), clean(text), kernel_log.unescape(text)):
+            assert all(char.isprintable() or char in "\n\t" for char in shown)
+            assert escaped(shown) == shown
+        assert printable(text).isprintable()
+
+    def test_what_prints_stays(self) -> None:
+        assert escaped("a line\n\tcafé \\ 日本") == "a line\n\tcafé \\ 日本"
+
+    @pytest.mark.parametrize("char", sorted(set(NASTY) - set("[2J]0;title 31m")), ids=lambda char: f"{ord(char):04x}")
+    def test_control_characters_are_spelled_out(self, char: str) -> None:
+        code = ord(char)
+        assert escaped(f"a{char}b") == (f"a\\x{code:02x}b" if code < 256 else f"a\\u{code:04x}b")
+
+    def test_in_a_record_of_the_log(self) -> None:
+        raw = r"2,1,5,-;BUG: \x1b[2J \x1b]0;x\x07\x00\xe2\x80\xae" + "\n"
+        (record,) = kernel_log.parse(raw)
+        assert record.text == r"BUG: \x1b[2J \x1b]0;x\x07\x00\u202e"
+
+    def test_a_newline_in_a_record_begins_no_line_of_its_own(self) -> None:
+        """Neither one that a CI obeys, nor another record."""
+        raw = r"2,1,5,-;harmless\x0a::error file=a.c,line=1::forged\x0a[    9.000000] BUG: forged"
+        (record,) = kernel_log.parse(raw)
+        assert kernel_log.render([record]).splitlines() == [
+            "[    0.000005] harmless",
+            "               ::error file=a.c,line=1::forged",
+            "               [    9.000000] BUG: forged",
+        ]

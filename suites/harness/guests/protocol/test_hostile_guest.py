@@ -1,0 +1,438 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest that sends anything: each call of a test ends, in time, with an outcome or one of the project's errors.
+
+The guest is a replay of what a real agent sent, damaged: at random on the wire, or by one that knows the checksums.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from guests import plan
+from guests.call_arguments import Out
+from guests.errors import AgentError, GuestBroke, KconformError, ProtocolError
+from guests.log import kernel_log
+from guests.plan import Plan
+from guests.protocol import channel, conversation, wire
+from guests.protocol.channel import Channel, SocketStream
+from guests.protocol.deadline import Deadline
+from guests.protocol.wire import Event, Frame, Op, State
+from guests.session import Session
+from guests.sweep import sweep
+from guests.uapi import Signal
+from kconfigs.cache import Cache
+from suites.harness.guests import fakes
+
+SEEDS = range(int(os.environ.get("KCONFORM_FUZZ_SEEDS", "60")))
+PATIENCE_S = 0.02
+"""What the guest gets to answer: a replay answers at once or never."""
+LONGEST_S = 20.0
+"""For all of a test's calls, on a busy machine."""
+MEMORY = 32 << 20
+"""Bytes that a hostile guest may cost at any time."""
+
+EXPECTED = (KconformError, GuestBroke, AssertionError)
+"""How a test may end: an assertion of ours means that a call, whose outcome was understood, did not succeed."""
+
+
+def steps(session: Session) -> Iterator[Callable[[], object]]:
+    """What a test does, one thing after the other; nothing in it depends on time."""
+    yield session.greet
+    if not hasattr(session, "init"):
+        yield lambda: session.request(Op.HELLO)
+        yield session.log
+        return
+    yield lambda: session.init.spawn("task")
+    yield lambda: session.init.spawn("other")
+    tasks = [task for task in session._tasks.values() if task is not getattr(session, "init", None)]
+    if len(tasks) < 2:
+        return
+    task, other = tasks
+    yield lambda: task.call("getpid")
+    yield lambda: task.call("getcwd", Out(512), 512).reads
+    yield lambda: task.load(task.store(b"content"), 7)
+    yield lambda: task.copy(0x10000000, 0x10000000, 8)
+    yield lambda: task.thread("thread")
+    yield lambda: sweep(task, range(5000, 5010))
+    short = Plan(task.slot)
+    short.call("getppid")
+    yield lambda: plan.run(task, short, 3)
+    yield lambda: task.catch(Signal.USR1)
+    yield task.caught_signals
+    yield lambda: session.read_file("/proc/self/comm")
+    yield lambda: session.write_file("/dev/null", b"bytes")
+    yield session.log
+    yield lambda: other.exit(3)
+    yield other.wait_death
+    yield session.process_tree
+
+
+class Replay:
+    """A guest's end of a channel: with each request it releases what is next of what it has to send."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._ours, self._theirs = socket.socketpair()
+        self._theirs.setblocking(False)
+        self._stream = SocketStream(self._ours)
+        self._pieces = iter(pieces)
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def writing_fileno(self) -> int:
+        return self._stream.writing_fileno()
+
+    def send_some(self, data: memoryview) -> int:
+        with contextlib.suppress(BlockingIOError):
+            self._theirs.send(next(self._pieces, b""))
+        return len(data)
+
+    def receive_bytes(self) -> bytes:
+        return self._stream.receive_bytes()
+
+    def close(self) -> None:
+        self._ours.close()
+        self._theirs.close()
+
+
+class Recorder(fakes.PipeStream):
+    """The stream of a real conversation; what came after each request is in `pieces`."""
+
+    pieces: list[bytes]
+
+    def send_some(self, data: memoryview) -> int:
+        self.pieces.append(b"")
+        return super().send_some(data)
+
+    def receive_bytes(self) -> bytes:
+        received = super().receive_bytes()
+        self.pieces[-1] += received
+        return received
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """What an agent on this host sends in the course of the steps."""
+    Recorder.pieces = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fakes, "PipeStream", Recorder)
+        with fakes.host_session(Cache(tmp_path_factory.mktemp("cache"))) as session:
+            for step in steps(session):
+                if step != session.greet:
+                    step()
+            return list(Recorder.pieces)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Channel, "deadline", lambda _, seconds: Deadline(min(seconds, PATIENCE_S)))
+    monkeypatch.setattr(conversation, "SIGN_OF_LIFE_S", PATIENCE_S)
+
+
+def damage(data: bytes, chance: random.Random) -> bytes:
+    """A bit flipped, cut, repeated, or two parts of it swapped."""
+    if not data:
+        return chance.randbytes(20)
+    at = chance.randrange(len(data))
+    match chance.randrange(4):
+        case 0:
+            return data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :]
+        case 1:
+            return data[:at]
+        case 2:
+            return data[:at] + data
+    return data[at:] + data[:at]
+
+
+def reframed(data: bytes, chance: random.Random) -> bytes:
+    """By a guest that knows the checksums: bodies are damaged, headers changed, frames repeated and swapped."""
+    buffer, frames = bytearray(data), []
+    while (frame := wire.split(buffer)) is not None:
+        frames.append(frame)
+    if frames:
+        at = chance.randrange(len(frames))
+        one = frames[at]
+        body = damage(one.body, chance)[: wire.BODY_MAX]
+        changed = [
+            Frame(one.op, one.slot, one.sequence, body),
+            Frame(one.op, one.slot, one.sequence, one.body + chance.randbytes(chance.randrange(40))),
+            Frame(one.op, one.slot, one.sequence + 1, one.body),
+            Frame(chance.randrange(70), one.slot, one.sequence, one.body),
+            Frame(Event.DEATH, chance.randrange(12), 0, wire.DEATH.pack(chance.getrandbits(31), chance.randrange(4))),
+            Frame(one.op, one.slot, one.sequence, wire.RESULT.pack(chance.getrandbits(63), chance.randrange(4))),
+        ]
+        frames[at : at + chance.randrange(2)] = [chance.choice(changed)] * chance.randrange(1, 3)
+        if chance.random() < 0.2:
+            chance.shuffle(frames)
+    return b"".join(frame.encode() for frame in frames)
+
+
+def end_of(step: Callable[[], object]) -> Exception | None:
+    try:
+        step()
+    except EXPECTED as error:
+        return error
+    return None
+
+
+def meet(pieces: list[bytes]) -> ProtocolError | None:
+    """A test against a guest that sends this; returns the protocol error that it ended in."""
+    guest = Replay(pieces)
+    began = time.monotonic()
+    session = Session(guest, "x86_64")
+    first: ProtocolError | None = None
+    try:
+        for step in steps(session):
+            ended = end_of(step)
+            if first is not None and step != session.process_tree:
+                assert ended is first, "every later call raises the same error"
+            first = ended if isinstance(ended, ProtocolError) else first
+        assert session.protocol_error is first
+        assert len(session._channel._answers) <= session._channel._sequence
+    finally:
+        guest.close()
+    assert time.monotonic() - began < LONGEST_S
+    return first
+
+
+def test_the_recording_is_a_conversation(recorded: list[bytes]) -> None:
+    """The control: undamaged, it has no protocol error, though it comes from elsewhere."""
+    assert meet(recorded) is None
+
+
+def test_random_bytes_are_a_protocol_error() -> None:
+    for seed in SEEDS:
+        chance = random.Random(seed)  # noqa: S311 - not a secret
+        pieces = [chance.randbytes(chance.choice([1, 20, 300, 100_000])) for _ in range(30)]
+        assert isinstance(meet(pieces), ProtocolError), f"seed {seed}"
+
+
+@pytest.mark.parametrize("how", [damage, reframed], ids=["on-the-wire", "by-one-who-knows-the-checksums"])
+def test_a_damaged_conversation_ends_in_outcomes_or_our_errors(
+    recorded: list[bytes], how: Callable[[bytes, random.Random], bytes]
+) -> None:
+    found = 0
+    for seed in SEEDS:
+        chance = random.Random(seed)  # noqa: S311 - not a secret
+        pieces = list(recorded)
+        for _ in range(chance.randrange(1, 4)):
+            at = chance.randrange(len(pieces))
+            pieces[at] = how(pieces[at], chance)
+        found += meet(pieces) is not None
+    assert found > len(SEEDS) / 4
+
+
+def test_neither_descriptors_nor_memory_are_left_behind(recorded: list[bytes]) -> None:
+    before = fakes.open_descriptors()
+    tracemalloc.start()
+    try:
+        for seed in range(20):
+            chance = random.Random(seed)  # noqa: S311 - not a secret
+            meet([reframed(piece, chance) if chance.random() < 0.3 else piece for piece in recorded])
+        assert tracemalloc.get_traced_memory()[1] < MEMORY
+    finally:
+        tracemalloc.stop()
+    assert fakes.open_descriptors() == before
+
+
+class Flood:
+    """A stream that always has more to read."""
+
+    def __init__(self, piece: bytes) -> None:
+        self._piece = piece
+        self._descriptor = os.open("/dev/zero", os.O_RDONLY)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def writing_fileno(self) -> int:
+        return -1
+
+    def send_some(self, data: memoryview) -> int:
+        return len(data)
+
+    def receive_bytes(self) -> bytes:
+        return self._piece
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+HELLO = wire.HELLO.pack(wire.VERSION, 4096, 0, 0, b"6.12.7", b"x86_64")
+
+
+class Logger(Flood):
+    """Answers a question for its log with records, for ever."""
+
+    def __init__(self, record: bytes) -> None:
+        super().__init__(b"")
+        self._record = record
+        self._asked: list[tuple[int, int]] = []
+
+    def send_some(self, data: memoryview) -> int:
+        _, op, _, sequence, _, _ = wire.HEADER.unpack_from(data)
+        self._asked.append((op, sequence))
+        return len(data)
+
+    def receive_bytes(self) -> bytes:
+        op, sequence = self._asked.pop(0)
+        body = HELLO if op == Op.HELLO else self._record * (wire.BODY_MAX // len(self._record))
+        return Frame(op, 0, sequence, body).encode()
+
+
+@pytest.mark.parametrize(
+    "record", [b"6,1,1,-;a line\n", b"x", b"6,1,1,-;" + b"BUG: " * 50000], ids=["lines", "no", "long"]
+)
+def test_a_log_without_end_is_bounded(record: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two megabytes stand for what one reading takes in, for the sake of the test's time."""
+    monkeypatch.setattr(Channel, "deadline", lambda _, seconds: Deadline(seconds))
+    monkeypatch.setattr(kernel_log, "READ_MAX", 1 << 21)
+    guest = Logger(record)
+    session = Session(guest, "x86_64")
+    session.greet()
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            with pytest.raises(AgentError, match="the kernel logs too much to be read to the end"):
+                session.log()
+        assert tracemalloc.get_traced_memory()[1] < MEMORY
+    finally:
+        tracemalloc.stop()
+        guest.close()
+    assert session._log.endless
+    assert "the kernel logs faster than its log can be read" in session._log.render()
+
+
+def fill(other: Channel) -> None:
+    """Send until nothing more is taken."""
+    with contextlib.suppress(channel.NoAnswer):
+        for _ in range(100):
+            other.send(Op.POKE, 1, bytes(wire.BODY_MAX))
+        pytest.fail("it took everything")
+
+
+class TestTheChannelsLimits:
+    def test_events_without_end_do_not_outlast_the_deadline(self) -> None:
+        """They are whole and right; but an answer does not come."""
+        guest = Flood(Frame(Event.DEATH, 4, 0, wire.DEATH.pack(9, State.DIED)).encode() * 1000)
+        other = Channel(guest, lambda _: None)
+        try:
+            with pytest.raises(channel.NoAnswer):
+                other.request(Op.HELLO, deadline=0.05)
+            assert other.received < 64 << 20
+        finally:
+            guest.close()
+
+    def test_a_guest_that_reads_nothing_is_silent(self) -> None:
+        """It is not waited for without end, neither then nor later."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            other = Channel(SocketStream(ours), lambda _: None)
+            fill(other)
+            with pytest.raises(channel.NoAnswer):
+                other.send(Op.HELLO)
+
+    def test_what_a_guest_says_is_read_while_it_is_sent_to(self) -> None:
+        """An agent that cannot get rid of its answer reads no further request."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            other = Channel(SocketStream(ours), lambda _: None)
+            number = other.send(Op.HELLO)
+            theirs.sendall(Frame(Op.HELLO, 0, number, b"answer").encode())
+            fill(other)
+            assert other._answers[number].body == b"answer"
+
+    @pytest.mark.parametrize(
+        ("sent", "said"),
+        [
+            ([Frame(Op.HELLO, 0, 7)], "request 7, which is not open"),
+            ([Frame(Op.HELLO, 0, 1), Frame(Op.HELLO, 0, 1)], "request 1, which is not open"),
+            ([Frame(Op.POKE, 0, 1)], "request 1 was HELLO, and its answer is to 5"),
+            ([Frame(99, 0, 1)], "request 1 was HELLO, and its answer is to 99"),
+        ],
+        ids=["unasked", "twice", "to-something-else", "to-nothing-there-is"],
+    )
+    def test_answers_to_nothing_are_refused_and_not_kept(self, sent: list[Frame], said: str) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            other = Channel(SocketStream(ours), lambda _: None)
+            other.send(Op.HELLO)
+            theirs.sendall(b"".join(frame.encode() for frame in sent))
+            for again in range(3):
+                with pytest.raises(ProtocolError, match=said):
+                    other.collect(2) if again else other.answered(2)
+            assert other._answers == {}
+
+    def test_a_closed_channel_is_closed(self) -> None:
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        other = Channel(SocketStream(ours), lambda _: None)
+        ours.close()
+        for ask in (lambda: other.send(Op.HELLO), lambda: other.answered(1), lambda: other.collect(1)):
+            with pytest.raises(channel.Closed):
+                ask()
+
+
+class TestDeaths:
+    """Events, which nobody has asked for."""
+
+    @pytest.fixture
+    def guest(self) -> Iterator[tuple[Session, socket.socket]]:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            session = Session(SocketStream(ours), "x86_64")
+            theirs.sendall(Frame(Op.HELLO, 0, 1, HELLO).encode())
+            session.greet()
+            yield session, theirs
+
+    DEATH = Frame(Event.DEATH, 1, 0, wire.DEATH.pack(9, State.DIED)).encode()
+    SPAWNED = Frame(Op.SPAWN, 1, 2, wire.SPAWN_REPLY.pack(0, 300, 300)).encode()
+
+    def test_one_that_comes_with_the_task_itself_is_not_lost(self, guest: tuple[Session, socket.socket]) -> None:
+        session, theirs = guest
+        theirs.sendall(self.SPAWNED + self.DEATH)
+        assert session.init.spawn("brief").wait_death().signal == 9
+
+    def test_one_of_nobody(self, guest: tuple[Session, socket.socket]) -> None:
+        session, theirs = guest
+        theirs.sendall(self.DEATH)
+        with pytest.raises(ProtocolError, match="slot 1, which holds no living task"):
+            session.answered(1)
+
+    def test_a_second_one(self, guest: tuple[Session, socket.socket]) -> None:
+        session, theirs = guest
+        theirs.sendall(self.SPAWNED + 2 * self.DEATH)
+        with pytest.raises(ProtocolError, match="slot 1, which holds no living task"):
+            session.init.spawn("brief")
+
+
+def test_a_kernel_that_hangs_is_told_from_answers_with_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is the kernel's; bytes that are too few are the channel's, and accuse nobody."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        session = Session(SocketStream(ours), "x86_64")
+        with pytest.raises(GuestBroke, match="the kernel hangs"):
+            session.greet()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        session = Session(SocketStream(ours), "x86_64")
+        first = Frame(Op.HELLO, 0, 1, HELLO).encode()
+        theirs.sendall(first[:30])
+        taken = Channel.collect
+
+        def answering(self: Channel, sequence: int, deadline: float) -> Frame:
+            if sequence == 2:
+                theirs.sendall(first[:20])
+            return taken(self, sequence, deadline)
+
+        monkeypatch.setattr(Channel, "collect", answering)
+        with pytest.raises(ProtocolError, match="bytes of its answers are missing"):
+            session.greet()

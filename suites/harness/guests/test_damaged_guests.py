@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs whose guests send damaged bytes, or say nothing: no kernel is accused, and the run goes on to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kconfigs.kernel import Kernel
+
+ROOT = Path(__file__).parents[3]
+DEADLINE_S = 300.0
+PLUGIN = "suites.harness.project.samples.damaged_channel"
+TALK = "suites/yama/test_talk.py"
+
+
+@dataclass(frozen=True)
+class Run:
+    status: int
+    said: str
+    report: Path
+    results: list[dict[str, Any]]
+
+    def outcomes(self) -> Counter[str]:
+        return Counter(result["outcome"] for result in self.results)
+
+    def evidence(self, result: dict[str, Any], title: str) -> str:
+        path: str = result["evidence"][title]
+        return (self.report / path).read_text()
+
+
+def run(kernel: Kernel, folder: Path, damage: str, *arguments: str) -> Run:
+    config, report = folder / "config", folder / "report"
+    config.write_text(kernel.config.render())
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", PLUGIN, "-n", "0"]
+    command += ["-p", "no:cacheprovider", *arguments]
+    command += [f"--kernel={kernel.image}", f"--kernel-config={config}", f"--report-dir={report}"]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "KCONFORM_DAMAGE": damage},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert "INTERNALERROR" not in said, said
+    return Run(done.returncode, said, report, json.loads((report / "results.json").read_text())["results"])
+
+
+def test_bits_that_flip_on_the_way_are_errors_of_ours(kernel: Kernel, tmp_path: Path) -> None:
+    """In one of a hundred pieces, in tests that go on for long enough to meet some."""
+    found = run(kernel, tmp_path, "flip", "suites/yama", "-k", "talk or relations or scopes")
+    outcomes = found.outcomes()
+    assert outcomes["fail"] == 0, found.said
+    assert outcomes["error"] > 3
+    assert outcomes["pass"] > 3
+    assert found.status == 3
+    assert sum(outcomes.values()) == len(found.results) > 40
+    errors = [result for result in found.results if result["outcome"] == "error"]
+    for result in errors:
+        assert "the guest sent what no agent sends during " in result["reason"]
+    assert any("transcript" in result["evidence"] for result in errors)
+
+
+def test_a_clone_that_says_nothing_is_an_error_with_evidence(kernel: Kernel, tmp_path: Path) -> None:
+    """The test has not begun, so its kernel has broken no promise.  The tests after it have new guests."""
+    found = run(kernel, tmp_path, "mute", TALK)
+    first, second, *others = found.results
+    assert second["outcome"] == "error", found.said
+    assert "did not start: the kernel hangs since the first answer" in second["reason"]
+    assert "Linux version" in found.evidence(second, "console of the boot")
+    assert {result["outcome"] for result in (first, *others)} <= {"pass", "skip"}
+    assert found.status == 3
+
+
+def test_a_spare_clone_that_cannot_start_is_the_next_tests_error(kernel: Kernel, tmp_path: Path) -> None:
+    found = run(kernel, tmp_path, "unprepared", TALK)
+    failed = [number for number, result in enumerate(found.results) if result["outcome"] == "error"]
+    assert failed == [1], found.said
+    assert "planted: no spare clone" in found.results[1]["reason"]
+
+
+def test_a_log_without_end_is_an_error_that_shows_what_was_kept(kernel: Kernel, tmp_path: Path) -> None:
+    """Nobody knows whether the kernel complained; and no control sequence of it gets to a terminal."""
+    found = run(kernel, tmp_path, "greedy", TALK)
+    errors = [result for result in found.results if result["outcome"] == "error"]
+    assert errors, found.said
+    assert len(errors) == len(found.results)
+    assert all("the kernel logs too much to be read to the end" in result["reason"] for result in errors)
+    assert "faster than its log can be read" in found.evidence(errors[0], "kernel log")
+    assert "\x1b[2J" not in found.said
