@@ -8,14 +8,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from guests.outcome import EPERM, OK, Expected, Outcome
+from guests.protocol.wire import State
+from guests.task import Task
 from reports.model.requirements import load
 from suites.yama import test_scopes
+from suites.yama.support.accesses import Access, AccessResult, compare
 
 ROOT = Path(__file__).resolve().parents[3]
 AREAS = ("yama", "loadpin", "seccomp")
@@ -164,3 +168,26 @@ def test_a_step_that_prepares_a_test_can_only_be_an_error(results: list[dict[str
 def test_the_error_says_who_did_what_and_what_came(results: list[dict[str, Any]]) -> None:
     (reason,) = [each["reason"] for each in results if each["nodeid"].endswith("::test_in_the_body")]
     assert reason.startswith("evil[41].attach(secret[40]) -> EPERM, and the test needs it to succeed (hint: ")
+
+
+@pytest.mark.parametrize(
+    ("results", "whole"),
+    [
+        pytest.param([EPERM, EPERM], False, id="right"),
+        pytest.param([OK, OK], True, id="nothing-is-refused"),
+        pytest.param([OK, EPERM], False, id="one-kind-of-access-is-not-refused"),
+    ],
+)
+def test_a_cell_of_yamas_table_is_wrong_as_a_whole_or_for_a_kind_of_access(
+    results: list[Expected], whole: bool
+) -> None:
+    """What the two break differs: the promise of the cell, or that all kinds of access are governed alike."""
+
+    def attempt(result: Expected) -> Callable[[Task, Task], Outcome]:
+        return lambda _, __: Outcome(State.RETURNED, result.low, "tracer.attach(target)")
+
+    kinds = [Access(f"kind {n}", attempt(result), EPERM, EPERM) for n, result in enumerate(results)]
+    nobody = cast(Task, None)
+    found = compare(nobody, nobody, kinds, AccessResult.NO)
+    assert len(found.lines) == results.count(OK)
+    assert found.whole is whole
