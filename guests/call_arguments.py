@@ -82,7 +82,8 @@ def _number(argument: Argument) -> int:
         return 0
     if isinstance(argument, int):
         return int(argument)
-    assert not isinstance(argument, str | bytes | Out | InOut)
+    if isinstance(argument, str | bytes | Out | InOut):
+        raise TypeError(f"{argument!r} is laid out in memory, and not passed as a number")
     return argument.tid
 
 

@@ -15,9 +15,11 @@ __all__ = [
     "KconformError",
     "ProtocolError",
     "QemuError",
+    "SetupFailed",
     "SlowBootError",
     "StartError",
     "UsageError",
+    "require",
 ]
 
 
@@ -64,6 +66,22 @@ class ProtocolError(KconformError):
         super().__init__(
             message, hint="the channel is damaged, or the kernel overwrites its own agent; run the test again"
         )
+
+
+class SetupFailed(KconformError):
+    """A step that a test needs, and does not judge, did not succeed: nothing was found out about its promises.
+
+    The kernel may be to blame; then the test that is about this step says so, with a comparison.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="this step only prepares the test; see the transcript for what came before")
+
+
+def require(condition: bool, message: str) -> None:
+    """SetupFailed with this message, unless the condition holds: what `assert` is in a test, for what prepares it."""
+    if not condition:
+        raise SetupFailed(message)
 
 
 class HostPausedError(KconformError):

@@ -16,6 +16,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import ClassVar, NoReturn
 
+from guests.errors import SetupFailed
 from guests.protocol.wire import State
 
 
@@ -49,12 +50,21 @@ class Outcome:
         return bool(self.signal) and bool(self.value & 0x80)
 
     def result(self) -> int:
-        """The value of a call that must have succeeded; otherwise the test ends here."""
-        assert self == OK, f"{self.what} -> {describe(self)}, and the test needs it to succeed"
+        """The value of a call that only prepares the test, and must have succeeded; otherwise SetupFailed, an error.
+
+        A call that the kernel promises to allow is compared instead: `assert task.install(program) == OK`.
+        """
+        if self != OK:
+            raise SetupFailed(f"{self.what} -> {describe(self)}, and the test needs it to succeed")
         return self.value
 
+    def require(self, wanted: Expected) -> None:
+        """The same for a call that must have another outcome, such as the end of a task."""
+        if self != wanted:
+            raise SetupFailed(f"{self!r}, and the test needs {wanted!r}")
+
     def read(self, index: int = 0) -> bytes:
-        """The contents of the `Out` buffer with this index, after a successful call."""
+        """The contents of the `Out` buffer with this index; SetupFailed if the call failed."""
         self.result()
         return self.reads[index]
 

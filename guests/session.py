@@ -6,7 +6,7 @@ What the agent runs in is another matter: a guest (guest.py), or a host, for the
 
 from __future__ import annotations
 
-from guests.errors import AgentError, ProtocolError
+from guests.errors import AgentError, ProtocolError, require
 from guests.log import kernel_log
 from guests.outcome import OK, Outcome, describe, returned
 from guests.protocol import wire
@@ -150,9 +150,9 @@ class Session(TaskOwner):
         """The same for a file that is not text.  With `beginning`, no more than fits into a frame is needed."""
         body = self.request(Op.READ_FILE, 0, path.encode() + b"\0", f"reading {path}")
         value, content = self.decoded(lambda body: wire.split_content(body, wire.BODY_MAX), body, f"reading {path}")
-        assert value >= 0, f"init cannot read {path}: errno {-value}"
-        if len(body) >= wire.BODY_MAX and not beginning:
-            raise AgentError(f"{path} is longer than a frame, and only its beginning was read")
+        Outcome(State.RETURNED, value, f"init[1].read_file({path})").result()
+        whole = beginning or len(body) < wire.BODY_MAX
+        require(whole, f"{path} is longer than a frame, and only its beginning was read")
         return content
 
     def exists(self, path: str) -> bool:
@@ -188,7 +188,7 @@ class Session(TaskOwner):
         for offset in range(0, max(len(content), 1), step):
             piece = content[offset : offset + step]
             flags = O_APPEND if offset else O_CREAT | O_TRUNC
-            assert self._write(path, piece, flags, mode) == returned(len(piece))
+            self._write(path, piece, flags, mode).require(returned(len(piece)))
 
     # The kernel's log
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from common.text import printable
 from guests.call_arguments import Argument, marshal
 from guests.errors import AgentError, GuestBroke
-from guests.outcome import Outcome, describe
+from guests.outcome import Outcome, describe, exited
 from guests.protocol import wire
 from guests.protocol.conversation import Conversation
 from guests.protocol.wire import Entry, Op, SpawnOption, State
@@ -218,8 +218,8 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         """A double-forked child: its own parent has exited, so that init or a subreaper has become its parent."""
         middle = self.spawn(f"{name}-parent")
         child = middle.spawn(name)
-        middle.exit(0)
-        self.reap(middle)
+        middle.exit(0).require(exited(0))
+        self.reap(middle).result()
         child.parent = None
         return child
 
@@ -234,7 +234,8 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
     def wait_death(self) -> Outcome:
         """Wait until the task has ended, by whatever cause; its process may be a zombie still."""
         self.guest.wait_until(lambda: self.death is not None, f"{self} to end")
-        assert self.death is not None
+        if self.death is None:
+            raise AgentError(f"{self} has not ended")
         return self.death
 
     def state(self) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 
 from guests.call_arguments import Out
-from guests.outcome import Outcome
+from guests.outcome import Outcome, returned
 from guests.syscalls.group import SyscallGroup
 from guests.uapi import AT_FDCWD, MS_BIND, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY, STATX_MODE
 
@@ -87,7 +87,7 @@ class FilesystemCalls(SyscallGroup):
     def memfd(self, content: bytes) -> int:
         """A memfd that is only open for reading: the kernel does not load a file that is open for writing."""
         writable = self.call("memfd_create", "memfd", 0).result()
-        assert self.write(writable, content).result() == len(content)
+        self.write(writable, content).require(returned(len(content)))
         fd = self.open(f"/proc/self/fd/{writable}").result()
         self.close(writable)
         return fd

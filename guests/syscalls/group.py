@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from guests.call_arguments import Argument
+from guests.errors import SetupFailed
 from guests.outcome import Outcome
 from guests.protocol import wire
 from guests.protocol.conversation import Conversation
@@ -36,17 +37,28 @@ class Pending:
             self._task.guest.note(self._outcome)
         return self._outcome
 
-    def wait_until_blocked(self) -> None:
-        """Wait until the task sleeps inside the call.  Fails if the call finishes instead."""
+    def blocks(self) -> bool:
+        """Wait until the task sleeps inside the call, or the call finishes; which of the two it is."""
 
-        def sleeping() -> bool:
+        def settled() -> bool:
             asleep = self._task.state() in {"S", "D"}
             # A task sleeps between calls too.  Before each answer the agent looks for calls that have finished.
             self._task.guest.request(Op.HELLO)
-            assert not self.finished(), f"{self.outcome()!r}, and the test needs it to block"
-            return asleep
+            return asleep or self.finished()
 
-        self._task.guest.wait_until(sleeping, f"{self._what} to block")
+        self._task.guest.wait_until(settled, f"{self._what} to block")
+        return not self.finished()
+
+    def wait_until_blocked(self) -> None:
+        """Wait until the task sleeps inside the call.  SetupFailed if the call finishes instead.
+
+        Where the kernel promises that it blocks, compare: `assert pending.blocks(), pending`.
+        """
+        if not self.blocks():
+            raise SetupFailed(f"{self.outcome()!r}, and the test needs it to block")
+
+    def __repr__(self) -> str:
+        return repr(self._outcome) if self._outcome is not None else f"{self._what} has not been collected"
 
 
 class SyscallGroup:

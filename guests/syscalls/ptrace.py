@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass
 
 from guests.call_arguments import Out
+from guests.errors import require
 from guests.outcome import Outcome
 from guests.syscalls.group import SyscallGroup
 from guests.uapi import (
@@ -135,14 +136,14 @@ class PtraceCalls(SyscallGroup):
         """Attach, and if that succeeded, wait for the resulting stop."""
         done = self.attach(target)
         if done.errno == 0:
-            assert self.wait(target).stopped_by == Signal.STOP
+            require(self.wait(target).stopped_by == Signal.STOP, f"{done!r}, but {target} did not stop by SIGSTOP")
         return done
 
     def seize_and_stop(self, target: SyscallGroup, options: PtraceOption = PtraceOption.NONE) -> None:
         """Seize, interrupt and wait: afterwards, the target is traced and stopped.  Must succeed."""
         self.seize(target, options).result()
         self.interrupt(target).result()
-        assert self.wait(target).event == PTRACE_EVENT_STOP
+        require(self.wait(target).event == PTRACE_EVENT_STOP, f"{target} did not stop when {self} interrupted it")
 
     # Yama
 

@@ -201,11 +201,11 @@ class SeccompCalls(SyscallGroup):
             "ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, index, None, shown=f"filter_length({tracee}, {index})"
         )
 
-    def filter_program(self, tracee: SyscallGroup, index: int, length: int) -> bytes:
-        """PTRACE_SECCOMP_GET_FILTER: the program as it was installed.  Must succeed."""
+    def filter_program(self, tracee: SyscallGroup, index: int, length: int) -> Outcome:
+        """PTRACE_SECCOMP_GET_FILTER: its length, and in the buffer the program as it was installed."""
         buffer = Out(8 * length)
         shown = f"filter_program({tracee}, {index})"
-        return self.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, index, buffer, shown=shown).read()
+        return self.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, index, buffer, shown=shown)
 
     def filter_metadata(self, tracee: SyscallGroup, index: int, size: int = 16) -> Outcome:
         """PTRACE_SECCOMP_GET_METADATA: the buffer has the index and then the filter's flags, 8 bytes each."""

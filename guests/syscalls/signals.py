@@ -78,12 +78,6 @@ class SignalCalls(SyscallGroup):
         caught = self.guest.decoded(lambda tail: wire.split_caught(tail, count), tail, what)
         return [CaughtSignal.decode(siginfo, context) for siginfo, context in caught]
 
-    def caught_signal(self) -> CaughtSignal:
-        """The signal that was caught; the test needs it to be one."""
-        caught = self.caught_signals()
-        assert len(caught) == 1, f"{self} has caught {len(caught)} signals, and the test needs it to be one"
-        return caught[0]
-
     def kill(self, target: SyscallGroup, signal: Signal) -> Outcome:
         """Send a signal to the target's process."""
         return self.call("kill", target.pid, signal, shown=f"kill({target}, {signal.name})")

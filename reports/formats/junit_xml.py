@@ -54,6 +54,8 @@ def _case(result: Result) -> ElementTree.Element:
     case = ElementTree.Element("testcase", classname=classname, name=name, time=f"{result.duration_s:.3f}")
     properties = ElementTree.SubElement(case, "properties")
     known = [("test", result.nodeid), *(("requirement", identifier) for identifier in result.requirements)]
+    if result.verdict == "fail":
+        known += [("breaks", identifier) for identifier in result.subjects]
     known += [(key, value) for key, value in (("kernel", result.kernel), ("flavor", result.flavor)) if value]
     for key, value in (*known, ("outcome", result.verdict)):
         ElementTree.SubElement(properties, "property", name=key, value=_xml(value))

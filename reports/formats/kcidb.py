@@ -130,6 +130,7 @@ def _test(result: Result, document: Document, origin: str) -> dict[str, Any]:
                 "outcome": result.verdict,
                 "reason": result.reason,
                 "requirements": list(result.requirements),
+                "breaks": list(result.subjects) if result.verdict in ("fail", "waived") else [],
                 "flavor": result.flavor,
                 "run": document.run.id,
             }

@@ -75,7 +75,7 @@ def _tests(results: Sequence[Result], promises: Mapping[str, PromiseRecord]) -> 
         if result.verdict == "fail":
             lines += [
                 f"# breaks {one_line(name)}: {one_line(promises[name].text)}"
-                for name in result.requirements
+                for name in result.subjects
                 if name in promises
             ]
         word, directive = WORDS.get(result.verdict, ("ok", ""))

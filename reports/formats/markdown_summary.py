@@ -90,7 +90,7 @@ def _broken(document: Document) -> list[str]:
     for result in found[:MOST]:
         lines.append(f"- {code(result.nodeid)}  ")
         lines.append(f"  {text(result.reason)}")
-        for name in result.requirements:
+        for name in result.subjects:
             sentence = document.promises[name].text if name in document.promises else ""
             lines.append(f"  - {text(name)}: {text(sentence)}")
     return _ended(lines, len(found))

@@ -141,8 +141,9 @@ def _row(
 ) -> list[Any]:
     """A result in short.
 
-    [nodeid, area, kernel, verdict, seconds, reason, promises, directory of its evidence, files in it]; a file is a
-    number in `files`, to which a (title, name) that is not there yet is added.
+    [nodeid, area, kernel, verdict, seconds, reason, promises, directory of its evidence, files in it, those of the
+    promises that it broke if not all]; a file is a number in `files`, to which a (title, name) that is not there yet
+    is added.
     """
     places = {path.rpartition("/")[0] for path in result.evidence.values()}
     place = places.pop() if len(places) == 1 else ""
@@ -157,6 +158,7 @@ def _row(
         [promise_at[each] for each in result.requirements if each in promise_at],
         place,
         [files.setdefault(name, len(files)) for name in names],
+        [promise_at[each] for each in result.breaks if each in promise_at],
     ]
 
 

@@ -130,7 +130,7 @@ def compare(old: Document, new: Document, named: Iterable[tuple[str, str]] = ())
         (change.old.kernel, promise)
         for change in changes["gone"]
         if change.old and change.old.verdict not in (*HOLDS, "skip")
-        for promise in change.old.requirements
+        for promise in change.old.subjects
     }
     promises = _promises(old, new, pairs, unasked)
     return Comparison(old, new, pairs, changes, promises, same, (*old.remarks(), *new.remarks()))

@@ -6,14 +6,15 @@ exception with the attribute `verdict = "fail"` (the guest crashed or hung while
 an error: the answer could not be determined.
 
 Exceptions are read by attribute, so that no package has to import the classes of another: `verdict` ("fail" or
-"error"), `hint` (what to do next), `exit_status` (3 or 4), `message` (str(exception) without the hint) and `evidence`
-(title -> text).  All of them are optional.
+"error"), `hint` (what to do next), `exit_status` (3 or 4), `message` (str(exception) without the hint), `evidence`
+(title -> text) and `breaks` (the promises that a failed comparison broke).  All of them are optional.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import pytest
@@ -33,6 +34,8 @@ class Judgement:
     exit_status: int | None = None
     """What an error wants the run to end with (3 or 4); None where there is no error."""
     evidence: Mapping[str, str] = field(default_factory=dict)
+    breaks: tuple[str, ...] = ()
+    """The promises that a failure broke; empty for all promises of the test."""
 
 
 def judge(report: pytest.TestReport, raised: BaseException | None, *, xfail_raises: bool) -> Judgement:
@@ -86,7 +89,25 @@ def _blame(raised: BaseException, when: str) -> Judgement:
         getattr(leaf, "exit_status", 3) for leaf, each in zip(leaves, verdicts, strict=True) if each == "error"
     ]
     exit_status = None if verdict == "fail" else (4 if 4 in statuses else 3)
-    return Judgement(verdict, reason_of(decisive), exit_status, evidence)
+    broken = [
+        tuple(getattr(leaf, "breaks", ())) for leaf, each in zip(leaves, verdicts, strict=True) if each == "fail"
+    ]
+    return Judgement(verdict, reason_of(decisive), exit_status, evidence, all_broken(broken))
+
+
+def all_broken(failures: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """What several failures of one test broke together.  Empty stands for all promises of the test."""
+    failures = list(failures)
+    return tuple(dict.fromkeys(itertools.chain(*failures))) if all(failures) else ()
+
+
+def check_breaks(judgement: Judgement, requirements: Collection[str]) -> Judgement:
+    """The judgement, or an error if a comparison names a promise that is not one of the test's `requirements`."""
+    unknown = [identifier for identifier in judgement.breaks if identifier not in requirements]
+    if not unknown:
+        return judgement
+    reason = f"{judgement.reason} (a comparison breaks {', '.join(unknown)}, which the test's marker does not name)"
+    return replace(judgement, verdict="error", reason=_one_line(reason), exit_status=3, breaks=())
 
 
 def _leaves(raised: BaseException) -> Iterator[BaseException]:

@@ -114,11 +114,25 @@ def _parse(table: toml.Table) -> Waiver:
 
 
 def waiver_for(
-    waivers: Iterable[Waiver], nodeid: str, requirements: Iterable[str], kernel: KernelRecord | None
+    waivers: Iterable[Waiver],
+    nodeid: str,
+    requirements: Collection[str],
+    kernel: KernelRecord | None,
+    *,
+    all_of_them: bool = False,
 ) -> Waiver | None:
-    """The waiver that covers the test: the one that expires last."""
-    found = [each for each in waivers if each.covers(nodeid, requirements, kernel)]
-    return max(found, key=lambda each: each.expires, default=None)
+    """The waiver that covers the test: the one that expires last.
+
+    A failure may have named the promises that it broke; these are then `requirements`, and `all_of_them` must be
+    waived: the waiver that is returned is the one among theirs that expires first.
+    """
+    if not all_of_them:
+        found = [each for each in waivers if each.covers(nodeid, requirements, kernel)]
+        return max(found, key=lambda each: each.expires, default=None)
+    waivers = list(waivers)
+    each_ones = [waiver_for(waivers, nodeid, (promise,), kernel) for promise in requirements]
+    covering = [each for each in each_ones if each is not None]
+    return min(covering, key=lambda each: each.expires) if len(covering) == len(each_ones) else None
 
 
 class SplatWaivers:
@@ -183,11 +197,11 @@ def not_needed(
     idle = []
     for waiver in waivers:
         seen = {
-            result.verdict
+            result.on(waiver.requirement)
             for result in results
             if waiver.requirement in result.requirements
             and waiver.covers(result.nodeid, result.requirements, kernels.get(result.kernel or ""))
         }
-        if waiver.requirement and "pass" in seen and seen <= {"pass", "skip"}:
+        if waiver.requirement and "pass" in seen and seen <= {"pass", "skip", None}:
             idle.append(waiver)
     return idle

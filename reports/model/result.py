@@ -64,6 +64,19 @@ class Result(Struct, frozen=True, kw_only=True):
     started: Time
     longrepr: Annotated[str, Meta(description="The failure as pytest prints it; empty where nothing failed.")]
     evidence: Annotated[dict[str, str], Meta(description="Title, and path relative to the directory of this file.")]
+    breaks: Annotated[
+        tuple[str, ...],
+        Meta(description="Those of the requirements that a failure, waived or not, broke; empty for all of them."),
+    ] = ()
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The promises that the verdict is about: for a failure those that it broke, otherwise all of the test's."""
+        return self.breaks or self.requirements
+
+    def on(self, promise: str) -> Verdict | None:
+        """The verdict on one promise of the test.  None: the test failed for another promise and shows nothing."""
+        return self.verdict if promise in self.subjects else None
 
 
 class KernelRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -108,8 +121,9 @@ class PromiseRecord(Struct, frozen=True, kw_only=True):
     status: Annotated[
         dict[str, PromiseStatus],
         Meta(
-            description="By kernel id, or (no kernel).  From the tests that ran: broken if one failed, else unknown"
-            " if one had an error, else waived if one was, else held if one passed, else skipped."
+            description="By kernel id, or (no kernel).  From the tests that ran: broken if one broke it, else unknown"
+            " if one had an error, else waived if one was, else held if one passed, else unknown if one failed"
+            " for another promise, else skipped."
         ),
     ]
     nodeids: Annotated[list[str], Meta(description="Its tests that ran.")]
@@ -192,11 +206,11 @@ class ResultsFile(Struct, frozen=True, kw_only=True):
     results: list[Result]
 
 
-def promise_status(verdicts: Collection[Verdict]) -> PromiseStatus:
-    """What a promise is on a kernel, from the verdicts on all its tests that have run there."""
-    meaning: Mapping[Verdict, PromiseStatus] = {
+def promise_status(verdicts: Collection[Verdict | None]) -> PromiseStatus:
+    """What a promise is on a kernel, from what each of its tests that have run there says about it (`Result.on`)."""
+    meaning: Mapping[Verdict | None, PromiseStatus] = {
         "fail": "broken", "error": "unknown", "waived": "waived", "pass": "held", "unexpected-pass": "held",
-        "skip": "skipped",
+        None: "unknown", "skip": "skipped",
     }  # fmt: skip
     return next((status for verdict, status in meaning.items() if verdict in verdicts), "untested")
 

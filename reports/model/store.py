@@ -44,7 +44,7 @@ class Tested:
     """What the tests of one requirement have found so far."""
 
     nodeids: list[str] = field(default_factory=list)
-    verdicts: dict[str, set[Verdict]] = field(default_factory=dict)
+    verdicts: dict[str, set[Verdict | None]] = field(default_factory=dict)
     """By kernel."""
     encoded: bytes | None = None
 
@@ -75,7 +75,7 @@ class Store:
         for identifier in result.requirements:
             tested = self._tested.setdefault(identifier, Tested())
             tested.nodeids.append(result.nodeid)
-            tested.verdicts.setdefault(result.kernel or NO_KERNEL, set()).add(result.verdict)
+            tested.verdicts.setdefault(result.kernel or NO_KERNEL, set()).add(result.on(identifier))
             tested.encoded = None
 
     def add_kernel(self, kernel: KernelRecord) -> None:

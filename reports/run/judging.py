@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from common.workers import is_worker
-from reports.judgement.verdict import judge
+from reports.judgement.verdict import check_breaks, judge
 from reports.run import waiver_files
 from reports.run.notes import ATTACHED, Attached, attach, kernel_of, versions_told
 from reports.run.phases import Phase
@@ -18,6 +18,7 @@ def judged(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
     raised = None if call.excinfo is None else call.excinfo.value
     names_exception = any("raises" in mark.kwargs for mark in item.iter_markers("xfail"))
     judgement = judge(report, raised, xfail_raises=names_exception)
+    judgement = check_breaks(judgement, requirements_of(item))
     if judgement.verdict == "error" and hasattr(report, "wasxfail"):
         # An xfail mark expects a failure of the kernel, not an error.
         del report.wasxfail
@@ -31,6 +32,7 @@ def judged(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
         reason=judgement.reason,
         exit_status=judgement.exit_status,
         requirements=requirements_of(item),
+        breaks=judgement.breaks,
         kernel=kernel_of(item),
         evidence=_evidence(item, report),
         versions=versions_told(item.config) if is_worker(item.config) else {},

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from reports.judgement.verdict import judge_collection
+from reports.judgement.verdict import all_broken, judge_collection
 from reports.model.result import SEVERITY, KernelRecord, Result, Verdict, clean_text, utc
 
 ATTRIBUTE = "kconform"
@@ -32,6 +32,8 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     exit_status: int | None = None
     """What an error wants the run to end with (3 or 4)."""
     requirements: tuple[str, ...] = ()
+    breaks: tuple[str, ...] = ()
+    """Those of the requirements that a failure broke; empty for all of them."""
     kernel: KernelRecord | None = None
     evidence: tuple[tuple[str, str], ...] = ()
     versions: dict[str, Any] = {}
@@ -70,21 +72,25 @@ class OpenTest:
     verdict: Verdict = "pass"
     reason: str = ""
     requirements: tuple[str, ...] = ()
+    breaks: tuple[str, ...] = ()
     kernel: KernelRecord | None = None
     duration: float = 0.0
     longrepr: list[str] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
     """Of its evidence."""
 
-    def take(self, verdict: Verdict, reason: str) -> None:
-        """Let the most severe phase count."""
-        if SEVERITY[verdict] > SEVERITY[self.verdict] or (verdict == self.verdict and not self.reason):
-            self.verdict, self.reason = verdict, reason
+    def take(self, verdict: Verdict, reason: str, breaks: tuple[str, ...] = ()) -> None:
+        """Let the most severe phase count.  Several failures together break what each of them broke."""
+        if SEVERITY[verdict] > SEVERITY[self.verdict]:
+            self.verdict, self.reason, self.breaks = verdict, reason, breaks
+        elif verdict == self.verdict:
+            self.reason = self.reason or reason
+            self.breaks = all_broken((self.breaks, breaks))
 
     def take_subtest(self, phase: Phase) -> None:
         """A skipped subtest does not change the test; a failed one does."""
         if phase.verdict in ("fail", "error"):
-            self.take(phase.verdict, phase.reason)
+            self.take(phase.verdict, phase.reason, phase.breaks)
 
     def with_subtests(self, report: pytest.TestReport, phase: Phase) -> Phase:
         """The phase of a test's own call, which passes although a subtest has failed.
@@ -94,7 +100,7 @@ class OpenTest:
         if report.when != "call" or not report.passed or self.verdict not in ("fail", "error"):
             return phase
         report.outcome, report.longrepr = "failed", self.reason
-        return msgspec.structs.replace(phase, verdict=self.verdict, reason=self.reason)
+        return msgspec.structs.replace(phase, verdict=self.verdict, reason=self.reason, breaks=self.breaks)
 
     def result(self, nodeid: str) -> Result:
         """The result, when all phases are known."""
@@ -113,6 +119,7 @@ class OpenTest:
             started=utc(self.started),
             longrepr=clean_text("\n\n".join(self.longrepr))[-LONGREPR_LIMIT:],
             evidence=dict(self.paths),
+            breaks=self.breaks,
         )
 
 
@@ -134,7 +141,7 @@ class Assembler:
     def add(self, report: pytest.TestReport, phase: Phase) -> Result | None:
         """Take one more phase; the result, if it was the last phase of the test."""
         test = self.test_of(report)
-        test.take(phase.verdict, phase.reason)
+        test.take(phase.verdict, phase.reason, phase.breaks)
         test.requirements = phase.requirements or test.requirements
         test.kernel = phase.kernel or test.kernel
         test.duration += report.duration

@@ -78,7 +78,7 @@ class Summary:
             return []
         lines = [_line("broken promises:", red=True, bold=True)]
         for result in broken[:most]:
-            for identifier in result.requirements:
+            for identifier in result.subjects:
                 sentence = self.requirements[identifier].text if identifier in self.requirements else "?"
                 lines.append(_line(f"  {identifier}: {sentence}", red=True))
             lines.append(_line(f"    {result.nodeid}"))

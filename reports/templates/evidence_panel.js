@@ -89,6 +89,8 @@ function testBody(result, open) {
   return el("div", {},
     el("p", { class: "about" }, `${state.test ? KERNEL_IDS[result.kernel] + ", " : ""}${shownSeconds(result.seconds)}`),
     result.reason ? el("p", { class: "reason" }, result.reason) : null,
+    result.breaks.length ? el("p", { class: "about" }, "Of its promises it broke only ",
+      el("span", { class: "mono" }, result.breaks.map((number) => REQUIREMENTS[number].id).join(", "))) : null,
     texts.map(([title, text]) => piece(title, text, files.find(([other]) => other === title), result,
       open && (title === "transcript" || title === "process tree" || texts.length === 1))),
     elsewhere.length ? el("p", { class: "about" }, texts.length ? "In files: " : "Evidence: ",

@@ -21,8 +21,8 @@ const KINDS = DATA.kinds;
 const REQUIREMENTS = DATA.requirements.map((each, number) => ({
   ...each, number, words: [each.id, each.text, each.source, each.note].join(" ").toLowerCase(),
 }));
-const RESULTS = DATA.results.map(([test, area, kernel, outcome, seconds, reason, requirements, folder, files], number) => ({
-  number, test, area, kernel, outcome: DATA.outcomes[outcome], seconds, reason, requirements, folder, files,
+const RESULTS = DATA.results.map(([test, area, kernel, outcome, seconds, reason, requirements, folder, files, breaks], number) => ({
+  number, test, area, kernel, outcome: DATA.outcomes[outcome], seconds, reason, requirements, folder, files, breaks,
   words: [test, reason, ...requirements.map((each) => DATA.requirements[each].id)].join(" ").toLowerCase(),
 }));
 const AREAS = [...new Set([...REQUIREMENTS, ...RESULTS].map((each) => each.area).filter(Boolean))];

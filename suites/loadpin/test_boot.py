@@ -9,7 +9,7 @@ import pytest
 
 from guests.call_arguments import InOut, Out
 from guests.guest import Guest
-from guests.outcome import ENOEXEC, ENOSYS, EPERM
+from guests.outcome import ENOEXEC, ENOSYS, EPERM, OK
 from guests.uapi import LSM_ID_LOADPIN
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
@@ -113,9 +113,10 @@ def test_parameters_are_not_in_sysfs(guest: Guest) -> None:
 # Active or not
 
 
-def lsm_ids(guest: Guest) -> list[int]:
-    """The ids that lsm_list_modules() returns."""
+def check_lsm_ids(guest: Guest) -> list[int]:
+    """The ids that lsm_list_modules() returns, which must succeed."""
     outcome = guest.init.call("lsm_list_modules", Out(8 * 32), InOut(struct.pack("<I", 8 * 32)), 0)
+    assert outcome == OK
     return [number for (number,) in struct.iter_unpack("<Q", outcome.read()) if number]
 
 
@@ -132,7 +133,7 @@ def test_is_listed_by_name(guest: Guest) -> None:
 @requirement("loadpin.listed-by-id")
 def test_is_listed_by_id(guest: Guest) -> None:
     """lsm_list_modules() returns LSM_ID_LOADPIN."""
-    assert LSM_ID_LOADPIN in lsm_ids(guest)
+    assert LSM_ID_LOADPIN in check_lsm_ids(guest)
 
 
 def check_absent(guest: Guest) -> None:

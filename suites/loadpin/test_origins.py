@@ -52,8 +52,8 @@ class LoadResult(enum.Enum):
 YES, DENIED, IGNORED = LoadResult.YES, LoadResult.DENIED, LoadResult.IGNORED
 
 same = (requirement("loadpin.same-superblock"),)
-other = (requirement("loadpin.deny", "loadpin.ignore"),)
-deviceless = (requirement("loadpin.deny", "loadpin.ignore", "loadpin.superblock"),)
+other: tuple[pytest.MarkDecorator, ...] = ()
+superblock = (requirement("loadpin.superblock"),)
 trusted = (verity, requirement("loadpin.verity-trusted"))
 untrusted = (verity, requirement("loadpin.verity-untrusted"))
 
@@ -64,12 +64,14 @@ EVERY_KIND: tuple[Row, ...] = (
     ("a-bind-mount-of-it",            origins.bind_mount,                     YES,       YES,     same),
     ("a-second-mount-of-it",          origins.second_mount,                   YES,       YES,     same),
     ("another-disk",                  origins.other_disk,                     DENIED,    IGNORED, other),
-    ("a-tmpfs",                       origins.tmpfs,                          DENIED,    IGNORED, deviceless),
+    ("a-tmpfs",                       origins.tmpfs,                          DENIED,    IGNORED, superblock),
     ("a-trusted-verity-device",       origins.trusted_verity,                 YES,       YES,     trusted),
     ("an-untrusted-verity-device",    origins.untrusted_verity,               DENIED,    IGNORED, untrusted),
 )
 
-superblock = (requirement("loadpin.superblock"),)
+ELSEWHERE = ("another-disk", "a-tmpfs")
+"""Origins that are about enforcement, which is another promise in each mode."""
+BY_MODE = {DENIED: requirement("loadpin.deny"), IGNORED: requirement("loadpin.ignore")}
 
 MODULES_ONLY: tuple[Row, ...] = (
     #  from ...                       how it is made                          enforcing  not enforcing
@@ -93,7 +95,7 @@ def cells(rows: tuple[Row, ...], kinds: tuple[FileLoad, ...]) -> Iterator[Parame
                 name, origin, *results, marks = row
                 result = results[column - 2]
                 outcome = result.value or "allowed"
-                marks = (booted, *kind.marks, *marks)
+                marks = (booted, *kind.marks, *marks, *([BY_MODE[result]] if name in ELSEWHERE else []))
                 yield pytest.param(kind, origin, result, marks=marks, id=f"{kind.id}-from-{name}-{mode}-is-{outcome}")
 
 
@@ -147,15 +149,15 @@ def test_excluded_while_not_enforcing(guest: Guest, kind: FileLoad) -> None:
     prepare(guest, kind, root)
     pinned = (origins.pinned, origins.bind_mount, origins.second_mount)
     for origin in (*pinned, origins.other_disk, origins.tmpfs, origins.untrusted_verity):
-        load(guest, root, kind, origin(guest, root), LoadResult.EXCLUDED)
+        check_load(guest, root, kind, origin(guest, root), LoadResult.EXCLUDED)
 
 
 def check(guest: Guest, root: Task, kind: FileLoad, origin: Origin, result: LoadResult) -> None:
     prepare(guest, kind, root)
-    load(guest, root, kind, origin(guest, root), result)
+    check_load(guest, root, kind, origin(guest, root), result)
 
 
-def load(guest: Guest, root: Task, kind: FileLoad, directory: str, result: LoadResult) -> None:
+def check_load(guest: Guest, root: Task, kind: FileLoad, directory: str, result: LoadResult) -> None:
     """Load a file, and check the result and LoadPin's log lines."""
     log = LogReader(guest)
     done = kind.load(root, directory)

@@ -140,33 +140,33 @@ def a_writable_disk(_: Guest, _root: Task) -> tuple[str, str]:
 
 
 def a_writable_disk_mounted_writable(_: Guest, root: Task) -> tuple[str, str]:
-    assert root.umount(OTHER) == OK
+    root.umount(OTHER).result()
     root.mount("/dev/vdb", OTHER, "ext2").result()
     return OTHER, "vdb"
 
 
 def a_disk_set_read_only(_: Guest, root: Task) -> tuple[str, str]:
     """The disk is set read-only (blockdev --setro) after it was mounted."""
-    assert root.set_read_only("/dev/vdb", True) == OK
+    root.set_read_only("/dev/vdb", True).result()
     return OTHER, "vdb"
 
 
 def a_disk_set_read_only_and_back(_: Guest, root: Task) -> tuple[str, str]:
-    assert root.set_read_only("/dev/vdb", True) == OK
-    assert root.set_read_only("/dev/vdb", False) == OK
+    root.set_read_only("/dev/vdb", True).result()
+    root.set_read_only("/dev/vdb", False).result()
     return OTHER, "vdb"
 
 
 def a_read_only_loop_device(_: Guest, root: Task) -> tuple[str, str]:
     """A read-only loop device over a writable disk."""
-    assert root.umount(OTHER) == OK
+    root.umount(OTHER).result()
     root.attach_loop("/dev/loop0", "/dev/vdb", read_only=True).result()
     root.mount("/dev/loop0", OTHER, "ext2", MS_RDONLY).result()
     return OTHER, "loop0"
 
 
 def a_writable_loop_device(_: Guest, root: Task) -> tuple[str, str]:
-    assert root.umount(OTHER) == OK
+    root.umount(OTHER).result()
     root.attach_loop("/dev/loop0", "/dev/vdb").result()
     root.mount("/dev/loop0", OTHER, "ext2", MS_RDONLY).result()
     return OTHER, "loop0"

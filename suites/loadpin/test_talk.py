@@ -7,6 +7,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import EPERM, OK
+from guests.promises import breaks
 from guests.task import Task
 from guests.vm.disk_images import DiskPlan
 
@@ -35,25 +36,31 @@ def root_before_pin(guest: Guest, filesystem: str) -> Task:
 @pytest.mark.requirement("loadpin.ready", "loadpin.pin", "loadpin.deny")
 def test_trusted_and_tmp(guest: Guest) -> None:
     """The module on the trusted device loads; its identical copy in /tmp does not."""
-    assert "LoadPin: ready to pin (currently enforcing)" in guest.boot_log
+    with breaks("loadpin.ready"):
+        assert "LoadPin: ready to pin (currently enforcing)" in guest.boot_log
     root = root_before_pin(guest, "squashfs")
-    assert root.load_module(TRUSTED) == OK
-    guest.wait_for_log(f'LoadPin: kernel-module pinned obj="{TRUSTED}" pid={root.pid}')
-    assert root.unload_module(MODULE) == OK
-    assert root.load_module(TMP) == EPERM
-    guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TMP}" pid={root.pid}')
+    with breaks("loadpin.pin"):
+        assert root.load_module(TRUSTED) == OK
+        guest.wait_for_log(f'LoadPin: kernel-module pinned obj="{TRUSTED}" pid={root.pid}')
+        assert root.unload_module(MODULE) == OK
+    with breaks("loadpin.deny"):
+        assert root.load_module(TMP) == EPERM
+        guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TMP}" pid={root.pid}')
 
 
 @boot(READ_ONLY, enforce=0)
 @pytest.mark.requirement("loadpin.ready", "loadpin.pin", "loadpin.ignore")
 def test_trusted_and_tmp_when_not_enforcing(guest: Guest) -> None:
     """Without enforcement, the copy in /tmp loads too, and the log says that the pin was ignored."""
-    assert "LoadPin: ready to pin (currently not enforcing)" in guest.boot_log
+    with breaks("loadpin.ready"):
+        assert "LoadPin: ready to pin (currently not enforcing)" in guest.boot_log
     root = root_before_pin(guest, "squashfs")
-    assert root.load_module(TRUSTED) == OK
-    assert root.unload_module(MODULE) == OK
-    assert root.load_module(TMP) == OK
-    guest.wait_for_log(f'LoadPin: kernel-module pinning-ignored obj="{TMP}" pid={root.pid}')
+    with breaks("loadpin.pin"):
+        assert root.load_module(TRUSTED) == OK
+        assert root.unload_module(MODULE) == OK
+    with breaks("loadpin.ignore"):
+        assert root.load_module(TMP) == OK
+        guest.wait_for_log(f'LoadPin: kernel-module pinning-ignored obj="{TMP}" pid={root.pid}')
 
 
 @boot(READ_ONLY, enforce=1)
@@ -62,10 +69,12 @@ def test_unload_and_reload(guest: Guest) -> None:
     """A refusal changes nothing: the module loads again from the pinned file system, and only from there."""
     root = root_before_pin(guest, "squashfs")
     for _ in range(2):
-        assert root.load_module(TRUSTED) == OK
-        assert root.unload_module(MODULE) == OK
-        assert root.load_module(TMP) == EPERM
-        guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TMP}"')
+        with breaks("loadpin.pin"):
+            assert root.load_module(TRUSTED) == OK
+            assert root.unload_module(MODULE) == OK
+        with breaks("loadpin.deny"):
+            assert root.load_module(TMP) == EPERM
+            guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TMP}"')
 
 
 @boot(WRITABLE, enforce=1)

@@ -216,9 +216,9 @@ def test_a_digest_is_compared_beyond_a_zero_byte(guest: Guest) -> None:
 
 def replace_digest(guest: Guest, root: Task, digest: str) -> None:
     table = dataclasses.replace(verity_of(guest, 2), root_digest=digest).target("/dev/vdc")
-    assert root.load_table("verified", table) == OK
-    assert root.suspend_dm("verified") == OK
-    assert root.resume_dm("verified") == OK
+    root.load_table("verified", table).result()
+    root.suspend_dm("verified").result()
+    root.resume_dm("verified").result()
 
 
 # Trust by what the device does with corrupt data
@@ -403,8 +403,8 @@ def test_verity_is_not_replaced_by_another_target(guest: Guest) -> None:
     linear = DmTarget(tree.data_blocks * tree.block_size // SECTOR, "linear", "/dev/vdd 0")
     assert root.load_table("verified", linear) == EINVAL
     guest.wait_for_log("device-mapper: ioctl: can't replace immutable target type verity")
-    assert root.suspend_dm("verified") == OK
-    assert root.resume_dm("verified") == OK
+    root.suspend_dm("verified").result()
+    root.resume_dm("verified").result()
     check_trusted(guest, root)
 
 
@@ -417,8 +417,8 @@ def test_another_digest_ends_the_trust(guest: Guest) -> None:
     trust(root)
     mount_verified(guest, root, 2)
     check_trusted(guest, root)
-    assert root.load_table("verified", verity_of(guest, 3).target("/dev/vdd")) == OK
+    root.load_table("verified", verity_of(guest, 3).target("/dev/vdd")).result()
     check_trusted(guest, root)
-    assert root.suspend_dm("verified") == OK
-    assert root.resume_dm("verified") == OK
+    root.suspend_dm("verified").result()
+    root.resume_dm("verified").result()
     check_untrusted(guest, root)

@@ -11,6 +11,7 @@ from guests.outcome import EINVAL, ENOSYS, GONE, OK, killed, returned
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
+from suites.seccomp.support.filtered_tasks import check_caught
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -19,7 +20,7 @@ GETPPID = number("getppid")
 
 def unprivileged(guest: Guest, name: str = "filtered") -> Task:
     task = guest.spawn(name, quiet=True)
-    assert task.set_no_new_privs() == OK
+    task.set_no_new_privs().result()
     return task
 
 
@@ -72,8 +73,9 @@ def test_user_notif(guest: Guest) -> None:
 
     supervisor = guest.root("supervisor")
     target = unprivileged(guest, "target")
-    target_fd = target.listen(policy(notify("getppid"))).result()
-    listener = supervisor.pidfd_getfd(target, target_fd).result()
+    installed = target.listen(policy(notify("getppid")))
+    assert installed == OK
+    listener = supervisor.pidfd_getfd(target, installed.value).result()
     call = target.begin("getppid")
     notif = supervisor.receive(listener)
     assert (notif.nr, notif.pid, notif.arch) == (GETPPID, target.pid, AUDIT_ARCH["x86_64"])
@@ -98,7 +100,7 @@ def test_trap(guest: Guest) -> None:
     assert task.catch(Signal.SYS, result=42) == OK
     assert task.install(policy(trap("getppid", data=7))) == OK
     assert task.call("getppid") == returned(42)
-    caught = task.caught_signal()
+    caught = check_caught(task)
     assert (caught.signal, caught.code, caught.errno) == (Signal.SYS, SYS_SECCOMP, 7)
     assert (caught.syscall, caught.arch) == (GETPPID, AUDIT_ARCH["x86_64"])
     assert caught.call_address == caught.registers["rip"]

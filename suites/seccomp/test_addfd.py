@@ -55,8 +55,8 @@ class AddFdPair(SupervisedPair):
     def add(self, **how: int | bytes) -> Outcome:
         return self.begin_add(**how).outcome()
 
-    def finish(self) -> None:
-        self.reply(self.notif, value=77).result()
+    def check_finish(self) -> None:
+        assert self.reply(self.notif, value=77) == OK
         assert self.call.outcome() == returned(77)
 
     def has(self, number: int) -> bool:
@@ -73,7 +73,7 @@ def test_the_lowest_free_number(guest: Guest) -> None:
     assert pair.add() == returned(FREE)
     assert pair.add() == returned(FREE + 1)
     assert not pair.call.finished()
-    pair.finish()
+    pair.check_finish()
     assert pair.has(FREE)
     assert pair.has(FREE + 1)
     assert not pair.has(FREE + 2)
@@ -86,7 +86,7 @@ def test_a_chosen_number(guest: Guest) -> None:
     assert pair.add(number=CHOSEN, flags=AddFd.SETFD) == returned(CHOSEN)
     # 0 can be chosen too.
     assert pair.add(number=0, flags=AddFd.SETFD) == returned(0)
-    pair.finish()
+    pair.check_finish()
     assert pair.has(CHOSEN)
     assert pair.has(0)
     assert not pair.has(FREE)
@@ -96,11 +96,11 @@ def test_a_chosen_number(guest: Guest) -> None:
 def test_the_previous_file_is_closed(guest: Guest) -> None:
     """SETFD closes what was open at the number: a reader of a pipe whose only write end is replaced sees EOF."""
     pair = AddFdPair(guest)
-    pair.finish()
+    pair.check_finish()
     reading, writing = pair.target.pipe()
     pair.call, pair.notif = pair.call_and_receive("getppid")
     assert pair.add(number=writing, flags=AddFd.SETFD) == returned(writing)
-    pair.finish()
+    pair.check_finish()
     assert pair.target.read(reading) == returned(0)
     assert pair.has(writing)
 
@@ -112,7 +112,7 @@ def test_close_on_exec(guest: Guest, flags: int, wanted: int) -> None:
     pair = AddFdPair(guest)
     assert pair.add(new_flags=flags) == returned(FREE)
     assert pair.add(number=CHOSEN, flags=AddFd.SETFD, new_flags=flags) == returned(CHOSEN)
-    pair.finish()
+    pair.check_finish()
     assert pair.target.call("fcntl", FREE, F_GETFD) == returned(wanted)
     assert pair.target.call("fcntl", CHOSEN, F_GETFD) == returned(wanted)
 
@@ -122,7 +122,7 @@ def test_it_is_the_same_open_file(guest: Guest) -> None:
     """The new descriptor shares the file's position and mode, as with dup()."""
     pair = AddFdPair(guest)
     assert pair.add() == returned(FREE)
-    pair.finish()
+    pair.check_finish()
     pair.supervisor.call("lseek", pair.file, 5, 0).result()
     assert pair.target.call("lseek", FREE, 0, 1) == returned(5)
     assert pair.target.call("fcntl", FREE, F_GETFL).result() & O_RDWR == 0
@@ -135,7 +135,7 @@ def test_no_reference_remains(guest: Guest) -> None:
     pair = AddFdPair(guest)
     reading, writing = pair.supervisor.pipe()
     assert pair.add(descriptor=writing) == returned(FREE)
-    pair.finish()
+    pair.check_finish()
     pair.supervisor.close(writing).result()
     assert pair.supervisor.poll(reading) == 0
     pair.target.close(FREE).result()
@@ -175,7 +175,7 @@ def test_mistakes(guest: Guest) -> None:
     found["a-path-that-is-not-open"] = (pair.add(descriptor=path), EBADF)
     found["longer, with zeros"] = (pair.add(size=32, tail=bytes(8)), returned(FREE))
     assert mismatches(found) == []
-    pair.finish()
+    pair.check_finish()
     assert not pair.has(FREE + 1)
 
 
@@ -191,7 +191,7 @@ def test_minus_one_is_not_a_number(guest: Guest) -> None:
 def test_only_between_reception_and_answer(guest: Guest) -> None:
     """ADDFD works between reception and answer: EINPROGRESS before, ENOENT after."""
     pair = AddFdPair(guest)
-    pair.finish()
+    pair.check_finish()
     assert pair.add() == ENOENT
     pair.target.begin("getppid").wait_until_blocked()
     assert pair.add(id_=pair.notif.id + 1) == EINPROGRESS
@@ -203,13 +203,13 @@ def test_only_between_reception_and_answer(guest: Guest) -> None:
 def test_descriptor_limit(guest: Guest) -> None:
     """The target's limit applies: EMFILE, or EBADF for a chosen number beyond it; the call continues to wait."""
     pair = AddFdPair(guest)
-    pair.finish()
+    pair.check_finish()
     pair.target.call("prlimit64", 0, RLIMIT_NOFILE, struct.pack("<QQ", FREE, FREE), None).result()
     pair.call, pair.notif = pair.call_and_receive("getppid")
     assert pair.add() == EMFILE
     assert pair.add(number=CHOSEN, flags=AddFd.SETFD) == EBADF
     assert pair.add(number=2, flags=AddFd.SETFD) == returned(2)
-    pair.finish()
+    pair.check_finish()
 
 
 # SEND: the number is the answer
@@ -238,7 +238,7 @@ def test_add_and_send_a_chosen_number(guest: Guest) -> None:
 def test_add_and_send_that_fails(guest: Guest) -> None:
     """A failed ADDFD with SEND does not answer the call, which continues to wait for another answer."""
     pair = AddFdPair(guest)
-    pair.finish()
+    pair.check_finish()
     pair.target.call("prlimit64", 0, RLIMIT_NOFILE, struct.pack("<QQ", FREE, FREE), None).result()
     pair.call, pair.notif = pair.call_and_receive("getppid")
     found: dict[str, tuple[object, object]] = {
@@ -248,7 +248,7 @@ def test_add_and_send_that_fails(guest: Guest) -> None:
         "still waiting": (pair.supervisor.still_waiting(pair.listener, pair.notif.id), OK),
     }
     assert mismatches(found) == []
-    pair.finish()
+    pair.check_finish()
 
 
 @pytest.mark.requirement("seccomp.addfd-send")
@@ -283,7 +283,7 @@ def test_add_and_send_during_another(guest: Guest) -> None:
     late, first = start_realtime(second, sending), start_realtime(pair.supervisor, adding)
     assert first.counts() == [{"OK": 1}, {"OK": 1}]
     assert late.counts() == [{"OK": 1}, {"EBUSY": 1}]
-    pair.finish()
+    pair.check_finish()
     assert pair.has(FREE)
     assert not pair.has(FREE + 1)
 
@@ -295,14 +295,16 @@ def test_add_and_send_during_another(guest: Guest) -> None:
 def test_the_callers_descriptor_table(guest: Guest) -> None:
     """Of two processes under one filter, the one that made the call gets the descriptor."""
     pair = AddFdPair(guest)
-    pair.finish()
+    pair.check_finish()
     child = pair.target.spawn("child")
     call = child.begin("getppid")
     pair.notif = pair.receive()
     assert pair.add() == returned(FREE)
-    pair.reply(pair.notif).result()
+    assert pair.reply(pair.notif) == OK
     assert call.outcome() == OK
-    assert child.read(FREE, len(SECRET)).read() == SECRET
+    found = child.read(FREE, len(SECRET))
+    assert found == returned(len(SECRET))
+    assert found.read() == SECRET
     assert pair.target.read(FREE) == EBADF
 
 
@@ -319,7 +321,7 @@ def test_the_caller_is_killed(guest: Guest) -> None:
 def test_the_caller_is_interrupted(guest: Guest) -> None:
     """ADDFD for a caller that a signal has interrupted fails with ENOENT."""
     pair = AddFdPair(guest)
-    pair.finish()
+    pair.check_finish()
     pair.target.catch(Signal.USR1).result()
     pair.call, pair.notif = pair.call_and_receive("getppid")
     pair.interrupt(Signal.USR1)
@@ -332,5 +334,5 @@ def test_add_with_wait_killable(guest: Guest) -> None:
     """ADDFD also works for a caller that only fatal signals can interrupt (WAIT_KILLABLE_RECV)."""
     pair = AddFdPair(guest, FilterFlag.WAIT_KILLABLE_RECV)
     assert pair.add() == returned(FREE)
-    pair.finish()
+    pair.check_finish()
     assert pair.has(FREE)

@@ -102,7 +102,7 @@ def expected_result(filters: Sequence[Program], nr: int, entry: Entry, arguments
     return f"errno {value}" if action is Action.ERRNO else "ran"
 
 
-def install_stack(task: Task, filters: Sequence[Program]) -> list[Program]:
+def check_installs(task: Task, filters: Sequence[Program]) -> list[Program]:
     """Install filters until an earlier one denies seccomp(), check each result, and return those installed."""
     installed: list[Program] = []
     for program in filters:
@@ -199,7 +199,7 @@ def test_generated_filters(guest: Guest, runner: tuple[int, int]) -> None:
     @given(st.lists(cacheable_filters(), min_size=1, max_size=3), DRAWN)
     def check(filters: list[Program], drawn: dict[Entry, list[Call]]) -> None:
         task = unprivileged(guest)
-        installed = install_stack(task, filters)
+        installed = check_installs(task, filters)
         note("\n\n".join(map(listing, installed)))
         check_all(guest, task, installed, drawn)
         kill_task(guest, task)
@@ -216,7 +216,7 @@ def test_the_cache_of_generated_filters(guest: Guest) -> None:
     @given(st.lists(cacheable_filters(), min_size=1, max_size=3))
     def check(filters: list[Program]) -> None:
         task = unprivileged(guest)
-        installed = install_stack(task, filters)
+        installed = check_installs(task, filters)
         note("\n\n".join(map(listing, installed)))
         found = cached(guest, task)
         assert list(cache_mismatches(installed, found)) == []
@@ -325,7 +325,7 @@ NEWER = (
 def test_every_number(guest: Guest, entry: Entry) -> None:
     """Under two filters, of every possible number, exactly those that both allow run, with ineffective arguments."""
     task = unprivileged(guest)
-    filters = install_stack(task, [OLDER, NEWER])
+    filters = check_installs(task, [OLDER, NEWER])
     assert len(filters) == 2
     assert mismatching_numbers(task, filters, entry) == []
 

@@ -243,28 +243,27 @@ def test_empty_filter(guest: Guest) -> None:
 # follow.
 SEVEN = 7 * (4096 + 4 + 4)
 LEFT = 32768 - SEVEN - 4
-assert LEFT == 4036
 # fmt: off
 REMAINING_LENGTHS = {
     # after seven filters of 4096 instructions, the lengths of further filters
-    "exactly-full":       ([4036],        OK),
-    "one-too-many":       ([4037],        ENOMEM),
+    "exactly-full":       ([LEFT],        OK),
+    "one-too-many":       ([LEFT + 1],    ENOMEM),
     "much-too-many":      ([4096],        ENOMEM),
     "in-two-parts":       ([2000, 2028],  OK),
     "in-two-and-one-more": ([2000, 2029], ENOMEM),
     "full-but-for-nine":  ([4027, 1],     OK),
     "full-but-for-eight": ([4028, 1],     ENOMEM),
-    "nothing-left":       ([4036, 1],     ENOMEM),
+    "nothing-left":       ([LEFT, 1],     ENOMEM),
 }
 # fmt: on
 
 
-def nearly_full(guest: Guest) -> tuple[Task, LongFilters]:
-    """A task to which seven long filters have left little room."""
+def check_nearly_full(guest: Guest) -> tuple[Task, LongFilters]:
+    """A task to which seven long filters, which it may install, have left little room."""
     task = unprivileged(guest)
     long = LongFilters(task)
     for _ in range(7):
-        long.install(task, 4096).result()
+        assert long.install(task, 4096) == OK
     return task, long
 
 
@@ -274,12 +273,12 @@ def test_total_length(guest: Guest) -> None:
 
     Children start from their parent's count, each separately.
     """
-    parent, long = nearly_full(guest)
+    parent, long = check_nearly_full(guest)
     found: dict[str, tuple[object, object]] = {}
     for name, (lengths, wanted) in REMAINING_LENGTHS.items():
         task = parent.spawn(name[:15])
         for length in lengths[:-1]:
-            long.install(task, length).result()
+            assert long.install(task, length) == OK, name
         found[name] = (long.install(task, lengths[-1]), wanted)
     assert mismatches(found) == []
 
@@ -287,7 +286,7 @@ def test_total_length(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.total-length", "seccomp.tsync")
 def test_total_length_of_threads(guest: Guest) -> None:
     """TSYNC obeys the limit, too: a filter that does not fit fails, and one that fits reaches every thread."""
-    task, long = nearly_full(guest)
+    task, long = check_nearly_full(guest)
     thread = task.thread("thread")
     assert long.install(task, 4037, FilterFlag.TSYNC) == ENOMEM
     assert long.install(task, 4036, FilterFlag.TSYNC) == OK
@@ -297,7 +296,7 @@ def test_total_length_of_threads(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.total-length")
 def test_a_rejected_filter_does_not_count(guest: Guest) -> None:
     """A filter rejected for its length does not count towards the limit."""
-    task, long = nearly_full(guest)
+    task, long = check_nearly_full(guest)
     assert long.install(task, 2000) == OK
     assert long.install(task, 2029) == ENOMEM
     assert long.install(task, 2028) == OK

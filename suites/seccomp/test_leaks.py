@@ -121,29 +121,36 @@ def test_a_listener(guest: Guest, first: str) -> None:
     wait_until_freed(guest, before)
 
 
-def length(tracer: Task, tracee: Task) -> None:
+def check_length(tracer: Task, tracee: Task) -> None:
     assert tracer.filter_length(tracee, 0) == returned(1)
 
 
-def program(tracer: Task, tracee: Task) -> None:
-    assert tracer.filter_program(tracee, 0, 1) == bpf.pack(ALLOW_ALL)
+def check_program(tracer: Task, tracee: Task) -> None:
+    read = tracer.filter_program(tracee, 0, 1)
+    assert read == returned(1)
+    assert read.read() == bpf.pack(ALLOW_ALL)
 
 
-def metadata(tracer: Task, tracee: Task) -> None:
+def check_metadata(tracer: Task, tracee: Task) -> None:
     assert tracer.filter_metadata(tracee, 0) == returned(16)
 
 
-def cache(tracer: Task, tracee: Task) -> None:
+def check_cache(tracer: Task, tracee: Task) -> None:
     assert tracer.read_proc(tracee, "seccomp_cache") == OK
 
 
 @pytest.mark.needs("CHECKPOINT_RESTORE")
 @pytest.mark.parametrize(
-    "read",
-    [length, program, metadata, pytest.param(cache, marks=pytest.mark.needs("SECCOMP_CACHE_DEBUG"))],
-    ids=lambda read: read.__name__,
+    "check_read",
+    [
+        check_length,
+        check_program,
+        check_metadata,
+        pytest.param(check_cache, marks=pytest.mark.needs("SECCOMP_CACHE_DEBUG")),
+    ],
+    ids=lambda check_read: check_read.__name__.removeprefix("check_"),
 )
-def test_a_filter_that_was_read(guest: Guest, read: Callable[[Task, Task], None]) -> None:
+def test_a_filter_that_was_read(guest: Guest, check_read: Callable[[Task, Task], None]) -> None:
     """Reading a filter leaves no reference to it."""
     before = programs(guest)
     tracer = guest.spawn("tracer", caps=Cap.SYS_ADMIN, quiet=True)
@@ -151,6 +158,6 @@ def test_a_filter_that_was_read(guest: Guest, read: Callable[[Task, Task], None]
     for filter_ in (ALLOW_ALL, policy(deny("getppid", errno=EINVAL))):
         tracee.install(filter_).result()
     tracer.seize_and_stop(tracee)
-    read(tracer, tracee)
+    check_read(tracer, tracee)
     end(guest, tracee)
     wait_until_freed(guest, before)

@@ -59,7 +59,7 @@ def test_poll(guest: Guest) -> None:
     assert ready() == Poll.OUT
     other.begin("getppid").wait_until_blocked()
     assert ready() == Poll.IN | Poll.OUT
-    pair.reply(notif).result()
+    assert pair.reply(notif) == OK
     call.outcome()
     assert ready() == Poll.IN
 
@@ -77,25 +77,25 @@ def test_poll_wakes_up(guest: Guest, to_receive: int, to_answer: int, to_the_end
     """
     pair = SupervisedPair(guest, NOTIFY)
     poller = pair.supervisor.spawn("poller")
-    waiting = wait_for(poller, pair.listener, to_receive)
+    waiting = check_poll_waits(poller, pair.listener, to_receive)
     call = pair.target.begin("getppid")
     assert returned_events(waiting) == to_receive
-    waiting = wait_for(poller, pair.listener, to_answer)
+    waiting = check_poll_waits(poller, pair.listener, to_answer)
     notif = pair.receive()
     assert returned_events(waiting) == to_answer
-    waiting = wait_for(poller, pair.listener, to_the_end)
-    pair.reply(notif).result()
-    call.outcome().result()
+    waiting = check_poll_waits(poller, pair.listener, to_the_end)
+    assert pair.reply(notif) == OK
+    assert call.outcome() == OK
     pair.target.exit()
     pair.supervisor.reap(pair.target)
     assert returned_events(waiting) == Poll.HUP
 
 
-def wait_for(poller: Task, listener: int, events: int) -> Pending:
+def check_poll_waits(poller: Task, listener: int, events: int) -> Pending:
     """Begin a poll() of the listener without timeout, and wait until it sleeps."""
     notif = InOut(struct.pack("<iHH", listener, events, 0))
     pending = poller.begin("poll", notif, 1, -1, shown=f"poll({listener}, forever)")
-    pending.wait_until_blocked()
+    assert pending.blocks(), pending
     return pending
 
 
@@ -134,7 +134,7 @@ def test_a_waiting_reader_when_the_last_caller_exits(guest: Guest, newer: tuple[
     for program in newer:
         pair.target.install(program).result()
     receiving = pair.supervisor.begin_receive(pair.listener)
-    receiving.wait_until_blocked()
+    assert receiving.blocks(), receiving
     pair.target.exit()
     assert receiving.outcome() == ENOENT
     assert pair.supervisor.receive_into(pair.listener, bytes(NOTIF_SIZE)) == ENOENT
@@ -234,7 +234,7 @@ def test_listener_flags(guest: Guest) -> None:
     }
     assert mismatches(found) == []
     call, notif = pair.call_and_receive("getppid")
-    pair.reply(notif, value=6).result()
+    assert pair.reply(notif, value=6) == OK
     assert call.outcome() == returned(6)
 
 
@@ -242,14 +242,15 @@ def test_listener_flags(guest: Guest) -> None:
 def test_a_synchronous_wake_up(guest: Guest) -> None:
     """With SYNC_WAKE_UP, a call still wakes up a reader that waits in NOTIF_RECV or poll()."""
     pair = SupervisedPair(guest, NOTIFY)
-    pair.supervisor.set_listener_flags(pair.listener, USER_NOTIF_FD_SYNC_WAKE_UP).result()
+    assert pair.supervisor.set_listener_flags(pair.listener, USER_NOTIF_FD_SYNC_WAKE_UP) == OK
     receiving = pair.supervisor.begin_receive(pair.listener)
-    receiving.wait_until_blocked()
+    assert receiving.blocks(), receiving
     call = pair.target.begin("getppid")
+    assert receiving.outcome() == OK
     notif = Notification.decode(receiving.outcome().read())
-    pair.reply(notif, value=6).result()
+    assert pair.reply(notif, value=6) == OK
     assert call.outcome() == returned(6)
-    waiting = wait_for(pair.supervisor.spawn("poller"), pair.listener, Poll.IN)
+    waiting = check_poll_waits(pair.supervisor.spawn("poller"), pair.listener, Poll.IN)
     pair.target.begin("getppid")
     assert returned_events(waiting) == Poll.IN
 
@@ -260,12 +261,12 @@ def test_a_signal_to_a_waiting_reader(guest: Guest) -> None:
     pair = SupervisedPair(guest, NOTIFY)
     pair.supervisor.catch(Signal.USR1).result()
     receiving = pair.supervisor.begin_receive(pair.listener)
-    receiving.wait_until_blocked()
+    assert receiving.blocks(), receiving
     guest.init.kill(pair.supervisor, Signal.USR1).result()
     assert receiving.outcome() == EINTR
     assert [one.signal for one in pair.supervisor.caught_signals()] == [Signal.USR1]
     call, notif = pair.call_and_receive("getppid")
-    pair.reply(notif, value=7).result()
+    assert pair.reply(notif, value=7) == OK
     assert call.outcome() == returned(7)
 
 
@@ -275,13 +276,14 @@ def test_a_signal_with_sa_restart(guest: Guest) -> None:
     pair = SupervisedPair(guest, NOTIFY)
     pair.supervisor.catch(Signal.USR1, restart=True).result()
     receiving = pair.supervisor.begin_receive(pair.listener)
-    receiving.wait_until_blocked()
+    assert receiving.blocks(), receiving
     guest.init.kill(pair.supervisor, Signal.USR1).result()
     guest.wait_until(lambda: len(pair.supervisor.caught_signals()) == 1, "the handler to run")
-    receiving.wait_until_blocked()
+    assert receiving.blocks(), receiving
     call = pair.target.begin("getppid")
+    assert receiving.outcome() == OK
     notif = Notification.decode(receiving.outcome().read())
-    pair.reply(notif, value=7).result()
+    assert pair.reply(notif, value=7) == OK
     assert call.outcome() == returned(7)
 
 
@@ -292,6 +294,7 @@ def test_a_32_bit_supervisor(guest: Guest) -> None:
     pair = SupervisedPair(guest, NOTIFY)
     call = pair.target.begin("getppid")
     received = pair.supervisor.call32("ioctl", pair.listener, NOTIF_RECV, InOut(bytes(NOTIF_SIZE)))
+    assert received == OK
     notif = Notification.decode(received.read())
     assert (notif.nr, notif.pid) == (GETPPID, pair.target.pid)
     assert pair.supervisor.call32("ioctl", pair.listener, NOTIF_ID_VALID, struct.pack("<Q", notif.id)) == OK

@@ -10,11 +10,11 @@ import pytest
 from guests.bpf import AUDIT_ARCH, JEQ, RET_K, Action, Instruction, kill_process, load, log, policy, ret, rule, trap
 from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import EACCES, EFAULT, EINVAL, EOPNOTSUPP, EPERM, OK, Expected, Outcome, killed, returned
+from guests.outcome import EACCES, EFAULT, EINVAL, EIO, EOPNOTSUPP, EPERM, OK, Expected, Outcome, killed, returned
 from guests.syscalls.seccomp import DATA_SIZE, GET_NOTIF_SIZES, NOTIF_SIZE, RESPONSE_SIZE, FilterFlag
 from guests.task import Task
 from guests.uapi import O_RDONLY, O_WRONLY, Cap, Clone, PtraceOption, Signal, number
-from suites.seccomp.support.filtered_tasks import GETPPID, SupervisedPair, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import GETPPID, SupervisedPair, check_caught, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 audited = pytest.mark.needs("AUDIT")
@@ -34,7 +34,9 @@ def test_actions_avail(guest: Guest) -> None:
     """kernel.seccomp.actions_avail lists all actions, most severe first, and is not writable, not even by root."""
     assert guest.sysctl(AVAIL) == NAMES
     assert guest.root().open(PATH + "actions_avail", O_WRONLY) == EACCES
-    assert guest.spawn("reader").read_text(PATH + "actions_avail").read().startswith(NAMES.encode())
+    found = guest.spawn("reader").read_text(PATH + "actions_avail")
+    assert found == OK
+    assert found.read().startswith(NAMES.encode())
 
 
 # fmt: off
@@ -107,7 +109,9 @@ def test_get_action_avail(guest: Guest) -> None:
 def test_get_notif_sizes(guest: Guest) -> None:
     """SECCOMP_GET_NOTIF_SIZES returns the sizes of three structures, in two bytes each."""
     task = guest.spawn("asking")
-    sizes = task.call("seccomp", GET_NOTIF_SIZES, 0, Out(6)).read()
+    told = task.call("seccomp", GET_NOTIF_SIZES, 0, Out(6))
+    assert told == OK
+    sizes = told.read()
     assert [sizes[i] | sizes[i + 1] << 8 for i in (0, 2, 4)] == [NOTIF_SIZE, RESPONSE_SIZE, DATA_SIZE]
     assert task.call("seccomp", GET_NOTIF_SIZES, 0, NOWHERE) == EFAULT
 
@@ -250,7 +254,7 @@ def test_address_in_a_record(guest: Guest) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid")), FilterFlag.LOG).result()
     task.call("getppid").result()
-    caught = task.caught_signal()
+    caught = check_caught(task)
     assert int(fields(guest.wait_for_log("type=1326"))["ip"], 16) == caught.call_address
 
 
@@ -335,7 +339,7 @@ def test_the_flag_of_the_deciding_filter(guest: Guest) -> None:
             task = unprivileged(guest)
             for program in order:
                 task.install(program, FilterFlag.LOG if program is flagged else FilterFlag.NONE).result()
-            assert task.call("getppid").errno == 5
+            assert task.call("getppid") == EIO
             tasks[f"{name} flagged, {'first' if order[0] is flagged else 'last'}"] = (task, recorded)
     records.wait_for_all()
     for name, (task, recorded) in tasks.items():
@@ -350,13 +354,13 @@ def test_notified_calls_are_recorded_if_answered(guest: Guest) -> None:
     records = AuditRecords(guest)
     pair = SupervisedPair(guest, policy(rule(Action.USER_NOTIF, "getppid")), FilterFlag.LOG)
     call, notif = pair.call_and_receive("getppid")
-    pair.reply(notif, flags=1).result()
+    assert pair.reply(notif, flags=1) == OK
     assert call.outcome() == returned(pair.supervisor.pid)
     records.wait_for_all()
     assert records.of(pair.target) == []
     call, notif = pair.call_and_receive("getppid")
-    pair.reply(notif).result()
-    call.outcome().result()
+    assert pair.reply(notif) == OK
+    assert call.outcome() == OK
     records.wait_for_all()
     assert len(records.of(pair.target)) == 1
 

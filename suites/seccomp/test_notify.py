@@ -52,7 +52,7 @@ def test_notification_contents(guest: Guest) -> None:
     assert notif.args == (1, 2, 3, 4, 5, 1 << 63)
     call.wait_until_blocked()  # the target wakes the supervisor before it sleeps
     assert guest.read_file(f"/proc/{pair.target.pid}/syscall").split()[-1] == f"{notif.instruction_pointer:#x}"
-    pair.reply(notif).result()
+    assert pair.reply(notif) == OK
     assert call.outcome() == returned(0)
 
 
@@ -81,13 +81,13 @@ def test_the_pid_is_the_readers(guest: Guest) -> None:
     below = inner.begin("getppid")
     notif = outer.receive(listener)
     assert notif.pid == inner.tid
-    outer.reply(listener, notif.id).result()
+    assert outer.reply(listener, notif.id) == OK
     assert below.outcome() == OK
 
     above = outer.begin("getppid")
     notif = inner.receive(listener)
     assert notif.pid == 0
-    inner.reply(listener, notif.id, value=3).result()
+    assert inner.reply(listener, notif.id, value=3) == OK
     assert above.outcome() == returned(3)
 
 
@@ -113,7 +113,7 @@ def test_order_of_notifications(guest: Guest) -> None:
     assert [one.pid for one in notif] == [caller.pid for caller in callers]
     assert len({one.id for one in notif}) == 4
     for i in (2, 0, 3, 1):
-        pair.reply(notif[i], value=100 + i).result()
+        assert pair.reply(notif[i], value=100 + i) == OK
     assert [call.outcome().value for call in calls] == [100, 101, 102, 103]
 
 
@@ -141,7 +141,7 @@ def test_answers(guest: Guest) -> None:
     found: dict[str, tuple[object, object]] = {}
     for name, (answer, wanted) in ANSWERS.items():
         call, notif = pair.call_and_receive("getppid")
-        pair.reply(notif, **answer).result()
+        assert pair.reply(notif, **answer) == OK
         expected = returned(pair.supervisor.pid) if name == "continue" else wanted
         found[name] = (call.outcome(), expected)
     assert mismatches(found) == []
@@ -180,7 +180,7 @@ def test_an_answer_before_reception(guest: Guest) -> None:
     """Answering a notification that has not been received fails with EINPROGRESS."""
     pair = SupervisedPair(guest, NOTIFY)
     first, notif = pair.call_and_receive("getppid")
-    pair.reply(notif).result()
+    assert pair.reply(notif) == OK
     first.outcome()
     call = pair.target.begin("getppid")
     call.wait_until_blocked()
@@ -247,7 +247,7 @@ def test_id_valid(guest: Guest, request_: int) -> None:
         "another": (pair.supervisor.still_waiting(pair.listener, notif.id + 1, request_), ENOENT),
         "unreadable": (pair.supervisor.call("ioctl", pair.listener, request_, NOWHERE), EFAULT),
     }
-    pair.reply(notif).result()
+    assert pair.reply(notif) == OK
     waiting.outcome()
     found["answered"] = (pair.supervisor.still_waiting(pair.listener, notif.id, request_), ENOENT)
     pair.target.begin("getppid").wait_until_blocked()
@@ -323,7 +323,7 @@ def test_a_continued_call_is_not_filtered_again(guest: Guest) -> None:
     target_fd = target.listen(NOTIFY).result()
     listener = supervisor.pidfd_getfd(target, target_fd).result()
     call = target.begin("getppid")
-    supervisor.let_continue(listener, supervisor.receive(listener).id).result()
+    assert supervisor.let_continue(listener, supervisor.receive(listener).id) == OK
     assert call.outcome() == returned(supervisor.pid)
 
 
@@ -335,7 +335,7 @@ def test_ids_are_unpredictable(guest: Guest) -> None:
         pair = SupervisedPair(guest, NOTIFY)
         for _ in range(3):
             call, notif = pair.call_and_receive("getppid")
-            pair.reply(notif).result()
+            assert pair.reply(notif) == OK
             call.outcome()
             ids.append(notif.id)
     assert len(set(ids)) == 9

@@ -40,7 +40,7 @@ def test_a_signal_discards_the_notification(guest: Guest, received: bool) -> Non
     # The next notification is received, not the discarded one.
     call, notif = pair.call_and_receive("getppid", 7)
     assert notif.args[0] == 7
-    pair.reply(notif, value=1).result()
+    assert pair.reply(notif, value=1) == OK
     assert call.outcome() == returned(1)
 
 
@@ -58,7 +58,7 @@ def test_a_restarted_call_is_a_new_notification(guest: Guest, received: bool) ->
     again = pair.receive()
     assert again.args[0] == 5
     assert old is None or (again.id != old and pair.supervisor.reply(pair.listener, old) == ENOENT)
-    pair.reply(again, value=2).result()
+    assert pair.reply(again, value=2) == OK
     assert call.outcome() == returned(2)
 
 
@@ -73,7 +73,7 @@ def test_stopped_and_continued(guest: Guest) -> None:
     pair.interrupt(Signal.CONT)
     again = pair.receive()
     assert again.id != notif.id
-    pair.reply(again, value=2).result()
+    assert pair.reply(again, value=2) == OK
     assert call.outcome() == returned(2)
 
 
@@ -86,7 +86,7 @@ def test_a_signal_that_is_not_delivered(guest: Guest, how: str) -> None:
     call, notif = pair.call_and_receive("getppid")
     pair.interrupt(Signal.USR1)
     assert pair.supervisor.still_waiting(pair.listener, notif.id) == OK
-    pair.reply(notif, value=3).result()
+    assert pair.reply(notif, value=3) == OK
     assert call.outcome() == returned(3)
 
 
@@ -106,7 +106,7 @@ def test_wait_killable_once_received(guest: Guest) -> None:
     assert pending & signal_mask(Signal.USR1)
     assert pair.supervisor.still_waiting(pair.listener, notif.id) == OK
     assert caught_signals(pair) == []
-    pair.reply(notif, value=4).result()
+    assert pair.reply(notif, value=4) == OK
     assert call.outcome() == returned(4)
     assert caught_signals(pair) == [Signal.USR1]
 
@@ -122,7 +122,7 @@ def test_wait_killable_with_several_signals(guest: Guest) -> None:
         pair.interrupt(signal)
         assert pair.supervisor.still_waiting(pair.listener, notif.id) == OK
     assert pair.supervisor.poll(pair.listener) == Poll.OUT
-    pair.reply(notif, value=5).result()
+    assert pair.reply(notif, value=5) == OK
     assert call.outcome() == returned(5)
 
 

@@ -10,7 +10,7 @@ import pytest
 from guests.bpf import Action, policy, rule
 from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import GONE, OK, killed, returned
+from guests.outcome import ENOSYS, GONE, OK, killed, returned
 from guests.syscalls.group import Pending
 from guests.syscalls.ptrace import WaitStatus
 from guests.syscalls.seccomp import FilterFlag
@@ -50,7 +50,7 @@ class Stack:
             return "KILL_THREAD"
         if outcome == returned(self.tracer.pid):
             return "runs"
-        return "USER_NOTIF" if outcome.errno == 38 else f"ERRNO {outcome.errno}"
+        return "USER_NOTIF" if outcome == ENOSYS else f"ERRNO {outcome.errno}"
 
     def _stop_or_end(self, call: Pending) -> WaitStatus | None:
         """The stop that the call led to, or None if it ended."""

@@ -8,7 +8,7 @@ import pytest
 from guests.bpf import Action, ret
 from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, GONE, OK, Expected, exited, killed, returned
+from guests.outcome import EBADF, EINTR, EINVAL, ENOSYS, GONE, OK, Expected, exited, killed, returned
 from guests.protocol.wire import Entry
 from guests.syscalls.seccomp import MODE_STRICT, SET_MODE_STRICT
 from guests.task import Task
@@ -71,8 +71,8 @@ def after(guest: Guest, call: int | str, arguments: tuple[int, ...], entry: Entr
     task = strict(guest)
     nr = call if isinstance(call, int) else number(call, "x86_64" if entry is Entry.NATIVE else "i386")
     outcome = task.call(nr, *arguments, entry=entry, shown=f"{call}")
-    # EBADF: read and write have run, and found no descriptor 99.
-    return OK if outcome.errno == 9 else outcome
+    # read and write have run, and found no descriptor 99.
+    return OK if outcome == EBADF else outcome
 
 
 @pytest.mark.requirement("seccomp.strict")
@@ -104,7 +104,9 @@ def test_reading_and_writing(guest: Guest) -> None:
     task.enter_strict_mode().result()
     for text in (b"one", b"two"):
         assert task.write(writing, text) == returned(3)
-        assert task.read(reading, 3).read() == text
+        found = task.read(reading, 3)
+        assert found == returned(3)
+        assert found.read() == text
     assert task.exit_thread(5) == exited(5)
 
 
@@ -116,7 +118,7 @@ def test_a_handler_returns(guest: Guest) -> None:
     task.enter_strict_mode().result()
     guest.init.kill(task, Signal.USR1).result()
     guest.wait_until(lambda: len(task.caught_signals()) == 1, "the handler to run")
-    assert task.call("write", 99, 0, 0).errno == 9
+    assert task.call("write", 99, 0, 0) == EBADF
 
 
 @pytest.mark.requirement("seccomp.strict-kill")
@@ -197,7 +199,7 @@ def test_an_interrupted_read(guest: Guest) -> None:
     call = task.begin("read", reading, Out(1), 1)
     call.wait_until_blocked()
     guest.init.kill(task, Signal.USR1).result()
-    assert call.outcome().errno == 4
+    assert call.outcome() == EINTR
     assert task.call("getppid") == KILLED
 
 

@@ -10,6 +10,7 @@ import pytest
 from guests.bpf import Action, Program, allow, arg, deny, notify, policy, trace
 from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, OK, exited, killed
+from guests.promises import breaks
 from guests.syscalls.seccomp import USER_NOTIF_FLAG_CONTINUE
 from guests.task import Task
 from guests.uapi import AT_FDCWD, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, PtraceOption, Signal, number
@@ -89,8 +90,10 @@ def test_ls_under_the_policy_of_cat(guest: Guest) -> None:
     calls = trace_program(guest, "cat", MOTD).names
     first = trace_program(guest, "ls", DIRECTORY).first_outside(calls)
     ls = JailedProgram(guest, "ls", DIRECTORY, policy=only(calls))
-    assert ls.run() == killed(Signal.SYS)
-    assert f" syscall={number(first)} " in guest.wait_for_log("type=1326")
+    with breaks("seccomp.kill-process"):
+        assert ls.run() == killed(Signal.SYS)
+    with breaks("seccomp.log"):
+        assert f" syscall={number(first)} " in guest.wait_for_log("type=1326")
 
 
 @with_programs
@@ -140,7 +143,7 @@ class Victim:
 
     def _write(self, path: str) -> None:
         content = path.encode() + b"\0"
-        assert self.rewriter.copy(self.path, self.rewriter.store(content), len(content)) == OK
+        self.rewriter.copy(self.path, self.rewriter.store(content), len(content)).result()
 
 
 @pytest.mark.requirement("seccomp.pointer-race", "seccomp.trace")
@@ -155,8 +158,9 @@ def test_argument_race_under_a_tracer(guest: Guest) -> None:
     assert approved_path(tracer, victim) == PUBLIC
     victim.rewrite()
     tracer.resume(victim.opener).result()
-    opened = call.outcome().result()
-    assert victim.opener.read(opened, len(SECRET)).read().decode() == SECRET
+    opened = call.outcome()
+    assert opened == OK
+    assert victim.opener.read(opened.value, len(SECRET)).read().decode() == SECRET
 
 
 @pytest.mark.requirement("seccomp.pointer-race", "seccomp.user-notif-continue")
@@ -171,8 +175,9 @@ def test_argument_race_under_a_listener(guest: Guest) -> None:
     assert approved_path(supervisor, victim) == PUBLIC
     victim.rewrite()
     assert supervisor.reply(listener, notif.id, flags=USER_NOTIF_FLAG_CONTINUE) == OK
-    opened = call.outcome().result()
-    assert victim.opener.read(opened, len(SECRET)).read().decode() == SECRET
+    opened = call.outcome()
+    assert opened == OK
+    assert victim.opener.read(opened.value, len(SECRET)).read().decode() == SECRET
 
 
 def approved_path(supervisor: Task, victim: Victim) -> str:

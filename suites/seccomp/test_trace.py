@@ -33,7 +33,7 @@ class TracedPair:
             self.tracee.install(program).result()  # type: ignore[arg-type]
         self.tracer.seize(self.tracee, options).result()
 
-    def stop(self, name: str | int = "getppid", *arguments: int) -> Pending:
+    def check_stop(self, name: str | int = "getppid", *arguments: int) -> Pending:
         """Let the tracee make the call, and wait until it stops for the tracer."""
         call = self.tracee.begin(name, *arguments)
         assert self.tracer.wait(self.tracee).event == PTRACE_EVENT_SECCOMP
@@ -56,7 +56,7 @@ def nothing_to_report(task: Task, tracer: Task) -> bool:
 def test_the_event_message_is_the_data(guest: Guest, data: int) -> None:
     """The event message is the filter's data alone, without the action in the upper bits."""
     pair = TracedPair(guest, policy(trace("getppid", data=data)))
-    call = pair.stop()
+    call = pair.check_stop()
     assert pair.tracer.event_message(pair.tracee) == data
     pair.resume()
     assert call.outcome() == returned(pair.tracer.pid)
@@ -66,7 +66,7 @@ def test_the_event_message_is_the_data(guest: Guest, data: int) -> None:
 def test_syscall_info(guest: Guest) -> None:
     """PTRACE_GET_SYSCALL_INFO reports architecture, number, arguments and the filter's data."""
     pair = TracedPair(guest, policy(trace("getppid", data=0xBEEF)))
-    pair.stop("getppid", 1, 2, 3, 4, 5, 1 << 63)
+    pair.check_stop("getppid", 1, 2, 3, 4, 5, 1 << 63)
     info = Out(88)
     request = Ptrace.GET_SYSCALL_INFO
     outcome = pair.tracer.call("ptrace", request, pair.tracee.tid, 88, info, shown="syscall_info")
@@ -93,7 +93,7 @@ def test_without_the_option(guest: Guest, options: PtraceOption) -> None:
     pair.tracer.wait(pair.tracee)
     pair.tracer.set_options(pair.tracee, PtraceOption.TRACESECCOMP).result()
     pair.resume()
-    pair.stop()
+    pair.check_stop()
 
 
 @pytest.mark.requirement("seccomp.trace-skip")
@@ -105,7 +105,7 @@ def test_without_the_option(guest: Guest, options: PtraceOption) -> None:
 def test_the_tracer_skips_the_call(guest: Guest, set_result: int | None, wanted: Expected) -> None:
     """If the tracer sets the number to -1, the call does not run, and returns the result register's value."""
     pair = TracedPair(guest, policy(trace("mkdir")))
-    call = pair.stop("mkdir", pair.tracee.store(b"/tmp/made\0"), 0o755)
+    call = pair.check_stop("mkdir", pair.tracee.store(b"/tmp/made\0"), 0o755)
     pair.change(orig_rax=SKIPPED, **({} if set_result is None else {"rax": set_result}))
     pair.resume()
     assert call.outcome() == wanted
@@ -116,7 +116,7 @@ def test_the_tracer_skips_the_call(guest: Guest, set_result: int | None, wanted:
 def test_a_skipped_call_is_not_filtered(guest: Guest) -> None:
     """A call skipped by number -1 is not filtered, even if no filter allows -1; the tracee's own call -1 is."""
     pair = TracedPair(guest, policy(trace("mkdir"), allow("getuid"), default=Action.KILL_PROCESS))
-    call = pair.stop("mkdir", pair.tracee.store(b"/tmp/made\0"), 0o755)
+    call = pair.check_stop("mkdir", pair.tracee.store(b"/tmp/made\0"), 0o755)
     pair.change(orig_rax=SKIPPED, rax=42)
     pair.resume()
     assert call.outcome() == returned(42)
@@ -154,7 +154,7 @@ def test_a_changed_call_is_filtered_again(guest: Guest, change: str) -> None:
     )
     x32 = policy(deny("getuid", errno=EPERM), arch="x32")
     pair = TracedPair(guest, judge, x32, policy(trace("getppid", "geteuid")))
-    call = pair.stop("getppid", 1)
+    call = pair.check_stop("getppid", 1)
     pair.change(**changes)
     pair.resume()
     assert call.outcome() == wanted
@@ -169,7 +169,7 @@ def test_a_changed_call_is_filtered_again(guest: Guest, change: str) -> None:
 def test_every_action_of_the_second_run(guest: Guest, action: Action) -> None:
     """The second run of the filters may return any action."""
     pair = TracedPair(guest, policy(rule(action, "getpid", data=13)), policy(trace("getppid")))
-    call = pair.stop()
+    call = pair.check_stop()
     pair.change(orig_rax=GETPID)
     pair.resume()
     if action is Action.TRAP:
@@ -194,7 +194,7 @@ def test_the_tracer_leaves_during_the_stop(guest: Guest) -> None:
     found: dict[str, tuple[object, object]] = {}
     for way in ("detaches", "dies"):
         pair = TracedPair(guest, policy(trace("getppid", "getpid")))
-        call = pair.stop("getpid")
+        call = pair.check_stop("getpid")
         if way == "detaches":
             pair.tracer.detach(pair.tracee).result()
         else:
@@ -208,7 +208,7 @@ def test_the_tracer_leaves_during_the_stop(guest: Guest) -> None:
 def test_killed_during_the_stop(guest: Guest) -> None:
     """After a SIGKILL during the stop, the call does not run."""
     pair = TracedPair(guest, policy(trace("mkdir")))
-    call = pair.stop("mkdir", pair.tracee.store(b"/tmp/made\0"), 0o755)
+    call = pair.check_stop("mkdir", pair.tracee.store(b"/tmp/made\0"), 0o755)
     pair.tracer.kill(pair.tracee, Signal.KILL).result()
     assert call.outcome() == killed(Signal.KILL)
     assert not guest.exists("/tmp/made")  # noqa: S108
@@ -218,7 +218,7 @@ def test_killed_during_the_stop(guest: Guest) -> None:
 def test_the_tracers_death_kills_the_tracee(guest: Guest) -> None:
     """With PTRACE_O_EXITKILL, the tracer's death kills the tracee before its stopped call runs."""
     pair = TracedPair(guest, policy(trace("mkdir")), options=PtraceOption.TRACESECCOMP | PtraceOption.EXITKILL)
-    call = pair.stop("mkdir", pair.tracee.store(b"/tmp/made\0"), 0o755)
+    call = pair.check_stop("mkdir", pair.tracee.store(b"/tmp/made\0"), 0o755)
     pair.tracer.exit()
     assert call.outcome() == killed(Signal.KILL)
     assert not guest.exists("/tmp/made")  # noqa: S108

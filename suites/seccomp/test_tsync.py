@@ -188,14 +188,15 @@ def test_one_listener_for_all_threads(guest: Guest) -> None:
     supervisor = guest.spawn("supervisor")
     caller = unprivileged(guest, "caller", parent=supervisor)
     thread = caller.thread("thread")
-    target_fd = caller.install(NOTIFY, TSYNC | ESRCH_FLAG | NEW_LISTENER).result()
-    listener = supervisor.pidfd_getfd(caller, target_fd).result()
+    installed = caller.install(NOTIFY, TSYNC | ESRCH_FLAG | NEW_LISTENER)
+    assert installed == OK
+    listener = supervisor.pidfd_getfd(caller, installed.value).result()
 
     def check_received(task: Task) -> None:
         call = task.begin("getppid")
         notif = supervisor.receive(listener)
         assert notif.pid == task.tid
-        supervisor.reply(listener, notif.id, value=9).result()
+        assert supervisor.reply(listener, notif.id, value=9) == OK
         assert call.outcome() == returned(9)
 
     check_received(caller)

@@ -13,7 +13,14 @@ from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, GONE, OK, Expected, error, killed, returned
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.uapi import Signal, number
-from suites.seccomp.support.filtered_tasks import GETPPID, allow_core_dumps, dumped, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import (
+    GETPPID,
+    allow_core_dumps,
+    check_caught,
+    dumped,
+    mismatches,
+    unprivileged,
+)
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -43,7 +50,7 @@ def test_errno_data(guest: Guest) -> None:
     found: dict[str, tuple[object, object]] = {}
     for data, wanted in ERRNO_DATA.items():
         task = unprivileged(guest)
-        task.install(policy(deny("mkdir", errno=data))).result()
+        assert task.install(policy(deny("mkdir", errno=data))) == OK
         found[str(data)] = (task.call("mkdir", f"/tmp/made-{data}", 0o755), wanted)  # noqa: S108
     assert mismatches(found) == []
     assert [data for data in ERRNO_DATA if guest.exists(f"/tmp/made-{data}")] == []  # noqa: S108
@@ -54,7 +61,7 @@ def test_errno_data(guest: Guest) -> None:
 def test_errno_by_int80(guest: Guest) -> None:
     """A 32-bit call gets the same errno, as a 32-bit number."""
     task = unprivileged(guest)
-    task.install(policy(deny("getppid", errno=4095), arch="i386")).result()
+    assert task.install(policy(deny("getppid", errno=4095), arch="i386")) == OK
     assert task.call32("getppid") == error(4095)
     assert task.call("getppid") == returned(1)
 
@@ -81,7 +88,7 @@ def test_unknown_action(guest: Guest, promised: Callable[[str], bool], value: in
     leader = unprivileged(guest, "leader")
     allow_core_dumps(leader)
     thread = leader.thread("thread")
-    thread.install(for_getppid(Instruction(bpf.RET_K, value))).result()
+    assert thread.install(for_getppid(Instruction(bpf.RET_K, value))) == OK
     assert thread.call("getppid") == dumped(promised)
     assert leader.wait_death() == dumped(promised)
 
@@ -91,7 +98,7 @@ def test_the_data_of_allow_is_ignored(guest: Guest) -> None:
     """ALLOW runs the call, whatever its data."""
     task = unprivileged(guest)
     for data in (1, 0x8000, 0xFFFF):
-        task.install(for_getppid(ret(Action.ALLOW, data))).result()
+        assert task.install(for_getppid(ret(Action.ALLOW, data))) == OK
     assert task.call("getppid") == returned(1)
 
 
@@ -113,7 +120,7 @@ def test_division_by_zero_kills(guest: Guest, division: list[Instruction]) -> No
     """A filter that divides by zero at run time returns KILL_THREAD, whatever it would have returned."""
     leader = unprivileged(guest, "leader")
     thread = leader.thread("thread")
-    thread.install(for_getppid(*division, ret(Action.ALLOW))).result()
+    assert thread.install(for_getppid(*division, ret(Action.ALLOW))) == OK
     assert thread.call("getppid", 0) == GONE
     assert leader.call("getppid", 0) == returned(1)
 
@@ -122,7 +129,7 @@ def test_division_by_zero_kills(guest: Guest, division: list[Instruction]) -> No
 def test_division_by_nonzero(guest: Guest) -> None:
     """The same filter runs to its end if it divides by something else."""
     task = unprivileged(guest)
-    task.install(for_getppid(*DIVISIONS["zero-from-the-call"], ret(Action.ERRNO, 22))).result()
+    assert task.install(for_getppid(*DIVISIONS["zero-from-the-call"], ret(Action.ERRNO, 22))) == OK
     assert task.call("getppid", 1) == EINVAL
     assert task.call("getppid", 0) == killed(Signal.SYS)
 
@@ -138,9 +145,9 @@ def test_trap_reports_the_call(guest: Guest, data: int) -> None:
     """The handler finds the filter's data in si_errno, and the call as it was made in the saved registers."""
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
-    task.install(policy(trap("getppid", data=data))).result()
+    assert task.install(policy(trap("getppid", data=data))) == OK
     assert task.call("getppid", 1, 2, 3, 4, 5, 6) == returned(GETPPID)
-    caught = task.caught_signal()
+    caught = check_caught(task)
     assert (caught.signal, caught.code, caught.errno) == (Signal.SYS, SYS_SECCOMP, data)
     assert (caught.syscall, caught.arch) == (GETPPID, AUDIT_ARCH["x86_64"])
     assert caught.call_address == caught.registers["rip"]
@@ -154,9 +161,9 @@ def test_trap_by_int80(guest: Guest) -> None:
     """A 32-bit call's signal has i386's number and architecture, whatever the upper half of the number's register."""
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
-    task.install(policy(trap("getppid", data=7), arch="i386")).result()
+    assert task.install(policy(trap("getppid", data=7), arch="i386")) == OK
     assert task.call32(5 << 32 | number("getppid", "i386"), 1) == returned(number("getppid", "i386"))
-    caught = task.caught_signal()
+    caught = check_caught(task)
     assert (caught.code, caught.errno) == (SYS_SECCOMP, 7)
     assert (caught.syscall, caught.arch) == (number("getppid", "i386"), AUDIT_ARCH["i386"])
     assert caught.call_address == caught.registers["rip"]
@@ -168,9 +175,9 @@ def test_trap_as_x32(guest: Guest) -> None:
     """An x32 call's signal has the x32 bit in its number."""
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
-    task.install(policy(trap("getppid"), arch="x32")).result()
+    assert task.install(policy(trap("getppid"), arch="x32")) == OK
     assert task.call_x32("getppid") == returned(number("getppid", "x32"))
-    caught = task.caught_signal()
+    caught = check_caught(task)
     assert (caught.syscall, caught.arch) == (number("getppid", "x32"), AUDIT_ARCH["x86_64"])
 
 
@@ -180,7 +187,7 @@ def test_a_handler_sets_the_result(guest: Guest, result: int) -> None:
     """The call returns what the handler leaves in the result register, an error or not."""
     task = unprivileged(guest)
     task.catch(Signal.SYS, result=result).result()
-    task.install(policy(trap("mkdir"))).result()
+    assert task.install(policy(trap("mkdir"))) == OK
     outcome = task.call("mkdir", "/tmp/made", 0o755)  # noqa: S108
     assert outcome.value == result
     assert not guest.exists("/tmp/made")  # noqa: S108
@@ -192,8 +199,8 @@ def test_trap_only_the_calling_thread(guest: Guest) -> None:
     leader = unprivileged(guest, "leader")
     leader.catch(Signal.SYS, result=42).result()
     thread = leader.thread("thread")
-    leader.install(policy(trap("getppid"))).result()
-    thread.install(policy(trap("getppid"))).result()
+    assert leader.install(policy(trap("getppid"))) == OK
+    assert thread.install(policy(trap("getppid"))) == OK
     assert thread.call("getppid") == OK
     assert len(thread.caught_signals()) == 1
     assert leader.caught_signals() == []

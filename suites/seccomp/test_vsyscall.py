@@ -15,7 +15,7 @@ from guests.syscalls.group import Pending
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
-from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, check_caught, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER", "X86_VSYSCALL_EMULATION")
 
@@ -93,7 +93,7 @@ def test_trap(guest: Guest, mode: str) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(trap("time", data=5))).result()
     assert time(task) == returned(number("time"))
-    caught = task.caught_signal()
+    caught = check_caught(task)
     assert (caught.code, caught.errno, caught.call_address) == (SYS_SECCOMP, 5, TIME)
     assert (caught.syscall, caught.arch) == (number("time"), AUDIT_ARCH["x86_64"])
     task.catch(Signal.SYS, result=42).result()
@@ -108,11 +108,12 @@ def test_notification(guest: Guest, mode: str) -> None:
     call = begin_time(pair.target)
     notif = pair.receive()
     assert (notif.nr, notif.instruction_pointer) == (number("time"), TIME)
-    pair.reply(notif, value=4711).result()
+    assert pair.reply(notif, value=4711) == OK
     assert call.outcome() == returned(4711)
     call = begin_time(pair.target)
-    pair.reply(pair.receive(), flags=1).result()
-    assert call.outcome().result() > 4711
+    assert pair.reply(pair.receive(), flags=1) == OK
+    assert call.outcome() == OK
+    assert call.outcome().value > 4711
     assert mode in guest.read_file("/proc/cmdline")
 
 

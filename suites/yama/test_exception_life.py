@@ -26,13 +26,13 @@ NEW_PROCESSES = 48
 
 def reap(parent: Task, task: Task) -> None:
     """Let a process exit, and reap it."""
-    assert task.exit(0) == exited(0)
-    assert parent.reap(task) == OK
+    task.exit(0).require(exited(0))
+    parent.reap(task).result()
 
 
 def wait_until_refused(guest: Guest, tracer: Task, target: Task) -> None:
     """Wait until an exception is gone: it is removed an RCU grace period after the task has died."""
-    guest.wait_until(lambda: read_memory(tracer, target).errno == 1, f"{tracer} to be refused by {target}")
+    guest.wait_until(lambda: read_memory(tracer, target) == EPERM, f"{tracer} to be refused by {target}")
 
 
 # The tracee's side
@@ -130,7 +130,7 @@ def test_exited_tracees_exception_is_gone(guest: Guest) -> None:
     for task in exiting:
         reap(shell, task)
     new = [shell.spawn(f"new-{number}") for number in range(NEW_PROCESSES)]
-    assert [target for target in new if read_memory(stranger, target).errno != 1] == []
+    assert [target for target in new if read_memory(stranger, target) != EPERM] == []
 
 
 # The tracer's side
@@ -152,7 +152,7 @@ def test_tracers_exit_ends_it(guest: Guest) -> None:
         reap(shell, tracer)
     assert read_memory(child, target) == EPERM
     new = [shell.spawn(f"new-{number}") for number in range(NEW_PROCESSES)]
-    assert [(tracer, each) for tracer in new for each in targets if read_memory(tracer, each).errno != 1] == []
+    assert [(tracer, each) for tracer in new for each in targets if read_memory(tracer, each) != EPERM] == []
 
 
 @pytest.mark.requirement("yama.tracer-exit", "yama.replace")
@@ -241,6 +241,6 @@ def wait_for_rcu(guest: Guest) -> None:
     """
     shell, target = guest.spawn("rcu-shell"), guest.spawn("rcu-target")
     witness = shell.thread("rcu-witness")
-    assert target.set_ptracer(witness) == OK
-    assert witness.exit_thread() == GONE
+    target.set_ptracer(witness).result()
+    witness.exit_thread().require(GONE)
     wait_until_refused(guest, shell, target)

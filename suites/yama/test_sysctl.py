@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
+from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, EPERM, OK, Expected
 from guests.uapi import O_RDWR, O_WRONLY, Cap, Clone
@@ -21,10 +24,15 @@ def test_mode(guest: Guest) -> None:
     """The mode is 0644, the owner root: anyone can read it, and non-root gets EACCES on opening it for writing."""
     guest.set_sysctl(SCOPE, 2)
     user = guest.spawn("user")
-    status = user.call("stat", FILE, user.store(bytes(144)))
+    status = user.call("stat", FILE, Out(144))
     assert status == OK
-    assert guest.root("root").read_text(FILE).read()[:2] == b"2\n"
-    assert user.read_text(FILE).read()[:2] == b"2\n"
+    # struct stat of x86-64: st_mode, st_uid and st_gid are at byte 24.
+    mode, owner, group = struct.unpack_from("<III", status.read(), 24)
+    assert (mode & 0o7777, owner, group) == (0o644, 0, 0)
+    for reader in (guest.root("root"), user):
+        shown = reader.read_text(FILE)
+        assert shown == OK
+        assert shown.read()[:2] == b"2\n"
     for flags in (O_WRONLY, O_RDWR):
         assert user.open(FILE, flags) == EACCES
     assert guest.spawn("capable", caps=Cap.SYS_PTRACE).open(FILE, O_WRONLY) == EACCES

@@ -9,6 +9,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import EPERM, OK, Expected
+from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import Cap, Clone, Signal
 from suites.yama.support.accesses import SCOPE
@@ -130,11 +131,14 @@ def test_traceme_before_the_scope_was_raised(guest: Guest) -> None:
     guest.set_sysctl(SCOPE, 1)
     gdb = guest.spawn("gdb")
     first, second = gdb.spawn("first"), gdb.spawn("second")
-    assert first.traceme() == OK
+    with breaks("yama.traceme"):
+        assert first.traceme() == OK
     guest.set_sysctl(SCOPE, 3)
-    stopping = first.begin("kill", first, Signal.STOP)
-    assert gdb.wait(first).stopped_by == Signal.STOP
-    assert gdb.registers(first)["rip"]
-    assert gdb.detach(first) == OK
-    assert stopping.outcome() == OK
-    assert second.traceme() == EPERM
+    with breaks("yama.at-access"):
+        stopping = first.begin("kill", first, Signal.STOP)
+        assert gdb.wait(first).stopped_by == Signal.STOP
+        assert gdb.registers(first)["rip"]
+        assert gdb.detach(first) == OK
+        assert stopping.outcome() == OK
+    with breaks("yama.traceme"):
+        assert second.traceme() == EPERM

@@ -14,7 +14,7 @@ import pytest
 
 from guests.bpf import allow_list
 from guests.call_arguments import InOut, Out
-from guests.errors import AgentError
+from guests.errors import AgentError, SetupFailed
 from guests.outcome import (
     EBADF,
     EFAULT,
@@ -252,13 +252,13 @@ class TestCredentials:
 
     def test_credentials_that_cannot_be_had_are_an_error_and_leave_no_task(self, host: HostSession) -> None:
         parent = host.spawn("user") if os.geteuid() == 0 else host.child("user")
-        with pytest.raises(AssertionError, match=r"spawn\(greedy\) -> EPERM"):
+        with pytest.raises(SetupFailed, match=r"spawn\(greedy\) -> EPERM"):
             parent.spawn("greedy", uid=0, caps=Cap.ALL)
         assert parent.call("wait4", -1, Out(4), 0, None).read() == struct.pack("<I", 1 << 8)
         assert parent.spawn("modest").call("getppid") == returned(parent.pid)
 
     def test_a_clone_that_the_kernel_refuses_is_told_with_its_error(self, host: HostSession) -> None:
-        with pytest.raises(AssertionError, match=r"spawn\(odd\) -> EINVAL"):
+        with pytest.raises(SetupFailed, match=r"spawn\(odd\) -> EINVAL"):
             host.init.spawn("odd", flags=Clone.SIGHAND)
         assert host.child("even").call("getpid") == OK
 
@@ -381,7 +381,7 @@ class TestSweeps:
     def test_one_that_kills_ends_the_test(self, host: HostSession) -> None:
         task = host.child("task")
         end = number("exit_group")
-        with pytest.raises(AssertionError, match=rf"sweep\({end}..{end} by NATIVE\) -> exited with 3"):
+        with pytest.raises(SetupFailed, match=rf"sweep\({end}..{end} by NATIVE\) -> exited with 3"):
             sweep(task, range(end, end + 1), [3])
         assert task.death == exited(3)
 
@@ -414,7 +414,7 @@ class TestBlockingCalls:
 
     def test_a_call_that_was_to_block_and_does_not_fails_the_test(self, host: HostSession) -> None:
         call = host.child("task").begin("getppid")
-        with pytest.raises(AssertionError, match="the test needs it to block"):
+        with pytest.raises(SetupFailed, match="the test needs it to block"):
             call.wait_until_blocked()
 
     def test_a_task_with_a_call_under_way_takes_no_second_one(self, host: HostSession) -> None:
@@ -424,7 +424,7 @@ class TestBlockingCalls:
         call = task.begin("read", reading, Out(1), 1)
         with pytest.raises(AgentError, match=r"getpid\(\): EBUSY"):
             task.call("getpid")
-        with pytest.raises(AssertionError, match=r"spawn\(child\) -> EBUSY"):
+        with pytest.raises(SetupFailed, match=r"spawn\(child\) -> EBUSY"):
             task.spawn("child")
         assert other.write(writing, b"x") == returned(1)
         assert call.outcome() == returned(1)
@@ -462,7 +462,7 @@ class TestFiles:
         assert host.transcript[-1].endswith(f"init writes b'text' to {tmp_path} -> EISDIR")
 
     def test_a_read_that_fails_ends_the_test(self, host: HostSession, tmp_path: Path) -> None:
-        with pytest.raises(AssertionError, match=r"cannot read .*/none: errno 2"):
+        with pytest.raises(SetupFailed, match=r"read_file\(.*/none\) -> ENOENT"):
             host.read_file(str(tmp_path / "none"))
 
     def test_a_file_that_is_too_long_to_read_is_not_read_in_part(self, host: HostSession, tmp_path: Path) -> None:
@@ -471,7 +471,7 @@ class TestFiles:
         (tmp_path / "fits").write_bytes(content)
         (tmp_path / "longer").write_bytes(content + b"x")
         assert host.read_bytes(str(tmp_path / "fits")) == content
-        with pytest.raises(AgentError, match="longer than a frame"):
+        with pytest.raises(SetupFailed, match="longer than a frame"):
             host.read_bytes(str(tmp_path / "longer"))
         assert host.read_bytes(str(tmp_path / "longer"), beginning=True) == content + b"x"
 
@@ -485,5 +485,5 @@ class TestFiles:
     def test_an_upload_that_does_not_fit_is_no_upload(self, host: HostSession) -> None:
         if not os.access("/dev/full", os.W_OK):
             pytest.skip("this host has no /dev/full")
-        with pytest.raises(AssertionError):
+        with pytest.raises(SetupFailed):
             host.upload("/dev/full", b"x")

@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 
+from guests.errors import SetupFailed
 from guests.outcome import (
     EINVAL,
     ENOSYS,
@@ -115,9 +116,9 @@ def test_a_call_that_had_to_succeed_says_so_when_it_did_not() -> None:
     assert Outcome(R, 5).result() == 5
     assert Outcome(R, 5, "", (b"a", b"b")).read(1) == b"b"
     for failed in (Outcome(R, -2, "task.open()"), Outcome(D, 9, "task.open()"), Outcome(G, -1, "task.open()")):
-        with pytest.raises(AssertionError, match=r"^task\.open\(\) -> .*, and the test needs it to succeed"):
+        with pytest.raises(SetupFailed, match=r"^task\.open\(\) -> .*, and the test needs it to succeed"):
             failed.result()
-        with pytest.raises(AssertionError):
+        with pytest.raises(SetupFailed):
             failed.read()
 
 

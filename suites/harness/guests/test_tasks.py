@@ -13,7 +13,7 @@ import pytest
 
 from guests.bpf import Action, allow_list, kill_process, kill_thread, policy, trap
 from guests.call_arguments import Out
-from guests.errors import AgentError, GuestBroke
+from guests.errors import AgentError, GuestBroke, SetupFailed
 from guests.outcome import (
     EINTR,
     EINVAL,
@@ -86,7 +86,7 @@ class TestDeaths:
             task.call("getpid")
         with pytest.raises(AgentError, match="ESRCH"):
             task.copy(0, 0, 0)
-        with pytest.raises(AssertionError, match=r"-> ESRCH"):
+        with pytest.raises(SetupFailed, match=r"-> ESRCH"):
             task.spawn("child")
 
     def test_an_order_for_a_task_that_was_killed_is_the_kernels_fault(self, host: HostSession) -> None:
@@ -192,7 +192,7 @@ class TestThreads:
     def test_a_spawn_whose_parent_dies_of_it_is_an_error(self, host: HostSession) -> None:
         parent = quiet_child(host)
         assert parent.install(policy(kill_process("clone"))) == OK
-        with pytest.raises(AssertionError, match=r"spawn\(child\) -> ESRCH"):
+        with pytest.raises(SetupFailed, match=r"spawn\(child\) -> ESRCH"):
             parent.spawn("child")
         assert parent.wait_death() == killed(Signal.SYS)
         assert host.child("next").call("getppid") == returned(host.process.pid)

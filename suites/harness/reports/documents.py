@@ -119,6 +119,7 @@ def record(
     *,
     kernel: str | None = "k/full",
     requirements: Iterable[str] = ("yama.scope-1",),
+    breaks: Iterable[str] = (),
 ) -> Result:
     """A result as a record, for what needs no file."""
     return Result(
@@ -135,4 +136,5 @@ def record(
         started=TIME,
         longrepr="",
         evidence={},
+        breaks=tuple(breaks),
     )

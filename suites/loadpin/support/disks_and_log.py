@@ -15,7 +15,7 @@ import struct
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import ENOEXEC, OK, Outcome
+from guests.outcome import ENOEXEC, Outcome
 from guests.syscalls.block_devices import Verity
 from guests.task import Task
 from guests.uapi import LOADPIN_SET_TRUSTED_DIGESTS, MS_RDONLY
@@ -140,7 +140,7 @@ def probe_kind(guest: Guest) -> str:
 def root_after_pin(guest: Guest, *, other: bool = True) -> Task:
     """root, with the read-only disk pinned and the other disk mounted."""
     root = root_before_pin(guest, other=other)
-    assert probe(guest, root, PINNED) == ENOEXEC
+    probe(guest, root, PINNED).require(ENOEXEC)
     return root
 
 
@@ -158,7 +158,8 @@ def copy_files(root: Task, target: str) -> None:
 def verity_of(guest: Guest, disk: int) -> Verity:
     """The hash tree of a disk: 0 is /dev/vda."""
     found = guest.template.machine.disks[disk].verity
-    assert found is not None
+    if found is None:
+        raise ValueError(f"disk {disk} has no hash tree")
     return found
 
 
@@ -180,7 +181,7 @@ def set_digests_of(root: Task, fd: int, *, shown: str = "") -> Outcome:
 
 def trust(root: Task) -> None:
     """Trust the disk whose digest is in the pinned disk's list."""
-    assert set_digests(root, f"{PINNED}/digests") == OK
+    set_digests(root, f"{PINNED}/digests").result()
 
 
 def mount_verified(guest: Guest, root: Task, disk: int, *options: str, at: str = VERIFIED) -> str:

@@ -11,10 +11,11 @@ import pytest
 from guests.bpf import Program
 from guests.call_arguments import Argument
 from guests.guest import Guest
-from guests.outcome import ENOENT, OK, Expected, Outcome, killed
+from guests.outcome import ENOENT, Expected, Outcome, killed
 from guests.protocol.wire import Entry
 from guests.syscalls.group import Pending
 from guests.syscalls.seccomp import FilterFlag, Notification, Poll
+from guests.syscalls.signals import CaughtSignal
 from guests.task import Task
 from guests.uapi import RLIMIT_CORE, Signal, number
 
@@ -38,7 +39,7 @@ def unprivileged(guest: Guest, name: str = "filtered", *, parent: Task | None = 
     As a child of `parent`, it has the uid and capabilities of that task instead.
     """
     task = parent.spawn(name, quiet=True) if parent else guest.spawn(name, quiet=True)
-    assert task.set_no_new_privs() == OK
+    task.set_no_new_privs().result()
     return task
 
 
@@ -69,6 +70,13 @@ def mismatches(found: Mapping[str, tuple[object, object]]) -> list[str]:
     """A line for each name whose outcome (first) differs from the expected one (second)."""
     rows = found.items()
     return [f"{name}: {actual!r}, expected {wanted!r}" for name, (actual, wanted) in rows if actual != wanted]
+
+
+def check_caught(task: Task) -> CaughtSignal:
+    """The signal that the task has caught: one, and no more."""
+    caught = task.caught_signals()
+    assert len(caught) == 1, f"{task} has caught {len(caught)} signals, expected 1"
+    return caught[0]
 
 
 def signal_mask(signal: Signal) -> int:
@@ -115,4 +123,4 @@ class SupervisedPair:
 
     def interrupt(self, signal: Signal) -> None:
         """Send the target a signal."""
-        assert self.supervisor.kill(self.target, signal) == OK
+        self.supervisor.kill(self.target, signal).result()

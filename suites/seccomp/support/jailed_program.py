@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 
 from guests.bpf import AUDIT_ARCH, Action, Program, pack
+from guests.errors import require
 from guests.outcome import Outcome, killed
 from guests.session import Session
 from guests.syscalls.seccomp import SET_MODE_FILTER
@@ -86,7 +87,7 @@ class JailedProgram:
             launcher.process_vm_writev(task, fprog, memory).result()
             arguments = {"rdi": SET_MODE_FILTER, "rsi": 0, "rdx": fprog}
             launcher.set_registers(task, orig_rax=number("seccomp"), **arguments).result()
-        assert self._traced.run_to_syscall(), "the program did not return from installing its filter"
-        assert launcher.registers(task)["rax"] == 0, "the program could not install its filter"
+        require(self._traced.run_to_syscall(), f"{self.program} did not return from installing its filter")
+        require(launcher.registers(task)["rax"] == 0, f"{self.program} could not install its filter")
         again = {**registers, "rax": registers["orig_rax"], "rip": registers["rip"] - _SYSCALL_SIZE}
         launcher.set_registers(task, **again).result()

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EACCES, EPERM, OK, Expected, Outcome
 from guests.protocol import wire
@@ -113,7 +114,7 @@ def _seize(tracer: Task, target: Task) -> Outcome:
     outcome = tracer.seize(target)
     if not outcome.errno:
         tracer.interrupt(target).result()
-        assert tracer.wait(target).event == PTRACE_EVENT_STOP
+        require(tracer.wait(target).event == PTRACE_EVENT_STOP, f"{target} did not stop when {tracer} interrupted it")
         tracer.detach(target).result()
     return outcome
 
@@ -121,7 +122,7 @@ def _seize(tracer: Task, target: Task) -> Outcome:
 def _attach(tracer: Task, target: Task) -> Outcome:
     outcome = tracer.attach(target)
     if not outcome.errno:
-        assert tracer.wait(target).stopped_by == Signal.STOP
+        require(tracer.wait(target).stopped_by == Signal.STOP, f"{outcome!r}, but {target} did not stop by SIGSTOP")
         tracer.detach(target).result()
     return outcome
 
@@ -148,23 +149,50 @@ def prepare(guest: Guest, scope: int) -> None:
     guest.set_sysctl(SCOPE, scope)
 
 
+NEEDS: Mapping[str, tuple[str, tuple[int, ...]]] = {
+    "perf event with a signal": ("PERF_EVENTS", (5, 13)),
+    "pidfd_getfd": ("", (5, 6)),
+    "process_vm_readv": ("CROSS_MEMORY_ATTACH", ()),
+    "process_vm_writev": ("CROSS_MEMORY_ATTACH", ()),
+}
+"""The config option and the version that a kind of access needs."""
+
+
+def missing_for(guest: Guest, access: Access) -> str:
+    """What this kernel lacks for a kind of access; empty if it supports it."""
+    option, since = NEEDS.get(access.name, ("", ()))
+    if option and not guest.kernel.config.enabled(option):
+        return f"needs CONFIG_{option}"
+    return f"needs Linux {'.'.join(map(str, since))}" if guest.kernel.version < since else ""
+
+
 def supported_accesses(guest: Guest) -> list[Access]:
     """The kinds of access that this kernel supports."""
-    missing = {
-        "perf event with a signal": not guest.kernel.config.enabled("PERF_EVENTS") or guest.kernel.version < (5, 13),
-        "pidfd_getfd": guest.kernel.version < (5, 6),
-        "process_vm_readv": not guest.kernel.config.enabled("CROSS_MEMORY_ATTACH"),
-        "process_vm_writev": not guest.kernel.config.enabled("CROSS_MEMORY_ATTACH"),
-    }
-    return [access for access in ACCESSES if not missing.get(access.name)]
+    return [access for access in ACCESSES if not missing_for(guest, access)]
+
+
+@dataclass(frozen=True)
+class Mismatches:
+    """The kinds of access whose result differs from the expected one."""
+
+    lines: list[str]
+    whole: bool
+    """Whether no access that should succeed did, or none that should be refused was refused as it should be: then the
+    relation is judged wrongly, and not a kind of access."""
+
+
+def compare(tracer: Task, target: Task, accesses: list[Access], result: AccessResult) -> Mismatches:
+    """Try each kind of access, and compare each result with the expected one."""
+    lines: list[str] = []
+    agreed: dict[bool, list[bool]] = {}
+    for access in accesses:
+        expected, outcome = access.expected(result), access.attempt(tracer, target)
+        agreed.setdefault(expected == OK, []).append(expected.matches(outcome))
+        if not expected.matches(outcome):
+            lines.append(f"{access.name}: {outcome!r}, expected {expected!r}")
+    return Mismatches(lines, not all(any(group) for group in agreed.values()))
 
 
 def mismatches(tracer: Task, target: Task, accesses: list[Access], result: AccessResult) -> list[str]:
-    """Try each kind of access, and return a line for each whose result differs from the expected one."""
-    expected: Mapping[str, Expected] = {access.name: access.expected(result) for access in accesses}
-    outcomes = {access.name: access.attempt(tracer, target) for access in accesses}
-    return [
-        f"{name}: {outcome!r}, expected {expected[name]!r}"
-        for name, outcome in outcomes.items()
-        if not expected[name].matches(outcome)
-    ]
+    """A line for each kind of access whose result differs from the expected one."""
+    return compare(tracer, target, accesses, result).lines
