@@ -8,6 +8,7 @@ import importlib.metadata
 from collections.abc import Callable, Generator, Iterator
 from typing import cast
 
+import hypothesis
 import pytest
 
 from common.workers import is_worker
@@ -32,6 +33,10 @@ from reports.run.requirement_marker import registry, requirements_of
 from reports.run.waiver_files import check_flavors, splat_waivers
 
 pytest_plugins = ["pytester"]
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("kconform", deadline=None)
+hypothesis.settings.load_profile("kconform")
 
 GUEST = pytest.StashKey[Guest]()
 POOL = pytest.StashKey[Pool]()
