@@ -27,7 +27,7 @@ class Outcome:
     value: int
     """The return value (-4095 to -1 is an error), or the wait status of a task that died."""
     what: str = ""
-    """Who did what to whom: `evil[41 uid 1000].attach(secret[40])`."""
+    """The task and its call: `evil[41 uid 1000].attach(secret[40])`."""
     reads: tuple[bytes, ...] = field(default=(), repr=False)
     """The contents of the buffers that were passed as `Out`, in order, after the call."""
 
@@ -50,7 +50,7 @@ class Outcome:
 
     def result(self) -> int:
         """The value of a call that must have succeeded; otherwise the test ends here."""
-        assert self == OK, f"{self.what} -> {describe(self)}, and the test needs it to succeed"
+        assert self == OK, f"{self.what} -> {describe(self)}, but the test needs it to succeed"
         return self.value
 
     def read(self, index: int = 0) -> bytes:

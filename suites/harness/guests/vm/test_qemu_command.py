@@ -12,7 +12,15 @@ import pytest
 
 from guests.errors import QemuError, UsageError
 from guests.vm import qemu_command
-from guests.vm.qemu_command import TITLE_SPACE, Disk, Machine, base_command, memory_options, parse_shown, virtme_run
+from guests.vm.qemu_command import (
+    TITLE_SPACE,
+    Disk,
+    VirtualMachine,
+    base_command,
+    memory_options,
+    parse_shown,
+    virtme_run,
+)
 from suites.harness.guests import fakes
 
 HERE = Path("/boot")
@@ -42,7 +50,7 @@ KEPT = {
 }
 
 
-def composed(machine: Machine = MACHINE, shown: str = SHOWN) -> list[str]:
+def composed(machine: VirtualMachine = MACHINE, shown: str = SHOWN) -> list[str]:
     return base_command(parse_shown(shown), machine)
 
 
@@ -50,7 +58,7 @@ def values(words: Sequence[str], option: str) -> list[str]:
     return [value or "" for name, value in qemu_command.options(words[1:]) if name == option]
 
 
-def arguments(machine: Machine) -> list[str]:
+def arguments(machine: VirtualMachine) -> list[str]:
     (line,) = values(composed(machine), "-append")
     return line.split()
 

@@ -21,7 +21,7 @@ from guests.protocol import wire
 from guests.protocol.deadline import Deadline
 from guests.protocol.wire import Frame, Op, State
 from guests.vm import template
-from guests.vm.qemu_command import Disk, Machine, base_command
+from guests.vm.qemu_command import Disk, VirtualMachine, base_command
 from guests.vm.qemu_process import Qemu
 from guests.vm.qemu_program import QemuProgram
 from guests.vm.template import DamagedError, template_key
@@ -38,10 +38,10 @@ def qemu(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, qemu: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(tmp_path: Path, qemu: Path, monkeypatch: pytest.MonkeyPatch) -> VirtualMachine:
     """A machine whose QEMU command is composed without virtme-run."""
 
-    def compose(machine: Machine) -> tuple[str, ...]:
+    def compose(machine: VirtualMachine) -> tuple[str, ...]:
         shown = [str(qemu), "-kernel", str(machine.image), "-initrd", str(machine.initramfs), "-append", "ro"]
         return tuple(base_command([*shown, *(["-enable-kvm"] if machine.kvm else [])], machine))
 
@@ -88,7 +88,9 @@ class FakeBoots:
     taint: bytes | None = b"512\n"
 
     @contextlib.contextmanager
-    def __call__(self, _machine: Machine, *, extra: Sequence[str], pass_fds: Sequence[int]) -> Iterator[FakeBoots]:
+    def __call__(
+        self, _machine: VirtualMachine, *, extra: Sequence[str], pass_fds: Sequence[int]
+    ) -> Iterator[FakeBoots]:
         self.times += 1
         assert any("share=on" in word for word in extra)
         ram, _state = pass_fds
@@ -137,7 +139,7 @@ def nothing_is_kept(store: Cache) -> bool:
     return store.entries() == [] and list((store.root / "templates").iterdir()) == []
 
 
-VARIATIONS: dict[str, Callable[[Machine], Machine]] = {
+VARIATIONS: dict[str, Callable[[VirtualMachine], VirtualMachine]] = {
     "image": lambda machine: replace(machine, image=Path("/other")),
     "initramfs": lambda machine: replace(machine, initramfs=Path("/other")),
     "kernel-argument": lambda machine: replace(machine, arguments=("lsm=yama",)),
@@ -156,7 +158,7 @@ VARIATIONS: dict[str, Callable[[Machine], Machine]] = {
 
 
 class TestKey:
-    def test_it_differs_when_anything_differs(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_differs_when_anything_differs(self, machine: VirtualMachine, monkeypatch: pytest.MonkeyPatch) -> None:
         keys = {"as it is": template_key(machine, KERNEL)}
         keys |= {name: template_key(change(machine), KERNEL) for name, change in VARIATIONS.items()}
         keys["kernel's content"] = template_key(machine, {"kernel": "abd"})
@@ -165,12 +167,12 @@ class TestKey:
         keys["our format"] = template_key(machine, KERNEL)
         assert len(set(keys.values())) == len(keys), keys
 
-    def test_it_is_the_same_when_nothing_does(self, machine: Machine) -> None:
+    def test_it_is_the_same_when_nothing_does(self, machine: VirtualMachine) -> None:
         again = replace(machine, arguments=())
         assert template_key(again, dict(KERNEL)) == template_key(machine, KERNEL)
 
     def test_an_accelerated_one_is_good_on_one_host_only(
-        self, machine: Machine, monkeypatch: pytest.MonkeyPatch
+        self, machine: VirtualMachine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """`-cpu host` is that host's processor; an emulated one is the same everywhere."""
         accelerated = replace(machine, kvm=True)
@@ -182,7 +184,9 @@ class TestKey:
 
 
 class TestMaking:
-    def test_a_template_is_booted_once_and_kept(self, machine: Machine, boots: FakeBoots, store: Cache) -> None:
+    def test_a_template_is_booted_once_and_kept(
+        self, machine: VirtualMachine, boots: FakeBoots, store: Cache
+    ) -> None:
         first = template.get(machine, KERNEL, store)
         again = template.get(machine, KERNEL, store)
         assert boots.times == 1
@@ -193,13 +197,13 @@ class TestMaking:
 
     @pytest.mark.parametrize(("said", "taint"), [(b"0\n", 0), (b"512\n", 512), (None, None)])
     def test_the_kernels_taint_is_kept(
-        self, machine: Machine, boots: FakeBoots, store: Cache, said: bytes | None, taint: int | None
+        self, machine: VirtualMachine, boots: FakeBoots, store: Cache, said: bytes | None, taint: int | None
     ) -> None:
         """None, where the kernel has no such file."""
         boots.taint = said
         assert template.get(machine, KERNEL, store).taint == taint
 
-    def test_the_ram_is_kept_with_its_holes(self, machine: Machine, boots: FakeBoots, store: Cache) -> None:
+    def test_the_ram_is_kept_with_its_holes(self, machine: VirtualMachine, boots: FakeBoots, store: Cache) -> None:
         ram = template.get(machine, KERNEL, store).directory / "ram"
         wanted = bytearray(SIZE)
         wanted[1 << 20 : (1 << 20) + 6] = b"kernel"
@@ -208,12 +212,12 @@ class TestMaking:
         assert ram.stat().st_blocks * 512 < SIZE // 4
         assert boots.times == 1
 
-    def test_cold_means_booting_again(self, machine: Machine, boots: FakeBoots, store: Cache) -> None:
+    def test_cold_means_booting_again(self, machine: VirtualMachine, boots: FakeBoots, store: Cache) -> None:
         template.get(machine, KERNEL, store)
         template.get(machine, KERNEL, store, cold=True)
         assert boots.times == 2
 
-    def test_a_boot_that_fails_leaves_nothing(self, machine: Machine, boots: FakeBoots, store: Cache) -> None:
+    def test_a_boot_that_fails_leaves_nothing(self, machine: VirtualMachine, boots: FakeBoots, store: Cache) -> None:
         boots.error = QemuError("it broke")
         with pytest.raises(QemuError, match="it broke"):
             template.get(machine, KERNEL, store)
@@ -227,7 +231,7 @@ class TestMaking:
         ],
     )
     def test_a_state_that_qemu_cannot_save_leaves_nothing(
-        self, machine: Machine, boots: FakeBoots, store: Cache, status: dict[str, str], said: str
+        self, machine: VirtualMachine, boots: FakeBoots, store: Cache, status: dict[str, str], said: str
     ) -> None:
         boots.qemu.status = status
         with pytest.raises(QemuError, match=f"could not save the guest's state: {said}"):
@@ -235,7 +239,7 @@ class TestMaking:
         assert nothing_is_kept(store)
 
     def test_a_full_disk_is_named_and_leaves_nothing(
-        self, machine: Machine, boots: FakeBoots, store: Cache, monkeypatch: pytest.MonkeyPatch
+        self, machine: VirtualMachine, boots: FakeBoots, store: Cache, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real = os.pwrite
 
@@ -300,7 +304,7 @@ class TestChecking:
     @pytest.mark.parametrize(("name", "damage"), DAMAGE.values(), ids=DAMAGE)
     def test_damage_is_found_and_the_template_is_made_again(
         self,
-        machine: Machine,
+        machine: VirtualMachine,
         boots: FakeBoots,
         store: Cache,
         caplog: pytest.LogCaptureFixture,
