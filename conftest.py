@@ -105,7 +105,7 @@ def _applies(request: pytest.FixtureRequest) -> None:
         reason = known[identifier].excludes(kernel.version)
         if reason:
             pytest.skip(reason)
-    # The needs of the whole file come first, and the reason names everything that is missing.
+    # The options that the whole file needs come first, and the reason names all that are missing.
     markers = reversed(list(request.node.iter_markers("needs")))
     needed = dict.fromkeys(option for marker in markers for option in marker.args)
     missing = [f"CONFIG_{option}" for option in needed if not kernel.config.enabled(option)]
@@ -197,7 +197,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     try:
         yield
     except (Exception, pytest.fail.Exception) as error:
-        if guest is not None and (other := guest_evidence.instead(error, guest, lambda: _complaint(item, guest))):
+        if guest is not None and (other := guest_evidence.replacement(error, guest, lambda: _complaint(item, guest))):
             raise other from error
         raise
     if guest is not None and (complaint := _complaint(item, guest)):
@@ -226,7 +226,7 @@ def pytest_runtest_makereport(
     report = yield
     candidate = candidate_of(item)
     if candidate is not None and candidate.error is not None and call.excinfo is not None:
-        # Every test of this kernel fails with this error; a traceback through our code would add nothing.
+        # Every test of this kernel fails with this error; a traceback through kconform's code would add nothing.
         report.longrepr = str(candidate.error)
     return report
 
@@ -236,7 +236,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Explain a failed comparison: who did what to whom, the result and the expectation.
+    """Explain a failed comparison: the task, its call and the target, the result and the expectation.
 
     If a list of such lines should be empty, show all of them.
     """
@@ -254,7 +254,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     try:
         program = inspect(find_qemu(chosen=config.getoption("qemu")))
     except QemuError:
-        return  # tests that need a guest report this; the project's own tests need none
+        return  # tests that need a guest report this; most of the project's own tests need none
     notes.describe_run(config, "qemu", program.version_line)
     notes.describe_run(config, "qemu_path", program.path)
     if _wants_guests(config):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Arguments of a call: numbers as they are, and everything else through the task's own memory."""
+"""Arguments of a call: numbers are passed directly, everything else in the task's memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from guests.protocol import wire
 
 
 class HasPid(Protocol):
-    """A task as an argument stands for its number."""
+    """A task, which as an argument stands for its TID."""
 
     @property
     def tid(self) -> int: ...
@@ -21,25 +21,25 @@ class HasPid(Protocol):
 
 @dataclass(frozen=True)
 class Out:
-    """A buffer of so many bytes for the call to fill; the outcome has its content."""
+    """A buffer of `length` bytes for the call to fill; the outcome contains its content."""
 
     length: int
 
 
 @dataclass(frozen=True)
 class InOut:
-    """A buffer that the call reads and writes; the outcome has its content."""
+    """A buffer that the call reads and writes; the outcome contains its content."""
 
     content: bytes
 
 
 Argument = int | bytes | str | None | Out | InOut | HasPid
-"""What a test may pass: bytes and str become pointers (a str gets its NUL), None is 0."""
+"""What a test may pass: bytes and str become pointers (a NUL is appended to a str), None becomes 0."""
 
 
 @dataclass
 class Marshalled:
-    """Six numbers at most, the pieces to write before and to read after, and how a person would write it."""
+    """At most six numbers, the pieces of memory to write before and to read after the call, and a readable form."""
 
     numbers: list[int] = field(default_factory=list)
     writes: list[tuple[int, bytes]] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Marshalled:
 
 
 def marshal(slot: int, arguments: Sequence[Argument], *, start: int = 0) -> Marshalled:
-    """Lay the arguments out in a slot's data from offset `start` on."""
+    """Place the arguments in a slot's data, from offset `start` on."""
     done = Marshalled()
     offset = start
     for argument in arguments:
@@ -61,13 +61,13 @@ def marshal(slot: int, arguments: Sequence[Argument], *, start: int = 0) -> Mars
         elif isinstance(argument, InOut):
             content, length = argument.content, len(argument.content)
         elif isinstance(argument, Out):
-            # Cleared, so that what is read back is the call's and not an earlier one's.
+            # Clear it, so that the content read back cannot be an earlier call's.
             content, length = bytes(argument.length), argument.length
         if content is None:
             done.numbers.append(_number(argument))
         else:
             if offset + len(content) > wire.SLOT_DATA_SIZE:
-                raise ValueError(f"arguments of more than {wire.SLOT_DATA_SIZE} bytes")
+                raise ValueError(f"the arguments take more than {wire.SLOT_DATA_SIZE} bytes")
             done.numbers.append(wire.data_address(slot, offset))
             done.writes.append((offset, content))
             if length is not None:
@@ -88,7 +88,7 @@ def _number(argument: Argument) -> int:
 
 
 def show(argument: Argument) -> str:
-    """The argument as a transcript has it."""
+    """The argument as the transcript shows it."""
     if isinstance(argument, enum.Flag):
         return argument.name or hex(argument.value)
     if isinstance(argument, enum.Enum):

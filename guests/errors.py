@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can go wrong around a guest: ours (the machine could not find out), or the kernel's (it broke under test)."""
+"""Errors around a guest: harness errors, which leave the result open, and GuestBroke, a fault of the kernel."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = [
 
 
 class QemuError(KconformError):
-    """QEMU could not be started, or died without the kernel's doing."""
+    """QEMU could not be started, or ended without the kernel causing it."""
 
 
 class BootError(KconformError):
-    """The kernel did not come up to the agent; `evidence` holds the console."""
+    """The kernel did not boot until its agent answered; `evidence` holds the console."""
 
     def __init__(self, message: str, *, hint: str = "", console: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -41,11 +41,11 @@ class BootError(KconformError):
 
 
 class SlowBootError(BootError):
-    """The deadline passed while the kernel was still on its way: it may have needed no more than time."""
+    """The deadline passed while the kernel was still booting: it may only have needed more time."""
 
 
 class StartError(KconformError):
-    """A clone did not give its first answer, so the test has not begun; `evidence` holds its console and log."""
+    """A clone did not give its first answer, so the test did not begin; `evidence` holds its console and log."""
 
     def __init__(self, message: str, *, evidence: Mapping[str, str]) -> None:
         super().__init__(message)
@@ -53,18 +53,18 @@ class StartError(KconformError):
 
 
 class AgentError(KconformError):
-    """The agent refused an order: a fault of ours."""
+    """The agent refused an order: a harness error."""
 
 
 class ProtocolError(KconformError):
-    """The guest sent what no agent sends, so nothing that it has sent since then can be believed.
+    """The guest sent invalid data, so nothing that it has sent since then can be trusted.
 
-    Whatever bytes arrive, this is the only error that they cause.
+    Whatever bytes arrive, they cause no other error.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(
-            message, hint="the channel is damaged, or the kernel overwrites its own agent; run the test again"
+            message, hint="the channel is damaged, or the kernel overwrote the agent's memory; run the test again"
         )
 
 
@@ -85,14 +85,14 @@ def require(condition: bool, message: str) -> None:
 
 
 class HostPausedError(KconformError):
-    """The host did not let the guest run, so what did not happen in time says nothing about the kernel."""
+    """The host did not let the guest run, so a missed deadline says nothing about the kernel."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, hint="run the test again, on a machine that is not paused or less busy")
+        super().__init__(message, hint="run the test again, on a machine that is not suspended and less busy")
 
 
 class GuestBroke(Exception):
-    """The kernel crashed, hung or fell silent while it was under test: its fault until shown otherwise."""
+    """The kernel crashed, hung or stopped answering during a test: its fault until shown otherwise."""
 
     verdict = "fail"
 

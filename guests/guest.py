@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest: one running clone of a template, what went wrong in it, and the evidence of that."""
+"""A guest: one running clone of a template, the diagnosis of its failures, and its evidence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from kconfigs.kernel import Kernel
 
 RESUME_DEADLINE_S = 30.0
 _GAVE_UP = re.compile(r"^kconform: agent: (?!ready)(.*)", re.MULTILINE)
-"""What the agent writes when it ends by itself (agent/console.c, die())."""
+"""The message that the agent prints before it exits by itself (agent/console.c, die())."""
 
 
 @cache
@@ -49,7 +49,7 @@ def last_record_at_boot(template: Template) -> int:
     records = kernel_log.parse(template.boot_log)
     if not records:
         raise AgentError(
-            "the kernel's log cannot be read, so nobody knows whether it complained", hint="is CONFIG_PRINTK set?"
+            "the kernel's log cannot be read, so complaints would be missed", hint="is CONFIG_PRINTK enabled?"
         )
     return records[-1].sequence
 
@@ -58,7 +58,7 @@ class Guest(Session):
     """A clone of a template, running from `resume` to `close`."""
 
     def __init__(self, kernel: Kernel, template: Template) -> None:
-        """Start the clone's QEMU; it takes on the template's state by itself, and then waits."""
+        """Start the clone's QEMU, which loads the template's state by itself, and then waits."""
         self.kernel = kernel
         self.template = template
         self._console = ConsoleFile()
@@ -74,30 +74,30 @@ class Guest(Session):
         return f"<guest of {self.kernel.id}>"
 
     def wait_until_loaded(self) -> None:
-        """Wait until the clone has taken on its template's state, and only has to be told to go on."""
+        """Wait until the clone has loaded its template's state, and is ready to resume."""
         deadline = time.monotonic() + RESUME_DEADLINE_S
         while self._qemu.qmp.event({"MIGRATION"}, deadline)["data"]["status"] != "completed":
             pass
 
     def resume(self) -> None:
-        """Let it run until the agent has answered.
+        """Resume the clone, and wait for the agent's first answer.
 
-        StartError, with evidence, if it does not: the test has not begun yet, so the kernel has broken no promise.
+        StartError, with evidence, if there is none: the test has not begun, so the kernel has broken no promise.
         """
         try:
-            self._go_on()
+            self._continue()
             self.greet()
         except HostPausedError:
             raise
         except (KconformError, GuestBroke) as error:
-            said = f"a clone of {self.kernel.id} did not start: {error.message}"
+            message = f"a clone of {self.kernel.id} did not start: {error.message}"
             boot = guest_evidence.gather({"console of the boot": lambda: self.template.console})
-            raise StartError(said, evidence=boot | self.evidence()) from error
+            raise StartError(message, evidence=boot | self.evidence()) from error
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         deadline = time.monotonic() + RESUME_DEADLINE_S
         try:
-            # The state has arrived before QEMU sees `cont`, for it reads one command at a time.
+            # QEMU executes one command at a time, so it loads the state before it sees `cont`.
             self._qemu.qmp.send("cont")
             self._qemu.qmp.event({"RESUME"}, deadline)
         except (QemuError, OSError) as error:
@@ -108,7 +108,7 @@ class Guest(Session):
         return super().send(op, slot, body, what)
 
     def close(self) -> None:
-        """End it.  May be called again; its evidence stays, as far as it had been read."""
+        """End the guest.  May be called again; evidence that has been read remains available."""
         try:
             self._qemu.kill()
         finally:
@@ -116,20 +116,20 @@ class Guest(Session):
 
     @property
     def pid(self) -> int:
-        """The QEMU process's number on the host."""
+        """The PID of the QEMU process on the host."""
         return self._qemu.pid
 
     @property
     def boot_log(self) -> list[str]:
-        """What the kernel had logged before, since it was booted."""
+        """The lines that the kernel logged while it booted, before it was cloned."""
         return [record.text for record in kernel_log.parse(self.template.boot_log)]
 
     @property
     def boot_complaint(self) -> str:
-        """The first splat of that log; empty, if there is none."""
+        """The first splat of the boot log; empty if there is none."""
         return complaint_at_boot(self.template)
 
-    # What the host did to it
+    # The influence of the host
 
     def lost_s(self) -> float:
         return self._host_time.lost_s()
@@ -139,79 +139,78 @@ class Guest(Session):
 
     @property
     def pause(self) -> str:
-        """In words, that the host paused this guest; empty if it did not."""
+        """A description of the pause if the host paused this guest; otherwise empty."""
         return self._host_time.pause()
 
-    # What went wrong, and the evidence
+    # Diagnosis and evidence
 
-    def why_gone(self, what: str) -> Exception:
+    def why_ended(self, what: str) -> Exception:
         try:
             self._qemu.process.wait(timeout=RESUME_DEADLINE_S)
         except subprocess.TimeoutExpired:
-            return QemuError(f"QEMU has closed the agent's channel in the middle of {what}, and goes on")
+            return QemuError(f"QEMU closed the agent's channel during {what}, but keeps running")
         if gave_up := _GAVE_UP.search(self.console()):
-            return AgentError(f"the agent gave up in the middle of {what}: {gave_up[1]}")
+            return AgentError(f"the agent gave up during {what}: {gave_up[1]}")
         crash = splats.first(self.console().splitlines())
-        # A kernel that panics or reboots lets QEMU exit with 0.
+        # If the kernel panics or reboots, QEMU exits with 0.
         if self._qemu.process.returncode and not crash:
-            return QemuError(f"QEMU is gone in the middle of {what}: {self._qemu.why_ended()}")
-        accusation = f"the kernel went down during {what}: {crash or 'without a word'}"
-        # A kernel may be told to panic when something takes too long.
-        return self._late(accusation) if crash and splats.is_about_time(crash) else GuestBroke(accusation)
+            return QemuError(f"QEMU ended during {what}: {self._qemu.why_ended()}")
+        failure = f"the kernel went down during {what}: {crash or 'it printed no reason'}"
+        # A kernel may be configured to panic when something takes too long.
+        return self._timeout(failure) if crash and splats.is_about_time(crash) else GuestBroke(failure)
 
     def console(self) -> str:
-        """What the guest has printed on its console since it was cloned."""
+        """The text that the guest has printed on its console since it was cloned."""
         return self._console.text()
 
     def complaint(self, excused: Callable[[str], bool] = lambda _: False) -> str:
-        """What the kernel has logged of its own faults, if it has: then it broke, whatever its calls returned.
+        """The first splat or taint, which makes a test fail whatever its calls returned; empty if there is none.
 
-        `excused` says of a splat's telling line, or of a taint, whether it is known and does not count.
+        `excused` returns whether a splat, given its main line, or a taint is known and does not count.
         """
         lines = self._logged()
         found = splats.first(lines, excused)
         if found and splats.is_about_time(found) and (excuse := self.excuse()):
-            explained = found
+            about_time = found
             found = splats.first(lines, lambda line: excused(line) or splats.is_about_time(line))
             if not found:
-                raise HostPausedError(f"the kernel says {explained!r}; but {excuse}")
+                raise HostPausedError(f"the kernel logged {about_time!r}; but {excuse}")
         if not found:
             self._check_log()
             found = self._new_taint(lines, excused)
         return f"the kernel complained: {found}" if found else ""
 
     def _check_log(self) -> None:
-        """AgentError unless all was read that was logged since the boot: a log with holes is no witness."""
+        """AgentError unless everything logged since the boot was read: an incomplete log proves nothing."""
         if self._log.incomplete:
-            raise AgentError("the kernel logs too much to be read to the end: nobody knows whether it complained")
+            raise AgentError("the kernel logs too much to be read to the end, so complaints would be missed")
         lost = kernel_log.lost(last_record_at_boot(self.template), self._log.records)
         if lost:
             raise AgentError(
-                f"{lost} lines of the kernel's log were overwritten before they were read: nobody knows whether it "
-                "complained",
-                hint="have the test read the log now and then, or boot with a larger log_buf_len",
+                f"{lost} lines of the kernel's log were overwritten before they were read, so complaints may be lost",
+                hint="let the test read the log more often, or boot with a larger log_buf_len",
             )
 
     def _new_taint(self, lines: list[str], excused: Callable[[str], bool]) -> str:
-        """The first taint since the boot that nothing explains; empty, if there is none."""
+        """The first taint since the boot that is neither excused nor due to an excused splat; otherwise empty."""
         before = taint_at_boot(self.template)
         if before is None:
             return ""
-        with self._explained("reading the kernel's taint"):
+        with self._diagnosing("reading the kernel's taint"):
             now = taint.read(self._channel)
         if now is None:
-            raise AgentError(f"init cannot read {taint.PATH} any more: nobody knows whether the kernel is tainted")
+            raise AgentError(f"init can no longer read {taint.PATH}, so a taint would be missed")
         for letter, meaning in taint.gained(before, now).items():
-            # That a splat is in the log still means that all that are there were excused.
-            of_known = letter in taint.OF_SPLATS and splats.first(lines)
-            if not of_known and not excused(told := f"taint {letter}: {meaning}"):
-                return told
+            # At this point, any splat in the log is an excused one.
+            of_excused = letter in taint.OF_SPLATS and splats.first(lines)
+            if not of_excused and not excused(found := f"taint {letter}: {meaning}"):
+                return found
         return ""
 
     def evidence(self) -> dict[str, str]:
-        """Transcript, process tree, kernel log and console, for the report, as far as they can be had.
+        """Transcript, process tree, kernel log and console for the report, as far as they are available.
 
-        Raises nothing, whatever has become of the guest.
+        Raises nothing, whatever the state of the guest.
         """
         return guest_evidence.gather(
             {
@@ -223,7 +222,7 @@ class Guest(Session):
         )
 
     def _last_log(self) -> str:
-        """A guest that is gone, or has been given up, leaves what was read before."""
+        """The kernel log; if the guest has ended or cannot be trusted, only what was read before."""
         if not self._hangs:
             with contextlib.suppress(Closed, NoAnswer, OSError, ProtocolError):
                 self._read_log()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a guest leaves behind for the report: gathered whatever state it is in, bounded, and believed or not."""
+"""A guest's evidence for the report, which is gathered in any state of the guest, and limited in size.
+
+This module also decides whether a test's failure can be trusted, in view of the state of its guest.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from guests.errors import GuestBroke, HostPausedError, ProtocolError
 from guests.printable import cut, escaped
 
 LONGEST = 1 << 20
-"""Characters of one piece of evidence."""
+"""Maximum number of characters of one piece of evidence."""
 
 
-class Witness(Protocol):
-    """What has to be known of a guest before it may accuse its kernel."""
+class GuestState(Protocol):
+    """The state of a guest that decides whether a failure is its kernel's fault."""
 
     @property
     def protocol_error(self) -> ProtocolError | None: ...
@@ -23,32 +26,32 @@ class Witness(Protocol):
     def pause(self) -> str: ...
 
 
-def instead(error: BaseException, guest: Witness, complaint: Callable[[], str]) -> Exception | None:
-    """What to report of a test that ended in `error`, in view of its guest; None if that is to stand.
+def replacement(error: BaseException, guest: GuestState, complaint: Callable[[], str]) -> Exception | None:
+    """The exception to report instead of `error`, with which a test ended; None to report `error` itself.
 
-    After a protocol error nothing that was seen proves anything.  A guest that was paused accuses nobody.  And what a
-    test stumbles over may be due to a splat, which `complaint` finds: a task that an oops has killed takes no orders.
+    After a protocol error, no result proves anything.  If the guest was paused, a failure is not the kernel's fault.
+    A harness error may be due to a splat, which `complaint` finds: a task that an oops killed takes no orders.
     """
     if guest.protocol_error is not None:
         return None if error is guest.protocol_error else guest.protocol_error
-    # Of what is no Exception, only pytest's own failures arrive here.
+    # The only exceptions here that are not derived from Exception are pytest's own failures.
     if isinstance(error, (AssertionError, GuestBroke)) or not isinstance(error, Exception):
         paused = guest.pause
         return (
             HostPausedError(f"the test failed, but its guest was paused while it ran: {paused}") if paused else None
         )
-    said = complaint()
-    return GuestBroke(said) if said else None
+    found = complaint()
+    return GuestBroke(found) if found else None
 
 
 def gather(pieces: Mapping[str, Callable[[], str]]) -> dict[str, str]:
-    """Each piece under its title, or why it cannot be had; those that are empty are left out.  Raises nothing."""
+    """Each piece by its title, or why it is not available; empty pieces are omitted.  Raises nothing."""
     found = {}
-    for title, tell in pieces.items():
+    for title, read in pieces.items():
         try:
-            text = escaped(cut(tell(), LONGEST))
+            text = escaped(cut(read(), LONGEST))
         except Exception as error:
-            text = f"this could not be had: {type(error).__name__}: {printable(str(error))}"
+            text = f"not available: {type(error).__name__}: {printable(str(error))}"
         if text.strip():
             found[title] = text
     return found

@@ -28,7 +28,7 @@ class Outcome:
     value: int
     """The return value (-4095 to -1 is an error), or the wait status of a task that died."""
     what: str = ""
-    """Who did what to whom: `evil[41 uid 1000].attach(secret[40])`."""
+    """The task and its call: `evil[41 uid 1000].attach(secret[40])`."""
     reads: tuple[bytes, ...] = field(default=(), repr=False)
     """The contents of the buffers that were passed as `Out`, in order, after the call."""
 

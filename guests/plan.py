@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Plans: a short row of calls that a task makes many times over, without the host in between.
+"""Plans: short sequences of calls that a task repeats many times, without the host in between.
 
-For load, and for what has to happen faster than the host can ask:
+They create load, and make calls in quicker succession than the host can request them:
 
     plan = Plan(tracee.slot)
     plan.call("prctl", Prctl.SET_PTRACER, tracer.tid)
@@ -26,25 +26,26 @@ from guests.task import Task
 from guests.uapi import SCHED_FIFO, Clone, number
 
 Counts = dict[str, int]
-"""How often a step came to what: `OK`, or an error's name."""
+"""The number of times that a step had each result: `OK`, or the name of an error."""
 
 _ARGUMENTS = 0x4000
-"""Where in a slot's data the arguments of a plan lie, out of the way of those of single calls."""
+"""The offset of a plan's arguments in a slot's data, after those of single calls."""
 _ARGUMENTS_EACH = 0x200
+"""Size in bytes of the space for one step's arguments."""
 
 
 @dataclass(frozen=True)
 class StepValue:
-    """Stands for what an earlier step has last come to."""
+    """Stands for the last result of an earlier step."""
 
     step: int
 
 
 class Plan:
-    """A row of steps for the task of a slot.  Each method adds one and returns what stands for its value."""
+    """A sequence of steps for the task of a slot.  Methods that add a step return a placeholder for its value."""
 
     def __init__(self, slot: int) -> None:
-        """`slot` is a task's, or one that no task has, for a child (see `child`)."""
+        """`slot` is the slot of a task, or an unused one for a child (see `child`)."""
         self.slot = slot
         self._steps: list[bytes] = []
         self._writes: list[tuple[int, bytes]] = []
@@ -53,7 +54,7 @@ class Plan:
         return len(self._steps)
 
     def call(self, name: str, *arguments: Argument | StepValue) -> StepValue:
-        """A system call; at most one of its arguments is an earlier step's value."""
+        """Add a system call; at most one of its arguments may be an earlier step's value."""
         later = [(place, value) for place, value in enumerate(arguments) if isinstance(value, StepValue)]
         place, result_of = (later[0][0], later[0][1].step + 1) if later else (0, 0)
         start = _ARGUMENTS + len(self) * _ARGUMENTS_EACH
@@ -62,7 +63,7 @@ class Plan:
         return self._add(Step.CALL, number(name), laid.numbers, result_of, place)
 
     def child(self, plan: Plan, flags: Clone = Clone.NONE) -> StepValue:
-        """Start a process (or, by `flags`, a thread) that goes through a plan of its own and ends."""
+        """Start a process (or, with suitable `flags`, a thread) that executes a plan of its own and ends."""
         return self._add(Step.CHILD, plan.slot, [flags])
 
     def join(self, plan: Plan) -> StepValue:
@@ -74,21 +75,21 @@ class Plan:
         return StepValue(len(self) - 1)
 
     def send(self, conversation: Conversation, rounds: int) -> None:
-        """Put it into its slot."""
+        """Send the plan to its slot."""
         if len(self) > wire.LOOP_STEPS:
-            raise ValueError(f"a plan has at most {wire.LOOP_STEPS} steps, this one {len(self)}")
+            raise ValueError(f"a plan has at most {wire.LOOP_STEPS} steps, but this one has {len(self)}")
         for offset, content in self._writes:
-            _ask(conversation, Op.POKE, self.slot, wire.PIECE.pack(offset, len(content)) + content)
-        _ask(conversation, Op.PLAN, self.slot, wire.PLAN.pack(rounds, len(self)) + b"".join(self._steps))
+            _request(conversation, Op.POKE, self.slot, wire.PIECE.pack(offset, len(content)) + content)
+        _request(conversation, Op.PLAN, self.slot, wire.PLAN.pack(rounds, len(self)) + b"".join(self._steps))
 
     def counts(self, conversation: Conversation) -> list[Counts]:
-        """What its steps have come to so far; of all its lives, if it is a child's."""
+        """The results of its steps so far; for a child's plan, those of all the children that have executed it."""
         what = f"the counts of slot {self.slot}"
         return _named(conversation, conversation.request(Op.COUNTS, self.slot, b"", what), len(self), what)
 
 
 class Running:
-    """A plan under way."""
+    """A plan that a task is executing."""
 
     def __init__(self, task: Task, plan: Plan, rounds: int) -> None:
         self._task = task
@@ -97,7 +98,7 @@ class Running:
         self._sequence = task.guest.send(Op.LOOP, task.slot, b"", self._what)
 
     def counts(self, deadline_s: float = CALL_DEADLINE) -> list[Counts]:
-        """Wait for its end; what each step has come to."""
+        """Wait for the end of the plan, and return the results of each step."""
         body = self._task.guest.collect(self._sequence, self._what, deadline_s)
         found = _named(self._task.guest, body, self._steps, self._what)
         self._task.guest.transcript.append(f"          {self._what} -> {found}")
@@ -105,25 +106,25 @@ class Running:
 
 
 def spare_slot(number: int) -> int:
-    """A slot for a child's plan, counted from the end, where tasks of `spawn` come last."""
+    """A slot for a child's plan, counted from the last one: `spawn` uses slots from the beginning."""
     return wire.SLOT_COUNT - 1 - number
 
 
 def start(task: Task, plan: Plan, rounds: int) -> Running:
-    """Have a task go through a plan so many times."""
+    """Have a task execute a plan `rounds` times."""
     plan.send(task.guest, rounds)
     return Running(task, plan, rounds)
 
 
 def run(task: Task, plan: Plan, rounds: int = 1) -> list[Counts]:
-    """The same, and wait for it."""
+    """Have a task execute a plan, and wait for its end."""
     return start(task, plan, rounds).counts()
 
 
 def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:
-    """Start a plan in a task that init makes urgent (SCHED_FIFO), for it may not do so itself.
+    """Start a plan in a task after init has given it a real-time priority, which the task itself may not do.
 
-    On a guest's one CPU nothing that is less urgent runs until the task waits.
+    Guests have one CPU, so no task with a lower priority runs until this one waits.
     """
     plan.send(task.guest, rounds)
     policy = priority.to_bytes(4, "little")
@@ -132,18 +133,18 @@ def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) 
 
 
 def total(counts: list[Counts]) -> Counts:
-    """All steps together."""
+    """The sum over all steps."""
     return dict(sum((Counter(step) for step in counts), Counter()))
 
 
-def _ask(conversation: Conversation, op: Op, slot: int, body: bytes) -> None:
+def _request(conversation: Conversation, op: Op, slot: int, body: bytes) -> None:
     what = f"a plan for slot {slot}"
     state, value, _ = conversation.decoded(wire.split_result, conversation.request(op, slot, body, what), what)
     conversation.check_accepted(state, value, what)
 
 
 def _named(conversation: Conversation, body: bytes, steps: int, what: str) -> list[Counts]:
-    """No counts, if the task has died of its plan."""
+    """The counts by the names of errors; empty ones if the plan has killed the task."""
     state, value, tail = conversation.decoded(wire.split_result, body, what)
     conversation.check_accepted(state, value, what)
     if state is not State.RETURNED:

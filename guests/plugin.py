@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The pytest plugin of guests (`-p guests.plugin`): the options for booting, and the rejection of unusable hosts.
 
-It is loaded first, and rejects a host on which no test can run with one message and exit status 4, before anything is
-written.  Options must be defined before pytest loads conftest.py, so they are in a plugin.
+It is loaded first.  If no test can run on this host, it ends the run with one message and exit status 4, before
+anything is written.  Options must be defined before pytest loads conftest.py, so they are in a plugin.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kconfigs.cache import Cache
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    _refuse_early()
+    _reject_early()
     group = parser.getgroup("kconform")
     group.addoption(
         "--accel",
@@ -31,8 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--cold", action="store_true", help="boot each kernel, without templates from the cache")
 
 
-def _refuse_early() -> None:
-    """Reject such a host as early as possible: later, pytest captures output in temporary files."""
+def _reject_early() -> None:
+    """Reject an unusable host as early as possible: later, pytest captures output in temporary files."""
     if not __debug__:
         raise pytest.UsageError(
             "python -O leaves out the assertions that the tests are made of\n"

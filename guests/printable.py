@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Text that a guest wrote, made fit for a terminal, a report and a CI that obeys lines.
+"""Text from a guest, made safe for terminals, reports and CI systems that take commands from output.
 
-A kernel under test chooses what its console and its log contain: control sequences that repaint a terminal,
-bidirectional controls that reorder a line, NULs.  All of it comes out spelled as in a Python string: `\\x1b`.
+A kernel under test controls the contents of its console and its log, which may include control sequences for
+terminals, bidirectional controls and NULs.  All of these are escaped as in a Python string: `\\x1b`.
 """
 
 from __future__ import annotations
@@ -13,48 +13,48 @@ _KEPT = frozenset("\n\t")
 
 
 def escaped(text: str) -> str:
-    """The text with newlines and tabs as they are, and every other character that does not print spelled out."""
+    """The text with all characters escaped that are not printable, except for newlines and tabs."""
     if text.isprintable():
         return text
     return "".join(char if char in _KEPT else printable(char) for char in text)
 
 
 def cut(text: str, longest: int) -> str:
-    """The text, or its beginning and its end with a line between them that tells how much is left out."""
+    """The text; if it is too long, its beginning and its end, with a line between them that says so."""
     if len(text) <= longest:
         return text
     half = longest // 2
-    return f"{text[:half]}{left_out(len(text) - 2 * half)}{text[-half:]}"
+    return f"{text[:half]}{omission(len(text) - 2 * half)}{text[-half:]}"
 
 
-def left_out(count: int) -> str:
-    return f"\n[... {count} characters are left out here ...]\n"
+def omission(count: int) -> str:
+    return f"\n[... {count} characters omitted ...]\n"
 
 
 class KeptText:
-    """A text file in memory that keeps what was written first and last, whatever comes in between."""
+    """A text file in memory that keeps only the beginning and the end of what is written to it."""
 
     def __init__(self, each: int) -> None:
-        """`each`: the characters of the beginning, and of the end, that are kept."""
+        """`each`: the number of characters to keep of the beginning, and of the end."""
         self._each = each
         self._first = ""
         self._last = ""
         self.written = 0
-        """Characters, those that are not kept among them."""
+        """The number of characters written, including those that are not kept."""
 
     def write(self, text: str) -> int:
         self.written += len(text)
         room = self._each - len(self._first)
         self._first += text[:room]
-        # Of a little more than is needed, so that a flood of short lines does not copy it all for each of them.
+        # Keep up to twice as much as necessary, so that not every short line causes a copy.
         self._last += text[room:]
         if len(self._last) > 2 * self._each:
             self._last = self._last[-self._each :]
         return len(text)
 
     def flush(self) -> None:
-        """As of a file."""
+        """Do nothing: files have this method."""
 
     def text(self) -> str:
         missing = self.written - len(self._first) - len(self._last)
-        return self._first + (left_out(missing) if missing else "") + self._last
+        return self._first + (omission(missing) if missing else "") + self._last

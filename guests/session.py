@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A conversation with an agent: the tasks that it holds, what init does for the test, and the transcript.
+"""A conversation with an agent: its tasks, the calls that init makes for the test, and the transcript.
 
-What the agent runs in is another matter: a guest (guest.py), or a host, for the agent's own tests.
+The agent runs in a guest (guest.py), or, for the agent's own tests, on the host.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from guests.uapi import AT_FDCWD, O_APPEND, O_CREAT, O_TRUNC, Cap, Clone
 
 LOG_DEADLINE_S = 10.0
 _OF_INIT = ("/proc/self/", "/proc/1/", "/sys/fs/cgroup/")
-"""Files that change init when it writes to them."""
+"""Files that affect init itself when init writes to them."""
 UNPRIVILEGED = 1000
-"""uid and gid of a task that was not given others."""
+"""The default uid and gid of a task."""
 
 
 class Session(TaskOwner):
-    """An agent's tasks, from `greet` on."""
+    """An agent's tasks.  Begins with `greet`."""
 
     def __init__(self, stream: Stream, arch: str) -> None:
         super().__init__(stream, self._on_event)
@@ -31,17 +31,17 @@ class Session(TaskOwner):
         self.quiet_leaders: set[Task] = set()
         self._tasks: dict[int, Task] = {}
         self._spare_slots = list(range(1, 1 + wire.SPARE_CHILDREN))
-        """Of children that init has already.  What init changes of itself they do not inherit: then they are left."""
+        """Slots of children that init already has.  They do not inherit changes of init, after which none is used."""
         self._next_slot = 1 + wire.SPARE_CHILDREN
         self._expected: set[int] = set()
-        """Slots of tasks that are being made."""
+        """Slots of tasks that are being created."""
         self._early_deaths: dict[int, Outcome] = {}
-        """Of tasks that have ended before the host has taken in that they began."""
+        """Deaths of tasks that were reported before the answer to their spawn was processed."""
         self._log = kernel_log.Log()
         self.init: Task
 
     def greet(self, *, init: int = 1) -> None:
-        """Begin, with the agent's first answer.  `init` is the agent's process number."""
+        """Wait for the agent's first answer.  `init` is the agent's PID."""
         self._begin()
         self.init = self._adopt(0, "init", tid=init, own_tid=init, parent=None, leader=None)
 
@@ -62,11 +62,11 @@ class Session(TaskOwner):
         dumpable: bool = True,
         quiet: bool = False,
     ) -> Task:
-        """A process, child of init: unprivileged unless asked.  The options are `Task.spawn`'s."""
+        """A child process of init, unprivileged by default.  The options are those of `Task.spawn`."""
         return self.init.spawn(name, uid=uid, caps=caps, flags=flags, dumpable=dumpable, quiet=quiet)
 
     def root(self, name: str = "root", *, flags: Clone = Clone.NONE) -> Task:
-        """A process with uid 0 and all capabilities, child of init."""
+        """A child process of init with uid 0 and all capabilities."""
         return self.init.spawn(name, uid=0, caps=Cap.ALL, flags=flags)
 
     def add_task(
@@ -80,7 +80,7 @@ class Session(TaskOwner):
         options: SpawnOption,
         what: str,
     ) -> Task:
-        """Have the agent make a task (used by Task.spawn and Task.thread)."""
+        """Have the agent create a task (used by Task.spawn and Task.thread)."""
         slot = self._slot_for(parent, clone_flags)
         body = wire.spawn_body(
             child=slot,
@@ -107,7 +107,7 @@ class Session(TaskOwner):
         return task
 
     def _slot_for(self, parent: Task, clone_flags: int) -> int:
-        """That of one of init's spare children if the new task is to be just that, or one that was never used."""
+        """The slot of a spare child of init if that is equivalent to the new task; otherwise an unused slot."""
         if parent is self.init and clone_flags & Clone.FS:
             self._spare_slots.clear()
         if parent is self.init and not clone_flags and self._spare_slots:
@@ -115,7 +115,7 @@ class Session(TaskOwner):
         slot = self._next_slot
         if slot >= wire.SLOT_COUNT:
             room = wire.SLOT_COUNT - 1 - wire.SPARE_CHILDREN
-            raise AgentError(f"a guest has room for {room} tasks besides init's first, dead ones included")
+            raise AgentError(f"a guest can have {room} tasks besides init's spare children, including dead ones")
         self._next_slot += 1
         return slot
 
@@ -138,16 +138,16 @@ class Session(TaskOwner):
         elif task is None and frame.slot in self._expected and frame.slot not in self._early_deaths:
             self._early_deaths[frame.slot] = Outcome(state, status)
         else:
-            raise ProtocolError(f"a death is reported of slot {frame.slot}, which holds no living task")
+            raise ProtocolError(f"a death is reported for slot {frame.slot}, which has no living task")
 
-    # What init does for a test's setting, not for its verdict
+    # Calls of init that prepare a test, and do not decide its result
 
     def read_file(self, path: str) -> str:
-        """A file's content, read by init.  The test needs it to succeed."""
+        """The content of a file, which init reads.  Must succeed."""
         return self.read_bytes(path).decode(errors="replace")
 
     def read_bytes(self, path: str, *, beginning: bool = False) -> bytes:
-        """The same for a file that is not text.  With `beginning`, no more than fits into a frame is needed."""
+        """The content of a file that is not text.  With `beginning`, only as much of it as fits into a frame."""
         body = self.request(Op.READ_FILE, 0, path.encode() + b"\0", f"reading {path}")
         value, content = self.decoded(lambda body: wire.split_content(body, wire.BODY_MAX), body, f"reading {path}")
         Outcome(State.RETURNED, value, f"init[1].read_file({path})").result()
@@ -156,11 +156,11 @@ class Session(TaskOwner):
         return content
 
     def exists(self, path: str) -> bool:
-        """Whether init finds something of this name."""
+        """Whether a file of this name exists for init."""
         return self.init.call("faccessat", AT_FDCWD, path, 0, shown=f'exists("{path}")') == OK
 
     def write_file(self, path: str, content: bytes | str, *, create: bool = False, mode: int = 0o644) -> Outcome:
-        """Write a file as init does: a sysctl, say, or (`create`) a new file."""
+        """Have init write to a file, such as a sysctl, or (`create`) to a new file."""
         data = content.encode() if isinstance(content, str) else content
         return self._write(path, data, O_CREAT | O_TRUNC if create else 0, mode)
 
@@ -179,11 +179,11 @@ class Session(TaskOwner):
         return self.read_file(f"/proc/sys/{name.replace('.', '/')}").strip()
 
     def set_sysctl(self, name: str, value: int | str) -> None:
-        """Set it, as init may; the test needs that to succeed."""
+        """Have init set a sysctl.  Must succeed."""
         self.write_file(f"/proc/sys/{name.replace('.', '/')}", f"{value}").result()
 
     def upload(self, path: str, content: bytes, mode: int = 0o644) -> None:
-        """Make a file in the guest, of any length."""
+        """Create a file of any length in the guest."""
         step = wire.BODY_MAX - 4096
         for offset in range(0, max(len(content), 1), step):
             piece = content[offset : offset + step]
@@ -193,18 +193,18 @@ class Session(TaskOwner):
     # The kernel's log
 
     def log(self) -> list[str]:
-        """All that the kernel has logged since the guest was cloned, without times.
+        """All lines that the kernel has logged since the guest was cloned, without times.
 
-        AgentError if that is too much: nothing follows from what is not in the part that is kept.
+        AgentError if there are too many: the part that is kept does not show what the rest contained.
         """
         lines = self._logged()
         if self._log.incomplete:
-            raise AgentError("the kernel logs too much to be read to the end: nobody knows what it has logged")
+            raise AgentError("the kernel logs too much to be read to the end, so lines are missing")
         return lines
 
     def _logged(self) -> list[str]:
-        """The same as far as it is kept."""
-        with self._explained("reading the kernel's log"):
+        """The kept part of the log."""
+        with self._diagnosing("reading the kernel's log"):
             self._read_log()
         return [record.text for record in self._log.records]
 
@@ -212,18 +212,18 @@ class Session(TaskOwner):
         self._log.add(*kernel_log.read_raw(self._channel))
 
     def wait_for_log(self, words: str) -> str:
-        """Wait for a line that contains these words, and return it: what the kernel does later is logged later."""
+        """Wait for a line that contains these words, and return it."""
         found: list[str] = []
 
         def logged() -> bool:
             found.extend(line for line in self.log() if words in line)
             return bool(found)
 
-        self.wait_until(logged, f"the log to say {words!r}", LOG_DEADLINE_S)
+        self.wait_until(logged, f"the log to contain {words!r}", LOG_DEADLINE_S)
         return found[0]
 
     def process_tree(self) -> str:
-        """The tasks as a tree, each below the one that made it, with how it ended."""
+        """The tasks as a tree: each task below the one that created it, and how it ended."""
         lines = []
 
         def draw(task: Task, depth: int) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One task, one call by each of many numbers, without the host in between.
+"""Sweeps: a task makes the calls with all numbers of a range, without the host in between.
 
-    came = sweep(task, range(512), arguments=[-1] * 6, leaving_out={number("pause")})
-    assert came[number("getpid")] == returned(task.pid)
+    outcomes = sweep(task, range(512), arguments=[-1] * 6, skip={number("pause")})
+    assert outcomes[number("getpid")] == returned(task.pid)
 
-A round trip for each would cost a hundred times as much as the call.
+A round trip for each call would take a hundred times as long as the call.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def sweep(
     skip: Collection[int] = (),
     entry: Entry = Entry.NATIVE,
 ) -> dict[int, Outcome]:
-    """Have a task make these calls, all with the same arguments; what each came to, by its number.
+    """Have a task make these calls, all with the same arguments, and return their outcomes by number.
 
-    A value above wire.SWEEP_LARGE is told as that.  The test needs the task to live through all of them.
+    A value above wire.SWEEP_LARGE is reported as wire.SWEEP_LARGE.  The task must survive all of the calls.
     """
     left_out = sorted(set(skip) & set(numbers))
     if numbers.step != 1 or len(numbers) > wire.SWEEP_COUNT or len(left_out) > wire.SWEEP_LEFT_OUT:
         raise ValueError(
-            f"a sweep is over {wire.SWEEP_COUNT} successive numbers at most, and leaves out {wire.SWEEP_LEFT_OUT}"
+            f"a sweep covers at most {wire.SWEEP_COUNT} consecutive numbers, and skips at most {wire.SWEEP_LEFT_OUT}"
         )
     body = wire.SWEEP.pack(*wire.six(arguments), numbers.start, len(numbers), entry, len(left_out))
     body += struct.pack(f"<{len(left_out)}I", *left_out)
@@ -44,11 +44,11 @@ def sweep(
     task.check_accepted(state, value, what)
     Outcome(state, value, what).result()
     values = task.guest.decoded(lambda tail: wire.split_sweep(tail, len(numbers)), tail, what)
-    came = {
+    outcomes = {
         nr: Outcome(State.RETURNED, value, f"{task}.call({nr})")
         for nr, value in zip(numbers, values, strict=True)
         if nr not in left_out
     }
-    counts = Counter(map(describe, came.values())).most_common()
+    counts = Counter(map(describe, outcomes.values())).most_common()
     task.guest.transcript.append(f"          {what} -> {', '.join(f'{times} x {name}' for name, times in counts)}")
-    return came
+    return outcomes

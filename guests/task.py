@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A task: a process or thread of the guest that does nothing but what the test tells it to.
+"""A task: a process or thread of the guest that does only what the test orders.
 
 evil, secret = guest.spawn("evil"), guest.spawn("secret")
 assert evil.attach(secret) == EPERM
@@ -29,11 +29,11 @@ from guests.syscalls.signals import SignalCalls
 from guests.uapi import NR_X32, THREAD_FLAGS, Cap, Clone, number
 
 _PERSISTENT = 0x8000
-"""From this offset on a slot's data belongs to `store`; below it lie the arguments of the current call."""
+"""The offset in a slot's data from which on it belongs to `store`; below are the arguments of the current call."""
 
 
 class TaskOwner(Conversation):
-    """What a task needs of the session that it belongs to."""
+    """The part of a session that its tasks use."""
 
     arch: str
     quiet_leaders: set[Task]
@@ -63,7 +63,7 @@ class TaskOwner(Conversation):
 
 
 class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls, KernelReadCalls, BlockDeviceCalls):
-    """A process or thread under the test's hand.  Made by `Guest.spawn`, `Task.spawn` and `Task.thread`."""
+    """A process or thread that a test controls, created by `Guest.spawn`, `Task.spawn` or `Task.thread`."""
 
     def __init__(
         self,
@@ -80,19 +80,19 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         self.slot = slot
         self.name = name
         self.tid = tid
-        """Its number in the initial pid namespace."""
+        """Its TID in the initial pid namespace."""
         self.own_tid = own_tid
-        """Its number in its own pid namespace."""
+        """Its TID in its own pid namespace."""
         self.parent = parent
         self.leader = leader or self
-        """The first thread of its thread group; itself, for a process."""
+        """The first thread of its thread group; for a process, the task itself."""
         self.death: Outcome | None = None
-        """How it ended, once that is known."""
+        """How the task ended; None until that is known."""
         self._stored = _PERSISTENT
 
     @property
     def pid(self) -> int:
-        """The thread group's number in the initial pid namespace."""
+        """The PID of its process in the initial pid namespace."""
         return self.leader.tid
 
     def __repr__(self) -> str:
@@ -101,24 +101,24 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
     # Calls
 
     def call(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Outcome:
-        """Make a system call, by name or number, and wait for what comes of it.
+        """Make a system call, by name or number, and wait for its outcome.
 
-        `shown` is how the transcript writes it, without the task's name.
+        `shown` is the text for the transcript, without the task's name.
         """
         return self.begin(name, *arguments, entry=entry, shown=shown).outcome()
 
     def call32(self, name: str | int, *arguments: Argument) -> Outcome:
-        """The same through `int $0x80`, with i386's number and 32-bit arguments."""
+        """Make a system call through `int $0x80`, with i386's number and 32-bit arguments."""
         nr = name if isinstance(name, int) else number(name, "i386")
         return self.call(nr, *arguments, entry=Entry.INT80, shown=self._shown(f"{name} by int 0x80", arguments))
 
     def call_x32(self, name: str | int, *arguments: Argument) -> Outcome:
-        """The same with the x32 bit in the number."""
+        """Make a system call with x32's number."""
         nr = name | NR_X32 if isinstance(name, int) else number(name, "x32")
         return self.call(nr, *arguments, shown=self._shown(f"{name} as x32", arguments))
 
     def begin(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Pending:
-        """Start a call and go on; `outcome()` of what this returns waits for it."""
+        """Start a call without waiting for it; `outcome()` of the result waits."""
         nr = name if isinstance(name, int) else number(name, self.guest.arch)
         laid = marshal(self.slot, arguments)
         body = wire.call_body(nr, laid.numbers, entry=entry, writes=laid.writes, reads=laid.reads)
@@ -132,21 +132,21 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
     # Memory
 
     def store(self, content: bytes) -> int:
-        """Put bytes into the task's memory, to stay there; returns their address."""
+        """Store bytes in the task's memory permanently, and return their address."""
         offset = self._stored
         self._stored += -(-len(content) // 16) * 16
         if self._stored > wire.SLOT_DATA_SIZE:
             raise ValueError("the task's memory is full")
-        what = f"{self} keeps {len(content)} bytes at {offset:#x}"
+        what = f"{self} stores {len(content)} bytes at {offset:#x}"
         body = self.guest.request(Op.POKE, self.slot, wire.PIECE.pack(offset, len(content)) + content, what)
         state, value, _ = self.guest.decoded(wire.split_result, body, what)
         self.check_accepted(state, value, what)
         return wire.data_address(self.slot, offset)
 
     def load(self, address: int, length: int) -> bytes:
-        """What lies at an address that `store` gave."""
+        """The bytes at an address that `store` returned."""
         offset = address - wire.data_address(self.slot)
-        what = f"{self} reads {length} bytes of its own from {offset:#x}"
+        what = f"{self} loads {length} bytes from {offset:#x}"
         body = self.guest.request(Op.PEEK, self.slot, wire.PIECE.pack(offset, length), what)
         state, value, tail = self.guest.decoded(wire.split_result, body, what)
         self.check_accepted(state, value, what)
@@ -154,7 +154,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         return content
 
     def copy(self, to: int, source: int, length: int) -> Outcome:
-        """Let the task itself copy memory, as a program would: without a system call, and dying if it may not."""
+        """Let the task copy memory without a system call, as a program would; an invalid address kills it."""
         what = f"{self}.copies {length} bytes from {source:#x} to {to:#x}"
         body = self.guest.request(Op.COPY, self.slot, wire.COPY.pack(to, source, length), what)
         state, value, _ = self.guest.decoded(wire.split_result, body, what)
@@ -178,11 +178,11 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
     ) -> Task:
         """A child of this task.
 
-        uid: take this uid and gid, no supplementary groups, and of the capabilities only `caps`; None inherits
-        the parent's credentials.  flags: of clone(), such as Clone.NEWPID.  dumpable: as a normal program is,
-        although changing the uid took that away.  quiet: wait for orders without any system call, as is needed
-        under a filter; a child of a quiet task is quiet.  bare: no call of its own before the first order, not even
-        to set its name.
+        uid: the uid and gid, without supplementary groups and with only the capabilities in `caps`; None inherits the
+        parent's credentials.  flags: flags of clone(), such as Clone.NEWPID.  dumpable: restore the dumpable
+        attribute, which changing the uid clears.  quiet: wait for orders without any system call, as is necessary
+        under a filter; children of a quiet task are quiet.  bare: make no call before the first order, not even to
+        set the name.
         """
         options = SpawnOption(0)
         if uid is not None:
@@ -215,7 +215,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         )
 
     def orphan(self, name: str) -> Task:
-        """A double-forked child: its own parent has exited, so that init or a subreaper has become its parent."""
+        """A double-forked child: its parent has exited, so that init or a subreaper has adopted it."""
         middle = self.spawn(f"{name}-parent")
         child = middle.spawn(name)
         middle.exit(0).require(exited(0))
@@ -232,7 +232,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         return self.call("exit", code)
 
     def wait_death(self) -> Outcome:
-        """Wait until the task has ended, by whatever cause; its process may be a zombie still."""
+        """Wait until the task has ended for any reason; its process may still be a zombie."""
         self.guest.wait_until(lambda: self.death is not None, f"{self} to end")
         if self.death is None:
             raise AgentError(f"{self} has not ended")
@@ -243,7 +243,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         text = self.guest.read_file(f"/proc/{self.pid}/task/{self.tid}/stat")
         fields = text.rpartition(")")[2].split()
         if not fields:
-            raise AgentError(f"/proc shows no state of {self}: {printable(text)!r}")
+            raise AgentError(f"/proc does not show the state of {self}: {printable(text)!r}")
         return fields[0]
 
     def wait_state(self, *letters: str) -> None:
@@ -251,7 +251,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         self.guest.wait_until(lambda: self.state() in letters, f"{self} to reach state {' or '.join(letters)}")
 
     def be_quiet(self) -> None:
-        """From now on the task's process waits for orders without any system call."""
+        """Have the task's process wait for orders without any system call from now on."""
         if not self.quiet:
             what = f"{self} to wait quietly"
             state, value, _ = self.guest.decoded(wire.split_result, self.guest.request(Op.QUIET, self.slot), what)
@@ -263,24 +263,24 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         return self.leader in self.guest.quiet_leaders
 
     def become_leader(self) -> None:
-        """Note that execve has made this thread its process's first, under that one's number (see execve(2))."""
+        """Record that execve() has made this thread the first one of its process, whose PID it takes (execve(2))."""
         if self.quiet:
             self.guest.mark_quiet(self)
         self.tid, self.leader = self.pid, self
 
     def check_accepted(self, state: State, value: int, what: str) -> None:
-        """An order that was refused is an error of ours, but for one to a task that the kernel has killed before.
+        """Raise AgentError if the agent refused an order.
 
-        A test that gives it says that the task has to be alive.
+        Raise GuestBroke instead if the kernel had killed the task: the test expected it to be alive.
         """
         if (
             state is State.REFUSED
             and self.death is not None
             and (self.death.signal or self.death.state is State.GONE)
         ):
-            raise GuestBroke(f"{what} finds the task dead: {describe(self.death)}")
+            raise GuestBroke(f"{what} failed because the task is dead: {describe(self.death)}")
         self.guest.check_accepted(state, value, what)
 
     def ended(self, state: State, status: int) -> None:
-        """Note the task's end (called when the agent reports it)."""
+        """Record the task's end (called when the agent reports it)."""
         self.death = Outcome(state, status, str(self))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands about the suites themselves: how strong they are, how fast, and which promise is tested where."""
+"""The commands about the suites themselves: mutants, benchmarks, other hosts, bisection, and the list of promises."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 PROGRAMS = {
-    "mutants": ("suites.mutation.__main__", "build kernels with a fault each, and see whether the suites notice"),
-    "bench": ("suites.bench.guest_benchmark", "measure how fast guests are"),
-    "hosts": ("suites.hosts.__main__", "try the suites on other hosts, in minimal installations of them"),
-    "bisect": ("reports.tools.bisect", "for `git bisect run`: a run whose exit status git understands"),
-    "bench-selftest": ("suites.bench.selftest_benchmark", "measure the seccomp suite beside upstream's selftest"),
+    "mutants": ("suites.mutation.__main__", "build kernels with one fault each, and check that the suites detect it"),
+    "bench": ("suites.bench.guest_benchmark", "measure the speed of guests"),
+    "hosts": ("suites.hosts.__main__", "try the suites on minimal installations of other hosts"),
+    "bisect": ("reports.tools.bisect", "for `git bisect run`: run tests, with an exit status for git"),
+    "bench-selftest": (
+        "suites.bench.selftest_benchmark",
+        "compare the seccomp suite's speed with upstream's selftest",
+    ),
 }
-"""Commands with an argument parser of their own: module and help.  Each module has `main(arguments)`."""
+"""Commands with their own argument parsers: module and help text.  Each module has `main(arguments)`."""
 
 
 def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the commands; each sets `run`, which takes the parsed options and returns an exit status."""
     for name, (module, text) in PROGRAMS.items():
         command = subparsers.add_parser(name, help=text, add_help=False)
-        command.set_defaults(run=_program, module=module, hands_on=True)
+        command.set_defaults(run=_program, module=module, own_parser=True)
     command = subparsers.add_parser(
         "requirements",
-        help="list the promises, and the tests of each; further arguments are pytest's",
+        help="list the promises and their tests; further arguments are passed to pytest",
         add_help=False,
     )
-    command.set_defaults(run=_requirements, hands_on=True)
+    command.set_defaults(run=_requirements, own_parser=True)
 
 
 def _program(options: argparse.Namespace) -> int:
-    # Imported only if wanted: some need packages or take time that the other commands do not.
+    # Import the module only if it is used: some need packages, or time, that the other commands do not.
     status: int = importlib.import_module(options.module).main(options.others)
     return status
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a kernel says of itself: its log, its splats, its taint."""
+"""What a kernel reports about itself: its log, its splats, its taint."""

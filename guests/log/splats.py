@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernel's complaints about itself, found in its log.  A promise kept with a splat is not kept."""
+"""The kernel's complaints about itself, found in its log.  A test that causes one fails, whatever calls returned."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 _SPLATS = re.compile(
     r"""
       ^WARNING:\ (?!.*\bspectre\b)          # __warn(), lockdep
-    | ^-+\[\ cut\ here\ \]-+                # ahead of a WARN or BUG
+    | ^-+\[\ cut\ here\ \]-+                # the line before a WARN or BUG
     | ^(?:(?:NMI\ )?watchdog:\ )?BUG:\     # KASAN, bad page, sleeping in atomic context, soft lockup
-    | ^BUG\ \S+\ \(.*\):\                  # SLUB, of a cache
-    | ^\[\ (?:BUG|INFO|WARNING):\          # lockdep in its older notation, and for some of its findings still
+    | ^BUG\ \S+\ \(.*\):\                  # SLUB, about a cache
+    | ^\[\ (?:BUG|INFO|WARNING):\          # lockdep in its older format, still used for some findings
     | ^(?:NMI\ )?watchdog:\ .*\bhard\ LOCKUP\b
     | ^(?:traps:\ )?PANIC:\                # double fault
-    | (?:\bOops|:\ [0-9a-f]+)\ \[\#\d+\]   # die(), of whatever fault: it numbers what it says
+    | (?:\bOops|:\ [0-9a-f]+)\ \[\#\d+\]   # die(), for any fault: it numbers its messages
     | ^INFO:\ trying\ to\ register\ non-static\ key
     | \bOops(?::|\ -)
     | ^kernel\ BUG\ at\b
@@ -36,28 +36,28 @@ _ABOUT_TIME = re.compile(
     r"hung_task|softlockup"
 )
 _END = re.compile(r"^-+\[ end trace\b")
-"""Up to here all belongs to what began with the scissors."""
+"""The last line of a report that began with "cut here"."""
 _LINE_MAX = 4096
-"""Characters of a line that are looked at.  A longer one is no splat, and some patterns take quadratic time."""
+"""Number of characters of a line to search.  No splat is longer, and some patterns take quadratic time."""
 _TIME = re.compile(r"^\[\s*\d+\.\d+\]\s?(?:\[\s*[CT]\d+\]\s?)?")
 
 
 def first(lines: Iterable[str], excused: Callable[[str], bool] = lambda _: False) -> str | None:
-    """The telling line of the first splat that is not `excused`, or None.  Lines may have their times in front."""
+    """The main line of the first splat that is not `excused`, or None.  Lines may begin with their times."""
     texts = (_TIME.sub("", line[:_LINE_MAX]).strip() for record in lines for line in record.splitlines())
     for text in texts:
         if not _SPLATS.search(text):
             continue
         cut = text.startswith("-")
-        # The line after the scissors says more than they do.
-        telling = next((later for later in texts if later), text) if cut else text
-        if not excused(telling):
-            return telling
+        # The line after "cut here" is the one that describes the fault.
+        main = next((later for later in texts if later), text) if cut else text
+        if not excused(main):
+            return main
         if cut:
             next((later for later in texts if _END.search(later)), None)
     return None
 
 
 def is_about_time(splat: str) -> bool:
-    """Whether a splat says no more than that something took too long, as it does in a guest that was paused."""
+    """Whether a splat only reports that something took too long, as happens in a guest that was paused."""
     return _ABOUT_TIME.search(splat) is not None

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a kernel holds against itself in /proc/sys/kernel/tainted (Documentation/admin-guide/tainted-kernels.rst).
+"""The kernel's taint, from /proc/sys/kernel/tainted (Documentation/admin-guide/tainted-kernels.rst).
 
-It is the memory of complaints: a bit stays set until the next boot, and not each of them leaves a line in the log
-that the scanner of splats knows.
+A bit stays set until the next boot, so it also reveals a fault whose log message splats.py does not recognize.
 """
 
 from __future__ import annotations
@@ -22,38 +21,38 @@ _NUMBER = re.compile(rb"[0-9]{1,20}\n?")
 BITS = (
     ("P", "a proprietary module was loaded"),
     ("F", "a module was loaded by force"),
-    ("S", "the kernel runs on a system out of specification"),
+    ("S", "the kernel runs on an out-of-specification system"),
     ("R", "a module was unloaded by force"),
     ("M", "the processor reported a machine check"),
     ("B", "a bad page was referenced"),
     ("U", "a program asked for the taint"),
-    ("D", "the kernel has died: an oops or a BUG"),
+    ("D", "the kernel died: there was an oops or a BUG"),
     ("A", "an ACPI table was overridden"),
     ("W", "the kernel issued a warning"),
     ("C", "a staging driver was loaded"),
-    ("I", "a fault of the firmware was worked around"),
-    ("O", "a module from outside of the tree was loaded"),
+    ("I", "the kernel worked around a firmware bug"),
+    ("O", "an out-of-tree module was loaded"),
     ("E", "an unsigned module was loaded"),
     ("L", "a soft lockup occurred"),
     ("K", "the kernel was live-patched"),
     ("X", "the distribution's own taint"),
-    ("T", "structures were laid out at random"),
-    ("N", "a test within the kernel was run"),
-    ("J", "a program changed a device's firmware by fwctl"),
+    ("T", "the layout of structures was randomized"),
+    ("N", "an in-kernel test was run"),
+    ("J", "a program changed a device's firmware through fwctl"),
 )
-"""By number: the letter that an oops shows, and what it means."""
+"""By bit number: the letter that an oops shows, and its meaning."""
 
 EXPECTED = {
     "E": "LoadPin's tests load the kernel's own modules, which not every build signs",
 }
-"""Taints that a good kernel may get from our tests, each with the reason."""
+"""Taints that the tests may cause in a correct kernel, each with the reason."""
 
 OF_SPLATS = frozenset("BDLMW")
-"""Taints that come with a splat in the log: what is known of that one, is known of them."""
+"""Taints that accompany a splat in the log: if the splat is excused, so are they."""
 
 
 def read(channel: Channel) -> int | None:
-    """The kernel's taint, as init reads it; None where the kernel has no such file (CONFIG_PROC_SYSCTL)."""
+    """The kernel's taint, as init reads it; None if the kernel has no such file (CONFIG_PROC_SYSCTL)."""
     value, content = wire.split_content(channel.request(Op.TAINT).body, _LONGEST)
     if value < 0:
         return None
@@ -63,7 +62,8 @@ def read(channel: Channel) -> int | None:
 
 
 def gained(before: int, now: int) -> dict[str, str]:
-    """What was added from one reading to the next, and is not EXPECTED: letter -> meaning."""
+    """The taints that were added between two readings and are not EXPECTED: letter -> meaning."""
     added = {number for number in range(now.bit_length()) if now & ~before & 1 << number}
-    found = dict(BITS[number] if number < len(BITS) else (f"bit {number}", "unknown to us") for number in added)
+    unknown = "not known to kconform"
+    found = dict(BITS[number] if number < len(BITS) else (f"bit {number}", unknown) for number in added)
     return {letter: meaning for letter, meaning in found.items() if letter not in EXPECTED}

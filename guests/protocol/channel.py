@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The conversation with an agent: requests and their answers, matched by number, and events in between.
+"""The channel to an agent: requests and their answers, matched by number, and events in between.
 
-The other end is a kernel under test, which may send anything, or stop reading.  What is kept of what it sends is
-bounded by what it was asked; nothing waits longer than its deadline; and the first thing that no agent would send
-ends the conversation with a ProtocolError, which everything asked afterwards meets again.
+The other end is a kernel under test, which may send anything, or stop reading.  It can therefore make the channel
+neither store more than was requested nor wait beyond a deadline.  The first invalid data end the conversation with a
+ProtocolError, and every later request raises the same error.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from guests.protocol.deadline import Deadline
 from guests.protocol.wire import Event, Frame, Op
 
 CALL_DEADLINE = 20.0
-"""Seconds that an answer may take.  Long, for a machine that is busy elsewhere; nothing waits for it to pass."""
+"""Maximum number of seconds for an answer.  It is long because the host may be busy; only failures take so long."""
 
-_AT_ONCE = 1 << 18
-"""Bytes that are taken in at a time."""
-_OVERTIME = 1 << 23
-"""Bytes that are taken in after a deadline has passed: more than was under way then."""
+_RECEIVE_SIZE = 1 << 18
+"""Maximum size in bytes of a single read."""
+_LATE_MAX = 1 << 23
+"""Maximum number of bytes to receive after a deadline: more than can have been in transit when it passed."""
 
 
 class NoAnswer(Exception):
-    """The deadline passed without the answer."""
+    """The deadline passed before the answer arrived."""
 
 
 class Closed(Exception):
-    """The other end is gone."""
+    """The other end has closed the channel."""
 
 
 class Stream(Protocol):
-    """What a channel runs over, by its descriptors; those are negative once it is closed."""
+    """The transport of a channel.  Its file descriptors are negative once it is closed."""
 
     def fileno(self) -> int:
         """The descriptor to read from."""
@@ -45,21 +45,21 @@ class Stream(Protocol):
 
     def writing_fileno(self) -> int: ...
     def send_some(self, data: memoryview) -> int:
-        """Send what there is room for, without waiting, and return how much that was; BlockingIOError if none."""
+        """Send as much as possible without waiting, and return the number of bytes; BlockingIOError if it is 0."""
         ...
 
     def receive_bytes(self) -> bytes:
-        """At least one byte, or none at the end.  Called when there is something to read."""
+        """Receive at least one byte, or none at end of file.  Called when there is something to read."""
         ...
 
 
 class Channel:
-    """Numbers requests, and keeps each answer until it is asked for."""
+    """Numbers requests, and keeps each answer until it is collected."""
 
     def __init__(
         self, stream: Stream, on_event: Callable[[Frame], None], lost_s: Callable[[], float] = lambda: 0.0
     ) -> None:
-        """`lost_s`: the seconds that the other end has had to do without so far, which no deadline counts."""
+        """`lost_s` returns the seconds that the host has taken from the other end so far; deadlines exclude them."""
         self._stream = stream
         self._on_event = on_event
         self._lost_s = lost_s
@@ -67,87 +67,87 @@ class Channel:
         self._unanswered: dict[int, Op] = {}
         self._answers: dict[int, Frame] = {}
         self._sequence = 0
-        self._cut_short = False
-        """Whether the other end has got only a part of the last request."""
+        self._partly_sent = False
+        """Whether only a part of the last request could be sent."""
         self.received = 0
-        """Bytes, so far."""
+        """The number of bytes received so far."""
         self.broken: ProtocolError | None = None
-        """What ended the conversation, if that was no agent's answer."""
+        """The error that ended the conversation, if invalid data did."""
 
     def give_up(self, error: ProtocolError) -> None:
-        """End the conversation: from now on everything raises this."""
+        """End the conversation: from now on, every request raises this error."""
         self.broken = error
         self._buffer.clear()
         self._answers.clear()
 
     @property
     def partial(self) -> bool:
-        """Whether a frame has begun to arrive, and is not complete."""
+        """Whether an incomplete frame has been received."""
         return bool(self._buffer)
 
     def send(self, op: Op, slot: int = 0, body: bytes = b"") -> int:
-        """Send a request; returns the number to collect its answer by.
+        """Send a request, and return the number with which to collect its answer.
 
-        NoAnswer means that the other end has not read it: then it will read no later one either.
+        NoAnswer means that the other end did not read the request; later requests then raise NoAnswer too.
         """
         self.check()
-        if self._cut_short:
+        if self._partly_sent:
             raise NoAnswer
         self._sequence += 1
         frame = Frame(op, slot, self._sequence, body).encode()
         self._unanswered[self._sequence] = op
         try:
-            self._cut_short = True
+            self._partly_sent = True
             self._send_all(memoryview(frame))
-            self._cut_short = False
+            self._partly_sent = False
         except Closed:
-            self._cut_short = False
+            self._partly_sent = False
             raise
         return self._sequence
 
     def answered(self, sequence: int) -> bool:
-        """Whether the answer is here, without waiting for it."""
+        """Whether the answer has arrived; does not wait."""
         self._receive(0)
         return sequence in self._answers
 
     def collect(self, sequence: int, deadline: float = CALL_DEADLINE) -> Frame:
-        """The answer to a request, within so many seconds, or `NoAnswer`.  Events that precede it are passed on."""
+        """Wait for the answer to a request; NoAnswer after `deadline` seconds.  Events are delivered meanwhile."""
         self.check()
         if not self._receive_until(lambda: sequence in self._answers, deadline):
             raise NoAnswer
         return self._answers.pop(sequence)
 
     def wait(self, until: Callable[[], bool], deadline: float = CALL_DEADLINE) -> bool:
-        """Receive until a condition that events bring about is true; False if the deadline passes first."""
+        """Receive events until they make the condition true; False if the deadline passes first."""
         self._receive(0)
         return self._receive_until(until, deadline)
 
     def deadline(self, seconds: float) -> Deadline:
-        """A span of the other end's time."""
+        """A deadline in the other end's time."""
         return Deadline(seconds, self._lost_s)
 
     def request(self, op: Op, slot: int = 0, body: bytes = b"", deadline: float = CALL_DEADLINE) -> Frame:
         return self.collect(self.send(op, slot, body), deadline)
 
     def check(self) -> None:
-        """ProtocolError, if that has ended the conversation."""
+        """Raise the ProtocolError that ended the conversation, if there was one."""
         if self.broken is not None:
             raise self.broken.with_traceback(None)
 
     def _receive_until(self, until: Callable[[], bool], seconds: float) -> bool:
         deadline = self.deadline(seconds)
-        overtime = 0
+        late = 0
         while not until():
             left = deadline.left()
-            # What came while this process itself did not run is taken in before anybody is called silent.
-            came = self._receive(max(0.0, left))
-            overtime += came if left <= 0 else 0
-            if left <= 0 and (not came or overtime > _OVERTIME):
+            # Even after the deadline, receive what is already here: this process itself may not have run until now.
+            received = self._receive(max(0.0, left))
+            late += received if left <= 0 else 0
+            if left <= 0 and (not received or late > _LATE_MAX):
                 return until()
         return True
 
     def _send_all(self, data: memoryview) -> None:
-        """Send, and receive meanwhile: the other end may not read on before what it has to say is read."""
+        """Send, and receive meanwhile: the other end may be unable to read until its own data are received."""
         deadline = self.deadline(CALL_DEADLINE)
         while data:
             try:
@@ -161,15 +161,15 @@ class Channel:
             if left <= 0:
                 raise NoAnswer
             if self._poll(left, writing=True):
-                self._take_in()
+                self._receive_some()
 
     def _receive(self, timeout: float) -> int:
-        """Take in what there is, waiting so long for the first of it.  How many bytes came."""
+        """Wait up to `timeout` seconds for data, receive what is there, and return the number of bytes."""
         self.check()
-        return self._take_in() if self._poll(timeout) else 0
+        return self._receive_some() if self._poll(timeout) else 0
 
     def _poll(self, timeout: float, *, writing: bool = False) -> bool:
-        """Wait until there is something to read, or room to write; whether there is something to read."""
+        """Wait until the stream can be read (or, if `writing`, written), and return whether it can be read."""
         reading = self._stream.fileno()
         if reading < 0:
             raise Closed("the channel is closed")
@@ -180,7 +180,7 @@ class Channel:
         events = dict(ready.poll(math.ceil(timeout * 1000)))
         return bool(events.get(reading, 0) & ~select.POLLOUT)
 
-    def _take_in(self) -> int:
+    def _receive_some(self) -> int:
         try:
             received = self._stream.receive_bytes()
         except OSError as error:
@@ -191,19 +191,19 @@ class Channel:
         self._buffer += received
         try:
             while (frame := wire.split(self._buffer)) is not None:
-                self._take(frame)
+                self._deliver(frame)
         except ProtocolError as error:
             self.give_up(error)
             raise
         return len(received)
 
-    def _take(self, frame: Frame) -> None:
+    def _deliver(self, frame: Frame) -> None:
         if frame.op in Event.__members__.values():
             self._on_event(frame)
         elif (asked := self._unanswered.pop(frame.sequence, None)) is None:
-            raise ProtocolError(f"an answer came to request {frame.sequence}, which is not open")
+            raise ProtocolError(f"there is an answer to request {frame.sequence}, which is not pending")
         elif frame.op != asked:
-            raise ProtocolError(f"request {frame.sequence} was {asked.name}, and its answer is to {frame.op}")
+            raise ProtocolError(f"request {frame.sequence} was {asked.name}, but its answer is to {frame.op}")
         else:
             self._answers[frame.sequence] = frame
 
@@ -224,4 +224,4 @@ class SocketStream:
         return self._socket.send(data, socket.MSG_DONTWAIT)
 
     def receive_bytes(self) -> bytes:
-        return self._socket.recv(_AT_ONCE)
+        return self._socket.recv(_RECEIVE_SIZE)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The frames between host and agent, as bytes and as values.  Pure: nothing is sent here.
+"""The frames between host and agent, as bytes and as values.  Pure: this module sends nothing.
 
-What a guest sends is either understood or a ProtocolError, whatever bytes it consists of.
+Any bytes that a guest sends can either be decoded or raise a ProtocolError.
 
-The other side is `agent/wire.h`, whose names are the same; a test compares the two.
+The agent's side is `agent/wire.h`, which has the same names; a test compares the two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from guests.printable import escaped
 
 VERSION = 5
 BODY_MAX = 0x40000
-"""Bytes after a frame's header."""
+"""Maximum size in bytes of a frame's body."""
 ARENA_BASE = 0x10000000
 SLOT_SIZE = 0x20000
 SLOT_COUNT = 512
@@ -61,7 +61,7 @@ class Event(enum.IntEnum):
 
 
 class Entry(enum.IntEnum):
-    """The way into the kernel; an x32 call is a native one whose number has bit 30."""
+    """How a call enters the kernel; an x32 call is a native one with bit 30 set in its number."""
 
     NATIVE = 0
     INT80 = 1
@@ -93,7 +93,7 @@ class SpawnOption(enum.IntFlag):
 
 HEADER = struct.Struct("<IHHIII")
 _CHECKED = struct.Struct("<IHHII")
-"""The header without its last field, which is the checksum of these."""
+"""The header without its last field, the checksum of the other fields."""
 HELLO = struct.Struct("<IIQQ65s65s6x")
 SPAWN = struct.Struct("<QQIIII16s")
 SPAWN_REPLY = struct.Struct("<iii")
@@ -120,7 +120,7 @@ class Frame:
 
     def encode(self) -> bytes:
         if len(self.body) > BODY_MAX:
-            raise ValueError(f"a frame's body has at most {BODY_MAX} bytes, this one {len(self.body)}")
+            raise ValueError(f"a frame's body has at most {BODY_MAX} bytes, but this one has {len(self.body)}")
         return header(len(self.body), self.op, self.slot, self.sequence, zlib.crc32(self.body)) + self.body
 
 
@@ -131,9 +131,9 @@ def header(length: int, op: int, slot: int, sequence: int, body_check: int) -> b
 
 
 def split(buffer: bytearray) -> Frame | None:
-    """Take the first whole frame off the buffer's front, or None while there is none.
+    """Remove the first complete frame from the buffer, and return it; None if there is none yet.
 
-    Header and body have checksums of their own, so that a wrong length is noticed before it is waited for.
+    Header and body have separate checksums, so that a wrong length is detected before any wait for the body.
     """
     if len(buffer) < HEADER.size:
         return None
@@ -141,7 +141,7 @@ def split(buffer: bytearray) -> Frame | None:
     if check != zlib.crc32(buffer[: _CHECKED.size]):
         raise ProtocolError("the header of a frame does not match its checksum")
     if length > BODY_MAX:
-        raise ProtocolError(f"a frame claims a body of {length} bytes, of {BODY_MAX} at most")
+        raise ProtocolError(f"a frame claims a body of {length} bytes, but the maximum is {BODY_MAX}")
     end = HEADER.size + length
     if len(buffer) < end:
         return None
@@ -154,7 +154,7 @@ def split(buffer: bytearray) -> Frame | None:
 
 @dataclass(frozen=True)
 class Hello:
-    """Who answers: the agent's version, its signal handler's addresses, and uname."""
+    """The agent's first answer: its version, the addresses of its signal handler, and uname's fields."""
 
     version: int
     page_size: int
@@ -193,7 +193,7 @@ def spawn_body(
 
 
 def six(arguments: Sequence[int]) -> list[int]:
-    """Arguments of a call as the frames have them: six, and none negative."""
+    """The arguments of a call as frames contain them: six unsigned 64-bit numbers."""
     return [argument & _MASK for argument in arguments] + [0] * (6 - len(arguments))
 
 
@@ -205,7 +205,7 @@ def call_body(
     writes: Sequence[tuple[int, bytes]] = (),
     reads: Sequence[tuple[int, int]] = (),
 ) -> bytes:
-    """`writes` are (offset, bytes) put into the task's memory before, `reads` are (offset, length) read after."""
+    """`writes`: (offset, bytes) to write to the task's memory first; `reads`: (offset, length) to read afterwards."""
     parts = [CALL.pack(number & _MASK, *six(arguments), entry, len(writes), len(reads))]
     for offset, piece in writes:
         parts += [PIECE.pack(offset, len(piece)), piece]
@@ -214,10 +214,10 @@ def call_body(
 
 
 def split_spawn_reply(body: bytes) -> tuple[int, int, int]:
-    """The error (0 or negative), and the new task's number in the initial pid namespace and in its own."""
+    """The error (0 or negative), and the new task's number in the initial pid namespace and in its own namespace."""
     error, tid, own_tid = _unpack(SPAWN_REPLY, body, "the answer to a spawn")
     if not -4095 <= error <= 0 or tid < 0 or own_tid < 0:
-        raise ProtocolError(f"a spawn came to error {error}, task {tid}, which is {own_tid} to itself")
+        raise ProtocolError(f"the answer to a spawn has error {error}, task {tid}, own number {own_tid}")
     return error, tid, own_tid
 
 
@@ -225,20 +225,20 @@ def split_death(body: bytes) -> tuple[State, int]:
     """How a task ended, and its wait status."""
     status, state = _unpack(DEATH, body, "the report of a death")
     if state not in (State.DIED, State.GONE):
-        raise ProtocolError(f"a task is reported to have ended by state {state}")
+        raise ProtocolError(f"the report of a death has state {state}")
     return State(state), status
 
 
 def split_result(body: bytes) -> tuple[State, int, bytes]:
     """State, value, and the bytes that follow."""
     if len(body) < RESULT.size:
-        raise ProtocolError(f"a result has {len(body)} bytes, and needs {RESULT.size}")
+        raise ProtocolError(f"a result has {len(body)} bytes instead of at least {RESULT.size}")
     value, state = RESULT.unpack_from(body)
     return _state(state), value, body[RESULT.size :]
 
 
 def split_content(body: bytes, longest: int) -> tuple[int, bytes]:
-    """The value of a call that init made for the host, and the bytes that it counts; of an error, no bytes."""
+    """The value of a call that init made for the host, and that many bytes; after an error, no bytes."""
     state, value, content = split_result(body)
     if state is not State.RETURNED or value > longest or (value >= 0 and value != len(content)):
         raise ProtocolError(f"an answer with {len(content)} bytes says {state.name} {value}")
@@ -246,7 +246,7 @@ def split_content(body: bytes, longest: int) -> tuple[int, bytes]:
 
 
 def split_reads(tail: bytes, lengths: Sequence[int]) -> tuple[bytes, ...]:
-    """The buffers of a call, which the answer has one after the other."""
+    """The buffers of a call, which follow one another in the answer."""
     if len(tail) != sum(lengths):
         raise ProtocolError(f"the buffers of a call have {len(tail)} bytes instead of {sum(lengths)}")
     pieces = []
@@ -257,12 +257,12 @@ def split_reads(tail: bytes, lengths: Sequence[int]) -> tuple[bytes, ...]:
 
 
 def data_address(slot: int, offset: int = 0) -> int:
-    """Where a slot's data lies in every task's address space."""
+    """The address of a slot's data, which is the same in every task."""
     return ARENA_BASE + slot * SLOT_SIZE + SLOT_DATA + offset
 
 
 def split_counts(tail: bytes, steps: int) -> list[dict[int, int]]:
-    """For each step of a plan how often it came to which error number, 0 being success."""
+    """For each step of a plan, the number of times that it returned each error number; 0 means success."""
     if len(tail) != LOOP_STEPS * LOOP_ERRORS * COUNT.size:
         raise ProtocolError(f"the counts of a plan have {len(tail)} bytes")
     pairs = list(COUNT.iter_unpack(tail[: steps * LOOP_ERRORS * COUNT.size]))
@@ -271,13 +271,13 @@ def split_counts(tail: bytes, steps: int) -> list[dict[int, int]]:
 
 
 def split_caught(tail: bytes, count: int) -> list[tuple[bytes, bytes]]:
-    """siginfo and registers of the signals that a task has caught: of `count`, the last CAUGHT_MAX."""
+    """siginfo and registers of the last CAUGHT_MAX of the `count` signals that a task has caught."""
     kept = min(count, CAUGHT_MAX)
     if count < 0 or len(tail) != kept * CAUGHT.size:
-        raise ProtocolError(f"{count} caught signals are told in {len(tail)} bytes")
+        raise ProtocolError(f"the report of {count} caught signals has {len(tail)} bytes")
     return list(CAUGHT.iter_unpack(tail))
 
 
 def split_sweep(tail: bytes, count: int) -> tuple[int, ...]:
-    """The values of a sweep's calls."""
+    """The return values of a sweep's calls."""
     return tuple(_unpack(struct.Struct(f"<{count}h"), tail, f"the answer to a sweep of {count} calls"))

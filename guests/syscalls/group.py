@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the groups of calls are made of: one call by one task, finished or under way."""
+"""The base of the groups of calls: one call by one task, finished or pending."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from guests.protocol.wire import Entry, Op, State
 
 
 class Pending:
-    """A call under way."""
+    """A pending call."""
 
     def __init__(self, task: SyscallGroup, sequence: int, what: str, lengths: tuple[int, ...]) -> None:
         self._task = task
@@ -22,7 +22,7 @@ class Pending:
         self._outcome: Outcome | None = None
 
     def finished(self) -> bool:
-        """Whether the outcome is here, without waiting."""
+        """Whether the outcome is available; does not wait."""
         return self._outcome is not None or self._task.guest.answered(self._sequence)
 
     def outcome(self) -> Outcome:
@@ -42,7 +42,7 @@ class Pending:
 
         def settled() -> bool:
             asleep = self._task.state() in {"S", "D"}
-            # A task sleeps between calls too.  Before each answer the agent looks for calls that have finished.
+            # A task also sleeps between calls.  Before each answer, the agent looks for calls that have finished.
             self._task.guest.request(Op.HELLO)
             return asleep or self.finished()
 
@@ -62,7 +62,7 @@ class Pending:
 
 
 class SyscallGroup:
-    """Calls that a task can be told to make: each is one system call, or a short fixed sequence of them."""
+    """Methods that have a task make calls: each makes one system call, or a short fixed sequence of them."""
 
     guest: Conversation
     slot: int

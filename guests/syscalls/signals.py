@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signals that a task catches: the handler notes siginfo and registers, and may set the interrupted call's result."""
+"""Signals that a task catches: the handler saves siginfo and registers, and may set the interrupted call's result."""
 
 from __future__ import annotations
 
@@ -47,12 +47,13 @@ class CaughtSignal:
 
 
 class SignalCalls(SyscallGroup):
-    """What a task can do with signals."""
+    """Calls for catching, ignoring, blocking and sending signals."""
 
     def catch(self, signal: Signal, *, result: int | None = None, restart: bool = False) -> Outcome:
-        """Catch a signal from now on.  `result` becomes the result of each system call that it interrupts.
+        """Catch a signal from now on.
 
-        restart: calls that it interrupts are begun anew (SA_RESTART), where they can be.
+        result: the result of each system call that the signal interrupts, if not None.  restart: restart interrupted
+        calls if possible (SA_RESTART).
         """
         hello = self.guest.hello
         flags = SA_SIGINFO | SA_RESTORER | (SA_RESTART if restart else 0)
@@ -71,7 +72,7 @@ class SignalCalls(SyscallGroup):
         return self.call("rt_sigprocmask", 0, mask, None, 8, shown=f"block({signal.name})")
 
     def caught_signals(self) -> list[CaughtSignal]:
-        """The signals caught so far, oldest first; of more than eight the last eight."""
+        """The signals caught so far (at most the last eight), oldest first."""
         what = f"the signals that {self} has caught"
         body = self.guest.request(Op.CAUGHT, self.slot, wire.HANDLER.pack(0, False, False), what)
         _, count, tail = self.guest.decoded(wire.split_result, body, what)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""KVM or TCG: determined by booting a guest, once for each host, and remembered.
+"""KVM or TCG: determined once for each host by booting a guest, and remembered.
 
-Being able to open /dev/kvm proves nothing: on some machines a guest then never gets past its first instructions, or
-QEMU aborts.
+Being able to open /dev/kvm proves nothing: on some hosts, the guest still hangs in its first instructions, or QEMU
+aborts.
 """
 
 from __future__ import annotations

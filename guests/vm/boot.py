@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A kernel's way from nothing to an agent that answers, with a deadline and a reason when it ends elsewhere."""
+"""Boot a kernel until its agent answers, within a deadline; the error for a failed boot states the reason."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pathlib import Path
 from guests.errors import BootError, ProtocolError, QemuError, SlowBootError
 from guests.protocol.channel import Channel, Closed, NoAnswer, SocketStream
 from guests.protocol.wire import VERSION, Hello, Op
-from guests.vm.console import Console
-from guests.vm.qemu_command import Machine, base_command, parse_shown, virtme_run
+from guests.vm.console import QEMU_ENDED, Console
+from guests.vm.qemu_command import VirtualMachine, base_command, parse_shown, virtme_run
 from guests.vm.qemu_process import Qemu
 
 DEADLINE_S = 120.0
-"""For a boot that takes 3 to 6 seconds here: a machine may be slow and busy, but not for ever."""
+"""A boot takes 3 to 6 seconds on a fast host; this leaves time for a slow and busy one."""
 
 
 @dataclass(frozen=True)
 class Booted:
-    """A kernel that has come up: its QEMU still runs, and its agent has answered."""
+    """A booted kernel: its QEMU is running, and its agent has answered."""
 
     qemu: Qemu
     channel: Channel
@@ -39,7 +39,7 @@ class Booted:
 
 @cache
 def virtme_run_program() -> str:
-    """virtme-run, from the environment that Python runs in or else from PATH."""
+    """The path of virtme-run, from Python's environment if it is there, otherwise from PATH."""
     beside = Path(sys.executable).with_name("virtme-run")
     found = str(beside) if beside.exists() else shutil.which("virtme-run")
     if found is None:
@@ -48,8 +48,8 @@ def virtme_run_program() -> str:
 
 
 @cache
-def compose(machine: Machine) -> tuple[str, ...]:
-    """The QEMU command for a machine, as virtme-run composes it, without the host's ends of the channels."""
+def compose(machine: VirtualMachine) -> tuple[str, ...]:
+    """The QEMU command for a machine, based on virtme-run's, without the host's ends of the channels."""
     with tempfile.TemporaryDirectory(prefix="kconform-") as scratch:
         root = Path(scratch, "root")
         root.mkdir()
@@ -68,13 +68,13 @@ def compose(machine: Machine) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def booted(
-    machine: Machine,
+    machine: VirtualMachine,
     *,
     extra: Sequence[str] = (),
     pass_fds: Sequence[int] = (),
     deadline_s: float = DEADLINE_S,
 ) -> Iterator[Booted]:
-    """Boot until the agent answers.  QEMU is gone when this ends.  BootError says how far a failed boot came."""
+    """Boot until the agent answers, and end QEMU on exit.  BootError states how far a failed boot got."""
     deadline = time.monotonic() + deadline_s
     command = [*compose(machine), *extra]
     ours, theirs = socket.socketpair()
@@ -89,27 +89,27 @@ def booted(
             except (Closed, NoAnswer, ProtocolError) as error:
                 how = f" ({error.message})" if isinstance(error, ProtocolError) else ""
                 raise BootError(
-                    f"the kernel booted, but its agent does not answer as it should{how}", console=console.text()
+                    f"the kernel booted, but its agent does not answer correctly{how}", console=console.text()
                 ) from error
         finally:
             qemu.kill()
 
 
 def _await_agent(qemu: Qemu, console: Console, deadline: float) -> Booted:
-    trouble = console.follow(deadline)
-    if trouble == "QEMU is gone":
-        trouble = qemu.why_ended()
-    if trouble is not None:
+    problem = console.follow(deadline)
+    if problem == QEMU_ENDED:
+        problem = qemu.why_ended()
+    if problem is not None:
         kind = SlowBootError if console.slow else BootError
-        raise kind(f"the kernel did not boot: {trouble}", console=console.text())
+        raise kind(f"the kernel did not boot: {problem}", console=console.text())
     channel = Channel(SocketStream(qemu.agent), on_event=lambda _: None)
     try:
         answer = channel.request(Op.HELLO, deadline=max(1.0, deadline - time.monotonic()))
     except (NoAnswer, Closed) as error:
         raise BootError(
-            "the kernel booted, but its agent does not answer over the channel", console=console.text()
+            "the kernel booted, but its agent does not answer through the channel", console=console.text()
         ) from error
     hello = Hello.decode(answer.body)
     if hello.version != VERSION:
-        raise BootError(f"the agent speaks version {hello.version} of the protocol, we speak {VERSION}")
+        raise BootError(f"the agent speaks version {hello.version} of the protocol instead of {VERSION}")
     return Booted(qemu, channel, hello, console)

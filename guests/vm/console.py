@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A kernel's console: while it boots, followed until it says ready or shows why it never will; then kept in a file.
+"""A kernel's console: read during boot until the agent is ready or the boot has failed, later appended to a file.
 
-What is kept of it is bounded, and comes out as lines that a terminal may get.
+The size of what is kept is limited, and the text is safe to print on a terminal.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from pexpect.fdpexpect import fdspawn
 from guests.printable import KeptText, cut, escaped
 
 READY = r"kconform: agent: ready"
-# To the line's end: what has arrived so far may be its beginning only.
+# Match up to the end of the line, because only its beginning may have arrived so far.
 _FAILED = r"kconform: agent: (?!ready)[^\r\n]*(?=[\r\n])"
 _PANIC = r"Kernel panic - not syncing: [^\r\n]*(?=[\r\n])"
 
+QEMU_ENDED = "QEMU has ended"
+"""The problem that `Console.follow` reports at end of file."""
 
 KEPT = 1 << 17
-"""Characters of a console's beginning, and of its end, that are kept."""
+"""Number of characters to keep of a console's beginning, and of its end."""
 FLOOD = 1 << 24
-"""Characters that a booting kernel may print: a hundred times what one does that is told to print everything."""
+"""Maximum number of characters during boot: a hundred times what a kernel prints with all messages enabled."""
 _SEARCHED = 1 << 14
-"""Characters in which to look for a telling line; to search all of a flood again and again takes quadratic time."""
+"""Number of characters to search for these patterns; searching everything repeatedly would take quadratic time."""
 
 
 class _Flooded(Exception):
-    """The console prints without end."""
+    """The console has printed more than FLOOD characters."""
 
 
 class _BoundedLog(KeptText):
@@ -44,37 +46,37 @@ class _BoundedLog(KeptText):
 
 
 class Console:
-    """Follows a console over a socket, and keeps what it says first and last."""
+    """Reads a console from a socket, and keeps the beginning and the end of the text."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._log = _BoundedLog(KEPT)
         self.slow = False
         """Whether the deadline passed while the kernel was still printing."""
-        # Not SocketSpawn, which pexpect 4.9 lets return bytes whatever the encoding.
+        # Not SocketSpawn: in pexpect 4.9, it returns bytes whatever the encoding.
         self._spawn = fdspawn(
             sock.fileno(), encoding="utf-8", codec_errors="replace", use_poll=True, searchwindowsize=_SEARCHED
         )
         self._spawn.logfile_read = self._log
 
     def follow(self, deadline: float) -> str | None:
-        """Wait for the agent.  None when it is ready, or else what happened, in words.
+        """Wait until the agent is ready, and return None; otherwise return a description of the problem.
 
-        `deadline` is of time.monotonic().
+        `deadline` is a time of time.monotonic().
         """
         try:
             found = self._spawn.expect(
                 [READY, _FAILED, _PANIC, pexpect.EOF, pexpect.TIMEOUT], timeout=max(0.1, deadline - time.monotonic())
             )
         except _Flooded:
-            return f"the console printed {FLOOD} characters and no word of the agent"
+            return f"the kernel printed {FLOOD} characters before the agent was ready"
         if found == 0:
             return None
         if found in (1, 2):
-            said = clean(str(self._spawn.after))
+            line = clean(str(self._spawn.after))
             self._drain()
-            return f"the kernel panicked: {said}" if found == 2 else f"the agent gave up: {said}"
+            return f"the kernel panicked: {line}" if found == 2 else f"the agent gave up: {line}"
         if found == 3:
-            return "QEMU is gone"
+            return QEMU_ENDED
         if not self._log.text().strip():
             return "the kernel printed nothing at all"
         self.slow = True
@@ -88,13 +90,13 @@ class Console:
         return clean(self._log.text())
 
     def _drain(self) -> None:
-        """What follows a panic until QEMU, which does not reboot, is gone."""
+        """Read the rest of the output until QEMU ends, as it does after a panic (-no-reboot)."""
         with contextlib.suppress(_Flooded):
             self._spawn.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=2)
 
 
 class ConsoleFile:
-    """A file in memory that a guest's console is appended to, shortened when there is too much in it."""
+    """A file in memory to which QEMU appends a guest's console, and whose size is limited."""
 
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("console")
@@ -102,28 +104,28 @@ class ConsoleFile:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def trim(self) -> None:
-        """Take what is in the file, if that is much, and keep its beginning and its end.
+        """If the file has become large, empty it, and keep only the beginning and the end of its content.
 
-        QEMU appends, so it goes on at the file's new end.  What it writes at this very moment may be lost.
+        QEMU opens the file for appending, and continues at its new end.  Text written at this moment may be lost.
         """
         if self.descriptor >= 0 and os.fstat(self.descriptor).st_size > 4 * KEPT:
-            self._take()
+            self._read()
             os.ftruncate(self.descriptor, 0)
 
     def text(self) -> str:
-        """As lines; also after `close`."""
+        """The text as lines; available after `close` too."""
         self.trim()
         rest = os.pread(self.descriptor, 8 * KEPT, 0).decode(errors="replace") if self.descriptor >= 0 else ""
         return cut(clean(self._kept.text() + rest), 4 * KEPT)
 
     def close(self) -> None:
-        """May be called again.  What is kept stays."""
+        """Close the file; the kept text remains available.  May be called again."""
         if self.descriptor >= 0:
-            self._take()
+            self._read()
             os.close(self.descriptor)
             self.descriptor = -1
 
-    def _take(self) -> None:
+    def _read(self) -> None:
         offset = 0
         while data := os.pread(self.descriptor, 1 << 20, offset):
             self._kept.write(self._decoder.decode(data))
@@ -131,5 +133,5 @@ class ConsoleFile:
 
 
 def clean(text: str) -> str:
-    """Console output as lines: no carriage returns, none of the firmware's escape sequences, and the rest escaped."""
+    """Console output without carriage returns and the firmware's escape sequences, and with the rest escaped."""
     return escaped(re.sub(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|c)", "", text).replace("\r", ""))

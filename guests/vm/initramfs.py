@@ -63,7 +63,7 @@ def _source_digest(arch: str) -> str:
             f"no C compiler for {arch}: {command[0]} is not installed",
             hint="run `./kconform doctor`, which can install it",
         )
-    # Where the checkout is does not matter to what is compiled.
+    # The location of the checkout does not affect the compiled program.
     digest = hashlib.sha256(" ".join(command).replace(str(AGENT), "agent").encode())
     version = subprocess.run([compiler(arch), "--version"], capture_output=True, check=False).stdout
     digest.update(version)
@@ -73,7 +73,7 @@ def _source_digest(arch: str) -> str:
 
 
 def agent(arch: str, store: Cache) -> Path:
-    """The agent as a static program, compiled once for each version of its source."""
+    """The agent as a static program, which is compiled once for each version of its source."""
     name = "agent"
 
     def make(directory: Path) -> None:
@@ -86,7 +86,7 @@ def agent(arch: str, store: Cache) -> Path:
 
 
 def initramfs(arch: str, store: Cache, programs: Sequence[str] = (), modules: Sequence[bytes] = ()) -> Path:
-    """An initramfs with the agent as /init, and programs of the host that a test runs.
+    """An initramfs that contains the agent as /init, and programs of the host that a test runs.
 
     The agent loads the modules, in this order, before it opens its channel.
     """

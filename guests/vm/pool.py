@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The stable: templates of this run's machines, and the clones that wait to be taken out.
+"""The pool: the templates of this run, and clones that are started in advance.
 
-One clone too many is always about to be ready: while a test runs, the next one's QEMU starts and takes on its
-template's state, so that the next test finds a guest that only has to be told to go on.
+While a test runs, the QEMU for the next test starts and loads its template's state, so that the next test only has to
+resume the guest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from guests.vm.boot import DEADLINE_S, booted
 from guests.vm.disk_images import DiskPlan
 from guests.vm.initramfs import initramfs
 from guests.vm.kernel_modules import virtio_modules
-from guests.vm.qemu_command import Machine
+from guests.vm.qemu_command import VirtualMachine
 from guests.vm.qemu_program import QemuProgram, find_qemu, inspect
 from guests.vm.template import Template
 from kconfigs.cache import Cache
@@ -29,10 +29,10 @@ from kconfigs.kernel import Kernel
 
 MEMORY_MIB = 128
 SPARES = 2
-"""Clones kept waiting, of different templates too."""
+"""Maximum number of clones that wait for a test, of any template."""
 
 REQUIRED_OPTIONS = {
-    "BLK_DEV_INITRD": "the agent lies in an initramfs",
+    "BLK_DEV_INITRD": "the agent is in an initramfs",
     "BINFMT_ELF": "the agent is an ELF program",
     "DEVTMPFS": "the agent opens its channel in /dev",
     "PROC_FS": "the agent reads /proc",
@@ -40,45 +40,45 @@ REQUIRED_OPTIONS = {
     "SHMEM": "the tasks share memory with the agent",
     "MEMFD_CREATE": "the tasks share memory with the agent",
     "FUTEX": "the tasks wait for orders",
-    "EVENTFD": "the tasks say that they are done",
-    "SERIAL_8250_CONSOLE": "the boot is followed on the console",
+    "EVENTFD": "the tasks notify the agent",
+    "SERIAL_8250_CONSOLE": "the boot is monitored on the console",
 }
-"""What a kernel must have built in for us to boot it, and what for."""
+"""Options that a kernel must have built in to be tested, and the purpose of each."""
 
 
 @dataclass(frozen=True)
 class Boot:
-    """How a test wants its kernel booted."""
+    """The boot that a test requests."""
 
     arguments: tuple[str, ...] = ()
-    """Of the kernel command line."""
+    """Arguments for the kernel command line."""
     disks: tuple[DiskPlan, ...] = ()
     programs: tuple[str, ...] = ()
-    """Programs of the host that are there in /bin, by name."""
+    """Names of programs of the host to provide in /bin."""
 
 
 DEFAULT_BOOT = Boot()
 
 
 def check_bootable(kernel: Kernel) -> None:
-    """UsageError names the options without which our agent cannot live on a kernel."""
+    """UsageError if the kernel lacks options that the agent needs; the message names them."""
     missing = [f"CONFIG_{name} ({why})" for name, why in REQUIRED_OPTIONS.items() if not kernel.config.builtin(name)]
     if missing:
         raise UsageError(
-            f"{kernel.id} cannot be booted by us: it lacks {', '.join(missing)}",
-            hint="build it with one of our flavors, or enable what is missing",
+            f"{kernel.id} cannot be tested: it lacks {', '.join(missing)}",
+            hint="build it with one of kconform's flavors, or enable these options",
         )
 
 
 class Pool:
-    """Hands out guests.  One for each process."""
+    """Provides guests.  There is one pool in each process."""
 
     def __init__(
         self, store: Cache, *, mode: str = "auto", cold: bool = False, probe: bool = False, qemu: str | None = None
     ) -> None:
-        """mode: as for `acceleration.decide`; probe: determine again what is remembered of it.
+        """mode: as for `acceleration.decide`; probe: ignore its remembered result.
 
-        cold: boot each machine anew.  qemu: the program to run, if not the system's.
+        cold: do not use templates from the cache.  qemu: the program to run instead of the system's.
         """
         self._store = store
         self._mode = mode
@@ -90,7 +90,7 @@ class Pool:
         self._failed: dict[tuple[str, Boot], KconformError] = {}
         self._spares: dict[tuple[str, Boot], Guest] = {}
         self._unprepared: dict[tuple[str, Boot], Exception] = {}
-        """Why there is no spare clone, to be told to whoever takes it."""
+        """Errors in starting spare clones, which `take` raises."""
         self._started = time.time()
 
     def qemu(self, arch: str) -> QemuProgram:
@@ -98,7 +98,7 @@ class Pool:
         return inspect(find_qemu(arch, self._qemu))
 
     def acceleration(self, kernel: Kernel) -> Acceleration:
-        """KVM or TCG, found out with this kernel if it is not known yet."""
+        """KVM or TCG; determined with this kernel if it is not known yet."""
         if self._acceleration is None:
             check_bootable(kernel)
 
@@ -108,14 +108,14 @@ class Pool:
 
             memory = self._store.root / "acceleration.json"
             identity = acceleration.machine_identity(self.qemu(kernel.arch))
-            with self._store.lock("acceleration", waiting="waiting for another process that tries KVM"):
-                # Another process of this run may just have asked again.
+            with self._store.lock("acceleration", waiting="waiting for another process that tests KVM"):
+                # Another process of this run may have just determined it again.
                 again = self._probe and not _newer(memory, self._started)
                 self._acceleration = acceleration.decide(self._mode, boot, memory, identity=identity, again=again)
         return self._acceleration
 
     def take(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> Guest:
-        """A guest whose agent has answered.  The caller closes it."""
+        """A guest whose agent has answered, and which the caller must close."""
         key = (kernel.digest, boot)
         if error := self._unprepared.pop(key, None):
             raise error.with_traceback(None)
@@ -128,9 +128,9 @@ class Pool:
         return guest
 
     def prepare(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> None:
-        """Have a clone ready soon, if its template is at hand: only time is lost if nobody wants it.
+        """Start a spare clone, if its template is available.
 
-        If that fails, it is the error of whoever takes that clone, and not of the caller.
+        If that fails, `take` raises the error when the clone is requested.
         """
         key = (kernel.digest, boot)
         if key not in self._templates or key in self._spares:
@@ -143,16 +143,16 @@ class Pool:
             self._unprepared[key] = error
 
     def wait_for_spare(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> None:
-        """Wait until the spare clone has taken on its state (the benchmark wants to know what is left then)."""
+        """Wait until the spare clone has loaded its state (the benchmark measures what remains after that)."""
         spare = self._spares.get((kernel.digest, boot))
         if spare is not None:
             spare.wait_until_loaded()
 
     def template(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> Template:
-        """The template of a boot, from the cache, or made now.
+        """The template of a boot, from the cache or newly created.
 
-        A boot that failed is tried once more, for it may have been the host's fault, and then never again: its error
-        is raised at once for whoever asks after that.
+        A failed boot is tried once more, because the failure may have been the host's fault.  After a second failure,
+        every later call raises the same error immediately.
         """
         key = (kernel.digest, boot)
         if key in self._failed:
@@ -168,7 +168,7 @@ class Pool:
     def _make_template(self, kernel: Kernel, boot: Boot) -> Template:
         check_bootable(kernel)
         machine = self._machine(kernel, boot, self.acceleration(kernel).kvm)
-        # Initramfs and disks carry their content's digest in their path.
+        # The paths of initramfs and disks include the digests of their contents.
         identity = {"kernel": kernel.digest}
         try:
             return template.get(machine, identity, self._store, cold=self._cold)
@@ -176,7 +176,7 @@ class Pool:
             return template.get(machine, identity, self._store, cold=self._cold)
 
     def close(self) -> None:
-        """End the spare clones, all of them.  Raises nothing: what is left of one ends with this process."""
+        """End all spare clones.  Raises nothing: anything that remains of one ends with this process."""
         while self._spares:
             with contextlib.suppress(Exception):
                 self._spares.popitem()[1].close()
@@ -184,9 +184,9 @@ class Pool:
     def _clone(self, kernel: Kernel, boot: Boot) -> Guest:
         return Guest(kernel, self.template(kernel, boot))
 
-    def _machine(self, kernel: Kernel, boot: Boot, kvm: bool) -> Machine:
+    def _machine(self, kernel: Kernel, boot: Boot, kvm: bool) -> VirtualMachine:
         modules = virtio_modules(kernel)
-        return Machine(
+        return VirtualMachine(
             image=kernel.image,
             initramfs=initramfs(kernel.arch, self._store, boot.programs, list((modules or {}).values())),
             arguments=(*entry_parameters(kernel.config), *boot.arguments),
@@ -205,11 +205,11 @@ def _newer(file: Path, moment: float) -> bool:
 
 
 DISABLED_ENTRIES = {"X86_X32_DISABLED": "syscall.x32=y", "IA32_EMULATION_DEFAULT_DISABLED": "ia32_emulation=1"}
-"""Options that close a way into the kernel which it has, and what opens it again: what is promised for calls that
-enter there could not be tested.  The first is Debian's (its patch "x86: Make x32 syscall support conditional on a
-kernel parameter"), the second came with 6.7."""
+"""Options that disable a system call entry by default, and the kernel arguments that enable it again, so that
+promises about it can be tested.  The first option is Debian's (its patch "x86: Make x32 syscall support conditional
+on a kernel parameter"), the second is upstream's (in v6.7)."""
 
 
 def entry_parameters(config: Config) -> tuple[str, ...]:
-    """What a kernel of this configuration is told, so that all its system call entries can be tested."""
+    """The kernel arguments that enable all system call entries of a kernel with this configuration."""
     return tuple(argument for option, argument in DISABLED_ENTRIES.items() if config.enabled(option))

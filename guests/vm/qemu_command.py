@@ -77,7 +77,7 @@ class Disk:
 
 
 @dataclass(frozen=True)
-class Machine:
+class VirtualMachine:
     """The configuration of a virtual machine, except for the content of its kernel."""
 
     image: Path
@@ -93,7 +93,7 @@ class Machine:
     arch: str = "x86_64"
 
 
-def virtme_run(machine: Machine, *, program: str, root: Path) -> list[str]:
+def virtme_run(machine: VirtualMachine, *, program: str, root: Path) -> list[str]:
     """The virtme-run command that prints the QEMU command for this machine."""
     acceleration = [] if machine.kvm else ["--disable-kvm"]
     return [
@@ -107,7 +107,7 @@ def virtme_run(machine: Machine, *, program: str, root: Path) -> list[str]:
     ]
 
 
-def virtme_boot(machine: Machine, *, program: str, root: Path) -> list[str]:
+def virtme_boot(machine: VirtualMachine, *, program: str, root: Path) -> list[str]:
     """The virtme-run command that boots this machine in virtme-run's own way, with the same agent."""
     composed = virtme_run(machine, program=program, root=root)
     channel = "virtio" if machine.virtio else "serial"
@@ -142,7 +142,7 @@ def options(command: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         yield word, None if word in _WITHOUT_VALUE else next(words, None)
 
 
-def kernel_arguments(shown: str, machine: Machine) -> str:
+def kernel_arguments(shown: str, machine: VirtualMachine) -> str:
     """The kernel command line: virtme-run's arguments, those for our console, and those that the test requests."""
     theirs = shown.split(" init=", 1)[0].split()
     kept = [word for word in theirs if not word.startswith(_VIRTME_ARGUMENTS)]
@@ -159,7 +159,7 @@ def kernel_arguments(shown: str, machine: Machine) -> str:
     return line
 
 
-def base_command(shown: Sequence[str], machine: Machine) -> list[str]:
+def base_command(shown: Sequence[str], machine: VirtualMachine) -> list[str]:
     """The QEMU command that a template and its clones share, without the host's ends of the channels."""
     command = [shown[0], "-nodefaults", "-no-user-config", "-no-reboot"]
     for option, value in options(shown[1:]):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A QEMU process: started with inherited descriptors, spoken to over QMP, killed with certainty."""
+"""A QEMU process: it inherits its descriptors, is controlled through QMP, and never outlives its owner."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from guests.vm.qemu_command import channel_options, dying_with_parent
 class Qmp:
     """QEMU's machine protocol over one end of a socket pair.
 
-    No library: a clone's whole conversation is written into the socket before QEMU has even started, and read
-    when the clone is wanted, which a client that waits for each answer cannot do.
+    This is not a library's client, because that would wait for each answer: all commands for a clone are written to
+    the socket before QEMU has even started, and the answers are read when the clone is needed.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -31,16 +31,16 @@ class Qmp:
         self._events: list[Mapping[str, Any]] = []
 
     def send(self, command: str, **arguments: Any) -> None:
-        """Write a command; its answer is read later, in order, by `answer`."""
+        """Write a command; `answer` reads the answers later, in order."""
         message: dict[str, Any] = {"execute": command}
         if arguments:
             message["arguments"] = arguments
         self._socket.sendall(json.dumps(message).encode() + b"\n")
 
     def answer(self, deadline: float) -> Any:
-        """What the oldest unanswered command returned.  `deadline` is of time.monotonic().
+        """The result of the oldest unanswered command.  `deadline` is a time of time.monotonic().
 
-        Events that come before it are kept for `event`.
+        Events that precede it are kept for `event`.
         """
         for message in self._messages(deadline):
             if "event" in message:
@@ -52,7 +52,7 @@ class Qmp:
         raise QemuError("QEMU closed its monitor")
 
     def event(self, names: set[str], deadline: float) -> Mapping[str, Any]:
-        """The oldest of these events that was not asked for yet, waited for if need be."""
+        """Remove and return the oldest of these events; wait for it if necessary."""
         while self._events:
             message = self._events.pop(0)
             if message["event"] in names:
@@ -64,7 +64,7 @@ class Qmp:
         raise QemuError("QEMU closed its monitor")
 
     def give_descriptor(self, descriptor: int, name: str, deadline: float) -> None:
-        """Hand over a file descriptor, which commands then know by name."""
+        """Pass a file descriptor to QEMU, where commands refer to it by name."""
         message = {"execute": "getfd", "arguments": {"fdname": name}}
         socket.send_fds(self._socket, [json.dumps(message).encode() + b"\n"], [descriptor])
         self.answer(deadline)
@@ -102,14 +102,14 @@ def _raise_refusal(message: Mapping[str, Any]) -> None:
 
 
 _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-"""QEMU's heap in huge pages, where the host offers them: a clone lives so briefly that its page faults count."""
+"""Huge pages for QEMU's heap, if the host has them: page faults are a large part of a clone's short life."""
 
 
 class Qemu:
-    """A running QEMU with a channel to its agent, a monitor, and a console that somebody may read."""
+    """A running QEMU with a channel to its agent, a monitor, and a console."""
 
     def __init__(self, command: Sequence[str], *, console: str, pass_fds: Sequence[int] = ()) -> None:
-        """Start it.  `console` as in `channel_options`; `pass_fds` are what that and `command` mention."""
+        """Start QEMU.  `console`: as in `channel_options`; `pass_fds`: the descriptors that it and `command` name."""
         try:
             with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
                 self.agent, agent = socket.socketpair()
@@ -145,21 +145,21 @@ class Qemu:
         return self.process.pid
 
     def stderr(self) -> str:
-        """What QEMU itself has printed."""
+        """The output of QEMU itself."""
         return os.pread(self._stderr, 65536, 0).decode(errors="replace").strip()
 
     def ended(self) -> bool:
         return self.process.poll() is not None
 
     def why_ended(self) -> str:
-        """In words, for a QEMU that is gone."""
+        """A description of how QEMU ended; waits for its end."""
         code = self.process.wait()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         printed = self.stderr()
         return f"QEMU {how}" + (f": {printable(printed.splitlines()[-1])}" if printed else "")
 
     def kill(self) -> None:
-        """End it now; nothing of it remains.  May be called again."""
+        """End QEMU immediately, with its children, and close its descriptors.  May be called again."""
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -175,7 +175,7 @@ class Qemu:
 
 
 def qemu_version(program: str = "qemu-system-x86_64") -> str:
-    """The first line of what it says of its version; empty if it is not there."""
+    """The first line of the output of `--version`; empty if there is no such program."""
     try:
         done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     except OSError:

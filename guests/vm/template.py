@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Templates: a boot's state when its agent has answered, from which clones start in a fraction of the time.
+"""Templates: the saved states of booted guests, from which clones start in a fraction of the time of a boot.
 
 A template is a directory of the cache:
 
     ram           the guest's memory, sparse
-    state         the state of its devices, as QEMU migrates it
-    boot.log      what the kernel had logged
-    console.log   what it had printed
-    meta.json     what it was made of, checksums, and the kernel's taint
+    state         the state of its devices, in QEMU's migration format
+    boot.log      the kernel's log
+    console.log   the console's output
+    meta.json     its parameters, checksums, and the kernel's taint
 
-It is keyed by everything that went into it, and looked through before its first use in a process.
+Its key covers everything that it depends on.  Its files are verified before its first use in a process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from guests.log import taint
 from guests.log.kernel_log import read_raw
 from guests.vm import acceleration, migration
 from guests.vm.boot import booted, compose
-from guests.vm.qemu_command import Machine, clone_command, memory_options
+from guests.vm.qemu_command import VirtualMachine, clone_command, memory_options
 from guests.vm.qemu_process import Qemu
 from kconfigs.cache import Cache
 
@@ -38,20 +38,20 @@ _SAVE_DEADLINE_S = 60.0
 
 
 class DamagedError(KconformError):
-    """A template is not what it was when it was saved."""
+    """A template has changed since it was saved."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """A saved boot of a machine."""
+    """The saved state of a booted machine."""
 
-    machine: Machine
+    machine: VirtualMachine
     directory: Path
     key: str
 
     @property
     def boot_log(self) -> str:
-        """The kernel's log up to the agent's first answer, as /dev/kmsg has it."""
+        """The kernel's log up to the agent's first answer, in the format of /dev/kmsg."""
         return (self.directory / "boot.log").read_text()
 
     @property
@@ -60,20 +60,20 @@ class Template:
 
     @property
     def saved_s(self) -> float:
-        """Seconds that the saving of the devices' state took."""
+        """The number of seconds that it took to save the devices' state."""
         return float(json.loads((self.directory / "meta.json").read_text())["saved_s"])
 
     @property
     def taint(self) -> int | None:
-        """The kernel's, after the boot; None where it cannot be read."""
+        """The kernel's taint after the boot; None if the kernel does not report it."""
         found = json.loads((self.directory / "meta.json").read_text())["taint"]
         return None if found is None else int(found)
 
     def start_clone(self, console: int) -> Qemu:
-        """Start a QEMU that takes on the saved state, and then waits, stopped, for `cont`.
+        """Start a QEMU that loads the saved state, and then waits, stopped, for `cont`.
 
-        `console` is a descriptor that its console is written to.  Nothing is awaited: what QEMU has to be told
-        lies in its monitor's socket before it runs.
+        `console` is a descriptor for the output of the guest's console.  This does not wait for QEMU: all commands
+        are in its monitor's socket before it runs.
         """
         state = os.open(self.directory / "state", os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -91,17 +91,17 @@ class Template:
             except BaseException as error:
                 qemu.kill()
                 if isinstance(error, OSError):
-                    raise QemuError(f"a clone's QEMU does not take commands: {error}") from error
+                    raise QemuError(f"a clone's QEMU does not accept commands: {error}") from error
                 raise
         finally:
             os.close(state)
         return qemu
 
 
-def get(machine: Machine, identity: dict[str, str], store: Cache, *, cold: bool = False) -> Template:
-    """The template of a machine, made by booting it if there is none (or if it is to be `cold`).
+def get(machine: VirtualMachine, identity: dict[str, str], store: Cache, *, cold: bool = False) -> Template:
+    """The template of a machine, which is booted if there is none in the cache, or if `cold`.
 
-    `identity` names what the paths in `machine` stand for: the digests of kernel, initramfs and disks.
+    `identity` identifies the contents of the paths in `machine`: the digests of kernel, initramfs and disks.
     """
     key = template_key(machine, identity)
     if cold:
@@ -110,24 +110,24 @@ def get(machine: Machine, identity: dict[str, str], store: Cache, *, cold: bool 
     return Template(machine, directory, key)
 
 
-def template_key(machine: Machine, identity: dict[str, str]) -> str:
-    """A key over everything that a template depends on: no two that differ in anything share one."""
+def template_key(machine: VirtualMachine, identity: dict[str, str]) -> str:
+    """A digest of everything that a template depends on."""
     command = compose(machine)
     ingredients = {
         "format": FORMAT,
-        # With the paths as they are: where a file lies is no part of what it is, but a move costs one boot only.
+        # Paths are included although only the files' contents matter: a moved file costs just one boot.
         "command": command,
         "identity": identity,
         "memory": machine.memory_mib,
         "qemu": asdict(machine.qemu),
-        # `-cpu host` is this processor, and what KVM offers of it; on another one such a state cannot be loaded, or
-        # the guest dies of an instruction that is not there.
+        # `-cpu host` is this host's processor with the features that KVM offers; on another one, the state cannot be
+        # loaded, or the guest executes an instruction that does not exist.
         "host": acceleration.host_identity() if machine.kvm else None,
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _make(machine: Machine, identity: dict[str, str], directory: Path) -> None:
+def _make(machine: VirtualMachine, identity: dict[str, str], directory: Path) -> None:
     state = os.open(directory / "state", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         ram = os.memfd_create("guest-ram")
@@ -140,7 +140,7 @@ def _make(machine: Machine, identity: dict[str, str], directory: Path) -> None:
         with booted(machine, extra=memory, pass_fds=[ram, state]) as guest:
             log, complete = read_raw(guest.channel)
             if not complete:
-                raise BootError("the kernel logs without end after it has booted", console=guest.console.text())
+                raise BootError("the kernel does not stop logging after it has booted", console=guest.console.text())
             (directory / "boot.log").write_text(log)
             tainted = taint.read(guest.channel)
             start = time.perf_counter()
@@ -163,7 +163,7 @@ def _make(machine: Machine, identity: dict[str, str], directory: Path) -> None:
 
 
 def _copy_sparse(source: int, target: Path) -> None:
-    """Copy a memory file, holes as holes.  A full disk is found here, as an error and not as a bus error in QEMU."""
+    """Copy a memory file and its holes.  A full disk is detected here, instead of by a bus error in QEMU."""
     size = os.fstat(source).st_size
     with target.open("wb") as out:
         out.truncate(size)
@@ -177,7 +177,7 @@ def _copy_sparse(source: int, target: Path) -> None:
 
 
 def _extents(file: int, size: int) -> Iterator[tuple[int, int]]:
-    """The parts of a sparse file that hold data."""
+    """The ranges of a sparse file that contain data."""
     end = 0
     with contextlib.suppress(OSError):  # ENXIO: no data after this offset
         while end < size:
@@ -187,7 +187,7 @@ def _extents(file: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _checksum(path: Path) -> str:
-    """Size and CRC of what a file holds.  Against accidents, not against an enemy."""
+    """Size and CRC of a file's content.  This detects accidental changes, not malicious ones."""
     crc = 0
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -196,7 +196,7 @@ def _checksum(path: Path) -> str:
             left = end - start
             while left > 0:
                 data = file.read(min(1 << 22, left))
-                # Zeros carry no information and may or may not be a hole, depending on the file system.
+                # Ignore zeros: depending on the file system, they may or may not be a hole.
                 if data.count(0) != len(data):
                     crc = zlib.crc32(data, zlib.crc32(str(file.tell() - len(data)).encode(), crc))
                 left -= len(data)
@@ -204,7 +204,7 @@ def _checksum(path: Path) -> str:
 
 
 def check(directory: Path) -> None:
-    """Raise DamagedError unless the files are those that were saved."""
+    """Raise DamagedError unless the files are unchanged since they were saved."""
     try:
         meta = json.loads((directory / "meta.json").read_text())
         wanted = meta["sums"]

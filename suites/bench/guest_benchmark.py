@@ -33,7 +33,7 @@ from guests.vm import template
 from guests.vm.boot import booted, virtme_run_program
 from guests.vm.console import READY, Console
 from guests.vm.pool import Pool
-from guests.vm.qemu_command import Machine, dying_with_parent, virtme_boot
+from guests.vm.qemu_command import VirtualMachine, dying_with_parent, virtme_boot
 from kconfigs.build.build_progress import for_stderr
 from kconfigs.cache import Cache
 from kconfigs.candidates import default_specs
@@ -54,7 +54,7 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def virtme_cold_boot(machine: Machine) -> float:
+def virtme_cold_boot(machine: VirtualMachine) -> float:
     """From the start of virtme-run to the agent's line on the console: the cost of each test without templates."""
     ours, theirs = socket.socketpair()
     start = time.perf_counter()
@@ -84,14 +84,14 @@ def virtme_cold_boot(machine: Machine) -> float:
             ours.close()
 
 
-def our_cold_boot(machine: Machine) -> float:
+def our_cold_boot(machine: VirtualMachine) -> float:
     """From the start of our QEMU to the agent's first answer."""
     start = time.perf_counter()
     with booted(machine):
         return time.perf_counter() - start
 
 
-def new_template(machine: Machine) -> tuple[float, float]:
+def new_template(machine: VirtualMachine) -> tuple[float, float]:
     """A boot with its state saved and its memory copied, and the duration of saving alone."""
     with tempfile.TemporaryDirectory(prefix="kconform-") as scratch:
         start = time.perf_counter()

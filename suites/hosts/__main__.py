@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`tox -e hosts -- ARGS`: do the suites give right verdicts on the hosts that people run?
+"""`tox -e hosts -- ARGS`: do the suites give correct results on the hosts that people use?
 
-Makes a minimal installation of each host, runs README's first command there on the distribution's prebuilt kernel,
+Creates a minimal installation of each host, runs README's first command there on the distribution's prebuilt kernel,
 with ARGS for pytest, then the project's own quick tests, and prints a table.  Exit status as in README.md: 0 all
-promises held on all hosts, 1 one was broken, 3 a host could not be made or its tests could not decide, 4 this machine
-lacks something.
+promises held on all hosts, 1 one was broken, 3 a host could not be created or its results could not be determined,
+4 this machine lacks something.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def _try_all(options: argparse.Namespace, words: Sequence[str]) -> int:
     base.require_tools()
     rows: list[Row] = []
     try:
-        # All hosts get the same files, even if somebody goes on editing.
+        # All hosts get the same files, even if they are edited meanwhile.
         with tempfile.TemporaryDirectory(prefix="kconform-hosts-") as folder:
-            checkout = Path(folder) / "checkout"  # not the folder itself, which is closed to other users
+            checkout = Path(folder) / "checkout"  # not `folder` itself, which other users cannot enter
             copy_checkout(ROOT, checkout)
             for host in hosts:
                 rows.append(_try(host, checkout, options, words))
     finally:
-        # If it is interrupted, what the others gave is not lost.
+        # Print the results so far even after an interruption.
         if rows and not options.make_only:
             output(f"\n{host_table.render(rows)}")
     return host_table.exit_status(rows)
@@ -53,19 +53,19 @@ def _try_all(options: argparse.Namespace, words: Sequence[str]) -> int:
 
 def _try(host: Host, checkout: Path, options: argparse.Namespace, words: Sequence[str]) -> Row:
     cache = Cache()
-    told = settings.of_this_machine()
+    host_settings = settings.of_this_machine()
     logs = ROOT / LOGS
     logs.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     try:
-        with cache.lock(f"{base.KIND}-trials", waiting="another trial of hosts runs here"):
-            entry = base.Bases(cache, told, logs).get(host, fresh=options.fresh)
+        with cache.lock(f"{base.KIND}-trials", waiting="another trial of hosts is running"):
+            entry = base.Bases(cache, host_settings, logs).get(host, fresh=options.fresh)
             say(f"{host.name}: its base is ready, {time.monotonic() - started:.0f} s")
             if options.make_only:
                 return Row(host.name, counts={"pass": 0}, status=0)
             path = logs / f"{host.name}.log"
             say(f"{host.name}: log: {path}")
-            with path.open("w") as file, Installation(entry, told) as on:
+            with path.open("w") as file, Installation(entry, host_settings) as on:
                 trial = Trial(host, on, checkout, file, lambda line: say(f"{host.name}: {line}"))
                 row = trial.run(words, logs / host.name)
             cache.remeasure(entry)
@@ -81,7 +81,7 @@ def _try(host: Host, checkout: Path, options: argparse.Namespace, words: Sequenc
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Our options, and what is left for pytest: all that is not ours, and all after `--`."""
+    """The command's own options, and the arguments for pytest: unknown options, and everything after `--`."""
     words = list(arguments)
     cut = words.index("--") if "--" in words else len(words)
     options, rest = parser().parse_known_args(words[:cut])
@@ -92,8 +92,8 @@ def parser() -> Parser:
     made = Parser(prog="kconform hosts", description=__doc__, allow_abbrev=False)
     names = ", ".join(host.name for host in HOSTS)
     made.add_argument("--host", action="append", default=[], metavar="NAME", help=f"repeatable; {names} (all)")
-    made.add_argument("--fresh", action="store_true", help="make the hosts again, whatever the cache has")
-    made.add_argument("--make-only", action="store_true", help="make the hosts, and run nothing there")
+    made.add_argument("--fresh", action="store_true", help="create the hosts again instead of using the cache")
+    made.add_argument("--make-only", action="store_true", help="create the hosts, but run nothing there")
     return made
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The file system of a host, as it is after a minimal installation: made by debootstrap, kept in the cache.
+"""The file system of a host after a minimal installation: created by debootstrap, kept in the cache.
 
 Layout of an entry, `hosts/<suite>`:
 
-    root/       the file system; no program but debootstrap ever runs in it
-    made        an empty file, whose mtime tells when that was
+    root/       the file system; debootstrap is the only program that ever runs in it
+    made        an empty file, whose mtime is the time of creation
     archives/   packages that apt has downloaded there, kept for the next copy
     copy/       a copy of root/ that is in use (installation.py)
 """
@@ -35,15 +35,15 @@ log = logging.getLogger("kconform")
 
 KIND = "hosts"
 MAX_AGE_S = 14 * 24 * 3600.0
-"""A base that is older is made again: a user installs today's packages, and sid's change daily."""
+"""An older base is created again: users install current packages, and those of sid change daily."""
 
 _MAKER = "sid"
-"""Debian's suite that makes the base of a distribution which this machine's debootstrap or keyrings do not know."""
+"""The Debian suite in which to create the bases of distributions that this machine's debootstrap does not support."""
 _MAKER_PACKAGES = ("debootstrap", "ubuntu-archive-keyring")
 _TARGET = "/srv/target"
 _SCRIPTS = Path("/usr/share/debootstrap/scripts")
 _UNREACHABLE = "Failed getting release file"
-"""What debootstrap says where an archive does not answer or has no such suite."""
+"""debootstrap's message if an archive does not answer or lacks the suite."""
 
 
 class UnreachableError(KconformError):
@@ -51,10 +51,10 @@ class UnreachableError(KconformError):
 
 
 def require_tools(which: Callable[[str], str | None] = shutil.which, uid: int | None = None) -> None:
-    """UsageError if this machine lacks what a chroot takes."""
+    """UsageError if this machine lacks something that a chroot needs."""
     if (os.geteuid() if uid is None else uid) != 0:
         raise UsageError(
-            "only root can make other hosts: debootstrap, mount and chroot need it", hint="run: sudo tox -e hosts"
+            "only root can create other hosts: debootstrap, mount and chroot need it", hint="run: sudo tox -e hosts"
         )
     for program, package in {"debootstrap": "debootstrap", "unshare": "util-linux", "chroot": "coreutils"}.items():
         if which(program) is None:
@@ -62,13 +62,13 @@ def require_tools(which: Callable[[str], str | None] = shutil.which, uid: int | 
     done = subprocess.run(chroot.isolated("true"), capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError(
-            f"root may not make namespaces here: {done.stderr.strip()}",
-            hint="run it outside of a container, or in one with privileges",
+            f"root may not create namespaces here: {done.stderr.strip()}",
+            hint="run it outside of a container, or in a privileged one",
         )
 
 
 class Bases:
-    """The bases of hosts, in a cache; `settings` tell how a host reaches the network."""
+    """The bases of hosts, in a cache; `settings` are those for network access from a host."""
 
     def __init__(self, cache: Cache, settings: Settings, logs: Path) -> None:
         self._cache = cache
@@ -79,12 +79,12 @@ class Bases:
     def get(self, host: Host, *, fresh: bool = False) -> Path:
         """The entry of the cache.  UnreachableError, or KconformError if debootstrap fails.
 
-        `fresh`: make it again whatever the cache has.
+        `fresh`: create it again instead of using the cache.
         """
         if fresh or self._age(host) > MAX_AGE_S:
             remove_copy(self._cache.root / KIND / host.suite)
             if not self._cache.discard(KIND, host.suite):
-                raise KconformError(f"{host.name} is in use by another process", hint="wait until that has ended")
+                raise KconformError(f"{host.name} is in use by another process", hint="wait until it has ended")
         return self._cache.get(KIND, host.suite, lambda folder: self._make(host, folder))
 
     def _age(self, host: Host) -> float:
@@ -102,17 +102,17 @@ class Bases:
         log.info("%s: debootstrap %s, log: %s", host.name, host.suite, path)
         with path.open("w") as file:
             status = self._debootstrap(host, root, file)
-        said = path.read_text(errors="replace")
-        if _UNREACHABLE in said:
+        output = path.read_text(errors="replace")
+        if _UNREACHABLE in output:
             raise UnreachableError(f"the archive of {host.distribution} cannot be reached", hint=f"see {path}")
         if status:
-            last = said.strip().splitlines()[-1:] or [f"exit status {status}"]
+            last = output.strip().splitlines()[-1:] or [f"exit status {status}"]
             raise KconformError(f"debootstrap {host.suite} failed: {last[0]}", hint=f"see {path}")
         self._complete(host, root)
         (folder / "made").touch()
 
     def _debootstrap(self, host: Host, root: Path, file: IO[str]) -> int:
-        """Its exit status."""
+        """Run debootstrap, and return its exit status."""
         mirror = next((one.uri for one in self._known() if one.label == one.origin == host.distribution), "")
         keyring = KEYRINGS[host.distribution]
         if keyring.exists() and (_SCRIPTS / host.suite).exists():
@@ -124,7 +124,7 @@ class Bases:
                 hint=f"run: apt-get install {keyring.stem}",
             )
         maker = host_of(_MAKER)
-        log.info("%s is made on %s, which knows it", host.name, maker.name)
+        log.info("%s is created in %s, whose debootstrap supports it", host.name, maker.name)
         with Installation(self.get(maker), self._settings) as made_on:
             made_on.bind(Bind(root, _TARGET, writable=True))
             for command in (list(chroot.UPDATE), ["apt-get", "install", "-y", *_MAKER_PACKAGES]):
@@ -133,7 +133,7 @@ class Bases:
             return made_on.run(chroot.debootstrap(host, _TARGET, mirror, keyring), file)
 
     def _complete(self, host: Host, root: Path) -> None:
-        """What an installer does besides: sources of updates, and a name."""
+        """Do what an installer also does: add the sources of updates, and the hostname."""
         written = (root / "etc/apt/sources.list").read_text().split()
         mirror = written[1]
         security = (
@@ -145,7 +145,7 @@ class Bases:
             package.unlink()
 
     def _known(self) -> list[Archive]:
-        """The distributions' archives that this machine's apt uses; none where there is no apt."""
+        """The distributions' archives that this machine's apt uses; empty if there is no apt."""
         if self._archives is None:
             self._archives = []
             with contextlib.suppress(KconformError, subprocess.CalledProcessError, OSError):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Command lines that make a host's file system and that run programs in it.  Pure.
+"""Command lines that create a host's file system, and that run programs in it.  Pure.
 
-Every command runs in namespaces of its own for mounts and processes.  Its mounts and whatever it leaves running end
-with it, also when it is killed.
+Every command runs in its own mount and PID namespaces, so that its mounts and background processes end with it, even
+if it is killed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from suites.hosts.settings import Bind
 
 HOME = "/root"
 CHECKOUT = "/srv/kconform"
-"""Where the host has our files."""
+"""The path of kconform's files on the host."""
 
 ENVIRONMENT: Mapping[str, str] = {
     "HOME": HOME,
@@ -24,16 +24,16 @@ ENVIRONMENT: Mapping[str, str] = {
     "TERM": "dumb",
     "DEBIAN_FRONTEND": "noninteractive",
 }
-"""All that a program on the host finds, besides what is handed on to it: those are root's defaults there."""
+"""The environment of programs on the host, in addition to passed variables: root's defaults there."""
 
 UPDATE = ("apt-get", "update", "-qq")
 INSTALL_TOX = ("apt-get", "install", "-y", "tox")
-"""What README.md begins with."""
+"""The first command in README.md."""
 QUICK = ("tox", "-e", "quick")
 
 
 def debootstrap(host: Host, target: str, mirror: str, keyring: Path) -> list[str]:
-    """A minimal system.  Without a mirror, debootstrap knows the distribution's own."""
+    """The command that installs a minimal system; without a mirror, debootstrap uses the distribution's own."""
     return [
         "debootstrap",
         "--variant=minbase",
@@ -47,7 +47,7 @@ def debootstrap(host: Host, target: str, mirror: str, keyring: Path) -> list[str
 
 
 def sources_list(host: Host, mirror: str, security: str) -> str:
-    """What apt on the host reads, as the distribution's installer would have written it."""
+    """apt's sources.list on the host, as the distribution's installer writes it."""
     components = host.components.replace(",", " ")
     where = {"-security": security}
     lines = [f"deb {mirror} {host.suite} {components}"]
@@ -56,16 +56,15 @@ def sources_list(host: Host, mirror: str, security: str) -> str:
 
 
 def isolated(script: str) -> list[str]:
-    """A shell script in namespaces of its own, of which its shell is the first process.
+    """A shell script in its own namespaces, whose first process is its shell.
 
-    The shell must not replace itself with the script's last command (as dash does), for it is what reaps the
-    orphans of the others.
+    The shell must not replace itself with the script's last command (as dash does), because it has to reap orphans.
     """
     return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", f"{script}\nexit $?"]
 
 
 def bootstrapping(command: Sequence[str]) -> list[str]:
-    """debootstrap, kept from leaving its mounts behind: it mounts proc and may not unmount it."""
+    """debootstrap in its own namespaces, because it mounts proc and may not unmount it."""
     return isolated(f"mount -t proc proc /proc && {shlex.join(command)}")
 
 
@@ -77,9 +76,9 @@ def enter(
     folder: str = "/",
     binds: Sequence[Bind] = (),
 ) -> list[str]:
-    """A command on the host below `root`, in that folder of it, with this environment and no other.
+    """A command on the host below `root`, in a directory of the host, with only this environment.
 
-    The targets of the binds have to exist.
+    The targets of the binds must exist.
     """
     mounts = [
         ["mount", "-t", "proc", "proc", f"{root}/proc"],
@@ -96,6 +95,6 @@ def enter(
 
 
 def main_job(host: Host, arguments: Sequence[str]) -> list[str]:
-    """README's first command on a prebuilt kernel, with these arguments for pytest."""
+    """README's first command with a prebuilt kernel, and with these arguments for pytest."""
     named = any(word == "--kernel" or word.startswith("--kernel=") for word in arguments)
     return ["tox", "--", *([] if named else [f"--kernel={host.kernel}"]), *arguments]

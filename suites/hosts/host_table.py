@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the hosts' trials resulted in: the table, and the exit status.  Pure."""
+"""The results of the hosts' trials: the table, and the exit status.  Pure."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from reports.judgement.exit_status import BROKEN, HELD, INTERRUPTED, MEANING, NO
 HEAD = ("host", "tox", "Python", "QEMU", "held", "broken", "errors", "seconds", "quick tests", "verdict")
 _NUMBERS = {"held", "broken", "errors", "seconds"}
 
-_GRAVEST = (INTERRUPTED, BROKEN, UNDETERMINED, WRONG_USE, NOTHING_RAN)
-"""Of several hosts' statuses the one that counts comes first."""
+_BY_PRIORITY = (INTERRUPTED, BROKEN, UNDETERMINED, WRONG_USE, NOTHING_RAN)
+"""Exit statuses by descending priority, for several hosts."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One host."""
+    """The result of one host."""
 
     host: str
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of `tox`, `python` and `qemu`."""
+    """The versions of `tox`, `python` and `qemu`."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Tests by outcome; empty if there is no report."""
+    """The number of tests by outcome; empty if there is no report."""
     seconds: float | None = None
-    """What README's first command took, without the installation of tox."""
+    """The duration of README's first command, without the installation of tox."""
     status: int | None = None
     """Its exit status; None if it did not run."""
     quick: int | None = None
@@ -33,15 +33,15 @@ class Row:
     why_not: str = ""
     """Why the host was not tried."""
     excused: bool = False
-    """It need not be: its archive cannot be reached, and it is not required."""
+    """Whether this is no error: its archive cannot be reached, and it is not required."""
 
     @property
     def exit_status(self) -> int:
-        """README's; what goes wrong in the project's own tests is no broken promise."""
+        """The exit status as in README.md; a failure of the project's own tests is not a broken promise."""
         if self.status is None:
             return NOTHING_RAN if self.excused else UNDETERMINED
         if self.status in (HELD, BROKEN) and not self.counts:
-            # tox has a status of 1 of its own.
+            # tox itself may have exited with status 1.
             return UNDETERMINED
         if self.status == HELD:
             return UNDETERMINED if self.quick else HELD
@@ -71,7 +71,7 @@ class Row:
 
 
 def render(rows: Sequence[Row]) -> str:
-    """The table in Markdown, with columns that line up."""
+    """The table in Markdown, with aligned columns."""
     cells = [list(HEAD), *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
     lines = [_line(line, widths) for line in cells]
@@ -91,8 +91,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def exit_status(rows: Sequence[Row]) -> int:
-    """The gravest of the hosts'; a host that need not be tried counts only where there is no other."""
+    """The hosts' status with the highest priority; excused hosts only count if there is no other."""
     statuses = {row.exit_status for row in rows}
     if HELD in statuses:
         statuses -= {HELD, *({NOTHING_RAN} if any(row.excused for row in rows) else ())}
-    return next((status for status in _GRAVEST if status in statuses), HELD if rows else NOTHING_RAN)
+    return next((status for status in _BY_PRIORITY if status in statuses), HELD if rows else NOTHING_RAN)

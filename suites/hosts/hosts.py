@@ -19,12 +19,12 @@ class Host:
     """The `Origin` of its archive."""
     suite: str
     kernel: str = "deb:linux-image-cloud-amd64"
-    """What is tested there: the distribution's prebuilt kernel for virtual machines."""
+    """The kernel to test: the distribution's prebuilt one for virtual machines."""
     components: str = "main"
     pockets: tuple[str, ...] = ("-updates", "-security")
-    """Suites beside the main one, from which an installation of it gets its updates."""
+    """Suffixes of the suites from which an installation gets its updates."""
     required: bool = True
-    """False: the host is left out, without an error, where its archive cannot be reached."""
+    """If False, the host is omitted without an error if its archive cannot be reached."""
 
 
 _UBUNTU: Mapping[str, Any] = {"kernel": "deb:linux-image-virtual", "components": "main,universe", "required": False}
@@ -39,12 +39,12 @@ HOSTS = (
 
 
 def chosen(names: Sequence[str]) -> list[Host]:
-    """The hosts of these names, all of them if there are no names.  UsageError for an unknown one."""
+    """The hosts with these names, or all hosts if there are no names.  UsageError for an unknown name."""
     unknown = set(names) - {host.name for host in HOSTS}
     if unknown:
         raise UsageError(
-            f"no host is called {', '.join(sorted(unknown))}",
-            hint=f"there is {', '.join(host.name for host in HOSTS)}",
+            f"unknown hosts: {', '.join(sorted(unknown))}",
+            hint=f"the known ones are {', '.join(host.name for host in HOSTS)}",
         )
     return [host for host in HOSTS if not names or host.name in names]
 

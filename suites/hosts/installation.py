@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A host's file system that commands run in: a copy of its base, which goes with it."""
+"""The file system of a host in which commands run: a temporary copy of its base."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from suites.hosts import chroot
 from suites.hosts.settings import Bind, Settings
 
 ARCHIVES = "/var/cache/apt/archives"
-"""Where apt keeps the packages that it has downloaded; they stay in the base's entry, for the next copy."""
+"""The directory of apt's downloaded packages, which are kept in the base's entry for the next copy."""
 
 
 class Installation:
-    """A copy of the base in `entry`.  One that a killed process has left there is removed first."""
+    """A copy of the base in `entry`.  A copy that a killed process left there is removed first."""
 
-    def __init__(self, entry: Path, told: Settings) -> None:
+    def __init__(self, entry: Path, settings: Settings) -> None:
         self.root = entry / "copy"
         remove_copy(entry)
         copying = ["cp", "--archive", "--reflink=auto", str(entry / "root"), str(self.root)]
         done = subprocess.run(copying, capture_output=True, text=True, check=False)
         if done.returncode:
             raise KconformError(f"{entry / 'root'} could not be copied: {done.stderr.strip().splitlines()[-1]}")
-        for name in ("etc/resolv.conf", "etc/hosts"):  # as this machine, for it shares its network
+        for name in ("etc/resolv.conf", "etc/hosts"):  # the same as here, because the host shares the network
             self.path(name).unlink(missing_ok=True)
             if Path("/", name).exists():
                 shutil.copy(Path("/", name), self.path(name))
-        self.path("etc/apt/apt.conf.d/90host").write_text(told.apt)
-        # What is on the disk after a power cut does not matter; waiting for it is most of an installation's time.
+        self.path("etc/apt/apt.conf.d/90host").write_text(settings.apt)
+        # The data need not survive a power failure, and syncing takes most of an installation's time.
         self.path("etc/dpkg/dpkg.cfg.d/unsafe-io").write_text("force-unsafe-io\n")
-        self._environment = told.environment
+        self._environment = settings.environment
         self._binds: list[Bind] = []
-        for each in (*told.binds, Bind(entry / "archives", ARCHIVES, writable=True)):
+        for each in (*settings.binds, Bind(entry / "archives", ARCHIVES, writable=True)):
             self.bind(each)
 
     def __enter__(self) -> Self:
@@ -51,11 +51,11 @@ class Installation:
         remove_copy(self.root.parent)
 
     def path(self, name: str) -> Path:
-        """A path of the host, as this machine reaches it."""
+        """The path on this machine of a path on the host."""
         return self.root / name.lstrip("/")
 
     def bind(self, bind: Bind) -> None:
-        """From now on the host sees this, too."""
+        """Bind a file or directory into the host, for all later commands."""
         target = self.path(bind.target)
         if bind.source.is_dir():
             target.mkdir(parents=True, exist_ok=True)
@@ -72,11 +72,11 @@ class Installation:
         folder: str = "/",
         on_line: Callable[[str], None] | None = None,
     ) -> int:
-        """Run a command on the host, all output to the log and, line by line, to `on_line`.  Its exit status."""
+        """Run a command on the host, and return its exit status; its output goes to `log`, each line to `on_line`."""
         return run_logged(self._entered(command, folder), log, env=os.environ, on_line=on_line)
 
     def ask(self, command: Sequence[str]) -> str:
-        """What a command prints on the host."""
+        """The output of a command on the host."""
         done = subprocess.run(self._entered(command, "/"), capture_output=True, text=True, check=False)
         return done.stdout
 
@@ -85,12 +85,12 @@ class Installation:
 
 
 def remove_copy(entry: Path) -> None:
-    """KconformError if something is mounted in it: what is removed could be this machine's own files."""
+    """Remove the copy.  KconformError if something is mounted in it, which could be this machine's own files."""
     copy = entry / "copy"
     mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     if inside := [place for place in mounted if Path(place).is_relative_to(copy)]:
         raise KconformError(f"{inside[0]} is mounted, so {copy} is not removed", hint=f"run: umount {inside[0]}")
-    # There are some 50 000 files, which rm removes in a fraction of the time that Python takes.
+    # rm removes the approximately 50 000 files in a fraction of the time that Python takes.
     removing = ["rm", "--recursive", "--force", "--one-file-system", str(copy)]
     done = subprocess.run(removing, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One host's trial: what a newcomer does there, step by step, and what it resulted in."""
+"""The trial of one host: the steps of a new user, and their results."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from suites.hosts.settings import Bind
 
 ROOT = Path(__file__).parents[2]
 REPORT = "reports/out/latest"
-"""Of the checkout, the report of its last run."""
+"""The report of the last run, below the checkout."""
 
 LAST_LINES = 30
-"""Of what a failed step printed, as many are shown; the log has all of it."""
+"""The number of lines to show of a failed step's output; the log contains all of it."""
 
 _VERSIONS = {
     "tox": ("tox", "--version"),
@@ -37,9 +37,9 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)+")
 
 
 class Trial:
-    """A trial of the files in `checkout` in an installation of the host; what is printed there is added to `file`.
+    """A trial of the files in `checkout` in an installation of the host; all output is appended to `file`.
 
-    `say` is told of each step.
+    `say` is called with a message about each step.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Trial:
             on.bind(Bind(cache, f"{chroot.HOME}/.cache/pip", writable=True))
 
     def run(self, arguments: Sequence[str], reports: Path) -> Row:
-        """All steps; the report of the suites is copied to `reports`.  KconformError if tox cannot be installed."""
+        """Run all steps, and copy the suites' report to `reports`.  KconformError if tox cannot be installed."""
         for command in (chroot.UPDATE, chroot.INSTALL_TOX):
             if status := self._step(command):
                 raise KconformError(f"{shlex.join(command)} ended with status {status} on {self._host.name}")
@@ -63,13 +63,13 @@ class Trial:
         started = time.monotonic()
         status = self._step(chroot.main_job(self._host, arguments))
         seconds = time.monotonic() - started
-        counts = self._counts(reports)  # before the quick tests, which make a report of their own
+        counts = self._counts(reports)  # before the quick tests, which write another report
         quick = self._step(chroot.QUICK)
         versions = {name: number(self._on.ask(command)) for name, command in _VERSIONS.items()}
         return Row(self._host.name, versions, counts, seconds=seconds, status=status, quick=quick)
 
     def _step(self, command: Sequence[str]) -> int:
-        """The command's exit status."""
+        """Run a command, and return its exit status."""
         shown = shlex.join(command)
         self._file.write(f"\n$ {shown}\n")
         last: deque[str] = deque(maxlen=LAST_LINES)
@@ -78,11 +78,11 @@ class Trial:
         status = self._on.run(command, self._file, folder=folder, on_line=last.append)
         self._say(f"{shown}: {time.monotonic() - started:.0f} s, exit status {status}")
         if status:
-            self._say("it printed last:\n" + "".join(f"    {line}" for line in last))
+            self._say("its last lines:\n" + "".join(f"    {line}" for line in last))
         return status
 
     def _counts(self, reports: Path) -> Mapping[str, int]:
-        """How many tests had which outcome; empty if the run left no report."""
+        """The number of tests by outcome; empty if the run wrote no report."""
         made = (self._on.path(chroot.CHECKOUT) / REPORT).resolve()
         try:
             found = Counter(str(result.verdict) for result in load(made).tests())
@@ -94,13 +94,13 @@ class Trial:
 
 
 def number(text: str) -> str:
-    """The first version number in what a program prints."""
+    """The first version number in a program's output."""
     match = _NUMBER.search(text)
     return match[0] if match else ""
 
 
 def copy_checkout(source: Path, target: Path) -> None:
-    """The project's files: those that git has, and those that it would take.  UsageError if git cannot list them."""
+    """Copy the project's files: those that git tracks or would add.  UsageError if git cannot list them."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(listed, cwd=source, capture_output=True, text=True, check=False)
     if done.returncode:

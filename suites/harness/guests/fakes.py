@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stand-ins for what guests/ meets: an agent on this host, a QEMU and a virtme-run that are scripts, a kernel."""
+"""Stand-ins for the tests of guests/: an agent on this host, scripts as QEMU and virtme-run, a kernel."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from guests.outcome import OK
 from guests.session import Session
 from guests.task import Task
 from guests.vm.initramfs import agent
-from guests.vm.qemu_command import TITLE_SPACE, Disk, Machine
+from guests.vm.qemu_command import TITLE_SPACE, Disk, VirtualMachine
 from guests.vm.qemu_program import QemuProgram
 from kconfigs.cache import Cache
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may do that")
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 processor")
 
 DEADLINE_S = 60.0
-"""For what takes milliseconds: a bound for a machine that is broken, not for one that is slow."""
+"""A deadline for operations that take milliseconds; even a slow host meets it, unless something is broken."""
 
 
 class PipeStream:
-    """A channel's stream over two pipes."""
+    """A stream of a channel over two pipes."""
 
     def __init__(self, reading: int, writing: int) -> None:
         self._reading = reading
@@ -58,7 +58,7 @@ class PipeStream:
 
 
 class HostSession(Session):
-    """An agent that runs on this host, whose tasks are processes of this host."""
+    """An agent that runs on this host, with processes of this host as tasks."""
 
     def __init__(self, program: Path) -> None:
         self.program = str(program)
@@ -76,15 +76,15 @@ class HostSession(Session):
         self.greet(init=self.process.pid)
 
     def child(self, name: str, *, quiet: bool = False) -> Task:
-        """A process with the user's own credentials, which needs no privilege."""
+        """A process with the user's own credentials, so that no privileges are necessary."""
         return self.init.spawn(name, quiet=quiet)
 
     def children(self) -> list[int]:
-        """The process numbers of init's children, spare ones among them."""
+        """The PIDs of init's children, including spare ones."""
         return [child.pid for child in psutil.Process(self.process.pid).children()]
 
     def hang_up(self) -> str:
-        """Close our ends of the pipes, and wait for the agent to end; what it said of that."""
+        """Close the host's ends of the pipes, wait for the agent to exit, and return its message."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.close()
@@ -107,12 +107,12 @@ def host_session(store: Cache) -> Iterator[HostSession]:
 
 
 def open_descriptors() -> int:
-    """How many this process has."""
+    """The number of open file descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def status_of(task: Task) -> dict[str, str]:
-    """/proc/pid/status, read by the test itself."""
+    """/proc/PID/status, which the test reads directly."""
     lines = Path(f"/proc/{task.tid}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
@@ -130,7 +130,7 @@ def quiet_child(host: HostSession, name: str = "filtered") -> Task:
 
 
 def await_end(pidfd: int) -> bool:
-    """Whether the process behind this descriptor ends."""
+    """Whether the process of this pidfd ends in time."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(DEADLINE_S * 1000))
@@ -161,11 +161,11 @@ def agent(data):
 def wait():
     signal.pause()
 """
-"""What a fake QEMU's script begins with: the host's ends of its channels, by their names."""
+"""The beginning of the script of a fake QEMU: the descriptors of its channels, by name."""
 
 
 def fake_virtme_run(path: Path, qemu: Path) -> Path:
-    """A virtme-run that prints a command for this QEMU."""
+    """A fake virtme-run that prints a command for this QEMU."""
     return program(path, f"print({str(qemu)!r}, '-machine', 'none', '-append', 'virtme_x=1')\n")
 
 
@@ -175,8 +175,8 @@ NEW_QEMU = QemuProgram("qemu-system-x86_64", "QEMU emulator version 11.0.0", (11
 
 def machine(
     folder: Path, *, disks: Sequence[Disk] = (), arguments: Sequence[str] = (), virtio: bool = True
-) -> Machine:
-    return Machine(
+) -> VirtualMachine:
+    return VirtualMachine(
         image=folder / "bzImage",
         initramfs=folder / "initramfs.cpio",
         arguments=tuple(arguments),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The agent and its tasks, as processes of this host over a pair of pipes: no QEMU, no kernel of ours."""
+"""The agent and its tasks, as processes of this host over a pair of pipes, without QEMU and a kernel under test."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def host(store: Cache) -> Iterator[HostSession]:
 
 
 class TestHello:
-    def test_the_agent_tells_its_version_and_its_kernel(self, host: HostSession) -> None:
+    def test_the_agent_reports_its_version_and_its_kernel(self, host: HostSession) -> None:
         names = os.uname()
         assert (host.hello.version, host.hello.release, host.hello.machine) == (
             wire.VERSION,
@@ -77,7 +77,7 @@ class TestHello:
 
 
 class TestTheTree:
-    def test_a_process_is_a_child_of_init_under_the_number_that_is_told(self, host: HostSession) -> None:
+    def test_a_process_is_a_child_of_init_with_the_reported_pid(self, host: HostSession) -> None:
         task = host.child("first")
         assert task.call("getpid") == returned(task.pid)
         assert task.call("gettid") == returned(task.tid)
@@ -97,37 +97,37 @@ class TestTheTree:
         assert parent.spawn("child").call("getppid") == returned(parent.pid)
         assert thread.spawn("of-thread").call("getppid") == returned(parent.pid)
 
-    def test_a_double_forked_child_has_lost_its_parent(self, host: HostSession) -> None:
+    def test_a_double_forked_child_is_adopted_by_init(self, host: HostSession) -> None:
         parent = host.child("parent")
         orphan = parent.orphan("orphan")
         assert orphan.call("getppid") == returned(host.process.pid)
         assert orphan.call("getpid") == returned(orphan.pid)
 
-    def test_tasks_carry_their_names_for_the_kernel_and_for_ps(self, host: HostSession) -> None:
+    def test_the_kernel_and_ps_show_the_names_of_tasks(self, host: HostSession) -> None:
         leader = host.child("evil")
         thread = leader.thread("henchman")
         for task, name in ((leader, "evil"), (thread, "henchman")):
             assert Path(f"/proc/{leader.pid}/task/{task.tid}/comm").read_text() == f"{name}\n"
         assert Path(f"/proc/{leader.pid}/cmdline").read_bytes().rstrip(b"\0") == b"evil"
 
-    def test_a_long_name_is_cut_as_the_kernel_cuts_it(self, host: HostSession) -> None:
+    def test_a_long_name_is_truncated_as_by_the_kernel(self, host: HostSession) -> None:
         task = host.child("seventeen letters")
         assert Path(f"/proc/{task.pid}/comm").read_text() == "seventeen lette\n"
 
     def test_a_bare_task_has_made_no_call_of_its_own(self, host: HostSession) -> None:
-        """Its name is the one call that shows: a bare task has still its parent's."""
+        """Setting the name is the only visible call: a bare task still has its parent's name."""
         parent = host.child("parent")
         bare = parent.spawn("bare", bare=True)
         assert Path(f"/proc/{bare.pid}/comm").read_text() == "parent\n"
         assert bare.call("getppid") == returned(parent.pid)
 
     def test_the_lowest_descriptors_are_free(self, host: HostSession) -> None:
-        """What the agent has open is closed in its children."""
+        """The agent's own descriptors are closed in its children."""
         assert host.child("task").open("/dev/null") == returned(3)
 
     @root_only
-    def test_a_task_in_a_pid_namespace_is_known_by_both_its_numbers(self, host: HostSession) -> None:
-        """Whatever it is called, and though it has made no call of its own: here all have one name."""
+    def test_a_task_in_a_pid_namespace_has_both_its_pids(self, host: HostSession) -> None:
+        """This does not depend on names, which are all the same here, nor on calls of the task."""
         host.child("same")
         first = host.init.spawn("same", flags=Clone.NEWPID)
         child, bare = first.spawn("same"), first.spawn("same", bare=True)
@@ -141,10 +141,10 @@ class TestTheTree:
         assert thread.pid == child.pid
         assert inner[1].exit(3) == exited(3)
         assert first.exit(0) == exited(0)
-        # Of signal 9; but the namespace's init reaps them as it ends, perhaps before their status can be read.
+        # SIGKILL kills them, but the namespace's init may reap them before their status can be read.
         assert [task.wait_death().state for task in (child, bare, inner[0])] == [State.DIED] * 3
 
-    def test_the_tree_is_drawn_with_what_became_of_its_tasks(self, host: HostSession) -> None:
+    def test_the_tree_shows_how_tasks_ended(self, host: HostSession) -> None:
         parent = host.child("parent")
         child, thread = parent.spawn("child"), parent.thread("thread")
         assert child.exit(3) == exited(3)
@@ -155,18 +155,18 @@ class TestTheTree:
             f"        thread[{thread.tid}] (thread)",
         ]
 
-    def test_there_is_room_for_hundreds_of_tasks_and_no_more_than_are_promised(self, host: HostSession) -> None:
+    def test_the_number_of_tasks_has_the_documented_limit(self, host: HostSession) -> None:
         parent = host.child("parent")
         for count in range(wire.SLOT_COUNT - 1 - wire.SPARE_CHILDREN):
             assert parent.spawn(f"task-{count}").exit(0) == exited(0)
-        with pytest.raises(AgentError, match="room for 507 tasks"):
+        with pytest.raises(AgentError, match="a guest can have 507 tasks"):
             parent.spawn("one-too-many")
 
 
 class TestSpareChildren:
-    """Init's first children are there before a test asks for them, and nothing tells them from others."""
+    """Init's first children exist before a test requests them, and cannot be distinguished from others."""
 
-    def test_they_are_inits_and_as_if_made_now(self, host: HostSession) -> None:
+    def test_they_are_like_new_children_of_init(self, host: HostSession) -> None:
         before = host.children()
         made = [host.child(f"child-{number}") for number in range(wire.SPARE_CHILDREN + 2)]
         assert len(before) == wire.SPARE_CHILDREN
@@ -177,8 +177,8 @@ class TestSpareChildren:
             assert task.open("/dev/null") == returned(3)
             assert task.exit(3) == exited(3)
 
-    def test_what_init_did_to_itself_is_inherited(self, host: HostSession) -> None:
-        """So none of them is taken any more when init has made a call for the test."""
+    def test_changes_of_init_are_inherited(self, host: HostSession) -> None:
+        """Therefore none of them is used once init has made a call for the test."""
         before = host.children()
         assert host.init.call("umask", 0o27) == OK
         child = host.child("child")
@@ -195,8 +195,8 @@ class TestSpareChildren:
         made = [host.child(f"child-{count}") for count in range(wire.SPARE_CHILDREN)]
         assert [task.exit(3) for task in made] == [exited(3)] * wire.SPARE_CHILDREN
 
-    def test_a_quiet_one(self, host: HostSession) -> None:
-        """It waits without a call of its own: a filter that allows none but getpid does not kill it."""
+    def test_a_quiet_spare_child(self, host: HostSession) -> None:
+        """It waits without system calls: a filter that only allows getpid does not kill it."""
         before = host.children()
         task = quiet_child(host)
         assert task.tid in before
@@ -205,7 +205,7 @@ class TestSpareChildren:
 
     @root_only
     @pytest.mark.parametrize("how", ["file", "sharing"])
-    def test_what_else_changes_init(self, host: HostSession, tmp_path: Path, how: str) -> None:
+    def test_other_changes_of_init(self, host: HostSession, tmp_path: Path, how: str) -> None:
         before = host.children()
         if how == "file":
             assert host.write_file("/proc/self/coredump_filter", "0x21") == OK
@@ -221,36 +221,36 @@ class TestSpareChildren:
 
 class TestCredentials:
     @root_only
-    def test_a_task_is_unprivileged_unless_asked(self, host: HostSession) -> None:
+    def test_a_task_is_unprivileged_by_default(self, host: HostSession) -> None:
         found = status_of(host.spawn("user"))
         assert found["Uid"].split() == found["Gid"].split() == ["1000"] * 4
         assert found["Groups"] == ""
         assert {int(found[name], 16) for name in ("CapInh", "CapPrm", "CapEff")} == {0}
 
     @root_only
-    def test_a_task_has_the_uid_and_capabilities_that_were_asked(self, host: HostSession) -> None:
+    def test_a_task_has_the_requested_uid_and_capabilities(self, host: HostSession) -> None:
         found = status_of(host.spawn("user", uid=4711, caps=Cap.SYS_PTRACE | Cap.KILL))
         assert found["Uid"].split() == ["4711"] * 4
         assert int(found["CapPrm"], 16) == int(found["CapEff"], 16) == Cap.SYS_PTRACE | Cap.KILL
 
     @root_only
-    def test_what_a_task_does_to_its_uid_has_the_ordinary_effect(self, host: HostSession) -> None:
-        """How the agent gave it its own has left no trace (PR_SET_KEEPCAPS)."""
+    def test_a_task_that_changes_its_uid_loses_its_capabilities(self, host: HostSession) -> None:
+        """PR_SET_KEEPCAPS, which the agent used to set the task's credentials, is no longer set."""
         task = host.spawn("root", uid=0, caps=Cap.SETUID)
         assert task.call("setresuid", 1000, 1000, 1000) == OK
         assert int(status_of(task)["CapPrm"], 16) == 0
 
     @root_only
-    def test_changing_the_uid_leaves_a_task_dumpable_if_that_was_asked(self, host: HostSession) -> None:
+    def test_changing_the_uid_leaves_a_task_dumpable_if_requested(self, host: HostSession) -> None:
         assert host.spawn("plain").call("prctl", 3, 0, 0, 0, 0) == returned(1)
         assert host.spawn("secret", dumpable=False).call("prctl", 3, 0, 0, 0, 0) != returned(1)
 
-    def test_a_child_inherits_its_parents_credentials_unless_asked(self, host: HostSession) -> None:
+    def test_a_child_inherits_its_parents_credentials_by_default(self, host: HostSession) -> None:
         child = host.child("parent").spawn("child")
         assert child.call("getuid") == returned(os.geteuid())
         assert status_of(child)["CapEff"] == status_of(host.init)["CapEff"]
 
-    def test_credentials_that_cannot_be_had_are_an_error_and_leave_no_task(self, host: HostSession) -> None:
+    def test_credentials_that_are_refused_are_an_error_and_leave_no_task(self, host: HostSession) -> None:
         parent = host.spawn("user") if os.geteuid() == 0 else host.child("user")
         with pytest.raises(SetupFailed, match=r"spawn\(greedy\) -> EPERM"):
             parent.spawn("greedy", uid=0, caps=Cap.ALL)
@@ -264,13 +264,13 @@ class TestCredentials:
 
 
 class TestCalls:
-    def test_an_error_is_told_by_its_number(self, host: HostSession) -> None:
+    def test_an_error_is_reported_by_its_number(self, host: HostSession) -> None:
         task = host.child("task")
         assert task.call("close", UNUSED_FD) == EBADF
         assert task.open("/no/such/file") == ENOENT
         assert task.call("uname", 1) == EFAULT
 
-    def test_what_a_call_leaves_in_its_buffers_comes_back(self, host: HostSession) -> None:
+    def test_the_contents_of_buffers_are_returned(self, host: HostSession) -> None:
         task = host.child("task")
         where = task.call("getcwd", Out(512), 512)
         assert where.read()[: where.value] == os.fsencode(Path.cwd()) + b"\0"
@@ -278,8 +278,8 @@ class TestCalls:
         assert task.write(writing, b"hello") == returned(5)
         assert task.read(reading, 100).reads == (b"hello" + bytes(95),)
 
-    def test_a_buffer_can_be_given_and_taken_back(self, host: HostSession) -> None:
-        """poll() reads which events are wanted, and writes beside it which there are."""
+    def test_a_buffer_can_be_passed_and_returned(self, host: HostSession) -> None:
+        """poll() reads the requested events, and writes the events that occurred next to them."""
         task = host.child("task")
         _, writing = pipe(task)
         polled = task.call("poll", InOut(struct.pack("<ihh", writing, 4, 0)), 1, 0)
@@ -287,7 +287,7 @@ class TestCalls:
 
     @pytest.mark.parametrize("through", ["native", pytest.param("int80", marks=x86_only)])
     def test_all_six_arguments_arrive(self, host: HostSession, tmp_path: Path, through: str) -> None:
-        """mmap's last one says where in the file to begin: the memory shows what lies there."""
+        """mmap's last argument is the offset in the file: the memory shows the data at that offset."""
         page = struct.pack("<Q", 0x1122334455667788) + bytes(4088)
         (tmp_path / "file").write_bytes(bytes(4096) + page)
         task = host.child("task")
@@ -319,7 +319,7 @@ class TestCalls:
     def test_init_can_make_calls_itself(self, host: HostSession) -> None:
         assert host.init.call("getpid") == returned(host.process.pid)
 
-    def test_every_call_is_in_the_transcript_with_who_and_what_and_what_came(self, host: HostSession) -> None:
+    def test_the_transcript_shows_the_task_the_call_and_the_outcome(self, host: HostSession) -> None:
         task = host.child("task")
         assert task.call("close", UNUSED_FD) == EBADF
         assert task.exit(1) == exited(1)
@@ -332,7 +332,7 @@ class TestCalls:
 
 
 class TestSweeps:
-    """Many calls of a task at once."""
+    """A task makes many calls at once."""
 
     def test_each_number_has_its_outcome(self, host: HostSession) -> None:
         task = host.child("task")
@@ -343,14 +343,14 @@ class TestSweeps:
         assert came == dict.fromkeys(unknown[wire.SWEEP_LEFT_OUT :], ENOSYS)
         assert task.load(kept, 4) == b"kept"
 
-    def test_a_large_value_is_told_as_such(self, host: HostSession) -> None:
+    def test_a_large_value_is_reported_as_the_maximum(self, host: HostSession) -> None:
         task = host.child("task")
         lseek, fd = number("lseek"), task.call("memfd_create", "file", 0).result()
         for value in (wire.SWEEP_LARGE - 1, wire.SWEEP_LARGE, wire.SWEEP_LARGE + 1, 1 << 40):
             came = sweep(task, range(lseek, lseek + 1), [fd, value, 0])
             assert came == {lseek: returned(min(value, wire.SWEEP_LARGE))}
 
-    def test_with_these_arguments(self, host: HostSession) -> None:
+    def test_all_calls_have_these_arguments(self, host: HostSession) -> None:
         task = host.child("task")
         lseek, fd = number("lseek"), task.open("/dev/null", O_RDWR).result()
         assert sweep(task, range(lseek, lseek + 1), [fd, 0, 7]) == {lseek: EINVAL}
@@ -358,7 +358,7 @@ class TestSweeps:
         assert sweep(task, range(lseek, lseek + 1), [UNUSED_FD, 0, 0]) == {lseek: EBADF}
 
     @x86_only
-    def test_by_another_entry(self, host: HostSession) -> None:
+    def test_a_sweep_through_another_entry(self, host: HostSession) -> None:
         task = host.child("task")
         if task.call32("getpid") in (killed(Signal.SEGV), ENOSYS):
             pytest.skip("this host's kernel has no int $0x80 (CONFIG_IA32_EMULATION)")
@@ -374,11 +374,11 @@ class TestSweeps:
         ],
         ids=["too-many", "with-gaps", "too-many-left-out"],
     )
-    def test_what_cannot_be_swept_is_not_begun(self, host: HostSession, numbers: range, skip: Sequence[int]) -> None:
-        with pytest.raises(ValueError, match="over 1024 successive numbers at most, and leaves out 64"):
+    def test_an_invalid_sweep_is_rejected(self, host: HostSession, numbers: range, skip: Sequence[int]) -> None:
+        with pytest.raises(ValueError, match="at most 1024 consecutive numbers, and skips at most 64"):
             sweep(host.child("task"), numbers, skip=skip)
 
-    def test_one_that_kills_ends_the_test(self, host: HostSession) -> None:
+    def test_a_sweep_that_kills_the_task_fails_the_test(self, host: HostSession) -> None:
         task = host.child("task")
         end = number("exit_group")
         with pytest.raises(SetupFailed, match=rf"sweep\({end}..{end} by NATIVE\) -> exited with 3"):
@@ -392,7 +392,7 @@ class TestSweeps:
 
 
 class TestBlockingCalls:
-    def test_a_call_that_blocks_is_collected_later_while_others_work(self, host: HostSession) -> None:
+    def test_other_tasks_work_while_a_call_blocks(self, host: HostSession) -> None:
         parent = host.child("parent")
         reading, writing = pipe(parent)
         readers = [parent.spawn(f"reader-{i}") for i in range(3)]
@@ -404,7 +404,7 @@ class TestBlockingCalls:
         assert parent.write(writing, b"abc") == returned(3)
         assert sorted(call.outcome().read() for call in calls) == [b"a", b"b", b"c"]
 
-    def test_an_outcome_stays_and_is_noted_once(self, host: HostSession) -> None:
+    def test_an_outcome_is_kept_and_added_to_the_transcript_once(self, host: HostSession) -> None:
         call = host.child("task").begin("getppid")
         first = call.outcome()
         noted = len(host.transcript)
@@ -412,12 +412,12 @@ class TestBlockingCalls:
         assert call.finished()
         assert len(host.transcript) == noted
 
-    def test_a_call_that_was_to_block_and_does_not_fails_the_test(self, host: HostSession) -> None:
+    def test_a_call_that_should_block_but_does_not_fails_the_test(self, host: HostSession) -> None:
         call = host.child("task").begin("getppid")
         with pytest.raises(SetupFailed, match="the test needs it to block"):
             call.wait_until_blocked()
 
-    def test_a_task_with_a_call_under_way_takes_no_second_one(self, host: HostSession) -> None:
+    def test_a_task_with_a_pending_call_takes_no_second_one(self, host: HostSession) -> None:
         task = host.child("task")
         reading, writing = pipe(task)
         other = task.spawn("other")
@@ -430,7 +430,7 @@ class TestBlockingCalls:
         assert call.outcome() == returned(1)
         assert task.call("getpid") == returned(task.pid)
 
-    def test_a_task_that_dies_in_a_call_is_the_calls_outcome(self, host: HostSession) -> None:
+    def test_the_death_of_a_task_in_a_call_is_the_calls_outcome(self, host: HostSession) -> None:
         task = host.child("task")
         call = task.begin("pause")
         call.wait_until_blocked()
@@ -451,7 +451,7 @@ class TestFiles:
         assert host.read_bytes(path) == b"TExt"
         assert host.write_file(path, b"") == returned(0)
 
-    def test_a_folder_exists_though_it_cannot_be_read(self, host: HostSession, tmp_path: Path) -> None:
+    def test_a_directory_exists_although_it_cannot_be_read(self, host: HostSession, tmp_path: Path) -> None:
         assert host.exists(str(tmp_path))
         assert not host.exists(str(tmp_path / "none"))
         assert not host.exists(str(tmp_path / "none" / "."))
@@ -465,7 +465,7 @@ class TestFiles:
         with pytest.raises(SetupFailed, match=r"read_file\(.*/none\) -> ENOENT"):
             host.read_file(str(tmp_path / "none"))
 
-    def test_a_file_that_is_too_long_to_read_is_not_read_in_part(self, host: HostSession, tmp_path: Path) -> None:
+    def test_a_file_that_is_too_long_is_an_error(self, host: HostSession, tmp_path: Path) -> None:
         longest = wire.BODY_MAX - wire.RESULT.size - 1
         content = (bytes(range(251)) * (longest // 251 + 1))[:longest]
         (tmp_path / "fits").write_bytes(content)
@@ -482,7 +482,7 @@ class TestFiles:
         assert (tmp_path / "file").read_bytes() == content[:size]
         assert (tmp_path / "file").stat().st_mode & 0o777 == 0o700
 
-    def test_an_upload_that_does_not_fit_is_no_upload(self, host: HostSession) -> None:
+    def test_an_upload_to_a_full_device_fails(self, host: HostSession) -> None:
         if not os.access("/dev/full", os.W_OK):
             pytest.skip("this host has no /dev/full")
         with pytest.raises(SetupFailed):

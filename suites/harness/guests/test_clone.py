@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests on each kernel under test: fresh, apart from one another, and honest about what went wrong in them."""
+"""Guests on each kernel under test: they are fresh and isolated from each other, and failures are diagnosed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MARK = "/tmp/mark"  # noqa: S108 - in the guest
 
 @pytest.fixture
 def sibling(guest: Guest) -> Iterator[Guest]:
-    """Another clone of the guest's template: one that may break, for of it nobody asks whether it complained."""
+    """Another clone of the guest's template.  It may break: its kernel's complaints do not fail the test."""
     sibling = Guest(guest.kernel, guest.template)
     try:
         sibling.resume()
@@ -39,7 +39,7 @@ def sibling(guest: Guest) -> Iterator[Guest]:
 
 
 def pause(guest: Guest, seconds: float = 0) -> None:
-    """Stop its QEMU for so long, and let it go on."""
+    """Stop a guest's QEMU for `seconds`, and continue it."""
     os.kill(guest.pid, signal.SIGSTOP)
     os.waitid(os.P_PID, guest.pid, os.WSTOPPED)
     threading.Event().wait(seconds)
@@ -48,7 +48,7 @@ def pause(guest: Guest, seconds: float = 0) -> None:
 
 
 def test_two_clones_of_a_template_do_not_see_each_other(guest: Guest, sibling: Guest) -> None:
-    """Not each other's files, settings, processes or log."""
+    """They share no files, settings, processes or log."""
     assert guest.pid != sibling.pid
     assert guest.write_file(MARK, "mine", create=True) == returned(4)
     guest.set_sysctl("kernel.hostname", "mine")
@@ -64,8 +64,8 @@ def test_two_clones_of_a_template_do_not_see_each_other(guest: Guest, sibling: G
     assert (guest.read_file(MARK), sibling.read_file(MARK)) == ("mine", "yours")
 
 
-def test_what_a_guest_wrote_is_gone_with_it(guest: Guest, sibling: Guest) -> None:
-    """Not on the template's memory, which all map: the next clone of it is as fresh as the first."""
+def test_what_a_guest_wrote_disappears_with_it(guest: Guest, sibling: Guest) -> None:
+    """It is not in the template's memory, which all clones map: the next clone is as fresh as the first."""
     sibling.upload(MARK, os.urandom(1 << 12))
     sibling.close()
     template.check(guest.template.directory)
@@ -78,7 +78,7 @@ def test_what_a_guest_wrote_is_gone_with_it(guest: Guest, sibling: Guest) -> Non
         following.close()
 
 
-def test_a_guest_is_the_kernel_that_it_is_said_to_be(guest: Guest) -> None:
+def test_a_guest_runs_the_kernel_under_test(guest: Guest) -> None:
     assert (guest.hello.release, guest.hello.machine) == (guest.kernel.release, guest.arch)
     assert guest.read_file("/proc/sys/kernel/osrelease").strip() == guest.kernel.release
     assert any(line.startswith("Linux version ") for line in guest.boot_log)
@@ -95,7 +95,7 @@ def test_a_complaint_at_boot_is_found(guest: Guest, tmp_path: Path) -> None:
     assert complaint_at_boot(replace(guest.template, directory=tmp_path)) == "BUG: early"
 
 
-def test_two_hundred_tasks_can_be_made_and_the_guest_answers_still(guest: Guest) -> None:
+def test_a_guest_still_answers_after_creating_two_hundred_tasks(guest: Guest) -> None:
     parent = guest.root("parent")
     children = [parent.spawn(f"child-{i}") for i in range(100)]
     threads = [parent.thread(f"thread-{i}") for i in range(100)]
@@ -107,19 +107,19 @@ def test_two_hundred_tasks_can_be_made_and_the_guest_answers_still(guest: Guest)
     assert guest.spawn("last").call("getppid") == returned(1)
 
 
-class TestWhatGoesWrong:
+class TestDiagnosis:
     @pytest.mark.needs("MAGIC_SYSRQ")
-    def test_a_kernel_that_panics_broke_and_is_quoted(self, sibling: Guest) -> None:
+    def test_a_panic_is_quoted(self, sibling: Guest) -> None:
         with pytest.raises(GuestBroke, match="Kernel panic - not syncing: sysrq triggered crash"):
             sibling.write_file("/proc/sysrq-trigger", "c")
 
-    def test_a_kernel_that_loses_its_init_broke_and_is_quoted(self, sibling: Guest) -> None:
+    def test_the_panic_of_a_kernel_without_init_is_quoted(self, sibling: Guest) -> None:
         said = r"went down during init\[1\]\.exit_group\(0\): Kernel panic - not syncing: Attempted to kill init!"
         with pytest.raises(GuestBroke, match=said) as caught:
             sibling.init.exit(0)
         assert caught.value.verdict == "fail"
 
-    def test_a_broken_guest_stays_broken_and_leaves_its_evidence(self, sibling: Guest) -> None:
+    def test_a_broken_guest_stays_broken_and_has_evidence(self, sibling: Guest) -> None:
         task = sibling.spawn("witness")
         sibling.write_file("/dev/kmsg", "the last line but one\n").result()
         sibling.log()
@@ -135,41 +135,41 @@ class TestWhatGoesWrong:
         assert "the last line but one" in found["kernel log"]
         assert "Kernel panic - not syncing: Attempted to kill init!" in found["console"]
 
-    def test_a_reboot_is_the_kernels_going_down(self, sibling: Guest) -> None:
-        with pytest.raises(GuestBroke, match=r"went down during root\[\d+\]\.reboot\(\): without a word"):
+    def test_a_reboot_is_a_broken_guest(self, sibling: Guest) -> None:
+        with pytest.raises(GuestBroke, match=r"went down during root\[\d+\]\.reboot\(\): it printed no reason"):
             sibling.root().call("reboot", 0xFEE1DEAD, 672274793, 0x01234567, None, shown="reboot()")
 
-    def test_a_qemu_that_is_killed_is_our_error_and_not_the_kernels(self, sibling: Guest) -> None:
+    def test_a_qemu_that_is_killed_is_a_harness_error(self, sibling: Guest) -> None:
         os.kill(sibling.pid, signal.SIGKILL)
-        with pytest.raises(QemuError, match=r"QEMU is gone in the middle of .*: QEMU was killed by SIGKILL"):
+        with pytest.raises(QemuError, match=r"QEMU ended during .*: QEMU was killed by SIGKILL"):
             sibling.spawn("task")
 
-    def test_a_call_that_hangs_is_told_from_a_kernel_that_does(
+    def test_a_hung_call_is_distinguished_from_a_hung_kernel(
         self, sibling: Guest, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         task = sibling.spawn("task")
         sequence = sibling.send(Op.CALL, task.slot, wire.call_body(number("pause", sibling.arch), []), "pause()")
-        with pytest.raises(GuestBroke, match=r"^pause\(\) did not come back within 0 s$"):
+        with pytest.raises(GuestBroke, match=r"^pause\(\) did not return within 0 s$"):
             sibling.collect(sequence, "pause()", 0.01)
         assert sibling.spawn("another").call("getppid") == returned(1)
         monkeypatch.setattr(conversation, "SIGN_OF_LIFE_S", 0.01)
         sibling._qemu.qmp.send("stop")
         sibling._qemu.qmp.event({"STOP"}, time.monotonic() + 20)
-        with pytest.raises(GuestBroke, match=r"^the kernel hangs since getpid\(\): nothing in the guest answers"):
+        with pytest.raises(GuestBroke, match=r"^the kernel has hung since getpid\(\): the guest no longer answers"):
             sibling.collect(0, "getpid()", 0.01)
         assert set(sibling.evidence()) >= {"transcript", "process tree"}
 
-    def test_a_guest_that_the_host_has_stopped_accuses_nobody(
+    def test_a_timeout_in_a_guest_that_the_host_stopped_is_a_harness_error(
         self, sibling: Guest, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(conversation, "SIGN_OF_LIFE_S", 0.01)
         os.kill(sibling.pid, signal.SIGSTOP)
-        with pytest.raises(HostPausedError, match=r"^the kernel hangs .*; but QEMU was stopped by a signal"):
+        with pytest.raises(HostPausedError, match=r"^the kernel has hung .*; but QEMU was stopped by a signal"):
             sibling.collect(0, "getpid()", 0.01)
         assert set(sibling.evidence()) >= {"process tree"}
 
-    def test_what_a_kernel_says_of_time_after_a_pause_accuses_nobody(self, sibling: Guest) -> None:
-        """But what it says besides does, and so does everything in a guest that was not paused."""
+    def test_complaints_about_time_after_a_pause_are_a_harness_error(self, sibling: Guest) -> None:
+        """Other complaints still fail the test, as do all complaints in a guest that was not paused."""
         lockup, other = "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [agent:70]", "BUG: planted"
         sibling.write_file("/dev/kmsg", f"{lockup}\n").result()
         assert sibling.complaint() == f"the kernel complained: {lockup}"
@@ -180,10 +180,10 @@ class TestWhatGoesWrong:
         assert sibling.complaint() == f"the kernel complained: {other}"
 
     @pytest.mark.needs("SOFTLOCKUP_DETECTOR")
-    def test_a_pause_that_makes_a_kernel_see_a_lockup(self, sibling: Guest) -> None:
-        """Stopped for longer than its watchdog's patience, which is two seconds here."""
+    def test_a_lockup_that_a_pause_caused_is_a_harness_error(self, sibling: Guest) -> None:
+        """The guest is stopped for longer than its watchdog's limit, which is two seconds here."""
         sibling.set_sysctl("kernel.watchdog_thresh", 1)
-        for _ in range(5):  # a watchdog that has only just been set looks once before it counts
+        for _ in range(5):  # the watchdog's first check only records the time
             pause(sibling, seconds=3)
             if any("soft lockup" in line for line in sibling.log()):
                 break
@@ -196,15 +196,15 @@ class TestWhatGoesWrong:
         ids=["warning", "kasan", "hung-task"],
     )
     def test_a_splat_in_the_log_is_a_broken_guest(self, sibling: Guest, line: str) -> None:
-        """Though every call returned what was wanted."""
+        """It is broken even if every call returned the expected value."""
         sibling.write_file("/dev/kmsg", "a harmless line\n").result()
         assert sibling.complaint() == ""
         sibling.write_file("/dev/kmsg", f"{line}\n").result()
         for _ in range(2):
             assert sibling.complaint() == f"the kernel complained: {line}"
 
-    def test_what_a_kernel_says_reaches_no_terminal_as_it_is(self, sibling: Guest) -> None:
-        """Neither its control sequences, nor lines that look like commands to a CI."""
+    def test_complaints_and_evidence_are_escaped(self, sibling: Guest) -> None:
+        """They contain neither control sequences nor lines that look like commands for a CI system."""
         forged = "BUG: \x1b[2J \x1b]0;x\x07 \u202e\n::error file=a.c,line=1::forged\n::add-mask::kernel\n"
         sibling.write_file("/dev/kmsg", forged).result()
         assert sibling.complaint() == r"the kernel complained: BUG: \x1b[2J \x1b]0;x\x07 \u202e"
@@ -214,8 +214,8 @@ class TestWhatGoesWrong:
         assert not [line for text in found.values() for line in text.splitlines() if line.startswith(("::", "name"))]
         assert "::error file=a.c" in found["kernel log"]
 
-    def test_a_kernel_that_sends_nonsense_is_given_up(self, sibling: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Every later call has the same error, and the evidence is what was had before."""
+    def test_a_conversation_ends_after_invalid_data(self, sibling: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every later call raises the same error, and the evidence is what was read before."""
         task = sibling.spawn("task")
         sibling.write_file("/dev/kmsg", "a line\n").result()
         assert "a line" in sibling.log()
@@ -234,46 +234,46 @@ class TestWhatGoesWrong:
         sibling.close()
         assert "a line" in sibling.evidence()["kernel log"]
 
-    def test_an_agent_that_gives_up_is_our_error_and_quoted(self, sibling: Guest) -> None:
-        """Though its end is a panic: it is init."""
+    def test_an_agent_that_gives_up_is_a_harness_error_that_quotes_it(self, sibling: Guest) -> None:
+        """The kernel then panics, because the agent is init."""
         sibling._channel._stream.send_some(memoryview(b"this is no frame at all"))
-        with pytest.raises(AgentError, match=r"the agent gave up in the middle of .*: a frame's header is damaged"):
+        with pytest.raises(AgentError, match=r"the agent gave up during .*: a frame's header is damaged"):
             sibling.spawn("task")
 
     @pytest.mark.parametrize(
-        ("bit", "told"),
+        ("bit", "expected"),
         [(6, "taint U: a program asked for the taint"), (9, "taint W: the kernel issued a warning"), (13, "")],
         ids=["user", "warning", "expected"],
     )
-    def test_a_taint_without_a_word_is_a_broken_guest(self, sibling: Guest, bit: int, told: str) -> None:
-        """It may be waived as a splat may."""
+    def test_a_taint_without_a_message_is_a_broken_guest(self, sibling: Guest, bit: int, expected: str) -> None:
+        """It can be waived in the same way as a splat."""
         assert sibling.complaint() == ""
         sibling.set_sysctl("kernel.tainted", 1 << bit)
-        assert sibling.complaint() == (f"the kernel complained: {told}" if told else "")
-        assert sibling.complaint(lambda line: line == told) == ""
+        assert sibling.complaint() == (f"the kernel complained: {expected}" if expected else "")
+        assert sibling.complaint(lambda line: line == expected) == ""
 
-    def test_a_waived_splat_has_its_taint_waived(self, sibling: Guest) -> None:
-        """And no other taint."""
+    def test_a_waived_splat_includes_its_taint(self, sibling: Guest) -> None:
+        """It does not include any other taint."""
         sibling.write_file("/dev/kmsg", "WARNING: known\n").result()
         sibling.set_sysctl("kernel.tainted", 1 << 9)
         assert sibling.complaint(lambda line: line == "WARNING: known") == ""
         sibling.set_sysctl("kernel.tainted", 1 << 6)
         assert "taint U" in sibling.complaint(lambda line: line == "WARNING: known")
 
-    def test_a_taint_is_read_without_its_path(self, sibling: Guest) -> None:
+    def test_a_taint_can_be_read_after_its_path_has_disappeared(self, sibling: Guest) -> None:
         detach = 2
         sibling.set_sysctl("kernel.tainted", 1 << 6)
         assert sibling.root().call("umount2", "/proc", detach) == returned(0)
         assert "taint U" in sibling.complaint()
 
-    def test_a_taint_that_cannot_be_read_is_our_error(self, sibling: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unreadable_taint_is_a_harness_error(self, sibling: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patched:
             patched.setattr("guests.log.taint.read", lambda _: None)
-            with pytest.raises(AgentError, match="nobody knows whether the kernel is tainted"):
+            with pytest.raises(AgentError, match="so a taint would be missed"):
                 sibling.complaint()
 
-    def test_a_log_with_holes_is_our_error(self, sibling: Guest, tmp_path: Path) -> None:
-        """What was lost may have been the complaint; one that is left counts all the same."""
+    def test_a_log_with_gaps_is_a_harness_error(self, sibling: Guest, tmp_path: Path) -> None:
+        """A complaint may have been lost; one that is still there counts."""
         (tmp_path / "boot.log").write_text("6,1,0,-;Linux version\n")
         sibling.template = replace(sibling.template, directory=tmp_path)
         sibling.write_file("/dev/kmsg", "a line, long after the boot's last one\n").result()
@@ -282,15 +282,15 @@ class TestWhatGoesWrong:
         sibling.write_file("/dev/kmsg", "BUG: planted\n").result()
         assert sibling.complaint() == "the kernel complained: BUG: planted"
 
-    def test_a_log_that_cannot_be_read_is_our_error(self, sibling: Guest, tmp_path: Path) -> None:
+    def test_an_unreadable_log_is_a_harness_error(self, sibling: Guest, tmp_path: Path) -> None:
         (tmp_path / "boot.log").write_text("")
         sibling.template = replace(sibling.template, directory=tmp_path)
-        with pytest.raises(AgentError, match="log cannot be read, so nobody knows whether it complained"):
+        with pytest.raises(AgentError, match="log cannot be read, so complaints would be missed"):
             sibling.complaint()
 
 
 def test_the_evidence_of_a_test_that_passed(guest: Guest) -> None:
-    """Who called what, the tasks, what the kernel logged since the clone began; of what is empty, nothing."""
+    """It contains the calls, the tasks, and what the kernel logged since it was cloned, but no empty pieces."""
     task = guest.spawn("task")
     assert task.call("getpid") == returned(task.pid)
     assert task.exit(3) == exited(3)

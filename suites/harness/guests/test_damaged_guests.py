@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs whose guests send damaged bytes, or say nothing: no kernel is accused, and the run goes on to its end."""
+"""Runs whose guests send damaged data, or are silent: no kernel is blamed, and the run continues to its end."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def run(kernel: Kernel, folder: Path, damage: str, *arguments: str) -> Run:
     return Run(done.returncode, said, report, json.loads((report / "results.json").read_text())["results"])
 
 
-def test_bits_that_flip_on_the_way_are_errors_of_ours(kernel: Kernel, tmp_path: Path) -> None:
-    """In one of a hundred pieces, in tests that go on for long enough to meet some."""
+def test_flipped_bits_are_harness_errors(kernel: Kernel, tmp_path: Path) -> None:
+    """One in a hundred pieces has a flipped bit, and the tests are long enough to receive some."""
     found = run(kernel, tmp_path, "flip", "suites/yama", "-k", "talk or relations or scopes")
     outcomes = found.outcomes()
     assert outcomes["fail"] == 0, found.said
@@ -66,16 +66,16 @@ def test_bits_that_flip_on_the_way_are_errors_of_ours(kernel: Kernel, tmp_path: 
     assert sum(outcomes.values()) == len(found.results) > 40
     errors = [result for result in found.results if result["outcome"] == "error"]
     for result in errors:
-        assert "the guest sent what no agent sends during " in result["reason"]
+        assert "the guest sent invalid data during " in result["reason"]
     assert any("transcript" in result["evidence"] for result in errors)
 
 
-def test_a_clone_that_says_nothing_is_an_error_with_evidence(kernel: Kernel, tmp_path: Path) -> None:
-    """The test has not begun, so its kernel has broken no promise.  The tests after it have new guests."""
+def test_a_silent_clone_is_an_error_with_evidence(kernel: Kernel, tmp_path: Path) -> None:
+    """The test has not begun, so the kernel has broken no promise.  The tests after it get new guests."""
     found = run(kernel, tmp_path, "mute", TALK)
     first, second, *others = found.results
     assert second["outcome"] == "error", found.said
-    assert "did not start: the kernel hangs since the first answer" in second["reason"]
+    assert "did not start: the kernel has hung since the first answer" in second["reason"]
     assert "Linux version" in found.evidence(second, "console of the boot")
     assert {result["outcome"] for result in (first, *others)} <= {"pass", "skip"}
     assert found.status == 3
@@ -88,8 +88,8 @@ def test_a_spare_clone_that_cannot_start_is_the_next_tests_error(kernel: Kernel,
     assert "planted: no spare clone" in found.results[1]["reason"]
 
 
-def test_a_log_without_end_is_an_error_that_shows_what_was_kept(kernel: Kernel, tmp_path: Path) -> None:
-    """Nobody knows whether the kernel complained; and no control sequence of it gets to a terminal."""
+def test_an_endless_log_is_an_error_with_the_kept_part_as_evidence(kernel: Kernel, tmp_path: Path) -> None:
+    """Complaints would be missed.  The evidence contains no control sequences."""
     found = run(kernel, tmp_path, "greedy", TALK)
     errors = [result for result in found.results if result["outcome"] == "error"]
     assert errors, found.said

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Orders at the limits of what the agent takes, a task's memory, and how a conversation ends."""
+"""Orders at the agent's limits, the memory of tasks, and the end of a conversation."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ def answer(host: HostSession, op: int, slot: int, body: bytes) -> tuple[State, i
 
 
 class TestMemory:
-    def test_what_is_stored_stays_through_calls_and_is_read_back(self, host: HostSession) -> None:
+    def test_stored_data_survive_calls_and_can_be_loaded(self, host: HostSession) -> None:
         task = host.child("task")
         one, two = task.store(b"one"), task.store(b"second")
         assert task.call("getcwd", Out(512), 512) == OK
         assert (task.load(one, 3), task.load(two, 6)) == (b"one", b"second")
 
-    def test_each_task_has_memory_of_its_own(self, host: HostSession) -> None:
+    def test_each_task_has_its_own_memory(self, host: HostSession) -> None:
         first, second = host.child("first"), host.child("second")
         mine, yours = first.store(b"mine"), second.store(b"yours")
         assert mine != yours
         assert (first.load(mine, 4), second.load(yours, 5)) == (b"mine", b"yours")
 
-    def test_memory_has_an_end(self, host: HostSession) -> None:
+    def test_memory_is_limited(self, host: HostSession) -> None:
         task = host.child("task")
         task.store(bytes(wire.SLOT_DATA_SIZE - 0x8000))
         with pytest.raises(ValueError, match="memory is full"):
@@ -82,7 +82,7 @@ class TestMemory:
             (2**32 - 8, 16),
         ],
     )
-    def test_nothing_outside_of_the_tasks_own_memory_is_touched(
+    def test_memory_outside_of_a_tasks_own_is_not_accessible(
         self, host: HostSession, offset: int, length: int
     ) -> None:
         task = host.child("task")
@@ -93,7 +93,7 @@ class TestMemory:
         assert answer(host, Op.CALL, task.slot, raw_call(reads=[(offset, length)])) == refused
         assert task.call("getpid") == returned(task.pid)
 
-    def test_the_very_last_byte_belongs_to_the_task(self, host: HostSession) -> None:
+    def test_the_last_byte_of_a_slot_is_accessible(self, host: HostSession) -> None:
         task = host.child("task")
         end = wire.SLOT_DATA_SIZE
         assert answer(host, Op.POKE, task.slot, wire.PIECE.pack(end - 1, 1) + b"!") == (State.RETURNED, 0, b"")
@@ -113,7 +113,7 @@ class TestMemory:
         assert task.copy(where + to, where + 2 - to, 6) == returned(0)
         assert task.load(where, 8) == copied
 
-    def test_and_dies_of_memory_that_is_not_there(self, host: HostSession) -> None:
+    def test_a_copy_from_unmapped_memory_kills_the_task(self, host: HostSession) -> None:
         task = host.child("task")
         target = task.store(bytes(8))
         assert task.copy(target, 0, 8) == killed(Signal.SEGV)
@@ -130,8 +130,8 @@ class TestRefusals:
             pytest.param(Op.SWEEP, bytes(wire.SWEEP.size), id="sweep"),
         ],
     )
-    def test_init_itself_takes_no_such_order(self, host: HostSession, op: Op, body: bytes) -> None:
-        """It would wait for itself."""
+    def test_init_refuses_orders_that_are_for_tasks(self, host: HostSession, op: Op, body: bytes) -> None:
+        """It would wait for itself forever."""
         assert answer(host, op, 0, body) == (State.REFUSED, -22, b"")
         assert host.init.call("getpid") == OK
 
@@ -161,23 +161,23 @@ class TestRefusals:
         assert len(answer(host, Op.CALL, task.slot, raw_call(reads=exact))[2]) == whole
         assert answer(host, Op.CALL, task.slot, raw_call(reads=[*exact, (0, 1)])) == (State.REFUSED, -22, b"")
 
-    def test_a_piece_to_write_must_fit_too(self, host: HostSession) -> None:
+    def test_a_piece_to_write_that_does_not_fit_is_refused(self, host: HostSession) -> None:
         task = host.child("task")
         body = raw_call(reads=[], writes=[(wire.SLOT_DATA_SIZE - 1, b"ab")])
         assert answer(host, Op.CALL, task.slot, body) == (State.REFUSED, -22, b"")
 
     @pytest.mark.parametrize("slot", [wire.SLOT_COUNT, 0xFFFF])
     @pytest.mark.parametrize("op", [Op.CALL, Op.PEEK, Op.POKE, Op.QUIET, Op.CAUGHT])
-    def test_there_is_no_task_beyond_the_last_slot(self, host: HostSession, op: Op, slot: int) -> None:
+    def test_an_order_for_a_nonexistent_slot_is_refused(self, host: HostSession, op: Op, slot: int) -> None:
         state, value, _ = answer(host, op, slot, bytes(wire.CALL.size))
         assert (state, value) in {(State.REFUSED, -22), (State.REFUSED, -3)}
 
-    def test_an_order_that_the_agent_does_not_know_is_refused(self, host: HostSession) -> None:
+    def test_an_unknown_order_is_refused(self, host: HostSession) -> None:
         host._channel.send(60)  # type: ignore[arg-type]
         assert wire.split_result(host._channel.collect(2).body) == (State.REFUSED, -22, b"")
 
     @pytest.mark.parametrize("child", [0, 1, wire.SLOT_COUNT, 2**32 - 1])
-    def test_a_new_task_needs_a_slot_that_is_free(self, host: HostSession, child: int) -> None:
+    def test_a_new_task_needs_a_free_slot(self, host: HostSession, child: int) -> None:
         assert host.child("first").slot == 1
         body = wire.spawn_body(
             child=child, clone_flags=0, name=b"x", uid=0, gid=0, capabilities=0, options=SpawnOption(0)
@@ -186,7 +186,7 @@ class TestRefusals:
         assert host.child("second").call("getpid") == OK
 
     @pytest.mark.parametrize("flags", [Clone.VFORK, Clone.NONE], ids=["child-with-flags", "child-of-a-child"])
-    def test_the_spare_childrens_slots_are_for_no_other_child(self, host: HostSession, flags: Clone) -> None:
+    def test_other_children_cannot_use_the_slots_of_spare_children(self, host: HostSession, flags: Clone) -> None:
         parent = host.init if flags else host.child("first")
         body = wire.spawn_body(
             child=wire.SPARE_CHILDREN,
@@ -201,11 +201,11 @@ class TestRefusals:
 
 
 class TestBeginnings:
-    """The agent sleeps until it is told: that a new task is ready must not be told in vain."""
+    """The agent sleeps until a notification: that of a new task must not be lost."""
 
     @root_only
-    def test_a_quiet_child_for_which_its_parent_waits(self, host: HostSession) -> None:
-        """Neither can tell.  The agent, which runs before both as it does in a guest, has to look for it."""
+    def test_a_quiet_child_whose_parent_waits_for_it(self, host: HostSession) -> None:
+        """Neither can notify the agent, which has a higher priority than both, as in a guest, and has to poll."""
         parent = host.child("parent")
         for pid in (host.process.pid, parent.pid):
             os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))})
@@ -235,8 +235,8 @@ class TestBeginnings:
 
 
 class TestTheEnd:
-    def test_an_agent_whose_host_is_gone_leaves_no_task_behind(self, host: HostSession) -> None:
-        """Children, threads, grandchildren, orphans, filtered ones, such as ignore what they can, and spare ones."""
+    def test_an_agent_without_a_host_exits_and_leaves_no_task(self, host: HostSession) -> None:
+        """Not even threads, grandchildren, orphans, filtered tasks, tasks that ignore signals, or spare children."""
         parent = host.child("parent")
         parent.thread("thread")
         quiet = quiet_child(host)
@@ -267,32 +267,32 @@ class TestTheEnd:
         os.close(spare)
         assert host.hang_up() == "kconform: agent: a frame is too long: errno 90\n"
 
-    def test_an_agent_that_dies_is_our_error_and_not_the_kernels_fault(self, host: HostSession) -> None:
+    def test_the_death_of_the_agent_is_a_harness_error(self, host: HostSession) -> None:
         task, children = host.child("task"), host.children()
         os.kill(host.process.pid, signal.SIGKILL)
         host.process.wait()
-        with pytest.raises(AgentError, match=r"the agent went away during task\[\d+\]\.getpid\(\)"):
+        with pytest.raises(AgentError, match=r"the agent ended during task\[\d+\]\.getpid\(\)"):
             task.call("getpid")
         for pid in children:
             os.kill(pid, signal.SIGKILL)
 
 
 class TestWaiting:
-    def test_what_never_happens_ends_at_the_deadline(self, host: HostSession) -> None:
-        with pytest.raises(GuestBroke, match="waited 0 s for a miracle, in vain"):
+    def test_a_wait_ends_at_its_deadline(self, host: HostSession) -> None:
+        with pytest.raises(GuestBroke, match="waited 0 s for a miracle, which did not happen"):
             host.wait_until(lambda: False, "a miracle", 0)
 
-    def test_a_call_that_does_not_come_back_is_told_from_a_kernel_that_hangs(
+    def test_a_hung_call_is_distinguished_from_a_hung_kernel(
         self, host: HostSession, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         task = host.child("task")
         sequence = host.send(Op.CALL, task.slot, wire.call_body(NR_PAUSE, []), "pause")
-        with pytest.raises(GuestBroke, match=r"^pause did not come back within 0 s$"):
+        with pytest.raises(GuestBroke, match=r"^pause did not return within 0 s$"):
             host.collect(sequence, "pause", 0.01)
         monkeypatch.setattr(conversation, "SIGN_OF_LIFE_S", 0.01)
         os.kill(host.process.pid, signal.SIGSTOP)
         try:
-            with pytest.raises(GuestBroke, match=r"^the kernel hangs since pause: nothing in the guest answers"):
+            with pytest.raises(GuestBroke, match=r"^the kernel has hung since pause: the guest no longer answers"):
                 host.collect(sequence, "pause", 0.01)
         finally:
             os.kill(host.process.pid, signal.SIGCONT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Outcomes: what equals what, how each is told, and that none can be taken for yes or no."""
+"""Outcomes: their equality, their descriptions, and that they have no truth value."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from guests.uapi import Cap, Clone, Signal, names, number
 R, D, G = State.RETURNED, State.DIED, State.GONE
 WITH_CORE = 0x80
 
-#      outcome            in words                          equals these, of all in EXPECTATIONS
+#      outcome            description                       the equal ones of EXPECTATIONS
 TABLE = [
     (Outcome(R, 0),       "OK",                             [OK, returned(0)]),
     (Outcome(R, 7),       "OK(7)",                          [OK, returned(7)]),
@@ -58,7 +58,7 @@ EXPECTATIONS = [
 
 
 @pytest.mark.parametrize(("outcome", "words", "equal"), TABLE, ids=[row[1] for row in TABLE])
-def test_an_outcome_equals_what_it_is_and_nothing_else(outcome: Outcome, words: str, equal: list[Expected]) -> None:
+def test_an_outcome_only_equals_matching_expectations(outcome: Outcome, words: str, equal: list[Expected]) -> None:
     matching = [expected for expected in EXPECTATIONS if outcome == expected]
     assert {one.name for one in matching} == {one.name for one in equal} | (
         {returned(-4095).name} if outcome.value == -4095 and outcome.state is R else set()
@@ -69,28 +69,28 @@ def test_an_outcome_equals_what_it_is_and_nothing_else(outcome: Outcome, words: 
     assert describe(outcome) == words
 
 
-def test_an_outcome_has_no_truth() -> None:
-    """`if task.attach(x)` would take -EPERM for yes."""
+def test_an_outcome_has_no_truth_value() -> None:
+    """`if task.attach(x)` would take -EPERM for success."""
     with pytest.raises(TypeError, match=r"compare it, as in `== OK` \(evil\.attach\(secret\) -> EPERM\)"):
         bool(Outcome(R, -1, "evil.attach(secret)"))
     with pytest.raises(TypeError, match="compare an outcome with it"):
         bool(EPERM)
 
 
-def test_an_outcome_is_no_key_and_no_number() -> None:
+def test_an_outcome_is_neither_hashable_nor_a_number() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         hash(Outcome(R, 0))
     assert Outcome(R, 0) != 0
     assert Outcome(R, 7) != "OK(7)"
 
 
-def test_two_outcomes_are_equal_whoever_had_them() -> None:
+def test_outcomes_of_different_tasks_can_be_equal() -> None:
     assert Outcome(R, 5, "one") == Outcome(R, 5, "another")
     assert Outcome(R, 5) != Outcome(D, 5)
     assert Outcome(R, 5) != Outcome(R, 6)
 
 
-def test_an_outcome_says_who_did_what() -> None:
+def test_an_outcome_shows_the_task_and_its_call() -> None:
     assert repr(Outcome(R, -1, "evil[41].attach(secret[40])")) == "evil[41].attach(secret[40]) -> EPERM"
     assert repr(Outcome(R, 0)) == "OK"
 
@@ -108,11 +108,11 @@ def test_an_outcome_says_who_did_what() -> None:
         (Outcome(G, -1), 0, 0, False),
     ],
 )
-def test_its_parts_are_those_of_its_state(outcome: Outcome, errno: int, signal: int, core: bool) -> None:
+def test_errno_signal_and_core_depend_on_the_state(outcome: Outcome, errno: int, signal: int, core: bool) -> None:
     assert (outcome.errno, outcome.signal, outcome.core) == (errno, signal, core)
 
 
-def test_a_call_that_had_to_succeed_says_so_when_it_did_not() -> None:
+def test_result_of_a_failed_call_fails_the_test() -> None:
     assert Outcome(R, 5).result() == 5
     assert Outcome(R, 5, "", (b"a", b"b")).read(1) == b"b"
     for failed in (Outcome(R, -2, "task.open()"), Outcome(D, 9, "task.open()"), Outcome(G, -1, "task.open()")):
@@ -122,7 +122,7 @@ def test_a_call_that_had_to_succeed_says_so_when_it_did_not() -> None:
             failed.read()
 
 
-def test_expectations_are_told_by_their_names() -> None:
+def test_expectations_are_shown_by_their_names() -> None:
     assert repr(error(1)) == "EPERM"
     assert repr(returned(5)) == "OK(5)"
     assert repr(killed(31, core=True)) == "killed by SIGSYS with core"
@@ -146,7 +146,7 @@ def test_expectations_are_told_by_their_names() -> None:
         (0, 0, 0, 0, 0),
     ],
 )
-def test_a_wait_status_is_taken_apart(
+def test_a_wait_status_is_decoded(
     raw: int, stopped_by: int, event: int, killed_by: int, exit_code: int | None
 ) -> None:
     status = WaitStatus(raw)
@@ -159,7 +159,7 @@ def test_a_wait_status_is_taken_apart(
 
 
 class TestNumbers:
-    """A few calls whose numbers everyone knows, and the rest only once."""
+    """A few well-known numbers, and the consistency of all others."""
 
     @pytest.mark.parametrize(
         ("name", "arch", "wanted"),
@@ -178,11 +178,11 @@ class TestNumbers:
         assert number(name, arch) == wanted
 
     @pytest.mark.parametrize(("name", "arch"), [("no_such_call", "x86_64"), ("open", "aarch64")])
-    def test_a_call_that_an_architecture_has_not_is_an_error(self, name: str, arch: str) -> None:
+    def test_a_call_that_an_architecture_lacks_is_an_error(self, name: str, arch: str) -> None:
         with pytest.raises(KeyError, match=name):
             number(name, arch)
 
-    def test_names_and_numbers_are_each_others_inverse(self) -> None:
+    def test_names_and_numbers_are_inverse(self) -> None:
         found = names("x86_64")
         assert found[39] == "getpid"
         assert len(found) > 300
@@ -208,9 +208,9 @@ class TestNumbers:
         ),
     ],
 )
-def test_a_list_that_should_be_empty_is_told_by_its_lines(
+def test_a_list_that_should_be_empty_is_reported_by_its_lines(
     pytestconfig: pytest.Config, wrong: list[str], told: list[str]
 ) -> None:
-    """The first of them is the reason that a report gives."""
+    """The first line is the reason in the report."""
     explained = pytestconfig.hook.pytest_assertrepr_compare(config=pytestconfig, op="==", left=wrong, right=[])
     assert told in explained

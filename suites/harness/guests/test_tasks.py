@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What becomes of tasks, as processes of this host: how they end, execute, wait quietly, and catch signals."""
+"""The behaviour of tasks, as processes of this host: how they end, execute, wait quietly, and catch signals."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from suites.harness.guests.fakes import HostSession, host_session, pipe, quiet_c
 
 PTRACE_EVENT_EXEC = 4
 ROUNDS = 30
-"""How often a race is run: what is decided by luck shows itself."""
+"""Number of repetitions of a race, so that both results occur."""
 
 
 @pytest.fixture(scope="session")
@@ -57,19 +57,19 @@ def host(store: Cache) -> Iterator[HostSession]:
 
 class TestDeaths:
     @pytest.mark.parametrize("code", [0, 3, 255])
-    def test_an_exit_is_told_with_its_code(self, host: HostSession, code: int) -> None:
+    def test_an_exit_is_reported_with_its_code(self, host: HostSession, code: int) -> None:
         task = host.child("task")
         assert task.exit(code) == exited(code)
         assert task.wait_death() == exited(code)
 
     @pytest.mark.parametrize("number", [Signal.TERM, Signal.KILL, Signal.SYS, 34], ids=str)
-    def test_a_death_by_signal_is_told_though_the_task_was_idle(self, host: HostSession, number: int) -> None:
+    def test_the_death_of_an_idle_task_by_a_signal_is_reported(self, host: HostSession, number: int) -> None:
         task = host.child("task")
         assert task.call("prlimit64", 0, RLIMIT_CORE, struct.pack("<QQ", 0, 0), None) == OK
         assert host.child("killer").call("kill", task.pid, number) == OK
         assert task.wait_death() == killed(number, core=False)
 
-    def test_a_core_dump_is_told(self, host: HostSession, tmp_path: Path) -> None:
+    def test_a_core_dump_is_reported(self, host: HostSession, tmp_path: Path) -> None:
         if Path("/proc/sys/kernel/core_pattern").read_text().startswith(("|", "/", "@")):
             pytest.skip("this host's kernel.core_pattern hands core dumps to a program or another folder")
         task = host.child("task")
@@ -89,18 +89,18 @@ class TestDeaths:
         with pytest.raises(SetupFailed, match=r"-> ESRCH"):
             task.spawn("child")
 
-    def test_an_order_for_a_task_that_was_killed_is_the_kernels_fault(self, host: HostSession) -> None:
-        """Nothing else kills in a guest: the test had counted on its life."""
+    def test_an_order_for_a_task_that_was_killed_fails_the_test(self, host: HostSession) -> None:
+        """Only the kernel kills tasks in a guest, and the test expected this one to be alive."""
         task, thread = host.child("task"), host.child("process").thread("thread")
         assert task.call("kill", task.pid, Signal.SEGV) == killed(Signal.SEGV)
-        with pytest.raises(GuestBroke, match=r"task\[\d+\]\.getpid\(\) finds the task dead: killed by SIGSEGV"):
+        with pytest.raises(GuestBroke, match=r"getpid\(\) failed because the task is dead: killed by SIGSEGV"):
             task.call("getpid")
         assert thread.call("exit", 0) == GONE
-        with pytest.raises(GuestBroke, match="finds the task dead: the thread ended alone"):
+        with pytest.raises(GuestBroke, match="failed because the task is dead: the thread ended alone"):
             thread.call("getpid")
 
-    def test_a_child_that_its_parent_has_reaped_has_died_all_the_same(self, host: HostSession) -> None:
-        """With SIGCHLD ignored the kernel reaps at once, and nobody is told the status."""
+    def test_the_death_of_a_reaped_child_is_reported(self, host: HostSession) -> None:
+        """If SIGCHLD is ignored, the kernel reaps children immediately, and reports their status to no process."""
         parent = host.child("parent")
         assert parent.ignore(Signal.CHLD) == OK
         child = parent.spawn("child")
@@ -109,7 +109,7 @@ class TestDeaths:
         assert str(done).endswith("-> died, and was reaped before its status could be read")
         assert child.wait_death() == done
 
-    def test_a_dead_child_stays_a_zombie_until_its_parent_asks(self, host: HostSession) -> None:
+    def test_a_dead_child_is_a_zombie_until_its_parent_waits(self, host: HostSession) -> None:
         parent = host.child("parent")
         child = parent.spawn("child")
         assert parent.wait_nohang(child) == returned(0)
@@ -150,7 +150,7 @@ class TestThreads:
     def test_a_process_that_ends_takes_its_threads_along_with_one_status(
         self, host: HostSession, end: Callable[[Task, Task, Task], tuple[object, Expected]]
     ) -> None:
-        """However the threads' ends are ordered by the scheduler, none of them is taken for one that ended alone."""
+        """In whatever order the threads end, none of them is reported as one that ended alone."""
         killer = host.child("killer")
         for number in range(ROUNDS):
             leader = host.child(f"leader-{number}")
@@ -161,8 +161,8 @@ class TestThreads:
             assert [task.wait_death() for task in (leader, *threads)] == [wanted] * 4
             assert blocked.outcome() == wanted
 
-    def test_a_first_thread_that_ends_alone_is_gone_too(self, host: HostSession) -> None:
-        """The process goes on without it, until its last thread ends, and is told by that one."""
+    def test_a_leader_that_ends_alone_is_gone_too(self, host: HostSession) -> None:
+        """The process continues until its last thread ends, and its end is reported for that thread."""
         for number in range(ROUNDS):
             leader = host.child(f"leader-{number}")
             first, last = leader.thread("first"), leader.thread("last")
@@ -181,7 +181,7 @@ class TestThreads:
     def test_a_thread_that_ends_alone_is_gone_whatever_signals_another_blocks(
         self, host: HostSession, pending: Sequence[Signal]
     ) -> None:
-        """They share SIGKILL's digit in /proc/PID/status, which is a letter then."""
+        """These signals share a digit of /proc/PID/status with SIGKILL, which is a letter then."""
         leader = host.child("leader")
         other = leader.thread("other")
         for signal in pending:
@@ -189,7 +189,7 @@ class TestThreads:
             assert other.call("tgkill", leader.pid, other.tid, signal) == OK
         assert leader.thread("thread").exit_thread() == GONE
 
-    def test_a_spawn_whose_parent_dies_of_it_is_an_error(self, host: HostSession) -> None:
+    def test_a_spawn_that_kills_its_parent_is_an_error(self, host: HostSession) -> None:
         parent = quiet_child(host)
         assert parent.install(policy(kill_process("clone"))) == OK
         with pytest.raises(SetupFailed, match=r"spawn\(child\) -> ESRCH"):
@@ -199,14 +199,14 @@ class TestThreads:
 
 
 class TestExecution:
-    def test_a_task_that_executes_the_agent_goes_on_as_the_same_task(self, host: HostSession) -> None:
+    def test_a_task_that_executes_the_agent_is_still_the_same_task(self, host: HostSession) -> None:
         task = host.child("task")
         assert task.execute_again() == returned(0)
         assert task.call("getpid") == returned(task.pid)
         assert task.open("/dev/null") == returned(3)
         assert task.exit(4) == exited(4)
 
-    def test_a_thread_that_executes_takes_the_lead_and_the_others_are_gone(self, host: HostSession) -> None:
+    def test_a_thread_that_executes_becomes_the_leader_and_the_others_are_gone(self, host: HostSession) -> None:
         for number in range(ROUNDS):
             leader = host.child(f"leader-{number}")
             thread, other = leader.thread("thread"), leader.thread("other")
@@ -219,7 +219,7 @@ class TestExecution:
             assert thread.thread("new").call("getpid") == returned(leader.pid)
             assert thread.exit(number) == exited(number)
 
-    def test_a_thread_takes_the_lead_though_another_process_shares_its_memory(self, host: HostSession) -> None:
+    def test_a_thread_becomes_the_leader_although_another_process_shares_its_memory(self, host: HostSession) -> None:
         """The kernel then clears the thread's tid as if it had ended (exec_mm_release())."""
         for number in range(ROUNDS):
             leader = host.child(f"leader-{number}")
@@ -229,8 +229,8 @@ class TestExecution:
             assert thread.call("gettid") == returned(leader.pid)
             assert sharer.call("getpid") == returned(sharer.pid)
 
-    def test_a_thread_that_takes_the_lead_slowly_is_not_gone_meanwhile(self, host: HostSession) -> None:
-        """A tracer holds it between the two programs, for as long as another thread's end takes to be told."""
+    def test_a_thread_that_becomes_the_leader_slowly_is_not_gone_meanwhile(self, host: HostSession) -> None:
+        """A tracer stops it between the two programs until the end of another thread has been reported."""
         tracer = host.child("tracer")
         leader = tracer.spawn("leader")
         thread = leader.thread("thread")
@@ -260,8 +260,8 @@ class TestExecution:
 
 
 class TestQuiet:
-    def test_a_task_that_may_make_two_calls_only_takes_orders_still(self, host: HostSession) -> None:
-        """Neither read nor write nor futex is allowed: a task that waited by any of them would be dead."""
+    def test_a_task_with_only_two_permitted_calls_still_takes_orders(self, host: HostSession) -> None:
+        """The filter allows neither read, write nor futex, so a task that used one to wait would be killed."""
         busy = host.child("busy")
         task = quiet_child(host)
         assert task.install(allow_list(["getpid", "exit_group"])) == OK
@@ -275,8 +275,8 @@ class TestQuiet:
         assert task.install(allow_list(["getpid", "exit_group"])) == OK
         assert task.call("futex", 0, 0, 0, None, 0, 0) == killed(Signal.SYS)
 
-    def test_a_task_that_was_not_quiet_becomes_so_before_its_filter(self, host: HostSession) -> None:
-        """All its threads do, one that is in a call as well."""
+    def test_a_task_becomes_quiet_before_its_filter_is_installed(self, host: HostSession) -> None:
+        """All its threads become quiet, including one that is in a call."""
         leader = host.child("leader")
         thread, blocked = leader.thread("thread"), leader.thread("blocked")
         reading, writing = pipe(leader)
@@ -290,35 +290,35 @@ class TestQuiet:
         assert call.outcome() == returned(1)
         assert leader.call("getpid") == thread.call("getpid") == blocked.call("getpid") == returned(leader.pid)
 
-    def test_a_task_that_is_on_its_way_to_sleep_becomes_so(self, host: HostSession) -> None:
-        """It has not seen that it should be quiet, and nobody sleeps yet who could be woken: it is stopped there.
+    def test_a_task_that_is_about_to_sleep_becomes_quiet(self, host: HostSession) -> None:
+        """The task is stopped after it checked whether to be quiet, and before it sleeps and can be woken.
 
-        That is in its futex(), which begins anew when it goes on (futex_wait(), -ERESTARTSYS).
+        It is in futex(), which restarts when the task continues (futex_wait(), -ERESTARTSYS).
         """
         task = host.child("sleepy")
         assert task.set_no_new_privs() == OK
         os.kill(task.pid, Signal.STOP)
         host.wait_until(lambda: psutil.Process(task.pid).status() == psutil.STATUS_STOPPED, "the task to stop")
-        told = host.send(Op.QUIET, task.slot, b"", "to be quiet")
+        pending = host.send(Op.QUIET, task.slot, b"", "to be quiet")
         agent = psutil.Process(host.process.pid)
         before = agent.num_ctx_switches().voluntary
-        # By then the agent has looked whether the task is awake, more than once.
-        host.wait_until(lambda: agent.num_ctx_switches().voluntary > before + 5, "the agent to look")
+        # By then, the agent has checked several times whether the task is awake.
+        host.wait_until(lambda: agent.num_ctx_switches().voluntary > before + 5, "the agent to check")
         os.kill(task.pid, Signal.CONT)
-        state, value, _ = wire.split_result(host.collect(told, "to be quiet"))
+        state, value, _ = wire.split_result(host.collect(pending, "to be quiet"))
         assert (state, value) == (State.RETURNED, 0)
         host.mark_quiet(task)
         assert task.install(allow_list(["getpid"])) == OK
         assert task.call("getpid") == returned(task.pid)
 
-    def test_what_a_quiet_task_makes_is_quiet(self, host: HostSession) -> None:
+    def test_children_and_threads_of_a_quiet_task_are_quiet(self, host: HostSession) -> None:
         parent = quiet_child(host)
         assert parent.install(allow_list(["clone", "getppid", "getpid"])) == OK
         assert parent.spawn("child").call("getppid") == returned(parent.pid)
         assert parent.thread("thread").call("getpid") == returned(parent.pid)
 
-    def test_strict_mode_leaves_a_task_under_command(self, host: HostSession) -> None:
-        """Four calls are allowed and every other kills, by SIGKILL."""
+    def test_a_task_in_strict_mode_still_takes_orders(self, host: HostSession) -> None:
+        """Strict mode allows four calls; any other one kills the task with SIGKILL."""
         task = host.child("strict")
         fd = task.open("/dev/null", O_RDWR).result()
         assert task.enter_strict_mode() == OK
@@ -326,14 +326,14 @@ class TestQuiet:
         assert task.read(fd, 1) == returned(0)
         assert task.call("getpid") == killed(Signal.KILL)
 
-    def test_strict_mode_allows_to_exit(self, host: HostSession) -> None:
+    def test_strict_mode_allows_exit(self, host: HostSession) -> None:
         task = host.child("strict")
         assert task.enter_strict_mode() == OK
         assert task.exit_thread(4) == exited(4)
 
 
 class TestSignals:
-    def test_a_caught_signal_is_told_with_its_siginfo(self, host: HostSession) -> None:
+    def test_a_caught_signal_is_reported_with_its_siginfo(self, host: HostSession) -> None:
         task, sender = host.child("task"), host.child("sender")
         assert task.catch(Signal.USR1) == OK
         assert task.caught_signals() == []
@@ -352,7 +352,7 @@ class TestSignals:
         assert call.outcome() == EINTR
         assert [one.signal for one in task.caught_signals()] == [Signal.USR1]
 
-    def test_of_many_the_last_are_kept_oldest_first(self, host: HostSession) -> None:
+    def test_the_last_of_many_signals_are_kept_oldest_first(self, host: HostSession) -> None:
         task = host.child("task")
         sent = [34 + number for number in range(wire.CAUGHT_MAX + 3)]
         for number in sent:
@@ -364,8 +364,8 @@ class TestSignals:
     def action(host: HostSession) -> bytes:
         return struct.pack("<QQQQ", host.hello.signal_handler, 0x04000004, host.hello.signal_restorer, 0)
 
-    def test_the_handler_sets_the_result_until_it_is_told_otherwise(self, host: HostSession) -> None:
-        """Asking what was caught does not change what the handler does."""
+    def test_the_handler_sets_the_result_until_it_is_reconfigured(self, host: HostSession) -> None:
+        """Reading the caught signals does not reconfigure the handler."""
         task = quiet_child(host)
         assert task.catch(Signal.SYS, result=42) == OK
         assert task.install(policy(trap("getppid", data=7))) == OK

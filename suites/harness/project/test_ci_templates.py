@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The templates in docs/ci: they are what their CI reads, and their commands are ones that we have."""
+"""The templates in docs/ci are valid for their CI systems, and their commands exist."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GITLAB_KEYWORDS = {"stages", "default", "variables", "include", "workflow"}
 
 
 def read(name: str) -> dict[str, Any]:
-    """A template.  YAML that has a key twice would be read without a word."""
+    """A template, without duplicate keys, which the YAML parser would accept silently."""
     text = (ROOT / "docs" / "ci" / name).read_text(encoding="utf-8")
     for mapping in _mappings(yaml.compose(text)):
         keys = [key.value for key, _ in mapping.value]
@@ -48,13 +48,13 @@ def gitlab_jobs() -> dict[str, dict[str, Any]]:
 
 
 def scripts() -> list[str]:
-    """All shell of all templates."""
+    """The shell scripts of all templates."""
     gitlab = [job["script"] for job in gitlab_jobs().values()] + [read("gitlab-ci.yml")["default"]["before_script"]]
     return [step["run"] for step in github_steps() if "run" in step] + ["\n".join(lines) for lines in gitlab]
 
 
 def commands() -> list[list[str]]:
-    """Every call of tox in them, as words."""
+    """Every call of tox in the scripts, as lists of words."""
     return [
         shlex.split(call.partition("||")[0])
         for script in scripts()
@@ -94,14 +94,14 @@ def test_reports_are_kept_when_a_test_has_failed() -> None:
         assert step["if"] == "${{ !cancelled() }}"
 
 
-def test_the_shell_reads_their_scripts() -> None:
+def test_the_shell_can_parse_their_scripts() -> None:
     for script in scripts():
         done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_their_calls_of_tox_are_right() -> None:
-    """Environments that there are, and arguments that our own parser or pytest's options take."""
+def test_their_calls_of_tox_are_valid() -> None:
+    """The environments exist, and kconform's parser or pytest accepts the arguments."""
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini")
     environments = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`tox -e hosts`: its command lines, what is handed on to a host, what is left behind, and its table."""
+"""`tox -e hosts`: its command lines, the settings passed to a host, the cleanup, and its table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from suites.hosts.__main__ import parse
 from suites.hosts.host_table import Row
 from suites.hosts.hosts import HOSTS, Host, chosen
 from suites.hosts.installation import remove_copy
-from suites.hosts.settings import HANDED_ON, Bind, hand_on, variables
+from suites.hosts.settings import PASSED, Bind, settings_for_host, variables
 from suites.hosts.trial import copy_checkout, number
 
 ROOT = Path(__file__).parents[3]
@@ -57,17 +57,17 @@ class TestCommandLines:
             "http://mirror.example/ubuntu",
         ]
 
-    def test_debootstrap_knows_the_mirror_where_we_do_not(self) -> None:
+    def test_debootstrap_chooses_the_mirror_if_none_is_known(self) -> None:
         assert chroot.debootstrap(DEBIAN, "/target", "", Path("/keyring.gpg"))[-2:] == ["trixie", "/target"]
 
-    def test_updates_come_from_where_an_installer_has_them(self) -> None:
+    def test_updates_have_the_same_sources_as_after_an_installation(self) -> None:
         assert chroot.sources_list(DEBIAN, "http://a.example/debian", "http://b.example/security") == (
             "deb http://a.example/debian trixie main\n"
             "deb http://a.example/debian trixie-updates main\n"
             "deb http://b.example/security trixie-security main\n"
         )
 
-    def test_a_command_has_its_own_mounts_and_processes_and_nothing_of_our_environment(self) -> None:
+    def test_a_command_has_its_own_namespaces_and_environment(self) -> None:
         binds = (Bind(Path("/srv/a b"), "/mnt/a b"), Bind(Path("/cache"), "/cache", writable=True))
         command = chroot.enter(Path("/h"), ["tox", "-e", "quick"], environment={"A": "b c"}, folder="/f", binds=binds)
         assert command[:-1] == ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c"]
@@ -91,7 +91,7 @@ class TestCommandLines:
         assert "\n# " + " ".join(chroot.main_job(DEBIAN, [])) in readme
 
     @pytest.mark.parametrize("words", [["--kernel=source"], ["--kernel", "source"]])
-    def test_another_kernel_takes_the_place_of_the_prebuilt_one(self, words: list[str]) -> None:
+    def test_another_kernel_replaces_the_prebuilt_one(self, words: list[str]) -> None:
         assert chroot.main_job(DEBIAN, words) == ["tox", "--", *words]
 
     @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ class TestCommandLines:
             (["--host", "debian-13", "--", "--host", "of pytest"], ["--host", "of pytest"]),
         ],
     )
-    def test_what_is_not_ours_is_for_pytest(self, words: list[str], left: list[str]) -> None:
+    def test_other_arguments_are_for_pytest(self, words: list[str], left: list[str]) -> None:
         options, rest = parse(words)
         assert (options.host, rest) == (["debian-13"], left)
 
@@ -112,7 +112,7 @@ class TestNamespaces:
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(chroot.isolated(script), capture_output=True, text=True, check=False)
         if "unshare" in done.stderr:
-            pytest.skip(f"this root may not make namespaces: {done.stderr.strip()}")
+            pytest.skip(f"root may not create namespaces here: {done.stderr.strip()}")
         return done
 
     def test_mounts_end_with_the_command(self, tmp_path: Path) -> None:
@@ -121,11 +121,11 @@ class TestNamespaces:
         assert not list(tmp_path.iterdir())
         assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
 
-    def test_what_it_started_ends_with_it(self, tmp_path: Path) -> None:
+    def test_background_processes_end_with_the_command(self, tmp_path: Path) -> None:
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
         reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-        # Whoever holds the other end of the pipe would keep it open.
+        # A remaining process would keep the other end of the pipe open.
         assert self.run(f"(setsid sleep 1000 > {pipe} 2>&1 < /dev/null &)").returncode == 0
         assert os.read(reader, 1) == b""
         os.close(reader)
@@ -149,7 +149,7 @@ class TestNamespaces:
 
 
 class TestHandedOn:
-    def test_pips_settings_become_variables_and_those_of_the_environment_count_more(self) -> None:
+    def test_pips_settings_become_variables_and_the_environment_has_priority(self) -> None:
         assert variables(PIP) == {
             "PIP_CERT": "/etc/own.crt",
             "PIP_EXTRA_INDEX_URL": "https://pypi.example/simple file:///srv/pypi/simple",
@@ -157,37 +157,39 @@ class TestHandedOn:
         }
 
     def test_files_of_this_machine_are_bound_beside_the_hosts_own(self) -> None:
-        told = hand_on({"HOME": "/home/me", "https_proxy": "http://proxy.example"}, PIP, APT, lambda _: True)
-        assert told.environment == {
+        passed = settings_for_host(
+            {"HOME": "/home/me", "https_proxy": "http://proxy.example"}, PIP, APT, lambda _: True
+        )
+        assert passed.environment == {
             "PIP_CERT": "/mnt/etc/own.crt",
             "PIP_EXTRA_INDEX_URL": "https://pypi.example/simple file:///mnt/srv/pypi/simple",
             "PIP_TIMEOUT": "180",
             "https_proxy": "http://proxy.example",
         }
-        assert told.apt == (
+        assert passed.apt == (
             'Acquire::Check-Valid-Until "false";\n'
             'Acquire::http::Proxy "http://proxy.example:3128";\n'
             'Acquire::https::CAInfo "/mnt/etc/own.crt";\n'
         )
-        # An index is bound with the directory that it lies in: its files may be beside it.
-        assert set(told.binds) == {
+        # The directory of an index is bound as well, because its files may be there.
+        assert set(passed.binds) == {
             Bind(Path("/etc/own.crt"), "/mnt/etc/own.crt"),
             Bind(Path("/srv/pypi"), "/mnt/srv/pypi"),
         }
 
-    def test_a_path_that_this_machine_has_not_is_left_as_it_is(self) -> None:
-        told = hand_on({"PIP_FIND_LINKS": "/nowhere"}, "", "", lambda _: False)
-        assert (told.environment, told.binds) == ({"PIP_FIND_LINKS": "/nowhere"}, ())
+    def test_a_path_that_does_not_exist_is_unchanged(self) -> None:
+        passed = settings_for_host({"PIP_FIND_LINKS": "/nowhere"}, "", "", lambda _: False)
+        assert (passed.environment, passed.binds) == ({"PIP_FIND_LINKS": "/nowhere"}, ())
 
-    def test_where_pip_writes_to_is_not_handed_on(self) -> None:
-        assert hand_on({"PIP_CACHE_DIR": "/cache", "PIP_LOG": "/log"}, "", "").environment == {}
+    def test_paths_that_pip_writes_to_are_not_passed(self) -> None:
+        assert settings_for_host({"PIP_CACHE_DIR": "/cache", "PIP_LOG": "/log"}, "", "").environment == {}
 
-    def test_tox_hands_on_the_same(self) -> None:
+    def test_tox_passes_the_same_variables(self) -> None:
         parser = configparser.ConfigParser(interpolation=None)
         parser.read(ROOT / "tox.ini")
-        assert set(HANDED_ON) <= set(parser["testenv"]["pass_env"].split())
+        assert set(PASSED) <= set(parser["testenv"]["pass_env"].split())
 
-    def test_the_checkout_is_what_git_would_take(self, tmp_path: Path) -> None:
+    def test_the_checkout_contains_the_files_that_git_would_add(self, tmp_path: Path) -> None:
         source, target = tmp_path / "source", tmp_path / "target"
         source.mkdir()
         subprocess.run(["git", "init", "-q"], cwd=source, check=True)
@@ -220,17 +222,17 @@ class TestTable:
             (Row("a", why_not="archive not reachable", excused=True), 5, "not tried: archive not reachable"),
         ],
     )
-    def test_what_a_host_came_to(self, row: Row, status: int, verdict: str) -> None:
+    def test_the_status_and_verdict_of_a_host(self, row: Row, status: int, verdict: str) -> None:
         assert (host_table.exit_status([row]), row.verdict) == (status, verdict)
 
-    def test_a_broken_promise_on_one_host_outweighs_the_rest(self) -> None:
+    def test_a_broken_promise_on_one_host_has_priority(self) -> None:
         held, broken, error = (Row(str(status), counts=SEEN, status=status) for status in (0, 1, 3))
         assert host_table.exit_status([held, error, broken]) == 1
         assert host_table.exit_status([held, error]) == 3
         assert host_table.exit_status([held, held]) == 0
         assert host_table.exit_status([]) == 5
 
-    def test_a_host_that_need_not_be_tried_changes_nothing(self) -> None:
+    def test_an_optional_host_that_is_not_tried_changes_nothing(self) -> None:
         excused = Row("ubuntu", why_not="archive not reachable", excused=True)
         assert host_table.exit_status([Row("a", counts=SEEN, status=0), excused]) == 0
         assert host_table.exit_status([Row("a", counts=SEEN, status=5), excused]) == 5
@@ -271,31 +273,31 @@ class TestTable:
 
 
 class TestWrongUse:
-    def test_only_root_can(self) -> None:
+    def test_only_root_can_create_hosts(self) -> None:
         with pytest.raises(UsageError, match="only root") as caught:
             base.require_tools(lambda name: f"/usr/sbin/{name}", uid=1000)
         assert caught.value.exit_status == 4
 
-    def test_debootstrap_is_named_where_it_is_missing(self) -> None:
+    def test_a_missing_debootstrap_is_named(self) -> None:
         with pytest.raises(UsageError, match=r"debootstrap is not installed\n.*apt-get install debootstrap"):
             base.require_tools(lambda name: None if name == "debootstrap" else name, uid=0)
 
-    def test_an_unknown_host_is_told_the_known_ones(self) -> None:
+    def test_the_error_for_an_unknown_host_lists_the_known_ones(self) -> None:
         with pytest.raises(UsageError, match="debian-13"):
             chosen(["debian-14"])
 
-    def test_an_archive_that_cannot_be_reached_is_an_error_of_its_own(self) -> None:
+    def test_an_unreachable_archive_has_its_own_error(self) -> None:
         assert issubclass(base.UnreachableError, KconformError)
         assert base.UnreachableError("").exit_status == 3
 
 
 def test_the_documents_name_every_host() -> None:
-    told = (ROOT / "docs" / "hosts.md").read_text()
-    assert [host.name for host in HOSTS if f"`{host.name}`" not in told] == []
+    passed = (ROOT / "docs" / "hosts.md").read_text()
+    assert [host.name for host in HOSTS if f"`{host.name}`" not in passed] == []
 
 
 def test_every_dependency_has_an_oldest_version() -> None:
-    """`tox -e oldest` takes the very first release of what has none."""
+    """Without a minimum version, `tox -e oldest` would install the very first release."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     every = project["project"]["dependencies"] + project["dependency-groups"]["check"]
     assert [line for line in every if ">=" not in line] == []
@@ -322,7 +324,7 @@ esac
     ],
     ids=["held", "broken-on-the-other-host", "no-other-host", "tests-failed"],
 )
-def test_ci_fails_if_another_host_does_but_not_if_there_is_none(
+def test_ci_fails_if_another_host_fails_but_not_if_none_can_be_created(
     tmp_path: Path, tests: int, made: int, talk: int, calls: list[str], status: int
 ) -> None:
     for name, content in {"tox": TOX, "debootstrap": "#!/bin/sh\n"}.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tables of mutants: every one can be applied, and says what it breaks.  No kernel is built here."""
+"""The tables of mutants: each mutant can be applied, and states what it breaks.  No kernel is built here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def mutant(find: str, replace: str = "") -> Mutant:
 
 @pytest.mark.parametrize("area", areas())
 def test_table(area: str) -> None:
-    """At least 25 of each area, each with a sentence, an edit that changes something, and tests that exist."""
+    """There are at least 25 for each area, each with a sentence, an edit with an effect, and tests that exist."""
     mutants = load(area)
     assert len(mutants) >= 25
     for each in mutants:
@@ -43,31 +43,31 @@ def test_table(area: str) -> None:
 
 
 def test_edit() -> None:
-    """It changes the one place that it names."""
+    """An edit changes the one place that it specifies."""
     assert mutant("scope = 1", "scope = 0").apply(SOURCE) == "int scope = 0;\nint other = 1;\n"
 
 
 @pytest.mark.parametrize("find", ["missing", "= 1"], ids=["no-place", "two-places"])
 def test_edit_without_its_place(find: str) -> None:
-    """An edit that fits nowhere, or twice, is an error, and no mutant that happens to survive."""
+    """An edit that matches nowhere, or twice, is an error; it must not count as a surviving mutant."""
     with pytest.raises(MutantTableError, match="an-id"):
         mutant(find).apply(SOURCE)
 
 
 def test_unknown_area() -> None:
-    """The error names the areas that there are."""
+    """The error lists the existing areas."""
     with pytest.raises(MutantTableError, match="yama"):
         load("nonsense")
 
 
 def test_summary_names_survivors() -> None:
-    """Surviving mutants are what matters."""
+    """The summary lists the surviving mutants."""
     results = [MutantResult(mutant("a"), "detected", "test_a"), MutantResult(mutant("b"), "SURVIVED")]
     assert summary(results) == "mutants: 1 detected, 1 SURVIVED\n  SURVIVED: an-id"
 
 
 class TestLab:
-    """Edits of a tree, with a compiler that copies the file."""
+    """Mutants of a tree, with a fake compiler that copies the file."""
 
     @pytest.fixture
     def builder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MutantBuilder:
@@ -87,28 +87,28 @@ class TestLab:
         (tree / "a.c").write_text(SOURCE)
         return MutantBuilder(tree, objects, Cache(tmp_path / "cache"))
 
-    def test_its_image_is_kept_and_the_source_is_put_back(self, builder: MutantBuilder) -> None:
+    def test_the_image_is_kept_and_the_source_is_restored(self, builder: MutantBuilder) -> None:
         images = [builder.build_mutant(mutant("scope = 1", f"scope = {scope}")) for scope in (7, 8)]
         assert images[1].read_text() == "int scope = 8;\nint other = 1;\n"
         assert (builder.tree.path / "a.c").read_text() == SOURCE
 
-    def test_where_an_image_is_kept_its_config_is_found(self, builder: MutantBuilder, tmp_path: Path) -> None:
+    def test_the_config_is_found_next_to_the_image(self, builder: MutantBuilder, tmp_path: Path) -> None:
         image = builder.build_mutant(mutant("scope = 1", "scope = 7"))
         assert find_config(Image(image, "x86_64", "6.12.7"), "6.12.7") == Config.load(
             tmp_path / "objects" / ".config"
         )
 
-    def test_one_that_does_not_compile_is_put_back_too(self, builder: MutantBuilder) -> None:
+    def test_the_source_is_restored_after_a_failed_build(self, builder: MutantBuilder) -> None:
         with pytest.raises(KconformError, match="error: broken"):
             builder.build_mutant(mutant("scope = 1", "broken"))
         assert (builder.tree.path / "a.c").read_text() == SOURCE
 
-    def test_one_that_fits_nowhere_is_no_mutant(self, builder: MutantBuilder) -> None:
+    def test_an_edit_that_matches_nowhere_is_an_error(self, builder: MutantBuilder) -> None:
         with pytest.raises(MutantTableError, match="0 places"):
             builder.build_mutant(mutant("missing"))
 
-    def test_a_file_put_back_is_compiled_again(self, builder: MutantBuilder) -> None:
-        """What depends on it was made of the mutant, and make goes by times."""
+    def test_a_restored_file_is_compiled_again(self, builder: MutantBuilder) -> None:
+        """Its objects were built from the mutant, and make compares modification times."""
         before = (builder.tree.path / "a.c").stat().st_mtime_ns
         builder.build_mutant(mutant("scope = 1", "scope = 7"))
         assert (builder.tree.path / "a.c").stat().st_mtime_ns > before

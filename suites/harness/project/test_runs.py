@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A run's QEMUs end with it, however it ends: by itself, by Ctrl-C, by SIGTERM, by SIGKILL."""
+"""The QEMUs of a run end with it, whether it ends by itself, by Ctrl-C, by SIGTERM or by SIGKILL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEADLINE_S = 120.0
 
 
 class Run:
-    """A pytest of our own on a kernel, all of whose processes carry a mark in their environment."""
+    """A separate pytest run on a kernel, whose processes are identified by a variable in their environment."""
 
     def __init__(self, kernel: Kernel, tmp_path: Path, *arguments: str) -> None:
         self.held = tmp_path / "held"
@@ -38,7 +38,7 @@ class Run:
         config = tmp_path / "config"
         config.write_text(kernel.config.render())
         command = [
-            # As a terminal starts it.  A script's background job ignores Ctrl-C, and so does all that it starts.
+            # As when started from a terminal: a background job of a script ignores SIGINT, and so do its children.
             *("env", "--default-signal=INT"),
             *(
                 sys.executable,
@@ -68,13 +68,13 @@ class Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """A run that did not end as it should is no burden to the tests after it."""
+        """End a run that has not ended by itself, so that it does not affect later tests."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def processes(self) -> list[str]:
-        """The command names of all that live with the run's mark."""
+        """The command names of all living processes of the run."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -83,13 +83,13 @@ class Run:
                 ):
                     found.append(process.name())
             except psutil.Error:
-                continue  # it has ended meanwhile, or is none of ours
+                continue  # it has ended meanwhile, or belongs to another user
         return found
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
-            assert time.monotonic() < deadline, f"{what}, in vain; it said:\n{self.log.read_text()[-3000:]}"
+            assert time.monotonic() < deadline, f"{what}, which did not happen:\n{self.log.read_text()[-3000:]}"
             assert not (what.startswith("waited for guests") and self.process.poll() is not None), (
                 self.log.read_text()
             )
@@ -108,7 +108,7 @@ class Run:
 def test_no_qemu_outlives_a_run_that_is_ended(
     kernel: Kernel, tmp_path: Path, number: signal.Signals, status: int, workers: tuple[str, ...]
 ) -> None:
-    """Guests and spares alike are gone when the run is."""
+    """Guests and spare clones end with the run."""
     with Run(kernel, tmp_path, HOLD, *workers) as run:
         run.wait_for(lambda: len(list(run.held.iterdir())) == max(1, len(workers)), "waited for guests")
         assert any(name.startswith("qemu") for name in run.processes())
@@ -118,14 +118,14 @@ def test_no_qemu_outlives_a_run_that_is_ended(
 
 
 def test_nothing_outlives_a_run_that_ends(kernel: Kernel, tmp_path: Path) -> None:
-    """The spare clone that no test took is gone too."""
+    """The spare clone that no test took ends too."""
     with Run(kernel, tmp_path, TALK, "-n", "2") as run:
         assert run.process.wait(DEADLINE_S) == 0, run.log.read_text()
         assert run.processes() == []
 
 
-def test_a_killed_worker_takes_its_qemu_along(kernel: Kernel, tmp_path: Path) -> None:
-    """The worker's test is an error of ours, the run goes on to its end, and no QEMU is left."""
+def test_the_qemu_of_a_killed_worker_ends(kernel: Kernel, tmp_path: Path) -> None:
+    """The worker's test is an error, the run continues to its end, and no QEMU is left."""
     with Run(kernel, tmp_path, HOLD, "-n", "2", "--max-worker-restart=0") as run:
         run.wait_for(lambda: len(list(run.held.iterdir())) == 2, "waited for guests")
         for child in psutil.Process(run.process.pid).children():
@@ -134,8 +134,8 @@ def test_a_killed_worker_takes_its_qemu_along(kernel: Kernel, tmp_path: Path) ->
         run.wait_for(lambda: not run.processes(), "waited for all processes to end")
 
 
-def test_a_splat_comes_before_what_a_test_stumbles_over(kernel: Kernel, tmp_path: Path) -> None:
-    """A task that an oops has killed takes no more orders: then it is the kernel that failed, and else it is us."""
+def test_a_splat_replaces_a_harness_error(kernel: Kernel, tmp_path: Path) -> None:
+    """A task that an oops killed takes no orders: then the kernel has failed.  Otherwise, it is a harness error."""
     with Run(kernel, tmp_path, STUMBLE, "-n", "0") as run:
         assert run.process.wait(DEADLINE_S) == 1, run.log.read_text()
     results = json.loads((tmp_path / "report" / "results.json").read_text())["results"]
@@ -146,7 +146,7 @@ def test_a_splat_comes_before_what_a_test_stumbles_over(kernel: Kernel, tmp_path
 
 
 LACKING = """\
-text = "A profile that asks for what no kernel has."
+text = "A profile that requires an option that no kernel has."
 [[config]]
 option = "KCONFORM_NOTHING"
 value = "y"
@@ -165,7 +165,7 @@ source = "this test"
 def test_a_skip_for_lack_of_an_option(
     kernel: Kernel, tmp_path: Path, profile: str, status: int, outcome: str, reason: str
 ) -> None:
-    """What the profile asks for must be there: then the kernel has failed."""
+    """If a profile requires the option, the test fails instead of being skipped."""
     if profile == LACKING:
         (tmp_path / "mine.toml").write_text(LACKING)
         profile = str(tmp_path / "mine.toml")
@@ -182,7 +182,7 @@ def test_a_skip_for_lack_of_an_option(
     ids=["until-its-day", "no-more-after-it"],
 )
 def test_a_splat_that_is_waived_counts_as_none(kernel: Kernel, tmp_path: Path, expires: str, outcome: str) -> None:
-    """What the test stumbled over is then ours again, as without a splat; the evidence tells of the waiver."""
+    """The test then has the same harness error as without a splat, and its evidence mentions the waiver."""
     text = f'[[waiver]]\nsplat = "^BUG: pl.nted$"\nreason = "planted"\nexpires = {expires}\n'
     (tmp_path / "known.toml").write_text(text)
     arguments = ("-n", "0", "-k", "BUG or splat", f"--waivers={tmp_path / 'known.toml'}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How upstream's selftest is made to count its assertions, and is understood."""
+"""The modification of upstream's selftest to count its assertions, and the parsing of its output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from guests.errors import KconformError
 from suites.bench.selftest_benchmark import COUNTER, count_assertions, number_in
 
-# As upstream writes its macros, and nothing of what is in them.
+# The macros have upstream's format, but no content.
 HEADER = """\
 #define EXPECT_EQ(expected, seen) \\
 	__EXPECT(expected, seen, ==)
@@ -47,7 +47,7 @@ def test_the_assertions_of_all_processes_are_counted(tmp_path: Path) -> None:
     assert number_in(done.stdout, r"^# checks: (\d+)") == 2
 
 
-def test_assertions_that_look_otherwise_are_no_zero(tmp_path: Path) -> None:
+def test_assertions_in_another_format_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "header.h").write_text("#define CHECK(a) check(a)\n")
     with pytest.raises(KconformError, match="assertions were not found"):
         count_assertions(tmp_path / "header.h")

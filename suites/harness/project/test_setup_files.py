@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the documents say is so: commands, options, links, tables; and the files that set a machine up agree."""
+"""The documents are correct (commands, options, links, tables), and the files that set up a machine agree."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ FOREIGN_OPTIONS = {
     "-Wextra",
     "-Werror",
 } | {word.partition("=")[0] for family in FAMILIES for word in family.manager.install if word.startswith("-")}
-"""Of tox, package managers, Python, ruff and the C compiler: not ours to check."""
+"""Options of tox, package managers, Python, ruff and the C compiler, which are not checked."""
 PRIVATE = ("/work/", "/tmp/w/", "/root/")  # noqa: S108 - words to look for
-"""What is true of one machine only has no place in the repository."""
+"""Paths that only exist on one machine, and must not be in the repository."""
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def code_of(document: Path) -> str:
-    """All code of a document: what is in fences, and what is in backquotes within a line."""
+    """All code of a document: fenced blocks, and text in backquotes."""
     text = document.read_text()
     fenced = "\n".join(block for _, block in fences(document))
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
@@ -75,7 +75,7 @@ def tox() -> configparser.ConfigParser:
 
 @pytest.fixture(scope="module")
 def known_options() -> set[str]:
-    """Every option of pytest with our plugins, and of our own commands."""
+    """Every option of pytest with kconform's plugins, and of kconform's commands."""
     command = [sys.executable, "-m", "pytest", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
@@ -93,7 +93,7 @@ def options_of(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def commands_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, ...]]:
-    """The words that may follow a program's name: `cache list`."""
+    """The commands of a program, such as `cache list`, as words."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
@@ -103,7 +103,7 @@ def commands_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, ...]]:
 
 class TestDocuments:
     @documents
-    def test_links_lead_somewhere(self, document: Path) -> None:
+    def test_the_targets_of_links_exist(self, document: Path) -> None:
         for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
             if "://" not in target:
                 assert (document.parent / target.partition("#")[0]).exists(), target
@@ -131,7 +131,7 @@ class TestDocuments:
         made = {"suites/yama/test_family.py"}
         named = set(re.findall(r"(?<![\w/.])(?:guests|kconfigs|reports|suites)/[\w/]+\.\w+", code_of(document)))
         missing = {name for name in named - made if not (ROOT / name).exists()}
-        # Reports and a test that went wrong are shown, not kept.
+        # The documents show reports and a failed test that are not in the repository.
         assert not {name for name in missing if not name.startswith(("reports/out/", "suites/yama/test_wrong"))}
 
     @documents
@@ -150,17 +150,17 @@ class TestDocuments:
         assert set(FLAVORS) <= set(re.findall(r"`([\w-]+)`", (ROOT / "README.md").read_text()))
 
     @pytest.mark.parametrize("document", [ROOT / "README.md", ROOT / "docs" / "gate-a-ci.md"], ids=lambda p: p.name)
-    def test_the_exit_statuses_are_all_there(self, document: Path) -> None:
+    def test_all_exit_statuses_are_documented(self, document: Path) -> None:
         rows = re.findall(r"^\| (\d) \|", document.read_text(), re.MULTILINE)
         assert [int(row) for row in rows] == sorted(MEANING)
 
 
 class TestExample:
-    """The worked example of how to add a scenario."""
+    """The complete example of how to add a scenario."""
 
     @pytest.fixture
     def project(self, tmp_path: Path) -> Path:
-        """The project with no promise and no test but the example's."""
+        """The project with only the example's promise and test."""
         blocks = dict(reversed([*fences(EXAMPLE)]))
         for name in OURS:
             (tmp_path / name).symlink_to(ROOT / name)
@@ -171,7 +171,7 @@ class TestExample:
         (suite / "test_family.py").write_text(blocks["python"])
         return tmp_path
 
-    @pytest.mark.skipif(platform.machine() != "x86_64", reason="the fake kernel is one for x86-64")
+    @pytest.mark.skipif(platform.machine() != "x86_64", reason="the fake kernel is for x86-64")
     def test_it_is_collected_and_proves_its_promise(self, project: Path) -> None:
         image = project / "bzImage"
         image.write_bytes(fakes.bzimage())
@@ -193,7 +193,7 @@ class TestExample:
 
 
 class TestSetUp:
-    def test_tox_hands_its_arguments_to_pytest(self, tox: configparser.ConfigParser) -> None:
+    def test_tox_passes_its_arguments_to_pytest(self, tox: configparser.ConfigParser) -> None:
         main = tox["testenv"]
         assert tox["tox"]["env_list"] == "main"
         last = "pytest -c pyproject.toml -n auto --maxprocesses=8 {posargs}"
@@ -220,7 +220,7 @@ class TestSetUp:
         for name in ("tests", "quick"):
             assert "{[gates]commands}" in tox[f"testenv:{name}"]["commands"]
 
-    def test_nothing_is_said_of_one_machine(self) -> None:
+    def test_no_file_names_a_path_of_one_machine(self) -> None:
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shape of the project: which package may know which, who wrote what under which licence, how long a file is."""
+"""The structure of the project: dependencies between packages, licences, and the length of files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 PACKAGES = {"common", "kconfigs", "guests", "reports", "suites", "conftest"}
 
-#  a package     may know
+#  a package     may import
 ARROWS = {
     "common": {"common"},
     "kconfigs": {"kconfigs", "common"},
@@ -21,7 +21,7 @@ ARROWS = {
     "suites": {"suites", "guests", "kconfigs", "reports", "common"},
 }
 SCENARIOS = ("yama", "loadpin", "seccomp")
-"""Suites that state what a kernel must do; but for the wiring in a conftest.py, they know the guests' words only."""
+"""Suites that test kernels; except for the wiring in a conftest.py, they may only import guests."""
 
 LONGEST = {
     "conftest.py": 300,
@@ -32,20 +32,20 @@ LONGEST = {
     "reports": 300,
     "suites": 500,
 }
-"""Lines of a module.  One that is longer does two things; a table of cases may grow, for it is read line by line."""
+"""Maximum number of lines of a module.  A longer one has two purposes; only tables of cases may be longer."""
 
 SOURCES = {".py", ".c", ".h", ".S", ".js"}
 
 ARGUED: dict[str, int] = {}
-"""Those that may be longer, and why."""
+"""Modules that may be longer, and why."""
 
 LICENCE = "SPDX-License-Identifier: GPL-2.0-or-later"
 NO_COMMENTS = {".md", ".json", ".txt", ".gitignore", "LICENSE"}
-"""Names and suffixes of files that cannot say so."""
+"""Names and suffixes of files that cannot contain the licence."""
 
 
 def tracked() -> list[Path]:
-    """The project's own files: what git has, and what it would take."""
+    """The project's files: those that git tracks or would add."""
     shown = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -54,7 +54,7 @@ def tracked() -> list[Path]:
         check=False,
     )
     if shown.returncode:
-        pytest.skip(f"this is no git repository: {shown.stderr.strip()}")
+        pytest.skip(f"this is not a git repository: {shown.stderr.strip()}")
     return [ROOT / line for line in shown.stdout.splitlines() if (ROOT / line).is_file()]
 
 
@@ -63,13 +63,13 @@ def modules(package: str) -> list[Path]:
 
 
 def imports(path: Path) -> set[str]:
-    """Modules that a file imports, wherever in it; of those under TYPE_CHECKING too."""
+    """Modules that a file imports anywhere, including those under TYPE_CHECKING."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            # A relative import stays in its own package: one dot is the folder that the file is in.
+            # A relative import refers to its own package: one dot is the directory of the file.
             assert node.level <= len(path.relative_to(ROOT).parts) - 1, f"{path}:{node.lineno}"
             base = node.module or "" if node.level == 0 else path.relative_to(ROOT).parts[0]
             found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
@@ -93,11 +93,11 @@ def test_imports_go_one_way(package: str) -> None:
 
 
 SHARED_NAMES = {"__init__", "__main__", "commands", "conftest", "errors", "plugin"}
-"""Names of modules that mean the same thing in every package."""
+"""Names of modules that have the same meaning in every package."""
 
 
-def test_no_two_modules_have_one_name() -> None:
-    """Tests are named after what they test, and are not counted."""
+def test_no_two_modules_have_the_same_name() -> None:
+    """Tests do not count, because they are named after the modules that they test."""
     by_name: dict[str, list[str]] = {}
     for package in ARROWS:
         for path in modules(package):
@@ -106,7 +106,7 @@ def test_no_two_modules_have_one_name() -> None:
     assert {name: paths for name, paths in by_name.items() if len(paths) > 1} == {}
 
 
-def test_scenarios_know_the_guests_words_and_no_reports() -> None:
+def test_scenarios_import_guests_and_no_reports() -> None:
     wrong = {
         str(path.relative_to(ROOT)): sorted(packages_known(path) - {"guests", "suites"})
         for area in SCENARIOS
@@ -123,11 +123,11 @@ REPORTS = {
     "run": {"run", "formats", "judgement", "model"},
     "tools": {"tools", "formats", "judgement", "model"},
 }
-"""The rooms of reports/, and which of them each may know."""
+"""The subpackages of reports/, and which of them each may import."""
 
 
 @pytest.mark.parametrize("room", REPORTS)
-def test_imports_between_the_rooms_of_reports_go_one_way(room: str) -> None:
+def test_imports_between_the_subpackages_of_reports_go_one_way(room: str) -> None:
     files = modules(f"reports/{room}")
     assert files
     for path in files:
@@ -151,14 +151,14 @@ def test_the_hooks_of_reports_are_in_one_file() -> None:
     assert found == {"reports/run/plugin.py"}
 
 
-def test_nobody_imports_virtme_ng() -> None:
-    """It is a program to us, under GPL-2.0, and no library."""
+def test_no_module_imports_virtme_ng() -> None:
+    """It is under GPL-2.0, so kconform uses it as a program, and not as a library."""
     everything = [ROOT / "conftest.py", *(path for package in ARROWS for path in modules(package))]
     assert [path for path in everything if any(name.split(".")[0] == "virtme" for name in imports(path))] == []
 
 
-def test_every_source_file_names_its_licence() -> None:
-    """In its first two lines; of files that have no comments the licence is the project's."""
+def test_every_source_file_states_its_licence() -> None:
+    """The first two lines contain it; the project's licence covers files that cannot have comments."""
     silent = [
         str(path.relative_to(ROOT))
         for path in tracked()
@@ -170,7 +170,7 @@ def test_every_source_file_names_its_licence() -> None:
 
 
 def test_no_module_is_too_long() -> None:
-    """Of Python, C, assembly and JavaScript alike."""
+    """This covers Python, C, assembly and JavaScript."""
     sources = [path.relative_to(ROOT) for path in tracked() if path.suffix in SOURCES]
     assert {path.suffix for path in sources} == SOURCES
     lengths = {str(path): (len((ROOT / path).read_text().splitlines()), LONGEST[path.parts[0]]) for path in sources}

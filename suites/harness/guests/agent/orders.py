@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Orders for an agent that nobody in their right mind gives: well-formed frames with random and damaged bodies."""
+"""Invalid orders for an agent: well-formed frames with random and damaged bodies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LARGE = (1 << 31, (1 << 31) - 1, (1 << 32) - 1, 1 << 32, 1 << 63, (1 << 64) - 1
 
 
 class Orders:
-    """From one seed, always the same."""
+    """A reproducible sequence of orders: a seed always gives the same one."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - not a secret
         self._sequence = 0
 
     def stream(self, count: int) -> tuple[bytes, dict[int, int]]:
-        """So many frames, as bytes, and the operation that each sequence number asks for."""
+        """`count` frames as bytes, and the operation of each sequence number."""
         frames = [self._frame() for _ in range(count)]
         return b"".join(frame.encode() for frame in frames), {frame.sequence: frame.op for frame in frames}
 
@@ -37,7 +37,7 @@ class Orders:
         return Frame(op, slot, self._sequence, body[: wire.BODY_MAX])
 
     def damaged(self, data: bytes) -> bytes:
-        """Cut, lengthened, repeated, or with some bits flipped."""
+        """The data truncated, extended, repeated, or with some bits flipped."""
         chance = self._random
         match chance.randrange(4):
             case 0:
@@ -58,7 +58,7 @@ class Orders:
         )
 
     def _small(self, below: int) -> int:
-        """Mostly one that is in order."""
+        """A number that is usually valid."""
         return self._random.randrange(below) if self._random.random() < 0.9 else self._number(16)
 
     def _place(self, length: int) -> int:

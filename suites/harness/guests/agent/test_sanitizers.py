@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The agent's own code under AddressSanitizer and UBSan, given orders that make no sense, on a machine of chance.
+"""The agent's own code under AddressSanitizer and UBSan, with invalid orders, on a simulated random machine.
 
-Each order is answered or refused, or a task is at it; or the agent ends in order.  KCONFORM_FUZZ_SEEDS is how many
-seeds to try; a few seconds' worth are tried by default.
+Each order is answered or refused, or is pending in a task; otherwise, the agent exits with a message.
+KCONFORM_FUZZ_SEEDS is the number of seeds to try; the default takes a few seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 SEEDS = int(os.environ.get("KCONFORM_FUZZ_SEEDS", "10"))
 FRAMES = 1500
 REPLACED = {"main.c", "setup.c", "open_channel.c", "task.c"}
-"""machine.c has the beginning, and the end of a call, on a machine that is not there."""
+"""machine.c replaces these files: it simulates the start of the agent and the execution of calls."""
 ENDS = ("the host is gone", "a frame's header is damaged", "a frame's body is damaged", "a frame is too long")
 
 
@@ -44,37 +44,37 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(agent: Path, orders: bytes, seed: int) -> tuple[list[Frame], str]:
-    """What the agent answered, and what it said of its end, which must be an orderly one."""
+    """The agent's answers, and the message with which it exited; it must not crash."""
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
     done = subprocess.run(
         [agent, str(seed)], input=orders, capture_output=True, timeout=DEADLINE_S, env=environment, check=False
     )
-    said = done.stderr.decode(errors="replace")
-    assert done.returncode == 1, f"seed {seed}: exit status {done.returncode}\n{said}"
-    assert said.startswith("kconform: agent: "), f"seed {seed}: {said}"
+    message = done.stderr.decode(errors="replace")
+    assert done.returncode == 1, f"seed {seed}: exit status {done.returncode}\n{message}"
+    assert message.startswith("kconform: agent: "), f"seed {seed}: {message}"
     buffer, frames = bytearray(done.stdout), []
     while (frame := wire.split(buffer)) is not None:
         frames.append(frame)
     assert not buffer, f"seed {seed}: half a frame"
-    return frames, said
+    return frames, message
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_orders_that_make_no_sense_are_answered_or_refused(agent: Path, seed: int) -> None:
-    """Each at most once, by an answer to the same operation; and nothing else is said but the deaths of tasks."""
+def test_invalid_orders_are_answered_or_refused(agent: Path, seed: int) -> None:
+    """Each gets at most one answer, for the same operation.  The only other frames report deaths of tasks."""
     stream, asked = Orders(seed).stream(FRAMES)
-    frames, said = run(agent, stream, seed)
-    assert "the host is gone" in said
+    frames, message = run(agent, stream, seed)
+    assert "the host is gone" in message
     answers = [frame for frame in frames if frame.op not in Event.__members__.values() or frame.sequence]
     assert [frame for frame in answers if asked.pop(frame.sequence, None) != frame.op] == []
-    # What is left of the orders are those of tasks that are still at them: a task has one.
+    # The remaining orders are pending in tasks, at most one in each.
     assert len(asked) <= wire.SLOT_COUNT
     assert set(asked.values()) <= {Op.SPAWN, Op.CALL, Op.COPY, Op.LOOP, Op.SWEEP}
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_frames_that_are_damaged_end_the_agent_in_order(agent: Path, seed: int) -> None:
+def test_damaged_frames_end_the_agent_with_a_message(agent: Path, seed: int) -> None:
     orders = Orders(seed)
     stream, _ = orders.stream(30)
-    _, said = run(agent, orders.damaged(stream), seed)
-    assert any(end in said for end in ENDS)
+    _, message = run(agent, orders.damaged(stream), seed)
+    assert any(end in message for end in ENDS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What /etc/os-release says on several distributions, as far as it tells them apart."""
+"""The parts of /etc/os-release that identify a distribution, from several distributions."""
 
 from __future__ import annotations
 
@@ -107,4 +107,4 @@ def _parsed(text: str) -> Mapping[str, str]:
 
 
 OS_RELEASES: Mapping[str, Mapping[str, str]] = {name: _parsed(text) for name, text in _RECORDED.items()}
-"""By a name of ours: the variables, as platform.freedesktop_os_release() gives them."""
+"""The variables by the name used in the tests, as platform.freedesktop_os_release() returns them."""

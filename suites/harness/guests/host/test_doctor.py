@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The doctor, on machines that a few shell scripts play: what it finds, what it installs, and what it ends with."""
+"""The doctor, on hosts that shell scripts simulate: what it finds and installs, and its exit status."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ esac
 """
 
 
-class Machine:
-    """A PATH with nothing on it but what a test puts there."""
+class FakeHost:
+    """A PATH that contains only what a test adds to it."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
@@ -106,7 +106,7 @@ class Machine:
             (self.headers / name if name.endswith(".h") else self.bin / name).unlink()
 
     def apt(self, **packages_for: str) -> None:
-        """An apt-get, and the packages that it has: each the name of the program that it brings."""
+        """Add an apt-get that offers these packages, each given with the program that it contains."""
         self.manager("apt-get", packages_for)
 
     def manager(self, name: str, packages_for: Mapping[str, str]) -> None:
@@ -124,64 +124,64 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    return Machine(tmp_path, monkeypatch)
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    return FakeHost(tmp_path, monkeypatch)
 
 
 class TestInstall:
     COMMAND = ("doctor", "--install", "--yes")
 
-    def test_a_machine_that_has_everything_is_told_so_in_one_line(
-        self, machine: Machine, capsys: pytest.CaptureFixture[str]
+    def test_a_host_that_lacks_nothing_is_reported_in_one_line(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        machine.apt()
+        host.apt()
         assert main(self.COMMAND) == 0
         assert capsys.readouterr().out.count("\n") == 1
-        assert not machine.logged
+        assert not host.logged
 
-    def test_root_installs_only_what_is_missing_without_a_question(self, machine: Machine) -> None:
-        machine.apt(bison="bison", flex="flex")
-        machine.lack("bison", "flex")
+    def test_root_installs_only_what_is_missing_without_asking(self, host: FakeHost) -> None:
+        host.apt(bison="bison", flex="flex")
+        host.lack("bison", "flex")
         assert main(self.COMMAND) == 0
-        assert machine.logged.count("\n") == 1
-        assert machine.logged.startswith("noninteractive: ")
-        assert machine.logged.endswith("install -y --no-install-recommends flex bison\n")
+        assert host.logged.count("\n") == 1
+        assert host.logged.startswith("noninteractive: ")
+        assert host.logged.endswith("install -y --no-install-recommends flex bison\n")
 
-    def test_lists_that_are_missing_are_fetched_first(self, machine: Machine) -> None:
-        machine.apt(bison="bison")
-        machine.lists.unlink()
-        machine.lack("bison")
+    def test_missing_package_lists_are_fetched_first(self, host: FakeHost) -> None:
+        host.apt(bison="bison")
+        host.lists.unlink()
+        host.lack("bison")
         assert main(self.COMMAND) == 0
-        assert [line.split()[-1] for line in machine.logged.splitlines()] == ["bison", "update", "bison"]
+        assert [line.split()[-1] for line in host.logged.splitlines()] == ["bison", "update", "bison"]
 
-    def test_sudo_without_a_password_will_do(self, machine: Machine) -> None:
-        machine.user(1000)
-        machine.apt(bison="bison")
-        machine.sudo(asks=False)
-        machine.lack("bison")
+    def test_sudo_without_a_password_is_sufficient(self, host: FakeHost) -> None:
+        host.user(1000)
+        host.apt(bison="bison")
+        host.sudo(asks=False)
+        host.lack("bison")
         assert main(self.COMMAND) == 0
-        assert "sudo true" in machine.logged
-        assert "noninteractive: " in machine.logged
+        assert "sudo true" in host.logged
+        assert "noninteractive: " in host.logged
 
     @pytest.mark.parametrize("sudo", [True, False], ids=["sudo-asks-for-a-password", "there-is-no-sudo"])
-    def test_who_may_not_install_gets_the_one_command(
-        self, machine: Machine, capsys: pytest.CaptureFixture[str], sudo: bool
+    def test_without_privileges_the_command_to_run_is_printed(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str], sudo: bool
     ) -> None:
-        machine.user(1000)
-        machine.apt(bison="bison")
+        host.user(1000)
+        host.apt(bison="bison")
         if sudo:
-            machine.sudo(asks=True)
-        machine.lack("bison", "gelf.h")
+            host.sudo(asks=True)
+        host.lack("bison", "gelf.h")
         assert main(self.COMMAND) == 4
         output = capsys.readouterr().err
         wanted = "sudo apt-get update && sudo apt-get install -y --no-install-recommends bison libelf-dev"
         assert f"run: {wanted}\n" in output
-        assert not machine.logged
+        assert not host.logged
 
     def test_without_a_package_manager_the_packages_are_named(
-        self, machine: Machine, capsys: pytest.CaptureFixture[str]
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        machine.lack("bison", "mksquashfs")
+        host.lack("bison", "mksquashfs")
         assert main(self.COMMAND) == 4
         output = capsys.readouterr().err
         assert "the packages of Debian are squashfs-tools bison\n" in output
@@ -189,16 +189,16 @@ class TestInstall:
         assert "apt" not in output
 
     def test_on_an_unknown_distribution_the_programs_are_named(
-        self, machine: Machine, capsys: pytest.CaptureFixture[str]
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        machine.distribution("nixos")
-        machine.apt()
-        machine.lack("bison")
+        host.distribution("nixos")
+        host.apt()
+        host.lack("bison")
         assert main(self.COMMAND) == 4
         output = capsys.readouterr().err
         assert "bison" in output
         assert "install them with your package manager, then try again" in output
-        assert not machine.logged
+        assert not host.logged
 
     @pytest.mark.parametrize(
         ("distribution", "manager", "package", "log"),
@@ -210,116 +210,116 @@ class TestInstall:
             ("alpine-3.22", "apk", "squashfs-tools", "--quiet --no-progress add squashfs-tools"),
         ],
     )
-    def test_each_distribution_installs_by_its_own_manager(
-        self, machine: Machine, distribution: str, manager: str, package: str, log: str
+    def test_each_distribution_installs_with_its_own_package_manager(
+        self, host: FakeHost, distribution: str, manager: str, package: str, log: str
     ) -> None:
-        machine.distribution(distribution)
-        machine.manager(manager, {package: "mksquashfs"})
-        machine.lack("mksquashfs")
+        host.distribution(distribution)
+        host.manager(manager, {package: "mksquashfs"})
+        host.lack("mksquashfs")
         assert main(self.COMMAND) == 0
-        assert machine.logged == f": {log}\n", "and nothing of apt's environment"
+        assert host.logged == f": {log}\n", "apt's environment is not set"
 
-    def test_lists_are_never_fetched_without_an_upgrade_on_arch(
-        self, machine: Machine, capsys: pytest.CaptureFixture[str]
+    def test_on_arch_lists_are_never_fetched_without_an_upgrade(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        machine.distribution("arch")
-        machine.manager("pacman", {})
-        machine.lists.unlink()
-        machine.lack("bison")
+        host.distribution("arch")
+        host.manager("pacman", {})
+        host.lists.unlink()
+        host.lack("bison")
         assert main(self.COMMAND) == 3
-        assert machine.logged.count("\n") == 1
+        assert host.logged.count("\n") == 1
         assert "hint: bring the system up to date with `pacman -Syu`" in capsys.readouterr().err
 
-    def test_what_a_distribution_does_not_have_is_not_asked_of_it(
-        self, machine: Machine, capsys: pytest.CaptureFixture[str]
+    def test_a_package_that_a_distribution_lacks_is_not_requested(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        machine.distribution("centos-10")
-        machine.manager("dnf", {"bison": "bison"})
-        machine.lack("bison", "ccache")
+        host.distribution("centos-10")
+        host.manager("dnf", {"bison": "bison"})
+        host.lack("bison", "ccache")
         assert main(self.COMMAND) == 0
-        assert machine.logged.endswith(" bison\n")
+        assert host.logged.endswith(" bison\n")
         assert "note: ccache: it is in EPEL" in capsys.readouterr().err
 
-    def test_setpriv_of_busybox_is_none(self, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-        machine.distribution("alpine-3.22")
-        machine.program("setpriv", "echo 'BusyBox v1.37.0 multi-call binary: setpriv [OPTIONS] PROG ARGS'")
-        machine.manager("apk", {"setpriv": "setpriv"})
+    def test_busyboxs_setpriv_is_not_sufficient(self, host: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
+        host.distribution("alpine-3.22")
+        host.program("setpriv", "echo 'BusyBox v1.37.0 multi-call binary: setpriv [OPTIONS] PROG ARGS'")
+        host.manager("apk", {"setpriv": "setpriv"})
         assert main(self.COMMAND) == 0
-        assert machine.logged.endswith(" setpriv\n")
+        assert host.logged.endswith(" setpriv\n")
         assert "installed" in capsys.readouterr().out
 
-    def test_a_failing_apt_is_an_error_of_ours_with_its_last_lines(
-        self, machine: Machine, capsys: pytest.CaptureFixture[str]
+    def test_a_failing_apt_is_an_error_that_quotes_its_last_lines(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        machine.program("apt-get", "echo 'E: Failed to fetch bison: no route'; exit 100")
-        machine.lack("bison")
+        host.program("apt-get", "echo 'E: Failed to fetch bison: no route'; exit 100")
+        host.lack("bison")
         assert main(self.COMMAND) == 3
         output = capsys.readouterr().err
         assert "status 100" in output
         assert "E: Failed to fetch bison: no route" in output
 
-    def test_a_package_that_does_not_bring_its_program_is_an_error_of_ours(
-        self, machine: Machine, capsys: pytest.CaptureFixture[str]
+    def test_a_package_that_lacks_its_program_is_an_error(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        machine.apt(bison="something-else")
-        machine.lack("bison")
+        host.apt(bison="something-else")
+        host.lack("bison")
         assert main(self.COMMAND) == 3
         assert "bison cannot be found" in capsys.readouterr().err
 
-    def test_what_is_not_required_stops_nobody(self, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-        machine.user(1000)
-        machine.apt()
-        machine.lack("ccache")
+    def test_a_missing_optional_program_is_no_error(self, host: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
+        host.user(1000)
+        host.apt()
+        host.lack("ccache")
         assert main(self.COMMAND) == 0
         assert "ccache" in capsys.readouterr().err
 
-    def test_a_qemu_that_is_too_old_is_named_with_both_versions(
-        self, machine: Machine, capsys: pytest.CaptureFixture[str]
+    def test_the_error_for_an_old_qemu_names_both_versions(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        machine.apt()
+        host.apt()
         qemu = dependencies.list_dependencies()[0]
-        machine.program(qemu.name, "echo 'QEMU emulator version 6.2.0'")
+        host.program(qemu.name, "echo 'QEMU emulator version 6.2.0'")
         assert main(self.COMMAND) == 4
         assert f"{qemu.name} 6.2.0 is too old: 7.0 or later is needed" in capsys.readouterr().err
-        assert not machine.logged
+        assert not host.logged
 
 
 class TestReport:
-    def test_it_says_what_there_is(self, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-        machine.apt()
+    def test_it_reports_what_is_installed(self, host: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
+        host.apt()
         assert main(["doctor"]) == 0
         output = capsys.readouterr().out
-        for words in ("QEMU          7.2.22", "gcc 1.2.3", f"in {machine.cache}", "nothing is missing"):
+        for words in ("QEMU          7.2.22", "gcc 1.2.3", f"in {host.cache}", "nothing is missing"):
             assert words in output
 
-    def test_it_says_what_there_is_not_and_for_what_it_is_needed(
-        self, machine: Machine, capsys: pytest.CaptureFixture[str]
+    def test_it_reports_what_is_missing_and_why_it_is_needed(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        machine.apt()
-        machine.lack("bison")
+        host.apt()
+        host.lack("bison")
         assert main(["doctor"]) == 4
         output = capsys.readouterr().out
         assert "MISSING        builds Kconfig's parser" in output
         assert "run: apt-get update && apt-get install" in output
-        assert not machine.logged, "it was only asked"
+        assert not host.logged, "the report installs nothing"
 
     @pytest.mark.parametrize(
         ("apt", "words"), [(True, "every source"), (False, "`source` and `deb:PACKAGE` need apt")]
     )
-    def test_it_says_which_kernels_can_be_tested(
-        self, machine: Machine, capsys: pytest.CaptureFixture[str], apt: bool, words: str
+    def test_it_reports_which_kernels_can_be_tested(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str], apt: bool, words: str
     ) -> None:
-        machine.distribution("fedora-42")
+        host.distribution("fedora-42")
         if apt:
-            machine.program("apt-get")
-            machine.program("apt-cache")
+            host.program("apt-get")
+            host.program("apt-cache")
         main(["doctor"])
         (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("kernels")]
         assert words in line
 
-    def test_the_qemu_of_red_hat_will_do(self, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-        machine.distribution("centos-10")
-        machine.lack(dependencies.list_dependencies()[0].name)
+    def test_red_hats_qemu_is_sufficient(self, host: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
+        host.distribution("centos-10")
+        host.lack(dependencies.list_dependencies()[0].name)
         assert main(["doctor"]) == 4
         libexec = Path(qemu_program.OTHER_PATHS[0])
         libexec.parent.mkdir()
@@ -331,7 +331,7 @@ class TestReport:
         assert f"QEMU          9.1.0 (qemu-kvm-9.1.0-1.el10), {libexec}; without 9p" in output
 
     @pytest.mark.usefixtures("machine")
-    def test_a_cache_that_cannot_be_written_to_is_told(
+    def test_an_unwritable_cache_is_reported(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("KCONFORM_CACHE", "/proc/kconform")
@@ -344,26 +344,24 @@ class TestReport:
         assert "nothing is missing" not in output
 
     def test_without_a_compiler_its_headers_are_missing_too(
-        self, machine: Machine, capsys: pytest.CaptureFixture[str]
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        machine.lack("cc")
+        host.lack("cc")
         assert main(["doctor"]) == 4
         assert capsys.readouterr().out.count("MISSING") == 4
 
     @pytest.mark.parametrize(
         ("remembered", "words"),
         [
-            pytest.param(None, "not been tried yet", id="nobody-has-tried"),
+            pytest.param(None, "not been tried yet", id="not-tried"),
             pytest.param({"kvm": True, "why": "a guest answered"}, "kvm: a guest answered", id="proved"),
             pytest.param({"kvm": False, "why": "it hung"}, "tcg: it hung", id="refuted"),
-            pytest.param(
-                {"kvm": True, "identity": "elsewhere"}, "not been tried yet", id="proved-on-another-machine"
-            ),
+            pytest.param({"kvm": True, "identity": "elsewhere"}, "not been tried yet", id="proved-on-another-host"),
         ],
     )
-    def test_it_says_what_is_known_of_acceleration(
+    def test_it_reports_what_is_known_about_acceleration(
         self,
-        machine: Machine,
+        host: FakeHost,
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
         remembered: dict[str, object] | None,
@@ -371,9 +369,9 @@ class TestReport:
     ) -> None:
         monkeypatch.setattr(acceleration, "device_problem", lambda: None)
         if remembered is not None:
-            machine.cache.mkdir()
+            host.cache.mkdir()
             memory = {"identity": acceleration.machine_identity()} | remembered
-            (machine.cache / "acceleration.json").write_text(json.dumps(memory))
+            (host.cache / "acceleration.json").write_text(json.dumps(memory))
         main(["doctor"])
         assert words in capsys.readouterr().out
 
@@ -384,11 +382,11 @@ def test_wrong_use_has_its_own_exit_status() -> None:
     assert ended.value.code == 4
 
 
-def test_this_machine_has_a_header_and_lacks_another() -> None:
+def test_a_header_is_found_and_a_nonexistent_one_is_not() -> None:
     assert dependencies.find_headers(["stdlib.h", "no/such/header.h"]) == {"stdlib.h"}
 
 
-def test_this_machine_has_a_library_and_lacks_another() -> None:
+def test_a_library_is_found_and_a_nonexistent_one_is_not() -> None:
     present = Dependency("libc.so.6", "here", kind="library")
     found = dependencies.find_dependencies([present, Dependency("libnosuchthing.so.1", "nowhere", kind="library")])
     assert list(found.present) == [present]
@@ -422,8 +420,8 @@ def test_an_unknown_distribution_has_no_family(os_release: Mapping[str, str]) ->
 
 
 @pytest.mark.parametrize("family", packages.FAMILIES, ids=lambda family: family.name)
-def test_each_family_has_an_answer_for_each_need(family: packages.Family) -> None:
-    """A package, or the remark that there is none."""
+def test_each_family_has_an_entry_for_each_dependency(family: packages.Family) -> None:
+    """The entry is a package, or a note that there is none."""
     wanted = {
         dependency.name for arch in ("x86_64", "aarch64") for dependency in dependencies.list_dependencies(arch)
     }
@@ -433,7 +431,7 @@ def test_each_family_has_an_answer_for_each_need(family: packages.Family) -> Non
 
 
 @pytest.mark.parametrize("family", packages.FAMILIES, ids=lambda family: family.name)
-def test_the_documents_have_the_command_of_each_family(
+def test_the_documents_contain_the_command_for_each_family(
     family: packages.Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
@@ -444,25 +442,25 @@ def test_the_documents_have_the_command_of_each_family(
     assert command in text
 
 
-def test_the_qemu_of_red_hat_is_for_its_own_architecture(machine: Machine) -> None:
+def test_red_hats_qemu_is_for_the_hosts_architecture(host: FakeHost) -> None:
     libexec = Path(qemu_program.OTHER_PATHS[0])
     libexec.parent.mkdir()
-    machine.program("any")
-    libexec.symlink_to(machine.bin / "any")
-    machine.lack(dependencies.list_dependencies()[0].name)
+    host.program("any")
+    libexec.symlink_to(host.bin / "any")
+    host.lack(dependencies.list_dependencies()[0].name)
     assert qemu_program.find_qemu(platform.machine()) == str(libexec)
     with pytest.raises(QemuError):
         qemu_program.find_qemu("s390x")
 
 
 @pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
-def test_qemu_is_the_one_for_the_machine(arch: str) -> None:
+def test_qemu_is_the_one_for_the_hosts_architecture(arch: str) -> None:
     assert dependencies.list_dependencies(arch)[0].name == f"qemu-system-{arch}"
     assert dependencies.list_dependencies()[0].name == f"qemu-system-{platform.machine()}"
 
 
-def test_the_doctor_starts_without_what_takes_long_to_import() -> None:
-    """It runs before each run, and tells what is missing where not everything is there."""
+def test_the_doctor_avoids_slow_imports() -> None:
+    """It runs before each test run, and must work although dependencies are missing."""
     code = "import sys; before = set(sys.modules); import kconform; kconform.parser('doctor');"
     code += "print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whoever runs it, wherever: it works, or it ends with one sentence and exit status 4 before any test.
+"""For any user, on any host: a run works, or it ends with one sentence and exit status 4 before any test.
 
-Each test really does it, in a process of its own.  What takes another user or a mount namespace takes root, and is
-skipped without.
+Each test starts a real run in a process of its own.  Tests that need another user or a mount namespace are skipped
+unless they are run as root.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ from suites.harness.kconfigs import fake_kernels as fakes
 
 ROOT = Path(__file__).parents[4]
 NOBODY = 54321
-"""A user and a group that /etc/passwd and /etc/group do not know."""
+"""A user and a group that are not in /etc/passwd and /etc/group."""
 TALK = "suites/yama/test_talk.py"
 DEADLINE_S = 240.0
 
 PLAIN: Mapping[str, str] = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TERM": "dumb"}
-"""The poorest of locales, in which Python reads and writes ASCII, and the poorest of terminals."""
+"""A minimal locale, in which Python reads and writes ASCII, and a minimal terminal."""
 KEPT = ("PATH", "HOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "XDG_CACHE_HOME", "KCONFORM_CACHE")
 
 
 class Host:
-    """A way to run our commands: as which user, with which environment, on which file systems."""
+    """How to run kconform's commands: the user, the environment and the file systems."""
 
     def __init__(self, public: Path) -> None:
         self.public = public
-        """A directory in which everybody may do anything."""
+        """A directory that every user may write to."""
         self.environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         self._mounts: list[str] = []
         self._prefix: list[str] = []
 
     def nobody(self) -> None:
-        """Run as a user without a name and without a home."""
+        """Run as a user without a name and a home directory."""
         _need_root()
         self._reachable()
         ids = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         self._prefix = ["setpriv", *ids, *self._prefix]
         for name in ("HOME", "XDG_CACHE_HOME", "KCONFORM_CACHE"):
             self.environment.pop(name, None)
-        # pytest calls its temporary directory alike for all users without a name.
+        # pytest uses the same temporary directory for all users without a name.
         self.environment["TMPDIR"] = str(self.public)
 
     def container(self) -> None:
-        """Without privileges, in a user namespace that maps nobody."""
+        """Run without privileges, in a user namespace without mappings."""
         if subprocess.run(["unshare", "--user", "true"], capture_output=True, check=False).returncode:
-            pytest.skip("this host lets nobody make a user namespace")
+            pytest.skip("this host permits no user namespaces")
         self._prefix += ["unshare", "--user"]
 
     def closed_umask(self) -> None:
@@ -77,7 +77,7 @@ class Host:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*self._prefix, sys.executable, *arguments]
         if self._mounts:
-            # cd, because the old working directory is not on the new mount.
+            # cd is necessary because the working directory is not on the new mount.
             script = " && ".join([*self._mounts, f"cd {shlex.quote(str(ROOT))}", 'exec "$@"'])
             command = ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", *command]
         return subprocess.run(
@@ -96,9 +96,9 @@ class Host:
         return self.run("-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *arguments)
 
     def _reachable(self) -> None:
-        """Let everybody reach this Python and this checkout, which may lie in a home that is closed to others."""
+        """Make this Python and this checkout, which may be in a private home directory, accessible to all users."""
         needed = {ROOT, *(Path(path).resolve() for path in (sys.prefix, sys.base_prefix))}
-        # From the outside inwards: tox closes its own directory, which may lie in a home that is closed.
+        # From the outside inwards: tox makes its directory private, and the home directory may be private too.
         for number, closed in enumerate(sorted({parent for path in needed for parent in _closed(path)})):
             scratch = self.public / f"open-{number}"
             scratch.mkdir()
@@ -110,12 +110,12 @@ class Host:
 
 
 def _closed(path: Path) -> list[Path]:
-    """The directories on the way to it that others may not enter."""
+    """The parent directories that other users may not enter."""
     return [parent for parent in [path, *path.parents] if not parent.stat().st_mode & 0o001]
 
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:
-    """Those that lie in none of the others."""
+    """The paths that are not below another one of them."""
     every = sorted(paths)
     return [path for path in every if not any(other in path.parents for other in every)]
 
@@ -124,7 +124,7 @@ def _need_root() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, to become another user or to mount")
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this root may not make a mount namespace")
+        pytest.skip("root may not create a mount namespace here")
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def host(public: Path) -> Host:
     return Host(public)
 
 
-# It works
+# Runs that work
 
 
 def nobody(host: Host) -> None:
@@ -188,7 +188,7 @@ def a_read_only_checkout(host: Host) -> None:
     ids=lambda on: on.__name__,
 )
 def test_the_tests_are_found(host: Host, on: Callable[[Host], None]) -> None:
-    """Of a kernel image, which takes neither apt nor a guest."""
+    """The kernel is an image, which needs neither apt nor a guest."""
     image = host.public / "image"
     image.write_bytes(fakes.bzimage(config=fakes.CONFIG))
     on(host)
@@ -198,7 +198,7 @@ def test_the_tests_are_found(host: Host, on: Callable[[Host], None]) -> None:
     assert not done.stderr
 
 
-def test_the_doctor_sees_nobody(host: Host) -> None:
+def test_the_doctor_runs_as_nobody(host: Host) -> None:
     nobody_with_a_closed_umask(host)
     host.environment |= PLAIN
     done = host.run("-m", "kconform", "doctor")
@@ -207,7 +207,7 @@ def test_the_doctor_sees_nobody(host: Host) -> None:
 
 
 def test_nobody_runs_tests_from_a_read_only_checkout(host: Host, kernel: Kernel) -> None:
-    """With guests, in the poorest locale and with a closed umask, and the report is complete."""
+    """With guests, a minimal locale and a restrictive umask, a run produces a complete report."""
     nobody_with_a_closed_umask(host)
     host.read_only(ROOT)
     host.environment |= PLAIN
@@ -223,7 +223,7 @@ def test_nobody_runs_tests_from_a_read_only_checkout(host: Host, kernel: Kernel)
     assert (report / "results.json").stat().st_uid == NOBODY
 
 
-# It ends with one sentence
+# Runs that end with one sentence
 
 
 def without_assertions(host: Host) -> None:
@@ -265,25 +265,29 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("on", "sentence"), REFUSED, ids=[on.__name__ for on, _ in REFUSED])
-def test_a_run_that_cannot_be_is_refused_once(host: Host, on: Callable[[Host], None], sentence: str) -> None:
+def test_a_run_that_is_impossible_is_rejected_with_one_message(
+    host: Host, on: Callable[[Host], None], sentence: str
+) -> None:
     image = host.public / "image"
     image.write_bytes(fakes.bzimage(config=fakes.CONFIG))
     on(host)
     report = [] if on is a_report_that_cannot_be_written else [f"--report-dir={host.public / 'report'}"]
     done = host.pytest("-n", "2", TALK, f"--kernel={image}", *report)
-    told = done.stdout + done.stderr
-    assert done.returncode == 4, told
+    output = done.stdout + done.stderr
+    assert done.returncode == 4, output
     assert done.stderr.count(sentence) == 1
     assert "hint: " in done.stderr
-    assert "Traceback" not in told
-    assert "INTERNALERROR" not in told
+    assert "Traceback" not in output
+    assert "INTERNALERROR" not in output
     assert "passed" not in done.stdout
-    assert "ERROR" not in done.stdout, "no test is told of"
+    assert "ERROR" not in done.stdout, "no test is reported"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no home"), None], ids=["now", "before"])
-def test_a_cache_in_no_home_is_wrong_use(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
-    """platformdirs raises an exception, or, in older versions, leaves the ~ as it is."""
+def test_a_missing_home_directory_for_the_cache_is_wrong_use(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    """platformdirs raises an exception; older versions leave the ~ unchanged."""
 
     def cache_path(name: str) -> Path:
         if error:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernel's log, read from /dev/kmsg's notation, searched for the kernel's complaints of itself; and its taint."""
+"""The kernel's log is read from /dev/kmsg's format and searched for splats, and its taint is decoded."""
 
 from __future__ import annotations
 
 import pytest
 
 from guests.log import kernel_log, splats, taint
-from guests.log.kernel_log import Record
+from guests.log.kernel_log import LogRecord
 
-# By name: the lines, and which of them tells most.  Made up after the messages' format strings in Linux 6.12.
+# Lines by name; `telling` picks the main line.  Written after the format strings of Linux 6.12.
 SPLATS = {
     "warn": (
         "------------[ cut here ]------------",
@@ -52,9 +52,9 @@ SPLATS = {
     "with-time": ("[   12.345678] BUG: KASAN: null-ptr-deref in yama_init+0x1/0x2",),
     "with-time-and-caller": ("[   12.345678][   T41] WARNING: suspicious RCU usage",),
     "second-line-of-one-record": ("\n=============================\nWARNING: suspicious RCU usage",),
-    "scissors-with-nothing-behind": ("------------[ cut here ]------------",),
+    "cut-here-with-nothing-after-it": ("------------[ cut here ]------------",),
 }
-# The same as machines have logged them, of all ages: the numbers are syzkaller's, of the whole logs in its
+# The same, as logged by kernels old and new: each number is that of the complete log in syzkaller's
 # pkg/report/testdata/linux/report.
 RECORDED = {
     "7-soft-lockup": ("[  536.429346] NMI watchdog: BUG: soft lockup - CPU#1 stuck for 11s! [syz-executor7:16813]",),
@@ -123,8 +123,8 @@ def test_a_complaint_is_found_among_other_lines(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPLATS)
-def test_a_complaint_is_found_without_its_scissors(name: str) -> None:
-    """They are printed by kernels with CONFIG_BUG only."""
+def test_a_complaint_is_found_without_the_line_cut_here(name: str) -> None:
+    """Only kernels with CONFIG_BUG print that line."""
     lines = SPLATS[name][TELLING.get(name, 0) :]
     assert splats.first(lines) == telling(name)
 
@@ -134,17 +134,17 @@ def telling(name: str) -> str:
 
 
 @pytest.mark.parametrize("line", NO_SPLATS)
-def test_what_a_kernel_says_without_complaint_is_none(line: str) -> None:
+def test_other_messages_are_no_complaints(line: str) -> None:
     assert splats.first([line, f"[    1.000000] {line}"]) is None
 
 
-def test_the_first_of_several_is_told() -> None:
-    """What comes later may be its consequence."""
+def test_the_first_of_several_is_reported() -> None:
+    """The later ones may be consequences of it."""
     assert splats.first(["BUG: first", "WARNING: second", "Kernel panic - not syncing: third"]) == "BUG: first"
 
 
 class TestExcused:
-    """Splats that are known."""
+    """Known splats."""
 
     WARN = SPLATS["warn-with-a-message"]
 
@@ -154,12 +154,12 @@ class TestExcused:
         assert splats.first(lines, lambda line: line.startswith("BUG: ")) is None
 
     def test_a_warning_is_excused_as_a_whole(self) -> None:
-        """By its telling line; what follows belongs to it, up to its end."""
+        """Its main line decides for all lines of the report, up to the end trace."""
         lines = [*self.WARN, "---[ end trace 0000000000000000 ]---"]
         assert splats.first(lines, lambda line: line.startswith("refcount_t: underflow")) is None
         assert splats.first([*lines, "BUG: later"], lambda line: "underflow" in line) == "BUG: later"
 
-    def test_only_by_its_telling_line(self) -> None:
+    def test_a_warning_is_excused_by_its_main_line_only(self) -> None:
         assert splats.first(self.WARN, lambda line: line.startswith("WARNING")) == self.WARN[1]
 
 
@@ -174,9 +174,9 @@ def test_records_are_read_without_their_dictionaries() -> None:
         "no record at all\n"
     )
     assert kernel_log.parse(raw) == [
-        Record(6, 339, 5140900, "NET: Registered protocol family"),
-        Record(6, 340, 5690716, "udevd[80]: starting; version 181"),
-        Record(4, 341, 12000001, "WARNING: x"),
+        LogRecord(6, 339, 5140900, "NET: Registered protocol family"),
+        LogRecord(6, 340, 5690716, "udevd[80]: starting; version 181"),
+        LogRecord(4, 341, 12000001, "WARNING: x"),
     ]
 
 
@@ -192,18 +192,18 @@ def test_records_are_read_without_their_dictionaries() -> None:
         (r"not \xZZ hex", r"not \xZZ hex"),
     ],
 )
-def test_escapes_are_undone_once(escaped: str, text: str) -> None:
+def test_escapes_are_decoded_once(escaped: str, text: str) -> None:
     assert kernel_log.unescape(escaped) == text
 
 
 def test_records_are_shown_as_dmesg_shows_them() -> None:
-    records = [Record(6, 1, 7, "first"), Record(4, 2, 12345678901, "later")]
+    records = [LogRecord(6, 1, 7, "first"), LogRecord(4, 2, 12345678901, "later")]
     assert kernel_log.render(records) == "[    0.000007] first\n[12345.678901] later\n"
 
 
-def test_records_that_were_overwritten_are_missed_by_their_numbers() -> None:
-    def records(*numbers: int) -> list[Record]:
-        return [Record(6, number, 0, "") for number in numbers]
+def test_overwritten_records_are_detected_by_their_numbers() -> None:
+    def records(*numbers: int) -> list[LogRecord]:
+        return [LogRecord(6, number, 0, "") for number in numbers]
 
     assert kernel_log.lost(338, []) == 0
     assert kernel_log.lost(338, records(339, 340)) == 0
@@ -227,11 +227,11 @@ def test_a_taint_since_the_boot_is_found(before: int, now: int, letters: str) ->
     assert "".join(taint.gained(before, now)) == letters
 
 
-def test_a_taint_of_a_later_kernel_is_told_by_its_number() -> None:
-    assert taint.gained(0, 1 << 40) == {"bit 40": "unknown to us"}
+def test_a_taint_of_a_later_kernel_is_reported_by_its_number() -> None:
+    assert taint.gained(0, 1 << 40) == {"bit 40": "not known to kconform"}
 
 
-def test_taints_have_the_letters_of_the_kernel() -> None:
+def test_taints_have_the_kernels_letters() -> None:
     """kernel/panic.c, taint_flags, in its order."""
     assert "".join(letter for letter, _ in taint.BITS) == "PFSRMBUDAWCIOELKXTNJ"
     assert {*taint.EXPECTED, *taint.OF_SPLATS} <= {letter for letter, _ in taint.BITS}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The channel: answers are matched by number, events pass, silence and the end are told apart."""
+"""The channel matches answers by number, delivers events, and distinguishes silence from end of file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from guests.protocol.wire import Event, Frame, Op, State
 
 
 class OtherEnd:
-    """The far end of a channel: what it says is said beforehand, and comes in pieces of seven bytes."""
+    """The other end of a channel: its frames are queued in advance, and arrive in pieces of seven bytes."""
 
     def __init__(self) -> None:
         self._reading, self._writing = os.pipe()
@@ -34,7 +34,7 @@ class OtherEnd:
         if self._writing >= 0:
             os.close(self._writing)
 
-    # Of the stream
+    # Methods of Stream
 
     def fileno(self) -> int:
         return self._reading
@@ -63,7 +63,7 @@ class TestChannel:
         assert other.channel.send(Op.POKE, 3, b"body") == 2
         assert other.heard == Frame(Op.HELLO, 0, 1).encode() + Frame(Op.POKE, 3, 2, b"body").encode()
 
-    def test_answers_are_found_by_number_in_whatever_order_they_come(self, other: OtherEnd) -> None:
+    def test_answers_are_matched_by_number_in_any_order(self, other: OtherEnd) -> None:
         first, second = other.channel.send(Op.CALL, 1), other.channel.send(Op.CALL, 2)
         other.says(Frame(Op.CALL, 2, second, b"b"), Frame(Op.CALL, 1, first, b"a"))
         assert other.channel.collect(first).body == b"a"
@@ -71,7 +71,7 @@ class TestChannel:
         assert other.channel.collect(second).body == b"b"
         assert not other.channel.answered(second)
 
-    def test_events_in_between_are_passed_on(self, other: OtherEnd) -> None:
+    def test_events_before_an_answer_are_delivered(self, other: OtherEnd) -> None:
         event = Frame(Event.DEATH, 4, 0, wire.DEATH.pack(9, State.DIED))
         number = other.channel.send(Op.CALL, 1)
         other.says(event, Frame(Op.CALL, 1, number))
@@ -82,7 +82,7 @@ class TestChannel:
         other.says(Frame(Event.DEATH, 4, 0, wire.DEATH.pack(9, State.DIED)))
         assert other.channel.wait(lambda: bool(other.events))
 
-    def test_a_condition_that_does_not_come_true_is_told(self, other: OtherEnd) -> None:
+    def test_a_wait_for_a_condition_that_stays_false_times_out(self, other: OtherEnd) -> None:
         assert not other.channel.wait(lambda: False, 0)
 
     def test_silence_has_a_deadline(self, other: OtherEnd) -> None:
@@ -91,14 +91,14 @@ class TestChannel:
         with pytest.raises(NoAnswer):
             other.channel.collect(number, 0.05)
 
-    def test_half_an_answer_is_none(self, other: OtherEnd) -> None:
+    def test_an_incomplete_answer_is_no_answer(self, other: OtherEnd) -> None:
         number = other.channel.send(Op.HELLO)
         os.write(other._writing, Frame(Op.HELLO, 0, number, b"body").encode()[:-1])
         other.hangs_up()
         with pytest.raises(Closed):
             other.channel.collect(number)
 
-    def test_an_answer_that_came_before_the_end_is_kept(self, other: OtherEnd) -> None:
+    def test_an_answer_that_arrived_before_end_of_file_is_kept(self, other: OtherEnd) -> None:
         number = other.channel.send(Op.HELLO)
         other.says(Frame(Op.HELLO, 0, number, b"last words"))
         other.hangs_up()
@@ -106,7 +106,9 @@ class TestChannel:
         with pytest.raises(Closed):
             other.channel.answered(number)
 
-    def test_a_stream_that_takes_no_more_is_closed(self, other: OtherEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_stream_that_can_no_longer_be_written_is_closed(
+        self, other: OtherEnd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def broken(_: memoryview) -> int:
             raise BrokenPipeError
 

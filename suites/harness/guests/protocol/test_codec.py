@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The codec, on any value and any bytes: what one side writes the other reads, and nonsense is a ProtocolError."""
+"""The codec, on any value and any bytes: each side reads what the other writes; other bytes are a ProtocolError."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
 
 
 class Answering(Channel):
-    """A channel that answers everything with this."""
+    """A channel whose answers all have this body."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -51,7 +51,7 @@ class Answering(Channel):
 
 
 @given(st.lists(FRAMES, max_size=5), st.integers(1, 50))
-def test_frames_are_read_as_they_were_written_however_they_are_cut(frames: list[Frame], step: int) -> None:
+def test_frames_are_read_back_in_any_pieces(frames: list[Frame], step: int) -> None:
     stream, buffer, got = b"".join(frame.encode() for frame in frames), bytearray(), []
     for start in range(0, len(stream), step):
         buffer += stream[start : start + step]
@@ -61,8 +61,8 @@ def test_frames_are_read_as_they_were_written_however_they_are_cut(frames: list[
 
 
 @given(FRAMES, st.data())
-def test_a_flipped_bit_is_noticed(frame: Frame, data: st.DataObject) -> None:
-    """Wherever it is, and as soon as the frame that it is in has arrived."""
+def test_a_flipped_bit_is_detected(frame: Frame, data: st.DataObject) -> None:
+    """It is detected anywhere in a frame, as soon as that frame has arrived."""
     damaged = bytearray(frame.encode())
     bit = data.draw(st.integers(0, 8 * len(damaged) - 1))
     damaged[bit // 8] ^= 1 << bit % 8
@@ -71,7 +71,7 @@ def test_a_flipped_bit_is_noticed(frame: Frame, data: st.DataObject) -> None:
 
 
 @given(U32.filter(lambda length: length > wire.BODY_MAX), U16, U16, U32)
-def test_a_frame_that_is_too_long_is_refused_though_its_checksum_is_right(
+def test_a_frame_that_is_too_long_is_rejected_despite_a_correct_checksum(
     length: int, op: int, slot: int, sequence: int
 ) -> None:
     with pytest.raises(ProtocolError, match="claims a body"):
@@ -79,29 +79,29 @@ def test_a_frame_that_is_too_long_is_refused_though_its_checksum_is_right(
 
 
 @given(st.sampled_from(State), S64, st.lists(st.binary(max_size=30), max_size=4))
-def test_results_are_read_as_they_were_written(state: State, value: int, reads: list[bytes]) -> None:
+def test_results_are_read_back(state: State, value: int, reads: list[bytes]) -> None:
     body = wire.RESULT.pack(value, state) + b"".join(reads)
     assert wire.split_result(body) == (state, value, b"".join(reads))
     assert wire.split_reads(b"".join(reads), [len(read) for read in reads]) == tuple(reads)
 
 
 @given(st.integers(-4095, 0), st.integers(0, 1 << 22), st.integers(0, 1 << 22))
-def test_spawns_are_read_as_they_were_written(error: int, tid: int, own: int) -> None:
+def test_answers_to_spawns_are_read_back(error: int, tid: int, own: int) -> None:
     assert wire.split_spawn_reply(wire.SPAWN_REPLY.pack(error, tid, own)) == (error, tid, own)
 
 
 @given(S32, st.sampled_from([State.DIED, State.GONE]))
-def test_deaths_are_read_as_they_were_written(status: int, state: State) -> None:
+def test_deaths_are_read_back(status: int, state: State) -> None:
     assert wire.split_death(wire.DEATH.pack(status, state)) == (state, status)
 
 
 @given(st.lists(S16, max_size=wire.SWEEP_COUNT))
-def test_sweeps_are_read_as_they_were_written(values: list[int]) -> None:
+def test_sweeps_are_read_back(values: list[int]) -> None:
     assert wire.split_sweep(struct.pack(f"<{len(values)}h", *values), len(values)) == tuple(values)
 
 
 @given(U64, st.lists(U64, max_size=6), st.lists(st.tuples(U32, st.binary(max_size=20)), max_size=3))
-def test_calls_are_written_as_the_agent_reads_them(
+def test_calls_have_the_layout_that_the_agent_reads(
     number: int, arguments: list[int], writes: list[tuple[int, bytes]]
 ) -> None:
     body = wire.call_body(number, arguments, writes=writes, reads=[(7, 8)])
@@ -118,7 +118,7 @@ def test_calls_are_written_as_the_agent_reads_them(
 @pytest.mark.parametrize("name", DECODERS)
 @settings(max_examples=300)
 @given(body=st.binary(max_size=400))
-def test_any_bytes_are_a_value_or_a_protocol_error(name: str, body: bytes) -> None:
+def test_any_bytes_give_a_value_or_a_protocol_error(name: str, body: bytes) -> None:
     with contextlib.suppress(ProtocolError):
         DECODERS[name](body)
 
@@ -126,8 +126,8 @@ def test_any_bytes_are_a_value_or_a_protocol_error(name: str, body: bytes) -> No
 @pytest.mark.parametrize("name", [name for name in DECODERS if name not in ("frame", "log")])
 @settings(max_examples=200)
 @given(data=st.data())
-def test_bodies_of_about_the_right_length_too(name: str, data: st.DataObject) -> None:
-    """Of a fixed length, most random bytes have another one, and are refused before they are looked at."""
+def test_so_do_bodies_of_approximately_the_right_length(name: str, data: st.DataObject) -> None:
+    """Most random bodies have a wrong length, and are rejected before their content is examined."""
     sizes = {
         "hello": wire.HELLO.size,
         "spawn": wire.SPAWN_REPLY.size,
@@ -148,32 +148,32 @@ def test_bodies_of_about_the_right_length_too(name: str, data: st.DataObject) ->
 
 
 class TestText:
-    """What a guest wrote, and a terminal gets."""
+    """Text from a guest that is printed on a terminal."""
 
     NASTY = "\x1b[2J\x1b]0;title\x07 \x00 \x9b31m \u202e \u2066 \u2028 \x85 \x7f"
 
     @given(st.text())
-    def test_nothing_but_newlines_and_tabs_is_left_that_does_not_print(self, text: str) -> None:
+    def test_the_only_unprintable_characters_left_are_newlines_and_tabs(self, text: str) -> None:
         for shown in (escaped(text), clean(text), kernel_log.unescape(text)):
             assert all(char.isprintable() or char in "\n\t" for char in shown)
             assert escaped(shown) == shown
         assert printable(text).isprintable()
 
-    def test_what_prints_stays(self) -> None:
+    def test_printable_text_is_unchanged(self) -> None:
         assert escaped("a line\n\tcafé \\ 日本") == "a line\n\tcafé \\ 日本"
 
     @pytest.mark.parametrize("char", sorted(set(NASTY) - set("[2J]0;title 31m")), ids=lambda char: f"{ord(char):04x}")
-    def test_control_characters_are_spelled_out(self, char: str) -> None:
+    def test_control_characters_are_escaped(self, char: str) -> None:
         code = ord(char)
         assert escaped(f"a{char}b") == (f"a\\x{code:02x}b" if code < 256 else f"a\\u{code:04x}b")
 
-    def test_in_a_record_of_the_log(self) -> None:
+    def test_records_of_the_log_are_escaped(self) -> None:
         raw = r"2,1,5,-;BUG: \x1b[2J \x1b]0;x\x07\x00\xe2\x80\xae" + "\n"
         (record,) = kernel_log.parse(raw)
         assert record.text == r"BUG: \x1b[2J \x1b]0;x\x07\x00\u202e"
 
-    def test_a_newline_in_a_record_begins_no_line_of_its_own(self) -> None:
-        """Neither one that a CI obeys, nor another record."""
+    def test_lines_after_the_first_of_a_record_are_indented(self) -> None:
+        """They look neither like a command for a CI system, nor like another record."""
         raw = r"2,1,5,-;harmless\x0a::error file=a.c,line=1::forged\x0a[    9.000000] BUG: forged"
         (record,) = kernel_log.parse(raw)
         assert kernel_log.render([record]).splitlines() == [

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest that sends anything: each call of a test ends, in time, with an outcome or one of the project's errors.
+"""A guest may send anything: each call of a test ends in time, with an outcome or one of the project's errors.
 
-The guest is a replay of what a real agent sent, damaged: at random on the wire, or by one that knows the checksums.
+The guest replays recorded data of a real agent, damaged at random: either the bytes, or the content of the frames,
+with correct checksums.
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ from suites.harness.guests import fakes
 
 SEEDS = range(int(os.environ.get("KCONFORM_FUZZ_SEEDS", "60")))
 PATIENCE_S = 0.02
-"""What the guest gets to answer: a replay answers at once or never."""
+"""Deadline for an answer: a replay answers immediately or never."""
 LONGEST_S = 20.0
-"""For all of a test's calls, on a busy machine."""
+"""Maximum duration of all calls of a test, on a busy host."""
 MEMORY = 32 << 20
-"""Bytes that a hostile guest may cost at any time."""
+"""Maximum memory in bytes that a hostile guest may cause to be used."""
 
 EXPECTED = (KconformError, GuestBroke, AssertionError)
-"""How a test may end: an assertion of ours means that a call, whose outcome was understood, did not succeed."""
+"""The exceptions that a test may end with; an AssertionError means that a call with a valid outcome failed."""
 
 
 def steps(session: Session) -> Iterator[Callable[[], object]]:
-    """What a test does, one thing after the other; nothing in it depends on time."""
+    """The steps of a test; none of them depends on time."""
     yield session.greet
     if not hasattr(session, "init"):
         yield lambda: session.request(Op.HELLO)
@@ -76,7 +77,7 @@ def steps(session: Session) -> Iterator[Callable[[], object]]:
 
 
 class Replay:
-    """A guest's end of a channel: with each request it releases what is next of what it has to send."""
+    """The guest's end of a channel: each request releases the next piece of data."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._ours, self._theirs = socket.socketpair()
@@ -104,7 +105,7 @@ class Replay:
 
 
 class Recorder(fakes.PipeStream):
-    """The stream of a real conversation; what came after each request is in `pieces`."""
+    """The stream of a real conversation; `pieces` contains the data received after each request."""
 
     pieces: list[bytes]
 
@@ -120,7 +121,7 @@ class Recorder(fakes.PipeStream):
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """What an agent on this host sends in the course of the steps."""
+    """The data that an agent on this host sends during the steps."""
     Recorder.pieces = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(fakes, "PipeStream", Recorder)
@@ -138,7 +139,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def damage(data: bytes, chance: random.Random) -> bytes:
-    """A bit flipped, cut, repeated, or two parts of it swapped."""
+    """The data with a bit flipped, truncated, repeated, or with two parts swapped."""
     if not data:
         return chance.randbytes(20)
     at = chance.randrange(len(data))
@@ -153,7 +154,7 @@ def damage(data: bytes, chance: random.Random) -> bytes:
 
 
 def reframed(data: bytes, chance: random.Random) -> bytes:
-    """By a guest that knows the checksums: bodies are damaged, headers changed, frames repeated and swapped."""
+    """Damaged bodies, changed headers, and repeated and swapped frames, all with correct checksums."""
     buffer, frames = bytearray(data), []
     while (frame := wire.split(buffer)) is not None:
         frames.append(frame)
@@ -184,7 +185,7 @@ def end_of(step: Callable[[], object]) -> Exception | None:
 
 
 def meet(pieces: list[bytes]) -> ProtocolError | None:
-    """A test against a guest that sends this; returns the protocol error that it ended in."""
+    """Run the steps against a guest that sends these pieces; return the protocol error that ended them, if any."""
     guest = Replay(pieces)
     began = time.monotonic()
     session = Session(guest, "x86_64")
@@ -203,12 +204,12 @@ def meet(pieces: list[bytes]) -> ProtocolError | None:
     return first
 
 
-def test_the_recording_is_a_conversation(recorded: list[bytes]) -> None:
-    """The control: undamaged, it has no protocol error, though it comes from elsewhere."""
+def test_the_undamaged_recording_causes_no_protocol_error(recorded: list[bytes]) -> None:
+    """This is the control: without damage, the replay of another conversation is valid."""
     assert meet(recorded) is None
 
 
-def test_random_bytes_are_a_protocol_error() -> None:
+def test_random_bytes_cause_a_protocol_error() -> None:
     for seed in SEEDS:
         chance = random.Random(seed)  # noqa: S311 - not a secret
         pieces = [chance.randbytes(chance.choice([1, 20, 300, 100_000])) for _ in range(30)]
@@ -216,7 +217,7 @@ def test_random_bytes_are_a_protocol_error() -> None:
 
 
 @pytest.mark.parametrize("how", [damage, reframed], ids=["on-the-wire", "by-one-who-knows-the-checksums"])
-def test_a_damaged_conversation_ends_in_outcomes_or_our_errors(
+def test_a_damaged_conversation_ends_with_outcomes_or_known_errors(
     recorded: list[bytes], how: Callable[[bytes, random.Random], bytes]
 ) -> None:
     found = 0
@@ -230,7 +231,7 @@ def test_a_damaged_conversation_ends_in_outcomes_or_our_errors(
     assert found > len(SEEDS) / 4
 
 
-def test_neither_descriptors_nor_memory_are_left_behind(recorded: list[bytes]) -> None:
+def test_neither_descriptors_nor_memory_leak(recorded: list[bytes]) -> None:
     before = fakes.open_descriptors()
     tracemalloc.start()
     try:
@@ -244,7 +245,7 @@ def test_neither_descriptors_nor_memory_are_left_behind(recorded: list[bytes]) -
 
 
 class Flood:
-    """A stream that always has more to read."""
+    """A stream that never ends."""
 
     def __init__(self, piece: bytes) -> None:
         self._piece = piece
@@ -270,7 +271,7 @@ HELLO = wire.HELLO.pack(wire.VERSION, 4096, 0, 0, b"6.12.7", b"x86_64")
 
 
 class Logger(Flood):
-    """Answers a question for its log with records, for ever."""
+    """Answers a request for the log with an endless sequence of records."""
 
     def __init__(self, record: bytes) -> None:
         super().__init__(b"")
@@ -291,8 +292,8 @@ class Logger(Flood):
 @pytest.mark.parametrize(
     "record", [b"6,1,1,-;a line\n", b"x", b"6,1,1,-;" + b"BUG: " * 50000], ids=["lines", "no", "long"]
 )
-def test_a_log_without_end_is_bounded(record: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two megabytes stand for what one reading takes in, for the sake of the test's time."""
+def test_the_size_of_an_endless_log_is_limited(record: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of one reading is reduced to 2 MiB to shorten the test."""
     monkeypatch.setattr(Channel, "deadline", lambda _, seconds: Deadline(seconds))
     monkeypatch.setattr(kernel_log, "READ_MAX", 1 << 21)
     guest = Logger(record)
@@ -312,16 +313,16 @@ def test_a_log_without_end_is_bounded(record: bytes, monkeypatch: pytest.MonkeyP
 
 
 def fill(other: Channel) -> None:
-    """Send until nothing more is taken."""
+    """Send until no more data are accepted."""
     with contextlib.suppress(channel.NoAnswer):
         for _ in range(100):
             other.send(Op.POKE, 1, bytes(wire.BODY_MAX))
-        pytest.fail("it took everything")
+        pytest.fail("all data were accepted")
 
 
 class TestTheChannelsLimits:
-    def test_events_without_end_do_not_outlast_the_deadline(self) -> None:
-        """They are whole and right; but an answer does not come."""
+    def test_endless_events_do_not_extend_the_deadline(self) -> None:
+        """All events are valid, but the answer does not arrive."""
         guest = Flood(Frame(Event.DEATH, 4, 0, wire.DEATH.pack(9, State.DIED)).encode() * 1000)
         other = Channel(guest, lambda _: None)
         try:
@@ -331,8 +332,8 @@ class TestTheChannelsLimits:
         finally:
             guest.close()
 
-    def test_a_guest_that_reads_nothing_is_silent(self) -> None:
-        """It is not waited for without end, neither then nor later."""
+    def test_a_guest_that_does_not_read_is_silent(self) -> None:
+        """Neither this request nor a later one waits beyond its deadline."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             other = Channel(SocketStream(ours), lambda _: None)
@@ -340,8 +341,8 @@ class TestTheChannelsLimits:
             with pytest.raises(channel.NoAnswer):
                 other.send(Op.HELLO)
 
-    def test_what_a_guest_says_is_read_while_it_is_sent_to(self) -> None:
-        """An agent that cannot get rid of its answer reads no further request."""
+    def test_data_are_received_while_sending(self) -> None:
+        """An agent that cannot send its answer reads no further request."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             other = Channel(SocketStream(ours), lambda _: None)
@@ -353,14 +354,14 @@ class TestTheChannelsLimits:
     @pytest.mark.parametrize(
         ("sent", "said"),
         [
-            ([Frame(Op.HELLO, 0, 7)], "request 7, which is not open"),
-            ([Frame(Op.HELLO, 0, 1), Frame(Op.HELLO, 0, 1)], "request 1, which is not open"),
-            ([Frame(Op.POKE, 0, 1)], "request 1 was HELLO, and its answer is to 5"),
-            ([Frame(99, 0, 1)], "request 1 was HELLO, and its answer is to 99"),
+            ([Frame(Op.HELLO, 0, 7)], "request 7, which is not pending"),
+            ([Frame(Op.HELLO, 0, 1), Frame(Op.HELLO, 0, 1)], "request 1, which is not pending"),
+            ([Frame(Op.POKE, 0, 1)], "request 1 was HELLO, but its answer is to 5"),
+            ([Frame(99, 0, 1)], "request 1 was HELLO, but its answer is to 99"),
         ],
         ids=["unasked", "twice", "to-something-else", "to-nothing-there-is"],
     )
-    def test_answers_to_nothing_are_refused_and_not_kept(self, sent: list[Frame], said: str) -> None:
+    def test_unexpected_answers_are_rejected_and_not_kept(self, sent: list[Frame], said: str) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             other = Channel(SocketStream(ours), lambda _: None)
@@ -371,7 +372,7 @@ class TestTheChannelsLimits:
                     other.collect(2) if again else other.answered(2)
             assert other._answers == {}
 
-    def test_a_closed_channel_is_closed(self) -> None:
+    def test_a_closed_channel_raises_closed(self) -> None:
         ours, theirs = socket.socketpair()
         theirs.close()
         other = Channel(SocketStream(ours), lambda _: None)
@@ -382,7 +383,7 @@ class TestTheChannelsLimits:
 
 
 class TestDeaths:
-    """Events, which nobody has asked for."""
+    """Deaths are reported by events, without a request."""
 
     @pytest.fixture
     def guest(self) -> Iterator[tuple[Session, socket.socket]]:
@@ -396,30 +397,30 @@ class TestDeaths:
     DEATH = Frame(Event.DEATH, 1, 0, wire.DEATH.pack(9, State.DIED)).encode()
     SPAWNED = Frame(Op.SPAWN, 1, 2, wire.SPAWN_REPLY.pack(0, 300, 300)).encode()
 
-    def test_one_that_comes_with_the_task_itself_is_not_lost(self, guest: tuple[Session, socket.socket]) -> None:
+    def test_a_death_before_the_answer_to_the_spawn_is_kept(self, guest: tuple[Session, socket.socket]) -> None:
         session, theirs = guest
         theirs.sendall(self.SPAWNED + self.DEATH)
         assert session.init.spawn("brief").wait_death().signal == 9
 
-    def test_one_of_nobody(self, guest: tuple[Session, socket.socket]) -> None:
+    def test_a_death_in_an_unused_slot_is_rejected(self, guest: tuple[Session, socket.socket]) -> None:
         session, theirs = guest
         theirs.sendall(self.DEATH)
-        with pytest.raises(ProtocolError, match="slot 1, which holds no living task"):
+        with pytest.raises(ProtocolError, match="slot 1, which has no living task"):
             session.answered(1)
 
-    def test_a_second_one(self, guest: tuple[Session, socket.socket]) -> None:
+    def test_a_second_death_is_rejected(self, guest: tuple[Session, socket.socket]) -> None:
         session, theirs = guest
         theirs.sendall(self.SPAWNED + 2 * self.DEATH)
-        with pytest.raises(ProtocolError, match="slot 1, which holds no living task"):
+        with pytest.raises(ProtocolError, match="slot 1, which has no living task"):
             session.init.spawn("brief")
 
 
-def test_a_kernel_that_hangs_is_told_from_answers_with_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence is the kernel's; bytes that are too few are the channel's, and accuse nobody."""
+def test_a_hung_kernel_is_distinguished_from_incomplete_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is a fault of the kernel; missing bytes are a fault of the channel."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         session = Session(SocketStream(ours), "x86_64")
-        with pytest.raises(GuestBroke, match="the kernel hangs"):
+        with pytest.raises(GuestBroke, match="the kernel has hung"):
             session.greet()
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -434,5 +435,5 @@ def test_a_kernel_that_hangs_is_told_from_answers_with_gaps(monkeypatch: pytest.
             return taken(self, sequence, deadline)
 
         monkeypatch.setattr(Channel, "collect", answering)
-        with pytest.raises(ProtocolError, match="bytes of its answers are missing"):
+        with pytest.raises(ProtocolError, match="its answers are incomplete"):
             session.greet()

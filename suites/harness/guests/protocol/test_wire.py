@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The wire: host and agent have one idea of every number and of every structure, and frames survive any cutting.
+"""The protocol: host and agent agree on every number and structure, and frames can be received in any pieces.
 
-And what else can be checked of the agent's sources without running it: they compile, and read /proc's text correctly.
+This also tests the agent's sources without running the agent: they compile, and parse the text of /proc correctly.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ CONSTANTS = {
     "SWEEP_LARGE": wire.SWEEP_LARGE,
 }
 AGENTS_OWN = {"SLOT_STACK_TOP", "KCONFORM_WIRE_H", "WIRE_PACKED"}
-"""Defined in wire.h, and of no interest to the host."""
+"""Constants in wire.h that only the agent uses."""
 
-# Our format of each C structure, and its members in our order; padding has no name of ours.
+# The format of each C structure in wire.py, and its members in the same order; padding is omitted.
 STRUCTURES = {
     "wire_header": (wire.HEADER, ("length", "op", "slot", "sequence", "body_check", "check")),
     "wire_hello": (
@@ -88,7 +88,7 @@ def c_enum(name: str) -> dict[str, int]:
 
 
 def offsets(form: struct.Struct) -> list[int]:
-    """Where each field of a format begins; repeated numbers (`6Q`) are one field, as in C."""
+    """The offset of each field of a format; an array (`6Q`) is one field, as in C."""
     fields = re.findall(r"(\d*)([a-zA-Z])", form.format)
     found, seen = [], "<"
     for count, letter in fields:
@@ -98,31 +98,31 @@ def offsets(form: struct.Struct) -> list[int]:
     return found
 
 
-def test_no_enumeration_is_left_out() -> None:
+def test_every_enumeration_is_compared() -> None:
     assert set(re.findall(r"^enum (\w+) \{", HEADER, re.MULTILINE)) == set(ENUMS)
 
 
 @pytest.mark.parametrize("name", ENUMS)
-def test_both_sides_know_the_same_values(name: str) -> None:
-    """A value that one side renumbers, adds or drops is missed on the other."""
+def test_both_sides_have_the_same_values(name: str) -> None:
+    """A value that one side changes, adds or removes is detected."""
     assert c_enum(name) == ENUMS[name]
 
 
 def test_both_sides_have_the_same_constants() -> None:
-    """The arena lies at the same place, and a frame has the same limit, for host and agent."""
+    """The arena has the same address, and a frame the same maximum size, for host and agent."""
     numbers = re.findall(r"^#define (\w+) (0x[0-9a-f]+|\d+)\b", HEADER, re.MULTILINE)
     defined = {name: int(value, 0) for name, value in numbers}
     assert {name: defined[name] for name in CONSTANTS} == CONSTANTS
     assert set(re.findall(r"^#define (\w+)", HEADER, re.MULTILINE)) == {*CONSTANTS, *AGENTS_OWN}
 
 
-def test_the_agents_own_limit_of_reads_is_the_wires() -> None:
+def test_the_agents_limit_of_reads_is_the_protocols() -> None:
     (size,) = re.findall(r"struct wire_piece read\[(\d+)\];", (AGENT / "agent.h").read_text())
     assert int(size) == wire.READS_MAX
 
 
 def test_every_structure_has_the_layout_that_the_host_packs(tmp_path: Path) -> None:
-    """The C compiler's own word for every size and offset, against the format strings'."""
+    """The C compiler's sizes and offsets are those of the format strings."""
     assert set(re.findall(r"^struct (\w+) \{", HEADER, re.MULTILINE)) == set(STRUCTURES)
     lines = []
     for name, (_, members) in STRUCTURES.items():
@@ -147,7 +147,7 @@ def test_every_structure_has_the_layout_that_the_host_packs(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("arch", initramfs._ARCH_FLAGS)
 def test_an_architecture_is_one_header_and_one_assembly_file(arch: str, tmp_path: Path) -> None:
-    """And nothing else of the agent names it."""
+    """No other file of the agent names the architecture."""
     assert {path.suffix for path in AGENT.glob(f"arch_{arch}.*")} == {".h", ".S"}
     others = [path.name for path in AGENT.iterdir() if not path.name.startswith("arch_") and arch in path.read_text()]
     assert others == []
@@ -161,7 +161,7 @@ def test_an_architecture_is_one_header_and_one_assembly_file(arch: str, tmp_path
 
 @pytest.fixture(scope="session")
 def pending_signals(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[int]]:
-    """What the agent makes of a /proc/PID/status: the signals that are pending."""
+    """The agent's parser of /proc/PID/status: returns the pending signals."""
     folder = tmp_path_factory.mktemp("proc-text")
     (folder / "pending.c").write_text(
         '#include <stdio.h>\n#include "proc_text.h"\n'
@@ -180,7 +180,7 @@ def pending_signals(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 
 
 class TestPendingSignals:
-    """A thread that is about to die shows it by SIGKILL in a row of hexadecimal digits (fs/proc/array.c)."""
+    """A dying thread has SIGKILL pending, which /proc shows in a set of hexadecimal digits (fs/proc/array.c)."""
 
     STATUS = "Name:\tevil\nState:\tS (sleeping)\nThreads:\t2\nSigPnd:\t{:016x}\nShdPnd:\tffffffffffffffff\n"
 
@@ -196,8 +196,8 @@ class TestPendingSignals:
     ) -> None:
         assert pending_signals(self.STATUS.format(signals)) == [i for i in range(1, 65) if signals >> (i - 1) & 1]
 
-    def test_a_set_that_is_cut_off_counts_as_full(self, pending_signals: Callable[[str], list[int]]) -> None:
-        """So that a thread is not taken for one that lives on."""
+    def test_a_truncated_set_counts_as_full(self, pending_signals: Callable[[str], list[int]]) -> None:
+        """The agent must not assume that such a thread survives."""
         status = self.STATUS.format(0)
         for end in (status.index("SigPnd"), status.index("ShdPnd") - 2):
             assert pending_signals(status[:end]) == list(range(1, 65))
@@ -207,7 +207,7 @@ class TestFrames:
     FRAMES = (Frame(Op.HELLO, 0, 1), Frame(Op.CALL, 511, 2**32 - 1, b"body"), Frame(Op.POKE, 3, 3, bytes(300)))
 
     @pytest.mark.parametrize("step", [1, 2, 19, 20, 21, 1000])
-    def test_frames_are_put_together_however_they_were_cut(self, step: int) -> None:
+    def test_frames_are_assembled_from_any_pieces(self, step: int) -> None:
         stream = b"".join(frame.encode() for frame in self.FRAMES)
         buffer, got = bytearray(), []
         for start in range(0, len(stream), step):
@@ -217,19 +217,19 @@ class TestFrames:
         assert tuple(got) == self.FRAMES
         assert not buffer
 
-    def test_what_follows_a_frame_stays_in_the_buffer(self) -> None:
+    def test_data_after_a_frame_stay_in_the_buffer(self) -> None:
         buffer = bytearray(self.FRAMES[0].encode() + b"rest")
         assert wire.split(buffer) == self.FRAMES[0]
         assert buffer == b"rest"
         assert wire.split(buffer) is None
 
-    def test_the_longest_frame_can_be_sent_and_no_longer_one(self) -> None:
+    def test_a_frame_of_the_maximum_size_can_be_sent_but_no_longer_one(self) -> None:
         frame = Frame(Op.POKE, 1, 1, bytes(wire.BODY_MAX))
         assert wire.split(bytearray(frame.encode())) == frame
         with pytest.raises(ValueError, match=f"at most {wire.BODY_MAX}"):
             Frame(Op.POKE, 1, 1, bytes(wire.BODY_MAX + 1)).encode()
 
-    def test_a_frame_that_claims_more_is_refused_before_it_is_waited_for(self) -> None:
+    def test_a_frame_that_claims_a_longer_body_is_rejected_immediately(self) -> None:
         with pytest.raises(ProtocolError, match="claims a body"):
             wire.split(bytearray(wire.header(wire.BODY_MAX + 1, Op.HELLO, 0, 1, 0)))
 
@@ -237,7 +237,7 @@ class TestFrames:
         body = wire.HELLO.pack(2, 4096, 0x401000, 0x402000, b"6.12.7", b"x86_64")
         assert Hello.decode(body) == Hello(2, 4096, 0x401000, 0x402000, "6.12.7", "x86_64")
 
-    def test_spawn_keeps_what_the_kernel_keeps_of_a_name(self) -> None:
+    def test_spawn_truncates_a_name_as_the_kernel_does(self) -> None:
         body = wire.spawn_body(
             child=7,
             clone_flags=Clone.NEWPID,
@@ -261,7 +261,7 @@ class TestCallBodies:
     def test_missing_arguments_are_zero(self) -> None:
         assert wire.CALL.unpack(wire.call_body(39, []))[1:7] == (0,) * 6
 
-    def test_a_seventh_argument_is_refused(self) -> None:
+    def test_a_seventh_argument_is_rejected(self) -> None:
         with pytest.raises(struct.error):
             wire.call_body(39, [0] * 7)
 
@@ -277,12 +277,12 @@ class TestCallBodies:
         assert wire.split_result(body) == (State.RETURNED, -13, b"abcde")
         assert wire.split_reads(b"abcde", (2, 0, 3)) == (b"ab", b"", b"cde")
 
-    def test_a_state_that_nobody_knows_is_an_error(self) -> None:
+    def test_an_unknown_state_is_an_error(self) -> None:
         with pytest.raises(ProtocolError, match="no state 9"):
             wire.split_result(wire.RESULT.pack(0, 9))
 
 
-class Somebody:
+class AnyTask:
     tid = 4711
 
     def __str__(self) -> str:
@@ -298,7 +298,7 @@ class TestMarshalling:
     BASE = 0x10000000 + 3 * 0x20000 + 0x2000
 
     def test_numbers_and_tasks_are_passed_as_they_are(self) -> None:
-        laid = marshal(self.SLOT, [5, -1, None, True, Cap.KILL, Somebody()])
+        laid = marshal(self.SLOT, [5, -1, None, True, Cap.KILL, AnyTask()])
         assert laid.numbers == [5, -1, 0, 1, 32, 4711]
         assert (laid.writes, laid.reads) == ([], [])
 
@@ -308,13 +308,13 @@ class TestMarshalling:
         assert laid.writes == [(0, b"0123456789abcdef\0"), (32, b"xyz"), (48, b"last\0")]
         assert laid.reads == []
 
-    def test_buffers_are_cleared_before_and_read_after(self) -> None:
+    def test_buffers_are_cleared_before_and_read_after_the_call(self) -> None:
         laid = marshal(self.SLOT, [Out(20), InOut(b"ask"), Out(0)])
         assert laid.numbers == [self.BASE, self.BASE + 32, self.BASE + 48]
         assert laid.writes == [(0, bytes(20)), (32, b"ask"), (48, b"")]
         assert laid.reads == [(0, 20), (32, 3), (48, 0)]
 
-    def test_what_does_not_fit_into_the_slot_is_refused(self) -> None:
+    def test_arguments_that_do_not_fit_into_the_slot_are_rejected(self) -> None:
         whole = wire.SLOT_DATA_SIZE
         assert marshal(self.SLOT, [Out(whole)]).reads == [(0, whole)]
         cases: list[list[call_arguments.Argument]] = [
@@ -345,10 +345,8 @@ class TestMarshalling:
             (Signal.KILL, "SIGNAL_KILL"),
             (Colour.RED, "COLOUR_RED"),
             (Clone.VM | Clone.FS, "VM|FS"),
-            (Somebody(), "somebody[4711]"),
+            (AnyTask(), "somebody[4711]"),
         ],
     )
-    def test_the_transcript_shows_arguments_as_a_person_would_write_them(
-        self, argument: call_arguments.Argument, shown: str
-    ) -> None:
+    def test_the_transcript_shows_readable_arguments(self, argument: call_arguments.Argument, shown: str) -> None:
         assert call_arguments.show(argument) == shown

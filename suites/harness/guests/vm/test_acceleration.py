@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""KVM is used where a guest has answered under it, and nowhere else; what was found out is remembered."""
+"""KVM is used only if a guest has answered under it, and the result is remembered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HERE = "this machine"
 
 
 class Boots:
-    """A boot that works or fails, by acceleration; notes which were tried."""
+    """Boots that work or fail, by acceleration; records which were tried."""
 
     def __init__(self, *, kvm: Exception | None = None, tcg: Exception | None = None) -> None:
         self.errors = {True: kvm, False: tcg}
@@ -43,7 +43,7 @@ ABORTS = QemuError("QEMU was killed by SIGABRT")
 
 
 class TestDeciding:
-    def test_tcg_that_was_asked_for_is_not_questioned(self, memory: Path) -> None:
+    def test_requested_tcg_is_used_without_a_test(self, memory: Path) -> None:
         boots = Boots()
         assert decide("tcg", boots, memory, identity=HERE) == Acceleration(False, "requested")
         assert boots.tried == []
@@ -57,8 +57,8 @@ class TestDeciding:
         assert (answer.name, boots.tried) == ("kvm", ["tcg", "kvm"])
 
     @pytest.mark.parametrize("trouble", [SPINS, ABORTS], ids=["spins", "aborts"])
-    def test_kvm_that_opens_and_does_not_work_is_not_used(self, memory: Path, trouble: Exception) -> None:
-        """The kernel boots without it: so it was KVM."""
+    def test_kvm_that_can_be_opened_but_does_not_work_is_not_used(self, memory: Path, trouble: Exception) -> None:
+        """The kernel boots without KVM, so the failure is due to KVM."""
         boots = Boots(kvm=trouble)
         answer = decide("auto", boots, memory, identity=HERE)
         assert answer == Acceleration(False, f"KVM does not work here: {trouble}")
@@ -72,7 +72,7 @@ class TestDeciding:
         assert boots.tried == []
         assert [path.name for path in memory.parent.iterdir()] == [memory.name]
 
-    def test_it_is_not_believed_on_another_machine(self, memory: Path) -> None:
+    def test_the_answer_is_ignored_on_another_machine(self, memory: Path) -> None:
         decide("auto", Boots(kvm=SPINS), memory, identity="another machine")
         boots = Boots()
         assert decide("auto", boots, memory, identity=HERE).kvm
@@ -81,7 +81,7 @@ class TestDeciding:
     @pytest.mark.parametrize(
         "content", ["", "{", "[]", "null", '"text"', '{"identity": "this machine"}', '{"kvm": true}']
     )
-    def test_a_memory_that_cannot_be_read_is_none(self, memory: Path, content: str) -> None:
+    def test_an_unreadable_memory_is_ignored(self, memory: Path, content: str) -> None:
         memory.parent.mkdir()
         memory.write_text(content)
         boots = Boots()
@@ -97,28 +97,28 @@ class TestDeciding:
         assert not memory.exists()
         assert decide("auto", Boots(), memory, identity=HERE).kvm
 
-    def test_a_kvm_that_is_slow_is_asked_again_by_the_next_run(self, memory: Path) -> None:
+    def test_a_slow_kvm_is_tested_again_in_the_next_run(self, memory: Path) -> None:
         slow = SlowBootError("the kernel did not boot: the agent never became ready")
         answer = decide("auto", Boots(kvm=slow), memory, identity=HERE)
         assert answer == Acceleration(False, f"KVM was too slow this time: {slow}")
         assert not memory.exists()
 
-    def test_kvm_gets_a_multiple_of_what_the_boot_took_without_it(
+    def test_the_deadline_of_kvm_is_a_multiple_of_the_boot_without_it(
         self, memory: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A busy machine is slow under KVM too."""
+        """A busy host is slow under KVM too."""
         now = iter([100.0, 150.0])
         monkeypatch.setattr(acceleration, "monotonic", lambda: next(now))
         given: list[float | None] = []
         decide("auto", lambda _, deadline_s: given.append(deadline_s), memory, identity=HERE)
         assert given == [None, 50 * acceleration.KVM_DEADLINE_FACTOR]
 
-    def test_what_is_remembered_can_be_asked_again(self, memory: Path) -> None:
+    def test_a_remembered_answer_can_be_determined_again(self, memory: Path) -> None:
         decide("auto", Boots(kvm=SPINS), memory, identity=HERE)
         assert decide("auto", Boots(), memory, identity=HERE, again=True).kvm
         assert decide("auto", Boots(kvm=SPINS), memory, identity=HERE).kvm, "the new answer is remembered"
 
-    def test_kvm_that_was_insisted_on_and_does_not_work_is_wrong_use(self, memory: Path) -> None:
+    def test_requested_kvm_that_does_not_work_is_wrong_use(self, memory: Path) -> None:
         for boots in (Boots(kvm=SPINS), Boots()):
             with pytest.raises(UsageError, match="KVM was requested, but cannot be used here: KVM") as caught:
                 decide("kvm", boots, memory, identity=HERE)
@@ -132,19 +132,19 @@ class TestDeciding:
         with pytest.raises(UsageError, match="there is no /dev/kvm"):
             decide("kvm", boots, memory, identity=HERE)
         assert boots.tried == []
-        assert not memory.exists(), "a device may come, so that its absence is not remembered"
+        assert not memory.exists(), "the absence of the device is not remembered"
 
 
 class TestDevice:
-    def test_one_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_missing_device(self, tmp_path: Path) -> None:
         assert acceleration.device_problem(tmp_path / "kvm") == f"there is no {tmp_path}/kvm"
 
-    def test_one_that_may_not_be_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_device_that_may_not_be_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "kvm").touch()
         monkeypatch.setattr(os, "access", lambda *_: False)
         assert acceleration.device_problem(tmp_path / "kvm") == f"this user has no permission to open {tmp_path}/kvm"
 
-    def test_one_that_opens(self, tmp_path: Path) -> None:
+    def test_a_device_that_can_be_opened(self, tmp_path: Path) -> None:
         (tmp_path / "kvm").touch()
         assert acceleration.device_problem(tmp_path / "kvm") is None
 
@@ -169,7 +169,7 @@ class TestIdentity:
             return acceleration.host_identity()
 
         assert host(first) != host(other)
-        assert host(first) == host(first.replace("1000", "2000")), "its clock changes all the time"
+        assert host(first) == host(first.replace("1000", "2000")), "the clock frequency does not count"
 
     def test_another_host_kernel_is_another_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
         before = acceleration.host_identity()

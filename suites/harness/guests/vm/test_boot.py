@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A boot ends in an agent that answers, or in an error that says how far it came; QEMU is a script here."""
+"""A boot ends with an agent that answers, or with an error that states how far it got; a script replaces QEMU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from guests.vm.console import Console, ConsoleFile, clean
 from suites.harness.guests import fakes
 
 SOON = 0.05
-"""A deadline in seconds that is meant to pass."""
+"""A deadline in seconds that should pass."""
 
 
 @pytest.fixture
@@ -59,29 +59,27 @@ class TestConsole:
                 "the agent gave up: kconform: agent: no channel to the host: errno 2",
                 id="agents-error",
             ),
-            pytest.param(b"Linux\n", "QEMU is gone", id="end-after-some-lines"),
-            pytest.param(b"", "QEMU is gone", id="end-at-once"),
-            pytest.param(b"Kernel panic - not syncing: half a li", "QEMU is gone", id="end-within-a-line"),
+            pytest.param(b"Linux\n", "QEMU has ended", id="end-after-some-lines"),
+            pytest.param(b"", "QEMU has ended", id="end-at-once"),
+            pytest.param(b"Kernel panic - not syncing: half a li", "QEMU has ended", id="end-within-a-line"),
         ],
     )
-    def test_trouble_is_told_in_words(
-        self, ends: tuple[Console, socket.socket], printed: bytes, trouble: str
-    ) -> None:
+    def test_problems_are_described(self, ends: tuple[Console, socket.socket], printed: bytes, trouble: str) -> None:
         console, guest = ends
         guest.sendall(printed)
         guest.close()
         assert console.follow(later()) == trouble
         assert console.text() == printed.decode().replace("\r", "")
 
-    def test_words_are_found_however_they_were_cut(self, ends: tuple[Console, socket.socket]) -> None:
-        """What is read first ends in the middle of the agent's words."""
+    def test_messages_are_found_in_any_pieces(self, ends: tuple[Console, socket.socket]) -> None:
+        """The first piece ends in the middle of the agent's message."""
         console, guest = ends
         guest.sendall(b"kconform: agent: rea")
         assert console.follow(time.monotonic() + SOON) is not None
         guest.sendall(b"dy\r\n")
         assert console.follow(later()) is None
 
-    def test_the_agents_error_is_waited_for_to_its_lines_end(self, ends: tuple[Console, socket.socket]) -> None:
+    def test_the_agents_error_is_read_to_the_end_of_its_line(self, ends: tuple[Console, socket.socket]) -> None:
         console, guest = ends
         guest.sendall(b"kconform: agent: no")
         trouble = console.follow(time.monotonic() + SOON)
@@ -90,7 +88,7 @@ class TestConsole:
         guest.close()
         assert console.follow(later()) == "the agent gave up: kconform: agent: no eventfd: errno 38"
 
-    def test_silence_is_told_from_a_boot_that_got_stuck(self, ends: tuple[Console, socket.socket]) -> None:
+    def test_silence_is_distinguished_from_a_boot_that_hung(self, ends: tuple[Console, socket.socket]) -> None:
         console, guest = ends
         guest.sendall(b"\r\n \r\n")
         assert console.follow(time.monotonic() + SOON) == "the kernel printed nothing at all"
@@ -99,7 +97,7 @@ class TestConsole:
             "the agent never became ready; the console's last line is '[ 1.0] random: crng init done'"
         )
 
-    def test_bytes_that_are_no_text_do_no_harm(self, ends: tuple[Console, socket.socket]) -> None:
+    def test_bytes_that_are_not_text_are_accepted(self, ends: tuple[Console, socket.socket]) -> None:
         console, guest = ends
         guest.sendall(b"\xff\xfe\x80garbage\xc3\nkconform: agent: ready\n")
         assert console.follow(later()) is None
@@ -123,25 +121,25 @@ class TestConsole:
         finally:
             guest.shutdown(socket.SHUT_RDWR)
             printing.join()
-        assert trouble == "the console printed 1048576 characters and no word of the agent"
+        assert trouble == "the kernel printed 1048576 characters before the agent was ready"
         assert len(console.text()) < 4 * console_module.FLOOD
-        assert "characters are left out here" in console.text()
+        assert "characters omitted" in console.text()
         assert "\x1b" not in console.text()
 
-    def test_what_is_quoted_of_it_can_be_printed(self, ends: tuple[Console, socket.socket]) -> None:
+    def test_quoted_lines_are_printable(self, ends: tuple[Console, socket.socket]) -> None:
         console, guest = ends
         guest.sendall(b"Kernel panic - not syncing: \x1b[2J\x1b]0;x\x07\x00\n")
         guest.close()
         assert console.follow(later()) == r"the kernel panicked: Kernel panic - not syncing: \x1b]0;x\x07\x00"
 
-    def test_the_firmwares_escapes_are_no_text(self) -> None:
+    def test_the_firmwares_escape_sequences_are_removed(self) -> None:
         assert clean("\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS\r\n\x1b[=3hnext\r\n") == "SeaBIOS\nnext\n"
 
 
 class TestConsoleFile:
     """The console of a clone, which QEMU appends to a file."""
 
-    def test_it_is_read_as_lines_also_after_its_end(self) -> None:
+    def test_the_text_is_available_after_close(self) -> None:
         console = ConsoleFile()
         os.write(console.descriptor, b"one\r\n\x1b[2Jtwo \x07\r\n")
         assert console.text() == "one\ntwo \\x07\n"
@@ -150,7 +148,7 @@ class TestConsoleFile:
         console.close()
         assert console.text() == "one\ntwo \\x07\nthree \ufffd\n"
 
-    def test_a_flood_is_kept_in_part_with_a_line_that_says_so(self) -> None:
+    def test_a_flood_is_kept_in_part_with_a_notice(self) -> None:
         console = ConsoleFile()
         writing = os.open(f"/proc/self/fd/{console.descriptor}", os.O_WRONLY | os.O_APPEND)
         try:
@@ -167,7 +165,7 @@ class TestConsoleFile:
         assert text.endswith("000000029\nthe end\n")
         assert len(text) < 5 * console_module.KEPT
         (notice,) = [line for line in text.splitlines() if line.startswith("[...")]
-        assert re.fullmatch(r"\[\.\.\. \d{8} characters are left out here \.\.\.\]", notice)
+        assert re.fullmatch(r"\[\.\.\. \d{8} characters omitted \.\.\.\]", notice)
 
 
 Playing = Callable[[str], Path]
@@ -175,7 +173,7 @@ Playing = Callable[[str], Path]
 
 @pytest.fixture
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Playing]:
-    """Have virtme-run compose a command for a QEMU that is this script."""
+    """Have virtme-run compose a command for this script instead of QEMU."""
 
     def put(body: str) -> Path:
         qemu = fakes.program(tmp_path / "qemu-system-x86_64", fakes.QEMU + body)
@@ -197,13 +195,13 @@ READY = "console('kconform: agent: ready\\r\\n')\n"
 
 
 class TestBoot:
-    def test_an_agent_that_answers_is_a_boot(self, play: Playing, tmp_path: Path) -> None:
+    def test_a_boot_succeeds_when_the_agent_answers(self, play: Playing, tmp_path: Path) -> None:
         play(f"console('Linux\\r\\n')\n{READY}agent({hello()!r})\nwait()\n")
         with booted(fakes.machine(tmp_path)) as guest:
             assert guest.hello.release == "6.12.7"
             assert guest.console.text().startswith("Linux\n")
             process = guest.qemu.process
-        assert process.returncode is not None, "QEMU is gone when the boot is over"
+        assert process.returncode is not None, "QEMU ends with the context"
 
     @pytest.mark.parametrize(
         ("body", "said"),
@@ -226,7 +224,7 @@ class TestBoot:
             ),
         ],
     )
-    def test_a_boot_that_ends_elsewhere_says_where(self, play: Playing, tmp_path: Path, body: str, said: str) -> None:
+    def test_a_failed_boot_states_the_reason(self, play: Playing, tmp_path: Path, body: str, said: str) -> None:
         play(body)
         with pytest.raises(BootError) as caught, booted(fakes.machine(tmp_path)):
             pytest.fail("it cannot have booted")
@@ -240,10 +238,10 @@ class TestBoot:
         assert caught.value.message == "the kernel did not boot: the kernel printed nothing at all"
 
     @pytest.mark.parametrize("end", ["wait()", "sys.exit(0)"], ids=["silent", "gone"])
-    def test_an_agent_that_is_ready_and_does_not_answer_is_told(
+    def test_an_agent_that_is_ready_but_does_not_answer_is_reported(
         self, play: Playing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
     ) -> None:
-        """The deadline that is left after the boot is shortened to nothing, for the sake of the test's time."""
+        """The remaining deadline is reduced to zero to shorten the test."""
 
         class Impatient(Channel):
             def request(self, op: Op, slot: int = 0, body: bytes = b"", deadline: float = 0) -> Frame:
@@ -251,7 +249,7 @@ class TestBoot:
 
         monkeypatch.setattr(boot, "Channel", Impatient)
         play(f"{READY}{end}\n")
-        with pytest.raises(BootError, match="its agent does not answer over the channel") as caught:  # noqa: SIM117
+        with pytest.raises(BootError, match="its agent does not answer through the channel") as caught:  # noqa: SIM117
             with booted(fakes.machine(tmp_path)):
                 pytest.fail("it cannot have answered")
         assert caught.value.evidence["console"].startswith("kconform: agent: ready")
@@ -260,25 +258,25 @@ class TestBoot:
         ("sent", "said"),
         [
             (b"no frame at all, for sure", "checksum"),
-            (Frame(Op.POKE, 0, 1).encode(), "its answer is to 5"),
+            (Frame(Op.POKE, 0, 1).encode(), "but its answer is to 5"),
             (Frame(Op.HELLO, 0, 1, b"short").encode(), "has 5 bytes instead of"),
         ],
         ids=["no-frame", "another-answer", "short"],
     )
-    def test_an_agent_that_makes_no_sense_is_told(
+    def test_an_agent_that_sends_invalid_data_is_reported(
         self, play: Playing, tmp_path: Path, sent: bytes, said: str
     ) -> None:
         play(f"console('Linux\\r\\n')\n{READY}agent({sent!r})\nwait()\n")
-        with pytest.raises(BootError, match=f"does not answer as it should .*{said}") as caught:  # noqa: SIM117
+        with pytest.raises(BootError, match=f"does not answer correctly .*{said}") as caught:  # noqa: SIM117
             with booted(fakes.machine(tmp_path)):
-                pytest.fail("it cannot have been understood")
+                pytest.fail("the boot succeeded")
         assert caught.value.evidence["console"].startswith("Linux\n")
 
-    def test_an_agent_of_another_version_is_told(self, play: Playing, tmp_path: Path) -> None:
+    def test_an_agent_of_another_version_is_reported(self, play: Playing, tmp_path: Path) -> None:
         play(f"{READY}agent({hello(99)!r})\nwait()\n")
-        with pytest.raises(BootError, match=f"speaks version 99 of the protocol, we speak {wire.VERSION}"):  # noqa: SIM117
+        with pytest.raises(BootError, match=f"speaks version 99 of the protocol instead of {wire.VERSION}"):  # noqa: SIM117
             with booted(fakes.machine(tmp_path)):
-                pytest.fail("it cannot have been understood")
+                pytest.fail("the boot succeeded")
 
     def test_the_error_shows_the_consoles_last_lines(self, play: Playing, tmp_path: Path) -> None:
         play("console(''.join(f'line {i}\\r\\n' for i in range(30)))\n")
@@ -288,9 +286,7 @@ class TestBoot:
         assert shown == [f"  | line {i}" for i in range(18, 30)]
         assert caught.value.evidence["console"].splitlines()[0] == "line 0"
 
-    def test_a_program_that_virtme_run_chose_and_that_is_not_there_is_told(
-        self, play: Playing, tmp_path: Path
-    ) -> None:
+    def test_a_missing_qemu_that_virtme_run_chose_is_reported(self, play: Playing, tmp_path: Path) -> None:
         play("").unlink()
         with pytest.raises(BootError, match="qemu-system-x86_64"), booted(fakes.machine(tmp_path)):
             pytest.fail("it cannot have started")
@@ -322,8 +318,8 @@ class TestComposing:
             boot.compose(fakes.machine(tmp_path))
         assert "is QEMU installed?" in caught.value.hint
 
-    def test_virtme_run_sees_nobodys_configuration(self, play: Playing, tmp_path: Path) -> None:
-        """A user's virtme-ng.conf would overrule our options."""
+    def test_virtme_run_does_not_read_the_users_configuration(self, play: Playing, tmp_path: Path) -> None:
+        """A user's virtme-ng.conf would override kconform's options."""
         play("")
         fakes.program(
             tmp_path / "virtme-run",
@@ -332,12 +328,10 @@ class TestComposing:
         shown = boot.compose(fakes.machine(tmp_path))
         home, config = next(word for word in shown if "|" in word).split()[0].split("|")
         assert home == config
-        assert not Path(home).exists(), "it was ours, and is gone"
+        assert not Path(home).exists(), "the temporary HOME is removed"
         assert home != str(Path.home())
 
-    def test_a_virtme_run_that_is_not_installed_is_told(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
+    def test_a_missing_virtme_run_is_reported(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
         monkeypatch.setenv("PATH", str(tmp_path))
         boot.virtme_run_program.cache_clear()

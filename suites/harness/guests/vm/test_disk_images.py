@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a guest is made of: disks, the initramfs, the agent's compilation, and which kernels can be booted at all."""
+"""The parts of a guest: disks, modules, the initramfs and the compiled agent; and which kernels can be tested."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def digest(path: Path) -> str:
 
 class TestDisks:
     @pytest.mark.parametrize("filesystem", ["squashfs", "ext2"])
-    def test_an_image_is_made_once_for_its_content(self, modular: Kernel, store: Cache, filesystem: str) -> None:
+    def test_an_image_is_created_once_for_its_content(self, modular: Kernel, store: Cache, filesystem: str) -> None:
         tool({"squashfs": "mksquashfs", "ext2": "mke2fs"}[filesystem])
         plan = DiskPlan(filesystem, files=(("a", b"1"),))
         first = plan.make(modular, store)
@@ -67,7 +67,7 @@ class TestDisks:
         assert DiskPlan(filesystem, files=(("b", b"1"),)).make(modular, store).image != first.image
         assert len(store.entries()) == 3
 
-    def test_a_squashfs_is_the_same_wherever_and_whenever_it_is_made(
+    def test_a_squashfs_depends_neither_on_place_nor_time(
         self, modular: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tool("mksquashfs")
@@ -84,7 +84,7 @@ class TestDisks:
 
         assert make_at(10**9) == make_at(2 * 10**9)
 
-    def test_a_squashfs_holds_the_files_and_modules_as_roots(self, modular: Kernel, store: Cache) -> None:
+    def test_a_squashfs_contains_files_and_modules_that_root_owns(self, modular: Kernel, store: Cache) -> None:
         listing = subprocess.run(
             [tool("unsquashfs"), "-lln", str(PLAN.make(modular, store).image)],
             capture_output=True,
@@ -95,7 +95,7 @@ class TestDisks:
         assert set(found) == {f"squashfs-root{path}" for path in ("", "/etc", "/etc/motd", "/test_module.ko")}
         assert {words[1] for words in found.values()} == {"0/0"}
 
-    def test_an_ext2_holds_the_files(self, modular: Kernel, store: Cache) -> None:
+    def test_an_ext2_contains_the_files(self, modular: Kernel, store: Cache) -> None:
         tool("mke2fs")
         image = DiskPlan("ext2", files=(("big", bytes(3 << 20)), ("dir/motd", b"hello\n"))).make(modular, store).image
         shown = subprocess.run(
@@ -104,10 +104,10 @@ class TestDisks:
         assert shown == b"hello\n"
         subprocess.run([tool("e2fsck"), "-fn", str(image)], capture_output=True, check=True)
 
-    def test_a_squashfs_is_the_same_whoever_makes_it(
+    def test_a_squashfs_does_not_depend_on_the_user(
         self, modular: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Neither umask nor the variables of a reproducible build are seen in it."""
+        """It depends neither on the umask nor on the variables for reproducible builds."""
         tool("mksquashfs")
         first = digest(PLAN.make(modular, Cache(tmp_path / "one")).image)
         monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
@@ -118,10 +118,10 @@ class TestDisks:
             os.umask(former)
         assert second == first
 
-    def test_an_ext2_has_the_features_that_any_kernel_knows(
+    def test_an_ext2_only_has_features_that_any_kernel_supports(
         self, modular: Kernel, store: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Whatever the host's mke2fs.conf says."""
+        """The host's mke2fs.conf has no influence."""
         tool("mke2fs")
         settings = tmp_path / "mke2fs.conf"
         settings.write_text(
@@ -135,7 +135,7 @@ class TestDisks:
         assert set(found["Filesystem features"].split()) <= {"filetype", "sparse_super", "large_file"}
         assert found["Inode size"] == "256"
 
-    def test_what_veritysetup_says_is_not_translated(
+    def test_the_output_of_veritysetup_is_not_translated(
         self, modular: Kernel, store: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         tool("mksquashfs")
@@ -162,17 +162,15 @@ class TestDisks:
         one, other = (plan.make(modular, store) for plan in plans)
         assert (one.image, one.read_only, other.read_only) == (other.image, True, False)
 
-    def test_a_module_lies_there_if_the_kernel_has_its_option(self, modular: Kernel, store: Cache) -> None:
-        """Where the option is set, a module that is not found is an error: it is no reason to skip what loads it."""
+    def test_a_disk_contains_a_module_if_the_kernel_has_its_option(self, modular: Kernel, store: Cache) -> None:
+        """If the option is set, a missing module is an error, and not a reason to skip the tests that load it."""
         both = DiskPlan("9p", modules=(("test_module", "TEST_LKM"), ("test_firmware", "TEST_FIRMWARE")))
         assert [path.name for path in both.make(modular, store).image.iterdir()] == ["test_module.ko"]
         config = Config.parse("CONFIG_MODULES=y\nCONFIG_TEST_FIRMWARE=m\n")
         with pytest.raises(KconformError, match="has no module test_firmware"):
             both.make(replace(modular, config=config), store)
 
-    def test_a_tool_that_is_missing_is_named(
-        self, modular: Kernel, store: Cache, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_missing_tool_is_named(self, modular: Kernel, store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
         with pytest.raises(KconformError, match="mksquashfs is not installed") as caught:
             PLAN.make(modular, store)
@@ -204,7 +202,7 @@ class TestModules:
         [(".xz", b"\xfd7zXZ\0no"), (".xz", lzma.compress(b"content")[:-9]), (".gz", gzip.compress(b"content")[:-9])],
         ids=["no-xz", "half-of-xz", "half-of-gz"],
     )
-    def test_a_damaged_one_is_named(self, modular: Kernel, tmp_path: Path, suffix: str, content: bytes) -> None:
+    def test_a_damaged_module_is_named(self, modular: Kernel, tmp_path: Path, suffix: str, content: bytes) -> None:
         (tmp_path / "modules" / f"packed.ko{suffix}").write_bytes(content)
         with pytest.raises(KconformError, match=rf"packed\.ko\{suffix} is damaged: "):
             read_module(modular, "packed")
@@ -214,7 +212,7 @@ class TestModules:
         (tmp_path / "modules" / "packed.ko.zst").write_bytes(packed)
         assert read_module(modular, "packed") == b"content"
 
-    def test_a_module_is_found_by_its_name_whatever_its_file_is_called(self, modular: Kernel, tmp_path: Path) -> None:
+    def test_a_module_is_found_by_its_name_in_any_spelling(self, modular: Kernel, tmp_path: Path) -> None:
         folder = tmp_path / "modules"
         for name in ("dm-verity.ko", "dm-verity-loadpin.ko.xz", "dm_verity.ko.unsigned"):
             (folder / name).touch()
@@ -224,10 +222,10 @@ class TestModules:
         assert find_module(modular, "dm_verity_loadpin") == folder / "dm-verity-loadpin.ko.xz"
 
     @pytest.mark.parametrize("listed", ["drivers/md/dm-verity.o", "drivers/md/dm-verity.ko"], ids=["6.3", "6.2"])
-    def test_what_a_tree_lists_is_not_looked_for(
+    def test_a_tree_with_a_list_of_modules_is_not_searched(
         self, modular: Kernel, tmp_path: Path, listed: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Where somebody builds, directories come and go."""
+        """A concurrent build creates and removes directories."""
         tree = tmp_path / "modules"
         (tree / "drivers" / "md").mkdir(parents=True)
         for name in ("dm-verity.o", "dm-verity.ko.zst", "dm-verity-loadpin.o"):
@@ -237,7 +235,7 @@ class TestModules:
         assert find_module(modular, "dm_verity") == tree / "drivers" / "md" / "dm-verity.ko.zst"
         assert find_module(modular, "ext4") is None
 
-    def test_a_module_that_the_kernel_has_not_is_named(self, modular: Kernel, tmp_path: Path) -> None:
+    def test_a_module_that_the_kernel_lacks_is_named(self, modular: Kernel, tmp_path: Path) -> None:
         for one in (modular, fakes.kernel(tmp_path)):
             with pytest.raises(KconformError, match=r"fake-6\.12\.7/full has no module yama"):
                 read_module(one, "yama")
@@ -250,13 +248,13 @@ VIRTIO = {
     "virtio": "virtio_ring",
     "virtio_ring": "",
 }
-"""Modules, and what they depend on, as in 6.1."""
+"""Modules and their dependencies, as in v6.1."""
 IN_ORDER = ["virtio_ring", "virtio_pci_modern_dev", "virtio", "virtio_pci", "virtio_console"]
 MODULAR = "CONFIG_VIRTIO=m\nCONFIG_VIRTIO_PCI=m\nCONFIG_VIRTIO_CONSOLE=m\n"
 
 
 class TestModulesForVirtio:
-    """A guest talks over virtio where its kernel has that built in, or may load it before anything is tested."""
+    """A guest uses virtio if it is built in, or if its modules may be loaded before the tests."""
 
     @staticmethod
     def kernel(tmp_path: Path, config: str, without: str = "") -> Kernel:
@@ -284,19 +282,19 @@ class TestModulesForVirtio:
             *("no-console", "neither", "loadpin", "only-signed"),
         ],
     )
-    def test_what_is_loaded_and_in_which_order(self, tmp_path: Path, config: str, loaded: list[str] | None) -> None:
+    def test_the_modules_and_their_order(self, tmp_path: Path, config: str, loaded: list[str] | None) -> None:
         found = virtio_modules(self.kernel(tmp_path, config))
         assert (None if found is None else list(found)) == loaded
 
     @pytest.mark.parametrize("missing", ["virtio_pci", "virtio_console"])
-    def test_modules_that_are_not_there_cannot_be_loaded(self, tmp_path: Path, missing: str) -> None:
+    def test_missing_modules_are_not_loaded(self, tmp_path: Path, missing: str) -> None:
         assert virtio_modules(self.kernel(tmp_path, MODULAR, without=missing)) is None
 
-    def test_one_that_another_depends_on_is_named(self, tmp_path: Path) -> None:
+    def test_a_missing_dependency_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(KconformError, match="has no module virtio_ring"):
             virtio_modules(self.kernel(tmp_path, MODULAR, without="virtio_ring"))
 
-    def test_the_machine_has_them_in_its_initramfs(self, tmp_path: Path) -> None:
+    def test_the_initramfs_contains_the_modules(self, tmp_path: Path) -> None:
         machines = pool.Pool(Cache(tmp_path / "cache"))
         kernel = self.kernel(tmp_path, MODULAR)
         machine = machines._machine(kernel, pool.DEFAULT_BOOT, kvm=False)
@@ -352,10 +350,10 @@ class TestInitramfs:
         assert initramfs.compile_command("x86_64", Path("x"))[0] == "cc"
 
     @fakes.x86_only
-    def test_a_compiler_for_newer_processors_makes_the_same_agent(
+    def test_a_compiler_for_newer_processors_produces_the_same_agent(
         self, store: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """RHEL 10's compiles for x86-64-v3 unless it is told otherwise, and a guest's processor may be older."""
+        """RHEL 10's compiler targets x86-64-v3 by default, and a guest's processor may be older."""
         usual = initramfs.agent("x86_64", store).read_bytes()
         wrapper = tmp_path / "bin" / "cc"
         wrapper.parent.mkdir()
@@ -376,11 +374,11 @@ class TestInitramfs:
         assert "aarch64, x86_64" in caught.value.hint
         assert "arch_riscv64.h" in caught.value.hint
 
-    def test_every_architecture_that_is_named_has_its_entry_code(self) -> None:
+    def test_every_listed_architecture_has_entry_code(self) -> None:
         named = set(initramfs._ARCH_FLAGS)
         assert {path.stem.removeprefix("arch_") for path in initramfs.AGENT.glob("arch_*.h")} == named
 
-    def test_a_compiler_that_is_missing_is_named(self, store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_compiler_is_named(self, store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(initramfs, "compiler", lambda _: "no-such-gcc")
         initramfs._source_digest.cache_clear()
         with pytest.raises(KconformError, match="no C compiler for x86_64: no-such-gcc is not installed"):
@@ -403,23 +401,23 @@ BOOTABLE = "".join(f"CONFIG_{name}=y\n" for name in REQUIRED_OPTIONS)
 
 
 class TestBootable:
-    def test_a_kernel_with_all_that_is_needed(self, tmp_path: Path) -> None:
+    def test_a_kernel_with_all_required_options(self, tmp_path: Path) -> None:
         check_bootable(fakes.kernel(tmp_path, BOOTABLE))
 
     @pytest.mark.parametrize("name", REQUIRED_OPTIONS)
     @pytest.mark.parametrize("value", ["n", "m"])
-    def test_an_option_that_is_missing_or_a_module_is_named_with_what_it_is_for(
+    def test_a_missing_or_modular_option_is_named_with_its_purpose(
         self, tmp_path: Path, name: str, value: str
     ) -> None:
         config = BOOTABLE.replace(f"CONFIG_{name}=y\n", f"CONFIG_{name}={value}\n")
         with pytest.raises(UsageError) as caught:
             check_bootable(fakes.kernel(tmp_path, config))
         assert caught.value.message == (
-            f"fake-6.12.7/full cannot be booted by us: it lacks CONFIG_{name} ({REQUIRED_OPTIONS[name]})"
+            f"fake-6.12.7/full cannot be tested: it lacks CONFIG_{name} ({REQUIRED_OPTIONS[name]})"
         )
         assert caught.value.exit_status == 4
 
-    def test_all_that_are_missing_are_named_at_once(self, tmp_path: Path) -> None:
+    def test_all_missing_options_are_named(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
             pool.check_bootable(fakes.kernel(tmp_path))
         assert all(f"CONFIG_{name} " in caught.value.message for name in REQUIRED_OPTIONS)
@@ -433,13 +431,11 @@ class TestBootable:
         ],
         ids=["open", "x32", "int-0x80"],
     )
-    def test_entries_that_are_there_and_closed_are_opened(
-        self, tmp_path: Path, config: str, arguments: tuple[str, ...]
-    ) -> None:
+    def test_disabled_entries_are_enabled(self, tmp_path: Path, config: str, arguments: tuple[str, ...]) -> None:
         kernel = fakes.kernel(tmp_path, config)
         machine = pool.Pool(Cache(tmp_path))._machine(kernel, pool.Boot(arguments=("audit=1",)), kvm=False)
         assert machine.arguments == (*arguments, "audit=1")
 
 
-def test_every_kind_of_disk_has_its_maker() -> None:
+def test_every_kind_of_disk_can_be_created() -> None:
     assert set(disk_images._MAKERS) == {"squashfs", "ext2", "9p"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the host takes from a guest's time is told apart from what its kernel does with the rest."""
+"""Time that the host takes from a guest is distinguished from time that the guest's kernel uses."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ Clock = list[float]
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time, which a test moves: its only element."""
+    """A list whose only element is the time, which a test sets."""
     clock = [1000.0]
     monkeypatch.setattr(host_time, "monotonic", lambda: clock[0])
     return clock
 
 
 class TestHeartbeat:
-    def test_a_gap_is_one_in_which_nothing_ran(self, now: Clock) -> None:
+    def test_a_gap_is_a_period_in_which_nothing_ran(self, now: Clock) -> None:
         heart = Heartbeat()
         now[0] += 1
         assert heart.lost_s(0) == 0
         now[0] += 60
         assert heart.lost_s(0) == pytest.approx(60)
-        assert heart.lost_s(now[0] - 10) == pytest.approx(10), "what lies before a guest's start is not its loss"
+        assert heart.lost_s(now[0] - 10) == pytest.approx(10), "time before the start of the guest does not count"
         now[0] += 1
         assert heart.lost_s(now[0]) == 0
 
 
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that spins, as a virtual processor does."""
+    """A process with a busy loop, like a virtual processor."""
     code = "print(end='x', flush=True)\nwhile True: pass"
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert child.stdout
@@ -51,33 +51,33 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 class TestHostTime:
-    def test_a_process_that_was_left_alone(self, child: subprocess.Popen[bytes]) -> None:
+    def test_a_process_that_ran_undisturbed(self, child: subprocess.Popen[bytes]) -> None:
         assert HostTime(child.pid).pause() == ""
 
-    def test_one_that_is_stopped(self, child: subprocess.Popen[bytes]) -> None:
+    def test_a_stopped_process(self, child: subprocess.Popen[bytes]) -> None:
         there = HostTime(child.pid)
         child.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
         assert there.pause() == there.excuse() == "QEMU was stopped by a signal"
 
-    def test_one_that_was_stopped_and_goes_on(self, child: subprocess.Popen[bytes]) -> None:
+    def test_a_process_that_was_stopped_and_continued(self, child: subprocess.Popen[bytes]) -> None:
         there = HostTime(child.pid)
         child.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, child.pid, os.WSTOPPED)
         child.send_signal(signal.SIGCONT)
         os.waitid(os.P_PID, child.pid, os.WCONTINUED | os.WNOWAIT)
         for _ in range(2):
-            assert there.pause() == "QEMU was stopped by a signal", "it is not forgotten"
+            assert there.pause() == "QEMU was stopped by a signal", "the stop is remembered"
 
-    def test_one_that_is_gone(self, child: subprocess.Popen[bytes]) -> None:
+    def test_a_process_that_has_ended(self, child: subprocess.Popen[bytes]) -> None:
         there = HostTime(child.pid)
         child.kill()
         child.wait()
         assert there.starved_s() == 0
         assert there.pause() == ""
 
-    def test_one_that_waits_for_a_processor(self, child: subprocess.Popen[bytes]) -> None:
-        """Two that spin on one processor: each waits for about half of the time."""
+    def test_a_process_that_waits_for_a_processor(self, child: subprocess.Popen[bytes]) -> None:
+        """Two busy loops share one processor: each waits for about half of the time."""
         os.sched_setaffinity(child.pid, {min(os.sched_getaffinity(0))})
         there = HostTime(child.pid)
         rival = subprocess.Popen([sys.executable, "-c", "while True: pass"])
@@ -89,9 +89,9 @@ class TestHostTime:
         finally:
             rival.kill()
             rival.wait()
-        assert there.excuse() == "", "that little explains nothing"
+        assert there.excuse() == "", "such a short delay is no excuse"
 
-    def test_one_that_has_waited_for_long(
+    def test_a_process_that_has_waited_for_a_long_time(
         self, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         there = HostTime(child.pid)
@@ -114,7 +114,7 @@ class TestHostTime:
         "Kernel panic - not syncing: hung_task: blocked tasks",
     ],
 )
-def test_a_splat_that_speaks_of_time_only(line: str) -> None:
+def test_a_splat_that_is_only_about_time(line: str) -> None:
     assert splats.first([line]) == line
     assert splats.is_about_time(line)
 
@@ -129,6 +129,6 @@ def test_a_splat_that_speaks_of_time_only(line: str) -> None:
         "WARNING: CPU: 0 PID: 1 at kernel/seccomp.c:1 __secure_computing+0x10/0x20",
     ],
 )
-def test_a_splat_that_speaks_of_more(line: str) -> None:
+def test_a_splat_that_is_about_more_than_time(line: str) -> None:
     assert splats.first([line]) == line
     assert not splats.is_about_time(line)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What cannot be booted is found out once, after one more try, and then told at once to whoever asks."""
+"""A boot that fails is tried once more; after that, its error is raised immediately whenever it is requested."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OTHER_BOOT = Boot(arguments=("quiet",))
 
 
 class Templates:
-    """Takes the place of template.get: fails so often with these errors, and then works."""
+    """Replaces template.get: raises these errors one after another, and then works."""
 
     def __init__(self, *errors: KconformError) -> None:
         self.errors = list(errors)
@@ -45,7 +45,7 @@ def test_a_boot_that_fails_is_tried_once_more(pool: Pool, tmp_path: Path, monkey
 
 
 def test_one_that_fails_twice_is_not_tried_again(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A day's worth of deadlines for one kernel that prints nothing would say no more than the first."""
+    """Otherwise, every test of a kernel that prints nothing would wait for the deadline."""
     templates = Templates(BootError("first"), BootError("second"))
     monkeypatch.setattr(template, "get", templates)
     kernel = fakes.kernel(tmp_path, BOOTABLE)
@@ -53,10 +53,10 @@ def test_one_that_fails_twice_is_not_tried_again(pool: Pool, tmp_path: Path, mon
         with pytest.raises(BootError, match="second"):
             pool.template(kernel)
     assert templates.asked == 2
-    assert str(pool.template(kernel, OTHER_BOOT)) == "a template", "another boot is another matter"
+    assert str(pool.template(kernel, OTHER_BOOT)) == "a template", "other boots are not affected"
 
 
-def test_a_qemu_that_refuses_is_not_asked_twice(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_qemu_is_not_tried_again(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     templates = Templates(QemuError("refused"))
     monkeypatch.setattr(template, "get", templates)
     for _ in range(3):
@@ -66,7 +66,7 @@ def test_a_qemu_that_refuses_is_not_asked_twice(pool: Pool, tmp_path: Path, monk
 
 
 class Clone:
-    """In place of a guest."""
+    """Replaces a guest."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -80,10 +80,10 @@ class Clone:
         self.closed += 1
 
 
-def test_a_spare_that_cannot_start_is_the_error_of_who_takes_it(
+def test_a_spare_that_cannot_start_is_the_error_of_the_test_that_takes_it(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once; whoever comes then finds a new one."""
+    """The error is raised once; the next call starts a new clone."""
     monkeypatch.setattr(template, "get", Templates())
     kernel = fakes.kernel(tmp_path, BOOTABLE)
     pool.template(kernel)
@@ -110,7 +110,7 @@ def test_a_clone_that_does_not_answer_is_closed(pool: Pool, tmp_path: Path, monk
     assert silent.closed == 1
 
 
-def test_one_spare_that_cannot_be_ended_does_not_keep_the_others(
+def test_a_spare_that_cannot_be_closed_does_not_affect_the_others(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stuck(Clone):
@@ -130,9 +130,7 @@ def test_one_spare_that_cannot_be_ended_does_not_keep_the_others(
     assert [spare.closed for spare in spares] == [1, 1]
 
 
-def test_whether_a_kernel_can_be_booted_is_looked_at_before_kvm_is_tried(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_required_options_are_checked_before_kvm_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Command lines: what is kept of virtme-run's machine, what is put in, and that template and clone are alike."""
+"""Command lines: what is kept of virtme-run's, what is added, and that template and clone have the same devices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ import pytest
 
 from guests.errors import QemuError, UsageError
 from guests.vm import qemu_command
-from guests.vm.qemu_command import TITLE_SPACE, Disk, Machine, base_command, memory_options, parse_shown, virtme_run
+from guests.vm.qemu_command import (
+    TITLE_SPACE,
+    Disk,
+    VirtualMachine,
+    base_command,
+    memory_options,
+    parse_shown,
+    virtme_run,
+)
 from suites.harness.guests import fakes
 
 HERE = Path("/boot")
@@ -28,7 +36,7 @@ SHOWN = """\
  -append 'virtme_hostname=x console=hvc0 nr_open=9 psmouse.proto=exps TERM=dumb quiet loglevel=1 rootfstype=9p
  rootflags=trans=virtio ro init=/bin/sh -- -c "exec /init; mount -t proc"'
 """.replace("\n ", " ")
-"""What a virtme-run prints, made up after the real one."""
+"""Output of virtme-run, modelled on real output."""
 
 KEPT = {
     "-m": "128M",
@@ -42,7 +50,7 @@ KEPT = {
 }
 
 
-def composed(machine: Machine = MACHINE, shown: str = SHOWN) -> list[str]:
+def composed(machine: VirtualMachine = MACHINE, shown: str = SHOWN) -> list[str]:
     return base_command(parse_shown(shown), machine)
 
 
@@ -50,13 +58,13 @@ def values(words: Sequence[str], option: str) -> list[str]:
     return [value or "" for name, value in qemu_command.options(words[1:]) if name == option]
 
 
-def arguments(machine: Machine) -> list[str]:
+def arguments(machine: VirtualMachine) -> list[str]:
     (line,) = values(composed(machine), "-append")
     return line.split()
 
 
 class TestVirtmeRun:
-    def test_it_is_told_everything_that_it_would_choose_by_what_it_finds(self) -> None:
+    def test_no_choice_of_virtme_run_depends_on_the_host(self) -> None:
         words = virtme_run(MACHINE, program="virtme-run", root=Path("/empty"))
         assert words[0] == "virtme-run"
         assert shlex.join(words[1:]) == (
@@ -65,7 +73,7 @@ class TestVirtmeRun:
             " --qemu-opts -initrd /boot/initramfs.cpio"
         )
 
-    def test_kvm_is_left_to_it_only_where_kvm_is_proved(self) -> None:
+    def test_virtme_run_may_use_kvm_only_if_it_works(self) -> None:
         words = virtme_run(replace(MACHINE, kvm=True), program="virtme-run", root=Path("/empty"))
         assert "--disable-kvm" not in words
 
@@ -83,16 +91,16 @@ class TestVirtmeRun:
         assert "version of virtme-ng" in caught.value.hint
 
 
-class TestTheMachine:
-    def test_what_says_what_the_machine_is_is_kept(self) -> None:
+class TestBaseCommand:
+    def test_options_that_define_the_machine_are_kept(self) -> None:
         words = composed()
         assert words[0] == "/opt/bin/qemu-system-x86_64"
         assert {option: values(words, option) for option in KEPT} == {
             option: [value] for option, value in KEPT.items()
         }
 
-    def test_nothing_else_of_virtme_runs_is(self) -> None:
-        """Neither its view of the host's files nor its consoles, watchdog and ports; and QEMU adds nothing itself."""
+    def test_other_options_of_virtme_run_are_removed(self) -> None:
+        """Its shares, consoles, watchdog and ports are removed, and QEMU adds no default devices."""
         words = composed()
         ours = {"-nodefaults", "-no-user-config", "-no-reboot", "-serial", "-device", "-append"}
         assert {option for option, _ in qemu_command.options(words[1:])} == {*KEPT, *ours}
@@ -113,7 +121,7 @@ class TestTheMachine:
         assert clone == [word for word in words if word in clone]
         assert clone[0] == words[0]
 
-    def test_kvm_is_kept_where_virtme_run_chose_it(self) -> None:
+    def test_kvm_is_kept_if_virtme_run_chose_it(self) -> None:
         shown = SHOWN.replace("-machine q35", "-machine accel=kvm:tcg,q35 -enable-kvm -accel kvm")
         words = composed(replace(MACHINE, kvm=True), shown.replace("-cpu max", "-cpu host"))
         assert values(words, "-cpu") == ["host"]
@@ -128,7 +136,7 @@ class TestTheMachine:
         assert values(words, "-device") == []
         assert "kconform.channel=serial" in arguments(machine)
 
-    def test_disks_come_in_their_order_and_are_never_written(self) -> None:
+    def test_disks_keep_their_order_and_are_never_modified(self) -> None:
         disks = (Disk(Path("/a,b/one")), Disk(Path("/two"), read_only=True))
         words = composed(replace(MACHINE, disks=disks))
         assert values(words, "-drive") == [
@@ -137,7 +145,7 @@ class TestTheMachine:
         ]
         assert values(words, "-device")[2:] == ["virtio-blk-pci,drive=disk0", "virtio-blk-pci,drive=disk1"]
 
-    def test_a_shared_folder_cannot_be_written_either(self) -> None:
+    def test_a_shared_directory_is_read_only(self) -> None:
         words = composed(replace(MACHINE, disks=(Disk(Path("/a,b"), shared=True),)))
         assert values(words, "-fsdev") == ["local,id=disk0,path=/a,,b,security_model=none,readonly=on"]
         assert values(words, "-device")[2:] == ["virtio-9p-pci,fsdev=disk0,mount_tag=disk0"]
@@ -145,7 +153,7 @@ class TestTheMachine:
 
 
 class TestKernelArguments:
-    def test_what_is_for_virtmes_init_is_left_out(self) -> None:
+    def test_arguments_for_virtmes_init_are_removed(self) -> None:
         assert arguments(MACHINE) == [
             "psmouse.proto=exps",
             "ro",
@@ -154,16 +162,16 @@ class TestKernelArguments:
             *("--", TITLE_SPACE),
         ]
 
-    def test_the_tests_own_come_after_ours_so_that_they_win(self) -> None:
+    def test_the_arguments_of_a_test_override_others(self) -> None:
         machine = replace(MACHINE, arguments=("lsm=yama", "loadpin.enforce=0"))
         words = arguments(machine)
         assert words[-4:] == ["lsm=yama", "loadpin.enforce=0", "--", TITLE_SPACE]
 
-    def test_the_title_has_room_for_any_name_and_no_blank(self) -> None:
+    def test_the_title_has_space_for_any_name_and_no_blanks(self) -> None:
         assert len(TITLE_SPACE) > 16
         assert not set(TITLE_SPACE) & set(" \"'=.")
 
-    def test_a_line_that_x86_would_cut_is_refused(self) -> None:
+    def test_a_line_that_x86_would_truncate_is_rejected(self) -> None:
         used = len(" ".join(arguments(replace(MACHINE, arguments=("",)))))
         fits = replace(MACHINE, arguments=("x" * (2047 - used - 1),))
         (line,) = values(composed(fits), "-append")
@@ -173,7 +181,7 @@ class TestKernelArguments:
 
 
 class TestTemplateAndClone:
-    def test_they_differ_in_the_memorys_sharing_and_in_nothing_else(self) -> None:
+    def test_they_only_differ_in_how_memory_is_shared(self) -> None:
         template = memory_options(Path("/x"), 128, shared=True)
         clone = memory_options(Path("/x"), 128, shared=False)
         assert template == [
@@ -183,10 +191,10 @@ class TestTemplateAndClone:
         assert [word.replace("share=off", "share=on") for word in clone] == template
         assert clone != template
 
-    def test_a_comma_in_the_memorys_path_is_written_twice(self) -> None:
+    def test_a_comma_in_the_path_of_the_memory_is_doubled(self) -> None:
         assert "mem-path=/a,,b," in memory_options(Path("/a,b"), 64, shared=True)[1]
 
-    def test_the_hosts_ends_are_descriptors_and_no_paths(self) -> None:
+    def test_the_hosts_ends_are_descriptors_instead_of_paths(self) -> None:
         words = qemu_command.channel_options(agent=5, qmp=6, console="file,id=console,path=/proc/self/fd/7")
         assert words == [
             *("-chardev", "socket,id=agent,fd=5"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A QEMU process: spoken to over its monitor, its end told in words, and none of it outlives its owner."""
+"""A QEMU process: its monitor, the description of its end, and that it never outlives its owner."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_CONSOLE = "null,id=console"
 
 
 class Monitor:
-    """The machine's end of a monitor: what it says is said beforehand."""
+    """QEMU's end of a monitor, with messages that are queued in advance."""
 
     def __init__(self, end: socket.socket) -> None:
         self.end = end
@@ -62,7 +62,7 @@ class TestQmp:
         assert qmp.execute("query-status", later(), all=True) == {"status": "running"}
         assert monitor.heard() == [{"execute": "query-status", "arguments": {"all": True}}]
 
-    def test_a_command_without_arguments_names_none(self, ends: tuple[Qmp, Monitor]) -> None:
+    def test_a_command_without_arguments_omits_them(self, ends: tuple[Qmp, Monitor]) -> None:
         qmp, monitor = ends
         qmp.send("cont")
         assert monitor.heard() == [{"execute": "cont"}]
@@ -74,18 +74,18 @@ class TestQmp:
         monitor.says({"return": 1}, {"return": 2})
         assert [qmp.answer(later()), qmp.answer(later())] == [1, 2]
 
-    def test_events_in_between_are_no_answers(self, ends: tuple[Qmp, Monitor]) -> None:
+    def test_events_are_not_taken_for_answers(self, ends: tuple[Qmp, Monitor]) -> None:
         qmp, monitor = ends
         monitor.says(GREETING, {"event": "MIGRATION"}, RESUMED, {"return": {}})
         assert qmp.execute("cont", later()) == {}
 
-    def test_an_event_is_waited_for_past_answers_and_others(self, ends: tuple[Qmp, Monitor]) -> None:
+    def test_a_wait_for_an_event_skips_answers_and_other_events(self, ends: tuple[Qmp, Monitor]) -> None:
         qmp, monitor = ends
         monitor.says(GREETING, {"return": {}}, {"event": "STOP"}, RESUMED, {"return": "kept"})
         assert qmp.event({"RESUME", "SHUTDOWN"}, later()) == RESUMED
         assert qmp.answer(later()) == "kept"
 
-    def test_an_event_that_came_before_an_answer_is_not_lost(self, ends: tuple[Qmp, Monitor]) -> None:
+    def test_an_event_that_precedes_an_answer_is_kept(self, ends: tuple[Qmp, Monitor]) -> None:
         qmp, monitor = ends
         monitor.says({"event": "STOP"}, RESUMED, {"return": {}})
         assert qmp.answer(later()) == {}
@@ -109,7 +109,7 @@ class TestQmp:
         ("refusal", "said"),
         [({"class": "GenericError", "desc": "no such device"}, "no such device"), ({"class": "Odd"}, "Odd")],
     )
-    def test_a_refusal_is_an_error_with_qemus_words(
+    def test_a_refusal_is_an_error_that_quotes_qemu(
         self, ends: tuple[Qmp, Monitor], refusal: dict[str, str], said: str
     ) -> None:
         qmp, monitor = ends
@@ -118,7 +118,7 @@ class TestQmp:
             qmp.execute("device_add", later())
 
     @pytest.mark.parametrize("how", ["answer", "event"])
-    def test_a_monitor_that_closes_is_told(self, ends: tuple[Qmp, Monitor], how: str) -> None:
+    def test_a_closed_monitor_is_reported(self, ends: tuple[Qmp, Monitor], how: str) -> None:
         qmp, monitor = ends
         monitor.says(GREETING)
         monitor.end.close()
@@ -129,7 +129,7 @@ class TestQmp:
         with pytest.raises(QemuError, match="did not answer in time"):
             ends[0].event({"RESUME"}, time.monotonic())
 
-    def test_a_descriptor_is_handed_over_under_its_name(self, ends: tuple[Qmp, Monitor], tmp_path: Path) -> None:
+    def test_a_descriptor_is_passed_with_its_name(self, ends: tuple[Qmp, Monitor], tmp_path: Path) -> None:
         qmp, monitor = ends
         monitor.says({"return": {}})
         (tmp_path / "file").write_text("content")
@@ -147,13 +147,13 @@ def playing(path: Path, body: str) -> Qemu:
 
 
 def start_and_kill(command: list[str]) -> None:
-    """Whether it starts or not."""
+    """Start QEMU, and kill it if that succeeded."""
     with contextlib.suppress(QemuError):
         Qemu(command, console=NO_CONSOLE).kill()
 
 
 class TestProcess:
-    def test_it_talks_over_the_ends_that_it_was_given(self, tmp_path: Path) -> None:
+    def test_it_uses_the_descriptors_that_it_inherits(self, tmp_path: Path) -> None:
         machine = playing(tmp_path, "agent(b'hello')\nos.write(fds['qmp'], b'{\"return\": 7}\\n')\nwait()\n")
         try:
             assert machine.agent.recv(5) == b"hello"
@@ -171,12 +171,12 @@ class TestProcess:
             ("os.kill(os.getpid(), signal.SIGSEGV)", "QEMU was killed by SIGSEGV"),
         ],
     )
-    def test_its_end_is_told_in_words(self, tmp_path: Path, body: str, why: str) -> None:
+    def test_its_end_is_described(self, tmp_path: Path, body: str, why: str) -> None:
         machine = playing(tmp_path, body)
         assert machine.why_ended() == why
         machine.kill()
 
-    def test_killing_it_ends_its_children_too_and_may_be_repeated(self, tmp_path: Path) -> None:
+    def test_kill_ends_its_children_too_and_may_be_repeated(self, tmp_path: Path) -> None:
         machine = playing(tmp_path, "child = os.fork()\nif child: agent(b'%d\\n' % child)\nwait()\n")
         child = os.pidfd_open(int(machine.agent.makefile().readline()))
         try:
@@ -187,9 +187,7 @@ class TestProcess:
             os.close(child)
 
     @pytest.mark.parametrize("error", [PermissionError(), OSError(12, "Cannot allocate memory")], ids=repr)
-    def test_one_that_cannot_start_leaves_no_descriptor(
-        self, monkeypatch: pytest.MonkeyPatch, error: OSError
-    ) -> None:
+    def test_a_failed_start_leaves_no_descriptor(self, monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
         def fail(*_: object, **__: object) -> None:
             raise error
 
@@ -201,8 +199,8 @@ class TestProcess:
         assert fakes.open_descriptors() == before
 
     @pytest.mark.parametrize("allowed", range(12))
-    def test_neither_does_one_for_which_there_is_no_descriptor(self, tmp_path: Path, allowed: int) -> None:
-        """The limit of open files is reached at any moment of the start."""
+    def test_a_start_that_runs_out_of_descriptors_leaves_none(self, tmp_path: Path, allowed: int) -> None:
+        """The limit of open files may be reached at any point of the start."""
         script = fakes.program(tmp_path / "qemu", fakes.QEMU + "wait()\n")
         before = fakes.open_descriptors()
         highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
@@ -220,7 +218,7 @@ class TestProcess:
         assert fakes.open_descriptors() == before
 
     def test_it_dies_when_its_owner_is_killed(self, tmp_path: Path) -> None:
-        """A test run that gets SIGKILL has no time to clean up, and leaves no QEMU for hours."""
+        """A test run that receives SIGKILL cannot clean up, but must not leave QEMU running."""
         script = fakes.program(tmp_path / "qemu", fakes.QEMU + "agent(b'up\\n')\nwait()\n")
         owner = subprocess.Popen(
             [
@@ -244,9 +242,9 @@ class TestProcess:
         finally:
             os.close(machine)
 
-    def test_a_qemu_that_is_not_installed_has_no_version(self, tmp_path: Path) -> None:
+    def test_a_missing_qemu_has_no_version(self, tmp_path: Path) -> None:
         assert qemu_process.qemu_version(str(tmp_path / "none")) == ""
 
-    def test_its_version_is_the_first_line_that_it_says(self, tmp_path: Path) -> None:
+    def test_its_version_is_the_first_line_of_output(self, tmp_path: Path) -> None:
         found = fakes.program(tmp_path / "qemu", "print('QEMU emulator version 7.2\\nCopyright')\n")
         assert qemu_process.qemu_version(str(found)) == "QEMU emulator version 7.2"

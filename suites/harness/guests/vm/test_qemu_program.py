@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The QEMU that is found, what it is asked, and that one which cannot do what we need is refused at once."""
+"""Finding QEMU, its version and devices, and the immediate rejection of a QEMU that cannot save and load guests."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def saying(path: Path, line: str) -> QemuProgram:
         ("QEMU emulator version 10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)", (10, 0, 13), True, False),
         ("QEMU emulator version 11.1.3", (11, 1, 3), True, False),
         ("QEMU emulator version 12", (12,), True, False),
-        ("something that somebody built", (), True, False),
+        ("an unknown build", (), True, False),
     ],
 )
-def test_what_a_version_can_do(
+def test_the_capabilities_of_a_version(
     tmp_path: Path, said: str, version: tuple[int, ...], to_file: bool, breaks: bool
 ) -> None:
     program = saying(tmp_path, said)
@@ -40,7 +40,7 @@ def test_what_a_version_can_do(
 
 
 class TestFinding:
-    def test_the_systems_own_comes_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_distributions_qemu_has_priority(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         own = fakes.quitter(tmp_path / "bin" / "qemu-system-x86_64", 0)
         kvm = fakes.quitter(tmp_path / "libexec" / "qemu-kvm", 0)
         monkeypatch.setenv("PATH", str(own.parent))
@@ -53,7 +53,7 @@ class TestFinding:
             find_qemu()
         assert "doctor" in caught.value.hint
 
-    def test_the_one_that_was_chosen(self, tmp_path: Path) -> None:
+    def test_the_chosen_qemu(self, tmp_path: Path) -> None:
         chosen = fakes.quitter(tmp_path / "my qemu, patched", 0)
         assert find_qemu(chosen=str(chosen)) == str(chosen)
         with pytest.raises(UsageError, match="--qemu=/none is not an executable program") as caught:
@@ -61,7 +61,7 @@ class TestFinding:
         assert caught.value.exit_status == 4
 
 
-def test_a_device_that_it_has(tmp_path: Path) -> None:
+def test_a_device_is_detected(tmp_path: Path) -> None:
     listing = 'name "virtio-9p-pci", bus PCI, alias "virtio-9p"\nname "virtio-blk-pci", bus PCI'
     with_it = fakes.program(tmp_path / "with", f"print({listing!r})\n")
     without = fakes.program(tmp_path / "without", "print('name \"virtio-blk-pci\", bus PCI')\n")
@@ -71,7 +71,7 @@ def test_a_device_that_it_has(tmp_path: Path) -> None:
 
 
 class TestProof:
-    def test_the_systems_qemu_can_save_and_load(self) -> None:
+    def test_the_installed_qemu_can_save_and_load(self) -> None:
         program = inspect(find_qemu())
         migration.prove.cache_clear()
         migration.prove(program)
@@ -83,9 +83,9 @@ class TestProof:
             ("no monitor\n", "QEMU's monitor sent something that is not JSON"),
             ("", "QEMU closed its monitor"),
         ],
-        ids=["refuses", "talks-nonsense", "ends"],
+        ids=["refuses", "sends-no-json", "ends"],
     )
-    def test_one_that_cannot_is_named_with_what_to_do(self, tmp_path: Path, answer: str, told: str) -> None:
+    def test_the_error_for_another_qemu_has_a_hint(self, tmp_path: Path, answer: str, told: str) -> None:
         body = fakes.QEMU + f"os.write(fds['qmp'], {answer.encode()!r})\n"
         script = fakes.program(tmp_path / "qemu", body)
         program = QemuProgram(str(script), "QEMU emulator version 6.0", (6, 0), 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Templates: keyed by all that went into them, whole or not kept, and never used when they have changed."""
+"""Templates: their keys cover all parameters, incomplete ones are not kept, and changed ones are never used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from guests.protocol import wire
 from guests.protocol.deadline import Deadline
 from guests.protocol.wire import Frame, Op, State
 from guests.vm import template
-from guests.vm.qemu_command import Disk, Machine, base_command
+from guests.vm.qemu_command import Disk, VirtualMachine, base_command
 from guests.vm.qemu_process import Qemu
 from guests.vm.qemu_program import QemuProgram
 from guests.vm.template import DamagedError, template_key
@@ -38,10 +38,10 @@ def qemu(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, qemu: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine whose QEMU command is composed without virtme-run."""
+def machine(tmp_path: Path, qemu: Path, monkeypatch: pytest.MonkeyPatch) -> VirtualMachine:
+    """A virtual machine whose QEMU command is composed without virtme-run."""
 
-    def compose(machine: Machine) -> tuple[str, ...]:
+    def compose(machine: VirtualMachine) -> tuple[str, ...]:
         shown = [str(qemu), "-kernel", str(machine.image), "-initrd", str(machine.initramfs), "-append", "ro"]
         return tuple(base_command([*shown, *(["-enable-kvm"] if machine.kvm else [])], machine))
 
@@ -51,7 +51,7 @@ def machine(tmp_path: Path, qemu: Path, monkeypatch: pytest.MonkeyPatch) -> Mach
 
 @dataclass
 class FakeQemu:
-    """A QEMU that has booted and is told to save itself."""
+    """A booted QEMU that saves its state."""
 
     status: dict[str, str] = field(default_factory=lambda: {"status": "completed"})
     commands: list[str] = field(default_factory=list)
@@ -80,7 +80,7 @@ class FakeQemu:
 
 @dataclass
 class FakeBoots:
-    """Takes the place of `booted`: counts, and fills the RAM that it is given."""
+    """Replaces `booted`: counts the boots, and writes to the RAM that it receives."""
 
     qemu: FakeQemu = field(default_factory=FakeQemu)
     times: int = 0
@@ -88,7 +88,9 @@ class FakeBoots:
     taint: bytes | None = b"512\n"
 
     @contextlib.contextmanager
-    def __call__(self, _machine: Machine, *, extra: Sequence[str], pass_fds: Sequence[int]) -> Iterator[FakeBoots]:
+    def __call__(
+        self, _machine: VirtualMachine, *, extra: Sequence[str], pass_fds: Sequence[int]
+    ) -> Iterator[FakeBoots]:
         self.times += 1
         assert any("share=on" in word for word in extra)
         ram, _state = pass_fds
@@ -137,7 +139,7 @@ def nothing_is_kept(store: Cache) -> bool:
     return store.entries() == [] and list((store.root / "templates").iterdir()) == []
 
 
-VARIATIONS: dict[str, Callable[[Machine], Machine]] = {
+VARIATIONS: dict[str, Callable[[VirtualMachine], VirtualMachine]] = {
     "image": lambda machine: replace(machine, image=Path("/other")),
     "initramfs": lambda machine: replace(machine, initramfs=Path("/other")),
     "kernel-argument": lambda machine: replace(machine, arguments=("lsm=yama",)),
@@ -156,7 +158,9 @@ VARIATIONS: dict[str, Callable[[Machine], Machine]] = {
 
 
 class TestKey:
-    def test_it_differs_when_anything_differs(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_differs_if_any_parameter_differs(
+        self, machine: VirtualMachine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         keys = {"as it is": template_key(machine, KERNEL)}
         keys |= {name: template_key(change(machine), KERNEL) for name, change in VARIATIONS.items()}
         keys["kernel's content"] = template_key(machine, {"kernel": "abd"})
@@ -165,14 +169,14 @@ class TestKey:
         keys["our format"] = template_key(machine, KERNEL)
         assert len(set(keys.values())) == len(keys), keys
 
-    def test_it_is_the_same_when_nothing_does(self, machine: Machine) -> None:
+    def test_it_is_the_same_if_all_parameters_are(self, machine: VirtualMachine) -> None:
         again = replace(machine, arguments=())
         assert template_key(again, dict(KERNEL)) == template_key(machine, KERNEL)
 
-    def test_an_accelerated_one_is_good_on_one_host_only(
-        self, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    def test_with_kvm_it_is_valid_on_one_host_only(
+        self, machine: VirtualMachine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """`-cpu host` is that host's processor; an emulated one is the same everywhere."""
+        """`-cpu host` is the host's processor; an emulated processor is the same on every host."""
         accelerated = replace(machine, kvm=True)
         before = [template_key(one, KERNEL) for one in (machine, accelerated)]
         monkeypatch.setattr("guests.vm.acceleration.host_identity", lambda: "another host")
@@ -182,7 +186,9 @@ class TestKey:
 
 
 class TestMaking:
-    def test_a_template_is_booted_once_and_kept(self, machine: Machine, boots: FakeBoots, store: Cache) -> None:
+    def test_a_template_is_booted_once_and_kept(
+        self, machine: VirtualMachine, boots: FakeBoots, store: Cache
+    ) -> None:
         first = template.get(machine, KERNEL, store)
         again = template.get(machine, KERNEL, store)
         assert boots.times == 1
@@ -193,13 +199,13 @@ class TestMaking:
 
     @pytest.mark.parametrize(("said", "taint"), [(b"0\n", 0), (b"512\n", 512), (None, None)])
     def test_the_kernels_taint_is_kept(
-        self, machine: Machine, boots: FakeBoots, store: Cache, said: bytes | None, taint: int | None
+        self, machine: VirtualMachine, boots: FakeBoots, store: Cache, said: bytes | None, taint: int | None
     ) -> None:
-        """None, where the kernel has no such file."""
+        """None is kept if the kernel has no such file."""
         boots.taint = said
         assert template.get(machine, KERNEL, store).taint == taint
 
-    def test_the_ram_is_kept_with_its_holes(self, machine: Machine, boots: FakeBoots, store: Cache) -> None:
+    def test_the_ram_is_kept_with_its_holes(self, machine: VirtualMachine, boots: FakeBoots, store: Cache) -> None:
         ram = template.get(machine, KERNEL, store).directory / "ram"
         wanted = bytearray(SIZE)
         wanted[1 << 20 : (1 << 20) + 6] = b"kernel"
@@ -208,12 +214,12 @@ class TestMaking:
         assert ram.stat().st_blocks * 512 < SIZE // 4
         assert boots.times == 1
 
-    def test_cold_means_booting_again(self, machine: Machine, boots: FakeBoots, store: Cache) -> None:
+    def test_cold_means_booting_again(self, machine: VirtualMachine, boots: FakeBoots, store: Cache) -> None:
         template.get(machine, KERNEL, store)
         template.get(machine, KERNEL, store, cold=True)
         assert boots.times == 2
 
-    def test_a_boot_that_fails_leaves_nothing(self, machine: Machine, boots: FakeBoots, store: Cache) -> None:
+    def test_a_boot_that_fails_leaves_nothing(self, machine: VirtualMachine, boots: FakeBoots, store: Cache) -> None:
         boots.error = QemuError("it broke")
         with pytest.raises(QemuError, match="it broke"):
             template.get(machine, KERNEL, store)
@@ -227,7 +233,7 @@ class TestMaking:
         ],
     )
     def test_a_state_that_qemu_cannot_save_leaves_nothing(
-        self, machine: Machine, boots: FakeBoots, store: Cache, status: dict[str, str], said: str
+        self, machine: VirtualMachine, boots: FakeBoots, store: Cache, status: dict[str, str], said: str
     ) -> None:
         boots.qemu.status = status
         with pytest.raises(QemuError, match=f"could not save the guest's state: {said}"):
@@ -235,7 +241,7 @@ class TestMaking:
         assert nothing_is_kept(store)
 
     def test_a_full_disk_is_named_and_leaves_nothing(
-        self, machine: Machine, boots: FakeBoots, store: Cache, monkeypatch: pytest.MonkeyPatch
+        self, machine: VirtualMachine, boots: FakeBoots, store: Cache, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real = os.pwrite
 
@@ -251,10 +257,8 @@ class TestMaking:
         assert boots.times == 1
         assert nothing_is_kept(store)
 
-    def test_a_disk_that_takes_a_part_only_gets_the_rest_too(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """write() may write less than it was given, on a disk that is nearly full for one."""
+    def test_a_partial_write_is_continued(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """write() may write only a part of the data, for example if the disk is nearly full."""
         real = os.pwrite
         monkeypatch.setattr(os, "pwrite", lambda file, data, offset: real(file, data[:1000], offset))
         content = bytes(range(256)) * 64
@@ -298,9 +302,9 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 class TestChecking:
     @pytest.mark.parametrize(("name", "damage"), DAMAGE.values(), ids=DAMAGE)
-    def test_damage_is_found_and_the_template_is_made_again(
+    def test_damage_is_detected_and_the_template_is_created_again(
         self,
-        machine: Machine,
+        machine: VirtualMachine,
         boots: FakeBoots,
         store: Cache,
         caplog: pytest.LogCaptureFixture,
@@ -319,7 +323,7 @@ class TestChecking:
         template.check(made.directory)
 
     def test_data_that_moved_is_damage(self, tmp_path: Path) -> None:
-        """The same bytes at another place are other RAM."""
+        """The same bytes at another address are different RAM."""
         for name, place in (("one", 0), ("two", 1 << 22)):
             with (tmp_path / name).open("wb") as file:
                 file.truncate(1 << 23)
@@ -328,7 +332,7 @@ class TestChecking:
         assert template._checksum(tmp_path / "one") != template._checksum(tmp_path / "two")
 
     def test_a_hole_and_zeros_are_the_same(self, tmp_path: Path) -> None:
-        """A file system may fill holes when a cache is copied."""
+        """Copying a cache may fill holes with zeros."""
         with (tmp_path / "holes").open("wb") as file:
             file.truncate(1 << 20)
         (tmp_path / "zeros").write_bytes(bytes(1 << 20))
@@ -341,10 +345,10 @@ class TestClone:
         [(fakes.OLD_QEMU, r"fd:(\d+)"), (fakes.NEW_QEMU, r"file:/proc/self/fd/(\d+)")],
         ids=["7.2", "11.0"],
     )
-    def test_it_is_told_all_that_it_has_to_do_before_it_runs(
+    def test_all_commands_are_sent_before_it_runs(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: QemuProgram, uri: str
     ) -> None:
-        """The saved state comes by a descriptor, the memory copy-on-write; nothing is waited for."""
+        """QEMU inherits a descriptor of the state, and maps the memory copy-on-write; nothing waits for QEMU."""
         script = fakes.program(
             tmp_path / "qemu",
             fakes.QEMU + "import json\n"
@@ -374,10 +378,10 @@ class TestClone:
         assert argv[argv.index("-S") : argv.index("-S") + 3] == ["-S", "-incoming", "defer"]
 
     @pytest.mark.parametrize("error", [BrokenPipeError(), QemuError("refused"), KeyboardInterrupt()], ids=repr)
-    def test_one_that_takes_no_commands_is_ended(
+    def test_a_clone_that_accepts_no_commands_is_killed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
     ) -> None:
-        """Neither its process nor a descriptor is left: of the guest that was to be, none either."""
+        """Neither its process nor any descriptor is left, including those of the guest."""
         script = fakes.program(tmp_path / "qemu", fakes.QEMU + "wait()\n")
         monkeypatch.setattr(template, "compose", lambda _: (str(script),))
         (tmp_path / "state").write_text("saved")
@@ -396,7 +400,9 @@ class TestClone:
         assert process.returncode is not None
         assert fakes.open_descriptors() == before
 
-    def test_without_its_state_there_is_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_template_without_its_state_has_no_clones(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(template, "compose", lambda _: ("qemu",))
         before = fakes.open_descriptors()
         with pytest.raises(FileNotFoundError):

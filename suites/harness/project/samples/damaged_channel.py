@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A pytest plugin that damages the channels of guests (for test_damaged_guests.py).
 
-KCONFORM_DAMAGE says how:
+KCONFORM_DAMAGE selects the kind:
 
-    flip        one bit is wrong in about one of a hundred pieces that are received
-    mute        the second guest says nothing
+    flip        one bit is flipped in about 1 % of the received pieces
+    mute        the second guest sends nothing
     unprepared  the first spare clone cannot be started
-    greedy      every guest's log is a flood of bytes that are no records
+    greedy      every guest's log is endless, and contains no records
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def unprepared() -> None:
     def fail(_pool: Pool, _kernel: Kernel, _boot: Boot) -> Guest:
         raise failing.pop()
 
-    def prepare_in_vain(pool: Pool, kernel: Kernel, boot: Boot) -> None:
+    def failing_prepare(pool: Pool, kernel: Kernel, boot: Boot) -> None:
         Pool._clone = fail if failing else clone  # type: ignore[method-assign,assignment]
         prepare(pool, kernel, boot)
         Pool._clone = clone  # type: ignore[method-assign]
 
-    Pool.prepare = prepare_in_vain  # type: ignore[method-assign,assignment]
+    Pool.prepare = failing_prepare  # type: ignore[method-assign,assignment]
 
 
 def greedy() -> None:

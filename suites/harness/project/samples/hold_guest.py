@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A test that takes a guest, says so, and holds it until it is killed (for test_runs.py, which names it)."""
+"""A test that takes a guest, creates a file to report that, and waits until it is killed (for test_runs.py)."""
 
 from __future__ import annotations
 

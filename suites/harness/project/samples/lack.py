@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A test that no kernel has the option for (for test_runs.py)."""
+"""A test that needs an option that no kernel has (for test_runs.py)."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ pytestmark = pytest.mark.needs("KCONFORM_MORE")
 
 @pytest.mark.needs("KCONFORM_NOTHING")
 def test_lack(guest: Guest) -> None:
-    raise AssertionError(f"{guest} has what there is not")
+    raise AssertionError(f"{guest} has a nonexistent option")

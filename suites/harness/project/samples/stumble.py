@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tests that stumble over an order that nobody can take, with and without a splat (for test_runs.py)."""
+"""Tests that give an order to a dead task, with and without a splat (for test_runs.py)."""
 
 from __future__ import annotations
 
