@@ -124,7 +124,7 @@ def _config_in(image: Image, packed: bytes, pieces: Iterator[bytes]) -> Config |
                     hint="copy or build the image again",
                 )
             packed = inflate.unconsumed_tail or next(pieces, b"")
-    return Config.parse(text.decode(errors="replace")) if text else None
+    return Config.parse(text.decode(errors="replace")) if inflate.eof else None
 
 
 def banner_release(image: Image) -> str:
