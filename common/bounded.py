@@ -6,6 +6,7 @@ Opening a pipe may wait forever, and /dev/zero never ends: only a regular file i
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -15,29 +16,25 @@ from common.errors import UsageError
 from common.text import printable
 
 
-def open_file(path: Path, *, shown: str = "") -> BinaryIO:
-    """A regular file, opened for reading.  UsageError for anything else; OSError if it cannot be opened.
-
-    `shown` is what messages call it, without it the path.
-    """
+def open_file(path: Path) -> BinaryIO:
+    """A regular file, opened for reading.  OSError for anything else, and if it cannot be opened."""
     # Without O_NONBLOCK, opening a FIFO waits for a writer.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    file = os.fdopen(handle, "rb") if stat.S_ISREG(os.fstat(handle).st_mode) else None
-    if file is None:
-        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
-        os.close(handle)
-        raise UsageError(
-            f"{shown or printable(path)} cannot be read: {'Is a directory' if is_folder else 'not a regular file'}",
-            hint="name a file"
-            if is_folder
-            else "name a file; what a pipe or a device gives can be saved in one first",
-        )
-    return file
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
 
 def read(path: Path, limit: int, what: str, *, shown: str = "") -> bytes:
-    """The content of a regular file.  UsageError if it has more than `limit` bytes, which no `what` has."""
-    with open_file(path, shown=shown) as file:
+    """The content of a regular file.  UsageError if it has more than `limit` bytes, which no `what` has.
+
+    OSError as from `open_file`.  `shown` is what messages call the file, without it the path.
+    """
+    with open_file(path) as file:
         # The size that the system reports is 0 for files in /proc, and grows while somebody writes.
         content = file.read(limit + 1)
     if len(content) > limit:

@@ -109,8 +109,7 @@ class Config(Mapping[str, str]):
 def read_text(path: Path) -> str:
     """The text of a .config, which may be packed by gzip, as /proc/config.gz is.
 
-    UsageError if it has a NUL, is larger than limits.CONFIG, is damaged, or is no regular file; OSError if it cannot
-    be read.
+    UsageError if it has a NUL, is larger than limits.CONFIG, or is damaged; OSError if it cannot be read.
     """
     content = bounded.read(path, limits.CONFIG, "kernel configuration")
     try:

@@ -95,7 +95,10 @@ def read_module(kernel: Kernel, name: str) -> bytes:
         raise KconformError(
             f"{kernel.id} has no module {printable(name, 80)}", hint="is the option that builds it in the flavor?"
         )
-    content = bounded.read(path, limits.MODULE, "kernel module")
+    try:
+        content = bounded.read(path, limits.MODULE, "kernel module")
+    except OSError as error:
+        raise UsageError(f"{printable(path)} cannot be read: {error.strerror}", hint=_HINT) from error
     packing = _PACKED.get(path.suffix)
     if packing is None:
         return content

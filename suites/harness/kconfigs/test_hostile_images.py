@@ -103,7 +103,7 @@ class TestImage:
     @pytest.mark.parametrize("kind", ["fifo", "device"])
     def test_what_is_no_file_is_refused(self, tmp_path: Path, kind: str) -> None:
         path = hostile.not_a_file(tmp_path / "bzImage", kind)
-        with pytest.raises(UsageError, match="cannot be read: not a regular file"):
+        with pytest.raises(UsageError, match="cannot be read: Not a regular file"):
             resolved(str(path), cache=Cache(tmp_path / "cache"))
 
     @pytest.mark.parametrize(
