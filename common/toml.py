@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common import bounded
 from common.errors import UsageError
 from common.text import did_you_mean, printable
 from common.toml_lines import Path as KeyPath
@@ -65,7 +66,7 @@ class Table:
         for key in self.content:
             if key not in known:
                 meant = did_you_mean(key, known)
-                raise self.error(f"unknown key {key!r}{meant}", key=key, hint=f"known keys: {', '.join(known)}")
+                raise self.error(f"unknown key {_shown(key)}{meant}", key=key, hint=f"known keys: {', '.join(known)}")
         for key in required:
             if key not in self.content:
                 raise self.error(f"{key!r} is missing")
@@ -137,8 +138,8 @@ class Table:
         text = self.text(key, default)
         try:
             return re.compile(text)
-        except re.error as error:
-            raise self.error(f"{key!r} is not a regular expression: {error}", key=key) from error
+        except (re.error, RecursionError, OverflowError) as error:
+            raise self.error(f"{key!r} is not a regular expression: {_shown(error)}", key=key) from error
 
     def versions(self) -> VersionRange:
         """The range that the optional keys `since` and `until` give, both ends included."""
@@ -164,8 +165,16 @@ class Table:
     def _check_known(self, key: str, value: str, known: Collection[str]) -> None:
         if value not in known:
             meant = did_you_mean(value, known)
-            raise self.error(f"{key!r} cannot be {value!r}{meant}", key=key, hint=f"known: {', '.join(known)}")
+            raise self.error(f"{key!r} cannot be {_shown(value)}{meant}", key=key, hint=f"known: {', '.join(known)}")
 
+
+SIZE = 512 << 10
+"""Bytes of a file.  The largest of ours, the mutants of seccomp, has 88 kB."""
+KEY_PARTS = 32
+"""Names that a key may have with dots between them.  Ours have three; tomllib takes the square of their number."""
+_LONG_KEY = re.compile(
+    r"""(?<![\w.-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){%d}""" % KEY_PARTS  # noqa: UP031 - braces
+)
 
 _AT_END = " (at end of document)"
 
@@ -177,7 +186,14 @@ def read(path: Path, what: str, *, shown: str = "") -> Table:
     """
     name = printable(shown or path)
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark in front
+        text = bounded.read(path, SIZE, what, shown=name).decode("utf-8-sig")  # some editors put a mark in front
+        text = text.replace("\r\n", "\n")
+        if long := _LONG_KEY.search(text):
+            line = text.count("\n", 0, long.start()) + 1
+            raise UsageError(
+                f"{name}:{line}: not a {what}: a key has more than {KEY_PARTS} names with dots between them",
+                hint=f"check that it is the {what} you mean",
+            )
         return Table(name, tomllib.loads(text), lines=lines_of(text))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
@@ -206,4 +222,5 @@ def _identity(entry: Mapping[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
+    """What a message quotes of a value."""
     return printable(repr(value), 80)

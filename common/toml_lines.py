@@ -8,6 +8,11 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+_TOKEN = re.compile(
+    r'''#[^\n]*|"""(?:\\.|[^\\])*?"{3,5}|'{3}.*?'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|[][{}\n]''', re.DOTALL
+)
+"""What has to be told apart to see where a statement of a valid text ends: comments, strings, brackets, newlines."""
+
 _NAME_AND_DOT = re.compile(r"""\s*(?:"(?:[^"\\]|\\.)*"|'[^']*'|[\w-]+)\s*\.""", re.ASCII)
 
 Path = tuple[str | int, ...]
@@ -41,20 +46,20 @@ def lines_of(text: str) -> dict[Path, int]:
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
     """Each head and each `key = value`, which may take several lines, with the line that it begins on."""
-    pending, start = "", 0
-    for number, line in enumerate(text.split("\n"), 1):
-        if not pending:
-            if not line.strip() or line.lstrip().startswith("#"):
-                continue
-            start = number
-        pending += line + "\n"
-        try:
-            # Alone, each statement is a valid document, and no beginning of one that ends with a line is.
-            tomllib.loads(pending)
-        except tomllib.TOMLDecodeError:
-            continue
-        yield start, pending
-        pending = ""
+    number, start, depth = 1, 0, 0
+    for token in _TOKEN.finditer(text + "\n"):
+        word = token[0]
+        if word in "[{":
+            depth += 1
+        elif word in "]}":
+            depth -= 1
+        elif word == "\n" and depth == 0:
+            statement = text[start : token.start()]
+            # A comment alone is a statement of no effect.
+            if statement.strip() and not statement.lstrip().startswith("#"):
+                yield number, statement + "\n"
+            number += statement.count("\n") + 1
+            start = token.end()
 
 
 def _path(statement: str) -> tuple[str, ...]:

@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import argparse
-import gzip
 import re
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from kconfigs.build.build_progress import for_stderr
 from kconfigs.cache import Cache
 from kconfigs.fetch import fetch
 from kconfigs.flavors import DEFAULT, FLAVORS, flavor
-from kconfigs.kconfig import Config
+from kconfigs.kconfig import Config, read_text
 from kconfigs.profile import Finding, Profile
 from kconfigs.resolve import resolve
 from kconfigs.spec import parse
@@ -139,12 +137,10 @@ def _configs(paths: list[Path]) -> Iterator[Path]:
 def _read_config(path: Path) -> tuple[Config, Version]:
     """A .config, compressed by gzip or not, and the version in its heading.  UsageError if it is not one."""
     try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode(errors="replace")
-    except (OSError, EOFError, zlib.error) as error:
+        text = read_text(path)
+    except OSError as error:
         raise UsageError(
-            f"{printable(path)} cannot be read: {getattr(error, 'strerror', None) or error}",
-            hint="name a .config, or a folder of them",
+            f"{printable(path)} cannot be read: {error.strerror}", hint="name a .config, or a folder of them"
         ) from error
     config = Config.parse(text)
     if not config:

@@ -2,32 +2,53 @@
 """What a kernel image says about itself: architecture, release, whether it is complete, and its configuration.
 
 The x86 layout is that of Documentation/arch/x86/boot.rst; other images are recognised by their magic numbers.
-Everything is read from the bytes; no image is ever run or trusted.
+Everything is read from the bytes; no image is ever run or trusted.  A kernel is unpacked piece by piece, and what
+takes more than kconfigs.limits allows is refused.
 """
 
 from __future__ import annotations
 
-import bz2
-import lzma
+import contextlib
+import os
 import re
-import shutil
 import struct
-import subprocess
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from common import bounded
 from common.errors import UsageError
 from common.text import printable
 from common.versions import Version, release_version
+from kconfigs import limits
+from kconfigs.decompression import (
+    PIECE,
+    DamagedError,
+    MissingProgramError,
+    Pieces,
+    TooLargeError,
+    format_of,
+    unpacked,
+)
 from kconfigs.kconfig import Config
 
 _PE_MACHINES = {0x8664: "x86_64", 0x014C: "i386", 0xAA64: "aarch64", 0x5064: "riscv64", 0x01C2: "arm"}
 _ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
 _X86_SECTOR = 512
-_BANNER = re.compile(rb"Linux version (\S+) ")
+_BANNER = re.compile(rb"Linux version ([!-~]{1,64}) ")
+_RELEASE = re.compile(r"[!-~]{0,64}")
+"""No release is longer (__NEW_UTS_LEN in uapi/linux/utsname.h)."""
+_CONFIG_MARK = b"IKCFG_ST"
+_OVERLAP = 256
+"""Bytes that two pieces of an unpacked kernel share when they are searched: more than the banner or the mark has."""
 _DEBIAN = re.compile(rb" Debian (\d+\.\d+\.\d+)-")
 """In the banner of Debian's kernels: before 6.12, `uname -r` has the number of their ABI, not the stable version."""
+
+
+class NoUnpackerError(UsageError):
+    """The program that would unpack an image is not installed."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +68,13 @@ def inspect(path: Path) -> Image:
     """Read the header.  UsageError if this is not a kernel image that can be booted, or if it is cut short."""
     name = printable(path)
     try:
-        with path.open("rb") as file:
+        with bounded.open_file(path) as file:
             head = file.read(0x10000)
-        size = path.stat().st_size
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
-        raise UsageError(f"{name} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{name} cannot be read: {error.strerror}", hint="name a file that you may read") from error
+    if size > limits.IMAGE:
+        raise bounded.too_large(name, limits.IMAGE, "kernel image")
     if head[0x202:0x206] == b"HdrS":
         return Image(path, *_x86(name, head, size))
     if not head:
@@ -73,41 +96,101 @@ _WANTED = "pass a bzImage or vmlinuz, a kernel tree, a .deb file, deb:PACKAGE, s
 
 
 def embedded_config(image: Image) -> Config | None:
-    """The configuration that CONFIG_IKCONFIG puts into an image, or None if there is none."""
-    content = unpack(image)
-    start = content.find(b"IKCFG_ST")
-    if start < 0:
-        return None
-    text = _inflate(content[start + 8 :])
-    return Config.parse(text.decode(errors="replace")) if text else None
+    """The configuration that CONFIG_IKCONFIG puts into an image, or None if there is none.
+
+    UsageError, as from `banner_release`, for a kernel that does not unpack.
+    """
+    with contextlib.closing(_kernel(image)) as pieces:
+        rest = b""
+        for piece in pieces:
+            before, mark, rest = (rest + piece).partition(_CONFIG_MARK)
+            if mark:
+                return _config_in(image, rest, pieces)
+            rest = before[-_OVERLAP:]
+    return None
+
+
+def _config_in(image: Image, packed: bytes, pieces: Iterator[bytes]) -> Config | None:
+    """The configuration that begins here and goes on in the next pieces."""
+    inflate = zlib.decompressobj(wbits=31)
+    text = b""
+    with contextlib.suppress(zlib.error):  # the kernel has the mark somewhere else too
+        while packed and not inflate.eof:
+            text += inflate.decompress(packed, limits.CONFIG + 1 - len(text))
+            if len(text) > limits.CONFIG:
+                raise UsageError(
+                    f"the configuration inside {printable(image.path)} is larger than {bounded.size(limits.CONFIG)},"
+                    " which no configuration is",
+                    hint="copy or build the image again",
+                )
+            packed = inflate.unconsumed_tail or next(pieces, b"")
+    return Config.parse(text.decode(errors="replace")) if inflate.eof else None
 
 
 def banner_release(image: Image) -> str:
     """The release that the unpacked kernel announces; empty if it does not."""
-    match = _BANNER.search(unpack(image))
-    return match[1].decode(errors="replace") if match else ""
+    with contextlib.closing(_kernel(image)) as pieces:
+        rest = b""
+        for piece in pieces:
+            window = rest + piece
+            if match := _BANNER.search(window):
+                return match[1].decode()
+            rest = window[-_OVERLAP:]
+    return ""
 
 
-def unpack(image: Image) -> bytes:
-    """The kernel itself, without the code that unpacks it at boot.
+def _kernel(image: Image) -> Pieces:
+    """The kernel itself, in pieces, without the code that unpacks it at boot.
 
-    UsageError if the compressed part is damaged, or if no program here can unpack it.
+    UsageError if the compressed part is damaged, if it never ends, or if no program here can unpack it.
     """
+    name = printable(image.path)
     try:
-        data = image.path.read_bytes()
+        with bounded.open_file(image.path) as file:
+            start, end = _payload(file)
+            file.seek(start)
+            packing = format_of(file.read(16))
+            if packing is None:
+                yield from _part(file, start, end)
+                return
+            with contextlib.closing(
+                unpacked(packing, _part(file, start, end), limits.UNPACKED_IMAGE, has_tail=True)
+            ) as kernel:
+                yield from kernel
     except OSError as error:
-        raise UsageError(f"{printable(image.path)} cannot be read: {error.strerror}") from error
-    payload = _x86_payload(data) if data[0x202:0x206] == b"HdrS" else data
-    for magic, name in _COMPRESSIONS.items():
-        if payload.startswith(magic):
-            try:
-                return _decompress(name, payload)
-            except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-                raise UsageError(
-                    f"{printable(image.path)} is damaged: its {name} payload does not unpack ({error})",
-                    hint="copy or build it again",
-                ) from error
-    return payload
+        raise UsageError(f"{name} cannot be read: {error.strerror}", hint="name a file that you may read") from error
+    except DamagedError as error:
+        raise UsageError(
+            f"{name} is damaged: its {packing} payload does not unpack ({error})", hint="copy or build it again"
+        ) from error
+    except TooLargeError as error:
+        raise UsageError(
+            f"{name} unpacks to more than {bounded.size(limits.UNPACKED_IMAGE)}, which no kernel does",
+            hint="copy or build it again",
+        ) from error
+    except MissingProgramError as error:
+        raise NoUnpackerError(
+            f"the kernel image is packed with {error.name}, and that program is not installed",
+            hint=f"install {error.name}, or give the configuration with --kernel-config",
+        ) from error
+
+
+def _part(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    file.seek(start)
+    while start < end and (piece := file.read(min(PIECE, end - start))):
+        start += len(piece)
+        yield piece
+
+
+def _payload(file: BinaryIO) -> tuple[int, int]:
+    """Where the kernel is in the image: its first byte, and the one after its last."""
+    head, size = file.read(_X86_SECTOR * 2), os.fstat(file.fileno()).st_size
+    if head[0x202:0x206] != b"HdrS" or len(head) < 0x250:
+        return 0, size
+    offset, length = struct.unpack_from("<II", head, 0x248)
+    start = ((head[0x1F1] or 4) + 1) * _X86_SECTOR + offset
+    # Kbuild appends the unpacked size, which some unpackers take for damage.
+    return start, min(start + length - 4, size)
 
 
 def _x86(name: str, head: bytes, size: int) -> tuple[str, str, Version]:
@@ -126,15 +209,14 @@ def _x86(name: str, head: bytes, size: int) -> tuple[str, str, Version]:
     (offset,) = struct.unpack_from("<H", head, 0x20E)
     version = head[offset + 0x200 :].split(b"\0", 1)[0] if offset else b""
     release = version.split(b" ", 1)[0].decode("ascii", errors="replace")
+    if not _RELEASE.fullmatch(release):
+        raise UsageError(
+            f"{name} is damaged: its header has no valid release, but {printable(release, 80)}",
+            hint="copy or build it again",
+        )
     debian = _DEBIAN.search(version)
     stable = release_version(debian[1].decode()) if debian else ()
     return ("x86_64" if load_flags & 1 else "i386"), release, stable
-
-
-def _x86_payload(data: bytes) -> bytes:
-    offset, length = struct.unpack_from("<II", data, 0x248)
-    start = ((data[0x1F1] or 4) + 1) * _X86_SECTOR + offset
-    return data[start : start + length]
 
 
 def _other_arch(head: bytes) -> str | None:
@@ -147,43 +229,5 @@ def _other_arch(head: bytes) -> str | None:
     if head[:2] == b"MZ" and len(head) > 0x40:
         (where,) = struct.unpack_from("<I", head, 0x3C)
         if head[where : where + 4] == b"PE\0\0":
-            return _PE_MACHINES.get(struct.unpack_from("<H", head, where + 4)[0])
+            return _PE_MACHINES.get(int.from_bytes(head[where + 4 : where + 6], "little"))
     return None
-
-
-_COMPRESSIONS = {
-    b"\x1f\x8b": "gzip",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x02\x21\x4c\x18": "lz4",
-    b"BZh": "bzip2",
-    b"\x5d\x00\x00": "lzma",
-    b"\x89LZO": "lzop",
-}
-"""The first bytes of a payload, and the name of the program that unpacks it."""
-
-
-def _decompress(name: str, payload: bytes) -> bytes:
-    # Kbuild appends the unpacked size, which each unpacker has to ignore.
-    if name == "gzip":
-        return zlib.decompressobj(wbits=31).decompress(payload)
-    if name in {"xz", "lzma"}:
-        return lzma.LZMADecompressor().decompress(payload)
-    if name == "bzip2":
-        return bz2.BZ2Decompressor().decompress(payload)
-    if shutil.which(name) is None:
-        raise UsageError(
-            f"the kernel image is packed with {name}, and that program is not installed",
-            hint=f"install {name}, or give the configuration with --kernel-config",
-        )
-    done = subprocess.run([name, "-dc"], input=payload[:-4], capture_output=True, check=False)
-    if not done.stdout:
-        raise ValueError(done.stderr.decode(errors="replace").strip())
-    return done.stdout
-
-
-def _inflate(data: bytes) -> bytes:
-    try:
-        return zlib.decompressobj(wbits=31).decompress(data)
-    except zlib.error:
-        return b""

@@ -12,22 +12,38 @@ from pathlib import Path
 from common.errors import UsageError
 from common.text import printable
 from common.versions import release_version
-from kconfigs.image import Image, embedded_config
-from kconfigs.kconfig import Config
+from kconfigs.image import Image, NoUnpackerError, embedded_config
+from kconfigs.kconfig import Config, read_text
 
 _HEADING = re.compile(r"^# Linux/\S+ (\d+\.\d+\S*) Kernel Configuration", re.MULTILINE)
 
 
+_EXPANDED = re.compile(r"[$`]")
+"""Kbuild includes the values of a .config in its makefiles, and make runs $(shell ...)."""
+
+
 def read_config(path: Path) -> Config:
-    """A .config that the user names.  UsageError if it has no option at all."""
+    """A .config that the user names.
+
+    UsageError if it has no option at all, or one with a value that a build would run as a command.
+    """
     try:
         config = Config.load(path)
     except OSError as error:
-        raise UsageError(f"{printable(path)} cannot be read: {error.strerror}") from error
+        raise UsageError(
+            f"{printable(path)} cannot be read: {error.strerror}", hint="name a .config that you may read"
+        ) from error
     if not config:
         raise UsageError(
             f"{printable(path)} is not a kernel configuration", hint="one has lines such as CONFIG_64BIT=y"
         )
+    for option, value in config.items():
+        if _EXPANDED.search(value):
+            raise UsageError(
+                f"{printable(path)} cannot be used: a build would run a part of CONFIG_{option}, which is"
+                f" {printable(value, 80)}",
+                hint="no value has a dollar sign or a backquote; look at where the file comes from",
+            )
     return config
 
 
@@ -60,7 +76,7 @@ def find_config(image: Image, release: str, named: Path | None = None) -> Config
 def _checked(config: Config, path: Path, image: Image, release: str, *, named: bool = False) -> Config:
     """The configuration, unless its heading names another version or the image contains a different one."""
     hint = "give the kernel's own configuration with --kernel-config FILE"
-    heading = _HEADING.search(path.read_text(encoding="utf-8", errors="replace")[:1000])
+    heading = _HEADING.search(read_text(path)[:1000])
     # Debian's release for 6.1.192 is 6.1.0: only the first two numbers have to agree.
     if heading and release and release_version(release)[:2] != release_version(heading[1])[:2]:
         raise UsageError(
@@ -72,13 +88,14 @@ def _checked(config: Config, path: Path, image: Image, release: str, *, named: b
     # Looking inside takes a second.  A file beside the image is trusted to say whether there is anything to see; a
     # file that somebody names may be any kernel's.
     if named or config.builtin("IKCONFIG"):
-        with contextlib.suppress(UsageError):  # the program to unpack it with is not installed
+        with contextlib.suppress(NoUnpackerError):
             inside = embedded_config(image)
     if inside is not None and inside != config:
         option = min(name for name in {*config, *inside} if config[name] != inside[name])
         raise UsageError(
             f"{printable(path)} is not the configuration of {printable(image.path)}: CONFIG_{option} is"
-            f" {printable(config[option])} there, and {printable(inside[option])} inside the image (CONFIG_IKCONFIG)",
+            f" {printable(config[option], 80)} there, and {printable(inside[option], 80)} inside the image"
+            " (CONFIG_IKCONFIG)",
             hint=hint,
         )
     return config

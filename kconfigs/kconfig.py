@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernel configurations as values: parsed, merged, rendered, compared.  Nothing here touches a kernel.
+"""Kernel configurations as values: read, parsed, merged, rendered, compared.  Nothing here touches a kernel.
 
 Two notations are read.  A `.config` is what Kconfig writes.  A fragment is what we write, and stricter:
 
@@ -19,11 +19,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from common import bounded
 from common.errors import UsageError
 from common.text import printable
 from common.versions import ANY, Version, VersionRange
+from kconfigs import limits
+from kconfigs.decompression import DamagedError, TooLargeError, format_of, unpacked
 
-_SET = re.compile(r"CONFIG_(\w+)=(.*)")
+_SET = re.compile(r"CONFIG_(\w+)=(.*)", re.ASCII | re.DOTALL)
 _UNSET = re.compile(r"# CONFIG_(\w+) is not set")
 _VALUE = r'[ymn]|"(?:[^"\\]|\\.)*"|-?\d+|0[xX][0-9a-fA-F]+'
 _ASKED = re.compile(rf"CONFIG_(\w+)=({_VALUE})\s+#\s+(.*\S)\s*")
@@ -48,13 +51,17 @@ class Config(Mapping[str, str]):
 
     @classmethod
     def parse(cls, text: str) -> Config:
-        """The text of a .config.  As in Kconfig, a line that is not an option is ignored."""
-        matches = (_SET.fullmatch(line.strip()) for line in text.splitlines())
+        """The text of a .config.  As in Kconfig, a line that is not an option is ignored.
+
+        Only a newline ends a line: what follows a form feed or U+2028 in a comment is a part of the comment.
+        """
+        matches = (_SET.fullmatch(line.rstrip(" \t\r")) for line in text.split("\n"))
         return cls({match[1]: match[2] for match in matches if match})
 
     @classmethod
     def load(cls, path: Path) -> Config:
-        return cls.parse(path.read_text(encoding="utf-8", errors="replace"))
+        """The .config at `path`.  UsageError if it cannot be one (see `read_text`); OSError if it cannot be read."""
+        return cls.parse(read_text(path))
 
     @property
     def digest(self) -> str:
@@ -97,6 +104,27 @@ class Config(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"<Config {self._digest[:12]}, {len(self)} options>"
+
+
+def read_text(path: Path) -> str:
+    """The text of a .config, which may be packed by gzip, as /proc/config.gz is.
+
+    UsageError if it has a NUL, is larger than limits.CONFIG, or is damaged; OSError if it cannot be read.
+    """
+    content = bounded.read(path, limits.CONFIG, "kernel configuration")
+    try:
+        if format_of(content) == "gzip":
+            content = b"".join(unpacked("gzip", [content], limits.CONFIG))
+    except TooLargeError as error:
+        raise bounded.too_large(printable(path), limits.CONFIG, "kernel configuration") from error
+    except DamagedError as error:
+        raise UsageError(f"{printable(path)} cannot be read: {error}", hint="copy it again") from error
+    if b"\0" in content:
+        raise UsageError(
+            f"{printable(path)} is not a kernel configuration: there is a NUL in it",
+            hint="one has lines such as CONFIG_64BIT=y",
+        )
+    return content.decode(errors="replace")
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,24 @@ affected: it pins the origin of the first file that the kernel reads.
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import re
-import zlib
 from functools import cache
 from pathlib import Path
 
-from guests.errors import KconformError
-from guests.vm.host_tools import run_host_tool
+from common import bounded
+from common.text import printable
+from guests.errors import KconformError, UsageError
+from kconfigs import limits
+from kconfigs.decompression import DamagedError, MissingProgramError, TooLargeError, unpacked
 from kconfigs.kernel import Kernel
 
 _CHANNEL = {"VIRTIO_PCI": "virtio_pci", "VIRTIO_CONSOLE": "virtio_console"}
 """The options that virtio ports need, and their modules."""
 
+_PACKED = {".xz": "xz", ".gz": "gzip", ".zst": "zstd"}
+"""Suffixes of module files, and the formats (kconfigs.decompression)."""
+
+_NAMES = re.compile(rb"[A-Za-z0-9_,-]*")
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 """A line of .modinfo: the modules that must be loaded before it (scripts/mod/modpost.c, add_depends())."""
 
@@ -39,18 +43,29 @@ def virtio_modules(kernel: Kernel) -> dict[str, bytes] | None:
         return None
     ordered: dict[str, bytes] = {}
     for option in modular:
-        _add(kernel, _CHANNEL[option], ordered)
+        _add(kernel, _CHANNEL[option], ordered, ())
     return ordered
 
 
-def _add(kernel: Kernel, name: str, ordered: dict[str, bytes]) -> None:
-    """Add a module, after those that it depends on."""
+def _add(kernel: Kernel, name: str, ordered: dict[str, bytes], path: tuple[str, ...]) -> None:
+    """The module, after those that it depends on.  `path` is what depends on it, from the first."""
+    if name in path or len(path) + len(ordered) >= limits.MODULES:
+        raise UsageError(
+            f"the modules of {kernel.id} depend on each other without end: {printable(name, 80)}", hint=_HINT
+        )
     content = read_module(kernel, name)
     depends = _DEPENDS.search(content)
-    for needed in depends[1].decode().split(",") if depends else ():
+    names = depends[1] if depends else b""
+    if not _NAMES.fullmatch(names):
+        raise UsageError(
+            f"the module {name} of {kernel.id} is damaged: it depends on {printable(names, 80)}", hint=_HINT
+        )
+    for needed in names.decode().split(","):
         if needed and needed not in ordered:
-            _add(kernel, needed, ordered)
+            _add(kernel, needed, ordered, (*path, name))
     ordered[name] = content
+    if sum(map(len, ordered.values())) > limits.MODULE:
+        raise bounded.too_large(f"what {kernel.id} needs for virtio", limits.MODULE, "driver")
 
 
 def find_module(kernel: Kernel, name: str) -> Path | None:
@@ -62,7 +77,8 @@ def find_module(kernel: Kernel, name: str) -> Path | None:
     if order.is_file():
         # Use the list instead of a search, which fails if a build changes the tree in the meantime.  Since 6.3, the
         # list has the names of objects, before that of modules; compressed modules are listed uncompressed.
-        listed = [kernel.modules / line for line in order.read_text().split()]
+        lines = bounded.read(order, limits.MODULE_LIST, "modules.order").decode(errors="replace").split()
+        listed = [kernel.modules / line for line in lines if not line.startswith("/") and ".." not in line.split("/")]
         found = [path for one in listed if one.stem in wanted for path in one.parent.glob(f"{one.stem}.ko*")]
     else:
         found = [path for path in kernel.modules.rglob("*.ko*") if path.name.split(".ko")[0] in wanted]
@@ -70,20 +86,33 @@ def find_module(kernel: Kernel, name: str) -> Path | None:
 
 
 def read_module(kernel: Kernel, name: str) -> bytes:
-    """The decompressed content of a module of the kernel, including its signature."""
+    """A module of the kernel, decompressed; its signature is a part of it.
+
+    KconformError if there is none; UsageError if it is damaged, or larger than limits.MODULE.
+    """
     path = find_module(kernel, name)
     if path is None:
-        raise KconformError(f"{kernel.id} has no module {name}", hint="does the flavor enable its option?")
-    if path.suffix == ".zst":
-        return run_host_tool(["zstd", "-dcq", str(path)])
-    content = path.read_bytes()
-    try:
-        if path.suffix == ".xz":
-            return lzma.decompress(content)
-        if path.suffix == ".gz":
-            return gzip.decompress(content)
-    except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise KconformError(
-            f"{path} is damaged: {error}", hint="reinstall or rebuild the kernel's modules"
+            f"{kernel.id} has no module {printable(name, 80)}", hint="is the option that builds it in the flavor?"
+        )
+    try:
+        content = bounded.read(path, limits.MODULE, "kernel module")
+    except OSError as error:
+        raise UsageError(f"{printable(path)} cannot be read: {error.strerror}", hint=_HINT) from error
+    packing = _PACKED.get(path.suffix)
+    if packing is None:
+        return content
+    try:
+        return b"".join(unpacked(packing, [content], limits.MODULE))
+    except DamagedError as error:
+        raise UsageError(f"{printable(path)} is damaged: {error}", hint=_HINT) from error
+    except TooLargeError as error:
+        raise UsageError(
+            f"{printable(path)} unpacks to more than {bounded.size(limits.MODULE)}, which no kernel module does",
+            hint=_HINT,
         ) from error
-    return content
+    except MissingProgramError as error:
+        raise KconformError(str(error), hint="run `./kconform doctor`, which can install it") from error
+
+
+_HINT = "install or build the kernel's modules again"

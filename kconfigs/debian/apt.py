@@ -15,17 +15,18 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from debian.deb822 import Deb822
 from debian.debian_support import Version
 
-from common import atomic
+from common import atomic, bounded
 from common.errors import KconformError, UsageError
 from common.text import nearest, printable
+from kconfigs import limits
 from kconfigs.debian.deb_package import Package, parse_control
 
 Run = Callable[[Sequence[str], Path | None], str]
@@ -143,8 +144,13 @@ class Apt:
             # A single unknown name makes the command fail, but it shows the others.
             output = str(error.stdout or "")
         found = []
-        for paragraph in Deb822.iter_paragraphs(output.splitlines(), use_apt_pkg=False):
-            package = parse_control({key: str(value) for key, value in paragraph.items()})
+        for paragraph in re.split(r"\n\n+", output.strip("\n")) if output.strip() else ():
+            try:
+                package = parse_control(paragraph)
+            except ValueError as error:
+                raise UsageError(
+                    f"apt has a package, for {printable(specs[0])}, that makes no sense: {error}", hint=_ELSEWHERE
+                ) from error
             # For a virtual package apt shows those that provide it.
             if wanted.get(package.name) in {"", package.version}:
                 found.append(package)
@@ -234,10 +240,27 @@ def as_root() -> list[str]:
 
 
 def run_command(command: Sequence[str], cwd: Path | None) -> str:
-    done = subprocess.run(
-        list(command), cwd=cwd, capture_output=True, text=True, check=True, env={**os.environ, "LC_ALL": "C"}
-    )
-    return done.stdout
+    """As `Run`.  UsageError if it prints more than limits.APT_ANSWER."""
+    with tempfile.TemporaryFile() as complaint:
+        program = subprocess.Popen(
+            list(command), cwd=cwd, stdout=subprocess.PIPE, stderr=complaint, env={**os.environ, "LC_ALL": "C"}
+        )
+        with program:
+            assert program.stdout is not None
+            answer = program.stdout.read(limits.APT_ANSWER + 1)
+            if len(answer) > limits.APT_ANSWER:
+                program.kill()
+        complaint.seek(0)
+        stderr = complaint.read(limits.APT_ANSWER).decode(errors="replace")
+    if len(answer) > limits.APT_ANSWER:
+        raise UsageError(
+            f"{command[0]} prints more than {bounded.size(limits.APT_ANSWER)}, which no package takes to describe",
+            hint="look at the archives that apt uses (/etc/apt/sources.list.d)",
+        )
+    stdout = answer.decode(errors="replace")
+    if program.returncode:
+        raise subprocess.CalledProcessError(program.returncode, list(command), stdout, stderr)
+    return stdout
 
 
 def last_line(error: subprocess.CalledProcessError) -> str:

@@ -57,7 +57,7 @@ def archives(machine: Apt) -> list[Archive]:
     output = machine.ask("apt-get", "indextargets", "Created-By: Packages")
     found = [
         Archive(str(one.get("Repo-URI", "")), str(one.get("Origin", "")), str(one.get("Label", "")))
-        for one in Deb822.iter_paragraphs(output.splitlines(), use_apt_pkg=False)
+        for one in Deb822.iter_paragraphs(output.split("\n"), use_apt_pkg=False)
     ]
     return list(dict.fromkeys(one for one in found if one.origin in KEYRINGS))
 

@@ -3,39 +3,47 @@
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import errno
-import gzip
-import lzma
+import os
 import re
+import resource
 import shutil
+import stat
 import subprocess
 import tarfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
 
-from debian.arfile import ArError
-from debian.deb822 import PkgRelation
-from debian.debfile import DebError, DebFile
+from debian.deb822 import Deb822, PkgRelation
 
+from common import bounded
 from common.errors import KconformError, UsageError
 from common.text import printable
+from kconfigs import limits
+from kconfigs.debian.deb_file import DebFile
+from kconfigs.decompression import PIECE, DamagedError, MissingProgramError, TooLargeError, format_of, unpacked
 
 _KERNEL_PACKAGE = re.compile(r"linux-(?:image|binary)-(?:unsigned-)?(\d\S*)")
 _PART = re.compile(r"linux-(?:image|binary|modules|base)-(?!extra-).*")
+_SOURCE_ARCHIVE = re.compile(r"linux-source-.*\.tar\.\w+")
 _VENDORS = {"debian.org": "debian", "ubuntu.com": "ubuntu", "canonical.com": "ubuntu"}
-_DAMAGED = (ArError, DebError, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, ValueError, KeyError)
+_GRAMMAR = {
+    "Package": re.compile(r"[a-z0-9][a-z0-9+.-]{1,200}"),
+    "Version": re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~:-]{0,200}"),
+    "Architecture": re.compile(r"[a-z0-9][a-z0-9-]{1,40}"),
+}
+"""What these fields may be, from deb-control(5); their values become file names, test ids and arguments of apt."""
+_DISORDER = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+"""What writing fails with for paths that no file system could have had."""
 
 # Where packages have what we want, as (path in the package, folder in our directory).
 _WANTED = (
-    (re.compile(r"boot/vmlinu[xz]-[^/]+"), "boot"),
-    (re.compile(r"boot/config-[^/]+"), "boot"),
-    (re.compile(r"boot/System\.map-[^/]+"), "boot"),
-    (re.compile(r"(?:usr/)?lib/modules/[^/]+/.+"), "modules"),
+    (re.compile(r"boot/vmlinu[xz]-[!-.0-~]+"), "boot"),
+    (re.compile(r"boot/config-[!-.0-~]+"), "boot"),
+    (re.compile(r"boot/System\.map-[!-.0-~]+"), "boot"),
+    (re.compile(r"(?:usr/)?lib/modules/[!-.0-~]+/.+"), "modules"),
 )
 
 
@@ -86,18 +94,37 @@ def clean(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "kernel"
 
 
-def parse_control(control: dict[str, str]) -> Package:
-    needed = ", ".join(filter(None, (control.get(field, "") for field in ("Pre-Depends", "Depends"))))
-    relations = PkgRelation.parse_relations(needed) if needed else []  # python-debian warns about an empty text
+def parse_control(text: str) -> Package:
+    """What the paragraph of a control file, or of an archive's list, says.  ValueError if a field makes no sense."""
+    # str.splitlines() would end a line at a form feed too, and so take a part of a value for a field.
+    control = {name: str(value) for name, value in Deb822(text.split("\n")).items()}
+    for field, grammar in _GRAMMAR.items():
+        value = control.get(field, "")
+        if not grammar.fullmatch(value):
+            raise ValueError(f"{field} is {printable(repr(value), 80)}" if value else f"{field} is missing")
     maintainer = control.get("Maintainer", "")
-    vendor = next((name for domain, name in _VENDORS.items() if domain in maintainer), "deb")
     return Package(
-        name=control.get("Package", ""),
-        version=control.get("Version", ""),
-        arch=control.get("Architecture", ""),
-        vendor=vendor,
-        depends={either[0]["name"]: _exact(either[0]["version"]) for either in relations if either},
+        name=control["Package"],
+        version=control["Version"],
+        arch=control["Architecture"],
+        vendor=next((name for domain, name in _VENDORS.items() if domain in maintainer), "deb"),
+        depends=_depends(control),
     )
+
+
+def _depends(control: Mapping[str, str]) -> dict[str, str]:
+    needed = ", ".join(filter(None, (control.get(field, "") for field in ("Pre-Depends", "Depends"))))
+    # python-debian takes minutes for a megabyte of blanks, and logs what it does not understand as it is.
+    needed = " ".join(needed.split())
+    if not needed:
+        return {}
+    if not needed.isprintable() or len(needed) > limits.DEPENDS:
+        raise ValueError("Depends has characters that do not print, or is too long")
+    try:
+        relations = PkgRelation.parse_relations(needed)
+    except IndexError as error:
+        raise ValueError("Depends does not follow its grammar") from error
+    return {either[0]["name"]: _exact(either[0]["version"]) for either in relations if either}
 
 
 def _exact(version: tuple[str, str] | None) -> str:
@@ -107,47 +134,43 @@ def _exact(version: tuple[str, str] | None) -> str:
 def read_control(path: Path) -> Package:
     """UsageError if the file is not a Debian package, or is damaged."""
     with _opened(path) as deb:
-        return parse_control({key: str(value) for key, value in deb.debcontrol().items()})
+        return parse_control(deb.control())
 
 
 def unpack_kernel(path: Path, into: Path) -> None:
     """Put the kernel, its configuration and its modules below `into`, as boot/ and modules/<release>/.
 
-    Nothing is put there if the package has none of them.  UsageError if the package is damaged.
+    Nothing is put there if the package has none of them, and nothing but regular files: a link or a device in a
+    package is never made.  UsageError if the package is damaged, has a path that leads outside, or is larger than
+    kconfigs.limits allows.
     """
-    with _opened(path) as deb, deb.data.tgz() as archive:
-        for member in archive:
-            name = member.name.removeprefix("./")
+    with _opened(path) as deb, contextlib.closing(deb.files()) as files:
+        for name, content in files:
             target = _target(name, into)
-            if target is None or not member.isreg():
+            if target is None:
                 continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source = archive.extractfile(member)
-            assert source is not None
-            with source, target.open("wb") as out:
-                shutil.copyfileobj(source, out, 1 << 20)
-
-
-@contextlib.contextmanager
-def _source_archive(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    with _opened(path) as deb, deb.data.tgz() as archive:
-        for member in archive:
-            name = PurePosixPath(member.name).name
-            if member.isreg() and re.fullmatch(r"linux-source-.*\.tar\.\w+", name):
-                content = archive.extractfile(member)
-                assert content is not None
-                yield name, content
-                return
-        raise UsageError(f"{printable(path.name)} has no kernel source in it")
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                out = target.open("wb")
+            except OSError as error:
+                if error.errno in _DISORDER:
+                    raise DamagedError(f"no file can be called {printable(name, 80)} there") from error
+                raise
+            with out:
+                shutil.copyfileobj(content, out, PIECE)
 
 
 def _target(name: str, into: Path) -> Path | None:
-    if ".." in PurePosixPath(name).parts:
-        return None
+    """Where a file of a package belongs; None if it is not wanted.  DamagedError for a path that leads outside."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise DamagedError(f"it has the path {printable(name, 80)}")
+    # As the kernel does, take a/./b and a//b for a/b: what follows a second slash would be an absolute path.
+    name = str(path)
     for pattern, folder in _WANTED:
         if pattern.fullmatch(name):
             if folder == "boot":
-                return into / "boot" / PurePosixPath(name).name
+                return into / "boot" / path.name
             release, inner = name.split("lib/modules/", 1)[1].split("/", 1)
             # Newer packages keep the image and its configuration among the modules.
             if inner in {"vmlinuz", "config", "System.map"}:
@@ -158,49 +181,91 @@ def _target(name: str, into: Path) -> Path | None:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[DebFile]:
+    name = printable(path)
     try:
-        file = path.open("rb")
+        file = bounded.open_file(path)
     except OSError as error:
         raise UsageError(
-            f"{printable(path)} cannot be read: {error.strerror}", hint="name a .deb file that you may read"
+            f"{name} cannot be read: {error.strerror}", hint="name a .deb file that you may read"
         ) from error
     try:
         with file:
-            yield DebFile(fileobj=file)
-    except _DAMAGED as error:
+            yield DebFile(file)
+    except (DamagedError, tarfile.TarError, ValueError) as error:
         raise UsageError(
-            f"{printable(path)} is not a Debian package, or is damaged ({error})", hint="download it again"
+            f"{name} is not a Debian package, or is damaged ({error})", hint="download it again"
+        ) from error
+    except TooLargeError as error:
+        raise UsageError(
+            f"{name} unpacks to more than {bounded.size(limits.PACKAGE)}, which no package with a kernel does",
+            hint="name a linux-image package, without debugging symbols",
+        ) from error
+    except MissingProgramError as error:
+        raise UsageError(
+            f"{name} is packed with {error.name}, and that program is not installed", hint=f"install {error.name}"
         ) from error
 
 
+# Packages with kernel source
+
+
 def unpack_source(package: Path, into: Path) -> None:
-    """Unpack the tree in a linux-source package, and remove the package."""
+    """Unpack the tree in a linux-source package, and remove the package.  KconformError if it does not unpack."""
     into.mkdir()
-    with _source_archive(package) as (name, packed):
-        content = _UNPACKERS[PurePosixPath(name).suffix](packed)
-        tar = subprocess.Popen(
+    with _opened(package) as deb, contextlib.closing(deb.files()) as files:
+        found = next((file for file in files if _SOURCE_ARCHIVE.fullmatch(PurePosixPath(file[0]).name)), None)
+        if found is None:
+            raise UsageError(
+                f"{printable(package.name)} has no kernel source in it", hint="name a linux-source package"
+            )
+        name, content = found
+        packed = iter(lambda: content.read(PIECE), b"")
+        try:
+            _untar(packed, into)
+        except (DamagedError, TooLargeError) as error:
+            raise KconformError(f"{printable(name)} does not unpack: {error}", hint=_SOURCE_HINT) from error
+    package.unlink()
+
+
+_SOURCE_HINT = "try again; if the archive has a newer package, get its lists (apt-get update)"
+
+
+def _untar(packed: Iterator[bytes], into: Path) -> None:
+    """Unpack a tarball; tar itself takes care of paths and links that lead outside."""
+    first = next(packed, b"")
+    packing = format_of(first)
+    if packing is None:
+        raise DamagedError("its format is unknown")
+    content = unpacked(packing, _chain(first, packed), limits.SOURCE)
+    with (
+        contextlib.closing(content),
+        subprocess.Popen(
             ["tar", "--extract", "--strip-components=1", "--no-same-owner", "--file=-"],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=into,
-        )
+        ) as tar,
+    ):
+        # For a name, tar allocates whatever size the archive claims; it has read nothing yet.
+        resource.prlimit(tar.pid, resource.RLIMIT_AS, (limits.TAR_MEMORY, limits.TAR_MEMORY))
         assert tar.stdin is not None
         assert tar.stderr is not None
         with tar.stdin, contextlib.suppress(BrokenPipeError):
             # tar itself says why it ended.
-            shutil.copyfileobj(content, tar.stdin, 1 << 20)
+            for piece in content:
+                tar.stdin.write(piece)
         complaint = tar.stderr.read().decode(errors="replace").strip()
-        tar.stderr.close()
-        if tar.wait() != 0:
-            if "No space left" in complaint:
-                raise OSError(errno.ENOSPC, "No space left on device", str(into))
-            first = complaint.splitlines()[0] if complaint else "tar failed"
-            raise KconformError(f"{printable(name)} does not unpack: {printable(first)}")
-    package.unlink()
+    if tar.returncode != 0:
+        if "No space left" in complaint:
+            raise OSError(errno.ENOSPC, "No space left on device", str(into))
+        raise DamagedError(printable(complaint.splitlines()[0]) if complaint else "tar failed")
+    for folder, _, files in os.walk(into):
+        for file in files:
+            mode = os.lstat(os.path.join(folder, file)).st_mode  # noqa: PTH118 - 90,000 files
+            if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+                raise DamagedError(f"{printable(file)} in it is a device or a pipe")
 
 
-_UNPACKERS: Mapping[str, Callable[[IO[bytes]], IO[bytes]]] = {
-    ".xz": lambda packed: cast("IO[bytes]", lzma.LZMAFile(packed)),  # noqa: SIM115 - its owner closes what it reads
-    ".bz2": lambda packed: cast("IO[bytes]", bz2.BZ2File(packed)),
-    ".gz": lambda packed: cast("IO[bytes]", gzip.GzipFile(fileobj=packed)),
-}
+def _chain(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest

@@ -9,6 +9,8 @@ later version may say more without being refused.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,9 +18,10 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from common import bounded
 from common.errors import UsageError
 from reports.model.display import one_line
-from reports.model.report_directory import RESULTS
+from reports.model.report_directory import RESULTS, SIZE_LIMIT
 from reports.model.result import (
     SCHEMA,
     SEVERITY,
@@ -31,10 +34,16 @@ from reports.model.result import (
     partial_run_remark,
 )
 
-SIZE_LIMIT = 1 << 30
-"""Bytes; a thousand times what a run of all tests on a kernel leaves."""
+VALUES_LIMIT = 2_000_000
+"""Texts, numbers, lists and objects, each of which takes memory.  A real file of 32 MiB has 1.5 million of them."""
+DEPTH_LIMIT = 16
+"""Lists and objects in each other, in what a run says about versions.  Ours are two."""
+_HINT = "name a results.json that kconform wrote, or merge fewer runs into one"
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 QUOTED = 60
-"""Characters that a message quotes of a file."""
+"""Characters that a message quotes of a value."""
+MESSAGE = 200
+"""Characters of a message of msgspec, which quotes a value as it is."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +103,11 @@ def load(path: Path) -> Document:
             path = path / RESULTS
             if not path.exists():
                 raise UsageError(f"{path.parent}: this directory has no {RESULTS}")
-        if path.stat().st_size > SIZE_LIMIT:
-            raise UsageError(f"{path}: larger than {SIZE_LIMIT >> 20} MiB, which no {RESULTS} is")
-        text = path.read_text(encoding="utf-8-sig")  # a program that copied it may have put a mark in front
+        content = bounded.read(path, SIZE_LIMIT, RESULTS)
+        if sum(map(content.count, (b",", b"[", b"{"))) > VALUES_LIMIT:
+            raise UsageError(f"{path}: more than {VALUES_LIMIT:,} values, which no {RESULTS} has", hint=_HINT)
+        text = content.decode("utf-8-sig")  # a program that copied it may have put a mark in front
+        del content
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not a {RESULTS}: no UTF-8 text at byte {error.start}") from error
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
@@ -109,19 +120,38 @@ def _decode(text: str, path: Path) -> Any:
     if not text.strip():
         raise UsageError(f"{path}: the file is empty")
     try:
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
         # JSON can spell half a character, which no file can be written with.
-        return clean(json.loads(text, parse_constant=_refuse))
+        return clean(value) if _HALF_CHARACTER.search(text) else value
     except json.JSONDecodeError as error:
         place = f"{path}: line {error.lineno}, column {error.colno}"
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
             raise UsageError(f"{place}: the file ends in the middle: it was not written or copied whole") from error
         raise UsageError(f"{place}: this is not JSON: {error.msg}") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: this JSON cannot be read: {error}") from error
+        raise UsageError(f"{path}: this JSON cannot be read: {error}", hint=_HINT) from error
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a number in JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are all different: what two readers take from the others is not the same."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"an object has the key {_quoted(key)} twice")
+        found[key] = value
+    return found
+
+
+def _finite(text: str) -> float:
+    """A number.  1e999 is one in JSON, and infinite in Python."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{_quoted(text)} is too large for a number")
+    return number
 
 
 def parse(value: Any, path: Path) -> Document:
@@ -138,14 +168,27 @@ def parse(value: Any, path: Path) -> Document:
         )
     try:
         file = msgspec.convert(value, ResultsFile)
+    except RecursionError as error:
+        raise UsageError(f"{path}: the values are nested too deeply", hint=_HINT) from error
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at ")
-        shown = one_line(f"{message[:1].lower()}{message[1:]}")
-        raise UsageError(f"{path}: {place.strip('`') or '$'}: {shown}") from error
+        shown = one_line(f"{message[:1].lower()}{message[1:MESSAGE]}")
+        raise UsageError(f"{path}: {place.strip('`')[:MESSAGE] or '$'}: {shown}") from error
+    if _depth(file.run.versions) > DEPTH_LIMIT:
+        raise UsageError(f"{path}: $.run.versions: nested more than {DEPTH_LIMIT} deep", hint=_HINT)
     _check_names(file, path)
     for number, result in enumerate(file.results):
         _check_evidence(result, f"{path}: $.results[{number}].evidence")
     return Document.of(path, file)
+
+
+def _depth(value: Any) -> int:
+    """How many lists and objects are in each other."""
+    deepest, level = 0, [value]
+    while level := [each for each in level if isinstance(each, (dict, list))]:
+        deepest += 1
+        level = [part for each in level for part in (each.values() if isinstance(each, dict) else each)]
+    return deepest
 
 
 def _check_names(file: ResultsFile, path: Path) -> None:

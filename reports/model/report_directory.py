@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import tempfile
@@ -18,11 +17,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from common import atomic
+import msgspec
+
+from common import atomic, bounded
 from common.errors import UsageError
 from common.paths import users_path
 
 RESULTS = "results.json"
+SIZE_LIMIT = 32 << 20
+"""Bytes of a results.json.  All tests on a kernel leave 0.5 MB, and on all kernels of kconform.toml 10 MB."""
+
 EVIDENCE = "evidence"
 PAGE = "index.html"
 JUNIT = "junit.xml"
@@ -117,13 +121,21 @@ def _new(parent: Path, name: str) -> Path:
             return path
 
 
+class _Report(msgspec.Struct):
+    """What a results.json has at least; its values are not decoded."""
+
+    schema: msgspec.Raw
+    run: msgspec.Raw
+    results: msgspec.Raw
+
+
 def is_report(path: Path) -> bool:
     """Whether the directory holds a results.json of ours, of any version."""
     try:
-        content = json.loads((path / RESULTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        msgspec.json.decode(bounded.read(path / RESULTS, SIZE_LIMIT, RESULTS), type=_Report)
+    except (OSError, UsageError, msgspec.MsgspecError, ValueError, RecursionError):
         return False
-    return isinstance(content, dict) and {"schema", "run", "results"} <= set(content)
+    return True
 
 
 def clear_former(path: Path) -> None:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from common.errors import UsageError
 from common.toml import Table, read
 from common.toml_lines import lines_of
 from common.versions import VersionRange
+from suites.harness import hostile_files as hostile
 
 SAMPLE = '''\
 # A comment, [[kernel]]
@@ -177,3 +180,80 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_bytes(b"\xef\xbb\xbfa = 1\n")
     assert read(path, "matrix").content == {"a": 1}
+
+
+class TestHostile:
+    """Files that somebody made to harm their reader."""
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            pytest.param(b"a = " + b"[" * 5000, "the values are nested too deeply", id="lists"),
+            pytest.param(b"a = " + b"{b = " * 5000, "the values are nested too deeply", id="tables"),
+            pytest.param(b"a = " + b"1" * 5000, "the matrix cannot be read: Exceeds the limit", id="digits"),
+            pytest.param(b"\na" + b".a" * 200_000 + b" = 1", "a.toml:2: not a matrix: a key has more", id="long-key"),
+            pytest.param(b"[" + b'"a" . ' * 200 + b"a]", "a.toml:1: not a matrix: a key has more", id="long-head"),
+            pytest.param(b"a = 1\0", "this is not TOML", id="nul"),
+            pytest.param(b"a = 1\n" * 1_000_000, "is larger than 512 KiB, which no matrix is", id="6-MB"),
+        ],
+    )
+    def test_it_is_refused(self, tmp_path: Path, content: bytes, message: str) -> None:
+        path = tmp_path / "a.toml"
+        path.write_bytes(content)
+        with pytest.raises(UsageError) as caught:
+            read(path, "matrix", shown="a.toml")
+        assert message in caught.value.message
+        assert len(caught.value.message) < 200
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "a = [\n" + "1,\n" * 100_000 + "]",
+            'a = """\n' + "x\n" * 150_000 + '"""',
+            "a = '''\n" + "]\n" * 150_000 + "'''",
+            "".join(f"k{number} = 1\n" for number in range(30_000)),
+            '# "\n' * 60_000,
+        ],
+        ids=["list", "text", "literal-text", "keys", "comments"],
+    )
+    def test_many_lines_take_seconds_not_hours(self, tmp_path: Path, content: str) -> None:
+        """Their places are found in one pass; this would not end if each line were tried with those before it."""
+        path = tmp_path / "a.toml"
+        path.write_text(f"{content}\nlast = 1\n")
+        file = read(path, "matrix", shown="a.toml")
+        assert file.place("last") == f"a.toml:{content.count(chr(10)) + 2}"
+
+    @pytest.mark.parametrize("use", [Table.check, lambda table: table.choice("a", ["full"])], ids=["key", "value"])
+    def test_what_is_quoted_is_cut(self, parse: Callable[[str], Table], use: Callable[[Table], object]) -> None:
+        with pytest.raises(UsageError) as caught:
+            use(parse(f'a = "{"x" * 100_000}"\n{"y" * 100_000} = 1\n'))
+        assert len(caught.value.message) < 200
+
+    @pytest.mark.parametrize("pattern", ["(" * 5000, "a{99999999999999999999}", "(?P<a>" * 150], ids=repr)
+    def test_a_pattern_that_python_does_not_take(self, parse: Callable[[str], Table], pattern: str) -> None:
+        with pytest.raises(UsageError, match="'a' is not a regular expression: "):
+            parse(f"a = '{pattern}'").pattern("a")
+
+    @pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
+    def test_what_is_no_file_is_refused(self, tmp_path: Path, kind: str) -> None:
+        path = hostile.not_a_file(tmp_path / "a.toml", kind)
+        with pytest.raises(UsageError, match="the matrix cannot be read: "):
+            read(path, "matrix")
+
+    @pytest.mark.parametrize("option", ["--matrix", "--profile", "--waivers"])
+    def test_a_run_ends_with_4(self, tmp_path: Path, option: str) -> None:
+        path = hostile.sparse(tmp_path / "a.toml", 1 << 40)
+        code = f"import resource, sys, pytest\nresource.setrlimit(resource.RLIMIT_AS, ({hostile.MEMORY},) * 2)\n"
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", f"{code}sys.exit(pytest.main(sys.argv[1:]))", f"{option}={path}"),
+                *("--collect-only", "-q", f"--report-dir={tmp_path / 'report'}", "-p", "no:cacheprovider"),
+            ],
+            cwd=hostile.ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 4, done.stderr[-1000:] + done.stdout[-1000:]
+        assert "is larger than 512 KiB" in done.stderr + done.stdout
+        assert [one.name for one in tmp_path.iterdir()] == ["a.toml"]

@@ -13,7 +13,6 @@ import pytest
 
 from common.errors import KconformError, UsageError
 from kconfigs.cache import Cache
-from kconfigs.debian import deb_package
 from kconfigs.debian.apt import Apt, Memory
 from kconfigs.kconfig import Config
 from suites.harness.kconfigs import fake_kernels as fakes
@@ -368,10 +367,3 @@ class TestDebFile:
             fakes.resolved(str(path), cache=Cache(tmp_path / "cache")).kernel()
         assert caught.value.exit_status == 4
         assert Cache(tmp_path / "cache").entries() == []
-
-    def test_nothing_is_unpacked_outside_the_directory(self, tmp_path: Path) -> None:
-        files = {"./lib/modules/x/../../../../evil": b"", "./boot/../evil": b"", "./lib/modules/x/good": b""}
-        path = fakes.deb(tmp_path / "k.deb", {"Package": REAL}, files)
-        (tmp_path / "into").mkdir()
-        deb_package.unpack_kernel(path, tmp_path / "into")
-        assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["k.deb", "good"]
