@@ -14,7 +14,7 @@ from common.errors import UsageError
 from kconform import main
 from reports.model import document
 from reports.model.document import load
-from reports.model.report_directory import clear_former, is_report
+from reports.model.report_directory import SIZE_LIMIT, clear_former, is_report
 from suites.harness import hostile_files as hostile
 from suites.harness.hostile_files import MIB
 from suites.harness.reports import documents
@@ -108,7 +108,7 @@ def test_many_keys_of_which_one_is_there_twice_take_no_time(refused: Callable[[b
     ids=["lists", "objects", "numbers", "wide-text", "text"],
 )
 def test_the_largest_file_takes_little_memory(tmp_path: Path, filling: bytes, message: str) -> None:
-    room = document.SIZE_LIMIT - 100
+    room = SIZE_LIMIT - 100
     if len(filling) == 3 or filling == b"1,":
         content = b"[" + filling * (room // len(filling)) + b"1]"
     else:
