@@ -56,7 +56,7 @@ def is_built(source: Source, flavor: str | None = None, *, cache: Cache | None =
     """Whether the cache has the kernel already; one that needs no build counts as built."""
     cache = cache or Cache()
     match source:
-        case SourcePackage() if not cache.has("source", _source_key(source.package)):
+        case SourcePackage() if not cache.has("source", _key_of(source.package)):
             return False
         case SourcePackage() | TreeSource():
             return kernel_build.is_built(_job(source, flavor, NoProgress(), cache, None))
@@ -84,11 +84,11 @@ def source_tree(
     def check(folder: Path) -> None:
         open_tree(folder / "tree")
 
-    return cache.get("source", _source_key(package), make, check) / "tree"
+    return cache.get("source", _key_of(package), make, check) / "tree"
 
 
-def _source_key(package: Package) -> str:
-    return f"{package.name}_{package.version}"
+def _key_of(package: Package) -> str:
+    return f"{package.name}_{package.version.replace(':', '-')}"  # after an epoch
 
 
 def _job(
@@ -150,7 +150,7 @@ def _offered(source: AptSource, progress: Progress, cache: Cache, apt: Apt | Non
             deb_package.unpack_kernel(file, folder)
             file.unlink()
 
-    key = f"{kernel.name}_{kernel.version}_{kernel.arch}"
+    key = f"{_key_of(kernel)}_{kernel.arch}"
     entry = cache.get("packages", key, make, lambda entry: _check_unpacked(source, kernel, entry))
     try:
         return _unpacked(source, kernel, entry)

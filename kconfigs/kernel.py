@@ -49,6 +49,7 @@ class Kernel:
 
 def kernel_digest(image: Path, config: Config) -> str:
     """sha256 of image and config, in hexadecimal: the same kernel has the same digest wherever it came from."""
-    content = hashlib.sha256(image.read_bytes())
+    with image.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256")
     content.update(config.digest.encode())
     return content.hexdigest()

@@ -11,7 +11,7 @@ CONFIG = 4 << 20
 """A .config.  All 20,330 options of Linux 6.12 would make about 0.6 MB."""
 
 IMAGE = 256 << 20
-"""A kernel image.  Debian's have 8 to 14 MB."""
+"""A kernel image.  That of Debian's cloud kernel has 14 MB."""
 UNPACKED_IMAGE = 1 << 30
 """A kernel once it is unpacked.  x86 maps no more (KERNEL_IMAGE_SIZE in asm/page_64_types.h)."""
 
@@ -21,7 +21,7 @@ DECOMPRESSION_MEMORY = 160 << 20
 PACKAGE = 4 << 30
 """The files of a package with a kernel.  Debian's have 0.1 to 0.4 GB; only those with debugging symbols have 7 GB."""
 PACKAGE_FILES = 50_000
-"""Their number.  Debian's cloud kernel has 1,127 files, its full one four times as many."""
+"""Their number.  Debian's cloud kernel has 1,127 files, and its full one is four times as large."""
 CONTROL_ARCHIVE = 64 << 20
 """A package's control archive, which has a checksum of each file: about 100 bytes for each."""
 CONTROL = 1 << 20
@@ -34,7 +34,7 @@ PATH = 64 << 10
 """A path or a link's target in a package.  Linux has no more than 4,096 bytes (PATH_MAX)."""
 
 SOURCE = 8 << 30
-"""A kernel tree in a tarball.  That of Linux 6.12 has 1.6 GB."""
+"""A kernel tree in a tarball.  That of Linux 6.12 has 1.5 GB."""
 TAR_MEMORY = 256 << 20
 """What tar, which needs a few MB, may ask for: it allocates as much for a name as the archive says."""
 

@@ -83,7 +83,7 @@ class Job:
 
 def made_from(job: Job) -> str:
     """What a job's .config is made from; later lines overrule earlier ones."""
-    own = job.own_config.read_text(encoding="utf-8", errors="replace") + "\n" if job.own_config else ""
+    own = kconfig.read_text(job.own_config) + "\n" if job.own_config else ""
     return own + kconfig.render(job.asked)
 
 

@@ -35,7 +35,7 @@ from reports.model.result import (
 )
 
 VALUES_LIMIT = 2_000_000
-"""Texts, numbers, lists and objects, each of which takes memory.  A real file of 32 MiB has 1.5 million of them."""
+"""Texts, numbers, lists and objects, each of which takes memory of its own.  A real file of 32 MiB has 1,500,000."""
 DEPTH_LIMIT = 16
 """Lists and objects in each other, in what a run says about versions.  Ours are two."""
 _HINT = "name a results.json that kconform wrote, or merge fewer runs into one"

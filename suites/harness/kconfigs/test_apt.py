@@ -263,6 +263,12 @@ class TestKernelPackage:
         assert [path.name for path in kernel.modules.rglob("*.ko")] == ["a.ko"]
         assert list(cache.root.rglob("*.deb")) == []
 
+    def test_a_version_may_have_an_epoch(self, tmp_path: Path) -> None:
+        fake = FakeApt(debian(REAL, "1:6.12.7-1"), pool=tmp_path)
+        fakes.kernel_deb(tmp_path / f"{REAL}.deb", REAL, Version="1:6.12.7-1")
+        kernel = fakes.resolved(f"deb:{REAL}", apt=Apt(fake), cache=Cache(tmp_path / "cache")).kernel()
+        assert kernel.identity == f"{REAL} 1:6.12.7-1"
+
     def test_a_missing_package_is_named_only_if_it_matters(self, tmp_path: Path) -> None:
         """An archive removes what is built from a source package with it, but not yet what was signed apart."""
         fakes.kernel_deb(tmp_path / f"{REAL}.deb", with_config=False, Version="6.12.7-1")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 from collections.abc import Callable
@@ -205,6 +206,12 @@ class TestOwnConfig:
             named.write_text(f"CONFIG_OWN={number}\n")
             kernel = fakes.resolved(str(path), kernel_config=named, cache=cache).kernel("mine")
             assert kernel.config["OWN"] == str(number)
+
+    def test_a_named_config_may_be_packed(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
+        named = tmp_path / "config.gz"
+        named.write_bytes(gzip.compress(b"CONFIG_OWN=7\n"))
+        kernel = fakes.resolved(str(make_tree()), kernel_config=named, cache=cache).kernel("mine")
+        assert kernel.config["OWN"] == "7"
 
     def test_without_a_config_it_is_wrong_use(self, make_tree: MakeTree, cache: Cache) -> None:
         with pytest.raises(UsageError, match=r"linux has no \.config, which flavor mine needs") as caught:
