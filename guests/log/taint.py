@@ -25,7 +25,7 @@ BITS = (
     ("R", "a module was unloaded by force"),
     ("M", "the processor reported a machine check"),
     ("B", "a bad page was referenced"),
-    ("U", "a program asked for the taint"),
+    ("U", "a program requested the taint"),
     ("D", "the kernel died: there was an oops or a BUG"),
     ("A", "an ACPI table was overridden"),
     ("W", "the kernel issued a warning"),

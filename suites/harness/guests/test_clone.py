@@ -242,7 +242,7 @@ class TestDiagnosis:
 
     @pytest.mark.parametrize(
         ("bit", "expected"),
-        [(6, "taint U: a program asked for the taint"), (9, "taint W: the kernel issued a warning"), (13, "")],
+        [(6, "taint U: a program requested the taint"), (9, "taint W: the kernel issued a warning"), (13, "")],
         ids=["user", "warning", "expected"],
     )
     def test_a_taint_without_a_message_is_a_broken_guest(self, sibling: Guest, bit: int, expected: str) -> None:

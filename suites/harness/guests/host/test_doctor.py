@@ -330,7 +330,7 @@ class TestReport:
         output = capsys.readouterr().out
         assert f"QEMU          9.1.0 (qemu-kvm-9.1.0-1.el10), {libexec}; without 9p" in output
 
-    @pytest.mark.usefixtures("machine")
+    @pytest.mark.usefixtures("host")
     def test_an_unwritable_cache_is_reported(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
