@@ -16,9 +16,9 @@ from guests import guest_evidence
 from guests.errors import GuestBroke, QemuError
 from guests.guest import Guest
 from guests.outcome import Expected, Outcome
-from guests.vm import migration
+from guests.vm import device_state
 from guests.vm.acceleration import Acceleration
-from guests.vm.pool import DEFAULT_BOOT, Boot, Pool
+from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
 from guests.vm.qemu_program import find_qemu, has_device, inspect
 from kconfigs import flavors, sources
 from kconfigs.cache import Cache
@@ -28,9 +28,9 @@ from kconfigs.plugin import candidate_of, is_there, specs_of
 from kconfigs.profile import LackingError
 from reports.model.result import JSON
 from reports.run import notes, resume
+from reports.run.apply_waivers import check_flavors, splat_waivers
 from reports.run.options import runs_tests
 from reports.run.requirement_marker import registry, requirements_of
-from reports.run.waiver_files import check_flavors, splat_waivers
 
 pytest_plugins = ["pytester"]
 
@@ -259,7 +259,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     notes.describe_run(config, "qemu_path", program.path)
     if _wants_guests(config):
         try:
-            migration.prove(program)
+            device_state.prove(program)
         except QemuError as error:
             pytest.exit(str(error), returncode=4)
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from common.text import printable
 from guests.errors import GuestBroke, HostPausedError, ProtocolError
-from guests.printable import cut, escaped
+from guests.guest_text import cut, escaped
 
 LONGEST = 1 << 20
 """Maximum number of characters of one piece of evidence."""

@@ -18,11 +18,11 @@ from guests.outcome import Outcome, describe, exited
 from guests.protocol import wire
 from guests.protocol.conversation import Conversation
 from guests.protocol.wire import Entry, Op, SpawnOption, State
-from guests.syscalls.access import AccessCalls
+from guests.syscalls.base import Pending
 from guests.syscalls.block_devices import BlockDeviceCalls
 from guests.syscalls.credentials import CredentialCalls
-from guests.syscalls.group import Pending
-from guests.syscalls.kernel_reads import KernelReadCalls
+from guests.syscalls.kernel_loads import KernelReadCalls
+from guests.syscalls.process_access import AccessCalls
 from guests.syscalls.ptrace import PtraceCalls
 from guests.syscalls.seccomp import SeccompCalls
 from guests.syscalls.signals import SignalCalls

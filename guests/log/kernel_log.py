@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from guests.printable import escaped
+from guests.guest_text import escaped
 from guests.protocol.channel import Channel
 from guests.protocol.wire import Op
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guests.errors import ProtocolError
-from guests.printable import escaped
+from guests.guest_text import escaped
 
 VERSION = 5
 BODY_MAX = 0x40000

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from guests.call_arguments import InOut
 from guests.outcome import Outcome
-from guests.syscalls.group import SyscallGroup
+from guests.syscalls.base import SyscallGroup
 from guests.uapi import (
     AT_FDCWD,
     BLKROSET,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 
 from guests.outcome import OK, Outcome
-from guests.syscalls.group import SyscallGroup
+from guests.syscalls.base import SyscallGroup
 from guests.uapi import Cap, Prctl
 
 _CAPABILITY_VERSION_3 = 0x20080522

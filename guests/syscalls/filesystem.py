@@ -7,7 +7,7 @@ import struct
 
 from guests.call_arguments import Out
 from guests.outcome import Outcome, returned
-from guests.syscalls.group import SyscallGroup
+from guests.syscalls.base import SyscallGroup
 from guests.uapi import AT_FDCWD, MS_BIND, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY, STATX_MODE
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from guests.call_arguments import Out
 from guests.errors import require
 from guests.outcome import Outcome
-from guests.syscalls.group import SyscallGroup
+from guests.syscalls.base import SyscallGroup
 from guests.uapi import (
     O_RDONLY,
     PTRACE_EVENT_STOP,

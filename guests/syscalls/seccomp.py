@@ -11,7 +11,7 @@ from guests.bpf import Program, pack
 from guests.call_arguments import InOut, Out
 from guests.outcome import Outcome
 from guests.protocol import wire
-from guests.syscalls.group import Pending, SyscallGroup
+from guests.syscalls.base import Pending, SyscallGroup
 from guests.uapi import Prctl, Ptrace
 
 SET_MODE_STRICT, SET_MODE_FILTER, GET_ACTION_AVAIL, GET_NOTIF_SIZES = 0, 1, 2, 3

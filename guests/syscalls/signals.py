@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from guests.outcome import Outcome
 from guests.protocol import wire
 from guests.protocol.wire import Op
-from guests.syscalls.group import SyscallGroup
+from guests.syscalls.base import SyscallGroup
 from guests.uapi import Signal
 
 SA_SIGINFO, SA_RESTORER, SA_RESTART = 4, 0x04000000, 0x10000000

@@ -16,7 +16,7 @@ import time
 import pexpect
 from pexpect.fdpexpect import fdspawn
 
-from guests.printable import KeptText, cut, escaped
+from guests.guest_text import KeptText, cut, escaped
 
 READY = r"kconform: agent: ready"
 # Match up to the end of the line, because only its beginning may have arrived so far.

@@ -27,7 +27,7 @@ from pathlib import Path
 from guests.errors import BootError, KconformError, QemuError
 from guests.log import taint
 from guests.log.kernel_log import read_raw
-from guests.vm import acceleration, migration
+from guests.vm import acceleration, device_state
 from guests.vm.boot import booted, compose
 from guests.vm.qemu_command import VirtualMachine, clone_command, memory_options
 from guests.vm.qemu_process import Qemu
@@ -87,7 +87,7 @@ class Template:
                 pass_fds=[console, state],
             )
             try:
-                migration.send_load(qemu, self.machine.qemu, state)
+                device_state.send_load(qemu, self.machine.qemu, state)
             except BaseException as error:
                 qemu.kill()
                 if isinstance(error, OSError):
@@ -144,7 +144,7 @@ def _make(machine: VirtualMachine, identity: dict[str, str], directory: Path) ->
             (directory / "boot.log").write_text(log)
             tainted = taint.read(guest.channel)
             start = time.perf_counter()
-            migration.save(guest.qemu, machine.qemu, state, time.monotonic() + _SAVE_DEADLINE_S)
+            device_state.save(guest.qemu, machine.qemu, state, time.monotonic() + _SAVE_DEADLINE_S)
             saved_s = time.perf_counter() - start
             (directory / "console.log").write_text(guest.console.text())
         _copy_sparse(ram, directory / "ram")

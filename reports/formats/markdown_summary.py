@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from reports.formats.markdown import code, text
+from reports.formats.markdown_escape import code, text
 from reports.judgement.comparison import Comparison
 from reports.judgement.exit_status import MEANING
 from reports.model.document import Document

@@ -7,7 +7,7 @@ import pytest
 
 from common.workers import is_worker
 from reports.judgement.verdict import check_breaks, judge
-from reports.run import waiver_files
+from reports.run import apply_waivers
 from reports.run.notes import ATTACHED, Attached, attach, kernel_of, versions_told
 from reports.run.phases import Phase
 from reports.run.requirement_marker import requirements_of
@@ -23,7 +23,7 @@ def judged(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
         # An xfail mark expects a failure of the kernel, not an error.
         del report.wasxfail
         report.outcome = "failed"
-    judgement = waiver_files.excused(item, report, judgement)
+    judgement = apply_waivers.excused(item, report, judgement)
     pieces = [*judgement.evidence.items(), *(report.sections if report.failed else ())]
     for title, text in pieces:
         attach(item, title, text)

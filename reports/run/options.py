@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reports.formats.kcidb import ORIGIN
-from reports.judgement.coverage import KERNEL_AREAS
+from reports.judgement.promise_coverage import KERNEL_AREAS
 from reports.model.report_directory import DEFAULT, LATEST
 
 NO_RUN = (

@@ -23,15 +23,15 @@ from reports.judgement.exit_status import HELD, INTERRUPTED, UNDETERMINED, WRONG
 from reports.model.display import one_line
 from reports.model.report_directory import claim
 from reports.run import (
+    apply_waivers,
     baseline,
-    ci_commands,
+    ci_command_escape,
     environment,
     options,
     printed_reports,
     quick_marker,
     requirement_marker,
     resume,
-    waiver_files,
 )
 from reports.run.judging import judged
 from reports.run.phases import phase_of, put
@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Otherwise pytest puts control characters of its own into messages, which would then be spelled out.
     config.option.code_highlight = "no"
     requirement_marker.registry(config)
-    waiver_files.read(config)
+    apply_waivers.read(config)
     recorder = None
     if not is_worker(config):
         with as_wrong_use("--kcidb-origin"):
@@ -125,7 +125,7 @@ class Hooks:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         if self._recorder is not None:
             self._recorder.start(session)
-            ci_commands.stop(self._config)
+            ci_command_escape.stop(self._config)
 
     # -- collection ---------------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class Hooks:
         """Check before anything is deselected: a wrong id is wrong even in a test that does not run now."""
         try:
             requirement_marker.check_markers(items, requirement_marker.registry(self._config))
-            waiver_files.check(self._config, items)
+            apply_waivers.check(self._config, items)
             quick_marker.mark(self._config, items)
             result = yield  # kconfigs checks the kernels, pytest deselects, conftest.py sorts
             resume.deselect_done(self._config, items)
@@ -281,4 +281,4 @@ class Hooks:
     def pytest_unconfigure(self) -> None:
         if self._recorder is not None:
             self._recorder.release()
-        ci_commands.resume(self._config)
+        ci_command_escape.resume(self._config)

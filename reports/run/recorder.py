@@ -26,10 +26,10 @@ from reports.model.requirements import Requirement
 from reports.model.result import VERDICTS, KernelRecord, Result, RunRecord, utc
 from reports.model.store import Store
 from reports.run import baseline, environment, resume
+from reports.run.apply_waivers import waivers_of
 from reports.run.notes import versions_told
 from reports.run.phases import Assembler, Phase, collection_result
 from reports.run.terminal_summary import Summary
-from reports.run.waiver_files import waivers_of
 
 _SUBTEST_REPORT: tuple[type, ...] = (pytest.SubtestReport,) if hasattr(pytest, "SubtestReport") else ()
 

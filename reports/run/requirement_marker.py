@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from reports.judgement.coverage import Coverage, cover
+from reports.judgement.promise_coverage import Coverage, cover
 from reports.model.requirements import Requirement, load, unknown_message
 from reports.run.wrong_use import as_wrong_use
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reports.formats import markdown
+from reports.formats import markdown_escape
 from reports.judgement.comparison import KINDS, Change, Comparison, PromiseChange
 from reports.judgement.exit_status import BROKEN, UNDETERMINED
 from reports.model.display import one_line
@@ -96,14 +96,17 @@ def as_text(comparison: Comparison, *, most: int | None = MOST) -> str:
 
 def as_markdown(comparison: Comparison, *, most: int | None = MOST) -> str:
     """For a page that shows Markdown."""
-    lines = ["# kconform: what changed", "", *(f"- {markdown.text(line)}" for line in head(comparison)), ""]
+    lines = ["# kconform: what changed", "", *(f"- {markdown_escape.text(line)}" for line in head(comparison)), ""]
     for section in sections(comparison, most=most):
-        lines += [f"## {markdown.text(section.title)}", ""]
+        lines += [f"## {markdown_escape.text(section.title)}", ""]
         for entry in section.entries:
-            lines += [f"- {markdown.code(entry.name)}", *(f"  - {markdown.text(detail)}" for detail in entry.details)]
+            lines += [
+                f"- {markdown_escape.code(entry.name)}",
+                *(f"  - {markdown_escape.text(detail)}" for detail in entry.details),
+            ]
         lines += ["", _rest(section)] if section.rest else []
         lines.append("")
-    lines += [markdown.text(one_line(comparison.totals())), "", f"**{ending(comparison)}**"]
+    lines += [markdown_escape.text(one_line(comparison.totals())), "", f"**{ending(comparison)}**"]
     return "\n".join(lines) + "\n"
 
 

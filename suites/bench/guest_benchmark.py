@@ -31,8 +31,8 @@ from guests.guest import Guest
 from guests.outcome import EPERM, OK, Expected, Outcome
 from guests.vm import template
 from guests.vm.boot import booted, virtme_run_program
+from guests.vm.clone_pool import Pool
 from guests.vm.console import READY, Console
-from guests.vm.pool import Pool
 from guests.vm.qemu_command import VirtualMachine, dying_with_parent, virtme_boot
 from kconfigs.build.build_progress import for_stderr
 from kconfigs.cache import Cache

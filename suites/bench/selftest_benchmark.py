@@ -30,7 +30,7 @@ from common.commandline import Parser
 from guests.errors import KconformError
 from guests.guest import Guest
 from guests.uapi import O_RDWR
-from guests.vm.pool import Pool
+from guests.vm.clone_pool import Pool
 from kconfigs.build.build_progress import for_stderr
 from kconfigs.build.kbuild import toolchain
 from kconfigs.cache import Cache

@@ -19,9 +19,9 @@ from pathlib import Path
 from common.commandline import Parser, output, run, say
 from common.errors import KconformError, UsageError
 from kconfigs.cache import Cache
-from suites.hosts import base, host_table, settings
+from suites.hosts import base_system, host_table, settings
+from suites.hosts.distributions import HOSTS, Host, chosen
 from suites.hosts.host_table import Row
-from suites.hosts.hosts import HOSTS, Host, chosen
 from suites.hosts.installation import Installation
 from suites.hosts.trial import ROOT, Trial, copy_checkout
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _try_all(options: argparse.Namespace, words: Sequence[str]) -> int:
     hosts = chosen(options.host)
-    base.require_tools()
+    base_system.require_tools()
     rows: list[Row] = []
     try:
         # All hosts get the same files, even if they are edited meanwhile.
@@ -58,8 +58,8 @@ def _try(host: Host, checkout: Path, options: argparse.Namespace, words: Sequenc
     logs.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     try:
-        with cache.lock(f"{base.KIND}-trials", waiting="another trial of hosts is running"):
-            entry = base.Bases(cache, host_settings, logs).get(host, fresh=options.fresh)
+        with cache.lock(f"{base_system.KIND}-trials", waiting="another trial of hosts is running"):
+            entry = base_system.Bases(cache, host_settings, logs).get(host, fresh=options.fresh)
             say(f"{host.name}: its base is ready, {time.monotonic() - started:.0f} s")
             if options.make_only:
                 return Row(host.name, counts={"pass": 0}, status=0)
@@ -70,7 +70,7 @@ def _try(host: Host, checkout: Path, options: argparse.Namespace, words: Sequenc
                 row = trial.run(words, logs / host.name)
             cache.remeasure(entry)
             return row
-    except base.UnreachableError as error:
+    except base_system.UnreachableError as error:
         say(f"{host.name}: {error}")
         return Row(host.name, why_not="archive not reachable", excused=not host.required)
     except UsageError:

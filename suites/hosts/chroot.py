@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from suites.hosts.hosts import Host
+from suites.hosts.distributions import Host
 from suites.hosts.settings import Bind
 
 HOME = "/root"

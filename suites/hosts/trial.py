@@ -16,8 +16,8 @@ from typing import IO
 from common.errors import KconformError, UsageError
 from reports.model.document import load
 from suites.hosts import chroot, settings
+from suites.hosts.distributions import Host
 from suites.hosts.host_table import Row
-from suites.hosts.hosts import Host
 from suites.hosts.installation import Installation
 from suites.hosts.settings import Bind
 

@@ -22,7 +22,7 @@ from kconfigs.cache import Cache
 from kconfigs.fetch import source_tree
 from kconfigs.resolve import packaged_source
 from suites.mutation.mutant_builder import MutantBuilder, MutantResult
-from suites.mutation.table import Mutant, MutantTableError, areas, load
+from suites.mutation.mutant_table import Mutant, MutantTableError, areas, load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ from kconfigs.build.kernel_tree import Tree, identify, mirror, open_tree
 from kconfigs.cache import Cache
 from kconfigs.flavors import DEFAULT, flavor
 from kconfigs.kconfig import Config
-from suites.mutation.table import Mutant, areas, load
+from suites.mutation.mutant_table import Mutant, areas, load
 
 ROOT = Path(__file__).parents[2]
 TESTS_DEADLINE_S = 1800

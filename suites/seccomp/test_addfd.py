@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from guests.bpf import notify, policy
+from guests.call_plan import Plan, start_realtime
 from guests.guest import Guest
 from guests.outcome import (
     E2BIG,
@@ -22,8 +23,7 @@ from guests.outcome import (
     killed,
     returned,
 )
-from guests.plan import Plan, start_realtime
-from guests.syscalls.group import Pending
+from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import NOTIF_ADDFD, AddFd, FilterFlag, Notification, Poll
 from guests.uapi import O_CLOEXEC, O_NONBLOCK, O_PATH, O_RDWR, RLIMIT_NOFILE, Signal
 from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches

@@ -19,7 +19,7 @@ from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, load, ret
 from guests.guest import Guest
 from guests.outcome import OK, Outcome
 from guests.protocol.wire import Entry, data_address
-from guests.sweep import sweep
+from guests.syscall_sweep import sweep
 from guests.syscalls.seccomp import SET_MODE_FILTER
 from guests.task import Task
 from guests.uapi import NR_X32, Signal, number

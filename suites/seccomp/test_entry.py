@@ -12,7 +12,7 @@ from guests.bpf import Action, Instruction, arg, deny, kill_process, load, polic
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, killed, returned
-from guests.syscalls.group import Pending
+from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag
 from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH
 from guests.task import Task

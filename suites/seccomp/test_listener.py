@@ -20,7 +20,7 @@ from guests.outcome import (
     OK,
     returned,
 )
-from guests.syscalls.group import Pending
+from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import (
     NOTIF_ID_VALID,
     NOTIF_RECV,

@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from guests.bpf import AUDIT_ARCH, notify, policy, trace
+from guests.call_plan import Plan, start_realtime
 from guests.guest import Guest
 from guests.outcome import (
     EFAULT,
@@ -22,7 +23,6 @@ from guests.outcome import (
     killed,
     returned,
 )
-from guests.plan import Plan, start_realtime
 from guests.syscalls.seccomp import (
     NOTIF_ADDFD,
     NOTIF_ID_VALID,

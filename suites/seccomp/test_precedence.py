@@ -11,7 +11,7 @@ from guests.bpf import Action, policy, rule
 from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import ENOSYS, GONE, OK, killed, returned
-from guests.syscalls.group import Pending
+from guests.syscalls.base import Pending
 from guests.syscalls.ptrace import WaitStatus
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task

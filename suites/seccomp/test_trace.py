@@ -11,7 +11,7 @@ from guests.bpf import AUDIT_ARCH, Action, allow, arg, deny, kill_process, polic
 from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, killed, returned
-from guests.syscalls.group import Pending
+from guests.syscalls.base import Pending
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal, number

@@ -11,7 +11,7 @@ from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import EINVAL, ENOSYS, OK, Expected, Outcome, killed, returned
 from guests.protocol.wire import Entry
-from guests.syscalls.group import Pending
+from guests.syscalls.base import Pending
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from guests.call_plan import Plan, run
 from guests.guest import Guest
 from guests.outcome import EACCES, EAGAIN, EINVAL, EPERM, OK
-from guests.plan import Plan, run
 from guests.task import Task
 from guests.uapi import O_NONBLOCK, O_RDONLY, PTRACER_ANY, Cap, Clone, Ptrace
 from suites.yama.support import relations

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import pytest
 
+from guests.call_plan import Plan, run, start, start_realtime
 from guests.guest import Guest
 from guests.outcome import EPERM, OK
-from guests.plan import Plan, run, start, start_realtime
 from guests.task import Task
 from guests.uapi import PTRACER_ANY, Prctl
 from suites.yama.support.accesses import SCOPE, read_memory, vector

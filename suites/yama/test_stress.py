@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from guests.call_plan import Plan, spare_slot, start
 from guests.guest import Guest
 from guests.outcome import EPERM, OK
-from guests.plan import Plan, spare_slot, start
 from guests.task import Task
 from guests.uapi import RLIMIT_NPROC, THREAD_FLAGS, WALL, Prctl, Ptrace
 from suites.yama.support.accesses import SCOPE, read_memory, vector

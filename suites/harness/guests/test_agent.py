@@ -29,7 +29,7 @@ from guests.outcome import (
 )
 from guests.protocol import wire
 from guests.protocol.wire import Entry, State
-from guests.sweep import sweep
+from guests.syscall_sweep import sweep
 from guests.uapi import (
     MAP_PRIVATE,
     MAP_SHARED,

@@ -9,7 +9,7 @@ import pytest
 
 from guests import guest_evidence
 from guests.errors import AgentError, GuestBroke, HostPausedError, ProtocolError
-from guests.printable import KeptText, cut
+from guests.guest_text import KeptText, cut
 
 
 def fails() -> str:

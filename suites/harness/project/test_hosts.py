@@ -14,10 +14,10 @@ import pytest
 
 from common.errors import KconformError, UsageError
 from reports.judgement.exit_status import MEANING
-from suites.hosts import base, chroot, host_table
+from suites.hosts import base_system, chroot, host_table
 from suites.hosts.__main__ import parse
+from suites.hosts.distributions import HOSTS, Host, chosen
 from suites.hosts.host_table import Row
-from suites.hosts.hosts import HOSTS, Host, chosen
 from suites.hosts.installation import remove_copy
 from suites.hosts.settings import PASSED, Bind, settings_for_host, variables
 from suites.hosts.trial import copy_checkout, number
@@ -275,20 +275,20 @@ class TestTable:
 class TestWrongUse:
     def test_only_root_can_create_hosts(self) -> None:
         with pytest.raises(UsageError, match="only root") as caught:
-            base.require_tools(lambda name: f"/usr/sbin/{name}", uid=1000)
+            base_system.require_tools(lambda name: f"/usr/sbin/{name}", uid=1000)
         assert caught.value.exit_status == 4
 
     def test_a_missing_debootstrap_is_named(self) -> None:
         with pytest.raises(UsageError, match=r"debootstrap is not installed\n.*apt-get install debootstrap"):
-            base.require_tools(lambda name: None if name == "debootstrap" else name, uid=0)
+            base_system.require_tools(lambda name: None if name == "debootstrap" else name, uid=0)
 
     def test_the_error_for_an_unknown_host_lists_the_known_ones(self) -> None:
         with pytest.raises(UsageError, match="debian-13"):
             chosen(["debian-14"])
 
     def test_an_unreachable_archive_has_its_own_error(self) -> None:
-        assert issubclass(base.UnreachableError, KconformError)
-        assert base.UnreachableError("").exit_status == 3
+        assert issubclass(base_system.UnreachableError, KconformError)
+        assert base_system.UnreachableError("").exit_status == 3
 
 
 def test_the_documents_name_every_host() -> None:

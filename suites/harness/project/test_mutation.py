@@ -18,7 +18,7 @@ from kconfigs.kconfig import Config
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.mutation.__main__ import summary
 from suites.mutation.mutant_builder import MutantBuilder, MutantResult
-from suites.mutation.table import Mutant, MutantTableError, areas, load
+from suites.mutation.mutant_table import Mutant, MutantTableError, areas, load
 
 SUITES = Path(__file__).parents[2]
 

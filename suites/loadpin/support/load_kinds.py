@@ -15,7 +15,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import ENOENT, EPERM, OK, Expected, Outcome
-from guests.syscalls.kernel_reads import IMA_POLICY
+from guests.syscalls.kernel_loads import IMA_POLICY
 from guests.task import Task
 from guests.vm.kernel_modules import read_module
 from suites.loadpin.support.disks_and_log import (

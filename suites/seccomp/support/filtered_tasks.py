@@ -13,7 +13,7 @@ from guests.call_arguments import Argument
 from guests.guest import Guest
 from guests.outcome import ENOENT, Expected, Outcome, killed
 from guests.protocol.wire import Entry
-from guests.syscalls.group import Pending
+from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag, Notification, Poll
 from guests.syscalls.signals import CaughtSignal
 from guests.task import Task

@@ -19,7 +19,7 @@ from guests.call_arguments import Argument, Out
 from guests.outcome import Outcome, describe, exited
 from guests.protocol.wire import State
 from guests.session import Session
-from guests.syscalls.group import Pending
+from guests.syscalls.base import Pending
 from guests.syscalls.ptrace import WaitStatus
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_EXIT, WALL, Ptrace, PtraceOption, Signal, names, number

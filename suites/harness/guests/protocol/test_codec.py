@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from common.text import printable
 from guests.errors import ProtocolError
+from guests.guest_text import escaped
 from guests.log import kernel_log, taint
-from guests.printable import escaped
 from guests.protocol import wire
 from guests.protocol.channel import Channel
 from guests.protocol.wire import Frame, Hello, Op, State

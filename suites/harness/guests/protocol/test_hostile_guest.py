@@ -17,17 +17,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from guests import plan
+from guests import call_plan
 from guests.call_arguments import Out
+from guests.call_plan import Plan
 from guests.errors import AgentError, GuestBroke, KconformError, ProtocolError
 from guests.log import kernel_log
-from guests.plan import Plan
 from guests.protocol import channel, conversation, wire
 from guests.protocol.channel import Channel, SocketStream
 from guests.protocol.deadline import Deadline
 from guests.protocol.wire import Event, Frame, Op, State
 from guests.session import Session
-from guests.sweep import sweep
+from guests.syscall_sweep import sweep
 from guests.uapi import Signal
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
@@ -65,7 +65,7 @@ def steps(session: Session) -> Iterator[Callable[[], object]]:
     yield lambda: sweep(task, range(5000, 5010))
     short = Plan(task.slot)
     short.call("getppid")
-    yield lambda: plan.run(task, short, 3)
+    yield lambda: call_plan.run(task, short, 3)
     yield lambda: task.catch(Signal.USR1)
     yield task.caught_signals
     yield lambda: session.read_file("/proc/self/comm")

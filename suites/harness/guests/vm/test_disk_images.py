@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from guests.errors import KconformError, UsageError
-from guests.vm import disk_images, initramfs, pool
+from guests.vm import clone_pool, disk_images, initramfs
+from guests.vm.clone_pool import REQUIRED_OPTIONS, check_bootable
 from guests.vm.disk_images import DiskPlan
 from guests.vm.kernel_modules import find_module, read_module, virtio_modules
-from guests.vm.pool import REQUIRED_OPTIONS, check_bootable
 from kconfigs.cache import Cache
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
@@ -295,13 +295,13 @@ class TestModulesForVirtio:
             virtio_modules(self.kernel(tmp_path, MODULAR, without="virtio_ring"))
 
     def test_the_initramfs_contains_the_modules(self, tmp_path: Path) -> None:
-        machines = pool.Pool(Cache(tmp_path / "cache"))
+        machines = clone_pool.Pool(Cache(tmp_path / "cache"))
         kernel = self.kernel(tmp_path, MODULAR)
-        machine = machines._machine(kernel, pool.DEFAULT_BOOT, kvm=False)
+        machine = machines._machine(kernel, clone_pool.DEFAULT_BOOT, kvm=False)
         assert machine.virtio
         found = re.findall(rb"modules/(\d)\.ko\0+\x7fELF\0name=(\w+)\0", machine.initramfs.read_bytes())
         assert found == [(b"%d" % number, name.encode()) for number, name in enumerate(IN_ORDER)]
-        serial = machines._machine(replace(kernel, modules=None), pool.DEFAULT_BOOT, kvm=False)
+        serial = machines._machine(replace(kernel, modules=None), clone_pool.DEFAULT_BOOT, kvm=False)
         assert not serial.virtio
         assert b"modules/" not in serial.initramfs.read_bytes()
 
@@ -419,7 +419,7 @@ class TestBootable:
 
     def test_all_missing_options_are_named(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
-            pool.check_bootable(fakes.kernel(tmp_path))
+            clone_pool.check_bootable(fakes.kernel(tmp_path))
         assert all(f"CONFIG_{name} " in caught.value.message for name in REQUIRED_OPTIONS)
 
     @pytest.mark.parametrize(
@@ -433,7 +433,9 @@ class TestBootable:
     )
     def test_disabled_entries_are_enabled(self, tmp_path: Path, config: str, arguments: tuple[str, ...]) -> None:
         kernel = fakes.kernel(tmp_path, config)
-        machine = pool.Pool(Cache(tmp_path))._machine(kernel, pool.Boot(arguments=("audit=1",)), kvm=False)
+        machine = clone_pool.Pool(Cache(tmp_path))._machine(
+            kernel, clone_pool.Boot(arguments=("audit=1",)), kvm=False
+        )
         assert machine.arguments == (*arguments, "audit=1")
 
 

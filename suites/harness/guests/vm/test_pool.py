@@ -9,7 +9,7 @@ import pytest
 
 from guests.errors import BootError, KconformError, QemuError, UsageError
 from guests.vm import template
-from guests.vm.pool import DEFAULT_BOOT, REQUIRED_OPTIONS, Boot, Pool
+from guests.vm.clone_pool import DEFAULT_BOOT, REQUIRED_OPTIONS, Boot, Pool
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
 
@@ -134,7 +134,7 @@ def test_required_options_are_checked_before_kvm_is_tried(tmp_path: Path, monkey
     def never(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("guests.vm.pool.booted", never)
+    monkeypatch.setattr("guests.vm.clone_pool.booted", never)
     monkeypatch.setattr("guests.vm.acceleration.device_problem", lambda: None)
     with pytest.raises(UsageError, match="lacks CONFIG_"):
         Pool(Cache(tmp_path)).take(fakes.kernel(tmp_path), DEFAULT_BOOT)

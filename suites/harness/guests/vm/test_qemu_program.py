@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from guests.errors import QemuError, UsageError
-from guests.vm import migration, qemu_program
+from guests.vm import device_state, qemu_program
 from guests.vm.qemu_program import QemuProgram, find_qemu, has_device, inspect
 from suites.harness.guests import fakes
 
@@ -73,8 +73,8 @@ def test_a_device_is_detected(tmp_path: Path) -> None:
 class TestProof:
     def test_the_installed_qemu_can_save_and_load(self) -> None:
         program = inspect(find_qemu())
-        migration.prove.cache_clear()
-        migration.prove(program)
+        device_state.prove.cache_clear()
+        device_state.prove(program)
 
     @pytest.mark.parametrize(
         ("answer", "told"),
@@ -90,6 +90,6 @@ class TestProof:
         script = fakes.program(tmp_path / "qemu", body)
         program = QemuProgram(str(script), "QEMU emulator version 6.0", (6, 0), 1)
         with pytest.raises(QemuError) as caught:
-            migration.prove(program)
+            device_state.prove(program)
         assert caught.value.message == f"{script} (QEMU emulator version 6.0) cannot save and load guests: {told}"
         assert "--qemu=PATH" in caught.value.hint

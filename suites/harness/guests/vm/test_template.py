@@ -392,7 +392,7 @@ class TestClone:
             started.append(qemu.process)
             raise error
 
-        monkeypatch.setattr("guests.vm.migration.send_load", fail)
+        monkeypatch.setattr("guests.vm.device_state.send_load", fail)
         before = fakes.open_descriptors()
         with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else QemuError):
             Guest(fakes.kernel(tmp_path), made)

@@ -27,7 +27,7 @@ from kconfigs.cache import Cache
 from kconfigs.debian.apt import Apt
 from kconfigs.debian.archive_suite import KEYRINGS, Archive, archive_of, archives
 from suites.hosts import chroot
-from suites.hosts.hosts import Host, host_of
+from suites.hosts.distributions import Host, host_of
 from suites.hosts.installation import ARCHIVES, Installation, remove_copy
 from suites.hosts.settings import Bind, Settings
 

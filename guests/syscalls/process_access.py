@@ -7,7 +7,7 @@ import struct
 
 from guests.call_arguments import Out
 from guests.outcome import Outcome
-from guests.syscalls.group import SyscallGroup
+from guests.syscalls.base import SyscallGroup
 from guests.uapi import AT_FDCWD, MADV_COLD, O_RDONLY
 
 _PERF_TYPE_SOFTWARE, _PERF_COUNT_SW_DUMMY = 1, 9
