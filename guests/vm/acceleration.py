@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from common import atomic
 from guests.errors import BootError, QemuError, SlowBootError, UsageError
 from guests.vm.qemu_program import QemuProgram, find_qemu, inspect
 
@@ -114,9 +115,7 @@ def _prove(boot: Callable[[bool, float | None], None], memory: Path, identity: s
     except (BootError, QemuError) as error:
         answer = Acceleration(False, f"KVM does not work here: {error.message}")
     memory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = memory.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps({"identity": identity, "kvm": answer.kvm, "why": answer.why}))
-    temporary.rename(memory)
+    atomic.write(memory, json.dumps({"identity": identity, "kvm": answer.kvm, "why": answer.why}))
     return answer
 
 

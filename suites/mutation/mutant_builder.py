@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from common import atomic
 from common.errors import KconformError
 from kconfigs.architectures import architecture
 from kconfigs.build import kbuild
@@ -92,7 +93,7 @@ class MutantBuilder:
         file = self.tree.path / mutant.file
         content = file.read_text()
         try:
-            _replace(file, mutant.apply(content))
+            atomic.write(file, mutant.apply(content))
             self.build()
             return self._keep_image(mutant)
         finally:
@@ -119,7 +120,7 @@ class MutantBuilder:
         """Restore a file with a new timestamp, so that make rebuilds everything that depends on it."""
         file = self.tree.path / name
         if file.read_text() != content:
-            _replace(file, content)
+            atomic.write(file, content)
 
     def test(self, mutant: Mutant, image: Path, area: str, arguments: list[str]) -> MutantResult:
         """Run the mutant's own tests first, then all of the area, until a test fails."""
@@ -162,13 +163,6 @@ class MutantBuilder:
             str(result["reason"]) for result in results if result["outcome"] == "error"
         ] or done.stdout.splitlines()
         return "error", f"pytest ended with {done.returncode}: {reasons[-1] if reasons else done.stderr}"
-
-
-def _replace(file: Path, content: str) -> None:
-    """Replace the link by a new file, because the file that it points to must not be modified."""
-    temporary = file.with_name(f".{file.name}.mutant")
-    temporary.write_text(content)
-    temporary.replace(file)
 
 
 def _name(nodeid: str) -> str:

@@ -92,6 +92,32 @@ def test_imports_go_one_way(package: str) -> None:
     assert wrong == {}
 
 
+#  a room of guests/ may know
+GUEST_ROOMS = {
+    "protocol": set[str](),
+    "syscalls": {"protocol"},
+    "log": {"protocol"},
+    "vm": {"protocol", "syscalls", "log"},
+    "host": {"vm"},
+}
+BELOW_ROOMS = {"errors", "outcome", "uapi", "bpf", "call_arguments", "guest_text"}
+"""Modules on top of guests/ that any room may know."""
+ABOVE_ROOMS = {"vm": {"guest"}}
+"""And those that one room may know: the pool hands out guests."""
+
+
+@pytest.mark.parametrize("room", GUEST_ROOMS)
+def test_rooms_of_guests_know_no_more_than_they_need(room: str) -> None:
+    may_know = {room} | GUEST_ROOMS[room] | BELOW_ROOMS | ABOVE_ROOMS.get(room, set())
+    wrong = {
+        str(path.relative_to(ROOT)): sorted(unknown)
+        for path in modules(f"guests/{room}")
+        if (unknown := {name.split(".")[1] for name in imports(path) if name.startswith("guests.")} - may_know)
+    }
+    assert modules(f"guests/{room}")
+    assert wrong == {}
+
+
 SHARED_NAMES = {"__init__", "__main__", "commands", "conftest", "errors", "plugin"}
 """Names of modules that have the same meaning in every package."""
 
