@@ -147,7 +147,6 @@ def test_a_promise_that_a_failure_does_not_break_is_what_other_tests_show(
 
 
 def test_every_format_names_only_the_broken_promise() -> None:
-
     failed = result("yama/it", "fail", requirements=list(PROMISES), breaks=["yama.log"])
     document = read(failed, result("yama/other", requirements=list(PROMISES)))
     broken = [line for line in ktap.render(document).splitlines() if "# breaks" in line]
