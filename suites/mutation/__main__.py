@@ -3,7 +3,8 @@
 
 Each mutant of suites/<area>/mutants.toml is applied to a copy of the kernel's source, built, and tested until a test
 fails.
-Exit status: 0 all were detected, 1 one survived, 3 one could not be built or tested, 4 wrong usage.
+Exit status: 0 all were detected, 1 one survived, 3 one could not be built or tested, or its edit does not match the
+source, 4 wrong usage.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from common.errors import KconformError, UsageError
 from kconfigs.cache import Cache
 from kconfigs.fetch import source_tree
 from kconfigs.resolve import packaged_source
-from suites.mutation.mutant_builder import MutantBuilder, MutantResult
+from suites.mutation.mutant_builder import MutantBuilder, MutantResult, unfit
 from suites.mutation.mutant_table import Mutant, MutantTableError, areas, load
 
 
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         mutants = _chosen(load(options.area), options.only)
         cache = Cache()
+        if options.check:
+            return _check(options.source or source_tree(packaged_source()), mutants)
         with cache.lock("mutants", waiting="another run builds mutants here"):
             results = _run(options, mutants, cache)
     except (MutantTableError, UsageError) as error:
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n" + summary(results))
     if any(result.status == "SURVIVED" for result in results):
         return 1
-    return 3 if any(result.status == "error" for result in results) else 0
+    return 3 if any(result.status in ("error", "no match") for result in results) else 0
 
 
 def _run(options: argparse.Namespace, mutants: list[Mutant], cache: Cache) -> list[MutantResult]:
@@ -51,8 +54,8 @@ def _run(options: argparse.Namespace, mutants: list[Mutant], cache: Cache) -> li
     else:
         builder = MutantBuilder.prepare(options.source or source_tree(packaged_source()), cache)
     print(f"mutants: {len(mutants)} of {options.area}, in {builder.tree.path}", flush=True)
-    builder.check_unchanged(options.area, options.pytest.split())
     results: list[MutantResult] = []
+    builder.check_unchanged(options.area, options.pytest.split())
     for result in _results(builder, mutants, options.area, options.pytest.split()):
         results.append(result)
         print(line(result), flush=True)
@@ -61,6 +64,15 @@ def _run(options: argparse.Namespace, mutants: list[Mutant], cache: Cache) -> li
         if result.status == "SURVIVED" and not options.keep_going:
             break
     return results
+
+
+def _check(source: Path, mutants: list[Mutant]) -> int:
+    """Print the mutants whose edit does not match the source, and return the exit status."""
+    found = list(unfit(source, mutants))
+    for result in found:
+        print(f"mutants: {result.by}")
+    print(f"mutants: {len(mutants) - len(found)} of {len(mutants)} match {source}")
+    return 3 if found else 0
 
 
 def _results(
@@ -75,6 +87,8 @@ def _results(
                 image = None if mutant.equivalent else builder.build_mutant(mutant)
             except KconformError as error:
                 image, done = None, MutantResult(mutant, "error", error.message)
+            except MutantTableError as error:
+                image, done = None, MutantResult(mutant, "no match", str(error))
             if under_test is not None:
                 yield under_test.result()
                 under_test = None
@@ -97,8 +111,8 @@ def line(result: MutantResult) -> str:
 def summary(results: Sequence[MutantResult]) -> str:
     statuses = [result.status for result in results]
     counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
-    survivors = [result.mutant.id for result in results if result.status == "SURVIVED"]
-    return f"mutants: {counts}" + "".join(f"\n  SURVIVED: {name}" for name in survivors)
+    named = [result for result in results if result.status in ("SURVIVED", "no match")]
+    return f"mutants: {counts or 'none'}" + "".join(f"\n  {each.status}: {each.mutant.id}" for each in named)
 
 
 def _chosen(mutants: list[Mutant], only: Sequence[str]) -> list[Mutant]:
@@ -113,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("area", choices=areas(), metavar="AREA", help=", ".join(areas()))
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this mutant; can be repeated")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first survivor")
+    parser.add_argument(
+        "--check", action="store_true", help="only list the mutants whose edit is not for this source"
+    )
     parser.add_argument("--source", type=Path, metavar="DIR", help="a kernel tree (default: the distribution's)")
     parser.add_argument(
         "--objects",

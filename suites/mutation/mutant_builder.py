@@ -8,15 +8,19 @@ compression.  While one mutant is tested, the next is built.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common import atomic
 from common.errors import KconformError
@@ -26,10 +30,11 @@ from kconfigs.build.kernel_tree import Tree, identify, mirror, open_tree
 from kconfigs.cache import Cache
 from kconfigs.flavors import DEFAULT, flavor
 from kconfigs.kconfig import Config
-from suites.mutation.mutant_table import Mutant, areas, load
+from suites.mutation.mutant_table import Mutant, MutantTableError, areas, load
 
 ROOT = Path(__file__).parents[2]
-TESTS_DEADLINE_S = 1800
+TESTS_DEADLINE_S = 1800.0
+UNCHANGED = Mutant("unchanged", "Nothing has changed.", "", "", "")
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,10 @@ class MutantResult:
 
     mutant: Mutant
     status: str
-    """`detected`, `SURVIVED`, `equivalent`, or `error`: it could not be built or tested."""
+    """`detected`, `SURVIVED`, `equivalent`, `no match`: the edit is not for this source, or `error`: it could not be
+    built or tested."""
     by: str = ""
-    """The test that detected it, or the error."""
+    """The test that detected it, or the reason."""
     seconds: float = 0.0
 
     def json(self) -> dict[str, object]:
@@ -48,10 +54,29 @@ class MutantResult:
         return fields | {"status": self.status, "by": self.by, "seconds": round(self.seconds, 1)}
 
 
+def original(tree: Path, mutant: Mutant) -> str:
+    """The content of the file that a mutant edits.  MutantTableError if this source has no such file."""
+    path = tree / mutant.file
+    if not path.is_file():
+        raise MutantTableError(f"{mutant.id}: this source has no {mutant.file}")
+    return path.read_text()
+
+
+def unfit(tree: Path, mutants: Iterable[Mutant]) -> Iterator[MutantResult]:
+    """Those whose edit does not match this source; nothing is built."""
+    for mutant in mutants:
+        try:
+            mutant.apply(original(tree, mutant))
+        except MutantTableError as error:
+            yield MutantResult(mutant, "no match", str(error))
+
+
 class MutantBuilder:
     """A private kernel tree, and its objects.  One thread may build while another tests."""
 
-    def __init__(self, tree: Path, objects: Path, cache: Cache) -> None:
+    def __init__(self, tree: Path, objects: Path, cache: Cache, *, deadline_s: float = TESTS_DEADLINE_S) -> None:
+        """`deadline_s` is for one run of tests; a mutant may hang all guests."""
+        self._deadline_s = deadline_s
         self._objects = objects
         self._cache = cache
         self._job = kbuild.Job(
@@ -90,10 +115,10 @@ class MutantBuilder:
 
     def build_mutant(self, mutant: Mutant) -> Path:
         """Build a mutant, and return its image.  MutantTableError if its edit does not match, else KconformError."""
-        file = self.tree.path / mutant.file
-        content = file.read_text()
+        content = original(self.tree.path, mutant)
+        edited = mutant.apply(content)
         try:
-            atomic.write(file, mutant.apply(content))
+            atomic.write(self.tree.path / mutant.file, edited)
             self.build()
             return self._keep_image(mutant)
         finally:
@@ -102,8 +127,7 @@ class MutantBuilder:
     def check_unchanged(self, area: str, arguments: list[str]) -> None:
         """Build and test the unmodified kernel.  KconformError if a test fails: mutants would count as detected."""
         self.build()
-        nothing = Mutant("unchanged", "Nothing has changed.", "", "", "")
-        result = self.test(nothing, self._keep_image(nothing), area, arguments)
+        result = self.test(UNCHANGED, self._keep_image(UNCHANGED), area, arguments)
         if result.status != "SURVIVED":
             raise KconformError(f"the tests already fail on the unmodified kernel: {result.by}")
 
@@ -126,43 +150,75 @@ class MutantBuilder:
         """Run the mutant's own tests first, then all of the area, until a test fails."""
         started = time.monotonic()
         # A private cache, because templates of mutants are not used again.
-        scratch = self._objects / "kconform-cache"
+        scratch = Cache(self._objects / "kconform-cache")
         try:
-            status, by = "SURVIVED", ""
+            status = by = ""
             if mutant.first:
                 status, by = self._pytest(image, f"suites/{area}/{mutant.first}", [], scratch)
-            if status == "SURVIVED":
+            if status != "detected":
                 status, by = self._pytest(image, f"suites/{area}", arguments, scratch)
         finally:
-            Cache(scratch).clear("templates")
-            shutil.rmtree(image.parents[1])
+            # The unchanged kernel stays: it is the control for mutants that do not boot.
+            if mutant is not UNCHANGED:
+                self._discard_templates(scratch, image)
+                shutil.rmtree(image.parents[1])
         return MutantResult(mutant, status, by, time.monotonic() - started)
 
-    def _pytest(self, image: Path, tests: str, arguments: list[str], scratch: Path) -> tuple[str, str]:
+    @staticmethod
+    def _discard_templates(scratch: Cache, image: Path) -> None:
+        for entry in scratch.entries():
+            if entry.kind == "templates" and str(image) in (entry.path / "meta.json").read_text():
+                scratch.discard(entry.kind, entry.key)
+
+    def _pytest(self, image: Path, tests: str, arguments: list[str], scratch: Cache) -> tuple[str, str]:
         report = self._objects / "kconform-report"
         shutil.rmtree(report, ignore_errors=True)
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "pytest", tests, "-x", "-q", "-p", "no:cacheprovider"),
-                *("--kernel", str(image), "--report-dir", str(report), *arguments),
-            ],
-            cwd=ROOT,
-            env={**os.environ, "KCONFORM_CACHE": str(scratch)},
-            capture_output=True,
-            text=True,
-            timeout=TESTS_DEADLINE_S,
-            check=False,
-        )
-        results = json.loads((report / "results.json").read_text())["results"]
+        command = [sys.executable, "-m", "pytest", tests, "-q", "-p", "no:cacheprovider"]
+        command += ["-p", "suites.mutation.stop_at_failure"]
+        command += ["--kernel", str(image), "--report-dir", str(report), *arguments]
+        status, said = _run(command, {**os.environ, "KCONFORM_CACHE": str(scratch.root)}, self._deadline_s)
+        results = _results_of(report)
         failed = [result for result in results if result["outcome"] == "fail"]
         if failed:
-            return "detected", _name(str(failed[0]["nodeid"]))
-        if done.returncode == 0:
+            broken = ", ".join(failed[0]["breaks"])
+            return "detected", _name(str(failed[0]["nodeid"])) + (f" ({broken})" if broken else "")
+        if status == 0:
             return "SURVIVED", ""
-        reasons = [
-            str(result["reason"]) for result in results if result["outcome"] == "error"
-        ] or done.stdout.splitlines()
-        return "error", f"pytest ended with {done.returncode}: {reasons[-1] if reasons else done.stderr}"
+        if status is None:
+            return "error", f"the tests did not end within {self._deadline_s:.0f} s"
+        reasons = [str(result["reason"]) for result in results if result["outcome"] == "error"] or said.splitlines()
+        return "error", f"pytest ended with {status}: {reasons[-1] if reasons else 'it said nothing'}"
+
+
+def _run(command: list[str], environment: dict[str, str], deadline_s: float) -> tuple[int | None, str]:
+    """The exit status of a command, or None if it did not end in time and was killed, and its output."""
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=deadline_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return None, ""
+        except BaseException:
+            os.killpg(process.pid, signal.SIGINT)
+            raise
+    return process.returncode, said
+
+
+def _results_of(report: Path) -> list[dict[str, Any]]:
+    """The results as far as they were written."""
+    with contextlib.suppress(OSError, ValueError):
+        results: list[dict[str, Any]] = json.loads((report / "results.json").read_text())["results"]
+        return results
+    return []
 
 
 def _name(nodeid: str) -> str:
