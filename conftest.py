@@ -13,7 +13,7 @@ import pytest
 
 from common.workers import is_worker
 from guests import guest_evidence
-from guests.errors import GuestBroke, QemuError
+from guests.errors import BootCrashed, GuestBroke, QemuError
 from guests.guest import Guest
 from guests.outcome import Expected, Outcome
 from guests.vm import device_state
@@ -24,7 +24,7 @@ from kconfigs import flavors, sources
 from kconfigs.cache import Cache
 from kconfigs.candidates import Candidate
 from kconfigs.kernel import Kernel
-from kconfigs.plugin import candidate_of, is_there, specs_of
+from kconfigs.plugin import FOLDER, candidate_of, is_there, specs_of
 from kconfigs.profile import LackingError
 from reports.model.result import JSON
 from reports.run import notes, resume
@@ -41,6 +41,9 @@ hypothesis.settings.load_profile("kconform")
 GUEST = pytest.StashKey[Guest]()
 POOL = pytest.StashKey[Pool]()
 NEXT = pytest.StashKey[pytest.Item | None]()
+
+REACHES_INIT = "boot.reaches-init"
+"""The promise that every test needs (suites/boot/requirements.toml)."""
 
 
 # Markers, and the requested kernels
@@ -63,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
         cold=config.getoption("cold"),
         probe=config.getoption("probe_accel"),
         qemu=config.getoption("qemu"),
+        shared=config.stash[FOLDER].boots,
     )
 
 
@@ -171,15 +175,31 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
             pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
     taken_on = pool.acceleration(kernel)
     notes.set_kernel(request.node, _kernel_info(kernel, taken_on))
-    with contextlib.closing(pool.take(kernel, boot)) as taken:
+    try:
+        taken = pool.take(kernel, boot)
+    except BootCrashed as crashed:
+        # Whatever the test is about, this is the promise that was seen broken.
+        request.node.add_marker(pytest.mark.requirement(REACHES_INIT))
+        crashed.breaks = (REACHES_INIT,)
+        raise
+    with contextlib.closing(taken):
         request.node.stash[GUEST] = taken
-        complaint = taken.boot_complaint
-        if complaint and not splat_waivers(request.config, _kernel_info(kernel))(complaint):
-            notes.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": complaint})
+        if splat := _boot_splat(request, taken):
+            notes.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": splat})
         following = request.node.stash.get(NEXT, None)
         if following is not None and _kernel_of(following) == _kernel_of(request.node):
             pool.prepare(kernel, _boot_of(following) or boot)
         yield taken
+
+
+@pytest.fixture
+def boot_splat(request: pytest.FixtureRequest, guest: Guest) -> str:
+    """The first complaint that the kernel logged while it booted, unless it is waived; empty if there is none."""
+    return _boot_splat(request, guest)
+
+
+def _boot_splat(request: pytest.FixtureRequest, guest: Guest) -> str:
+    return guest.boot_splat(splat_waivers(request.config, _kernel_info(guest.kernel)))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,6 +9,7 @@ from common.errors import KconformError, UsageError
 
 __all__ = [
     "AgentError",
+    "BootCrashed",
     "BootError",
     "GuestBroke",
     "HostPausedError",
@@ -30,8 +31,10 @@ class QemuError(KconformError):
 class BootError(KconformError):
     """The kernel did not boot until its agent answered; `evidence` holds the console."""
 
-    def __init__(self, message: str, *, hint: str = "", console: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", console: str = "", crash: str = "") -> None:
+        """`crash` is how the kernel went down, if it did so by itself; then it may be its own fault."""
         super().__init__(message, hint=hint)
+        self.crash = crash
         self.evidence = {"console": console} if console else {}
 
     def __str__(self) -> str:
@@ -100,3 +103,18 @@ class GuestBroke(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class BootCrashed(GuestBroke):
+    """The kernel went down by itself before its agent answered, twice, on a machine that boots another kernel."""
+
+    def __init__(self, message: str, *, evidence: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.evidence = dict(evidence)
+        self.breaks: tuple[str, ...] = ()
+        """The promise that this breaks, which the caller knows."""
+
+    def reported(self) -> BootError:
+        """The error of every later test that needs this boot: one test accuses the kernel, and the others tell why
+        they found nothing out."""
+        return BootError(f"{self.message}; another test reports it", console=self.evidence.get("console", ""))

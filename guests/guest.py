@@ -35,11 +35,6 @@ _GAVE_UP = re.compile(r"^kconform: agent: (?!ready)(.*)", re.MULTILINE)
 
 
 @cache
-def complaint_at_boot(template: Template) -> str:
-    return splats.first(record.text for record in kernel_log.parse(template.boot_log)) or ""
-
-
-@cache
 def taint_at_boot(template: Template) -> int | None:
     return template.taint
 
@@ -124,10 +119,9 @@ class Guest(Session):
         """The lines that the kernel logged while it booted, before it was cloned."""
         return [record.text for record in kernel_log.parse(self.template.boot_log)]
 
-    @property
-    def boot_complaint(self) -> str:
-        """The first splat of the boot log; empty if there is none."""
-        return complaint_at_boot(self.template)
+    def boot_splat(self, excused: Callable[[str], bool] = lambda _: False) -> str:
+        """The first splat of the boot log that is not `excused`; empty if there is none."""
+        return splats.first(self.boot_log, excused) or ""
 
     # The influence of the host
 

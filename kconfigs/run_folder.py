@@ -5,6 +5,7 @@ wanted          what the options of the run ask for
 kernels         the plan of the run, or the error instead of one; the first process that needs it makes it
 selected.json   the ids of the kernels that have a test, once the tests are collected
 builds/         the status files of kernels that are being built
+boots/          the errors of boots that failed
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.builds = path / "builds"
+        self.boots = path / "boots"
         self._wanted = path / "wanted"
         self._kernels = path / "kernels"
         self._selected = path / "selected.json"

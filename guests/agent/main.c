@@ -50,6 +50,7 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 		setup_host(&channel_in, &channel_out);
 	} else {
 		setup_mounts();
+		setup_standard_files();
 		run_before_tasks();
 	}
 	error = setup_arena(0);

@@ -7,6 +7,11 @@
 
 /* Mount what a test expects to find: /proc, /sys, /dev, /tmp and, where the kernel has it, securityfs. */
 void setup_mounts(void);
+/*
+ * Open what is missing of standard input, output and error, as where the kernel has no console (console_on_rootfs()):
+ * what the agent says would otherwise go to whatever gets the number.
+ */
+void setup_standard_files(void);
 /* Create and map the arena, or map the one that was inherited. 0 or -errno. */
 long setup_arena(int inherited);
 /* Create the bell, by which tasks wake the agent. 0 or -errno. */

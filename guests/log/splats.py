@@ -31,6 +31,13 @@ _SPLATS = re.compile(
     """,
     re.VERBOSE,
 )
+_CRASH = re.compile(r"\[#\d+\]|^(?:traps: )?PANIC: |^kernel BUG at\b|^Internal error: |^Kernel panic - not syncing")
+"""The lines after which a kernel does not go on as if nothing had happened."""
+_NOT_BY_ITSELF = re.compile(
+    r"Attempted to kill init|[Nn]o (?:working )?init found|Requested init|[Uu]nable to mount root|[Oo]ut of memory|"
+    r"deadlocked on memory|IO-APIC \+ timer|initramfs|VFS: "
+)
+"""Panics that the machine, its memory or the agent may have caused: init/main.c, mm/oom_kill.c, do_exit()."""
 _ABOUT_TIME = re.compile(
     r"soft lockup|LOCKUP|workqueue lockup|blocked for more than|blocked on .* for more than|rcu.*(?:stall|detected)|"
     r"hung_task|softlockup"
@@ -55,6 +62,18 @@ def first(lines: Iterable[str], excused: Callable[[str], bool] = lambda _: False
             return main
         if cut:
             next((later for later in texts if _END.search(later)), None)
+    return None
+
+
+def crash(lines: Iterable[str]) -> str | None:
+    """The line that describes how a kernel crashed by itself, or None.
+
+    A panic that reports what the machine lacked, or that init has ended, does not count, unless an Oops precedes it.
+    """
+    for line in lines:
+        text = _TIME.sub("", line[:_LINE_MAX]).strip()
+        if _CRASH.search(text) and not _NOT_BY_ITSELF.search(text) and not is_about_time(text):
+            return text
     return None
 
 

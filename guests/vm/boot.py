@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from pathlib import Path
 from guests.errors import BootError, ProtocolError, QemuError, SlowBootError
 from guests.protocol.channel import Channel, Closed, NoAnswer, SocketStream
 from guests.protocol.wire import VERSION, Hello, Op
-from guests.vm.console import QEMU_ENDED, Console
+from guests.vm.console import Console, Problem
 from guests.vm.qemu_command import VirtualMachine, base_command, parse_shown, virtme_run
 from guests.vm.qemu_process import Qemu
 
@@ -85,7 +86,7 @@ def booted(
         try:
             console = Console(ours)
             try:
-                yield _await_agent(qemu, console, deadline)
+                yield _await_agent(qemu, console, deadline, early=machine.virtio)
             except (Closed, NoAnswer, ProtocolError) as error:
                 how = f" ({error.message})" if isinstance(error, ProtocolError) else ""
                 raise BootError(
@@ -95,16 +96,25 @@ def booted(
             qemu.kill()
 
 
-def _await_agent(qemu: Qemu, console: Console, deadline: float) -> Booted:
-    problem = console.follow(deadline)
-    if problem == QEMU_ENDED:
-        problem = qemu.why_ended()
-    if problem is not None:
-        kind = SlowBootError if console.slow else BootError
-        raise kind(f"the kernel did not boot: {problem}", console=console.text())
+def _await_agent(qemu: Qemu, console: Console, deadline: float, *, early: bool) -> Booted:
+    """`early`: ask the agent before it is known to be ready, because a virtio port keeps the question until then.
+
+    A kernel may boot well and print nothing on our console; a serial port would lose the question.
+    """
     channel = Channel(SocketStream(qemu.agent), on_event=lambda _: None)
+    question = None
+    if early:
+        with contextlib.suppress(Closed):  # QEMU has ended, which the console's end tells
+            question = channel.send(Op.HELLO)
+    problem = console.follow(deadline, lambda: early and _has_answer(qemu))
+    if problem is not None:
+        if problem.ended:
+            problem = _why_ended(qemu, console)
+        kind = SlowBootError if problem.slow else BootError
+        raise kind(f"the kernel did not boot: {problem.text}", console=console.text(), crash=problem.crash)
     try:
-        answer = channel.request(Op.HELLO, deadline=max(1.0, deadline - time.monotonic()))
+        left = max(1.0, deadline - time.monotonic())
+        answer = channel.request(Op.HELLO, deadline=left) if question is None else channel.collect(question, left)
     except (NoAnswer, Closed) as error:
         raise BootError(
             "the kernel booted, but its agent does not answer through the channel", console=console.text()
@@ -113,3 +123,15 @@ def _await_agent(qemu: Qemu, console: Console, deadline: float) -> Booted:
     if hello.version != VERSION:
         raise BootError(f"the agent speaks version {hello.version} of the protocol instead of {VERSION}")
     return Booted(qemu, channel, hello, console)
+
+
+def _has_answer(qemu: Qemu) -> bool:
+    return bool(select.select([qemu.agent], [], [], 0)[0])
+
+
+def _why_ended(qemu: Qemu, console: Console) -> Problem:
+    """QEMU exits with 0 if the guest resets its machine, as after a triple fault (-no-reboot)."""
+    text = qemu.why_ended()
+    if qemu.process.returncode:
+        return Problem(text)
+    return Problem(text, crash=console.crash() or "the machine was reset without a word, as by a triple fault")

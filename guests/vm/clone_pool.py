@@ -12,12 +12,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from guests.errors import BootError, KconformError, UsageError
+from guests.errors import BootError, UsageError
 from guests.guest import Guest
-from guests.vm import acceleration, template
+from guests.vm import acceleration, boot_verdict, template
 from guests.vm.acceleration import Acceleration
 from guests.vm.boot import DEADLINE_S, booted
 from guests.vm.disk_images import DiskPlan
+from guests.vm.failed_boots import FailedBoots
 from guests.vm.initramfs import initramfs
 from guests.vm.kernel_modules import virtio_modules
 from guests.vm.qemu_command import VirtualMachine
@@ -74,11 +75,19 @@ class Pool:
     """Provides guests.  There is one pool in each process."""
 
     def __init__(
-        self, store: Cache, *, mode: str = "auto", cold: bool = False, probe: bool = False, qemu: str | None = None
+        self,
+        store: Cache,
+        *,
+        mode: str = "auto",
+        cold: bool = False,
+        probe: bool = False,
+        qemu: str | None = None,
+        shared: Path | None = None,
     ) -> None:
         """mode: as for `acceleration.decide`; probe: ignore its remembered result.
 
         cold: do not use templates from the cache.  qemu: the program to run instead of the system's.
+        shared: a directory in which the processes of a run tell each other which boots failed.
         """
         self._store = store
         self._mode = mode
@@ -87,7 +96,7 @@ class Pool:
         self._qemu = qemu
         self._acceleration: Acceleration | None = None
         self._templates: dict[tuple[str, Boot], Template] = {}
-        self._failed: dict[tuple[str, Boot], KconformError] = {}
+        self._failures = FailedBoots(shared)
         self._spares: dict[tuple[str, Boot], Guest] = {}
         self._unprepared: dict[tuple[str, Boot], Exception] = {}
         """Errors in starting spare clones, which `take` raises."""
@@ -111,7 +120,13 @@ class Pool:
             with self._store.lock("acceleration", waiting="waiting for another process that tests KVM"):
                 # Another process of this run may have just determined it again.
                 again = self._probe and not _newer(memory, self._started)
-                self._acceleration = acceleration.decide(self._mode, boot, memory, identity=identity, again=again)
+                try:
+                    self._acceleration = acceleration.decide(self._mode, boot, memory, identity=identity, again=again)
+                except BootError as error:
+                    if self._mode == "kvm":
+                        raise
+                    # This kernel cannot show whether KVM works; its template reports why it does not boot.
+                    return Acceleration(False, f"KVM was not tried: {error.message}")
         return self._acceleration
 
     def take(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> Guest:
@@ -152,17 +167,14 @@ class Pool:
         """The template of a boot, from the cache or newly created.
 
         A failed boot is tried once more, because the failure may have been the host's fault.  After a second failure,
-        every later call raises the same error immediately.
+        every later call raises the same error immediately, in all processes of the run; and if it is the boot without
+        arguments that fails, so does every other boot of the kernel.
+        BootCrashed, once in a run, if the kernel crashes.
         """
         key = (kernel.digest, boot)
-        if key in self._failed:
-            raise self._failed[key].with_traceback(None)
         if key not in self._templates:
-            try:
+            with self._failures.of(kernel.digest, boot, whole_kernel=boot == DEFAULT_BOOT):
                 self._templates[key] = self._make_template(kernel, boot)
-            except KconformError as error:
-                self._failed[key] = error
-                raise
         return self._templates[key]
 
     def _make_template(self, kernel: Kernel, boot: Boot) -> Template:
@@ -173,7 +185,12 @@ class Pool:
         try:
             return template.get(machine, identity, self._store, cold=self._cold)
         except BootError:
+            if boot != DEFAULT_BOOT:
+                self.template(kernel, DEFAULT_BOOT)  # if that fails as well, it is not for this boot's arguments
+        try:
             return template.get(machine, identity, self._store, cold=self._cold)
+        except BootError as error:
+            raise boot_verdict.of(error, kernel, machine, self._store) from error
 
     def close(self) -> None:
         """End all spare clones.  Raises nothing: anything that remains of one ends with this process."""

@@ -12,19 +12,22 @@ import os
 import re
 import socket
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pexpect
 from pexpect.fdpexpect import fdspawn
 
 from guests.guest_text import KeptText, cut, escaped
+from guests.log import splats
 
 READY = r"kconform: agent: ready"
 # Match up to the end of the line, because only its beginning may have arrived so far.
 _FAILED = r"kconform: agent: (?!ready)[^\r\n]*(?=[\r\n])"
 _PANIC = r"Kernel panic - not syncing: [^\r\n]*(?=[\r\n])"
 
-QEMU_ENDED = "QEMU has ended"
-"""The problem that `Console.follow` reports at end of file."""
+_LOOK_S = 2.0
+"""Seconds between two looks whether an agent that was not seen to be ready has answered."""
 
 KEPT = 1 << 17
 """Number of characters to keep of a console's beginning, and of its end."""
@@ -32,6 +35,19 @@ FLOOD = 1 << 24
 """Maximum number of characters during boot: a hundred times what a kernel prints with all messages enabled."""
 _SEARCHED = 1 << 14
 """Number of characters to search for these patterns; searching everything repeatedly would take quadratic time."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why the agent was not seen to become ready."""
+
+    text: str
+    slow: bool = False
+    """Whether the deadline passed while the kernel was still printing."""
+    crash: str = ""
+    """The line with which the kernel went down by itself; empty if it did not, or may have had a reason outside."""
+    ended: bool = False
+    """Whether QEMU has closed the console: its end says more."""
 
 
 class _Flooded(Exception):
@@ -50,37 +66,51 @@ class Console:
 
     def __init__(self, sock: socket.socket) -> None:
         self._log = _BoundedLog(KEPT)
-        self.slow = False
-        """Whether the deadline passed while the kernel was still printing."""
         # Not SocketSpawn: in pexpect 4.9, it returns bytes whatever the encoding.
         self._spawn = fdspawn(
             sock.fileno(), encoding="utf-8", codec_errors="replace", use_poll=True, searchwindowsize=_SEARCHED
         )
         self._spawn.logfile_read = self._log
 
-    def follow(self, deadline: float) -> str | None:
-        """Wait until the agent is ready, and return None; otherwise return a description of the problem.
+    def follow(self, deadline: float, answered: Callable[[], bool] = lambda: False) -> Problem | None:
+        """Wait until the agent is ready, and return None; otherwise return the problem.
 
-        `deadline` is a time of time.monotonic().
+        `deadline` is a time of time.monotonic().  `answered` returns whether the agent has answered, which a kernel
+        that prints nothing on this console does not tell.
         """
         try:
-            found = self._spawn.expect(
-                [READY, _FAILED, _PANIC, pexpect.EOF, pexpect.TIMEOUT], timeout=max(0.1, deadline - time.monotonic())
-            )
+            while (found := self._next(deadline)) == 4:
+                if answered():
+                    return None
+                if time.monotonic() >= deadline:
+                    return self._too_late()
         except _Flooded:
-            return f"the kernel printed {FLOOD} characters before the agent was ready"
+            return Problem(f"the kernel printed {FLOOD} characters before the agent was ready")
         if found == 0:
             return None
-        if found in (1, 2):
-            line = clean(str(self._spawn.after))
-            self._drain()
-            return f"the kernel panicked: {line}" if found == 2 else f"the agent gave up: {line}"
         if found == 3:
-            return QEMU_ENDED
+            return Problem("QEMU has ended", ended=True)
+        line = clean(str(self._spawn.after))
+        self._drain()
+        if found == 1:
+            return Problem(f"the agent gave up: {line}")
+        return Problem(f"the kernel panicked: {line}", crash=self.crash())
+
+    def _next(self, deadline: float) -> int:
+        """The number of the pattern that comes next; the last is that there is none for now."""
+        wait_s = min(_LOOK_S, max(0.1, deadline - time.monotonic()))
+        return self._spawn.expect([READY, _FAILED, _PANIC, pexpect.EOF, pexpect.TIMEOUT], timeout=wait_s)
+
+    def _too_late(self) -> Problem:
         if not self._log.text().strip():
-            return "the kernel printed nothing at all"
-        self.slow = True
-        return f"the agent never became ready; the console's last line is {self.last_line()!r}"
+            return Problem("the kernel printed nothing at all")
+        last = f"the agent never became ready; the console's last line is {self.last_line()!r}"
+        crash = self.crash()
+        return Problem(last, slow=not crash, crash=crash)
+
+    def crash(self) -> str:
+        """The line that says how the kernel crashed by itself; empty if it did not."""
+        return splats.crash(self.text().splitlines()) or ""
 
     def last_line(self) -> str:
         lines = [line for line in self.text().splitlines() if line.strip()]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from guests.errors import AgentError, GuestBroke, HostPausedError, ProtocolError, QemuError
-from guests.guest import Guest, complaint_at_boot
+from guests.guest import Guest
 from guests.log.splats import first
 from guests.outcome import exited, returned
 from guests.protocol import conversation, wire
@@ -87,12 +87,14 @@ def test_a_guest_runs_the_kernel_under_test(guest: Guest) -> None:
 
 def test_a_boot_leaves_no_complaint(guest: Guest) -> None:
     assert first(guest.boot_log) is None
-    assert guest.boot_complaint == ""
+    assert guest.boot_splat() == ""
 
 
 def test_a_complaint_at_boot_is_found(guest: Guest, tmp_path: Path) -> None:
     (tmp_path / "boot.log").write_text("6,1,0,-;Linux version\n4,2,0,-;BUG: early\n")
-    assert complaint_at_boot(replace(guest.template, directory=tmp_path)) == "BUG: early"
+    guest.template = replace(guest.template, directory=tmp_path)
+    assert guest.boot_splat() == "BUG: early"
+    assert guest.boot_splat(lambda line: line == "BUG: early") == ""
 
 
 def test_a_guest_still_answers_after_creating_two_hundred_tasks(guest: Guest) -> None:

@@ -22,7 +22,7 @@ from suites.yama import test_scopes
 from suites.yama.support.accesses import Access, AccessResult, compare
 
 ROOT = Path(__file__).resolve().parents[3]
-AREAS = ("yama", "loadpin", "seccomp")
+AREAS = ("boot", "yama", "loadpin", "seccomp")
 WHERE_TESTS_RUN = [*(ROOT / "suites" / area for area in AREAS), ROOT / "guests"]
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -21,7 +21,7 @@ from guests.protocol.wire import Frame, Op
 from guests.vm import boot
 from guests.vm import console as console_module
 from guests.vm.boot import booted
-from guests.vm.console import Console, ConsoleFile, clean
+from guests.vm.console import Console, ConsoleFile, Problem, clean
 from suites.harness.guests import fakes
 
 SOON = 0.05
@@ -40,11 +40,15 @@ def later() -> float:
     return time.monotonic() + fakes.DEADLINE_S
 
 
+def described(problem: Problem | None) -> str | None:
+    return problem.text if problem else None
+
+
 class TestConsole:
     def test_ready_ends_the_wait(self, ends: tuple[Console, socket.socket]) -> None:
         console, guest = ends
         guest.sendall(b"[    0.1] Linux\r\nkconform: agent: ready\r\nmore")
-        assert console.follow(later()) is None
+        assert described(console.follow(later())) is None
 
     @pytest.mark.parametrize(
         ("printed", "trouble"),
@@ -68,39 +72,39 @@ class TestConsole:
         console, guest = ends
         guest.sendall(printed)
         guest.close()
-        assert console.follow(later()) == trouble
+        assert described(console.follow(later())) == trouble
         assert console.text() == printed.decode().replace("\r", "")
 
     def test_messages_are_found_in_any_pieces(self, ends: tuple[Console, socket.socket]) -> None:
         """The first piece ends in the middle of the agent's message."""
         console, guest = ends
         guest.sendall(b"kconform: agent: rea")
-        assert console.follow(time.monotonic() + SOON) is not None
+        assert described(console.follow(time.monotonic() + SOON)) is not None
         guest.sendall(b"dy\r\n")
-        assert console.follow(later()) is None
+        assert described(console.follow(later())) is None
 
     def test_the_agents_error_is_read_to_the_end_of_its_line(self, ends: tuple[Console, socket.socket]) -> None:
         console, guest = ends
         guest.sendall(b"kconform: agent: no")
-        trouble = console.follow(time.monotonic() + SOON)
+        trouble = described(console.follow(time.monotonic() + SOON))
         assert trouble == "the agent never became ready; the console's last line is 'kconform: agent: no'"
         guest.sendall(b" eventfd: errno 38\r\n")
         guest.close()
-        assert console.follow(later()) == "the agent gave up: kconform: agent: no eventfd: errno 38"
+        assert described(console.follow(later())) == "the agent gave up: kconform: agent: no eventfd: errno 38"
 
     def test_silence_is_distinguished_from_a_boot_that_hung(self, ends: tuple[Console, socket.socket]) -> None:
         console, guest = ends
         guest.sendall(b"\r\n \r\n")
-        assert console.follow(time.monotonic() + SOON) == "the kernel printed nothing at all"
+        assert described(console.follow(time.monotonic() + SOON)) == "the kernel printed nothing at all"
         guest.sendall(b"[ 1.0] random: crng init done\r\n\r\n")
-        assert console.follow(time.monotonic() + SOON) == (
+        assert described(console.follow(time.monotonic() + SOON)) == (
             "the agent never became ready; the console's last line is '[ 1.0] random: crng init done'"
         )
 
     def test_bytes_that_are_not_text_are_accepted(self, ends: tuple[Console, socket.socket]) -> None:
         console, guest = ends
         guest.sendall(b"\xff\xfe\x80garbage\xc3\nkconform: agent: ready\n")
-        assert console.follow(later()) is None
+        assert described(console.follow(later())) is None
         assert "garbage" in console.text()
 
     def test_a_flood_ends_the_boot_and_is_not_kept(
@@ -117,7 +121,7 @@ class TestConsole:
         printing = threading.Thread(target=flood)
         printing.start()
         try:
-            trouble = console.follow(later())
+            trouble = described(console.follow(later()))
         finally:
             guest.shutdown(socket.SHUT_RDWR)
             printing.join()
@@ -130,7 +134,9 @@ class TestConsole:
         console, guest = ends
         guest.sendall(b"Kernel panic - not syncing: \x1b[2J\x1b]0;x\x07\x00\n")
         guest.close()
-        assert console.follow(later()) == r"the kernel panicked: Kernel panic - not syncing: \x1b]0;x\x07\x00"
+        assert (
+            described(console.follow(later())) == r"the kernel panicked: Kernel panic - not syncing: \x1b]0;x\x07\x00"
+        )
 
     def test_the_firmwares_escape_sequences_are_removed(self) -> None:
         assert clean("\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS\r\n\x1b[=3hnext\r\n") == "SeaBIOS\nnext\n"

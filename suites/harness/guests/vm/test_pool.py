@@ -20,14 +20,14 @@ OTHER_BOOT = Boot(arguments=("quiet",))
 class Templates:
     """Replaces template.get: raises these errors one after another, and then works."""
 
-    def __init__(self, *errors: KconformError) -> None:
+    def __init__(self, *errors: KconformError | None) -> None:
         self.errors = list(errors)
         self.asked = 0
 
     def __call__(self, *_: object, **__: object) -> str:
         self.asked += 1
-        if self.errors:
-            raise self.errors.pop(0)
+        if self.errors and (error := self.errors.pop(0)):
+            raise error
         return "a template"
 
 
@@ -49,11 +49,35 @@ def test_one_that_fails_twice_is_not_tried_again(pool: Pool, tmp_path: Path, mon
     templates = Templates(BootError("first"), BootError("second"))
     monkeypatch.setattr(template, "get", templates)
     kernel = fakes.kernel(tmp_path, BOOTABLE)
-    for _ in range(3):
+    for boot in (DEFAULT_BOOT, DEFAULT_BOOT, OTHER_BOOT):
         with pytest.raises(BootError, match="second"):
-            pool.template(kernel)
+            pool.template(kernel, boot)
     assert templates.asked == 2
-    assert str(pool.template(kernel, OTHER_BOOT)) == "a template", "other boots are not affected"
+
+
+def test_a_boot_that_fails_for_its_arguments_does_not_affect_the_others(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its two attempts, the boot without arguments is tried, and works."""
+    templates = Templates(BootError("first"), None, BootError("second"))
+    monkeypatch.setattr(template, "get", templates)
+    kernel = fakes.kernel(tmp_path, BOOTABLE)
+    with pytest.raises(BootError, match="second"):
+        pool.template(kernel, OTHER_BOOT)
+    assert str(pool.template(kernel)) == "a template"
+
+
+def test_a_kernel_on_which_no_boot_works_is_given_up(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One attempt with the first test's arguments, and two without: not two for each of a hundred boots."""
+    templates = Templates(*(BootError(f"attempt {number}") for number in (1, 2, 3)))
+    monkeypatch.setattr(template, "get", templates)
+    kernel = fakes.kernel(tmp_path, BOOTABLE)
+    for arguments in ("first", "second", "third"):
+        with pytest.raises(BootError, match="attempt 3"):
+            pool.template(kernel, Boot(arguments=(arguments,)))
+    assert templates.asked == 3
 
 
 def test_an_error_of_qemu_is_not_tried_again(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
