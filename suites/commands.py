@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 PROGRAMS = {
     "mutants": ("suites.mutation.__main__", "build kernels with one fault each, and check that the suites detect it"),
     "bench": ("suites.bench.guest_benchmark", "measure the speed of guests"),
+    "soak": ("suites.soak.__main__", "run tests many times, and look for drift and for what is lost or left behind"),
     "hosts": ("suites.hosts.__main__", "try the suites on minimal installations of other hosts"),
     "bisect": ("reports.tools.bisect", "for `git bisect run`: run tests, with an exit status for git"),
     "bench-selftest": (

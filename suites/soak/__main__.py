@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kconform soak`: run tests many times in one session; what drifts, what is lost, what is left behind?
+
+    kconform soak --times 20 -- -n 2                             the whole suite, 20 times
+    kconform soak --times 60 --faults 1 -- suites/yama -k talk   with faults of the host in some of the guests
+
+Arguments after -- are pytest's.  Exit status: 0 nothing drifted, was lost or left behind, and no kernel was blamed
+for an injected fault; 1 otherwise; 3 the tests could not be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from common.commandline import Parser
+from suites.soak.guest_faults import INJECTED
+from suites.soak.repetition import Sample
+
+ROOT = Path(__file__).parents[2]
+MARK = "KCONFORM_SOAK"
+"""A variable in the environment of all processes of the session, by which those that are left behind are found."""
+
+MAY_GROW = {"rss_mib": 32.0, "descriptors": 8, "children": 1, "duration_s": 0.5}
+"""How much the median of a worker's last pass may be above that of its second one; of a duration, as a fraction."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A quantity of one process: its median in the second and in the last pass.  The first pass fills caches."""
+
+    worker: str
+    what: str
+    early: float
+    late: float
+
+    @property
+    def too_much(self) -> bool:
+        allowed = MAY_GROW[self.what]
+        return self.late > (self.early * (1 + allowed) if self.what == "duration_s" else self.early + allowed)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="kconform-soak-") as scratch:
+        folder = Path(scratch)
+        status, left = _run(options, folder)
+        samples = [
+            msgspec.json.decode(line, type=Sample)
+            for path in sorted(folder.glob("*.jsonl"))
+            for line in path.read_text().splitlines()
+        ]
+        results = _results(folder / "report")
+    ran = [sample for sample in samples if sample.duration_s]
+    if not ran or not results:
+        print(f"soak: no test ran (pytest ended with {status})", file=sys.stderr)
+        return 3
+    drifts = list(drift(samples, options.times))
+    if options.faults is not None:
+        drifts = [each for each in drifts if each.what != "duration_s"]  # faults take time, and at random
+    problems = [*lost(ran, options.times), *blamed(ran, results, status), *left]
+    problems += [
+        f"{each.worker}: {each.what} grows from {each.early:.2f} to {each.late:.2f}"
+        for each in drifts
+        if each.too_much
+    ]
+    _print(ran, drifts)
+    for problem in problems:
+        print(f"soak: {problem}")
+    print(
+        f"soak: {len(ran)} tests, {sum(bool(sample.fault) for sample in ran)} with a fault, {len(problems)} problems"
+    )
+    return 1 if problems else 0
+
+
+def _run(options: argparse.Namespace, folder: Path) -> tuple[int, list[str]]:
+    """Run the tests.  pytest's exit status, and a sentence for each process that is left behind."""
+    mark = uuid.uuid4().hex
+    command = [
+        "env",
+        f"{MARK}={mark}",
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        "pyproject.toml",
+        "-p",
+        "no:cacheprovider",
+    ]
+    command += ["-p", "suites.soak.repetition", "--soak-times", str(options.times), "--soak-samples", str(folder)]
+    command += ["--soak-faults", str(options.faults)] if options.faults is not None else []
+    command += ["--report-dir", str(folder / "report"), "-q", *options.pytest]
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
+    return done.returncode, [f"left behind: {name}" for name in _alive(mark)]
+
+
+def _alive(mark: str) -> Iterator[str]:
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                yield f"{process.name()} ({process.pid})"
+        except psutil.Error:
+            continue  # it has ended, or belongs to another user
+
+
+def _results(report: Path) -> list[dict[str, str]]:
+    try:
+        found: list[dict[str, str]] = json.loads((report / "results.json").read_text())["results"]
+    except (OSError, ValueError):
+        return []
+    return found
+
+
+def passes(samples: Sequence[Sample], times: int) -> list[list[Sample]]:
+    """The samples of one process in as many parts of equal length."""
+    size = max(1, len(samples) // times)
+    return [list(samples[number * size : (number + 1) * size]) for number in range(times)]
+
+
+def drift(samples: Sequence[Sample], times: int) -> Iterator[Drift]:
+    """Each quantity of each process, from the second pass to the last; nothing if there are fewer than four."""
+    if times < 4:
+        return
+    for worker in sorted({sample.worker for sample in samples}):
+        own = sorted((sample for sample in samples if sample.worker == worker), key=lambda sample: sample.end_s)
+        parts = [part for part in passes(own, times) if part]
+        for what in MAY_GROW:
+            early, late = (statistics.median(getattr(each, what) for each in part) for part in (parts[1], parts[-1]))
+            yield Drift(worker, what, early, late)
+
+
+def lost(ran: Sequence[Sample], times: int) -> Iterator[str]:
+    """Tests that did not run as often as they should have."""
+    for nodeid, count in Counter(sample.nodeid for sample in ran).items():
+        if count != times:
+            yield f"{nodeid} ran {count} times instead of {times}"
+
+
+def blamed(ran: Sequence[Sample], results: Sequence[dict[str, str]], status: int) -> Iterator[str]:
+    """Broken promises, which a good kernel does not have, and errors of tests that had no fault."""
+    known = {result["nodeid"] for result in results}
+    for nodeid in sorted({sample.nodeid for sample in ran} - known):
+        yield f"{nodeid} has no result"
+    for result in results:
+        if result["outcome"] == "fail":
+            yield f"{result['nodeid']} blames the kernel: {result['reason']}"
+    faulty = {sample.nodeid for sample in ran if sample.fault}
+    for result in results:
+        if result["outcome"] == "error" and result["nodeid"] not in faulty and INJECTED not in result["reason"]:
+            yield f"{result['nodeid']} is an error without a fault: {result['reason']}"
+    if len(results) != len(ran):
+        yield f"there are {len(results)} results of {len(ran)} tests"
+    if status not in (0, 3):
+        yield f"pytest ended with {status}"
+
+
+def _print(ran: Sequence[Sample], drifts: Sequence[Drift]) -> None:
+    table = Table("process", "quantity", "second pass", "last pass", "")
+    for each in drifts:
+        row = (each.worker, each.what, f"{each.early:.2f}", f"{each.late:.2f}")
+        table.add_row(*row, "grows" if each.too_much else "")
+    Console().print(table)
+    counts = Counter(sample.fault for sample in ran if sample.fault)
+    for kind, count in sorted(counts.items()):
+        print(f"soak: fault {kind}: {count}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="kconform soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=20, metavar="N", help="how often each test runs (20)")
+    parser.add_argument("--faults", type=int, metavar="SEED", help="inject faults of the host at random")
+    parser.add_argument("pytest", nargs="*", metavar="ARGS", help="arguments for pytest, after --")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
