@@ -15,7 +15,7 @@ from typing import Any
 from kconfigs.kernel import Kernel
 
 ROOT = Path(__file__).parents[3]
-DEADLINE_S = 300.0
+DEADLINE_S = 900.0
 PLUGIN = "suites.harness.project.samples.damaged_channel"
 TALK = "suites/yama/test_talk.py"
 
