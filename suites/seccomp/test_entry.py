@@ -11,11 +11,10 @@ from guests import bpf
 from guests.bpf import Action, Instruction, arg, deny, kill_process, load, policy, ret, trace
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, killed, returned
+from guests.outcome import EINVAL, ENOSYS, EPERM, OK, killed, returned
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag
 from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH
-from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, Prctl, Ptrace, PtraceOption, Signal, number
 from suites.seccomp.support.filtered_tasks import GETPPID, unprivileged
 
@@ -23,7 +22,6 @@ pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 SYSCALL_STOP = Signal.TRAP | 0x80
 DENY = policy(deny("getppid", errno=EINVAL))
-HOUR = struct.pack("<qq", 3600, 0)
 
 
 class SyscallTracedPair:
@@ -223,110 +221,3 @@ def test_user_dispatch_comes_first(guest: Guest) -> None:
     assert task.call("getgid") == returned(number("getgid"))
     assert [one.code for one in task.caught_signals()] == [SYS_USER_DISPATCH, SYS_USER_DISPATCH, SYS_SECCOMP]
     assert task.call("getppid") == killed(Signal.SYS)
-
-
-# restart_syscall
-
-
-def interrupted(guest: Guest, task: Task, call: Pending) -> None:
-    """Stop the task during its call, and continue it."""
-    call.wait_until_blocked()
-    guest.init.kill(task, Signal.STOP).result()
-    task.wait_state("T")
-    guest.init.kill(task, Signal.CONT).result()
-
-
-# fmt: off
-SLEEP = policy(bpf.allow("nanosleep"), default=Action.KILL_PROCESS)
-SLEEP_AND_RESTART = policy(bpf.allow("nanosleep", "restart_syscall"), default=Action.KILL_PROCESS)
-RESTARTED: dict[str, tuple[bpf.Program, Expected | None]] = {
-    # a filter, and the result of a sleep that was interrupted; None: it continues to sleep
-    "its-own-number-denied":      (policy(deny("restart_syscall", errno=EPERM)),  EPERM),
-    "another-number-denied":      (policy(deny("clock_nanosleep", errno=EPERM)),  None),
-    "killed-by-its-number":              (policy(kill_process("restart_syscall")),       killed(Signal.SYS)),
-    "an-allow-list-without-it":   (SLEEP,                                          killed(Signal.SYS)),
-    "an-allow-list-with-it":      (SLEEP_AND_RESTART,                                       None),
-}
-# fmt: on
-
-
-@pytest.mark.requirement("seccomp.restart")
-@pytest.mark.parametrize("case", RESTARTED)
-def test_restart_syscall(guest: Guest, case: str) -> None:
-    """A sleep resumes under restart_syscall's number: an allow-list with only the sleep's own number kills it."""
-    program, wanted = RESTARTED[case]
-    task = unprivileged(guest)
-    task.install(program).result()
-    call = task.begin("nanosleep", HOUR, None)
-    interrupted(guest, task, call)
-    if wanted is None:
-        call.wait_until_blocked()
-    else:
-        assert call.outcome() == wanted
-
-
-@pytest.mark.needs("IA32_EMULATION")
-@pytest.mark.requirement("seccomp.restart")
-def test_restart_syscall_by_int80(guest: Guest) -> None:
-    """A call by int 0x80 resumes under i386's number of restart_syscall, 0."""
-    task = unprivileged(guest)
-    task.install(policy(deny("restart_syscall", errno=EPERM), arch="i386")).result()
-    # poll() without descriptors, for a while: not every kernel has the old nanosleep.
-    call = task.begin(number("poll", "i386"), 0, 0, 3_600_000, entry=1)  # type: ignore[arg-type]
-    interrupted(guest, task, call)
-    assert call.outcome() == EPERM
-
-
-@pytest.mark.needs("X86_X32_ABI")
-@pytest.mark.boot("syscall.x32=y")
-@pytest.mark.requirement("seccomp.restart")
-def test_restart_syscall_as_x32(guest: Guest) -> None:
-    """An x32 call resumes under restart_syscall's number with the x32 bit."""
-    task = unprivileged(guest)
-    task.install(policy(deny("restart_syscall", errno=EPERM), arch="x32")).result()
-    call = task.begin(number("nanosleep", "x32"), HOUR, None)
-    interrupted(guest, task, call)
-    assert call.outcome() == EPERM
-
-
-# Calls that are easily forgotten
-
-
-@pytest.mark.requirement("seccomp.every-call")
-def test_the_return_from_a_handler_is_filtered(guest: Guest) -> None:
-    """rt_sigreturn is filtered like any other call: without it, a signal handler cannot return."""
-    for forbidden in (False, True):
-        task = unprivileged(guest)
-        task.catch(Signal.USR1).result()
-        task.install(policy(kill_process("rt_sigreturn") if forbidden else kill_process("getppid"))).result()
-        outcome = task.call("kill", task.pid, Signal.USR1)
-        assert outcome == (killed(Signal.SYS) if forbidden else OK)
-
-
-@pytest.mark.requirement("seccomp.every-call")
-def test_exit_calls_are_filtered(guest: Guest) -> None:
-    """exit and exit_group can be denied, and then the task lives on."""
-    task = unprivileged(guest)
-    task.install(policy(deny("exit", "exit_group", errno=EPERM))).result()
-    assert task.exit(3) == EPERM
-    assert task.exit_thread(3) == EPERM
-    assert task.call("getuid") == returned(1000)
-    guest.init.kill(task, Signal.KILL).result()
-    assert task.wait_death() == killed(Signal.KILL)
-
-
-@pytest.mark.requirement("seccomp.every-call")
-def test_seccomp_is_filtered(guest: Guest) -> None:
-    """A filter can deny the installation of further filters, by seccomp() and by prctl()."""
-    task = unprivileged(guest)
-    task.install(policy(deny("seccomp", errno=EPERM), deny("prctl", errno=EPERM, when=arg(0) == 22))).result()
-    assert task.install((ret(Action.ALLOW),)) == EPERM
-    assert task.install_by_prctl((ret(Action.ALLOW),)) == EPERM
-
-
-@pytest.mark.requirement("seccomp.every-call")
-def test_the_installing_call_is_not_filtered(guest: Guest) -> None:
-    """A filter applies from the next call on: installing one that denies everything succeeds."""
-    task = unprivileged(guest)
-    assert task.install((ret(Action.ERRNO, 22),)) == OK
-    assert task.call("getuid") == EINVAL

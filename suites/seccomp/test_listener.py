@@ -10,36 +10,18 @@ import pytest
 from guests.bpf import Action, Program, notify, policy, ret
 from guests.call_arguments import InOut, Out
 from guests.guest import Guest
-from guests.outcome import (
-    EBADF,
-    EBUSY,
-    EINTR,
-    EINVAL,
-    ENOENT,
-    ENOSYS,
-    OK,
-    returned,
-)
+from guests.outcome import EBADF, EBUSY, EINTR, EINVAL, ENOENT, ENOSYS, OK, returned
 from guests.syscalls.base import Pending
-from guests.syscalls.seccomp import (
-    NOTIF_ID_VALID,
-    NOTIF_RECV,
-    NOTIF_SEND,
-    NOTIF_SIZE,
-    USER_NOTIF_FD_SYNC_WAKE_UP,
-    Notification,
-    Poll,
-)
+from guests.syscalls.seccomp import NOTIF_SIZE, USER_NOTIF_FD_SYNC_WAKE_UP, Notification, Poll
 from guests.task import Task
 from guests.uapi import O_RDWR, Signal
-from suites.seccomp.support.filtered_tasks import GETPPID, SupervisedPair, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 NOTIFY = policy(notify("getppid"))
 ALLOW_ALL = (ret(Action.ALLOW),)
 F_GETFD, F_GETFL, FD_CLOEXEC = 1, 3, 1
-NOWHERE = 0x1000
 
 
 @pytest.mark.requirement("seccomp.notif-poll")
@@ -285,19 +267,3 @@ def test_a_signal_with_sa_restart(guest: Guest) -> None:
     notif = Notification.decode(receiving.outcome().read())
     assert pair.reply(notif, value=7) == OK
     assert call.outcome() == returned(7)
-
-
-@pytest.mark.needs("IA32_EMULATION")
-@pytest.mark.requirement("seccomp.compat")
-def test_a_32_bit_supervisor(guest: Guest) -> None:
-    """A supervisor that makes 32-bit calls uses the same structures."""
-    pair = SupervisedPair(guest, NOTIFY)
-    call = pair.target.begin("getppid")
-    received = pair.supervisor.call32("ioctl", pair.listener, NOTIF_RECV, InOut(bytes(NOTIF_SIZE)))
-    assert received == OK
-    notif = Notification.decode(received.read())
-    assert (notif.nr, notif.pid) == (GETPPID, pair.target.pid)
-    assert pair.supervisor.call32("ioctl", pair.listener, NOTIF_ID_VALID, struct.pack("<Q", notif.id)) == OK
-    answer = struct.pack("<QqiI", notif.id, 1 << 33, 0, 0)
-    assert pair.supervisor.call32("ioctl", pair.listener, NOTIF_SEND, answer) == OK
-    assert call.outcome() == returned(1 << 33)

@@ -1,148 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kernel logs about filters' actions, and the two sysctls that show and control it."""
+"""Which actions of filters are recorded in the kernel's log."""
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from guests.bpf import AUDIT_ARCH, JEQ, RET_K, Action, Instruction, kill_process, load, log, policy, ret, rule, trap
-from guests.call_arguments import Out
+from guests.bpf import Action, policy, rule
 from guests.guest import Guest
-from guests.outcome import EACCES, EFAULT, EINVAL, EIO, EOPNOTSUPP, EPERM, OK, Expected, Outcome, killed, returned
-from guests.syscalls.seccomp import DATA_SIZE, GET_NOTIF_SIZES, NOTIF_SIZE, RESPONSE_SIZE, FilterFlag
+from guests.outcome import EIO, OK, Expected, killed, returned
+from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
-from guests.uapi import O_RDONLY, O_WRONLY, Cap, Clone, PtraceOption, Signal, number
-from suites.seccomp.support.filtered_tasks import GETPPID, SupervisedPair, check_caught, mismatches, unprivileged
+from guests.uapi import PtraceOption, Signal, number
+from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, audited, fields
+from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
-audited = pytest.mark.needs("AUDIT")
-
-AVAIL, LOGGED = "kernel.seccomp.actions_avail", "kernel.seccomp.actions_logged"
-PATH = "/proc/sys/kernel/seccomp/"
-NAMES = "kill_process kill_thread trap errno user_notif trace log allow"
-DEFAULT = "kill_process kill_thread trap errno user_notif trace log"
-NOWHERE = 0x1000
-
-
-# The sysctls
-
-
-@pytest.mark.requirement("seccomp.actions-avail")
-def test_actions_avail(guest: Guest) -> None:
-    """kernel.seccomp.actions_avail lists all actions, most severe first, and is not writable, not even by root."""
-    assert guest.sysctl(AVAIL) == NAMES
-    assert guest.root().open(PATH + "actions_avail", O_WRONLY) == EACCES
-    found = guest.spawn("reader").read_text(PATH + "actions_avail")
-    assert found == OK
-    assert found.read().startswith(NAMES.encode())
-
-
-# fmt: off
-WRITES: dict[str, tuple[str, bool, str]] = {
-    # what is written                                accepted?  what is read afterwards
-    "one":                ("kill_process",            True,   "kill_process"),
-    "in-another-order":   ("log trap kill_process",   True,   "kill_process trap log"),
-    "the-same-twice":     ("trap trap",               True,   "trap"),
-    "nothing":            ("",                        True,   ""),
-    "a-newline":          ("errno\n",                 True,   "errno"),
-    "all-but-allow":      (DEFAULT,                   True,   DEFAULT),
-    "allow":              ("allow",                   False,  DEFAULT),
-    "allow-among-others": ("kill_process allow log",  False,  DEFAULT),
-    "an-unknown-name":    ("kill",                    False,  DEFAULT),
-    "unknown-at-the-end": ("trap errno no_such",      False,  DEFAULT),
-    "capital-letters":    ("TRAP",                    False,  DEFAULT),
-    "commas":             ("trap,errno",              False,  DEFAULT),
-}
-# fmt: on
-
-
-@pytest.mark.requirement("seccomp.actions-logged")
-def test_actions_logged(guest: Guest) -> None:
-    """Any set of names without allow is accepted, and read back in order of severity; others change nothing."""
-    found: dict[str, tuple[object, object]] = {"at first": (guest.sysctl(LOGGED), DEFAULT)}
-    for name, (text, taken, afterwards) in WRITES.items():
-        guest.set_sysctl(LOGGED, DEFAULT)
-        found[name] = (_write(guest, text), OK if taken else EINVAL)
-        found[f"{name}, read"] = (guest.sysctl(LOGGED), afterwards)
-    assert mismatches(found) == []
-
-
-def _write(guest: Guest, text: str) -> Outcome:
-    # A sysctl that accepts a line accepts its newline too.
-    return guest.write_file(PATH + "actions_logged", text if text.endswith("\n") else text + "\n")
-
-
-@pytest.mark.needs("USER_NS")
-@pytest.mark.requirement("seccomp.actions-logged-privilege")
-def test_who_may_write_actions_logged(guest: Guest) -> None:
-    """Everybody can read the sysctl; only uid 0 can open it for writing, and only with CAP_SYS_ADMIN write it."""
-    path = PATH + "actions_logged"
-    powerless = guest.spawn("powerless", uid=0, caps=Cap.ALL & ~Cap.SYS_ADMIN)
-    apart = guest.spawn("outside", uid=0).spawn("apart", flags=Clone.NEWUSER)
-    found: dict[str, tuple[object, object]] = {
-        "an ordinary user reads": (guest.spawn("user").open(path, O_RDONLY), OK),
-        "an ordinary user writes": (guest.spawn("user").write_text(path, "trap\n"), EACCES),
-        "with CAP_SYS_ADMIN alone": (guest.spawn("capable", caps=Cap.SYS_ADMIN).write_text(path, "trap\n"), EACCES),
-        "uid 0 without CAP_SYS_ADMIN": (powerless.write_text(path, "trap\n"), EPERM),
-        "uid 0 with it in its own user namespace": (apart.write_text(path, "trap\n"), EPERM),
-        "unchanged so far": (guest.sysctl(LOGGED), DEFAULT),
-        "uid 0 with it": (guest.spawn("root", uid=0, caps=Cap.SYS_ADMIN).write_text(path, "trap\n"), OK),
-        "changed": (guest.sysctl(LOGGED), "trap"),
-    }
-    assert mismatches(found) == []
-
-
-@pytest.mark.requirement("seccomp.action-avail")
-def test_get_action_avail(guest: Guest) -> None:
-    """SECCOMP_GET_ACTION_AVAIL knows every action and no other value, and requires no privilege."""
-    task = guest.spawn("asking")
-    found: dict[str, tuple[object, object]] = {action.name: (task.action_avail(action), OK) for action in Action}
-    for value in (0x00010000, 0x00030001, 0x00060000, 0x7FFE0000, 0x80010000, 0xFFFFFFFF):
-        found[f"{value:#x}"] = (task.action_avail(value), EOPNOTSUPP)
-    found["unreadable"] = (task.call("seccomp", 2, 0, NOWHERE), EFAULT)
-    assert mismatches(found) == []
-
-
-@pytest.mark.requirement("seccomp.notif-sizes")
-def test_get_notif_sizes(guest: Guest) -> None:
-    """SECCOMP_GET_NOTIF_SIZES returns the sizes of three structures, in two bytes each."""
-    task = guest.spawn("asking")
-    told = task.call("seccomp", GET_NOTIF_SIZES, 0, Out(6))
-    assert told == OK
-    sizes = told.read()
-    assert [sizes[i] | sizes[i + 1] << 8 for i in (0, 2, 4)] == [NOTIF_SIZE, RESPONSE_SIZE, DATA_SIZE]
-    assert task.call("seccomp", GET_NOTIF_SIZES, 0, NOWHERE) == EFAULT
-
-
-# Records
-
-
-class AuditRecords:
-    """The guest's audit records of filters, by the task that caused them."""
-
-    def __init__(self, guest: Guest) -> None:
-        self.guest = guest
-        # Without an audit daemon, the records go to the kernel log, and none must be dropped by rate limiting.
-        guest.set_sysctl("kernel.printk_ratelimit", 0)
-
-    def wait_for_all(self) -> None:
-        """Wait until all records so far can be read: they come in order, so wait for one more."""
-        logged = self.guest.sysctl(LOGGED)
-        self.guest.set_sysctl(LOGGED, DEFAULT)
-        last = unprivileged(self.guest, "last")
-        last.install(policy(log("getppid"))).result()
-        last.call("getppid").result()
-        self.guest.set_sysctl(LOGGED, logged or "\n")
-        self.guest.wait_for_log(f" pid={last.pid} ")
-
-    def of(self, task: Task) -> list[str]:
-        return [line for line in self.guest.log() if "type=1326" in line and f" pid={task.pid} " in line]
-
-
-def fields(record: str) -> dict[str, str]:
-    return dict(re.findall(r"(\w+)=(\S+)", record.partition("): ")[2]))
 
 
 # fmt: off
@@ -210,120 +82,6 @@ def test_empty_actions_logged(guest: Guest) -> None:
     records.wait_for_all()
     assert [records.of(task) for task in tasks] == [[]] * 8
     assert tasks[0].wait_death() == killed(Signal.SYS)
-
-
-@audited
-@pytest.mark.requirement("seccomp.log-record-fields")
-def test_fields_of_a_record(guest: Guest) -> None:
-    """A record says who made the call: login uid, real uid and gid, pid, name and program.
-
-    It says what the call was: signal, architecture, number, address, and the filter's return value.
-    """
-    task = guest.spawn("culprit", uid=1000, caps=Cap.SETGID | Cap.SETUID)
-    task.write_text("/proc/self/loginuid", "4000").result()
-    task.call("setresgid", 2000, 2001, 2001).result()
-    task.call("setresuid", 1000, 1001, 1001).result()
-    task.set_no_new_privs().result()
-    task.install(policy(kill_process("getppid"))).result()
-    task.call("getppid")
-    record = guest.wait_for_log("type=1326")
-    logged = fields(record)
-    assert {name: logged[name] for name in ("auid", "uid", "gid", "pid", "comm", "exe")} == {
-        "auid": "4000",
-        "uid": "1000",
-        "gid": "2000",
-        "pid": str(task.pid),
-        "comm": '"culprit"',
-        "exe": '"/init"',
-    }
-    assert {name: logged[name] for name in ("sig", "arch", "syscall", "compat", "code")} == {
-        "sig": "31",
-        "arch": f"{AUDIT_ARCH['x86_64']:x}",
-        "syscall": str(GETPPID),
-        "compat": "0",
-        "code": "0x80000000",
-    }
-    assert int(logged["ip"], 16) > 0x1000
-
-
-@audited
-@pytest.mark.requirement("seccomp.log-record-fields")
-def test_address_in_a_record(guest: Guest) -> None:
-    """A record's address is the one that a TRAP handler gets."""
-    task = unprivileged(guest)
-    task.catch(Signal.SYS).result()
-    task.install(policy(trap("getppid")), FilterFlag.LOG).result()
-    task.call("getppid").result()
-    caught = check_caught(task)
-    assert int(fields(guest.wait_for_log("type=1326"))["ip"], 16) == caught.call_address
-
-
-@audited
-@pytest.mark.requirement("seccomp.log-record-fields")
-def test_a_record_of_a_thread(guest: Guest) -> None:
-    """A record's pid is that of the process, whichever thread made the call."""
-    leader = unprivileged(guest, "leader")
-    thread = leader.thread("thread")
-    thread.install(policy(log("getppid"))).result()
-    thread.call("getppid").result()
-    assert fields(guest.wait_for_log("type=1326"))["pid"] == str(leader.pid) != str(thread.tid)
-
-
-@audited
-@pytest.mark.needs("IA32_EMULATION")
-@pytest.mark.requirement("seccomp.log-record-fields")
-def test_a_record_of_int80(guest: Guest) -> None:
-    """A record of an int 0x80 call has i386's architecture and number, and marks it as a 32-bit call."""
-    task = unprivileged(guest)
-    task.install((ret(Action.LOG),)).result()
-    task.call32("getppid").result()
-    logged = fields(guest.wait_for_log("type=1326"))
-    assert (logged["arch"], logged["syscall"], logged["compat"]) == (
-        f"{AUDIT_ARCH['i386']:x}",
-        str(number("getppid", "i386")),
-        "1",
-    )
-
-
-@audited
-@pytest.mark.needs("USER_NS", "PID_NS")
-@pytest.mark.requirement("seccomp.log-record-fields")
-def test_a_record_of_a_task_in_namespaces(guest: Guest) -> None:
-    """A record has the uid, gid and pid of the initial namespaces."""
-    inside = guest.spawn("outside").spawn("inside", flags=Clone.NEWUSER | Clone.NEWPID, quiet=True)
-    inside.install(policy(log("getppid"))).result()
-    assert inside.call("getuid") != returned(1000)
-    assert inside.own_tid == 1
-    inside.call("getppid").result()
-    logged = fields(guest.wait_for_log("type=1326"))
-    assert (logged["uid"], logged["gid"], logged["pid"]) == ("1000", "1000", str(inside.pid))
-
-
-@audited
-@pytest.mark.requirement("seccomp.log-record-fields", "seccomp.log-silenced")
-def test_a_record_of_an_unknown_action(guest: Guest) -> None:
-    """An unknown action counts as a kill: it is recorded, with its own value, if kill_process is to be logged."""
-    records = AuditRecords(guest)
-    program = (load(0), Instruction(JEQ, GETPPID, 1, 0), ret(Action.ALLOW), Instruction(RET_K, 0x00010007))
-    recorded, unrecorded = unprivileged(guest, "recorded"), unprivileged(guest, "unrecorded")
-    for task, logged in ((recorded, "kill_process"), (unrecorded, DEFAULT.removeprefix("kill_process "))):
-        guest.set_sysctl(LOGGED, logged)
-        task.install(program).result()
-        assert task.call("getppid") == killed(Signal.SYS)
-    records.wait_for_all()
-    assert [(fields(one)["sig"], fields(one)["code"]) for one in records.of(recorded)] == [("31", "0x10000")]
-    assert records.of(unrecorded) == []
-
-
-@audited
-@pytest.mark.requirement("seccomp.log-record-fields")
-def test_a_record_of_strict_mode(guest: Guest) -> None:
-    """A death in strict mode is recorded with signal 9, as KILL_THREAD."""
-    task = guest.spawn("strict", quiet=True)
-    task.enter_strict_mode().result()
-    assert task.call("getppid") == killed(Signal.KILL)
-    logged = fields(guest.wait_for_log("type=1326"))
-    assert (logged["sig"], logged["syscall"], logged["code"]) == ("9", str(GETPPID), "0x0")
 
 
 @audited
@@ -412,21 +170,3 @@ def test_with_audit_switched_off(guest: Guest) -> None:
         task.install(policy(rule(action, "getppid")), FilterFlag.LOG).result()
         assert task.call("getppid") == outcome
     assert [line for line in guest.log() if "type=1326" in line] == []
-
-
-@audited
-@pytest.mark.boot("audit=1")
-@pytest.mark.requirement("seccomp.log-config-change")
-def test_writes_to_actions_logged_are_recorded(guest: Guest) -> None:
-    """With audit=1, a record of each write has the new actions, the old ones, and whether it succeeded."""
-    AuditRecords(guest)
-    guest.set_sysctl(LOGGED, "trap log")
-    record = guest.wait_for_log("op=seccomp-logging")
-    assert "type=1305" in record
-    assert f"actions=trap,log old-actions={DEFAULT.replace(' ', ',')} res=1" in record
-    assert _write(guest, "allow") == EINVAL
-    assert "actions=? old-actions=trap,log res=0" in guest.wait_for_log(" res=0")
-    assert _write(guest, "") == OK
-    assert "actions=(none) old-actions=trap,log res=1" in guest.wait_for_log("actions=(none)")
-    assert _write(guest, "errno") == OK
-    assert "actions=errno old-actions=(none) res=1" in guest.wait_for_log("actions=errno")

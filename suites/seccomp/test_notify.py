@@ -1,38 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""SECCOMP_RET_USER_NOTIF: a target's call, what its supervisor learns about it, and how it can answer."""
+"""SECCOMP_RET_USER_NOTIF: a target's call, how its supervisor receives it, and what it learns about it."""
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
-from guests.bpf import AUDIT_ARCH, notify, policy, trace
-from guests.call_plan import Plan, start_realtime
+from guests.bpf import AUDIT_ARCH, notify, policy
 from guests.guest import Guest
-from guests.outcome import (
-    EFAULT,
-    EINPROGRESS,
-    EINVAL,
-    ENOENT,
-    ENOSYS,
-    EPERM,
-    OK,
-    Expected,
-    error,
-    killed,
-    returned,
-)
-from guests.syscalls.seccomp import (
-    NOTIF_ADDFD,
-    NOTIF_ID_VALID,
-    NOTIF_ID_VALID_OLD,
-    NOTIF_SEND,
-    NOTIF_SIZE,
-    Poll,
-)
+from guests.outcome import EFAULT, EINVAL, ENOENT, OK, error, killed, returned
+from guests.syscalls.seccomp import NOTIF_SIZE, Poll
 from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Cap, Clone, Signal, number
-from suites.seccomp.support.filtered_tasks import GETPPID, SupervisedPair, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import GETPPID, SupervisedPair, mismatches
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -117,149 +95,6 @@ def test_order_of_notifications(guest: Guest) -> None:
     assert [call.outcome().value for call in calls] == [100, 101, 102, 103]
 
 
-# How the supervisor can answer
-
-# fmt: off
-ANSWERS: dict[str, tuple[dict[str, int], Expected]] = {
-    "nothing":            ({},                            returned(0)),
-    "a-value":            ({"value": 4711},               returned(4711)),
-    "a-large-value":      ({"value": 1 << 40},            returned(1 << 40)),
-    "a-value-that-is-an-errno": ({"value": -22},          EINVAL),
-    "an-error":           ({"error": -1},                 EPERM),
-    "the-largest-error":  ({"error": -4095},              error(4095)),
-    "value-and-error":    ({"value": 7, "error": -1},     EPERM),
-    "a-positive-error":   ({"error": 5},                  returned(5)),
-    "continue":           ({"flags": 1},                  returned(1)),
-}
-# fmt: on
-
-
-@pytest.mark.requirement("seccomp.user-notif", "seccomp.notif-answer")
-def test_answers(guest: Guest) -> None:
-    """The call returns the answer's error if there is one, otherwise its value; CONTINUE runs the call."""
-    pair = SupervisedPair(guest, policy(notify("getppid", "exit_group")))
-    found: dict[str, tuple[object, object]] = {}
-    for name, (answer, wanted) in ANSWERS.items():
-        call, notif = pair.call_and_receive("getppid")
-        assert pair.reply(notif, **answer) == OK
-        expected = returned(pair.supervisor.pid) if name == "continue" else wanted
-        found[name] = (call.outcome(), expected)
-    assert mismatches(found) == []
-
-
-# fmt: off
-REFUSED: dict[str, tuple[dict[str, int], Expected]] = {
-    "unknown-flag":          ({"flags": 2},                   EINVAL),
-    "highest-flag":          ({"flags": 1 << 31},             EINVAL),
-    "continue-and-more":     ({"flags": 3},                   EINVAL),
-    "continue-with-a-value": ({"flags": 1, "value": 1},       EINVAL),
-    "continue-with-an-error": ({"flags": 1, "error": -1},     EINVAL),
-}
-# fmt: on
-
-
-@pytest.mark.requirement("seccomp.notif-answer-errors")
-def test_wrong_answers(guest: Guest) -> None:
-    """After a rejected answer, the call continues to wait, and a valid answer is accepted."""
-    pair = SupervisedPair(guest, NOTIFY)
-    call, notif = pair.call_and_receive("getppid")
-    found: dict[str, tuple[object, object]] = {
-        name: (pair.reply(notif, **answer), wanted) for name, (answer, wanted) in REFUSED.items()
-    }
-    found["unknown-id"] = (pair.supervisor.reply(pair.listener, notif.id + 1), ENOENT)
-    found["bad-pointer"] = (pair.supervisor.call("ioctl", pair.listener, NOTIF_SEND, NOWHERE), EFAULT)
-    assert mismatches(found) == []
-    assert not call.finished()
-    assert pair.reply(notif, value=5) == OK
-    assert call.outcome() == returned(5)
-    assert pair.reply(notif, value=6) == ENOENT
-
-
-@pytest.mark.requirement("seccomp.notif-answer-errors")
-def test_an_answer_before_reception(guest: Guest) -> None:
-    """Answering a notification that has not been received fails with EINPROGRESS."""
-    pair = SupervisedPair(guest, NOTIFY)
-    first, notif = pair.call_and_receive("getppid")
-    assert pair.reply(notif) == OK
-    first.outcome()
-    call = pair.target.begin("getppid")
-    call.wait_until_blocked()
-    # The ids of one listener count up.
-    assert pair.supervisor.reply(pair.listener, notif.id + 1) == EINPROGRESS
-    assert pair.supervisor.receive(pair.listener).id == notif.id + 1
-    assert pair.supervisor.reply(pair.listener, notif.id + 1, value=9) == OK
-    assert call.outcome() == returned(9)
-
-
-@pytest.mark.requirement("seccomp.notif-one-answer")
-def test_only_one_answer(guest: Guest) -> None:
-    """A second answer is always too late: EINPROGRESS while the call is waking up, ENOENT after that."""
-    pair = SupervisedPair(guest, NOTIFY)
-    for _ in range(10):
-        call, notif = pair.call_and_receive("getppid")
-        assert pair.reply(notif, value=1) == OK
-        second = pair.reply(notif, value=2)
-        assert second in (EINPROGRESS, ENOENT)
-        assert call.outcome() == returned(1)
-
-
-@pytest.mark.requirement("seccomp.notif-one-answer", "seccomp.notif-id-valid", "seccomp.addfd-errors")
-def test_between_the_answer_and_the_wakeup(guest: Guest) -> None:
-    """An answered call that has not woken up keeps its answer: no second answer, ADDFD or close changes it.
-
-    The supervisor has a higher priority than its target, which does not wake up until the supervisor waits for its
-    next command.
-    """
-    pair = SupervisedPair(guest, NOTIFY)
-    call, notif = pair.call_and_receive("getppid")
-    id_, one, two = (struct.pack("<Q", notif.id), *(answer(notif.id, value) for value in (1, 2)))
-    plan = Plan(pair.supervisor.slot)
-    for request, argument in (
-        (NOTIF_ID_VALID, id_),
-        (NOTIF_SEND, one),
-        (NOTIF_ID_VALID, id_),
-        (NOTIF_SEND, two),
-        (NOTIF_ADDFD, struct.pack("<QIIII", notif.id, 0, pair.listener, 0, 0)),
-    ):
-        plan.call("ioctl", pair.listener, request, argument)
-    plan.call("close", pair.listener)
-    outcome = start_realtime(pair.supervisor, plan).counts()
-    assert outcome == [{name: 1} for name in ("OK", "OK", "ENOENT", "EINPROGRESS", "EINPROGRESS", "OK")]
-    assert call.outcome() == returned(1)
-    assert pair.target.call("getppid") == ENOSYS
-
-
-def answer(id_: int, value: int) -> bytes:
-    """struct seccomp_notif_resp."""
-    return struct.pack("<QqiI", id_, value, 0, 0)
-
-
-@pytest.mark.requirement("seccomp.notif-id-valid")
-@pytest.mark.parametrize("request_", [0x40082102, NOTIF_ID_VALID_OLD], ids=["new-number", "old-number"])
-def test_id_valid(guest: Guest, request_: int) -> None:
-    """An id is valid from the reception of its notification to the answer."""
-    pair = SupervisedPair(guest, NOTIFY)
-    waiting = pair.target.begin("getppid")
-    waiting.wait_until_blocked()
-    notif = pair.supervisor.receive(pair.listener)
-    found: dict[str, tuple[object, object]] = {
-        "received": (pair.supervisor.still_waiting(pair.listener, notif.id, request_), OK),
-        "another": (pair.supervisor.still_waiting(pair.listener, notif.id + 1, request_), ENOENT),
-        "unreadable": (pair.supervisor.call("ioctl", pair.listener, request_, NOWHERE), EFAULT),
-    }
-    assert pair.reply(notif) == OK
-    waiting.outcome()
-    found["answered"] = (pair.supervisor.still_waiting(pair.listener, notif.id, request_), ENOENT)
-    pair.target.begin("getppid").wait_until_blocked()
-    found["not received yet"] = (pair.supervisor.still_waiting(pair.listener, notif.id + 1, request_), ENOENT)
-    pair.supervisor.receive(pair.listener)
-    found["received now"] = (pair.supervisor.still_waiting(pair.listener, notif.id + 1, request_), OK)
-    pair.interrupt(Signal.KILL)
-    pair.target.wait_death()
-    found["its caller is dead"] = (pair.supervisor.still_waiting(pair.listener, notif.id + 1, request_), ENOENT)
-    assert mismatches(found) == []
-
-
 # Receiving
 
 
@@ -308,23 +143,6 @@ def test_a_caller_is_killed(guest: Guest) -> None:
     pair.interrupt(Signal.KILL)
     assert call.outcome() == killed(Signal.KILL)
     assert pair.reply(notif) == ENOENT
-
-
-@pytest.mark.requirement("seccomp.notif-answer")
-def test_a_continued_call_is_not_filtered_again(guest: Guest) -> None:
-    """CONTINUE runs the call, although an older, less severe filter returns TRACE for it.
-
-    There is no tracer, so TRACE alone would make the call fail with ENOSYS.
-    """
-    supervisor = guest.spawn("supervisor")
-    target = unprivileged(guest, "target", parent=supervisor)
-    target.install(policy(trace("getppid"))).result()
-    assert target.call("getppid") == ENOSYS
-    target_fd = target.listen(NOTIFY).result()
-    listener = supervisor.pidfd_getfd(target, target_fd).result()
-    call = target.begin("getppid")
-    assert supervisor.let_continue(listener, supervisor.receive(listener).id) == OK
-    assert call.outcome() == returned(supervisor.pid)
 
 
 @pytest.mark.requirement("seccomp.notif-ids")

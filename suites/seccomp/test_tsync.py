@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import pytest
 
-from guests.bpf import Action, deny, kill_thread, notify, policy, ret
+from guests.bpf import Action, deny, notify, policy, ret
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, ESRCH, GONE, OK, returned
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
-from guests.uapi import Cap, Clone, Signal
-from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, status, unprivileged
+from guests.uapi import Cap, Clone
+from suites.seccomp.support.filtered_tasks import mismatches, seccomp_state, unprivileged
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.tsync")]
 
@@ -22,12 +22,6 @@ ALLOW_ALL = (ret(Action.ALLOW),)
 TSYNC, ESRCH_FLAG, NEW_LISTENER = FilterFlag.TSYNC, FilterFlag.TSYNC_ESRCH, FilterFlag.NEW_LISTENER
 
 
-def state(guest: Guest, task: Task) -> tuple[str, str, str]:
-    """NoNewPrivs, Seccomp and Seccomp_filters of one thread."""
-    lines = status(guest, task)
-    return lines["NoNewPrivs"], lines["Seccomp"], lines.get("Seccomp_filters", "?")
-
-
 def test_every_thread(guest: Guest) -> None:
     """TSYNC gives filter, mode and no_new_privs to threads that had none of them, but to no other process."""
     caller = guest.spawn("caller", quiet=True)
@@ -36,10 +30,10 @@ def test_every_thread(guest: Guest) -> None:
     caller.set_no_new_privs().result()
     assert caller.install(DENY, TSYNC) == OK
     for thread in threads:
-        assert state(guest, thread)[:2] == ("1", "2")
+        assert seccomp_state(guest, thread)[:2] == ("1", "2")
         assert thread.call("getppid") == EINVAL
         assert thread.call("getuid") == returned(1000)
-    assert state(guest, process)[:2] == ("0", "0")
+    assert seccomp_state(guest, process)[:2] == ("0", "0")
     assert process.call("getppid") == returned(caller.pid)
 
 
@@ -49,7 +43,7 @@ def test_without_the_flag(guest: Guest) -> None:
     thread = caller.thread("thread")
     caller.set_no_new_privs().result()
     assert caller.install(DENY) == OK
-    assert state(guest, thread)[:2] == ("0", "0")
+    assert seccomp_state(guest, thread)[:2] == ("0", "0")
     assert thread.call("getppid") == returned(1)
 
 
@@ -72,9 +66,9 @@ def test_all_filters_and_their_count(guest: Guest) -> None:
     assert caller.install(DENY, TSYNC) == OK
     assert thread.call("getuid") == EPERM
     assert thread.call("getppid") == EINVAL
-    assert state(guest, thread) == state(guest, caller) == ("1", "2", "2")
+    assert seccomp_state(guest, thread) == seccomp_state(guest, caller) == ("1", "2", "2")
     assert caller.install(ALLOW_ALL, TSYNC) == OK
-    assert state(guest, thread) == state(guest, caller) == ("1", "2", "3")
+    assert seccomp_state(guest, thread) == seccomp_state(guest, caller) == ("1", "2", "3")
 
 
 def test_no_new_privs_is_not_added(guest: Guest) -> None:
@@ -83,8 +77,8 @@ def test_no_new_privs_is_not_added(guest: Guest) -> None:
     thread, careful = caller.thread("thread"), caller.thread("careful")
     careful.set_no_new_privs().result()
     assert caller.install(DENY, TSYNC) == OK
-    assert state(guest, caller)[:2] == state(guest, thread)[:2] == ("0", "2")
-    assert state(guest, careful)[:2] == ("1", "2")
+    assert seccomp_state(guest, caller)[:2] == seccomp_state(guest, thread)[:2] == ("0", "2")
+    assert seccomp_state(guest, careful)[:2] == ("1", "2")
 
 
 # Divergence
@@ -112,14 +106,14 @@ def test_divergent_threads(guest: Guest, family: str) -> None:
         caller.install(program).result()
     for program in threads:
         thread.install(program).result()
-    before = state(guest, caller), state(guest, bystander), state(guest, thread)
+    before = seccomp_state(guest, caller), seccomp_state(guest, bystander), seccomp_state(guest, thread)
     assert caller.install(DENY, TSYNC) == (returned(0) if together else returned(thread.tid))
     if together:
         assert caller.call("getppid") == EINVAL
         assert bystander.call("getppid") == EINVAL
         assert thread.call("getppid") == EINVAL
     else:
-        assert (state(guest, caller), state(guest, bystander), state(guest, thread)) == before
+        assert (seccomp_state(guest, caller), seccomp_state(guest, bystander), seccomp_state(guest, thread)) == before
         assert caller.call("getppid") == returned(1)
         assert thread.call("getppid") == returned(1)
 
@@ -148,8 +142,8 @@ def test_a_strict_thread(guest: Guest) -> None:
     thread = caller.thread("thread")
     thread.enter_strict_mode().result()
     assert caller.install(DENY, TSYNC) == returned(thread.tid)
-    assert state(guest, caller)[1] == "0"
-    assert state(guest, thread)[1] == "1"
+    assert seccomp_state(guest, caller)[1] == "0"
+    assert seccomp_state(guest, thread)[1] == "1"
 
 
 @pytest.mark.needs("PID_NS")
@@ -205,123 +199,3 @@ def test_one_listener_for_all_threads(guest: Guest) -> None:
     assert thread.exit_thread() == GONE
     assert supervisor.poll(listener) == 0
     check_received(caller)
-
-
-@pytest.mark.requirement("seccomp.notif-hang-up")
-def test_previous_references_are_released(guest: Guest) -> None:
-    """TSYNC releases a thread's previous reference to its filter: the listener hangs up when the process ends."""
-    pair = SupervisedPair(guest, NOTIFY)
-    pair.target.thread("thread")
-    assert pair.target.install(ALLOW_ALL, TSYNC) == OK
-    assert pair.poll() == 0
-    pair.target.exit()
-    pair.supervisor.reap(pair.target).result()
-    pair.wait_for_hang_up()
-
-
-# Threads that sleep, are stopped or have exited
-
-
-@pytest.mark.requirement("seccomp.tsync-states")
-def test_whatever_a_thread_is_doing(guest: Guest) -> None:
-    """TSYNC reaches a thread asleep in a call, waiting for a child, stopped by a tracer, or ready.
-
-    The call that it is in is not affected.
-    """
-    tracer = guest.spawn("tracer")
-    caller = tracer.spawn("caller", quiet=True)
-    reading, writing = caller.pipe()
-    threads = {name: caller.thread(name) for name in ("sleeping", "vforking", "traced", "ready")}
-    tracer.seize_and_stop(threads["traced"])
-    vforked = threads["vforking"].spawn("vforked", flags=Clone.VFORK | Clone.VM)
-    sleeping = threads["sleeping"].begin("read", reading, caller.store(bytes(8)), 1)
-    sleeping.wait_until_blocked()
-    caller.set_no_new_privs().result()
-    assert caller.install(DENY, TSYNC) == OK
-    assert {name: state(guest, thread)[:2] for name, thread in threads.items()} == dict.fromkeys(threads, ("1", "2"))
-    assert state(guest, vforked)[:2] == ("0", "0")
-
-    caller.write(writing, b"x").result()
-    assert sleeping.outcome() == returned(1)
-    tracer.detach(threads["traced"]).result()
-    vforked.exit()
-    for name in ("sleeping", "traced", "ready"):
-        assert threads[name].call("getppid") == EINVAL
-
-
-@pytest.mark.requirement("seccomp.tsync-states")
-def test_a_stopped_process(guest: Guest) -> None:
-    """After SIGSTOP and SIGCONT, one thread's TSYNC reaches the other threads of the process."""
-    caller = unprivileged(guest, "caller")
-    thread = caller.thread("thread")
-    guest.init.kill(caller, Signal.STOP).result()
-    caller.wait_state("T")
-    thread.wait_state("T")
-    guest.init.kill(caller, Signal.CONT).result()
-    assert caller.install(DENY, TSYNC) == OK
-    assert thread.call("getppid") == EINVAL
-
-
-@pytest.mark.requirement("seccomp.tsync-exiting")
-def test_dead_threads_do_not_prevent_tsync(guest: Guest) -> None:
-    """A leader that has exited remains as a zombie, but its divergent filters no longer count."""
-    leader = unprivileged(guest, "leader")
-    caller, other = leader.thread("caller"), leader.thread("other")
-    leader.install(OTHER).result()
-    assert caller.install(DENY, TSYNC) == returned(leader.tid)
-    assert leader.exit_thread() == GONE
-    assert leader.state() == "Z"
-    assert caller.install(DENY, TSYNC) == OK
-    assert other.call("getppid") == EINVAL
-
-
-# fmt: off
-KILLED = {
-    # the leader's state when it makes a call that ends it alone
-    "by-its-filter":   lambda leader: leader.install(policy(kill_thread("getppid"))),
-    "in-strict-mode":  lambda leader: leader.enter_strict_mode(),
-}
-# fmt: on
-
-
-@pytest.mark.requirement("seccomp.tsync-exiting")
-@pytest.mark.parametrize("how", KILLED)
-def test_killed_threads_do_not_prevent_tsync(guest: Guest, how: str) -> None:
-    """A leader with a divergent mode or filter prevents TSYNC while it lives, but not once it has been killed."""
-    leader = unprivileged(guest, "leader")
-    caller, other = leader.thread("caller"), leader.thread("other")
-    KILLED[how](leader).result()
-    assert caller.install(DENY, TSYNC) == returned(leader.tid)
-    assert leader.call("getppid") == GONE
-    leader.wait_state("Z")
-    assert caller.install(DENY, TSYNC) == OK
-    assert other.call("getppid") == EINVAL
-
-
-@pytest.mark.requirement("seccomp.notif-hang-up")
-def test_dead_threads_get_no_filter(guest: Guest) -> None:
-    """TSYNC gives no filters to a leader that has exited: the listener hangs up when the other threads are gone."""
-    pair = SupervisedPair(guest, NOTIFY)
-    last = pair.target.thread("last")
-    assert pair.target.exit_thread() == GONE
-    assert last.install(ALLOW_ALL, TSYNC) == OK
-    assert pair.poll() == 0
-    last.exit_thread()
-    pair.supervisor.reap(pair.target).result()
-    pair.wait_for_hang_up()
-
-
-@pytest.mark.requirement("seccomp.tsync-exiting")
-def test_a_thread_that_is_exiting(guest: Guest) -> None:
-    """A divergent thread that a tracer holds at the start of its exit prevents TSYNC, but not once it has exited."""
-    tracer = guest.spawn("tracer")
-    caller = unprivileged(guest, "caller", parent=tracer)
-    exiting = caller.thread("exiting")
-    exiting.install(OTHER).result()
-    tracer.seize(exiting, 64).result()  # type: ignore[arg-type]
-    exiting.begin("exit", 0)
-    assert tracer.wait(exiting).event == 6
-    assert caller.install(DENY, TSYNC) == returned(exiting.tid)
-    tracer.resume(exiting).result()
-    exiting.wait_death()
-    assert caller.install(DENY, TSYNC) == OK

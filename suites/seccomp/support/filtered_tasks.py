@@ -60,6 +60,12 @@ def status(guest: Guest, task: Task) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
+def seccomp_state(guest: Guest, task: Task) -> tuple[str, str, str]:
+    """NoNewPrivs, Seccomp and Seccomp_filters of one thread."""
+    lines = status(guest, task)
+    return lines["NoNewPrivs"], lines["Seccomp"], lines.get("Seccomp_filters", "?")
+
+
 def execute(task: Task, path: str) -> Outcome:
     """execve() a copy of the program that every task runs: the task continues in it, and waits for commands."""
     argv = [task.store(word.encode() + b"\0") for word in (path, "task", str(task.slot))]

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""SECCOMP_IOCTL_NOTIF_ADDFD fails: mistakes of the supervisor, limits of the target, a call that is over."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.guest import Guest
+from guests.outcome import E2BIG, EBADF, EINPROGRESS, EINVAL, EMFILE, ENOENT, Expected, killed, returned
+from guests.syscalls.seccomp import AddFd
+from guests.uapi import O_CLOEXEC, O_NONBLOCK, O_PATH, RLIMIT_NOFILE, Signal
+from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
+from suites.seccomp.support.filtered_tasks import mismatches
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+
+# fmt: off
+MISTAKES: dict[str, tuple[dict[str, int | bytes], Expected]] = {
+    "structure-too-short":        ({"size": 23},                        EINVAL),
+    "structure-of-no-size":       ({"size": 0},                         EINVAL),
+    "structure-of-a-page":        ({"size": 4096, "tail": b"\0" * 4072}, EINVAL),
+    "longer-and-not-zero":        ({"size": 32, "tail": b"\0" * 7 + b"\1"}, E2BIG),
+    "unknown-flag":               ({"flags": 4},                        EINVAL),
+    "highest-flag":               ({"flags": 1 << 31},                  EINVAL),
+    "unknown-descriptor-flag":    ({"new_flags": O_NONBLOCK},           EINVAL),
+    "another-descriptor-flag":    ({"new_flags": O_CLOEXEC | 1},        EINVAL),
+    "a-number-without-setfd":     ({"number": CHOSEN},                  EINVAL),
+    "minus-one-without-setfd":    ({"number": -1},                      EINVAL),
+    "nothing-open":               ({"descriptor": 99},                  EBADF),
+    "descriptor-minus-one":          ({"descriptor": -1},                  EBADF),
+    "unknown-id":                 ({"id_": 0},                          ENOENT),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.addfd-errors")
+def test_mistakes(guest: Guest) -> None:
+    """Each mistake is rejected without effect on the target's table; a longer structure ending in zeros is valid."""
+    pair = AddFdPair(guest)
+    found: dict[str, tuple[object, object]] = {
+        name: (pair.add(**how), wanted) for name, (how, wanted) in MISTAKES.items()
+    }
+    path = pair.supervisor.open("/tmp", O_PATH).result()  # noqa: S108
+    found["a-path-that-is-not-open"] = (pair.add(descriptor=path), EBADF)
+    found["longer, with zeros"] = (pair.add(size=32, tail=bytes(8)), returned(FREE))
+    assert mismatches(found) == []
+    pair.check_finish()
+    assert not pair.has(FREE + 1)
+
+
+@pytest.mark.requirement("seccomp.addfd-no-number")
+def test_minus_one_is_not_a_number(guest: Guest) -> None:
+    """-1 is not a valid number, not even with SETFD, where it once stood for the lowest free one."""
+    pair = AddFdPair(guest)
+    assert pair.add(number=-1, flags=AddFd.SETFD) == EBADF
+    assert pair.add(number=CHOSEN, flags=AddFd.SETFD) == returned(CHOSEN)
+
+
+@pytest.mark.requirement("seccomp.addfd-errors")
+def test_only_between_reception_and_answer(guest: Guest) -> None:
+    """ADDFD works between reception and answer: EINPROGRESS before, ENOENT after."""
+    pair = AddFdPair(guest)
+    pair.check_finish()
+    assert pair.add() == ENOENT
+    pair.target.begin("getppid").wait_until_blocked()
+    assert pair.add(id_=pair.notif.id + 1) == EINPROGRESS
+    assert pair.receive().id == pair.notif.id + 1
+    assert pair.add(id_=pair.notif.id + 1) == returned(FREE)
+
+
+@pytest.mark.requirement("seccomp.addfd-full")
+def test_descriptor_limit(guest: Guest) -> None:
+    """The target's limit applies: EMFILE, or EBADF for a chosen number beyond it; the call continues to wait."""
+    pair = AddFdPair(guest)
+    pair.check_finish()
+    pair.target.call("prlimit64", 0, RLIMIT_NOFILE, struct.pack("<QQ", FREE, FREE), None).result()
+    pair.call, pair.notif = pair.call_and_receive("getppid")
+    assert pair.add() == EMFILE
+    assert pair.add(number=CHOSEN, flags=AddFd.SETFD) == EBADF
+    assert pair.add(number=2, flags=AddFd.SETFD) == returned(2)
+    pair.check_finish()
+
+
+@pytest.mark.requirement("seccomp.addfd-gone")
+def test_the_caller_is_killed(guest: Guest) -> None:
+    """ADDFD for a caller that was killed fails with ENOENT."""
+    pair = AddFdPair(guest)
+    pair.interrupt(Signal.KILL)
+    assert pair.call.outcome() == killed(Signal.KILL)
+    assert pair.add() == ENOENT
+
+
+@pytest.mark.requirement("seccomp.addfd-gone")
+def test_the_caller_is_interrupted(guest: Guest) -> None:
+    """ADDFD for a caller that a signal has interrupted fails with ENOENT."""
+    pair = AddFdPair(guest)
+    pair.check_finish()
+    pair.target.catch(Signal.USR1).result()
+    pair.call, pair.notif = pair.call_and_receive("getppid")
+    pair.interrupt(Signal.USR1)
+    pair.call.outcome()
+    assert pair.add() == ENOENT

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""SECCOMP_IOCTL_NOTIF_ADDFD with SEND: the number of the new descriptor answers the call."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.call_plan import Plan, start_realtime
+from guests.guest import Guest
+from guests.outcome import EBADF, EMFILE, ENOENT, OK, returned
+from guests.syscalls.seccomp import NOTIF_ADDFD, AddFd
+from guests.uapi import O_CLOEXEC, RLIMIT_NOFILE
+from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
+from suites.seccomp.support.filtered_tasks import mismatches
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+F_GETFD = 1
+
+
+@pytest.mark.requirement("seccomp.addfd-send")
+def test_add_and_send(guest: Guest) -> None:
+    """With SEND, the call returns the new descriptor, and needs no other answer."""
+    pair = AddFdPair(guest)
+    assert pair.add(flags=AddFd.SEND) == returned(FREE)
+    assert pair.call.outcome() == returned(FREE)
+    assert pair.reply(pair.notif) == ENOENT
+    assert pair.has(FREE)
+
+
+@pytest.mark.requirement("seccomp.addfd-send")
+def test_add_and_send_a_chosen_number(guest: Guest) -> None:
+    """SETFD and SEND work together: the call returns the chosen number."""
+    pair = AddFdPair(guest)
+    assert pair.add(flags=AddFd.SEND | AddFd.SETFD, number=CHOSEN, new_flags=O_CLOEXEC) == returned(CHOSEN)
+    assert pair.call.outcome() == returned(CHOSEN)
+    assert pair.target.call("fcntl", CHOSEN, F_GETFD) == returned(1)
+
+
+@pytest.mark.requirement("seccomp.addfd-send")
+def test_add_and_send_that_fails(guest: Guest) -> None:
+    """A failed ADDFD with SEND does not answer the call, which continues to wait for another answer."""
+    pair = AddFdPair(guest)
+    pair.check_finish()
+    pair.target.call("prlimit64", 0, RLIMIT_NOFILE, struct.pack("<QQ", FREE, FREE), None).result()
+    pair.call, pair.notif = pair.call_and_receive("getppid")
+    found: dict[str, tuple[object, object]] = {
+        "no room": (pair.add(flags=AddFd.SEND), EMFILE),
+        "beyond the limit": (pair.add(flags=AddFd.SEND | AddFd.SETFD, number=CHOSEN), EBADF),
+        "nothing open": (pair.add(flags=AddFd.SEND, descriptor=99), EBADF),
+        "still waiting": (pair.supervisor.still_waiting(pair.listener, pair.notif.id), OK),
+    }
+    assert mismatches(found) == []
+    pair.check_finish()
+
+
+@pytest.mark.requirement("seccomp.addfd-send")
+def test_add_and_then_send(guest: Guest) -> None:
+    """SEND works after other descriptors have been added."""
+    pair = AddFdPair(guest)
+    assert pair.add() == returned(FREE)
+    assert pair.add(flags=AddFd.SEND) == returned(FREE + 1)
+    assert pair.call.outcome() == returned(FREE + 1)
+
+
+@pytest.mark.requirement("seccomp.addfd-send")
+def test_add_and_send_during_another(guest: Guest) -> None:
+    """While another descriptor is being added, SEND fails with EBUSY, and the call continues to wait.
+
+    Both supervisors have a higher priority than their target: the first one's request is still waiting when the
+    second one's is made.
+    """
+    pair = AddFdPair(guest)
+    reading, writing = pair.supervisor.pipe()
+    second = pair.supervisor.spawn("second")
+
+    def request(plan: Plan, flags: AddFd) -> None:
+        structure = struct.pack("<QIIII", pair.notif.id, flags, pair.file, 0, 0)
+        plan.call("ioctl", pair.listener, NOTIF_ADDFD, structure)
+
+    sending, adding = Plan(second.slot), Plan(pair.supervisor.slot)
+    sending.call("read", reading, bytes(1), 1)
+    request(sending, AddFd.SEND)
+    adding.call("write", writing, b"x", 1)
+    request(adding, AddFd.NONE)
+    late, first = start_realtime(second, sending), start_realtime(pair.supervisor, adding)
+    assert first.counts() == [{"OK": 1}, {"OK": 1}]
+    assert late.counts() == [{"OK": 1}, {"EBUSY": 1}]
+    pair.check_finish()
+    assert pair.has(FREE)
+    assert not pair.has(FREE + 1)

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Filters have the results of classic BPF, whether a kernel interprets or compiles them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+from guests import bpf
+from guests.bpf import Action, Instruction, Program, load, ret
+from guests.guest import Guest
+from guests.protocol.wire import Entry
+from guests.task import Task
+from guests.uapi import NR_X32
+from suites.seccomp.support.filter_results import (
+    ALLOWED,
+    ARCHES,
+    DENIED,
+    Call,
+    check_installs,
+    entries,
+    kill_task,
+    mismatching_calls,
+    mismatching_numbers,
+    result_of,
+    seeded,
+)
+from suites.seccomp.support.filtered_tasks import mismatches, unprivileged
+from suites.seccomp.support.generated_filters import (
+    ARGUMENTS,
+    COMPAT,
+    FILTER_ERRNO,
+    MISSING,
+    NATIVE,
+    WORDS,
+    arithmetic_filters,
+    cacheable_filters,
+    listing,
+)
+
+pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.bpf-semantics")]
+
+# How filters are run: net.core.bpf_jit_enable and bpf_jit_harden (Documentation/admin-guide/sysctl/net.rst).
+each_runner = pytest.mark.parametrize(
+    "runner",
+    [
+        pytest.param((0, 0), id="interpreted", marks=pytest.mark.lacks("BPF_JIT_ALWAYS_ON")),
+        pytest.param((1, 0), id="compiled", marks=pytest.mark.needs("BPF_JIT")),
+        pytest.param((1, 2), id="compiled-with-blinded-constants", marks=pytest.mark.needs("BPF_JIT")),
+    ],
+)
+
+
+def set_filter_runner(guest: Guest, runner: tuple[int, int]) -> None:
+    """Set how filters installed from now on are run.  A kernel without the JIT has an interpreter and no sysctl."""
+    if guest.kernel.config.enabled("BPF_JIT"):
+        for name, value in zip(("enable", "harden"), runner, strict=True):
+            guest.set_sysctl(f"net.core.bpf_jit_{name}", value)
+
+
+def probes(entry: Entry) -> st.SearchStrategy[list[Call]]:
+    """Harmless calls with any arguments, of 32 bits for 32-bit calls."""
+    x32 = tuple(NR_X32 | nr for nr in NATIVE)
+    numbers, words = {
+        Entry.NATIVE: (NATIVE + x32 + MISSING, ARGUMENTS),
+        Entry.INT80: (COMPAT + MISSING, WORDS),
+    }[entry]
+    call = st.tuples(st.sampled_from(numbers), st.tuples(*[st.sampled_from(words)] * 6))
+    return st.lists(call, min_size=10, max_size=10)
+
+
+DRAWN = st.fixed_dictionaries({entry: probes(entry) for entry in ARCHES})
+
+
+def check_all(guest: Guest, task: Task, filters: Sequence[Program], drawn: dict[Entry, list[Call]]) -> None:
+    """Check every number by each entry, and the calls that were drawn."""
+    for entry in entries(guest):
+        assert mismatching_numbers(task, filters, entry) == []
+        assert mismatching_calls(task, filters, entry, drawn[entry]) == []
+
+
+@each_runner
+def test_generated_filters(guest: Guest, runner: tuple[int, int]) -> None:
+    """Under one to three generated filters that may be decided in advance, every call has the result they mean."""
+    set_filter_runner(guest, runner)
+
+    @seeded
+    @given(st.lists(cacheable_filters(), min_size=1, max_size=3), DRAWN)
+    def check(filters: list[Program], drawn: dict[Entry, list[Call]]) -> None:
+        task = unprivileged(guest)
+        installed = check_installs(task, filters)
+        note("\n\n".join(map(listing, installed)))
+        check_all(guest, task, installed, drawn)
+        kill_task(guest, task)
+
+    check()
+
+
+@each_runner
+def test_generated_arithmetic(guest: Guest, runner: tuple[int, int]) -> None:
+    """Generated filters of all instructions compute the same value as the reference."""
+    set_filter_runner(guest, runner)
+
+    @seeded
+    @given(arithmetic_filters(), DRAWN)
+    def check(program: Program, drawn: dict[Entry, list[Call]]) -> None:
+        task = unprivileged(guest)
+        note(listing(program))
+        task.install(program).result()
+        check_all(guest, task, [program], drawn)
+        kill_task(guest, task)
+
+    check()
+
+
+# fmt: off
+WITH_THE_INDEX: dict[str, tuple[int, tuple[int, int], int]] = {
+    # instruction                      (A, X)                       A afterwards
+    "divided":              (bpf.DIV,  (0xFFFFFFFF, 16),            0x0FFFFFFF),
+    "divided-by-much":      (bpf.DIV,  (0xFFFFFFFF, 0x80000000),    1),
+    "divided-by-more":      (bpf.DIV,  (7, 0xFFFFFFFF),             0),
+    "shifted-left":         (bpf.LSH,  (0xC0000001, 4),             0x00000010),
+    "shifted-left-by-31":   (bpf.LSH,  (3, 31),                     0x80000000),
+    "shifted-left-by-0":    (bpf.LSH,  (0x80000001, 0),             0x80000001),
+    "shifted-right":        (bpf.RSH,  (0xC0000001, 4),             0x0C000000),
+    "shifted-right-by-31":  (bpf.RSH,  (0xC0000001, 31),            1),
+    "subtracted":           (bpf.SUB,  (1, 2),                      0xFFFFFFFF),
+    "multiplied":           (bpf.MUL,  (0x80000001, 0x80000003),    0x00000003),
+}
+# fmt: on
+
+
+@each_runner
+def test_computed_with_the_index(guest: Guest, runner: tuple[int, int]) -> None:
+    """Operations on two words of a call have the right full result, and neither word is signed."""
+    set_filter_runner(guest, runner)
+    found: dict[str, tuple[object, object]] = {}
+    for name, (code, (a, x), result) in WITH_THE_INDEX.items():
+        task = unprivileged(guest)
+        compute = (load(bpf.ARGS + 8), Instruction(bpf.TAX), load(bpf.ARGS), Instruction(code | bpf.X))
+        wanted = (Instruction(bpf.ST, 0), load(bpf.ARGS + 16), Instruction(bpf.TAX), Instruction(bpf.LD_MEM, 0))
+        judge = (Instruction(bpf.JEQ | bpf.X, 0, 0, 1), DENIED, ALLOWED)
+        task.install(
+            (load(bpf.NR), Instruction(bpf.JEQ, NATIVE[0], 1, 0), ALLOWED, *compute, *wanted, *judge)
+        ).result()
+        found[name] = (result_of(task.call(NATIVE[0], a, x, result)), f"errno {FILTER_ERRNO}")
+        found[f"{name}, and nothing else"] = (result_of(task.call(NATIVE[0], a, x, result ^ 1)), "ran")
+    assert mismatches(found) == []
+
+
+WORDS_OF_MEMORY = 16
+
+
+@each_runner
+def test_every_word_of_memory(guest: Guest, runner: tuple[int, int]) -> None:
+    """Each word of scratch memory keeps what was written to it, whatever is written to the others later."""
+    set_filter_runner(guest, runner)
+    task = unprivileged(guest)
+    written = [(Instruction(bpf.LD_IMM, 0x1000 + at), Instruction(bpf.ST, at)) for at in range(WORDS_OF_MEMORY)]
+    read = [
+        (
+            Instruction(bpf.LD_MEM, at),
+            Instruction(bpf.JEQ, 0x1000 + at, 1, 0),
+            ret(Action.ERRNO, FILTER_ERRNO + 1 + at),
+        )
+        for at in range(WORDS_OF_MEMORY)
+    ]
+    body = (instruction for group in (*written, *read) for instruction in group)
+    task.install((load(bpf.NR), Instruction(bpf.JEQ, NATIVE[0], 1, 0), ALLOWED, *body, DENIED)).result()
+    assert result_of(task.call(NATIVE[0])) == f"errno {FILTER_ERRNO}"
+
+
+# fmt: off
+UNSIGNED = {
+    # a word, what it is compared with, the action if it is larger, and if not        the result of a native call
+    "an-architecture-that-is-larger":     (bpf.ARCH, 0x7FFFFFFF, DENIED,  ALLOWED,    f"errno {FILTER_ERRNO}"),
+    "an-architecture-that-is-not-larger": (bpf.ARCH, 0xFFFFFFFF, DENIED,  ALLOWED,    "ran"),
+    "a-number-that-is-not-larger":        (bpf.NR,   0x80000000, ALLOWED, DENIED,     f"errno {FILTER_ERRNO}"),
+    "a-number-below-is-allowed":          (bpf.NR,   0x80000000, DENIED,  ALLOWED,    "ran"),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("code", [bpf.JGT, bpf.JGE], ids=["larger", "larger-or-equal"])
+def test_no_word_is_negative(guest: Guest, code: int) -> None:
+    """Words from 0x80000000 on compare as large numbers, including that of the native architecture."""
+    found: dict[str, tuple[object, object]] = {}
+    for name, (word, k, larger, otherwise, wanted) in UNSIGNED.items():
+        task = unprivileged(guest)
+        task.install((load(word), Instruction(code, k, 0, 1), larger, otherwise)).result()
+        found[name] = (result_of(task.call("getppid")), wanted)
+    assert mismatches(found) == []

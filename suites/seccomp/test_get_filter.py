@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading filters: PTRACE_SECCOMP_GET_FILTER and PTRACE_SECCOMP_GET_METADATA."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.bpf import Action, deny, load, log, pack, policy, ret
+from guests.guest import Guest
+from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, Expected, returned
+from guests.promises import breaks
+from guests.syscalls.seccomp import FilterFlag
+from guests.task import Task
+from guests.uapi import Ptrace
+from suites.seccomp.support.checkpoint_tracers import (
+    ALLOW_ALL,
+    DENY,
+    capable,
+    capable_in_its_own_user_namespace,
+    child_of,
+    filtered,
+    restore,
+    without_capability,
+)
+from suites.seccomp.support.filtered_tasks import mismatches
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+FILTERS = (
+    DENY,
+    (load(0), load(4), load(60), ret(Action.ALLOW, 7)),
+    policy(log("getuid"), deny("getgid", errno=EPERM)),
+)
+NOWHERE = 0x1000
+
+
+def stopped(guest: Guest, *filters: object) -> tuple[Task, Task]:
+    """A tracer with CAP_SYS_ADMIN, and its stopped tracee under these filters."""
+    tracer = capable(guest)
+    tracee = child_of(tracer)
+    for program in filters:
+        tracee.install(program).result()  # type: ignore[arg-type]
+    tracer.seize_and_stop(tracee)
+    return tracer, tracee
+
+
+@pytest.mark.requirement("seccomp.get-filter")
+@restore
+def test_programs_can_be_read(guest: Guest) -> None:
+    """PTRACE_SECCOMP_GET_FILTER returns each filter, by its index from the oldest: its length and exact program."""
+    tracer, tracee = stopped(guest, *FILTERS)
+    for index, program in enumerate(FILTERS):
+        assert tracer.filter_length(tracee, index) == returned(len(program))
+        read = tracer.filter_program(tracee, index, len(program))
+        assert read == returned(len(program))
+        assert read.read() == pack(program)
+    assert tracer.filter_length(tracee, len(FILTERS)) == ENOENT
+    assert tracer.filter_length(tracee, 1 << 40) == ENOENT
+    bad = tracer.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, 0, NOWHERE)
+    assert bad == EFAULT
+
+
+@pytest.mark.requirement("seccomp.get-metadata")
+@restore
+def test_metadata(guest: Guest) -> None:
+    """PTRACE_SECCOMP_GET_METADATA reports LOG, of all of a filter's flags."""
+    tracer = capable(guest)
+    tracee = child_of(tracer)
+    for flags in (FilterFlag.NONE, FilterFlag.LOG, FilterFlag.SPEC_ALLOW, FilterFlag.LOG | FilterFlag.TSYNC):
+        tracee.install(ALLOW_ALL, flags).result()
+    tracer.seize_and_stop(tracee)
+    reported = [struct.unpack("<QQ", tracer.filter_metadata(tracee, index).read()) for index in range(4)]
+    assert reported == [(0, 0), (1, FilterFlag.LOG), (2, 0), (3, FilterFlag.LOG)]
+
+
+# fmt: off
+METADATA: dict[str, tuple[int, int, Expected]] = {
+    #                         index, size, outcome: the number of bytes returned
+    "both-fields":           (0,     16,   returned(16)),
+    "a-larger-buffer":       (0,     64,   returned(16)),
+    "the-index-alone":       (0,     8,    returned(8)),
+    "half-of-the-flags":     (0,     12,   returned(12)),
+    "too-short":             (0,     7,    EINVAL),
+    "nothing":               (0,     0,    EINVAL),
+    "past-the-end":          (1,     16,   ENOENT),
+    "far-past-the-end":      (1 << 40, 16, ENOENT),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.get-metadata")
+@restore
+def test_metadata_sizes(guest: Guest) -> None:
+    """The caller passes the size of the structure, which may grow; a size too small for the index is EINVAL."""
+    tracer, tracee = stopped(guest, DENY)
+    found: dict[str, tuple[object, object]] = {
+        name: (tracer.filter_metadata(tracee, index, size), wanted)
+        for name, (index, size, wanted) in METADATA.items()
+    }
+    found["unreadable"] = (tracer.call("ptrace", Ptrace.SECCOMP_GET_METADATA, tracee.tid, 16, NOWHERE), EFAULT)
+    assert mismatches(found) == []
+
+
+# fmt: off
+READERS = {
+    # the tracer is ...                            a filter's length           its metadata
+    "with-cap-sys-admin":    (capable,             returned(len(DENY)),        returned(16)),
+    "with-every-other-capability":     (without_capability,  EACCES,                     EACCES),
+    "in-its-own-user-namespace": (capable_in_its_own_user_namespace, EACCES,   EACCES),
+    "filtered-itself":       (filtered,            EACCES,                     EACCES),
+}
+# fmt: on
+
+
+@pytest.mark.needs("USER_NS")
+@pytest.mark.requirement("seccomp.get-filter", "seccomp.get-metadata")
+@restore
+@pytest.mark.parametrize("who", READERS)
+def test_who_may_read(guest: Guest, who: str) -> None:
+    """Reading filters requires CAP_SYS_ADMIN, and a tracer that is not filtered itself."""
+    build, length, metadata = READERS[who]
+    tracer = build(guest)
+    tracee = child_of(tracer)
+    tracee.install(DENY).result()
+    tracer.seize_and_stop(tracee)
+    inherited = int(who == "filtered-itself")
+    with breaks("seccomp.get-filter"):
+        assert tracer.filter_length(tracee, inherited) == length
+    with breaks("seccomp.get-metadata"):
+        assert tracer.filter_metadata(tracee, inherited) == metadata
+
+
+@pytest.mark.requirement("seccomp.get-filter", "seccomp.get-metadata")
+@restore
+def test_whose_filters_may_be_read(guest: Guest) -> None:
+    """Only a stopped tracee's filters can be read: EINVAL without filters, ESRCH if not traced or not stopped."""
+    tracer = capable(guest)
+    found: dict[str, tuple[object, object]] = {}
+    for name in ("unfiltered", "strict"):
+        tracee = child_of(tracer, name)
+        if name == "strict":
+            tracee.enter_strict_mode().result()
+        tracer.seize_and_stop(tracee)
+        found[name] = (tracer.filter_length(tracee, 0), EINVAL)
+        found[f"{name}, metadata"] = (tracer.filter_metadata(tracee, 0), EINVAL)
+    free = child_of(tracer, "free")
+    free.install(DENY).result()
+    found["not traced"] = (tracer.filter_length(free, 0), ESRCH)
+    tracer.seize(free).result()
+    found["not stopped"] = (tracer.filter_metadata(free, 0), ESRCH)
+    assert mismatches(found) == []

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The modes of a task, and the operations of seccomp() and prctl() that do not exist."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.bpf import Action, Program, deny, policy, ret
+from guests.guest import Guest
+from guests.outcome import EFAULT, EINVAL, ESRCH, OK, returned
+from guests.uapi import Prctl
+from suites.seccomp.support.filtered_tasks import mismatches, status, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+ALLOW_ALL: Program = (ret(Action.ALLOW),)
+
+
+@pytest.mark.requirement("seccomp.modes")
+def test_filter_then_strict(guest: Guest) -> None:
+    """A filtered task cannot enter strict mode, which might allow what its filter denies; its filters stay."""
+    task = unprivileged(guest)
+    task.install(ALLOW_ALL).result()
+    assert task.enter_strict_mode() == EINVAL
+    assert task.call("prctl", Prctl.SET_SECCOMP, 1, 0, 0, 0) == EINVAL
+    assert task.install(policy(deny("getppid", errno=ESRCH))) == OK
+    assert task.call("getppid") == ESRCH
+
+
+# fmt: off
+OPERATIONS = {
+    # seccomp(operation, flags, pointer)
+    "unknown-operation":       ((4, 0, None),           EINVAL),
+    "negative-operation":      ((0xFFFFFFFF, 0, None),  EINVAL),
+    "strict-with-flags":       ((0, 1, None),           EINVAL),
+    "strict-with-a-pointer":   ((0, 0, b"\0" * 16),     EINVAL),
+    "avail-with-flags":        ((2, 1, b"\0" * 4),      EINVAL),
+    "sizes-with-flags":        ((3, 1, b"\0" * 8),      EINVAL),
+    "filter-without-pointer":  ((1, 0, None),           EFAULT),
+}
+PRCTL = {
+    # prctl(PR_SET_SECCOMP, mode, pointer)
+    "mode-0":                  ((0, None),              EINVAL),
+    "mode-3":                  ((3, None),              EINVAL),
+    "mode-minus-one":          ((-1, None),             EINVAL),
+    "mode-beyond-32-bits":     ((1 << 32 | 1, None),    EINVAL),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.operations")
+def test_wrong_operations(guest: Guest) -> None:
+    """Undefined operations and modes are rejected and change nothing."""
+    task = unprivileged(guest)
+    task.be_quiet()
+    found: dict[str, tuple[object, object]] = {
+        name: (task.call("seccomp", *arguments), wanted) for name, (arguments, wanted) in OPERATIONS.items()
+    }
+    found |= {
+        name: (task.call("prctl", Prctl.SET_SECCOMP, *arguments, 0, 0), wanted)
+        for name, (arguments, wanted) in PRCTL.items()
+    }
+    assert mismatches(found) == []
+    assert status(guest, task)["Seccomp"] == "0"
+
+
+@pytest.mark.requirement("seccomp.modes")
+def test_get_seccomp(guest: Guest) -> None:
+    """PR_GET_SECCOMP returns 0 without a filter, and 2 with one that allows prctl()."""
+    task = unprivileged(guest)
+    assert task.call("prctl", Prctl.GET_SECCOMP) == returned(0)
+    task.install(ALLOW_ALL).result()
+    assert task.call("prctl", Prctl.GET_SECCOMP) == returned(2)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the audit record of a filter's action says of the caller and its call."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.bpf import AUDIT_ARCH, JEQ, RET_K, Action, Instruction, kill_process, load, log, policy, ret, trap
+from guests.guest import Guest
+from guests.outcome import killed, returned
+from guests.syscalls.seccomp import FilterFlag
+from guests.uapi import Cap, Clone, Signal, number
+from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, audited, fields
+from suites.seccomp.support.filtered_tasks import GETPPID, check_caught, unprivileged
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-fields")
+def test_fields_of_a_record(guest: Guest) -> None:
+    """A record says who made the call: login uid, real uid and gid, pid, name and program.
+
+    It says what the call was: signal, architecture, number, address, and the filter's return value.
+    """
+    task = guest.spawn("culprit", uid=1000, caps=Cap.SETGID | Cap.SETUID)
+    task.write_text("/proc/self/loginuid", "4000").result()
+    task.call("setresgid", 2000, 2001, 2001).result()
+    task.call("setresuid", 1000, 1001, 1001).result()
+    task.set_no_new_privs().result()
+    task.install(policy(kill_process("getppid"))).result()
+    task.call("getppid")
+    record = guest.wait_for_log("type=1326")
+    logged = fields(record)
+    assert {name: logged[name] for name in ("auid", "uid", "gid", "pid", "comm", "exe")} == {
+        "auid": "4000",
+        "uid": "1000",
+        "gid": "2000",
+        "pid": str(task.pid),
+        "comm": '"culprit"',
+        "exe": '"/init"',
+    }
+    assert {name: logged[name] for name in ("sig", "arch", "syscall", "compat", "code")} == {
+        "sig": "31",
+        "arch": f"{AUDIT_ARCH['x86_64']:x}",
+        "syscall": str(GETPPID),
+        "compat": "0",
+        "code": "0x80000000",
+    }
+    assert int(logged["ip"], 16) > 0x1000
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-fields")
+def test_address_in_a_record(guest: Guest) -> None:
+    """A record's address is the one that a TRAP handler gets."""
+    task = unprivileged(guest)
+    task.catch(Signal.SYS).result()
+    task.install(policy(trap("getppid")), FilterFlag.LOG).result()
+    task.call("getppid").result()
+    caught = check_caught(task)
+    assert int(fields(guest.wait_for_log("type=1326"))["ip"], 16) == caught.call_address
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-fields")
+def test_a_record_of_a_thread(guest: Guest) -> None:
+    """A record's pid is that of the process, whichever thread made the call."""
+    leader = unprivileged(guest, "leader")
+    thread = leader.thread("thread")
+    thread.install(policy(log("getppid"))).result()
+    thread.call("getppid").result()
+    assert fields(guest.wait_for_log("type=1326"))["pid"] == str(leader.pid) != str(thread.tid)
+
+
+@audited
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.log-record-fields")
+def test_a_record_of_int80(guest: Guest) -> None:
+    """A record of an int 0x80 call has i386's architecture and number, and marks it as a 32-bit call."""
+    task = unprivileged(guest)
+    task.install((ret(Action.LOG),)).result()
+    task.call32("getppid").result()
+    logged = fields(guest.wait_for_log("type=1326"))
+    assert (logged["arch"], logged["syscall"], logged["compat"]) == (
+        f"{AUDIT_ARCH['i386']:x}",
+        str(number("getppid", "i386")),
+        "1",
+    )
+
+
+@audited
+@pytest.mark.needs("USER_NS", "PID_NS")
+@pytest.mark.requirement("seccomp.log-record-fields")
+def test_a_record_of_a_task_in_namespaces(guest: Guest) -> None:
+    """A record has the uid, gid and pid of the initial namespaces."""
+    inside = guest.spawn("outside").spawn("inside", flags=Clone.NEWUSER | Clone.NEWPID, quiet=True)
+    inside.install(policy(log("getppid"))).result()
+    assert inside.call("getuid") != returned(1000)
+    assert inside.own_tid == 1
+    inside.call("getppid").result()
+    logged = fields(guest.wait_for_log("type=1326"))
+    assert (logged["uid"], logged["gid"], logged["pid"]) == ("1000", "1000", str(inside.pid))
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-fields", "seccomp.log-silenced")
+def test_a_record_of_an_unknown_action(guest: Guest) -> None:
+    """An unknown action counts as a kill: it is recorded, with its own value, if kill_process is to be logged."""
+    records = AuditRecords(guest)
+    program = (load(0), Instruction(JEQ, GETPPID, 1, 0), ret(Action.ALLOW), Instruction(RET_K, 0x00010007))
+    recorded, unrecorded = unprivileged(guest, "recorded"), unprivileged(guest, "unrecorded")
+    for task, logged in ((recorded, "kill_process"), (unrecorded, DEFAULT.removeprefix("kill_process "))):
+        guest.set_sysctl(LOGGED, logged)
+        task.install(program).result()
+        assert task.call("getppid") == killed(Signal.SYS)
+    records.wait_for_all()
+    assert [(fields(one)["sig"], fields(one)["code"]) for one in records.of(recorded)] == [("31", "0x10000")]
+    assert records.of(unrecorded) == []
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-fields")
+def test_a_record_of_strict_mode(guest: Guest) -> None:
+    """A death in strict mode is recorded with signal 9, as KILL_THREAD."""
+    task = guest.spawn("strict", quiet=True)
+    task.enter_strict_mode().result()
+    assert task.call("getppid") == killed(Signal.KILL)
+    logged = fields(guest.wait_for_log("type=1326"))
+    assert (logged["sig"], logged["syscall"], logged["code"]) == ("9", str(GETPPID), "0x0")
