@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 
 import pytest
 
@@ -42,4 +43,5 @@ class AuditRecords:
 
 
 def fields(record: str) -> dict[str, str]:
-    return dict(re.findall(r"(\w+)=(\S+)", record.partition("): ")[2]))
+    """The fields of a record by name; one that is missing is empty."""
+    return defaultdict(str, re.findall(r"(\w+)=(\S+)", record.partition("): ")[2]))

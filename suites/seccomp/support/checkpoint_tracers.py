@@ -6,10 +6,11 @@ from __future__ import annotations
 import pytest
 
 from guests.bpf import Action, deny, policy, ret
+from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EINVAL
 from guests.task import Task
-from guests.uapi import Cap, Clone
+from guests.uapi import PTRACE_EVENT_STOP, Cap, Clone
 
 restore = pytest.mark.needs("CHECKPOINT_RESTORE")
 DENY = policy(deny("getppid", errno=EINVAL))
@@ -31,6 +32,12 @@ def child_of(tracer: Task, name: str = "tracee") -> Task:
     tracee.set_caps(Cap.NONE).result()
     tracee.set_no_new_privs().result()
     return tracee
+
+
+def stop(tracer: Task, tracee: Task) -> None:
+    """Stop a tracee that was seized before."""
+    tracer.interrupt(tracee).result()
+    require(tracer.wait(tracee).event == PTRACE_EVENT_STOP, f"{tracee} did not stop when {tracer} interrupted it")
 
 
 def without_capability(guest: Guest) -> Task:

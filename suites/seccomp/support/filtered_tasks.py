@@ -4,22 +4,28 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from guests.bpf import Program
 from guests.call_arguments import Argument
+from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import ENOENT, Expected, Outcome, killed
+from guests.promises import breaks
 from guests.protocol.wire import Entry
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag, Notification, Poll
 from guests.syscalls.signals import CaughtSignal
 from guests.task import Task
-from guests.uapi import RLIMIT_CORE, Signal, number
+from guests.uapi import RLIMIT_CORE, Clone, Signal, number
 
 GETPPID = number("getppid")
+MADE = "/tmp/made"  # noqa: S108 - the guest's
+"""A directory that a call would make if it ran."""
 CORE_BYTES = 0x10000
 """A core dump of this size is truncated, and written quickly."""
 
@@ -33,6 +39,12 @@ ENTRIES = [
 """Ways to enter the kernel, for parametrize."""
 
 
+def privilege_cases(table: Iterable[str]) -> list[ParameterSet]:
+    """The rows of a table, for parametrize; only those about user namespaces need CONFIG_USER_NS."""
+    user_ns = pytest.mark.needs("USER_NS")
+    return [pytest.param(name, marks=[user_ns] if "user-namespace" in name else []) for name in table]
+
+
 def unprivileged(guest: Guest, name: str = "filtered", *, parent: Task | None = None) -> Task:
     """A task with uid 1000, no capabilities and no_new_privs, waiting quietly: all it may do is install filters.
 
@@ -43,9 +55,16 @@ def unprivileged(guest: Guest, name: str = "filtered", *, parent: Task | None = 
     return task
 
 
-def allow_core_dumps(task: Task) -> None:
+def first_of_a_pid_namespace(guest: Guest, name: str = "first", *, parent: Task | None = None) -> Task:
+    """The first process of a pid namespace: a child of `parent`, or else an unprivileged child of init."""
+    task = (parent or guest).spawn(name, flags=Clone.NEWPID, quiet=True)
+    require(task.own_tid == 1, f"{task} is not the first process of its pid namespace")
+    return task
+
+
+def allow_core_dumps(task: Task, size: int = CORE_BYTES) -> None:
     """Let a fatal signal dump core: allow the size, and change to a writable directory."""
-    task.call("setrlimit", RLIMIT_CORE, struct.pack("<QQ", CORE_BYTES, CORE_BYTES)).result()
+    task.call("setrlimit", RLIMIT_CORE, struct.pack("<QQ", size, size)).result()
     task.call("chdir", "/tmp").result()  # noqa: S108 - the guest's
 
 
@@ -55,15 +74,15 @@ def dumped(promised: Callable[[str], bool]) -> Expected:
 
 
 def status(guest: Guest, task: Task) -> dict[str, str]:
-    """The task's /proc/PID/task/TID/status, by the names of its lines."""
+    """The task's /proc/PID/task/TID/status, by the names of its lines; a line that is missing is empty."""
     lines = guest.read_file(f"/proc/{task.pid}/task/{task.tid}/status").splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return defaultdict(str, {name: value.strip() for name, _, value in (line.partition(":") for line in lines)})
 
 
 def seccomp_state(guest: Guest, task: Task) -> tuple[str, str, str]:
     """NoNewPrivs, Seccomp and Seccomp_filters of one thread."""
     lines = status(guest, task)
-    return lines["NoNewPrivs"], lines["Seccomp"], lines.get("Seccomp_filters", "?")
+    return lines["NoNewPrivs"], lines["Seccomp"], lines["Seccomp_filters"]
 
 
 def execute(task: Task, path: str) -> Outcome:
@@ -76,6 +95,19 @@ def mismatches(found: Mapping[str, tuple[object, object]]) -> list[str]:
     """A line for each name whose outcome (first) differs from the expected one (second)."""
     rows = found.items()
     return [f"{name}: {actual!r}, expected {wanted!r}" for name, (actual, wanted) in rows if actual != wanted]
+
+
+def check_promises(found: Mapping[str, Mapping[str, tuple[object, object]]]) -> None:
+    """Compare the outcomes of each promise's rows with the expected ones: a mismatch breaks that promise alone."""
+    broken = {promise: lines for promise, rows in found.items() if (lines := mismatches(rows))}
+    with breaks(*(broken or found)):
+        assert [line for lines in broken.values() for line in lines] == []
+
+
+def check_not_made(guest: Guest, path: str = MADE) -> None:
+    """A call that would have made this directory has not run.  The control: another task can make it."""
+    assert not guest.exists(path), f"{path} exists, so the call has run"
+    guest.spawn("control").mkdir(path).result()
 
 
 def check_caught(task: Task) -> CaughtSignal:
@@ -106,11 +138,18 @@ class SupervisedPair:
         return listener
 
     def receive(self) -> Notification:
-        """Receive a notification.  For one that a signal has discarded before, the kernel may return ENOENT, once."""
+        return self.supervisor.receive(self.listener)
+
+    def receive_after_signal(self) -> Notification:
+        """The same; but for a notification that a signal has discarded before, the kernel may return ENOENT, once."""
         received = self.supervisor.begin_receive(self.listener).outcome()
-        if received == ENOENT:
-            received = self.supervisor.begin_receive(self.listener).outcome()
-        return Notification.decode(received.read())
+        return self.receive() if received == ENOENT else Notification.decode(received.read())
+
+    def receive_successor(self, former: Notification) -> Notification:
+        """Receive the notification whose id a test has predicted: the ids of a listener count up."""
+        notif = self.receive()
+        require(notif.id == former.id + 1, f"notification {notif.id:#x} does not follow {former.id:#x}")
+        return notif
 
     def call_and_receive(self, name: str | int, *arguments: Argument) -> tuple[Pending, Notification]:
         """Let the target make a call, and receive its notification."""
