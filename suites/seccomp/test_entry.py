@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 
 import pytest
@@ -11,12 +12,12 @@ from guests import bpf
 from guests.bpf import Action, Instruction, arg, deny, kill_process, load, policy, ret, trace
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, EPERM, OK, killed, returned
+from guests.outcome import EINVAL, ENOSYS, EPERM, killed, returned
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag
 from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH
 from guests.uapi import PTRACE_EVENT_SECCOMP, Prctl, Ptrace, PtraceOption, Signal, number
-from suites.seccomp.support.filtered_tasks import GETPPID, unprivileged
+from suites.seccomp.support.filtered_tasks import GETPPID, MADE, check_not_made, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -38,9 +39,11 @@ class SyscallTracedPair:
     def resume(self) -> None:
         self.tracer.resume_to_syscall(self.tracee).result()
 
-    def check_entry_stop(self, name: str, *arguments: int) -> Pending:
+    def stop_at_entry(self, name: str, *arguments: int) -> Pending:
+        """Let the tracee make a call, and wait for the stop at its entry."""
         call = self.tracee.begin(name, *arguments)
-        assert self.tracer.wait(self.tracee).stopped_by == SYSCALL_STOP
+        stop = self.tracer.wait(self.tracee)
+        require(stop.stopped_by == SYSCALL_STOP, f"{self.tracee} did not stop at the entry of {name}: {stop}")
         return call
 
     def change(self, **registers: int) -> None:
@@ -76,21 +79,26 @@ def test_a_tracers_rewrite_is_filtered(guest: Guest, rewrite: str) -> None:
     pair = SyscallTracedPair(
         guest, policy(deny("getppid", errno=EINVAL), deny("getgid", errno=EPERM, when=arg(2) == 5))
     )
-    call = pair.check_entry_stop(name)
+    call = pair.stop_at_entry(name)
     pair.change(**changes)
     seen = pair.check_exit_stop()
     assert call.outcome() == wanted
-    assert seen == call.outcome().value
+    assert call.outcome() == returned(seen)
 
 
 @pytest.mark.requirement("seccomp.entry-order")
 def test_a_call_changed_to_minus_one_is_filtered(guest: Guest) -> None:
     """A call whose number the tracer has set to -1 at the entry stop is filtered as number -1."""
-    nothing = (load(bpf.NR), Instruction(bpf.JEQ, 0xFFFFFFFF, 0, 1), ret(Action.ERRNO, 22), ret(Action.ALLOW))
+    nothing = (
+        load(bpf.NR),
+        Instruction(bpf.JEQ, 0xFFFFFFFF, 0, 1),
+        ret(Action.ERRNO, errno.EINVAL),
+        ret(Action.ALLOW),
+    )
     pair = SyscallTracedPair(guest, nothing)
-    call = pair.check_entry_stop("getuid")
+    call = pair.stop_at_entry("getuid")
     pair.change(orig_rax=-1, rax=42)
-    assert pair.check_exit_stop() == -22
+    assert pair.check_exit_stop() == -errno.EINVAL
     assert call.outcome() == EINVAL
 
 
@@ -98,7 +106,8 @@ def test_a_call_changed_to_minus_one_is_filtered(guest: Guest) -> None:
 def test_entry_event_exit(guest: Guest) -> None:
     """A traced call stops three times: at its entry, for its filter's TRACE, and at its exit."""
     pair = SyscallTracedPair(guest, policy(trace("getppid", data=3)))
-    call = pair.check_entry_stop("getppid")
+    call = pair.tracee.begin("getppid")
+    assert pair.tracer.wait(pair.tracee).stopped_by == SYSCALL_STOP
     pair.resume()
     stop = pair.tracer.wait(pair.tracee)
     assert stop.event == PTRACE_EVENT_SECCOMP
@@ -111,7 +120,7 @@ def test_entry_event_exit(guest: Guest) -> None:
 def test_a_kill_cannot_be_prevented_at_the_exit(guest: Guest) -> None:
     """A call that KILL_PROCESS ends has an exit stop too; then the tracee dies, whatever the tracer does there."""
     pair = SyscallTracedPair(guest, policy(kill_process("getppid")))
-    call = pair.check_entry_stop("getppid")
+    call = pair.stop_at_entry("getppid")
     pair.resume()
     assert pair.tracer.wait(pair.tracee).stopped_by == SYSCALL_STOP
     pair.change(orig_rax=number("getuid"), rax=0)
@@ -122,25 +131,26 @@ def test_a_kill_cannot_be_prevented_at_the_exit(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.entry-order")
 def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
-    """A call under PTRACE_SYSEMU ends at its entry stop: neither it nor any filter runs."""
+    """A call under PTRACE_SYSEMU ends at its entry stop: neither it nor any filter runs, until it is made again."""
     pair = SyscallTracedPair(guest, policy(kill_process("getppid")))
     pair.tracer.interrupt(pair.tracee).result()
     pair.tracer.wait(pair.tracee)
     pair.tracer.ptrace(Ptrace.SYSEMU, pair.tracee).result()
-    call = pair.check_entry_stop("getppid")
+    call = pair.stop_at_entry("getppid")
     pair.change(rax=77)
     pair.tracer.resume(pair.tracee).result()
     assert call.outcome() == returned(77)
+    assert pair.tracee.call("getppid") == killed(Signal.SYS)
 
 
 @pytest.mark.requirement("seccomp.trace-killed")
 def test_killed_in_the_entry_stop(guest: Guest) -> None:
-    """After a SIGKILL while the tracer holds a call at its entry, the call does not run, whatever its filters say."""
+    """After a SIGKILL while the tracer holds a call at its entry, the call, which its filter allows, does not run."""
     pair = SyscallTracedPair(guest, policy(deny("getppid", errno=EINVAL)))
-    call = pair.check_entry_stop("mkdir", pair.tracee.store(b"/tmp/made\0"), 0o755)
+    call = pair.stop_at_entry("mkdir", pair.tracee.store(MADE.encode() + b"\0"), 0o755)
     pair.tracer.kill(pair.tracee, Signal.KILL).result()
     assert call.outcome() == killed(Signal.KILL)
-    assert not guest.exists("/tmp/made")  # noqa: S108
+    check_not_made(guest)
 
 
 AUDIT_ADD_RULE, REQUEST_AND_ACK, NETLINK_AUDIT = 1011, 5, 9
@@ -192,8 +202,8 @@ def test_filters_installed_during_the_entry_stop(guest: Guest) -> None:
         tracer.resume_to_syscall(thread).result()
     calls = {name: thread.begin(name) for name, thread in threads.items()}
     for thread in threads.values():
-        assert tracer.wait(thread).stopped_by == SYSCALL_STOP
-    assert caller.install(DENY, FilterFlag.TSYNC) == OK
+        require(tracer.wait(thread).stopped_by == SYSCALL_STOP, f"{thread} did not stop at the entry of its call")
+    assert caller.install(DENY, FilterFlag.TSYNC) == returned(0)
     for thread in threads.values():
         tracer.resume(thread).result()
     assert {name: call.outcome() for name, call in calls.items()} == wanted
