@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import pytest
 
+from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EBADF, OK, returned
+from guests.promises import breaks
 from guests.syscalls.seccomp import AddFd, FilterFlag, Poll
-from guests.uapi import O_CLOEXEC, O_RDWR
-from suites.seccomp.support.addfd_pair import CHOSEN, FREE, SECRET, AddFdPair
+from guests.uapi import O_CLOEXEC, O_RDONLY, Signal
+from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
-F_GETFD, F_GETFL = 1, 3
+F_GETFD, F_GETFL, FD_CLOEXEC, O_ACCMODE = 1, 3, 1, 3
 
 
 @pytest.mark.requirement("seccomp.addfd")
@@ -23,9 +25,8 @@ def test_the_lowest_free_number(guest: Guest) -> None:
     assert pair.add() == returned(FREE + 1)
     assert not pair.call.finished()
     pair.check_finish()
-    assert pair.has(FREE)
-    assert pair.has(FREE + 1)
-    assert not pair.has(FREE + 2)
+    pair.check_has(FREE, FREE + 1)
+    pair.check_has_nothing(FREE + 2)
 
 
 @pytest.mark.requirement("seccomp.addfd")
@@ -36,26 +37,28 @@ def test_a_chosen_number(guest: Guest) -> None:
     # 0 can be chosen too.
     assert pair.add(number=0, flags=AddFd.SETFD) == returned(0)
     pair.check_finish()
-    assert pair.has(CHOSEN)
-    assert pair.has(0)
-    assert not pair.has(FREE)
+    pair.check_has(CHOSEN, 0)
+    pair.check_has_nothing(FREE)
 
 
 @pytest.mark.requirement("seccomp.addfd")
 def test_the_previous_file_is_closed(guest: Guest) -> None:
     """SETFD closes what was open at the number: a reader of a pipe whose only write end is replaced sees EOF."""
-    pair = AddFdPair(guest)
-    pair.check_finish()
+    pair = AddFdPair(guest, waiting=False)
     reading, writing = pair.target.pipe()
-    pair.call, pair.notif = pair.call_and_receive("getppid")
+    require(pair.target.poll(reading) == 0, "the pipe is at its end before its write end is replaced")
+    pair.wait()
     assert pair.add(number=writing, flags=AddFd.SETFD) == returned(writing)
     pair.check_finish()
+    assert pair.target.poll(reading) == Poll.HUP
     assert pair.target.read(reading) == returned(0)
-    assert pair.has(writing)
+    pair.check_has(writing)
 
 
 @pytest.mark.requirement("seccomp.addfd")
-@pytest.mark.parametrize(("flags", "wanted"), [(0, 0), (O_CLOEXEC, 1)], ids=["open-after-exec", "closed-on-exec"])
+@pytest.mark.parametrize(
+    ("flags", "wanted"), [(0, 0), (O_CLOEXEC, FD_CLOEXEC)], ids=["open-after-exec", "closed-on-exec"]
+)
 def test_close_on_exec(guest: Guest, flags: int, wanted: int) -> None:
     """O_CLOEXEC applies to the new descriptor, not to the file."""
     pair = AddFdPair(guest)
@@ -74,7 +77,7 @@ def test_it_is_the_same_open_file(guest: Guest) -> None:
     pair.check_finish()
     pair.supervisor.call("lseek", pair.file, 5, 0).result()
     assert pair.target.call("lseek", FREE, 0, 1) == returned(5)
-    assert pair.target.call("fcntl", FREE, F_GETFL).result() & O_RDWR == 0
+    assert pair.target.call("fcntl", FREE, F_GETFL).result() & O_ACCMODE == O_RDONLY
     assert pair.target.write(FREE, b"no") == EBADF
 
 
@@ -98,24 +101,29 @@ def test_no_reference_remains(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.addfd")
 def test_the_callers_descriptor_table(guest: Guest) -> None:
     """Of two processes under one filter, the one that made the call gets the descriptor."""
-    pair = AddFdPair(guest)
-    pair.check_finish()
+    pair = AddFdPair(guest, waiting=False)
     child = pair.target.spawn("child")
-    call = child.begin("getppid")
+    pair.call = child.begin("getppid")
     pair.notif = pair.receive()
     assert pair.add() == returned(FREE)
-    assert pair.reply(pair.notif) == OK
-    assert call.outcome() == OK
-    found = child.read(FREE, len(SECRET))
-    assert found == returned(len(SECRET))
-    assert found.read() == SECRET
-    assert pair.target.read(FREE) == EBADF
+    pair.check_finish()
+    pair.check_has(FREE, task=child)
+    pair.check_has_nothing(FREE)
 
 
 @pytest.mark.requirement("seccomp.addfd", "seccomp.notif-wait-killable")
 def test_add_with_wait_killable(guest: Guest) -> None:
-    """ADDFD also works for a caller that only fatal signals can interrupt (WAIT_KILLABLE_RECV)."""
-    pair = AddFdPair(guest, FilterFlag.WAIT_KILLABLE_RECV)
-    assert pair.add() == returned(FREE)
-    pair.check_finish()
-    assert pair.has(FREE)
+    """ADDFD also works for a caller that has a signal pending, which waits for the answer (WAIT_KILLABLE_RECV)."""
+    pair = AddFdPair(guest, FilterFlag.WAIT_KILLABLE_RECV, waiting=False)
+    pair.target.catch(Signal.USR1).result()
+    pair.wait()
+    pair.interrupt(Signal.USR1)
+    with breaks("seccomp.notif-wait-killable"):
+        assert pair.supervisor.still_waiting(pair.listener, pair.notif.id) == OK
+    with breaks("seccomp.addfd"):
+        assert pair.add() == returned(FREE)
+    with breaks("seccomp.notif-wait-killable"):
+        pair.check_finish()
+        assert [one.signal for one in pair.target.caught_signals()] == [Signal.USR1]
+    with breaks("seccomp.addfd"):
+        pair.check_has(FREE)

@@ -16,7 +16,7 @@ from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
 from suites.seccomp.support.filtered_tasks import mismatches
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
-F_GETFD = 1
+F_GETFD, FD_CLOEXEC = 1, 1
 
 
 @pytest.mark.requirement("seccomp.addfd-send")
@@ -26,7 +26,7 @@ def test_add_and_send(guest: Guest) -> None:
     assert pair.add(flags=AddFd.SEND) == returned(FREE)
     assert pair.call.outcome() == returned(FREE)
     assert pair.reply(pair.notif) == ENOENT
-    assert pair.has(FREE)
+    pair.check_has(FREE)
 
 
 @pytest.mark.requirement("seccomp.addfd-send")
@@ -35,16 +35,16 @@ def test_add_and_send_a_chosen_number(guest: Guest) -> None:
     pair = AddFdPair(guest)
     assert pair.add(flags=AddFd.SEND | AddFd.SETFD, number=CHOSEN, new_flags=O_CLOEXEC) == returned(CHOSEN)
     assert pair.call.outcome() == returned(CHOSEN)
-    assert pair.target.call("fcntl", CHOSEN, F_GETFD) == returned(1)
+    assert pair.target.call("fcntl", CHOSEN, F_GETFD) == returned(FD_CLOEXEC)
+    pair.check_has(CHOSEN)
 
 
 @pytest.mark.requirement("seccomp.addfd-send")
 def test_add_and_send_that_fails(guest: Guest) -> None:
     """A failed ADDFD with SEND does not answer the call, which continues to wait for another answer."""
-    pair = AddFdPair(guest)
-    pair.check_finish()
+    pair = AddFdPair(guest, waiting=False)
     pair.target.call("prlimit64", 0, RLIMIT_NOFILE, struct.pack("<QQ", FREE, FREE), None).result()
-    pair.call, pair.notif = pair.call_and_receive("getppid")
+    pair.wait()
     found: dict[str, tuple[object, object]] = {
         "no room": (pair.add(flags=AddFd.SEND), EMFILE),
         "beyond the limit": (pair.add(flags=AddFd.SEND | AddFd.SETFD, number=CHOSEN), EBADF),
@@ -88,5 +88,5 @@ def test_add_and_send_during_another(guest: Guest) -> None:
     assert first.counts() == [{"OK": 1}, {"OK": 1}]
     assert late.counts() == [{"OK": 1}, {"EBUSY": 1}]
     pair.check_finish()
-    assert pair.has(FREE)
-    assert not pair.has(FREE + 1)
+    pair.check_has(FREE)
+    pair.check_has_nothing(FREE + 1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from guests.bpf import notify, policy
 from guests.guest import Guest
-from guests.outcome import OK, Outcome, returned
+from guests.outcome import EBADF, OK, Outcome, returned
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag, Notification
+from guests.task import Task
 from suites.seccomp.support.filtered_tasks import SupervisedPair
 
 NOTIFY = policy(notify("getppid"))
@@ -19,12 +20,18 @@ SECRET = b"what the supervisor has opened"
 class AddFdPair(SupervisedPair):
     """A supervisor that has opened a file, and a target whose call waits for its reply."""
 
-    def __init__(self, guest: Guest, flags: FilterFlag = FilterFlag.NONE) -> None:
+    def __init__(self, guest: Guest, flags: FilterFlag = FilterFlag.NONE, *, waiting: bool = True) -> None:
+        """`waiting`: the target makes its call now; otherwise, with `wait`, when it is prepared."""
         super().__init__(guest, NOTIFY, flags)
         guest.write_file("/tmp/secret", SECRET, create=True).result()  # noqa: S108
         self.file = self.supervisor.open("/tmp/secret").result()  # noqa: S108
         self.call: Pending
         self.notif: Notification
+        if waiting:
+            self.wait()
+
+    def wait(self) -> None:
+        """Let the target make a call, which waits for the reply."""
         self.call, self.notif = self.call_and_receive("getppid")
 
     def begin_add(self, **how: int | bytes) -> Pending:
@@ -35,11 +42,19 @@ class AddFdPair(SupervisedPair):
         return self.begin_add(**how).outcome()
 
     def check_finish(self) -> None:
+        """The call still waits for its reply."""
         assert self.reply(self.notif, value=77) == OK
         assert self.call.outcome() == returned(77)
 
-    def has(self, number: int) -> bool:
-        """Whether the target can read the supervisor's file at this number; its call must be over."""
-        self.supervisor.call("lseek", self.file, 0, 0).result()
-        found = self.target.read(number, len(SECRET))
-        return not found.errno and found.read() == SECRET
+    def check_has(self, *numbers: int, task: Task | None = None) -> None:
+        """The target (or `task`) can read the supervisor's file at these numbers; its call must be over."""
+        for number in numbers:
+            self.supervisor.call("lseek", self.file, 0, 0).result()
+            found = (task or self.target).read(number, len(SECRET))
+            assert found == returned(len(SECRET))
+            assert found.read() == SECRET
+
+    def check_has_nothing(self, *numbers: int) -> None:
+        """The target has nothing open at these numbers; its call must be over."""
+        for number in numbers:
+            assert self.target.read(number) == EBADF
