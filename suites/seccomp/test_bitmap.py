@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from guests import bpf
 from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, load, ret
 from guests.guest import Guest
+from guests.promises import breaks
 from guests.protocol.wire import Entry
 from guests.syscall_sweep import sweep
 from guests.task import Task
@@ -57,7 +58,7 @@ def cache_mismatches(filters: Sequence[Program], found: dict[Entry, dict[int, bo
 
 
 @pytest.mark.needs("SECCOMP_CACHE_DEBUG")
-@pytest.mark.requirement("seccomp.cache")
+@pytest.mark.requirement("seccomp.cache", "seccomp.bpf-semantics")
 def test_the_cache_of_generated_filters(guest: Guest) -> None:
     """For every number, the kernel reports a call as decided in advance if and only if the filters permit that."""
 
@@ -65,12 +66,14 @@ def test_the_cache_of_generated_filters(guest: Guest) -> None:
     @given(st.lists(cacheable_filters(), min_size=1, max_size=3))
     def check(filters: list[Program]) -> None:
         task = unprivileged(guest)
-        installed = check_installs(task, filters)
+        with breaks("seccomp.bpf-semantics"):
+            installed = check_installs(task, filters)
         note("\n\n".join(map(listing, installed)))
         found = cached(guest, task)
-        assert list(cache_mismatches(installed, found)) == []
-        assert len(found[Entry.NATIVE]) > 400
-        assert bool(found[Entry.INT80]) == (len(entries(guest)) > 1)
+        with breaks("seccomp.cache"):
+            assert list(cache_mismatches(installed, found)) == []
+            assert len(found[Entry.NATIVE]) > 400
+            assert bool(found[Entry.INT80]) == (len(entries(guest)) > 1)
         kill_task(guest, task)
 
     check()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from guests import bpf
 from guests.bpf import Action, Instruction, Program, load, ret
+from guests.errors import require
 from guests.guest import Guest
 from guests.protocol.wire import Entry
 from guests.task import Task
@@ -59,6 +60,7 @@ def set_filter_runner(guest: Guest, runner: tuple[int, int]) -> None:
     if guest.kernel.config.enabled("BPF_JIT"):
         for name, value in zip(("enable", "harden"), runner, strict=True):
             guest.set_sysctl(f"net.core.bpf_jit_{name}", value)
+            require(guest.sysctl(f"net.core.bpf_jit_{name}") == f"{value}", f"net.core.bpf_jit_{name} is not {value}")
 
 
 def probes(entry: Entry) -> st.SearchStrategy[list[Call]]:
