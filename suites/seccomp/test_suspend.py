@@ -8,7 +8,8 @@ import pytest
 from guests.bpf import deny, policy
 from guests.call_arguments import InOut, Out
 from guests.guest import Guest
-from guests.outcome import EINVAL, EPERM, OK, killed, returned
+from guests.outcome import EINVAL, EPERM, OK, exited, killed, returned
+from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import Cap, Ptrace, PtraceOption, Signal
 from suites.seccomp.support.checkpoint_tracers import (
@@ -19,9 +20,10 @@ from suites.seccomp.support.checkpoint_tracers import (
     child_of,
     filtered,
     restore,
+    stop,
     without_capability,
 )
-from suites.seccomp.support.filtered_tasks import status
+from suites.seccomp.support.filtered_tasks import privilege_cases, status
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -44,19 +46,14 @@ def test_suspended_until_the_tracer_leaves(guest: Guest, way: str) -> None:
         assert tracer.set_options(tracee, SUSPEND) == OK
         tracer.resume(tracee).result()
     assert tracee.call("getppid") == returned(tracer.pid)
-    _stop(tracer, tracee)
+    stop(tracer, tracee)
     assert tracer.set_options(tracee, PtraceOption.NONE) == OK
     tracer.resume(tracee).result()
     assert tracee.call("getppid") == EINVAL
-    _stop(tracer, tracee)
+    stop(tracer, tracee)
     assert tracer.set_options(tracee, SUSPEND) == OK
     tracer.detach(tracee).result()
     assert tracee.call("getppid") == EINVAL
-
-
-def _stop(tracer: Task, tracee: Task) -> None:
-    tracer.interrupt(tracee).result()
-    tracer.wait(tracee)
 
 
 @pytest.mark.requirement("seccomp.suspend")
@@ -68,7 +65,7 @@ def test_the_tracers_death_ends_the_suspension(guest: Guest) -> None:
     tracee.install(DENY).result()
     assert tracer.seize(tracee, SUSPEND) == OK
     assert tracee.call("getppid") == returned(tracer.pid)
-    tracer.exit()
+    tracer.exit().require(exited(0))
     assert tracee.call("getppid") == EINVAL
 
 
@@ -91,14 +88,16 @@ def test_a_suspended_mode_stays(guest: Guest) -> None:
     tracee, free = child_of(tracer), child_of(tracer, "free")
     tracee.enter_strict_mode().result()
     for task in (tracee, free):
-        assert tracer.seize(task, SUSPEND) == OK
-    assert tracee.install(ALLOW_ALL) == EINVAL
-    assert tracee.enter_strict_mode() == OK
-    assert free.install(ALLOW_ALL) == OK
-    assert (status(guest, tracee)["Seccomp"], status(guest, free)["Seccomp"]) == ("1", "2")
-    _stop(tracer, tracee)
+        tracer.seize(task, SUSPEND).result()
+    with breaks("seccomp.modes"):
+        assert tracee.install(ALLOW_ALL) == EINVAL
+        assert tracee.enter_strict_mode() == OK
+        assert free.install(ALLOW_ALL) == OK
+        assert (status(guest, tracee)["Seccomp"], status(guest, free)["Seccomp"]) == ("1", "2")
+    stop(tracer, tracee)
     tracer.detach(tracee).result()
-    assert tracee.call("getppid") == killed(Signal.KILL)
+    with breaks("seccomp.suspend"):
+        assert tracee.call("getppid") == killed(Signal.KILL)
 
 
 @pytest.mark.requirement("seccomp.suspend")
@@ -115,14 +114,19 @@ def test_only_the_tracee(guest: Guest) -> None:
     assert tracee.call("getppid") == returned(tracer.pid)
 
 
-def suspended_itself(guest: Guest) -> Task:
-    """A tracer that is itself a tracee, with its (absent) filters suspended."""
+def traced_itself(guest: Guest, options: PtraceOption = PtraceOption.NONE) -> Task:
+    """A tracer that is itself a tracee."""
     above = guest.root("above")
     tracer = above.spawn("tracer", uid=1000, caps=Cap.SYS_ADMIN, quiet=True)
     # Otherwise SIGCHLD for its tracee's stops would stop it for its own tracer.
     tracer.block(Signal.CHLD).result()
-    above.seize(tracer, SUSPEND).result()
+    above.seize(tracer, options).result()
     return tracer
+
+
+def suspended_itself(guest: Guest) -> Task:
+    """A tracee whose (absent) filters are suspended."""
+    return traced_itself(guest, SUSPEND)
 
 
 # fmt: off
@@ -131,15 +135,15 @@ SUSPENDERS = {
     "with-every-other-capability":     (without_capability,  EPERM),
     "in-its-own-user-namespace": (capable_in_its_own_user_namespace, EPERM),
     "filtered-itself":       (filtered,            EPERM),
+    "traced-itself":         (traced_itself,       OK),
     "suspended-itself":      (suspended_itself,    EPERM),
 }
 # fmt: on
 
 
-@pytest.mark.needs("USER_NS")
 @pytest.mark.requirement("seccomp.suspend-privilege")
 @restore
-@pytest.mark.parametrize("who", SUSPENDERS)
+@pytest.mark.parametrize("who", privilege_cases(SUSPENDERS))
 def test_who_may_suspend(guest: Guest, who: str) -> None:
     """Suspending requires CAP_SYS_ADMIN and a tracer not filtered or suspended itself, by SEIZE and SETOPTIONS."""
     build, wanted = SUSPENDERS[who]
