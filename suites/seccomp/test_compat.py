@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 
 import pytest
@@ -57,7 +58,7 @@ def test_installed_by_int80(guest: Guest) -> None:
                 "prctl",
                 Prctl.SET_SECCOMP,
                 MODE_FILTER,
-                struct.pack("<HxxI", 1, task.store(pack((ret(Action.ERRNO, 3),)))),
+                struct.pack("<HxxI", 1, task.store(pack((ret(Action.ERRNO, errno.ESRCH),)))),
                 0,
                 0,
             ),

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from guests.bpf import Action, arg, deny, kill_process, policy, ret
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, OK, killed, returned
-from guests.uapi import Signal
+from guests.uapi import Prctl, Signal
 from suites.seccomp.support.filtered_tasks import unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
@@ -41,7 +43,9 @@ def test_exit_calls_are_filtered(guest: Guest) -> None:
 def test_seccomp_is_filtered(guest: Guest) -> None:
     """A filter can deny the installation of further filters, by seccomp() and by prctl()."""
     task = unprivileged(guest)
-    task.install(policy(deny("seccomp", errno=EPERM), deny("prctl", errno=EPERM, when=arg(0) == 22))).result()
+    task.install(
+        policy(deny("seccomp", errno=EPERM), deny("prctl", errno=EPERM, when=arg(0) == Prctl.SET_SECCOMP))
+    ).result()
     assert task.install((ret(Action.ALLOW),)) == EPERM
     assert task.install_by_prctl((ret(Action.ALLOW),)) == EPERM
 
@@ -50,5 +54,5 @@ def test_seccomp_is_filtered(guest: Guest) -> None:
 def test_the_installing_call_is_not_filtered(guest: Guest) -> None:
     """A filter applies from the next call on: installing one that denies everything succeeds."""
     task = unprivileged(guest)
-    assert task.install((ret(Action.ERRNO, 22),)) == OK
+    assert task.install((ret(Action.ERRNO, errno.EINVAL),)) == OK
     assert task.call("getuid") == EINVAL

@@ -8,6 +8,15 @@ import pytest
 from guests.bpf import Action, Program, deny, policy, ret
 from guests.guest import Guest
 from guests.outcome import EFAULT, EINVAL, ESRCH, OK, returned
+from guests.syscalls.seccomp import (
+    GET_ACTION_AVAIL,
+    GET_NOTIF_SIZES,
+    MODE_DISABLED,
+    MODE_FILTER,
+    MODE_STRICT,
+    SET_MODE_FILTER,
+    SET_MODE_STRICT,
+)
 from guests.uapi import Prctl
 from suites.seccomp.support.filtered_tasks import mismatches, status, unprivileged
 
@@ -21,7 +30,7 @@ def test_filter_then_strict(guest: Guest) -> None:
     task = unprivileged(guest)
     task.install(ALLOW_ALL).result()
     assert task.enter_strict_mode() == EINVAL
-    assert task.call("prctl", Prctl.SET_SECCOMP, 1, 0, 0, 0) == EINVAL
+    assert task.call("prctl", Prctl.SET_SECCOMP, MODE_STRICT, 0, 0, 0) == EINVAL
     assert task.install(policy(deny("getppid", errno=ESRCH))) == OK
     assert task.call("getppid") == ESRCH
 
@@ -29,13 +38,13 @@ def test_filter_then_strict(guest: Guest) -> None:
 # fmt: off
 OPERATIONS = {
     # seccomp(operation, flags, pointer)
-    "unknown-operation":       ((4, 0, None),           EINVAL),
-    "negative-operation":      ((0xFFFFFFFF, 0, None),  EINVAL),
-    "strict-with-flags":       ((0, 1, None),           EINVAL),
-    "strict-with-a-pointer":   ((0, 0, b"\0" * 16),     EINVAL),
-    "avail-with-flags":        ((2, 1, b"\0" * 4),      EINVAL),
-    "sizes-with-flags":        ((3, 1, b"\0" * 8),      EINVAL),
-    "filter-without-pointer":  ((1, 0, None),           EFAULT),
+    "unknown-operation":       ((4, 0, None),                          EINVAL),
+    "negative-operation":      ((0xFFFFFFFF, 0, None),                 EINVAL),
+    "strict-with-flags":       ((SET_MODE_STRICT, 1, None),            EINVAL),
+    "strict-with-a-pointer":   ((SET_MODE_STRICT, 0, b"\0" * 16),      EINVAL),
+    "avail-with-flags":        ((GET_ACTION_AVAIL, 1, b"\0" * 4),      EINVAL),
+    "sizes-with-flags":        ((GET_NOTIF_SIZES, 1, b"\0" * 8),       EINVAL),
+    "filter-without-pointer":  ((SET_MODE_FILTER, 0, None),            EFAULT),
 }
 PRCTL = {
     # prctl(PR_SET_SECCOMP, mode, pointer)
@@ -49,7 +58,7 @@ PRCTL = {
 
 @pytest.mark.requirement("seccomp.operations")
 def test_wrong_operations(guest: Guest) -> None:
-    """Undefined operations and modes are rejected and change nothing."""
+    """Undefined operations and modes are rejected and change nothing; a defined operation is not rejected."""
     task = unprivileged(guest)
     task.be_quiet()
     found: dict[str, tuple[object, object]] = {
@@ -61,12 +70,13 @@ def test_wrong_operations(guest: Guest) -> None:
     }
     assert mismatches(found) == []
     assert status(guest, task)["Seccomp"] == "0"
+    assert task.install(ALLOW_ALL) == OK
 
 
 @pytest.mark.requirement("seccomp.modes")
 def test_get_seccomp(guest: Guest) -> None:
     """PR_GET_SECCOMP returns 0 without a filter, and 2 with one that allows prctl()."""
     task = unprivileged(guest)
-    assert task.call("prctl", Prctl.GET_SECCOMP) == returned(0)
+    assert task.call("prctl", Prctl.GET_SECCOMP) == returned(MODE_DISABLED)
     task.install(ALLOW_ALL).result()
-    assert task.call("prctl", Prctl.GET_SECCOMP) == returned(2)
+    assert task.call("prctl", Prctl.GET_SECCOMP) == returned(MODE_FILTER)
