@@ -11,6 +11,7 @@ from guests import bpf
 from guests.bpf import Action, deny, kill_process, policy
 from guests.guest import Guest
 from guests.outcome import EPERM, Expected, killed
+from guests.protocol.wire import Entry
 from guests.syscalls.base import Pending
 from guests.task import Task
 from guests.uapi import Signal, number
@@ -52,7 +53,7 @@ def test_restart_syscall(guest: Guest, case: str) -> None:
     call = task.begin("nanosleep", HOUR, None)
     interrupted(guest, task, call)
     if wanted is None:
-        call.wait_until_blocked()
+        assert call.blocks(), call
     else:
         assert call.outcome() == wanted
 
@@ -64,7 +65,7 @@ def test_restart_syscall_by_int80(guest: Guest) -> None:
     task = unprivileged(guest)
     task.install(policy(deny("restart_syscall", errno=EPERM), arch="i386")).result()
     # poll() without descriptors, for a while: not every kernel has the old nanosleep.
-    call = task.begin(number("poll", "i386"), 0, 0, 3_600_000, entry=1)  # type: ignore[arg-type]
+    call = task.begin(number("poll", "i386"), 0, 0, 3_600_000, entry=Entry.INT80)
     interrupted(guest, task, call)
     assert call.outcome() == EPERM
 
