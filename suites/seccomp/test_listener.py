@@ -9,12 +9,14 @@ import pytest
 
 from guests.bpf import Action, Program, notify, policy, ret
 from guests.call_arguments import InOut, Out
+from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EBADF, EBUSY, EINTR, EINVAL, ENOENT, ENOSYS, OK, returned
+from guests.outcome import EBADF, EBUSY, EINTR, EINVAL, ENOENT, ENOSYS, OK, exited, returned
+from guests.promises import breaks
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import NOTIF_SIZE, USER_NOTIF_FD_SYNC_WAKE_UP, Notification, Poll
 from guests.task import Task
-from guests.uapi import O_RDWR, Signal
+from guests.uapi import AT_FDCWD, O_RDWR, Signal
 from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
@@ -42,7 +44,7 @@ def test_poll(guest: Guest) -> None:
     other.begin("getppid").wait_until_blocked()
     assert ready() == Poll.IN | Poll.OUT
     assert pair.reply(notif) == OK
-    call.outcome()
+    call.outcome().require(OK)
     assert ready() == Poll.IN
 
 
@@ -59,18 +61,25 @@ def test_poll_wakes_up(guest: Guest, to_receive: int, to_answer: int, to_the_end
     """
     pair = SupervisedPair(guest, NOTIFY)
     poller = pair.supervisor.spawn("poller")
-    waiting = check_poll_waits(poller, pair.listener, to_receive)
-    call = pair.target.begin("getppid")
-    assert returned_events(waiting) == to_receive
-    waiting = check_poll_waits(poller, pair.listener, to_answer)
-    notif = pair.receive()
-    assert returned_events(waiting) == to_answer
-    waiting = check_poll_waits(poller, pair.listener, to_the_end)
-    assert pair.reply(notif) == OK
-    assert call.outcome() == OK
-    pair.target.exit()
-    pair.supervisor.reap(pair.target)
-    assert returned_events(waiting) == Poll.HUP
+    with breaks("seccomp.notif-poll"):
+        waiting = check_poll_waits(poller, pair.listener, to_receive)
+        call = pair.target.begin("getppid")
+        assert returned_events(waiting) == to_receive
+        waiting = check_poll_waits(poller, pair.listener, to_answer)
+        notif = pair.receive()
+        assert returned_events(waiting) == to_answer
+    with breaks("seccomp.notif-hang-up"):
+        waiting = check_poll_waits(poller, pair.listener, to_the_end)
+        pair.reply(notif).result()
+        call.outcome().require(OK)
+        end(pair)
+        assert returned_events(waiting) == Poll.HUP
+
+
+def end(pair: SupervisedPair) -> None:
+    """End the target's process."""
+    pair.target.exit().require(exited(0))
+    pair.supervisor.reap(pair.target).result()
 
 
 def check_poll_waits(poller: Task, listener: int, events: int) -> Pending:
@@ -100,15 +109,14 @@ def test_the_last_caller_exits(guest: Guest, newer: tuple[Program, ...]) -> None
     for program in newer:
         pair.target.install(program).result()
     child = pair.target.spawn("child")
-    pair.target.exit()
-    pair.supervisor.reap(pair.target)
-    assert pair.supervisor.poll(pair.listener) == 0
-    child.exit()
+    end(pair)
+    assert pair.poll() == 0
+    child.exit().require(exited(0))
     guest.init.reap(child).result()
     pair.wait_for_hang_up()
 
 
-@pytest.mark.requirement("seccomp.notif-recv-ends")
+@pytest.mark.requirement("seccomp.notif-recv-ends", "seccomp.notif-hang-up")
 @above
 def test_a_waiting_reader_when_the_last_caller_exits(guest: Guest, newer: tuple[Program, ...]) -> None:
     """When the last caller exits, a waiting NOTIF_RECV returns ENOENT, and so do later ones."""
@@ -116,12 +124,14 @@ def test_a_waiting_reader_when_the_last_caller_exits(guest: Guest, newer: tuple[
     for program in newer:
         pair.target.install(program).result()
     receiving = pair.supervisor.begin_receive(pair.listener)
-    assert receiving.blocks(), receiving
-    pair.target.exit()
-    assert receiving.outcome() == ENOENT
-    assert pair.supervisor.receive_into(pair.listener, bytes(NOTIF_SIZE)) == ENOENT
-    assert pair.target.state() == "Z"
-    assert pair.supervisor.poll(pair.listener) == Poll.HUP
+    with breaks("seccomp.notif-recv-ends"):
+        assert receiving.blocks(), receiving
+        pair.target.exit().require(exited(0))
+        assert receiving.outcome() == ENOENT
+        assert pair.supervisor.receive_into(pair.listener, bytes(NOTIF_SIZE)) == ENOENT
+    require(pair.target.state() == "Z", f"{pair.target} has been reaped")
+    with breaks("seccomp.notif-hang-up"):
+        assert pair.poll() == Poll.HUP
 
 
 @pytest.mark.requirement("seccomp.notif-no-listener")
@@ -144,12 +154,12 @@ def test_the_supervisor_dies(guest: Guest) -> None:
     pair = SupervisedPair(guest, NOTIFY)
     heir = pair.supervisor.spawn("heir")
     call, notif = pair.call_and_receive("getppid")
-    pair.supervisor.exit()
+    pair.supervisor.exit().require(exited(0))
     assert heir.reply(pair.listener, notif.id, value=2) == OK
     assert call.outcome() == returned(2)
     call = pair.target.begin("getppid")
     heir.receive(pair.listener)
-    heir.exit()
+    heir.exit().require(exited(0))
     assert call.outcome() == ENOSYS
 
 
@@ -173,9 +183,19 @@ def test_one_listener_in_a_chain_of_filters(guest: Guest) -> None:
 def test_only_the_newest_filters_listener_receives(guest: Guest) -> None:
     """Of two filters that notify, only the newer one's listener is asked; if it has none, the call is ENOSYS."""
     pair = SupervisedPair(guest, NOTIFY)
-    pair.target.install(policy(notify("getppid"))).result()
+    call, notif = pair.call_and_receive("getppid")
+    assert pair.reply(notif, value=3) == OK
+    assert call.outcome() == returned(3)
+    pair.target.install(NOTIFY).result()
     assert pair.target.call("getppid") == ENOSYS
-    assert pair.supervisor.poll(pair.listener) == 0
+    assert pair.poll() == 0
+
+    newest = unprivileged(guest, "newest", parent=pair.supervisor)
+    newest.install(NOTIFY).result()
+    listener = pair.fetch_listener(newest, NOTIFY)
+    call = newest.begin("getppid")
+    assert pair.supervisor.reply(listener, pair.supervisor.receive(listener).id, value=4) == OK
+    assert call.outcome() == returned(4)
 
 
 @pytest.mark.requirement("seccomp.notif-cloexec")
@@ -184,7 +204,7 @@ def test_the_listener_is_closed_on_exec(guest: Guest) -> None:
     target = unprivileged(guest, "target")
     listener = target.listen(NOTIFY).result()
     assert target.call("fcntl", listener, F_GETFD) == returned(FD_CLOEXEC)
-    assert target.execute_again() == OK
+    target.execute_again().result()
     assert target.call("fcntl", listener, F_GETFD) == EBADF
     assert target.call("getppid") == ENOSYS
 
@@ -202,7 +222,7 @@ def test_the_listener_is_only_a_listener(guest: Guest) -> None:
         "ioctl 0 of another kind": (supervisor.call("ioctl", listener, 0xC0504100, Out(80)), EINVAL),
     }
     assert mismatches(found) == []
-    link = supervisor.call("readlinkat", -100, f"/proc/self/fd/{listener}", Out(64), 64).read()
+    link = supervisor.call("readlinkat", AT_FDCWD, f"/proc/self/fd/{listener}", Out(64), 64).read()
     assert link.rstrip(b"\0") == b"anon_inode:seccomp notify"
 
 
@@ -211,8 +231,8 @@ def test_listener_flags(guest: Guest) -> None:
     """SYNC_WAKE_UP is the only flag; notifications and answers work the same with it."""
     pair = SupervisedPair(guest, NOTIFY)
     found: dict[str, tuple[object, object]] = {
-        str(flags): (pair.supervisor.set_listener_flags(pair.listener, flags), wanted)
-        for flags, wanted in ((2, EINVAL), (3, EINVAL), (1 << 63, EINVAL), (0, OK), (1, OK))
+        f"{flags:#x}": (pair.supervisor.set_listener_flags(pair.listener, flags), wanted)
+        for flags, wanted in ((2, EINVAL), (3, EINVAL), (1 << 63, EINVAL), (0, OK), (USER_NOTIF_FD_SYNC_WAKE_UP, OK))
     }
     assert mismatches(found) == []
     call, notif = pair.call_and_receive("getppid")
