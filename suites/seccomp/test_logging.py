@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from guests.bpf import Action, policy, rule
+from guests.bpf import Action, deny, policy, rule, trace
+from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EIO, OK, Expected, killed, returned
-from guests.syscalls.seccomp import FilterFlag
+from guests.outcome import EIO, ENOSYS, OK, Expected, Outcome, killed, returned
+from guests.syscalls.seccomp import USER_NOTIF_FLAG_CONTINUE, FilterFlag
 from guests.task import Task
-from guests.uapi import PtraceOption, Signal, number
+from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, audited, fields
-from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import GETPPID, SupervisedPair, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -29,15 +32,26 @@ RECORDED: dict[Action, tuple[bool, bool, str]] = {
     Action.LOG:            (True,  True,  "0"),
     Action.ALLOW:          (False, False, ""),
 }
+TAKEN: dict[Action, Expected] = {
+    # action                the result of getppid in a task that catches SIGSYS
+    Action.KILL_PROCESS:   killed(Signal.SYS),
+    Action.KILL_THREAD:    killed(Signal.SYS),
+    Action.TRAP:           returned(GETPPID),
+    Action.ERRNO:          EIO,
+    Action.USER_NOTIF:     ENOSYS,
+    Action.TRACE:          ENOSYS,
+    Action.LOG:            returned(1),
+    Action.ALLOW:          returned(1),
+}
 # fmt: on
 
 
-def act(guest: Guest, action: Action, flags: FilterFlag) -> Task:
+def act(guest: Guest, action: Action, flags: FilterFlag) -> tuple[Task, Outcome]:
+    """A task whose call meets the action, and the call's outcome."""
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
-    task.install(policy(rule(action, "getppid", data=5)), flags).result()
-    task.call("getppid")
-    return task
+    task.install(policy(rule(action, "getppid", data=errno.EIO)), flags).result()
+    return task, task.call("getppid")
 
 
 @audited
@@ -46,13 +60,15 @@ def act(guest: Guest, action: Action, flags: FilterFlag) -> Task:
 def test_which_actions_are_recorded(guest: Guest, flags: FilterFlag) -> None:
     """Kills and LOG are always recorded, ALLOW never, and all others if their filter has FILTER_FLAG_LOG."""
     records = AuditRecords(guest)
-    tasks = {action: act(guest, action, flags) for action in Action}
+    acted = {action: act(guest, action, flags) for action in Action}
     records.wait_for_all()
     found: dict[str, tuple[object, object]] = {}
     for action, (with_flag, without, signal) in RECORDED.items():
-        logged = [(fields(one)["sig"], int(fields(one)["code"], 16)) for one in records.of(tasks[action])]
+        task, outcome = acted[action]
+        outcome.require(TAKEN[action])
+        logged = [(fields(one)["sig"], fields(one)["code"]) for one in records.of(task)]
         recorded = with_flag if flags else without
-        found[action.name] = (logged, [(signal, int(action))] if recorded else [])
+        found[action.name] = (logged, [(signal, f"{int(action):#x}")] if recorded else [])
     assert mismatches(found) == []
 
 
@@ -63,13 +79,13 @@ def test_an_action_removed_from_actions_logged(guest: Guest, silenced: str) -> N
     """An action whose name is removed from actions_logged is the only one not recorded, and is still taken."""
     records = AuditRecords(guest)
     guest.set_sysctl(LOGGED, " ".join(name for name in DEFAULT.split() if name != silenced))
-    tasks = {action: act(guest, action, FilterFlag.LOG) for action in RECORDED if action is not Action.ALLOW}
+    acted = {action: act(guest, action, FilterFlag.LOG) for action in RECORDED if action is not Action.ALLOW}
     records.wait_for_all()
-    found: dict[str, tuple[object, object]] = {
-        action.name: (len(records.of(task)), int(action.name.lower() != silenced)) for action, task in tasks.items()
-    }
+    found: dict[str, tuple[object, object]] = {}
+    for action, (task, outcome) in acted.items():
+        found[f"{action.name}, taken"] = (outcome, TAKEN[action])
+        found[f"{action.name}, recorded"] = (len(records.of(task)), int(action.name.lower() != silenced))
     assert mismatches(found) == []
-    assert tasks[Action.KILL_PROCESS].wait_death() == killed(Signal.SYS)
 
 
 @audited
@@ -78,10 +94,13 @@ def test_empty_actions_logged(guest: Guest) -> None:
     """With actions_logged empty, nothing is recorded, and every action is still taken."""
     records = AuditRecords(guest)
     guest.set_sysctl(LOGGED, "\n")
-    tasks = [act(guest, action, FilterFlag.LOG) for action in Action]
+    acted = {action: act(guest, action, FilterFlag.LOG) for action in Action}
     records.wait_for_all()
-    assert [records.of(task) for task in tasks] == [[]] * 8
-    assert tasks[0].wait_death() == killed(Signal.SYS)
+    found: dict[str, tuple[object, object]] = {}
+    for action, (task, outcome) in acted.items():
+        found[f"{action.name}, taken"] = (outcome, TAKEN[action])
+        found[f"{action.name}, recorded"] = (records.of(task), [])
+    assert mismatches(found) == []
 
 
 @audited
@@ -91,13 +110,13 @@ def test_the_flag_of_the_deciding_filter(guest: Guest) -> None:
     records = AuditRecords(guest)
     found: dict[str, tuple[object, object]] = {}
     tasks: dict[str, tuple[Task, int]] = {}
-    errno, nothing = policy(rule(Action.ERRNO, "getppid", data=5)), policy(rule(Action.ALLOW, "getppid"))
-    for name, flagged, other, recorded in (("deciding", errno, nothing, 1), ("other", nothing, errno, 0)):
+    denial, nothing = policy(deny("getppid", errno=EIO)), policy(rule(Action.ALLOW, "getppid"))
+    for name, flagged, other, recorded in (("deciding", denial, nothing, 1), ("other", nothing, denial, 0)):
         for order in ((flagged, other), (other, flagged)):
             task = unprivileged(guest)
             for program in order:
                 task.install(program, FilterFlag.LOG if program is flagged else FilterFlag.NONE).result()
-            assert task.call("getppid") == EIO
+            task.call("getppid").require(EIO)
             tasks[f"{name} flagged, {'first' if order[0] is flagged else 'last'}"] = (task, recorded)
     records.wait_for_all()
     for name, (task, recorded) in tasks.items():
@@ -112,13 +131,13 @@ def test_notified_calls_are_recorded_if_answered(guest: Guest) -> None:
     records = AuditRecords(guest)
     pair = SupervisedPair(guest, policy(rule(Action.USER_NOTIF, "getppid")), FilterFlag.LOG)
     call, notif = pair.call_and_receive("getppid")
-    assert pair.reply(notif, flags=1) == OK
-    assert call.outcome() == returned(pair.supervisor.pid)
+    pair.reply(notif, flags=USER_NOTIF_FLAG_CONTINUE).result()
+    call.outcome().require(returned(pair.supervisor.pid))
     records.wait_for_all()
     assert records.of(pair.target) == []
     call, notif = pair.call_and_receive("getppid")
-    assert pair.reply(notif) == OK
-    assert call.outcome() == OK
+    pair.reply(notif).result()
+    call.outcome().require(returned(0))
     records.wait_for_all()
     assert len(records.of(pair.target)) == 1
 
@@ -126,10 +145,10 @@ def test_notified_calls_are_recorded_if_answered(guest: Guest) -> None:
 GETUID = number("getuid")
 # fmt: off
 TRACED_CALLS = {
-    # what a tracer does with a traced getppid  the records: call and action
-    "it-runs":             ({},                    []),
-    "it-is-skipped":       ({"orig_rax": -1},      [(-1, Action.TRACE)]),
-    "another-is-denied":   ({"orig_rax": GETUID},  [(GETUID, Action.ERRNO)]),
+    # what a tracer does with a traced getppid  its result, and the records: call and action
+    "it-runs":             ({},                    OK,      []),
+    "it-is-skipped":       ({"orig_rax": -1},      ENOSYS,  [(-1, Action.TRACE)]),
+    "another-is-denied":   ({"orig_rax": GETUID},  EIO,     [(GETUID, Action.ERRNO)]),
 }
 # fmt: on
 
@@ -141,21 +160,22 @@ def test_records_of_traced_calls(guest: Guest) -> None:
     records = AuditRecords(guest)
     tracer = guest.spawn("tracer")
     tracees: dict[str, Task] = {}
-    for name, (changes, _) in TRACED_CALLS.items():
+    for name, (changes, result, _) in TRACED_CALLS.items():
         tracees[name] = tracee = unprivileged(guest, name[:15], parent=tracer)
-        program = policy(rule(Action.TRACE, "getppid"), rule(Action.ERRNO, "getuid", data=5))
+        program = policy(trace("getppid"), deny("getuid", errno=EIO))
         tracee.install(program, FilterFlag.LOG).result()
         tracer.seize(tracee, PtraceOption.TRACESECCOMP).result()
         call = tracee.begin("getppid")
-        tracer.wait(tracee)
+        require(tracer.wait(tracee).event == PTRACE_EVENT_SECCOMP, f"{tracee} did not stop for its tracer")
         tracer.set_registers(tracee, **changes).result()
         tracer.resume(tracee).result()
-        call.outcome()
+        call.outcome().require(result)
     records.wait_for_all()
     found: dict[str, tuple[object, object]] = {}
-    for name, (_, wanted) in TRACED_CALLS.items():
+    for name, (_, _, wanted) in TRACED_CALLS.items():
         logged = [fields(one) for one in records.of(tracees[name])]
-        found[name] = ([(int(one["syscall"]), int(one["code"], 16)) for one in logged], wanted)
+        expected = [(f"{nr}", f"{int(action):#x}") for nr, action in wanted]
+        found[name] = ([(one["syscall"], one["code"]) for one in logged], expected)
     assert mismatches(found) == []
 
 

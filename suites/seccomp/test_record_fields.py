@@ -6,8 +6,10 @@ from __future__ import annotations
 import pytest
 
 from guests.bpf import AUDIT_ARCH, JEQ, RET_K, Action, Instruction, kill_process, load, log, policy, ret, trap
+from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import killed, returned
+from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
 from guests.uapi import Cap, Clone, Signal, number
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, audited, fields
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 def test_fields_of_a_record(guest: Guest) -> None:
     """A record says who made the call: login uid, real uid and gid, pid, name and program.
 
-    It says what the call was: signal, architecture, number, address, and the filter's return value.
+    It says what the call was: signal, architecture, number, address and action.
     """
     task = guest.spawn("culprit", uid=1000, caps=Cap.SETGID | Cap.SETUID)
     task.write_text("/proc/self/loginuid", "4000").result()
@@ -47,7 +49,7 @@ def test_fields_of_a_record(guest: Guest) -> None:
         "compat": "0",
         "code": "0x80000000",
     }
-    assert int(logged["ip"], 16) > 0x1000
+    assert int(logged["ip"] or "0", 16) > 0x1000
 
 
 @audited
@@ -59,7 +61,7 @@ def test_address_in_a_record(guest: Guest) -> None:
     task.install(policy(trap("getppid")), FilterFlag.LOG).result()
     task.call("getppid").result()
     caught = check_caught(task)
-    assert int(fields(guest.wait_for_log("type=1326"))["ip"], 16) == caught.call_address
+    assert fields(guest.wait_for_log("type=1326"))["ip"] == f"{caught.call_address:#x}"
 
 
 @audited
@@ -96,8 +98,8 @@ def test_a_record_of_a_task_in_namespaces(guest: Guest) -> None:
     """A record has the uid, gid and pid of the initial namespaces."""
     inside = guest.spawn("outside").spawn("inside", flags=Clone.NEWUSER | Clone.NEWPID, quiet=True)
     inside.install(policy(log("getppid"))).result()
-    assert inside.call("getuid") != returned(1000)
-    assert inside.own_tid == 1
+    require(inside.call("getuid") != returned(1000), f"{inside} has the same uid in its user namespace")
+    require(inside.own_tid == 1, f"{inside} is not the first process of its pid namespace")
     inside.call("getppid").result()
     logged = fields(guest.wait_for_log("type=1326"))
     assert (logged["uid"], logged["gid"], logged["pid"]) == ("1000", "1000", str(inside.pid))
@@ -113,10 +115,12 @@ def test_a_record_of_an_unknown_action(guest: Guest) -> None:
     for task, logged in ((recorded, "kill_process"), (unrecorded, DEFAULT.removeprefix("kill_process "))):
         guest.set_sysctl(LOGGED, logged)
         task.install(program).result()
-        assert task.call("getppid") == killed(Signal.SYS)
+        task.call("getppid").require(killed(Signal.SYS))
     records.wait_for_all()
-    assert [(fields(one)["sig"], fields(one)["code"]) for one in records.of(recorded)] == [("31", "0x10000")]
-    assert records.of(unrecorded) == []
+    with breaks("seccomp.log-record-fields"):
+        assert [(fields(one)["sig"], fields(one)["code"]) for one in records.of(recorded)] == [("31", "0x10000")]
+    with breaks("seccomp.log-silenced"):
+        assert records.of(unrecorded) == []
 
 
 @audited
@@ -125,6 +129,6 @@ def test_a_record_of_strict_mode(guest: Guest) -> None:
     """A death in strict mode is recorded with signal 9, as KILL_THREAD."""
     task = guest.spawn("strict", quiet=True)
     task.enter_strict_mode().result()
-    assert task.call("getppid") == killed(Signal.KILL)
+    task.call("getppid").require(killed(Signal.KILL))
     logged = fields(guest.wait_for_log("type=1326"))
     assert (logged["sig"], logged["syscall"], logged["code"]) == ("9", str(GETPPID), "0x0")

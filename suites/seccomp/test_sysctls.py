@@ -9,7 +9,7 @@ from guests.bpf import Action
 from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import EACCES, EFAULT, EINVAL, EOPNOTSUPP, EPERM, OK, Outcome
-from guests.syscalls.seccomp import DATA_SIZE, GET_NOTIF_SIZES, NOTIF_SIZE, RESPONSE_SIZE
+from guests.syscalls.seccomp import DATA_SIZE, GET_ACTION_AVAIL, GET_NOTIF_SIZES, NOTIF_SIZE, RESPONSE_SIZE
 from guests.uapi import O_RDONLY, O_WRONLY, Cap, Clone
 from suites.seccomp.support.audit_records import AVAIL, DEFAULT, LOGGED, NAMES, PATH, AuditRecords, audited
 from suites.seccomp.support.filtered_tasks import mismatches
@@ -22,7 +22,9 @@ NOWHERE = 0x1000
 def test_actions_avail(guest: Guest) -> None:
     """kernel.seccomp.actions_avail lists all actions, most severe first, and is not writable, not even by root."""
     assert guest.sysctl(AVAIL) == NAMES
-    assert guest.root().open(PATH + "actions_avail", O_WRONLY) == EACCES
+    root = guest.root()
+    assert root.open(PATH + "actions_avail", O_WRONLY) == EACCES
+    root.open(PATH + "actions_logged", O_WRONLY).result()
     found = guest.spawn("reader").read_text(PATH + "actions_avail")
     assert found == OK
     assert found.read().startswith(NAMES.encode())
@@ -108,7 +110,7 @@ def test_get_action_avail(guest: Guest) -> None:
     found: dict[str, tuple[object, object]] = {action.name: (task.action_avail(action), OK) for action in Action}
     for value in (0x00010000, 0x00030001, 0x00060000, 0x7FFE0000, 0x80010000, 0xFFFFFFFF):
         found[f"{value:#x}"] = (task.action_avail(value), EOPNOTSUPP)
-    found["unreadable"] = (task.call("seccomp", 2, 0, NOWHERE), EFAULT)
+    found["unreadable"] = (task.call("seccomp", GET_ACTION_AVAIL, 0, NOWHERE), EFAULT)
     assert mismatches(found) == []
 
 
