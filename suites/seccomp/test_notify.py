@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from guests.bpf import AUDIT_ARCH, notify, policy
 from guests.guest import Guest
-from guests.outcome import EFAULT, EINVAL, ENOENT, OK, error, killed, returned
+from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, OK, killed, returned
+from guests.protocol.wire import Entry
 from guests.syscalls.seccomp import NOTIF_SIZE, Poll
-from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Cap, Clone, Signal, number
-from suites.seccomp.support.filtered_tasks import GETPPID, SupervisedPair, mismatches
+from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Cap, Signal, number
+from suites.seccomp.support.filtered_tasks import GETPPID, SupervisedPair, first_of_a_pid_namespace, mismatches
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -39,12 +42,12 @@ def test_notification_contents(guest: Guest) -> None:
 def test_notification_contents_of_int80(guest: Guest) -> None:
     """A notification of an int 0x80 call has i386's number and architecture; the answer is the call's result."""
     pair = SupervisedPair(guest, policy(notify("getppid"), arch="i386"))
-    call = pair.target.begin(number("getppid", "i386"), 1, 2, 3, 4, 5, 6, entry=1)  # type: ignore[arg-type]
+    call = pair.target.begin(number("getppid", "i386"), 1, 2, 3, 4, 5, 6, entry=Entry.INT80)
     notif = pair.supervisor.receive(pair.listener)
     assert (notif.nr, notif.arch) == (number("getppid", "i386"), AUDIT_ARCH["i386"])
     assert notif.args == (1, 2, 3, 4, 5, 6)
-    assert pair.reply(notif, error=-13) == OK
-    assert call.outcome() == error(13)
+    assert pair.reply(notif, error=-errno.EACCES) == OK
+    assert call.outcome() == EACCES
 
 
 @pytest.mark.needs("PID_NS")
@@ -53,8 +56,7 @@ def test_the_pid_is_the_readers(guest: Guest) -> None:
     """A reader in the namespace above gets the target's pid there; one that cannot see the target gets 0."""
     outer = guest.spawn("outer", caps=Cap.SYS_ADMIN, quiet=True)
     listener = outer.listen(NOTIFY).result()
-    inner = outer.spawn("inner", flags=Clone.NEWPID)
-    assert inner.own_tid == 1
+    inner = first_of_a_pid_namespace(guest, "inner", parent=outer)
 
     below = inner.begin("getppid")
     notif = outer.receive(listener)
@@ -92,7 +94,7 @@ def test_order_of_notifications(guest: Guest) -> None:
     assert len({one.id for one in notif}) == 4
     for i in (2, 0, 3, 1):
         assert pair.reply(notif[i], value=100 + i) == OK
-    assert [call.outcome().value for call in calls] == [100, 101, 102, 103]
+    assert [call.outcome() for call in calls] == [returned(100 + i) for i in range(4)]
 
 
 # Receiving

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 
 import pytest
@@ -11,7 +12,14 @@ from guests.bpf import notify, policy, trace
 from guests.call_plan import Plan, start_realtime
 from guests.guest import Guest
 from guests.outcome import EFAULT, EINPROGRESS, EINVAL, ENOENT, ENOSYS, EPERM, OK, Expected, error, returned
-from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_ID_VALID, NOTIF_ID_VALID_OLD, NOTIF_SEND
+from guests.promises import breaks
+from guests.syscalls.seccomp import (
+    NOTIF_ADDFD,
+    NOTIF_ID_VALID,
+    NOTIF_ID_VALID_OLD,
+    NOTIF_SEND,
+    USER_NOTIF_FLAG_CONTINUE,
+)
 from guests.uapi import Signal
 from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
 
@@ -19,42 +27,46 @@ pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 NOTIFY = policy(notify("getppid"))
 NOWHERE = 0x1000
+CONTINUE = USER_NOTIF_FLAG_CONTINUE
 
 # fmt: off
 ANSWERS: dict[str, tuple[dict[str, int], Expected]] = {
     "nothing":            ({},                            returned(0)),
     "a-value":            ({"value": 4711},               returned(4711)),
     "a-large-value":      ({"value": 1 << 40},            returned(1 << 40)),
-    "a-value-that-is-an-errno": ({"value": -22},          EINVAL),
-    "an-error":           ({"error": -1},                 EPERM),
+    "a-value-that-is-an-errno": ({"value": -errno.EINVAL}, EINVAL),
+    "an-error":           ({"error": -errno.EPERM},       EPERM),
     "the-largest-error":  ({"error": -4095},              error(4095)),
-    "value-and-error":    ({"value": 7, "error": -1},     EPERM),
+    "value-and-error":    ({"value": 7, "error": -errno.EPERM}, EPERM),
     "a-positive-error":   ({"error": 5},                  returned(5)),
-    "continue":           ({"flags": 1},                  returned(1)),
 }
 # fmt: on
 
 
-@pytest.mark.requirement("seccomp.user-notif", "seccomp.notif-answer")
+@pytest.mark.requirement("seccomp.notif-answer", "seccomp.user-notif-continue")
 def test_answers(guest: Guest) -> None:
     """The call returns the answer's error if there is one, otherwise its value; CONTINUE runs the call."""
-    pair = SupervisedPair(guest, policy(notify("getppid", "exit_group")))
+    pair = SupervisedPair(guest, NOTIFY)
     found: dict[str, tuple[object, object]] = {}
     for name, (answer, wanted) in ANSWERS.items():
         call, notif = pair.call_and_receive("getppid")
-        assert pair.reply(notif, **answer) == OK
-        expected = returned(pair.supervisor.pid) if name == "continue" else wanted
-        found[name] = (call.outcome(), expected)
-    assert mismatches(found) == []
+        found[f"{name}, the answer"] = (pair.reply(notif, **answer), OK)
+        found[name] = (call.outcome(), wanted)
+    with breaks("seccomp.notif-answer"):
+        assert mismatches(found) == []
+    call, notif = pair.call_and_receive("getppid")
+    with breaks("seccomp.user-notif-continue"):
+        assert pair.reply(notif, flags=CONTINUE) == OK
+        assert call.outcome() == returned(pair.supervisor.pid)
 
 
 # fmt: off
 REFUSED: dict[str, tuple[dict[str, int], Expected]] = {
     "unknown-flag":          ({"flags": 2},                   EINVAL),
     "highest-flag":          ({"flags": 1 << 31},             EINVAL),
-    "continue-and-more":     ({"flags": 3},                   EINVAL),
-    "continue-with-a-value": ({"flags": 1, "value": 1},       EINVAL),
-    "continue-with-an-error": ({"flags": 1, "error": -1},     EINVAL),
+    "continue-and-more":     ({"flags": CONTINUE | 2},        EINVAL),
+    "continue-with-a-value": ({"flags": CONTINUE, "value": 1}, EINVAL),
+    "continue-with-an-error": ({"flags": CONTINUE, "error": -errno.EPERM}, EINVAL),
 }
 # fmt: on
 
@@ -80,15 +92,15 @@ def test_wrong_answers(guest: Guest) -> None:
 def test_an_answer_before_reception(guest: Guest) -> None:
     """Answering a notification that has not been received fails with EINPROGRESS."""
     pair = SupervisedPair(guest, NOTIFY)
-    first, notif = pair.call_and_receive("getppid")
-    assert pair.reply(notif) == OK
-    first.outcome()
+    first, former = pair.call_and_receive("getppid")
+    pair.reply(former).result()
+    first.outcome().require(OK)
     call = pair.target.begin("getppid")
     call.wait_until_blocked()
-    # The ids of one listener count up.
-    assert pair.supervisor.reply(pair.listener, notif.id + 1) == EINPROGRESS
-    assert pair.supervisor.receive(pair.listener).id == notif.id + 1
-    assert pair.supervisor.reply(pair.listener, notif.id + 1, value=9) == OK
+    early = pair.supervisor.reply(pair.listener, former.id + 1)
+    notif = pair.receive_successor(former)
+    assert early == EINPROGRESS
+    assert pair.reply(notif, value=9) == OK
     assert call.outcome() == returned(9)
 
 
@@ -136,7 +148,7 @@ def answer(id_: int, value: int) -> bytes:
 
 
 @pytest.mark.requirement("seccomp.notif-id-valid")
-@pytest.mark.parametrize("request_", [0x40082102, NOTIF_ID_VALID_OLD], ids=["new-number", "old-number"])
+@pytest.mark.parametrize("request_", [NOTIF_ID_VALID, NOTIF_ID_VALID_OLD], ids=["new-number", "old-number"])
 def test_id_valid(guest: Guest, request_: int) -> None:
     """An id is valid from the reception of its notification to the answer."""
     pair = SupervisedPair(guest, NOTIFY)
@@ -148,12 +160,12 @@ def test_id_valid(guest: Guest, request_: int) -> None:
         "another": (pair.supervisor.still_waiting(pair.listener, notif.id + 1, request_), ENOENT),
         "unreadable": (pair.supervisor.call("ioctl", pair.listener, request_, NOWHERE), EFAULT),
     }
-    assert pair.reply(notif) == OK
-    waiting.outcome()
+    pair.reply(notif).result()
+    waiting.outcome().require(OK)
     found["answered"] = (pair.supervisor.still_waiting(pair.listener, notif.id, request_), ENOENT)
     pair.target.begin("getppid").wait_until_blocked()
     found["not received yet"] = (pair.supervisor.still_waiting(pair.listener, notif.id + 1, request_), ENOENT)
-    pair.supervisor.receive(pair.listener)
+    pair.receive_successor(notif)
     found["received now"] = (pair.supervisor.still_waiting(pair.listener, notif.id + 1, request_), OK)
     pair.interrupt(Signal.KILL)
     pair.target.wait_death()
@@ -170,7 +182,7 @@ def test_a_continued_call_is_not_filtered_again(guest: Guest) -> None:
     supervisor = guest.spawn("supervisor")
     target = unprivileged(guest, "target", parent=supervisor)
     target.install(policy(trace("getppid"))).result()
-    assert target.call("getppid") == ENOSYS
+    target.call("getppid").require(ENOSYS)
     target_fd = target.listen(NOTIFY).result()
     listener = supervisor.pidfd_getfd(target, target_fd).result()
     call = target.begin("getppid")
