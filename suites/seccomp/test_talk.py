@@ -8,12 +8,24 @@ from collections.abc import Iterable
 import pytest
 
 from guests.bpf import Action, Program, allow, arg, deny, notify, policy, trace
+from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, OK, exited, killed
 from guests.promises import breaks
+from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import USER_NOTIF_FLAG_CONTINUE
 from guests.task import Task
-from guests.uapi import AT_FDCWD, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, PtraceOption, Signal, number
+from guests.uapi import (
+    AT_FDCWD,
+    MAP_ANONYMOUS,
+    MAP_PRIVATE,
+    PROT_READ,
+    PROT_WRITE,
+    PTRACE_EVENT_SECCOMP,
+    PtraceOption,
+    Signal,
+    number,
+)
 from guests.vm.host_programs import ProgramError
 from suites.seccomp.support.jailed_program import JailedProgram
 from suites.seccomp.support.traced_program import trace as trace_program
@@ -154,13 +166,13 @@ def test_argument_race_under_a_tracer(guest: Guest) -> None:
     victim.opener.install(policy(trace("openat"))).result()
     tracer.seize(victim.opener, PtraceOption.TRACESECCOMP).result()
     call = victim.opener.begin("openat", AT_FDCWD, victim.path, 0, 0)
-    tracer.wait(victim.opener)
-    assert approved_path(tracer, victim) == PUBLIC
+    with breaks("seccomp.trace"):
+        assert tracer.wait(victim.opener).event == PTRACE_EVENT_SECCOMP
+    approve(tracer, victim)
     victim.rewrite()
     tracer.resume(victim.opener).result()
-    opened = call.outcome()
-    assert opened == OK
-    assert victim.opener.read(opened.value, len(SECRET)).read().decode() == SECRET
+    with breaks("seccomp.pointer-race"):
+        check_opened_secret(victim, call)
 
 
 @pytest.mark.requirement("seccomp.pointer-race", "seccomp.user-notif-continue")
@@ -172,14 +184,22 @@ def test_argument_race_under_a_listener(guest: Guest) -> None:
     listener = supervisor.pidfd_getfd(victim.opener, target_fd).result()
     call = victim.opener.begin("openat", AT_FDCWD, victim.path, 0, 0)
     notif = supervisor.receive(listener)
-    assert approved_path(supervisor, victim) == PUBLIC
+    approve(supervisor, victim)
     victim.rewrite()
-    assert supervisor.reply(listener, notif.id, flags=USER_NOTIF_FLAG_CONTINUE) == OK
+    with breaks("seccomp.user-notif-continue"):
+        assert supervisor.reply(listener, notif.id, flags=USER_NOTIF_FLAG_CONTINUE) == OK
+    with breaks("seccomp.pointer-race"):
+        check_opened_secret(victim, call)
+
+
+def approve(supervisor: Task, victim: Victim) -> None:
+    """A careful supervisor reads the path through the pointer, and finds nothing wrong with it."""
+    path = supervisor.read_memory(victim.opener, victim.path, len(PUBLIC) + 1)
+    require(path == PUBLIC.encode() + b"\0", f"{supervisor} reads {path!r}")
+
+
+def check_opened_secret(victim: Victim, call: Pending) -> None:
+    """The call has opened the other file, not the one that was approved."""
     opened = call.outcome()
     assert opened == OK
     assert victim.opener.read(opened.value, len(SECRET)).read().decode() == SECRET
-
-
-def approved_path(supervisor: Task, victim: Victim) -> str:
-    """The path that a careful supervisor reads through the pointer."""
-    return supervisor.read_memory(victim.opener, victim.path, len(PUBLIC)).decode()
