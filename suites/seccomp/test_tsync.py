@@ -6,14 +6,17 @@ from __future__ import annotations
 import pytest
 
 from guests.bpf import Action, deny, notify, policy, ret
+from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, ESRCH, GONE, OK, returned
+from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import Cap, Clone
 from suites.seccomp.support.filtered_tasks import mismatches, seccomp_state, unprivileged
 
-pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.tsync")]
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+tsync = pytest.mark.requirement("seccomp.tsync")
 
 DENY = policy(deny("getppid", errno=EINVAL))
 OTHER = policy(deny("getuid", errno=EPERM))
@@ -22,13 +25,14 @@ ALLOW_ALL = (ret(Action.ALLOW),)
 TSYNC, ESRCH_FLAG, NEW_LISTENER = FilterFlag.TSYNC, FilterFlag.TSYNC_ESRCH, FilterFlag.NEW_LISTENER
 
 
+@tsync
 def test_every_thread(guest: Guest) -> None:
     """TSYNC gives filter, mode and no_new_privs to threads that had none of them, but to no other process."""
     caller = guest.spawn("caller", quiet=True)
     threads = [caller.thread(f"thread-{i}") for i in range(3)]
     process = caller.spawn("child")
     caller.set_no_new_privs().result()
-    assert caller.install(DENY, TSYNC) == OK
+    assert caller.install(DENY, TSYNC) == returned(0)
     for thread in threads:
         assert seccomp_state(guest, thread)[:2] == ("1", "2")
         assert thread.call("getppid") == EINVAL
@@ -37,6 +41,7 @@ def test_every_thread(guest: Guest) -> None:
     assert process.call("getppid") == returned(caller.pid)
 
 
+@tsync
 def test_without_the_flag(guest: Guest) -> None:
     """Without TSYNC, no other thread gets the filter."""
     caller = guest.spawn("caller", quiet=True)
@@ -47,37 +52,43 @@ def test_without_the_flag(guest: Guest) -> None:
     assert thread.call("getppid") == returned(1)
 
 
+@tsync
 def test_from_any_thread(guest: Guest) -> None:
     """TSYNC works from any thread, not only from the leader."""
     leader = guest.spawn("leader", quiet=True)
     caller, third = leader.thread("caller"), leader.thread("third")
     caller.set_no_new_privs().result()
-    assert caller.install(DENY, TSYNC) == OK
+    assert caller.install(DENY, TSYNC) == returned(0)
     assert leader.call("getppid") == EINVAL
     assert third.call("getppid") == EINVAL
 
 
-@pytest.mark.requirement("seccomp.tsync-count")
+@pytest.mark.requirement("seccomp.tsync", "seccomp.tsync-count")
 def test_all_filters_and_their_count(guest: Guest) -> None:
     """TSYNC gives all of the caller's filters to the other threads, including older ones, and the same count."""
     caller = unprivileged(guest, "caller")
     thread = caller.thread("thread")
     caller.install(OTHER).result()
-    assert caller.install(DENY, TSYNC) == OK
-    assert thread.call("getuid") == EPERM
-    assert thread.call("getppid") == EINVAL
-    assert seccomp_state(guest, thread) == seccomp_state(guest, caller) == ("1", "2", "2")
-    assert caller.install(ALLOW_ALL, TSYNC) == OK
-    assert seccomp_state(guest, thread) == seccomp_state(guest, caller) == ("1", "2", "3")
+    with breaks("seccomp.tsync"):
+        assert caller.install(DENY, TSYNC) == returned(0)
+        assert thread.call("getuid") == EPERM
+        assert thread.call("getppid") == EINVAL
+    with breaks("seccomp.tsync-count"):
+        assert [seccomp_state(guest, one) for one in (caller, thread)] == [("1", "2", "2")] * 2
+    with breaks("seccomp.tsync"):
+        assert caller.install(ALLOW_ALL, TSYNC) == returned(0)
+    with breaks("seccomp.tsync-count"):
+        assert [seccomp_state(guest, one) for one in (caller, thread)] == [("1", "2", "3")] * 2
 
 
+@tsync
 def test_no_new_privs_is_not_added(guest: Guest) -> None:
     """A caller without no_new_privs, but with CAP_SYS_ADMIN, sets none in other threads, and clears none."""
     caller = guest.spawn("caller", caps=Cap.SYS_ADMIN, quiet=True)
     thread, careful = caller.thread("thread"), caller.thread("careful")
     careful.set_no_new_privs().result()
-    assert caller.install(DENY, TSYNC) == OK
-    assert seccomp_state(guest, caller)[:2] == seccomp_state(guest, thread)[:2] == ("0", "2")
+    assert caller.install(DENY, TSYNC) == returned(0)
+    assert [seccomp_state(guest, one)[:2] for one in (caller, thread)] == [("0", "2")] * 2
     assert seccomp_state(guest, careful)[:2] == ("1", "2")
 
 
@@ -95,7 +106,7 @@ THREAD_FILTERS = {
 # fmt: on
 
 
-@pytest.mark.requirement("seccomp.tsync-divergent")
+@pytest.mark.requirement("seccomp.tsync", "seccomp.tsync-divergent")
 @pytest.mark.parametrize("family", THREAD_FILTERS)
 def test_divergent_threads(guest: Guest, family: str) -> None:
     """For a thread with filters that are not the caller's older ones, TSYNC returns its id and changes nothing."""
@@ -106,19 +117,20 @@ def test_divergent_threads(guest: Guest, family: str) -> None:
         caller.install(program).result()
     for program in threads:
         thread.install(program).result()
-    before = seccomp_state(guest, caller), seccomp_state(guest, bystander), seccomp_state(guest, thread)
-    assert caller.install(DENY, TSYNC) == (returned(0) if together else returned(thread.tid))
+    everyone = (caller, bystander, thread)
+    before = [seccomp_state(guest, one) for one in everyone]
     if together:
-        assert caller.call("getppid") == EINVAL
-        assert bystander.call("getppid") == EINVAL
-        assert thread.call("getppid") == EINVAL
+        with breaks("seccomp.tsync"):
+            assert caller.install(DENY, TSYNC) == returned(0)
+            assert [one.call("getppid") for one in everyone] == [EINVAL] * 3
     else:
-        assert (seccomp_state(guest, caller), seccomp_state(guest, bystander), seccomp_state(guest, thread)) == before
-        assert caller.call("getppid") == returned(1)
-        assert thread.call("getppid") == returned(1)
+        with breaks("seccomp.tsync-divergent"):
+            assert caller.install(DENY, TSYNC) == returned(thread.tid)
+            assert [seccomp_state(guest, one) for one in everyone] == before
+            assert [one.call("getppid") for one in everyone] == [returned(1)] * 3
 
 
-@pytest.mark.requirement("seccomp.tsync-divergent")
+@pytest.mark.requirement("seccomp.tsync", "seccomp.tsync-divergent")
 def test_a_common_older_filter(guest: Guest) -> None:
     """A thread with only older filters of the caller is synchronized; one with a different newer one is divergent."""
     caller = unprivileged(guest, "caller")
@@ -126,13 +138,16 @@ def test_a_common_older_filter(guest: Guest) -> None:
     older = caller.thread("older")
     divergent = caller.thread("divergent")
     caller.install(ALLOW_ALL).result()
-    assert caller.install(DENY, TSYNC) == OK
-    assert older.call("getppid") == EINVAL
+    with breaks("seccomp.tsync"):
+        assert caller.install(DENY, TSYNC) == returned(0)
+        assert older.call("getppid") == EINVAL
     divergent.install(ALLOW_ALL).result()
-    assert caller.install(ALLOW_ALL, TSYNC) == returned(divergent.tid)
-    # For the divergent thread itself, the others have only older filters of its own.
-    assert divergent.install(ALLOW_ALL, TSYNC) == OK
-    assert caller.install(ALLOW_ALL, TSYNC) == OK
+    with breaks("seccomp.tsync-divergent"):
+        assert caller.install(ALLOW_ALL, TSYNC) == returned(divergent.tid)
+    with breaks("seccomp.tsync"):
+        # For the divergent thread itself, the others have only older filters of its own.
+        assert divergent.install(ALLOW_ALL, TSYNC) == returned(0)
+        assert caller.install(ALLOW_ALL, TSYNC) == returned(0)
 
 
 @pytest.mark.requirement("seccomp.tsync-divergent")
@@ -154,26 +169,28 @@ def test_the_id_in_the_callers_namespace(guest: Guest) -> None:
     caller.set_no_new_privs().result()
     thread = caller.thread("thread")
     thread.install(OTHER).result()
-    assert thread.own_tid not in (thread.tid, 0)
+    require(thread.own_tid not in (thread.tid, 0), f"{thread} has the same id in its own pid namespace")
     assert caller.install(DENY, TSYNC) == returned(thread.own_tid)
 
 
-@pytest.mark.requirement("seccomp.tsync-esrch")
+@pytest.mark.requirement("seccomp.tsync-esrch", "seccomp.tsync-divergent")
 def test_esrch_flag(guest: Guest) -> None:
     """With TSYNC_ESRCH, a divergent thread is ESRCH; a listener requires it, to tell descriptors from thread ids."""
     caller = unprivileged(guest, "caller")
     thread = caller.thread("thread")
     thread.install(OTHER).result()
+    with breaks("seccomp.tsync-divergent"):
+        assert caller.install(DENY, TSYNC) == returned(thread.tid)
     found: dict[str, tuple[object, object]] = {
-        "TSYNC": (caller.install(DENY, TSYNC), returned(thread.tid)),
         "TSYNC_ESRCH": (caller.install(DENY, TSYNC | ESRCH_FLAG), ESRCH),
         "with a listener": (caller.install(DENY, TSYNC | NEW_LISTENER), EINVAL),
         "with a listener and TSYNC_ESRCH": (caller.install(DENY, TSYNC | NEW_LISTENER | ESRCH_FLAG), ESRCH),
         "TSYNC_ESRCH for nothing": (caller.install(ALLOW_ALL, ESRCH_FLAG), OK),
     }
-    assert mismatches(found) == []
     # The listener of the failed call is gone too: its number is free.
-    assert caller.call("dup", 0) == returned(3)
+    found["the next free number"] = (caller.call("dup", 0), returned(3))
+    with breaks("seccomp.tsync-esrch"):
+        assert mismatches(found) == []
 
 
 @pytest.mark.requirement("seccomp.tsync-esrch")

@@ -6,13 +6,15 @@ from __future__ import annotations
 import pytest
 
 from guests.bpf import Action, deny, kill_thread, notify, policy, ret
+from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, EPERM, GONE, OK, returned
+from guests.outcome import EINVAL, EPERM, GONE, exited, returned
+from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
-from guests.uapi import Clone, Signal
+from guests.uapi import PTRACE_EVENT_EXIT, Clone, PtraceOption, Signal
 from suites.seccomp.support.filtered_tasks import SupervisedPair, seccomp_state, unprivileged
 
-pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.tsync")]
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 DENY = policy(deny("getppid", errno=EINVAL))
 OTHER = policy(deny("getuid", errno=EPERM))
@@ -21,16 +23,18 @@ ALLOW_ALL = (ret(Action.ALLOW),)
 TSYNC = FilterFlag.TSYNC
 
 
-@pytest.mark.requirement("seccomp.notif-hang-up")
+@pytest.mark.requirement("seccomp.tsync", "seccomp.notif-hang-up")
 def test_previous_references_are_released(guest: Guest) -> None:
     """TSYNC releases a thread's previous reference to its filter: the listener hangs up when the process ends."""
     pair = SupervisedPair(guest, NOTIFY)
     pair.target.thread("thread")
-    assert pair.target.install(ALLOW_ALL, TSYNC) == OK
-    assert pair.poll() == 0
-    pair.target.exit()
-    pair.supervisor.reap(pair.target).result()
-    pair.wait_for_hang_up()
+    with breaks("seccomp.tsync"):
+        assert pair.target.install(ALLOW_ALL, TSYNC) == returned(0)
+    with breaks("seccomp.notif-hang-up"):
+        assert pair.poll() == 0
+        pair.target.exit().require(exited(0))
+        pair.supervisor.reap(pair.target).result()
+        pair.wait_for_hang_up()
 
 
 # Threads that sleep, are stopped or have exited
@@ -51,7 +55,7 @@ def test_whatever_a_thread_is_doing(guest: Guest) -> None:
     sleeping = threads["sleeping"].begin("read", reading, caller.store(bytes(8)), 1)
     sleeping.wait_until_blocked()
     caller.set_no_new_privs().result()
-    assert caller.install(DENY, TSYNC) == OK
+    assert caller.install(DENY, TSYNC) == returned(0)
     assert {name: seccomp_state(guest, thread)[:2] for name, thread in threads.items()} == dict.fromkeys(
         threads, ("1", "2")
     )
@@ -60,7 +64,7 @@ def test_whatever_a_thread_is_doing(guest: Guest) -> None:
     caller.write(writing, b"x").result()
     assert sleeping.outcome() == returned(1)
     tracer.detach(threads["traced"]).result()
-    vforked.exit()
+    vforked.exit().require(exited(0))
     for name in ("sleeping", "traced", "ready"):
         assert threads[name].call("getppid") == EINVAL
 
@@ -74,7 +78,7 @@ def test_a_stopped_process(guest: Guest) -> None:
     caller.wait_state("T")
     thread.wait_state("T")
     guest.init.kill(caller, Signal.CONT).result()
-    assert caller.install(DENY, TSYNC) == OK
+    assert caller.install(DENY, TSYNC) == returned(0)
     assert thread.call("getppid") == EINVAL
 
 
@@ -85,9 +89,9 @@ def test_dead_threads_do_not_prevent_tsync(guest: Guest) -> None:
     caller, other = leader.thread("caller"), leader.thread("other")
     leader.install(OTHER).result()
     assert caller.install(DENY, TSYNC) == returned(leader.tid)
-    assert leader.exit_thread() == GONE
-    assert leader.state() == "Z"
-    assert caller.install(DENY, TSYNC) == OK
+    leader.exit_thread().require(GONE)
+    leader.wait_state("Z")
+    assert caller.install(DENY, TSYNC) == returned(0)
     assert other.call("getppid") == EINVAL
 
 
@@ -108,23 +112,25 @@ def test_killed_threads_do_not_prevent_tsync(guest: Guest, how: str) -> None:
     caller, other = leader.thread("caller"), leader.thread("other")
     KILLED[how](leader).result()
     assert caller.install(DENY, TSYNC) == returned(leader.tid)
-    assert leader.call("getppid") == GONE
+    leader.call("getppid").require(GONE)
     leader.wait_state("Z")
-    assert caller.install(DENY, TSYNC) == OK
+    assert caller.install(DENY, TSYNC) == returned(0)
     assert other.call("getppid") == EINVAL
 
 
-@pytest.mark.requirement("seccomp.notif-hang-up")
+@pytest.mark.requirement("seccomp.tsync", "seccomp.notif-hang-up")
 def test_dead_threads_get_no_filter(guest: Guest) -> None:
     """TSYNC gives no filters to a leader that has exited: the listener hangs up when the other threads are gone."""
     pair = SupervisedPair(guest, NOTIFY)
     last = pair.target.thread("last")
-    assert pair.target.exit_thread() == GONE
-    assert last.install(ALLOW_ALL, TSYNC) == OK
-    assert pair.poll() == 0
-    last.exit_thread()
-    pair.supervisor.reap(pair.target).result()
-    pair.wait_for_hang_up()
+    pair.target.exit_thread().require(GONE)
+    with breaks("seccomp.tsync"):
+        assert last.install(ALLOW_ALL, TSYNC) == returned(0)
+    with breaks("seccomp.notif-hang-up"):
+        assert pair.poll() == 0
+        last.exit_thread().require(exited(0))
+        pair.supervisor.reap(pair.target).result()
+        pair.wait_for_hang_up()
 
 
 @pytest.mark.requirement("seccomp.tsync-exiting")
@@ -134,10 +140,10 @@ def test_a_thread_that_is_exiting(guest: Guest) -> None:
     caller = unprivileged(guest, "caller", parent=tracer)
     exiting = caller.thread("exiting")
     exiting.install(OTHER).result()
-    tracer.seize(exiting, 64).result()  # type: ignore[arg-type]
+    tracer.seize(exiting, PtraceOption.TRACEEXIT).result()
     exiting.begin("exit", 0)
-    assert tracer.wait(exiting).event == 6
+    require(tracer.wait(exiting).event == PTRACE_EVENT_EXIT, f"{exiting} did not stop at its exit")
     assert caller.install(DENY, TSYNC) == returned(exiting.tid)
     tracer.resume(exiting).result()
-    exiting.wait_death()
-    assert caller.install(DENY, TSYNC) == OK
+    exiting.wait_death().require(GONE)
+    assert caller.install(DENY, TSYNC) == returned(0)
