@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from guests.bpf import Action, deny, load, log, pack, policy, ret
+from guests.bpf import Action, Program, deny, load, log, pack, policy, ret
 from guests.guest import Guest
 from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, Expected, returned
 from guests.promises import breaks
@@ -36,12 +36,12 @@ FILTERS = (
 NOWHERE = 0x1000
 
 
-def stopped(guest: Guest, *filters: object) -> tuple[Task, Task]:
+def stopped(guest: Guest, *filters: Program) -> tuple[Task, Task]:
     """A tracer with CAP_SYS_ADMIN, and its stopped tracee under these filters."""
     tracer = capable(guest)
     tracee = child_of(tracer)
     for program in filters:
-        tracee.install(program).result()  # type: ignore[arg-type]
+        tracee.install(program).result()
     tracer.seize_and_stop(tracee)
     return tracer, tracee
 

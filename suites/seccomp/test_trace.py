@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from guests.bpf import AUDIT_ARCH, Action, allow, arg, deny, kill_process, policy, rule, trace, trap
+from guests.bpf import AUDIT_ARCH, Action, Program, allow, arg, deny, kill_process, policy, rule, trace, trap
 from guests.call_arguments import Argument, Out
 from guests.errors import require
 from guests.guest import Guest
@@ -30,11 +30,11 @@ SKIPPED = -1
 class TracedPair:
     """A tracee under a filter, and its tracer, which is its parent."""
 
-    def __init__(self, guest: Guest, *filters: object, options: PtraceOption = PtraceOption.TRACESECCOMP) -> None:
+    def __init__(self, guest: Guest, *filters: Program, options: PtraceOption = PtraceOption.TRACESECCOMP) -> None:
         self.tracer = guest.spawn("tracer")
         self.tracee = unprivileged(guest, "tracee", parent=self.tracer)
         for program in filters:
-            self.tracee.install(program).result()  # type: ignore[arg-type]
+            self.tracee.install(program).result()
         self.tracer.seize(self.tracee, options).result()
 
     def stop(self, name: str | int = "getppid", *arguments: Argument, entry: Entry = Entry.NATIVE) -> Pending:
