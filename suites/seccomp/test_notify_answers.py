@@ -97,10 +97,8 @@ def test_an_answer_before_reception(guest: Guest) -> None:
     first.outcome().require(OK)
     call = pair.target.begin("getppid")
     call.wait_until_blocked()
-    early = pair.supervisor.reply(pair.listener, former.id + 1)
-    notif = pair.receive_successor(former)
-    assert early == EINPROGRESS
-    assert pair.reply(notif, value=9) == OK
+    pair.check_too_early(pair.supervisor.reply(pair.listener, former.id + 1), former)
+    assert pair.reply(pair.receive(), value=9) == OK
     assert call.outcome() == returned(9)
 
 

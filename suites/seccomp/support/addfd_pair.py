@@ -9,7 +9,7 @@ from guests.outcome import EBADF, OK, Outcome, returned
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag, Notification
 from guests.task import Task
-from suites.seccomp.support.filtered_tasks import SupervisedPair
+from suites.seccomp.support.filtered_tasks import SupervisedPair, check_equal
 
 NOTIFY = policy(notify("getppid"))
 FREE, CHOSEN = 3, 50
@@ -43,18 +43,18 @@ class AddFdPair(SupervisedPair):
 
     def check_finish(self) -> None:
         """The call still waits for its reply."""
-        assert self.reply(self.notif, value=77) == OK
-        assert self.call.outcome() == returned(77)
+        check_equal(self.reply(self.notif, value=77), OK)
+        check_equal(self.call.outcome(), returned(77))
 
     def check_has(self, *numbers: int, task: Task | None = None) -> None:
         """The target (or `task`) can read the supervisor's file at these numbers; its call must be over."""
         for number in numbers:
             self.supervisor.call("lseek", self.file, 0, 0).result()
             found = (task or self.target).read(number, len(SECRET))
-            assert found == returned(len(SECRET))
-            assert found.read() == SECRET
+            check_equal(found, returned(len(SECRET)))
+            check_equal(found.read(), SECRET)
 
     def check_has_nothing(self, *numbers: int) -> None:
         """The target has nothing open at these numbers; its call must be over."""
         for number in numbers:
-            assert self.target.read(number) == EBADF
+            check_equal(self.target.read(number), EBADF)

@@ -14,7 +14,7 @@ from guests.bpf import Program
 from guests.call_arguments import Argument
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import ENOENT, Expected, Outcome, killed
+from guests.outcome import EINPROGRESS, ENOENT, Expected, Outcome, killed
 from guests.promises import breaks
 from guests.protocol.wire import Entry
 from guests.syscalls.base import Pending
@@ -101,7 +101,13 @@ def check_promises(found: Mapping[str, Mapping[str, tuple[object, object]]]) -> 
     """Compare the outcomes of each promise's rows with the expected ones: a mismatch breaks that promise alone."""
     broken = {promise: lines for promise, rows in found.items() if (lines := mismatches(rows))}
     with breaks(*(broken or found)):
-        assert [line for lines in broken.values() for line in lines] == []
+        # pytest explains the comparisons of test modules only, so those of this one say what they found.
+        assert not broken, "\n".join(line for lines in broken.values() for line in lines)
+
+
+def check_equal(found: object, wanted: object) -> None:
+    """A comparison of a helper."""
+    assert found == wanted, f"{found!r}, expected {wanted!r}"
 
 
 def check_not_made(guest: Guest, path: str = MADE) -> None:
@@ -144,6 +150,12 @@ class SupervisedPair:
         """The same; but for a notification that a signal has discarded before, the kernel may return ENOENT, once."""
         received = self.supervisor.begin_receive(self.listener).outcome()
         return self.receive() if received == ENOENT else Notification.decode(received.read())
+
+    def check_too_early(self, attempt: Outcome, former: Notification) -> None:
+        """The attempt, for the id after that of `former`, came before its notification was received."""
+        if attempt == ENOENT:
+            self.receive_successor(former)
+        check_equal(attempt, EINPROGRESS)
 
     def receive_successor(self, former: Notification) -> Notification:
         """Receive the notification whose id a test has predicted: the ids of a listener count up."""
