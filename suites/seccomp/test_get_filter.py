@@ -25,7 +25,7 @@ from suites.seccomp.support.checkpoint_tracers import (
     stop,
     without_capability,
 )
-from suites.seccomp.support.filtered_tasks import check_promises, mismatches, privilege_cases
+from suites.seccomp.support.filtered_tasks import caller_cases, check_promises, mismatches
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 FILTERS = (
@@ -118,7 +118,7 @@ READERS = {
 
 @pytest.mark.requirement("seccomp.get-filter", "seccomp.get-metadata")
 @restore
-@pytest.mark.parametrize("who", privilege_cases(READERS))
+@pytest.mark.parametrize("who", caller_cases(READERS))
 def test_who_may_read(guest: Guest, who: str) -> None:
     """Reading filters requires CAP_SYS_ADMIN, and a tracer that is not filtered itself."""
     build, length, metadata = READERS[who]

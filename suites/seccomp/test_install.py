@@ -16,7 +16,7 @@ from guests.outcome import EACCES, EBUSY, EFAULT, EINVAL, EMFILE, OK, Expected, 
 from guests.syscalls.seccomp import MODE_FILTER, SET_MODE_FILTER, FilterFlag
 from guests.task import Task
 from guests.uapi import RLIMIT_NOFILE, Cap, Clone, Prctl
-from suites.seccomp.support.filtered_tasks import mismatches, privilege_cases, status, unprivileged
+from suites.seccomp.support.filtered_tasks import caller_cases, mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -79,7 +79,7 @@ PRIVILEGE = {
 
 
 @pytest.mark.requirement("seccomp.privilege")
-@pytest.mark.parametrize("who", privilege_cases(PRIVILEGE))
+@pytest.mark.parametrize("who", caller_cases(PRIVILEGE))
 def test_who_may_install_a_filter(guest: Guest, who: str) -> None:
     """seccomp() and prctl() require no_new_privs, or CAP_SYS_ADMIN in the caller's own user namespace."""
     build, wanted = PRIVILEGE[who]

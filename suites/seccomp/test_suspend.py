@@ -23,7 +23,7 @@ from suites.seccomp.support.checkpoint_tracers import (
     stop,
     without_capability,
 )
-from suites.seccomp.support.filtered_tasks import privilege_cases, status
+from suites.seccomp.support.filtered_tasks import caller_cases, status
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -143,7 +143,7 @@ SUSPENDERS = {
 
 @pytest.mark.requirement("seccomp.suspend-privilege")
 @restore
-@pytest.mark.parametrize("who", privilege_cases(SUSPENDERS))
+@pytest.mark.parametrize("who", caller_cases(SUSPENDERS))
 def test_who_may_suspend(guest: Guest, who: str) -> None:
     """Suspending requires CAP_SYS_ADMIN and a tracer not filtered or suspended itself, by SEIZE and SETOPTIONS."""
     build, wanted = SUSPENDERS[who]

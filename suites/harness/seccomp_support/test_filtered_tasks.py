@@ -10,7 +10,7 @@ import pytest
 
 from suites.seccomp.support import filtered_tasks
 from suites.seccomp.support.audit_records import fields
-from suites.seccomp.support.filtered_tasks import check_promises, privilege_cases
+from suites.seccomp.support.filtered_tasks import caller_cases, check_promises
 
 RECORD = 'audit: type=1326 audit(1.2:3): auid=4000 uid=1000 pid=9 comm="a" sig=31 syscall=110 code=0x80000000'
 
@@ -38,9 +38,9 @@ def test_a_field_that_a_record_lacks_is_empty() -> None:
     assert (found["pid"], found["code"], found["ip"]) == ("9", "0x80000000", "")
 
 
-def test_only_rows_about_user_namespaces_need_them() -> None:
-    cases = privilege_cases(("root", "cap-sys-admin-in-its-user-namespace"))
-    assert [[mark.args for mark in case.marks] for case in cases] == [[], [("USER_NS",)]]
+def test_only_rows_about_namespaces_need_them() -> None:
+    cases = caller_cases(("root", "cap-sys-admin-in-its-user-namespace", "init-of-a-pid-ns"))
+    assert [[mark.args for mark in case.marks] for case in cases] == [[], [("USER_NS",)], [("PID_NS",)]]
 
 
 def test_each_assert_of_a_helper_has_a_message() -> None:

@@ -39,10 +39,15 @@ ENTRIES = [
 """Ways to enter the kernel, for parametrize."""
 
 
-def privilege_cases(table: Iterable[str]) -> list[ParameterSet]:
-    """The rows of a table, for parametrize; only those about user namespaces need CONFIG_USER_NS."""
-    user_ns = pytest.mark.needs("USER_NS")
-    return [pytest.param(name, marks=[user_ns] if "user-namespace" in name else []) for name in table]
+NAMESPACES = {"user-namespace": "USER_NS", "pid-ns": "PID_NS"}
+
+
+def caller_cases(table: Iterable[str]) -> list[ParameterSet]:
+    """The rows of a table, for parametrize; only those about callers in a namespace need its option."""
+    return [
+        pytest.param(name, marks=[pytest.mark.needs(option) for kind, option in NAMESPACES.items() if kind in name])
+        for name in table
+    ]
 
 
 def unprivileged(guest: Guest, name: str = "filtered", *, parent: Task | None = None) -> Task:
