@@ -60,6 +60,11 @@ def unprivileged(guest: Guest, name: str = "filtered", *, parent: Task | None = 
     return task
 
 
+def one_of_several(guest: Guest) -> Task:
+    """A thread of an unprivileged process that has another one."""
+    return unprivileged(guest, "leader").thread("thread")
+
+
 def first_of_a_pid_namespace(guest: Guest, name: str = "first", *, parent: Task | None = None) -> Task:
     """The first process of a pid namespace: a child of `parent`, or else an unprivileged child of init."""
     task = (parent or guest).spawn(name, flags=Clone.NEWPID, quiet=True)

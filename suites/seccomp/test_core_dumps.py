@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Core dumps of the processes that filters kill: when there is one, who sees it, and what it holds."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from guests.bpf import AUDIT_ARCH, Action, policy, rule
+from guests.call_arguments import Out
+from guests.guest import Guest
+from guests.outcome import GONE, killed
+from guests.syscalls.signals import SYS_SECCOMP
+from guests.task import Task
+from guests.uapi import Signal
+from suites.seccomp.support.filtered_tasks import (
+    CORE_BYTES,
+    DUMPED,
+    GETPPID,
+    allow_core_dumps,
+    dumped,
+    one_of_several,
+    unprivileged,
+)
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+CLD_DUMPED = 3
+P_PID, WEXITED = 1, 4
+
+
+@pytest.mark.needs("COREDUMP")
+@pytest.mark.requirement("seccomp.kill-core-visible")
+@pytest.mark.parametrize(
+    ("action", "build"),
+    [(Action.KILL_THREAD, unprivileged), (Action.KILL_PROCESS, one_of_several)],
+    ids=["last", "one"],
+)
+def test_the_status_shows_the_core(guest: Guest, action: Action, build: Callable[[Guest], Task]) -> None:
+    """After KILL_THREAD of the last thread or KILL_PROCESS by one of several, the status shows the core dump."""
+    task = build(guest)
+    allow_core_dumps(task)
+    task.install(policy(rule(action, "getppid"))).result()
+    assert task.call("getppid") == DUMPED
+
+
+@pytest.mark.needs("COREDUMP")
+@pytest.mark.requirement("seccomp.kill-core")
+def test_the_last_thread_dumps_core(guest: Guest, promised: Callable[[str], bool]) -> None:
+    """KILL_THREAD of the last thread dumps core, although the leader, which it has ended before, is a zombie."""
+    leader = unprivileged(guest, "leader")
+    last = leader.thread("last")
+    allow_core_dumps(leader)
+    for thread in (leader, last):
+        thread.install(policy(rule(Action.KILL_THREAD, "getppid"))).result()
+    leader.call("getppid").require(GONE)
+    assert last.call("getppid") == dumped(promised)
+
+
+@pytest.mark.needs("COREDUMP")
+@pytest.mark.requirement("seccomp.kill-core")
+@pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP], ids=lambda one: one.name)
+def test_no_core_if_the_limit_is_zero(guest: Guest, promised: Callable[[str], bool], action: Action) -> None:
+    """Of two processes, only that whose limit allows a core dump leaves one; both die by the same signal."""
+    for limit, wanted in ((CORE_BYTES, dumped(promised)), (0, killed(Signal.SYS, core=False))):
+        task = unprivileged(guest)
+        allow_core_dumps(task, limit)
+        task.install(policy(rule(action, "getppid"))).result()
+        assert task.call("getppid") == wanted
+
+
+@pytest.mark.needs("COREDUMP")
+@pytest.mark.requirement("seccomp.kill-core")
+def test_siginfo_of_the_parent(guest: Guest) -> None:
+    """waitid() reports CLD_DUMPED and SIGSYS to the parent."""
+    parent = guest.spawn("parent")
+    child = unprivileged(guest, "child", parent=parent)
+    allow_core_dumps(child)
+    child.install(policy(rule(Action.KILL_PROCESS, "getppid"))).result()
+    child.call("getppid").require(killed(Signal.SYS))
+    siginfo = parent.call("waitid", P_PID, child.tid, Out(128), WEXITED, None).read()
+    signal, error, code, pid, uid, code_or_signal = struct.unpack_from("<iii4xiIi", siginfo)
+    assert (signal, error, code, pid, uid) == (Signal.CHLD, 0, CLD_DUMPED, child.pid, 1000)
+    assert code_or_signal == Signal.SYS
+
+
+NT_PRSTATUS, NT_SIGINFO = 1, 0x53494749
+PR_REG = 112
+"""The offset of the registers in struct elf_prstatus, in the order of struct user_regs_struct."""
+RAX, RDI, RIP = 10, 14, 16
+
+
+def core_notes(core: bytes) -> dict[int, bytes]:
+    """The notes of a core dump, by type; of several of one type, the first, which is the dying thread's."""
+    offset, count = struct.unpack_from("<Q", core, 32)[0], struct.unpack_from("<H", core, 56)[0]
+    headers = [struct.unpack_from("<IIQQQQQQ", core, offset + 56 * i) for i in range(count)]
+    _, _, at, _, _, size, _, _ = next(header for header in headers if header[0] == 4)
+    found: dict[int, bytes] = {}
+    end = at + size
+    while at < end:
+        name, length, kind = struct.unpack_from("<III", core, at)
+        at += 12 + -(-name // 4) * 4
+        found.setdefault(kind, core[at : at + length])
+        at += -(-length // 4) * 4
+    return found
+
+
+@pytest.mark.needs("COREDUMP", "ELF_CORE")
+@pytest.mark.requirement("seccomp.kill-core")
+@pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP], ids=lambda one: one.name)
+def test_contents_of_the_core(guest: Guest, promised: Callable[[str], bool], action: Action) -> None:
+    """The core has the siginfo of the fatal call's signal, and the registers as they were when it was made."""
+    task = unprivileged(guest)
+    guest.set_sysctl("kernel.core_pattern", "core")
+    allow_core_dumps(task)
+    task.install(policy(rule(action, "getppid", data=5))).result()
+    assert task.call("getppid", 0x1234) == dumped(promised)
+    names = [f"/tmp/{name}" for name in ("core", f"core.{task.pid}")]  # noqa: S108
+    paths = [name for name in names if guest.exists(name)]
+    assert len(paths) == 1, f"of {' and '.join(names)}, there is {paths}"
+    # The limit for core dumps does not count holes, so the file may be long; the notes come first.
+    notes = core_notes(guest.read_bytes(paths[0], beginning=True))
+    signal = struct.unpack_from("<i", notes[NT_PRSTATUS])[0]
+    registers = struct.unpack_from("<27Q", notes[NT_PRSTATUS], PR_REG)
+    assert (signal, registers[RAX], registers[RDI]) == (Signal.SYS, GETPPID, 0x1234)
+    signal, error, code = struct.unpack_from("<iii", notes[NT_SIGINFO])
+    address, nr, arch = struct.unpack_from("<QiI", notes[NT_SIGINFO], 16)
+    assert (signal, code, error) == (Signal.SYS, SYS_SECCOMP, 5)
+    assert (nr, arch, address) == (GETPPID, AUDIT_ARCH["x86_64"], registers[RIP])
