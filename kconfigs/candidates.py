@@ -16,12 +16,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from common import atomic
 from common.errors import KconformError, UsageError
+from common.stopwatch import UNRECORDED, Stopwatch
 from common.text import printable
 from kconfigs import kernel_matrix
 from kconfigs import profile as profiles
 from kconfigs.build import background_build
 from kconfigs.build.background_build import BuildOrder
+from kconfigs.build.build_progress import PhaseTimes, State
+from kconfigs.build.status_file import read_status
 from kconfigs.fetch import fetch, is_built
 from kconfigs.flavors import DEFAULT
 from kconfigs.flavors import flavor as flavor_of
@@ -174,19 +178,47 @@ class Candidate:
             return is_built(self.source, self._planned.flavor)
         return False
 
-    def kernel(self) -> Kernel:
+    def kernel(self, watch: Stopwatch = UNRECORDED) -> Kernel:
         """The kernel, after waiting if it is being built.  An error is remembered, and raised again each time."""
         if self.error is not None:
             raise self.error
         if self._kernel is None:
-            try:
-                if self._status.exists():
-                    background_build.wait(self._status)
-                self._kernel = replace(fetch(self.source, self._planned.flavor), name=self._planned.name)
-            except KconformError as error:
-                self.error = error
-                raise
+            with watch.timed(self.id, "wait"):
+                try:
+                    self._kernel = self._fetched(watch)
+                except KconformError as error:
+                    self.error = error
+                    raise
         return self._kernel
+
+    def _fetched(self, watch: Stopwatch) -> Kernel:
+        times = PhaseTimes(watch.clock)
+        try:
+            if self._status.exists():
+                try:
+                    background_build.wait(self._status)
+                finally:
+                    self._record_build(watch)
+            return replace(fetch(self.source, self._planned.flavor, times), name=self._planned.name)
+        finally:
+            times.stop()
+            for step, seconds in times.seconds.items():
+                watch.record(self.id, step, seconds)
+
+    def _record_build(self, watch: Stopwatch) -> None:
+        """Record what the build beside the run took, in the first process that waited for it."""
+        with contextlib.suppress(FileExistsError, KconformError):
+            atomic.create(self._status.with_suffix(".recorded"), "")
+            for step, seconds in read_status(self._status).seconds.items():
+                watch.record(self.id, step, seconds)
+
+    def building(self) -> State | None:
+        """The state of the build beside the run; None if there is none, or if it has ended."""
+        with contextlib.suppress(KconformError):
+            state = read_status(self._status).state
+            if state.phase not in ("done", "failed"):
+                return state
+        return None
 
     def digest(self) -> str:
         """The kernel's digest; empty if it would have to be built first, or if it cannot be made."""

@@ -46,7 +46,7 @@ def fetch(
         case ImageSource(image=image, release=release):
             return _found(source, image, release, source.config, find_modules(image, release))
         case DebFileSource():
-            return _unpacked(source, source.package, _unpacked_file(source, cache))
+            return _unpacked(source, source.package, _unpacked_file(source, progress, cache))
         case AptSource():
             return _offered(source, progress, cache, apt)
     raise TypeError(f"not a source: {source!r}")
@@ -128,13 +128,17 @@ def _own_config(flavor: Flavor, tree: Tree, named: Path | None) -> Path | None:
 # Kernels that are found
 
 
-def _unpacked_file(source: DebFileSource, cache: Cache) -> Path:
+def _unpacked_file(source: DebFileSource, progress: Progress, cache: Cache) -> Path:
+    def make(folder: Path) -> None:
+        progress.update(State("fetching", source.path.name))
+        deb_package.unpack_kernel(source.path, folder)
+
     stat = source.path.stat()
     key = f"{clean(source.path.name)}-{stat.st_size:x}-{stat.st_mtime_ns:x}"
     return cache.get(
         "packages",
         key,
-        lambda folder: deb_package.unpack_kernel(source.path, folder),
+        make,
         lambda entry: _check_unpacked(source, source.package, entry),
     )
 

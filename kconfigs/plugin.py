@@ -132,6 +132,13 @@ def specs_of(config: pytest.Config) -> set[str]:
     return {one.source.spec for one in candidates_of(config)}
 
 
+def builds(config: pytest.Config) -> dict[str, float | None]:
+    """The kernels that are being built beside the run, and the seconds until each is there, if that is known."""
+    found = config.stash.get(LOOKED_UP, [])
+    states = {} if isinstance(found, KconformError) else {one.id: one.building() for one in found}
+    return {kernel: state.left_s() for kernel, state in states.items() if state is not None}
+
+
 def is_there(config: pytest.Config, kernel: str, digest: str) -> bool:
     """Whether the kernel with this id and digest is one of the run's, without building any."""
     return any(one.id == kernel and one.digest() == digest for one in candidates_of(config))

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from common.stopwatch import UNRECORDED, Stopwatch
 from guests.errors import BootError, UsageError
 from guests.guest import Guest
 from guests.vm import acceleration, boot_verdict, template
@@ -83,6 +85,7 @@ class Pool:
         probe: bool = False,
         qemu: str | None = None,
         shared: Path | None = None,
+        watch: Stopwatch = UNRECORDED,
     ) -> None:
         """mode: as for `acceleration.decide`; probe: ignore its remembered result.
 
@@ -93,6 +96,7 @@ class Pool:
         self._mode = mode
         self._cold = cold
         self._probe = probe
+        self._watch = watch
         self._qemu = qemu
         self._acceleration: Acceleration | None = None
         self._templates: dict[tuple[str, Boot], Template] = {}
@@ -112,12 +116,14 @@ class Pool:
             check_bootable(kernel)
 
             def boot(kvm: bool, deadline_s: float | None) -> None:
-                with booted(self._machine(kernel, DEFAULT_BOOT, kvm), deadline_s=deadline_s or DEADLINE_S):
+                machine = self._machine(kernel, DEFAULT_BOOT, kvm)
+                with self._watch.timed(kernel.id, "probe"), booted(machine, deadline_s=deadline_s or DEADLINE_S):
                     pass
 
             memory = self._store.root / "acceleration.json"
             identity = acceleration.machine_identity(self.qemu(kernel.arch))
-            with self._store.lock("acceleration", waiting="waiting for another process that tests KVM"):
+            lock = self._store.lock("acceleration", waiting="waiting for another process that tests KVM")
+            with self._watch.timed(kernel.id, "wait"), lock:
                 # Another process of this run may have just determined it again.
                 again = self._probe and not _newer(memory, self._started)
                 try:
@@ -173,22 +179,24 @@ class Pool:
         """
         key = (kernel.digest, boot)
         if key not in self._templates:
-            with self._failures.of(kernel.digest, boot, whole_kernel=boot == DEFAULT_BOOT):
+            failures = self._failures.of(kernel.digest, boot, whole_kernel=boot == DEFAULT_BOOT)
+            with self._watch.timed(kernel.id, "wait"), failures:
                 self._templates[key] = self._make_template(kernel, boot)
         return self._templates[key]
 
     def _make_template(self, kernel: Kernel, boot: Boot) -> Template:
         check_bootable(kernel)
         machine = self._machine(kernel, boot, self.acceleration(kernel).kvm)
+        timer = partial(self._watch.timed, kernel.id, "boot")
         # The paths of initramfs and disks include the digests of their contents.
         identity = {"kernel": kernel.digest}
         try:
-            return template.get(machine, identity, self._store, cold=self._cold)
+            return template.get(machine, identity, self._store, cold=self._cold, timer=timer)
         except BootError:
             if boot != DEFAULT_BOOT:
                 self.template(kernel, DEFAULT_BOOT)  # if that fails as well, it is not for this boot's arguments
         try:
-            return template.get(machine, identity, self._store, cold=self._cold)
+            return template.get(machine, identity, self._store, cold=self._cold, timer=timer)
         except BootError as error:
             raise boot_verdict.of(error, kernel, machine, self._store) from error
 

@@ -20,7 +20,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -98,15 +98,28 @@ class Template:
         return qemu
 
 
-def get(machine: VirtualMachine, identity: dict[str, str], store: Cache, *, cold: bool = False) -> Template:
+def get(
+    machine: VirtualMachine,
+    identity: dict[str, str],
+    store: Cache,
+    *,
+    cold: bool = False,
+    timer: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+) -> Template:
     """The template of a machine, which is booted if there is none in the cache, or if `cold`.
 
-    `identity` identifies the contents of the paths in `machine`: the digests of kernel, initramfs and disks.
+    `identity` identifies the contents of the paths in `machine`: the digests of kernel, initramfs and disks.  `timer`
+    is around a boot in this process.
     """
+
+    def make(path: Path) -> None:
+        with timer():
+            _make(machine, identity, path)
+
     key = template_key(machine, identity)
     if cold:
         store.discard("templates", key)
-    directory = store.get("templates", key, lambda path: _make(machine, identity, path), check)
+    directory = store.get("templates", key, make, check)
     return Template(machine, directory, key)
 
 

@@ -6,15 +6,19 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from common.commandline import say
+from common.stopwatch import Step
 from common.text import printable
 
 Phase = Literal["waiting", "fetching", "configuring", "compiling", "done", "failed"]
 """`waiting` is for another kernel build on this machine, or for a builder that has not begun."""
+
+STEPS: Mapping[Phase, Step] = {"fetching": "fetch", "configuring": "build", "compiling": "build"}
+"""The step that each phase is part of.  In the other phases, nothing is done."""
 
 INTERVAL_S = 20.0
 """Seconds between two lines about the same phase of a build."""
@@ -60,6 +64,31 @@ class NoProgress:
 
     def update(self, state: State) -> None:
         pass
+
+
+class PhaseTimes:
+    """Measures how long each step takes in the process that does the work; one that waits for it sees no phase."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` counts seconds."""
+        self.seconds: dict[Step, float] = {}
+        """Of each step so far."""
+        self._clock = clock
+        self._step: Step | None = None
+        self._since = 0.0
+
+    def update(self, state: State) -> None:
+        self._begin(STEPS.get(state.phase))
+
+    def stop(self) -> None:
+        """Nothing follows."""
+        self._begin(None)
+
+    def _begin(self, step: Step | None) -> None:
+        now = self._clock()
+        if self._step is not None:
+            self.seconds[self._step] = self.seconds.get(self._step, 0.0) + now - self._since
+        self._step, self._since = step, now
 
 
 class ProgressLines:

@@ -7,21 +7,23 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common import atomic
 from common.errors import KconformError, UsageError
+from common.stopwatch import Step
 from common.text import printable
-from kconfigs.build.build_progress import State
+from kconfigs.build.build_progress import PhaseTimes, State
 
 
 class StatusFile:
     """Writes the state as a JSON object, atomically.
 
-    Keys: state, what, objects, total, started; pid and birth of the builder; error (null, or message, hint and
-    exit_status).
+    Keys: state, what, objects, total, started; seconds, by step; pid and birth of the builder; error (null, or
+    message, hint and exit_status).
     """
 
     def __init__(self, path: Path, pid: int | None = None, interval: float = 0.5) -> None:
@@ -30,9 +32,11 @@ class StatusFile:
         self._birth = birth(self._pid)
         self._interval = interval
         self._state = State("waiting")
+        self._times = PhaseTimes()
         self._at = 0.0
 
     def update(self, state: State) -> None:
+        self._times.update(state)
         now = time.monotonic()
         same = (state.phase, state.what) == (self._state.phase, self._state.what)
         if same and now - self._at < self._interval:
@@ -46,10 +50,12 @@ class StatusFile:
             atomic.create(self._path, self._record(State("waiting", what), None))
 
     def done(self) -> None:
+        self._times.stop()
         count = self._state.objects
         atomic.write(self._path, self._record(State("done", self._state.what, count, count), None))
 
     def failed(self, error: KconformError) -> None:
+        self._times.stop()
         state = State("failed", self._state.what, self._state.objects, self._state.total)
         written = {"message": error.message, "hint": error.hint, "exit_status": error.exit_status}
         atomic.write(self._path, self._record(state, written))
@@ -61,6 +67,7 @@ class StatusFile:
             "objects": state.objects,
             "total": state.total,
             "started": state.started,
+            "seconds": self._times.seconds,
             "pid": self._pid,
             "birth": self._birth,
             "error": error,
@@ -75,6 +82,8 @@ class Status:
     state: State
     pid: int
     birth: int
+    seconds: Mapping[Step, float]
+    """What each step of the work has taken so far."""
     error: KconformError | None
     """What ended the build, if it failed."""
 
@@ -88,7 +97,8 @@ def read_status(path: Path) -> Status:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         state = State(record["state"], record["what"], record["objects"], record["total"], record["started"])
-        return Status(state, record["pid"], record["birth"], _error(record) if state.phase == "failed" else None)
+        error = _error(record) if state.phase == "failed" else None
+        return Status(state, record["pid"], record["birth"], record["seconds"], error)
     except (OSError, ValueError, KeyError) as error:
         raise KconformError(f"{printable(path)} is not the status of a kernel build ({error})") from error
 

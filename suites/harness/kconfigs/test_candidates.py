@@ -6,15 +6,21 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from common.errors import KconformError, UsageError
-from kconfigs.build.status_file import read_status
+from common.stopwatch import Stopwatch, What
+from kconfigs.build.build_progress import Phase, PhaseTimes, State
+from kconfigs.build.status_file import StatusFile, read_status
 from kconfigs.candidates import Candidate, PlannedKernel, plan
 from kconfigs.kernel_matrix import Wanted
+from kconfigs.plugin import LOOKED_UP, builds
 from kconfigs.profile import load
 from kconfigs.run_folder import RunFolder
 from kconfigs.spec import parse
@@ -67,6 +73,92 @@ def test_a_plan_can_be_pickled(tmp_path: Path) -> None:
     found = plan([Wanted(parse(spec), profile=load("debian")) for spec in specs])
     assert len(found) == 3
     assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301 - our own
+
+
+class Recorded(list[tuple[str, What]]):
+    """What the stopwatch of one process of a run has recorded.  Its clock advances a second with each look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+        self.watch = Stopwatch(self._record, self._clock)
+
+    def _record(self, kernel: str, what: What, seconds: float) -> None:
+        assert seconds > 0
+        self.append((kernel, what))
+
+    def _clock(self) -> float:
+        self._now += 1.0
+        return self._now
+
+
+class TestDurations:
+    """The steps of a kernel are recorded once, and waiting for them by every process that waits."""
+
+    def test_phases_that_are_no_work_do_not_count(self) -> None:
+        """In a queue behind another build, for example; and an update within a phase changes nothing."""
+        now = 0.0
+        times = PhaseTimes(lambda: now)
+        for phase, seconds in [
+            *(("waiting", 100), ("fetching", 3), ("waiting", 100), ("configuring", 5), ("compiling", 20)),
+            *(("compiling", 30), ("done", 100)),
+        ]:
+            times.update(State(cast(Phase, phase)))
+            now += seconds
+        times.stop()
+        assert times.seconds == {"fetch": 3, "build": 55}
+
+    def test_a_package_is_unpacked_by_one_process(self, tmp_path: Path) -> None:
+        fakes.kernel_deb(tmp_path / "k.deb")
+        [kernel] = planned(str(tmp_path / "k.deb"))
+        first, second = Recorded(), Recorded()
+        for recorded in (first, second, first):
+            Candidate(kernel, tmp_path).kernel(recorded.watch)
+        assert first == [(kernel.id, "fetch"), (kernel.id, "wait"), (kernel.id, "wait")]
+        assert second == [(kernel.id, "wait")]
+
+    def test_it_is_waited_for_once(self, tmp_path: Path) -> None:
+        fakes.kernel_deb(tmp_path / "k.deb")
+        candidate = Candidate(planned(str(tmp_path / "k.deb"))[0], tmp_path)
+        candidate.kernel()
+        recorded = Recorded()
+        candidate.kernel(recorded.watch)
+        assert recorded == []
+
+    def test_the_first_process_that_waited_for_a_build_records_what_it_took(self, tree: Path, tmp_path: Path) -> None:
+        owner, first, second = (Candidate(planned(str(tree))[0], tmp_path / "run") for _ in range(3))
+        owner.begin()
+        recorded = [Recorded(), Recorded()]
+        for candidate, one in zip((first, second), recorded, strict=True):
+            candidate.kernel(one.watch)
+        owner.abandon()
+        assert recorded == [[(owner.id, "build"), (owner.id, "wait")], [(owner.id, "wait")]]
+
+    def test_a_build_that_fails_has_taken_its_time_too(self, tree: Path, tmp_path: Path) -> None:
+        (tree / "broken-source").write_text("")
+        candidate = Candidate(planned(str(tree))[0], tmp_path / "run")
+        candidate.begin()
+        recorded = Recorded()
+        for _ in range(2):
+            with pytest.raises(UsageError, match="expected semicolon"):
+                candidate.kernel(recorded.watch)
+        candidate.abandon()
+        assert recorded == [(candidate.id, "build"), (candidate.id, "wait")]
+
+    def test_a_build_that_goes_on_is_known_to_the_run(self, tree: Path, tmp_path: Path) -> None:
+        candidate = Candidate(planned(str(tree))[0], tmp_path)
+        config: Any = SimpleNamespace(stash=pytest.Stash())
+        assert builds(config) == {}
+        config.stash[LOOKED_UP] = [candidate]
+        assert builds(config) == {}
+        status = StatusFile(tmp_path / "linux-6.12.7+full.json")
+        status.update(State("waiting"))
+        assert builds(config) == {candidate.id: None}
+        status.update(State("compiling", objects=100, total=400, started=time.time() - 1000))
+        assert builds(config) == {candidate.id: pytest.approx(3000, rel=0.1)}
+        for phase in ("done", "failed"):
+            status.update(State(phase))
+            assert builds(config) == {}
 
 
 class TestRunFolder:

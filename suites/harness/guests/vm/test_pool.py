@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from common.stopwatch import Stopwatch, What
 from guests.errors import BootError, KconformError, QemuError, UsageError
-from guests.vm import template
+from guests.vm import clone_pool, template
 from guests.vm.clone_pool import DEFAULT_BOOT, REQUIRED_OPTIONS, Boot, Pool
+from guests.vm.qemu_command import VirtualMachine
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
 
@@ -162,3 +166,81 @@ def test_required_options_are_checked_before_kvm_is_tried(tmp_path: Path, monkey
     monkeypatch.setattr("guests.vm.acceleration.device_problem", lambda: None)
     with pytest.raises(UsageError, match="lacks CONFIG_"):
         Pool(Cache(tmp_path)).take(fakes.kernel(tmp_path), DEFAULT_BOOT)
+
+
+class Boots:
+    """A boot takes five seconds, a trial of KVM twenty, and whatever comes before a boot takes one."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.errors: list[KconformError] = []
+        """What the next boots end with."""
+        self.recorded: list[tuple[What, float]] = []
+        self.kernel = fakes.kernel(tmp_path, BOOTABLE)
+        self._cache = Cache(tmp_path / "cache")
+        self._machine = fakes.machine(tmp_path)
+        self._now = 0.0
+
+    def pool(self, mode: str) -> Pool:
+        """The pool of one more process of the run."""
+        watch = Stopwatch(lambda _, what, seconds: self.recorded.append((what, seconds)), lambda: self._now)
+        return Pool(self._cache, mode=mode, watch=watch)
+
+    def machine(self, *_: object) -> VirtualMachine:
+        """Replaces Pool._machine."""
+        self._now += 1
+        return self._machine
+
+    def make(self, _machine: object, _identity: object, directory: Path) -> None:
+        """Replaces template._make."""
+        self._now += 5
+        if self.errors:
+            raise self.errors.pop(0)
+        (directory / "ram").write_text("")
+
+    @contextmanager
+    def booted(self, *_: object, **__: object) -> Iterator[None]:
+        """Replaces clone_pool.booted."""
+        self._now += 20
+        yield
+
+
+class TestDurations:
+    """A boot is recorded by the process that boots, and waiting for it by every process that waits."""
+
+    @pytest.fixture
+    def boots(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Boots:
+        boots = Boots(tmp_path)
+        monkeypatch.setattr(Pool, "_machine", boots.machine)
+        monkeypatch.setattr(clone_pool, "booted", boots.booted)
+        monkeypatch.setattr(template, "_make", boots.make)
+        monkeypatch.setattr(template, "check", lambda _: None)
+        monkeypatch.setattr(template, "template_key", lambda *_: "key")
+        monkeypatch.setattr("guests.vm.acceleration.device_problem", lambda: None)
+        return boots
+
+    def test_one_process_boots_and_the_other_waits(self, boots: Boots) -> None:
+        for pool in (boots.pool("tcg"), boots.pool("tcg")):
+            for _ in range(2):
+                pool.template(boots.kernel)
+        assert boots.recorded == [("boot", 5.0), ("wait", 6.0), ("wait", 1.0)]
+
+    def test_a_boot_that_fails_counts(self, boots: Boots) -> None:
+        boots.errors = [BootError("first"), BootError("second")]
+        pool = boots.pool("tcg")
+        for _ in range(2):
+            with pytest.raises(BootError, match="second"):
+                pool.template(boots.kernel)
+        assert boots.recorded == [("boot", 5.0), ("boot", 5.0), ("wait", 11.0), ("wait", 0.0)]
+
+    def test_waiting_for_the_boot_without_arguments_is_part_of_waiting(self, boots: Boots) -> None:
+        """It is tried to find out what is wrong with another boot."""
+        boots.errors = [BootError(text) for text in ("other", "plain", "plain again")]
+        with pytest.raises(BootError, match="plain again"):
+            boots.pool("tcg").template(boots.kernel, OTHER_BOOT)
+        assert boots.recorded == [*[("boot", 5.0)] * 3, ("wait", 17.0)]
+
+    def test_the_boots_that_try_kvm_are_recorded_as_such(self, boots: Boots) -> None:
+        for pool in (boots.pool("auto"), boots.pool("auto")):
+            for _ in range(2):
+                pool.acceleration(boots.kernel)
+        assert boots.recorded == [("probe", 20.0), ("probe", 20.0), ("wait", 42.0), ("wait", 0.0)]
