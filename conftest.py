@@ -24,10 +24,10 @@ from kconfigs import flavors, sources
 from kconfigs.cache import Cache
 from kconfigs.candidates import Candidate
 from kconfigs.kernel import Kernel
-from kconfigs.plugin import FOLDER, candidate_of, is_there, specs_of
+from kconfigs.plugin import FOLDER, builds, candidate_of, is_there, specs_of
 from kconfigs.profile import LackingError
 from reports.model.result import JSON
-from reports.run import notes, resume
+from reports.run import notes, preparation, resume
 from reports.run.apply_waivers import check_flavors, splat_waivers
 from reports.run.options import runs_tests
 from reports.run.requirement_marker import registry, requirements_of
@@ -60,6 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     check_flavors(config, [sources.SHIPPED, *flavors.FLAVORS])
     if resume.FORMER in config.stash:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
+    preparation.watch_builds(config, lambda: builds(config))
     config.stash[POOL] = Pool(
         Cache(),
         mode=config.getoption("accel"),
@@ -67,6 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
         probe=config.getoption("probe_accel"),
         qemu=config.getoption("qemu"),
         shared=config.stash[FOLDER].boots,
+        watch=preparation.stopwatch(config),
     )
 
 
@@ -74,6 +76,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests that boot alike within a kernel, so that a spare clone fits the next test."""
     boots: dict[tuple[str | None, Boot | None], int] = {}
     items.sort(key=lambda item: boots.setdefault((_kernel_of(item), _boot_of(item)), len(boots)))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    preparation.number_boots(session.items, lambda item: (boot := _boot_of(item)) and (_kernel_of(item), boot))
 
 
 def _kernel_of(item: pytest.Item) -> str | None:
@@ -93,7 +99,7 @@ def _boot_of(item: pytest.Item) -> Boot | None:
 @pytest.fixture(scope="session")
 def kernel(request: pytest.FixtureRequest) -> Kernel:
     """The kernel under test, built or unpacked first if necessary."""
-    return cast(Candidate, request.param).kernel()
+    return cast(Candidate, request.param).kernel(preparation.stopwatch(request.config))
 
 
 @pytest.fixture(autouse=True)

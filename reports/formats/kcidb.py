@@ -91,7 +91,7 @@ def _build_id(kernel: KernelRecord, origin: str) -> str:
 
 
 def _build(kernel: KernelRecord, checkout: str, origin: str) -> dict[str, Any]:
-    build = {
+    build: dict[str, Any] = {
         "id": _build_id(kernel, origin),
         "checkout_id": checkout,
         "origin": origin,
@@ -103,6 +103,8 @@ def _build(kernel: KernelRecord, checkout: str, origin: str) -> dict[str, Any]:
     architecture = (kernel.arch or "").lower()
     if re.fullmatch(r"[a-z0-9_]+", architecture):
         build["architecture"] = architecture
+    if kernel.preparation is not None and kernel.preparation.build_s:
+        build["duration"] = kernel.preparation.build_s
     if kernel.flavor:
         build["config_name"] = one_line(kernel.flavor)
     return build

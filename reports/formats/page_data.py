@@ -39,7 +39,7 @@ RUN_KEYS = (
     *("id", "state", "started", "duration_s", "exit_status", "collected", "selection"),
     *("host", "suite", "versions"),
 )
-KERNEL_KEYS = ("id", "release", "arch", "accel", "spec")
+KERNEL_KEYS = ("id", "release", "arch", "accel", "spec", "preparation")
 PROMISE_KEYS = ("id", "area", "text", "source", "since", "until", "note")
 
 
@@ -120,7 +120,10 @@ def _meaning(exit_status: int | None) -> str:
 
 def _kernels(document: Document) -> list[dict[str, Any]]:
     """Those of the run in their order, and one more for the tests without a kernel, if there are any."""
-    known = {each.id: {key: getattr(each, key) for key in KERNEL_KEYS} for each in document.kernels.values()}
+    known = {
+        each.id: {key: msgspec.to_builtins(getattr(each, key)) for key in KERNEL_KEYS}
+        for each in document.kernels.values()
+    }
     if any(result.kernel is None for result in document.results):
         known.setdefault(NO_KERNEL, dict.fromkeys(KERNEL_KEYS) | {"id": NO_KERNEL})
     return list(known.values())

@@ -15,8 +15,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from common.versions import Version, release_version
 
-SCHEMA = 1
-"""Version of results.json.  It grows when a reader of the former version could be misled."""
+SCHEMA = 2
+"""Version of results.json.  It grows when a reader of the former version could be misled.
+
+1: the duration of a test contained what it waited for its kernel, and kernels had no `preparation`.
+"""
 
 JSON: TypeAlias = bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"] | None
 
@@ -58,7 +61,9 @@ class Result(Struct, frozen=True, kw_only=True):
     flavor: str | None
     verdict: Annotated[Verdict, Meta(description="See docs/read-a-report.md.")] = field(name="outcome")
     reason: Annotated[OneLine, Meta(description="Why it is not a plain pass.")]
-    duration_s: Annotated[Seconds, Meta(description="Set-up, call and teardown together.")]
+    duration_s: Annotated[
+        Seconds, Meta(description="Set-up, call and teardown together, without what the test waited for its kernel.")
+    ]
     accel: str | None
     worker: Annotated[str | None, Meta(description="pytest-xdist's name for the process that ran the test.")]
     started: Time
@@ -79,6 +84,20 @@ class Result(Struct, frozen=True, kw_only=True):
         return self.verdict if promise in self.subjects else None
 
 
+class Preparation(Struct, frozen=True, kw_only=True):
+    """What a kernel took besides its tests, measured by the process that did it; 0 for what the cache had."""
+
+    fetch_s: Annotated[Seconds, Meta(description="Download and unpacking, of the kernel or of its source.")] = 0.0
+    build_s: Annotated[Seconds, Meta(description="Configuration and compilation, beside the tests.")] = 0.0
+    probe_s: Annotated[Seconds, Meta(description="Boots that find out whether KVM works on this host.")] = 0.0
+    boot_s: Annotated[Seconds, Meta(description="Boots, each up to its saved state or its failure.")] = 0.0
+    boots: Annotated[Count, Meta(description="The number of boots in boot_s.")] = 0
+
+    def __add__(self, more: Preparation) -> Preparation:
+        names = self.__struct_fields__
+        return Preparation(**{name: round(getattr(self, name) + getattr(more, name), 3) for name in names})
+
+
 class KernelRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of a kernel that was tested.  Later versions may say more."""
 
@@ -94,6 +113,13 @@ class KernelRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str | tuple[int, ...] | None
     accel_why: Annotated[str | None, Meta(description="Why that acceleration was chosen.")] = None
     boot_complaint: Annotated[str | None, Meta(description="What the kernel complained of while it booted.")] = None
+    preparation: Annotated[
+        Preparation | None,
+        Meta(
+            description="What it took besides its tests.  Of a merged or resumed report: the sum of its parts.  Not"
+            " in files of version 1."
+        ),
+    ] = None
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> KernelRecord:

@@ -23,6 +23,7 @@ from reports.model.result import (
     NO_KERNEL,
     SCHEMA,
     KernelRecord,
+    Preparation,
     PromiseRecord,
     Result,
     ResultsFile,
@@ -61,7 +62,8 @@ class Store:
         self._size = 0
         self.results: list[Result] = []
         self._encoded: list[bytes] = []
-        self.kernels: dict[str, KernelRecord] = {}
+        self._kernels: dict[str, KernelRecord] = {}
+        self._prepared: dict[str, Preparation] = {}
         self._tested: dict[str, Tested] = {identifier: Tested() for identifier in requirements}
         self.counts: Counter[Verdict] = Counter()
 
@@ -80,14 +82,29 @@ class Store:
 
     def add_kernel(self, kernel: KernelRecord) -> None:
         """Keep a kernel, or what is new about it: a test that is skipped before its guest starts knows less."""
-        known = self.kernels.get(kernel.id)
+        if kernel.preparation is not None:
+            self.prepare(kernel.id, kernel.preparation)
+            kernel = msgspec.structs.replace(kernel, preparation=None)
+        known = self._kernels.get(kernel.id)
         if known is None:
             for tested in self._tested.values():
                 tested.encoded = None
-            self.kernels[kernel.id] = kernel
+            self._kernels[kernel.id] = kernel
         elif kernel != known:
             news = {name: getattr(kernel, name) for name in kernel.__struct_fields__ if getattr(known, name) is None}
-            self.kernels[kernel.id] = msgspec.structs.replace(known, **news)
+            self._kernels[kernel.id] = msgspec.structs.replace(known, **news)
+
+    def prepare(self, kernel: str, more: Preparation) -> None:
+        """Add to what a kernel took besides its tests.  The kernel itself may come later."""
+        self._prepared[kernel] = self._prepared.get(kernel, Preparation()) + more
+
+    @property
+    def kernels(self) -> dict[str, KernelRecord]:
+        """All kernels by id, with what is known of them so far."""
+        return {
+            identifier: msgspec.structs.replace(kernel, preparation=self._prepared.get(identifier))
+            for identifier, kernel in self._kernels.items()
+        }
 
     def due(self) -> bool:
         """Whether writing the file now is worth the cost."""
@@ -129,7 +146,7 @@ class Store:
 
     def _promise(self, requirement: Requirement) -> PromiseRecord:
         tested = self._tested[requirement.id]
-        kernels = [*self.kernels, *([NO_KERNEL] if NO_KERNEL in tested.verdicts else [])]
+        kernels = [*self._kernels, *([NO_KERNEL] if NO_KERNEL in tested.verdicts else [])]
         return PromiseRecord(
             id=requirement.id,
             area=requirement.area,

@@ -7,7 +7,7 @@ import pytest
 
 from common.workers import is_worker
 from reports.judgement.verdict import check_breaks, judge
-from reports.run import apply_waivers
+from reports.run import apply_waivers, preparation
 from reports.run.notes import ATTACHED, Attached, attach, kernel_of, versions_told
 from reports.run.phases import Phase
 from reports.run.requirement_marker import requirements_of
@@ -27,6 +27,8 @@ def judged(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
     pieces = [*judgement.evidence.items(), *(report.sections if report.failed else ())]
     for title, text in pieces:
         attach(item, title, text)
+    measured = preparation.take(item.config)
+    report.duration = max(0.0, report.duration - measured.waited_s)
     return Phase(
         verdict=judgement.verdict,
         reason=judgement.reason,
@@ -36,6 +38,9 @@ def judged(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
         kernel=kernel_of(item),
         evidence=_evidence(item, report),
         versions=versions_told(item.config) if is_worker(item.config) else {},
+        preparation=measured.kernels,
+        waited_s=measured.waited_s,
+        boot=item.stash.get(preparation.BOOT, None),
     )
 
 

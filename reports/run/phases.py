@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from reports.judgement.verdict import all_broken, judge_collection
-from reports.model.result import SEVERITY, KernelRecord, Result, Verdict, clean_text, utc
+from reports.model.result import SEVERITY, KernelRecord, Preparation, Result, Verdict, clean_text, utc
 
 ATTRIBUTE = "kconform"
 """The attribute of a pytest report that holds its phase."""
@@ -38,6 +38,12 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[tuple[str, str], ...] = ()
     versions: dict[str, Any] = {}
     """What `describe_run` was told in a worker."""
+    preparation: dict[str, Preparation] = {}
+    """What kernels took in this process since its last report, by id."""
+    waited_s: float = 0.0
+    """Seconds that the phase waited for its kernel; the report's duration is without them."""
+    boot: tuple[int, int] | None = None
+    """The number of the boot that the test needs, and how many boots all tests need."""
 
 
 def put(report: pytest.TestReport, phase: Phase) -> None:

@@ -9,7 +9,7 @@ so there it is judged, and the `Phase` is put on pytest's report.  In the proces
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -168,14 +168,14 @@ class Hooks:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Also called after wrong use, then without items."""
-        self._begin(len(session.items))
+        self._begin([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """With workers, only they collect, and all of them the same."""
-        self._begin(len(ids))
+        self._begin(ids)
 
-    def _begin(self, collected: int) -> None:
+    def _begin(self, collected: Sequence[str]) -> None:
         if self._recorder is not None and collected:
             self._recorder.begin()
             self._progress.begin(collected)

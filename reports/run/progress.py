@@ -7,16 +7,32 @@ pytest shows a letter for each test, and its reason only at the end of the run.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 import pytest
 
 from reports.model.display import one_line
 from reports.model.result import Verdict
+from reports.model.test_names import kernel_in
 from reports.run.phases import Phase, ends_test, worker_of
+from reports.run.preparation import builds_of
 
 FIRST: dict[Verdict, str] = {"fail": "broken promise", "error": "error"}
 EVERY_S = 60.0
+
+
+@dataclass
+class Worker:
+    """A process that runs tests."""
+
+    at: float
+    """When its last report came."""
+    waited_s: float = 0.0
+    """Seconds that its tests waited for their kernels."""
+    kernel: str = ""
+    """The kernel that it was last at."""
 
 
 class Progress:
@@ -29,12 +45,18 @@ class Progress:
         self._told: set[Verdict] = set()
         self._began = self._spoke = clock()
         self._collected = self._finished = 0
-        self._at: dict[str, str] = {}
-        """Worker -> the kernel that it was last at; without workers there is one, without a name."""
+        self._left: set[str] = set()
+        self._boots: set[int] = set()
+        """The boots that have been needed so far."""
+        self._all_boots = 0
+        self._boot_s = 0.0
+        self._workers: dict[str, Worker] = {}
+        """By name; without workers there is one, without a name."""
 
-    def begin(self, collected: int) -> None:
-        """So many tests are about to run."""
-        self._collected = collected
+    def begin(self, collected: Collection[str]) -> None:
+        """These tests are about to run."""
+        self._collected = len(collected)
+        self._left = set(collected)
         self._began = self._spoke = self._clock()
 
     def take(self, report: pytest.TestReport, phase: Phase) -> None:
@@ -42,9 +64,17 @@ class Progress:
         if phase.verdict in FIRST and phase.verdict not in self._told:
             self._told.add(phase.verdict)
             self._say(f"first {FIRST[phase.verdict]}: {report.nodeid}", f"  {phase.reason}")
+        worker = self._workers.setdefault(worker_of(report) or "", Worker(self._began))
+        worker.at = self._clock()
+        worker.waited_s += phase.waited_s
+        self._boot_s += sum(each.boot_s for each in phase.preparation.values())
+        if phase.boot is not None:
+            number, self._all_boots = phase.boot
+            self._boots.add(number)
         if ends_test(report):
             self._finished += 1
-            self._at[worker_of(report) or ""] = phase.kernel.id if phase.kernel else ""
+            self._left.discard(report.nodeid)
+            worker.kernel = phase.kernel.id if phase.kernel else ""
             self._say_how_far()
 
     def _say_how_far(self) -> None:
@@ -53,14 +83,28 @@ class Progress:
         if now - self._spoke < EVERY_S or left <= 0 or self._config.option.verbose < 0:
             return
         self._spoke = now
-        seconds = (now - self._began) / self._finished * left
+        builds = builds_of(self._config)
+        pending = Counter(kernel_in(name, builds, ()) for name in self._left)
+        unknown = [kernel for kernel, seconds in builds.items() if seconds is None and pending[kernel]]
+        seconds = seconds_left(self._pace(), pending, builds) + self._boots_left_s()
         text = f"{self._finished} of {self._collected} tests, about {duration(seconds)} left"
+        text += f" and the build of {', '.join(unknown)}" if unknown else ""
         kernels: dict[str, list[str]] = {}
-        for worker, kernel in sorted(self._at.items()):
-            if kernel:
-                kernels.setdefault(kernel, []).append(worker)
+        for name, worker in sorted(self._workers.items()):
+            if worker.kernel:
+                kernels.setdefault(worker.kernel, []).append(name)
         places = [f"{kernel} ({', '.join(names)})" if any(names) else kernel for kernel, names in kernels.items()]
         self._say(f"{text}; now {', '.join(places)}" if places else text)
+
+    def _pace(self) -> float:
+        """Seconds between two finished tests while no worker waits for a kernel."""
+        busy = sum(max(0.0, worker.at - self._began - worker.waited_s) for worker in self._workers.values())
+        return busy / len(self._workers) / self._finished
+
+    def _boots_left_s(self) -> float:
+        """Seconds for the boots that are still needed.  If the cache had the others, it probably has these too."""
+        # Tests that need the same boot follow each other, so all workers wait for it.
+        return (self._all_boots - len(self._boots)) * self._boot_s / max(1, len(self._boots))
 
     def _say(self, *lines: str) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
@@ -73,6 +117,19 @@ class Progress:
             terminal.write("\n")
         for line in lines:
             terminal.write_line(one_line(line), bold=True)
+
+
+def seconds_left(pace: float, pending: Mapping[str | None, int], builds: Mapping[str, float | None]) -> float:
+    """Seconds until all tests have run, without builds whose remaining time is unknown.
+
+    `pending` is the number of remaining tests by the kernel that is still being built for them.
+    """
+    seconds = pace * sum(number for kernel, number in pending.items() if kernel not in builds)
+    # Other tests run while a kernel is built.
+    for kernel, built_in in sorted(builds.items(), key=lambda build: build[1] or 0.0):
+        if pending.get(kernel):
+            seconds = max(seconds, built_in or 0.0) + pace * pending[kernel]
+    return seconds
 
 
 def duration(seconds: float) -> str:

@@ -23,7 +23,7 @@ from reports.judgement.waivers import Waiver, not_needed
 from reports.model import evidence, report_directory
 from reports.model.report_directory import RESULTS, Claimed
 from reports.model.requirements import Requirement
-from reports.model.result import VERDICTS, KernelRecord, Result, RunRecord, utc
+from reports.model.result import VERDICTS, KernelRecord, Preparation, Result, RunRecord, utc
 from reports.model.store import Store
 from reports.run import baseline, environment, resume
 from reports.run.apply_waivers import waivers_of
@@ -105,6 +105,8 @@ class Recorder:
         test = self._assembler.test_of(report)
         if phase.exit_status is not None:
             self._error_statuses.add(phase.exit_status)
+        for kernel, more in phase.preparation.items():
+            self._store.prepare(kernel, more)
         if isinstance(report, _SUBTEST_REPORT):
             test.take_subtest(phase)
             return phase
@@ -149,6 +151,8 @@ class Recorder:
 
     def _add(self, result: Result, kernel: KernelRecord | None) -> None:
         self._store.add(result, kernel)
+        if kernel is not None:
+            self._store.prepare(kernel.id, Preparation())
         if self._store.due():
             self._write()
 

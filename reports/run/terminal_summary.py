@@ -12,7 +12,11 @@ from reports.model.display import one_line
 from reports.model.evidence import slug
 from reports.model.report_directory import EVIDENCE
 from reports.model.requirements import Requirement
-from reports.model.result import KernelRecord, Result, Verdict, partial_run_remark
+from reports.model.result import KernelRecord, Preparation, Result, Verdict, partial_run_remark
+from reports.run.progress import duration
+
+SHOWN_FROM_S = 1.0
+"""Steps of a kernel that took no longer than this are not shown."""
 
 MOST = 20
 """Entries of a list before the others are only counted; results.json has them all."""
@@ -130,7 +134,12 @@ class Summary:
         for result in self.results:
             counts.setdefault(result.kernel, Counter())[result.verdict] += 1
         without = counts.pop(None, None)
-        lines = [_total(self._title(str(name)), counted) for name, counted in counts.items()]
+        lines = []
+        for name, counted in counts.items():
+            lines.append(_total(self._title(str(name)), counted))
+            kernel = self.kernels.get(str(name))
+            if kernel and kernel.preparation and (steps := _steps(kernel.preparation)):
+                lines.append(_line(f"  besides its tests: {', '.join(steps)}"))
         # No test is to blame for it, but a gate must know.
         lines += [
             _line(f"{name} complained while it booted: {kernel.boot_complaint}", yellow=True)
@@ -143,6 +152,18 @@ class Summary:
         kernel = self.kernels.get(name)
         details = ", ".join(filter(None, (kernel.release, kernel.accel))) if kernel else ""
         return f"{name} ({details})" if details else name
+
+
+def _steps(took: Preparation) -> list[str]:
+    """What a kernel took, in words."""
+    boots = "booted" if took.boots == 1 else f"booted {took.boots} times"
+    steps = (
+        ("fetched", took.fetch_s),
+        ("built", took.build_s),
+        ("tried KVM", took.probe_s),
+        (boots, took.boot_s),
+    )
+    return [f"{words} in {duration(seconds)}" for words, seconds in steps if seconds > SHOWN_FROM_S]
 
 
 def _total(title: str, counted: Counter[Verdict]) -> Line:

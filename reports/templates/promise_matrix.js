@@ -37,14 +37,24 @@ function drawHead() {
   ].filter(Boolean));
 }
 
+// What kernels took besides their tests.  Columns without a value of more than SHOWN_FROM_S are left out.
+const STEPS = { fetch_s: "fetched in", build_s: "built in", probe_s: "tried KVM in", boot_s: "booted in" };
+const SHOWN_FROM_S = 1;
+
+function stepSeconds(kernel, step) {
+  const seconds = kernel.preparation ? kernel.preparation[step] : 0;
+  return seconds > SHOWN_FROM_S ? seconds : null;
+}
+
 function kernelTable() {
+  const steps = Object.keys(STEPS).filter((step) => DATA.kernels.some((kernel) => stepSeconds(kernel, step)));
   const seconds = DATA.kernels.map(() => 0);
   for (const result of RESULTS) seconds[result.kernel] += result.seconds;
   const head = ["kernel", "release", "arch", "accel"].map((name) => el("th", { scope: "col" }, name));
   const statuses = DATA.statuses.filter((name) => name !== "untested");
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Kernels" }, el("table", { class: "kernels" },
     el("thead", {}, el("tr", {}, head, statuses.map((name) => el("th", { scope: "col", class: "number" }, name)),
-      el("th", { scope: "col", class: "number" }, "tests took"))),
+      [...steps.map((step) => STEPS[step]), "tests took"].map((name) => el("th", { scope: "col", class: "number" }, name)))),
     el("tbody", {}, DATA.kernels.map((kernel, number) => {
       const counted = count(REQUIREMENTS.map((each) => DATA.statuses[each.status[number]]));
       return el("tr", {}, el("th", { scope: "row", class: "mono" }, kernel.id),
@@ -54,6 +64,9 @@ function kernelTable() {
             class: `count ${TONES[name]}`, href: "#" + new URLSearchParams({ status: name, kernel: kernel.id }),
             "aria-label": `${counted[name]} promises ${name} on ${kernel.id}`,
           }, String(counted[name])) : el("span", { class: "nothing" }, "0"))),
+        steps.map((step) => el("td", {
+          class: "number", title: step === "boot_s" && kernel.preparation ? `${kernel.preparation.boots} boots` : null,
+        }, shownSeconds(stepSeconds(kernel, step)))),
         el("td", { class: "number" }, shownSeconds(seconds[number])));
     }))));
 }

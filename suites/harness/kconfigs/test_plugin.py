@@ -83,6 +83,15 @@ class TestBuilds:
         assert "test_it.py::test_it[linux-6.12.7/full]" in done.stdout
         assert not (project / "begun").exists()
 
+    def test_a_build_is_no_part_of_the_test_that_waits_for_it(self, tree: Path, tmp_path: Path) -> None:
+        command = [*(sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "no:cacheprovider")]
+        command += ["suites/yama/test_absent.py::test_not_built", f"--kernel={tree}", f"--report-dir={tmp_path}/out"]
+        environment = {**os.environ, "KCONFORM_CACHE": str(tmp_path / "cache")}
+        subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+        report = json.loads((tmp_path / "out" / "results.json").read_text())
+        assert report["kernels"][0]["preparation"]["build_s"] > 0
+        assert report["results"][0]["duration_s"] < report["kernels"][0]["preparation"]["build_s"]
+
     def test_a_builder_belongs_to_the_process_that_outlives_all_workers(
         self, tree: Path, tmp_path: Path, endless: Path
     ) -> None:

@@ -124,6 +124,20 @@ def test_nothing_outlives_a_run_that_ends(kernel: Kernel, tmp_path: Path) -> Non
         assert run.processes() == []
 
 
+def test_boots_are_no_part_of_the_tests_that_wait_for_them(
+    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache is empty: one worker boots, the other waits for the same boot."""
+    monkeypatch.setenv("KCONFORM_CACHE", str(tmp_path / "cache"))
+    with Run(kernel, tmp_path, TALK, "-k", "gdb or daemon", "-n", "2", "--accel=tcg") as run:
+        assert run.process.wait(2 * DEADLINE_S) == 0, run.log.read_text()
+    report = json.loads((tmp_path / "report" / "results.json").read_text())
+    assert {result["worker"] for result in report["results"]} == {"gw0", "gw1"}
+    took = report["kernels"][0]["preparation"]
+    assert took["boots"] == 1
+    assert took["boot_s"] > max(result["duration_s"] for result in report["results"])
+
+
 def test_the_qemu_of_a_killed_worker_ends(kernel: Kernel, tmp_path: Path) -> None:
     """The worker's test is an error, the run continues to its end, and no QEMU is left."""
     with Run(kernel, tmp_path, HOLD, "-n", "2", "--max-worker-restart=0") as run:

@@ -76,7 +76,7 @@ def document(
             promise["status"][each["kernel"] or "(no kernel)"] = _STATUS.get(each["outcome"], "held")
             promise["nodeids"].append(each["nodeid"])
     return {
-        "schema": 1,
+        "schema": 2,
         "run": {
             "id": "sample",
             "state": "finished",

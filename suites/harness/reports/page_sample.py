@@ -65,7 +65,7 @@ def document(kernels: int = 2, tests: int = 60, requirements: int = 12) -> dict[
         known.setdefault(each["kernel"], []).append(each)
     counts = {name: sum(each["outcome"] == name for each in all_results) for name in VERDICTS}
     return {
-        "schema": 1,
+        "schema": 2,
         "run": {
             "id": "20261121T214550Z",
             "state": "finished",
