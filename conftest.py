@@ -15,7 +15,6 @@ from common.workers import is_worker
 from guests import guest_evidence
 from guests.errors import BootCrashed, GuestBroke, QemuError
 from guests.guest import Guest
-from guests.outcome import Expected, Outcome
 from guests.vm import device_state
 from guests.vm.acceleration import Acceleration
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
@@ -33,6 +32,8 @@ from reports.run.options import runs_tests
 from reports.run.requirement_marker import registry, requirements_of
 
 pytest_plugins = ["pytester"]
+# A comparison in a helper of the tests then shows its values, as one in a test does.
+pytest.register_assert_rewrite(*(f"suites.{area}.support" for area in ("yama", "loadpin", "seccomp")))
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("kconform", deadline=None)
@@ -259,19 +260,6 @@ def pytest_runtest_makereport(
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.stash[POOL].close()
-
-
-def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Explain a failed comparison: the task, its call and the target, the result and the expectation.
-
-    If a list of such lines should be empty, show all of them.
-    """
-    if op == "==" and isinstance(left, Outcome) and isinstance(right, Expected):
-        return [f"{left!r}, expected {right!r}"]
-    if op == "==" and right == [] and isinstance(left, list) and all(isinstance(line, str) for line in left):
-        first, *others = left
-        return [f"{first} (and {len(others)} more)" if others else first, *others]
-    return None
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pytest plugin of guests (`-p guests.plugin`): the options for booting, and the rejection of unusable hosts.
+"""The pytest plugin of guests (`-p guests.plugin`): options for booting, unusable hosts, and explained comparisons.
 
 It is loaded first.  If no test can run on this host, it ends the run with one message and exit status 4, before
 anything is written.  Options must be defined before pytest loads conftest.py, so they are in a plugin.
@@ -13,6 +13,7 @@ from collections.abc import Generator
 import pytest
 
 from guests.errors import UsageError
+from guests.outcome import Expected, Outcome
 from guests.vm import acceleration
 from kconfigs.cache import Cache
 
@@ -65,3 +66,16 @@ def pytest_sessionstart() -> Generator[None, None, None]:
         raise pytest.UsageError(
             f"the run cannot begin: {error}\n  hint: set TMPDIR to a directory that you own"
         ) from error
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Explain a failed comparison: the task, its call and the target, the result and the expectation.
+
+    If a list of such lines should be empty, show all of them.
+    """
+    if op == "==" and isinstance(left, Outcome) and isinstance(right, Expected):
+        return [f"{left!r}, expected {right!r}"]
+    if op == "==" and right == [] and isinstance(left, list) and all(isinstance(line, str) for line in left):
+        first, *others = left
+        return [f"{first} (and {len(others)} more)" if others else first, *others]
+    return None

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
 import subprocess
@@ -52,6 +53,14 @@ def test_only_tests_and_checks_assert(folder: Path) -> None:
         if isinstance(node, ast.Assert) or (isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.fail")
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_comparisons_in_helpers_are_explained(area: str) -> None:
+    """pytest must import them by its rewriting hook (conftest.py), or a failed `assert` has an empty reason."""
+    for path in sorted((ROOT / "suites" / area / "support").glob("*.py")):
+        module = importlib.import_module(f"suites.{area}.support.{path.stem}")
+        assert type(module.__loader__).__name__ == "AssertionRewritingHook", module
 
 
 def requirements_named(decorators: list[ast.expr]) -> set[str]:

@@ -44,7 +44,7 @@ def test_only_rows_about_namespaces_need_them() -> None:
 
 
 def test_each_assert_of_a_helper_has_a_message() -> None:
-    """pytest explains the comparisons of test modules only: without a message, a report would give no reason."""
+    """It says what was looked for; the values alone, which pytest shows, do not."""
     support = Path(filtered_tasks.__file__).parent
     silent = [
         f"{path.name}:{node.lineno}"
