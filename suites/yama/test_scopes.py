@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The scope table: who may access whom, by every kind of access.
 
-A row is a relation (relations.py), a column a scope.  Each row is a test: it raises the scope step by step and tries
-all kinds of access (accesses.py) at each.  So where the scope decides, a refused tracer had access at a lower scope,
-by the same calls in the same guest; where it does not, another row is the control.
+A row is a relation (relations.py, credential_relations.py), a column a scope.  Each row is a test: it raises the
+scope step by step and tries all kinds of access (accesses.py) at each.  So where the scope decides, a refused tracer
+had access at a lower scope, by the same calls in the same guest; where it does not, another row is the control.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from _pytest.mark import ParameterSet
 
 from guests.guest import Guest
 from guests.promises import breaks
+from suites.yama.support import credential_relations as cred
 from suites.yama.support import relations as rel
 from suites.yama.support.accesses import AccessResult, compare, mismatches, prepare, supported_accesses
 from suites.yama.support.relations import Pair
@@ -72,23 +73,23 @@ DECLARED: tuple[Row, ...] = (
 
 CAPABLE: tuple[Row, ...] = (
     #  the tracer is ..., by its capabilities                                      0       1       2       3
-    ("capable-one",                        rel.capable,                            YES,    YES,    YES,    NO),
-    ("capable-other-user",                 rel.capable_other_user,                 YES,    YES,    YES,    NO),
-    ("root",                               rel.root,                               YES,    YES,    YES,    EVENTS),
-    ("with-other-capabilities",            rel.with_other_capabilities,            YES,    EVENTS, EVENTS, EVENTS),
+    ("capable-one",                        cred.capable,                           YES,    YES,    YES,    NO),
+    ("capable-other-user",                 cred.capable_other_user,                YES,    YES,    YES,    NO),
+    ("root",                               cred.root,                              YES,    YES,    YES,    EVENTS),
+    ("with-other-capabilities",            cred.with_other_capabilities,           YES,    EVENTS, EVENTS, EVENTS),
 )
 
 NAMESPACES: tuple[Row, ...] = (
     #  the tracer is ..., by user namespaces                                       0       1       2       3
-    ("owner-of-the-namespace",             rel.owner,                              YES,    YES,    YES,    NO),
-    ("owner-of-the-parent-namespace",      rel.owner_of_parent_namespace,          YES,    YES,    YES,    NO),
-    ("capable-in-an-ancestor-namespace",   rel.capable_in_ancestor_namespace,      YES,    YES,    YES,    NO),
-    ("capable-in-the-same-namespace",      rel.capable_in_same_namespace,          YES,    YES,    YES,    NO),
-    ("incapable-in-the-same-namespace",    rel.incapable_in_same_namespace,        YES,    NO,     NO,     NO),
-    ("not-the-owner-of-the-namespace",     rel.not_the_owner,                      DAC,    DAC,    DAC,    DAC),
-    ("capable-in-a-child-namespace",       rel.capable_in_child_namespace,         NO,     NO,     NO,     NO),
-    ("capable-in-a-sibling-namespace",     rel.capable_in_sibling_namespace,       NO,     NO,     NO,     NO),
-    ("capable-child-in-a-child-namespace", rel.capable_child_in_child_namespace,   NO,     NO,     NO,     NO),
+    ("owner-of-the-namespace",             cred.owner,                             YES,    YES,    YES,    NO),
+    ("owner-of-the-parent-namespace",      cred.owner_of_parent_namespace,         YES,    YES,    YES,    NO),
+    ("capable-in-an-ancestor-namespace",   cred.capable_in_ancestor_namespace,     YES,    YES,    YES,    NO),
+    ("capable-in-the-same-namespace",      cred.capable_in_same_namespace,         YES,    YES,    YES,    NO),
+    ("incapable-in-the-same-namespace",    cred.incapable_in_same_namespace,       YES,    NO,     NO,     NO),
+    ("not-the-owner-of-the-namespace",     cred.not_the_owner,                     DAC,    DAC,    DAC,    DAC),
+    ("capable-in-a-child-namespace",       cred.capable_in_child_namespace,        NO,     NO,     NO,     NO),
+    ("capable-in-a-sibling-namespace",     cred.capable_in_sibling_namespace,      NO,     NO,     NO,     NO),
+    ("capable-child-in-a-child-namespace", cred.capable_child_in_child_namespace,  NO,     NO,     NO,     NO),
 )
 
 SAME: tuple[Row, ...] = (
@@ -177,7 +178,7 @@ def test_relatives(guest: Guest, build: Build, results: tuple[AccessResult, ...]
 USER = (1000, 1000, 1000)
 
 # fmt: off
-IDS: tuple[tuple[str, rel.Ids, rel.Ids, AccessResult], ...] = (
+IDS: tuple[tuple[str, cred.Ids, cred.Ids, AccessResult], ...] = (
     #  of the target's ids                    uids                gids
     ("all-ids-equal",                         USER,               USER,               YES),
     ("real-uid-differs",                      (1001, 1000, 1000), USER,               NO),
@@ -195,9 +196,9 @@ IDS: tuple[tuple[str, rel.Ids, rel.Ids, AccessResult], ...] = (
     ("uids", "gids", "result"),
     [pytest.param(*row[1:], id=f"{row[0]}-{PHRASES.get(row[3], 'refused')}") for row in IDS],
 )
-def test_ids_of_the_target(guest: Guest, uids: rel.Ids, gids: rel.Ids, result: AccessResult) -> None:
+def test_ids_of_the_target(guest: Guest, uids: cred.Ids, gids: cred.Ids, result: AccessResult) -> None:
     """Unless all six ids of the target equal the tracer's, the target belongs to another user."""
-    tracer, target = guest.spawn("tracer"), rel.with_ids(guest, "target", uids, gids)
+    tracer, target = guest.spawn("tracer"), cred.with_ids(guest, "target", uids, gids)
     prepare(guest, 0)
     # The result for the files in /proc depends on who owns them.
     calls = [access for access in supported_accesses(guest) if not access.by_file]
@@ -211,8 +212,8 @@ def test_ids_of_the_tracer(guest: Guest) -> None:
     """System calls check the tracer's real ids, files in /proc its filesystem ids, which are its effective ones."""
     target = guest.spawn("target")
     really, effectively = (
-        rel.with_ids(guest, "real", (1000, 1001, 1000), USER),
-        rel.with_ids(guest, "effective", (1001, 1000, 1000), USER),
+        cred.with_ids(guest, "real", (1000, 1001, 1000), USER),
+        cred.with_ids(guest, "effective", (1001, 1000, 1000), USER),
     )
     prepare(guest, 0)
     calls = [access for access in supported_accesses(guest) if not access.by_file]

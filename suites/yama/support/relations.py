@@ -2,7 +2,7 @@
 """The relations between a tracer and its target: each is a function that creates the two tasks in a guest.
 
 All tasks have uid 1000 and no capabilities, and are dumpable, unless the relation is about exactly that.  When an
-access is refused, only the relation can be the reason.
+access is refused, only the relation can be the reason.  Those by credentials: credential_relations.py.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from guests.uapi import PTRACER_ANY, Cap, Clone
 
 Pair = tuple[Task, Task]
 """Tracer and target."""
-Ids = tuple[int, int, int]
-"""Real, effective and saved."""
 
 # Relatives
 
@@ -121,15 +119,6 @@ def other_user(guest: Guest) -> Pair:
     return guest.spawn("tracer", uid=1001), guest.spawn("target", uid=1000)
 
 
-def with_ids(guest: Guest, name: str, uids: Ids, gids: Ids) -> Task:
-    """A dumpable task without capabilities that has these real, effective and saved ids."""
-    task = guest.root(name)
-    task.call("setresgid", *gids).result()
-    task.call("setresuid", *uids).result()
-    task.set_dumpable(True).result()
-    return task
-
-
 def parent_of_non_dumpable(guest: Guest) -> Pair:
     tracer, target = parent(guest)
     target.set_dumpable(False).result()
@@ -214,82 +203,6 @@ def declared_by_non_dumpable(guest: Guest) -> Pair:
     target.set_ptracer(tracer).result()
     target.set_dumpable(False).result()
     return tracer, target
-
-
-# Capabilities
-
-
-def capable(guest: Guest) -> Pair:
-    return guest.spawn("tracer", caps=Cap.SYS_PTRACE), guest.spawn("target")
-
-
-def capable_other_user(guest: Guest) -> Pair:
-    """The tracer also has CAP_DAC_OVERRIDE, so that it can open the files in /proc."""
-    return guest.spawn("tracer", uid=1001, caps=Cap.SYS_PTRACE | Cap.DAC_OVERRIDE), guest.spawn("target")
-
-
-def with_other_capabilities(guest: Guest) -> Pair:
-    """The tracer has capabilities that might be mistaken for CAP_SYS_PTRACE."""
-    return guest.spawn("tracer", caps=Cap.SYS_ADMIN | Cap.DAC_OVERRIDE | Cap.KILL), guest.spawn("target")
-
-
-def root(guest: Guest) -> Pair:
-    return guest.root("tracer"), guest.spawn("target")
-
-
-# User namespaces: the creator of a namespace owns it, and its first task has all capabilities in it.
-
-
-def owner(guest: Guest) -> Pair:
-    """The tracer is outside the target's namespace, has the uid that created it, and has no capabilities."""
-    return guest.spawn("tracer"), guest.spawn("creator").spawn("target", flags=Clone.NEWUSER)
-
-
-def owner_of_parent_namespace(guest: Guest) -> Pair:
-    outer = guest.spawn("creator").spawn("outer", flags=Clone.NEWUSER)
-    for ids in ("uid_map", "gid_map"):  # only a task whose ids are mapped may create another namespace
-        guest.write_file(f"/proc/{outer.pid}/{ids}", "0 1000 1").result()
-    return guest.spawn("tracer"), outer.spawn("target", flags=Clone.NEWUSER)
-
-
-def capable_in_ancestor_namespace(guest: Guest) -> Pair:
-    """The tracer is capable in the initial namespace; the owner of the target's namespace is another uid."""
-    target = guest.spawn("creator", uid=1001).spawn("target", flags=Clone.NEWUSER)
-    return guest.spawn("tracer", uid=1000, caps=Cap.SYS_PTRACE | Cap.DAC_OVERRIDE), target
-
-
-def not_the_owner(guest: Guest) -> Pair:
-    return guest.spawn("tracer", uid=1002), guest.spawn("creator", uid=1001).spawn("target", flags=Clone.NEWUSER)
-
-
-def capable_in_same_namespace(guest: Guest) -> Pair:
-    """Both are in the same namespace, neither is the other's ancestor, and the tracer has kept its capabilities."""
-    inside = guest.spawn("creator").spawn("inside", flags=Clone.NEWUSER)
-    tracer, target = inside.spawn("tracer"), inside.spawn("target")
-    target.set_caps(Cap.NONE).result()
-    return tracer, target
-
-
-def incapable_in_same_namespace(guest: Guest) -> Pair:
-    tracer, target = capable_in_same_namespace(guest)
-    tracer.set_caps(Cap.NONE).result()
-    return tracer, target
-
-
-def capable_in_child_namespace(guest: Guest) -> Pair:
-    """The tracer has all capabilities, but in a namespace of its own; the target is outside."""
-    return guest.spawn("creator").spawn("tracer", flags=Clone.NEWUSER), guest.spawn("target")
-
-
-def capable_in_sibling_namespace(guest: Guest) -> Pair:
-    """The tracer has all capabilities in one namespace; the target is in another."""
-    first, second = guest.spawn("creator"), guest.spawn("creator")
-    return first.spawn("tracer", flags=Clone.NEWUSER), second.spawn("target", flags=Clone.NEWUSER)
-
-
-def capable_child_in_child_namespace(guest: Guest) -> Pair:
-    target = guest.spawn("target")
-    return target.spawn("tracer", flags=Clone.NEWUSER), target
 
 
 # Threads of one process, and shared memory
