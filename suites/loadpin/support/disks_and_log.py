@@ -16,9 +16,8 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import ENOEXEC, Outcome
-from guests.syscalls.block_devices import Verity
 from guests.task import Task
-from guests.uapi import LOADPIN_SET_TRUSTED_DIGESTS, MS_RDONLY
+from guests.uapi import MS_RDONLY
 from guests.vm.disk_images import DiskPlan
 
 MODULE = "test_module"
@@ -28,6 +27,9 @@ POLICY = b"dont_measure fsmagic=0x9fa0\n"
 KINDS = ("kernel-module", "kexec-image", "kexec-initramfs", "firmware", "security-policy", "x509-certificate")
 SYSCTL = "kernel.loadpin.enforce"
 DM_VERITY = "/sys/kernel/security/loadpin/dm-verity"
+ENGAGED = "load pinning engaged."
+NO_DEVICE = "mnt_sb lacks block device, treating as: writable"
+UNMOUNTED = "umount pinned fs: refusing further loads"
 
 
 def bz_image() -> bytes:
@@ -110,6 +112,11 @@ def line_without_file(kind: str, what: str, task: Task) -> str:
     return f'{kind} {what} obj=<unknown> pid={task.pid} cmdline="{task.name}"'
 
 
+def device_line(guest: Guest, disk: str, state: str) -> str:
+    """LoadPin's line about a disk.  Its major number is allocated dynamically, and so read from the guest."""
+    return f"{disk} ({guest.read_file(f'/sys/class/block/{disk}/dev').strip()}): {state}"
+
+
 def root_before_pin(guest: Guest, *, other: bool = True) -> Task:
     """root, with the disk to be pinned at /pinned and the other disk at /other; nothing is pinned yet."""
     root = guest.root()
@@ -150,43 +157,3 @@ def copy_files(root: Task, target: str) -> None:
     for name in names:
         if root.guest.exists(f"{PINNED}/{name}"):
             root.copy_file(f"{PINNED}/{name}", f"{target}/{name}")
-
-
-# Verified devices
-
-
-def verity_of(guest: Guest, disk: int) -> Verity:
-    """The hash tree of a disk: 0 is /dev/vda."""
-    found = guest.template.machine.disks[disk].verity
-    if found is None:
-        raise ValueError(f"disk {disk} has no hash tree")
-    return found
-
-
-def set_digests(root: Task, path: str) -> Outcome:
-    """Set the root digests that LoadPin is to trust, by the file that lists them."""
-    fd = root.open(path).result()
-    done = set_digests_of(root, fd, shown=f'set_digests("{path}")')
-    root.close(fd)
-    return done
-
-
-def set_digests_of(root: Task, fd: int, *, shown: str = "") -> Outcome:
-    interface = root.open(DM_VERITY).result()
-    argument = struct.pack("<I", fd & 0xFFFFFFFF)
-    done = root.call("ioctl", interface, LOADPIN_SET_TRUSTED_DIGESTS, argument, shown=shown or f"set_digests({fd})")
-    root.close(interface)
-    return done
-
-
-def trust(root: Task) -> None:
-    """Trust the disk whose digest is in the pinned disk's list."""
-    set_digests(root, f"{PINNED}/digests").result()
-
-
-def mount_verified(guest: Guest, root: Task, disk: int, *options: str, at: str = VERIFIED) -> str:
-    """Mount a disk through dm-verity and return the mount point.  `options` are the kernel's verity options."""
-    raw = f"/dev/vd{'abcd'[disk]}"
-    device = root.create_mapped(at.strip("/"), verity_of(guest, disk).target(raw, *options))
-    root.mount(device, at, "squashfs", MS_RDONLY).result()
-    return at

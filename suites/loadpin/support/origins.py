@@ -9,7 +9,8 @@ from __future__ import annotations
 from guests.guest import Guest
 from guests.task import Task
 from guests.uapi import MS_RDONLY
-from suites.loadpin.support.disks_and_log import OTHER, PINNED, TMP, copy_files, mount_other, mount_verified, trust
+from suites.loadpin.support.disks_and_log import OTHER, PINNED, TMP, copy_files, mount_other
+from suites.loadpin.support.verified_devices import mount_verified, trust
 
 # The pinned superblock
 

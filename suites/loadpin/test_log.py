@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""LoadPin's log lines: names that cannot forge another line, deleted files, and the numbers of tasks."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.guest import Guest
+from guests.outcome import EPERM
+from guests.uapi import AT_FDCWD, Clone
+from suites.loadpin.support.disks_and_log import (
+    ENFORCING,
+    OTHER,
+    TMP,
+    LogReader,
+    line,
+    loadpin,
+    needs,
+    probe,
+    probe_file,
+    probe_kind,
+    root_after_pin,
+)
+
+pytestmark = loadpin
+
+requirement = pytest.mark.requirement
+
+
+@ENFORCING
+@requirement("loadpin.quoting")
+def test_a_path_cannot_forge_a_line(guest: Guest) -> None:
+    """The log escapes quotes, newlines and backslashes in the name of a file."""
+    root = root_after_pin(guest)
+    name = 'x" pid=1\nLoadPin: \\'
+    guest.upload(f"{TMP}/{name}", b"junk" * 100)
+    log = LogReader(guest)
+    assert probe_file(guest, root, f"{TMP}/{name}") == EPERM
+    quoted = r"x\x22 pid=1\x0aLoadPin: \x5c"
+    assert log.new_lines() == [line(probe_kind(guest), "denied", f"{TMP}/{quoted}", root)]
+
+
+@ENFORCING
+@requirement("loadpin.quoting")
+def test_a_command_line_cannot_forge_a_line(guest: Guest) -> None:
+    """The log escapes the same characters in a program's command line."""
+    root = root_after_pin(guest)
+    forger = root.spawn('a" pid=1\n\\')
+    log = LogReader(guest)
+    assert probe(guest, forger, OTHER) == EPERM
+    quoted = r"a\x22 pid=1\x0a\x5c"
+    assert log.new_lines() == [
+        f'{probe_kind(guest)} denied obj="{OTHER}/junk" pid={forger.pid} cmdline="{quoted}"',
+    ]
+
+
+@ENFORCING
+@requirement("loadpin.quoting", "loadpin.deny")
+def test_a_deleted_file(guest: Guest) -> None:
+    """A deleted file still counts by its superblock, and the log marks it as deleted."""
+    root = root_after_pin(guest)
+    guest.upload(f"{TMP}/junk", b"junk" * 100)
+    file = root.open(f"{TMP}/junk").result()
+    root.call("unlinkat", AT_FDCWD, f"{TMP}/junk", 0).result()
+    log = LogReader(guest)
+    assert probe_file(guest, root, f"/proc/self/fd/{file}") == EPERM
+    assert log.new_lines() == [line(probe_kind(guest), "denied", f"{TMP}/junk (deleted)", root)]
+
+
+@ENFORCING
+@requirement("loadpin.pin", "loadpin.deny")
+def test_a_thread_is_logged_by_its_own_id(guest: Guest) -> None:
+    """The log has the id of the thread that made the call."""
+    root = root_after_pin(guest)
+    thread = root.thread("helper")
+    log = LogReader(guest)
+    assert probe(guest, thread, OTHER) == EPERM
+    assert log.new_lines() == [f'{probe_kind(guest)} denied obj="{OTHER}/junk" pid={thread.tid} cmdline="root"']
+
+
+@needs("PID_NS")
+@ENFORCING
+@requirement("loadpin.pin", "loadpin.deny")
+def test_a_task_is_logged_by_its_pid_in_the_initial_namespace(guest: Guest) -> None:
+    """The pid in the log is that of the initial pid namespace, whatever namespace the task is in."""
+    root = root_after_pin(guest)
+    inside = root.spawn("inside", flags=Clone.NEWPID)
+    assert inside.own_tid != inside.tid
+    log = LogReader(guest)
+    assert probe(guest, inside, OTHER) == EPERM
+    assert log.new_lines() == [f'{probe_kind(guest)} denied obj="{OTHER}/junk" pid={inside.tid} cmdline="inside"']
