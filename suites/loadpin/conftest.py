@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Options that LoadPin's tests need built in rather than modular: loading a module is what LoadPin checks."""
+"""What LoadPin's tests need beyond an option: LoadPin started, and its other options built in rather than modular.
+
+Loading a module is what LoadPin checks, so the tests load none but their own.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,18 @@ from typing import cast
 import pytest
 
 from kconfigs.kernel import Kernel
+from suites.started_modules import skip_unless_started
+
+# The helpers compare too, and their failures must say who did what.
+pytest.register_assert_rewrite("suites.loadpin.support")
 
 AS_MODULES = {"TEST_LKM", "TEST_FIRMWARE"}
 """Options that may be modules: the tests load these themselves."""
+
+
+@pytest.fixture(autouse=True)
+def _started(request: pytest.FixtureRequest, _applies: None) -> None:
+    skip_unless_started(request, "loadpin")
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Yama's tests need it started, not only built."""
+
+from __future__ import annotations
+
+import pytest
+
+from suites.started_modules import skip_unless_started
+
+
+@pytest.fixture(autouse=True)
+def _started(request: pytest.FixtureRequest, _applies: None) -> None:
+    skip_unless_started(request, "yama")
