@@ -20,7 +20,7 @@ from guests.task import Task
 from guests.uapi import RLIMIT_NPROC, THREAD_FLAGS, WALL, Prctl, Ptrace
 from suites.yama.support.accesses import SCOPE, read_memory, vector
 
-pytestmark = pytest.mark.needs("SECURITY_YAMA")
+pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
 
 FAMILIES = 30
 ROUNDS = 20
@@ -164,7 +164,7 @@ def test_exits_of_tracers_and_tracees(guest: Guest) -> None:
     shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
     constant, tracer = guest.spawn("constant"), guest.spawn("tracer")
     assert constant.set_ptracer(tracer) == OK
-    rounds = 100
+    rounds = 300
     plan, child = Plan(shell.slot), Plan(spare_slot(0))
     child.call("prctl", Prctl.SET_PTRACER, -1, 0, 0, 0)
     child.send(guest, 1)
