@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import pytest
 
+from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import EACCES, EPERM, ESRCH, OK, exited
-from guests.uapi import O_RDONLY, O_RDWR, O_WRONLY, PTRACER_ANY, Cap, Signal
+from guests.outcome import EACCES, EPERM, ESRCH, OK, exited, returned
+from guests.promises import breaks
+from guests.uapi import O_RDONLY, O_RDWR, O_WRONLY, Cap, Ptrace, Signal
 from suites.yama.support import relations
 from suites.yama.support.accesses import SCOPE, read_memory
 
-pytestmark = pytest.mark.needs("SECURITY_YAMA")
+pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
 
 
 @pytest.mark.requirement("yama.at-access")
@@ -20,9 +22,12 @@ def test_trace_continues(guest: Guest, raised: int) -> None:
     """A tracer keeps its tracee when the scope is raised, but cannot attach again after it detaches."""
     guest.set_sysctl(SCOPE, 0)
     tracer, target = relations.stranger(guest)
+    address = target.store(b"password")
     assert tracer.attach_and_wait(target) == OK
     guest.set_sysctl(SCOPE, raised)
-    assert tracer.registers(target)["rip"]
+    peeked = tracer.ptrace(Ptrace.PEEKDATA, target, address, Out(8))
+    assert peeked == OK
+    assert peeked.read() == b"password"
     assert tracer.resume(target) == OK
     assert target.call("getpid") == OK
     assert tracer.kill(target, Signal.STOP) == OK
@@ -40,8 +45,10 @@ def test_open_mem_still_works(guest: Guest, raised: int) -> None:
     address = target.store(b"password")
     fd = tracer.open_proc(target, "mem", O_RDWR).result()
     guest.set_sysctl(SCOPE, raised)
-    assert tracer.call("pread64", fd, tracer.store(bytes(8)), 8, address) == OK
-    assert tracer.call("pwrite64", fd, b"PASSWORD", 8, address) == OK
+    done = tracer.call("pread64", fd, Out(8), 8, address)
+    assert done == returned(8)
+    assert done.read() == b"password"
+    assert tracer.call("pwrite64", fd, b"PASSWORD", 8, address) == returned(8)
     assert target.load(address, 8) == b"PASSWORD"
     assert tracer.open_proc(target, "mem", O_RDONLY) == EACCES
 
@@ -124,14 +131,17 @@ def test_foreign_tracer_changes_no_ancestry(guest: Guest) -> None:
     parent, tracer = shell.spawn("parent"), other.spawn("tracer")
     target = parent.spawn("target")
     child = target.spawn("child")
-    assert target.set_ptracer(tracer) == OK
-    assert tracer.seize(target) == OK
-    assert read_memory(parent, target) == OK
-    assert read_memory(shell, target) == OK
-    assert read_memory(shell, child) == OK
-    assert read_memory(other, target) == EPERM
-    assert read_memory(tracer, child) == EPERM
-    assert read_memory(other, child) == EPERM
+    target.set_ptracer(tracer).result()
+    tracer.seize(target).result()
+    with breaks("yama.ancestry"):
+        assert read_memory(parent, target) == OK
+        assert read_memory(shell, target) == OK
+        assert read_memory(shell, child) == OK
+        assert read_memory(tracer, child) == EPERM
+        assert read_memory(other, child) == EPERM
+    with breaks("yama.active-tracer"):
+        assert read_memory(tracer, target) == OK
+        assert read_memory(other, target) == EPERM
 
 
 @pytest.mark.requirement("yama.active-tracer")
@@ -179,10 +189,14 @@ def test_init_is_an_orphans_ancestor(guest: Guest) -> None:
     shell = guest.spawn("shell", uid=0)
     orphan, stranger = shell.orphan("orphan"), guest.spawn("stranger", uid=0)
     init = guest.init
-    assert init.set_caps(Cap.NONE, permitted=Cap.ALL) == OK
-    assert read_memory(init, orphan) == OK
-    assert init.open_proc(orphan, "mem") == OK
-    assert read_memory(shell, orphan) == EPERM
-    assert read_memory(stranger, orphan) == EPERM
-    assert stranger.set_ptracer(PTRACER_ANY) == OK
-    assert read_memory(orphan, stranger) == OK
+    init.set_caps(Cap.NONE, permitted=Cap.ALL).result()
+    with breaks("yama.ancestry"):
+        assert read_memory(init, orphan) == OK
+        assert init.open_proc(orphan, "mem") == OK
+        assert read_memory(init, stranger) == OK
+        assert read_memory(shell, orphan) == EPERM
+        assert read_memory(stranger, orphan) == EPERM
+    with breaks("yama.set-ptracer"):
+        assert read_memory(orphan, stranger) == EPERM
+        assert stranger.set_ptracer(orphan) == OK
+        assert read_memory(orphan, stranger) == OK
