@@ -12,7 +12,7 @@ from guests.guest import Guest
 RequiredByProfile = Callable[[str], str]
 
 
-@pytest.mark.needs("SECURITY_YAMA")
+@pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
 @pytest.mark.requirement("yama.profile")
 def test_scope(guest: Guest, required_by_profile: RequiredByProfile) -> None:
     """The initial value of kernel.yama.ptrace_scope is the one that the profile requires."""
@@ -21,7 +21,7 @@ def test_scope(guest: Guest, required_by_profile: RequiredByProfile) -> None:
     assert scope == wanted, f"kernel.yama.ptrace_scope is initially {scope!r}, but the profile requires {wanted!r}"
 
 
-@pytest.mark.needs("SECURITY")
+@pytest.mark.needs("SECURITY", "SECURITYFS")
 @pytest.mark.requirement("yama.profile")
 def test_order_of_the_security_modules(guest: Guest, required_by_profile: RequiredByProfile) -> None:
     """The security modules that the profile requires are active, in that order, possibly among others."""

@@ -21,7 +21,7 @@ from suites.yama.support import relations as rel
 from suites.yama.support.accesses import AccessResult, compare, mismatches, prepare, supported_accesses
 from suites.yama.support.relations import Pair
 
-pytestmark = pytest.mark.needs("SECURITY_YAMA")
+pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
 
 YES, NO, DAC = AccessResult.YES, AccessResult.NO, AccessResult.DAC
 MEMORY, THREAD, EVENTS = AccessResult.MEMORY, AccessResult.THREAD, AccessResult.EVENTS
@@ -100,6 +100,9 @@ SAME: tuple[Row, ...] = (
 )
 # fmt: on
 
+NEEDED = {rel.ancestor_outside_the_pid_namespace: pytest.mark.needs("PID_NS")}
+"""What a single row needs."""
+
 PHRASES = {YES: "may-attach", THREAD: "may-do-all-but-attach"}
 
 SCOPES = ("yama.scope-0", "yama.scope-1", "yama.scope-2", "yama.scope-3")
@@ -147,7 +150,12 @@ def by_row(
             return f"{name}-{PHRASES.get(results[0], 'may-not-attach')}-at-any-scope"
         return f"{name}-may-attach-up-to-scope-{results.count(YES) - 1}"
 
-    return [pytest.param(row[1], row[2:], promises(row[0], row[2:]), id=sentence(row[0], row[2:])) for row in rows]
+    return [
+        pytest.param(
+            row[1], row[2:], promises(row[0], row[2:]), id=sentence(row[0], row[2:]), marks=NEEDED.get(row[1], ())
+        )
+        for row in rows
+    ]
 
 
 table = partial(pytest.mark.parametrize, ("build", "results", "promises"))

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import pytest
 
+from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EACCES, EINVAL, EPERM, OK, returned
+from guests.outcome import EACCES, EINVAL, EPERM, OK, Expected, returned
+from guests.promises import breaks
 from guests.uapi import PTRACER_ANY, Clone, Prctl
 from suites.yama.support.accesses import SCOPE, read_memory, vector
 
-pytestmark = pytest.mark.needs("SECURITY_YAMA")
+pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
 
 UNUSED_PID = 0x3FFFFF
 """A number that no process has: pid_max is at most 4194304."""
@@ -29,7 +31,7 @@ UNUSED_PID = 0x3FFFFF
         pytest.param(PTRACER_ANY, returned(0), id="any-is-accepted"),
     ],
 )
-def test_argument(guest: Guest, argument: int, wanted: object) -> None:
+def test_argument(guest: Guest, argument: int, wanted: Expected) -> None:
     """An argument that is neither a process, nor 0, nor PR_SET_PTRACER_ANY is EINVAL and changes nothing."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer, stranger = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("stranger")
@@ -59,19 +61,24 @@ def test_any(guest: Guest, argument: int) -> None:
 
 
 @pytest.mark.needs("IA32_EMULATION")
-@pytest.mark.requirement("yama.any", "yama.set-ptracer")
+@pytest.mark.requirement("yama.any", "yama.set-ptracer", "yama.set-ptracer-argument", "yama.revoke")
 def test_32_bit_caller(guest: Guest) -> None:
     """By int 0x80, a number, 0 and -1 mean the same as for a 64-bit caller."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer, stranger = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("stranger")
-    assert target.call32("prctl", Prctl.SET_PTRACER, tracer.pid, 0, 0, 0) == OK
-    assert read_memory(tracer, target) == OK
-    assert read_memory(stranger, target) == EPERM
-    assert target.call32("prctl", Prctl.SET_PTRACER, 0xFFFFFFFF, 0, 0, 0) == OK
-    assert read_memory(stranger, target) == OK
-    assert target.call32("prctl", Prctl.SET_PTRACER, 0, 0, 0, 0) == OK
-    assert read_memory(stranger, target) == EPERM
-    assert target.call32("prctl", Prctl.SET_PTRACER, UNUSED_PID, 0, 0, 0) == EINVAL
+    with breaks("yama.set-ptracer"):
+        assert target.call32("prctl", Prctl.SET_PTRACER, tracer.pid, 0, 0, 0) == OK
+        assert read_memory(tracer, target) == OK
+        assert read_memory(stranger, target) == EPERM
+    with breaks("yama.any"):
+        assert target.call32("prctl", Prctl.SET_PTRACER, 0xFFFFFFFF, 0, 0, 0) == OK
+        assert read_memory(stranger, target) == OK
+    with breaks("yama.set-ptracer-argument"):
+        assert target.call32("prctl", Prctl.SET_PTRACER, UNUSED_PID, 0, 0, 0) == EINVAL
+        assert read_memory(stranger, target) == OK
+    with breaks("yama.revoke"):
+        assert target.call32("prctl", Prctl.SET_PTRACER, 0, 0, 0, 0) == OK
+        assert read_memory(stranger, target) == EPERM
 
 
 @pytest.mark.requirement("yama.set-ptracer-argument")
@@ -123,6 +130,7 @@ def test_second_declaration_replaces_the_first(guest: Guest) -> None:
     guest.set_sysctl(SCOPE, 1)
     target, first, second = guest.spawn("target"), guest.spawn("first"), guest.spawn("second")
     assert target.set_ptracer(first) == OK
+    assert read_memory(first, target) == OK
     assert target.set_ptracer(second) == OK
     assert read_memory(first, target) == EPERM
     assert read_memory(second, target) == OK
@@ -145,22 +153,24 @@ def test_any_and_one_replace_each_other(guest: Guest) -> None:
     assert read_memory(stranger, target) == OK
 
 
-@pytest.mark.requirement("yama.replace", "yama.set-ptracer")
+@pytest.mark.requirement("yama.set-ptracer", "yama.revoke")
 def test_many_tracees_and_tracers(guest: Guest) -> None:
     """Each tracee has its own exception, and many may name one tracer: 5 of each, all 25 pairs."""
     guest.set_sysctl(SCOPE, 1)
     tracers = [guest.spawn(f"tracer-{number}") for number in range(5)]
     targets = [guest.spawn(f"target-{number}") for number in range(5)]
     named = (0, 1, 1, 3, 3)
-    for target, number in zip(targets, named, strict=True):
-        assert target.set_ptracer(tracers[number]) == OK
-    for target, number in zip(targets, named, strict=True):
-        for tracer in tracers:
-            assert read_memory(tracer, target) == (OK if tracer is tracers[number] else EPERM)
-    assert targets[1].set_ptracer(0) == OK
-    assert read_memory(tracers[1], targets[1]) == EPERM
-    assert read_memory(tracers[1], targets[2]) == OK
-    assert read_memory(tracers[3], targets[4]) == OK
+    with breaks("yama.set-ptracer"):
+        for target, number in zip(targets, named, strict=True):
+            assert target.set_ptracer(tracers[number]) == OK
+        for target, number in zip(targets, named, strict=True):
+            for tracer in tracers:
+                assert read_memory(tracer, target) == (OK if tracer is tracers[number] else EPERM)
+    with breaks("yama.revoke"):
+        assert targets[1].set_ptracer(0) == OK
+        assert read_memory(tracers[1], targets[1]) == EPERM
+        assert read_memory(tracers[1], targets[2]) == OK
+        assert read_memory(tracers[3], targets[4]) == OK
 
 
 @pytest.mark.requirement("yama.set-ptracer")
@@ -222,7 +232,7 @@ def test_numbers_of_the_callers_pid_namespace(guest: Guest) -> None:
     guest.set_sysctl(SCOPE, 1)
     first = guest.spawn("first", flags=Clone.NEWPID)
     target, tracer = first.spawn("target"), first.spawn("tracer")
-    assert tracer.own_tid < tracer.tid
+    require(tracer.own_tid < tracer.tid, f"{tracer} has the same number in both pid namespaces")
     assert target.set_ptracer(tracer.tid) == EINVAL
     assert target.set_ptracer(tracer.own_tid) == OK
     # The tracer, too, uses the number that the target has inside the namespace.

@@ -13,7 +13,7 @@ from guests.uapi import PTRACER_ANY, Signal
 SCOPE = "kernel.yama.ptrace_scope"
 WITHOUT_YAMA = pytest.mark.boot("lsm=loadpin")
 
-yama = pytest.mark.needs("SECURITY_YAMA")
+yama = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
 
 
 @yama
@@ -41,7 +41,7 @@ def test_secret_without_yama(guest: Guest) -> None:
 
 
 @yama
-@pytest.mark.requirement("yama.scope-1", "yama.set-ptracer", "yama.log")
+@pytest.mark.requirement("yama.scope-1", "yama.set-ptracer", "yama.revoke", "yama.log")
 def test_secret_with_yama(guest: Guest) -> None:
     """evil is not an ancestor of secret, so it is refused until secret itself admits it."""
     guest.set_sysctl(SCOPE, 1)
@@ -54,6 +54,7 @@ def test_secret_with_yama(guest: Guest) -> None:
         assert secret.set_ptracer(evil) == OK
         assert evil.attach_and_wait(secret) == OK
         assert evil.detach(secret) == OK
+    with breaks("yama.revoke"):
         assert secret.set_ptracer(0) == OK
         assert evil.attach(secret) == EPERM
 
