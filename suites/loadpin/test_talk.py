@@ -9,6 +9,7 @@ from guests.guest import Guest
 from guests.outcome import EPERM, OK
 from guests.promises import breaks
 from guests.task import Task
+from guests.uapi import MS_RDONLY
 from guests.vm.disk_images import DiskPlan
 
 MODULE = "test_module"
@@ -27,7 +28,7 @@ def boot(*disks: DiskPlan, enforce: int) -> pytest.MarkDecorator:
 def root_before_pin(guest: Guest, filesystem: str) -> Task:
     """root, with the disk at /trusted and a copy of its module in /tmp."""
     root = guest.root()
-    root.mount("/dev/vda", "/trusted", filesystem, flags=1).result()
+    root.mount("/dev/vda", "/trusted", filesystem, MS_RDONLY).result()
     root.copy_file(TRUSTED, TMP)
     return root
 
@@ -68,13 +69,18 @@ def test_trusted_and_tmp_when_not_enforcing(guest: Guest) -> None:
 def test_unload_and_reload(guest: Guest) -> None:
     """A refusal changes nothing: the module loads again from the pinned file system, and only from there."""
     root = root_before_pin(guest, "squashfs")
-    for _ in range(2):
+    for refusals in (1, 2):
         with breaks("loadpin.pin"):
             assert root.load_module(TRUSTED) == OK
             assert root.unload_module(MODULE) == OK
         with breaks("loadpin.deny"):
             assert root.load_module(TMP) == EPERM
-            guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TMP}"')
+            assert len([line for line in guest.log() if f'kernel-module denied obj="{TMP}"' in line]) == refusals
+
+
+def device_states(guest: Guest) -> list[str]:
+    """What LoadPin has logged about /dev/vda."""
+    return [line.rpartition("): ")[2] for line in guest.log() if line.startswith("LoadPin: vda (")]
 
 
 @boot(WRITABLE, enforce=1)
@@ -83,7 +89,7 @@ def test_writable_warning(guest: Guest) -> None:
     """A file system on a writable device is pinned with a warning, although it is mounted read-only."""
     root = root_before_pin(guest, "ext2")
     assert root.load_module(TRUSTED) == OK
-    assert any(line.startswith("LoadPin: vda (") and line.endswith("): writable") for line in guest.log())
+    assert device_states(guest) == ["writable"]
     assert "LoadPin: load pinning engaged." not in guest.log()
 
 
@@ -93,7 +99,7 @@ def test_no_warning_on_a_read_only_device(guest: Guest) -> None:
     """A file system on a read-only device is pinned without the warning, and the pin engages."""
     root = root_before_pin(guest, "squashfs")
     assert root.load_module(TRUSTED) == OK
-    assert any(line.startswith("LoadPin: vda (") and line.endswith("): read-only") for line in guest.log())
+    assert device_states(guest) == ["read-only"]
     assert "LoadPin: load pinning engaged." in guest.log()
 
 
@@ -102,12 +108,16 @@ def test_no_warning_on_a_read_only_device(guest: Guest) -> None:
 def test_unmount(guest: Guest) -> None:
     """Once the pinned file system is unmounted, nothing loads any more, not even from the same device remounted."""
     root = root_before_pin(guest, "squashfs")
-    assert root.load_module(TRUSTED) == OK
-    assert root.unload_module(MODULE) == OK
-    assert root.umount("/trusted") == OK
-    guest.wait_for_log("LoadPin: umount pinned fs: refusing further loads")
-    assert root.load_module(TMP) == EPERM
-    guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TMP}"')
-    root.mount("/dev/vda", "/trusted", "squashfs", flags=1).result()
-    assert root.load_module(TRUSTED) == EPERM
-    guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TRUSTED}"')
+    with breaks("loadpin.umount"):
+        assert root.load_module(TRUSTED) == OK
+        assert root.unload_module(MODULE) == OK
+        root.umount("/trusted").result()
+        guest.wait_for_log("LoadPin: umount pinned fs: refusing further loads")
+        assert root.load_module(TMP) == EPERM
+    with breaks("loadpin.deny"):
+        guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TMP}"')
+    root.mount("/dev/vda", "/trusted", "squashfs", MS_RDONLY).result()
+    with breaks("loadpin.umount"):
+        assert root.load_module(TRUSTED) == EPERM
+    with breaks("loadpin.deny"):
+        guest.wait_for_log(f'LoadPin: kernel-module denied obj="{TRUSTED}"')

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import ENOEXEC, ENOSPC, EPERM, OK, Outcome
+from guests.outcome import ENOEXEC, ENOSPC, EPERM, OK, Outcome, exited
+from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import MNT_DETACH, MS_PRIVATE, MS_RDONLY, MS_REC, Clone, KexecFile
 from suites.loadpin.support.disks_and_log import (
@@ -63,16 +64,16 @@ def another_file_system_until_freed(guest: Guest, root: Task) -> None:
     visitor.mount("tmpfs", "/third", "tmpfs").result()
     visitor.umount("/third").result()
     watcher.call("unshare", Clone.NEWUSER).require(ENOSPC)
-    visitor.exit()
-    root.reap(visitor)
+    visitor.exit().require(exited(0))
+    root.reap(visitor).result()
     guest.wait_until(lambda: watcher.call("unshare", Clone.NEWUSER) == OK, "the visitor's user namespace to end")
 
 
 def a_mount_namespace(guest: Guest, _: Task) -> None:
     """A task that had its own copy of every mount exits."""
     visitor = guest.init.spawn("visitor", flags=Clone.NEWNS)
-    visitor.exit()
-    guest.init.reap(visitor)
+    visitor.exit().require(exited(0))
+    guest.init.reap(visitor).result()
 
 
 Act = Callable[[Guest, Task], None]
@@ -96,6 +97,7 @@ def test_what_does_not_end_the_pin(guest: Guest, act: Act) -> None:
     assert probe(guest, root, PINNED) == ENOEXEC
     assert log.new_lines() == []
     assert probe(guest, root, OTHER) == EPERM
+    assert log.new_lines() == [line(probe_kind(guest), "denied", f"{OTHER}/junk", root)]
 
 
 @NOT_ENFORCING
@@ -117,12 +119,14 @@ def test_an_open_file_keeps_the_pinned_file_system(guest: Guest) -> None:
     root = root_after_pin(guest)
     file = root.open(f"{PINNED}/junk").result()
     log = LogReader(guest)
-    assert root.umount(PINNED, MNT_DETACH) == OK
-    assert probe_descriptor(guest, root, file) == ENOEXEC
-    assert log.new_lines() == []
-    assert root.close(file) == OK
-    guest.wait_for_log(f"LoadPin: {UNMOUNTED}")
-    assert probe(guest, root, OTHER) == EPERM
+    root.umount(PINNED, MNT_DETACH).result()
+    with breaks("loadpin.umount-last"):
+        assert probe_descriptor(guest, root, file) == ENOEXEC
+        assert log.new_lines() == []
+    root.close(file).result()
+    with breaks("loadpin.umount"):
+        guest.wait_for_log(f"LoadPin: {UNMOUNTED}")
+        assert probe(guest, root, OTHER) == EPERM
 
 
 def probe_descriptor(guest: Guest, task: Task, file: int) -> Outcome:
@@ -139,12 +143,14 @@ def test_a_mount_namespace_keeps_the_pinned_file_system(guest: Guest) -> None:
     keeper = guest.init.spawn("keeper", flags=Clone.NEWNS)
     keeper.call("mount", None, "/", None, MS_REC | MS_PRIVATE, None, shown="make all mounts private").result()
     log = LogReader(guest)
-    assert root.umount(PINNED) == OK
-    assert probe(guest, keeper, PINNED) == ENOEXEC
-    assert log.new_lines() == []
-    keeper.exit()
-    guest.wait_for_log(f"LoadPin: {UNMOUNTED}")
-    assert probe(guest, root, OTHER) == EPERM
+    root.umount(PINNED).result()
+    with breaks("loadpin.umount-last"):
+        assert probe(guest, keeper, PINNED) == ENOEXEC
+        assert log.new_lines() == []
+    keeper.exit().require(exited(0))
+    with breaks("loadpin.umount"):
+        guest.wait_for_log(f"LoadPin: {UNMOUNTED}")
+        assert probe(guest, root, OTHER) == EPERM
 
 
 @ENFORCING
@@ -152,7 +158,9 @@ def test_a_mount_namespace_keeps_the_pinned_file_system(guest: Guest) -> None:
 def test_a_file_system_that_was_never_pinned(guest: Guest) -> None:
     """Unmounting a file system before anything is pinned does not concern LoadPin."""
     root = root_before_pin(guest)
-    assert root.umount(OTHER) == OK
     log = LogReader(guest)
+    root.umount(OTHER).result()
     assert probe(guest, root, PINNED) == ENOEXEC
-    assert UNMOUNTED not in log.new_lines()
+    logged = log.new_lines()
+    assert UNMOUNTED not in logged
+    assert logged[-1:] == [line(probe_kind(guest), "pinned", f"{PINNED}/junk", root)]
