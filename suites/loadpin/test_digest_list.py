@@ -9,6 +9,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import EFBIG, EINVAL, ENOEXEC, EPERM, EPROTO, ETXTBSY, OK, Expected
+from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import O_CREAT, O_DIRECTORY, O_RDWR, O_WRONLY
 from suites.loadpin.support.digest_lists import (
@@ -45,19 +46,22 @@ requirement = pytest.mark.requirement
 
 
 @ENFORCING
-@requirement("loadpin.verity-list", "loadpin.verity-trusted", "loadpin.pin")
+@requirement("loadpin.verity-list", "loadpin.verity-trusted", "loadpin.deny")
 def test_the_list_of_the_pinned_disk(guest: Guest) -> None:
     """A list on the pinned disk is read without a log line; the device that it names is trusted from then on."""
     root = root_after_pin(guest)
     log = LogReader(guest)
-    assert set_digests(root, f"{PINNED}/digests") == OK
-    assert log.new_lines() == []
-    check_list_in_effect(guest, root)
-    assert probe(guest, root, OTHER) == EPERM
+    with breaks("loadpin.verity-list"):
+        assert set_digests(root, f"{PINNED}/digests") == OK
+        assert log.new_lines() == []
+    with breaks("loadpin.verity-trusted"):
+        check_list_in_effect(guest, root)
+    with breaks("loadpin.deny"):
+        assert probe(guest, root, OTHER) == EPERM
 
 
 @ENFORCING
-@requirement("loadpin.verity-list", "loadpin.pin")
+@requirement("loadpin.verity-list")
 def test_a_list_pins(guest: Guest) -> None:
     """If the list is the first file that the kernel reads, it pins its disk; its kind is security-policy."""
     root = root_before_pin(guest)
@@ -73,11 +77,11 @@ def test_a_list_from_elsewhere_while_not_enforcing(guest: Guest) -> None:
     """LoadPin accepts a list from another file system, logs that it ignored the pin, and applies the list."""
     root = root_after_pin(guest)
     log = LogReader(guest)
-    assert set_digests(root, write_list(guest, GOOD)) == OK
-    assert log.new_lines() == [line("security-policy", "pinning-ignored", LIST, root)]
-    mount_verified(guest, root, 2)
-    assert probe(guest, root, VERIFIED) == ENOEXEC
-    assert log.new_lines() == []
+    with breaks("loadpin.ignore"):
+        assert set_digests(root, write_list(guest, GOOD)) == OK
+        assert log.new_lines() == [line("security-policy", "pinning-ignored", LIST, root)]
+    with breaks("loadpin.verity-list"):
+        check_list_in_effect(guest, root)
 
 
 @boot("loadpin.enforce=1", "loadpin.exclude=security-policy")
@@ -86,10 +90,14 @@ def test_a_list_from_elsewhere_where_policies_are_excluded(guest: Guest) -> None
     """With security-policy excluded, a list is accepted from anywhere and pins nothing."""
     root = root_before_pin(guest)
     log = LogReader(guest)
-    assert set_digests(root, write_list(guest, GOOD)) == OK
-    assert log.new_lines() == [line("security-policy", "pinning-excluded", LIST, root)]
-    assert probe(guest, root, PINNED) == ENOEXEC
-    check_list_in_effect(guest, root)
+    with breaks("loadpin.exclude"):
+        assert set_digests(root, write_list(guest, GOOD)) == OK
+        assert log.new_lines() == [line("security-policy", "pinning-excluded", LIST, root)]
+    with breaks("loadpin.exclude-no-pin"):
+        assert probe(guest, root, PINNED) == ENOEXEC
+        assert log.last() == line(probe_kind(guest), "pinned", f"{PINNED}/junk", root)
+    with breaks("loadpin.verity-list"):
+        check_list_in_effect(guest, root)
 
 
 @ENFORCING
@@ -117,11 +125,13 @@ def test_a_list_from_elsewhere(guest: Guest) -> None:
     """A list from another file system is denied; after that, even the list on the pinned disk is rejected."""
     root = root_after_pin(guest, other=False)
     log = LogReader(guest)
-    assert set_digests(root, write_list(guest, GOOD)) == EPERM
-    assert log.new_lines() == [line("security-policy", "denied", LIST, root)]
-    assert set_digests(root, f"{PINNED}/digests") == EPERM
-    assert log.new_lines() == []
-    check_no_list_in_effect(guest, root)
+    with breaks("loadpin.deny"):
+        assert set_digests(root, write_list(guest, GOOD)) == EPERM
+        assert log.new_lines() == [line("security-policy", "denied", LIST, root)]
+    with breaks("loadpin.verity-latch"):
+        assert set_digests(root, f"{PINNED}/digests") == EPERM
+        assert log.new_lines() == []
+        check_no_list_in_effect(guest, root)
 
 
 def directory(task: Task) -> int:
@@ -184,10 +194,12 @@ def test_an_unreadable_list_is_final(guest: Guest, make: Callable[[Task], int], 
 def test_an_invalid_list_is_final_while_not_enforcing_too(guest: Guest) -> None:
     """An invalid list is rejected in either mode, and after it the pinned disk's list is rejected too."""
     root = root_after_pin(guest, other=False)
-    assert set_digests(root, write_list(guest, "{digest}\n")) == EPROTO
-    log = LogReader(guest)
-    assert set_digests(root, f"{PINNED}/digests") == EPERM
-    assert log.new_lines() == []
+    with breaks("loadpin.verity-latch"):
+        assert set_digests(root, write_list(guest, "{digest}\n")) == EPROTO
+        log = LogReader(guest)
+        assert set_digests(root, f"{PINNED}/digests") == EPERM
+        assert log.new_lines() == []
     mount_verified(guest, root, 2)
-    assert probe(guest, root, VERIFIED) == ENOEXEC
-    assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{VERIFIED}/junk", root)]
+    with breaks("loadpin.ignore"):
+        assert probe(guest, root, VERIFIED) == ENOEXEC
+        assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{VERIFIED}/junk", root)]

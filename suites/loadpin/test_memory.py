@@ -93,7 +93,7 @@ def test_after_a_pin_while_not_enforcing(guest: Guest, kind: MemoryLoad) -> None
     assert log.new_lines() == []
 
 
-@requirement("loadpin.exclude-old-api", "loadpin.exclude-no-pin")
+@requirement("loadpin.exclude-old-api")
 @pytest.mark.parametrize(
     "kind",
     [
@@ -126,7 +126,7 @@ def others() -> list[ParameterSet]:
     ]
 
 
-@requirement("loadpin.exclude-only", "loadpin.old-api")
+@requirement("loadpin.exclude-only")
 @pytest.mark.parametrize("kind", others())
 def test_not_excluded(guest: Guest, kind: MemoryLoad) -> None:
     """While another kind is excluded, this one is denied as usual."""

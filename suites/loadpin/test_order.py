@@ -12,8 +12,9 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import EBADF, EINVAL, ENOENT, ENOEXEC, EPERM, ETXTBSY, Expected, Outcome
+from guests.promises import breaks
 from guests.task import Task
-from guests.uapi import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap
+from guests.uapi import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap, KexecFile
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     OTHER,
@@ -35,6 +36,8 @@ pytestmark = loadpin
 
 requirement = pytest.mark.requirement
 UNKNOWN_FLAG = 0x100
+NOT_OPEN = 999
+"""A number that no descriptor has."""
 KEXEC = needs("KEXEC_FILE")
 IMA = needs("IMA", "IMA_WRITE_POLICY")
 READING = requirement("loadpin.order-reading")
@@ -81,15 +84,14 @@ def path_only(task: Task) -> int:
 
 
 def closed(_: Task) -> int:
-    return 999
+    return NOT_OPEN
 
 
 def module(make: Callable[[Task], int], flags: int = 0) -> Act:
     return lambda task: task.finit_module(make(task), flags=flags)
 
 
-def image(make: Callable[[Task], int], flags: int = 4) -> Act:
-    """Flag 4: no initramfs."""
+def image(make: Callable[[Task], int], flags: int = KexecFile.NO_INITRAMFS) -> Act:
     return lambda task: task.kexec_file_load(make(task), -1, flags)
 
 
@@ -182,5 +184,11 @@ def test_missing_firmware(guest: Guest) -> None:
 def test_denied_before_it_is_read(guest: Guest, act: Act) -> None:
     """A file that could not be loaded anyway still fails with EPERM: LoadPin checks its origin, not its contents."""
     root = root_before_pin(guest)
-    assert probe(guest, root, PINNED) == ENOEXEC
-    assert act(root) == EPERM
+    probe(guest, root, PINNED).require(ENOEXEC)
+    log = LogReader(guest)
+    done = act(root)
+    kind = "kernel-module" if "finit_module" in done.what else "kexec-image"
+    with breaks("loadpin.deny"):
+        assert log.new_lines() == [line(kind, "denied", f"{OTHER}/junk", root)]
+    with breaks("loadpin.order-after"):
+        assert done == EPERM

@@ -9,6 +9,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, ENOEXEC, EPERM, OK
+from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import MS_RDONLY, MS_REMOUNT, O_WRONLY
 from suites.loadpin.support.disks_and_log import (
@@ -28,19 +29,30 @@ from suites.loadpin.support.disks_and_log import (
     root_before_pin,
 )
 
-pytestmark = loadpin
+pytestmark = [loadpin, pytest.mark.needs("SYSCTL")]
 
 requirement = pytest.mark.requirement
 FILE = f"/proc/sys/{SYSCTL.replace('.', '/')}"
 INVALID = ("2", "-1", "256", "4294967297", "yes", "0x2")
+BEFORE = "loadpin.sysctl-before"
+CLOSED = "loadpin.sysctl-closed"
+READ_ONLY = "loadpin.sysctl-read-only"
+WRITABLE = "loadpin.sysctl-writable"
+VALUES = "loadpin.sysctl-values"
 
 
-def check_refused(guest: Guest, root: Task, *values: str) -> None:
-    """Check that each value is rejected with EINVAL and does not change the sysctl."""
-    before = guest.sysctl(SYSCTL)
-    for value in values:
-        assert root.write_text(FILE, value) == EINVAL, value
-        assert guest.sysctl(SYSCTL) == before
+def check_refused(guest: Guest, root: Task, enforcing: str, *values: str, promise: str = VALUES) -> None:
+    """Check that each value is rejected with EINVAL, while the sysctl remains what it is: 0 or 1."""
+    with breaks(promise):
+        for value in values:
+            assert root.write_text(FILE, value) == EINVAL
+            assert guest.sysctl(SYSCTL) == enforcing
+
+
+def check_accepted(guest: Guest, root: Task, value: str, *, promise: str) -> None:
+    with breaks(promise):
+        assert root.write_text(FILE, value) == OK
+        assert guest.sysctl(SYSCTL) == value
 
 
 # Before a pin
@@ -57,34 +69,38 @@ def test_exists_from_boot_on(guest: Guest) -> None:
 
 
 @ENFORCING
-@requirement("loadpin.sysctl-before", "loadpin.sysctl-values")
+@requirement(BEFORE, VALUES)
 def test_before_a_pin_enforcement_stays_on(guest: Guest) -> None:
     """Before a pin, while LoadPin enforces, 1 is accepted and 0 is not."""
     root = root_before_pin(guest)
-    check_refused(guest, root, "0", *INVALID)
-    assert root.write_text(FILE, "1") == OK
+    check_refused(guest, root, "1", *INVALID)
+    check_refused(guest, root, "1", "0", promise=BEFORE)
+    check_accepted(guest, root, "1", promise=BEFORE)
 
 
 @NOT_ENFORCING
-@requirement("loadpin.sysctl-before", "loadpin.sysctl-values")
+@requirement(BEFORE, VALUES)
 def test_before_a_pin_enforcement_can_only_be_switched_on(guest: Guest) -> None:
     """Before a pin, even the current value 0 is rejected; 1 is accepted, cannot be undone, and is enforced."""
     root = root_before_pin(guest)
     check_refused(guest, root, "0", *INVALID)
-    assert root.write_text(FILE, "1") == OK
-    check_refused(guest, root, "0", *INVALID)
-    assert probe(guest, root, PINNED) == ENOEXEC
-    assert probe(guest, root, OTHER) == EPERM
+    check_refused(guest, root, "0", "0", promise=BEFORE)
+    check_accepted(guest, root, "1", promise=BEFORE)
+    check_refused(guest, root, "1", *INVALID)
+    check_refused(guest, root, "1", "0", promise=BEFORE)
+    with breaks(BEFORE):
+        assert probe(guest, root, PINNED) == ENOEXEC
+        assert probe(guest, root, OTHER) == EPERM
 
 
 @NOT_ENFORCING
-@requirement("loadpin.sysctl-closed")
+@requirement(CLOSED)
 def test_before_a_pin_nothing_is_accepted(guest: Guest) -> None:
     """Before a pin, no value is accepted, not even the current one; after a pin on a writable device, 1 is."""
     root = root_before_pin(guest)
-    check_refused(guest, root, "0", "1", *INVALID)
-    assert probe(guest, root, OTHER) == ENOEXEC
-    assert root.write_text(FILE, "1") == OK
+    check_refused(guest, root, "0", "0", "1", *INVALID, promise=CLOSED)
+    probe(guest, root, OTHER).require(ENOEXEC)
+    check_accepted(guest, root, "1", promise=CLOSED)
     assert probe(guest, root, PINNED) == EPERM
 
 
@@ -92,41 +108,46 @@ def test_before_a_pin_nothing_is_accepted(guest: Guest) -> None:
 
 
 @ENFORCING
-@requirement("loadpin.sysctl-read-only", "loadpin.sysctl-values")
+@requirement(READ_ONLY, VALUES)
 def test_a_read_only_device_keeps_enforcement_on(guest: Guest) -> None:
     """After a pin on a read-only device, 0 is rejected as it was before."""
     root = root_after_pin(guest)
-    check_refused(guest, root, "0", *INVALID)
-    assert probe(guest, root, OTHER) == EPERM
+    check_refused(guest, root, "1", *INVALID)
+    check_refused(guest, root, "1", "0", promise=READ_ONLY)
+    with breaks(READ_ONLY):
+        assert probe(guest, root, OTHER) == EPERM
 
 
 @NOT_ENFORCING
-@requirement("loadpin.sysctl-read-only", "loadpin.sysctl-values")
+@requirement(READ_ONLY, VALUES)
 def test_a_read_only_device_lets_enforcement_be_switched_on(guest: Guest) -> None:
     """After a pin on a read-only device, 1 is accepted, takes effect at once, and cannot be undone."""
     root = root_after_pin(guest)
-    assert probe(guest, root, OTHER) == ENOEXEC
+    probe(guest, root, OTHER).require(ENOEXEC)
     check_refused(guest, root, "0", *INVALID)
-    assert root.write_text(FILE, "1") == OK
-    assert probe(guest, root, OTHER) == EPERM
-    check_refused(guest, root, "0", *INVALID)
+    check_refused(guest, root, "0", "0", promise=READ_ONLY)
+    check_accepted(guest, root, "1", promise=READ_ONLY)
+    with breaks(READ_ONLY):
+        assert probe(guest, root, OTHER) == EPERM
+    check_refused(guest, root, "1", *INVALID)
+    check_refused(guest, root, "1", "0", promise=READ_ONLY)
 
 
 @ENFORCING
-@requirement("loadpin.sysctl-closed")
+@requirement(CLOSED)
 def test_a_read_only_device_leaves_enforcement_on(guest: Guest) -> None:
     """After a pin on a read-only device, no value is accepted, and LoadPin continues to enforce."""
     root = root_after_pin(guest)
-    check_refused(guest, root, "0", "1", *INVALID)
+    check_refused(guest, root, "1", "0", "1", *INVALID, promise=CLOSED)
     assert probe(guest, root, OTHER) == EPERM
 
 
 @NOT_ENFORCING
-@requirement("loadpin.sysctl-closed")
+@requirement(CLOSED)
 def test_a_read_only_device_leaves_enforcement_off(guest: Guest) -> None:
     """After a pin on a read-only device, no value is accepted, and LoadPin continues not to enforce."""
     root = root_after_pin(guest)
-    check_refused(guest, root, "0", "1", *INVALID)
+    check_refused(guest, root, "0", "0", "1", *INVALID, promise=CLOSED)
     assert probe(guest, root, OTHER) == ENOEXEC
 
 
@@ -140,7 +161,7 @@ def no_disk(root: Task) -> str:
 
 
 @ENFORCING
-@requirement("loadpin.sysctl-writable", "loadpin.sysctl-values")
+@requirement(WRITABLE, VALUES)
 @pytest.mark.parametrize(
     "pin",
     [
@@ -152,18 +173,20 @@ def test_a_pin_that_is_not_read_only_can_be_switched(guest: Guest, pin: Callable
     """Enforcement can be switched off and on, each time with effect on the next load; the pin itself stays."""
     root = root_before_pin(guest)
     directory = pin(root)
-    assert probe(guest, root, directory) == ENOEXEC
+    probe(guest, root, directory).require(ENOEXEC)
     log = LogReader(guest)
     for _ in range(2):
-        check_refused(guest, root, *INVALID)
-        assert root.write_text(FILE, "0") == OK
-        assert probe(guest, root, PINNED) == ENOEXEC
-        assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{PINNED}/junk", root)]
-        assert root.write_text(FILE, "1") == OK
-        assert probe(guest, root, PINNED) == EPERM
-        assert log.new_lines() == [line(probe_kind(guest), "denied", f"{PINNED}/junk", root)]
-        assert probe(guest, root, directory) == ENOEXEC
-        assert log.new_lines() == []
+        check_refused(guest, root, "1", *INVALID)
+        check_accepted(guest, root, "0", promise=WRITABLE)
+        with breaks(WRITABLE):
+            assert probe(guest, root, PINNED) == ENOEXEC
+            assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{PINNED}/junk", root)]
+        check_accepted(guest, root, "1", promise=WRITABLE)
+        with breaks(WRITABLE):
+            assert probe(guest, root, PINNED) == EPERM
+            assert log.new_lines() == [line(probe_kind(guest), "denied", f"{PINNED}/junk", root)]
+            assert probe(guest, root, directory) == ENOEXEC
+            assert log.new_lines() == []
 
 
 # When LoadPin looks at the device
@@ -174,10 +197,10 @@ def test_a_pin_that_is_not_read_only_can_be_switched(guest: Guest, pin: Callable
 def test_a_device_set_read_only_after_the_pin(guest: Guest) -> None:
     """Setting a device read-only after the pin has no effect: enforcement can still be switched off."""
     root = root_before_pin(guest)
+    probe(guest, root, OTHER).require(ENOEXEC)
+    root.set_read_only("/dev/vdb", True).result()
     assert probe(guest, root, OTHER) == ENOEXEC
-    assert root.set_read_only("/dev/vdb", True) == OK
-    assert probe(guest, root, OTHER) == ENOEXEC
-    assert root.write_text(FILE, "0") == OK
+    check_accepted(guest, root, "0", promise="loadpin.read-only")
 
 
 @ENFORCING
@@ -185,11 +208,12 @@ def test_a_device_set_read_only_after_the_pin(guest: Guest) -> None:
 def test_a_device_set_writable_after_the_pin(guest: Guest) -> None:
     """Setting a device writable after the pin has no effect either: enforcement cannot be switched off."""
     root = root_before_pin(guest)
-    assert root.set_read_only("/dev/vdb", True) == OK
-    assert probe(guest, root, OTHER) == ENOEXEC
-    assert root.set_read_only("/dev/vdb", False) == OK
-    assert probe(guest, root, OTHER) == ENOEXEC
-    check_refused(guest, root, "0")
+    root.set_read_only("/dev/vdb", True).result()
+    probe(guest, root, OTHER).require(ENOEXEC)
+    root.set_read_only("/dev/vdb", False).result()
+    with breaks("loadpin.read-only"):
+        assert probe(guest, root, OTHER) == ENOEXEC
+    check_refused(guest, root, "1", "0", promise="loadpin.read-only")
 
 
 @ENFORCING
@@ -199,7 +223,7 @@ def test_a_mount_is_not_a_device(guest: Guest) -> None:
     root = guest.root()
     root.mount("/dev/vdb", OTHER, "ext2").result()
     root.call("mount", None, OTHER, None, MS_REMOUNT | MS_RDONLY, None, shown="remount read-only").result()
-    assert probe(guest, root, OTHER) == ENOEXEC
-    assert root.write_text(FILE, "0") == OK
+    probe(guest, root, OTHER).require(ENOEXEC)
+    check_accepted(guest, root, "0", promise="loadpin.read-only")
     root.call("mount", None, OTHER, None, MS_REMOUNT, None, shown="remount writable").result()
-    assert root.write_text(FILE, "1") == OK
+    check_accepted(guest, root, "1", promise="loadpin.read-only")

@@ -9,6 +9,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import EBUSY, ENOEXEC, OK
+from guests.promises import breaks
 from guests.task import Task
 from guests.vm.disk_images import DIGESTS_HEADER, digest_list
 from suites.loadpin.support.disks_and_log import (
@@ -62,10 +63,13 @@ def test_a_device_is_trusted_once_the_list_is_set(guest: Guest) -> None:
     root = root_after_pin(guest, other=False)
     mount_verified(guest, root, 2)
     mount_verified(guest, root, 3, at="/untrusted")
-    check_untrusted(guest, root)
+    with breaks("loadpin.verity-untrusted"):
+        check_untrusted(guest, root)
     trust(root)
-    check_trusted(guest, root)
-    check_untrusted(guest, root, "/untrusted")
+    with breaks("loadpin.verity-trusted"):
+        check_trusted(guest, root)
+    with breaks("loadpin.verity-untrusted"):
+        check_untrusted(guest, root, "/untrusted")
 
 
 @boot("loadpin.enforce=1", "loadpin.exclude=security-policy")
@@ -76,11 +80,14 @@ def test_a_trusted_device_can_be_pinned(guest: Guest) -> None:
     trust(root)
     mount_verified(guest, root, 2)
     log = LogReader(guest)
-    assert probe(guest, root, VERIFIED) == ENOEXEC
-    assert log.last() == line(probe_kind(guest), "pinned", f"{VERIFIED}/junk", root)
-    check_trusted(guest, root)
-    check_untrusted(guest, root, OTHER)
-    check_untrusted(guest, root, PINNED)
+    with breaks("loadpin.pin"):
+        assert probe(guest, root, VERIFIED) == ENOEXEC
+        assert log.last() == line(probe_kind(guest), "pinned", f"{VERIFIED}/junk", root)
+    with breaks("loadpin.verity-trusted"):
+        check_trusted(guest, root)
+    with breaks("loadpin.deny"):
+        check_untrusted(guest, root, OTHER)
+        check_untrusted(guest, root, PINNED)
 
 
 @ENFORCING
@@ -93,7 +100,7 @@ def test_a_trusted_device_can_be_removed(guest: Guest) -> None:
     for _ in range(3):
         check_trusted(guest, root)
     assert root.remove_dm("verified") == EBUSY
-    assert root.umount(VERIFIED) == OK
+    root.umount(VERIFIED).result()
     guest.wait_until(lambda: root.remove_dm("verified") == OK, "the device to be released")
 
 
@@ -105,10 +112,12 @@ def test_while_not_enforcing(guest: Guest) -> None:
     trust(root)
     mount_verified(guest, root, 2)
     mount_verified(guest, root, 3, at="/untrusted")
-    check_trusted(guest, root)
+    with breaks("loadpin.verity-trusted"):
+        check_trusted(guest, root)
     log = LogReader(guest)
-    assert probe(guest, root, "/untrusted") == ENOEXEC
-    assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", "/untrusted/junk", root)]
+    with breaks("loadpin.ignore"):
+        assert probe(guest, root, "/untrusted") == ENOEXEC
+        assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", "/untrusted/junk", root)]
 
 
 def changed(digest: str, position: int) -> str:
@@ -184,7 +193,7 @@ def test_a_digest_is_compared_beyond_a_zero_byte(guest: Guest) -> None:
     listed, other = "ab00" + "cd" * 30, "ab00" + "ef" * 30
     root = guest.root()
     guest.upload(f"{TMP}/digests", digest_list(listed))
-    assert set_digests(root, f"{TMP}/digests") == OK
+    set_digests(root, f"{TMP}/digests").result()
     mount_verified(guest, root, 2)
     root.read(root.open(f"{VERIFIED}/junk").result()).result()
     replace_digest(guest, root, other)

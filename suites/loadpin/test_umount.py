@@ -11,6 +11,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import EINVAL, ENOEXEC, EPERM, OK
+from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import MS_RDONLY
 from suites.loadpin.support.disks_and_log import (
@@ -41,17 +42,19 @@ from suites.loadpin.support.load_kinds import (
     MemoryLoad,
     prepare,
 )
-from suites.loadpin.support.verified_devices import mount_verified, trust
+from suites.loadpin.support.verified_devices import check_trusted, check_untrusted, mount_verified, trust
 
 pytestmark = loadpin
 
 requirement = pytest.mark.requirement
+SYSCTL_FILE = "/proc/sys/kernel/loadpin/enforce"
 
 
 def unmount_pinned(guest: Guest, root: Task, where: str = PINNED) -> None:
     """Unmount while LoadPin enforces, and wait until it has noticed."""
     root.umount(where).result()
-    guest.wait_for_log(f"LoadPin: {UNMOUNTED}")
+    with breaks("loadpin.umount"):
+        guest.wait_for_log(f"LoadPin: {UNMOUNTED}")
 
 
 def mount_pinned(root: Task) -> None:
@@ -70,20 +73,22 @@ def test_everything_is_denied_after_the_unmount(guest: Guest, kind: FileLoad) ->
     """After the unmount, nothing loads any more, neither from another disk nor from the same disk mounted again."""
     root = root_after_pin(guest)
     prepare(guest, kind, root)
-    assert kind.load(root, PINNED) == OK
-    kind.check_and_unload(guest, root)
+    with breaks(kind.about("loadpin.umount")):
+        assert kind.load(root, PINNED) == OK
+        kind.check_and_unload(guest, root)
     unmount_pinned(guest, root)
     mount_pinned(root)
     log = LogReader(guest)
     for directory in (OTHER, PINNED):
-        assert kind.load(root, directory) == kind.refused
-        # An initramfs is loaded with an image, which is denied first.
-        denied = KEXEC_IMAGE.line("denied", PINNED, root) if kind is KEXEC_INITRAMFS else None
-        assert log.new_lines() == [denied or kind.line("denied", directory, root)]
+        with breaks(kind.about("loadpin.umount")):
+            assert kind.load(root, directory) == kind.refused
+            # An initramfs is loaded with an image, which is denied first.
+            denied = KEXEC_IMAGE.line("denied", PINNED, root) if kind is KEXEC_INITRAMFS else None
+            assert log.new_lines() == [denied or kind.line("denied", directory, root)]
 
 
 @ENFORCING
-@requirement("loadpin.old-api")
+@requirement("loadpin.umount", "loadpin.old-api")
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, id=f"{kind.id}-is-denied", marks=kind.marks) for kind in MEMORY_LOADS]
 )
@@ -92,8 +97,9 @@ def test_loads_from_memory_are_denied_after_the_unmount(guest: Guest, kind: Memo
     root = root_after_pin(guest)
     unmount_pinned(guest, root)
     log = LogReader(guest)
-    assert kind.load(guest, root) == EPERM
-    assert log.new_lines() == [kind.line("old-api-denied", root)]
+    with breaks("loadpin.old-api"):
+        assert kind.load(guest, root) == EPERM
+        assert log.new_lines() == [kind.line("old-api-denied", root)]
 
 
 @ENFORCING
@@ -111,49 +117,56 @@ def test_no_new_pin_after_the_unmount(guest: Guest) -> None:
 
 @verity
 @ENFORCING
-@requirement("loadpin.verity-umount")
+@requirement("loadpin.umount", "loadpin.verity-umount")
 def test_trusted_devices_are_denied_after_the_unmount(guest: Guest) -> None:
     """A device with a trusted digest, allowed until the unmount, is denied after it."""
     root = root_after_pin(guest)
     trust(root)
-    mount_verified(guest, root, 2, at="/verified")
-    assert probe(guest, root, "/verified") == ENOEXEC
+    mount_verified(guest, root, 2)
+    with breaks("loadpin.verity-umount"):
+        check_trusted(guest, root)
     unmount_pinned(guest, root)
-    log = LogReader(guest)
-    assert probe(guest, root, "/verified") == EPERM
-    assert log.new_lines() == [line(probe_kind(guest), "denied", "/verified/junk", root)]
+    with breaks("loadpin.verity-umount"):
+        check_untrusted(guest, root)
 
 
 @needs("KEXEC", "KEXEC_FILE", "IMA", "IMA_WRITE_POLICY")
 @boot("loadpin.enforce=1", "loadpin.exclude=kexec-image")
-@requirement("loadpin.umount", "loadpin.exclude")
+@requirement("loadpin.umount", "loadpin.exclude", "loadpin.exclude-old-api")
 def test_excluded_kinds_load_after_the_unmount(guest: Guest) -> None:
     """After the unmount, excluded kinds still load."""
     root = root_before_pin(guest)
-    assert root.load_policy(f"{PINNED}/policy") == OK
+    root.load_policy(f"{PINNED}/policy").result()
     unmount_pinned(guest, root)
-    assert root.load_policy(f"{OTHER}/policy") == EPERM
-    assert root.load_kernel(f"{OTHER}/image") == OK
-    assert root.unload_kernel() == OK
-    assert KEXEC_LOAD.load(guest, root) == OK
-    KEXEC_LOAD.check_and_unload(guest, root)
+    with breaks("loadpin.umount"):
+        assert root.load_policy(f"{OTHER}/policy") == EPERM
+    with breaks("loadpin.exclude"):
+        assert root.load_kernel(f"{OTHER}/image") == OK
+        KEXEC_IMAGE.check_and_unload(guest, root)
+    with breaks("loadpin.exclude-old-api"):
+        assert KEXEC_LOAD.load(guest, root) == OK
+        KEXEC_LOAD.check_and_unload(guest, root)
 
 
 @ENFORCING
-@requirement("loadpin.umount-ignored", "loadpin.sysctl-writable")
+@requirement("loadpin.umount", "loadpin.umount-ignored", "loadpin.sysctl-writable")
 def test_enforcement_switched_off_after_the_unmount(guest: Guest) -> None:
     """If the device was writable, enforcement can be switched off, so that everything loads, and on again."""
     root = root_before_pin(guest)
-    assert probe(guest, root, OTHER) == ENOEXEC
+    probe(guest, root, OTHER).require(ENOEXEC)
     unmount_pinned(guest, root, OTHER)
-    guest.set_sysctl(SYSCTL, 0)
+    with breaks("loadpin.sysctl-writable"):
+        assert guest.write_file(SYSCTL_FILE, "0") == OK
     log = LogReader(guest)
-    for _ in range(2):
-        assert probe(guest, root, PINNED) == ENOEXEC
-        assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{PINNED}/junk", root)]
-    guest.set_sysctl(SYSCTL, 1)
-    assert probe(guest, root, PINNED) == EPERM
-    assert log.new_lines() == [line(probe_kind(guest), "denied", f"{PINNED}/junk", root)]
+    with breaks("loadpin.umount-ignored"):
+        for _ in range(2):
+            assert probe(guest, root, PINNED) == ENOEXEC
+            assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{PINNED}/junk", root)]
+    with breaks("loadpin.sysctl-writable"):
+        assert guest.write_file(SYSCTL_FILE, "1") == OK
+    with breaks("loadpin.umount"):
+        assert probe(guest, root, PINNED) == EPERM
+        assert log.new_lines() == [line(probe_kind(guest), "denied", f"{PINNED}/junk", root)]
 
 
 @NOT_ENFORCING
@@ -161,9 +174,13 @@ def test_enforcement_switched_off_after_the_unmount(guest: Guest) -> None:
 def test_enforcement_switched_on_before_the_unmount(guest: Guest) -> None:
     """What counts is whether LoadPin enforces at the time of the unmount."""
     root = root_after_pin(guest)
-    guest.set_sysctl(SYSCTL, 1)
+    with breaks("loadpin.sysctl-read-only"):
+        assert guest.write_file(SYSCTL_FILE, "1") == OK
     unmount_pinned(guest, root)
-    assert probe(guest, root, OTHER) == EPERM
+    log = LogReader(guest)
+    with breaks("loadpin.umount"):
+        assert probe(guest, root, OTHER) == EPERM
+        assert log.new_lines() == [line(probe_kind(guest), "denied", f"{OTHER}/junk", root)]
 
 
 # While not enforcing
@@ -175,7 +192,7 @@ def test_the_next_load_pins_again(guest: Guest) -> None:
     """While LoadPin does not enforce, the unmount is not logged, and the next load pins as if it were the first."""
     root = root_after_pin(guest)
     log = LogReader(guest)
-    assert root.umount(PINNED) == OK
+    root.umount(PINNED).result()
     check_new_pin(guest, root, log, OTHER)
     mount_pinned(root)
     assert probe(guest, root, PINNED) == ENOEXEC
@@ -191,14 +208,16 @@ def test_the_new_pin_decides_about_the_sysctl(guest: Guest) -> None:
     """From a read-only device to a writable one and back, the sysctl follows the device of the latest pin."""
     root = root_after_pin(guest)
     log = LogReader(guest)
-    assert root.umount(PINNED) == OK
+    root.umount(PINNED).result()
     check_new_pin(guest, root, log, OTHER)
-    guest.set_sysctl(SYSCTL, 1)
-    guest.set_sysctl(SYSCTL, 0)
-    assert root.umount(OTHER) == OK
+    with breaks("loadpin.sysctl-writable"):
+        assert guest.write_file(SYSCTL_FILE, "1") == OK
+        assert guest.write_file(SYSCTL_FILE, "0") == OK
+    root.umount(OTHER).result()
     mount_pinned(root)
     check_new_pin(guest, root, log, PINNED)
-    assert guest.write_file("/proc/sys/kernel/loadpin/enforce", "0") == EINVAL
+    with breaks("loadpin.umount-reset"):
+        assert guest.write_file(SYSCTL_FILE, "0") == EINVAL
 
 
 def check_new_pin(guest: Guest, root: Task, log: LogReader, directory: str) -> None:
@@ -206,10 +225,12 @@ def check_new_pin(guest: Guest, root: Task, log: LogReader, directory: str) -> N
     pinned = line(probe_kind(guest), "pinned", f"{directory}/junk", root)
     ignored = line(probe_kind(guest), "pinning-ignored", f"{directory}/junk", root)
 
-    def loads() -> bool:
+    def check_load() -> bool:
         assert probe(guest, root, directory) == ENOEXEC
-        logged = log.new_lines()
-        assert logged == [ignored] or logged[-1] == pinned
-        return logged[-1] == pinned
+        *before, last = log.new_lines() or [""]
+        assert last in (ignored, pinned)
+        assert not before or last == pinned
+        return last == pinned
 
-    guest.wait_until(loads, "a load to pin anew")
+    with breaks("loadpin.umount-reset"):
+        guest.wait_until(check_load, "a load to pin anew")

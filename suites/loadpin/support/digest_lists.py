@@ -7,7 +7,7 @@ from guests.guest import Guest
 from guests.outcome import EPERM
 from guests.task import Task
 from guests.vm.disk_images import DIGESTS_HEADER
-from suites.loadpin.support.disks_and_log import TMP
+from suites.loadpin.support.disks_and_log import TMP, LogReader
 from suites.loadpin.support.verified_devices import (
     check_trusted,
     check_untrusted,
@@ -41,6 +41,9 @@ def check_no_list_in_effect(guest: Guest, root: Task) -> None:
 
 
 def check_closed(guest: Guest, root: Task) -> None:
-    """No list is accepted any more, not even a valid one, and no device is trusted."""
-    assert set_digests(root, write_list(guest, GOOD, f"{TMP}/good")) == EPERM
+    """No list is accepted any more, not even a valid one, which LoadPin does not look at; no device is trusted."""
+    good = write_list(guest, GOOD, f"{TMP}/good")
+    log = LogReader(guest)
+    assert set_digests(root, good) == EPERM
+    assert log.new_lines() == []
     check_no_list_in_effect(guest, root)

@@ -50,6 +50,12 @@ class FileLoad:
     """The error that the task gets if LoadPin refuses."""
     marks: tuple[pytest.MarkDecorator, ...] = ()
     by_kernel_thread: bool = False
+    own_promise: str = ""
+    """The promise that is about this kind alone."""
+
+    def about(self, promise: str) -> str:
+        """The promise that a load of this kind is about, where the other kinds are about `promise`."""
+        return self.own_promise or promise
 
     def line(self, what: str, directory: str, task: Task) -> str:
         """LoadPin's log line about it."""
@@ -110,7 +116,7 @@ def _check_policy(guest: Guest, root: Task) -> None:
 
 _KEXEC = needs("KEXEC_FILE", "X86_64")
 _FIRMWARE = needs("FW_LOADER", "TEST_FIRMWARE")
-_PARTS = (_FIRMWARE, pytest.mark.requirement("loadpin.partial-firmware"))
+_PART = "loadpin.partial-firmware"
 
 # fmt: off
 MODULE_FILE = FileLoad(
@@ -122,8 +128,8 @@ KEXEC_INITRAMFS = FileLoad(
 FIRMWARE_WHOLE = FileLoad(
     "firmware", "firmware", "firmware", _load_firmware, _check_firmware, ENOENT, marks=(_FIRMWARE,))
 FIRMWARE_PART = FileLoad(
-    "firmware-part", "firmware", "firmware", _load_firmware_part, _check_firmware_part, ENOENT, _PARTS,
-    by_kernel_thread=True)
+    "firmware-part", "firmware", "firmware", _load_firmware_part, _check_firmware_part, ENOENT,
+    (_FIRMWARE, pytest.mark.requirement(_PART)), by_kernel_thread=True, own_promise=_PART)
 IMA_POLICY_FILE = FileLoad(
     "policy", "security-policy", "policy", _load_policy, _check_policy, marks=(needs("IMA", "IMA_WRITE_POLICY"),))
 # fmt: on
