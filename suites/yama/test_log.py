@@ -200,4 +200,4 @@ def seconds(task: Task) -> float:
     """The guest's monotonic clock."""
     now = task.call("clock_gettime", time.CLOCK_MONOTONIC, Out(16)).read()
     whole, nanoseconds = struct.unpack("<qq", now)
-    return float(whole) + nanoseconds / 1e9
+    return float(whole + nanoseconds / 1e9)

@@ -8,7 +8,7 @@ had access at a lower scope, by the same calls in the same guest; where it does 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import pytest
@@ -100,7 +100,7 @@ SAME: tuple[Row, ...] = (
 )
 # fmt: on
 
-NEEDED = {rel.ancestor_outside_the_pid_namespace: pytest.mark.needs("PID_NS")}
+NEEDED: Mapping[Build, pytest.MarkDecorator] = {rel.ancestor_outside_the_pid_namespace: pytest.mark.needs("PID_NS")}
 """What a single row needs."""
 
 PHRASES = {YES: "may-attach", THREAD: "may-do-all-but-attach"}
