@@ -13,7 +13,7 @@ from guests.uapi import O_RDONLY, O_RDWR, O_WRONLY, Cap, Ptrace, Signal
 from suites.yama.support import relations
 from suites.yama.support.accesses import SCOPE, read_memory
 
-pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
+pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 
 
 @pytest.mark.requirement("yama.at-access")

@@ -18,7 +18,7 @@ from guests.task import Task
 from guests.uapi import PTRACER_ANY
 from suites.yama.support.accesses import SCOPE, read_memory
 
-pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
+pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 
 NEW_PROCESSES = 48
 """Enough that one of them reuses the memory of a freed task_struct."""

@@ -18,7 +18,7 @@ from guests.outcome import EACCES, EAGAIN, EINVAL, EPERM, OK
 from guests.task import Task
 from guests.uapi import O_NONBLOCK, O_RDONLY, PTRACER_ANY, Cap, Clone, Ptrace
 from suites.yama.support import relations
-from suites.yama.support.accesses import ACCESSES, SCOPE, Access, missing_for, prepare, read_memory
+from suites.yama.support.accesses import ACCESSES, SCOPE, Access, missing_for, prepare
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "PRINTK")
 
@@ -157,7 +157,7 @@ def test_read_accesses_are_not_logged(guest: Guest) -> None:
     for file in ("maps", "environ", "auxv", "stat", "status"):
         assert reader.read_proc(target, file) == OK
     assert denials(guest) == []
-    assert read_memory(reader, target) == EPERM
+    assert reader.attach(target) == EPERM
     assert len(denials(guest)) == 1
 
 

@@ -16,7 +16,7 @@ from guests.task import Task
 from guests.uapi import PTRACER_ANY, Prctl
 from suites.yama.support.accesses import SCOPE, read_memory, vector
 
-pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
+pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 
 PRIORITY, HIGHER_PRIORITY = 10, 11
 """Priorities above the agent and every kernel worker."""

@@ -16,7 +16,7 @@ from guests.task import Task
 from guests.uapi import KCMP_VM, Cap
 from suites.yama.support.accesses import SCOPE, prepare, read_memory
 
-pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
+pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 
 
 NOT_EMPTY = replace(OK, name="OK with some bytes", low=1)

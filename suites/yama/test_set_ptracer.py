@@ -12,7 +12,7 @@ from guests.promises import breaks
 from guests.uapi import PTRACER_ANY, Clone, Prctl
 from suites.yama.support.accesses import SCOPE, read_memory, vector
 
-pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
+pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 
 UNUSED_PID = 0x3FFFFF
 """A number that no process has: pid_max is at most 4194304."""

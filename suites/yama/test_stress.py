@@ -20,7 +20,7 @@ from guests.task import Task
 from guests.uapi import RLIMIT_NPROC, THREAD_FLAGS, WALL, Prctl, Ptrace
 from suites.yama.support.accesses import SCOPE, read_memory, vector
 
-pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
+pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 
 FAMILIES = 30
 ROUNDS = 20

@@ -28,6 +28,7 @@ def test_daemon_of_another_user(guest: Guest) -> None:
 
 
 @WITHOUT_YAMA
+@pytest.mark.needs("CROSS_MEMORY_ATTACH")
 @pytest.mark.requirement("yama.absent")
 def test_secret_without_yama(guest: Guest) -> None:
     """evil, of the same user, stops secret and reads its memory; secret cannot ask for protection."""
