@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What LoadPin's tests need beyond an option: LoadPin started, and its other options built in rather than modular.
+"""What LoadPin's tests need beyond an option: LoadPin started, no lockdown, and other options built in, not modular.
 
 Loading a module is what LoadPin checks, so the tests load none but their own.
 """
@@ -35,3 +35,14 @@ def _built_in(request: pytest.FixtureRequest, _applies: None) -> None:
         modular = [f"CONFIG_{name}=y" for name in marker.args if name not in AS_MODULES and not config.builtin(name)]
         if modular:
             pytest.skip(f"needs {', '.join(modular)}, built in")
+
+
+@pytest.fixture(autouse=True)
+def _not_locked_down(request: pytest.FixtureRequest, _applies: None) -> None:
+    """Skip a test that loads if the kernel is always locked down: it then refuses loads by itself."""
+    if "kernel" not in request.fixturenames or "required_by_profile" in request.fixturenames:
+        return
+    config = cast(Kernel, request.getfixturevalue("kernel")).config
+    for option in ("LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY"):
+        if config.enabled(option):
+            pytest.skip(f"for a kernel without CONFIG_{option}")
