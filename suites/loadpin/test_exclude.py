@@ -36,6 +36,7 @@ pytestmark = loadpin
 
 requirement = pytest.mark.requirement
 READY = "ready to pin (currently enforcing)"
+UNKNOWN = "loadpin.exclude-unknown"
 
 
 def excluding(names: str) -> pytest.MarkDecorator:
@@ -100,15 +101,16 @@ def not_excluded(
     excluded: pytest.MarkDecorator, name: str, *kinds: FileLoad, promise: str = "loadpin.exclude-only"
 ) -> list[ParameterSet]:
     return [
-        pytest.param(kind, promise, marks=(excluded, *kind.marks), id=f"{kind.id}-if-{name}-is-excluded")
+        pytest.param(
+            kind,
+            promise,
+            marks=(excluded, requirement(promise), *kind.marks),
+            id=f"{kind.id}-if-{name}-is-excluded",
+        )
         for kind in kinds
     ]
 
 
-UNKNOWN = "loadpin.exclude-unknown"
-
-
-@requirement("loadpin.exclude-only", UNKNOWN)
 @pytest.mark.parametrize(
     ("kind", "promise"),
     [

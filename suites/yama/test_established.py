@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from guests.call_arguments import Out
+from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EACCES, EPERM, ESRCH, OK, exited, returned
 from guests.promises import breaks
@@ -67,15 +68,15 @@ def test_active_tracer_needs_no_exception(guest: Guest) -> None:
     """An active tracer keeps its access to memory when the exception is revoked, until it detaches."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = relations.declared(guest)
-    assert tracer.attach_and_wait(target) == OK
-    assert tracer.resume(target) == OK
-    assert target.set_ptracer(0) == OK
+    tracer.attach_and_wait(target).result()
+    tracer.resume(target).result()
+    target.set_ptracer(0).result()
     assert read_memory(tracer, target) == OK
     assert tracer.open_proc(target, "mem", O_WRONLY) == OK
     assert tracer.read_proc(target, "syscall") == OK
-    assert tracer.kill(target, Signal.STOP) == OK
-    assert tracer.wait(target).stopped_by == Signal.STOP
-    assert tracer.detach(target) == OK
+    tracer.kill(target, Signal.STOP).result()
+    require(tracer.wait(target).stopped_by == Signal.STOP, f"{target} did not stop by SIGSTOP")
+    tracer.detach(target).result()
     assert read_memory(tracer, target) == EPERM
 
 
