@@ -34,6 +34,7 @@ requirement = pytest.mark.requirement
 @requirement("loadpin.verity-interface")
 def test_only_root_can_open_the_interface(guest: Guest) -> None:
     """The mode is 0600: another user cannot even open the file."""
+    assert guest.exists(DM_VERITY)
     assert guest.init.mode(DM_VERITY) == 0o600
     assert guest.spawn("unprivileged", caps=Cap.SYS_ADMIN).open(DM_VERITY) == EACCES
 

@@ -132,6 +132,7 @@ def test_log_of_the_device(guest: Guest, make: Make, state: str | None) -> None:
     with breaks("loadpin.device"):
         assert probe(guest, root, directory) == ENOEXEC
     logged = log.new_lines()
+    # To have the device's state wrong is one thing, to log it in other words another.
     with breaks("loadpin.read-only"):
         assert logged[:1] != [opposite]
     with breaks("loadpin.device"):

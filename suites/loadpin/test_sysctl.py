@@ -62,9 +62,12 @@ def check_accepted(guest: Guest, root: Task, value: str, *, promise: str) -> Non
 @requirement("loadpin.sysctl")
 def test_exists_from_boot_on(guest: Guest) -> None:
     """The sysctl exists from boot: everyone can read it, only root can open it for writing."""
+    assert guest.exists(FILE)
     assert guest.init.mode(FILE) == 0o644
     unprivileged = guest.spawn("unprivileged")
-    assert unprivileged.content(FILE) == b"1\n"
+    shown = unprivileged.read_text(FILE)
+    assert shown == OK
+    assert shown.read()[: shown.value] == b"1\n"
     assert unprivileged.open(FILE, O_WRONLY) == EACCES
 
 
