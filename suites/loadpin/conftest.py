@@ -13,9 +13,6 @@ import pytest
 from kconfigs.kernel import Kernel
 from suites.started_modules import skip_unless_started
 
-# The helpers compare too, and their failures must say who did what.
-pytest.register_assert_rewrite("suites.loadpin.support")
-
 AS_MODULES = {"TEST_LKM", "TEST_FIRMWARE"}
 """Options that may be modules: the tests load these themselves."""
 
