@@ -22,6 +22,7 @@ from reports.judgement.exit_status import MEANING
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.hosts.__main__ import parser as hosts_parser
 from suites.mutation.__main__ import _parser as mutants_parser
+from suites.soak.__main__ import _parser as soak_parser
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = [
@@ -79,7 +80,7 @@ def known_options() -> set[str]:
     command = [sys.executable, "-m", "pytest", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
-    for parser in (kconform.parser(), mutants_parser(), hosts_parser()):
+    for parser in (kconform.parser(), mutants_parser(), hosts_parser(), soak_parser()):
         found.update(options_of(parser))
     return found
 
