@@ -47,7 +47,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     kind: str
     key: str
     path: Path
@@ -106,19 +106,19 @@ class Cache:
         """A lock among all processes that use this cache.  It is released when its holder ends."""
         return self._lock("lock", name, waiting)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CacheEntry]:
         """Everything that is finished, least recently used first."""
         found = []
         for path in self._finished():
             with contextlib.suppress(OSError):  # removed by another process meanwhile
                 size, used = cache_stamps.read(path)
-                found.append(Entry(path.parent.name, path.name, path, size, used))
+                found.append(CacheEntry(path.parent.name, path.name, path, size, used))
         return sorted(found, key=lambda entry: entry.used)
 
     def size(self) -> int:
         return sum(entry.size for entry in self.entries())
 
-    def clear(self, kind: str | None = None) -> list[Entry]:
+    def clear(self, kind: str | None = None) -> list[CacheEntry]:
         """Remove what no other process uses; returns what was removed."""
         removed = [entry for entry in self.entries() if kind in {None, entry.kind} and self._discard(entry.path)]
         self._sweep()

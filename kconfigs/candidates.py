@@ -24,7 +24,7 @@ from kconfigs import kernel_matrix
 from kconfigs import profile as profiles
 from kconfigs.build import background_build
 from kconfigs.build.background_build import BuildOrder
-from kconfigs.build.build_progress import PhaseTimes, State
+from kconfigs.build.build_progress import BuildState, PhaseTimes
 from kconfigs.build.status_file import read_status
 from kconfigs.fetch import fetch, is_built
 from kconfigs.flavors import DEFAULT
@@ -212,7 +212,7 @@ class Candidate:
             for step, seconds in read_status(self._status).seconds.items():
                 watch.record(self.id, step, seconds)
 
-    def building(self) -> State | None:
+    def building(self) -> BuildState | None:
         """The state of the build beside the run; None if there is none, or if it has ended."""
         with contextlib.suppress(KconformError):
             state = read_status(self._status).state

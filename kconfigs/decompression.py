@@ -38,7 +38,7 @@ Pieces: TypeAlias = Generator[bytes, None, None]
 """Content, piece by piece.  Close it if you stop before its end."""
 
 
-class DamagedError(Exception):
+class DamagedDataError(Exception):
     """The data does not unpack; it says why."""
 
 
@@ -134,11 +134,11 @@ def _by_library(name: str, packed: Iterable[bytes], has_tail: bool) -> Pieces:
         elif decompressor.needs_input:
             data = next(source, b"")
             if not data:
-                raise DamagedError("it ends in the middle")
+                raise DamagedDataError("it ends in the middle")
         try:
             piece = decompressor.decompress(data, PIECE)
         except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-            raise DamagedError(str(error)) from error
+            raise DamagedDataError(str(error)) from error
         data = b""
         if piece:
             yield piece
@@ -182,4 +182,4 @@ def _by_program(name: str, packed: Iterable[bytes], has_tail: bool) -> Pieces:
         if status and not (has_tail and any_output):
             complaint.seek(0)
             said = complaint.read(4096).decode(errors="replace").strip().splitlines()
-            raise DamagedError(said[0] if said else f"{name} ended with status {status}")
+            raise DamagedDataError(said[0] if said else f"{name} ended with status {status}")

@@ -10,7 +10,7 @@ from common.text import printable
 from common.versions import release_version
 from kconfigs.architectures import require_testable
 from kconfigs.build import kernel_build
-from kconfigs.build.build_progress import NoProgress, Progress, State
+from kconfigs.build.build_progress import BuildProgress, BuildState, NoProgress
 from kconfigs.build.kbuild import Job
 from kconfigs.build.kernel_tree import Tree, identify, open_tree
 from kconfigs.cache import Cache
@@ -30,7 +30,7 @@ from kconfigs.sources import SHIPPED, AptSource, DebFileSource, ImageSource, Sou
 def fetch(
     source: Source,
     flavor: str | None = None,
-    progress: Progress | None = None,
+    progress: BuildProgress | None = None,
     *,
     cache: Cache | None = None,
     apt: Apt | None = None,
@@ -68,7 +68,7 @@ def is_built(source: Source, flavor: str | None = None, *, cache: Cache | None =
 
 def source_tree(
     source: SourcePackage,
-    progress: Progress | None = None,
+    progress: BuildProgress | None = None,
     *,
     cache: Cache | None = None,
     apt: Apt | None = None,
@@ -77,7 +77,7 @@ def source_tree(
     cache, progress, package = cache or Cache(), progress or NoProgress(), source.package
 
     def make(folder: Path) -> None:
-        progress.update(State("fetching", f"{package.name} {package.version}"))
+        progress.update(BuildState("fetching", f"{package.name} {package.version}"))
         file = apt_for(source.suite, cache, apt).download(package, folder)
         deb_package.unpack_source(file, folder / "tree")
 
@@ -92,7 +92,7 @@ def _key_of(package: Package) -> str:
 
 
 def _job(
-    source: SourcePackage | TreeSource, flavor: str | None, progress: Progress, cache: Cache, apt: Apt | None
+    source: SourcePackage | TreeSource, flavor: str | None, progress: BuildProgress, cache: Cache, apt: Apt | None
 ) -> Job:
     chosen = flavor_of(flavor)
     if isinstance(source, TreeSource):
@@ -128,9 +128,9 @@ def _own_config(flavor: Flavor, tree: Tree, named: Path | None) -> Path | None:
 # Kernels that are found
 
 
-def _unpacked_file(source: DebFileSource, progress: Progress, cache: Cache) -> Path:
+def _unpacked_file(source: DebFileSource, progress: BuildProgress, cache: Cache) -> Path:
     def make(folder: Path) -> None:
-        progress.update(State("fetching", source.path.name))
+        progress.update(BuildState("fetching", source.path.name))
         deb_package.unpack_kernel(source.path, folder)
 
     stat = source.path.stat()
@@ -143,13 +143,13 @@ def _unpacked_file(source: DebFileSource, progress: Progress, cache: Cache) -> P
     )
 
 
-def _offered(source: AptSource, progress: Progress, cache: Cache, apt: Apt | None) -> Kernel:
+def _offered(source: AptSource, progress: BuildProgress, cache: Cache, apt: Apt | None) -> Kernel:
     packages, kernel = source.packages, source.packages.kernel
 
     def make(folder: Path) -> None:
         machine = apt_for(source.suite, cache, apt)
         for package in packages.all:
-            progress.update(State("fetching", f"{package.name} {package.version}"))
+            progress.update(BuildState("fetching", f"{package.name} {package.version}"))
             file = machine.download(package, folder)
             deb_package.unpack_kernel(file, folder)
             file.unlink()

@@ -25,7 +25,7 @@ from common.versions import Version, release_version
 from kconfigs import limits
 from kconfigs.decompression import (
     PIECE,
-    DamagedError,
+    DamagedDataError,
     MissingProgramError,
     Pieces,
     TooLargeError,
@@ -159,7 +159,7 @@ def _kernel(image: Image) -> Pieces:
                 yield from kernel
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}", hint="name a file that you may read") from error
-    except DamagedError as error:
+    except DamagedDataError as error:
         raise UsageError(
             f"{name} is damaged: its {packing} payload does not unpack ({error})", hint="copy or build it again"
         ) from error

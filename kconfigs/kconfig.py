@@ -24,7 +24,7 @@ from common.errors import UsageError
 from common.text import printable
 from common.versions import ANY, Version, VersionRange
 from kconfigs import limits
-from kconfigs.decompression import DamagedError, TooLargeError, format_of, unpacked
+from kconfigs.decompression import DamagedDataError, TooLargeError, format_of, unpacked
 
 _SET = re.compile(r"CONFIG_(\w+)=(.*)", re.ASCII | re.DOTALL)
 _UNSET = re.compile(r"# CONFIG_(\w+) is not set")
@@ -117,7 +117,7 @@ def read_text(path: Path) -> str:
             content = b"".join(unpacked("gzip", [content], limits.CONFIG))
     except TooLargeError as error:
         raise bounded.too_large(printable(path), limits.CONFIG, "kernel configuration") from error
-    except DamagedError as error:
+    except DamagedDataError as error:
         raise UsageError(f"{printable(path)} cannot be read: {error}", hint="copy it again") from error
     if b"\0" in content:
         raise UsageError(

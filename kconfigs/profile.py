@@ -55,11 +55,11 @@ DEFAULTS: Mapping[str, str] = {
 }
 """What a profile may expect of a kernel that has just booted without parameters."""
 
-State = Literal["ok", "missing", "warning", "open"]
+FindingState = Literal["ok", "missing", "warning", "open"]
 
 
 @dataclass(frozen=True)
-class Line:
+class ProfileLine:
     """One thing that a profile asks for."""
 
     name: str
@@ -84,8 +84,8 @@ class Finding:
     """
 
     name: str
-    """As in Line."""
-    state: State
+    """As in ProfileLine."""
+    state: FindingState
     text: str
     reasons: tuple[str, ...]
     """Who asks for it, and where that is written."""
@@ -98,15 +98,15 @@ class Profile:
     name: str
     text: str
     areas: tuple[str, ...]
-    config: tuple[Line, ...]
-    defaults: tuple[Line, ...]
+    config: tuple[ProfileLine, ...]
+    defaults: tuple[ProfileLine, ...]
 
-    def asks_for(self, option: str, version: Version) -> Line | None:
+    def asks_for(self, option: str, version: Version) -> ProfileLine | None:
         """The line that asks a kernel of this version for this option; None if none does."""
         lines = (line for line in self.config if line.name == option.removeprefix("CONFIG_") and line.value != "n")
         return next((line for line in lines if version in line.versions), None)
 
-    def default(self, what: str, version: Version) -> Line | None:
+    def default(self, what: str, version: Version) -> ProfileLine | None:
         """The line about one of DEFAULTS, for a kernel of this version."""
         return next((line for line in self.defaults if line.name == what and version in line.versions), None)
 
@@ -116,7 +116,7 @@ class LackingError(Exception):
 
     verdict = "fail"
 
-    def __init__(self, option: str, profile: Profile, line: Line) -> None:
+    def __init__(self, option: str, profile: Profile, line: ProfileLine) -> None:
         super().__init__(f"{option} is missing, which profile {profile.name} asks for: {line.reason}")
         self.message = str(self)
 
@@ -141,12 +141,16 @@ def shipped() -> list[str]:
 def _parse(name: str, file: Table) -> Profile:
     file.check(required=("text",), optional=("areas", "config", "default"))
     areas = file.choices("areas", AREAS, [])
-    config = [Line(AREAS[area], "y", f"the area {area} is to be tested", file.place("areas")) for area in areas]
+    config = [
+        ProfileLine(AREAS[area], "y", f"the area {area} is to be tested", file.place("areas")) for area in areas
+    ]
     config += [
-        Line(entry.text("option").removeprefix("CONFIG_"), *_rest(entry))
+        ProfileLine(entry.text("option").removeprefix("CONFIG_"), *_rest(entry))
         for entry in _checked(file, "config", "option")
     ]
-    defaults = [Line(entry.choice("what", DEFAULTS), *_rest(entry)) for entry in _checked(file, "default", "what")]
+    defaults = [
+        ProfileLine(entry.choice("what", DEFAULTS), *_rest(entry)) for entry in _checked(file, "default", "what")
+    ]
     return Profile(printable(name), file.text("text"), tuple(areas), tuple(config), tuple(defaults))
 
 
@@ -166,7 +170,7 @@ def _rest(entry: Table) -> tuple[str, str, str, VersionRange]:
 
 def check(profile: Profile, config: Config, version: Version) -> list[Finding]:
     """What the config says about everything that is asked of kernels of this version (`()`: all versions)."""
-    options: dict[tuple[str, str], list[Line]] = {}
+    options: dict[tuple[str, str], list[ProfileLine]] = {}
     for line in profile.config:
         if version in line.versions:
             options.setdefault((line.name, line.value), []).append(line)
@@ -175,16 +179,16 @@ def check(profile: Profile, config: Config, version: Version) -> list[Finding]:
     return found + list(_never_started(profile, config, version))
 
 
-def _option(lines: Sequence[Line], config: Config) -> Finding:
+def _option(lines: Sequence[ProfileLine], config: Config) -> Finding:
     """Of lines that ask for the same option and value."""
     name, wanted, value = lines[0].name, lines[0].value, config[lines[0].name]
-    state: State = "ok" if value in wanted.split(" or ") else "missing"
+    state: FindingState = "ok" if value in wanted.split(" or ") else "missing"
     text = f"CONFIG_{name} is {printable(value)}, {printable(wanted)} is asked for"
     return Finding(name, state, text, tuple(line.reason for line in lines))
 
 
-def _default(line: Line, config: Config) -> Finding:
-    state: State
+def _default(line: ProfileLine, config: Config) -> Finding:
+    state: FindingState
     match line.name:
         case "lsm":
             order, wanted = config.string("LSM").split(","), line.value.split()
@@ -226,7 +230,7 @@ def _never_started(profile: Profile, config: Config, version: Version) -> Iterat
         )
 
 
-def _needs(line: Line, option: str) -> bool:
+def _needs(line: ProfileLine, option: str) -> bool:
     """Whether the line asks for this option, or for one of its own options."""
     return line.value != "n" and (line.name == option or line.name.startswith(f"{option}_"))
 

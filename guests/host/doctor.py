@@ -21,7 +21,7 @@ from pathlib import Path
 
 from guests.errors import KconformError, UsageError
 from guests.host.dependencies import Dependency, Found, find_dependencies, list_dependencies
-from guests.host.packages import Family, has_apt, host_family, install, privilege, usable
+from guests.host.packages import DistributionFamily, has_apt, host_family, install, privilege, usable
 from guests.vm import acceleration
 from guests.vm.qemu_process import qemu_version
 from guests.vm.qemu_program import has_device
@@ -82,7 +82,7 @@ def install_missing(*, sure: bool) -> int:
     return _status(missing, found)
 
 
-def _install(missing: Sequence[Dependency], family: Family, *, sure: bool) -> bool:
+def _install(missing: Sequence[Dependency], family: DistributionFamily, *, sure: bool) -> bool:
     """Whether packages were installed: the package manager can be used, and it has some of them."""
     packages = family.packages_for(dependency.name for dependency in missing)
     prefix = privilege() if packages and usable(family.manager) else None
@@ -93,7 +93,7 @@ def _install(missing: Sequence[Dependency], family: Family, *, sure: bool) -> bo
     return True
 
 
-def _check_installed(missing: Sequence[Dependency], family: Family) -> None:
+def _check_installed(missing: Sequence[Dependency], family: DistributionFamily) -> None:
     """KconformError if a dependency is missing although its package is installed."""
     names = [dependency.name for dependency in missing if family.packages_for([dependency.name])]
     if names:
@@ -187,7 +187,7 @@ def _state(dependency: Dependency, found: Found) -> str:
     return "MISSING" if dependency.required else "missing"
 
 
-def _advice(missing: Sequence[Dependency], family: Family | None) -> str:
+def _advice(missing: Sequence[Dependency], family: DistributionFamily | None) -> str:
     lines = ["missing on this machine:"]
     lines += [
         f"  {dependency.name:<20} {dependency.why}{'' if dependency.required else ' (not required)'}"

@@ -68,7 +68,7 @@ _APK = Manager("apk", install=("add",), quiet=("--quiet", "--no-progress"), refr
 
 
 @dataclass(frozen=True)
-class Family:
+class DistributionFamily:
     """Distributions with the same package names."""
 
     name: str
@@ -153,18 +153,18 @@ def _column(name: str, qemu: str = "") -> Mapping[str, tuple[str, ...]]:
 _NO_REMARKS: Mapping[str, str] = MappingProxyType({})
 
 FAMILIES = (
-    Family("Debian", ("debian", "ubuntu"), _APT, _column("debian"), _NO_REMARKS),
-    Family(
+    DistributionFamily("Debian", ("debian", "ubuntu"), _APT, _column("debian"), _NO_REMARKS),
+    DistributionFamily(
         "RHEL and CentOS Stream",
         ("rhel", "centos"),
         _DNF,
         MappingProxyType({**_column("fedora", qemu="rhel"), "ccache": ()}),
         MappingProxyType({"ccache": "it is in EPEL, not in this distribution"}),
     ),
-    Family("Fedora", ("fedora",), _DNF, _column("fedora"), _NO_REMARKS),
-    Family("openSUSE", ("opensuse", "suse", "sles"), _ZYPPER, _column("opensuse"), _NO_REMARKS),
-    Family("Arch Linux", ("arch",), _PACMAN, _column("arch"), _NO_REMARKS),
-    Family(
+    DistributionFamily("Fedora", ("fedora",), _DNF, _column("fedora"), _NO_REMARKS),
+    DistributionFamily("openSUSE", ("opensuse", "suse", "sles"), _ZYPPER, _column("opensuse"), _NO_REMARKS),
+    DistributionFamily("Arch Linux", ("arch",), _PACMAN, _column("arch"), _NO_REMARKS),
+    DistributionFamily(
         "Alpine Linux",
         ("alpine",),
         _APK,
@@ -180,7 +180,7 @@ FAMILIES = (
 )
 
 
-def family_of(os_release: Mapping[str, str]) -> Family | None:
+def family_of(os_release: Mapping[str, str]) -> DistributionFamily | None:
     """The family of the distribution with this os-release file (os-release(5)): by ID, or by ID_LIKE, in order."""
     for word in [os_release.get("ID", ""), *os_release.get("ID_LIKE", "").split()]:
         for family in FAMILIES:
@@ -189,7 +189,7 @@ def family_of(os_release: Mapping[str, str]) -> Family | None:
     return None
 
 
-def host_family() -> Family | None:
+def host_family() -> DistributionFamily | None:
     """The family of this machine's distribution."""
     try:
         return family_of(platform.freedesktop_os_release())

@@ -16,7 +16,7 @@ from common import bounded
 from common.text import printable
 from guests.errors import KconformError, UsageError
 from kconfigs import limits
-from kconfigs.decompression import DamagedError, MissingProgramError, TooLargeError, unpacked
+from kconfigs.decompression import DamagedDataError, MissingProgramError, TooLargeError, unpacked
 from kconfigs.kernel import Kernel
 
 _CHANNEL = {"VIRTIO_PCI": "virtio_pci", "VIRTIO_CONSOLE": "virtio_console"}
@@ -104,7 +104,7 @@ def read_module(kernel: Kernel, name: str) -> bytes:
         return content
     try:
         return b"".join(unpacked(packing, [content], limits.MODULE))
-    except DamagedError as error:
+    except DamagedDataError as error:
         raise UsageError(f"{printable(path)} is damaged: {error}", hint=_HINT) from error
     except TooLargeError as error:
         raise UsageError(

@@ -37,7 +37,7 @@ FORMAT = 6
 _SAVE_DEADLINE_S = 60.0
 
 
-class DamagedError(KconformError):
+class DamagedTemplateError(KconformError):
     """A template has changed since it was saved."""
 
 
@@ -217,12 +217,12 @@ def _checksum(path: Path) -> str:
 
 
 def check(directory: Path) -> None:
-    """Raise DamagedError unless the files are unchanged since they were saved."""
+    """Raise DamagedTemplateError unless the files are unchanged since they were saved."""
     try:
         meta = json.loads((directory / "meta.json").read_text())
         wanted = meta["sums"]
         found = {name: _checksum(directory / name) for name in ("ram", "state")}
     except (OSError, ValueError, KeyError) as error:
-        raise DamagedError(f"the template in {directory} is unreadable: {error}") from error
+        raise DamagedTemplateError(f"the template in {directory} is unreadable: {error}") from error
     if wanted != found:
-        raise DamagedError(f"the template in {directory} has changed since it was saved")
+        raise DamagedTemplateError(f"the template in {directory} has changed since it was saved")

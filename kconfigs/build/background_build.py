@@ -20,7 +20,7 @@ from pathlib import Path
 from common import commandline
 from common.errors import KconformError
 from common.text import printable
-from kconfigs.build.build_progress import State
+from kconfigs.build.build_progress import BuildState
 from kconfigs.build.status_file import StatusFile, read_status
 from kconfigs.build.supervised_process import dies_with_parent
 from kconfigs.fetch import fetch
@@ -65,7 +65,7 @@ def start(order: BuildOrder, status: Path) -> subprocess.Popen[bytes]:
     return builder
 
 
-def wait(status: Path, on_progress: Callable[[State], None] | None = None) -> None:
+def wait(status: Path, on_progress: Callable[[BuildState], None] | None = None) -> None:
     """Block until the kernel is built; then the cache has it.
 
     Raises the error that ended the build, or a KconformError if the builder died without reporting one.

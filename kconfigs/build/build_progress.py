@@ -25,7 +25,7 @@ INTERVAL_S = 20.0
 
 
 @dataclass(frozen=True)
-class State:
+class BuildState:
     """The state of one kernel build at one moment."""
 
     phase: Phase
@@ -54,15 +54,15 @@ class State:
         return text if left is None else f"{text}, about {_duration(left)} left"
 
 
-class Progress(Protocol):
-    def update(self, state: State) -> None:
+class BuildProgress(Protocol):
+    def update(self, state: BuildState) -> None:
         """Called at every change, which may be many times a second."""
 
 
 class NoProgress:
     """Shows nothing."""
 
-    def update(self, state: State) -> None:
+    def update(self, state: BuildState) -> None:
         pass
 
 
@@ -77,7 +77,7 @@ class PhaseTimes:
         self._step: Step | None = None
         self._since = 0.0
 
-    def update(self, state: State) -> None:
+    def update(self, state: BuildState) -> None:
         self._begin(STEPS.get(state.phase))
 
     def stop(self) -> None:
@@ -100,7 +100,7 @@ class ProgressLines:
         self._last: tuple[str, str] | None = None
         self._at = 0.0
 
-    def update(self, state: State) -> None:
+    def update(self, state: BuildState) -> None:
         now = time.monotonic()
         key = (state.phase, state.what)
         if key == self._last and (state.phase != "compiling" or now - self._at < self._interval):
@@ -131,13 +131,13 @@ class ProgressBar:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def update(self, state: State) -> None:
+    def update(self, state: BuildState) -> None:
         total = max(state.total, state.objects) if state.phase == "compiling" and state.total else None
         self._bar.update(self._task, description=str(state), total=total, completed=state.objects)
 
 
 @contextlib.contextmanager
-def for_stderr() -> Iterator[Progress]:
+def for_stderr() -> Iterator[BuildProgress]:
     """A bar if standard error is a terminal, lines otherwise."""
     if sys.stderr.isatty():
         with ProgressBar() as bar:

@@ -25,7 +25,7 @@ from common.errors import KconformError, UsageError
 from kconfigs import kconfig
 from kconfigs.architectures import architecture, machine
 from kconfigs.build import unmet_dependencies
-from kconfigs.build.build_progress import NoProgress, Progress
+from kconfigs.build.build_progress import BuildProgress, NoProgress
 from kconfigs.build.kernel_tree import Tree
 from kconfigs.build.supervised_process import run_logged
 from kconfigs.cache import Cache
@@ -53,7 +53,7 @@ class Job:
     identity: str
     """As in `Kernel.identity`; the same for the same source code."""
     cache: Cache
-    progress: Progress = field(default_factory=NoProgress)
+    progress: BuildProgress = field(default_factory=NoProgress)
     is_users_tree: bool = True
     """Not the distribution's."""
     own_config: Path | None = None

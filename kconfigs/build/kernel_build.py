@@ -17,7 +17,7 @@ from pathlib import Path
 
 from common import atomic
 from kconfigs.architectures import architecture
-from kconfigs.build.build_progress import Phase, State
+from kconfigs.build.build_progress import BuildState, Phase
 from kconfigs.build.kbuild import Job, compile_kernel, configure, environment
 from kconfigs.build.kernel_tree import mirror
 from kconfigs.build.supervised_process import run_logged
@@ -53,7 +53,7 @@ def build(job: Job) -> Kernel:
 
 def _make(job: Job, folder: Path) -> None:
     def tell(phase: Phase, done: int = 0, total: int = 0, started: float | None = None) -> None:
-        job.progress.update(State(phase, job.what, done, total, started or time.time()))
+        job.progress.update(BuildState(phase, job.what, done, total, started or time.time()))
 
     architecture()  # an error if kernels cannot be built here
     objects = folder / "objects"
@@ -92,7 +92,7 @@ def _make(job: Job, folder: Path) -> None:
     _remember(job, done)
     for waste in (objects, folder / "source"):
         shutil.rmtree(waste, ignore_errors=True)
-    job.progress.update(State("done", job.what, done, done))
+    job.progress.update(BuildState("done", job.what, done, done))
 
 
 def _make_store(folder: Path) -> None:

@@ -16,7 +16,7 @@ from common import atomic
 from common.errors import KconformError, UsageError
 from common.stopwatch import Step
 from common.text import printable
-from kconfigs.build.build_progress import PhaseTimes, State
+from kconfigs.build.build_progress import BuildState, PhaseTimes
 
 
 class StatusFile:
@@ -31,11 +31,11 @@ class StatusFile:
         self._pid = pid or os.getpid()
         self._birth = birth(self._pid)
         self._interval = interval
-        self._state = State("waiting")
+        self._state = BuildState("waiting")
         self._times = PhaseTimes()
         self._at = 0.0
 
-    def update(self, state: State) -> None:
+    def update(self, state: BuildState) -> None:
         self._times.update(state)
         now = time.monotonic()
         same = (state.phase, state.what) == (self._state.phase, self._state.what)
@@ -47,20 +47,20 @@ class StatusFile:
     def begin(self, what: str = "") -> None:
         """Record that a builder exists, unless that builder has written something itself."""
         with contextlib.suppress(FileExistsError):
-            atomic.create(self._path, self._record(State("waiting", what), None))
+            atomic.create(self._path, self._record(BuildState("waiting", what), None))
 
     def done(self) -> None:
         self._times.stop()
         count = self._state.objects
-        atomic.write(self._path, self._record(State("done", self._state.what, count, count), None))
+        atomic.write(self._path, self._record(BuildState("done", self._state.what, count, count), None))
 
     def failed(self, error: KconformError) -> None:
         self._times.stop()
-        state = State("failed", self._state.what, self._state.objects, self._state.total)
+        state = BuildState("failed", self._state.what, self._state.objects, self._state.total)
         written = {"message": error.message, "hint": error.hint, "exit_status": error.exit_status}
         atomic.write(self._path, self._record(state, written))
 
-    def _record(self, state: State, error: dict[str, object] | None) -> str:
+    def _record(self, state: BuildState, error: dict[str, object] | None) -> str:
         record = {
             "state": state.phase,
             "what": state.what,
@@ -76,10 +76,10 @@ class StatusFile:
 
 
 @dataclass(frozen=True)
-class Status:
+class BuildStatus:
     """What a status file says."""
 
-    state: State
+    state: BuildState
     pid: int
     birth: int
     seconds: Mapping[Step, float]
@@ -92,13 +92,13 @@ class Status:
         return is_running(self.pid, self.birth)
 
 
-def read_status(path: Path) -> Status:
+def read_status(path: Path) -> BuildStatus:
     """KconformError if there is no such file, or if it is damaged."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        state = State(record["state"], record["what"], record["objects"], record["total"], record["started"])
+        state = BuildState(record["state"], record["what"], record["objects"], record["total"], record["started"])
         error = _error(record) if state.phase == "failed" else None
-        return Status(state, record["pid"], record["birth"], record["seconds"], error)
+        return BuildStatus(state, record["pid"], record["birth"], record["seconds"], error)
     except (OSError, ValueError, KeyError) as error:
         raise KconformError(f"{printable(path)} is not the status of a kernel build ({error})") from error
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, Self
 
 from kconfigs import limits
-from kconfigs.decompression import PIECE, DamagedError, Pieces, unpacked
+from kconfigs.decompression import PIECE, DamagedDataError, Pieces, unpacked
 
 _MAGIC = b"!<arch>\n"
 _HEAD = 60
@@ -41,13 +41,13 @@ class _Part:
 
 
 class DebFile:
-    """A package in an open file.  DamagedError if it is none; TooLargeError where it exceeds a limit."""
+    """A package in an open file.  DamagedDataError if it is none; TooLargeError where it exceeds a limit."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._parts = list(_parts(file))
         if not self._parts or self._parts[0].name != "debian-binary":
-            raise DamagedError("it is not an ar archive that begins with debian-binary")
+            raise DamagedDataError("it is not an ar archive that begins with debian-binary")
 
     def control(self) -> str:
         """The text of the control file."""
@@ -55,9 +55,9 @@ class DebFile:
             for member, archive in members:
                 if member.name.removeprefix("./") == "control" and member.isreg():
                     if member.size > limits.CONTROL:
-                        raise DamagedError(f"its control file has {member.size} bytes")
+                        raise DamagedDataError(f"its control file has {member.size} bytes")
                     return _content(archive, member).read().decode(errors="replace")
-        raise DamagedError("it has no control file")
+        raise DamagedDataError("it has no control file")
 
     def files(self) -> Generator[tuple[str, IO[bytes]], None, None]:
         """The regular files, as name and content; the content must be read before the next one is asked for.
@@ -67,7 +67,7 @@ class DebFile:
         with contextlib.closing(self._members("data", limits.PACKAGE)) as members:
             for count, (member, archive) in enumerate(members):
                 if count >= limits.PACKAGE_FILES:
-                    raise DamagedError(f"it has more than {limits.PACKAGE_FILES} files")
+                    raise DamagedDataError(f"it has more than {limits.PACKAGE_FILES} files")
                 if member.isreg():
                     yield member.name, _content(archive, member)
 
@@ -75,10 +75,10 @@ class DebFile:
         """What is in the archive of that kind, which unpacks to at most `limit` bytes."""
         part = next((part for part in self._parts if part.name.partition(".")[0] == kind), None)
         if part is None:
-            raise DamagedError(f"it has no {kind}.tar")
+            raise DamagedDataError(f"it has no {kind}.tar")
         suffix = part.name.removeprefix(f"{kind}.tar")
         if suffix not in _SUFFIXES:
-            raise DamagedError(f"{part.name} is packed in an unknown format")
+            raise DamagedDataError(f"{part.name} is packed in an unknown format")
         packed = self._read(part)
         content = unpacked(_SUFFIXES[suffix], packed, limit) if suffix else packed
         with contextlib.closing(content):
@@ -89,10 +89,10 @@ class DebFile:
                         # tarfile itself remembers every member, which nobody asks for.
                         archive.members = []  # type: ignore[attr-defined]
                         if member.size > limit:
-                            raise DamagedError(f"a file in {part.name} claims to have {member.size} bytes")
+                            raise DamagedDataError(f"a file in {part.name} claims to have {member.size} bytes")
                         yield member, archive
             except (tarfile.TarError, ValueError) as error:
-                raise DamagedError(f"{part.name}: {error}") from error
+                raise DamagedDataError(f"{part.name}: {error}") from error
             # Only the end of the compressed data shows whether it was whole.
             for _ in content:
                 pass
@@ -106,7 +106,7 @@ class DebFile:
 def _parts(file: BinaryIO) -> Iterator[_Part]:
     whole = os.fstat(file.fileno()).st_size
     if file.read(len(_MAGIC)) != _MAGIC:
-        raise DamagedError("it is not an ar archive")
+        raise DamagedDataError("it is not an ar archive")
     place = len(_MAGIC)
     for _ in range(limits.PACKAGE_PARTS):
         file.seek(place)
@@ -115,14 +115,14 @@ def _parts(file: BinaryIO) -> Iterator[_Part]:
             return
         size = re.fullmatch(rb"(\d+) *", head[48:58])
         if len(head) < _HEAD or head[58:] != b"`\n" or size is None:
-            raise DamagedError("a header of its ar archive is invalid")
+            raise DamagedDataError("a header of its ar archive is invalid")
         start = place + _HEAD
         part = _Part(head[:16].decode("ascii", "replace").rstrip(" ").removesuffix("/"), start, int(size[1]))
         if start + part.size > whole:
-            raise DamagedError(f"it ends in the middle of {part.name}")
+            raise DamagedDataError(f"it ends in the middle of {part.name}")
         yield part
         place = start + part.size + part.size % 2
-    raise DamagedError(f"its ar archive has more than {limits.PACKAGE_PARTS} members")
+    raise DamagedDataError(f"its ar archive has more than {limits.PACKAGE_PARTS} members")
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

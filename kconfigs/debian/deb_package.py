@@ -23,7 +23,7 @@ from common.errors import KconformError, UsageError
 from common.text import printable
 from kconfigs import limits
 from kconfigs.debian.deb_file import DebFile
-from kconfigs.decompression import PIECE, DamagedError, MissingProgramError, TooLargeError, format_of, unpacked
+from kconfigs.decompression import PIECE, DamagedDataError, MissingProgramError, TooLargeError, format_of, unpacked
 
 _KERNEL_PACKAGE = re.compile(r"linux-(?:image|binary)-(?:unsigned-)?(\d\S*)")
 _PART = re.compile(r"linux-(?:image|binary|modules|base)-(?!extra-).*")
@@ -154,17 +154,17 @@ def unpack_kernel(path: Path, into: Path) -> None:
                 out = target.open("wb")
             except OSError as error:
                 if error.errno in _DISORDER:
-                    raise DamagedError(f"no file can be called {printable(name, 80)} there") from error
+                    raise DamagedDataError(f"no file can be called {printable(name, 80)} there") from error
                 raise
             with out:
                 shutil.copyfileobj(content, out, PIECE)
 
 
 def _target(name: str, into: Path) -> Path | None:
-    """Where a file of a package belongs; None if it is not wanted.  DamagedError for a path that leads outside."""
+    """Where a file of a package belongs; None if it is unwanted.  DamagedDataError for a path that leads outside."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise DamagedError(f"it has the path {printable(name, 80)}")
+        raise DamagedDataError(f"it has the path {printable(name, 80)}")
     # As the kernel does, take a/./b and a//b for a/b: what follows a second slash would be an absolute path.
     name = str(path)
     for pattern, folder in _WANTED:
@@ -191,7 +191,7 @@ def _opened(path: Path) -> Iterator[DebFile]:
     try:
         with file:
             yield DebFile(file)
-    except (DamagedError, tarfile.TarError, ValueError) as error:
+    except (DamagedDataError, tarfile.TarError, ValueError) as error:
         raise UsageError(
             f"{name} is not a Debian package, or is damaged ({error})", hint="download it again"
         ) from error
@@ -222,7 +222,7 @@ def unpack_source(package: Path, into: Path) -> None:
         packed = iter(lambda: content.read(PIECE), b"")
         try:
             _untar(packed, into)
-        except (DamagedError, TooLargeError) as error:
+        except (DamagedDataError, TooLargeError) as error:
             raise KconformError(f"{printable(name)} does not unpack: {error}", hint=_SOURCE_HINT) from error
     package.unlink()
 
@@ -235,7 +235,7 @@ def _untar(packed: Iterator[bytes], into: Path) -> None:
     first = next(packed, b"")
     packing = format_of(first)
     if packing is None:
-        raise DamagedError("its format is unknown")
+        raise DamagedDataError("its format is unknown")
     content = unpacked(packing, _chain(first, packed), limits.SOURCE)
     with (
         contextlib.closing(content),
@@ -258,12 +258,12 @@ def _untar(packed: Iterator[bytes], into: Path) -> None:
     if tar.returncode != 0:
         if "No space left" in complaint:
             raise OSError(errno.ENOSPC, "No space left on device", str(into))
-        raise DamagedError(printable(complaint.splitlines()[0]) if complaint else "tar failed")
+        raise DamagedDataError(printable(complaint.splitlines()[0]) if complaint else "tar failed")
     for folder, _, files in os.walk(into):
         for file in files:
             mode = os.lstat(os.path.join(folder, file)).st_mode  # noqa: PTH118 - 90,000 files
             if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-                raise DamagedError(f"{printable(file)} in it is a device or a pipe")
+                raise DamagedDataError(f"{printable(file)} in it is a device or a pipe")
 
 
 def _chain(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:

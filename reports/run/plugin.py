@@ -3,7 +3,7 @@
 
 A test runs in the only process of a run or in a worker of pytest-xdist.  There its exceptions are still exceptions,
 so there it is judged, and the `Phase` is put on pytest's report.  In the process that the user started, the
-`Recorder` takes the phases and writes the report, and `Progress` says how far the run is.
+`Recorder` takes the phases and writes the report, and `RunProgress` says how far the run is.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from reports.run import (
 )
 from reports.run.judging import judged
 from reports.run.phases import phase_of, put
-from reports.run.progress import Progress
+from reports.run.progress import RunProgress
 from reports.run.recorder import Recorder
 from reports.run.wrong_use import as_wrong_use
 
@@ -102,7 +102,7 @@ class Hooks:
     def __init__(self, config: pytest.Config, recorder: Recorder | None) -> None:
         self._config = config
         self._recorder = recorder
-        self._progress = Progress(config)
+        self._progress = RunProgress(config)
         self._gaps = 0
         """How many gaps --requirements has found."""
 

@@ -35,7 +35,7 @@ class Worker:
     """The kernel that it was last at."""
 
 
-class Progress:
+class RunProgress:
     """Counts the tests of a run, in the process that the user started."""
 
     def __init__(self, config: pytest.Config, clock: Callable[[], float] = time.monotonic) -> None:

@@ -23,7 +23,7 @@ MOST = 20
 
 
 @dataclass(frozen=True)
-class Line:
+class SummaryLine:
     """A line, and how pytest's terminal marks it up."""
 
     text: str
@@ -53,7 +53,7 @@ class Summary:
     idle_waivers: Sequence[str] = ()
     """The waivers of promises that were held."""
 
-    def lines(self, *, verbosity: int = 0) -> list[Line]:
+    def lines(self, *, verbosity: int = 0) -> list[SummaryLine]:
         """The section's lines: with -q (below 0) without the skip reasons, with -v (above 0) without limits."""
         most = MOST if verbosity <= 0 else len(self.results) or 1
         lines = [_line(text, red=True) for message in self.messages for text in f"ERROR: {message}".split("\n")]
@@ -76,7 +76,7 @@ class Summary:
             return "a waiver is not needed (--strict-waivers)"
         return MEANING.get(self.status, "ended by pytest.exit()")
 
-    def _broken(self, most: int) -> list[Line]:
+    def _broken(self, most: int) -> list[SummaryLine]:
         broken = [result for result in self.results if result.verdict == "fail"]
         if not broken:
             return []
@@ -91,7 +91,7 @@ class Summary:
                 lines.append(_line(f"      evidence: {self.report_dir}/{EVIDENCE}/{slug(result.nodeid)}/"))
         return lines + _rest(broken, most)
 
-    def _errors(self, most: int) -> list[Line]:
+    def _errors(self, most: int) -> list[SummaryLine]:
         """By their reason: a kernel that does not boot is one error, not one for each test."""
         errors = [result for result in self.results if result.verdict == "error"]
         if not errors:
@@ -105,7 +105,7 @@ class Summary:
                 lines.append(_line(f"    evidence: {self.report_dir}/{EVIDENCE}/{slug(group[0].nodeid)}/"))
         return lines + _rest(groups, most)
 
-    def _unexpected(self, most: int) -> list[Line]:
+    def _unexpected(self, most: int) -> list[SummaryLine]:
         passed = [result for result in self.results if result.verdict == "unexpected-pass"]
         if not (passed or self.idle_waivers):
             return []
@@ -114,7 +114,7 @@ class Summary:
         lines += [_line(f"  {waiver}") for waiver in self.idle_waivers]
         return lines + _rest(passed, most)
 
-    def _counted(self, verdict: Verdict, title: str, most: int) -> list[Line]:
+    def _counted(self, verdict: Verdict, title: str, most: int) -> list[SummaryLine]:
         """The reasons of a verdict, each with the number of its tests, the most frequent first."""
         found = [result for result in self.results if result.verdict == verdict]
         if not found:
@@ -124,11 +124,11 @@ class Summary:
         lines += [_line(f"  {len(group):5}  {reason}") for reason, group in groups[:most]]
         return lines + _rest(groups, most)
 
-    def chosen(self) -> list[Line]:
+    def chosen(self) -> list[SummaryLine]:
         """That not all tests were chosen, if so."""
         return [_line(text) for text in partial_run_remark(self.selection)]
 
-    def totals(self) -> list[Line]:
+    def totals(self) -> list[SummaryLine]:
         """One line for each kernel, in the order in which they were tested, then one for tests without a kernel."""
         counts: dict[str | None, Counter[Verdict]] = {name: Counter() for name in self.kernels}
         for result in self.results:
@@ -166,7 +166,7 @@ def _steps(took: Preparation) -> list[str]:
     return [f"{words} in {duration(seconds)}" for words, seconds in steps if seconds > SHOWN_FROM_S]
 
 
-def _total(title: str, counted: Counter[Verdict]) -> Line:
+def _total(title: str, counted: Counter[Verdict]) -> SummaryLine:
     text = (
         f"{title}: {counted['pass']} held, {counted['fail']} broken, "
         f"{counted['skip']} not applicable, {counted['error']} errors"
@@ -189,10 +189,10 @@ def _grouped(results: Iterable[Result], key: Callable[[Result], str]) -> list[tu
     return list(groups.items())
 
 
-def _rest(entries: Sequence[object], most: int) -> list[Line]:
+def _rest(entries: Sequence[object], most: int) -> list[SummaryLine]:
     return [_line(f"  ... and {len(entries) - most} more, see results.json")] if len(entries) > most else []
 
 
-def _line(text: str, **markup: bool) -> Line:
+def _line(text: str, **markup: bool) -> SummaryLine:
     # Reasons and names hold whatever a guest said.
-    return Line(one_line(text), markup)
+    return SummaryLine(one_line(text), markup)

@@ -25,7 +25,7 @@ MEANING = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class DiffEntry:
     """One thing that changed: its name, and lines about it."""
 
     name: str
@@ -37,7 +37,7 @@ class Section:
     """Things that changed in the same way."""
 
     title: str
-    entries: Sequence[Entry]
+    entries: Sequence[DiffEntry]
     rest: int = 0
     """Entries that are left out."""
 
@@ -113,30 +113,30 @@ def as_markdown(comparison: Comparison, *, most: int | None = MOST) -> str:
 FORMATS: dict[str, Callable[..., str]] = {"text": as_text, "markdown": as_markdown}
 
 
-def _section(words: str, entries: Sequence[Entry], most: int | None) -> Section:
+def _section(words: str, entries: Sequence[DiffEntry], most: int | None) -> Section:
     shown = entries if most is None else entries[:most]
     # Names and reasons hold whatever a guest said.
-    plain = [Entry(one_line(entry.name), [one_line(detail) for detail in entry.details]) for entry in shown]
+    plain = [DiffEntry(one_line(entry.name), [one_line(detail) for detail in entry.details]) for entry in shown]
     return Section(words, plain, len(entries) - len(shown))
 
 
-def _promise(promise: PromiseChange) -> Entry:
-    return Entry(
+def _promise(promise: PromiseChange) -> DiffEntry:
+    return DiffEntry(
         f"{promise.id} on {promise.kernel}: {promise.old or 'absent'} -> {promise.new or 'absent'}", [promise.text]
     )
 
 
-def _entry(change: Change) -> Entry:
+def _entry(change: Change) -> DiffEntry:
     old, new = (result.reason if result else "" for result in (change.old, change.new))
     if change.kind == "reason":
-        return Entry(change.nodeid, [f"{change.verdicts}, was: {old}", f"now: {new}"])
+        return DiffEntry(change.nodeid, [f"{change.verdicts}, was: {old}", f"now: {new}"])
     said = new if change.new is not None else old
     details = [f"{change.verdicts}: {said}" if said else change.verdicts]
     if change.kind in ("passing", "applicable", "waived") and old:
         details.append(f"was: {old}")
     if change.kind in ("failing", "errors") and change.old is None:
         details.append("this test was not in the old run")
-    return Entry(change.nodeid, details)
+    return DiffEntry(change.nodeid, details)
 
 
 def _rest(section: Section) -> str:

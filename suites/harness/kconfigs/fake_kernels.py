@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from kconfigs.build.build_progress import Progress
+from kconfigs.build.build_progress import BuildProgress
 from kconfigs.cache import Cache
 from kconfigs.debian.apt import Apt
 from kconfigs.fetch import fetch, source_tree
@@ -190,7 +190,7 @@ class Resolved:
         self.source = source
         self._cache, self._apt = cache, apt
 
-    def kernel(self, flavor: str | None = None, progress: Progress | None = None) -> Kernel:
+    def kernel(self, flavor: str | None = None, progress: BuildProgress | None = None) -> Kernel:
         return fetch(self.source, flavor, progress, cache=self._cache, apt=self._apt)
 
     def tree(self) -> Path:

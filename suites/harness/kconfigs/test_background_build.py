@@ -16,7 +16,7 @@ import pytest
 from common.errors import KconformError, UsageError
 from kconfigs.build import background_build
 from kconfigs.build.background_build import BuildOrder
-from kconfigs.build.build_progress import State
+from kconfigs.build.build_progress import BuildState
 from kconfigs.build.status_file import StatusFile, birth, is_running, read_status
 from kconfigs.resolve import resolve
 from kconfigs.spec import parse
@@ -49,7 +49,7 @@ def children(pid: int) -> list[int]:
 
 
 def test_a_build_can_be_waited_for(tree: Path, status: Path) -> None:
-    seen: list[State] = []
+    seen: list[BuildState] = []
     with background_build.start(order(tree), status) as builder:
         # All options survive the fake Kconfig, so the real fragments will do.
         background_build.wait(status, seen.append)
@@ -131,14 +131,14 @@ def test_it_dies_with_the_run(tree: Path, status: Path, endless: Path) -> None:
 def test_a_status_file_is_never_half_written(status: Path) -> None:
     status.parent.mkdir()
     writer = StatusFile(status, interval=0.0)
-    writer.update(State("waiting"))
+    writer.update(BuildState("waiting"))
     stop = threading.Event()
 
     def write() -> None:
         number = 0
         while not stop.is_set():
             number += 1
-            writer.update(State("compiling", "k" * (number % 5000), number, number))
+            writer.update(BuildState("compiling", "k" * (number % 5000), number, number))
 
     thread = threading.Thread(target=write)
     thread.start()
@@ -158,7 +158,7 @@ def test_a_missing_status_file_is_an_error(status: Path) -> None:
 
 def test_a_reused_pid_is_not_the_builder(status: Path) -> None:
     status.parent.mkdir()
-    StatusFile(status).update(State("compiling", "k"))
+    StatusFile(status).update(BuildState("compiling", "k"))
     record = json.loads(status.read_text())
     status.write_text(json.dumps(record | {"birth": record["birth"] - 1}))
     with pytest.raises(KconformError, match="died while compiling"):

@@ -16,7 +16,7 @@ import pytest
 
 from common.errors import KconformError, UsageError
 from common.stopwatch import Stopwatch, What
-from kconfigs.build.build_progress import Phase, PhaseTimes, State
+from kconfigs.build.build_progress import BuildState, Phase, PhaseTimes
 from kconfigs.build.status_file import StatusFile, read_status
 from kconfigs.candidates import Candidate, PlannedKernel, plan
 from kconfigs.kernel_matrix import Wanted
@@ -103,7 +103,7 @@ class TestDurations:
             *(("waiting", 100), ("fetching", 3), ("waiting", 100), ("configuring", 5), ("compiling", 20)),
             *(("compiling", 30), ("done", 100)),
         ]:
-            times.update(State(cast(Phase, phase)))
+            times.update(BuildState(cast(Phase, phase)))
             now += seconds
         times.stop()
         assert times.seconds == {"fetch": 3, "build": 55}
@@ -152,12 +152,12 @@ class TestDurations:
         config.stash[LOOKED_UP] = [candidate]
         assert builds(config) == {}
         status = StatusFile(tmp_path / "linux-6.12.7+full.json")
-        status.update(State("waiting"))
+        status.update(BuildState("waiting"))
         assert builds(config) == {candidate.id: None}
-        status.update(State("compiling", objects=100, total=400, started=time.time() - 1000))
+        status.update(BuildState("compiling", objects=100, total=400, started=time.time() - 1000))
         assert builds(config) == {candidate.id: pytest.approx(3000, rel=0.1)}
         for phase in ("done", "failed"):
-            status.update(State(phase))
+            status.update(BuildState(phase))
             assert builds(config) == {}
 
 

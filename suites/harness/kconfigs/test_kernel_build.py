@@ -14,7 +14,7 @@ import pytest
 from common.errors import KconformError, UsageError
 from kconfigs import flavors
 from kconfigs.build import kbuild, kernel_tree, unmet_dependencies
-from kconfigs.build.build_progress import ProgressLines, State
+from kconfigs.build.build_progress import BuildState, ProgressLines
 from kconfigs.build.kernel_build import build
 from kconfigs.cache import Cache
 from kconfigs.flavors import Flavor
@@ -31,9 +31,9 @@ CONFIG_FUTURE=y            # since 9.0: not for this one
 
 class Recorder:
     def __init__(self) -> None:
-        self.states: list[State] = []
+        self.states: list[BuildState] = []
 
-    def update(self, state: State) -> None:
+    def update(self, state: BuildState) -> None:
         self.states.append(state)
 
     @property
@@ -414,19 +414,19 @@ class TestUnmet:
 
 class TestProgressLine:
     def test_it_shows_what_is_done_and_what_is_left(self) -> None:
-        state = State("compiling", "linux-6.12.7/full", 250, 1000, started=100.0)
+        state = BuildState("compiling", "linux-6.12.7/full", 250, 1000, started=100.0)
         assert state.left_s(now=200.0) == 300.0
-        assert str(State("configuring", "k")) == "k: configuring"
+        assert str(BuildState("configuring", "k")) == "k: configuring"
 
     @pytest.mark.parametrize("objects", [0, 5, 1000, 1001])
     def test_it_does_not_guess(self, objects: int) -> None:
-        assert State("compiling", "k", objects, 1000, started=0.0).left_s(now=50.0) is None
+        assert BuildState("compiling", "k", objects, 1000, started=0.0).left_s(now=50.0) is None
 
     def test_a_log_gets_a_line_now_and_then(self, capsys: pytest.CaptureFixture[str]) -> None:
         lines = ProgressLines(interval=3600)
         for objects in range(50):
-            lines.update(State("compiling", "k", objects, 50))
-        lines.update(State("done", "k"))
+            lines.update(BuildState("compiling", "k", objects, 50))
+        lines.update(BuildState("done", "k"))
         assert len(capsys.readouterr().err.splitlines()) == 2
 
 

@@ -132,6 +132,19 @@ def test_no_two_modules_have_the_same_name() -> None:
     assert {name: paths for name, paths in by_name.items() if len(paths) > 1} == {}
 
 
+def test_no_two_classes_have_the_same_name() -> None:
+    """A name says what it is without its module.  Classes of tests do not count: no other module uses them."""
+    by_name: dict[str, list[str]] = {}
+    for package in ARROWS:
+        for path in modules(package):
+            if path.stem.startswith("test_"):
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    by_name.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in by_name.items() if len(paths) > 1} == {}
+
+
 def test_scenarios_import_guests_and_no_reports() -> None:
     wrong = {
         str(path.relative_to(ROOT)): sorted(packages_known(path) - {"guests", "suites"})

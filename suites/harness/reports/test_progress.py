@@ -12,11 +12,11 @@ import pytest
 from reports.model.result import KernelRecord, Preparation, Verdict
 from reports.run.phases import Phase
 from reports.run.preparation import watch_builds
-from reports.run.progress import Progress, duration
+from reports.run.progress import RunProgress, duration
 
 
 class Terminal:
-    """As much of pytest's as Progress uses."""
+    """As much of pytest's as RunProgress uses."""
 
     currentfspath = None
 
@@ -44,7 +44,7 @@ class Run:
         """Seconds to go, by kernel."""
         watch_builds(config, lambda: self.builds)
         self._left = [f"test_it[k/full-{number}]" for number in range(tests)]
-        self._progress = Progress(config, clock=lambda: self.now)
+        self._progress = RunProgress(config, clock=lambda: self.now)
         others = [f"test_it[{one}-{number}]" for one, tests in (built or {}).items() for number in range(tests)]
         self._progress.begin([*self._left, *others])
 

@@ -420,7 +420,7 @@ def test_an_unknown_distribution_has_no_family(os_release: Mapping[str, str]) ->
 
 
 @pytest.mark.parametrize("family", packages.FAMILIES, ids=lambda family: family.name)
-def test_each_family_has_an_entry_for_each_dependency(family: packages.Family) -> None:
+def test_each_family_has_an_entry_for_each_dependency(family: packages.DistributionFamily) -> None:
     """The entry is a package, or a note that there is none."""
     wanted = {
         dependency.name for arch in ("x86_64", "aarch64") for dependency in dependencies.list_dependencies(arch)
@@ -432,7 +432,7 @@ def test_each_family_has_an_entry_for_each_dependency(family: packages.Family) -
 
 @pytest.mark.parametrize("family", packages.FAMILIES, ids=lambda family: family.name)
 def test_the_documents_contain_the_command_for_each_family(
-    family: packages.Family, monkeypatch: pytest.MonkeyPatch
+    family: packages.DistributionFamily, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     command = family.manager.shown(

@@ -24,7 +24,7 @@ from guests.vm import template
 from guests.vm.qemu_command import Disk, VirtualMachine, base_command
 from guests.vm.qemu_process import Qemu
 from guests.vm.qemu_program import QemuProgram
-from guests.vm.template import DamagedError, template_key
+from guests.vm.template import DamagedTemplateError, template_key
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
 
@@ -314,7 +314,7 @@ class TestChecking:
         made = template.get(machine, KERNEL, store)
         template.check(made.directory)
         damage(made.directory / name)
-        with pytest.raises(DamagedError):
+        with pytest.raises(DamagedTemplateError):
             template.check(made.directory)
         with caplog.at_level(logging.WARNING, "kconform"):
             template.get(machine, KERNEL, store)
