@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from suites.harness.checkout import ROOT
+
 MIB = 1 << 20
-ROOT = Path(__file__).parents[2]
 MEMORY = 300 * MIB
 """Address space that a process may have in which we refuse a file, Python and all modules included."""
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from common.commandline import Parser
-
-ROOT = Path(__file__).parents[3]
+from suites.harness.checkout import ROOT
 
 
 def ended(body: str) -> tuple[int, str, str]:

@@ -16,6 +16,7 @@ from common.toml import Table, read
 from common.toml_lines import lines_of
 from common.versions import VersionRange
 from suites.harness import hostile_files as hostile
+from suites.harness.checkout import ROOT
 
 SAMPLE = '''\
 # A comment, [[kernel]]
@@ -249,7 +250,7 @@ class TestHostile:
                 *(sys.executable, "-c", f"{code}sys.exit(pytest.main(sys.argv[1:]))", f"{option}={path}"),
                 *("--collect-only", "-q", f"--report-dir={tmp_path / 'report'}", "-p", "no:cacheprovider"),
             ],
-            cwd=hostile.ROOT,
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from suites.harness.checkout import ROOT
 
 CONFTEST = """
 from common.workers import handed_over, is_worker

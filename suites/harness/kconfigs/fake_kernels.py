@@ -25,6 +25,7 @@ from kconfigs.sources import Source, SourcePackage
 from kconfigs.spec import parse
 
 RELEASE = "6.12.7-fake"
+PACKAGE = f"linux-image-{RELEASE}"
 
 CONFIG = 'CONFIG_64BIT=y\nCONFIG_MODULES=y\nCONFIG_LSM="loadpin,yama"\n# CONFIG_SECURITY_YAMA is not set\n'
 
@@ -153,7 +154,7 @@ def deb(path: Path, control: Mapping[str, str], files: Mapping[str, bytes]) -> P
     return path
 
 
-def kernel_deb(path: Path, name: str = "linux-image-6.12.7-fake", with_config: bool = True, **control: str) -> Path:
+def kernel_deb(path: Path, name: str = PACKAGE, with_config: bool = True, **control: str) -> Path:
     """A package with a kernel, its configuration and one module."""
     files = {
         f"./boot/vmlinuz-{RELEASE}": bzimage(),

@@ -12,9 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
-
-ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="the fake kernel is for x86-64")
 
@@ -166,7 +165,7 @@ class TestWrongUse:
     def test_a_kernel_without_a_config_is_reported_in_one_sentence(self, tmp_path: Path) -> None:
         """Each test says so, without the traceback through our code."""
         image = {f"./boot/vmlinuz-{fakes.RELEASE}": fakes.bzimage()}
-        package = fakes.deb(tmp_path / "k.deb", {"Package": "linux-image-6.12.7-fake"}, image)
+        package = fakes.deb(tmp_path / "k.deb", {"Package": fakes.PACKAGE}, image)
         command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-q", "-p", "no:cacheprovider"]
         command += ["suites/yama/test_talk.py", f"--kernel={package}", f"--report-dir={tmp_path / 'report'}"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

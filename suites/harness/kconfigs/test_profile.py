@@ -14,8 +14,7 @@ from common.errors import UsageError
 from kconfigs import profile
 from kconfigs.kconfig import Config
 from kconform import main
-
-ROOT = Path(__file__).parents[3]
+from suites.harness.checkout import ROOT
 
 GOOD = """\
 text = "A profile."

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from kconfigs.kernel import Kernel
+from suites.harness.checkout import ROOT
 
-ROOT = Path(__file__).parents[3]
 DEADLINE_S = 300.0
 
 

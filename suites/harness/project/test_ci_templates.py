@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from kconform import parser
+from suites.harness.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = sorted((ROOT / "docs" / "ci").iterdir())
 GITLAB_KEYWORDS = {"stages", "default", "variables", "include", "workflow"}
 

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from kconfigs.kernel import Kernel
+from suites.harness.checkout import ROOT
 
-ROOT = Path(__file__).parents[3]
 HOLD = "suites/harness/project/samples/hold_guest.py"
 LACK = "suites/harness/project/samples/lack.py"
 STUMBLE = "suites/harness/project/samples/stumble.py"

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from suites.harness.checkout import ROOT
 from suites.soak.__main__ import blamed, drift, lost
 from suites.soak.guest_faults import INJECTED
 from suites.soak.repetition import Sample
 
-ROOT = Path(__file__).parents[3]
 TIMES = 4
 
 
