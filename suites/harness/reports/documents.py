@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.model.document import Document, parse
+from reports.model.requirements import Requirement
 from reports.model.result import VERDICTS, KernelRecord, Result, Verdict
 
 TIME = "2026-11-22T01:17:49.660Z"
@@ -138,3 +139,19 @@ def record(
         evidence={},
         breaks=tuple(breaks),
     )
+
+
+REQUIREMENTS: Mapping[str, Requirement] = {"yama.scope-1": Requirement("yama.scope-1", "text", "source", "3.4")}
+"""The requirement that `record` names."""
+
+
+def numbered_record(
+    number: int = 0, verdict: Verdict = "pass", *, kernel: str | None = "k/full", reason: str = ""
+) -> Result:
+    """The record of one of many tests."""
+    return record(f"suites/yama/test_x.py::test_{number}", verdict, reason, kernel=kernel)
+
+
+def kernel_record(**known: str | None) -> KernelRecord:
+    """The kernel on which `record` ran, and what else is known of it."""
+    return KernelRecord.of({"id": "k/full", **known})

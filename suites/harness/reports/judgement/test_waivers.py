@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Waivers: what is excused, and until when.  test_exit.py has whole runs with them."""
+"""Waivers: what is excused, and until when.  run/test_apply_waivers.py has whole runs with them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which parts of a run are in index.html, and in what form; test_index_html.py shows it to a browser."""
+"""Which parts of a run are in index.html, and in what form; the tests of index.html show it to a browser."""
 
 from __future__ import annotations
 

@@ -18,10 +18,9 @@ import kcidb_io
 import pytest
 
 from reports.formats.markdown_summary import STEP_SUMMARY
+from suites.harness.checkout import ROOT
 from suites.harness.reports import ktap_reader
-from suites.harness.reports.sample_project import FILES, KERNELS, OUTCOMES
-
-ROOT = Path(__file__).resolve().parents[3]
+from suites.harness.reports.run.sample_project import FILES, KERNELS, OUTCOMES
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run says while it runs.  The first failure of a whole run is in test_run.py."""
+"""What a run says while it runs.  The first failure of a whole run is in test_every_outcome.py."""
 
 from __future__ import annotations
 

@@ -22,9 +22,10 @@ from reports.judgement.waivers import Waiver, waiver_for
 from reports.model.requirements import Requirement
 from reports.model.result import KernelRecord, Verdict
 from reports.model.store import Store
+from suites.harness.checkout import ROOT
 from suites.harness.reports.documents import read, record, result
+from suites.harness.reports.run.inner_runs import requirements_toml
 
-ROOT = Path(__file__).resolve().parents[3]
 TODAY = datetime.date(2026, 7, 1)
 PROMISES = ("yama.scope-1", "yama.scope-2", "yama.log")
 
@@ -89,16 +90,11 @@ class TestBreaks:
 @pytest.fixture(scope="module", params=[(), ("-n", "1")], ids=["one-process", "xdist"])
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What a run of TESTS has in its results.json."""
-
     root = tmp_path_factory.mktemp("project")
     (root / "suites" / "yama").mkdir(parents=True)
     (root / "pytest.ini").write_text("[pytest]\naddopts = -p reports.run.plugin -p no:hypothesispytest\n")
     (root / "suites" / "yama" / "test_it.py").write_text(TESTS)
-    (root / "suites" / "yama" / "requirements.toml").write_text(
-        "".join(
-            f'[[requirement]]\nid = "{each}"\ntext = "It holds."\nsource = "s"\nsince = "3.4"\n' for each in PROMISES
-        )
-    )
+    (root / "suites" / "yama" / "requirements.toml").write_text(requirements_toml(*PROMISES))
     subprocess.run(
         [sys.executable, "-m", "pytest", "--report-dir=out", *request.param],
         cwd=root,

@@ -14,10 +14,10 @@ import pytest
 
 from reports.model.document import load
 from reports.tools import bisect
+from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.reports.documents import result, write
 
-ROOT = bisect.ROOT
 TALK = "suites/yama/test_talk.py"
 
 

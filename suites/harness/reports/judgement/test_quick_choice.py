@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`-m quick`: few tests, which show each promise wherever any test can."""
+"""The choice of quick tests: they are few, and show each promise wherever any test can."""
 
 from __future__ import annotations
 
 import math
-import re
-import subprocess
-import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -17,10 +12,6 @@ from hypothesis import strategies as st
 
 from common.versions import VersionRange
 from reports.judgement.quick_choice import Conditions, Function, choose
-from reports.model.document import load
-from suites.harness.kconfigs import fake_kernels as fakes
-
-ROOT = Path(__file__).resolve().parents[3]
 
 ANY = Conditions()
 YAMA = Conditions(needs=frozenset({"SECURITY_YAMA"}))
@@ -164,88 +155,3 @@ def test_no_kernel_loses_a_promise_and_nobody_is_needless(functions: list[Functi
     for version, options in KERNELS:
         assert shown(chosen, version, options) == shown(functions, version, options)
     assert choose(chosen) == names
-
-
-def test_each_promise_of_the_suites_has_a_quick_test(tmp_path: Path) -> None:
-    """`--requirements` ends with 1 if one has none; and many tests are left out."""
-    package = fakes.kernel_deb(tmp_path / "kernel.deb")
-    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-q", "-p", "no:cacheprovider"]
-    command += [f"--kernel={package}", "-m", "quick"]
-    listing = subprocess.run([*command, "--requirements"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (listing.returncode, "NO TEST" in listing.stdout) == (0, False)
-    collection = subprocess.run([*command, "--collect-only"], cwd=ROOT, capture_output=True, text=True, check=True)
-    [(quick, all_of_them)] = re.findall(r"^(\d+)/(\d+) tests collected", collection.stdout, re.MULTILINE)
-    assert int(quick) < int(all_of_them) * 2 / 3
-
-
-REQUIREMENT = '[[requirement]]\nid = "yama.%s"\ntext = "It holds."\nsource = "yama_lsm.c"\nsince = "3.4"\n'
-TESTS = """
-import pytest
-
-@pytest.mark.requirement("yama.scope")
-@pytest.mark.parametrize("scope", range(4))
-def test_scopes(scope): pass
-
-@pytest.mark.requirement("yama.scope")
-def test_talk(): pass
-
-@pytest.mark.requirement("yama.log")
-@pytest.mark.parametrize("way", ["attach", "traceme"])
-def test_log(way): pass
-"""
-
-
-TALK = "suites/yama/test_it.py::test_talk"
-
-
-@pytest.fixture
-def _suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    pytester.makeini(
-        "[pytest]\naddopts = --strict-markers -p reports.run.plugin -p no:hypothesispytest\n"
-        "testpaths = suites\nfilterwarnings = error\n"
-    )
-    suite = pytester.mkdir("suites") / "yama"
-    suite.mkdir()
-    (suite / "requirements.toml").write_text(REQUIREMENT % "scope" + REQUIREMENT % "log")
-    (suite / "test_it.py").write_text(TESTS)
-
-
-@pytest.mark.usefixtures("_suite")
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one-process", "xdist"])
-@pytest.mark.parametrize(
-    ("arguments", "tests", "selection"),
-    [
-        pytest.param((), {"test_scopes": 4, "test_talk": 1, "test_log": 2}, None, id="all"),
-        pytest.param(("-m", "quick"), {"test_talk": 1, "test_log": 2}, "-m quick", id="quick"),
-        pytest.param(("-m", "not quick"), {"test_scopes": 4}, "-m 'not quick'", id="all-others"),
-        pytest.param(
-            ("-m", "quick", "-k", "log", "suites/yama"), {"test_log": 2}, "suites/yama -m quick -k log", id="of-a-few"
-        ),
-        pytest.param(("suites",), {"test_scopes": 4, "test_talk": 1, "test_log": 2}, None, id="all-by-name"),
-        pytest.param((TALK,), {"test_talk": 1}, TALK, id="one"),
-        pytest.param(
-            ("--deselect", TALK),
-            {"test_scopes": 4, "test_log": 2},
-            f"--deselect {TALK}",
-            id="all-but-one",
-        ),
-    ],
-)
-def test_a_run_tells_what_it_left_out(
-    pytester: pytest.Pytester,
-    workers: tuple[str, ...],
-    arguments: tuple[str, ...],
-    tests: Mapping[str, int],
-    selection: str | None,
-) -> None:
-    done = pytester.runpytest_subprocess(*arguments, *workers, timeout=120)
-    assert done.ret == 0
-    report = load(Path("reports/out/latest"))
-    names = Counter(result.nodeid.partition("::")[2].partition("[")[0] for result in report.results)
-    assert names == tests
-    assert report.run.selection == selection
-    said = f"not all tests were chosen, only: {selection}"
-    assert (said in done.outlines) == (selection is not None)
-    assert (said in Path("reports/out/latest/summary.md").read_text().replace("\\", "")) == (selection is not None)

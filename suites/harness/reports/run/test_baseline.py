@@ -13,27 +13,18 @@ import pytest
 
 from reports.formats.markdown_summary import STEP_SUMMARY
 from reports.model.report_directory import DERIVED
+from suites.harness.checkout import ROOT
+from suites.harness.reports.run.inner_runs import suite
 
-ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.usefixtures("_inner_project")
 
 HOLDS = "def test_one(): pass\ndef test_two(): pass\n"
 BROKEN = "def test_one(): pass\ndef test_two(): assert 1 == 2\n"
 
 
-@pytest.fixture(autouse=True)
-def _project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    monkeypatch.delenv(STEP_SUMMARY, raising=False)
-    pytester.makeini(
-        "[pytest]\naddopts = --strict-markers -p reports.run.plugin -p no:hypothesispytest\nfilterwarnings = error\n"
-    )
-    (pytester.mkdir("suites") / "harness").mkdir()
-
-
 def run(pytester: pytest.Pytester, text: str, *args: str) -> tuple[int, str]:
     """Run a suite with these tests; the exit status, and the last section of the terminal."""
-    Path("suites/harness/test_it.py").write_text(text)
+    suite(pytester, text)
     done = pytester.runpytest_subprocess("-p", "no:cacheprovider", *args, timeout=120)
     return int(done.ret), done.stdout.str().partition("= kconform =")[2] or done.stderr.str()
 

@@ -15,10 +15,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.reports.documents import result, write
-
-ROOT = Path(__file__).resolve().parents[3]
 
 CONFTEST = """
 import os

@@ -24,9 +24,8 @@ from reports.run import preparation
 from reports.run.resume import Former, take_up
 from reports.run.terminal_summary import Summary
 from reports.tools.merge import merge
+from suites.harness.checkout import ROOT
 from suites.harness.reports.documents import FULL, NEXT, document, kernel, read, result, write
-
-ROOT = Path(__file__).resolve().parents[3]
 
 CONFTEST = """
 import functools

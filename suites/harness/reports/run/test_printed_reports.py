@@ -4,13 +4,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-from reports.formats.markdown_summary import STEP_SUMMARY
-
-ROOT = Path(__file__).resolve().parents[3]
+from suites.harness.reports.run.inner_runs import suite
 
 TESTS = r"""
 import pytest
@@ -68,14 +65,10 @@ OBEYED = re.compile(r"^\s*::|##\w*\[", re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
-def _project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for name in ("PYTEST_ADDOPTS", STEP_SUMMARY, "GITHUB_ACTIONS", "CI", "BUILD_NUMBER"):
+def _project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, _inner_project: None) -> None:
+    for name in ("GITHUB_ACTIONS", "CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
-    pytester.makeini("[pytest]\naddopts = -p reports.run.plugin -p no:hypothesispytest -p no:cacheprovider\n")
-    suite = pytester.mkdir("suites") / "harness"
-    suite.mkdir()
-    (suite / "test_it.py").write_text(TESTS)
+    suite(pytester, TESTS)
 
 
 @pytest.mark.parametrize("ci", [False, True], ids=["terminal", "ci"])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A project with one test for every way in which a test can end, and what the report must say of each.
 
-test_run.py writes it to a directory of its own and runs it there.
+test_every_outcome.py writes it to a directory of its own and runs it there.
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ from common.errors import UsageError
 from kconform import main
 from reports.model.document import load
 from reports.tools.merge import merge
+from suites.harness.checkout import ROOT
 from suites.harness.reports import ktap_reader
 from suites.harness.reports.documents import FULL, NEXT, TIME, kernel, result, write
 
-ROOT = Path(__file__).resolve().parents[3]
 NASTY = result("yama/b", "fail", "x\x1b & <y>", longrepr="\x1b[1m & <z>")
 FILES = {"results.json", "results.ktap", "kcidb.json", "summary.md", "junit.xml", "index.html"}
 

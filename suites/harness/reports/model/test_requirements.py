@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Files of requirements, and to which versions of Linux a promise applies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.errors import UsageError
+from reports.model.requirements import Requirement, load
+
+GOOD = """
+[[requirement]]
+id = "yama.scope-1"
+text = "At scope 1 a task may attach only to its descendants."
+source = "security/yama/yama_lsm.c"
+since = "3.4"
+"""
+
+
+def write_toml(root: Path, text: str, area: str = "yama") -> Path:
+    folder_ = root / area
+    folder_.mkdir(exist_ok=True)
+    (folder_ / "requirements.toml").write_text(text)
+    return root
+
+
+class TestRequirements:
+    def test_a_file_is_read_into_records(self, tmp_path: Path) -> None:
+        found = load(write_toml(tmp_path, GOOD))
+        assert list(found) == ["yama.scope-1"]
+        assert found["yama.scope-1"].area == "yama"
+        assert found["yama.scope-1"].until is None
+
+    @pytest.mark.parametrize(
+        ("text", "complaint"),
+        [
+            pytest.param("[[requirement]\n", ":1: not a list of requirements: this is not TOML", id="no-toml"),
+            pytest.param(GOOD.replace('since = "3.4"\n', ""), "(yama.scope-1): 'since' is missing", id="missing-key"),
+            pytest.param(GOOD + 'untill = "4.0"\n', "did you mean 'until'", id="misspelt-key"),
+            pytest.param(GOOD.replace('"3.4"', "3.4"), "'since' must be a non-empty string", id="number"),
+            pytest.param(GOOD.replace('"3.4"', '"v3"'), "'since' must be a kernel version", id="no-version"),
+            pytest.param(GOOD + GOOD, "another requirement with the id 'yama.scope-1'", id="twice"),
+            pytest.param(GOOD.replace("yama.s", "loadpin.s"), "must look like 'yama.scope-1'", id="other-area"),
+            pytest.param("[requirement]\nid = 'yama.x'\n", "two brackets", id="one-bracket"),
+            pytest.param(
+                "[[requirements]]\nid = 'yama.x'\n",
+                "unknown key 'requirements'; did you mean 'requirement'",
+                id="plural",
+            ),
+        ],
+    )
+    def test_a_bad_file_is_wrong_use_with_its_place(self, tmp_path: Path, text: str, complaint: str) -> None:
+        with pytest.raises(UsageError) as caught:
+            load(write_toml(tmp_path, text))
+        assert str(tmp_path / "yama" / "requirements.toml") in str(caught.value)
+        assert complaint in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("since", "until", "version", "reason"),
+        [
+            ("5.9", None, (5, 4), "since Linux 5.9, this is 5.4"),
+            ("5.9", None, (5, 9), ""),
+            ("5.9", None, (6, 1, 0), ""),
+            ("5.9", None, (5, 10, 3), ""),
+            ("5.9.0", None, (5, 9), ""),
+            ("5.9.1", None, (5, 9), "since Linux 5.9.1, this is 5.9"),
+            ("3.4", "6.5", (6, 5, 13), ""),
+            ("3.4", "6.5", (6, 6), "until Linux 6.5, this is 6.6"),
+            ("3.4", "6.5", (7,), "until Linux 6.5, this is 7"),
+            ("3.4", None, (), ""),
+        ],
+    )
+    def test_a_promise_applies_from_one_version_to_another(
+        self, since: str, until: str | None, version: tuple[int, ...], reason: str
+    ) -> None:
+        assert Requirement("yama.x", "text", "source", since, until).excludes(version) == reason
