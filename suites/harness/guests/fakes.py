@@ -7,11 +7,13 @@ import contextlib
 import os
 import platform
 import select
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,8 +22,12 @@ import pytest
 
 from guests.call_arguments import Out
 from guests.outcome import OK
+from guests.protocol import wire
+from guests.protocol.wire import Frame, Op, State
 from guests.session import Session
 from guests.task import Task
+from guests.uapi import number
+from guests.vm.clone_pool import REQUIRED_OPTIONS
 from guests.vm.initramfs import agent
 from guests.vm.qemu_command import TITLE_SPACE, Disk, VirtualMachine
 from guests.vm.qemu_program import QemuProgram
@@ -34,6 +40,14 @@ x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x
 
 DEADLINE_S = 60.0
 """A deadline for operations that take milliseconds; even a slow host meets it, unless something is broken."""
+UNUSED_FD = 900
+"""A descriptor that no task has."""
+ROUNDS = 30
+"""Number of repetitions of a race, so that both results occur."""
+BOOTABLE = "".join(f"CONFIG_{name}=y\n" for name in REQUIRED_OPTIONS)
+"""The config of a kernel that can be tested."""
+SOON_S = 0.05
+"""A deadline that should pass."""
 
 
 class PipeStream:
@@ -201,6 +215,39 @@ def kernel(folder: Path, config: str = "", modules: Path | None = None) -> Kerne
         identity="none",
         digest="0" * 64,
     )
+
+
+MODULAR_VIRTIO = "CONFIG_VIRTIO=m\nCONFIG_VIRTIO_PCI=m\nCONFIG_VIRTIO_CONSOLE=m\n"
+"""The config of a kernel with virtio in modules."""
+
+
+def tool(name: str) -> str:
+    """The path of one of this host's programs.  The test is skipped if there is none."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def later() -> float:
+    """The time of the monotonic clock after DEADLINE_S."""
+    return time.monotonic() + DEADLINE_S
+
+
+def hello_frame(version: int = wire.VERSION) -> bytes:
+    """The answer of an agent to the first request of a session."""
+    body = wire.HELLO.pack(version, 4096, 0, 0, b"6.12.7", b"x86_64")
+    return Frame(Op.HELLO, 0, 1, body).encode()
+
+
+def raw_call(*, reads: list[tuple[int, int]], writes: list[tuple[int, bytes]] | None = None) -> bytes:
+    """The body of a request for getpid() with these pieces to read and to write."""
+    return wire.call_body(number("getpid", platform.machine()), [], reads=reads, writes=writes or [])
+
+
+def answer(host: HostSession, op: int, slot: int, body: bytes) -> tuple[State, int, bytes]:
+    """The agent's answer to any request, including those that no test would make."""
+    return wire.split_result(host.request(Op(op), slot, body))
 
 
 def ended_by(process: subprocess.Popen[str]) -> signal.Signals | int:

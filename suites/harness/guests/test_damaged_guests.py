@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from kconfigs.kernel import Kernel
+from suites.harness.checkout import ROOT
 
-ROOT = Path(__file__).parents[3]
 DEADLINE_S = 900.0
 PLUGIN = "suites.harness.project.samples.damaged_channel"
 TALK = "suites/yama/test_talk.py"

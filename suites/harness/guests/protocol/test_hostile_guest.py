@@ -7,10 +7,8 @@ with correct checksums.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
-import socket
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -22,24 +20,24 @@ from guests.call_arguments import Out
 from guests.call_plan import Plan
 from guests.errors import AgentError, GuestBroke, KconformError, ProtocolError
 from guests.log import kernel_log
-from guests.protocol import channel, conversation, wire
-from guests.protocol.channel import Channel, SocketStream
+from guests.protocol import wire
+from guests.protocol.channel import Channel
 from guests.protocol.deadline import Deadline
-from guests.protocol.wire import Event, Frame, Op, State
+from guests.protocol.wire import Event, Frame, Op
 from guests.session import Session
 from guests.syscall_sweep import sweep
 from guests.uapi import Signal
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
+from suites.harness.guests.protocol.hostile_streams import Logger, Replay
+
+pytestmark = pytest.mark.usefixtures("_impatient")
 
 SEEDS = range(int(os.environ.get("KCONFORM_FUZZ_SEEDS", "60")))
-PATIENCE_S = 0.02
-"""Deadline for an answer: a replay answers immediately or never."""
 LONGEST_S = 20.0
 """Maximum duration of all calls of a test, on a busy host."""
 MEMORY = 32 << 20
 """Maximum memory in bytes that a hostile guest may cause to be used."""
-
 EXPECTED = (KconformError, GuestBroke, AssertionError)
 """The exceptions that a test may end with; an AssertionError means that a call with a valid outcome failed."""
 
@@ -76,35 +74,7 @@ def steps(session: Session) -> Iterator[Callable[[], object]]:
     yield session.process_tree
 
 
-class Replay:
-    """The guest's end of a channel: each request releases the next piece of data."""
-
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._ours, self._theirs = socket.socketpair()
-        self._theirs.setblocking(False)
-        self._stream = SocketStream(self._ours)
-        self._pieces = iter(pieces)
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def writing_fileno(self) -> int:
-        return self._stream.writing_fileno()
-
-    def send_some(self, data: memoryview) -> int:
-        with contextlib.suppress(BlockingIOError):
-            self._theirs.send(next(self._pieces, b""))
-        return len(data)
-
-    def receive_bytes(self) -> bytes:
-        return self._stream.receive_bytes()
-
-    def close(self) -> None:
-        self._ours.close()
-        self._theirs.close()
-
-
-class Recorder(fakes.PipeStream):
+class RecordedStream(fakes.PipeStream):
     """The stream of a real conversation; `pieces` contains the data received after each request."""
 
     pieces: list[bytes]
@@ -122,20 +92,14 @@ class Recorder(fakes.PipeStream):
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """The data that an agent on this host sends during the steps."""
-    Recorder.pieces = []
+    RecordedStream.pieces = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fakes, "PipeStream", Recorder)
+        patched.setattr(fakes, "PipeStream", RecordedStream)
         with fakes.host_session(Cache(tmp_path_factory.mktemp("cache"))) as session:
             for step in steps(session):
                 if step != session.greet:
                     step()
-            return list(Recorder.pieces)
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Channel, "deadline", lambda _, seconds: Deadline(min(seconds, PATIENCE_S)))
-    monkeypatch.setattr(conversation, "SIGN_OF_LIFE_S", PATIENCE_S)
+            return list(RecordedStream.pieces)
 
 
 def damage(data: bytes, chance: random.Random) -> bytes:
@@ -244,51 +208,6 @@ def test_neither_descriptors_nor_memory_leak(recorded: list[bytes]) -> None:
     assert fakes.open_descriptors() == before
 
 
-class Flood:
-    """A stream that never ends."""
-
-    def __init__(self, piece: bytes) -> None:
-        self._piece = piece
-        self._descriptor = os.open("/dev/zero", os.O_RDONLY)
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def writing_fileno(self) -> int:
-        return -1
-
-    def send_some(self, data: memoryview) -> int:
-        return len(data)
-
-    def receive_bytes(self) -> bytes:
-        return self._piece
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-
-HELLO = wire.HELLO.pack(wire.VERSION, 4096, 0, 0, b"6.12.7", b"x86_64")
-
-
-class Logger(Flood):
-    """Answers a request for the log with an endless sequence of records."""
-
-    def __init__(self, record: bytes) -> None:
-        super().__init__(b"")
-        self._record = record
-        self._asked: list[tuple[int, int]] = []
-
-    def send_some(self, data: memoryview) -> int:
-        _, op, _, sequence, _, _ = wire.HEADER.unpack_from(data)
-        self._asked.append((op, sequence))
-        return len(data)
-
-    def receive_bytes(self) -> bytes:
-        op, sequence = self._asked.pop(0)
-        body = HELLO if op == Op.HELLO else self._record * (wire.BODY_MAX // len(self._record))
-        return Frame(op, 0, sequence, body).encode()
-
-
 @pytest.mark.parametrize(
     "record", [b"6,1,1,-;a line\n", b"x", b"6,1,1,-;" + b"BUG: " * 50000], ids=["lines", "no", "long"]
 )
@@ -310,130 +229,3 @@ def test_the_size_of_an_endless_log_is_limited(record: bytes, monkeypatch: pytes
         guest.close()
     assert session._log.endless
     assert "the kernel logs faster than its log can be read" in session._log.render()
-
-
-def fill(other: Channel) -> None:
-    """Send until no more data are accepted."""
-    with contextlib.suppress(channel.NoAnswer):
-        for _ in range(100):
-            other.send(Op.POKE, 1, bytes(wire.BODY_MAX))
-        pytest.fail("all data were accepted")
-
-
-class TestTheChannelsLimits:
-    def test_endless_events_do_not_extend_the_deadline(self) -> None:
-        """All events are valid, but the answer does not arrive."""
-        guest = Flood(Frame(Event.DEATH, 4, 0, wire.DEATH.pack(9, State.DIED)).encode() * 1000)
-        other = Channel(guest, lambda _: None)
-        try:
-            with pytest.raises(channel.NoAnswer):
-                other.request(Op.HELLO, deadline=0.05)
-            assert other.received < 64 << 20
-        finally:
-            guest.close()
-
-    def test_a_guest_that_does_not_read_is_silent(self) -> None:
-        """Neither this request nor a later one waits beyond its deadline."""
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            other = Channel(SocketStream(ours), lambda _: None)
-            fill(other)
-            with pytest.raises(channel.NoAnswer):
-                other.send(Op.HELLO)
-
-    def test_data_are_received_while_sending(self) -> None:
-        """An agent that cannot send its answer reads no further request."""
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            other = Channel(SocketStream(ours), lambda _: None)
-            number = other.send(Op.HELLO)
-            theirs.sendall(Frame(Op.HELLO, 0, number, b"answer").encode())
-            fill(other)
-            assert other._answers[number].body == b"answer"
-
-    @pytest.mark.parametrize(
-        ("sent", "said"),
-        [
-            ([Frame(Op.HELLO, 0, 7)], "request 7, which is not pending"),
-            ([Frame(Op.HELLO, 0, 1), Frame(Op.HELLO, 0, 1)], "request 1, which is not pending"),
-            ([Frame(Op.POKE, 0, 1)], "request 1 was HELLO, but its answer is to 5"),
-            ([Frame(99, 0, 1)], "request 1 was HELLO, but its answer is to 99"),
-        ],
-        ids=["unasked", "twice", "to-something-else", "to-nothing-there-is"],
-    )
-    def test_unexpected_answers_are_rejected_and_not_kept(self, sent: list[Frame], said: str) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            other = Channel(SocketStream(ours), lambda _: None)
-            other.send(Op.HELLO)
-            theirs.sendall(b"".join(frame.encode() for frame in sent))
-            for again in range(3):
-                with pytest.raises(ProtocolError, match=said):
-                    other.collect(2) if again else other.answered(2)
-            assert other._answers == {}
-
-    def test_a_closed_channel_raises_closed(self) -> None:
-        ours, theirs = socket.socketpair()
-        theirs.close()
-        other = Channel(SocketStream(ours), lambda _: None)
-        ours.close()
-        for ask in (lambda: other.send(Op.HELLO), lambda: other.answered(1), lambda: other.collect(1)):
-            with pytest.raises(channel.Closed):
-                ask()
-
-
-class TestDeaths:
-    """Deaths are reported by events, without a request."""
-
-    @pytest.fixture
-    def guest(self) -> Iterator[tuple[Session, socket.socket]]:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            session = Session(SocketStream(ours), "x86_64")
-            theirs.sendall(Frame(Op.HELLO, 0, 1, HELLO).encode())
-            session.greet()
-            yield session, theirs
-
-    DEATH = Frame(Event.DEATH, 1, 0, wire.DEATH.pack(9, State.DIED)).encode()
-    SPAWNED = Frame(Op.SPAWN, 1, 2, wire.SPAWN_REPLY.pack(0, 300, 300)).encode()
-
-    def test_a_death_before_the_answer_to_the_spawn_is_kept(self, guest: tuple[Session, socket.socket]) -> None:
-        session, theirs = guest
-        theirs.sendall(self.SPAWNED + self.DEATH)
-        assert session.init.spawn("brief").wait_death().signal == 9
-
-    def test_a_death_in_an_unused_slot_is_rejected(self, guest: tuple[Session, socket.socket]) -> None:
-        session, theirs = guest
-        theirs.sendall(self.DEATH)
-        with pytest.raises(ProtocolError, match="slot 1, which has no living task"):
-            session.answered(1)
-
-    def test_a_second_death_is_rejected(self, guest: tuple[Session, socket.socket]) -> None:
-        session, theirs = guest
-        theirs.sendall(self.SPAWNED + 2 * self.DEATH)
-        with pytest.raises(ProtocolError, match="slot 1, which has no living task"):
-            session.init.spawn("brief")
-
-
-def test_a_hung_kernel_is_distinguished_from_incomplete_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence is a fault of the kernel; missing bytes are a fault of the channel."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        session = Session(SocketStream(ours), "x86_64")
-        with pytest.raises(GuestBroke, match="the kernel has hung"):
-            session.greet()
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        session = Session(SocketStream(ours), "x86_64")
-        first = Frame(Op.HELLO, 0, 1, HELLO).encode()
-        theirs.sendall(first[:30])
-        taken = Channel.collect
-
-        def answering(self: Channel, sequence: int, deadline: float) -> Frame:
-            if sequence == 2:
-                theirs.sendall(first[:20])
-            return taken(self, sequence, deadline)
-
-        monkeypatch.setattr(Channel, "collect", answering)
-        with pytest.raises(ProtocolError, match="its answers are incomplete"):
-            session.greet()

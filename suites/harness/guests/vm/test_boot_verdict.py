@@ -20,9 +20,7 @@ from guests.vm.failed_boots import FailedBoots
 from guests.vm.qemu_command import VirtualMachine
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
-from suites.harness.guests.vm.test_boot import Playing, hello, play
-
-__all__ = ["play"]
+from suites.harness.guests.vm.fake_boots import Playing
 
 YAMA = "Kernel panic - not syncing: Yama: sysctl registration failed."
 
@@ -78,7 +76,7 @@ class TestBooting:
     ) -> None:
         """Its agent answers all the same, because it was asked before it was known to be ready."""
         monkeypatch.setattr(console_module, "_LOOK_S", 0.01)
-        play(f"agent({hello()!r})\nwait()\n")
+        play(f"agent({fakes.hello_frame()!r})\nwait()\n")
         with booted(fakes.machine(tmp_path)) as guest:
             assert guest.hello.release == "6.12.7"
             assert guest.console.text() == ""

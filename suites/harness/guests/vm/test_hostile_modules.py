@@ -18,19 +18,18 @@ from suites.harness import hostile_files as hostile
 from suites.harness.guests import fakes
 from suites.harness.hostile_files import MIB
 
-MODULAR = "CONFIG_VIRTIO=m\nCONFIG_VIRTIO_PCI=m\nCONFIG_VIRTIO_CONSOLE=m\n"
 MakeKernel = Callable[[Mapping[str, bytes]], Kernel]
 
 
 @pytest.fixture
-def modular(tmp_path: Path) -> MakeKernel:
+def make_kernel(tmp_path: Path) -> MakeKernel:
     """A kernel with these files below its modules."""
 
     def made(files: Mapping[str, bytes]) -> Kernel:
         (tmp_path / "modules").mkdir()
         for name, content in files.items():
             (tmp_path / "modules" / name).write_bytes(content)
-        return replace(fakes.kernel(tmp_path, MODULAR), modules=tmp_path / "modules")
+        return replace(fakes.kernel(tmp_path, fakes.MODULAR_VIRTIO), modules=tmp_path / "modules")
 
     return made
 
@@ -40,33 +39,33 @@ def depending(on: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("suffix", "packing"), [("gz", "gzip"), ("xz", "xz"), ("zst", "zstd")])
-def test_a_bomb_is_refused(modular: MakeKernel, suffix: str, packing: str) -> None:
-    kernel = modular({f"yama.ko.{suffix}": hostile.zeros(packing, 65)})
+def test_a_bomb_is_refused(make_kernel: MakeKernel, suffix: str, packing: str) -> None:
+    kernel = make_kernel({f"yama.ko.{suffix}": hostile.zeros(packing, 65)})
     with pytest.raises(UsageError, match=rf"yama\.ko\.{suffix} unpacks to more than 64 MiB") as caught:
         read_module(kernel, "yama")
     assert caught.value.hint
     assert caught.value.exit_status == 4
 
 
-def test_a_huge_one_is_refused(modular: MakeKernel, tmp_path: Path) -> None:
-    kernel = modular({})
+def test_a_huge_one_is_refused(make_kernel: MakeKernel, tmp_path: Path) -> None:
+    kernel = make_kernel({})
     hostile.sparse(tmp_path / "modules" / "yama.ko", 1 << 40)
     with pytest.raises(UsageError, match="is larger than 64 MiB, which no kernel module is"):
         read_module(kernel, "yama")
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
-def test_what_is_no_file_is_refused(modular: MakeKernel, tmp_path: Path, kind: str) -> None:
-    kernel = modular({})
+def test_what_is_no_file_is_refused(make_kernel: MakeKernel, tmp_path: Path, kind: str) -> None:
+    kernel = make_kernel({})
     hostile.not_a_file(tmp_path / "modules" / "yama.ko", kind)
     with pytest.raises(UsageError, match="cannot be read: "):
         read_module(kernel, "yama")
 
 
-def test_all_that_a_guest_loads_is_bounded_together(modular: MakeKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_a_guest_loads_is_bounded_together(make_kernel: MakeKernel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MODULE", 3 * MIB)
     content = bytes(2 * MIB)
-    kernel = modular({"virtio_pci.ko": content + depending(b""), "virtio_console.ko": content + depending(b"")})
+    kernel = make_kernel({"virtio_pci.ko": content + depending(b""), "virtio_console.ko": content + depending(b"")})
     with pytest.raises(UsageError, match=r"what .* needs for virtio is larger than 3 MiB"):
         virtio_modules(kernel)
 
@@ -83,14 +82,14 @@ def test_all_that_a_guest_loads_is_bounded_together(modular: MakeKernel, monkeyp
     ],
     ids=["each-other", "itself", "path", "no-utf-8", "escape", "wildcard"],
 )
-def test_strange_dependencies_are_refused(modular: MakeKernel, pci: bytes, message: str) -> None:
-    kernel = modular({"virtio_pci.ko": depending(pci), "virtio_console.ko": depending(b"virtio_pci")})
+def test_strange_dependencies_are_refused(make_kernel: MakeKernel, pci: bytes, message: str) -> None:
+    kernel = make_kernel({"virtio_pci.ko": depending(pci), "virtio_console.ko": depending(b"virtio_pci")})
     with pytest.raises(UsageError, match=message):
         virtio_modules(kernel)
 
 
 @pytest.mark.parametrize("chained", [True, False], ids=["chain", "list"])
-def test_more_modules_than_a_kernel_needs_are_refused(modular: MakeKernel, chained: bool) -> None:
+def test_more_modules_than_a_kernel_needs_are_refused(make_kernel: MakeKernel, chained: bool) -> None:
     names = [f"m{number}" for number in range(2000)]
     if chained:
         files = {f"{name}.ko": depending(after.encode()) for name, after in itertools.pairwise(names)}
@@ -98,23 +97,23 @@ def test_more_modules_than_a_kernel_needs_are_refused(modular: MakeKernel, chain
     else:
         files = {f"{name}.ko": depending(b"") for name in names}
         first = ",".join(names)
-    kernel = modular(files | {"virtio_pci.ko": depending(first.encode()), "virtio_console.ko": depending(b"")})
+    kernel = make_kernel(files | {"virtio_pci.ko": depending(first.encode()), "virtio_console.ko": depending(b"")})
     with pytest.raises(UsageError, match="depend on each other without end"):
         virtio_modules(kernel)
 
 
 class TestList:
-    def test_it_leads_nowhere_else(self, modular: MakeKernel, tmp_path: Path) -> None:
+    def test_it_leads_nowhere_else(self, make_kernel: MakeKernel, tmp_path: Path) -> None:
         (tmp_path / "outside").mkdir()
         (tmp_path / "outside" / "yama.ko").write_bytes(b"evil")
         lines = f"../outside/yama.o\n{tmp_path}/outside/yama.o\nkernel/../../outside/yama.o\n"
-        assert find_module(modular({"modules.order": lines.encode()}), "yama") is None
+        assert find_module(make_kernel({"modules.order": lines.encode()}), "yama") is None
 
-    def test_a_huge_one_is_refused(self, modular: MakeKernel, tmp_path: Path) -> None:
-        kernel = modular({})
+    def test_a_huge_one_is_refused(self, make_kernel: MakeKernel, tmp_path: Path) -> None:
+        kernel = make_kernel({})
         hostile.sparse(tmp_path / "modules" / "modules.order", 1 << 30)
         with pytest.raises(UsageError, match="is larger than 4 MiB"):
             find_module(kernel, "yama")
 
-    def test_bytes_that_are_no_text_are_ignored(self, modular: MakeKernel) -> None:
-        assert find_module(modular({"modules.order": b"\xff\xfe\0\n" * 100}), "yama") is None
+    def test_bytes_that_are_no_text_are_ignored(self, make_kernel: MakeKernel) -> None:
+        assert find_module(make_kernel({"modules.order": b"\xff\xfe\0\n" * 100}), "yama") is None

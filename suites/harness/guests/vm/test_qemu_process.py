@@ -21,9 +21,9 @@ import pytest
 from guests.errors import QemuError
 from guests.vm import qemu_process
 from guests.vm.qemu_process import Qemu, Qmp
+from suites.harness.checkout import ROOT
 from suites.harness.guests import fakes
 
-ROOT = Path(qemu_process.__file__).parents[2]
 NO_CONSOLE = "null,id=console"
 
 
@@ -47,10 +47,6 @@ def ends() -> Iterator[tuple[Qmp, Monitor]]:
         yield Qmp(ours), Monitor(theirs)
 
 
-def later() -> float:
-    return time.monotonic() + fakes.DEADLINE_S
-
-
 GREETING: dict[str, Any] = {"QMP": {"version": {}, "capabilities": []}}
 RESUMED = {"event": "RESUME", "timestamp": {}}
 
@@ -59,7 +55,7 @@ class TestQmp:
     def test_a_command_gets_its_answer(self, ends: tuple[Qmp, Monitor]) -> None:
         qmp, monitor = ends
         monitor.says(GREETING, {"return": {"status": "running"}})
-        assert qmp.execute("query-status", later(), all=True) == {"status": "running"}
+        assert qmp.execute("query-status", fakes.later(), all=True) == {"status": "running"}
         assert monitor.heard() == [{"execute": "query-status", "arguments": {"all": True}}]
 
     def test_a_command_without_arguments_omits_them(self, ends: tuple[Qmp, Monitor]) -> None:
@@ -72,30 +68,30 @@ class TestQmp:
         qmp.send("one")
         qmp.send("two")
         monitor.says({"return": 1}, {"return": 2})
-        assert [qmp.answer(later()), qmp.answer(later())] == [1, 2]
+        assert [qmp.answer(fakes.later()), qmp.answer(fakes.later())] == [1, 2]
 
     def test_events_are_not_taken_for_answers(self, ends: tuple[Qmp, Monitor]) -> None:
         qmp, monitor = ends
         monitor.says(GREETING, {"event": "MIGRATION"}, RESUMED, {"return": {}})
-        assert qmp.execute("cont", later()) == {}
+        assert qmp.execute("cont", fakes.later()) == {}
 
     def test_a_wait_for_an_event_skips_answers_and_other_events(self, ends: tuple[Qmp, Monitor]) -> None:
         qmp, monitor = ends
         monitor.says(GREETING, {"return": {}}, {"event": "STOP"}, RESUMED, {"return": "kept"})
-        assert qmp.event({"RESUME", "SHUTDOWN"}, later()) == RESUMED
-        assert qmp.answer(later()) == "kept"
+        assert qmp.event({"RESUME", "SHUTDOWN"}, fakes.later()) == RESUMED
+        assert qmp.answer(fakes.later()) == "kept"
 
     def test_an_event_that_precedes_an_answer_is_kept(self, ends: tuple[Qmp, Monitor]) -> None:
         qmp, monitor = ends
         monitor.says({"event": "STOP"}, RESUMED, {"return": {}})
-        assert qmp.answer(later()) == {}
+        assert qmp.answer(fakes.later()) == {}
         assert qmp.event({"RESUME"}, time.monotonic()) == RESUMED
 
     def test_a_refusal_ends_the_wait_for_an_event(self, ends: tuple[Qmp, Monitor]) -> None:
         qmp, monitor = ends
         monitor.says({"error": {"desc": "no such state"}})
         with pytest.raises(QemuError, match="no such state"):
-            qmp.event({"RESUME"}, later())
+            qmp.event({"RESUME"}, fakes.later())
 
     def test_an_answer_may_come_in_pieces(self, ends: tuple[Qmp, Monitor]) -> None:
         qmp, monitor = ends
@@ -103,7 +99,7 @@ class TestQmp:
         with pytest.raises(QemuError, match="did not answer in time"):
             qmp.answer(time.monotonic())
         monitor.end.sendall(b'urn": 5}\r\n')
-        assert qmp.answer(later()) == 5
+        assert qmp.answer(fakes.later()) == 5
 
     @pytest.mark.parametrize(
         ("refusal", "said"),
@@ -115,7 +111,7 @@ class TestQmp:
         qmp, monitor = ends
         monitor.says({"error": refusal})
         with pytest.raises(QemuError, match=f"refused a command: .*{said}"):
-            qmp.execute("device_add", later())
+            qmp.execute("device_add", fakes.later())
 
     @pytest.mark.parametrize("how", ["answer", "event"])
     def test_a_closed_monitor_is_reported(self, ends: tuple[Qmp, Monitor], how: str) -> None:
@@ -123,7 +119,7 @@ class TestQmp:
         monitor.says(GREETING)
         monitor.end.close()
         with pytest.raises(QemuError, match="closed its monitor"):
-            _ = qmp.answer(later()) if how == "answer" else qmp.event({"RESUME"}, later())
+            _ = qmp.answer(fakes.later()) if how == "answer" else qmp.event({"RESUME"}, fakes.later())
 
     def test_silence_has_a_deadline(self, ends: tuple[Qmp, Monitor]) -> None:
         with pytest.raises(QemuError, match="did not answer in time"):
@@ -134,7 +130,7 @@ class TestQmp:
         monitor.says({"return": {}})
         (tmp_path / "file").write_text("content")
         with (tmp_path / "file").open() as file:
-            qmp.give_descriptor(file.fileno(), "state", later())
+            qmp.give_descriptor(file.fileno(), "state", fakes.later())
         message, received, _, _ = socket.recv_fds(monitor.end, 4096, 4)
         assert json.loads(message) == {"execute": "getfd", "arguments": {"fdname": "state"}}
         (descriptor,) = received
@@ -157,7 +153,7 @@ class TestProcess:
         machine = playing(tmp_path, "agent(b'hello')\nos.write(fds['qmp'], b'{\"return\": 7}\\n')\nwait()\n")
         try:
             assert machine.agent.recv(5) == b"hello"
-            assert machine.qmp.answer(later()) == 7
+            assert machine.qmp.answer(fakes.later()) == 7
             assert not machine.ended()
         finally:
             machine.kill()

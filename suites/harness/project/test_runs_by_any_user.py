@@ -22,9 +22,9 @@ import pytest
 from common.errors import UsageError
 from common.paths import user_cache
 from kconfigs.kernel import Kernel
+from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
 
-ROOT = Path(__file__).parents[4]
 NOBODY = 54321
 """A user and a group that are not in /etc/passwd and /etc/group."""
 TALK = "suites/yama/test_talk.py"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The "architecture" on which the agent is tested under sanitizers: a kernel that is a function (machine.c). */
-#ifndef KCONFORM_MACHINE_H
-#define KCONFORM_MACHINE_H
+/* The "architecture" on which the agent is tested under sanitizers: a kernel that is a function (simulated_kernel.c). */
+#ifndef KCONFORM_ARCH_SIMULATED_H
+#define KCONFORM_ARCH_SIMULATED_H
 
 #include "task.h"
 

@@ -12,12 +12,11 @@ import pytest
 from common.stopwatch import Stopwatch, What
 from guests.errors import BootError, KconformError, QemuError, UsageError
 from guests.vm import clone_pool, template
-from guests.vm.clone_pool import DEFAULT_BOOT, REQUIRED_OPTIONS, Boot, Pool
+from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
 from guests.vm.qemu_command import VirtualMachine
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
 
-BOOTABLE = "".join(f"CONFIG_{option}=y\n" for option in REQUIRED_OPTIONS)
 OTHER_BOOT = Boot(arguments=("quiet",))
 
 
@@ -44,7 +43,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pool:
 def test_a_boot_that_fails_is_tried_once_more(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     templates = Templates(BootError("it did not boot"))
     monkeypatch.setattr(template, "get", templates)
-    assert str(pool.template(fakes.kernel(tmp_path, BOOTABLE))) == "a template"
+    assert str(pool.template(fakes.kernel(tmp_path, fakes.BOOTABLE))) == "a template"
     assert templates.asked == 2
 
 
@@ -52,7 +51,7 @@ def test_one_that_fails_twice_is_not_tried_again(pool: Pool, tmp_path: Path, mon
     """Otherwise, every test of a kernel that prints nothing would wait for the deadline."""
     templates = Templates(BootError("first"), BootError("second"))
     monkeypatch.setattr(template, "get", templates)
-    kernel = fakes.kernel(tmp_path, BOOTABLE)
+    kernel = fakes.kernel(tmp_path, fakes.BOOTABLE)
     for boot in (DEFAULT_BOOT, DEFAULT_BOOT, OTHER_BOOT):
         with pytest.raises(BootError, match="second"):
             pool.template(kernel, boot)
@@ -65,7 +64,7 @@ def test_a_boot_that_fails_for_its_arguments_does_not_affect_the_others(
     """Between its two attempts, the boot without arguments is tried, and works."""
     templates = Templates(BootError("first"), None, BootError("second"))
     monkeypatch.setattr(template, "get", templates)
-    kernel = fakes.kernel(tmp_path, BOOTABLE)
+    kernel = fakes.kernel(tmp_path, fakes.BOOTABLE)
     with pytest.raises(BootError, match="second"):
         pool.template(kernel, OTHER_BOOT)
     assert str(pool.template(kernel)) == "a template"
@@ -77,7 +76,7 @@ def test_a_kernel_on_which_no_boot_works_is_given_up(
     """One attempt with the first test's arguments, and two without: not two for each of a hundred boots."""
     templates = Templates(*(BootError(f"attempt {number}") for number in (1, 2, 3)))
     monkeypatch.setattr(template, "get", templates)
-    kernel = fakes.kernel(tmp_path, BOOTABLE)
+    kernel = fakes.kernel(tmp_path, fakes.BOOTABLE)
     for arguments in ("first", "second", "third"):
         with pytest.raises(BootError, match="attempt 3"):
             pool.template(kernel, Boot(arguments=(arguments,)))
@@ -89,11 +88,11 @@ def test_an_error_of_qemu_is_not_tried_again(pool: Pool, tmp_path: Path, monkeyp
     monkeypatch.setattr(template, "get", templates)
     for _ in range(3):
         with pytest.raises(QemuError, match="refused"):
-            pool.template(fakes.kernel(tmp_path, BOOTABLE))
+            pool.template(fakes.kernel(tmp_path, fakes.BOOTABLE))
     assert templates.asked == 1
 
 
-class Clone:
+class FakeClone:
     """Replaces a guest."""
 
     def __init__(self, error: Exception | None = None) -> None:
@@ -113,11 +112,11 @@ def test_a_spare_that_cannot_start_is_the_error_of_the_test_that_takes_it(
 ) -> None:
     """The error is raised once; the next call starts a new clone."""
     monkeypatch.setattr(template, "get", Templates())
-    kernel = fakes.kernel(tmp_path, BOOTABLE)
+    kernel = fakes.kernel(tmp_path, fakes.BOOTABLE)
     pool.template(kernel)
-    clones: list[Clone | Exception] = [OSError("no spare"), Clone()]
+    clones: list[FakeClone | Exception] = [OSError("no spare"), FakeClone()]
 
-    def clone(*_: object) -> Clone:
+    def clone(*_: object) -> FakeClone:
         made = clones.pop(0)
         if isinstance(made, Exception):
             raise made
@@ -127,28 +126,28 @@ def test_a_spare_that_cannot_start_is_the_error_of_the_test_that_takes_it(
     pool.prepare(kernel)
     with pytest.raises(OSError, match="no spare"):
         pool.take(kernel)
-    assert isinstance(pool.take(kernel), Clone)
+    assert isinstance(pool.take(kernel), FakeClone)
 
 
 def test_a_clone_that_does_not_answer_is_closed(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    silent = Clone(QemuError("silent"))
+    silent = FakeClone(QemuError("silent"))
     monkeypatch.setattr(Pool, "_clone", lambda *_: silent)
     with pytest.raises(QemuError, match="silent"):
-        pool.take(fakes.kernel(tmp_path, BOOTABLE))
+        pool.take(fakes.kernel(tmp_path, fakes.BOOTABLE))
     assert silent.closed == 1
 
 
 def test_a_spare_that_cannot_be_closed_does_not_affect_the_others(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Stuck(Clone):
+    class Stuck(FakeClone):
         def close(self) -> None:
             super().close()
             raise OSError("stuck")
 
     monkeypatch.setattr(template, "get", Templates())
-    kernel = fakes.kernel(tmp_path, BOOTABLE)
-    spares = [Clone(), Stuck()]
+    kernel = fakes.kernel(tmp_path, fakes.BOOTABLE)
+    spares = [FakeClone(), Stuck()]
     waiting = list(spares)
     monkeypatch.setattr(Pool, "_clone", lambda *_: waiting.pop(0))
     for boot in (DEFAULT_BOOT, OTHER_BOOT):
@@ -175,7 +174,7 @@ class Boots:
         self.errors: list[KconformError] = []
         """What the next boots end with."""
         self.recorded: list[tuple[What, float]] = []
-        self.kernel = fakes.kernel(tmp_path, BOOTABLE)
+        self.kernel = fakes.kernel(tmp_path, fakes.BOOTABLE)
         self._cache = Cache(tmp_path / "cache")
         self._machine = fakes.machine(tmp_path)
         self._now = 0.0

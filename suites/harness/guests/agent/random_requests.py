@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Invalid orders for an agent: well-formed frames with random and damaged bodies."""
+"""Requests for an agent: well-formed frames with random and damaged bodies."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _EDGES = (0, 1, 2, 15, 16, 17, 63, 64, 255, 256, 4095, 4096, 0x15FFF, 0x16000, 0
 _LARGE = (1 << 31, (1 << 31) - 1, (1 << 32) - 1, 1 << 32, 1 << 63, (1 << 64) - 1)
 
 
-class Orders:
-    """A reproducible sequence of orders: a seed always gives the same one."""
+class RandomRequests:
+    """A reproducible sequence of requests: a seed always gives the same one."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - not a secret
@@ -30,7 +30,7 @@ class Orders:
         self._sequence += 1
         chance = self._random
         op = chance.choice([*Op, *Op, Op.CALL, Op.CALL, Op.SPAWN, Op.SPAWN, chance.choice([0, 17, 64, 65, 0xFFFF])])
-        body = _BODIES.get(op, Orders._bytes)(self)
+        body = _BODIES.get(op, RandomRequests._bytes)(self)
         if chance.random() < 0.2:
             body = self.damaged(body)
         slot = chance.choice([0, 0, 0, *range(1, 24), chance.choice([511, 512, 513, 0xFFFF, chance.randrange(512)])])
@@ -122,21 +122,21 @@ class Orders:
         return b""
 
 
-_BODIES: dict[int, Callable[[Orders], bytes]] = {
-    Op.HELLO: Orders._nothing,
-    Op.SPAWN: Orders._spawn,
-    Op.CALL: Orders._call,
-    Op.PEEK: Orders._piece,
-    Op.POKE: Orders._piece,
-    Op.COPY: Orders._copy,
-    Op.READ_FILE: Orders._path,
-    Op.WRITE_FILE: Orders._write,
-    Op.KERNEL_LOG: Orders._nothing,
-    Op.QUIET: Orders._nothing,
-    Op.CAUGHT: Orders._handler,
-    Op.PLAN: Orders._plan,
-    Op.LOOP: Orders._nothing,
-    Op.COUNTS: Orders._nothing,
-    Op.SWEEP: Orders._sweep,
-    Op.TAINT: Orders._nothing,
+_BODIES: dict[int, Callable[[RandomRequests], bytes]] = {
+    Op.HELLO: RandomRequests._nothing,
+    Op.SPAWN: RandomRequests._spawn,
+    Op.CALL: RandomRequests._call,
+    Op.PEEK: RandomRequests._piece,
+    Op.POKE: RandomRequests._piece,
+    Op.COPY: RandomRequests._copy,
+    Op.READ_FILE: RandomRequests._path,
+    Op.WRITE_FILE: RandomRequests._write,
+    Op.KERNEL_LOG: RandomRequests._nothing,
+    Op.QUIET: RandomRequests._nothing,
+    Op.CAUGHT: RandomRequests._handler,
+    Op.PLAN: RandomRequests._plan,
+    Op.LOOP: RandomRequests._nothing,
+    Op.COUNTS: RandomRequests._nothing,
+    Op.SWEEP: RandomRequests._sweep,
+    Op.TAINT: RandomRequests._nothing,
 }

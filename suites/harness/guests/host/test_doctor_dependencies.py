@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The doctor's dependencies: how they are found, and their packages in each family of distributions."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from guests.errors import QemuError
+from guests.host import dependencies, packages
+from guests.host.dependencies import Dependency
+from guests.vm import qemu_program
+from suites.harness.checkout import ROOT
+from suites.harness.guests.host.fake_host import FakeHost
+from suites.harness.guests.host.os_releases import OS_RELEASES
+
+
+def test_a_header_is_found_and_a_nonexistent_one_is_not() -> None:
+    assert dependencies.find_headers(["stdlib.h", "no/such/header.h"]) == {"stdlib.h"}
+
+
+def test_a_library_is_found_and_a_nonexistent_one_is_not() -> None:
+    present = Dependency("libc.so.6", "here", kind="library")
+    found = dependencies.find_dependencies([present, Dependency("libnosuchthing.so.1", "nowhere", kind="library")])
+    assert list(found.present) == [present]
+
+
+@pytest.mark.parametrize(
+    ("distribution", "family"),
+    [
+        ("debian-12", "Debian"),
+        ("ubuntu-24.04", "Debian"),
+        ("mint-22", "Debian"),
+        ("fedora-42", "Fedora"),
+        ("centos-10", "RHEL and CentOS Stream"),
+        ("rocky-9", "RHEL and CentOS Stream"),
+        ("leap-15", "openSUSE"),
+        ("tumbleweed", "openSUSE"),
+        ("arch", "Arch Linux"),
+        ("manjaro", "Arch Linux"),
+        ("alpine-3.22", "Alpine Linux"),
+    ],
+)
+def test_a_distribution_has_the_package_names_of_its_family(distribution: str, family: str) -> None:
+    found = packages.family_of(OS_RELEASES[distribution])
+    assert found is not None
+    assert found.name == family
+
+
+@pytest.mark.parametrize("os_release", [OS_RELEASES["nixos"], {}, {"ID": ""}], ids=["nixos", "empty", "no-name"])
+def test_an_unknown_distribution_has_no_family(os_release: Mapping[str, str]) -> None:
+    assert packages.family_of(os_release) is None
+
+
+@pytest.mark.parametrize("family", packages.FAMILIES, ids=lambda family: family.name)
+def test_each_family_has_an_entry_for_each_dependency(family: packages.DistributionFamily) -> None:
+    """The entry is a package, or a note that there is none."""
+    wanted = {
+        dependency.name for arch in ("x86_64", "aarch64") for dependency in dependencies.list_dependencies(arch)
+    }
+    assert set(family.packages) == wanted
+    assert set(family.remarks) <= wanted
+    assert all(family.packages[name] or name in family.remarks for name in wanted)
+
+
+@pytest.mark.parametrize("family", packages.FAMILIES, ids=lambda family: family.name)
+def test_the_documents_contain_the_command_for_each_family(
+    family: packages.DistributionFamily, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    command = family.manager.shown(
+        family.packages_for(each.name for each in dependencies.list_dependencies("x86_64"))
+    )
+    text = (ROOT / "docs" / "install.md").read_text().replace("\\\n    ", "")
+    assert command in text
+
+
+def test_red_hats_qemu_is_for_the_hosts_architecture(host: FakeHost) -> None:
+    libexec = Path(qemu_program.OTHER_PATHS[0])
+    libexec.parent.mkdir()
+    host.program("any")
+    libexec.symlink_to(host.bin / "any")
+    host.lack(dependencies.list_dependencies()[0].name)
+    assert qemu_program.find_qemu(platform.machine()) == str(libexec)
+    with pytest.raises(QemuError):
+        qemu_program.find_qemu("s390x")
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
+def test_qemu_is_the_one_for_the_hosts_architecture(arch: str) -> None:
+    assert dependencies.list_dependencies(arch)[0].name == f"qemu-system-{arch}"
+    assert dependencies.list_dependencies()[0].name == f"qemu-system-{platform.machine()}"

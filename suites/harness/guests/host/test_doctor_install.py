@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The doctor on simulated hosts: what it installs, and with which commands."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.host import dependencies
+from kconform import main
+from suites.harness.guests.host.fake_host import FakeHost
+
+
+class TestInstall:
+    COMMAND = ("doctor", "--install", "--yes")
+
+    def test_a_host_that_lacks_nothing_is_reported_in_one_line(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        host.apt()
+        assert main(self.COMMAND) == 0
+        assert capsys.readouterr().out.count("\n") == 1
+        assert not host.logged
+
+    def test_root_installs_only_what_is_missing_without_asking(self, host: FakeHost) -> None:
+        host.apt(bison="bison", flex="flex")
+        host.lack("bison", "flex")
+        assert main(self.COMMAND) == 0
+        assert host.logged.count("\n") == 1
+        assert host.logged.startswith("noninteractive: ")
+        assert host.logged.endswith("install -y --no-install-recommends flex bison\n")
+
+    def test_missing_package_lists_are_fetched_first(self, host: FakeHost) -> None:
+        host.apt(bison="bison")
+        host.lists.unlink()
+        host.lack("bison")
+        assert main(self.COMMAND) == 0
+        assert [line.split()[-1] for line in host.logged.splitlines()] == ["bison", "update", "bison"]
+
+    def test_sudo_without_a_password_is_sufficient(self, host: FakeHost) -> None:
+        host.user(1000)
+        host.apt(bison="bison")
+        host.sudo(asks=False)
+        host.lack("bison")
+        assert main(self.COMMAND) == 0
+        assert "sudo true" in host.logged
+        assert "noninteractive: " in host.logged
+
+    @pytest.mark.parametrize("sudo", [True, False], ids=["sudo-asks-for-a-password", "there-is-no-sudo"])
+    def test_without_privileges_the_command_to_run_is_printed(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str], sudo: bool
+    ) -> None:
+        host.user(1000)
+        host.apt(bison="bison")
+        if sudo:
+            host.sudo(asks=True)
+        host.lack("bison", "gelf.h")
+        assert main(self.COMMAND) == 4
+        output = capsys.readouterr().err
+        wanted = "sudo apt-get update && sudo apt-get install -y --no-install-recommends bison libelf-dev"
+        assert f"run: {wanted}\n" in output
+        assert not host.logged
+
+    def test_without_a_package_manager_the_packages_are_named(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        host.lack("bison", "mksquashfs")
+        assert main(self.COMMAND) == 4
+        output = capsys.readouterr().err
+        assert "the packages of Debian are squashfs-tools bison\n" in output
+        assert "mksquashfs" in output
+        assert "apt" not in output
+
+    def test_on_an_unknown_distribution_the_programs_are_named(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        host.distribution("nixos")
+        host.apt()
+        host.lack("bison")
+        assert main(self.COMMAND) == 4
+        output = capsys.readouterr().err
+        assert "bison" in output
+        assert "install them with your package manager, then try again" in output
+        assert not host.logged
+
+    @pytest.mark.parametrize(
+        ("distribution", "manager", "package", "log"),
+        [
+            ("fedora-42", "dnf", "squashfs-tools", "-q install -y --setopt=install_weak_deps=False squashfs-tools"),
+            ("centos-10", "dnf", "squashfs-tools", "-q install -y --setopt=install_weak_deps=False squashfs-tools"),
+            ("tumbleweed", "zypper", "squashfs", "--quiet --non-interactive install --no-recommends squashfs"),
+            ("arch", "pacman", "squashfs-tools", "--noprogressbar -S --needed --noconfirm squashfs-tools"),
+            ("alpine-3.22", "apk", "squashfs-tools", "--quiet --no-progress add squashfs-tools"),
+        ],
+    )
+    def test_each_distribution_installs_with_its_own_package_manager(
+        self, host: FakeHost, distribution: str, manager: str, package: str, log: str
+    ) -> None:
+        host.distribution(distribution)
+        host.manager(manager, {package: "mksquashfs"})
+        host.lack("mksquashfs")
+        assert main(self.COMMAND) == 0
+        assert host.logged == f": {log}\n", "apt's environment is not set"
+
+    def test_on_arch_lists_are_never_fetched_without_an_upgrade(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        host.distribution("arch")
+        host.manager("pacman", {})
+        host.lists.unlink()
+        host.lack("bison")
+        assert main(self.COMMAND) == 3
+        assert host.logged.count("\n") == 1
+        assert "hint: bring the system up to date with `pacman -Syu`" in capsys.readouterr().err
+
+    def test_a_package_that_a_distribution_lacks_is_not_requested(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        host.distribution("centos-10")
+        host.manager("dnf", {"bison": "bison"})
+        host.lack("bison", "ccache")
+        assert main(self.COMMAND) == 0
+        assert host.logged.endswith(" bison\n")
+        assert "note: ccache: it is in EPEL" in capsys.readouterr().err
+
+    def test_busyboxs_setpriv_is_not_sufficient(self, host: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
+        host.distribution("alpine-3.22")
+        host.program("setpriv", "echo 'BusyBox v1.37.0 multi-call binary: setpriv [OPTIONS] PROG ARGS'")
+        host.manager("apk", {"setpriv": "setpriv"})
+        assert main(self.COMMAND) == 0
+        assert host.logged.endswith(" setpriv\n")
+        assert "installed" in capsys.readouterr().out
+
+    def test_a_failing_apt_is_an_error_that_quotes_its_last_lines(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        host.program("apt-get", "echo 'E: Failed to fetch bison: no route'; exit 100")
+        host.lack("bison")
+        assert main(self.COMMAND) == 3
+        output = capsys.readouterr().err
+        assert "status 100" in output
+        assert "E: Failed to fetch bison: no route" in output
+
+    def test_a_package_that_lacks_its_program_is_an_error(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        host.apt(bison="something-else")
+        host.lack("bison")
+        assert main(self.COMMAND) == 3
+        assert "bison cannot be found" in capsys.readouterr().err
+
+    def test_a_missing_optional_program_is_no_error(self, host: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
+        host.user(1000)
+        host.apt()
+        host.lack("ccache")
+        assert main(self.COMMAND) == 0
+        assert "ccache" in capsys.readouterr().err
+
+    def test_the_error_for_an_old_qemu_names_both_versions(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        host.apt()
+        qemu = dependencies.list_dependencies()[0]
+        host.program(qemu.name, "echo 'QEMU emulator version 6.2.0'")
+        assert main(self.COMMAND) == 4
+        assert f"{qemu.name} 6.2.0 is too old: 7.0 or later is needed" in capsys.readouterr().err
+        assert not host.logged
