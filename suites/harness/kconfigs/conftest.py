@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kconfigs.cache import Cache
 from suites.harness.kconfigs import fake_kernels as fakes
 
 
@@ -16,6 +17,11 @@ def cache_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own, in this process and in those that it starts."""
     monkeypatch.setenv("KCONFORM_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
 
 
 @pytest.fixture

@@ -81,11 +81,6 @@ def aged(cache: Cache, key: str, hours: float) -> None:
     os.utime(cache.root / "things" / f"{key}.used", (then, then))
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
 class TestMaking:
     def test_an_entry_is_made_once(self, cache: Cache) -> None:
         path = cache.get("things", "a", writer())

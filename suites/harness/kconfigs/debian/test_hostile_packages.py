@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import KconformError, UsageError
+from common.errors import UsageError
 from kconfigs import limits
 from kconfigs.cache import Cache
 from kconfigs.debian import deb_package
@@ -18,55 +18,16 @@ from kconfigs.debian.deb_package import read_control
 from suites.harness import hostile_files as hostile
 from suites.harness.hostile_files import MIB, member, packed, tar
 from suites.harness.kconfigs import fake_kernels as fakes
-
-NAME = "linux-image-6.12.7-fake"
-CONTROL = f"Package: {NAME}\nVersion: 6.12.7-1\nArchitecture: amd64\nMaintainer: Us <us@lists.debian.org>\n"
-MODULES = f"./lib/modules/{fakes.RELEASE}"
-VMLINUZ = member(f"./boot/vmlinuz-{fakes.RELEASE}", fakes.bzimage())
-CONFIG = member(f"./boot/config-{fakes.RELEASE}", fakes.CONFIG.encode())
-SUFFIX = {"gzip": "gz", "xz": "xz", "zstd": "zst", "bzip2": "bz2"}
-
-
-def package(
-    *files: bytes, control: str | bytes = CONTROL, packing: str = "gzip", sizes: dict[str, str] | None = None
-) -> bytes:
-    """A package with a kernel and these files."""
-    text = control.encode() if isinstance(control, str) else control
-    members = {
-        "debian-binary": b"2.0\n",
-        "control.tar.gz": packed("gzip", tar(member("./control", text))),
-        f"data.tar.{SUFFIX[packing]}": packed(packing, tar(VMLINUZ, CONFIG, *files)),
-    }
-    return hostile.ar(members, sizes)
-
-
-def with_data(data: bytes, name: str = "data.tar.gz") -> bytes:
-    control = packed("gzip", tar(member("./control", CONTROL.encode())))
-    return hostile.ar({"debian-binary": b"2.0\n", "control.tar.gz": control, name: data})
-
-
-def with_control(control: bytes) -> bytes:
-    return hostile.ar({"debian-binary": b"2.0\n", "control.tar.gz": control, "data.tar.gz": b""})
-
-
-@pytest.fixture
-def refused(tmp_path: Path) -> Callable[[bytes], UsageError]:
-    """The error that a package ends in; nothing is left of it."""
-
-    def of(content: bytes) -> UsageError:
-        path = tmp_path / "in" / "k.deb"
-        path.parent.mkdir()
-        path.write_bytes(content)
-        with pytest.raises(UsageError) as caught:
-            fakes.resolved(str(path), cache=Cache(tmp_path / "cache")).kernel()
-        assert caught.value.exit_status == 4
-        assert caught.value.hint
-        assert "\n" not in caught.value.message
-        left = [one for one in tmp_path.rglob("*") if one != path and not one.is_dir() and ".locks" not in one.parts]
-        assert left == []
-        return caught.value
-
-    return of
+from suites.harness.kconfigs.debian.hostile_debs import (
+    CONFIG,
+    CONTROL,
+    MODULES,
+    SUFFIX,
+    VMLINUZ,
+    package,
+    with_control,
+    with_data,
+)
 
 
 def test_a_package_of_these_tools_is_a_kernel(tmp_path: Path) -> None:
@@ -232,60 +193,6 @@ def test_xz_gets_no_more_memory_than_a_kernel_needs(
     assert "Memory usage limit exceeded" in refused(with_data(data, "data.tar.xz")).message
 
 
-@pytest.mark.parametrize(
-    ("control", "message"),
-    [
-        ("Version: 1\nArchitecture: amd64\n", "Package is missing"),
-        ("\0" * 100, "Package is missing"),
-        (CONTROL.replace(NAME, "../../evil"), "Package is"),
-        (CONTROL.replace(NAME, "\x1b[31mred"), "Package is '\\x1b[31mred'"),
-        (CONTROL.replace(NAME, "x\u2028Version: 2"), "Package is"),
-        (CONTROL.replace("6.12.7-1", "6." + "9" * 5000), "Version is"),
-        (CONTROL.replace("6.12.7-1", "1/../../x"), "Version is"),
-        (CONTROL.replace("amd64", "amd64 $(id)"), "Architecture is"),
-        (CONTROL + "Depends: a [ ]\n", "Depends does not follow its grammar"),
-        (CONTROL + "Depends: \x1b[31ma\n", "Depends has characters that do not print"),
-        (CONTROL + f"Depends: {'a, ' * 50_000}\n", "or is too long"),
-    ],
-    ids=[
-        "no-package", "nuls", "path", "escape", "line-separator", "long-version", "path-in-version", "shell",
-        "empty-brackets", "escape-in-depends", "long-depends",
-    ],
-)  # fmt: skip
-def test_a_control_file_that_makes_no_sense_is_refused(
-    refused: Callable[[bytes], UsageError], control: str, message: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert message in refused(package(control=control)).message
-    assert "\x1b" not in caplog.text
-
-
-def test_a_dependency_of_blanks_takes_no_time(tmp_path: Path) -> None:
-    path = tmp_path / "k.deb"
-    path.write_bytes(package(control=CONTROL + f"Depends: a{' ' * 900_000}, b\n"))
-    assert list(read_control(path).depends) == ["a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (
-            with_control(packed("gzip", tar(member("./control", bytes(2 * MIB))))),
-            "its control file has 2097152 bytes",
-        ),
-        (with_control(packed("gzip", tar(member("./postinst")))), "it has no control file"),
-        (with_control(b""), "it ends in the middle"),
-        (hostile.ar({"debian-binary": b"2.0\n"}), "it has no control.tar"),
-        (hostile.ar({"control.tar.gz": b""}), "debian-binary"),
-        (hostile.ar({"debian-binary": b"2.0\n", "control.tar.rar": b""}), "packed in an unknown format"),
-    ],
-    ids=["large", "absent", "empty", "no-part", "first-part", "format"],
-)
-def test_a_strange_control_archive_is_refused(
-    refused: Callable[[bytes], UsageError], content: bytes, message: str
-) -> None:
-    assert message in refused(content).message
-
-
 def test_a_bomb_of_a_gigabyte_takes_little_memory(tmp_path: Path) -> None:
     """In the control archive and in the data, at the real limits, through the command."""
     control = packed("gzip", tar(member("./control", CONTROL.encode())))
@@ -313,44 +220,3 @@ def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
     path = hostile.not_a_file(tmp_path / "k.deb", kind)
     with pytest.raises(UsageError, match="cannot be read: "):
         read_control(path)
-
-
-class TestSource:
-    def source(self, path: Path, tarball: bytes, name: str = "linux-source-6.12.tar.gz") -> Path:
-        return fakes.deb(
-            path, {"Package": "linux-source-6.12", "Architecture": "all"}, {f"./usr/src/{name}": tarball}
-        )
-
-    def test_a_tarball_that_never_ends_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(limits, "SOURCE", 8 * MIB)
-        head = packed("gzip", member("linux/zeros", size=1 << 30)[:512])
-        path = self.source(tmp_path / "s.deb", head + hostile.zeros("gzip", 16))
-        with pytest.raises(KconformError, match="does not unpack: more than 8388608 bytes") as caught:
-            deb_package.unpack_source(path, tmp_path / "tree")
-        assert caught.value.hint
-
-    def test_a_name_of_a_gigabyte_gets_no_memory(self, tmp_path: Path) -> None:
-        head = member("././@LongLink", type=tarfile.GNUTYPE_LONGNAME, size=1 << 30)[:512]
-        path = self.source(tmp_path / "s.deb", packed("gzip", head) + hostile.zeros("gzip", 16))
-        with pytest.raises(KconformError, match="does not unpack: tar: ") as caught:
-            deb_package.unpack_source(path, tmp_path / "tree")
-        assert "exhausted" in str(caught.value)
-
-    @pytest.mark.parametrize("name", ["linux/../../evil", "linux/../../../evil", "/linux/../../evil"])
-    def test_nothing_leads_outside(self, tmp_path: Path, name: str) -> None:
-        members = [
-            member("linux/Makefile", b"ok"),
-            member("linux/out", type=tarfile.SYMTYPE, linkname=str(tmp_path)),
-            member("linux/out/evil", b"evil"),
-            member(name, b"evil"),
-        ]
-        path = self.source(tmp_path / "s.deb", packed("gzip", tar(*members)))
-        (tmp_path / "deep").mkdir()
-        with pytest.raises(KconformError, match="does not unpack: tar: "):
-            deb_package.unpack_source(path, tmp_path / "deep" / "tree")
-        assert [one for one in tmp_path.rglob("evil") if "tree" not in one.parts] == []
-
-    def test_a_pipe_in_it_is_refused(self, tmp_path: Path) -> None:
-        path = self.source(tmp_path / "s.deb", packed("gzip", tar(member("linux/pipe", type=tarfile.FIFOTYPE))))
-        with pytest.raises(KconformError, match="pipe in it is a device or a pipe"):
-            deb_package.unpack_source(path, tmp_path / "tree")

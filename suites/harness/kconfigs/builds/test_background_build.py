@@ -20,9 +20,8 @@ from kconfigs.build.build_progress import BuildState
 from kconfigs.build.status_file import StatusFile, birth, is_running, read_status
 from kconfigs.resolve import resolve
 from kconfigs.spec import parse
+from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
-
-ROOT = Path(background_build.__file__).parents[2]
 
 pytestmark = [
     pytest.mark.skipif(os.uname().machine != "x86_64", reason="the fake kernel is for x86-64"),

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Why Kconfig drops an option."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kconfigs.build import unmet_dependencies
+from kconfigs.kconfig import Option
+from suites.harness.kconfigs.builds.fake_builds import MakeTree
+
+pytestmark = pytest.mark.usefixtures("_small_flavors")
+
+
+class TestUnmet:
+    @pytest.mark.parametrize(
+        ("name", "value", "config", "reason"),
+        [
+            ("SECURITY_YAMA", "y", "", "needs SECURITY (is n)"),
+            (
+                "SECURITY_YAMA",
+                "y",
+                "CONFIG_SECURITY=y\nCONFIG_MODULES=y\nCONFIG_SECURITY_OTHER=y\n",
+                "!SECURITY_OTHER",
+            ),
+            ("NOSUCH", "y", "", "this kernel has no such option"),
+        ],
+    )
+    def test_the_reason_is_named(
+        self, make_tree: MakeTree, tmp_path: Path, name: str, value: str, config: str, reason: str
+    ) -> None:
+        path = make_tree()
+        (tmp_path / "config").write_text(config)
+        found = unmet_dependencies.explain(path, tmp_path / "config", [Option(name, value, "", "")], dict(os.environ))
+        assert reason in found[name]
+
+    def test_kconfig_files_that_cannot_be_parsed_give_no_reasons(self, make_tree: MakeTree, tmp_path: Path) -> None:
+        path = make_tree()
+        (path / "Kconfig").write_text("gibberish !!\n")
+        (tmp_path / "config").write_text("")
+        assert (
+            unmet_dependencies.explain(path, tmp_path / "config", [Option("A", "y", "", "")], dict(os.environ)) == {}
+        )
+
+    @pytest.mark.parametrize(
+        ("line", "known"),
+        [
+            ("\tmodules\n", "\toption modules\n"),
+            ("\ttransitional\n", "\n"),
+            ("\tdepends on A || B if C\n", "\tdepends on (A || B) || !(C)\n"),
+            ("\tdepends on A # only if B\n", "\tdepends on A # only if B\n"),
+            ("\tdefault y if A\n", "\tdefault y if A\n"),
+        ],
+    )
+    def test_newer_kconfig_syntax_is_rewritten(self, line: str, known: str) -> None:
+        assert unmet_dependencies.modernised(line) == known
