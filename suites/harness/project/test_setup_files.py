@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,12 +20,12 @@ import kconform
 from guests.host.packages import FAMILIES
 from kconfigs.flavors import FLAVORS
 from reports.judgement.exit_status import MEANING
+from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.hosts.__main__ import parser as hosts_parser
 from suites.mutation.__main__ import _parser as mutants_parser
 from suites.soak.__main__ import _parser as soak_parser
 
-ROOT = Path(__file__).parents[3]
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -234,3 +235,10 @@ class TestSetUp:
             text = path.read_text(errors="replace")
             found += [f"{name}: {word}" for word in PRIVATE if word in text]
         assert not found
+
+
+def test_every_dependency_has_an_oldest_version() -> None:
+    """Without a minimum version, `tox -e oldest` would install the very first release."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    every = project["project"]["dependencies"] + project["dependency-groups"]["check"]
+    assert [line for line in every if ">=" not in line] == []
