@@ -101,10 +101,12 @@ def project(tmp_path: Path) -> Path:
 
 def run(project: Path, *arguments: str) -> tuple[dict[str, Any], str]:
     """results.json, and what the terminal showed."""
+    # The worker that runs this test is none of the run's own.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--report-dir=report", *arguments],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**inherited, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
