@@ -165,6 +165,7 @@ def _kernel_info(kernel: Kernel, acceleration: Acceleration | None = None) -> di
         "accel": acceleration.name if acceleration else None,
         "accel_why": acceleration.why if acceleration else None,
         "version": ".".join(map(str, kernel.version)),
+        "lost_options": kernel.lost_options or None,
     }
 
 

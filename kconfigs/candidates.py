@@ -49,6 +49,7 @@ def wanted(
     kernel_config: Path | None,
     profile: str | None,
     matrix_file: Path | None,
+    allow_dropped: bool = False,
 ) -> list[Wanted]:
     """What the options of a run ask for.  UsageError for what cannot be understood."""
     if matrix_file is not None:
@@ -57,10 +58,10 @@ def wanted(
                 "--matrix names kernels, flavors, configs and profiles, so none of them can be given beside it",
                 hint=f"add it to {printable(matrix_file)}, or leave out --matrix",
             )
-        return kernel_matrix.load(matrix_file)
+        return [replace(one, allow_dropped=allow_dropped) for one in kernel_matrix.load(matrix_file)]
     chosen = tuple(flavor_of(name).name for name in flavors or [DEFAULT])
     asked = profiles.load(profile) if profile else None
-    return [Wanted(parse(spec), chosen, kernel_config, asked) for spec in specs or default_specs()]
+    return [Wanted(parse(spec), chosen, kernel_config, asked, allow_dropped) for spec in specs or default_specs()]
 
 
 def default_specs() -> list[str]:
@@ -112,11 +113,12 @@ def plan(asked: Sequence[Wanted]) -> list[PlannedKernel]:
 
 def _source(asked: Wanted) -> Source:
     try:
-        return resolve(asked.spec, kernel_config=asked.kernel_config)
+        source = resolve(asked.spec, kernel_config=asked.kernel_config)
     except UsageError as error:
         if not asked.where:
             raise
         raise error.at(asked.where) from error
+    return replace(source, allow_dropped=asked.allow_dropped)
 
 
 def _refuse_unused_config(sources: Sequence[tuple[Source, Wanted]]) -> None:

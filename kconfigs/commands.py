@@ -7,6 +7,7 @@ import argparse
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     build.add_argument("--flavor", action="append", metavar="NAME", help=f"repeatable; default {DEFAULT}")
     build.add_argument("--kernel-config", type=Path, metavar="FILE", help="the .config of an image")
+    build.add_argument(
+        "--allow-dropped",
+        action="store_true",
+        help="with --flavor=mine: build although Kconfig does not keep some options of the config",
+    )
     build.set_defaults(run=_build)
 
     subparsers.add_parser("flavors", help="list the flavors").set_defaults(run=_flavors)
@@ -63,7 +69,9 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def _build(options: argparse.Namespace) -> None:
     with for_stderr() as progress:
-        source = resolve(parse(options.spec), kernel_config=options.kernel_config)
+        source = replace(
+            resolve(parse(options.spec), kernel_config=options.kernel_config), allow_dropped=options.allow_dropped
+        )
         chosen = options.flavor or [DEFAULT]
         for name in chosen if source.builds else chosen[:1]:
             kernel = fetch(source, flavor(name).name, progress)

@@ -109,6 +109,7 @@ def _job(
         progress=progress,
         is_users_tree=isinstance(source, TreeSource),
         own_config=_own_config(chosen, tree, source.kernel_config),
+        allow_dropped=source.allow_dropped,
     )
 
 

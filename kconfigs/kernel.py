@@ -33,6 +33,8 @@ class Kernel:
     """What the source calls this state: a package version, a commit, a digest."""
     digest: str
     """As from `kernel_digest`."""
+    lost_options: str = ""
+    """A sentence about the options of the user's config that it does not have; empty if there are none."""
     stable: Version = ()
     """The stable version that it was made from, if the release does not have it: Debian's 5.10.0-46 is 5.10.262."""
 

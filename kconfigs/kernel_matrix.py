@@ -40,6 +40,8 @@ class Wanted:
     flavors: tuple[str, ...] = (DEFAULT,)
     kernel_config: Path | None = None
     profile: Profile | None = None
+    allow_dropped: bool = False
+    """Whether its build may lack options of the config that the user named."""
     where: str = ""
     """File and place, for messages; empty if it was asked for on the command line."""
 

@@ -49,6 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--kernel-config", type=Path, metavar="FILE", help="the .config of a kernel image")
     group.addoption(
+        "--allow-dropped",
+        action="store_true",
+        help="with --flavor=mine: build although Kconfig does not keep some options of the config",
+    )
+    group.addoption(
         "--profile",
         metavar="NAME",
         help="what each kernel must have and begin with; a test that would be skipped because that is missing fails"
@@ -74,7 +79,8 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="kconform-run-")
     config.add_cleanup(folder.cleanup)
     config.stash[FOLDER] = RunFolder(Path(folder.name))
-    options = (config.getoption(name) for name in ("kernel", "flavor", "kernel_config", "profile", "matrix"))
+    names = ("kernel", "flavor", "kernel_config", "profile", "matrix", "allow_dropped")
+    options = (config.getoption(name) for name in names)
     try:
         config.stash[FOLDER].begin(wanted(*options))
         if not config.option.help:

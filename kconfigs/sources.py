@@ -38,6 +38,8 @@ class Source:
     """`()` if it is unknown so far."""
     kernel_config: Path | None = None
     """The .config that the user named for it."""
+    allow_dropped: bool = False
+    """Whether a build may lack options of the user's own config."""
 
     builds: ClassVar[bool] = False
     """Kernels are built from it, one for each flavor.  Otherwise it is one kernel, and flavors do not apply."""

@@ -14,20 +14,21 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache as cached
 from pathlib import Path
 
 from common import atomic
 from common.errors import KconformError, UsageError
+from common.text import printable
 from kconfigs import kconfig
 from kconfigs.architectures import architecture, machine
-from kconfigs.build import unmet_dependencies
+from kconfigs.build import lost_options
 from kconfigs.build.build_progress import BuildProgress, NoProgress
 from kconfigs.build.kernel_tree import Tree
 from kconfigs.build.supervised_process import run_logged
+from kconfigs.build.toolchain import Toolchain
+from kconfigs.build.unmet_dependencies import Explanation, explain
 from kconfigs.cache import Cache
 from kconfigs.flavors import Flavor
 from kconfigs.kconfig import Config, Option
@@ -58,6 +59,9 @@ class Job:
     """Not the distribution's."""
     own_config: Path | None = None
     """The config that the flavor's fragments are added to; without one, allnoconfig."""
+    toolchain: Toolchain = field(default_factory=Toolchain.from_environment)
+    allow_dropped: bool = False
+    """Whether to build although Kconfig does not keep some of that config's options."""
 
     @property
     def what(self) -> str:
@@ -69,7 +73,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        content = "\0".join([RECIPE, self.identity, made_from(self), toolchain(), machine()])
+        content = "\0".join([RECIPE, self.identity, made_from(self), self.toolchain.identity(), machine()])
         return f"{self.name}-{self.flavor.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
     @property
@@ -105,16 +109,47 @@ def configure(job: Job, objects: Path) -> Config:
     lost = kconfig.dropped(asked, final)
     if lost:
         options = [item.option for item in lost]
-        reasons = unmet_dependencies.explain(job.tree.path, objects / ".config", options, environment(job))
+        known = _explain(job, objects, options)
+        reasons = known.reasons if known else {}
         lines = [f"{item} ({item.option.where}): {reasons.get(item.option.name, 'reason unknown')}" for item in lost]
         raise job.failed(
             f"{job.what}: Kconfig drops {len(lost)} of the {len(asked)} options asked for:\n    "
             + "\n    ".join(lines),
             hint="enable what they need, or ask only kernels that have them (since, until)",
         )
+    if job.own_config:
+        _check_own(job, job.own_config, objects, final)
     _kbuild(job, objects, ["syncconfig"], direct)
     atomic.write(objects / CONFIGURED, wanted.read_bytes())
     return final
+
+
+def _check_own(job: Job, own_config: Path, objects: Path, final: Config) -> None:
+    """Name the options of the user's config that the kernel does not have.  Those that it refuses are an error."""
+    found = lost_options.find(
+        Config.load(own_config),
+        final,
+        overruled=job.asked,
+        explain=lambda asked: _explain(job, objects, asked),
+    )
+    (objects / lost_options.UNKNOWN).write_text(found.list_unknown())
+    (objects / lost_options.REFUSED).write_text(found.list_refused())
+    refuse_dropped(job, found.list_refused())
+
+
+def refuse_dropped(job: Job, refused: str) -> None:
+    """An error for the options that Kconfig did not keep, one in a line, unless the user allows that."""
+    if refused and not job.allow_dropped:
+        raise UsageError(
+            f"{job.what}: Kconfig does not keep {len(refused.splitlines())} options of"
+            f" {printable(str(job.own_config))}:\n    " + "\n    ".join(refused.splitlines()),
+            hint="build in what they need, or give --allow-dropped to test the kernel without them",
+        )
+
+
+def _explain(job: Job, objects: Path, options: Sequence[Option]) -> Explanation | None:
+    tools = {"CC": job.toolchain.compiler, "HOSTCC": job.toolchain.host_compiler, "LD": job.toolchain.linker}
+    return explain(job.tree.path, objects / ".config", options, environment(job) | tools)
 
 
 def configured(job: Job, objects: Path) -> bool:
@@ -131,15 +166,11 @@ def compile_kernel(job: Job, objects: Path, config: Config, on_line: Callable[[s
 
 def command(job: Job, objects: Path, arguments: list[str]) -> list[str]:
     """make's command line."""
-    compiler = "ccache gcc" if shutil.which("ccache") else "gcc"
     return [
         *("nice", "-n", "19", "make", "--no-print-directory"),
         *("-C", str(job.tree.path), f"O={objects}"),
         f"ARCH={architecture().srcarch}",
-        f"CC={compiler}",
-        f"HOSTCC={compiler}",
-        # No temporary assembler files.
-        "KCFLAGS=-pipe",
+        *job.toolchain.make_arguments(),
         # Otherwise the release, and with it every build, would depend on the state of git.
         "LOCALVERSION=",
         *arguments,
@@ -164,22 +195,6 @@ def environment(job: Job) -> dict[str, str]:
         "CCACHE_NOCPP2": "1",
         "CCACHE_MAXSIZE": "2G",
     }
-
-
-@cached
-def toolchain() -> str:
-    """The versions of compiler and linker.  KconformError if there is none."""
-    versions = []
-    for tool in ("gcc", "ld"):
-        try:
-            done = subprocess.run([tool, "--version"], capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise KconformError(
-                f"building a kernel needs {tool}, which is not installed",
-                hint="install a C toolchain, or test a kernel that is built already",
-            ) from error
-        versions.append(done.stdout.splitlines()[0])
-    return "\n".join(versions)
 
 
 def _kbuild(

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From a tree and a flavor to a kernel: built once for the same content, and kept in the cache.
 
-An entry holds image, config, System.map, modules/, build.log and made.json (release, image_sha256, objects, seconds).
+An entry holds image, config, System.map, modules/, build.log and made.json (release, image_sha256, objects, seconds);
+and the lists of lost_options.py, if a user's config has options that the kernel does not have.
 There is never more than one kernel build at a time on a machine.
 """
 
@@ -17,8 +18,9 @@ from pathlib import Path
 
 from common import atomic
 from kconfigs.architectures import architecture
+from kconfigs.build import lost_options
 from kconfigs.build.build_progress import BuildState, Phase
-from kconfigs.build.kbuild import Job, compile_kernel, configure, environment
+from kconfigs.build.kbuild import Job, compile_kernel, configure, environment, refuse_dropped
 from kconfigs.build.kernel_tree import mirror
 from kconfigs.build.supervised_process import run_logged
 from kconfigs.image import inspect
@@ -35,6 +37,8 @@ def is_built(job: Job) -> bool:
 def build(job: Job) -> Kernel:
     """The kernel, from the cache or built now."""
     entry = job.cache.get("kernels", job.key, lambda folder: _make(job, folder), _check)
+    # It may have been built for a user who allowed that.
+    refuse_dropped(job, lost_options.read(entry / lost_options.REFUSED))
     made = json.loads((entry / "made.json").read_text())
     modules = entry / "modules"
     return Kernel(
@@ -48,6 +52,7 @@ def build(job: Job) -> Kernel:
         spec=job.spec,
         identity=job.identity,
         digest=kernel_digest(entry / "image", Config.load(entry / "config")),
+        lost_options=lost_options.sentence(entry),
     )
 
 
@@ -112,6 +117,9 @@ def _collect(job: Job, objects: Path, folder: Path) -> None:
     shutil.copy2(objects / ".config", folder / "config")
     shutil.copy2(objects / "System.map", folder / "System.map")
     shutil.copy2(job.log, folder / "build.log")
+    for name in (lost_options.UNKNOWN, lost_options.REFUSED):
+        if text := lost_options.read(objects / name):
+            (folder / name).write_text(text)
     listed = objects / "modules.order"
     for line in listed.read_text().splitlines() if listed.exists() else []:
         # modules.order has named object files since 6.3, and modules before that.

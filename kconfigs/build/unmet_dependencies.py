@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,21 @@ _TOOLS = {
 }
 
 
-def explain(tree: Path, config: Path, options: Sequence[Option], env: Mapping[str, str]) -> dict[str, str]:
-    """A phrase for each option; an option without an explanation is left out."""
+NO_SUCH_OPTION = "this kernel has no such option"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What Kconfig knows of some options."""
+
+    reasons: Mapping[str, str]
+    """Why each has not the value that was asked for, in a phrase."""
+    settable: frozenset[str]
+    """Those that have a prompt, so that a user can set them; Kconfig computes the others."""
+
+
+def explain(tree: Path, config: Path, options: Sequence[Option], env: Mapping[str, str]) -> Explanation | None:
+    """None if kconfiglib cannot read this tree."""
     root = Path(__file__).parents[2]
     query = json.dumps([[option.name, option.value] for option in options])
     try:
@@ -57,12 +71,12 @@ def explain(tree: Path, config: Path, options: Sequence[Option], env: Mapping[st
             timeout=300,
             check=True,
             cwd=tree,
-            env={**env, **_TOOLS, **_tree_variables(tree), "PYTHONPATH": str(root)},
+            env={**_TOOLS, **env, **_tree_variables(tree), "PYTHONPATH": str(root)},
         )
-        return {str(name): str(reason) for name, reason in json.loads(done.stdout).items()}
+        found = json.loads(done.stdout)
+        return Explanation(found["reasons"], frozenset(found["settable"]))
     except (OSError, subprocess.SubprocessError, ValueError):
-        # The error then names the option without a reason.
-        return {}
+        return None
 
 
 def modernised(line: str) -> str:
@@ -106,7 +120,7 @@ def _main(config: str) -> None:
     def reason(name: str, value: str) -> str:
         symbol = kconfig.syms.get(name)
         if symbol is None or not symbol.nodes:
-            return "this kernel has no such option"
+            return NO_SUCH_OPTION
         ceiling = 2 if value != "m" else 1
         if value == "n":
             selecting = [part for part in _operands(symbol.rev_dep, kconfiglib.OR) if kconfiglib.expr_value(part) > 0]
@@ -128,7 +142,11 @@ def _main(config: str) -> None:
             return f"{symbol.choice.selection.name if symbol.choice.selection else 'none'} was chosen instead"
         return "its dependencies are met, but Kconfig decided otherwise"
 
-    print(json.dumps({name: reason(name, value) for name, value in json.load(sys.stdin)}))
+    asked = json.load(sys.stdin)
+    settable = [
+        name for name, _ in asked if name in kconfig.syms and any(node.prompt for node in kconfig.syms[name].nodes)
+    ]
+    print(json.dumps({"reasons": {name: reason(name, value) for name, value in asked}, "settable": settable}))
 
 
 def _operands(expression: Any, operator: int) -> list[Any]:

@@ -113,6 +113,9 @@ class KernelRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str | tuple[int, ...] | None
     accel_why: Annotated[str | None, Meta(description="Why that acceleration was chosen.")] = None
     boot_complaint: Annotated[str | None, Meta(description="What the kernel complained of while it booted.")] = None
+    lost_options: Annotated[
+        str | None, Meta(description="Options of the user's config that the kernel does not have.")
+    ] = None
     preparation: Annotated[
         Preparation | None,
         Meta(

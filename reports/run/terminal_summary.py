@@ -146,6 +146,11 @@ class Summary:
             for name, kernel in self.kernels.items()
             if kernel.boot_complaint
         ]
+        lines += [
+            _line(f"{name}: {kernel.lost_options}", yellow=True)
+            for name, kernel in self.kernels.items()
+            if kernel.lost_options
+        ]
         return lines + ([_total("without a kernel", without)] if without else [])
 
     def _title(self, name: str) -> str:

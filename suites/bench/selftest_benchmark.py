@@ -32,7 +32,7 @@ from guests.guest import Guest
 from guests.uapi import O_RDWR
 from guests.vm.clone_pool import Pool
 from kconfigs.build.build_progress import for_stderr
-from kconfigs.build.kbuild import toolchain
+from kconfigs.build.toolchain import Toolchain
 from kconfigs.cache import Cache
 from kconfigs.fetch import fetch, source_tree
 from kconfigs.kernel import Kernel
@@ -92,7 +92,7 @@ def built(tree: Path, cache: Cache) -> Path:
         _run([*compile_it, "-include", str(folder / "count.h"), "-o", str(folder / "counted")])
         shutil.rmtree(headers)
 
-    key = f"seccomp-{tree.parent.name}-{re.sub(r'[^0-9.]+', '-', toolchain())[:32].strip('-')}"
+    key = f"seccomp-{tree.parent.name}-{re.sub(r'[^0-9.]+', '-', Toolchain().identity())[:32].strip('-')}"
     return cache.get("selftests", key, make)
 
 

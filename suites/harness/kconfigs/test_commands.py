@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kconfigs import flavors
-from kconfigs.build import kbuild
+from kconfigs.build import toolchain
 from kconfigs.kconfig import parse_fragment
 from kconform import main
 
@@ -32,7 +32,7 @@ def _restore_sigterm() -> Iterator[None]:
 class TestCommandLine:
     @pytest.fixture(autouse=True)
     def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(kbuild, "toolchain", lambda: "gcc (fake) 1")
+        monkeypatch.setattr(toolchain, "_version", lambda tool: f"{tool} (fake) 1")
         fragment = parse_fragment("small.config", "CONFIG_MODULES=y  # why not\n")
         monkeypatch.setattr(flavors, "fragment", lambda _: fragment)
 

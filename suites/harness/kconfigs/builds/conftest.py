@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kconfigs import flavors
-from kconfigs.build import kbuild
+from kconfigs.build import toolchain
 from kconfigs.kconfig import parse_fragment
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.kconfigs.builds.fake_builds import FRAGMENT, MakeTree
@@ -18,7 +18,7 @@ from suites.harness.kconfigs.builds.fake_builds import FRAGMENT, MakeTree
 def _small_flavors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every flavor asks for FRAGMENT only, and there is no real compiler."""
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    monkeypatch.setattr(kbuild, "toolchain", lambda: "gcc (fake) 1\nld (fake) 1")
+    monkeypatch.setattr(toolchain, "_version", lambda tool: f"{tool} (fake) 1")
     fragment = parse_fragment("small.config", FRAGMENT)
     monkeypatch.setattr(flavors, "fragment", lambda _: fragment)
 

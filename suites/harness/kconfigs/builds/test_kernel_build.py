@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import KconformError, UsageError
 from kconfigs import flavors
-from kconfigs.build import kbuild, kernel_tree
+from kconfigs.build import kbuild, kernel_tree, toolchain
 from kconfigs.build.build_progress import BuildState
 from kconfigs.build.kernel_build import build
 from kconfigs.cache import Cache
@@ -66,7 +66,7 @@ class TestBuilding:
             more = parse_fragment("more.config", FRAGMENT + "CONFIG_OTHER=12 # more\n")
             monkeypatch.setattr(flavors, "fragment", lambda _: more)
         else:
-            monkeypatch.setattr(kbuild, "toolchain", lambda: "gcc (fake) 2")
+            monkeypatch.setattr(toolchain, "_version", lambda tool: f"{tool} (fake) 2")
         fakes.resolved(str(path), cache=cache).kernel()
         assert builds(tmp_path) == 2
 

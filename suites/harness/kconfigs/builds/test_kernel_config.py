@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from common.errors import UsageError
 from kconfigs import flavors
 from kconfigs.build import kbuild, kernel_tree
 from kconfigs.cache import Cache
+from kconfigs.fetch import fetch
 from kconfigs.flavors import Flavor
 from kconfigs.kconfig import parse_fragment
 from suites.harness.kconfigs import fake_kernels as fakes
-from suites.harness.kconfigs.builds.fake_builds import FRAGMENT, MakeTree
+from suites.harness.kconfigs.builds.fake_builds import FRAGMENT, MakeTree, builds
 
 pytestmark = pytest.mark.usefixtures("_small_flavors")
 
@@ -70,6 +72,36 @@ class TestOwnConfig:
         named.write_bytes(gzip.compress(b"CONFIG_OWN=7\n"))
         kernel = fakes.resolved(str(make_tree()), kernel_config=named, cache=cache).kernel("mine")
         assert kernel.config["OWN"] == "7"
+
+    def test_options_that_kconfig_refuses_stop_the_build(
+        self, make_tree: MakeTree, cache: Cache, tmp_path: Path
+    ) -> None:
+        """Each is named with its reason, before anything is compiled; unknown options are only counted."""
+        path = make_tree(dropped=["CONFIG_SECURITY_OTHER=y", "CONFIG_OF_ANOTHER_VERSION=y"])
+        (path / ".config").write_text("CONFIG_SECURITY_OTHER=y\nCONFIG_OF_ANOTHER_VERSION=y\n")
+        source = fakes.resolved(str(path), cache=cache)
+        with pytest.raises(UsageError, match=r"does not keep 1 options of .*config") as caught:
+            source.kernel("mine")
+        assert "CONFIG_SECURITY_OTHER=y came out as n: " in caught.value.message
+        assert "OF_ANOTHER_VERSION" not in caught.value.message
+        assert "--allow-dropped" in caught.value.hint
+        assert builds(tmp_path) == 0
+
+    def test_they_may_be_allowed(self, make_tree: MakeTree, cache: Cache) -> None:
+        """The kernel says what it lacks; a later run that does not allow it is refused, although it is built."""
+        path = make_tree(dropped=["CONFIG_SECURITY_OTHER=y", "CONFIG_OF_ANOTHER_VERSION=y"])
+        (path / ".config").write_text("CONFIG_SECURITY_OTHER=y\nCONFIG_OF_ANOTHER_VERSION=y\n")
+        source = fakes.resolved(str(path), cache=cache).source
+        kernel = fetch(replace(source, allow_dropped=True), "mine", cache=cache)
+        assert "1 options of its config are unknown to this kernel" in kernel.lost_options
+        assert "Kconfig did not keep CONFIG_SECURITY_OTHER" in kernel.lost_options
+        with pytest.raises(UsageError, match="does not keep 1 options"):
+            fetch(source, "mine", cache=cache)
+
+    def test_a_kernel_with_all_of_its_options_says_nothing(self, make_tree: MakeTree, cache: Cache) -> None:
+        path = make_tree()
+        (path / ".config").write_text(self.OWN)
+        assert fakes.resolved(str(path), cache=cache).kernel("mine").lost_options == ""
 
     def test_without_a_config_it_is_wrong_use(self, make_tree: MakeTree, cache: Cache) -> None:
         with pytest.raises(UsageError, match=r"linux has no \.config, which flavor mine needs") as caught:

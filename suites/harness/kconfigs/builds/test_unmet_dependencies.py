@@ -35,14 +35,17 @@ class TestUnmet:
         path = make_tree()
         (tmp_path / "config").write_text(config)
         found = unmet_dependencies.explain(path, tmp_path / "config", [Option(name, value, "", "")], dict(os.environ))
-        assert reason in found[name]
+        assert found is not None
+        assert reason in found.reasons[name]
+        assert (name in found.settable) == (name != "NOSUCH")
 
     def test_kconfig_files_that_cannot_be_parsed_give_no_reasons(self, make_tree: MakeTree, tmp_path: Path) -> None:
         path = make_tree()
         (path / "Kconfig").write_text("gibberish !!\n")
         (tmp_path / "config").write_text("")
         assert (
-            unmet_dependencies.explain(path, tmp_path / "config", [Option("A", "y", "", "")], dict(os.environ)) == {}
+            unmet_dependencies.explain(path, tmp_path / "config", [Option("A", "y", "", "")], dict(os.environ))
+            is None
         )
 
     @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The compiler and its kin that build kernels, chosen by the variables that Kbuild knows.
+
+LLVM, CROSS_COMPILE, CC, HOSTCC and KCFLAGS are taken from the environment, as `LLVM=1 tox -- --kernel=.` gives them
+(Documentation/kbuild/llvm.rst).  They are a part of a kernel's identity, as are the versions of the tools.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from common.errors import KconformError
+
+VARIABLES = ("LLVM", "CROSS_COMPILE", "CC", "HOSTCC", "KCFLAGS")
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    llvm: str = ""
+    """1, a suffix such as -19, or a directory that ends with a slash; 0 is GNU's, as no value is."""
+    cross_compile: str = ""
+    """The prefix of the tools."""
+    cc: str = ""
+    hostcc: str = ""
+    kcflags: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Toolchain:
+        given = {name.lower(): environment.get(name, "").strip() for name in VARIABLES}
+        if given["llvm"] == "0":
+            given["llvm"] = ""
+        return cls(**given)
+
+    @property
+    def compiler(self) -> str:
+        return self.cc or self._tool("clang", "gcc")
+
+    @property
+    def host_compiler(self) -> str:
+        if self.hostcc:
+            return self.hostcc
+        return self._llvm_tool("clang") if self.llvm else "gcc"
+
+    @property
+    def linker(self) -> str:
+        return self._tool("ld.lld", "ld")
+
+    def make_arguments(self) -> list[str]:
+        """Kbuild's arguments.  ccache is put in front of the compilers if it is installed."""
+        cached = "ccache " if shutil.which("ccache") else ""
+        arguments = [f"CC={cached}{self.compiler}", f"HOSTCC={cached}{self.host_compiler}"]
+        # No temporary assembler files.
+        arguments.append(f"KCFLAGS=-pipe {self.kcflags}".rstrip())
+        arguments += [f"LLVM={self.llvm}"] if self.llvm else []
+        arguments += [f"CROSS_COMPILE={self.cross_compile}"] if self.cross_compile else []
+        return arguments
+
+    def identity(self) -> str:
+        """What distinguishes kernels that this and another toolchain build.  KconformError if it is not installed.
+
+        The usual one is only its versions.
+        """
+        versions = [_version(shlex.split(tool)[0]) for tool in (self.compiler, self.linker)]
+        given = [f"{name}={value}" for name in VARIABLES if (value := getattr(self, name.lower()))]
+        return "\n".join([*versions, *given])
+
+    def _tool(self, of_llvm: str, of_gnu: str) -> str:
+        return self._llvm_tool(of_llvm) if self.llvm else self.cross_compile + of_gnu
+
+    def _llvm_tool(self, name: str) -> str:
+        if self.llvm.endswith("/"):
+            return self.llvm + name
+        return name + (self.llvm if self.llvm.startswith("-") else "")
+
+
+@cache
+def _version(tool: str) -> str:
+    try:
+        done = subprocess.run([tool, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise KconformError(
+            f"building a kernel needs {tool}, which is not installed",
+            hint="install a C toolchain, or test a kernel that is built already",
+        ) from error
+    return done.stdout.splitlines()[0]
