@@ -15,6 +15,7 @@ from common.workers import is_worker
 from guests import guest_evidence
 from guests.errors import BootCrashed, GuestBroke, QemuError
 from guests.guest import Guest
+from guests.plugin import LIMIT
 from guests.vm import device_state
 from guests.vm.acceleration import Acceleration
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
@@ -100,7 +101,8 @@ def _boot_of(item: pytest.Item) -> Boot | None:
 @pytest.fixture(scope="session")
 def kernel(request: pytest.FixtureRequest) -> Kernel:
     """The kernel under test, built or unpacked first if necessary."""
-    return cast(Candidate, request.param).kernel(preparation.stopwatch(request.config))
+    with request.config.stash[LIMIT].suspended():
+        return cast(Candidate, request.param).kernel(preparation.stopwatch(request.config))
 
 
 @pytest.fixture(autouse=True)
@@ -181,10 +183,13 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
         program = pool.qemu(kernel.arch)
         if not has_device(program.path, "virtio-9p-pci"):
             pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
-    taken_on = pool.acceleration(kernel)
-    notes.set_kernel(request.node, _kernel_info(kernel, taken_on))
+    limit = request.config.stash[LIMIT]
     try:
-        taken = pool.take(kernel, boot)
+        with limit.suspended():
+            taken_on = pool.acceleration(kernel)
+            notes.set_kernel(request.node, _kernel_info(kernel, taken_on))
+            limit.kvm = taken_on.kvm
+            taken = pool.take(kernel, boot)
     except BootCrashed as crashed:
         # Whatever the test is about, this is the promise that was seen broken.
         request.node.add_marker(pytest.mark.requirement(REACHES_INIT))

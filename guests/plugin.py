@@ -1,21 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The pytest plugin of guests (`-p guests.plugin`): options for booting, unusable hosts, and explained comparisons.
 
+It also applies the time limit of each test (guests/time_limit.py).
+
 It is loaded first.  If no test can run on this host, it ends the run with one message and exit status 4, before
 anything is written.  Options must be defined before pytest loads conftest.py, so they are in a plugin.
 """
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Generator
 
 import pytest
 
+from common.text import printable
+from guests import time_limit
 from guests.errors import UsageError
 from guests.outcome import Expected, Outcome
+from guests.time_limit import TimeLimit
 from guests.vm import acceleration
 from kconfigs.cache import Cache
+
+LIMIT = pytest.StashKey[TimeLimit]()
+
+TEMPORARY_SPACE = 16 << 20
+"""Bytes: what pytest and a run keep there.  If they end later, only the tests that need them fail, as errors."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +40,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--probe-accel", action="store_true", help="test again whether KVM works here")
     group.addoption("--qemu", metavar="PATH", help="the QEMU to use (default: qemu-system-ARCH, or qemu-kvm)")
+    group.addoption(
+        "--test-timeout",
+        type=time_limit.seconds,
+        metavar="SECONDS",
+        default=time_limit.DEFAULT_S,
+        help="end a test that takes longer, as an error; scaled up without KVM and on a busy machine"
+        " (default: %(default).0f; 0: no limit)",
+    )
     group.addoption("--cold", action="store_true", help="boot each kernel, without templates from the cache")
 
 
@@ -40,11 +59,17 @@ def _reject_early() -> None:
             "  hint: run python without -O, and unset PYTHONOPTIMIZE"
         )
     try:
-        tempfile.gettempdir()
+        directory = tempfile.gettempdir()
     except FileNotFoundError as error:
         raise pytest.UsageError(
             f"there is no place for temporary files: {error.strerror}\n  hint: set TMPDIR to a writable directory"
         ) from error
+    free = shutil.disk_usage(directory).free
+    if free < TEMPORARY_SPACE:
+        raise pytest.UsageError(
+            f"there is no room for temporary files: only {free >> 10} KiB are free in {printable(directory)}\n"
+            "  hint: free some space, or set TMPDIR to another directory"
+        )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -79,3 +104,33 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
         first, *others = left
         return [f"{first} (and {len(others)} more)" if others else first, *others]
     return None
+
+
+# The time limit of each test
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LIMIT] = TimeLimit(config.getoption("test_timeout"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    item.config.stash[LIMIT].begin()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    with item.config.stash[LIMIT].applied():
+        yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    with item.config.stash[LIMIT].applied():
+        yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    with item.config.stash[LIMIT].applied():
+        yield
