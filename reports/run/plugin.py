@@ -26,6 +26,7 @@ from reports.run import (
     apply_waivers,
     baseline,
     ci_command_escape,
+    early_end,
     environment,
     options,
     printed_reports,
@@ -69,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "requirement(id, ...): the promises, from suites/*/requirements.toml, that the test proves"
     )
     config.addinivalue_line("markers", f"{quick_marker.MARKER}: given to a few tests for every promise; -m quick")
+    early_end.begin(config)
     # Otherwise pytest puts control characters of its own into messages, which would then be spelled out.
     config.option.code_highlight = "no"
     requirement_marker.registry(config)
@@ -111,6 +113,7 @@ class Hooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         resume.tell_worker(node)
+        early_end.tell_worker(node)
 
     def pytest_report_header(self) -> list[str]:
         if self._recorder is None:
@@ -282,3 +285,4 @@ class Hooks:
         if self._recorder is not None:
             self._recorder.release()
         ci_command_escape.resume(self._config)
+        early_end.end(self._config)

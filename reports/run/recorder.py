@@ -53,6 +53,7 @@ class Recorder:
         self._assembler = Assembler()
         self._session: pytest.Session | None = None
         self._began = time.time()
+        self._began_at = time.monotonic()
         self._ended: float | None = None
         self._has_report = False
         self._error_statuses: set[int] = set()
@@ -178,17 +179,24 @@ class Recorder:
             if self._status == WRONG_USE:
                 return
             self.begin()  # nothing ran, but a resumed run has results
-        self._ended = time.time()
+        self._ended = self._now()
         self._status = self._exit_status(pytest_status)
+        try:
+            self._write_derived_files()
+        except KeyboardInterrupt:
+            self._interrupted = True
+            self._problem("the run was interrupted while its report was written")
+        self._write()
+        self._status = self._exit_status(pytest_status)
+        self._write()
+
+    def _write_derived_files(self) -> None:
         document = self._store.document(self._run())
         self._baseline = baseline.compared(self._config, document)
         for problem in report_files.write(
             document, self._baseline.comparison, origin=self._config.option.kcidb_origin, junit=self._junit
         ):
             self._problem(problem)
-        self._write()
-        self._status = self._exit_status(pytest_status)
-        self._write()
 
     def settle(self, status: int) -> None:
         """End with another exit status than `finish` has decided on."""
@@ -235,10 +243,14 @@ class Recorder:
             ],
         )
 
+    def _now(self) -> float:
+        """The time, in seconds since the epoch, whatever becomes of the machine's clock during the run."""
+        return self._began + time.monotonic() - self._began_at
+
     def _run(self) -> RunRecord:
         """The `run` part of results.json, as of now."""
         stopped = self._interrupted or self._internal_error
-        end = time.time() if self._ended is None else self._ended
+        end = self._now() if self._ended is None else self._ended
         former = self._config.stash.get(resume.FORMER, None)
         collected = 0 if self._session is None else self._session.testscollected
         return RunRecord(
@@ -246,7 +258,7 @@ class Recorder:
             state="running" if self._ended is None else "interrupted" if stopped else "finished",
             started=utc(self._began),
             finished=None if self._ended is None else utc(self._ended),
-            duration_s=round(max(0.0, end - self._began), 3),
+            duration_s=round(end - self._began, 3),
             exit_status=self._status,
             collected=collected + (len(former.results) if former else 0),
             counts={verdict: self._store.counts[verdict] for verdict in VERDICTS},
