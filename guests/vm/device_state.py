@@ -13,7 +13,7 @@ from functools import cache
 
 from guests.errors import QemuError
 from guests.vm.qemu_process import Qemu
-from guests.vm.qemu_program import QemuProgram
+from guests.vm.qemu_program import SANDBOX, QemuProgram
 
 CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}, {"capability": "events", "state": True}]
 _PROOF_DEADLINE_S = 60.0
@@ -59,7 +59,7 @@ def prove(program: QemuProgram) -> None:
     """Save and load an empty machine.  QemuError if this QEMU does not support templates and clones."""
     deadline = time.monotonic() + _PROOF_DEADLINE_S
     empty = [program.path, *("-machine", "none", "-nodefaults", "-no-user-config", "-display", "none")]
-    empty += ["-chardev", "null,id=console"]
+    empty += [*("-chardev", "null,id=console"), *(SANDBOX if program.sandboxed else ())]
     state = os.memfd_create("state")
     try:
         saving = Qemu(empty, console="null,id=unused-console", pass_fds=[state])

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from guests.errors import QemuError, UsageError
 from guests.syscalls.block_devices import Verity
-from guests.vm.qemu_program import QemuProgram
+from guests.vm.qemu_program import SANDBOX, QemuProgram
 
 CHANNEL_NAME = "org.kconform.agent"
 
@@ -162,6 +162,8 @@ def kernel_arguments(shown: str, machine: VirtualMachine) -> str:
 def base_command(shown: Sequence[str], machine: VirtualMachine) -> list[str]:
     """The QEMU command that a template and its clones share, without the host's ends of the channels."""
     command = [shown[0], "-nodefaults", "-no-user-config", "-no-reboot"]
+    if machine.qemu.sandboxed:
+        command += SANDBOX
     for option, value in options(shown[1:]):
         if option == "-append":
             command += [option, kernel_arguments(value or "", machine)]

@@ -19,6 +19,9 @@ from guests.errors import QemuError, UsageError
 OTHER_PATHS = ("/usr/libexec/qemu-kvm", "/usr/lib/qemu-kvm")
 """The paths of the only QEMU in RHEL and CentOS Stream, which is for the host's own architecture."""
 
+SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+"""QEMU's seccomp filter at its strictest: a guest that breaks into QEMU starts no program and gains no privilege."""
+
 
 @dataclass(frozen=True)
 class QemuProgram:
@@ -31,6 +34,8 @@ class QemuProgram:
     """Major, minor, and so on; empty if it is unknown, and then the program is assumed to be new."""
     size: int
     """Size in bytes, to distinguish builds of the same version."""
+    sandboxed: bool = False
+    """Whether it can be run with SANDBOX, here; some builds lack seccomp, and some containers forbid it."""
 
     @property
     def migrates_to_file(self) -> bool:
@@ -67,11 +72,17 @@ def inspect(path: str) -> QemuProgram:
     version_line = done.stdout.partition("\n")[0]
     match = re.search(r"version (\d+(?:\.\d+)*)", version_line)
     version = tuple(map(int, match[1].split("."))) if match else ()
-    return QemuProgram(path, version_line, version, Path(path).stat().st_size)
+    # QEMU takes the sandbox into use before it lists its devices (qemu_init() in softmmu/vl.c).
+    sandboxed = not _device_list(path, *SANDBOX).returncode
+    return QemuProgram(path, version_line, version, Path(path).stat().st_size, sandboxed)
 
 
 @cache
 def has_device(path: str, device: str) -> bool:
     """Whether this QEMU has a device model, such as virtio-9p-pci."""
-    done = subprocess.run([path, "-device", "help"], capture_output=True, text=True, check=False)
-    return f'"{device}"' in done.stdout
+    return f'"{device}"' in _device_list(path).stdout
+
+
+def _device_list(path: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [path, "-machine", "none", "-nodefaults", *options, "-device", "help"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

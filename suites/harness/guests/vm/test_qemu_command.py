@@ -111,6 +111,17 @@ class TestBaseCommand:
         ]
         assert {"-nodefaults", "-no-user-config", "-no-reboot"} <= set(words)
 
+    def test_qemu_confines_itself_if_it_can(self) -> None:
+        assert values(composed(), "-sandbox") == []
+        (policy,) = values(composed(replace(MACHINE, qemu=replace(MACHINE.qemu, sandboxed=True))), "-sandbox")
+        assert policy == "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+    def test_a_guest_has_no_network(self) -> None:
+        """virtme-run gives it none either; nothing that it may add one day is kept."""
+        shown = SHOWN.replace("-net none", "-netdev user,id=n -device virtio-net-pci,netdev=n -nic user")
+        assert not {"-net", "-netdev", "-nic"} & set(composed(shown=shown))
+        assert not [device for device in values(composed(shown=shown), "-device") if "net" in device]
+
     def test_a_clone_does_not_read_the_kernel_again(self) -> None:
         words = composed()
         clone = qemu_command.clone_command(words)

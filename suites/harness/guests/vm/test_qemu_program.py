@@ -70,6 +70,12 @@ def test_a_device_is_detected(tmp_path: Path) -> None:
     assert not has_device(str(with_it), "virtio-9p-device")
 
 
+@pytest.mark.parametrize(("status", "sandboxed"), [(0, True), (1, False)])
+def test_a_sandbox_is_used_if_qemu_starts_with_it(tmp_path: Path, status: int, sandboxed: bool) -> None:
+    body = f"import sys\nsys.exit({status} if '-sandbox' in sys.argv else 0)\n"
+    assert inspect(str(fakes.program(tmp_path / "qemu", body))).sandboxed is sandboxed
+
+
 class TestProof:
     def test_the_installed_qemu_can_save_and_load(self) -> None:
         program = inspect(find_qemu())
