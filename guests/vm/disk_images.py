@@ -12,13 +12,14 @@ from pathlib import Path
 
 from guests.errors import KconformError
 from guests.syscalls.block_devices import Verity
+from guests.vm import entry_checksums
 from guests.vm.host_tools import run_host_tool
 from guests.vm.kernel_modules import read_module
 from guests.vm.qemu_command import Disk
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 
-_FORMAT = 3
+_FORMAT = 4
 """Incremented when the way that images are created changes."""
 
 
@@ -62,7 +63,12 @@ class DiskPlan:
                 verity = _add_hash_tree(directory / "image", self.salt)
                 (directory / "verity.json").write_text(json.dumps(asdict(verity)))
 
-        entry = store.get("disks", f"{self.filesystem}-{digest.hexdigest()[:24]}", build)
+        entry = store.get(
+            "disks",
+            f"{self.filesystem}-{digest.hexdigest()[:24]}",
+            entry_checksums.with_checksums(build),
+            entry_checksums.check,
+        )
         verity = Verity(**json.loads((entry / "verity.json").read_text())) if self.salt else None
         return Disk(entry / "image", self.read_only, verity, shared=self.filesystem == "9p")
 

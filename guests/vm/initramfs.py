@@ -14,10 +14,13 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from guests.errors import KconformError, UsageError
+from guests.vm.entry_checksums import check, with_checksums
 from guests.vm.host_programs import program_files
 from kconfigs.cache import Cache
 
 AGENT = Path(__file__).parents[1] / "agent"
+_FORMAT = b"1"
+"""Changed when what an entry of the cache contains changes."""
 _FLAGS = (
     *("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"),
     *("-ffreestanding", "-fno-builtin", "-nostdlib", "-static", "-no-pie", "-fno-pic"),
@@ -64,7 +67,7 @@ def _source_digest(arch: str) -> str:
             hint="run `./kconform doctor`, which can install it",
         )
     # The location of the checkout does not affect the compiled program.
-    digest = hashlib.sha256(" ".join(command).replace(str(AGENT), "agent").encode())
+    digest = hashlib.sha256(_FORMAT + " ".join(command).replace(str(AGENT), "agent").encode())
     version = subprocess.run([compiler(arch), "--version"], capture_output=True, check=False).stdout
     digest.update(version)
     for path in sorted(AGENT.iterdir()):
@@ -82,7 +85,8 @@ def agent(arch: str, store: Cache) -> Path:
         if done.returncode:
             raise KconformError(f"the agent does not compile:\n{done.stderr}")
 
-    return store.get("agents", f"{arch}-{_source_digest(arch)[:24]}", make) / name
+    key = f"{arch}-{_source_digest(arch)[:24]}"
+    return store.get("agents", key, with_checksums(make), check) / name
 
 
 def initramfs(arch: str, store: Cache, programs: Sequence[str] = (), modules: Sequence[bytes] = ()) -> Path:
@@ -103,7 +107,7 @@ def initramfs(arch: str, store: Cache, programs: Sequence[str] = (), modules: Se
     def make(directory: Path) -> None:
         (directory / "initramfs.cpio").write_bytes(cpio(files))
 
-    return store.get("initramfs", key, make) / "initramfs.cpio"
+    return store.get("initramfs", key, with_checksums(make), check) / "initramfs.cpio"
 
 
 def cpio(files: Mapping[str, tuple[bytes, int]]) -> bytes:
