@@ -147,7 +147,7 @@ class Guest(Session):
             return AgentError(f"the agent gave up during {what}: {gave_up[1]}")
         crash = splats.first(self.console().splitlines())
         # If the kernel panics or reboots, QEMU exits with 0.
-        if self._qemu.process.returncode and not crash:
+        if (self._qemu.process.returncode or self._qemu.was_terminated) and not crash:
             return QemuError(f"QEMU ended during {what}: {self._qemu.why_ended()}")
         failure = f"the kernel went down during {what}: {crash or 'it printed no reason'}"
         # A kernel may be configured to panic when something takes too long.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from common.text import printable
-from guests.errors import GuestBroke, HostPausedError, ProtocolError
+from guests.errors import GuestBroke, HostPausedError, KconformError, ProtocolError
 from guests.guest_text import cut, escaped
 
 LONGEST = 1 << 20
@@ -40,7 +40,11 @@ def replacement(error: BaseException, guest: GuestState, complaint: Callable[[],
         return (
             HostPausedError(f"the test failed, but its guest was paused while it ran: {paused}") if paused else None
         )
-    found = complaint()
+    try:
+        found = complaint()
+    except KconformError:
+        # The first error says what happened; this one, that the guest could not be asked.
+        return None
     return GuestBroke(found) if found else None
 
 

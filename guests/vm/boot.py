@@ -132,6 +132,6 @@ def _has_answer(qemu: Qemu) -> bool:
 def _why_ended(qemu: Qemu, console: Console) -> Problem:
     """QEMU exits with 0 if the guest resets its machine, as after a triple fault (-no-reboot)."""
     text = qemu.why_ended()
-    if qemu.process.returncode:
+    if qemu.process.returncode or qemu.was_terminated:
         return Problem(text)
     return Problem(text, crash=console.crash() or "the machine was reset without a word, as by a triple fault")

@@ -148,6 +148,11 @@ class Qemu:
         """The output of QEMU itself."""
         return os.pread(self._stderr, 65536, 0).decode(errors="replace").strip()
 
+    @property
+    def was_terminated(self) -> bool:
+        """Whether SIGTERM, SIGINT or SIGHUP has ended it: QEMU then exits with 0, as if the guest had."""
+        return "terminating on signal" in self.stderr()
+
     def ended(self) -> bool:
         return self.process.poll() is not None
 

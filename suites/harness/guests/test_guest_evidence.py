@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from guests import guest_evidence
-from guests.errors import AgentError, GuestBroke, HostPausedError, ProtocolError
+from guests.errors import AgentError, GuestBroke, HostPausedError, ProtocolError, QemuError
 from guests.guest_text import KeptText, cut
 
 
@@ -60,6 +60,14 @@ class TestReplacement:
         other = guest_evidence.replacement(AgentError("refused"), FakeGuest(), lambda: "the kernel complained: BUG")
         assert isinstance(other, GuestBroke)
         assert guest_evidence.replacement(AgentError("refused"), FakeGuest(), str) is None
+
+    def test_a_guest_that_cannot_be_asked_for_splats_changes_nothing(self) -> None:
+        """The first error says what happened."""
+
+        def unreadable() -> str:
+            raise QemuError("QEMU ended during reading the kernel's log")
+
+        assert guest_evidence.replacement(QemuError("QEMU was killed"), FakeGuest(), unreadable) is None
 
 
 class TestKeptText:

@@ -62,6 +62,7 @@ class TestBooting:
             ),
             pytest.param("console('Linux\\n'); sys.exit(1)", "", id="error-of-qemu"),
             pytest.param("os.kill(os.getpid(), signal.SIGKILL)", "", id="qemu-killed"),
+            pytest.param("sys.stderr.write('qemu: terminating on signal 15 from pid 1')", "", id="qemu-terminated"),
         ],
     )
     def test_a_crash_is_told_from_other_ends(self, play: Playing, tmp_path: Path, body: str, crash: str) -> None:

@@ -182,7 +182,11 @@ class TestProcess:
         finally:
             os.close(child)
 
-    @pytest.mark.parametrize("error", [PermissionError(), OSError(12, "Cannot allocate memory")], ids=repr)
+    @pytest.mark.parametrize(
+        "error",
+        [PermissionError(), OSError(12, "no memory"), BlockingIOError()],
+        ids=repr,
+    )
     def test_a_failed_start_leaves_no_descriptor(self, monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
         def fail(*_: object, **__: object) -> None:
             raise error
