@@ -162,6 +162,8 @@ class Guest(Session):
 
         `excused` returns whether a splat, given its main line, or a taint is known and does not count.
         """
+        if self._hangs:
+            raise AgentError("the guest no longer answers, so complaints would be missed")
         lines = self._logged()
         found = splats.first(lines, excused)
         if found and splats.is_about_time(found) and (excuse := self.excuse()):

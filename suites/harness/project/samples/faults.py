@@ -6,10 +6,11 @@ For test_faults_guests.py, which knows the expected verdicts.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -25,8 +26,21 @@ PATIENCE_S = 5.0
 MAP_PRIVATE_ANONYMOUS_POPULATE = 0x8022
 MIB = 1 << 20
 
-conversation.SIGN_OF_LIFE_S = channel.CALL_DEADLINE = PATIENCE_S
-conversation.Conversation.collect.__defaults__ = (PATIENCE_S,)
+
+@contextlib.contextmanager
+def impatient() -> Iterator[None]:
+    """Wait only for a short time, for an answer that does not come."""
+    former = channel.CALL_DEADLINE
+    try:
+        _set_deadlines(PATIENCE_S)
+        yield
+    finally:
+        _set_deadlines(former)
+
+
+def _set_deadlines(seconds: float) -> None:
+    conversation.SIGN_OF_LIFE_S = channel.CALL_DEADLINE = seconds
+    conversation.Conversation.collect.__defaults__ = (seconds,)
 
 
 def healthy(guest: Guest) -> None:
@@ -78,7 +92,9 @@ def soft_lockup(guest: Guest) -> None:
 def hang(guest: Guest) -> None:
     """The same, and no watchdog notices."""
     guest.set_sysctl("kernel.watchdog", 0)
-    planted_code.run(guest, planted_code.endless_loop)
+    waiting = planted_code.begin(guest, planted_code.endless_loop)
+    with impatient():
+        waiting.outcome()
 
 
 # The agent
@@ -102,14 +118,16 @@ def stop_agent(guest: Guest) -> None:
 
 def agent_is_stopped(guest: Guest) -> None:
     stop_agent(guest)
-    guest.spawn("never")
+    with impatient():
+        guest.spawn("never")
 
 
 def agent_does_not_read(guest: Guest) -> None:
     """More than the buffers on the way hold."""
     stop_agent(guest)
-    for number in range(64):
-        guest.send(Op.WRITE_FILE, 0, bytes(0x30000), f"order {number}")
+    with impatient():
+        for number in range(64):
+            guest.send(Op.WRITE_FILE, 0, bytes(0x30000), f"order {number}")
 
 
 def task_takes_all_memory(guest: Guest) -> None:
@@ -163,8 +181,9 @@ def signalled(number: signal.Signals) -> Callable[[Guest], None]:
     def act(guest: Guest) -> None:
         task = guest.spawn("task")
         os.kill(guest.pid, number)
-        task.call("getpid")
-        guest.spawn("another")
+        with impatient():
+            task.call("getpid")
+            guest.spawn("another")
 
     act.__name__ = f"qemu_{number.name}"
     return act
