@@ -87,6 +87,7 @@ class TestDiagnosis:
     ) -> None:
         monkeypatch.setattr(conversation, "SIGN_OF_LIFE_S", 0.01)
         os.kill(sibling.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, sibling.pid, os.WSTOPPED | os.WNOWAIT)
         with pytest.raises(HostPausedError, match=r"^the kernel has hung .*; but QEMU was stopped by a signal"):
             sibling.collect(0, "getpid()", 0.01)
         assert set(sibling.evidence()) >= {"process tree"}
