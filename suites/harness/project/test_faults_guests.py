@@ -65,11 +65,13 @@ FAULTS = {
 
 
 def start(kernel: Kernel, folder: Path, *arguments: str, **options: Any) -> SeparateRun:
-    """Run tests on a kernel."""
-    config = folder / "config"
-    config.write_text(kernel.config.render())
-    kernel_options = (f"--kernel={kernel.image}", f"--kernel-config={config}")
-    return SeparateRun(folder, "-c", str(ROOT / "pyproject.toml"), *kernel_options, *arguments, **options)
+    """Run tests on a kernel: a package with its modules, which may include virtio, and a built kernel without."""
+    chosen = [f"--kernel={kernel.spec}"]
+    if not kernel.spec.startswith("deb:"):
+        config = folder / "config"
+        config.write_text(kernel.config.render())
+        chosen = [f"--kernel={kernel.image}", f"--kernel-config={config}"]
+    return SeparateRun(folder, "-c", str(ROOT / "pyproject.toml"), *chosen, *arguments, **options)
 
 
 @dataclass(frozen=True)
