@@ -56,7 +56,7 @@ FAULTS = {
     "agent_takes_all_memory": Wanted("fail", "went down during .*deadlocked on memory", ("console", "Out of memory")),
     "clock_jumps": Wanted("pass"),
     "log_flood": Wanted("error", "lines of the kernel's log were overwritten", ("kernel log", "xxxx")),
-    "console_flood": Wanted("pass", "", ("console", r"\\x1b\[2J")),
+    "console_flood": Wanted("pass", "", ("console", r"\\x1b\]0;title")),
     "qemu_SIGKILL": Wanted("error", "QEMU ended during .*: QEMU was killed by SIGKILL", ("process tree", "task")),
     "qemu_SIGTERM": Wanted("error", "QEMU ended during .*terminating on signal 15", ("process tree", "task")),
     "qemu_SIGSEGV": Wanted("error", "QEMU ended during .*: QEMU was killed by SIGSEGV", ("process tree", "task")),

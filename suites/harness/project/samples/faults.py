@@ -144,9 +144,9 @@ def agent_takes_all_memory(guest: Guest) -> None:
 
 
 def clock_jumps(guest: Guest) -> None:
-    """To 1970, and to 2100, as the guest's root may do."""
+    """To 1970 and to 2106, as the guest's root may do."""
     task = guest.root("clock")
-    for second in (0, 1 << 32):
+    for second in (100_000, 1 << 32):
         assert task.call("clock_settime", 0, struct.pack("<qq", second, 0)) == OK
         healthy(guest)
 
