@@ -21,7 +21,8 @@ import pytest
 from guests.errors import StartError
 from guests.guest import Guest
 from kconfigs.kernel import Kernel
-from suites.harness.project.separate_run import ROOT, SeparateRun
+from suites.harness.checkout import ROOT
+from suites.harness.project.separate_run import SeparateRun
 
 SAMPLES = "suites/harness/project/samples"
 TALK = "suites/yama/test_talk.py"

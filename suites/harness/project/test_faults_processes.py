@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from suites.harness.project.separate_run import ROOT, SeparateRun
+from suites.harness.checkout import ROOT
+from suites.harness.project.separate_run import SeparateRun
 
 INI = "[pytest]\naddopts = -p kconfigs.plugin -p reports.run.plugin -p no:hypothesispytest\n"
 
