@@ -22,12 +22,12 @@ from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
 from guests.vm.qemu_program import find_qemu, has_device, inspect
 from kconfigs import flavors, sources
 from kconfigs.cache import Cache
-from kconfigs.candidates import Candidate
 from kconfigs.kernel import Kernel
+from kconfigs.planned_kernels import Candidate
 from kconfigs.plugin import FOLDER, builds, candidate_of, is_there, specs_of
 from kconfigs.profile import LackingError
 from reports.model.result import JSON
-from reports.run import notes, preparation, resume
+from reports.run import notes, preparation_times, resume
 from reports.run.apply_waivers import check_flavors, splat_waivers
 from reports.run.options import runs_tests
 from reports.run.requirement_marker import registry, requirements_of
@@ -62,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     check_flavors(config, [sources.SHIPPED, *flavors.FLAVORS])
     if resume.FORMER in config.stash:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
-    preparation.watch_builds(config, lambda: builds(config))
+    preparation_times.watch_builds(config, lambda: builds(config))
     config.stash[POOL] = Pool(
         Cache(),
         mode=config.getoption("accel"),
@@ -70,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
         probe=config.getoption("probe_accel"),
         qemu=config.getoption("qemu"),
         shared=config.stash[FOLDER].boots,
-        watch=preparation.stopwatch(config),
+        watch=preparation_times.stopwatch(config),
     )
 
 
@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    preparation.number_boots(session.items, lambda item: (boot := _boot_of(item)) and (_kernel_of(item), boot))
+    preparation_times.number_boots(session.items, lambda item: (boot := _boot_of(item)) and (_kernel_of(item), boot))
 
 
 def _kernel_of(item: pytest.Item) -> str | None:
@@ -102,7 +102,7 @@ def _boot_of(item: pytest.Item) -> Boot | None:
 def kernel(request: pytest.FixtureRequest) -> Kernel:
     """The kernel under test, built or unpacked first if necessary."""
     with request.config.stash[LIMIT].suspended():
-        return cast(Candidate, request.param).kernel(preparation.stopwatch(request.config))
+        return cast(Candidate, request.param).kernel(preparation_times.stopwatch(request.config))
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ spec, sources, resolve, fetch   from what the user names to a kernel: parse, loo
 kconfig, flavors, profile       config values, what we build, and what a kernel should have
 image, image_config             what an image says about itself, and what belongs to it
 cache                           everything that took time, by the digest of what it was made from
-candidates, kernel_matrix       the kernels of a test run
+planned_kernels, kernel_matrix  the kernels of a test run
 plugin, commands                pytest's hooks, and the command line
 build/                          Kbuild, and builds that go on beside a run
 debian/                         apt, .deb files, suites of the archive

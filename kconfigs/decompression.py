@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Protocol, TypeAlias
 
-from kconfigs import limits
+from kconfigs import input_limits
 
 PIECE = 1 << 20
 """Bytes of each piece, at most, that is unpacked at a time."""
@@ -109,7 +109,7 @@ class _Gzip:
 
 
 def _xz() -> _Decompressor:
-    return lzma.LZMADecompressor(memlimit=limits.DECOMPRESSION_MEMORY)
+    return lzma.LZMADecompressor(memlimit=input_limits.DECOMPRESSION_MEMORY)
 
 
 _LIBRARIES: Mapping[str, Callable[[], _Decompressor]] = {

@@ -3,7 +3,7 @@
 
 The x86 layout is that of Documentation/arch/x86/boot.rst; other images are recognised by their magic numbers.
 Everything is read from the bytes; no image is ever run or trusted.  A kernel is unpacked piece by piece, and what
-takes more than kconfigs.limits allows is refused.
+takes more than kconfigs.input_limits allows is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from common import bounded
 from common.errors import UsageError
 from common.text import printable
 from common.versions import Version, release_version
-from kconfigs import limits
+from kconfigs import input_limits
 from kconfigs.decompression import (
     PIECE,
     DamagedDataError,
@@ -73,8 +73,8 @@ def inspect(path: Path) -> Image:
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}", hint="name a file that you may read") from error
-    if size > limits.IMAGE:
-        raise bounded.too_large(name, limits.IMAGE, "kernel image")
+    if size > input_limits.IMAGE:
+        raise bounded.too_large(name, input_limits.IMAGE, "kernel image")
     if head[0x202:0x206] == b"HdrS":
         return Image(path, *_x86(name, head, size))
     if not head:
@@ -116,11 +116,11 @@ def _config_in(image: Image, packed: bytes, pieces: Iterator[bytes]) -> Config |
     text = b""
     with contextlib.suppress(zlib.error):  # the kernel has the mark somewhere else too
         while packed and not inflate.eof:
-            text += inflate.decompress(packed, limits.CONFIG + 1 - len(text))
-            if len(text) > limits.CONFIG:
+            text += inflate.decompress(packed, input_limits.CONFIG + 1 - len(text))
+            if len(text) > input_limits.CONFIG:
                 raise UsageError(
-                    f"the configuration inside {printable(image.path)} is larger than {bounded.size(limits.CONFIG)},"
-                    " which no configuration is",
+                    f"the configuration inside {printable(image.path)} is larger than"
+                    f" {bounded.size(input_limits.CONFIG)}, which no configuration is",
                     hint="copy or build the image again",
                 )
             packed = inflate.unconsumed_tail or next(pieces, b"")
@@ -154,7 +154,7 @@ def _kernel(image: Image) -> Pieces:
                 yield from _part(file, start, end)
                 return
             with contextlib.closing(
-                unpacked(packing, _part(file, start, end), limits.UNPACKED_IMAGE, has_tail=True)
+                unpacked(packing, _part(file, start, end), input_limits.UNPACKED_IMAGE, has_tail=True)
             ) as kernel:
                 yield from kernel
     except OSError as error:
@@ -165,7 +165,7 @@ def _kernel(image: Image) -> Pieces:
         ) from error
     except TooLargeError as error:
         raise UsageError(
-            f"{name} unpacks to more than {bounded.size(limits.UNPACKED_IMAGE)}, which no kernel does",
+            f"{name} unpacks to more than {bounded.size(input_limits.UNPACKED_IMAGE)}, which no kernel does",
             hint="copy or build it again",
         ) from error
     except MissingProgramError as error:

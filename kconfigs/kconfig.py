@@ -23,7 +23,7 @@ from common import bounded
 from common.errors import UsageError
 from common.text import printable
 from common.versions import ANY, Version, VersionRange
-from kconfigs import limits
+from kconfigs import input_limits
 from kconfigs.decompression import DamagedDataError, TooLargeError, format_of, unpacked
 
 _SET = re.compile(r"CONFIG_(\w+)=(.*)", re.ASCII | re.DOTALL)
@@ -109,14 +109,14 @@ class Config(Mapping[str, str]):
 def read_text(path: Path) -> str:
     """The text of a .config, which may be packed by gzip, as /proc/config.gz is.
 
-    UsageError if it has a NUL, is larger than limits.CONFIG, or is damaged; OSError if it cannot be read.
+    UsageError if it has a NUL, is larger than input_limits.CONFIG, or is damaged; OSError if it cannot be read.
     """
-    content = bounded.read(path, limits.CONFIG, "kernel configuration")
+    content = bounded.read(path, input_limits.CONFIG, "kernel configuration")
     try:
         if format_of(content) == "gzip":
-            content = b"".join(unpacked("gzip", [content], limits.CONFIG))
+            content = b"".join(unpacked("gzip", [content], input_limits.CONFIG))
     except TooLargeError as error:
-        raise bounded.too_large(printable(path), limits.CONFIG, "kernel configuration") from error
+        raise bounded.too_large(printable(path), input_limits.CONFIG, "kernel configuration") from error
     except DamagedDataError as error:
         raise UsageError(f"{printable(path)} cannot be read: {error}", hint="copy it again") from error
     if b"\0" in content:

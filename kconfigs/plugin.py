@@ -18,7 +18,7 @@ from common.workers import handed_over, is_worker
 from kconfigs import profile
 from kconfigs.build.build_announcements import BuildAnnouncer, to_terminal
 from kconfigs.cache import Cache
-from kconfigs.candidates import Candidate, plan, wanted
+from kconfigs.planned_kernels import Candidate, plan, wanted
 from kconfigs.run_folder import RunFolder
 
 FOLDER_KEY = "kconform_run_folder"

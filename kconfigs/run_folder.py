@@ -20,8 +20,8 @@ from filelock import FileLock
 
 from common import atomic
 from common.errors import KconformError
-from kconfigs.candidates import PlannedKernel
 from kconfigs.kernel_matrix import Wanted
+from kconfigs.planned_kernels import PlannedKernel
 
 
 class RunFolder:

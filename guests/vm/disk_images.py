@@ -12,8 +12,8 @@ from pathlib import Path
 
 from guests.errors import KconformError
 from guests.syscalls.block_devices import Verity
-from guests.vm import entry_checksums
-from guests.vm.host_tools import run_host_tool
+from guests.vm import cache_checksums
+from guests.vm.file_converters import run_host_tool
 from guests.vm.kernel_modules import read_module
 from guests.vm.qemu_command import Disk
 from kconfigs.cache import Cache
@@ -66,8 +66,8 @@ class DiskPlan:
         entry = store.get(
             "disks",
             f"{self.filesystem}-{digest.hexdigest()[:24]}",
-            entry_checksums.with_checksums(build),
-            entry_checksums.check,
+            cache_checksums.with_checksums(build),
+            cache_checksums.check,
         )
         verity = Verity(**json.loads((entry / "verity.json").read_text())) if self.salt else None
         return Disk(entry / "image", self.read_only, verity, shared=self.filesystem == "9p")

@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from guests.errors import KconformError, UsageError
-from guests.vm.entry_checksums import check, with_checksums
-from guests.vm.host_programs import program_files
+from guests.vm.cache_checksums import check, with_checksums
+from guests.vm.programs_for_guests import program_files
 from kconfigs.cache import Cache
 
 AGENT = Path(__file__).parents[1] / "agent"

@@ -15,7 +15,7 @@ from pathlib import Path
 from common import bounded
 from common.text import printable
 from guests.errors import KconformError, UsageError
-from kconfigs import limits
+from kconfigs import input_limits
 from kconfigs.decompression import DamagedDataError, MissingProgramError, TooLargeError, unpacked
 from kconfigs.kernel import Kernel
 
@@ -49,7 +49,7 @@ def virtio_modules(kernel: Kernel) -> dict[str, bytes] | None:
 
 def _add(kernel: Kernel, name: str, ordered: dict[str, bytes], path: tuple[str, ...]) -> None:
     """The module, after those that it depends on.  `path` is what depends on it, from the first."""
-    if name in path or len(path) + len(ordered) >= limits.MODULES:
+    if name in path or len(path) + len(ordered) >= input_limits.MODULES:
         raise UsageError(
             f"the modules of {kernel.id} depend on each other without end: {printable(name, 80)}", hint=_HINT
         )
@@ -64,8 +64,8 @@ def _add(kernel: Kernel, name: str, ordered: dict[str, bytes], path: tuple[str, 
         if needed and needed not in ordered:
             _add(kernel, needed, ordered, (*path, name))
     ordered[name] = content
-    if sum(map(len, ordered.values())) > limits.MODULE:
-        raise bounded.too_large(f"what {kernel.id} needs for virtio", limits.MODULE, "driver")
+    if sum(map(len, ordered.values())) > input_limits.MODULE:
+        raise bounded.too_large(f"what {kernel.id} needs for virtio", input_limits.MODULE, "driver")
 
 
 def find_module(kernel: Kernel, name: str) -> Path | None:
@@ -77,7 +77,7 @@ def find_module(kernel: Kernel, name: str) -> Path | None:
     if order.is_file():
         # Use the list instead of a search, which fails if a build changes the tree in the meantime.  Since 6.3, the
         # list has the names of objects, before that of modules; compressed modules are listed uncompressed.
-        lines = bounded.read(order, limits.MODULE_LIST, "modules.order").decode(errors="replace").split()
+        lines = bounded.read(order, input_limits.MODULE_LIST, "modules.order").decode(errors="replace").split()
         listed = [kernel.modules / line for line in lines if not line.startswith("/") and ".." not in line.split("/")]
         found = [path for one in listed if one.stem in wanted for path in one.parent.glob(f"{one.stem}.ko*")]
     else:
@@ -88,7 +88,7 @@ def find_module(kernel: Kernel, name: str) -> Path | None:
 def read_module(kernel: Kernel, name: str) -> bytes:
     """A module of the kernel, decompressed; its signature is a part of it.
 
-    KconformError if there is none; UsageError if it is damaged, or larger than limits.MODULE.
+    KconformError if there is none; UsageError if it is damaged, or larger than input_limits.MODULE.
     """
     path = find_module(kernel, name)
     if path is None:
@@ -96,19 +96,20 @@ def read_module(kernel: Kernel, name: str) -> bytes:
             f"{kernel.id} has no module {printable(name, 80)}", hint="is the option that builds it in the flavor?"
         )
     try:
-        content = bounded.read(path, limits.MODULE, "kernel module")
+        content = bounded.read(path, input_limits.MODULE, "kernel module")
     except OSError as error:
         raise UsageError(f"{printable(path)} cannot be read: {error.strerror}", hint=_HINT) from error
     packing = _PACKED.get(path.suffix)
     if packing is None:
         return content
     try:
-        return b"".join(unpacked(packing, [content], limits.MODULE))
+        return b"".join(unpacked(packing, [content], input_limits.MODULE))
     except DamagedDataError as error:
         raise UsageError(f"{printable(path)} is damaged: {error}", hint=_HINT) from error
     except TooLargeError as error:
         raise UsageError(
-            f"{printable(path)} unpacks to more than {bounded.size(limits.MODULE)}, which no kernel module does",
+            f"{printable(path)} unpacks to more than {bounded.size(input_limits.MODULE)},"
+            " which no kernel module does",
             hint=_HINT,
         ) from error
     except MissingProgramError as error:

@@ -26,7 +26,7 @@ from debian.debian_support import Version
 from common import atomic, bounded
 from common.errors import KconformError, UsageError
 from common.text import nearest, printable
-from kconfigs import limits
+from kconfigs import input_limits
 from kconfigs.debian.deb_package import Package, parse_control
 
 Run = Callable[[Sequence[str], Path | None], str]
@@ -240,21 +240,22 @@ def as_root() -> list[str]:
 
 
 def run_command(command: Sequence[str], cwd: Path | None) -> str:
-    """As `Run`.  UsageError if it prints more than limits.APT_ANSWER."""
+    """As `Run`.  UsageError if it prints more than input_limits.APT_ANSWER."""
     with tempfile.TemporaryFile() as complaint:
         program = subprocess.Popen(
             list(command), cwd=cwd, stdout=subprocess.PIPE, stderr=complaint, env={**os.environ, "LC_ALL": "C"}
         )
         with program:
             assert program.stdout is not None
-            answer = program.stdout.read(limits.APT_ANSWER + 1)
-            if len(answer) > limits.APT_ANSWER:
+            answer = program.stdout.read(input_limits.APT_ANSWER + 1)
+            if len(answer) > input_limits.APT_ANSWER:
                 program.kill()
         complaint.seek(0)
-        stderr = complaint.read(limits.APT_ANSWER).decode(errors="replace")
-    if len(answer) > limits.APT_ANSWER:
+        stderr = complaint.read(input_limits.APT_ANSWER).decode(errors="replace")
+    if len(answer) > input_limits.APT_ANSWER:
         raise UsageError(
-            f"{command[0]} prints more than {bounded.size(limits.APT_ANSWER)}, which no package takes to describe",
+            f"{command[0]} prints more than {bounded.size(input_limits.APT_ANSWER)},"
+            " which no package takes to describe",
             hint="look at the archives that apt uses (/etc/apt/sources.list.d)",
         )
     stdout = answer.decode(errors="replace")

@@ -2,7 +2,7 @@
 """The files in a Debian package, read in a stream and trusted in nothing; see deb(5).
 
 A package is an ar archive of two compressed tar archives.  Sizes and names in it are whatever its author wrote: each
-is checked against what is there and against kconfigs.limits before anything is read.  Nothing is written here.
+is checked against what is there and against kconfigs.input_limits before anything is read.  Nothing is written here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, Self
 
-from kconfigs import limits
+from kconfigs import input_limits
 from kconfigs.decompression import PIECE, DamagedDataError, Pieces, unpacked
 
 _MAGIC = b"!<arch>\n"
@@ -51,10 +51,10 @@ class DebFile:
 
     def control(self) -> str:
         """The text of the control file."""
-        with contextlib.closing(self._members("control", limits.CONTROL_ARCHIVE)) as members:
+        with contextlib.closing(self._members("control", input_limits.CONTROL_ARCHIVE)) as members:
             for member, archive in members:
                 if member.name.removeprefix("./") == "control" and member.isreg():
-                    if member.size > limits.CONTROL:
+                    if member.size > input_limits.CONTROL:
                         raise DamagedDataError(f"its control file has {member.size} bytes")
                     return _content(archive, member).read().decode(errors="replace")
         raise DamagedDataError("it has no control file")
@@ -64,10 +64,10 @@ class DebFile:
 
         Links, devices and pipes are left out.  Close it if you stop before its end.
         """
-        with contextlib.closing(self._members("data", limits.PACKAGE)) as members:
+        with contextlib.closing(self._members("data", input_limits.PACKAGE)) as members:
             for count, (member, archive) in enumerate(members):
-                if count >= limits.PACKAGE_FILES:
-                    raise DamagedDataError(f"it has more than {limits.PACKAGE_FILES} files")
+                if count >= input_limits.PACKAGE_FILES:
+                    raise DamagedDataError(f"it has more than {input_limits.PACKAGE_FILES} files")
                 if member.isreg():
                     yield member.name, _content(archive, member)
 
@@ -108,7 +108,7 @@ def _parts(file: BinaryIO) -> Iterator[_Part]:
     if file.read(len(_MAGIC)) != _MAGIC:
         raise DamagedDataError("it is not an ar archive")
     place = len(_MAGIC)
-    for _ in range(limits.PACKAGE_PARTS):
+    for _ in range(input_limits.PACKAGE_PARTS):
         file.seek(place)
         head = file.read(_HEAD)
         if not head.strip(b"\n"):
@@ -122,7 +122,7 @@ def _parts(file: BinaryIO) -> Iterator[_Part]:
             raise DamagedDataError(f"it ends in the middle of {part.name}")
         yield part
         place = start + part.size + part.size % 2
-    raise DamagedDataError(f"its ar archive has more than {limits.PACKAGE_PARTS} members")
+    raise DamagedDataError(f"its ar archive has more than {input_limits.PACKAGE_PARTS} members")
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -163,6 +163,6 @@ class _Member(tarfile.TarInfo):
             raise
         if member.type not in _KNOWN_TYPES:
             raise tarfile.ReadError(f"a member has the unknown type {member.type!r}")
-        if member.size < 0 or (member.type in _LONG_NAMES and member.size > limits.PATH):
+        if member.size < 0 or (member.type in _LONG_NAMES and member.size > input_limits.PATH):
             raise tarfile.ReadError(f"a header claims to have {member.size} bytes")
         return member

@@ -21,7 +21,7 @@ from debian.deb822 import Deb822, PkgRelation
 from common import bounded
 from common.errors import KconformError, UsageError
 from common.text import printable
-from kconfigs import limits
+from kconfigs import input_limits
 from kconfigs.debian.deb_file import DebFile
 from kconfigs.decompression import PIECE, DamagedDataError, MissingProgramError, TooLargeError, format_of, unpacked
 
@@ -118,7 +118,7 @@ def _depends(control: Mapping[str, str]) -> dict[str, str]:
     needed = " ".join(needed.split())
     if not needed:
         return {}
-    if not needed.isprintable() or len(needed) > limits.DEPENDS:
+    if not needed.isprintable() or len(needed) > input_limits.DEPENDS:
         raise ValueError("Depends has characters that do not print, or is too long")
     try:
         relations = PkgRelation.parse_relations(needed)
@@ -142,7 +142,7 @@ def unpack_kernel(path: Path, into: Path) -> None:
 
     Nothing is put there if the package has none of them, and nothing but regular files: a link or a device in a
     package is never made.  UsageError if the package is damaged, has a path that leads outside, or is larger than
-    kconfigs.limits allows.
+    kconfigs.input_limits allows.
     """
     with _opened(path) as deb, contextlib.closing(deb.files()) as files:
         for name, content in files:
@@ -197,7 +197,7 @@ def _opened(path: Path) -> Iterator[DebFile]:
         ) from error
     except TooLargeError as error:
         raise UsageError(
-            f"{name} unpacks to more than {bounded.size(limits.PACKAGE)}, which no package with a kernel does",
+            f"{name} unpacks to more than {bounded.size(input_limits.PACKAGE)}, which no package with a kernel does",
             hint="name a linux-image package, without debugging symbols",
         ) from error
     except MissingProgramError as error:
@@ -236,7 +236,7 @@ def _untar(packed: Iterator[bytes], into: Path) -> None:
     packing = format_of(first)
     if packing is None:
         raise DamagedDataError("its format is unknown")
-    content = unpacked(packing, _chain(first, packed), limits.SOURCE)
+    content = unpacked(packing, _chain(first, packed), input_limits.SOURCE)
     with (
         contextlib.closing(content),
         subprocess.Popen(
@@ -247,7 +247,7 @@ def _untar(packed: Iterator[bytes], into: Path) -> None:
         ) as tar,
     ):
         # For a name, tar allocates whatever size the archive claims; it has read nothing yet.
-        resource.prlimit(tar.pid, resource.RLIMIT_AS, (limits.TAR_MEMORY, limits.TAR_MEMORY))
+        resource.prlimit(tar.pid, resource.RLIMIT_AS, (input_limits.TAR_MEMORY, input_limits.TAR_MEMORY))
         assert tar.stdin is not None
         assert tar.stderr is not None
         with tar.stdin, contextlib.suppress(BrokenPipeError):

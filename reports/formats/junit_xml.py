@@ -14,8 +14,8 @@ from pathlib import Path
 
 from common import atomic
 from reports.model.document import Document
+from reports.model.names_of_tests import junit_name
 from reports.model.result import VERDICTS, Result, Verdict
-from reports.model.test_names import junit_name
 
 ELEMENTS: Mapping[Verdict, str] = {"fail": "failure", "error": "error", "skip": "skipped", "waived": "skipped"}
 SKIPPED: Mapping[Verdict, str] = {"skip": "pytest.skip", "waived": "pytest.xfail"}

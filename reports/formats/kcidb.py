@@ -22,8 +22,8 @@ from common.errors import UsageError
 from common.text import printable
 from reports.model.display import one_line
 from reports.model.document import Document
+from reports.model.names_of_tests import kcidb_path
 from reports.model.result import KernelRecord, Result, Verdict
-from reports.model.test_names import kcidb_path
 
 VERSION = {"major": 5, "minor": 3}
 ORIGIN = "kconform"

@@ -24,8 +24,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from reports.model.display import one_line
 from reports.model.document import Document
+from reports.model.names_of_tests import ktap_name
 from reports.model.result import NO_KERNEL, KernelRecord, PromiseRecord, Result, Verdict
-from reports.model.test_names import ktap_name
 
 VERSION = "KTAP version 1"
 NO_AREA = "other"

@@ -17,8 +17,8 @@ from common.errors import UsageError
 from common.text import printable
 from reports.judgement.exit_status import BROKEN, HELD, UNDETERMINED
 from reports.model.document import Document
+from reports.model.names_of_tests import kernel_in, without_kernel
 from reports.model.result import NO_KERNEL, SEVERITY, KernelRecord, PromiseStatus, Result, Verdict
-from reports.model.test_names import kernel_in, without_kernel
 
 HOLDS: tuple[Verdict, ...] = ("pass", "unexpected-pass")
 

@@ -7,7 +7,7 @@ import pytest
 
 from common.workers import is_worker
 from reports.judgement.verdict import check_breaks, judge
-from reports.run import apply_waivers, preparation
+from reports.run import apply_waivers, preparation_times
 from reports.run.notes import ATTACHED, Attached, attach, kernel_of, versions_told
 from reports.run.phases import Phase
 from reports.run.requirement_marker import requirements_of
@@ -27,7 +27,7 @@ def judged(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
     pieces = [*judgement.evidence.items(), *(report.sections if report.failed else ())]
     for title, text in pieces:
         attach(item, title, text)
-    measured = preparation.take(item.config)
+    measured = preparation_times.take(item.config)
     report.duration = max(0.0, report.duration - measured.waited_s)
     return Phase(
         verdict=judgement.verdict,
@@ -40,7 +40,7 @@ def judged(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
         versions=versions_told(item.config) if is_worker(item.config) else {},
         preparation=measured.kernels,
         waited_s=measured.waited_s,
-        boot=item.stash.get(preparation.BOOT, None),
+        boot=item.stash.get(preparation_times.BOOT, None),
     )
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import pytest
 
 from reports.model.display import one_line
+from reports.model.names_of_tests import kernel_in
 from reports.model.result import Verdict
-from reports.model.test_names import kernel_in
 from reports.run.phases import Phase, ends_test, worker_of
-from reports.run.preparation import builds_of
+from reports.run.preparation_times import builds_of
 
 FIRST: dict[Verdict, str] = {"fail": "broken promise", "error": "error"}
 EVERY_S = 60.0

@@ -36,9 +36,9 @@ from guests.vm.console import READY, Console
 from guests.vm.qemu_command import VirtualMachine, dying_with_parent, virtme_boot
 from kconfigs.build.build_progress import for_stderr
 from kconfigs.cache import Cache
-from kconfigs.candidates import default_specs
 from kconfigs.fetch import fetch
 from kconfigs.kernel import Kernel
+from kconfigs.planned_kernels import default_specs
 from kconfigs.resolve import resolve
 from kconfigs.spec import parse
 

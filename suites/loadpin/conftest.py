@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from kconfigs.kernel import Kernel
-from suites.started_modules import skip_unless_started
+from suites.inactive_modules import skip_unless_started
 
 AS_MODULES = {"TEST_LKM", "TEST_FIRMWARE"}
 """Options that may be modules: the tests load these themselves."""

@@ -26,7 +26,7 @@ from guests.uapi import (
     Signal,
     number,
 )
-from guests.vm.host_programs import ProgramError
+from guests.vm.programs_for_guests import ProgramError
 from suites.seccomp.support.jailed_program import JailedProgram
 from suites.seccomp.support.traced_program import trace as trace_program
 

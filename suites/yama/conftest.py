@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from suites.started_modules import skip_unless_started
+from suites.inactive_modules import skip_unless_started
 
 
 @pytest.fixture(autouse=True)

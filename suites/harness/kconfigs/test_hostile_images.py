@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
-from kconfigs import limits
+from kconfigs import input_limits
 from kconfigs.cache import Cache
 from kconfigs.image import banner_release, embedded_config, inspect
 from kconfigs.image_config import find_config, read_config
@@ -59,7 +59,7 @@ class TestImage:
 
     @pytest.mark.parametrize("packing", FORMATS)
     def test_a_bomb_is_refused(self, write: Write, packing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(limits, "UNPACKED_IMAGE", 16 * MIB)
+        monkeypatch.setattr(input_limits, "UNPACKED_IMAGE", 16 * MIB)
         # A decompressor that stops after the first stream needs one that is large by itself.
         bomb = packed(packing, bytes(17 * MIB)) if packing in {"xz", "bzip2"} else hostile.zeros(packing, 17)
         image = inspect(write(with_payload(bomb)))
@@ -71,7 +71,7 @@ class TestImage:
     def test_a_bomb_is_refused_with_a_config_beside_it(
         self, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        monkeypatch.setattr(limits, "UNPACKED_IMAGE", 16 * MIB)
+        monkeypatch.setattr(input_limits, "UNPACKED_IMAGE", 16 * MIB)
         image = inspect(write(with_payload(hostile.zeros("gzip", 17))))
         (tmp_path / "mine").write_text(CONFIG)
         with pytest.raises(UsageError, match="unpacks to more than 16 MiB"):

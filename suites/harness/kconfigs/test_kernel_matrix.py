@@ -13,8 +13,8 @@ import pytest
 
 from common.errors import UsageError
 from kconfigs import kernel_matrix, profile
-from kconfigs.candidates import plan, wanted
 from kconfigs.kernel_matrix import Wanted
+from kconfigs.planned_kernels import plan, wanted
 from kconfigs.spec import parse
 from suites.harness.kconfigs import fake_kernels as fakes
 

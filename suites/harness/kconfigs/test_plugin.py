@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="the fake
 RECORDING = """
 from pathlib import Path
 import pytest
-from kconfigs.candidates import Candidate
+from kconfigs.planned_kernels import Candidate
 
 Candidate.begin = lambda self: Path("begun").open("a").write(self.id + "\\n")
 

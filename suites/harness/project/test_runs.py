@@ -16,8 +16,8 @@ from suites.harness.checkout import ROOT
 from suites.harness.project.separate_run import SeparateRun
 
 HOLD = "suites/harness/project/samples/hold_guest.py"
-LACK = "suites/harness/project/samples/lack.py"
-STUMBLE = "suites/harness/project/samples/stumble.py"
+LACK = "suites/harness/project/samples/missing_option.py"
+STUMBLE = "suites/harness/project/samples/dead_task.py"
 TALK = "suites/yama/test_talk.py"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from guests.vm.host_programs import find
+from guests.vm.programs_for_guests import find
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
 from suites.seccomp.support import traced_program

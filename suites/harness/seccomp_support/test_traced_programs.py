@@ -16,7 +16,7 @@ from guests.bpf import Action, Program, allow, arg, deny, policy
 from guests.guest import Guest
 from guests.outcome import EPERM, exited, killed
 from guests.uapi import Signal
-from guests.vm.host_programs import ProgramError, find
+from guests.vm.programs_for_guests import ProgramError, find
 from suites.harness.guests import fakes
 from suites.seccomp import test_policies, test_talk
 from suites.seccomp.support.jailed_program import JailedProgram

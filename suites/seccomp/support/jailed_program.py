@@ -19,7 +19,7 @@ from guests.outcome import Outcome, killed
 from guests.session import Session
 from guests.syscalls.seccomp import SET_MODE_FILTER
 from guests.uapi import Signal, number
-from guests.vm.host_programs import ProgramError
+from guests.vm.programs_for_guests import ProgramError
 from suites.seccomp.support import bpf_interpreter
 from suites.seccomp.support.bpf_interpreter import SeccompData
 from suites.seccomp.support.traced_program import TracedCall, TracedProgram

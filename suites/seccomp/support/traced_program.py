@@ -23,7 +23,7 @@ from guests.syscalls.base import Pending
 from guests.syscalls.ptrace import WaitStatus
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_EXIT, WALL, Ptrace, PtraceOption, Signal, names, number
-from guests.vm.host_programs import ProgramError, find
+from guests.vm.programs_for_guests import ProgramError, find
 
 _BIN = "/bin/"
 _AT_ENTRY = 9

@@ -12,7 +12,7 @@ import pytest
 
 from common.errors import UsageError
 from guests.vm.kernel_modules import find_module, read_module, virtio_modules
-from kconfigs import limits
+from kconfigs import input_limits
 from kconfigs.kernel import Kernel
 from suites.harness import hostile_files as hostile
 from suites.harness.guests import fakes
@@ -63,7 +63,7 @@ def test_what_is_no_file_is_refused(make_kernel: MakeKernel, tmp_path: Path, kin
 
 
 def test_all_that_a_guest_loads_is_bounded_together(make_kernel: MakeKernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MODULE", 3 * MIB)
+    monkeypatch.setattr(input_limits, "MODULE", 3 * MIB)
     content = bytes(2 * MIB)
     kernel = make_kernel({"virtio_pci.ko": content + depending(b""), "virtio_console.ko": content + depending(b"")})
     with pytest.raises(UsageError, match=r"what .* needs for virtio is larger than 3 MiB"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import KconformError, UsageError
-from kconfigs import limits
+from kconfigs import input_limits
 from kconfigs.cache import Cache
 from kconfigs.debian.apt import run_command
 from kconfigs.debian.archive_suite import apt_of
@@ -123,7 +123,7 @@ def serving_zeros() -> Iterator[tuple[str, list[int]]]:
 
 
 def test_an_answer_of_apt_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "APT_ANSWER", 1 << 20)
+    monkeypatch.setattr(input_limits, "APT_ANSWER", 1 << 20)
     assert len(run_command(["head", "--bytes=1048576", "/dev/zero"], None)) == 1 << 20
     with pytest.raises(UsageError, match="cat prints more than 1 MiB") as caught:
         run_command(["cat", "/dev/zero"], None)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
-from kconfigs import limits
+from kconfigs import input_limits
 from kconfigs.cache import Cache
 from kconfigs.debian import deb_package
 from kconfigs.debian.deb_package import read_control
@@ -105,7 +105,10 @@ def test_an_archive_in_the_archive_is_not_unpacked(tmp_path: Path) -> None:
         ([member(f"{MODULES}/a", b"file"), member(f"{MODULES}/a/b", b"below")], "no file can be called"),
         ([member(f"{MODULES}/a/b", b"below"), member(f"{MODULES}/a", b"file")], "no file can be called"),
         ([member(f"{MODULES}/{'x' * 300}", b"long")], "no file can be called"),
-        ([member(f"{MODULES}/a.ko", size=limits.PACKAGE + 1)], f"claims to have {limits.PACKAGE + 1} bytes"),
+        (
+            [member(f"{MODULES}/a.ko", size=input_limits.PACKAGE + 1)],
+            f"claims to have {input_limits.PACKAGE + 1} bytes",
+        ),
         ([member("./usr/share/doc", size=1 << 60)], f"claims to have {1 << 60} bytes"),
         ([member(f"{MODULES}/a.ko", size=5000)], "unexpected end of data"),
         ([b"garbage " * 64, member(f"{MODULES}/a.ko")], "a header is invalid"),
@@ -162,7 +165,7 @@ def test_an_ar_archive_of_many_members_is_refused(refused: Callable[[bytes], Usa
 def test_a_bomb_is_refused(
     refused: Callable[[bytes], UsageError], packing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "PACKAGE", 64 * MIB)
+    monkeypatch.setattr(input_limits, "PACKAGE", 64 * MIB)
     head = member("./usr/share/zeros", size=63 * MIB)
     data = packed(packing, tar(VMLINUZ, CONFIG)[:-1024] + head) + hostile.zeros(packing, 70)
     error = refused(with_data(data, f"data.tar.{SUFFIX[packing]}"))
@@ -172,7 +175,7 @@ def test_a_bomb_is_refused(
 def test_a_bomb_after_the_end_of_the_archive_is_refused(
     refused: Callable[[bytes], UsageError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "PACKAGE", 64 * MIB)
+    monkeypatch.setattr(input_limits, "PACKAGE", 64 * MIB)
     data = packed("xz", tar(VMLINUZ)) + hostile.zeros("xz", 70)
     assert "unpacks to more than 64 MiB" in refused(with_data(data, "data.tar.xz")).message
 
@@ -180,7 +183,7 @@ def test_a_bomb_after_the_end_of_the_archive_is_refused(
 def test_more_files_than_a_kernel_has_are_refused(
     refused: Callable[[bytes], UsageError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "PACKAGE_FILES", 20)
+    monkeypatch.setattr(input_limits, "PACKAGE_FILES", 20)
     assert "more than 20 files" in refused(package(*(member(f"./{number}") for number in range(20)))).message
 
 

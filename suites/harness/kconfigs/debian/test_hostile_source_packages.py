@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import KconformError
-from kconfigs import limits
+from kconfigs import input_limits
 from kconfigs.debian import deb_package
 from suites.harness import hostile_files as hostile
 from suites.harness.hostile_files import MIB, member, packed, tar
@@ -23,7 +23,7 @@ class TestSource:
         )
 
     def test_a_tarball_that_never_ends_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(limits, "SOURCE", 8 * MIB)
+        monkeypatch.setattr(input_limits, "SOURCE", 8 * MIB)
         head = packed("gzip", member("linux/zeros", size=1 << 30)[:512])
         path = self.source(tmp_path / "s.deb", head + hostile.zeros("gzip", 16))
         with pytest.raises(KconformError, match="does not unpack: more than 8388608 bytes") as caught:

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from reports.formats import kcidb, ktap
 from reports.model.document import Document
-from reports.model.test_names import junit_name
+from reports.model.names_of_tests import junit_name
 from suites.harness.reports import ktap_reader
 from suites.harness.reports.documents import TIME, read
 from suites.harness.reports.formats.format_samples import SAMPLE

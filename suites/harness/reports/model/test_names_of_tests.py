@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from reports.model.test_names import junit_name, kcidb_path, kernel_in, ktap_name, without_kernel
+from reports.model.names_of_tests import junit_name, kcidb_path, kernel_in, ktap_name, without_kernel
 from suites.harness.reports.documents import FULL, NEXT, read, result
 
 

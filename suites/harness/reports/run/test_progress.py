@@ -11,7 +11,7 @@ import pytest
 
 from reports.model.result import KernelRecord, Preparation, Verdict
 from reports.run.phases import Phase
-from reports.run.preparation import watch_builds
+from reports.run.preparation_times import watch_builds
 from reports.run.progress import RunProgress, duration
 
 

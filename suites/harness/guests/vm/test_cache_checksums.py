@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from guests.vm import entry_checksums
+from guests.vm import cache_checksums
+from guests.vm.cache_checksums import DamagedError
 from guests.vm.disk_images import DiskPlan
-from guests.vm.entry_checksums import DamagedError
 from guests.vm.initramfs import agent, initramfs
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
@@ -60,8 +60,8 @@ def test_damage_is_detected_and_mended(
         damage(path)
         assert make(store, tmp_path) == path
     assert path.stat().st_size == size
-    (entry,) = (parent for parent in path.parents if (parent / entry_checksums.FILE).exists())
-    entry_checksums.check(entry)
+    (entry,) = (parent for parent in path.parents if (parent / cache_checksums.FILE).exists())
+    cache_checksums.check(entry)
     assert "is damaged and is made again" in caplog.text
 
 
@@ -69,15 +69,15 @@ def test_damage_is_detected_and_mended(
 def test_without_its_checksums_an_entry_is_damaged(tmp_path: Path, noted: str | None) -> None:
     (tmp_path / "file").write_text("content")
     if noted is not None:
-        (tmp_path / entry_checksums.FILE).write_text(noted)
+        (tmp_path / cache_checksums.FILE).write_text(noted)
     with pytest.raises(DamagedError):
-        entry_checksums.check(tmp_path)
-    entry_checksums.with_checksums(lambda _: None)(tmp_path)
-    entry_checksums.check(tmp_path)
+        cache_checksums.check(tmp_path)
+    cache_checksums.with_checksums(lambda _: None)(tmp_path)
+    cache_checksums.check(tmp_path)
 
 
 def test_a_file_that_was_added_is_damage(tmp_path: Path) -> None:
-    entry_checksums.with_checksums(lambda path: (path / "file").touch())(tmp_path)
+    cache_checksums.with_checksums(lambda path: (path / "file").touch())(tmp_path)
     (tmp_path / "more").touch()
     with pytest.raises(DamagedError, match="has changed since it was made"):
-        entry_checksums.check(tmp_path)
+        cache_checksums.check(tmp_path)

@@ -18,8 +18,8 @@ from common.errors import KconformError, UsageError
 from common.stopwatch import Stopwatch, What
 from kconfigs.build.build_progress import BuildState, Phase, PhaseTimes
 from kconfigs.build.status_file import StatusFile, read_status
-from kconfigs.candidates import Candidate, PlannedKernel, plan
 from kconfigs.kernel_matrix import Wanted
+from kconfigs.planned_kernels import Candidate, PlannedKernel, plan
 from kconfigs.plugin import LOOKED_UP, builds
 from kconfigs.profile import load
 from kconfigs.run_folder import RunFolder

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from guests.vm import host_programs
-from guests.vm.host_programs import ProgramError, find, program_files
+from guests.vm import programs_for_guests
+from guests.vm.programs_for_guests import ProgramError, find, program_files
 from suites.harness.guests import fakes
 
 pytestmark = fakes.x86_only
@@ -26,18 +26,18 @@ class TestFind:
         compiled("cat")
         gnu = compiled("gnucat", kind="cat")
         versions = {"cat": "cat (uutils coreutils) 0.8.0", "gnucat": "cat (GNU coreutils) 9.7"}
-        monkeypatch.setattr(host_programs, "_version", lambda path: versions[Path(path).name])
+        monkeypatch.setattr(programs_for_guests, "_version", lambda path: versions[Path(path).name])
         assert (str(find("cat")), find("cat").path) == ("cat (GNU coreutils) 9.7", gnu)
 
     def test_without_gnu_it_is_what_there_is(self, compiled: Compile, monkeypatch: pytest.MonkeyPatch) -> None:
         cat = compiled("cat")
-        monkeypatch.setattr(host_programs, "_version", lambda _: "BusyBox v1.36.1 multi-call binary.")
+        monkeypatch.setattr(programs_for_guests, "_version", lambda _: "BusyBox v1.36.1 multi-call binary.")
         assert (str(find("cat")), find("cat").path) == ("cat (BusyBox v1.36.1 multi-call binary.)", cat)
 
     def test_a_version_on_standard_error(self, bin_: Path) -> None:
         said = "cat: unrecognized option '--version'\nBusyBox v1.36.1 () multi-call binary.\n\nUsage: cat [-n]"
         path = fakes.quitter(bin_ / "cat", 1, said)
-        assert host_programs._version(str(path)) == "BusyBox v1.36.1 () multi-call binary."
+        assert programs_for_guests._version(str(path)) == "BusyBox v1.36.1 () multi-call binary."
 
     def test_a_missing_program_is_named(self) -> None:
         with pytest.raises(ProgramError, match="no program kconform-none") as caught:
@@ -67,7 +67,7 @@ class TestLibraries:
 
         def say(text: str, status: int = 0) -> Path:
             linker = fakes.program(program.with_name("ld.so"), f"import sys\nprint({text!r})\nsys.exit({status})\n")
-            monkeypatch.setattr(host_programs, "_interpreter", lambda _: str(linker))
+            monkeypatch.setattr(programs_for_guests, "_interpreter", lambda _: str(linker))
             return linker
 
         return say
@@ -81,7 +81,7 @@ class TestLibraries:
         find.cache_clear()
         python = find("python3")
         assert python.path.read_bytes()[:4] == b"\x7fELF"
-        linker = host_programs._interpreter(python.path)
+        linker = programs_for_guests._interpreter(python.path)
         assert linker in python.libraries
         assert any("libc.so" in where or "musl" in where for where in python.libraries)
         assert all(path.exists() for path in python.libraries.values())
@@ -136,7 +136,7 @@ class TestLibraries:
         monkeypatch.setenv("LD_LIBRARY_PATH", "/elsewhere")
         monkeypatch.setenv("LANG", "de_DE.UTF-8")
         path = fakes.program(bin_ / "env", "import os\nprint(sorted(os.environ))\n")
-        assert host_programs._run([str(path)]).stdout.strip() in (
+        assert programs_for_guests._run([str(path)]).stdout.strip() in (
             "['LC_ALL', 'PATH']",
             "['LC_ALL', 'LC_CTYPE', 'PATH']",
         )

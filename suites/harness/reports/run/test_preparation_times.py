@@ -20,7 +20,7 @@ from reports.formats import kcidb, page_data
 from reports.model.document import load, parse
 from reports.model.result import KernelRecord, Preparation
 from reports.model.store import Store
-from reports.run import preparation
+from reports.run import preparation_times
 from reports.run.resume import Former, take_up
 from reports.run.terminal_summary import Summary
 from reports.tools.merge import merge
@@ -33,7 +33,7 @@ import os
 import pytest
 from _pytest import timing
 from common.stopwatch import Stopwatch
-from reports.run import preparation
+from reports.run import preparation_times
 from reports.run.notes import set_kernel
 
 CLOCK = [0.0]
@@ -53,7 +53,7 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(scope="session")
 def kernel(request):
-    watch = Stopwatch(functools.partial(preparation.record, request.config), lambda: CLOCK[0])
+    watch = Stopwatch(functools.partial(preparation_times.record, request.config), lambda: CLOCK[0])
     with watch.timed(request.param, "wait"):
         CLOCK[0] += 200  # for the build, which a process of its own does
         if BOOTS:
@@ -135,8 +135,8 @@ def test_boots_are_numbered() -> None:
     """By what tests need; a test that needs no boot has no number."""
     boots = {"a": ("k", "quiet"), "b": None, "c": ("k", "debug"), "d": ("k", "quiet"), "e": ("other", "quiet")}
     items: Any = {name: SimpleNamespace(name=name, stash=pytest.Stash()) for name in boots}
-    preparation.number_boots(list(items.values()), lambda item: boots[item.name])
-    found = {name: item.stash.get(preparation.BOOT, None) for name, item in items.items()}
+    preparation_times.number_boots(list(items.values()), lambda item: boots[item.name])
+    found = {name: item.stash.get(preparation_times.BOOT, None) for name, item in items.items()}
     assert found == {"a": (0, 3), "b": None, "c": (1, 3), "d": (0, 3), "e": (2, 3)}
 
 
