@@ -119,14 +119,16 @@ def stop_agent(guest: Guest) -> None:
 def agent_is_stopped(guest: Guest) -> None:
     stop_agent(guest)
     with impatient():
-        guest.spawn("never")
+        # Its tracer may run only after the first of these.
+        for _ in range(1000):
+            guest.read_file("/proc/uptime")
 
 
 def agent_does_not_read(guest: Guest) -> None:
-    """More than the buffers on the way hold."""
+    """More than the buffers on the way hold, and than it reads until its tracer runs, which has to stop it first."""
     stop_agent(guest)
     with impatient():
-        for number in range(64):
+        for number in range(10_000):
             guest.send(Op.WRITE_FILE, 0, bytes(0x30000), f"order {number}")
 
 
