@@ -13,7 +13,7 @@ import pytest
 
 from common.workers import is_worker
 from guests import guest_evidence
-from guests.errors import BootCrashed, GuestBroke, QemuError
+from guests.errors import BootCrashed, GuestBroke, QemuError, UsageError
 from guests.guest import Guest
 from guests.plugin import LIMIT
 from guests.vm import device_state
@@ -273,6 +273,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     notes.describe_run(config, "virtme-ng", importlib.metadata.version("virtme-ng"))
     try:
         program = inspect(find_qemu(chosen=config.getoption("qemu")))
+    except UsageError as error:
+        pytest.exit(str(error), returncode=4)
     except QemuError:
         return  # tests that need a guest report this; most of the project's own tests need none
     notes.describe_run(config, "qemu", program.version_line)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The QEMUs of a run end with it, whether it ends by itself, by Ctrl-C, by SIGTERM or by SIGKILL."""
+"""The QEMUs of a run end with it, however it ends; and what a run makes of a test that it cannot do."""
 
 from __future__ import annotations
 
@@ -146,3 +146,13 @@ def test_a_splat_that_is_waived_counts_as_none(kernel: Kernel, tmp_path: Path, e
     result = json.loads((tmp_path / "report" / "results.json").read_text())["results"][0]
     assert result["outcome"] == outcome
     assert ("waived splats" in result["evidence"]) == (outcome == "error")
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_qemu_that_is_no_program_ends_the_run_in_a_sentence(kernel: Kernel, tmp_path: Path, workers: str) -> None:
+    """At once, without a report, and for all tests together."""
+    with Run(kernel, tmp_path, TALK, "-n", workers, "--qemu=/nonexistent") as run:
+        assert run.wait() == 4, run.said()
+        assert "Exit: --qemu=/nonexistent is not an executable program" in run.said()
+        assert "INTERNALERROR" not in run.said()
+        assert not run.report.exists()
