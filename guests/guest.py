@@ -35,13 +35,23 @@ _GAVE_UP = re.compile(r"^kconform: agent: (?!ready)(.*)", re.MULTILINE)
 
 
 @cache
+def log_at_boot(template: Template) -> list[kernel_log.LogRecord]:
+    return kernel_log.parse(template.boot_log)
+
+
+@cache
+def splat_at_boot(template: Template) -> str:
+    return splats.first(record.text for record in log_at_boot(template)) or ""
+
+
+@cache
 def taint_at_boot(template: Template) -> int | None:
     return template.taint
 
 
 @cache
 def last_record_at_boot(template: Template) -> int:
-    records = kernel_log.parse(template.boot_log)
+    records = log_at_boot(template)
     if not records:
         raise AgentError(
             "the kernel's log cannot be read, so complaints would be missed", hint="is CONFIG_PRINTK enabled?"
@@ -117,11 +127,12 @@ class Guest(Session):
     @property
     def boot_log(self) -> list[str]:
         """The lines that the kernel logged while it booted, before it was cloned."""
-        return [record.text for record in kernel_log.parse(self.template.boot_log)]
+        return [record.text for record in log_at_boot(self.template)]
 
     def boot_splat(self, excused: Callable[[str], bool] = lambda _: False) -> str:
         """The first splat of the boot log that is not `excused`; empty if there is none."""
-        return splats.first(self.boot_log, excused) or ""
+        found = splat_at_boot(self.template)
+        return splats.first(self.boot_log, excused) or "" if found and excused(found) else found
 
     # The influence of the host
 
