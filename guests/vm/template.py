@@ -24,21 +24,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from guests.errors import BootError, KconformError, QemuError
+from guests.errors import BootError, QemuError
 from guests.log import taint
 from guests.log.kernel_log import read_raw
 from guests.vm import acceleration, device_state
 from guests.vm.boot import booted, compose
+from guests.vm.cache_checksums import DamagedError
 from guests.vm.qemu_command import VirtualMachine, clone_command, memory_options
 from guests.vm.qemu_process import Qemu
 from kconfigs.cache import Cache
 
 FORMAT = 6
 _SAVE_DEADLINE_S = 60.0
-
-
-class DamagedTemplateError(KconformError):
-    """A template has changed since it was saved."""
 
 
 @dataclass(frozen=True)
@@ -217,12 +214,12 @@ def _checksum(path: Path) -> str:
 
 
 def check(directory: Path) -> None:
-    """Raise DamagedTemplateError unless the files are unchanged since they were saved."""
+    """Raise DamagedError unless the files are unchanged since they were saved."""
     try:
         meta = json.loads((directory / "meta.json").read_text())
         wanted = meta["sums"]
         found = {name: _checksum(directory / name) for name in ("ram", "state")}
     except (OSError, ValueError, KeyError) as error:
-        raise DamagedTemplateError(f"the template in {directory} is unreadable: {error}") from error
+        raise DamagedError(f"the template in {directory} is unreadable: {error}") from error
     if wanted != found:
-        raise DamagedTemplateError(f"the template in {directory} has changed since it was saved")
+        raise DamagedError(f"the template in {directory} has changed since it was saved")

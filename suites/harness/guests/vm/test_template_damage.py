@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from guests.vm import template
+from guests.vm.cache_checksums import DamagedError
 from guests.vm.qemu_command import VirtualMachine
-from guests.vm.template import DamagedTemplateError
 from kconfigs.cache import Cache
 from suites.harness.guests.vm.fake_boots import KERNEL, FakeBoots
 
@@ -63,7 +63,7 @@ class TestChecking:
         made = template.get(machine, KERNEL, store)
         template.check(made.directory)
         damage(made.directory / name)
-        with pytest.raises(DamagedTemplateError):
+        with pytest.raises(DamagedError):
             template.check(made.directory)
         with caplog.at_level(logging.WARNING, "kconform"):
             template.get(machine, KERNEL, store)
