@@ -3,7 +3,7 @@
 
 KCONFORM_DAMAGE selects the kind:
 
-    flip        one bit is flipped in about 1 % of the received pieces
+    flip        one bit is flipped in about one of 400 received pieces
     mute        the second guest sends nothing
     unprepared  the first spare clone cannot be started
     greedy      every guest's log is endless, and contains no records
@@ -30,7 +30,7 @@ PATIENCE_S = 2.0
 class Flipping(SocketStream):
     def receive_bytes(self) -> bytes:
         data = bytearray(super().receive_bytes())
-        if data and not CHANCE.randrange(100):
+        if data and not CHANCE.randrange(400):
             data[CHANCE.randrange(len(data))] ^= 1 << CHANCE.randrange(8)
         return bytes(data)
 
