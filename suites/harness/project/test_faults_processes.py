@@ -23,7 +23,7 @@ INI = "[pytest]\naddopts = -p kconfigs.plugin -p reports.run.plugin -p no:hypoth
 
 CONFTEST = """
 import os, pathlib, threading
-from common.workers import is_worker
+from common.workers import handed_over, is_worker
 from reports.formats import report_files
 
 PHASE = os.environ["PHASE"]
@@ -32,6 +32,13 @@ def hold(phase, name=os.getpid()):
     if PHASE == phase:
         pathlib.Path(os.environ["REACHED"], str(name)).touch()
         threading.Event().wait()
+
+def meet(config, name):
+    "Wait until as many tests have met as there are workers; without workers, one is enough."
+    folder = pathlib.Path(os.environ["MEETING"])
+    (folder / name).touch()
+    while len(list(folder.iterdir())) < (handed_over(config, "workercount") or 1):
+        os.sched_yield()
 
 def pytest_collection_modifyitems(config):
     hold("collection")
@@ -50,10 +57,15 @@ report_files.write = slow_write
 
 TESTS = """
 import pytest
-from conftest import hold
+from conftest import hold, meet
 
 @pytest.mark.parametrize("number", range(4))
-def test_before(number): assert number != 1
+def test_before(number, pytestconfig):
+    # Each of two workers has two of these, and gets the next test when it has done one.  They wait for each other, or
+    # one could do both, and get both tests that hold.
+    if number in (1, 3):
+        meet(pytestconfig, str(number))
+    assert number != 1
 def test_held(): hold("test")
 def test_held_too(): hold("test")
 def test_after(): pass
@@ -75,13 +87,19 @@ def start(
     tmp_path: Path, phase: str, *arguments: str, prefix: Sequence[str] = (), before: str = "", **env: str
 ) -> SeparateRun:
     """Run the project; it holds in that phase.  `before`: what its conftest.py does first."""
-    project, reached = tmp_path / "project", tmp_path / "reached"
+    project, reached, meeting = tmp_path / "project", tmp_path / "reached", tmp_path / "meeting"
+    meeting.mkdir(exist_ok=True)
     (project / "suites" / "yama").mkdir(parents=True, exist_ok=True)
     reached.mkdir(exist_ok=True)
     (project / "pytest.ini").write_text(INI)
     (project / "conftest.py").write_text(before + CONFTEST)
     (project / "suites" / "yama" / "test_it.py").write_text(TESTS)
-    env |= {"PHASE": phase, "REACHED": str(reached), "KCONFORM_CACHE": str(tmp_path / "cache")}
+    env |= {
+        "PHASE": phase,
+        "REACHED": str(reached),
+        "MEETING": str(meeting),
+        "KCONFORM_CACHE": str(tmp_path / "cache"),
+    }
     return SeparateRun(tmp_path, "suites", *arguments, cwd=project, env=env, prefix=prefix)
 
 
