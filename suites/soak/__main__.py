@@ -16,25 +16,21 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import psutil
 from rich.console import Console
 from rich.table import Table
 
 from common.commandline import Parser
+from suites import marked_processes
 from suites.soak.guest_faults import INJECTED
 from suites.soak.repetition import Sample
 
 ROOT = Path(__file__).parents[2]
-MARK = "KCONFORM_SOAK"
-"""A variable in the environment of all processes of the session, by which those that are left behind are found."""
-
 MAY_GROW = {"rss_mib": 32.0, "descriptors": 8, "children": 1, "duration_s": 0.5}
 """How much the median of a worker's last pass may be above that of its second one; of a duration, as a fraction."""
 
@@ -89,32 +85,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, folder: Path) -> tuple[int, list[str]]:
     """Run the tests.  pytest's exit status, and a sentence for each process that is left behind."""
-    mark = uuid.uuid4().hex
-    command = [
-        "env",
-        f"{MARK}={mark}",
-        sys.executable,
-        "-m",
-        "pytest",
-        "-c",
-        "pyproject.toml",
-        "-p",
-        "no:cacheprovider",
-    ]
+    mark = marked_processes.new_mark("KCONFORM_SOAK")
+    command = ["env", mark, sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "no:cacheprovider"]
     command += ["-p", "suites.soak.repetition", "--soak-times", str(options.times), "--soak-samples", str(folder)]
     command += ["--soak-faults", str(options.faults)] if options.faults is not None else []
     command += ["--report-dir", str(folder / "report"), "-q", *options.pytest]
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
-    return done.returncode, [f"left behind: {name}" for name in _alive(mark)]
-
-
-def _alive(mark: str) -> Iterator[str]:
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                yield f"{process.name()} ({process.pid})"
-        except psutil.Error:
-            continue  # it has ended, or belongs to another user
+    left = [f"left behind: {each.info['name']} ({each.pid})" for each in marked_processes.living(mark)]
+    return done.returncode, left
 
 
 def _results(report: Path) -> list[dict[str, str]]:

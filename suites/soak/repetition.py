@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -90,8 +89,8 @@ class Sampler:
             children=len(self._process.children(recursive=True)),
             fault=fault,
         )
-        with self._path.open("a") as file:
-            file.write(json.dumps(msgspec.to_builtins(sample)) + "\n")
+        with self._path.open("ab") as file:
+            file.write(msgspec.json.encode(sample) + b"\n")
 
 
 def _copy(item: pytest.Item) -> pytest.Item:

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -18,11 +17,25 @@ from typing import Any, Self
 import psutil
 
 from guests.time_limit import load
+from kconfigs.kernel import Kernel
+from suites import marked_processes
 from suites.harness.checkout import ROOT
 
 DEADLINE_S = 60.0
 """For what takes seconds on an idle machine; longer on a busy one."""
 _TICK_S = 0.02
+
+
+def kernel_options(kernel: Kernel, folder: Path) -> list[str]:
+    """Options for a run on this kernel: a package with its modules, which may include virtio, or a built kernel.
+
+    The config of a built one is written to `folder`.
+    """
+    if kernel.spec.startswith("deb:"):
+        return [f"--kernel={kernel.spec}"]
+    config = folder / "config"
+    config.write_text(kernel.config.render())
+    return [f"--kernel={kernel.image}", f"--kernel-config={config}"]
 
 
 class SeparateRun:
@@ -37,7 +50,7 @@ class SeparateRun:
         prefix: Sequence[str] = (),
     ) -> None:
         """`folder`: where its log is, and its temporary files, in `tmp`.  `prefix`: a command that runs pytest."""
-        self._mark = f"KCONFORM_MARK={uuid.uuid4()}"
+        self._mark = marked_processes.new_mark("KCONFORM_MARK")
         name, _, value = self._mark.partition("=")
         self.temporary = folder / "tmp"
         self.temporary.mkdir(exist_ok=True)
@@ -90,21 +103,11 @@ class SeparateRun:
 
     def members(self) -> list[psutil.Process]:
         """All living processes of the run."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):  # it has ended meanwhile, or belongs to another user
-                marked = self._mark in (f"{name}={value}" for name, value in process.environ().items())
-                if marked and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
+        return list(marked_processes.living(self._mark))
 
     def processes(self) -> list[str]:
         """The command names of all living processes of the run."""
-        names = []
-        for process in self.members():
-            with contextlib.suppress(psutil.Error):
-                names.append(process.name())
-        return names
+        return [process.info["name"] for process in self.members()]
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until the condition is true; AssertionError, with the log's end, if that takes too long."""

@@ -22,7 +22,7 @@ from guests.errors import StartError
 from guests.guest import Guest
 from kconfigs.kernel import Kernel
 from suites.harness.checkout import ROOT
-from suites.harness.project.separate_run import SeparateRun
+from suites.harness.project.separate_run import SeparateRun, kernel_options
 
 SAMPLES = "suites/harness/project/samples"
 TALK = "suites/yama/test_talk.py"
@@ -66,12 +66,8 @@ FAULTS = {
 
 
 def start(kernel: Kernel, folder: Path, *arguments: str, **options: Any) -> SeparateRun:
-    """Run tests on a kernel: a package with its modules, which may include virtio, and a built kernel without."""
-    chosen = [f"--kernel={kernel.spec}"]
-    if not kernel.spec.startswith("deb:"):
-        config = folder / "config"
-        config.write_text(kernel.config.render())
-        chosen = [f"--kernel={kernel.image}", f"--kernel-config={config}"]
+    """Run tests on a kernel."""
+    chosen = kernel_options(kernel, folder)
     return SeparateRun(folder, "-c", str(ROOT / "pyproject.toml"), *chosen, *arguments, **options)
 
 

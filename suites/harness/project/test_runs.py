@@ -13,7 +13,7 @@ import pytest
 
 from kconfigs.kernel import Kernel
 from suites.harness.checkout import ROOT
-from suites.harness.project.separate_run import SeparateRun
+from suites.harness.project.separate_run import SeparateRun, kernel_options
 
 HOLD = "suites/harness/project/samples/hold_guest.py"
 LACK = "suites/harness/project/samples/missing_option.py"
@@ -27,12 +27,9 @@ class Run(SeparateRun):
     def __init__(self, kernel: Kernel, tmp_path: Path, *arguments: str) -> None:
         self.held = tmp_path / "held"
         self.held.mkdir()
-        config = tmp_path / "config"
-        config.write_text(kernel.config.render())
-        kernel_options = (f"--kernel={kernel.image}", f"--kernel-config={config}")
         super().__init__(
             tmp_path,
-            *("-c", str(ROOT / "pyproject.toml"), *arguments, *kernel_options),
+            *("-c", str(ROOT / "pyproject.toml"), *arguments, *kernel_options(kernel, tmp_path)),
             env={"KCONFORM_HELD": str(self.held)},
         )
 
