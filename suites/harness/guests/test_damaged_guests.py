@@ -56,12 +56,12 @@ def run(kernel: Kernel, folder: Path, damage: str, *arguments: str) -> Run:
 
 
 def test_flipped_bits_are_harness_errors(kernel: Kernel, tmp_path: Path) -> None:
-    """One in 400 pieces has a flipped bit: some tests receive one, and some do not, whatever the pace of the host."""
+    """Every second guest's data has flipped bits, and only the tests that receive one are errors."""
     found = run(kernel, tmp_path, "flip", "suites/yama", "-k", "talk or relations or scopes")
     outcomes = found.outcomes()
     assert outcomes["fail"] == 0, found.said
     assert outcomes["error"] > 3
-    assert outcomes["pass"] > 3
+    assert outcomes["pass"] > len(found.results) // 3
     assert found.status == 3
     assert sum(outcomes.values()) == len(found.results) > 40
     errors = [result for result in found.results if result["outcome"] == "error"]

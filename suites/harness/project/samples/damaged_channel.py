@@ -3,7 +3,7 @@
 
 KCONFORM_DAMAGE selects the kind:
 
-    flip        one bit is flipped in about one of 400 received pieces
+    flip        from every second guest, one bit is flipped in about one of ten received pieces
     mute        the second guest sends nothing
     unprepared  the first spare clone cannot be started
     greedy      every guest's log is endless, and contains no records
@@ -28,9 +28,16 @@ PATIENCE_S = 2.0
 
 
 class Flipping(SocketStream):
+    made = 0
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        Flipping.made += 1
+        self._flips = Flipping.made % 2 == 0
+
     def receive_bytes(self) -> bytes:
         data = bytearray(super().receive_bytes())
-        if data and not CHANCE.randrange(400):
+        if self._flips and data and not CHANCE.randrange(10):
             data[CHANCE.randrange(len(data))] ^= 1 << CHANCE.randrange(8)
         return bytes(data)
 
