@@ -15,7 +15,7 @@ from common.workers import is_worker
 from guests import guest_evidence
 from guests.errors import BootCrashed, GuestBroke, QemuError, UsageError
 from guests.guest import Guest
-from guests.plugin import LIMIT
+from guests.plugin import LIMIT, machine_options_of
 from guests.vm import device_state
 from guests.vm.acceleration import Acceleration
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
@@ -62,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     check_flavors(config, [sources.SHIPPED, *flavors.FLAVORS])
     if resume.FORMER in config.stash:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
+        resume.require_same_machine(config, machine_options_of(config).sentence() or None)
     preparation_times.watch_builds(config, lambda: builds(config))
     config.stash[POOL] = Pool(
         Cache(),
@@ -69,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
         cold=config.getoption("cold"),
         probe=config.getoption("probe_accel"),
         qemu=config.getoption("qemu"),
+        options=machine_options_of(config),
         shared=config.stash[FOLDER].boots,
         watch=preparation_times.stopwatch(config),
     )
@@ -112,7 +114,7 @@ def _applies(request: pytest.FixtureRequest) -> None:
         return
     kernel = cast(Kernel, request.getfixturevalue("kernel"))
     profile = cast(Candidate, candidate_of(request.node)).profile
-    notes.set_kernel(request.node, _kernel_info(kernel))
+    notes.set_kernel(request.node, _kernel_info(request.config, kernel))
     known = registry(request.config)
     for identifier in requirements_of(request.node):
         reason = known[identifier].excludes(kernel.version)
@@ -154,7 +156,7 @@ def required_by_profile(request: pytest.FixtureRequest, kernel: Kernel) -> Calla
     return default
 
 
-def _kernel_info(kernel: Kernel, acceleration: Acceleration | None = None) -> dict[str, JSON]:
+def _kernel_info(config: pytest.Config, kernel: Kernel, acceleration: Acceleration | None = None) -> dict[str, JSON]:
     return {
         "id": kernel.id,
         "name": kernel.name,
@@ -168,6 +170,7 @@ def _kernel_info(kernel: Kernel, acceleration: Acceleration | None = None) -> di
         "accel_why": acceleration.why if acceleration else None,
         "version": ".".join(map(str, kernel.version)),
         "lost_options": kernel.lost_options or None,
+        "machine_options": machine_options_of(config).sentence() or None,
     }
 
 
@@ -187,7 +190,7 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
     try:
         with limit.suspended():
             taken_on = pool.acceleration(kernel)
-            notes.set_kernel(request.node, _kernel_info(kernel, taken_on))
+            notes.set_kernel(request.node, _kernel_info(request.config, kernel, taken_on))
             limit.kvm = taken_on.kvm
             taken = pool.take(kernel, boot)
     except BootCrashed as crashed:
@@ -198,7 +201,9 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
     with contextlib.closing(taken):
         request.node.stash[GUEST] = taken
         if splat := _boot_splat(request, taken):
-            notes.set_kernel(request.node, {**_kernel_info(kernel, taken_on), "boot_complaint": splat})
+            notes.set_kernel(
+                request.node, {**_kernel_info(request.config, kernel, taken_on), "boot_complaint": splat}
+            )
         following = request.node.stash.get(NEXT, None)
         if following is not None and _kernel_of(following) == _kernel_of(request.node):
             pool.prepare(kernel, _boot_of(following) or boot)
@@ -212,7 +217,7 @@ def boot_splat(request: pytest.FixtureRequest, guest: Guest) -> str:
 
 
 def _boot_splat(request: pytest.FixtureRequest, guest: Guest) -> str:
-    return guest.boot_splat(splat_waivers(request.config, _kernel_info(guest.kernel)))
+    return guest.boot_splat(splat_waivers(request.config, _kernel_info(request.config, guest.kernel)))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -239,7 +244,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 def _complaint(item: pytest.Item, guest: Guest) -> str:
     """The guest's complaint, unless it is waived; waived ones are attached to the test's evidence."""
-    waived = splat_waivers(item.config, _kernel_info(guest.kernel))
+    waived = splat_waivers(item.config, _kernel_info(item.config, guest.kernel))
     complaint = guest.complaint(waived)
     if waived.known:
         notes.attach(item, "waived splats", "".join(waived.known))

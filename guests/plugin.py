@@ -20,7 +20,8 @@ from guests import time_limit
 from guests.errors import UsageError
 from guests.outcome import Expected, Outcome
 from guests.time_limit import TimeLimit
-from guests.vm import acceleration
+from guests.vm import acceleration, machine_options
+from guests.vm.machine_options import MachineOptions
 from kconfigs.cache import Cache
 
 LIMIT = pytest.StashKey[TimeLimit]()
@@ -47,6 +48,43 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=time_limit.DEFAULT_S,
         help="end a test that takes longer, as an error; scaled up without KVM and on a busy machine"
         " (default: %(default).0f; 0: no limit)",
+    )
+    group.addoption(
+        "--boot-timeout",
+        type=machine_options.parse_boot_timeout,
+        metavar="SECONDS",
+        help=f"how long a kernel may take to boot (default: {machine_options.BOOT_TIMEOUT_S:.0f}, and"
+        f" {machine_options.SLOW_FACTOR:.0f} times as long for kernels built for debugging)",
+    )
+    group.addoption(
+        "--memory",
+        type=machine_options.parse_memory,
+        metavar="SIZE",
+        help="memory of each guest, such as 512M or 2G (default: what the kernel needs, at least"
+        f" {machine_options.MEMORY_MIB}M)",
+    )
+    group.addoption(
+        "--cpus",
+        type=machine_options.parse_cpus,
+        metavar="N",
+        default=1,
+        help="processors of each guest (default: %(default)s)",
+    )
+    group.addoption(
+        "--append",
+        type=machine_options.parse_arguments,
+        action="extend",
+        metavar="ARGS",
+        default=[],
+        help="kernel arguments for each boot, separated by spaces; repeatable",
+    )
+    group.addoption(
+        "--qemu-opts",
+        type=machine_options.parse_qemu_arguments,
+        action="extend",
+        metavar="ARGS",
+        default=[],
+        help="arguments for QEMU, quoted as for a shell; repeatable",
     )
     group.addoption("--cold", action="store_true", help="boot each kernel, without templates from the cache")
 
@@ -104,6 +142,14 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
         first, *others = left
         return [f"{first} (and {len(others)} more)" if others else first, *others]
     return None
+
+
+def machine_options_of(config: pytest.Config) -> MachineOptions:
+    """What the options of this run ask of all guests."""
+    option = config.option
+    return MachineOptions(
+        option.memory, option.cpus, tuple(option.append), tuple(option.qemu_opts), option.boot_timeout
+    )
 
 
 # The time limit of each test

@@ -92,6 +92,18 @@ def inspect(path: Path) -> Image:
     return Image(path, arch, "")
 
 
+def memory_to_start(path: Path) -> int:
+    """How many bytes of memory the kernel in an x86 image needs to unpack itself and to start; 0 if it does not say.
+
+    init_size in Documentation/arch/x86/boot.rst, since protocol 2.10.
+    """
+    with contextlib.suppress(OSError), bounded.open_file(path) as file:
+        head = file.read(0x264)
+        if len(head) == 0x264 and head[0x202:0x206] == b"HdrS" and struct.unpack_from("<H", head, 0x206) >= (0x20A,):
+            return min(int.from_bytes(head[0x260:0x264], "little"), input_limits.UNPACKED_IMAGE)
+    return 0
+
+
 _WANTED = "pass a bzImage or vmlinuz, a kernel tree, a .deb file, deb:PACKAGE, source or running"
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shlex
 import shutil
 import socket
 import subprocess
@@ -17,15 +18,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from guests.errors import BootError, ProtocolError, QemuError, SlowBootError
+from guests.errors import BootError, ProtocolError, QemuError, SlowBootError, UsageError
 from guests.protocol.channel import Channel, Closed, NoAnswer, SocketStream
 from guests.protocol.wire import VERSION, Hello, Op
 from guests.vm.console import Console, Problem
 from guests.vm.qemu_command import VirtualMachine, base_command, parse_shown, virtme_run
 from guests.vm.qemu_process import Qemu
-
-DEADLINE_S = 120.0
-"""A boot takes 3 to 6 seconds on a fast host; this leaves time for a slow and busy one."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +71,15 @@ def booted(
     *,
     extra: Sequence[str] = (),
     pass_fds: Sequence[int] = (),
-    deadline_s: float = DEADLINE_S,
+    deadline_s: float | None = None,
 ) -> Iterator[Booted]:
-    """Boot until the agent answers, and end QEMU on exit.  BootError states how far a failed boot got."""
-    deadline = time.monotonic() + deadline_s
-    command = [*compose(machine), *extra]
+    """Boot until the agent answers, and end QEMU on exit.  BootError states how far a failed boot got.
+
+    `deadline_s`: seconds, if it is not what this machine's kernel may take.  UsageError if QEMU does not accept the
+    user's options.
+    """
+    deadline = time.monotonic() + (deadline_s or machine.boot_timeout_s)
+    command = [*compose(machine), *extra, *machine.options]
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
@@ -86,7 +88,7 @@ def booted(
         try:
             console = Console(ours)
             try:
-                yield _await_agent(qemu, console, deadline, early=machine.virtio)
+                yield _await_agent(qemu, console, deadline, machine)
             except (Closed, NoAnswer, ProtocolError) as error:
                 how = f" ({error.message})" if isinstance(error, ProtocolError) else ""
                 raise BootError(
@@ -96,11 +98,10 @@ def booted(
             qemu.kill()
 
 
-def _await_agent(qemu: Qemu, console: Console, deadline: float, *, early: bool) -> Booted:
-    """`early`: ask the agent before it is known to be ready, because a virtio port keeps the question until then.
-
-    A kernel may boot well and print nothing on our console; a serial port would lose the question.
-    """
+def _await_agent(qemu: Qemu, console: Console, deadline: float, machine: VirtualMachine) -> Booted:
+    # A kernel may boot well and print nothing on our console.  A virtio port keeps the question until the agent is
+    # ready, so it is asked early; a serial port would lose it.
+    early = machine.virtio
     channel = Channel(SocketStream(qemu.agent), on_event=lambda _: None)
     question = None
     if early:
@@ -110,6 +111,11 @@ def _await_agent(qemu: Qemu, console: Console, deadline: float, *, early: bool) 
     if problem is not None:
         if problem.ended:
             problem = _why_ended(qemu, console)
+            if machine.options and qemu.process.returncode > 0 and not console.text():
+                raise UsageError(
+                    f"QEMU does not accept --qemu-opts={shlex.join(machine.options)}: {problem.text}",
+                    hint="its manual lists the options; try them with `qemu-system-x86_64 OPTIONS -machine none`",
+                )
         kind = SlowBootError if problem.slow else BootError
         raise kind(f"the kernel did not boot: {problem.text}", console=console.text(), crash=problem.crash)
     try:

@@ -2,7 +2,8 @@
 """Whose fault a failed boot is: the kernel's only if it crashed by itself, where another kernel boots.
 
 The control is a boot of another kernel on the same machine, with the same arguments and disks: a host or a QEMU on
-which nothing boots must not make a kernel look broken.
+which nothing boots must not make a kernel look broken.  Nor must a machine with too little memory for this kernel, so
+it is also tried with more.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 CONTROLS = 3
 """Maximum number of other kernels to try."""
+PLENTY_MIB = 1024
+"""Memory in which any kernel boots."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,15 @@ def of(error: BootError, kernel: Kernel, machine: VirtualMachine, store: Cache) 
     """What to raise for a boot that has failed twice, the second time with `error`."""
     if not error.crash:
         return error
+    if machine.memory_mib < PLENTY_MIB and _boots(replace(machine, memory_mib=PLENTY_MIB)):
+        return BootError(
+            f"the kernel needs more than {machine.memory_mib} MiB of memory to boot ({error.crash})",
+            hint=f"--memory={4 * machine.memory_mib}M, for example",
+            console=error.evidence.get("console", ""),
+        )
     known = list(controls(store, machine, kernel.digest))
     for control in known[:CONTROLS]:
-        try:
-            with booted(control.machine(machine)):
-                pass
-        except (BootError, QemuError) as failed:
-            log.warning("the control %s does not boot either: %s", control.image, failed.message)
-        else:
+        if _boots(control.machine(machine)):
             message = f"the kernel does not boot: {error.crash} (another kernel boots on the same machine)"
             return BootCrashed(message, evidence=error.evidence)
     reason = (
@@ -60,6 +64,15 @@ def of(error: BootError, kernel: Kernel, machine: VirtualMachine, store: Cache) 
         hint="test a kernel that is known to boot, such as --kernel=deb:linux-image-cloud-amd64, and then this one",
         console=error.evidence.get("console", ""),
     )
+
+
+def _boots(machine: VirtualMachine) -> bool:
+    try:
+        with booted(machine):
+            return True
+    except (BootError, QemuError) as failed:
+        log.warning("%s, with %d MiB, does not boot either: %s", machine.image, machine.memory_mib, failed.message)
+        return False
 
 
 def controls(store: Cache, machine: VirtualMachine, digest: str) -> Iterator[Control]:

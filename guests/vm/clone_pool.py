@@ -18,11 +18,12 @@ from guests.errors import BootError, UsageError
 from guests.guest import Guest
 from guests.vm import acceleration, boot_verdict, template
 from guests.vm.acceleration import Acceleration
-from guests.vm.boot import DEADLINE_S, booted
+from guests.vm.boot import booted
 from guests.vm.disk_images import DiskPlan
 from guests.vm.failed_boots import FailedBoots
 from guests.vm.initramfs import initramfs
 from guests.vm.kernel_modules import virtio_modules
+from guests.vm.machine_options import DEFAULT_MACHINE, MachineOptions, boot_timeout_s, memory_mib
 from guests.vm.qemu_command import VirtualMachine
 from guests.vm.qemu_program import QemuProgram, find_qemu, inspect
 from guests.vm.template import Template
@@ -30,7 +31,6 @@ from kconfigs.cache import Cache
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 
-MEMORY_MIB = 128
 SPARES = 2
 """Maximum number of clones that wait for a test, of any template."""
 
@@ -84,12 +84,14 @@ class Pool:
         cold: bool = False,
         probe: bool = False,
         qemu: str | None = None,
+        options: MachineOptions = DEFAULT_MACHINE,
         shared: Path | None = None,
         watch: Stopwatch = UNRECORDED,
     ) -> None:
         """mode: as for `acceleration.decide`; probe: ignore its remembered result.
 
         cold: do not use templates from the cache.  qemu: the program to run instead of the system's.
+        options: what the user asks of all guests.
         shared: a directory in which the processes of a run tell each other which boots failed.
         """
         self._store = store
@@ -98,6 +100,7 @@ class Pool:
         self._probe = probe
         self._watch = watch
         self._qemu = qemu
+        self._options = options
         self._acceleration: Acceleration | None = None
         self._templates: dict[tuple[str, Boot], Template] = {}
         self._failures = FailedBoots(shared)
@@ -117,7 +120,7 @@ class Pool:
 
             def boot(kvm: bool, deadline_s: float | None) -> None:
                 machine = self._machine(kernel, DEFAULT_BOOT, kvm)
-                with self._watch.timed(kernel.id, "probe"), booted(machine, deadline_s=deadline_s or DEADLINE_S):
+                with self._watch.timed(kernel.id, "probe"), booted(machine, deadline_s=deadline_s):
                     pass
 
             memory = self._store.root / "acceleration.json"
@@ -214,13 +217,16 @@ class Pool:
         return VirtualMachine(
             image=kernel.image,
             initramfs=initramfs(kernel.arch, self._store, boot.programs, list((modules or {}).values())),
-            arguments=(*entry_parameters(kernel.config), *boot.arguments),
+            arguments=(*entry_parameters(kernel.config), *self._options.arguments, *boot.arguments),
             disks=tuple(plan.make(kernel, self._store) for plan in boot.disks),
-            memory_mib=MEMORY_MIB,
+            memory_mib=self._options.memory_mib or memory_mib(kernel),
             kvm=kvm,
             virtio=modules is not None,
             qemu=self.qemu(kernel.arch),
             arch=kernel.arch,
+            cpus=self._options.cpus,
+            options=self._options.qemu,
+            boot_timeout_s=self._options.boot_timeout_s or boot_timeout_s(kernel.config),
         )
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from guests.errors import QemuError, UsageError
 from guests.syscalls.block_devices import Verity
+from guests.vm.machine_options import BOOT_TIMEOUT_S
 from guests.vm.qemu_program import SANDBOX, QemuProgram
 
 CHANNEL_NAME = "org.kconform.agent"
@@ -83,7 +84,7 @@ class VirtualMachine:
     image: Path
     initramfs: Path
     arguments: tuple[str, ...]
-    """The kernel arguments that the test requests."""
+    """The kernel arguments that the user and the test request."""
     disks: tuple[Disk, ...]
     memory_mib: int
     kvm: bool
@@ -91,6 +92,11 @@ class VirtualMachine:
     """Whether the channel is a virtio port; otherwise, it is a second serial port."""
     qemu: QemuProgram
     arch: str = "x86_64"
+    cpus: int = 1
+    options: tuple[str, ...] = ()
+    """The user's own arguments for QEMU, after all others."""
+    boot_timeout_s: float = field(default=BOOT_TIMEOUT_S, compare=False)
+    """How long its kernel may take to boot."""
 
 
 def virtme_run(machine: VirtualMachine, *, program: str, root: Path) -> list[str]:
@@ -100,7 +106,7 @@ def virtme_run(machine: VirtualMachine, *, program: str, root: Path) -> list[str
         program,
         *("--kimg", str(machine.image), "--root", str(root), "--arch", machine.arch),
         *("--qemu-bin", machine.qemu.path),
-        *("--mods", "none", "--force-9p", "--cpus", "1", "--memory", f"{machine.memory_mib}M"),
+        *("--mods", "none", "--force-9p", "--cpus", str(machine.cpus), "--memory", f"{machine.memory_mib}M"),
         *acceleration,
         *("--disable-microvm", "--dry-run", "--show-command"),
         *("--qemu-opts", "-initrd", str(machine.initramfs)),

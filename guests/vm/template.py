@@ -79,6 +79,7 @@ class Template:
                     *clone_command(compose(self.machine)),
                     *memory_options(self.directory / "ram", self.machine.memory_mib, shared=False),
                     *("-S", "-incoming", "defer"),
+                    *self.machine.options,
                 ],
                 console=f"file,id=console,path=/proc/self/fd/{console},append=on",
                 pass_fds=[console, state],
@@ -126,7 +127,7 @@ def template_key(machine: VirtualMachine, identity: dict[str, str]) -> str:
     ingredients = {
         "format": FORMAT,
         # Paths are included although only the files' contents matter: a moved file costs just one boot.
-        "command": command,
+        "command": [*command, *machine.options],
         "identity": identity,
         "memory": machine.memory_mib,
         "qemu": asdict(machine.qemu),

@@ -94,7 +94,13 @@ def _parent(number: int, name: str, results: Iterable[Result]) -> str:
 
 
 def _about(kernel: KernelRecord) -> str:
-    known = {"release": kernel.release, "arch": kernel.arch, "accel": kernel.accel, "digest": kernel.digest}
+    known = {
+        "release": kernel.release,
+        "arch": kernel.arch,
+        "accel": kernel.accel,
+        "machine": kernel.machine_options,
+        "digest": kernel.digest,
+    }
     return one_line(", ".join(f"{key} {value}" for key, value in known.items() if value) or kernel.id)
 
 

@@ -87,6 +87,17 @@ def keep(config: pytest.Config, specs: Collection[str], is_there: Callable[[str,
     )
 
 
+def require_same_machine(config: pytest.Config, machine_options: str | None) -> None:
+    """pytest.UsageError if the run was of guests with another machine: its results would be mixed with others."""
+    for kernel in config.stash[FORMER].kernels.values():
+        if kernel.digest and kernel.machine_options != machine_options:
+            raise pytest.UsageError(
+                f"--resume: the run to be continued had {kernel.machine_options or 'no options for the machine'},"
+                f" and this one has {machine_options or 'none'}\n"
+                "  hint: give it the same options, or leave --resume out"
+            )
+
+
 def take_up(path: Path, former: Former, store: Store) -> None:
     """Store what still counts, and remove the evidence of what is tested again.  OSError if that fails."""
     kept = {result.nodeid for result in former.results}

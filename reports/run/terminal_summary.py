@@ -155,7 +155,7 @@ class Summary:
 
     def _title(self, name: str) -> str:
         kernel = self.kernels.get(name)
-        details = ", ".join(filter(None, (kernel.release, kernel.accel))) if kernel else ""
+        details = ", ".join(filter(None, (kernel.release, kernel.accel, kernel.machine_options))) if kernel else ""
         return f"{name} ({details})" if details else name
 
 

@@ -54,12 +54,12 @@ function aPromise() {
   const tests = RESULTS.filter((each) => each.kernel === kernel && each.requirements.includes(requirement.number))
     .sort(ORDERS.worst);
   const worst = tests.findIndex((each) => DATA.texts[each.number]);
-  const { release, accel } = DATA.kernels[kernel];
+  const about = [DATA.kernels[kernel].release, machine(DATA.kernels[kernel])].filter(Boolean).join(", ");
   const inList = address({ ...noFilters(), view: "tests", q: requirement.id, kernel: new Set([state.on]), promise: "", on: "" });
   return [
     el("h2", { id: "panel-title" }, badge(status), " ", el("span", { class: "mono" }, requirement.id)),
     el("p", { class: "about" }, "on ", el("b", { class: "mono" }, state.on),
-      release || accel ? ` (${[release, accel].filter(Boolean).join(", ")})` : ""),
+      about ? ` (${about})` : ""),
     promiseLines(requirement),
     tests.length ? el("p", { class: "about" }, `${tests.length} test${tests.length === 1 ? "" : "s"}: `,
       Object.entries(count(tests.map((each) => each.outcome))).map(([word, number]) => `${number} ${word}`).join(", "),

@@ -46,6 +46,11 @@ function stepSeconds(kernel, step) {
   return seconds > SHOWN_FROM_S ? seconds : null;
 }
 
+// How it was run: kvm or tcg, and what the user has changed of the machine.
+function machine(kernel) {
+  return [kernel.accel, kernel.machine_options].filter(Boolean).join(", ");
+}
+
 function kernelTable() {
   const steps = Object.keys(STEPS).filter((step) => DATA.kernels.some((kernel) => stepSeconds(kernel, step)));
   const seconds = DATA.kernels.map(() => 0);
@@ -58,7 +63,7 @@ function kernelTable() {
     el("tbody", {}, DATA.kernels.map((kernel, number) => {
       const counted = count(REQUIREMENTS.map((each) => DATA.statuses[each.status[number]]));
       return el("tr", {}, el("th", { scope: "row", class: "mono" }, kernel.id),
-        ["release", "arch", "accel"].map((key) => el("td", {}, kernel[key] || "")),
+        [kernel.release, kernel.arch, machine(kernel)].map((text) => el("td", {}, text || "")),
         statuses.map((name) => el("td", { class: "number" }, counted[name]
           ? el("a", {
             class: `count ${TONES[name]}`, href: "#" + new URLSearchParams({ status: name, kernel: kernel.id }),
@@ -91,8 +96,9 @@ function drawMatrix(view) {
   el("thead", {}, el("tr", {}, el("th", { scope: "col", class: "corner" }, "promise"),
     kernels.map((number) => {
       const [name, ...flavor] = KERNEL_IDS[number].split("/");
-      const { release, accel } = DATA.kernels[number];
-      return el("th", { scope: "col", class: "kernel", title: [KERNEL_IDS[number], release, accel].filter(Boolean).join("\n") },
+      const kernel = DATA.kernels[number];
+      const title = [kernel.id, kernel.release, machine(kernel)].filter(Boolean).join("\n");
+      return el("th", { scope: "col", class: "kernel", title },
         el("span", { class: "name" }, el("b", {}, name), flavor.length ? el("span", {}, flavor.join("/")) : null));
     }))),
   groups.map(([area, some]) => el("tbody", {},

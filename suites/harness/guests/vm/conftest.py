@@ -41,7 +41,17 @@ def machine(tmp_path: Path, qemu: Path, monkeypatch: pytest.MonkeyPatch) -> Virt
     """A virtual machine whose QEMU command is composed without virtme-run."""
 
     def compose(machine: VirtualMachine) -> tuple[str, ...]:
-        shown = [str(qemu), "-kernel", str(machine.image), "-initrd", str(machine.initramfs), "-append", "ro"]
+        shown = [
+            str(qemu),
+            "-smp",
+            str(machine.cpus),
+            "-kernel",
+            str(machine.image),
+            "-initrd",
+            str(machine.initramfs),
+            "-append",
+            "ro",
+        ]
         return tuple(base_command([*shown, *(["-enable-kvm"] if machine.kvm else [])], machine))
 
     monkeypatch.setattr(template, "compose", compose)

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from guests.errors import BootError, QemuError
+from guests.errors import BootError, QemuError, UsageError
 from guests.protocol import wire
 from guests.protocol.channel import Channel
 from guests.protocol.wire import Frame, Op
@@ -55,6 +56,22 @@ class TestBoot:
             pytest.fail("it cannot have booted")
         assert caught.value.message == f"the kernel did not boot: {said}"
         assert caught.value.exit_status == 3
+
+    def test_options_that_qemu_refuses_are_wrong_use(self, play: Playing, tmp_path: Path) -> None:
+        play("sys.exit('-nonsense: invalid option' if '-nonsense' in sys.argv else 'no such machine')")
+        refused = replace(fakes.machine(tmp_path), options=("-nonsense",))
+        with pytest.raises(UsageError, match="does not accept --qemu-opts=-nonsense: ") as caught, booted(refused):
+            pytest.fail("it cannot have booted")
+        assert caught.value.exit_status == 4
+        assert "-nonsense: invalid option" in caught.value.message
+
+    @pytest.mark.parametrize(
+        "body", ["console('Linux\\n'); sys.exit(1)", "os.kill(os.getpid(), signal.SIGKILL)"], ids=["later", "killed"]
+    )
+    def test_another_end_of_qemu_is_not_blamed_on_the_options(self, play: Playing, tmp_path: Path, body: str) -> None:
+        play(body)
+        with pytest.raises(BootError), booted(replace(fakes.machine(tmp_path), options=("-name", "x"))):
+            pytest.fail("it cannot have booted")
 
     def test_a_boot_has_a_deadline(self, play: Playing, tmp_path: Path) -> None:
         play("wait()\n")

@@ -111,14 +111,17 @@ class TestControl:
         return Cache(tmp_path / "cache")
 
     @pytest.fixture
-    def boots(self, monkeypatch: pytest.MonkeyPatch) -> list[VirtualMachine]:
-        """The machines that were booted; images named bad do not boot."""
+    def boots(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[VirtualMachine]:
+        """The machines that were booted: the kernel under test, with more memory, and controls.
+
+        Neither the kernel under test boots, nor images named bad.
+        """
         tried: list[VirtualMachine] = []
 
         @contextlib.contextmanager
         def fake(machine: VirtualMachine) -> Iterator[None]:
             tried.append(machine)
-            if machine.image.name.startswith("bad"):
+            if machine.image.name.startswith("bad") or machine.image == fakes.machine(tmp_path).image:
                 raise BootError("it does not boot")
             yield
 
@@ -132,15 +135,16 @@ class TestControl:
     def test_with_a_kernel_that_boots_it_is_the_kernels_fault(
         self, store: Cache, tmp_path: Path, boots: list[VirtualMachine]
     ) -> None:
-        """The control has the machine of the failed boot, but for the kernel."""
+        """The control has the machine of the failed boot, but for the kernel; that was tried with more memory."""
         image = template_of(store, tmp_path, "good")
         error = self.verdict(store, tmp_path)
         assert isinstance(error, BootCrashed)
         assert YAMA in error.message
         assert error.verdict == "fail"
         assert error.evidence == {"console": "Linux\n"}
-        (control,) = boots
-        assert control.image == image
+        again, control = boots
+        assert (again.image, again.memory_mib) == (fakes.machine(tmp_path).image, 1024)
+        assert (control.image, control.memory_mib) == (image, 128)
         assert control.arguments == fakes.machine(tmp_path).arguments
 
     def test_where_nothing_boots_it_is_an_error(
@@ -150,7 +154,7 @@ class TestControl:
         error = self.verdict(store, tmp_path)
         assert isinstance(error, BootError)
         assert "no other kernel boots on this machine either" in error.message
-        assert len(boots) == 1
+        assert len(boots) == 2
 
     def test_without_another_kernel_it_is_an_error(
         self, store: Cache, tmp_path: Path, boots: list[VirtualMachine]
@@ -161,7 +165,19 @@ class TestControl:
         error = self.verdict(store, tmp_path)
         assert isinstance(error, BootError)
         assert "no other kernel has booted" in error.message
-        assert boots == []
+        assert [machine.image for machine in boots] == [fakes.machine(tmp_path).image]
+
+    def test_with_too_little_memory_it_is_an_error(
+        self, store: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A smaller kernel boots on the same machine, which is no reason to blame a larger one."""
+        template_of(store, tmp_path, "good")
+        monkeypatch.setattr(boot_verdict, "booted", lambda _: contextlib.nullcontext())
+        error = self.verdict(store, tmp_path)
+        assert isinstance(error, BootError)
+        assert f"the kernel needs more than 128 MiB of memory to boot ({YAMA})" in error.message
+        assert error.hint == "--memory=512M, for example"
+        assert error.evidence == {"console": "Linux\n"}
 
     def test_without_a_crash_no_control_is_tried(
         self, store: Cache, tmp_path: Path, boots: list[VirtualMachine]

@@ -77,6 +77,10 @@ class TestVirtmeRun:
         words = virtme_run(replace(MACHINE, kvm=True), program="virtme-run", root=Path("/empty"))
         assert "--disable-kvm" not in words
 
+    def test_processors_and_memory(self) -> None:
+        words = virtme_run(replace(MACHINE, cpus=4, memory_mib=512), program="virtme-run", root=Path("/empty"))
+        assert "--cpus 4 --memory 512M" in shlex.join(words)
+
     def test_the_command_is_the_last_line_that_it_prints(self) -> None:
         assert parse_shown("a warning\n\nqemu-system-x86_64 -append 'a b'\n\n") == [
             "qemu-system-x86_64",

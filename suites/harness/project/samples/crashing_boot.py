@@ -11,8 +11,10 @@ from typing import NoReturn
 from guests.errors import BootError
 from guests.vm import boot_verdict, template
 from guests.vm.boot_verdict import Control
+from guests.vm.qemu_command import VirtualMachine
 
 PANIC = "Kernel panic - not syncing: planted"
+CONTROL = Control("another", Path("another"), Path("initramfs"), virtio=True)
 
 
 def crash(*_: object, **__: object) -> NoReturn:
@@ -20,11 +22,14 @@ def crash(*_: object, **__: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def boot(*_: object) -> Iterator[None]:
+def boot(machine: VirtualMachine) -> Iterator[None]:
+    """Only the control boots."""
+    if machine.image != CONTROL.image:
+        crash()
     yield
 
 
 def pytest_configure() -> None:
     template.get = crash
-    boot_verdict.controls = lambda *_: iter([Control("another", Path("another"), Path("initramfs"), True)])
+    boot_verdict.controls = lambda *_: iter([CONTROL])
     boot_verdict.booted = boot  # type: ignore[assignment,attr-defined]

@@ -29,6 +29,7 @@ from reports.run.notes import attach, set_kernel
 def pytest_configure(config):
     if resume.FORMER in config.stash:
         resume.keep(config, {"tiny"}, lambda kernel, digest: digest == os.environ["DIGEST"])
+        resume.require_same_machine(config, os.environ.get("MACHINE"))
 
 
 def pytest_generate_tests(metafunc):
@@ -41,7 +42,7 @@ def pytest_runtest_setup(item):
     if hasattr(item, "callspec"):
         set_kernel(item, {"id": "tiny-6.1/full", "name": "tiny-6.1", "flavor": "full", "release": "6.1",
                           "arch": "x86_64", "spec": "tiny", "digest": os.environ["DIGEST"], "identity": "tiny",
-                          "accel": "tcg"})
+                          "accel": "tcg", "machine_options": os.environ.get("MACHINE")})
     attach(item, "transcript", "in run " + os.environ["RUN"])
 """
 
@@ -165,6 +166,20 @@ def test_verdicts_on_another_kernel_do_not_count(start: Start, tmp_path: Path) -
     assert set(ran_in(tmp_path, document).values()) == {"2"}
     assert [kernel["digest"] for kernel in document["kernels"]] == ["d2"]
     assert len(document["results"]) == len(NAMES)
+
+
+def test_results_of_other_machines_are_not_mixed(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MACHINE", "--cpus=2")
+    first = start(number=1)
+    assert "tiny-6.1/full (6.1, tcg, --cpus=2)" in start("-k", "after", "--report-dir=other", number=2).stdout, first
+    monkeypatch.delenv("MACHINE")
+    before = report(tmp_path)
+    second = start("--resume", number=2)
+    assert second.returncode == 4
+    assert "the run to be continued had --cpus=2, and this one has none" in second.stderr
+    assert report(tmp_path) == before
 
 
 def test_a_waiver_may_be_for_a_test_that_is_done(start: Start, tmp_path: Path) -> None:
