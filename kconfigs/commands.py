@@ -19,6 +19,7 @@ from common.versions import Version, dotted, parse_version
 from kconfigs import profile as profiles
 from kconfigs.build.build_progress import for_stderr
 from kconfigs.cache import Cache
+from kconfigs.config_changes import parse_changes
 from kconfigs.fetch import fetch
 from kconfigs.flavors import DEFAULT, FLAVORS, flavor
 from kconfigs.kconfig import Config, read_text
@@ -36,9 +37,16 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
     build.add_argument("--flavor", action="append", metavar="NAME", help=f"repeatable; default {DEFAULT}")
     build.add_argument("--kernel-config", type=Path, metavar="FILE", help="the .config of an image")
     build.add_argument(
+        "--config",
+        action="append",
+        metavar="CHANGE",
+        default=[],
+        help="a change of the config, repeatable: an option as in SECURITY_YAMA=n, or a file with such lines",
+    )
+    build.add_argument(
         "--allow-dropped",
         action="store_true",
-        help="with --flavor=mine: build although Kconfig does not keep some options of the config",
+        help="with --flavor=mine or --config: build although Kconfig does not keep some of the other options",
     )
     build.set_defaults(run=_build)
 
@@ -69,9 +77,13 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def _build(options: argparse.Namespace) -> None:
     with for_stderr() as progress:
-        source = replace(
-            resolve(parse(options.spec), kernel_config=options.kernel_config), allow_dropped=options.allow_dropped
-        )
+        changes = parse_changes(options.config)
+        source = resolve(parse(options.spec), kernel_config=options.kernel_config)
+        if changes and not source.builds:
+            raise UsageError(
+                f"{printable(options.spec)} is not built, so its config cannot be changed", hint="leave out --config"
+            )
+        source = replace(source, allow_dropped=options.allow_dropped, changes=changes)
         chosen = options.flavor or [DEFAULT]
         for name in chosen if source.builds else chosen[:1]:
             kernel = fetch(source, flavor(name).name, progress)

@@ -110,6 +110,7 @@ def _job(
         is_users_tree=isinstance(source, TreeSource),
         own_config=_own_config(chosen, tree, source.kernel_config),
         allow_dropped=source.allow_dropped,
+        changes=source.changes,
     )
 
 

@@ -127,6 +127,19 @@ def read_text(path: Path) -> str:
     return content.decode(errors="replace")
 
 
+_EXPANDED = re.compile(r"[$`]")
+"""Kbuild includes the values of a .config in its makefiles, and make runs $(shell ...)."""
+
+
+def refuse_command(where: str, name: str, value: str) -> None:
+    """UsageError if a build would run a part of this value as a command."""
+    if _EXPANDED.search(value):
+        raise UsageError(
+            f"{where} cannot be used: a build would run a part of CONFIG_{name}, which is {printable(value, 80)}",
+            hint="no value has a dollar sign or a backquote; look at where it comes from",
+        )
+
+
 @dataclass(frozen=True)
 class Option:
     """One line of a fragment: what is asked for, of which kernel versions, and why."""

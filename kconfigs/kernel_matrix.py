@@ -9,6 +9,7 @@
     spec = "source@sid"
     flavors = ["full", "hardened"]            # for a kernel that is built; the default is full
     config = "mine.config"                    # optional, as for --kernel-config
+    fragments = ["SECURITY_YAMA=n"]           # optional, each as for --config
 
 The file may have any name, such as kconform.toml; in a pyproject.toml the tables are called [[tool.kconform.kernel]].
 Paths in it are relative to its folder.
@@ -25,6 +26,7 @@ from common.errors import UsageError
 from common.paths import users_path
 from common.toml import Table, read
 from kconfigs import profile as profiles
+from kconfigs.config_changes import ConfigChanges, parse_changes
 from kconfigs.flavors import DEFAULT, FLAVORS
 from kconfigs.profile import Profile
 from kconfigs.spec import Spec, parse
@@ -41,7 +43,9 @@ class Wanted:
     kernel_config: Path | None = None
     profile: Profile | None = None
     allow_dropped: bool = False
-    """Whether its build may lack options of the config that the user named."""
+    """Whether its build may lack options of the config that the user named, or of a changed flavor."""
+    changes: ConfigChanges | None = None
+    """What is changed of the config that it is built with."""
     where: str = ""
     """File and place, for messages; empty if it was asked for on the command line."""
 
@@ -61,14 +65,22 @@ def load(path: Path) -> list[Wanted]:
 
 
 def _wanted(entry: Table, folder: Path) -> Wanted:
-    entry.check(required=("spec",), optional=("flavors", "profile", "config"))
+    entry.check(required=("spec",), optional=("flavors", "profile", "config", "fragments"))
     return Wanted(
         spec=_read(entry, "spec", lambda text: parse(text, folder)),
         flavors=tuple(entry.choices("flavors", FLAVORS, [DEFAULT])),
         kernel_config=_read(entry, "config", lambda text: users_path(text, folder)) if "config" in entry else None,
         profile=_read(entry, "profile", lambda name: _profile(folder, name)) if "profile" in entry else None,
+        changes=_changes(entry, folder) if "fragments" in entry else None,
         where=entry.place(),
     )
+
+
+def _changes(entry: Table, folder: Path) -> ConfigChanges | None:
+    try:
+        return parse_changes(entry.texts("fragments"), folder)
+    except UsageError as error:
+        raise error.at(entry.place("fragments")) from error
 
 
 def _read(entry: Table, key: str, meaning: Callable[[str], T]) -> T:

@@ -26,6 +26,7 @@ from kconfigs.build import background_build
 from kconfigs.build.background_build import BuildOrder
 from kconfigs.build.build_progress import BuildState, PhaseTimes
 from kconfigs.build.status_file import read_status
+from kconfigs.config_changes import parse_changes
 from kconfigs.fetch import fetch, is_built
 from kconfigs.flavors import DEFAULT
 from kconfigs.flavors import flavor as flavor_of
@@ -50,10 +51,11 @@ def wanted(
     profile: str | None,
     matrix_file: Path | None,
     allow_dropped: bool = False,
+    changes: Sequence[str] = (),
 ) -> list[Wanted]:
     """What the options of a run ask for.  UsageError for what cannot be understood."""
     if matrix_file is not None:
-        if specs or flavors or kernel_config or profile:
+        if specs or flavors or kernel_config or profile or changes:
             raise UsageError(
                 "--matrix names kernels, flavors, configs and profiles, so none of them can be given beside it",
                 hint=f"add it to {printable(matrix_file)}, or leave out --matrix",
@@ -61,7 +63,10 @@ def wanted(
         return [replace(one, allow_dropped=allow_dropped) for one in kernel_matrix.load(matrix_file)]
     chosen = tuple(flavor_of(name).name for name in flavors or [DEFAULT])
     asked = profiles.load(profile) if profile else None
-    return [Wanted(parse(spec), chosen, kernel_config, asked, allow_dropped) for spec in specs or default_specs()]
+    changed = parse_changes(changes)
+    return [
+        Wanted(parse(spec), chosen, kernel_config, asked, allow_dropped, changed) for spec in specs or default_specs()
+    ]
 
 
 def default_specs() -> list[str]:
@@ -90,7 +95,10 @@ class PlannedKernel:
     @property
     def id(self) -> str:
         """As in `Kernel.id`."""
-        return f"{self.name}/{self.flavor or SHIPPED}"
+        if self.flavor is None:
+            return f"{self.name}/{SHIPPED}"
+        changes = self.source.changes
+        return f"{self.name}/{changes.applied_to(self.flavor) if changes else self.flavor}"
 
 
 def plan(asked: Sequence[Wanted]) -> list[PlannedKernel]:
@@ -118,7 +126,7 @@ def _source(asked: Wanted) -> Source:
         if not asked.where:
             raise
         raise error.at(asked.where) from error
-    return replace(source, allow_dropped=asked.allow_dropped)
+    return replace(source, allow_dropped=asked.allow_dropped, changes=asked.changes if source.builds else None)
 
 
 def _refuse_unused_config(sources: Sequence[tuple[Source, Wanted]]) -> None:
@@ -128,6 +136,17 @@ def _refuse_unused_config(sources: Sequence[tuple[Source, Wanted]]) -> None:
         for source, one in sources
         if one.kernel_config and source.builds and not any(flavor_of(name).on_own_config for name in one.flavors)
     ]
+    if sources and not any(source.builds for source, _ in sources) and any(one.changes for _, one in sources):
+        raise UsageError(
+            "--config changes what a kernel is built with, and none of these is built",
+            hint="name a kernel tree, source or deb:linux-source-X.Y with --kernel",
+        )
+    for source, one in sources:
+        if one.where and one.changes and not source.builds:
+            raise UsageError(
+                f"{one.where}: {printable(one.spec.text)} is not built, so its config cannot be changed",
+                hint="leave out its fragments, or name a source",
+            )
     # --kernel-config on the command line is for all kernels, and one that uses it is enough.
     if unused and (unused[0].where or len(unused) == len(sources)):
         raise UsageError(
@@ -142,6 +161,7 @@ def _refuse_conflict(first: PlannedKernel, second: PlannedKernel, asked: Wanted)
     for what, there, here in (
         ("profile", first.profile, second.profile),
         ("config", first.source.kernel_config, second.source.kernel_config),
+        ("config fragment of that name", first.source.changes, second.source.changes),
     ):
         if there != here:
             message = f"{second.id} has been named before, with another {what}"

@@ -49,9 +49,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--kernel-config", type=Path, metavar="FILE", help="the .config of a kernel image")
     group.addoption(
+        "--config",
+        action="append",
+        metavar="CHANGE",
+        default=[],
+        help="a change of the config that kernels are built with, repeatable: an option as in SECURITY_YAMA=n, or a"
+        " file with such lines",
+    )
+    group.addoption(
         "--allow-dropped",
         action="store_true",
-        help="with --flavor=mine: build although Kconfig does not keep some options of the config",
+        help="with --flavor=mine or --config: build although Kconfig does not keep some of the other options",
     )
     group.addoption(
         "--profile",
@@ -79,7 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="kconform-run-")
     config.add_cleanup(folder.cleanup)
     config.stash[FOLDER] = RunFolder(Path(folder.name))
-    names = ("kernel", "flavor", "kernel_config", "profile", "matrix", "allow_dropped")
+    names = ("kernel", "flavor", "kernel_config", "profile", "matrix", "allow_dropped", "config")
     options = (config.getoption(name) for name in names)
     try:
         config.stash[FOLDER].begin(wanted(*options))

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from common.versions import Version
 from kconfigs.build.kernel_tree import Tree
+from kconfigs.config_changes import ConfigChanges
 from kconfigs.debian.apt import KernelPackages
 from kconfigs.debian.deb_package import Package
 from kconfigs.image import Image
@@ -39,7 +40,9 @@ class Source:
     kernel_config: Path | None = None
     """The .config that the user named for it."""
     allow_dropped: bool = False
-    """Whether a build may lack options of the user's own config."""
+    """Whether a build may lack options of the user's own config, or of a flavor that the user has changed."""
+    changes: ConfigChanges | None = None
+    """What the user changes of the config that it is built with."""
 
     builds: ClassVar[bool] = False
     """Kernels are built from it, one for each flavor.  Otherwise it is one kernel, and flavors do not apply."""

@@ -30,6 +30,7 @@ from kconfigs.build.supervised_process import run_logged
 from kconfigs.build.toolchain import Toolchain
 from kconfigs.build.unmet_dependencies import Explanation, explain
 from kconfigs.cache import Cache
+from kconfigs.config_changes import ConfigChanges
 from kconfigs.flavors import Flavor
 from kconfigs.kconfig import Config, Option
 
@@ -61,25 +62,42 @@ class Job:
     """The config that the flavor's fragments are added to; without one, allnoconfig."""
     toolchain: Toolchain = field(default_factory=Toolchain.from_environment)
     allow_dropped: bool = False
-    """Whether to build although Kconfig does not keep some of that config's options."""
+    """Whether to build although Kconfig does not keep some of that config's options, or of a changed flavor's."""
+    changes: ConfigChanges | None = None
+    """What overrules both the flavor and that config."""
+
+    @property
+    def flavor_name(self) -> str:
+        """With the changes, if there are any."""
+        return self.changes.applied_to(self.flavor.name) if self.changes else self.flavor.name
+
+    @property
+    def _file_name(self) -> str:
+        """As the cache and make allow it."""
+        return re.sub(r"[=+,]", "-", f"{self.name}-{self.flavor_name}")
 
     @property
     def what(self) -> str:
-        return f"{self.name}/{self.flavor.name}"
+        return f"{self.name}/{self.flavor_name}"
+
+    @property
+    def changed(self) -> dict[str, Option]:
+        """The options that the changes ask for."""
+        return self.changes.asked(self.tree.version) if self.changes else {}
 
     @property
     def asked(self) -> dict[str, Option]:
-        return self.flavor.asked(self.tree.version)
+        return self.flavor.asked(self.tree.version) | self.changed
 
     @property
     def key(self) -> str:
         content = "\0".join([RECIPE, self.identity, made_from(self), self.toolchain.identity(), machine()])
-        return f"{self.name}-{self.flavor.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        return f"{self._file_name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
     @property
     def log(self) -> Path:
         """Where the output of Kbuild goes; it stays after a failure."""
-        return self.cache.root / ".logs" / f"{self.name}-{self.flavor.name}.log"
+        return self.cache.root / ".logs" / f"{self._file_name}.log"
 
     def failed(self, message: str, hint: str) -> KconformError:
         return (UsageError if self.is_users_tree else KconformError)(message, hint=hint)
@@ -93,12 +111,12 @@ def made_from(job: Job) -> str:
 
 def configure(job: Job, objects: Path) -> Config:
     """Write .config into the object directory.  An option that Kconfig drops is an error."""
-    asked = job.asked
     objects.mkdir(parents=True, exist_ok=True)
     wanted = objects / "kconform.config"
     wanted.write_text(made_from(job))
     # Kconfig probes the compiler, and has to get the compiler's own answers.
     direct = {"CCACHE_DISABLE": "1"}
+    (objects / lost_options.REFUSED).unlink(missing_ok=True)
     if job.own_config:
         shutil.copyfile(wanted, objects / ".config")
     else:
@@ -106,22 +124,37 @@ def configure(job: Job, objects: Path) -> Config:
         _kbuild(job, objects, ["allnoconfig"], direct | {"KCONFIG_ALLCONFIG": str(wanted)})
     _kbuild(job, objects, ["olddefconfig"], direct)
     final = Config.load(objects / ".config")
-    lost = kconfig.dropped(asked, final)
-    if lost:
-        options = [item.option for item in lost]
-        known = _explain(job, objects, options)
-        reasons = known.reasons if known else {}
-        lines = [f"{item} ({item.option.where}): {reasons.get(item.option.name, 'reason unknown')}" for item in lost]
-        raise job.failed(
-            f"{job.what}: Kconfig drops {len(lost)} of the {len(asked)} options asked for:\n    "
-            + "\n    ".join(lines),
-            hint="enable what they need, or ask only kernels that have them (since, until)",
-        )
+    _check_asked(job, objects, final)
     if job.own_config:
         _check_own(job, job.own_config, objects, final)
     _kbuild(job, objects, ["syncconfig"], direct)
     atomic.write(objects / CONFIGURED, wanted.read_bytes())
     return final
+
+
+def _check_asked(job: Job, objects: Path, final: Config) -> None:
+    """An error for what the flavor or the user's changes ask for, and the kernel does not have.
+
+    The changes may take away what options of the flavor depend on; the user may allow that.
+    """
+    lost = kconfig.dropped(job.asked, final)
+    if not lost:
+        return
+    known = _explain(job, objects, [item.option for item in lost])
+    reasons = known.reasons if known else {}
+    lines = [f"{item} ({item.option.where}): {reasons.get(item.option.name, 'reason unknown')}" for item in lost]
+    listed = f"{len(lost)} of the {len(job.asked)} options asked for:\n    " + "\n    ".join(lines)
+    if not job.changes:
+        raise job.failed(
+            f"{job.what}: Kconfig drops {listed}",
+            hint="enable what they need, or ask only kernels that have them (since, until)",
+        )
+    if not job.allow_dropped or any(item.option.name in job.changed for item in lost):
+        raise UsageError(
+            f"{job.what}: with these changes, Kconfig drops {listed}",
+            hint="change what they need too, or give --allow-dropped if only options of the flavor are lost",
+        )
+    (objects / lost_options.REFUSED).write_text("".join(f"{line}\n" for line in lines))
 
 
 def _check_own(job: Job, own_config: Path, objects: Path, final: Config) -> None:
@@ -133,7 +166,8 @@ def _check_own(job: Job, own_config: Path, objects: Path, final: Config) -> None
         explain=lambda asked: _explain(job, objects, asked),
     )
     (objects / lost_options.UNKNOWN).write_text(found.list_unknown())
-    (objects / lost_options.REFUSED).write_text(found.list_refused())
+    with (objects / lost_options.REFUSED).open("a") as file:
+        file.write(found.list_refused())
     refuse_dropped(job, found.list_refused())
 
 
@@ -142,7 +176,7 @@ def refuse_dropped(job: Job, refused: str) -> None:
     if refused and not job.allow_dropped:
         raise UsageError(
             f"{job.what}: Kconfig does not keep {len(refused.splitlines())} options of"
-            f" {printable(str(job.own_config))}:\n    " + "\n    ".join(refused.splitlines()),
+            f" {printable(str(job.own_config or job.flavor.name))}:\n    " + "\n    ".join(refused.splitlines()),
             hint="build in what they need, or give --allow-dropped to test the kernel without them",
         )
 

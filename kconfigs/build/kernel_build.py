@@ -43,7 +43,7 @@ def build(job: Job) -> Kernel:
     modules = entry / "modules"
     return Kernel(
         name=job.name,
-        flavor=job.flavor.name,
+        flavor=job.flavor_name,
         release=made["release"],
         arch=architecture().name,
         image=entry / "image",
@@ -144,7 +144,7 @@ def _counts(job: Job) -> Path:
 def _expected(job: Job) -> int:
     """How many objects the last build of this flavor had, or else what the table of flavors says."""
     try:
-        return int(json.loads(_counts(job).read_text())[f"{job.name}/{job.flavor.name}"])
+        return int(json.loads(_counts(job).read_text())[f"{job.name}/{job.flavor_name}"])
     except (OSError, ValueError, KeyError, TypeError):
         return job.flavor.objects
 
@@ -155,5 +155,5 @@ def _remember(job: Job, done: int) -> None:
         counts = json.loads(path.read_text())
     except (OSError, ValueError):
         counts = {}
-    counts[f"{job.name}/{job.flavor.name}"] = done
+    counts[f"{job.name}/{job.flavor_name}"] = done
     atomic.write(path, json.dumps(counts))

@@ -13,9 +13,11 @@ from common.errors import UsageError
 from kconfigs import flavors
 from kconfigs.build import kbuild, kernel_tree
 from kconfigs.cache import Cache
+from kconfigs.config_changes import parse_changes
 from kconfigs.fetch import fetch
 from kconfigs.flavors import Flavor
 from kconfigs.kconfig import parse_fragment
+from kconfigs.kernel import Kernel
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.kconfigs.builds.fake_builds import FRAGMENT, MakeTree, builds
 
@@ -43,6 +45,40 @@ class TestConfigured:
         with pytest.raises(UsageError, match="drops 1"):
             kbuild.configure(job, tmp_path / "objects")
         assert not kbuild.configured(job, tmp_path / "objects")
+
+
+class TestChanges:
+    """--config, over a flavor."""
+
+    def changed(self, path: Path, cache: Cache, *texts: str, allow_dropped: bool = False) -> Kernel:
+        source = fakes.resolved(str(path), cache=cache).source
+        return fetch(replace(source, changes=parse_changes(texts), allow_dropped=allow_dropped), "full", cache=cache)
+
+    def test_they_overrule_the_flavor(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
+        path = make_tree()
+        plain = fakes.resolved(str(path), cache=cache).kernel("full")
+        kernel = self.changed(path, cache, "SECURITY_YAMA=n", "OWN=5")
+        assert kernel.id == "linux-6.12.7/full+SECURITY_YAMA=n+OWN=5"
+        assert (kernel.config["SECURITY_YAMA"], kernel.config["OWN"]) == ("n", "5")
+        assert (plain.config["SECURITY_YAMA"], plain.digest) != ("n", kernel.digest)
+        assert builds(tmp_path) == 2
+
+    def test_a_change_that_kconfig_does_not_keep_is_wrong_use(self, make_tree: MakeTree, cache: Cache) -> None:
+        """Even if the user allows lost options: nothing would be tested of what was asked for."""
+        path = make_tree(dropped=["CONFIG_SECURITY_OTHER=y"])
+        for allowed in (False, True):
+            with pytest.raises(UsageError, match=r"(?s)with these changes, Kconfig drops 1 of .*SECURITY_OTHER=y"):
+                self.changed(path, cache, "SECURITY_OTHER=y", allow_dropped=allowed)
+
+    def test_what_they_take_away_from_the_flavor_may_be_allowed(self, make_tree: MakeTree, cache: Cache) -> None:
+        path = make_tree(dropped=["CONFIG_SECURITY_YAMA=y"])
+        with pytest.raises(UsageError, match="SECURITY_YAMA=y came out as n") as caught:
+            self.changed(path, cache, "SECURITY=n")
+        assert "--allow-dropped" in caught.value.hint
+        kernel = self.changed(path, cache, "SECURITY=n", allow_dropped=True)
+        assert "Kconfig did not keep CONFIG_SECURITY_YAMA " in kernel.lost_options
+        with pytest.raises(UsageError, match="does not keep 1 options of full"):
+            self.changed(path, cache, "SECURITY=n")
 
 
 class TestOwnConfig:

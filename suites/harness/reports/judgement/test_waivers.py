@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from common.errors import UsageError
@@ -48,6 +49,12 @@ class TestCovers:
     )
     def test_test_version_and_flavor(self, fields: dict[str, str], covers: bool) -> None:
         assert waiver(**fields).covers(f"{TEST}[k-6.12/full-many]", ["yama.rate"], KERNEL) is covers
+
+    def test_one_for_a_flavor_is_also_for_the_flavor_with_changes(self) -> None:
+        changed = msgspec.structs.replace(KERNEL, id="k-6.12/full+SECURITY_YAMA=n", flavor="full+SECURITY_YAMA=n")
+        assert waiver(flavor="full").covers(TEST, [], changed)
+        assert waiver(flavor="full+SECURITY_YAMA=n").covers(TEST, [], changed)
+        assert not waiver(flavor="hardened").covers(TEST, [], changed)
 
     def test_a_test_without_parameters_or_kernel(self) -> None:
         assert waiver().covers(f"{TEST}[k-6.12/full]", [], KERNEL)
