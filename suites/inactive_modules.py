@@ -1,36 +1,65 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Security modules that are built, but not started: their tests do not apply, and accuse the kernel of nothing."""
+"""Security modules that are built, but not started.
+
+One test says so, by the promise AREA.started; the others do not apply, and accuse the kernel of nothing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
 
+from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 from kconfigs.plugin import candidate_of
 from kconfigs.profile import AREAS, LackingError
+from reports.run.requirement_marker import requirements_of
+
+
+def left_out(module: str, config: Config, arguments: Sequence[str]) -> str:
+    """What keeps a module that is built from being started by a boot with these arguments; empty if nothing does.
+
+    The last lsm= on the command line counts, and CONFIG_LSM without one (security/security.c, ordered_lsm_init()).  A
+    built-in command line comes before the boot loader's, or replaces it (arch/x86/kernel/setup.c, setup_arch()).
+    """
+    built_in = config.string("CMDLINE").split() if config.enabled("CMDLINE_BOOL") else []
+    line = built_in if config.enabled("CMDLINE_OVERRIDE") else [*built_in, *arguments]
+    chosen = [argument for argument in line if argument.startswith("lsm=")]
+    # Before Linux 5.1, the option is not a list, and every module that is built is started.
+    listed = config.string("LSM") if config["LSM"].startswith('"') else module
+    order = chosen[-1].removeprefix("lsm=") if chosen else listed
+    if module in order.split(","):
+        return ""
+    return f"{chosen[-1]} on the command line leaves it out" if chosen else f"CONFIG_LSM={order!r} leaves it out"
+
+
+def why_left_out(request: pytest.FixtureRequest, module: str) -> str:
+    """`left_out` for the kernel of a test, and its boot."""
+    kernel = cast(Kernel, request.getfixturevalue("kernel"))
+    boot = request.node.get_closest_marker("boot")
+    return left_out(module, kernel.config, [*request.config.option.append, *(boot.args if boot else ())])
 
 
 def skip_unless_started(request: pytest.FixtureRequest, module: str) -> None:
-    """Skip a test that needs the module if CONFIG_LSM leaves it out and the test's boot has no lsm=.
+    """Skip a test that needs the module if it is left out, except for the test that says so.
 
     LackingError instead, which is a failure, if the run's profile asks for the module.
     """
     option = AREAS[module]
-    if "kernel" not in request.fixturenames or not any(
-        option in marker.args for marker in request.node.iter_markers("needs")
+    if (
+        "kernel" not in request.fixturenames
+        or not any(option in marker.args for marker in request.node.iter_markers("needs"))
+        or f"{module}.started" in requirements_of(request.node)
     ):
         return
-    kernel = cast(Kernel, request.getfixturevalue("kernel"))
-    boot = request.node.get_closest_marker("boot")
-    by_boot = boot is not None and any(argument.startswith("lsm=") for argument in boot.args)
-    # Before Linux 5.1, the option is not a list, and every module that is built is started.
-    listed = not kernel.config["LSM"].startswith('"') or module in kernel.config.string("LSM").split(",")
-    if by_boot or listed:
+    reason = why_left_out(request, module)
+    if not reason:
         return
     candidate = candidate_of(request.node)
     profile = candidate.profile if candidate is not None else None
-    if profile is not None and (line := profile.asks_for(option, kernel.version)):
-        raise LackingError(f"{module} in CONFIG_LSM", profile, line)
-    pytest.skip(f"needs {module} in CONFIG_LSM, which has {kernel.config.string('LSM')!r}")
+    version = cast(Kernel, request.getfixturevalue("kernel")).version
+    if profile is not None and (line := profile.asks_for(option, version)):
+        raise LackingError(f"{module}, started: {reason}", profile, line)
+    pytest.skip(f"needs {module} started: {reason}")

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from kconfigs.kernel import Kernel
-from suites.inactive_modules import skip_unless_started
+from suites.inactive_modules import skip_unless_started, why_left_out
 
 AS_MODULES = {"TEST_LKM", "TEST_FIRMWARE"}
 """Options that may be modules: the tests load these themselves."""
@@ -20,6 +20,12 @@ AS_MODULES = {"TEST_LKM", "TEST_FIRMWARE"}
 @pytest.fixture(autouse=True)
 def _started(request: pytest.FixtureRequest, _applies: None) -> None:
     skip_unless_started(request, "loadpin")
+
+
+@pytest.fixture
+def left_out(request: pytest.FixtureRequest, _applies: None) -> str:
+    """Why LoadPin, which is built, is not started; empty if nothing keeps it from that."""
+    return why_left_out(request, "loadpin")
 
 
 @pytest.fixture(autouse=True)

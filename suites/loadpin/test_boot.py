@@ -130,6 +130,16 @@ def check_lsm_ids(guest: Guest) -> list[int]:
 
 @loadpin
 @pytest.mark.needs("SECURITYFS")
+@requirement("loadpin.started")
+def test_started_if_built_in(guest: Guest, left_out: str) -> None:
+    """A LoadPin that is built in is started."""
+    names = guest.read_file("/sys/kernel/security/lsm").strip().split(",")
+    assert "capability" in names
+    assert "loadpin" in names, f"LoadPin is built in, but not started: {left_out or 'no reason is known'}"
+
+
+@loadpin
+@pytest.mark.needs("SECURITYFS")
 @ENFORCING
 @requirement("loadpin.listed")
 def test_is_listed_by_name(guest: Guest) -> None:

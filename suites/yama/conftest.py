@@ -5,9 +5,15 @@ from __future__ import annotations
 
 import pytest
 
-from suites.inactive_modules import skip_unless_started
+from suites.inactive_modules import skip_unless_started, why_left_out
 
 
 @pytest.fixture(autouse=True)
 def _started(request: pytest.FixtureRequest, _applies: None) -> None:
     skip_unless_started(request, "yama")
+
+
+@pytest.fixture
+def left_out(request: pytest.FixtureRequest, _applies: None) -> str:
+    """Why Yama, which is built, is not started; empty if nothing keeps it from that."""
+    return why_left_out(request, "yama")

@@ -29,6 +29,15 @@ def ids(listed: Outcome) -> set[int]:
     return set(struct.unpack("<64Q", listed.read())) - {0}
 
 
+@pytest.mark.needs("SECURITY_YAMA", "SECURITYFS")
+@pytest.mark.requirement("yama.started")
+def test_started_if_built_in(guest: Guest, left_out: str) -> None:
+    """A Yama that is built in is started."""
+    names = guest.read_file(LSM).strip().split(",")
+    assert "capability" in names
+    assert "yama" in names, f"Yama is built in, but not started: {left_out or 'no reason is known'}"
+
+
 @pytest.mark.needs("SECURITY_YAMA", "SECURITYFS", "SYSCTL")
 @pytest.mark.requirement("yama.active")
 def test_named_if_active(guest: Guest) -> None:
