@@ -16,6 +16,7 @@ PROGRAMS = {
     "mutants": ("suites.mutation.__main__", "build kernels with one fault each, and check that the suites detect it"),
     "bench": ("suites.bench.guest_benchmark", "measure the speed of guests"),
     "soak": ("suites.soak.__main__", "run tests many times, and look for drift and for what is lost or left behind"),
+    "sweep": ("suites.sweep.__main__", "build a kernel with one option changed at a time, and test each"),
     "hosts": ("suites.hosts.__main__", "try the suites on minimal installations of other hosts"),
     "bisect": ("reports.tools.bisect", "for `git bisect run`: run tests, with an exit status for git"),
     "bench-selftest": (

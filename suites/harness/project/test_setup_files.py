@@ -25,6 +25,7 @@ from suites.harness.kconfigs import fake_kernels as fakes
 from suites.hosts.__main__ import parser as hosts_parser
 from suites.mutation.__main__ import _parser as mutants_parser
 from suites.soak.__main__ import _parser as soak_parser
+from suites.sweep.__main__ import _parser as sweep_parser
 
 DOCUMENTS = [
     ROOT / "README.md",
@@ -81,7 +82,7 @@ def known_options() -> set[str]:
     command = [sys.executable, "-m", "pytest", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
-    for parser in (kconform.parser(), mutants_parser(), hosts_parser(), soak_parser()):
+    for parser in (kconform.parser(), mutants_parser(), hosts_parser(), soak_parser(), sweep_parser()):
         found.update(options_of(parser))
     return found
 
