@@ -162,6 +162,7 @@ class TestWrongUse:
         assert done.returncode == 4
         assert done.stderr.count("needs apt, which this system lacks") == 1
 
+    @pytest.mark.usefixtures("cache_root")
     def test_a_kernel_without_a_config_is_reported_in_one_sentence(self, tmp_path: Path) -> None:
         """Each test says so, without the traceback through our code."""
         image = {f"./boot/vmlinuz-{fakes.RELEASE}": fakes.bzimage()}
