@@ -26,6 +26,7 @@ from kconfigs.architectures import architecture, machine
 from kconfigs.build import lost_options
 from kconfigs.build.build_progress import BuildProgress, NoProgress
 from kconfigs.build.kernel_tree import Tree
+from kconfigs.build.missing_files import require_files
 from kconfigs.build.supervised_process import run_logged
 from kconfigs.build.toolchain import Toolchain
 from kconfigs.build.unmet_dependencies import Explanation, explain
@@ -39,6 +40,9 @@ RECIPE = "1"
 
 CONFIGURED = "kconform.configured"
 """In an object directory: what its .config was made from.  It is there only when the .config is finished."""
+
+LOADED_BY_GUESTS = {"TEST_LKM": "lib/test_module.ko", "TEST_FIRMWARE": "lib/test_firmware.ko"}
+"""Options whose modules the tests load.  The drivers of the channel are built in (fragments/guest.config)."""
 
 _COMPLAINT = re.compile(r"\berror:|\bError \d|undefined reference|No rule to make|not found|\*\*\*", re.IGNORECASE)
 
@@ -127,6 +131,7 @@ def configure(job: Job, objects: Path) -> Config:
     _check_asked(job, objects, final)
     if job.own_config:
         _check_own(job, job.own_config, objects, final)
+    require_files(job.what, final, [objects, job.tree.path])
     _kbuild(job, objects, ["syncconfig"], direct)
     atomic.write(objects / CONFIGURED, wanted.read_bytes())
     return final
@@ -193,9 +198,19 @@ def configured(job: Job, objects: Path) -> bool:
 
 
 def compile_kernel(job: Job, objects: Path, config: Config, on_line: Callable[[str], None] | None = None) -> None:
-    """Compile into a configured object directory; incremental if it was compiled before."""
-    targets = [architecture().target, *(["modules"] if config.builtin("MODULES") else [])]
-    _kbuild(job, objects, [f"-j{len(os.sched_getaffinity(0))}", *targets], on_line=on_line)
+    """Compile into a configured object directory; incremental if it was compiled before.
+
+    A distribution's config has thousands of modules: of a user's own config, only those that guests load are built.
+    """
+    jobs, modules = f"-j{len(os.sched_getaffinity(0))}", ["modules"] if config.builtin("MODULES") else []
+    if job.own_config and modules:
+        modules = [path for option, path in LOADED_BY_GUESTS.items() if config[option] == "m"]
+    if modules == ["modules"]:
+        _kbuild(job, objects, [jobs, architecture().target, *modules], on_line=on_line)
+        return
+    _kbuild(job, objects, [jobs, architecture().target], on_line=on_line)
+    if modules:
+        _kbuild(job, objects, [jobs, *modules], on_line=on_line)
 
 
 def command(job: Job, objects: Path, arguments: list[str]) -> list[str]:

@@ -95,6 +95,10 @@ modules:
 	@mkdir -p $(O)/lib
 	@echo lib/test_module.o > $(O)/modules.order
 	@echo module > $(O)/lib/test_module.ko
+%.ko:
+	@mkdir -p $(O)/$(dir $@)
+	@echo $(@:.ko=.o) >> $(O)/modules.order
+	@echo module > $(O)/$@
 mrproper:
 	@rm -f .config
 """

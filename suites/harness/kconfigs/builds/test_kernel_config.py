@@ -139,6 +139,62 @@ class TestOwnConfig:
         (path / ".config").write_text(self.OWN)
         assert fakes.resolved(str(path), cache=cache).kernel("mine").lost_options == ""
 
+    @pytest.mark.parametrize(
+        ("config", "modules"),
+        [
+            ("CONFIG_OWN=y\n", None),
+            ("CONFIG_OWN=m\nCONFIG_TEST_LKM=m\nCONFIG_TEST_FIRMWARE=y\n", ["test_module.ko"]),
+            ("CONFIG_TEST_LKM=m\nCONFIG_TEST_FIRMWARE=m\n", ["test_firmware.ko", "test_module.ko"]),
+        ],
+    )
+    def test_only_modules_that_guests_load_are_built(
+        self, make_tree: MakeTree, cache: Cache, config: str, modules: list[str] | None
+    ) -> None:
+        """A distribution's config has thousands, and the build would take hours."""
+        path = make_tree()
+        (path / ".config").write_text(config)
+        kernel = fakes.resolved(str(path), cache=cache).kernel("mine")
+        assert (sorted(each.name for each in kernel.modules.iterdir()) if kernel.modules else None) == modules
+
+    @pytest.mark.parametrize(
+        ("line", "said"),
+        [
+            ('SYSTEM_TRUSTED_KEYS="debian/certs/keys.pem"', "CONFIG_SYSTEM_TRUSTED_KEYS: debian/certs/keys.pem"),
+            ('SYSTEM_REVOCATION_KEYS="/none.pem"', "CONFIG_SYSTEM_REVOCATION_KEYS: /none.pem"),
+            ('MODULE_SIG=y\nCONFIG_MODULE_SIG_KEY="mine.pem"', "CONFIG_MODULE_SIG_KEY: mine.pem"),
+            ('INITRAMFS_SOURCE="there none.cpio"', "CONFIG_INITRAMFS_SOURCE: none.cpio"),
+            ('EXTRA_FIRMWARE="none.bin"', "CONFIG_EXTRA_FIRMWARE: /lib/firmware/none.bin"),
+        ],
+    )
+    def test_files_that_are_not_there_stop_the_build(
+        self, make_tree: MakeTree, cache: Cache, tmp_path: Path, line: str, said: str
+    ) -> None:
+        path = make_tree()
+        (path / "there").touch()
+        (path / ".config").write_text(f"CONFIG_{line}\n")
+        with pytest.raises(UsageError) as caught:
+            fakes.resolved(str(path), cache=cache).kernel("mine")
+        assert caught.value.message.splitlines()[1:] == [f"    {said}"]
+        assert f" --config={said.removeprefix('CONFIG_').partition(':')[0]}=" in caught.value.hint
+        assert builds(tmp_path) == 0
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            'SYSTEM_TRUSTED_KEYS=""',
+            'SYSTEM_TRUSTED_KEYS="there"',
+            'MODULE_SIG=y\nCONFIG_MODULE_SIG_KEY="certs/signing_key.pem"',
+            'MODULE_SIG=y\nCONFIG_MODULE_SIG_KEY="pkcs11:token=x"',
+            'MODULE_SIG_KEY="mine.pem"',
+            'INITRAMFS_SOURCE=""',
+        ],
+    )
+    def test_files_that_are_there_or_made(self, make_tree: MakeTree, cache: Cache, line: str) -> None:
+        path = make_tree()
+        (path / "there").touch()
+        (path / ".config").write_text(f"CONFIG_{line}\n")
+        assert fakes.resolved(str(path), cache=cache).kernel("mine").flavor == "mine"
+
     def test_without_a_config_it_is_wrong_use(self, make_tree: MakeTree, cache: Cache) -> None:
         with pytest.raises(UsageError, match=r"linux has no \.config, which flavor mine needs") as caught:
             fakes.resolved(str(make_tree()), cache=cache).kernel("mine")
