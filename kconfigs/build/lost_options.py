@@ -46,7 +46,7 @@ def find(
     If nobody can explain them, those whose names say that Kconfig computes them are left out.
     """
     asked = {name: Option(name, value, "", "") for name, value in own.items() if name not in overruled}
-    dropped = kconfig.dropped(asked, final)
+    dropped = [each for each in kconfig.dropped(asked, final) if not _has_it(each)]
     if not dropped:
         return LostOptions()
     known = explain([each.option for each in dropped])
@@ -59,6 +59,15 @@ def find(
         [each for each in dropped if reasons[each.option.name] == NO_SUCH_OPTION],
         [(each, reasons[each.option.name]) for each in dropped if each.option.name in known.settable],
     )
+
+
+def _has_it(dropped: Dropped) -> bool:
+    """Whether the kernel has what was asked for all the same.
+
+    What guests need is built in, and makes modules that it depends on built in as well.  A number that became a
+    switch (BASE_SMALL, in v6.10) is off where it was 0.
+    """
+    return (dropped.option.value, dropped.got) in {("m", "y"), ("0", "n")}
 
 
 _COMPUTED = ("ARCH_", "AS_", "CC_", "CLANG_", "GCC_", "HAVE_", "LD_", "LLD_", "PAHOLE_", "RUSTC_", "TOOLS_")

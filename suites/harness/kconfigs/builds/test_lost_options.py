@@ -16,6 +16,15 @@ EXPLANATION = Explanation(
 )
 
 
+@pytest.mark.parametrize(("value", "got", "lost"), [("m", "y", 0), ("0", "n", 0), ("y", "m", 1), ("1", "n", 1)])
+def test_an_option_that_is_there_in_another_way(value: str, got: str, lost: int) -> None:
+    """Built in where a module was asked for is no loss; a module where it was to be built in is one."""
+    found = lost_options.find(
+        Config({"SECURITY_YAMA": value}), Config({"SECURITY_YAMA": got}), overruled=(), explain=lambda _: None
+    )
+    assert len(found.refused) == lost
+
+
 def test_the_kinds_are_told_apart() -> None:
     own = Config(
         {"KEPT": "y", "OF_ANOTHER_VERSION": "m", "LTO_CLANG_FULL": "y", "GCC_VERSION": "1", "SMALLER": "8192"}
