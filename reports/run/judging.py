@@ -49,7 +49,10 @@ def _evidence(item: pytest.Item, report: pytest.TestReport) -> tuple[tuple[str, 
     attached = item.stash.get(ATTACHED, None) or Attached()
     if report.when == "setup" and report.passed:
         return ()
+    if report.when == "teardown":
+        # pytest keeps each item to the end of the run, and a transcript is long.
+        item.stash[ATTACHED] = Attached()
+        return tuple(attached.pieces[attached.sent :])
     # A call with subtests is reported several times; its own report is the last and must be complete.
-    first = attached.sent if report.when == "teardown" else 0
     attached.sent = len(attached.pieces)
-    return tuple(attached.pieces[first:])
+    return tuple(attached.pieces)

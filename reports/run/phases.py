@@ -51,6 +51,12 @@ def put(report: pytest.TestReport, phase: Phase) -> None:
     setattr(report, ATTRIBUTE, msgspec.to_builtins(phase))
 
 
+def drop(report: pytest.TestReport) -> None:
+    """Remove the phase from a report that passed, once everybody has seen it: pytest keeps each report to the end."""
+    if report.passed and hasattr(report, ATTRIBUTE):
+        delattr(report, ATTRIBUTE)
+
+
 def phase_of(report: pytest.TestReport) -> Phase:
     """The phase that the report carries.
 

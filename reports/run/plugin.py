@@ -35,7 +35,7 @@ from reports.run import (
     resume,
 )
 from reports.run.judging import judged
-from reports.run.phases import phase_of, put
+from reports.run.phases import drop, phase_of, put
 from reports.run.progress import RunProgress
 from reports.run.recorder import Recorder
 from reports.run.wrong_use import as_wrong_use
@@ -221,7 +221,9 @@ class Hooks:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, T, T]:
         """Outermost, so that the terminal sees what is changed here, and has shown the test before progress is."""
         if self._recorder is None:
-            return (yield)
+            result = yield
+            drop(report)
+            return result
         phase = self._recorder.take(report, phase_of(report))
         put(report, phase)
         if report.failed:
@@ -229,6 +231,7 @@ class Hooks:
         printed_reports.make_printable(report)
         result = yield
         self._progress.take(report, phase)
+        drop(report)
         return result
 
     @pytest.hookimpl(tryfirst=True)

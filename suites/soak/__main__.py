@@ -33,6 +33,8 @@ from suites.soak.repetition import Sample
 ROOT = Path(__file__).parents[2]
 MAY_GROW = {"rss_mib": 32.0, "descriptors": 8, "children": 1, "duration_s": 0.5}
 """How much the median of a worker's last pass may be above that of its second one; of a duration, as a fraction."""
+PER_TEST_MIB = 6 / 1024
+"""What pytest and the report keep of each test to the end of a run: an item, three reports, a result."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,12 @@ class Drift:
     what: str
     early: float
     late: float
+    tests: int = 0
+    """How many tests were between the two."""
 
     @property
     def too_much(self) -> bool:
-        allowed = MAY_GROW[self.what]
+        allowed = MAY_GROW[self.what] + (PER_TEST_MIB * self.tests if self.what == "rss_mib" else 0)
         return self.late > (self.early * (1 + allowed) if self.what == "duration_s" else self.early + allowed)
 
 
@@ -118,7 +122,7 @@ def drift(samples: Sequence[Sample], times: int) -> Iterator[Drift]:
         parts = [part for part in passes(own, times) if part]
         for what in MAY_GROW:
             early, late = (statistics.median(getattr(each, what) for each in part) for part in (parts[1], parts[-1]))
-            yield Drift(worker, what, early, late)
+            yield Drift(worker, what, early, late, tests=len(own) - len(parts[0]) - len(parts[-1]))
 
 
 def lost(ran: Sequence[Sample], times: int) -> Iterator[str]:
