@@ -5,57 +5,51 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
-from guests.time_limit import load
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 from suites.harness.checkout import ROOT
-from suites.harness.project.separate_run import DEADLINE_S, SeparateRun, kernel_options
+from suites.harness.project.separate_run import SeparateRun, kernel_options
 
 RUNS = 4
 
-TESTS = f"""
-import os, pathlib
+TESTS = """
+import os, pathlib, signal
 
-def test_together(tmp_path):
-    "It ends when as many runs are here."
-    here = pathlib.Path(os.environ["MEETING"])
-    (here / str(os.getpid())).touch()
-    while len(list(here.iterdir())) < {RUNS}:
-        os.sched_yield()
+def test_together():
+    "It ends when all runs are here."
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    pathlib.Path(os.environ["HERE"]).touch()
+    signal.sigwait([signal.SIGUSR1])
 
-def test_after():
+def test_after(tmp_path):
     pass
 """
 
 
 def test_each_has_a_report_of_its_own(tmp_path: Path) -> None:
     """All of them are in the same test at the same time; `latest` is one of their reports."""
-    project, meeting, temporary = (tmp_path / name for name in ("project", "meeting", "tmp"))
+    project = tmp_path / "project"
     (project / "suites" / "yama").mkdir(parents=True)
-    meeting.mkdir()
-    temporary.mkdir()
     (project / "pytest.ini").write_text("[pytest]\naddopts = -p reports.run.plugin -p no:hypothesispytest\n")
     (project / "suites" / "yama" / "test_it.py").write_text(TESTS)
-    command = ["setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "pytest", "suites"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "MEETING": str(meeting), "TMPDIR": str(temporary)}
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
     with contextlib.ExitStack() as runs:
-        started = [
-            runs.enter_context(
-                subprocess.Popen(command, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            )
-            for _ in range(RUNS)
-        ]
-        try:
-            said = [run.communicate(timeout=DEADLINE_S * load())[0].decode() for run in started]
-        finally:
-            for run in started:
-                run.kill()
-    assert [run.returncode for run in started] == [0] * RUNS, said
+        started = []
+        for number in range(RUNS):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            env = {"HERE": str(folder / "here"), "TMPDIR": str(temporary)}
+            run = SeparateRun(folder, "suites", cwd=project, env=env, default_report=True)
+            started.append((runs.enter_context(run), folder / "here"))
+        for run, here in started:
+            run.wait_while_running(here.exists, "its test")
+        for run, _ in started:
+            run.process.send_signal(signal.SIGUSR1)
+        assert [run.wait() for run, _ in started] == [0] * RUNS, [run.said() for run, _ in started]
     out = project / "reports" / "out"
     reports = [path for path in out.iterdir() if not path.is_symlink()]
     assert len(reports) == RUNS
