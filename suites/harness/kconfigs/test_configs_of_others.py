@@ -18,7 +18,7 @@ GUEST = """\
 # Automatically generated file; DO NOT EDIT.
 # Linux/x86_64 {release} Kernel Configuration
 #
-CONFIG_CC_VERSION_TEXT="gcc (GCC) 11.5.0 (Vendor 11.5.0-5)"
+CONFIG_CC_VERSION_TEXT="gcc (GCC) 12.3.0 (Vendor 12.3.0-4)"
 CONFIG_LOCALVERSION=""
 
 #
@@ -82,9 +82,9 @@ BUILT = {"CONFIG_SECCOMP", "CONFIG_SECCOMP_FILTER"}
             id=f"guest-{version}",
         )
         for release, version in (
-            ("5.10.7-285.992.vendor2.x86_64", "5.10.7"),
-            ("6.1.7-27.319.vendor2026.x86_64", "6.1.7"),
-            ("6.18.7-79.141.vendor2026.x86_64.small", "6.18.7"),
+            ("5.10.7-12.34.vendor2.x86_64", "5.10.7"),
+            ("6.1.7-8.56.vendor2026.x86_64", "6.1.7"),
+            ("6.18.7-9.78.vendor2026.x86_64.small", "6.18.7"),
         )
     ]
     + [
