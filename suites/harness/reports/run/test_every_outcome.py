@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,16 +160,21 @@ JUNIT_RESULTS = {
 
 
 def test_junitparser_reads_the_outcome_of_each_test(run: Run) -> None:
-    """The totals that it computes are those of the file."""
+    """The file's totals agree with them."""
     (suite,) = junitparser.JUnitXml.fromfile(str(run.directory / "junit.xml"))
-    assert {case.name: [type(each) for each in case.result] for case in suite} == {
+    found = {case.name: [type(each) for each in case.result] for case in suite}
+    assert found == {
         f"test_{test}[{kernel}]": JUNIT_RESULTS[outcome]
         for test, (outcome, _) in OUTCOMES.items()
         for kernel in KERNELS
     }
-    totals = (suite.tests, suite.failures, suite.errors, suite.skipped)
-    suite.update_statistics()
-    assert totals == (suite.tests, suite.failures, suite.errors, suite.skipped) == (2 * len(OUTCOMES), 10, 6, 4)
+    totals = {
+        junitparser.Failure: suite.failures,
+        junitparser.Error: suite.errors,
+        junitparser.Skipped: suite.skipped,
+    }
+    assert totals == Counter(kind for kinds in found.values() for kind in kinds)
+    assert suite.tests == len(found)
 
 
 JUNIT2HTML_LETTERS = {"fail": "f", "error": "f", "skip": "s", "pass": "/"}
