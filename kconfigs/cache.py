@@ -79,7 +79,7 @@ class Cache:
 
         If several processes want it, one makes it and the others wait.  `check(path)` raises an exception if an entry
         is damaged; it is then removed and made again, and the log says so.  A `make` that fails leaves nothing.
-        KconformError if the disk is full, UsageError if the directory cannot be written to.
+        KconformError if the disk is full or a file too large, UsageError if the directory cannot be written to.
         """
         path = self._path(kind, key)
         self._prepare(path.parent)
@@ -250,6 +250,11 @@ class Cache:
         except OSError as error:
             if error.errno in _FULL:
                 raise self._full(path) from error
+            if error.errno == errno.EFBIG:
+                raise KconformError(
+                    f"a file of {path.parent.name}/{path.name} is larger than files may be here",
+                    hint="raise the limit (ulimit -f), or set KCONFORM_CACHE to a file system for larger files",
+                ) from error
             raise
 
     def _full(self, path: Path) -> KconformError:

@@ -95,6 +95,10 @@ def pytest_configure(config: pytest.Config) -> None:
             Cache().require_usable()
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
+    except OSError as error:
+        raise pytest.UsageError(
+            f"the run cannot begin: {error}\n  hint: set another TMPDIR, or a umask that leaves you your own files"
+        ) from error
     # The default kernels may be missing, as long as no test needs one.
     if (config.option.kernel or config.option.matrix) and not config.option.help:
         candidates_of(config)

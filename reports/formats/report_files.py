@@ -17,15 +17,18 @@ def write(document: Document, comparison: Comparison | None, *, origin: str, jun
     """Write them into the document's directory, and the summary also to GitHub's page if the process runs there.
 
     `origin` is the name by which KCIDB knows the CI system; `junit` is where the JUnit file goes instead.  A file
-    that cannot be written keeps no other from being written; what went wrong is returned.
+    that cannot be made or written keeps no other from being written; what went wrong is returned.
     """
     directory = document.directory
-    summary = markdown_summary.render(document, comparison)
+
+    def summary() -> str:
+        return markdown_summary.render(document, comparison)
+
     steps: dict[str, Callable[[], object]] = {
         KTAP: lambda: atomic.write(directory / KTAP, ktap.render(document)),
         KCIDB: lambda: atomic.write(directory / KCIDB, kcidb.render(document, origin)),
-        SUMMARY: lambda: atomic.write(directory / SUMMARY, summary),
-        markdown_summary.STEP_SUMMARY: lambda: markdown_summary.append_to_step(summary),
+        SUMMARY: lambda: atomic.write(directory / SUMMARY, summary()),
+        markdown_summary.STEP_SUMMARY: lambda: markdown_summary.append_to_step(summary()),
         JUNIT: lambda: junit_xml.write(document, junit or directory / JUNIT),
         # Last, because it links the others.
         PAGE: lambda: index_html.write(document, comparison),
@@ -36,4 +39,6 @@ def write(document: Document, comparison: Comparison | None, *, origin: str, jun
             step()
         except OSError as error:
             problems.append(f"{name}: {error.strerror or error}")
+        except Exception as error:
+            problems.append(f"{name}: {type(error).__name__}: {error}")
     return problems

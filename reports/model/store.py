@@ -69,10 +69,11 @@ class Store:
 
     def add(self, result: Result, kernel: KernelRecord | None) -> None:
         """Keep a finished test.  This does not write it yet."""
+        encoded = msgspec.json.encode(result)
         if kernel is not None:
             self.add_kernel(kernel)
         self.results.append(result)
-        self._encoded.append(msgspec.json.encode(result))
+        self._encoded.append(encoded)
         self.counts[result.verdict] += 1
         for identifier in result.requirements:
             tested = self._tested.setdefault(identifier, Tested())

@@ -29,6 +29,7 @@ from reports.run import (
     early_end,
     environment,
     options,
+    own_errors,
     printed_reports,
     quick_marker,
     requirement_marker,
@@ -206,8 +207,11 @@ class Hooks:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Outermost, after pytest has dealt with xfail and conftest.py has attached its evidence."""
-        report = yield
-        put(report, judged(item, call, report))
+        try:
+            report = yield
+            put(report, judged(item, call, report))
+        except Exception as error:
+            report = own_errors.report_of(item, call, error)
         return report
 
     # -- where the user started the run -------------------------------------------------------------------
@@ -224,13 +228,16 @@ class Hooks:
             result = yield
             drop(report)
             return result
-        phase = self._recorder.take(report, phase_of(report))
-        put(report, phase)
-        if report.failed:
-            printed_reports.add_evidence(report, phase)
-        printed_reports.make_printable(report)
+        try:
+            phase = self._recorder.take(report, phase_of(report))
+            put(report, phase)
+        except Exception as error:
+            phase = self._recorder.take_failure(report, error)
+        with self._recorder.guarded(f"{report.nodeid} is not printed"):
+            printed_reports.prepare(report, phase)
         result = yield
-        self._progress.take(report, phase)
+        with self._recorder.guarded("the progress"):
+            self._progress.take(report, phase)
         drop(report)
         return result
 
@@ -280,7 +287,7 @@ class Hooks:
         if self._recorder is None or getattr(self._config.option, "no_summary", False):
             return
         terminalreporter.section("kconform")
-        for line in self._recorder.summary().lines(verbosity=self._config.option.verbose):
+        for line in self._recorder.summary_lines(self._config.option.verbose):
             terminalreporter.write_line(line.text, **line.markup)
 
     @pytest.hookimpl(trylast=True)

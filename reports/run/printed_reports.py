@@ -19,6 +19,18 @@ EVIDENCE_LINES = {"transcript": 60, "process tree": 40, "kernel log": 40}
 OTHER_LINES = 20
 
 
+def prepare(report: pytest.TestReport, phase: Phase) -> None:
+    """Make the report of a test fit to be printed.  If that fails, nothing of the test is printed."""
+    try:
+        if report.failed:
+            add_evidence(report, phase)
+        make_printable(report)
+    except Exception:
+        report.sections = []
+        report.longrepr = "this report cannot be printed" if report.longrepr else None
+        raise
+
+
 def make_printable(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Spell out what must not be printed, in everything that pytest prints of a report."""
     report.longrepr = _printable(report.longrepr)

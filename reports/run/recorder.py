@@ -10,26 +10,28 @@ and the former one untouched.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from reports.formats import report_files
 from reports.judgement import exit_status
-from reports.judgement.exit_status import UNDETERMINED, WRONG_USE, Ending
+from reports.judgement.exit_status import HELD, UNDETERMINED, WRONG_USE, Ending
 from reports.judgement.waivers import Waiver, not_needed
 from reports.model import evidence, report_directory
 from reports.model.report_directory import RESULTS, Claimed
 from reports.model.requirements import Requirement
-from reports.model.result import VERDICTS, KernelRecord, Preparation, Result, RunRecord, utc
+from reports.model.result import VERDICTS, KernelRecord, Preparation, Result, RunRecord, clean_text, utc
 from reports.model.store import Store
-from reports.run import baseline, environment, resume
+from reports.run import baseline, environment, own_errors, resume
 from reports.run.apply_waivers import waivers_of
 from reports.run.notes import versions_told
 from reports.run.phases import Assembler, Phase, collection_result
-from reports.run.terminal_summary import Summary
+from reports.run.terminal_summary import Summary, SummaryLine
 
 _SUBTEST_REPORT: tuple[type, ...] = (pytest.SubtestReport,) if hasattr(pytest, "SubtestReport") else ()
 
@@ -57,6 +59,8 @@ class Recorder:
         self._ended: float | None = None
         self._has_report = False
         self._error_statuses: set[int] = set()
+        self._failures: dict[str, str] = {}
+        """Tests of which a phase could not be taken, and why."""
         self._problems: list[str] = []
         self._messages: list[str] = []
         self._interrupted = self._internal_error = False
@@ -85,20 +89,16 @@ class Recorder:
             return
         self._has_report = True
         former = self._config.stash.get(resume.FORMER, None)
-        try:
+        with self.guarded("the former report"):
             if former is None:
                 report_directory.clear_former(self._directory)
             else:
                 resume.take_up(self._directory, former, self._store)
-        except OSError as error:
-            self._problem(str(error))
         self._write()
         if self._config.option.report_dir is None:
-            try:
+            latest = report_directory.DEFAULT / report_directory.LATEST
+            with self.guarded(f"{latest} does not point to this run"):
                 report_directory.update_latest(self._directory)
-            except OSError as error:
-                latest = report_directory.DEFAULT / report_directory.LATEST
-                self._problem(f"{latest} does not point to this run: {error}")
 
     def take(self, report: pytest.TestReport, phase: Phase) -> Phase:
         """Take one phase of a test, and write its evidence.  Returns the phase as its subtests let it be."""
@@ -112,15 +112,32 @@ class Recorder:
             test.take_subtest(phase)
             return phase
         phase = test.with_subtests(report, phase)
-        try:
+        with self.guarded(f"evidence of {report.nodeid}"):
             evidence.write(self._directory, report.nodeid, phase.evidence, test.paths)
-        except OSError as error:
-            self._problem(f"evidence of {report.nodeid}: {error}")
         versions_told(self._config).update(phase.versions)
         result = self._assembler.add(report, phase)
         if result is not None:
             self._add(result, test.kernel)
         return phase
+
+    def take_failure(self, report: pytest.TestReport, error: Exception) -> Phase:
+        """Take a phase that `take` failed to take: its test is an error.  Returns the phase."""
+        phase = own_errors.undetermined(report, error)
+        self._error_statuses.add(UNDETERMINED)
+        self._failures[clean_text(report.nodeid)] = phase.reason
+        with self.guarded(report.nodeid):
+            result = self._assembler.add(report, phase)
+            if result is not None:
+                self._add(result, None)
+        return phase
+
+    @contextlib.contextmanager
+    def guarded(self, what: str) -> Iterator[None]:
+        """Take an exception in this block for a problem of the report; `what` is then missing."""
+        try:
+            yield
+        except Exception as error:
+            self._problem(f"{what}: {own_errors.reason_of(error)}")
 
     def take_collection(self, report: pytest.CollectReport) -> None:
         """Take a file that could not be collected, or that skipped itself as a whole."""
@@ -151,6 +168,8 @@ class Recorder:
         self._internal_error = True
 
     def _add(self, result: Result, kernel: KernelRecord | None) -> None:
+        if result.nodeid in self._failures and result.verdict not in ("fail", "error"):
+            result = msgspec.structs.replace(result, verdict="error", reason=self._failures[result.nodeid])
         self._store.add(result, kernel)
         if kernel is not None:
             self._store.prepare(kernel.id, Preparation())
@@ -160,10 +179,8 @@ class Recorder:
     def _write(self) -> None:
         if not self._has_report:
             return
-        try:
+        with self.guarded(RESULTS):
             self._store.write(self._run())
-        except OSError as error:
-            self._problem(f"{RESULTS}: {error}")
 
     def _problem(self, text: str) -> None:
         """Keep the first problem: a full disk would make as many as there are files."""
@@ -182,7 +199,8 @@ class Recorder:
         self._ended = self._now()
         self._status = self._exit_status(pytest_status)
         try:
-            self._write_derived_files()
+            with self.guarded("files of the report"):
+                self._write_derived_files()
         except KeyboardInterrupt:
             self._interrupted = True
             self._problem("the run was interrupted while its report was written")
@@ -225,8 +243,17 @@ class Recorder:
             return []
         return not_needed(waivers_of(self._config), self._store.results, self._store.kernels)
 
-    def summary(self) -> Summary:
+    def summary_lines(self, verbosity: int) -> list[SummaryLine]:
         """What the terminal says at the end."""
+        try:
+            return self._summary().lines(verbosity=verbosity)
+        except Exception as error:
+            if self._status == HELD:
+                self.settle(UNDETERMINED)
+            text = f"the summary failed: {own_errors.reason_of(error)}; the exit status is {self._status}"
+            return [SummaryLine(text, {"red": True, "bold": True})]
+
+    def _summary(self) -> Summary:
         return Summary(
             results=self._store.results,
             kernels=self._store.kernels,

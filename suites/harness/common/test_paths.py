@@ -6,10 +6,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from common.errors import UsageError
-from common.paths import users_path
+from common.paths import user_cache, users_path
 
 
 def test_a_path_starts_at_the_folder_or_at_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,3 +30,20 @@ def test_a_home_of_nobody_is_refused() -> None:
 def test_a_path_that_the_system_refuses_is_quoted_on_one_line() -> None:
     with pytest.raises(UsageError, match=r"^a\\n+.* cannot be looked at: File name too long"):
         users_path("a\n" + "x" * (os.pathconf("/", "PC_NAME_MAX") + 1))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no home"), None], ids=["now", "before"])
+def test_a_missing_home_directory_for_the_cache_is_wrong_use(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    """platformdirs raises an exception; older versions leave the ~ unchanged."""
+
+    def cache_path(name: str) -> Path:
+        if error:
+            raise error
+        return Path("~/.cache", name)
+
+    monkeypatch.setattr(platformdirs, "user_cache_path", cache_path)
+    with pytest.raises(UsageError, match="no place for the cache") as caught:
+        user_cache()
+    assert "KCONFORM_CACHE" in caught.value.hint

@@ -174,6 +174,15 @@ class TestTrouble:
         assert caught.value.exit_status == 3
         assert cache.entries() == []
 
+    def test_a_limit_of_the_size_of_files_is_named(self, cache: Cache) -> None:
+        def make(_: Path) -> None:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+        with pytest.raises(KconformError, match="things/a is larger than files may be here") as caught:
+            cache.get("things", "a", make)
+        assert "ulimit -f" in caught.value.hint
+        assert cache.entries() == []
+
     def test_other_errors_of_the_system_pass_through(self, cache: Cache) -> None:
         def make(_: Path) -> None:
             raise OSError(errno.EIO, "bad disk")

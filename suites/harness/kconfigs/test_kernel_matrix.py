@@ -200,6 +200,15 @@ def test_the_projects_own_matrix() -> None:
     assert all(one.profile for one in asked if not is_source(one))
 
 
+def test_it_has_realtime_kernels_and_the_newest_ones() -> None:
+    """Of each release of Debian the kernel with PREEMPT_RT, and what the archive offers beyond its stable release."""
+    text = [one.spec.text for one in kernel_matrix.load(ROOT / "kconform.toml")]
+    realtime = {spec.rpartition("@")[2] for spec in text if "-rt-amd64" in spec}
+    assert realtime == {"bullseye-security", "bookworm-security", "trixie-security", "trixie-backports"}
+    assert "deb:linux-image-cloud-amd64@sid" in text
+    assert {"deb:linux-image-amd64@trixie-backports", "deb:linux-image-cloud-amd64@trixie-backports"} <= set(text)
+
+
 def is_source(one: Wanted) -> bool:
     return "source" in one.spec.text
 

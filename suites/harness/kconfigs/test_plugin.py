@@ -129,10 +129,11 @@ class TestWrongUse:
     def test_it_ends_with_4_and_is_reported_once(
         self, project: Path, arguments: list[str], said: str, workers: list[str]
     ) -> None:
-        done = run(project, *arguments, *workers)
+        done = run(project, "-p", "reports.run.plugin", *arguments, *workers)
         everything = done.stdout + done.stderr
         assert (done.returncode, everything.count(said)) == (4, 1), everything
         assert "Traceback" not in everything
+        assert list(project.glob("reports/out/*")) == []
 
     @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "with-workers"])
     def test_an_unusable_cache_is_reported_once_before_anything_else(self, project: Path, workers: list[str]) -> None:

@@ -48,8 +48,12 @@ class SeparateRun:
         cwd: Path = ROOT,
         env: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
+        default_report: bool = False,
     ) -> None:
-        """`folder`: where its log is, and its temporary files, in `tmp`.  `prefix`: a command that runs pytest."""
+        """`folder`: where its log and its report are, and its temporary files, in `tmp`.
+
+        `prefix` is a command that runs pytest.  With `default_report`, there is no --report-dir.
+        """
         self._mark = marked_processes.new_mark("KCONFORM_MARK")
         name, _, value = self._mark.partition("=")
         self.temporary = folder / "tmp"
@@ -62,7 +66,7 @@ class SeparateRun:
             # As when started from a terminal: a background job of a script ignores SIGINT, and so do its children.
             *("env", "--default-signal=INT,HUP", *prefix),
             *(sys.executable, "-m", "pytest", *arguments),
-            *("-p", "no:cacheprovider", f"--report-dir={self.report}"),
+            *("-p", "no:cacheprovider", *(() if default_report else (f"--report-dir={self.report}",))),
         ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

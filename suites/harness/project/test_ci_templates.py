@@ -7,6 +7,7 @@ import configparser
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,32 @@ def commands() -> list[list[str]]:
         for script in scripts()
         for call in re.findall(r"^\s*(tox .*)$", script, re.MULTILINE)
     ]
+
+
+SCHEMAS = {
+    "github-workflow.yml": ("--builtin-schema=vendor.github-workflows",),
+    "gitlab-ci.yml": ("--builtin-schema=vendor.gitlab-ci", "--data-transform=gitlab-ci"),
+}
+"""The published schemas of the CI systems, which check-jsonschema contains."""
+
+
+def check_schema(path: Path, schema: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "check_jsonschema", *schema, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_it_is_valid_by_the_schema_of_its_ci_system(template: Path) -> None:
+    done = check_schema(template, SCHEMAS[template.name])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("name", "key"), [("github-workflow.yml", "runs-on"), ("gitlab-ci.yml", "script")])
+def test_the_schema_knows_what_a_job_needs(tmp_path: Path, name: str, key: str) -> None:
+    """Otherwise the test above shows nothing."""
+    text = (ROOT / "docs" / "ci" / name).read_text(encoding="utf-8")
+    (tmp_path / name).write_text(text.replace(f"{key}:", "misspelt:"))
+    assert check_schema(tmp_path / name, SCHEMAS[name]).returncode == 1
 
 
 def test_github_finds_jobs_with_steps() -> None:

@@ -92,22 +92,34 @@ def test_edits_for_another_source_are_named(tmp_path: Path) -> None:
     assert found[1].by == "gone: this source has no gone.c"
 
 
+@pytest.mark.parametrize("failing", ["compared", "booted"])
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_errors_do_not_end_the_tests_of_a_mutant(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: str
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: str, failing: str
 ) -> None:
-    """The run ends at the first broken promise: neither before it, nor long after."""
+    """The run ends at the first broken promise: neither before it, nor long after.
+
+    A kernel that crashes while it boots breaks one before the test itself.
+    """
     monkeypatch.setenv("PYTHONPATH", str(SUITES.parent))
     pytester.makepyfile(
-        """
+        f"""
         import pytest
+        from guests.errors import BootCrashed
 
         @pytest.fixture
         def broken():
             raise OSError
 
+        @pytest.fixture
+        def compared(): return 0
+
+        @pytest.fixture
+        def booted():
+            raise BootCrashed("the kernel does not boot", evidence={{}})
+
         def test_prepared(broken): pass
-        def test_compared(): assert 0
+        def test_failing({failing}): assert {failing}
         @pytest.mark.parametrize("number", range(200))
         def test_after(number): pass
         """

@@ -19,6 +19,7 @@ HOLD = "suites/harness/project/samples/hold_guest.py"
 LACK = "suites/harness/project/samples/missing_option.py"
 STUMBLE = "suites/harness/project/samples/dead_task.py"
 TALK = "suites/yama/test_talk.py"
+KILLER = "suites.harness.project.samples.killed_run"
 
 
 class Run(SeparateRun):
@@ -26,7 +27,7 @@ class Run(SeparateRun):
 
     def __init__(self, kernel: Kernel, tmp_path: Path, *arguments: str) -> None:
         self.held = tmp_path / "held"
-        self.held.mkdir()
+        self.held.mkdir(exist_ok=True)
         super().__init__(
             tmp_path,
             *("-c", str(ROOT / "pyproject.toml"), *arguments, *kernel_options(kernel, tmp_path)),
@@ -53,6 +54,22 @@ def test_no_qemu_outlives_a_run_that_is_ended(
         os.kill(run.process.pid, number)
         assert run.wait() == status
         run.wait_until_gone()
+
+
+def test_a_run_that_was_killed_is_resumed(kernel: Kernel, tmp_path: Path) -> None:
+    """The tests on this kernel that had a verdict keep it; the others are tested."""
+    with Run(kernel, tmp_path, TALK, "-n", "0", "-p", KILLER) as run:
+        assert run.wait() == -signal.SIGKILL, run.said()
+        run.wait_until_gone()
+    before = run.results()["results"]
+    assert before
+    with Run(kernel, tmp_path, TALK, "-n", "0", "--resume") as run:
+        assert run.wait() == 0, run.said()
+    document = run.results()
+    assert document["run"]["resumed"]["results"] == len(before)
+    assert [result for result in document["results"] if result in before] == before
+    assert len({result["nodeid"] for result in document["results"]}) == document["run"]["collected"] > len(before)
+    assert {result["outcome"] for result in document["results"]} <= {"pass", "skip"}
 
 
 def test_nothing_outlives_a_run_that_ends(kernel: Kernel, tmp_path: Path) -> None:

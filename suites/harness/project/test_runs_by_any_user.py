@@ -16,11 +16,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-import platformdirs
 import pytest
 
-from common.errors import UsageError
-from common.paths import user_cache
 from kconfigs.kernel import Kernel
 from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
@@ -62,8 +59,8 @@ class Host:
             pytest.skip("this host permits no user namespaces")
         self._prefix += ["unshare", "--user"]
 
-    def closed_umask(self) -> None:
-        self._prefix += ["sh", "-c", 'umask 077 && exec "$@"', "sh"]
+    def closed_umask(self, mask: str = "077") -> None:
+        self._prefix += ["sh", "-c", f'umask {mask} && exec "$@"', "sh"]
 
     def read_only(self, *paths: Path) -> None:
         _need_root()
@@ -254,6 +251,11 @@ def a_report_that_cannot_be_written(host: Host) -> None:
     host.read_only(ROOT)
 
 
+def nobody_with_a_umask_of_all(host: Host) -> None:
+    nobody(host)
+    host.closed_umask("777")
+
+
 REFUSED = [
     (without_assertions, "python -O leaves out the assertions"),
     (without_docstrings_too, "python -O leaves out the assertions"),
@@ -261,6 +263,7 @@ REFUSED = [
     (another_users_temporary_directory, "the run cannot begin: The temporary directory"),
     (no_temporary_directory, "there is no place for temporary files"),
     (a_report_that_cannot_be_written, "no report can be written there"),
+    (nobody_with_a_umask_of_all, "no report can be written there"),
 ]
 
 
@@ -283,18 +286,11 @@ def test_a_run_that_is_impossible_is_rejected_with_one_message(
     assert "ERROR" not in done.stdout, "no test is reported"
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no home"), None], ids=["now", "before"])
-def test_a_missing_home_directory_for_the_cache_is_wrong_use(
-    monkeypatch: pytest.MonkeyPatch, error: Exception | None
-) -> None:
-    """platformdirs raises an exception; older versions leave the ~ unchanged."""
-
-    def cache_path(name: str) -> Path:
-        if error:
-            raise error
-        return Path("~/.cache", name)
-
-    monkeypatch.setattr(platformdirs, "user_cache_path", cache_path)
-    with pytest.raises(UsageError, match="no place for the cache") as caught:
-        user_cache()
-    assert "KCONFORM_CACHE" in caught.value.hint
+def test_a_umask_of_all_is_reported_in_one_sentence(host: Host) -> None:
+    """Before the place of a report is looked at."""
+    nobody_with_a_umask_of_all(host)
+    done = host.pytest("--collect-only", TALK)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert done.stderr.startswith("ERROR: the run cannot begin: [Errno 13] Permission denied: ")
+    assert "umask" in done.stderr
+    assert "INTERNALERROR" not in done.stderr

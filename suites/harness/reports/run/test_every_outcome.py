@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import junitparser
 import kcidb_io
 import pytest
 
@@ -146,6 +149,56 @@ def test_junit_has_our_properties_and_our_words(run: Run) -> None:
     assert len(seen) == 2 * len(OUTCOMES)
     assert len(list(suite.iter("testcase"))) == int(str(suite.get("tests"))) == 2 * len(OUTCOMES)
     assert (suite.get("failures"), suite.get("errors")) == ("10", "6")
+
+
+JUNIT_RESULTS = {
+    "fail": [junitparser.Failure],
+    "error": [junitparser.Error],
+    "skip": [junitparser.Skipped],
+    "pass": [],
+}
+
+
+def test_junitparser_reads_the_outcome_of_each_test(run: Run) -> None:
+    """The file's totals agree with them."""
+    (suite,) = junitparser.JUnitXml.fromfile(str(run.directory / "junit.xml"))
+    found = {case.name: [type(each) for each in case.result] for case in suite}
+    assert found == {
+        f"test_{test}[{kernel}]": JUNIT_RESULTS[outcome]
+        for test, (outcome, _) in OUTCOMES.items()
+        for kernel in KERNELS
+    }
+    totals = {
+        junitparser.Failure: suite.failures,
+        junitparser.Error: suite.errors,
+        junitparser.Skipped: suite.skipped,
+    }
+    assert totals == Counter(kind for kinds in found.values() for kind in kinds)
+    assert suite.tests == len(found)
+
+
+JUNIT2HTML_LETTERS = {"fail": "f", "error": "f", "skip": "s", "pass": "/"}
+
+
+def test_junit2html_shows_each_test(run: Run, tmp_path: Path) -> None:
+    """On its page with the reason, and in its matrix with a letter."""
+
+    def command(*arguments: str | Path) -> str:
+        words = [sys.executable, "-m", "junit2htmlreport", *arguments]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    matrix = command("--summary-matrix", run.directory / "junit.xml")
+    command(run.directory / "junit.xml", tmp_path / "junit.html")
+    page = html.unescape((tmp_path / "junit.html").read_text(encoding="utf-8"))
+    shown = dict(re.findall(r"^- (\S+) +(\S)", matrix, re.MULTILINE))
+    assert len(shown) == 2 * len(OUTCOMES)
+    for test, (outcome, reason) in OUTCOMES.items():
+        for kernel in KERNELS:
+            assert shown[f"test_{test}[{kernel}]"] == JUNIT2HTML_LETTERS[outcome]
+            assert f"test_{test}[{kernel}]" in page
+        assert outcome == "pass" or reason in page
 
 
 def test_other_formats_lie_beside_and_call_each_test_by_the_same_name(run: Run) -> None:
