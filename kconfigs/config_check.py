@@ -9,8 +9,10 @@ from typing import Literal
 
 from common.text import printable
 from common.versions import Version
+from kconfigs.inert_features import RULES, InertRule
+from kconfigs.initial_state import InitialState, LsmOrder
 from kconfigs.kconfig import Config
-from kconfigs.profile import AREAS, DEFAULTS, SECURITY_MODULES, Profile, ProfileLine
+from kconfigs.profile import DEFAULTS, Profile, ProfileLine
 
 FindingState = Literal["ok", "missing", "warning", "open"]
 
@@ -19,8 +21,8 @@ FindingState = Literal["ok", "missing", "warning", "open"]
 class Finding:
     """What a config says about something that is asked for.
 
-    `missing`: the config does not have it.  `warning`: the profile does not ask for it, but something is wrong.
-    `open`: only a run can tell.
+    `missing`: the config does not have it.  `warning`: something in the config cannot be intended, or defeats what is
+    asked for.  `open`: only a run can tell.
     """
 
     name: str
@@ -35,11 +37,12 @@ def check(profile: Profile, config: Config, version: Version) -> list[Finding]:
     """What the config says about everything that is asked of kernels of this version (`()`: all versions)."""
     options: dict[tuple[str, str], list[ProfileLine]] = {}
     for line in profile.config:
-        if version in line.versions:
+        if version in line.versions and line.applies_to(config):
             options.setdefault((line.name, line.value), []).append(line)
     found = [_option(lines, config) for lines in options.values()]
-    found += [_default(line, config) for line in profile.defaults if version in line.versions]
-    return found + list(_never_started(profile, config, version))
+    state = InitialState.of(config, version)
+    found += [_default(line, state.usual) for line in profile.defaults if version in line.versions]
+    return found + list(_inert(profile, state))
 
 
 def _option(lines: Sequence[ProfileLine], config: Config) -> Finding:
@@ -50,52 +53,59 @@ def _option(lines: Sequence[ProfileLine], config: Config) -> Finding:
     return Finding(name, state, text, tuple(line.reason for line in lines))
 
 
-def _default(line: ProfileLine, config: Config) -> Finding:
+def _default(line: ProfileLine, begins: InitialState) -> Finding:
     state: FindingState
+    by_command_line = False
     match line.name:
         case "lsm":
-            order, wanted = config.string("LSM").split(","), line.value.split()
-            state = "ok" if in_order(wanted, order) else "missing"
-            left_out = [name for name in wanted if name not in order]
-            text = f"CONFIG_LSM is {','.join(order)!r}, {line.value!r} in this order is asked for"
+            order = _order(begins)
+            wanted = line.value.split()
+            state = "ok" if in_order(wanted, order.names) else "missing"
+            left_out = [name for name in wanted if name not in order.names]
+            text = f"{order}, {line.value!r} in this order is asked for"
             text += f": it leaves out {', '.join(left_out)}" if left_out else ""
+            by_command_line = order != _order(begins.without_command_line)
         case "loadpin-enforcing":
-            enforcing = "yes" if config.builtin("SECURITY_LOADPIN_ENFORCE") else "no"
-            state = "ok" if enforcing == line.value else "missing"
-            text = f"LoadPin enforces by configuration: {enforcing}, {line.value} is asked for"
+            enforces = begins.loadpin_enforces()
+            by_command_line = enforces != begins.without_command_line.loadpin_enforces()
+            state = "ok" if line.value == ("yes" if enforces else "no") else "missing"
+            origin = f"{begins.loadpin_parameter}= in CONFIG_CMDLINE" if by_command_line else "configuration"
+            text = f"LoadPin enforces by {origin}: {'yes' if enforces else 'no'}, {line.value} is asked for"
         case _:
             state = "open"
             text = f"{DEFAULTS[line.name]} is to be {line.value!r}: a config cannot tell, a run can"
-    return Finding(line.name, state, text, (line.reason,))
+    caveat = [begins.command_line.caveat] if by_command_line else []
+    return Finding(line.name, state, text, (line.reason, *caveat))
 
 
-def _never_started(profile: Profile, config: Config, version: Version) -> Iterator[Finding]:
-    """Security modules that are built, but not started because CONFIG_LSM leaves them out.
-
-    That is never intended, so every profile warns about it; for a profile that asks for the module, it is missing.
-    """
-    if not config["LSM"].startswith('"'):
-        return  # before 5.1 there was no such list
-    order, expected = config.string("LSM").split(","), profile.default("lsm", version)
-    for module in SECURITY_MODULES:
-        option = AREAS[module]
-        if not config.builtin(option) or module in order or (expected and module in expected.value.split()):
-            continue  # not built, or started, or already missing from the order that is expected
-        asking = [line for line in profile.config if _needs(line, option)]
-        asking += [line for line in profile.defaults if line.name.startswith(module)]
-        asked = [line.reason for line in asking if version in line.versions]
-        why = "security/security.c: only the modules in CONFIG_LSM, or in the boot parameter lsm=, are started"
-        yield Finding(
-            option,
-            "missing" if asked else "warning",
-            f"CONFIG_{option} is y, but CONFIG_LSM is {','.join(order)!r}: without {module} in it, it never starts",
-            (*asked, why),
-        )
+def _order(begins: InitialState) -> LsmOrder:
+    return begins.lsm_order() or LsmOrder(("",), "CONFIG_LSM")
 
 
-def _needs(line: ProfileLine, option: str) -> bool:
-    """Whether the line asks for this option, or for one of its own options."""
-    return line.value != "n" and (line.name == option or line.name.startswith(f"{option}_"))
+def _inert(profile: Profile, state: InitialState) -> Iterator[Finding]:
+    """Features that are built in, and defeated by something else in the config."""
+    for rule in RULES:
+        usual = list(rule.find(state.usual))
+        plain = set(rule.find(state.without_command_line))
+        # A fallback may never be used, so it adds warnings, and excuses nothing.
+        for text in dict.fromkeys([*usual, *rule.find(state)]):
+            certain = text in usual
+            if certain and _reported(rule, profile, state):
+                continue
+            asked = [line.reason for line in profile.asking_for(rule.asked_by, state.config, state.version)]
+            if rule.severity == "warning-if-asked" and not asked:
+                continue
+            missing = rule.severity == "missing-if-asked" and asked and certain
+            caveat = [state.command_line.caveat] if rule.at_boot and text not in plain else []
+            reasons = (*(asked if missing else ()), rule.source, *caveat)
+            yield Finding(rule.option, "missing" if missing else "warning", text, reasons)
+
+
+def _reported(rule: InertRule, profile: Profile, state: InitialState) -> bool:
+    """Whether what the profile says about a default leads to a finding about the same."""
+    what, word = rule.reported_by
+    line = profile.default(what, state.version)
+    return line is not None and word in line.value.split()
 
 
 def in_order(wanted: Sequence[str], order: Sequence[str]) -> bool:

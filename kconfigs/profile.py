@@ -10,6 +10,7 @@ A profile is a TOML file.  Those that come with the project are in kconfigs/prof
     option = "SECURITY_LOADPIN_ENFORCE"
     value = "y"                      # "y or m" also accepts a module
     since = "4.20"                   # optional, as is until: the first and the last version that this is asked of
+    if = "SECURITY_LOADPIN"          # optional: only a config that has this option is asked; for `check` alone
     source = "who says so"
 
     [[default]]                      # what the kernel must begin with; a test run proves it
@@ -23,7 +24,7 @@ kconfigs/config_check.py compares a config with a profile, without a boot.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from common.paths import users_path
 from common.text import did_you_mean, printable
 from common.toml import Table, read
 from common.versions import ANY, Version, VersionRange
+from kconfigs.kconfig import Config
 
 SHIPPED = Path(__file__).with_name("profiles")
 
@@ -41,9 +43,6 @@ AREAS: Mapping[str, str] = {
     "seccomp": "SECCOMP_FILTER",
 }
 """The option without which an area has nothing to test."""
-
-SECURITY_MODULES = ("yama", "loadpin")
-"""Areas that are Linux security modules, which CONFIG_LSM has to list."""
 
 DEFAULTS: Mapping[str, str] = {
     "lsm": "these are active, in this order, among others (/sys/kernel/security/lsm)",
@@ -65,6 +64,11 @@ class ProfileLine:
     where: str
     """File and place, for messages."""
     versions: VersionRange = ANY
+    only_if: str = ""
+    """The option that a config must have to be asked; empty if all are asked."""
+
+    def applies_to(self, config: Config) -> bool:
+        return not self.only_if or config.enabled(self.only_if)
 
     @property
     def reason(self) -> str:
@@ -82,9 +86,19 @@ class Profile:
     defaults: tuple[ProfileLine, ...]
 
     def asks_for(self, option: str, version: Version) -> ProfileLine | None:
-        """The line that asks a kernel of this version for this option; None if none does."""
+        """The line that asks every kernel of this version for this option; None if none does."""
         lines = (line for line in self.config if line.name == option.removeprefix("CONFIG_") and line.value != "n")
-        return next((line for line in lines if version in line.versions), None)
+        return next((line for line in lines if version in line.versions and not line.only_if), None)
+
+    def asking_for(self, names: Collection[str], config: Config, version: Version) -> list[ProfileLine]:
+        """The lines that ask for one of these options or for its own options, and those about one of the defaults."""
+        wanted = [
+            line
+            for line in self.config
+            if line.value != "n" and any(line.name == name or line.name.startswith(f"{name}_") for name in names)
+        ]
+        wanted += [line for line in self.defaults if line.name in names]
+        return [line for line in wanted if version in line.versions and line.applies_to(config)]
 
     def default(self, what: str, version: Version) -> ProfileLine | None:
         """The line about one of DEFAULTS, for a kernel of this version."""
@@ -125,8 +139,10 @@ def _parse(name: str, file: Table) -> Profile:
         ProfileLine(AREAS[area], "y", f"the area {area} is to be tested", file.place("areas")) for area in areas
     ]
     config += [
-        ProfileLine(entry.text("option").removeprefix("CONFIG_"), *_rest(entry))
-        for entry in _checked(file, "config", "option")
+        ProfileLine(
+            entry.text("option").removeprefix("CONFIG_"), *_rest(entry), entry.text("if", "").removeprefix("CONFIG_")
+        )
+        for entry in _checked(file, "config", "option", "if")
     ]
     defaults = [
         ProfileLine(entry.choice("what", DEFAULTS), *_rest(entry)) for entry in _checked(file, "default", "what")
@@ -134,9 +150,9 @@ def _parse(name: str, file: Table) -> Profile:
     return Profile(printable(name), file.text("text"), tuple(areas), tuple(config), tuple(defaults))
 
 
-def _checked(file: Table, kind: str, key: str) -> Iterator[Table]:
+def _checked(file: Table, kind: str, key: str, *optional: str) -> Iterator[Table]:
     for entry in file.tables(kind):
-        entry.check(required=(key, "value", "source"), optional=("since", "until"))
+        entry.check(required=(key, "value", "source"), optional=("since", "until", *optional))
         yield entry
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from kconfigs import profile
 from kconfigs.config_check import check
 from kconfigs.kconfig import Config
 from kconform import main
@@ -59,65 +58,6 @@ class TestChecking:
         text = f'text = "t"\n[[default]]\nwhat = "loadpin-enforcing"\nvalue = "{value}"\nsource = "we"\n'
         (found,) = check(made(tmp_path, text), Config.parse("CONFIG_SECURITY_LOADPIN_ENFORCE=y"), ())
         assert found.state == state
-
-
-class TestSecurityModules:
-    """A security module that is built, but not in CONFIG_LSM, never starts, which is never intended."""
-
-    LEFT_OUT = """\
-CONFIG_SECURITY_YAMA=y
-CONFIG_SECURITY_LOADPIN=y
-CONFIG_SECURITY_LOADPIN_ENFORCE=y
-CONFIG_SECCOMP=y
-CONFIG_SECCOMP_FILTER=y
-CONFIG_LSM="landlock,lockdown,integrity,bpf"
-"""
-
-    @pytest.mark.parametrize(
-        ("name", "yama", "loadpin"),
-        [
-            ("kspp", None, "warning"),  # its own line about lsm says already that yama is missing
-            ("debian", None, "warning"),
-            ("chromeos", None, None),
-            ("upstream", None, None),
-        ],
-    )
-    def test_every_profile_says_so(self, name: str, yama: str | None, loadpin: str | None) -> None:
-        found = check(profile.load(name), Config.parse(self.LEFT_OUT), (6, 12))
-        states = {finding.name: finding.state for finding in found if "it never starts" in finding.text}
-        assert (states.get("SECURITY_YAMA"), states.get("SECURITY_LOADPIN")) == (yama, loadpin)
-        for module in ("yama", "loadpin") if yama == loadpin else ("yama",):
-            assert any(f.state == "missing" and module in f.text and f.name == "lsm" for f in found)
-
-    def test_it_is_missing_if_the_profile_asks_for_it_elsewhere(self, tmp_path: Path) -> None:
-        text = (
-            'text = "t"\nareas = ["yama"]\n'
-            '[[config]]\noption = "SECURITY_LOADPIN_ENFORCE"\nvalue = "y"\nuntil = "6.1"\nsource = "w"\n'
-        )
-        for version, state in (((6, 1, 192), "missing"), ((6, 12), "warning")):
-            found = check(made(tmp_path, text), Config.parse(self.LEFT_OUT), version)
-            states = {one.name: one.state for one in found if "it never starts" in one.text}
-            assert states == {"SECURITY_YAMA": "missing", "SECURITY_LOADPIN": state}
-
-    @pytest.mark.parametrize(
-        "config",
-        [
-            pytest.param('CONFIG_SECURITY_LOADPIN=y\nCONFIG_LSM="loadpin,bpf"', id="listed"),
-            pytest.param('CONFIG_LSM="bpf"', id="not-built"),
-            pytest.param("CONFIG_SECURITY_LOADPIN=y", id="before-there-was-a-list"),
-        ],
-    )
-    def test_otherwise_nothing_is_said(self, config: str) -> None:
-        found = check(profile.load("kspp"), Config.parse(config), (6, 12))
-        assert not [finding for finding in found if "it never starts" in finding.text]
-
-    def test_a_warning_is_printed_and_does_not_fail(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        (tmp_path / "config").write_text('CONFIG_SECURITY_YAMA=y\nCONFIG_SECURITY_LOADPIN=y\nCONFIG_LSM="yama"\n')
-        made(tmp_path, 'text = "t"\nareas = ["yama"]\n')
-        assert main(["check", str(tmp_path / "config"), "--profile", str(tmp_path / "mine.toml")]) == 0
-        said = capsys.readouterr().out
-        assert "profile mine: 1 ok, 1 warned about\n" in said
-        assert "  warning  CONFIG_SECURITY_LOADPIN is y, but CONFIG_LSM is 'yama': without loadpin in it" in said
 
 
 def test_an_option_that_is_asked_for_twice_is_missing_once(

@@ -9,6 +9,8 @@ import pytest
 
 from common.errors import UsageError
 from kconfigs import profile
+from kconfigs.config_check import check
+from kconfigs.kconfig import Config
 from suites.harness.kconfigs.example_profile import made
 
 
@@ -32,6 +34,26 @@ class TestQuestions:
         assert line.where == f"{tmp_path}/mine.toml:3: [[config]] 1"
         assert mine.asks_for("SECURITY_LOADPIN_VERITY", (5, 19)) is None
         assert mine.asks_for("SECCOMP_CACHE_DEBUG", (6, 1)) is None
+
+    CONDITIONAL = """\
+text = "t"
+[[config]]
+option = "STRICT_DEVMEM"
+value = "y"
+if = "CONFIG_DEVMEM"
+source = "we"
+"""
+
+    def test_a_line_with_a_condition_asks_no_kernel_in_a_run(self, tmp_path: Path) -> None:
+        """A run asks before it looks at the kernel's config."""
+        mine = made(tmp_path, self.CONDITIONAL)
+        assert mine.config[0].only_if == "DEVMEM"
+        assert mine.asks_for("STRICT_DEVMEM", (6, 1)) is None
+
+    @pytest.mark.parametrize("value", ["y", "m", "n"])
+    def test_a_line_with_a_condition_asks_configs_that_meet_it(self, tmp_path: Path, value: str) -> None:
+        found = check(made(tmp_path, self.CONDITIONAL), Config.parse(f"CONFIG_DEVMEM={value}"), (6, 1))
+        assert [one.state for one in found] == ([] if value == "n" else ["missing"])
 
 
 class TestBadProfiles:
@@ -58,6 +80,11 @@ class TestBadProfiles:
                 'text = "t"\n[[config]]\noption = "A"\nvalue = "y"\nsource = "w"\nsince = "six"',
                 "'since' must be a kernel version such as '6.12', not 'six'",
             ),
+            (
+                'text = "t"\n[[config]]\noption = "A"\nvalue = "y"\nsource = "w"\nif = ""',
+                "'if' must be a non-empty string",
+            ),
+            ('text = "t"\n[[default]]\nwhat = "lsm"\nvalue = "y"\nsource = "w"\nif = "A"', "unknown key 'if'"),
             ('text = "t"\n[[default]]\nwhat = "colour"\nvalue = "y"\nsource = "w"', "'what' cannot be 'colour'"),
         ],
         ids=[
@@ -72,6 +99,8 @@ class TestBadProfiles:
             "no-source",
             "number",
             "version",
+            "blank-condition",
+            "conditional-default",
             "default",
         ],
     )
