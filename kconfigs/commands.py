@@ -16,14 +16,16 @@ from common.errors import UsageError
 from common.paths import users_path
 from common.text import printable
 from common.versions import Version, dotted, parse_version
+from kconfigs import config_check
 from kconfigs import profile as profiles
 from kconfigs.build.build_progress import for_stderr
 from kconfigs.cache import Cache
 from kconfigs.config_changes import parse_changes
+from kconfigs.config_check import Finding
 from kconfigs.fetch import fetch
 from kconfigs.flavors import DEFAULT, FLAVORS, flavor
 from kconfigs.kconfig import Config, read_text
-from kconfigs.profile import Finding, Profile
+from kconfigs.profile import Profile
 from kconfigs.resolve import resolve
 from kconfigs.spec import parse
 
@@ -110,7 +112,7 @@ def _check(options: argparse.Namespace) -> int:
     lacking = False
     for path in _configs(options.configs):
         config, version = _read_config(path)
-        findings = profiles.check(profile, config, version)
+        findings = config_check.check(profile, config, version)
         lines += _report(path, version, profile, findings, verbose=options.verbose)
         lacking = lacking or any(finding.state == "missing" for finding in findings)
     output("\n".join(lines))

@@ -68,6 +68,15 @@ class Config(Mapping[str, str]):
         """sha256 of all options that are set, in hexadecimal; order and comments do not count."""
         return self._digest
 
+    @property
+    def complete(self) -> bool:
+        """Whether Kconfig wrote all options, so that one that is absent is `n`.
+
+        A defconfig and a fragment leave out what has its default, and all options that have no prompt.
+        INIT_ENV_ARG_LIMIT has none, and is in the .config of every kernel.
+        """
+        return "INIT_ENV_ARG_LIMIT" in self
+
     def enabled(self, name: str) -> bool:
         """Built in or built as a module."""
         return self[name] in {"y", "m"}

@@ -10,6 +10,7 @@ A profile is a TOML file.  Those that come with the project are in kconfigs/prof
     option = "SECURITY_LOADPIN_ENFORCE"
     value = "y"                      # "y or m" also accepts a module
     since = "4.20"                   # optional, as is until: the first and the last version that this is asked of
+    if = "SECURITY_LOADPIN"          # optional: only a config that has this option is asked; for `check` alone
     source = "who says so"
 
     [[default]]                      # what the kernel must begin with; a test run proves it
@@ -17,16 +18,15 @@ A profile is a TOML file.  Those that come with the project are in kconfigs/prof
     value = "1"
     source = "who says so"
 
-`check` compares a config with a profile, without a boot.
+kconfigs/config_check.py compares a config with a profile, without a boot.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from common.errors import UsageError
 from common.paths import users_path
@@ -44,9 +44,6 @@ AREAS: Mapping[str, str] = {
 }
 """The option without which an area has nothing to test."""
 
-SECURITY_MODULES = ("yama", "loadpin")
-"""Areas that are Linux security modules, which CONFIG_LSM has to list."""
-
 DEFAULTS: Mapping[str, str] = {
     "lsm": "these are active, in this order, among others (/sys/kernel/security/lsm)",
     "yama-scope": "kernel.yama.ptrace_scope",
@@ -54,8 +51,6 @@ DEFAULTS: Mapping[str, str] = {
     "actions-logged": "kernel.seccomp.actions_logged",
 }
 """What a profile may expect of a kernel that has just booted without parameters."""
-
-FindingState = Literal["ok", "missing", "warning", "open"]
 
 
 @dataclass(frozen=True)
@@ -69,26 +64,15 @@ class ProfileLine:
     where: str
     """File and place, for messages."""
     versions: VersionRange = ANY
+    only_if: str = ""
+    """The option that a config must have to be asked; empty if all are asked."""
+
+    def applies_to(self, config: Config) -> bool:
+        return not self.only_if or config.enabled(self.only_if)
 
     @property
     def reason(self) -> str:
         return f"{printable(self.source)} ({self.where})"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a config says about something that is asked for.
-
-    `missing`: the config does not have it.  `warning`: the profile does not ask for it, but something is wrong.
-    `open`: only a run can tell.
-    """
-
-    name: str
-    """As in ProfileLine."""
-    state: FindingState
-    text: str
-    reasons: tuple[str, ...]
-    """Who asks for it, and where that is written."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +86,19 @@ class Profile:
     defaults: tuple[ProfileLine, ...]
 
     def asks_for(self, option: str, version: Version) -> ProfileLine | None:
-        """The line that asks a kernel of this version for this option; None if none does."""
+        """The line that asks every kernel of this version for this option; None if none does."""
         lines = (line for line in self.config if line.name == option.removeprefix("CONFIG_") and line.value != "n")
-        return next((line for line in lines if version in line.versions), None)
+        return next((line for line in lines if version in line.versions and not line.only_if), None)
+
+    def asking_for(self, names: Collection[str], config: Config, version: Version) -> list[ProfileLine]:
+        """The lines that ask for one of these options or for its own options, and those about one of the defaults."""
+        wanted = [
+            line
+            for line in self.config
+            if line.value != "n" and any(line.name == name or line.name.startswith(f"{name}_") for name in names)
+        ]
+        wanted += [line for line in self.defaults if line.name in names]
+        return [line for line in wanted if version in line.versions and line.applies_to(config)]
 
     def default(self, what: str, version: Version) -> ProfileLine | None:
         """The line about one of DEFAULTS, for a kernel of this version."""
@@ -145,8 +139,10 @@ def _parse(name: str, file: Table) -> Profile:
         ProfileLine(AREAS[area], "y", f"the area {area} is to be tested", file.place("areas")) for area in areas
     ]
     config += [
-        ProfileLine(entry.text("option").removeprefix("CONFIG_"), *_rest(entry))
-        for entry in _checked(file, "config", "option")
+        ProfileLine(
+            entry.text("option").removeprefix("CONFIG_"), *_rest(entry), entry.text("if", "").removeprefix("CONFIG_")
+        )
+        for entry in _checked(file, "config", "option", "if")
     ]
     defaults = [
         ProfileLine(entry.choice("what", DEFAULTS), *_rest(entry)) for entry in _checked(file, "default", "what")
@@ -154,88 +150,12 @@ def _parse(name: str, file: Table) -> Profile:
     return Profile(printable(name), file.text("text"), tuple(areas), tuple(config), tuple(defaults))
 
 
-def _checked(file: Table, kind: str, key: str) -> Iterator[Table]:
+def _checked(file: Table, kind: str, key: str, *optional: str) -> Iterator[Table]:
     for entry in file.tables(kind):
-        entry.check(required=(key, "value", "source"), optional=("since", "until"))
+        entry.check(required=(key, "value", "source"), optional=("since", "until", *optional))
         yield entry
 
 
 def _rest(entry: Table) -> tuple[str, str, str, VersionRange]:
     """What every line has."""
     return entry.text("value", blank=True), entry.text("source"), entry.place(), entry.versions()
-
-
-# Checking a config
-
-
-def check(profile: Profile, config: Config, version: Version) -> list[Finding]:
-    """What the config says about everything that is asked of kernels of this version (`()`: all versions)."""
-    options: dict[tuple[str, str], list[ProfileLine]] = {}
-    for line in profile.config:
-        if version in line.versions:
-            options.setdefault((line.name, line.value), []).append(line)
-    found = [_option(lines, config) for lines in options.values()]
-    found += [_default(line, config) for line in profile.defaults if version in line.versions]
-    return found + list(_never_started(profile, config, version))
-
-
-def _option(lines: Sequence[ProfileLine], config: Config) -> Finding:
-    """Of lines that ask for the same option and value."""
-    name, wanted, value = lines[0].name, lines[0].value, config[lines[0].name]
-    state: FindingState = "ok" if value in wanted.split(" or ") else "missing"
-    text = f"CONFIG_{name} is {printable(value)}, {printable(wanted)} is asked for"
-    return Finding(name, state, text, tuple(line.reason for line in lines))
-
-
-def _default(line: ProfileLine, config: Config) -> Finding:
-    state: FindingState
-    match line.name:
-        case "lsm":
-            order, wanted = config.string("LSM").split(","), line.value.split()
-            state = "ok" if in_order(wanted, order) else "missing"
-            left_out = [name for name in wanted if name not in order]
-            text = f"CONFIG_LSM is {','.join(order)!r}, {line.value!r} in this order is asked for"
-            text += f": it leaves out {', '.join(left_out)}" if left_out else ""
-        case "loadpin-enforcing":
-            enforcing = "yes" if config.builtin("SECURITY_LOADPIN_ENFORCE") else "no"
-            state = "ok" if enforcing == line.value else "missing"
-            text = f"LoadPin enforces by configuration: {enforcing}, {line.value} is asked for"
-        case _:
-            state = "open"
-            text = f"{DEFAULTS[line.name]} is to be {line.value!r}: a config cannot tell, a run can"
-    return Finding(line.name, state, text, (line.reason,))
-
-
-def _never_started(profile: Profile, config: Config, version: Version) -> Iterator[Finding]:
-    """Security modules that are built, but not started because CONFIG_LSM leaves them out.
-
-    That is never intended, so every profile warns about it; for a profile that asks for the module, it is missing.
-    """
-    if not config["LSM"].startswith('"'):
-        return  # before 5.1 there was no such list
-    order, expected = config.string("LSM").split(","), profile.default("lsm", version)
-    for module in SECURITY_MODULES:
-        option = AREAS[module]
-        if not config.builtin(option) or module in order or (expected and module in expected.value.split()):
-            continue  # not built, or started, or already missing from the order that is expected
-        asking = [line for line in profile.config if _needs(line, option)]
-        asking += [line for line in profile.defaults if line.name.startswith(module)]
-        asked = [line.reason for line in asking if version in line.versions]
-        why = "security/security.c: only the modules in CONFIG_LSM, or in the boot parameter lsm=, are started"
-        yield Finding(
-            option,
-            "missing" if asked else "warning",
-            f"CONFIG_{option} is y, but CONFIG_LSM is {','.join(order)!r}: without {module} in it, it never starts",
-            (*asked, why),
-        )
-
-
-def _needs(line: ProfileLine, option: str) -> bool:
-    """Whether the line asks for this option, or for one of its own options."""
-    return line.value != "n" and (line.name == option or line.name.startswith(f"{option}_"))
-
-
-def in_order(wanted: Sequence[str], order: Sequence[str]) -> bool:
-    """Whether everything that is wanted is there, in that order, with anything in between."""
-    rest: Iterator[str] = iter(order)
-    return all(name in rest for name in wanted)
