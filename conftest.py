@@ -21,6 +21,7 @@ from guests.vm.acceleration import Acceleration
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
 from guests.vm.qemu_program import find_qemu, has_device, inspect
 from kconfigs import flavors, sources
+from kconfigs.builtin_command_line import BuiltinCommandLine
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 from kconfigs.planned_kernels import Candidate
@@ -43,6 +44,9 @@ hypothesis.settings.load_profile("kconform")
 GUEST = pytest.StashKey[Guest]()
 POOL = pytest.StashKey[Pool]()
 NEXT = pytest.StashKey[pytest.Item | None]()
+
+TURNED_OFF = dict.fromkeys(("AUDIT", "AUDITSYSCALL"), ("audit", ("0", "off")))
+"""Options that a kernel argument turns off, with its name and values (kernel/audit.c, audit_enable())."""
 
 REACHES_INIT = "boot.reaches-init"
 """The promise that every test needs (suites/boot/requirements.toml)."""
@@ -129,6 +133,13 @@ def _applies(request: pytest.FixtureRequest) -> None:
             raise LackingError(option, profile, line)
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
+    boot = request.node.get_closest_marker("boot")
+    line = BuiltinCommandLine.of(kernel.config).followed_by(
+        [*request.config.option.append, *(boot.args if boot else ())]
+    )
+    for option, (parameter, values) in TURNED_OFF.items():
+        if option in needed and line.value(parameter) in values:
+            pytest.skip(f"needs CONFIG_{option}, which {parameter}={line.value(parameter)} turns off")
     for marker in request.node.iter_markers("lacks"):
         present = [f"CONFIG_{option}" for option in marker.args if kernel.config.enabled(option)]
         if present:

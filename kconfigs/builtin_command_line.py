@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kconfigs.kconfig import Config
@@ -44,6 +44,13 @@ class BuiltinCommandLine:
     def caveat(self) -> str:
         """Whether a boot loader can change what the line says, for a reader."""
         return f"CONFIG_CMDLINE: {_CAVEATS[self.use]}"
+
+    def followed_by(self, arguments: Sequence[str]) -> BuiltinCommandLine:
+        """The whole command line of a boot whose boot loader passes these arguments."""
+        if self.use == "alone":
+            return self
+        own = self.parameters if self.use == "added" else ()
+        return replace(self, parameters=(*own, *_parameters(" ".join(arguments))))
 
     def values(self, name: str) -> list[str]:
         """All values that a parameter is given, in their order."""

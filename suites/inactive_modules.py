@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from kconfigs.builtin_command_line import BuiltinCommandLine
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 from kconfigs.plugin import candidate_of
@@ -21,18 +22,16 @@ from reports.run.requirement_marker import requirements_of
 def left_out(module: str, config: Config, arguments: Sequence[str]) -> str:
     """What keeps a module that is built from being started by a boot with these arguments; empty if nothing does.
 
-    The last lsm= on the command line counts, and CONFIG_LSM without one (security/security.c, ordered_lsm_init()).  A
-    built-in command line comes before the boot loader's, or replaces it (arch/x86/kernel/setup.c, setup_arch()).
+    The last lsm= on the command line counts, and CONFIG_LSM without one (security/security.c, ordered_lsm_init()).
     """
-    built_in = config.string("CMDLINE").split() if config.enabled("CMDLINE_BOOL") else []
-    line = built_in if config.enabled("CMDLINE_OVERRIDE") else [*built_in, *arguments]
-    chosen = [argument for argument in line if argument.startswith("lsm=")]
+    chosen = BuiltinCommandLine.of(config).followed_by(arguments).value("lsm")
     # Before Linux 5.1, the option is not a list, and every module that is built is started.
     listed = config.string("LSM") if config["LSM"].startswith('"') else module
-    order = chosen[-1].removeprefix("lsm=") if chosen else listed
+    order = listed if chosen is None else chosen
     if module in order.split(","):
         return ""
-    return f"{chosen[-1]} on the command line leaves it out" if chosen else f"CONFIG_LSM={order!r} leaves it out"
+    where = f"CONFIG_LSM={order!r}" if chosen is None else f"lsm={chosen} on the command line"
+    return f"{where} leaves it out"
 
 
 def why_left_out(request: pytest.FixtureRequest, module: str) -> str:

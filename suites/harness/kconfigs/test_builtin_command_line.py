@@ -64,3 +64,13 @@ class TestParameters:
         found = line(text, "X86", "CMDLINE_BOOL")
         assert found.values(name) == values
         assert found.value(name) == (values[-1] if values else None)
+
+    @pytest.mark.parametrize(
+        ("options", "value"),
+        [(("X86",), "bpf"), (("X86", "CMDLINE_BOOL"), "bpf"), (("X86", "CMDLINE_BOOL", "CMDLINE_OVERRIDE"), "yama")],
+        ids=["not-used", "added", "alone"],
+    )
+    def test_what_the_boot_loader_passes_comes_last(self, options: tuple[str, ...], value: str) -> None:
+        whole = line("lsm=yama audit=0", *options).followed_by(["quiet", "lsm=bpf"])
+        assert whole.value("lsm") == value
+        assert whole.value("audit") == (None if "CMDLINE_BOOL" not in options else "0")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A security module that is built and left out breaks one promise; its other tests are skipped with the reason."""
+"""What is built and not in force: a module that is left out breaks one promise, and other tests tell why not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CMDLINE = 'CONFIG_CMDLINE_BOOL=y\nCONFIG_CMDLINE="quiet lsm=loadpin"\n'
             "lsm=loadpin on the command line leaves it out",
             id="overridden",
         ),
-        pytest.param(LISTED + 'CONFIG_CMDLINE="lsm=loadpin"\n', (), "", id="no-built-in"),
+        pytest.param(LISTED + 'CONFIG_X86=y\nCONFIG_CMDLINE="lsm=loadpin"\n', (), "", id="no-built-in"),
         pytest.param(LISTED, ("security=selinux",), "", id="only-for-major-modules"),
     ],
 )
@@ -59,3 +59,21 @@ def test_one_promise_is_broken(kernel: Kernel, tmp_path: Path) -> None:
     skipped = [result for result in results if result["reason"] == f"needs yama started: {reason}"]
     assert {result["outcome"] for result in skipped} == {"skip"}
     assert any("yama.active" in result["requirements"] for result in skipped)
+
+
+def test_what_an_argument_turns_off_is_skipped(kernel: Kernel, tmp_path: Path) -> None:
+    """Otherwise, the tests would wait for records that cannot come, and blame the kernel."""
+    if not kernel.config.builtin("AUDIT"):
+        pytest.skip("needs CONFIG_AUDIT")
+    arguments = (
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        "suites/seccomp/test_actions.py",
+        "-k",
+        "log or allow",
+        "--append=audit=0",
+    )
+    with SeparateRun(tmp_path, *arguments, *kernel_options(kernel, tmp_path)) as run:
+        assert run.wait() == 0, run.said()
+        results = run.results()["results"]
+    assert "needs CONFIG_AUDIT, which audit=0 turns off" in {result["reason"] for result in results}
