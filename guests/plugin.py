@@ -87,6 +87,8 @@ def pytest_sessionstart() -> Generator[None, None, None]:
     """Report an unusable temporary directory of pytest, which may belong to another user."""
     try:
         return (yield)
+    except BrokenPipeError:
+        raise  # of the output, whose reader has ended
     except OSError as error:
         raise pytest.UsageError(
             f"the run cannot begin: {error}\n  hint: set TMPDIR to a directory that you own"
