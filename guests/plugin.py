@@ -15,6 +15,7 @@ from collections.abc import Generator
 
 import pytest
 
+from common import process_defaults
 from common.text import printable
 from guests import time_limit
 from guests.errors import UsageError
@@ -30,6 +31,7 @@ TEMPORARY_SPACE = 16 << 20
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    process_defaults.restore()
     _reject_early()
     group = parser.getgroup("kconform")
     group.addoption(

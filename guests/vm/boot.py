@@ -57,7 +57,9 @@ def compose(machine: VirtualMachine) -> tuple[str, ...]:
         # A private HOME: virtme-ng's configuration file would override our options.
         environment = {**os.environ, "HOME": scratch, "XDG_CONFIG_HOME": scratch}
         command = virtme_run(machine, program=virtme_run_program(), root=root)
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False
+        )
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise QemuError(
