@@ -140,7 +140,7 @@ class Guest(Session):
         return self._host_time.lost_s()
 
     def excuse(self) -> str:
-        return self._host_time.excuse()
+        return self._host_time.excuse() or self._qemu.pause()
 
     @property
     def pause(self) -> str:
