@@ -49,9 +49,14 @@ _LINE_MAX = 4096
 _TIME = re.compile(r"^\[\s*\d+\.\d+\]\s?(?:\[\s*[CT]\d+\]\s?)?")
 
 
+def untimed(line: str) -> str:
+    """A line without the time and the caller that the kernel prints in front of it on a console."""
+    return _TIME.sub("", line[:_LINE_MAX]).strip()
+
+
 def first(lines: Iterable[str], excused: Callable[[str], bool] = lambda _: False) -> str | None:
     """The main line of the first splat that is not `excused`, or None.  Lines may begin with their times."""
-    texts = (_TIME.sub("", line[:_LINE_MAX]).strip() for record in lines for line in record.splitlines())
+    texts = (untimed(line) for record in lines for line in record.splitlines())
     for text in texts:
         if not _SPLATS.search(text):
             continue
@@ -71,7 +76,7 @@ def crash(lines: Iterable[str]) -> str | None:
     A panic that reports what the machine lacked, or that init has ended, does not count, unless an Oops precedes it.
     """
     for line in lines:
-        text = _TIME.sub("", line[:_LINE_MAX]).strip()
+        text = untimed(line)
         if _CRASH.search(text) and not _NOT_BY_ITSELF.search(text) and not is_about_time(text):
             return text
     return None
