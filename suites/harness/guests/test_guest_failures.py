@@ -194,11 +194,11 @@ class TestDiagnosis:
 
     def test_a_waived_splat_includes_its_taint(self, sibling: Guest) -> None:
         """It does not include any other taint."""
-        sibling.write_file("/dev/kmsg", "WARNING: known\n").result()
+        sibling.write_file("/dev/kmsg", "BUG: known\n").result()
         sibling.set_sysctl("kernel.tainted", 1 << 9)
-        assert sibling.complaint(lambda line: line == "WARNING: known") == ""
+        assert sibling.complaint(lambda line: line == "BUG: known") == ""
         sibling.set_sysctl("kernel.tainted", 1 << 6)
-        assert "taint U" in sibling.complaint(lambda line: line == "WARNING: known")
+        assert "taint U" in sibling.complaint(lambda line: line == "BUG: known")
 
     def test_a_taint_can_be_read_after_its_path_has_disappeared(self, sibling: Guest) -> None:
         detach = 2
