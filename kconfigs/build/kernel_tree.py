@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from common import git
 from common.errors import UsageError
 from common.text import printable
 from common.versions import Version
@@ -146,7 +147,7 @@ def _git(path: Path, *arguments: str, env: Mapping[str, str] | None = None) -> b
             ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(path), *arguments],
             capture_output=True,
             check=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(env or {})},
+            env={**git.environment(), "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(env or {})},
         )
     except (OSError, subprocess.CalledProcessError):
         return None

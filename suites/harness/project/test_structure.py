@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from common import git
 from suites.harness.checkout import ROOT
 
 PACKAGES = {"common", "kconfigs", "guests", "reports", "suites", "conftest"}
@@ -42,6 +43,7 @@ def tracked() -> list[Path]:
         capture_output=True,
         text=True,
         check=False,
+        env=git.environment(),
     )
     if shown.returncode:
         pytest.skip(f"this is not a git repository: {shown.stderr.strip()}")
