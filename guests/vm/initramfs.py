@@ -86,7 +86,7 @@ def agent(arch: str, store: Cache) -> Path:
 
     def make(directory: Path) -> None:
         command = compile_command(arch, directory / name)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if done.returncode:
             raise KconformError(f"the agent does not compile:\n{done.stderr}")
 

@@ -217,7 +217,9 @@ class Qemu:
 def qemu_version(program: str = "qemu-system-x86_64") -> str:
     """The first line of the output of `--version`; empty if there is no such program."""
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [program, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
     except OSError:
         return ""
     return done.stdout.partition("\n")[0]

@@ -106,7 +106,9 @@ def _cached(compiler: str) -> str:
 @cache
 def _version(tool: str) -> str:
     try:
-        done = subprocess.run([tool, "--version"], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [tool, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=True
+        )
     except (OSError, subprocess.CalledProcessError) as error:
         raise KconformError(
             f"building a kernel needs {tool}, which is not installed",

@@ -94,7 +94,15 @@ def suite(root: Path) -> SuiteRecord:
     """The git commit of the tree at `root`, or null without git; a changed tree's has `-dirty` appended."""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, env=git.environment())
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=10,
+            check=True,
+            env=git.environment(),
+        )
     except (OSError, subprocess.SubprocessError):
         return SuiteRecord(None)
     return SuiteRecord(done.stdout.strip())

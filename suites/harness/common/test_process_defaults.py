@@ -26,7 +26,7 @@ assert subprocess.run(["sh", "-c", "test -e /proc/self/fd/0"]).returncode == 0
 """
 
 
-@pytest.fixture(params=LEFTOVERS.values(), ids=LEFTOVERS)
+@pytest.fixture(params=list(LEFTOVERS.values()), ids=list(LEFTOVERS))
 def starter(request: pytest.FixtureRequest) -> Sequence[str]:
     """The command that starts another one with one of the leftovers."""
     return list(request.param)

@@ -121,6 +121,16 @@ class TestGit:
         assert kernel_tree.identify(path) == before
         assert environment.suite(path).commit == commit
 
+    def test_its_path_and_its_files_may_have_any_names(self, path: Path) -> None:
+        moved = path.with_name(os.fsdecode(b"caf\xe9"))
+        path.rename(moved)
+        (moved / os.fsdecode(b"caf\xe9.c")).write_text("new")
+        assert "-dirty-" in kernel_tree.identify(moved)
+        kernel_tree.mirror(moved, moved.with_name("mirror"))
+        assert (moved.with_name("mirror") / os.fsdecode(b"caf\xe9.c")).exists()
+        (moved / ".git").rename(moved.with_name("git"))
+        assert kernel_tree.identify(moved).startswith("files-")
+
     def test_looking_does_not_touch_the_repository(self, path: Path) -> None:
         os.utime(path / "kernel.c")
         before = content(path)
