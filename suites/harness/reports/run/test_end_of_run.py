@@ -57,6 +57,14 @@ def test_the_exit_status_needs_no_other_plugin(pytester: pytest.Pytester, args: 
     assert document()["run"]["counts"]["fail"] == 1
 
 
+def test_a_run_without_a_terminal_may_take_longer_than_a_minute(pytester: pytest.Pytester) -> None:
+    """Then there is nobody to be told how far it is."""
+    suite(pytester, HOLDS + FAIL + "def test_last(): pass\n")
+    pytester.makeconftest("from reports.run import progress\nprogress.EVERY_S = 0\n")
+    assert run(pytester, "-p", "no:terminal").ret == 1
+    assert len(document()["results"]) == 3
+
+
 def test_a_subtest_that_fails_fails_its_test(pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
     suite(pytester, "def test_sub(subtests):\n    with subtests.test('one'): assert 1 == 2, 'one broke'\n")
     assert run(pytester, *workers).ret == 1
