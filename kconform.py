@@ -10,6 +10,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from common import process_defaults
 from common.commandline import Parser, run
 
 MODULES = ("guests.commands", "kconfigs.commands", "reports.commands", "suites.commands")
@@ -29,6 +30,7 @@ def parser(command: str = "") -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the command line specifies, and return the exit status."""
+    process_defaults.restore()
     words = list(sys.argv[1:] if arguments is None else arguments)
     made = parser(words[0] if words else "")
     options, others = made.parse_known_args(words)

@@ -52,9 +52,13 @@ def run(command: Callable[[], int | None]) -> int:
 
 
 def output(text: str) -> None:
-    """A command's result, on standard output.  UsageError if that cannot be written; no error if the reader left."""
+    """A command's result, on standard output.  UsageError if that cannot be written; no error if the reader left.
+
+    Characters that the locale's encoding lacks are spelled out.
+    """
     try:
-        print(text, flush=True)
+        encoding = sys.stdout.encoding or "utf-8"
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except OSError as error:
         # At exit Python would try to write again, and complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -20,6 +20,7 @@ from guests.errors import (
     QemuError,
     StartError,
 )
+from guests.guest_text import is_cut
 from guests.log import kernel_log, splats, taint
 from guests.protocol.channel import Closed, NoAnswer, SocketStream
 from guests.protocol.wire import Op
@@ -40,8 +41,36 @@ def log_at_boot(template: Template) -> list[kernel_log.LogRecord]:
 
 
 @cache
+def whole_log_at_boot(template: Template) -> list[str]:
+    """The lines of the boot, without times.
+
+    The kernel's buffer holds only its newest lines.  If it has lost the first ones, all are taken from the console;
+    AgentError if that does not have them either, because a missing line proves nothing.
+    """
+    records = log_at_boot(template)
+    lost = records[0].sequence if records else 0
+    if not lost:
+        return [record.text for record in records]
+    console = template.console
+    if "Linux version " not in console or is_cut(console):
+        raise AgentError(
+            f"the first {lost} lines of the boot were overwritten before they were read, and the console lacks them",
+            hint="boot with a larger log_buf_len, or enlarge CONFIG_LOG_BUF_SHIFT",
+        )
+    return [splats.untimed(line) for line in console.splitlines()]
+
+
+@cache
 def splat_at_boot(template: Template) -> str:
-    return splats.first(record.text for record in log_at_boot(template)) or ""
+    return splats.first(_known_of_boot(template)) or ""
+
+
+def _known_of_boot(template: Template) -> list[str]:
+    """What is known of the boot's log, whether or not that is all of it."""
+    try:
+        return whole_log_at_boot(template)
+    except AgentError:
+        return [*template.console.splitlines(), *(record.text for record in log_at_boot(template))]
 
 
 @cache
@@ -126,13 +155,13 @@ class Guest(Session):
 
     @property
     def boot_log(self) -> list[str]:
-        """The lines that the kernel logged while it booted, before it was cloned."""
-        return [record.text for record in log_at_boot(self.template)]
+        """The lines that the kernel logged while it booted, before it was cloned; all of them, or AgentError."""
+        return list(whole_log_at_boot(self.template))
 
     def boot_splat(self, excused: Callable[[str], bool] = lambda _: False) -> str:
         """The first splat of the boot log that is not `excused`; empty if there is none."""
         found = splat_at_boot(self.template)
-        return splats.first(self.boot_log, excused) or "" if found and excused(found) else found
+        return splats.first(_known_of_boot(self.template), excused) or "" if found and excused(found) else found
 
     # The influence of the host
 
@@ -140,7 +169,7 @@ class Guest(Session):
         return self._host_time.lost_s()
 
     def excuse(self) -> str:
-        return self._host_time.excuse()
+        return self._host_time.excuse() or self._qemu.pause()
 
     @property
     def pause(self) -> str:

@@ -7,6 +7,8 @@ terminals, bidirectional controls and NULs.  All of these are escaped as in a Py
 
 from __future__ import annotations
 
+import re
+
 from common.text import printable
 
 _KEPT = frozenset("\n\t")
@@ -29,6 +31,11 @@ def cut(text: str, longest: int) -> str:
 
 def omission(count: int) -> str:
     return f"\n[... {count} characters omitted ...]\n"
+
+
+def is_cut(text: str) -> bool:
+    """Whether it seems that something was left out of the text."""
+    return re.search(r"^\[\.\.\. \d+ characters omitted \.\.\.\]$", text, re.MULTILINE) is not None
 
 
 class KeptText:

@@ -15,6 +15,7 @@ from collections.abc import Generator
 
 import pytest
 
+from common import process_defaults
 from common.text import printable
 from guests import time_limit
 from guests.errors import UsageError
@@ -31,6 +32,7 @@ TEMPORARY_SPACE = 16 << 20
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    process_defaults.restore()
     _reject_early()
     group = parser.getgroup("kconform")
     group.addoption(
@@ -125,6 +127,8 @@ def pytest_sessionstart() -> Generator[None, None, None]:
     """Report an unusable temporary directory of pytest, which may belong to another user."""
     try:
         return (yield)
+    except BrokenPipeError:
+        raise  # of the output, whose reader has ended
     except OSError as error:
         raise pytest.UsageError(
             f"the run cannot begin: {error}\n  hint: set TMPDIR to a directory that you own"

@@ -27,14 +27,14 @@ def stamp_of(entry: Path) -> Path:
 
 def write(entry: Path, size: int) -> None:
     # Not atomically: a lock is on the file itself, which must stay the same one.
-    stamp_of(entry).write_text(f"{size}\n")
+    stamp_of(entry).write_text(f"{size}\n", encoding="utf-8")
 
 
 def read(entry: Path) -> tuple[int, float]:
     """Size in bytes, and last use in seconds since the epoch.  OSError if the entry has gone."""
     stamp = stamp_of(entry)
     try:
-        return int(stamp.read_text() or "0"), stamp.stat().st_mtime
+        return int(stamp.read_text(encoding="utf-8") or "0"), stamp.stat().st_mtime
     except (OSError, ValueError):
         return allocated(entry), entry.stat().st_mtime
 

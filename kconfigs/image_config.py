@@ -45,14 +45,7 @@ def find_config(image: Image, release: str, named: Path | None = None) -> Config
     """
     if named is not None:
         return _checked(read_config(named), named, image, release, named=True)
-    # The release is whatever the image says, and need not be a valid file name.
-    beside = [f"config-{image.release.replace('/', '-')}", f"{image.path.name}.config", ".config", "config"]
-    if image.path.name.startswith("vmlinuz-"):
-        beside.insert(0, image.path.name.replace("vmlinuz-", "config-", 1))
-    places = [image.path.with_name(name) for name in beside]
-    if image.path.parent.name == "boot" and len(image.path.parents) > 3:
-        places.append(image.path.parents[3] / ".config")
-    for place in places:
+    for place in (place for path in _paths(image) for place in _places_of_config(path, image.release)):
         if os.access(place, os.R_OK) and place.is_file() and (config := Config.load(place)):
             return _checked(config, place, image, release)
     inside = embedded_config(image)
@@ -62,6 +55,18 @@ def find_config(image: Image, release: str, named: Path | None = None) -> Config
             hint="give it with --kernel-config FILE",
         )
     return inside
+
+
+def _places_of_config(path: Path, release: str) -> list[Path]:
+    """Where the configuration of an image may be, the likeliest first."""
+    # The release is whatever the image says, and need not be a valid file name.
+    beside = [f"config-{release.replace('/', '-')}", f"{path.name}.config", ".config", "config"]
+    if path.name.startswith("vmlinuz-"):
+        beside.insert(0, path.name.replace("vmlinuz-", "config-", 1))
+    places = [path.with_name(name) for name in beside]
+    if path.parent.name == "boot" and len(path.parents) > 3:
+        places.append(path.parents[3] / ".config")
+    return places
 
 
 def _checked(config: Config, path: Path, image: Image, release: str, *, named: bool = False) -> Config:
@@ -93,15 +98,29 @@ def _checked(config: Config, path: Path, image: Image, release: str, *, named: b
 
 
 def find_modules(image: Image, release: str) -> Path | None:
-    """Where the modules of an image are: installed for its release, or in the tree that it was built in."""
-    if image.path.parent == Path("/boot"):
-        installed = Path("/lib/modules") / release
-        return installed if installed.is_dir() else None
-    if image.path.parent.name == "boot" and len(image.path.parents) > 3:
-        top = image.path.parents[3]
-        if (top / "modules.order").is_file():
-            return top
+    """Where the modules of an image are: installed for its release, or in the tree that it was built in.
+
+    Distributions install the image in /boot, or among its modules in /usr/lib/modules; both may be below the folder
+    that a package was unpacked into.
+    """
+    for path in _paths(image):
+        folder = path.parent
+        if (folder.parent.name, folder.name) == ("modules", release):
+            return folder
+        if folder.name != "boot":
+            continue
+        for library in ("lib", "usr/lib"):
+            installed = folder.parent / library / "modules" / release
+            if installed.is_dir():
+                return installed
+        if len(path.parents) > 3 and (path.parents[3] / "modules.order").is_file():
+            return path.parents[3]
     return None
+
+
+def _paths(image: Image) -> list[Path]:
+    """The path of an image, and the one that it is a link to: /vmlinuz is boot/vmlinuz-6.12.7."""
+    return list(dict.fromkeys((image.path, image.path.resolve())))
 
 
 def running_config() -> Config | None:

@@ -27,6 +27,9 @@ from kconfigs.kconfig import Config
 from kconfigs.sources import AptSource, DebFileSource, ImageSource, Source, SourcePackage, TreeSource
 from kconfigs.spec import PackageSpec, PathSpec, Spec
 
+ROOT = Path("/")
+"""Where the running kernel's image is looked for."""
+
 
 def resolve(
     spec: Spec, *, kernel_config: Path | None = None, cache: Cache | None = None, apt: Apt | None = None
@@ -138,10 +141,11 @@ def _at_path(spec: PathSpec, kernel_config: Path | None) -> Source:
 
 def _running(spec: Spec, kernel_config: Path | None) -> Source:
     release = platform.release()
-    image = Path(f"/boot/vmlinuz-{release}")
-    if not image.exists():
+    places = [ROOT / "boot" / f"vmlinuz-{release}", ROOT / "lib" / "modules" / release / "vmlinuz"]
+    image = next((place for place in places if place.exists()), None)
+    if image is None:
         raise UsageError(
-            f"the running kernel, {release}, has no image in /boot",
+            f"the running kernel, {release}, has no image in /boot or /lib/modules",
             hint="pass the image that was booted, with --kernel-config if needed",
         )
     return _image(spec, image, kernel_config, None if kernel_config else running_config(), f"running-{release}")

@@ -60,7 +60,7 @@ class RunFolder:
 
     def selected(self) -> set[str]:
         """The kernels that have a test; none before the tests are collected."""
-        return set(json.loads(self._selected.read_text())) if self._selected.exists() else set()
+        return set(json.loads(self._selected.read_text(encoding="utf-8"))) if self._selected.exists() else set()
 
 
 def _unpickled(path: Path) -> Any:

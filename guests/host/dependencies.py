@@ -156,14 +156,15 @@ def find_headers(names: Sequence[str]) -> set[str]:
         [compiler, "-E", "-P", "-x", "c", "-"],
         input="\n".join(lines) + "\n",
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     return {names[int(number)] for number in re.findall(r"^found (\d+)$", done.stdout, re.MULTILINE)}
 
 
 def _help(path: str) -> str:
-    done = subprocess.run([path, "--help"], capture_output=True, text=True, errors="replace", check=False)
+    done = subprocess.run([path, "--help"], capture_output=True, encoding="utf-8", errors="replace", check=False)
     return done.stdout + done.stderr
 
 

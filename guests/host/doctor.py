@@ -226,7 +226,9 @@ def _confirmed(packages: Sequence[str]) -> bool:
 
 
 def _version(program: str) -> str:
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     match = re.search(r"\d+(?:\.\d+)+", done.stdout)
     return match[0] if match else "of unknown version"
 

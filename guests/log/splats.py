@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable
 
 _SPLATS = re.compile(
     r"""
-      ^WARNING:\ (?!.*\bspectre\b)          # __warn(), lockdep
+      ^WARNING:\ (?:CPU:\ |\S+:\d+\ at\ )   # __warn(), until 6.18 and since
+    | ^WARNING:\ (?:possible\ |suspicious\ RCU|inconsistent\ lock|bad\ (?:unlock|contention)|held\ lock|lock\ held)
+    | ^WARNING:\ (?:Nested\ lock|\S+-safe\ ->)                     # these, too, are lockdep's
+    | ^WARNING:\ (?:kernel\ stack|stack\ recursion|can't\ (?:access|dereference)|unknown\ \.orc)   # the unwinder
     | ^-+\[\ cut\ here\ \]-+                # the line before a WARN or BUG
     | ^(?:(?:NMI\ )?watchdog:\ )?BUG:\     # KASAN, bad page, sleeping in atomic context, soft lockup
     | ^BUG\ \S+\ \(.*\):\                  # SLUB, about a cache
@@ -31,6 +34,14 @@ _SPLATS = re.compile(
     """,
     re.VERBOSE,
 )
+_UNKNOWN_WARNING = re.compile(r"^WARNING: ")
+"""A line that anybody may print, for instance about a mount option that is obsolete.  It is a splat only if a report
+follows it."""
+_OF_A_REPORT = re.compile(r"\b(?:Not tainted|Tainted: )|^Call [Tt]race:")
+_REPORT_LINES = 8
+"""Number of lines after the first one of a report, within which it names the kernel and its taint (dump_stack_lvl(),
+print_kernel_ident()), or begins its call trace."""
+
 _CRASH = re.compile(r"\[#\d+\]|^(?:traps: )?PANIC: |^kernel BUG at\b|^Internal error: |^Kernel panic - not syncing")
 """The lines after which a kernel does not go on as if nothing had happened."""
 _NOT_BY_ITSELF = re.compile(
@@ -46,15 +57,31 @@ _END = re.compile(r"^-+\[ end trace\b")
 """The last line of a report that began with "cut here"."""
 _LINE_MAX = 4096
 """Number of characters of a line to search.  No splat is longer, and some patterns take quadratic time."""
-_TIME = re.compile(r"^\[\s*\d+\.\d+\]\s?(?:\[\s*[CT]\d+\]\s?)?")
+_TIME = re.compile(r"^(?:<\d+>)?(?:\[\s*\d+\.\d+\]\s?)?(?:\[\s*[CT]\d+\]\s?)?")
+"""What a console has in front of a line: its level (console_msg_format=syslog), its time (CONFIG_PRINTK_TIME), and
+its thread or processor (CONFIG_PRINTK_CALLER)."""
+
+
+def untimed(line: str) -> str:
+    """A line without what the kernel prints in front of it on a console."""
+    return _TIME.sub("", line[:_LINE_MAX]).strip()
 
 
 def first(lines: Iterable[str], excused: Callable[[str], bool] = lambda _: False) -> str | None:
     """The main line of the first splat that is not `excused`, or None.  Lines may begin with their times."""
-    texts = (_TIME.sub("", line[:_LINE_MAX]).strip() for record in lines for line in record.splitlines())
+    texts = (untimed(line) for record in lines for line in record.splitlines())
+    warning, left = "", 0
     for text in texts:
+        left -= 1
         if not _SPLATS.search(text):
+            if warning and _OF_A_REPORT.search(text) and not excused(warning):
+                return warning
+            if _UNKNOWN_WARNING.search(text):
+                warning, left = text, _REPORT_LINES
+            elif left <= 0:
+                warning = ""
             continue
+        warning = ""
         cut = text.startswith("-")
         # The line after "cut here" is the one that describes the fault.
         main = next((later for later in texts if later), text) if cut else text
@@ -71,7 +98,7 @@ def crash(lines: Iterable[str]) -> str | None:
     A panic that reports what the machine lacked, or that init has ended, does not count, unless an Oops precedes it.
     """
     for line in lines:
-        text = _TIME.sub("", line[:_LINE_MAX]).strip()
+        text = untimed(line)
         if _CRASH.search(text) and not _NOT_BY_ITSELF.search(text) and not is_about_time(text):
             return text
     return None

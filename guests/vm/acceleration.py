@@ -56,7 +56,7 @@ def host_identity() -> str:
 
 def _host() -> list[str]:
     """Host kernel, and the first processor's model, stepping, microcode and flags, by the architecture's names."""
-    first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     own = re.compile(
         r"(vendor_id|cpu family|model|stepping|microcode|flags|Features|CPU (implementer|part|revision))\b"
     )
@@ -121,7 +121,7 @@ def _prove(boot: Callable[[bool, float | None], None], memory: Path, identity: s
 
 def _remembered(memory: Path, identity: str) -> Acceleration | None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(memory.read_text())
+        kept = json.loads(memory.read_text(encoding="utf-8"))
         if kept["identity"] == identity:
             return Acceleration(bool(kept["kvm"]), str(kept["why"]))
     return None

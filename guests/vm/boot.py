@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from common.text import printable
 from guests.errors import BootError, ProtocolError, QemuError, SlowBootError, UsageError
 from guests.protocol.channel import Channel, Closed, NoAnswer, SocketStream
 from guests.protocol.wire import VERSION, Hello, Op
@@ -55,14 +56,16 @@ def compose(machine: VirtualMachine) -> tuple[str, ...]:
         # A private HOME: virtme-ng's configuration file would override our options.
         environment = {**os.environ, "HOME": scratch, "XDG_CONFIG_HOME": scratch}
         command = virtme_run(machine, program=virtme_run_program(), root=root)
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, check=False)
+    # Paths may be of any bytes.
+    printed, errors = os.fsdecode(done.stdout), os.fsdecode(done.stderr)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        said = (errors or printed).strip().splitlines() or [f"exit status {done.returncode}"]
         raise QemuError(
-            f"virtme-run could not compose a command: {said[-1] if said else f'exit status {done.returncode}'}",
+            f"virtme-run could not compose a command: {printable(said[-1])}",
             hint="is QEMU installed? run `./kconform doctor`",
         )
-    return tuple(base_command(parse_shown(done.stdout), machine))
+    return tuple(base_command(parse_shown(printed), machine))
 
 
 @contextlib.contextmanager

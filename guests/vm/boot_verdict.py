@@ -81,7 +81,7 @@ def controls(store: Cache, machine: VirtualMachine, digest: str) -> Iterator[Con
     templates = [entry.path for entry in reversed(store.entries()) if entry.kind == "templates"]
     for path in templates:
         try:
-            meta = json.loads((path / "meta.json").read_text())
+            meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
             made = meta["machine"]
             control = Control(
                 meta["identity"]["kernel"], Path(made["image"]), Path(made["initramfs"]), bool(made["virtio"])

@@ -25,7 +25,7 @@ def with_checksums(make: Callable[[Path], None]) -> Callable[[Path], None]:
 
     def make_and_note(directory: Path) -> None:
         make(directory)
-        (directory / FILE).write_text(json.dumps(_checksums(directory)))
+        (directory / FILE).write_text(json.dumps(_checksums(directory)), encoding="utf-8")
 
     return make_and_note
 
@@ -33,7 +33,7 @@ def with_checksums(make: Callable[[Path], None]) -> Callable[[Path], None]:
 def check(directory: Path) -> None:
     """Raise DamagedError unless all files are as they were made."""
     try:
-        noted = json.loads((directory / FILE).read_text())
+        noted = json.loads((directory / FILE).read_text(encoding="utf-8"))
         found = _checksums(directory)
     except (OSError, ValueError) as error:
         raise DamagedError(f"{directory} is unreadable: {error}") from error

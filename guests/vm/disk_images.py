@@ -61,7 +61,7 @@ class DiskPlan:
                 _MAKERS[self.filesystem](source, directory / "image")
             if self.salt:
                 verity = _add_hash_tree(directory / "image", self.salt)
-                (directory / "verity.json").write_text(json.dumps(asdict(verity)))
+                (directory / "verity.json").write_text(json.dumps(asdict(verity)), encoding="utf-8")
 
         entry = store.get(
             "disks",
@@ -69,7 +69,7 @@ class DiskPlan:
             cache_checksums.with_checksums(build),
             cache_checksums.check,
         )
-        verity = Verity(**json.loads((entry / "verity.json").read_text())) if self.salt else None
+        verity = Verity(**json.loads((entry / "verity.json").read_text(encoding="utf-8"))) if self.salt else None
         return Disk(entry / "image", self.read_only, verity, shared=self.filesystem == "9p")
 
     def _contents(self, kernel: Kernel, store: Cache) -> dict[str, bytes]:

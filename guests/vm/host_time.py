@@ -80,7 +80,7 @@ class HostTime:
         for file in Path(f"/proc/{self._pid}/task").glob("*/schedstat"):
             # A thread may end in the meantime, and the host's kernel may lack CONFIG_SCHED_INFO.
             with contextlib.suppress(OSError, IndexError, ValueError):
-                delays.append(int(file.read_text().split()[1]))
+                delays.append(int(file.read_text(encoding="utf-8").split()[1]))
         return max(delays) / 1e9
 
     def lost_s(self) -> float:

@@ -55,7 +55,12 @@ def compile_command(arch: str, output: Path) -> list[str]:
 
 def sources(arch: str) -> list[Path]:
     """The sources for an architecture: all C files, and its assembly."""
-    return [*sorted(AGENT.glob("*.c")), AGENT / f"arch_{arch}.S"]
+    return [*(path for path in _files() if path.suffix == ".c"), AGENT / f"arch_{arch}.S"]
+
+
+def _files() -> list[Path]:
+    """The agent's files, without what editors keep beside them: Emacs has a dangling link for each unsaved file."""
+    return sorted(path for path in AGENT.iterdir() if not path.name.startswith(".") and path.is_file())
 
 
 @cache
@@ -70,7 +75,7 @@ def _source_digest(arch: str) -> str:
     digest = hashlib.sha256(_FORMAT + " ".join(command).replace(str(AGENT), "agent").encode())
     version = subprocess.run([compiler(arch), "--version"], capture_output=True, check=False).stdout
     digest.update(version)
-    for path in sorted(AGENT.iterdir()):
+    for path in _files():
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -81,7 +86,7 @@ def agent(arch: str, store: Cache) -> Path:
 
     def make(directory: Path) -> None:
         command = compile_command(arch, directory / name)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if done.returncode:
             raise KconformError(f"the agent does not compile:\n{done.stderr}")
 

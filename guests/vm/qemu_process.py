@@ -18,6 +18,10 @@ from guests.errors import QemuError
 from guests.vm.qemu_command import channel_options, dying_with_parent
 
 
+class SilentMonitorError(QemuError):
+    """QEMU has not answered on its monitor within a deadline."""
+
+
 class Qmp:
     """QEMU's machine protocol over one end of a socket pair.
 
@@ -69,6 +73,18 @@ class Qmp:
         socket.send_fds(self._socket, [json.dumps(message).encode() + b"\n"], [descriptor])
         self.answer(deadline)
 
+    def ask(self, command: str, deadline: float) -> Any:
+        """The result of a command, however many answers of former ones have not been read."""
+        name = f"ask-{command}-{time.monotonic_ns()}"
+        self._socket.sendall(json.dumps({"execute": command, "id": name}).encode() + b"\n")
+        for message in self._messages(deadline):
+            if message.get("id") == name:
+                _raise_refusal(message)
+                return message["return"]
+            if "event" in message:
+                self._events.append(message)
+        raise QemuError("QEMU closed its monitor")
+
     def execute(self, command: str, deadline: float, **arguments: Any) -> Any:
         self.send(command, **arguments)
         return self.answer(deadline)
@@ -88,7 +104,7 @@ class Qmp:
             try:
                 received = self._socket.recv(65536)
             except TimeoutError:
-                raise QemuError("QEMU's monitor did not answer in time") from None
+                raise SilentMonitorError("QEMU's monitor did not answer in time") from None
             except ConnectionError:
                 return
             if not received:
@@ -100,6 +116,15 @@ def _raise_refusal(message: Mapping[str, Any]) -> None:
     if "error" in message:
         raise QemuError(f"QEMU refused a command: {message['error'].get('desc', message['error'])}")
 
+
+PAUSES = {
+    "internal-error": "KVM could not run it any further",
+    "io-error": "an image on this machine could not be read or written, so its disk may be full",
+    "paused": "its monitor was told so",
+}
+"""The states in which QEMU does not run a guest for reasons of its own, and not because the guest asked for that
+(RunState in qapi/run-state.json)."""
+_STATUS_DEADLINE_S = 10.0
 
 _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """Huge pages for QEMU's heap, if the host has them: page faults are a large part of a clone's short life."""
@@ -153,6 +178,16 @@ class Qemu:
         """Whether SIGTERM, SIGINT or SIGHUP has ended it: QEMU then exits with 0, as if the guest had."""
         return "terminating on signal" in self.stderr()
 
+    def pause(self) -> str:
+        """Why QEMU does not run the guest, for reasons of its own; empty if it runs it, or has ended."""
+        try:
+            state = str(self.qmp.ask("query-status", time.monotonic() + _STATUS_DEADLINE_S)["status"])
+        except SilentMonitorError:
+            return "QEMU itself does not answer"
+        except (QemuError, OSError):
+            return ""
+        return f"QEMU has paused the guest: {PAUSES[state]} ({state})" if state in PAUSES else ""
+
     def ended(self) -> bool:
         return self.process.poll() is not None
 
@@ -182,7 +217,9 @@ class Qemu:
 def qemu_version(program: str = "qemu-system-x86_64") -> str:
     """The first line of the output of `--version`; empty if there is no such program."""
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [program, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
     except OSError:
         return ""
     return done.stdout.partition("\n")[0]

@@ -66,7 +66,9 @@ def find_qemu(arch: str = "x86_64", chosen: str | None = None) -> str:
 def inspect(path: str) -> QemuProgram:
     """Determine the version of a QEMU."""
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
     except OSError as error:
         raise QemuError(f"{path} cannot be run: {error.strerror}") from error
     version_line = done.stdout.partition("\n")[0]
@@ -85,4 +87,4 @@ def has_device(path: str, device: str) -> bool:
 
 def _device_list(path: str, *options: str) -> subprocess.CompletedProcess[str]:
     command = [path, "-machine", "none", "-nodefaults", *options, "-device", "help"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)

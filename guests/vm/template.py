@@ -49,21 +49,21 @@ class Template:
     @property
     def boot_log(self) -> str:
         """The kernel's log up to the agent's first answer, in the format of /dev/kmsg."""
-        return (self.directory / "boot.log").read_text()
+        return (self.directory / "boot.log").read_text(encoding="utf-8")
 
     @property
     def console(self) -> str:
-        return (self.directory / "console.log").read_text()
+        return (self.directory / "console.log").read_text(encoding="utf-8")
 
     @property
     def saved_s(self) -> float:
         """The number of seconds that it took to save the devices' state."""
-        return float(json.loads((self.directory / "meta.json").read_text())["saved_s"])
+        return float(json.loads((self.directory / "meta.json").read_text(encoding="utf-8"))["saved_s"])
 
     @property
     def taint(self) -> int | None:
         """The kernel's taint after the boot; None if the kernel does not report it."""
-        found = json.loads((self.directory / "meta.json").read_text())["taint"]
+        found = json.loads((self.directory / "meta.json").read_text(encoding="utf-8"))["taint"]
         return None if found is None else int(found)
 
     def start_clone(self, console: int) -> Qemu:
@@ -152,12 +152,12 @@ def _make(machine: VirtualMachine, identity: dict[str, str], directory: Path) ->
             log, complete = read_raw(guest.channel)
             if not complete:
                 raise BootError("the kernel does not stop logging after it has booted", console=guest.console.text())
-            (directory / "boot.log").write_text(log)
+            (directory / "boot.log").write_text(log, encoding="utf-8")
             tainted = taint.read(guest.channel)
             start = time.perf_counter()
             device_state.save(guest.qemu, machine.qemu, state, time.monotonic() + _SAVE_DEADLINE_S)
             saved_s = time.perf_counter() - start
-            (directory / "console.log").write_text(guest.console.text())
+            (directory / "console.log").write_text(guest.console.text(), encoding="utf-8")
         _copy_sparse(ram, directory / "ram")
     finally:
         os.close(state)
@@ -170,7 +170,7 @@ def _make(machine: VirtualMachine, identity: dict[str, str], directory: Path) ->
         "taint": tainted,
         "sums": {name: _checksum(directory / name) for name in ("ram", "state")},
     }
-    (directory / "meta.json").write_text(json.dumps(meta, indent=1, default=str))
+    (directory / "meta.json").write_text(json.dumps(meta, indent=1, default=str), encoding="utf-8")
 
 
 def _copy_sparse(source: int, target: Path) -> None:
@@ -217,7 +217,7 @@ def _checksum(path: Path) -> str:
 def check(directory: Path) -> None:
     """Raise DamagedError unless the files are unchanged since they were saved."""
     try:
-        meta = json.loads((directory / "meta.json").read_text())
+        meta = json.loads((directory / "meta.json").read_text(encoding="utf-8"))
         wanted = meta["sums"]
         found = {name: _checksum(directory / name) for name in ("ram", "state")}
     except (OSError, ValueError, KeyError) as error:

@@ -117,7 +117,7 @@ def configure(job: Job, objects: Path) -> Config:
     """Write .config into the object directory.  An option that Kconfig drops is an error."""
     objects.mkdir(parents=True, exist_ok=True)
     wanted = objects / "kconform.config"
-    wanted.write_text(made_from(job))
+    wanted.write_text(made_from(job), encoding="utf-8")
     # Kconfig probes the compiler, and has to get the compiler's own answers.
     direct = {"CCACHE_DISABLE": "1"}
     (objects / lost_options.REFUSED).unlink(missing_ok=True)
@@ -170,8 +170,8 @@ def _check_own(job: Job, own_config: Path, objects: Path, final: Config) -> None
         overruled=job.asked,
         explain=lambda asked: _explain(job, objects, asked),
     )
-    (objects / lost_options.UNKNOWN).write_text(found.list_unknown())
-    with (objects / lost_options.REFUSED).open("a") as file:
+    (objects / lost_options.UNKNOWN).write_text(found.list_unknown(), encoding="utf-8")
+    with (objects / lost_options.REFUSED).open("a", encoding="utf-8") as file:
         file.write(found.list_refused())
     refuse_dropped(job, found.list_refused())
 
@@ -194,7 +194,7 @@ def _explain(job: Job, objects: Path, options: Sequence[Option]) -> Explanation 
 def configured(job: Job, objects: Path) -> bool:
     """Whether the object directory has a finished .config that was made from what this job asks for now."""
     there = objects / CONFIGURED
-    return there.exists() and there.read_text() == made_from(job)
+    return there.exists() and there.read_text(encoding="utf-8") == made_from(job)
 
 
 def compile_kernel(job: Job, objects: Path, config: Config, on_line: Callable[[str], None] | None = None) -> None:
@@ -255,14 +255,14 @@ def _kbuild(
     on_line: Callable[[str], None] | None = None,
 ) -> None:
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    with job.log.open("a") as log:
+    with job.log.open("a", encoding="utf-8") as log:
         start = log.tell()
         status = run_logged(
             command(job, objects, arguments), log, env=environment(job) | (env or {}), on_line=on_line
         )
     if status == 0:
         return
-    with job.log.open() as log:
+    with job.log.open(encoding="utf-8") as log:
         log.seek(start)
         lines = [line.rstrip() for line in log if line.strip()]
     if any("No space left on device" in line for line in lines[-200:]):

@@ -39,7 +39,7 @@ def build(job: Job) -> Kernel:
     entry = job.cache.get("kernels", job.key, lambda folder: _make(job, folder), _check)
     # It may have been built for a user who allowed that.
     refuse_dropped(job, lost_options.read(entry / lost_options.REFUSED))
-    made = json.loads((entry / "made.json").read_text())
+    made = json.loads((entry / "made.json").read_text(encoding="utf-8"))
     modules = entry / "modules"
     return Kernel(
         name=job.name,
@@ -66,7 +66,7 @@ def _make(job: Job, folder: Path) -> None:
     with job.cache.lock("kernel-build", waiting=f"{job.what} is waiting for another kernel build"):
         store = job.cache.get("ccache", "objects", _make_store)
         job.log.parent.mkdir(parents=True, exist_ok=True)
-        job.log.write_text("")
+        job.log.write_text("", encoding="utf-8")
         started = time.time()
         tell("configuring", started=started)
         if job.tree.built_in_place:
@@ -87,12 +87,13 @@ def _make(job: Job, folder: Path) -> None:
     (folder / "made.json").write_text(
         json.dumps(
             {
-                "release": (objects / "include/config/kernel.release").read_text().strip(),
+                "release": (objects / "include/config/kernel.release").read_text(encoding="utf-8").strip(),
                 "image_sha256": hashlib.sha256((folder / "image").read_bytes()).hexdigest(),
                 "objects": done,
                 "seconds": round(time.time() - started, 1),
             }
-        )
+        ),
+        encoding="utf-8",
     )
     _remember(job, done)
     for waste in (objects, folder / "source"):
@@ -101,13 +102,13 @@ def _make(job: Job, folder: Path) -> None:
 
 
 def _make_store(folder: Path) -> None:
-    (folder / "README").write_text("The objects of all kernel builds, kept by ccache.\n")
+    (folder / "README").write_text("The objects of all kernel builds, kept by ccache.\n", encoding="utf-8")
 
 
 def _mirrored(job: Job, source: Path) -> Job:
     mirror(job.tree.path, source)
     copy = dataclasses.replace(job, tree=dataclasses.replace(job.tree, path=source))
-    with copy.log.open("a") as log:
+    with copy.log.open("a", encoding="utf-8") as log:
         run_logged(["make", "-C", str(source), "mrproper"], log, env=environment(copy))
     return copy
 
@@ -119,9 +120,9 @@ def _collect(job: Job, objects: Path, folder: Path) -> None:
     shutil.copy2(job.log, folder / "build.log")
     for name in (lost_options.UNKNOWN, lost_options.REFUSED):
         if text := lost_options.read(objects / name):
-            (folder / name).write_text(text)
+            (folder / name).write_text(text, encoding="utf-8")
     listed = objects / "modules.order"
-    for line in listed.read_text().splitlines() if listed.exists() else []:
+    for line in listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []:
         # modules.order has named object files since 6.3, and modules before that.
         module = (objects / line.strip()).with_suffix(".ko")
         (folder / "modules").mkdir(exist_ok=True)
@@ -129,7 +130,7 @@ def _collect(job: Job, objects: Path, folder: Path) -> None:
 
 
 def _check(entry: Path) -> None:
-    made = json.loads((entry / "made.json").read_text())
+    made = json.loads((entry / "made.json").read_text(encoding="utf-8"))
     inspect(entry / "image")
     if hashlib.sha256((entry / "image").read_bytes()).hexdigest() != made["image_sha256"]:
         raise ValueError("the image has changed")
@@ -144,7 +145,7 @@ def _counts(job: Job) -> Path:
 def _expected(job: Job) -> int:
     """How many objects the last build of this flavor had, or else what the table of flavors says."""
     try:
-        return int(json.loads(_counts(job).read_text())[f"{job.name}/{job.flavor_name}"])
+        return int(json.loads(_counts(job).read_text(encoding="utf-8"))[f"{job.name}/{job.flavor_name}"])
     except (OSError, ValueError, KeyError, TypeError):
         return job.flavor.objects
 
@@ -152,7 +153,7 @@ def _expected(job: Job) -> int:
 def _remember(job: Job, done: int) -> None:
     path = _counts(job)
     try:
-        counts = json.loads(path.read_text())
+        counts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         counts = {}
     counts[f"{job.name}/{job.flavor_name}"] = done

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from common import git
 from common.errors import UsageError
 from common.text import printable
 from common.versions import Version
@@ -73,14 +74,14 @@ def identify(path: Path) -> str:
     """
     top = _git(path, "rev-parse", "--show-toplevel", "HEAD")
     if top is not None:
-        root, commit = (line for line in top.decode().splitlines()[:2])
+        root, commit = (line for line in os.fsdecode(top).splitlines()[:2])
         if Path(root).resolve() == path.resolve():
             changes = _git_changes(path)
             return commit[:12] + (f"-dirty-{changes}" if changes else "")
     digest = hashlib.sha256()
     for name in source_files(path):
         info = (path / name).lstat()
-        digest.update(f"{name}\0{info.st_size}\0{info.st_mtime_ns}\0{info.st_mode}\n".encode())
+        digest.update(os.fsencode(f"{name}\0{info.st_size}\0{info.st_mtime_ns}\0{info.st_mode}\n"))
     return f"files-{digest.hexdigest()[:12]}"
 
 
@@ -105,8 +106,9 @@ def mirror(path: Path, into: Path) -> None:
     """Lay out the sources of a tree again, as links: cheap, and Kbuild takes it for a tree that was never built."""
     tracked = _git(path, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     top = _git(path, "rev-parse", "--show-toplevel")
-    if tracked and top and Path(top.decode().strip()).resolve() == path.resolve():
-        names = sorted(name for name in tracked.decode().split("\0") if name and os.path.lexists(path / name))
+    if tracked and top and Path(os.fsdecode(top).strip()).resolve() == path.resolve():
+        listed = os.fsdecode(tracked).split("\0")
+        names = sorted(name for name in listed if name and os.path.lexists(path / name))
     else:
         names = list(source_files(path))
     made = set()
@@ -146,7 +148,7 @@ def _git(path: Path, *arguments: str, env: Mapping[str, str] | None = None) -> b
             ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(path), *arguments],
             capture_output=True,
             check=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(env or {})},
+            env={**git.environment(), "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(env or {})},
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -79,7 +79,7 @@ def _is_computed(name: str) -> bool:
 
 def read(path: Path) -> str:
     """A list of options; empty if there is none."""
-    return path.read_text() if path.is_file() else ""
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def sentence(folder: Path) -> str:

@@ -112,7 +112,7 @@ def _error(record: dict[str, Any]) -> KconformError:
 def birth(pid: int) -> int:
     """When a process began, in clock ticks since boot; together with the pid it is unique.  0 if there is none."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return 0
     # A zombie has ended, although nobody has waited for it yet.

@@ -45,7 +45,7 @@ def run_logged(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         env=dict(env),
         cwd=cwd,

@@ -14,8 +14,10 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import PurePath
 
-from common.errors import KconformError
+from common.errors import KconformError, UsageError
+from common.text import printable
 
 VARIABLES = ("LLVM", "CROSS_COMPILE", "CC", "HOSTCC", "KCFLAGS")
 
@@ -52,9 +54,8 @@ class Toolchain:
         return self._tool("ld.lld", "ld")
 
     def make_arguments(self) -> list[str]:
-        """Kbuild's arguments.  ccache is put in front of the compilers if it is installed."""
-        cached = "ccache " if shutil.which("ccache") else ""
-        arguments = [f"CC={cached}{self.compiler}", f"HOSTCC={cached}{self.host_compiler}"]
+        """Kbuild's arguments.  ccache, if it is installed, is put in front of compilers that have no wrapper."""
+        arguments = [f"CC={_cached(self.compiler)}", f"HOSTCC={_cached(self.host_compiler)}"]
         # No temporary assembler files.
         arguments.append(f"KCFLAGS=-pipe {self.kcflags}".rstrip())
         arguments += [f"LLVM={self.llvm}"] if self.llvm else []
@@ -66,7 +67,7 @@ class Toolchain:
 
         The usual one is only its versions.
         """
-        versions = [_version(shlex.split(tool)[0]) for tool in (self.compiler, self.linker)]
+        versions = [_version(_program(tool)) for tool in (self.compiler, self.linker)]
         given = [f"{name}={value}" for name in VARIABLES if (value := getattr(self, name.lower()))]
         return "\n".join([*versions, *given])
 
@@ -79,10 +80,35 @@ class Toolchain:
         return name + (self.llvm if self.llvm.startswith("-") else "")
 
 
+WRAPPERS = frozenset({"ccache", "distcc", "icecc", "sccache"})
+"""Programs that are written in front of a compiler, as in CC="ccache gcc"."""
+
+
+def _words(tool: str) -> list[str]:
+    try:
+        return shlex.split(tool)
+    except ValueError as error:
+        raise UsageError(f"{printable(tool)} is not a compiler: {error}", hint="check CC and HOSTCC") from error
+
+
+def _program(tool: str) -> str:
+    """The program that compiles, and not a wrapper in front of it: that one's version says nothing."""
+    words = _words(tool)
+    compilers = [word for word in words if PurePath(word).name not in WRAPPERS]
+    return (compilers or words)[0]
+
+
+def _cached(compiler: str) -> str:
+    is_wrapped = PurePath(_words(compiler)[0]).name in WRAPPERS
+    return compiler if is_wrapped or not shutil.which("ccache") else f"ccache {compiler}"
+
+
 @cache
 def _version(tool: str) -> str:
     try:
-        done = subprocess.run([tool, "--version"], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [tool, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=True
+        )
     except (OSError, subprocess.CalledProcessError) as error:
         raise KconformError(
             f"building a kernel needs {tool}, which is not installed",

@@ -67,7 +67,8 @@ def explain(tree: Path, config: Path, options: Sequence[Option], env: Mapping[st
             [sys.executable, "-m", "kconfigs.build.unmet_dependencies", str(tree), str(config)],
             input=query,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=300,
             check=True,
             cwd=tree,
@@ -87,7 +88,11 @@ def modernised(line: str) -> str:
 
 
 def _tree_variables(tree: Path) -> dict[str, str]:
-    version = re.findall(r"^(?:VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+)", (tree / "Makefile").read_text(), re.MULTILINE)
+    version = re.findall(
+        r"^(?:VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+)",
+        (tree / "Makefile").read_text(encoding="utf-8", errors="replace"),
+        re.MULTILINE,
+    )
     srcarch = ARCHITECTURES[machine()].srcarch if machine() in ARCHITECTURES else machine()
     return {"srctree": ".", "ARCH": machine(), "SRCARCH": srcarch, "KERNELVERSION": ".".join(version[:3])}
 

@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +46,27 @@ class KernelPackages:
     missing: tuple[str, ...] = ()
     """Packages that it depends on and apt does not offer.  An archive removes what was built from a source package
     together with it, but keeps what was signed separately for longer."""
+
+
+LONGEST_PATH = 298
+"""Bytes of a directory that apt-get can download into.  It downloads into / if the path is longer: SafeGetCWD() in
+apt-pkg/contrib/fileutl.cc has a buffer of 300 bytes."""
+
+
+@contextlib.contextmanager
+def _place_for_apt(directory: Path) -> Iterator[Path]:
+    """The directory, or a temporary one if its path is too long for apt-get.  UsageError if that is, too."""
+    if len(os.fsencode(directory.resolve())) <= LONGEST_PATH:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="kconform-apt-") as other:
+        if len(os.fsencode(Path(other).resolve())) > LONGEST_PATH:
+            raise UsageError(
+                f"the path of the cache is longer than the {LONGEST_PATH} bytes that apt-get can handle,"
+                " and so is that of the directory for temporary files",
+                hint="set KCONFORM_CACHE or TMPDIR to a directory with a shorter path",
+            )
+        yield Path(other)
 
 
 class Apt:
@@ -101,6 +122,11 @@ class Apt:
 
     def download(self, package: Package, into: Path) -> Path:
         """The .deb file, downloaded into a directory.  KconformError if apt cannot get it."""
+        with _place_for_apt(into) as place:
+            file = self._download(package, place)
+            return file if place == into else Path(shutil.move(file, into))
+
+    def _download(self, package: Package, into: Path) -> Path:
         try:
             self._run("apt-get", *as_root(), "download", "-qq", f"{package.name}={package.version}", into=into)
         except subprocess.CalledProcessError as error:

@@ -31,6 +31,7 @@ from reports.model.result import (
     ResultsFile,
     RunRecord,
     clean,
+    not_run_remark,
     partial_run_remark,
 )
 
@@ -87,9 +88,8 @@ class Document:
         if self.run.state == "interrupted":
             found.append(f"{self.path}: the run was interrupted; these are the results that it had")
         found += [f"{self.path}: {remark}" for remark in partial_run_remark(self.run.selection)]
-        missing = self.run.collected - len(self.results)
-        if self.run.state == "finished" and missing > 0:
-            found.append(f"{self.path}: {missing} of {self.run.collected} tests did not run")
+        if self.run.state != "running":
+            found += [f"{self.path}: {remark}" for remark in not_run_remark(self.run.collected, self.results)]
         return found
 
 

@@ -7,7 +7,7 @@ are the schema's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
@@ -250,6 +250,12 @@ def promise_status(verdicts: Collection[Verdict | None]) -> PromiseStatus:
 def partial_run_remark(selection: str | None) -> list[str]:
     """A line for whoever reads the results of a part of the tests; none if all were to run."""
     return [f"not all tests were chosen, only: {selection}"] if selection else []
+
+
+def not_run_remark(collected: int, results: Iterable[Result]) -> list[str]:
+    """A line if fewer tests have a result than were to run.  One test may have several results."""
+    missing = collected - len({result.nodeid for result in results})
+    return [f"{missing} of {collected} tests did not run"] if missing > 0 else []
 
 
 def clean_text(text: str) -> str:

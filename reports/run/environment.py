@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 import pytest
 
+from common import git
 from reports.model.result import JSON, SuiteRecord, clean_text
 
 _CHOOSING = {
@@ -93,7 +94,15 @@ def suite(root: Path) -> SuiteRecord:
     """The git commit of the tree at `root`, or null without git; a changed tree's has `-dirty` appended."""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=10,
+            check=True,
+            env=git.environment(),
+        )
     except (OSError, subprocess.SubprocessError):
         return SuiteRecord(None)
     return SuiteRecord(done.stdout.strip())

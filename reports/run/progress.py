@@ -80,7 +80,9 @@ class RunProgress:
     def _say_how_far(self) -> None:
         now = self._clock()
         left = self._collected - self._finished
-        if now - self._spoke < EVERY_S or left <= 0 or self._config.option.verbose < 0:
+        # Only a terminal defines the option.
+        is_quiet = getattr(self._config.option, "verbose", -1) < 0
+        if now - self._spoke < EVERY_S or left <= 0 or is_quiet:
             return
         self._spoke = now
         builds = builds_of(self._config)

@@ -25,7 +25,16 @@ from reports.judgement.waivers import Waiver, not_needed
 from reports.model import evidence, report_directory
 from reports.model.report_directory import RESULTS, Claimed
 from reports.model.requirements import Requirement
-from reports.model.result import VERDICTS, KernelRecord, Preparation, Result, RunRecord, clean_text, utc
+from reports.model.result import (
+    VERDICTS,
+    KernelRecord,
+    Preparation,
+    Result,
+    RunRecord,
+    clean_text,
+    not_run_remark,
+    utc,
+)
 from reports.model.store import Store
 from reports.run import baseline, environment, own_errors, resume
 from reports.run.apply_waivers import waivers_of
@@ -63,7 +72,7 @@ class Recorder:
         """Tests of which a phase could not be taken, and why."""
         self._problems: list[str] = []
         self._messages: list[str] = []
-        self._interrupted = self._internal_error = False
+        self._interrupted = self._internal_error = self._stopped = False
         self._asked_for = 0
         self._status: int | None = None
 
@@ -162,6 +171,7 @@ class Recorder:
             # pytest and xdist also end a run by an exception of this kind after -x, --maxfail, or a failed
             # collection. Then the results decide the exit status.
             self._interrupted = type(raised) is KeyboardInterrupt or "keyboard-interrupt" in str(raised)
+            self._stopped = True
 
     def take_internal_error(self) -> None:
         """Take note that pytest, or a plugin, has failed."""
@@ -225,9 +235,15 @@ class Recorder:
         """Let others have the directory."""
         self._claimed.release()
 
+    def _was_interrupted(self) -> bool:
+        """Whether the run ended before its time, and not because of a failure (-x, --maxfail, failed collection)."""
+        counts = self._store.counts
+        stopped = self._stopped and not counts["fail"] and not counts["error"]
+        return self._interrupted or (stopped and bool(not_run_remark(self._collected(), self._store.results)))
+
     def _exit_status(self, pytest_status: int) -> int:
         ending = Ending(
-            interrupted=self._interrupted,
+            interrupted=self._was_interrupted(),
             internal_error=self._internal_error,
             wrong_use=pytest_status == pytest.ExitCode.USAGE_ERROR,
             write_failed=bool(self._problems),
@@ -263,6 +279,7 @@ class Recorder:
             problems=self._problems,
             messages=self._messages,
             selection=self._selection,
+            collected=self._collected(),
             baseline=self._baseline.lines,
             resumed=resume.lines(self._config),
             idle_waivers=[
@@ -274,12 +291,17 @@ class Recorder:
         """The time, in seconds since the epoch, whatever becomes of the machine's clock during the run."""
         return self._began + time.monotonic() - self._began_at
 
-    def _run(self) -> RunRecord:
-        """The `run` part of results.json, as of now."""
-        stopped = self._interrupted or self._internal_error
-        end = self._now() if self._ended is None else self._ended
+    def _collected(self) -> int:
+        """How many tests were to run, including those whose results were taken over."""
         former = self._config.stash.get(resume.FORMER, None)
         collected = 0 if self._session is None else self._session.testscollected
+        return collected + (len(former.results) if former else 0)
+
+    def _run(self) -> RunRecord:
+        """The `run` part of results.json, as of now."""
+        stopped = self._was_interrupted() or self._internal_error
+        end = self._now() if self._ended is None else self._ended
+        former = self._config.stash.get(resume.FORMER, None)
         return RunRecord(
             id=self._directory.name,
             state="running" if self._ended is None else "interrupted" if stopped else "finished",
@@ -287,7 +309,7 @@ class Recorder:
             finished=None if self._ended is None else utc(self._ended),
             duration_s=round(end - self._began, 3),
             exit_status=self._status,
-            collected=collected + (len(former.results) if former else 0),
+            collected=self._collected(),
             counts={verdict: self._store.counts[verdict] for verdict in VERDICTS},
             argv=[str(arg) for arg in self._config.invocation_params.args],
             host=self._host,

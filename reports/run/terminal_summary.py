@@ -12,7 +12,14 @@ from reports.model.display import one_line
 from reports.model.evidence import slug
 from reports.model.report_directory import EVIDENCE
 from reports.model.requirements import Requirement
-from reports.model.result import KernelRecord, Preparation, Result, Verdict, partial_run_remark
+from reports.model.result import (
+    KernelRecord,
+    Preparation,
+    Result,
+    Verdict,
+    not_run_remark,
+    partial_run_remark,
+)
 from reports.run.progress import duration
 
 SHOWN_FROM_S = 1.0
@@ -46,6 +53,8 @@ class Summary:
     """Why workers have ended before any test."""
     selection: str | None = None
     """Which tests were chosen, if not all."""
+    collected: int = 0
+    """How many tests were to run."""
     baseline: Sequence[str] = ()
     """What changed since the baseline, if there is one."""
     resumed: Sequence[str] = ()
@@ -63,7 +72,7 @@ class Summary:
             lines += self._counted("skip", "not applicable:", most)
         lines += [_line(text) for text in self.baseline]
         lines += [_line(text) for text in self.resumed]
-        lines += [*self.chosen(), *self.totals()]
+        lines += [*self.chosen(), *self.not_run(), *self.totals()]
         lines += [_line(f"REPORT NOT COMPLETE: {problem}", red=True, bold=True) for problem in self.problems]
         if self.report_dir is not None:
             lines.append(_line(f"report: {self.report_dir}"))
@@ -127,6 +136,11 @@ class Summary:
     def chosen(self) -> list[SummaryLine]:
         """That not all tests were chosen, if so."""
         return [_line(text) for text in partial_run_remark(self.selection)]
+
+    def not_run(self) -> list[SummaryLine]:
+        """How many tests have no result: the run ended before, after -x, a signal, or too many dead workers."""
+        found = not_run_remark(self.collected, self.results)
+        return [_line(text, yellow=True, bold=True) for text in found]
 
     def totals(self) -> list[SummaryLine]:
         """One line for each kernel, in the order in which they were tested, then one for tests without a kernel."""

@@ -29,7 +29,7 @@ class Counter:
         setattr(Outcome, "__init__", make_and_count)  # noqa: B010
 
     def pytest_sessionfinish(self) -> None:
-        Path(os.environ[COUNT_TO]).write_text(str(self.count))
+        Path(os.environ[COUNT_TO]).write_text(str(self.count), encoding="utf-8")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -88,7 +88,7 @@ def built(tree: Path, cache: Cache) -> Path:
         compile_it += ["-I", str(work), str(work / "seccomp/seccomp_bpf.c"), "-lpthread", "-lcap"]
         _run([*compile_it, "-o", str(folder / "plain")])
         count_assertions(work / "kselftest_harness.h")
-        (folder / "count.h").write_text(COUNTER)
+        (folder / "count.h").write_text(COUNTER, encoding="utf-8")
         _run([*compile_it, "-include", str(folder / "count.h"), "-o", str(folder / "counted")])
         shutil.rmtree(headers)
 
@@ -99,15 +99,15 @@ def built(tree: Path, cache: Cache) -> Path:
 def count_assertions(header: Path) -> None:
     """Make the header's assertion macros count.  KconformError if they look different."""
     text, edits = re.subn(
-        r"(#define __EXPECT\w*\([^)]*\)(?:\s|\\)*do \{)", r"\1 kconform_count();", header.read_text()
+        r"(#define __EXPECT\w*\([^)]*\)(?:\s|\\)*do \{)", r"\1 kconform_count();", header.read_text(encoding="utf-8")
     )
     if not edits:
         raise KconformError("the selftest's assertions were not found", hint="compare with kselftest_harness.h")
-    header.write_text(text)
+    header.write_text(text, encoding="utf-8")
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         output = (done.stderr or done.stdout).strip().splitlines()
         raise KconformError(
@@ -165,13 +165,21 @@ def ours(kernel: Kernel) -> Figures:
         # The first run creates the templates.
         for _ in range(2):
             start = time.perf_counter()
-            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+            )
             took = time.perf_counter() - start
         if done.returncode:
             raise KconformError(f"the suite ended with exit status {done.returncode}: {done.stdout.strip()[-500:]}")
-        results = json.loads((report / "results.json").read_text())["results"]
+        results = json.loads((report / "results.json").read_text(encoding="utf-8"))["results"]
         passed = sum(result["outcome"] == "pass" for result in results)
-        return Figures(passed, int(counts.read_text()), took)
+        return Figures(passed, int(counts.read_text(encoding="utf-8")), took)
 
 
 def table(kernel: Kernel, rows: dict[str, Figures]) -> Table:

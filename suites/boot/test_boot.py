@@ -23,5 +23,5 @@ def test_the_kernel_boots(guest: Guest) -> None:
 @pytest.mark.requirement("boot.no-splat")
 def test_no_splat_while_it_boots(guest: Guest, boot_splat: str) -> None:
     """The log of the boot has lines, and none of them is a complaint that is not waived."""
-    require(bool(guest.boot_log), "the log of the boot is empty")
     assert boot_splat == ""
+    require(bool(guest.boot_log), "the log of the boot is empty")

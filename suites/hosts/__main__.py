@@ -65,7 +65,7 @@ def _try(host: Host, checkout: Path, options: argparse.Namespace, words: Sequenc
                 return Row(host.name, counts={"pass": 0}, status=0)
             path = logs / f"{host.name}.log"
             say(f"{host.name}: log: {path}")
-            with path.open("w") as file, Installation(entry, host_settings) as on:
+            with path.open("w", encoding="utf-8") as file, Installation(entry, host_settings) as on:
                 trial = Trial(host, on, checkout, file, lambda line: say(f"{host.name}: {line}"))
                 row = trial.run(words, logs / host.name)
             cache.remeasure(entry)

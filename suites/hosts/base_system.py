@@ -59,7 +59,9 @@ def require_tools(which: Callable[[str], str | None] = shutil.which, uid: int | 
     for program, package in {"debootstrap": "debootstrap", "unshare": "util-linux", "chroot": "coreutils"}.items():
         if which(program) is None:
             raise UsageError(f"{program} is not installed", hint=f"run: apt-get install {package}")
-    done = subprocess.run(chroot.isolated("true"), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        chroot.isolated("true"), capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if done.returncode:
         raise UsageError(
             f"root may not create namespaces here: {done.stderr.strip()}",
@@ -100,9 +102,9 @@ class Bases:
         path = self._logs / f"{host.name}-debootstrap.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         log.info("%s: debootstrap %s, log: %s", host.name, host.suite, path)
-        with path.open("w") as file:
+        with path.open("w", encoding="utf-8") as file:
             status = self._debootstrap(host, root, file)
-        output = path.read_text(errors="replace")
+        output = path.read_text(errors="replace", encoding="utf-8")
         if _UNREACHABLE in output:
             raise UnreachableError(f"the archive of {host.distribution} cannot be reached", hint=f"see {path}")
         if status:
@@ -134,13 +136,13 @@ class Bases:
 
     def _complete(self, host: Host, root: Path) -> None:
         """Do what an installer also does: add the sources of updates, and the hostname."""
-        written = (root / "etc/apt/sources.list").read_text().split()
+        written = (root / "etc/apt/sources.list").read_text(encoding="utf-8").split()
         mirror = written[1]
         security = (
             archive_of(f"{host.suite}-security", self._known()).uri if host.distribution == "Debian" else mirror
         )
-        (root / "etc/apt/sources.list").write_text(chroot.sources_list(host, mirror, security))
-        (root / "etc/hostname").write_text(f"{host.name}\n")
+        (root / "etc/apt/sources.list").write_text(chroot.sources_list(host, mirror, security), encoding="utf-8")
+        (root / "etc/hostname").write_text(f"{host.name}\n", encoding="utf-8")
         for package in (root / ARCHIVES.lstrip("/")).glob("*.deb"):
             package.unlink()
 

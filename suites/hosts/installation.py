@@ -27,16 +27,16 @@ class Installation:
         self.root = entry / "copy"
         remove_copy(entry)
         copying = ["cp", "--archive", "--reflink=auto", str(entry / "root"), str(self.root)]
-        done = subprocess.run(copying, capture_output=True, text=True, check=False)
+        done = subprocess.run(copying, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if done.returncode:
             raise KconformError(f"{entry / 'root'} could not be copied: {done.stderr.strip().splitlines()[-1]}")
         for name in ("etc/resolv.conf", "etc/hosts"):  # the same as here, because the host shares the network
             self.path(name).unlink(missing_ok=True)
             if Path("/", name).exists():
                 shutil.copy(Path("/", name), self.path(name))
-        self.path("etc/apt/apt.conf.d/90host").write_text(settings.apt)
+        self.path("etc/apt/apt.conf.d/90host").write_text(settings.apt, encoding="utf-8")
         # The data need not survive a power failure, and syncing takes most of an installation's time.
-        self.path("etc/dpkg/dpkg.cfg.d/unsafe-io").write_text("force-unsafe-io\n")
+        self.path("etc/dpkg/dpkg.cfg.d/unsafe-io").write_text("force-unsafe-io\n", encoding="utf-8")
         self._environment = settings.environment
         self._binds: list[Bind] = []
         for each in (*settings.binds, Bind(entry / "archives", ARCHIVES, writable=True)):
@@ -77,7 +77,9 @@ class Installation:
 
     def ask(self, command: Sequence[str]) -> str:
         """The output of a command on the host."""
-        done = subprocess.run(self._entered(command, "/"), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            self._entered(command, "/"), capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
         return done.stdout
 
     def _entered(self, command: Sequence[str], folder: str) -> list[str]:
@@ -87,11 +89,11 @@ class Installation:
 def remove_copy(entry: Path) -> None:
     """Remove the copy.  KconformError if something is mounted in it, which could be this machine's own files."""
     copy = entry / "copy"
-    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
     if inside := [place for place in mounted if Path(place).is_relative_to(copy)]:
         raise KconformError(f"{inside[0]} is mounted, so {copy} is not removed", hint=f"run: umount {inside[0]}")
     # rm removes the approximately 50 000 files in a fraction of the time that Python takes.
     removing = ["rm", "--recursive", "--force", "--one-file-system", str(copy)]
-    done = subprocess.run(removing, capture_output=True, text=True, check=False)
+    done = subprocess.run(removing, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         raise KconformError(f"{copy} could not be removed: {done.stderr.strip().splitlines()[-1]}")

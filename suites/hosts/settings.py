@@ -117,4 +117,4 @@ def _output(*command: str) -> str:
     """The output of a command; empty if there is no such command."""
     if shutil.which(command[0]) is None:
         return ""
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False).stdout

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from common import git
 from common.errors import KconformError, UsageError
 from reports.model.document import load
 from suites.hosts import chroot, settings
@@ -102,7 +103,15 @@ def number(text: str) -> str:
 def copy_checkout(source: Path, target: Path) -> None:
     """Copy the project's files: those that git tracks or would add.  UsageError if git cannot list them."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    done = subprocess.run(listed, cwd=source, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        listed,
+        cwd=source,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        env=git.environment(),
+    )
     if done.returncode:
         raise UsageError(f"git cannot list the project's files: {done.stderr.strip()}", hint="use a clone of it")
     for name in filter(None, done.stdout.split("\0")):

@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace, mutants: list[Mutant], cache: Cache) -> li
         results.append(result)
         print(line(result), flush=True)
         options.results.parent.mkdir(parents=True, exist_ok=True)
-        options.results.write_text(json.dumps([one.json() for one in results], indent=1) + "\n")
+        options.results.write_text(json.dumps([one.json() for one in results], indent=1) + "\n", encoding="utf-8")
         if result.status == "SURVIVED" and not options.keep_going:
             break
     return results

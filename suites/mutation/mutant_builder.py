@@ -59,7 +59,7 @@ def original(tree: Path, mutant: Mutant) -> str:
     path = tree / mutant.file
     if not path.is_file():
         raise MutantTableError(f"{mutant.id}: this source has no {mutant.file}")
-    return path.read_text()
+    return path.read_text(encoding="utf-8")
 
 
 def unfit(tree: Path, mutants: Iterable[Mutant]) -> Iterator[MutantResult]:
@@ -95,7 +95,7 @@ class MutantBuilder:
         builder = cls(folder / "tree", folder / "objects", cache)
         for file in {mutant.file for area in areas() for mutant in load(area)}:
             if (original := tree.path / file).is_file():  # edited by a run that was killed
-                builder._restore(file, original.read_text())
+                builder._restore(file, original.read_text(encoding="utf-8"))
         if not kbuild.configured(builder._job, folder / "objects"):
             kbuild.configure(builder._job, folder / "objects")
         return builder
@@ -143,7 +143,7 @@ class MutantBuilder:
     def _restore(self, name: str, content: str) -> None:
         """Restore a file with a new timestamp, so that make rebuilds everything that depends on it."""
         file = self.tree.path / name
-        if file.read_text() != content:
+        if file.read_text(encoding="utf-8") != content:
             atomic.write(file, content)
 
     def test(self, mutant: Mutant, image: Path, area: str, arguments: list[str]) -> MutantResult:
@@ -167,7 +167,7 @@ class MutantBuilder:
     @staticmethod
     def _discard_templates(scratch: Cache, image: Path) -> None:
         for entry in scratch.entries():
-            if entry.kind == "templates" and str(image) in (entry.path / "meta.json").read_text():
+            if entry.kind == "templates" and str(image) in (entry.path / "meta.json").read_text(encoding="utf-8"):
                 scratch.discard(entry.kind, entry.key)
 
     def _pytest(self, image: Path, tests: str, arguments: list[str], scratch: Cache) -> tuple[str, str]:
@@ -199,7 +199,8 @@ def _run(command: list[str], environment: dict[str, str], deadline_s: float) -> 
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         start_new_session=True,
     ) as process:
         try:
@@ -216,7 +217,7 @@ def _run(command: list[str], environment: dict[str, str], deadline_s: float) -> 
 def _results_of(report: Path) -> list[dict[str, Any]]:
     """The results as far as they were written."""
     with contextlib.suppress(OSError, ValueError):
-        results: list[dict[str, Any]] = json.loads((report / "results.json").read_text())["results"]
+        results: list[dict[str, Any]] = json.loads((report / "results.json").read_text(encoding="utf-8"))["results"]
         return results
     return []
 

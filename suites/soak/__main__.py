@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         samples = [
             msgspec.json.decode(line, type=Sample)
             for path in sorted(folder.glob("*.jsonl"))
-            for line in path.read_text().splitlines()
+            for line in path.read_text(encoding="utf-8").splitlines()
         ]
         results = _results(folder / "report")
     ran = [sample for sample in samples if sample.duration_s]
@@ -101,7 +101,7 @@ def _run(options: argparse.Namespace, folder: Path) -> tuple[int, list[str]]:
 
 def _results(report: Path) -> list[dict[str, str]]:
     try:
-        found: list[dict[str, str]] = json.loads((report / "results.json").read_text())["results"]
+        found: list[dict[str, str]] = json.loads((report / "results.json").read_text(encoding="utf-8"))["results"]
     except (OSError, ValueError):
         return []
     return found

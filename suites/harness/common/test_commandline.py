@@ -50,6 +50,11 @@ def test_each_end_has_its_status(body: str, status: int, said: str) -> None:
     assert ended(body) == (status, "", said)
 
 
+def test_what_the_locale_cannot_express_is_spelled_out() -> None:
+    status, said, _ = ended("sys.stdout.reconfigure(encoding='ascii'); output('caf\\u00e9')")
+    assert (status, said) == (0, "caf\\xe9\n")
+
+
 def test_a_reader_that_has_left_is_no_error() -> None:
     assert ended("os.close(os.pipe()[0]); r, w = os.pipe(); os.close(r); os.dup2(w, 1); output('x')") == (0, "", "")
 

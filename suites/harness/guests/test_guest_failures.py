@@ -19,6 +19,7 @@ from guests.protocol import conversation, wire
 from guests.protocol.channel import SocketStream
 from guests.protocol.wire import Op
 from guests.uapi import number
+from guests.vm.qemu_process import Qemu
 
 
 def pause(guest: Guest, seconds: float = 0) -> None:
@@ -28,6 +29,12 @@ def pause(guest: Guest, seconds: float = 0) -> None:
     threading.Event().wait(seconds)
     os.kill(guest.pid, signal.SIGCONT)
     os.waitid(os.P_PID, guest.pid, os.WCONTINUED | os.WNOWAIT)
+
+
+def stop(guest: Guest) -> None:
+    """Have QEMU stop the virtual processor."""
+    guest._qemu.qmp.send("stop")
+    guest._qemu.qmp.event({"STOP"}, time.monotonic() + 20)
 
 
 class TestDiagnosis:
@@ -76,11 +83,20 @@ class TestDiagnosis:
             sibling.collect(sequence, "pause()", 0.01)
         assert sibling.spawn("another").call("getppid") == returned(1)
         monkeypatch.setattr(conversation, "SIGN_OF_LIFE_S", 0.01)
-        sibling._qemu.qmp.send("stop")
-        sibling._qemu.qmp.event({"STOP"}, time.monotonic() + 20)
-        with pytest.raises(GuestBroke, match=r"^the kernel has hung since getpid\(\): the guest no longer answers"):
+        stop(sibling)
+        monkeypatch.setattr(Qemu, "pause", lambda _: "")
+        with pytest.raises(GuestBroke, match=r"^the kernel has hung since getpid\(\): the guest no longer answers$"):
             sibling.collect(0, "getpid()", 0.01)
         assert set(sibling.evidence()) >= {"transcript", "process tree"}
+
+    def test_a_timeout_in_a_guest_that_qemu_has_paused_is_a_harness_error(
+        self, sibling: Guest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(conversation, "SIGN_OF_LIFE_S", 0.01)
+        stop(sibling)
+        said = r"^the kernel has hung since getpid\(\): .*; but QEMU has paused the guest: its monitor was told so"
+        with pytest.raises(HostPausedError, match=said):
+            sibling.collect(0, "getpid()", 0.01)
 
     def test_a_timeout_in_a_guest_that_the_host_stopped_is_a_harness_error(
         self, sibling: Guest, monkeypatch: pytest.MonkeyPatch
@@ -178,11 +194,11 @@ class TestDiagnosis:
 
     def test_a_waived_splat_includes_its_taint(self, sibling: Guest) -> None:
         """It does not include any other taint."""
-        sibling.write_file("/dev/kmsg", "WARNING: known\n").result()
+        sibling.write_file("/dev/kmsg", "BUG: known\n").result()
         sibling.set_sysctl("kernel.tainted", 1 << 9)
-        assert sibling.complaint(lambda line: line == "WARNING: known") == ""
+        assert sibling.complaint(lambda line: line == "BUG: known") == ""
         sibling.set_sysctl("kernel.tainted", 1 << 6)
-        assert "taint U" in sibling.complaint(lambda line: line == "WARNING: known")
+        assert "taint U" in sibling.complaint(lambda line: line == "BUG: known")
 
     def test_a_taint_can_be_read_after_its_path_has_disappeared(self, sibling: Guest) -> None:
         detach = 2

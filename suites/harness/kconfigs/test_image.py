@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
+from kconfigs import resolve
 from kconfigs.cache import Cache
 from kconfigs.image import banner_release, embedded_config, inspect
 from kconfigs.image_config import find_config, find_modules, read_config
 from kconfigs.kconfig import Config
+from kconfigs.spec import RunningSpec
 from suites.harness.kconfigs.fake_kernels import CONFIG, RELEASE, bzimage, resolved
 
 Write = Callable[[bytes], Path]
@@ -208,3 +210,47 @@ class TestBeside:
         assert find_modules(image, RELEASE) is None
         (tmp_path / "modules.order").write_text("a.o\n")
         assert find_modules(image, RELEASE) == tmp_path
+
+    @pytest.mark.parametrize(
+        ("place", "modules"),
+        [
+            (f"boot/vmlinuz-{RELEASE}", f"lib/modules/{RELEASE}"),
+            (f"boot/vmlinuz-{RELEASE}", f"usr/lib/modules/{RELEASE}"),
+            (f"usr/lib/modules/{RELEASE}/vmlinuz", f"usr/lib/modules/{RELEASE}"),
+        ],
+        ids=["debian", "merged-usr", "fedora-and-arch"],
+    )
+    @pytest.mark.parametrize("linked", [False, True], ids=["itself", "link"])
+    def test_what_belongs_to_an_installed_image_is_found(
+        self, tmp_path: Path, place: str, modules: str, linked: bool
+    ) -> None:
+        """Below any folder, as that into which a package was unpacked, and behind a link, as /vmlinuz."""
+        image = tmp_path / place
+        for folder in (image.parent, tmp_path / modules):
+            folder.mkdir(parents=True, exist_ok=True)
+        image.write_bytes(bzimage())
+        image.with_name("config").write_text("CONFIG_A=y\n")
+        if linked:
+            (tmp_path / "vmlinuz").symlink_to(image)
+        found = inspect(tmp_path / "vmlinuz" if linked else image)
+        assert find_modules(found, RELEASE) == tmp_path / modules
+        assert find_modules(found, "5.10") is None
+        assert find_config(found, RELEASE) == Config.parse("CONFIG_A=y\n")
+
+    @pytest.mark.parametrize("place", [f"boot/vmlinuz-{RELEASE}", f"lib/modules/{RELEASE}/vmlinuz"])
+    def test_the_running_kernel_is_found(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+        monkeypatch.setattr(resolve, "ROOT", tmp_path)
+        monkeypatch.setattr("platform.release", lambda: RELEASE)
+        monkeypatch.setattr(resolve, "running_config", lambda: Config.parse("CONFIG_A=y\n"))
+        image = tmp_path / place
+        image.parent.mkdir(parents=True)
+        image.write_bytes(bzimage())
+        source = resolve.resolve(RunningSpec("running"), cache=Cache(tmp_path / "cache"))
+        assert source.origin == str(image)
+
+    def test_a_running_kernel_without_an_image_is_wrong_use(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(resolve, "ROOT", tmp_path)
+        with pytest.raises(UsageError, match="has no image in /boot or /lib/modules"):
+            resolve.resolve(RunningSpec("running"), cache=Cache(tmp_path / "cache"))

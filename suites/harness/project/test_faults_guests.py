@@ -235,6 +235,21 @@ def test_a_full_disk_under_the_temporary_files_is_refused(kernel: Kernel, tmp_pa
     assert "Traceback" not in run.said()
 
 
+def test_a_disk_that_fills_up_under_a_guest_breaks_no_promise(kernel: Kernel, tmp_path: Path) -> None:
+    """QEMU pauses a guest whose write it cannot store; to the guest's agent, that looks like a kernel that hangs."""
+    prefix = on_a_full_disk(tmp_path / "full", "20M")
+    # Not captured: pytest would write to the full disk.
+    options = ("-n", "0", "-s", f"{SAMPLES}/full_disk.py")
+    with start(kernel, tmp_path, *options, prefix=prefix, env={"TMPDIR": str(tmp_path / "full")}) as run:
+        status = run.wait()
+        run.wait_until_gone()
+    (result,) = run.results()["results"]
+    if result["outcome"] == "skip":
+        pytest.skip(result["reason"])
+    assert (status, result["outcome"]) == (3, "error"), run.said()
+    assert "QEMU has paused the guest: an image on this machine" in result["reason"]
+
+
 @pytest.mark.parametrize("limit", [24, 28])
 def test_a_limit_of_open_files_breaks_no_promise(kernel: Kernel, tmp_path: Path, limit: int) -> None:
     with start(kernel, tmp_path, TALK, "-n", "0", prefix=["prlimit", f"--nofile={limit}"]) as run:

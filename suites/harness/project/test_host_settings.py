@@ -7,6 +7,7 @@ import configparser
 import subprocess
 from pathlib import Path
 
+from common import git
 from suites.harness.checkout import ROOT
 from suites.hosts.settings import PASSED, Bind, settings_for_host, variables
 from suites.hosts.trial import copy_checkout
@@ -71,13 +72,14 @@ class TestHandedOn:
     def test_the_checkout_contains_the_files_that_git_would_add(self, tmp_path: Path) -> None:
         source, target = tmp_path / "source", tmp_path / "target"
         source.mkdir()
-        subprocess.run(["git", "init", "-q"], cwd=source, check=True)
+        subprocess.run(["git", "init", "-q"], cwd=source, check=True, env=git.environment())
         for name in ("kept", "deleted", "new", "ignored"):
             (source / name).write_text(name)
         (source / "kept").chmod(0o755)
         (source / ".gitignore").write_text("ignored\n")
         (source / "link").symlink_to("nowhere")
-        subprocess.run(["git", "add", "kept", "deleted", ".gitignore"], cwd=source, check=True)
+        adding = ["git", "add", "kept", "deleted", ".gitignore"]
+        subprocess.run(adding, cwd=source, check=True, env=git.environment())
         (source / "deleted").unlink()
         copy_checkout(source, target)
         assert {path.name for path in target.iterdir()} == {"kept", "new", "link", ".gitignore"}

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import kconform
+from common import git
 from guests.host.packages import FAMILIES
 from kconfigs.flavors import FLAVORS
 from reports.judgement.exit_status import MEANING
@@ -225,7 +226,7 @@ class TestSetUp:
 
     def test_no_file_names_a_path_of_one_machine(self) -> None:
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=False, env=git.environment())
         if done.returncode:
             pytest.skip("needs git's list of the files")
         found = []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from common import git
 from suites.harness.checkout import ROOT
 
 PACKAGES = {"common", "kconfigs", "guests", "reports", "suites", "conftest"}
@@ -42,6 +43,7 @@ def tracked() -> list[Path]:
         capture_output=True,
         text=True,
         check=False,
+        env=git.environment(),
     )
     if shown.returncode:
         pytest.skip(f"this is not a git repository: {shown.stderr.strip()}")
@@ -204,3 +206,50 @@ def test_no_module_is_too_long() -> None:
     assert {path.suffix for path in sources} == SOURCES
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources}
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def files_in_the_locales_encoding(source: str) -> list[int]:
+    """The lines with calls that read or write text without saying in which encoding."""
+    found = []
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        given = {keyword.arg for keyword in call.keywords}
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+        mode = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else ""
+        is_text = (
+            (name in {"read_text", "write_text"} and len(call.args) == (name == "write_text"))
+            or (name == "open" and mode in {"r", "w", "a", "x"})
+            or (name in {"run", "Popen"} and "text" in given)
+        )
+        if is_text and "encoding" not in given:
+            found.append(call.lineno)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("call", "depends"),
+    [
+        ("path.read_text()", True),
+        ("path.read_text(encoding='utf-8')", False),
+        ("path.write_text(text)", True),
+        ("path.open('a')", True),
+        ("path.open('rb')", False),
+        ("subprocess.run(command, text=True)", True),
+        ("kconfig.read_text(path)", False),
+    ],
+)
+def test_such_calls_are_recognised(call: str, depends: bool) -> None:
+    assert files_in_the_locales_encoding(call) == ([1] if depends else [])
+
+
+def test_no_file_depends_on_the_locale() -> None:
+    """A cache, a report or a log that one user has written must be readable for another."""
+    own_names = {"guests/syscalls/kernel_loads.py"}  # a task's write_text is a call in the guest
+    packages = ("common", "guests", "kconfigs", "reports")
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for package in packages
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if str(path.relative_to(ROOT)) not in own_names
+        for line in files_in_the_locales_encoding(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []

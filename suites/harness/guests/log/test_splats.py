@@ -49,6 +49,14 @@ SPLATS = {
     "soft-lockup": ("watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [evil:41]",),
     "hard-lockup": ("watchdog: Watchdog detected hard LOCKUP on cpu 0",),
     "panic": ("Kernel panic - not syncing: sysrq triggered crash",),
+    "warning-since-6.19": ("WARNING: security/yama/yama_lsm.c:123 at yama_init+0x1/0x2, CPU#0: swapper/1",),
+    "warning-of-the-unwinder": ("WARNING: kernel stack regs at 0000000000000000 in init:1 has bad 'bp' value",),
+    "lockdep-order": ("WARNING: SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected",),
+    "lockdep-nested": ("WARNING: Nested lock was not taken",),
+    "with-level": ("<0>[   12.345678] Kernel panic - not syncing: sysrq triggered crash",),
+    "with-level-and-caller": ("<4>[   12.345678][   T41] WARNING: suspicious RCU usage",),
+    "with-level-alone": ("<4>BUG: KASAN: null-ptr-deref in yama_init+0x1/0x2",),
+    "with-caller-alone": ("[   T41] BUG: KASAN: null-ptr-deref in yama_init+0x1/0x2",),
     "with-time": ("[   12.345678] BUG: KASAN: null-ptr-deref in yama_init+0x1/0x2",),
     "with-time-and-caller": ("[   12.345678][   T41] WARNING: suspicious RCU usage",),
     "second-line-of-one-record": ("\n=============================\nWARNING: suspicious RCU usage",),
@@ -110,6 +118,9 @@ NO_SPLATS = [
     "clocksource: tsc: mask: 0xffffffffffffffff max_cycles: 0x1",
     "debugging: no BUG: in sight",
     "mount: /dev/vda: WARNING: device write-protected",
+    "WARNING: the mand mount option is being deprecated and",
+    "WARNING: workqueue cpumask: online intersect > possible intersect",
+    "WARNING: polling idle and HT enabled, performance may degrade",
     "sysrq: HELP : loglevel(0-9) reboot(b) crash(c)",
     "Bluetooth: Oopsie",
     "",
@@ -133,6 +144,25 @@ def telling(name: str) -> str:
     return splats._TIME.sub("", SPLATS[name][TELLING.get(name, 0)]).strip().splitlines()[-1]
 
 
+class TestUnknownWarning:
+    """A line that begins like a warning of the kernel's own, and that no form of these fits."""
+
+    LINE = "WARNING: something new"
+
+    @pytest.mark.parametrize(
+        "report",
+        ["6.12.7 #1 Not tainted", "CPU: 0 UID: 0 PID: 41 Comm: evil Tainted: G        W  6.12.7 #1", "Call Trace:"],
+    )
+    def test_it_counts_if_a_report_follows(self, report: str) -> None:
+        lines = [self.LINE, *["a line"] * 7, report]
+        assert splats.first(lines) == self.LINE
+        assert splats.first(lines, lambda line: line == self.LINE) is None
+        assert splats.first([self.LINE, *["a line"] * 8, report]) is None
+
+    def test_another_complaint_has_a_report_of_its_own(self) -> None:
+        assert splats.first([self.LINE, "BUG: another", "Call Trace:"]) == "BUG: another"
+
+
 @pytest.mark.parametrize("line", NO_SPLATS)
 def test_other_messages_are_no_complaints(line: str) -> None:
     assert splats.first([line, f"[    1.000000] {line}"]) is None
@@ -140,7 +170,10 @@ def test_other_messages_are_no_complaints(line: str) -> None:
 
 def test_the_first_of_several_is_reported() -> None:
     """The later ones may be consequences of it."""
-    assert splats.first(["BUG: first", "WARNING: second", "Kernel panic - not syncing: third"]) == "BUG: first"
+    assert (
+        splats.first(["BUG: first", "WARNING: suspicious RCU usage", "Kernel panic - not syncing: third"])
+        == "BUG: first"
+    )
 
 
 class TestExcused:

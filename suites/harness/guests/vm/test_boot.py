@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,6 +173,17 @@ class TestComposing:
         assert home == config
         assert not Path(home).exists(), "the temporary HOME is removed"
         assert home != str(Path.home())
+
+    def test_paths_may_be_of_any_bytes(self, play: Playing, tmp_path: Path) -> None:
+        """As a Latin-1 directory for the cache, which Linux permits."""
+        play("")
+        fakes.program(
+            tmp_path / "virtme-run",
+            "import os, sys\nimage = sys.argv[sys.argv.index('--kimg') + 1]\n"
+            "sys.stdout.buffer.write(b'/bin/qemu -kernel \\'' + os.fsencode(image) + b'\\'\\n')\n",
+        )
+        machine = fakes.machine(tmp_path / os.fsdecode(b"caf\xe9"))
+        assert str(machine.image) in boot.compose(machine)
 
     def test_a_missing_virtme_run_is_reported(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr("sys.executable", str(tmp_path / "python"))

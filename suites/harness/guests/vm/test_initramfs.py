@@ -114,6 +114,19 @@ class TestInitramfs:
         assert store.entries() == []
 
 
+def test_what_editors_leave_beside_the_agent_is_not_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Emacs has a dangling link for each file that is not saved, and clangd a folder."""
+    copy = tmp_path / "agent"
+    shutil.copytree(AGENT, copy)
+    monkeypatch.setattr(initramfs, "AGENT", copy)
+    sources = initramfs.sources("x86_64")
+    (copy / ".#main.c").symlink_to("me@host.1:2")
+    (copy / "#main.c#").symlink_to("nowhere")
+    (copy / ".cache").mkdir()
+    assert initramfs.sources("x86_64") == sources
+    assert initramfs._source_digest.__wrapped__("x86_64")
+
+
 @pytest.mark.parametrize("arch", initramfs._ARCH_FLAGS)
 def test_an_architecture_is_one_header_and_one_assembly_file(arch: str, tmp_path: Path) -> None:
     """No other file of the agent names the architecture."""

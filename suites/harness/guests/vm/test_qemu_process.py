@@ -20,7 +20,7 @@ import pytest
 
 from guests.errors import QemuError
 from guests.vm import qemu_process
-from guests.vm.qemu_process import Qemu, Qmp
+from guests.vm.qemu_process import PAUSES, Qemu, Qmp
 from suites.harness.checkout import ROOT
 from suites.harness.guests import fakes
 
@@ -241,6 +241,37 @@ class TestProcess:
             assert fakes.await_end(machine)
         finally:
             os.close(machine)
+
+    @pytest.mark.parametrize(
+        ("state", "said"),
+        [("running", ""), ("shutdown", "")]
+        + [(state, f"QEMU has paused the guest: {why} ({state})") for state, why in PAUSES.items()],
+    )
+    def test_a_pause_of_its_own_is_described(self, tmp_path: Path, state: str, said: str) -> None:
+        """The answer to a former command, which nobody has read, is not taken for the state."""
+        machine = playing(
+            tmp_path,
+            "import json\nos.write(fds['qmp'], b'{\"return\": {}}\\n')\n"
+            "asked = json.loads(os.read(fds['qmp'], 4096))\n"
+            f"answer = {{'return': {{'status': {state!r}}}, 'id': asked['id']}}\n"
+            "os.write(fds['qmp'], json.dumps(answer).encode() + b'\\n')\nwait()\n",
+        )
+        try:
+            assert machine.pause() == said
+        finally:
+            machine.kill()
+
+    def test_a_qemu_that_does_not_answer_is_described(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(qemu_process, "_STATUS_DEADLINE_S", 0.01)
+        machine = playing(tmp_path, "wait()\n")
+        assert machine.pause() == "QEMU itself does not answer"
+        machine.kill()
+
+    def test_one_that_has_ended_is_not_paused(self, tmp_path: Path) -> None:
+        machine = playing(tmp_path, "sys.exit(0)\n")
+        machine.why_ended()
+        assert machine.pause() == ""
+        machine.kill()
 
     def test_a_missing_qemu_has_no_version(self, tmp_path: Path) -> None:
         assert qemu_process.qemu_version(str(tmp_path / "none")) == ""

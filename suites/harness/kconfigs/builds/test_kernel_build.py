@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from kconfigs.build.build_progress import BuildState
 from kconfigs.build.kernel_build import build
 from kconfigs.cache import Cache
 from kconfigs.kconfig import parse_fragment
+from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.kconfigs.builds.fake_builds import FRAGMENT, MakeTree, builds
 
@@ -149,6 +153,19 @@ class TestFailing:
         assert log.read_text()
         (path / fault).unlink()
         fakes.resolved(str(path), cache=cache).kernel()
+
+    def test_the_log_of_a_build_may_have_any_characters(self, tmp_path: Path) -> None:
+        """Compilers quote the source, in whatever encoding it is, and the locale's may be ASCII."""
+        log = tmp_path / "log"
+        script = (
+            "import os, sys\nfrom pathlib import Path\nfrom kconfigs.build.supervised_process import run_logged\n"
+            f"with Path({str(log)!r}).open('a', encoding='utf-8') as log:\n"
+            "    sys.exit(run_logged(['printf', r'a.c:1: \\303\\251 \\351\\n'], log, env=os.environ))\n"
+        )
+        locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-c", script], env=os.environ | locale, check=False)
+        assert done.returncode == 0
+        assert log.read_bytes() == "a.c:1: \u00e9 \ufffd\n".encode()
 
     def test_a_failure_to_build_the_distributions_source_is_a_harness_error(
         self, make_tree: MakeTree, cache: Cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import KconformError
+from common.errors import KconformError, UsageError
 from kconfigs.build import toolchain
 from kconfigs.build.toolchain import Toolchain
 
@@ -64,6 +64,20 @@ def test_variables_choose_the_tools(
 def test_ccache_is_put_in_front_of_compilers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/ccache")
     assert Toolchain(llvm="1").make_arguments()[:2] == ["CC=ccache clang", "HOSTCC=ccache clang"]
+
+
+@pytest.mark.parametrize("wrapper", ["ccache", "/usr/lib/distcc/distcc", "sccache"])
+def test_a_wrapper_is_not_the_compiler(monkeypatch: pytest.MonkeyPatch, wrapper: str) -> None:
+    """A compiler of another version builds another kernel, whatever is in front of it."""
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/ccache")
+    wrapped = Toolchain(cc=f"{wrapper} gcc-13 -m64")
+    assert wrapped.identity().splitlines()[0] == "gcc-13 1.0"
+    assert wrapped.make_arguments()[0] == f"CC={wrapper} gcc-13 -m64"
+
+
+def test_a_compiler_that_cannot_be_split_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="gcc 'x is not a compiler: No closing quotation"):
+        Toolchain(cc="gcc 'x").identity()
 
 
 def test_each_variable_makes_another_kernel() -> None:

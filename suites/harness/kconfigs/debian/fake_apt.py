@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from kconfigs.debian.apt import LONGEST_PATH
 
 Control = dict[str, str]
 CLOUD = "linux-image-cloud-amd64"
@@ -57,6 +60,7 @@ class FakeApt:
         if not source.exists():
             raise subprocess.CalledProcessError(100, "apt-get", "", "E: Failed to fetch  404  Not Found")
         assert cwd is not None
+        assert len(os.fsencode(cwd)) <= LONGEST_PATH, "apt-get would download into /"
         (cwd / f"{name}_{version}_amd64.deb").write_bytes(source.read_bytes())
         return ""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,21 @@ class TestKernelPackage:
         assert kernel.modules is not None
         assert [path.name for path in kernel.modules.rglob("*.ko")] == ["a.ko"]
         assert list(cache.root.rglob("*.deb")) == []
+
+    def test_a_path_that_is_too_long_for_apt_is_not_given_to_it(self, tmp_path: Path) -> None:
+        fakes.kernel_deb(tmp_path / f"{PACKAGE}.deb", Version="6.12.7-1")
+        fake = FakeApt(debian(PACKAGE), pool=tmp_path)
+        cache = Cache(tmp_path / ("long" * 50) / ("path" * 50))
+        kernel = fakes.resolved(f"deb:{PACKAGE}", apt=Apt(fake), cache=cache).kernel()
+        assert kernel.image.is_relative_to(cache.root)
+        assert list(cache.root.rglob("*.deb")) == []
+
+    def test_no_place_for_apt_is_wrong_use(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        fake = FakeApt(debian(PACKAGE), pool=tmp_path)
+        cache = Cache(tmp_path / ("long" * 50) / ("path" * 50))
+        monkeypatch.setattr(tempfile, "tempdir", str(cache.root))
+        with pytest.raises(UsageError, match="longer than the 298 bytes that apt-get can handle"):
+            fakes.resolved(f"deb:{PACKAGE}", apt=Apt(fake), cache=cache).kernel()
 
     def test_a_version_may_have_an_epoch(self, tmp_path: Path) -> None:
         fake = FakeApt(debian(PACKAGE, "1:6.12.7-1"), pool=tmp_path)

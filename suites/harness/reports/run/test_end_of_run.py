@@ -57,6 +57,14 @@ def test_the_exit_status_needs_no_other_plugin(pytester: pytest.Pytester, args: 
     assert document()["run"]["counts"]["fail"] == 1
 
 
+def test_a_run_without_a_terminal_may_take_longer_than_a_minute(pytester: pytest.Pytester) -> None:
+    """Then there is nobody to be told how far it is."""
+    suite(pytester, HOLDS + FAIL + "def test_last(): pass\n")
+    pytester.makeconftest("from reports.run import progress\nprogress.EVERY_S = 0\n")
+    assert run(pytester, "-p", "no:terminal").ret == 1
+    assert len(document()["results"]) == 3
+
+
 def test_a_subtest_that_fails_fails_its_test(pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
     suite(pytester, "def test_sub(subtests):\n    with subtests.test('one'): assert 1 == 2, 'one broke'\n")
     assert run(pytester, *workers).ret == 1
@@ -82,6 +90,41 @@ def test_a_worker_that_dies_makes_its_test_an_error(pytester: pytest.Pytester) -
     latest = Path("reports/out/latest")
     assert "crashed while running" in (latest / "index.html").read_text()
     assert '<property name="outcome" value="error"' in (latest / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "before"),
+    [(("-x",), FAIL), (("-n", "1", "--max-worker-restart=0"), "def test_die(): os._exit(9)\n")],
+    ids=["x", "too-many-dead-workers"],
+)
+def test_tests_that_did_not_run_are_counted(pytester: pytest.Pytester, args: tuple[str, ...], before: str) -> None:
+    suite(pytester, before + "@pytest.mark.parametrize('number', range(5))\ndef test_later(number): pass\n")
+    done = run(pytester, *args)
+    assert done.ret in (1, 3)
+    done.stdout.fnmatch_lines(["5 of 6 tests did not run"])
+    assert "5 of 6 tests did not run" in Path("reports/out/latest/summary.md").read_text()
+
+
+def test_a_run_that_a_plugin_stops_is_interrupted(pytester: pytest.Pytester) -> None:
+    """As pytest-timeout does after --session-timeout: no test has failed, and some have found nothing out."""
+    suite(pytester, "def test_stop(request): request.session.shouldstop = 'out of time'\n" + HOLDS)
+    assert run(pytester).ret == 2
+    left = document()["run"]
+    assert (left["state"], left["exit_status"]) == ("interrupted", 2)
+
+
+def test_a_worker_that_dies_after_its_test_makes_it_an_error_once(pytester: pytest.Pytester) -> None:
+    """The test has passed, and nobody knows what it has done to its worker."""
+    suite(pytester, HOLDS)
+    pytester.makeconftest(
+        "import os\ndef pytest_runtest_logfinish(nodeid):\n    if 'PYTEST_XDIST_WORKER' in os.environ: os._exit(1)\n"
+    )
+    done = run(pytester, "-n", "1", "--max-worker-restart=0")
+    assert done.ret == 3
+    outcomes = [each["outcome"] for each in document()["results"]]
+    assert outcomes == ["pass", "error"]
+    cases = Path("reports/out/latest/junit.xml").read_text().count("<testcase ")
+    assert cases == 1
 
 
 def test_an_internal_error_of_pytest_stays_3(pytester: pytest.Pytester) -> None:
