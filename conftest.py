@@ -22,6 +22,7 @@ from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
 from guests.vm.qemu_program import find_qemu, has_device, inspect
 from kconfigs import flavors, sources
 from kconfigs.cache import Cache
+from kconfigs.kconfig import spelled
 from kconfigs.kernel import Kernel
 from kconfigs.planned_kernels import Candidate
 from kconfigs.plugin import FOLDER, builds, candidate_of, is_there, specs_of
@@ -53,7 +54,7 @@ REACHES_INIT = "boot.reaches-init"
 
 def pytest_configure(config: pytest.Config) -> None:
     for line in (
-        "needs(*options): skip unless the kernel has all of these config options (named without CONFIG_)",
+        "needs(*options): skip unless the kernel has all of these (without CONFIG_; of 'A or B', one is enough)",
         "lacks(*options): skip if the kernel has any of these config options",
         "boot(*arguments, disks=(), programs=()): boot with these kernel arguments, disks"
         " (guests.vm.disk_images.DiskPlan) and programs of the host",
@@ -122,13 +123,13 @@ def _applies(request: pytest.FixtureRequest) -> None:
             pytest.skip(reason)
     # The options that the whole file needs come first, and the reason names all that are missing.
     markers = reversed(list(request.node.iter_markers("needs")))
-    needed = dict.fromkeys(option for marker in markers for option in marker.args)
-    missing = [f"CONFIG_{option}" for option in needed if not kernel.config.enabled(option)]
-    for option in missing:
+    needed = dict.fromkeys(need for marker in markers for need in marker.args)
+    missing = [need for need in needed if not kernel.config.meets(need)]
+    for option in (option for need in missing for option in need.split(" or ")):
         if profile is not None and (line := profile.asks_for(option, kernel.version)):
-            raise LackingError(option, profile, line)
+            raise LackingError(f"CONFIG_{option}", profile, line)
     if missing:
-        pytest.skip(f"needs {', '.join(missing)}")
+        pytest.skip(f"needs {', '.join(map(spelled, missing))}")
     for marker in request.node.iter_markers("lacks"):
         present = [f"CONFIG_{option}" for option in marker.args if kernel.config.enabled(option)]
         if present:

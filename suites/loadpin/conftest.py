@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from kconfigs.kconfig import spelled
 from kconfigs.kernel import Kernel
 from suites.inactive_modules import skip_unless_started, why_left_out
 
@@ -35,9 +36,9 @@ def _built_in(request: pytest.FixtureRequest, _applies: None) -> None:
         return
     config = cast(Kernel, request.getfixturevalue("kernel")).config
     for marker in request.node.iter_markers("needs"):
-        modular = [f"CONFIG_{name}=y" for name in marker.args if name not in AS_MODULES and not config.builtin(name)]
+        modular = [need for need in marker.args if need not in AS_MODULES and not config.meets(need, built_in=True)]
         if modular:
-            pytest.skip(f"needs {', '.join(modular)}, built in")
+            pytest.skip(f"needs {', '.join(map(spelled, modular))}, built in")
 
 
 @pytest.fixture(autouse=True)

@@ -73,7 +73,9 @@ ENFORCING = boot("loadpin.enforce=1")
 NOT_ENFORCING = boot("loadpin.enforce=0")
 
 needs = pytest.mark.needs
-loadpin = needs("SECURITY_LOADPIN", "VIRTIO_BLK", "SQUASHFS", "EXT2_FS")
+EXT2 = "EXT2_FS or EXT4_USE_FOR_EXT2"
+"""ext4 also mounts as ext2, which it does on ChromeOS."""
+loadpin = needs("SECURITY_LOADPIN", "VIRTIO_BLK", "SQUASHFS", EXT2)
 """What the tests need for all of the disks."""
 modules = needs("MODULES", "TEST_LKM", "TEST_FIRMWARE")
 verity = needs("SECURITY_LOADPIN_VERITY", "DM_VERITY")
