@@ -36,6 +36,18 @@ class TestBootable:
             clone_pool.check_bootable(fakes.kernel(tmp_path))
         assert all(f"CONFIG_{name} " in caught.value.message for name in REQUIRED_OPTIONS)
 
+    @pytest.mark.parametrize("name", ["CMDLINE_OVERRIDE", "CMDLINE_FORCE"])
+    def test_a_kernel_that_ignores_its_command_line_is_refused(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(UsageError) as caught:
+            check_bootable(fakes.kernel(tmp_path, f'{fakes.BOOTABLE}CONFIG_CMDLINE="quiet"\nCONFIG_{name}=y\n'))
+        assert caught.value.message == (
+            f"fake-6.12.7/full cannot be tested: CONFIG_{name} makes it ignore the parameters that tests boot with"
+        )
+        assert caught.value.exit_status == 4
+
+    def test_a_built_in_command_line_is_allowed(self, tmp_path: Path) -> None:
+        check_bootable(fakes.kernel(tmp_path, f'{fakes.BOOTABLE}CONFIG_CMDLINE="quiet"\nCONFIG_CMDLINE_BOOL=y\n'))
+
     @pytest.mark.parametrize(
         ("config", "arguments"),
         [
