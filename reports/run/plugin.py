@@ -105,6 +105,7 @@ class Hooks:
         self._config = config
         self._recorder = recorder
         self._progress = RunProgress(config)
+        self._repeated = printed_reports.RepeatedErrors()
         self._gaps = 0
         """How many gaps --requirements has found."""
 
@@ -226,7 +227,7 @@ class Hooks:
             return result
         phase = self._recorder.take(report, phase_of(report))
         put(report, phase)
-        if report.failed:
+        if report.failed and not self._repeated.shorten(report, phase):
             printed_reports.add_evidence(report, phase)
         printed_reports.make_printable(report)
         result = yield
