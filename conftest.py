@@ -23,6 +23,7 @@ from guests.vm.qemu_program import find_qemu, has_device, inspect
 from kconfigs import flavors, sources
 from kconfigs.builtin_command_line import BuiltinCommandLine
 from kconfigs.cache import Cache
+from kconfigs.kconfig import spelled
 from kconfigs.kernel import Kernel
 from kconfigs.planned_kernels import Candidate
 from kconfigs.plugin import FOLDER, builds, candidate_of, is_there, specs_of
@@ -57,7 +58,7 @@ REACHES_INIT = "boot.reaches-init"
 
 def pytest_configure(config: pytest.Config) -> None:
     for line in (
-        "needs(*options): skip unless the kernel has all of these config options (named without CONFIG_)",
+        "needs(*options): skip unless the kernel has all of these (without CONFIG_; of 'A or B', one is enough)",
         "lacks(*options): skip if the kernel has any of these config options",
         "boot(*arguments, disks=(), programs=()): boot with these kernel arguments, disks"
         " (guests.vm.disk_images.DiskPlan) and programs of the host",
@@ -126,20 +127,20 @@ def _applies(request: pytest.FixtureRequest) -> None:
             pytest.skip(reason)
     # The options that the whole file needs come first, and the reason names all that are missing.
     markers = reversed(list(request.node.iter_markers("needs")))
-    needed = dict.fromkeys(option for marker in markers for option in marker.args)
-    missing = [f"CONFIG_{option}" for option in needed if not kernel.config.enabled(option)]
-    for option in missing:
+    needed = dict.fromkeys(need for marker in markers for need in marker.args)
+    missing = [need for need in needed if not kernel.config.meets(need)]
+    for option in (option for need in missing for option in need.split(" or ")):
         if profile is not None and (line := profile.asks_for(option, kernel.version)):
-            raise LackingError(option, profile, line)
+            raise LackingError(f"CONFIG_{option}", profile, line)
     if missing:
-        pytest.skip(f"needs {', '.join(missing)}")
+        pytest.skip(f"needs {', '.join(map(spelled, missing))}")
     boot = request.node.get_closest_marker("boot")
-    line = BuiltinCommandLine.of(kernel.config).followed_by(
+    whole = BuiltinCommandLine.of(kernel.config).followed_by(
         [*request.config.option.append, *(boot.args if boot else ())]
     )
     for option, (parameter, values) in TURNED_OFF.items():
-        if option in needed and line.value(parameter) in values:
-            pytest.skip(f"needs CONFIG_{option}, which {parameter}={line.value(parameter)} turns off")
+        if option in needed and whole.value(parameter) in values:
+            pytest.skip(f"needs CONFIG_{option}, which {parameter}={whole.value(parameter)} turns off")
     for marker in request.node.iter_markers("lacks"):
         present = [f"CONFIG_{option}" for option in marker.args if kernel.config.enabled(option)]
         if present:

@@ -16,7 +16,7 @@ from common.errors import UsageError
 from common.paths import users_path
 from common.text import printable
 from common.versions import Version, dotted, parse_version
-from kconfigs import config_check
+from kconfigs import config_check, unfinished_config
 from kconfigs import profile as profiles
 from kconfigs.build.build_progress import for_stderr
 from kconfigs.cache import Cache
@@ -106,17 +106,22 @@ def _fragment(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    """0 if no config lacks anything, 1 if one does."""
+    """0 if no config lacks anything, 1 if one does, 4 if one is not complete, so that it cannot tell."""
     profile = profiles.load(options.profile)
     lines: list[str] = []
-    lacking = False
+    lacking = unfinished = False
     for path in _configs(options.configs):
-        config, version = _read_config(path)
+        text, config, version = _read_config(path)
         findings = config_check.check(profile, config, version)
-        lines += _report(path, version, profile, findings, verbose=options.verbose)
+        note: tuple[str, ...] = ()
+        if unfinished_config.is_unfinished(text):
+            guessed, findings = findings, unfinished_config.without_guesses(findings, text)
+            note = unfinished_config.NOTE if guessed != findings else ()
+        lines += _report(path, version, profile, findings, note, verbose=options.verbose)
         lacking = lacking or any(finding.state == "missing" for finding in findings)
+        unfinished = unfinished or bool(note)
     output("\n".join(lines))
-    return 1 if lacking else 0
+    return 1 if lacking else UsageError.exit_status if unfinished else 0
 
 
 _COUNTED = {"ok": "ok", "missing": "missing", "warning": "warned about", "open": "for a run to prove"}
@@ -124,12 +129,14 @@ _RELEASE = re.compile(r"^# Linux/\S+ (\d+(?:\.\d+)+)", re.MULTILINE)
 
 
 def _report(
-    path: Path, version: Version, profile: Profile, findings: list[Finding], *, verbose: bool
+    path: Path, version: Version, profile: Profile, findings: list[Finding], note: tuple[str, ...], *, verbose: bool
 ) -> Iterator[str]:
     states = [finding.state for finding in findings]
     counts = [f"{states.count(state)} {word}" for state, word in _COUNTED.items() if state in states]
     release = dotted(version) or "of an unknown version"
     yield f"{printable(path)} ({release}), profile {profile.name}: " + ", ".join(counts or ["nothing is asked for"])
+    for number, line in enumerate(note):
+        yield f"           {line}" if number else f"  warning  {line}"
     for finding in findings:
         if finding.state != "ok" or verbose:
             yield f"  {finding.state.upper() if finding.state == 'missing' else finding.state:<8} {finding.text}"
@@ -156,8 +163,11 @@ def _configs(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _read_config(path: Path) -> tuple[Config, Version]:
-    """A .config, compressed by gzip or not, and the version in its heading.  UsageError if it is not one."""
+def _read_config(path: Path) -> tuple[str, Config, Version]:
+    """A .config, compressed by gzip or not, as text and as values, and the version in its heading.
+
+    UsageError if it is not one.
+    """
     try:
         text = read_text(path)
     except OSError as error:
@@ -168,7 +178,7 @@ def _read_config(path: Path) -> tuple[Config, Version]:
     if not config:
         raise UsageError(f"{printable(path)} is not a kernel configuration: no line of it is CONFIG_...=...")
     found = _RELEASE.search(text)
-    return config, parse_version(found[1]) if found else ()
+    return text, config, parse_version(found[1]) if found else ()
 
 
 # The cache

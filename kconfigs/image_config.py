@@ -14,6 +14,7 @@ from common.text import printable
 from common.versions import release_version
 from kconfigs.image import Image, NoUnpackerError, embedded_config
 from kconfigs.kconfig import Config, read_text, refuse_command
+from kconfigs.unfinished_config import is_unfinished
 
 _HEADING = re.compile(r"^# Linux/\S+ (\d+\.\d+\S*) Kernel Configuration", re.MULTILINE)
 
@@ -72,7 +73,8 @@ def _places_of_config(path: Path, release: str) -> list[Path]:
 def _checked(config: Config, path: Path, image: Image, release: str, *, named: bool = False) -> Config:
     """The configuration, unless its heading names another version or the image contains a different one."""
     hint = "give the kernel's own configuration with --kernel-config FILE"
-    heading = _HEADING.search(read_text(path)[:1000])
+    text = read_text(path)
+    heading = _HEADING.search(text[:1000])
     # Debian's release for 6.1.192 is 6.1.0: only the first two numbers have to agree.
     if heading and release and release_version(release)[:2] != release_version(heading[1])[:2]:
         raise UsageError(
@@ -93,6 +95,13 @@ def _checked(config: Config, path: Path, image: Image, release: str, *, named: b
             f" {printable(config[option], 80)} there, and {printable(inside[option], 80)} inside the image"
             " (CONFIG_IKCONFIG)",
             hint=hint,
+        )
+    if named and inside is None and is_unfinished(text):
+        # A test for a kernel without an option would accuse one that has it by default.
+        raise UsageError(
+            f"{printable(path)} is not the whole configuration of {printable(image.path)}: it is a defconfig or a"
+            " fragment, and leaves out what has its default",
+            hint="give the .config that the kernel was built with",
         )
     return config
 

@@ -84,6 +84,10 @@ class Config(Mapping[str, str]):
     def builtin(self, name: str) -> bool:
         return self[name] == "y"
 
+    def meets(self, need: str, *, built_in: bool = False) -> bool:
+        """Whether an option is enabled, or one of several that are joined by `" or "`."""
+        return any((self.builtin if built_in else self.enabled)(name) for name in need.split(" or "))
+
     def string(self, name: str) -> str:
         """A string option without its quotes; empty if it is not set."""
         value = self[name]
@@ -113,6 +117,11 @@ class Config(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"<Config {self._digest[:12]}, {len(self)} options>"
+
+
+def spelled(need: str) -> str:
+    """What Config.meets asks for, as a message says it: CONFIG_A or CONFIG_B."""
+    return " or ".join(f"CONFIG_{name}" for name in need.split(" or "))
 
 
 def read_text(path: Path) -> str:

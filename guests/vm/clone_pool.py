@@ -48,6 +48,9 @@ REQUIRED_OPTIONS = {
 }
 """Options that a kernel must have built in to be tested, and the purpose of each."""
 
+FIXED_COMMAND_LINE = ("CMDLINE_OVERRIDE", "CMDLINE_FORCE")
+"""Options with which a kernel ignores the command line that it is booted with, on x86 and on arm64."""
+
 
 @dataclass(frozen=True)
 class Boot:
@@ -64,12 +67,20 @@ DEFAULT_BOOT = Boot()
 
 
 def check_bootable(kernel: Kernel) -> None:
-    """UsageError if the kernel lacks options that the agent needs; the message names them."""
+    """UsageError if the kernel lacks options that the agent needs, or ignores its command line; it names the options.
+
+    A kernel that ignores the parameters of a test would be accused of what it was never asked for.
+    """
     missing = [f"CONFIG_{name} ({why})" for name, why in REQUIRED_OPTIONS.items() if not kernel.config.builtin(name)]
     if missing:
         raise UsageError(
             f"{kernel.id} cannot be tested: it lacks {', '.join(missing)}",
             hint="build it with one of kconform's flavors, or enable these options",
+        )
+    if fixed := [name for name in FIXED_COMMAND_LINE if kernel.config.enabled(name)]:
+        raise UsageError(
+            f"{kernel.id} cannot be tested: CONFIG_{fixed[0]} makes it ignore the parameters that tests boot with",
+            hint="turn the option off; CONFIG_CMDLINE may stay, and is put in front of a test's own parameters",
         )
 
 

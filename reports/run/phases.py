@@ -52,9 +52,10 @@ def put(report: pytest.TestReport, phase: Phase) -> None:
 
 
 def drop(report: pytest.TestReport) -> None:
-    """Remove the phase from a report that passed, once everybody has seen it: pytest keeps each report to the end."""
-    if report.passed and hasattr(report, ATTRIBUTE):
-        delattr(report, ATTRIBUTE)
+    """Remove what is large from a report that passed, once everybody has seen it: pytest keeps each to the end."""
+    if report.passed:
+        report.__dict__.pop(ATTRIBUTE, None)
+        report.keywords = {}
 
 
 def phase_of(report: pytest.TestReport) -> Phase:

@@ -106,6 +106,7 @@ class Hooks:
         self._config = config
         self._recorder = recorder
         self._progress = RunProgress(config)
+        self._repeated = printed_reports.RepeatedErrors()
         self._gaps = 0
         """How many gaps --requirements has found."""
 
@@ -234,7 +235,7 @@ class Hooks:
         except Exception as error:
             phase = self._recorder.take_failure(report, error)
         with self._recorder.guarded(f"{report.nodeid} is not printed"):
-            printed_reports.prepare(report, phase)
+            printed_reports.prepare(report, phase, self._repeated)
         result = yield
         with self._recorder.guarded("the progress"):
             self._progress.take(report, phase)

@@ -17,18 +17,8 @@ from reports.run.phases import Phase
 EVIDENCE_LINES = {"transcript": 60, "process tree": 40, "kernel log": 40}
 """How much of a piece of evidence a failure shows on the terminal."""
 OTHER_LINES = 20
-
-
-def prepare(report: pytest.TestReport, phase: Phase) -> None:
-    """Make the report of a test fit to be printed.  If that fails, nothing of the test is printed."""
-    try:
-        if report.failed:
-            add_evidence(report, phase)
-        make_printable(report)
-    except Exception:
-        report.sections = []
-        report.longrepr = "this report cannot be printed" if report.longrepr else None
-        raise
+PRINTED_IN_FULL = 3
+"""How often the terminal shows the whole of one error."""
 
 
 def make_printable(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -47,6 +37,41 @@ def add_evidence(report: pytest.TestReport, phase: Phase) -> None:
         for title, text in phase.evidence
         if title not in known
     ]
+
+
+class RepeatedErrors:
+    """Errors that many tests have, such as that of a kernel that cannot be built.
+
+    The first few are printed in full, and of every further one only that it is the same.
+    """
+
+    def __init__(self) -> None:
+        self._tests: dict[str, list[str]] = {}
+        """The first tests with an error, by its reason."""
+
+    def shorten(self, report: pytest.TestReport, phase: Phase) -> bool:
+        """Replace what is printed of an error that has been printed before, and return whether it has."""
+        if phase.verdict != "error":
+            return False
+        known = self._tests.setdefault(phase.reason, [])
+        if len(known) < PRINTED_IN_FULL:
+            known.append(report.nodeid)
+            return False
+        report.longrepr = f"the same error as that of {known[0]}"
+        report.sections = []
+        return True
+
+
+def prepare(report: pytest.TestReport, phase: Phase, repeated: RepeatedErrors) -> None:
+    """Make the report of a test fit to be printed.  If that fails, nothing of the test is printed."""
+    try:
+        if report.failed and not repeated.shorten(report, phase):
+            add_evidence(report, phase)
+        make_printable(report)
+    except Exception:
+        report.sections = []
+        report.longrepr = "this report cannot be printed" if report.longrepr else None
+        raise
 
 
 def _printable(value: Any) -> Any:

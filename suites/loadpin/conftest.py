@@ -10,8 +10,13 @@ from typing import cast
 
 import pytest
 
+from guests.guest import Guest
+from guests.vm.kernel_modules import read_module
+from kconfigs.kconfig import spelled
 from kconfigs.kernel import Kernel
 from suites.inactive_modules import skip_unless_started, why_left_out
+from suites.loadpin.support.disks_and_log import MODULES
+from suites.loadpin.support.other_restrictions import SIGNED, lockdown, signatures_enforced
 
 AS_MODULES = {"TEST_LKM", "TEST_FIRMWARE"}
 """Options that may be modules: the tests load these themselves."""
@@ -35,13 +40,13 @@ def _built_in(request: pytest.FixtureRequest, _applies: None) -> None:
         return
     config = cast(Kernel, request.getfixturevalue("kernel")).config
     for marker in request.node.iter_markers("needs"):
-        modular = [f"CONFIG_{name}=y" for name in marker.args if name not in AS_MODULES and not config.builtin(name)]
+        modular = [need for need in marker.args if need not in AS_MODULES and not config.meets(need, built_in=True)]
         if modular:
-            pytest.skip(f"needs {', '.join(modular)}, built in")
+            pytest.skip(f"needs {', '.join(map(spelled, modular))}, built in")
 
 
 @pytest.fixture(autouse=True)
-def _not_locked_down(request: pytest.FixtureRequest, _applies: None) -> None:
+def _not_locked_down(request: pytest.FixtureRequest, _started: None, _built_in: None) -> None:
     """Skip a test that loads if the kernel is always locked down: it then refuses loads by itself."""
     if "kernel" not in request.fixturenames or "required_by_profile" in request.fixturenames:
         return
@@ -49,3 +54,23 @@ def _not_locked_down(request: pytest.FixtureRequest, _applies: None) -> None:
     for option in ("LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY"):
         if config.enabled(option):
             pytest.skip(f"for a kernel without CONFIG_{option}")
+    if "guest" in request.fixturenames:
+        level = lockdown(cast(Guest, request.getfixturevalue("guest")))
+        if level != "none":
+            pytest.skip(f"for a kernel that is not locked down: its level is {level}")
+
+
+@pytest.fixture(autouse=True)
+def _accepts_its_modules(request: pytest.FixtureRequest, _not_locked_down: None) -> None:
+    """Skip a test that loads modules if the kernel enforces signatures, and its modules have none.
+
+    Kbuild signs modules when they are installed, so those of a kernel that was built here are not signed.
+    """
+    needed = {need for marker in request.node.iter_markers("needs") for need in marker.args}
+    if "guest" not in request.fixturenames or not needed & AS_MODULES:
+        return
+    guest = cast(Guest, request.getfixturevalue("guest"))
+    if signatures_enforced(guest):
+        own = [name for name, option in MODULES if option in needed and guest.kernel.config[option] == "m"]
+        if unsigned := [name for name in own if not read_module(guest.kernel, name).endswith(SIGNED)]:
+            pytest.skip(f"the kernel enforces signatures, and {', '.join(unsigned)} has none")

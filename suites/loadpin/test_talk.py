@@ -18,7 +18,9 @@ MODULES = ((MODULE, "TEST_LKM"),)
 READ_ONLY = DiskPlan("squashfs", modules=MODULES, read_only=True)
 WRITABLE = DiskPlan("ext2", modules=MODULES)
 
-pytestmark = pytest.mark.needs("SECURITY_LOADPIN", "TEST_LKM", "VIRTIO_BLK", "SQUASHFS", "EXT2_FS")
+pytestmark = pytest.mark.needs(
+    "SECURITY_LOADPIN", "TEST_LKM", "VIRTIO_BLK", "SQUASHFS", "EXT2_FS or EXT4_USE_FOR_EXT2"
+)
 
 
 def boot(*disks: DiskPlan, enforce: int) -> pytest.MarkDecorator:

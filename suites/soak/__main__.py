@@ -32,14 +32,17 @@ from suites.soak.repetition import Sample
 
 ROOT = Path(__file__).parents[2]
 MAY_GROW = {"rss_mib": 32.0, "descriptors": 8, "children": 1, "duration_s": 0.5}
-"""How much the median of a worker's last pass may be above that of its second one; of a duration, as a fraction."""
-PER_TEST_MIB = 6 / 1024
+"""How much the median of a process's last pass may be above that of an early one; of a duration, as a fraction."""
+PER_TEST_MIB = 12 / 1024
 """What pytest and the report keep of each test to the end of a run: an item, three reports, a result."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """A quantity of one process: its median in the second and in the last pass.  The first pass fills caches."""
+    """A quantity of one process: its median in an early and in the last pass.
+
+    The first passes fill caches: each worker keeps a descriptor for each template that it has used.
+    """
 
     worker: str
     what: str
@@ -114,15 +117,18 @@ def passes(samples: Sequence[Sample], times: int) -> list[list[Sample]]:
 
 
 def drift(samples: Sequence[Sample], times: int) -> Iterator[Drift]:
-    """Each quantity of each process, from the second pass to the last; nothing if there are fewer than four."""
+    """Each quantity of each process, after a fourth of the passes and in the last; nothing for fewer than four."""
     if times < 4:
         return
     for worker in sorted({sample.worker for sample in samples}):
         own = sorted((sample for sample in samples if sample.worker == worker), key=lambda sample: sample.end_s)
         parts = [part for part in passes(own, times) if part]
+        first = max(1, len(parts) // 4)
         for what in MAY_GROW:
-            early, late = (statistics.median(getattr(each, what) for each in part) for part in (parts[1], parts[-1]))
-            yield Drift(worker, what, early, late, tests=len(own) - len(parts[0]) - len(parts[-1]))
+            early, late = (
+                statistics.median(getattr(each, what) for each in part) for part in (parts[first], parts[-1])
+            )
+            yield Drift(worker, what, early, late, tests=sum(map(len, parts[first:-1])))
 
 
 def lost(ran: Sequence[Sample], times: int) -> Iterator[str]:
@@ -151,7 +157,7 @@ def blamed(ran: Sequence[Sample], results: Sequence[dict[str, str]], status: int
 
 
 def _print(ran: Sequence[Sample], drifts: Sequence[Drift]) -> None:
-    table = Table("process", "quantity", "second pass", "last pass", "")
+    table = Table("process", "quantity", "early", "last pass", "")
     for each in drifts:
         row = (each.worker, each.what, f"{each.early:.2f}", f"{each.late:.2f}")
         table.add_row(*row, "grows" if each.too_much else "")

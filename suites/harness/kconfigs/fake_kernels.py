@@ -81,6 +81,7 @@ olddefconfig:
 syncconfig:
 	@test -n "$$CCACHE_DISABLE"
 bzImage:
+	@echo "nocpp2: $$CCACHE_NOCPP2."
 	@echo '  HOSTCC  scripts/tool.o'
 	@echo '  CC      init/main.o'
 	@echo '  CC [M]  lib/test_module.o'

@@ -187,6 +187,16 @@ class TestBeside:
         with pytest.raises(UsageError, match="CONFIG_IKCONFIG is n there, and y inside the image"):
             find_config(inspect(tmp_path / "bzImage"), RELEASE, tmp_path / "mine")
 
+    def test_a_defconfig_is_not_the_config_of_an_image(self, tmp_path: Path) -> None:
+        """What it leaves out may be built in, and a test for a kernel without that would accuse it."""
+        (tmp_path / "bzImage").write_bytes(bzimage())
+        (tmp_path / "defconfig").write_text("CONFIG_A=y\n")
+        with pytest.raises(UsageError, match=r"defconfig is not the whole configuration of .*: it is a def"):
+            find_config(inspect(tmp_path / "bzImage"), RELEASE, tmp_path / "defconfig")
+        whole = "# Linux/x86 6.12.9 Kernel Configuration\nCONFIG_A=y\n"
+        (tmp_path / "whole").write_text(whole)
+        assert find_config(inspect(tmp_path / "bzImage"), RELEASE, tmp_path / "whole") == Config.parse(whole)
+
     def test_the_kernels_own_config_is_accepted(self, tmp_path: Path) -> None:
         text = "# Linux/x86 6.12.9 Kernel Configuration\n# CONFIG_B is not set\nCONFIG_IKCONFIG=y\nCONFIG_A=y\n"
         (tmp_path / "bzImage").write_bytes(bzimage(config="CONFIG_A=y\nCONFIG_IKCONFIG=y\n"))

@@ -35,6 +35,24 @@ class TestConfig:
         assert [config.enabled(name) for name in "ABCD"] == [True, True, False, False]
         assert [config.builtin(name) for name in "ABCD"] == [True, False, False, False]
 
+    @pytest.mark.parametrize(
+        ("need", "met", "met_built_in"),
+        [
+            ("A", True, True),
+            ("B", True, False),
+            ("C", False, False),
+            ("C or A", True, True),
+            ("C or B", True, False),
+            ("C or NEVER_HEARD_OF", False, False),
+        ],
+    )
+    def test_one_of_several_options_is_enough(self, need: str, met: bool, met_built_in: bool) -> None:
+        config = Config.parse(self.TEXT)
+        assert (config.meets(need), config.meets(need, built_in=True)) == (met, met_built_in)
+
+    def test_a_need_is_spelled_as_in_a_config(self) -> None:
+        assert [kconfig.spelled(need) for need in ("A", "A or B")] == ["CONFIG_A", "CONFIG_A or CONFIG_B"]
+
     def test_a_string_loses_its_quotes(self) -> None:
         config = Config.parse(self.TEXT)
         assert config.string("D") == 'a "b"'

@@ -19,6 +19,7 @@ from guests.outcome import ENOEXEC, Outcome
 from guests.task import Task
 from guests.uapi import MS_RDONLY
 from guests.vm.disk_images import DiskPlan
+from suites.loadpin.support.other_restrictions import signatures_enforced
 
 MODULE = "test_module"
 MODULES = ((MODULE, "TEST_LKM"), ("test_firmware", "TEST_FIRMWARE"))
@@ -73,7 +74,9 @@ ENFORCING = boot("loadpin.enforce=1")
 NOT_ENFORCING = boot("loadpin.enforce=0")
 
 needs = pytest.mark.needs
-loadpin = needs("SECURITY_LOADPIN", "VIRTIO_BLK", "SQUASHFS", "EXT2_FS")
+EXT2 = "EXT2_FS or EXT4_USE_FOR_EXT2"
+"""ext4 also mounts as ext2, which it does on ChromeOS."""
+loadpin = needs("SECURITY_LOADPIN", "VIRTIO_BLK", "SQUASHFS", EXT2)
 """What the tests need for all of the disks."""
 modules = needs("MODULES", "TEST_LKM", "TEST_FIRMWARE")
 verity = needs("SECURITY_LOADPIN_VERITY", "DM_VERITY")
@@ -142,13 +145,11 @@ def probe_file(guest: Guest, task: Task, path: str) -> Outcome:
 def probe_kind(guest: Guest) -> str:
     """LoadPin's name for the kind of load that `probe` makes.  It is one that the kernel rejects for its contents."""
     config = guest.kernel.config
-    if config.enabled("MODULES") and not config.enabled("MODULE_SIG_FORCE"):
+    if config.enabled("MODULES") and not signatures_enforced(guest):
         return "kernel-module"
     if config.enabled("KEXEC_FILE") and not config.enabled("KEXEC_SIG_FORCE"):
         return "kexec-image"
-    pytest.skip(
-        "needs CONFIG_MODULES without CONFIG_MODULE_SIG_FORCE, or CONFIG_KEXEC_FILE without CONFIG_KEXEC_SIG_FORCE"
-    )
+    pytest.skip("needs CONFIG_MODULES without signatures, or CONFIG_KEXEC_FILE without CONFIG_KEXEC_SIG_FORCE")
 
 
 def root_after_pin(guest: Guest, *, other: bool = True) -> Task:

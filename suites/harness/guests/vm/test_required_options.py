@@ -9,7 +9,8 @@ import pytest
 
 from guests.errors import UsageError
 from guests.vm import clone_pool
-from guests.vm.clone_pool import REQUIRED_OPTIONS, check_bootable
+from guests.vm.clone_pool import FIXED_COMMAND_LINE, REQUIRED_OPTIONS, check_bootable
+from kconfigs import flavors
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
 
@@ -35,6 +36,24 @@ class TestBootable:
         with pytest.raises(UsageError) as caught:
             clone_pool.check_bootable(fakes.kernel(tmp_path))
         assert all(f"CONFIG_{name} " in caught.value.message for name in REQUIRED_OPTIONS)
+
+    @pytest.mark.parametrize("name", ["CMDLINE_OVERRIDE", "CMDLINE_FORCE"])
+    def test_a_kernel_that_ignores_its_command_line_is_refused(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(UsageError) as caught:
+            check_bootable(fakes.kernel(tmp_path, f'{fakes.BOOTABLE}CONFIG_CMDLINE="quiet"\nCONFIG_{name}=y\n'))
+        assert caught.value.message == (
+            f"fake-6.12.7/full cannot be tested: CONFIG_{name} makes it ignore the parameters that tests boot with"
+        )
+        assert caught.value.exit_status == 4
+
+    def test_a_build_with_the_users_config_has_what_is_required(self) -> None:
+        """Otherwise the kernel would be built first, and refused then."""
+        asked = flavors.flavor("mine").asked()
+        required = dict.fromkeys(REQUIRED_OPTIONS, "y") | dict.fromkeys(FIXED_COMMAND_LINE, "n")
+        assert {name: asked[name].value for name in required} == required
+
+    def test_a_built_in_command_line_is_allowed(self, tmp_path: Path) -> None:
+        check_bootable(fakes.kernel(tmp_path, f'{fakes.BOOTABLE}CONFIG_CMDLINE="quiet"\nCONFIG_CMDLINE_BOOL=y\n'))
 
     @pytest.mark.parametrize(
         ("config", "arguments"),

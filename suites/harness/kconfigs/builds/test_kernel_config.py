@@ -12,6 +12,7 @@ import pytest
 from common.errors import UsageError
 from kconfigs import flavors
 from kconfigs.build import kbuild, kernel_tree
+from kconfigs.build.kernel_build import build
 from kconfigs.cache import Cache
 from kconfigs.config_changes import parse_changes
 from kconfigs.fetch import fetch
@@ -122,6 +123,44 @@ class TestOwnConfig:
         assert "OF_ANOTHER_VERSION" not in caught.value.message
         assert "--allow-dropped" in caught.value.hint
         assert builds(tmp_path) == 0
+
+    @pytest.mark.parametrize(
+        ("more", "once"),
+        [("", True), ("CONFIG_WERROR=y\n", False), ("CONFIG_DRM_WERROR=y\n", False), ("CONFIG_WERROR=n\n", True)],
+        ids=["no-option", "WERROR", "DRM_WERROR", "turned-off"],
+    )
+    def test_where_warnings_are_errors_ccache_compiles_the_source(
+        self, make_tree: MakeTree, cache: Cache, more: str, once: bool
+    ) -> None:
+        """What was preprocessed has lost its macros, and gcc warns of what comes from one."""
+        path = make_tree()
+        (path / ".config").write_text(self.OWN + more)
+        kernel = fakes.resolved(str(path), cache=cache).kernel("mine")
+        log = kernel.image.with_name("build.log").read_text()
+        assert ("nocpp2: 1." in log, "nocpp2: ." in log) == (once, not once)
+
+    def test_a_warning_that_is_an_error_names_the_option(self, make_tree: MakeTree, cache: Cache) -> None:
+        path = make_tree()
+        makefile = path / "Makefile"
+        makefile.write_text(makefile.read_text().replace("expected semicolon", "unused variable [-Werror=unused]"))
+        (path / "broken-source").write_text("")
+        (path / ".config").write_text(f"{self.OWN}CONFIG_WERROR=y\nCONFIG_KVM_WERROR=y\n")
+        with pytest.raises(UsageError, match="could not be compiled") as caught:
+            fakes.resolved(str(path), cache=cache).kernel("mine")
+        hint = "--config=KVM_WERROR=n --config=WERROR=n lets warnings pass; the whole output is in "
+        assert caught.value.hint.startswith(hint)
+
+    def test_a_failed_build_with_the_users_config_is_wrong_use(
+        self, make_tree: MakeTree, cache: Cache, tmp_path: Path
+    ) -> None:
+        """The distribution's source is known to build with kconform's own."""
+        path, named = make_tree(), tmp_path / "named.config"
+        (path / "broken-source").write_text("")
+        named.write_text(self.OWN)
+        tree, flavor = kernel_tree.open_tree(path), flavors.flavor("mine")
+        job = kbuild.Job(tree, flavor, "d", "source", "1", cache, is_users_tree=False, own_config=named)
+        with pytest.raises(UsageError, match="could not be compiled"):
+            build(job)
 
     def test_they_may_be_allowed(self, make_tree: MakeTree, cache: Cache) -> None:
         """The kernel says what it lacks; a later run that does not allow it is refused, although it is built."""

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What refuses loads beside LoadPin: lockdown, and signatures that modules need.
+
+The guest is asked, because the config, the built-in command line, boot parameters and the firmware all have a say.
+"""
+
+from __future__ import annotations
+
+import re
+
+from guests.guest import Guest
+
+SIGNED = b"~Module signature appended~\n"
+"""The end of a signed module (include/linux/module_signature.h)."""
+
+
+def lockdown(guest: Guest) -> str:
+    """The level to which the kernel is locked down: none, integrity or confidentiality."""
+    file = "/sys/kernel/security/lockdown"
+    if not guest.kernel.config.enabled("SECURITY_LOCKDOWN_LSM") or not guest.exists(file):
+        return "none"
+    level = re.search(r"\[(\w+)\]", guest.read_file(file))
+    return level[1] if level else "none"
+
+
+def signatures_enforced(guest: Guest) -> bool:
+    """Whether modules need a signature, by MODULE_SIG_FORCE or by module.sig_enforce=1."""
+    file = "/sys/module/module/parameters/sig_enforce"
+    if not guest.kernel.config.enabled("MODULE_SIG") or not guest.exists(file):
+        return guest.kernel.config.enabled("MODULE_SIG_FORCE")
+    return guest.read_file(file).strip() == "Y"
