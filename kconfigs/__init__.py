@@ -3,7 +3,8 @@
 
 spec, sources, resolve, fetch   from what the user names to a kernel: parse, look, then download or build
 kconfig, flavors, profile       config values, what we build, and what a kernel should have
-image, image_config             what an image says about itself, and what belongs to it
+image, image_config             what an image says about itself, and its configuration
+kernel_folder                   where folders have images, configurations and modules
 cache                           everything that took time, by the digest of what it was made from
 planned_kernels, kernel_matrix  the kernels of a test run
 plugin, commands                pytest's hooks, and the command line

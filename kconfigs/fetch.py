@@ -20,9 +20,10 @@ from kconfigs.debian.deb_package import Package, clean
 from kconfigs.flavors import Flavor
 from kconfigs.flavors import flavor as flavor_of
 from kconfigs.image import Image, inspect
-from kconfigs.image_config import find_config, find_modules
+from kconfigs.image_config import find_config
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel, kernel_digest
+from kconfigs.kernel_folder import find_modules, named_modules
 from kconfigs.resolve import apt_for
 from kconfigs.sources import SHIPPED, AptSource, DebFileSource, ImageSource, Source, SourcePackage, TreeSource
 
@@ -44,7 +45,7 @@ def fetch(
         case SourcePackage() | TreeSource():
             return kernel_build.build(_job(source, flavor, progress, cache, apt))
         case ImageSource(image=image, release=release):
-            return _found(source, image, release, source.config, find_modules(image, release))
+            return _found(source, image, release, source.config, find_modules(image.path, release))
         case DebFileSource():
             return _unpacked(source, source.package, _unpacked_file(source, progress, cache))
         case AptSource():
@@ -203,7 +204,7 @@ def _found(
         arch=image.arch,
         image=image.path,
         config=config,
-        modules=modules,
+        modules=modules if source.modules is None else named_modules(source.modules, release),
         spec=source.spec,
         identity=identity or f"sha256:{digest[:12]}",
         digest=digest,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What belongs to an image: its configuration, inside it or beside it, and its modules."""
+"""The configuration of an image: inside it, beside it, or named by the user."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from common.text import printable
 from common.versions import release_version
 from kconfigs.image import Image, NoUnpackerError, embedded_config
 from kconfigs.kconfig import Config, read_text, refuse_command
+from kconfigs.kernel_folder import config_places
 
 _HEADING = re.compile(r"^# Linux/\S+ (\d+\.\d+\S*) Kernel Configuration", re.MULTILINE)
 
@@ -39,19 +40,13 @@ def read_config(path: Path) -> Config:
 
 
 def find_config(image: Image, release: str, named: Path | None = None) -> Config:
-    """The configuration of an image: the one that is named, beside it, at the top of its tree, or inside it.
+    """The configuration of an image: the one that is named, one where its layout has it, or the one inside it.
 
     UsageError if there is none, or if the one that was found is another kernel's.
     """
     if named is not None:
         return _checked(read_config(named), named, image, release, named=True)
-    # The release is whatever the image says, and need not be a valid file name.
-    beside = [f"config-{image.release.replace('/', '-')}", f"{image.path.name}.config", ".config", "config"]
-    if image.path.name.startswith("vmlinuz-"):
-        beside.insert(0, image.path.name.replace("vmlinuz-", "config-", 1))
-    places = [image.path.with_name(name) for name in beside]
-    if image.path.parent.name == "boot" and len(image.path.parents) > 3:
-        places.append(image.path.parents[3] / ".config")
+    places = config_places(image.path, image.release or release)
     for place in places:
         if os.access(place, os.R_OK) and place.is_file() and (config := Config.load(place)):
             return _checked(config, place, image, release)
@@ -90,18 +85,6 @@ def _checked(config: Config, path: Path, image: Image, release: str, *, named: b
             hint=hint,
         )
     return config
-
-
-def find_modules(image: Image, release: str) -> Path | None:
-    """Where the modules of an image are: installed for its release, or in the tree that it was built in."""
-    if image.path.parent == Path("/boot"):
-        installed = Path("/lib/modules") / release
-        return installed if installed.is_dir() else None
-    if image.path.parent.name == "boot" and len(image.path.parents) > 3:
-        top = image.path.parents[3]
-        if (top / "modules.order").is_file():
-            return top
-    return None
 
 
 def running_config() -> Config | None:

@@ -49,6 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--kernel-config", type=Path, metavar="FILE", help="the .config of a kernel image")
     group.addoption(
+        "--modules", type=Path, metavar="DIR", help="the modules of a kernel image, if they are elsewhere"
+    )
+    group.addoption(
         "--config",
         action="append",
         metavar="CHANGE",
@@ -87,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="kconform-run-")
     config.add_cleanup(folder.cleanup)
     config.stash[FOLDER] = RunFolder(Path(folder.name))
-    names = ("kernel", "flavor", "kernel_config", "profile", "matrix", "allow_dropped", "config")
+    names = ("kernel", "flavor", "kernel_config", "profile", "matrix", "allow_dropped", "config", "modules")
     options = (config.getoption(name) for name in names)
     try:
         config.stash[FOLDER].begin(wanted(*options))

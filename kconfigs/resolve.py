@@ -7,7 +7,9 @@ or built.
 
 from __future__ import annotations
 
+import contextlib
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 from common.errors import UsageError
@@ -15,7 +17,7 @@ from common.paths import users_path
 from common.text import printable
 from common.versions import release_version
 from kconfigs.architectures import from_debian, machine, require_testable
-from kconfigs.build.kernel_tree import open_tree
+from kconfigs.build.kernel_tree import is_tree, open_tree
 from kconfigs.cache import Cache
 from kconfigs.debian import deb_package
 from kconfigs.debian.apt import Apt, Memory, is_source
@@ -24,16 +26,22 @@ from kconfigs.debian.deb_package import Package, clean
 from kconfigs.image import banner_release, inspect
 from kconfigs.image_config import find_config, read_config, running_config
 from kconfigs.kconfig import Config
+from kconfigs.kernel_folder import checked_folder, find_image, named_modules
 from kconfigs.sources import AptSource, DebFileSource, ImageSource, Source, SourcePackage, TreeSource
 from kconfigs.spec import PackageSpec, PathSpec, Spec
 
 
 def resolve(
-    spec: Spec, *, kernel_config: Path | None = None, cache: Cache | None = None, apt: Apt | None = None
+    spec: Spec,
+    *,
+    kernel_config: Path | None = None,
+    modules: Path | None = None,
+    cache: Cache | None = None,
+    apt: Apt | None = None,
 ) -> Source:
     """The source that the SPEC names.  UsageError, in one sentence, if there is none or it cannot be tested here.
 
-    `kernel_config` is a .config that the user named for it.
+    `kernel_config` is a .config that the user named for it, `modules` a folder with its modules.
     """
     cache = cache or Cache()
     kernel_config = _checked_config(kernel_config)
@@ -45,7 +53,10 @@ def resolve(
         case _:
             source = _running(spec, kernel_config)
     require_testable(printable(spec.text), source.arch, source.version)
-    return source
+    modules = checked_folder(modules)
+    if modules is not None and isinstance(source, ImageSource):
+        named_modules(modules, source.release)  # of a package, the release is not known yet
+    return replace(source, modules=None if source.builds else modules)
 
 
 def packaged_source() -> SourcePackage:
@@ -106,6 +117,8 @@ def _source_package(spec: PackageSpec, kernel_config: Path | None, apt: Apt) -> 
 def _at_path(spec: PathSpec, kernel_config: Path | None) -> Source:
     path = spec.path
     if path.is_dir():
+        if not is_tree(path) and (inside := find_image(path)) is not None:
+            return _image(spec, inside, kernel_config)
         tree = open_tree(path)
         return TreeSource(
             spec=spec.text,
@@ -138,13 +151,26 @@ def _at_path(spec: PathSpec, kernel_config: Path | None) -> Source:
 
 def _running(spec: Spec, kernel_config: Path | None) -> Source:
     release = platform.release()
-    image = Path(f"/boot/vmlinuz-{release}")
-    if not image.exists():
+    image = _running_image(Path("/"), release)
+    if image is None:
         raise UsageError(
-            f"the running kernel, {release}, has no image in /boot",
+            f"the running kernel, {release}, has no image in /boot or /usr/lib/modules",
             hint="pass the image that was booted, with --kernel-config if needed",
         )
     return _image(spec, image, kernel_config, None if kernel_config else running_config(), f"running-{release}")
+
+
+def _running_image(root: Path, release: str) -> Path | None:
+    places = ("boot/vmlinuz-{}", "usr/lib/modules/{}/vmlinuz", "lib/modules/{}/vmlinuz")
+    found = next((path for place in places if (path := root / place.format(release)).exists()), None)
+    if found is not None:
+        return found
+    # Alpine and Arch Linux name the image after its package.
+    for path in sorted(root.glob("boot/vmlinuz-*")):
+        with contextlib.suppress(UsageError):
+            if inspect(path).release == release:
+                return path
+    return None
 
 
 def _image(

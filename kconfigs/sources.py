@@ -39,6 +39,8 @@ class Source:
     """`()` if it is unknown so far."""
     kernel_config: Path | None = None
     """The .config that the user named for it."""
+    modules: Path | None = None
+    """The folder that the user named as that with its modules."""
     allow_dropped: bool = False
     """Whether a build may lack options of the user's own config, or of a flavor that the user has changed."""
     changes: ConfigChanges | None = None

@@ -204,10 +204,16 @@ class Resolved:
 
 
 def resolved(
-    spec: str, *, kernel_config: Path | None = None, cache: Cache | None = None, apt: Apt | None = None
+    spec: str,
+    *,
+    kernel_config: Path | None = None,
+    modules: Path | None = None,
+    cache: Cache | None = None,
+    apt: Apt | None = None,
 ) -> Resolved:
     cache = cache or Cache()
-    return Resolved(resolve(parse(spec), kernel_config=kernel_config, cache=cache, apt=apt), cache, apt)
+    source = resolve(parse(spec), kernel_config=kernel_config, modules=modules, cache=cache, apt=apt)
+    return Resolved(source, cache, apt)
 
 
 def compilers(folder: Path) -> list[int]:

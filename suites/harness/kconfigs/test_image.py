@@ -13,8 +13,9 @@ import pytest
 from common.errors import UsageError
 from kconfigs.cache import Cache
 from kconfigs.image import banner_release, embedded_config, inspect
-from kconfigs.image_config import find_config, find_modules, read_config
+from kconfigs.image_config import find_config, read_config
 from kconfigs.kconfig import Config
+from kconfigs.kernel_folder import find_modules
 from suites.harness.kconfigs.fake_kernels import CONFIG, RELEASE, bzimage, resolved
 
 Write = Callable[[bytes], Path]
@@ -205,6 +206,6 @@ class TestBeside:
         boot.mkdir(parents=True)
         (boot / "bzImage").write_bytes(bzimage())
         image = inspect(boot / "bzImage")
-        assert find_modules(image, RELEASE) is None
+        assert find_modules(image.path, RELEASE) is None
         (tmp_path / "modules.order").write_text("a.o\n")
-        assert find_modules(image, RELEASE) == tmp_path
+        assert find_modules(image.path, RELEASE) == tmp_path
