@@ -10,5 +10,6 @@ planned_kernels, kernel_matrix  the kernels of a test run
 plugin, commands                pytest's hooks, and the command line
 build/                          Kbuild, and builds that go on beside a run
 debian/                         apt, .deb files, suites of the archive
+packages/                       package files of all distributions
 fragments/, profiles/           data: options with their reasons, expectations with their sources
 """

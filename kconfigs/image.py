@@ -104,7 +104,7 @@ def memory_to_start(path: Path) -> int:
     return 0
 
 
-_WANTED = "pass a bzImage or vmlinuz, a kernel tree, a .deb file, deb:PACKAGE, source or running"
+_WANTED = "pass a bzImage or vmlinuz, a kernel tree, a package file, deb:PACKAGE, source or running"
 
 
 def embedded_config(image: Image) -> Config | None:

@@ -38,8 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kernel",
         action="append",
         metavar="SPEC",
-        help="a kernel to test, repeatable: source, deb:PACKAGE[=VERSION][@SUITE], a .deb file, an image, a kernel"
-        " tree, or running (default: the distribution's prebuilt cloud kernel, and source)",
+        help="a kernel to test, repeatable: source, deb:PACKAGE[=VERSION][@SUITE], package files, an image, a"
+        " kernel tree, a folder, or running (default: the distribution's prebuilt cloud kernel, and source)",
     )
     group.addoption(
         "--flavor",

@@ -80,11 +80,12 @@ class ImageSource(Source):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DebFileSource(Source):
-    """A package file with a kernel."""
+class PackageFilesSource(Source):
+    """A kernel in package files."""
 
-    package: Package
-    path: Path
+    paths: tuple[Path, ...]
+    needs: tuple[str, ...]
+    """Packages that may have what these lack."""
 
 
 @dataclass(frozen=True, kw_only=True)
