@@ -32,10 +32,12 @@ from kconfigs.decompression import (
     format_of,
     unpacked,
 )
+from kconfigs.efi_program import read_program
 from kconfigs.kconfig import Config
 
-_PE_MACHINES = {0x8664: "x86_64", 0x014C: "i386", 0xAA64: "aarch64", 0x5064: "riscv64", 0x01C2: "arm"}
 _ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
+HEAD = 0x10000
+"""Bytes at the beginning of a file that are enough to know what it is."""
 _X86_SECTOR = 512
 _BANNER = re.compile(rb"Linux version ([!-~]{1,64}) ")
 _RELEASE = re.compile(r"[!-~]{0,64}")
@@ -69,12 +71,21 @@ def inspect(path: Path) -> Image:
     name = printable(path)
     try:
         with bounded.open_file(path) as file:
-            head = file.read(0x10000)
+            head = file.read(HEAD)
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}", hint="name a file that you may read") from error
     if size > input_limits.IMAGE:
         raise bounded.too_large(name, input_limits.IMAGE, "kernel image")
+    return image_of(path, head, size)
+
+
+def image_of(path: Path, head: bytes, size: int) -> Image:
+    """The image that begins with these bytes (HEAD of them, or all) and has that size.  UsageError as from `inspect`.
+
+    `path` is what messages name, and what the image says its path is.
+    """
+    name = printable(path)
     if head[0x202:0x206] == b"HdrS":
         return Image(path, *_x86(name, head, size))
     if not head:
@@ -88,7 +99,9 @@ def inspect(path: Path) -> Image:
         )
     arch = _other_arch(head)
     if arch is None:
-        raise UsageError(f"{name} is not a kernel image", hint=_WANTED)
+        program = read_program(head)
+        what = f"an EFI program for {program.machine} that contains no kernel" if program else "not a kernel image"
+        raise UsageError(f"{name} is {what}", hint=_WANTED)
     return Image(path, arch, "")
 
 
@@ -197,6 +210,9 @@ def _part(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
 def _payload(file: BinaryIO) -> tuple[int, int]:
     """Where the kernel is in the image: its first byte, and the one after its last."""
     head, size = file.read(_X86_SECTOR * 2), os.fstat(file.fileno()).st_size
+    if head[:2] == b"MZ" and head[4:8] == b"zimg":
+        offset, length = struct.unpack_from("<II", head, 8)
+        return offset, min(offset + length, size)
     if head[0x202:0x206] != b"HdrS" or len(head) < 0x250:
         return 0, size
     offset, length = struct.unpack_from("<II", head, 0x248)
@@ -238,8 +254,7 @@ def _other_arch(head: bytes) -> str | None:
         return "riscv64"
     if head[0x24:0x28] == b"\x18\x28\x6f\x01":
         return "arm"
-    if head[:2] == b"MZ" and len(head) > 0x40:
-        (where,) = struct.unpack_from("<I", head, 0x3C)
-        if head[where : where + 4] == b"PE\0\0":
-            return _PE_MACHINES.get(int.from_bytes(head[where + 4 : where + 6], "little"))
+    # EFI_ZBOOT (drivers/firmware/efi/libstub/zboot-header.S), which x86 does not have.
+    if head[4:8] == b"zimg" and (program := read_program(head)) is not None:
+        return program.machine
     return None

@@ -3,7 +3,7 @@
 
     source                   the newest kernel source that apt offers, built with our flavors
     TREE                     a directory: a kernel tree, built with our flavors; nothing in it is changed
-    IMAGE                    a file: bzImage or vmlinuz, with its configuration beside or inside it
+    IMAGE                    a file: bzImage or vmlinuz, with its configuration beside or inside it; a unified image
     FOLDER                   a directory with a kernel that is built or installed already
     FILE.deb                 a package file, or .rpm, .apk, .pkg.tar.zst, .tar.xz ...
     FILE.rpm,FILE.rpm        package files that make one kernel together, such as its image and its modules

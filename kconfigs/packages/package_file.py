@@ -15,6 +15,7 @@ from kconfigs.debian.deb_file import DebFile
 from kconfigs.packages.kernel_files import Files, PackageInfo, opened, unpack_files
 from kconfigs.packages.rpm_file import RpmFile
 from kconfigs.packages.tar_package import AlpinePackage, ArchPackage, KernelTarball
+from kconfigs.packages.unified_image import UnifiedImage, is_unified_image
 
 
 class PackageReader(Protocol):
@@ -53,13 +54,15 @@ _FORMATS: Mapping[str, PackageFormat] = {
     ".txz": _TAR,
 }
 """By how the name of a file ends, but for the packing of a .tar; the first that fits counts."""
+_UNIFIED = PackageFormat("a unified kernel image", UnifiedImage)
 _PACKINGS = (".gz", ".xz", ".zst", ".bz2", ".lzma")
 
 
 def format_of_package(path: Path) -> PackageFormat | None:
-    """The format of a package, by its name; None for anything else, such as an image."""
+    """The format of a package, by its name, or of a unified kernel image, by its content; None for anything else."""
     name = path.stem if path.suffix in _PACKINGS and path.stem.endswith(".tar") else path.name
-    return next((kind for suffix, kind in _FORMATS.items() if name.endswith(suffix)), None)
+    found = next((kind for suffix, kind in _FORMATS.items() if name.endswith(suffix)), None)
+    return _UNIFIED if found is None and is_unified_image(path) else found
 
 
 def read_info(path: Path) -> PackageInfo:

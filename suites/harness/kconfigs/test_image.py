@@ -31,9 +31,9 @@ def write(tmp_path: Path) -> Write:
     return written
 
 
-def pe(machine: int) -> bytes:
+def pe(machine: int, beginning: bytes = b"MZ") -> bytes:
     head = bytearray(0x100)
-    head[:2] = b"MZ"
+    head[: len(beginning)] = beginning
     struct.pack_into("<I", head, 0x3C, 0x80)
     head[0x80:0x84] = b"PE\0\0"
     struct.pack_into("<H", head, 0x84, machine)
@@ -72,7 +72,7 @@ def test_the_banner_has_the_stable_version_that_the_release_lacks(
         pytest.param(bytes(56) + b"ARM\x64" + bytes(64), "aarch64", id="arm64-image"),
         pytest.param(bytes(56) + b"RSC\x05" + bytes(64), "riscv64", id="riscv-image"),
         pytest.param(bytes(0x24) + b"\x18\x28\x6f\x01" + bytes(64), "arm", id="arm-zimage"),
-        pytest.param(pe(0xAA64), "aarch64", id="arm64-efi-zboot"),
+        pytest.param(pe(0xAA64, b"MZ\0\0zimg"), "aarch64", id="arm64-efi-zboot"),
     ],
 )
 def test_other_architectures_are_recognised(write: Write, content: bytes, arch: str) -> None:
@@ -84,7 +84,11 @@ def test_other_architectures_are_recognised(write: Write, content: bytes, arch: 
     [
         pytest.param(b"", "is empty", id="empty"),
         pytest.param(b"#!/bin/sh\n" * 100, "is not a kernel image", id="a-script"),
-        pytest.param(pe(0x1234), "is not a kernel image", id="an-unknown-executable"),
+        pytest.param(pe(0x8664), "is an EFI program for x86_64 that contains no kernel", id="an-efi-program"),
+        pytest.param(pe(0xAA64), "is an EFI program for aarch64 that contains no", id="an-efi-program-for-arm64"),
+        pytest.param(pe(0x1234), "is an EFI program for an unknown architecture", id="an-unknown-executable"),
+        pytest.param(pe(0x8664)[:0x82], "is not a kernel image", id="a-piece-of-an-efi-program"),
+        pytest.param(b"MZ" + b"\xff" * 0x100, "is not a kernel image", id="a-program-for-dos"),
         pytest.param(b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\0" + bytes(64), "an ELF file for x86_64", id="vmlinux"),
         pytest.param(b"\x7fELF", "an ELF file for an unknown", id="a-piece-of-elf"),
         pytest.param(bzimage()[:0x210], "cut short: it ends in the header", id="cut-in-the-header"),

@@ -109,3 +109,23 @@ def rpm(payload: bytes, *, kind: int = 0, lies: Mapping[str, int] | None = None,
 def kernel_rpm(files: Mapping[str, bytes], packing: str = "zstd", **fields: Any) -> bytes:
     names = [name.rsplit("/", 1)[1] for name in files]
     return rpm(packed(packing, cpio_of(files)), files=names, **fields)
+
+
+# EFI programs
+
+
+def efi(sections: Mapping[str, bytes], machine: int = 0x8664, **lies: int) -> bytes:
+    """A program with these sections; `lies` are what the headers say instead of the truth."""
+    table, where = b"", 0x1000
+    for name, content in sections.items():
+        size, start = lies.get("size", len(content)), lies.get("start", where)
+        table += struct.pack("<8sIIII16x", name.encode(), size, 0, -(-size // 512) * 512 & 0xFFFFFFFF, start)
+        where += -(-len(content) // 512) * 512
+    count = lies.get("count", len(sections))
+    head = b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", lies.get("header", 0x80))
+    head = head.ljust(0x80, b"\0") + struct.pack("<4sHH12xHH", b"PE\0\0", machine, count, 240, 0)
+    head = (head + bytes(240) + table).ljust(0x1000, b"\0")
+    return head + b"".join(content.ljust(-(-len(content) // 512) * 512, b"\0") for content in sections.values())
+
+
+STUB = {".text": b"stub", ".osrel": b"ID=arch\n", ".cmdline": b"root=/dev/sda1 quiet\n"}
