@@ -4,7 +4,7 @@
 spec, sources, resolve, fetch   from what the user names to a kernel: parse, look, then download or build
 kconfig, flavors, profile       config values, what we build, and what a kernel should have
 image, image_config             what an image says about itself, and its configuration
-efi_program                     sections of EFI programs
+efi_program, elf_image          formats of files that may be a kernel
 kernel_folder                   where folders have images, configurations and modules
 cache                           everything that took time, by the digest of what it was made from
 planned_kernels, kernel_matrix  the kernels of a test run

@@ -33,6 +33,7 @@ from kconfigs.decompression import (
     unpacked,
 )
 from kconfigs.efi_program import read_program
+from kconfigs.elf_image import pvh_memory
 from kconfigs.kconfig import Config
 
 _ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
@@ -43,6 +44,8 @@ _BANNER = re.compile(rb"Linux version ([!-~]{1,64}) ")
 _RELEASE = re.compile(r"[!-~]{0,64}")
 """No release is longer (__NEW_UTS_LEN in uapi/linux/utsname.h)."""
 _CONFIG_MARK = b"IKCFG_ST"
+_BANNER_SIZE = 512
+"""It has about 200 bytes: the release, who built it with which compiler, and when."""
 _OVERLAP = 256
 """Bytes that two pieces of an unpacked kernel share when they are searched: more than the banner or the mark has."""
 _DEBIAN = re.compile(rb" Debian (\d+\.\d+\.\d+)-")
@@ -73,11 +76,21 @@ def inspect(path: Path) -> Image:
         with bounded.open_file(path) as file:
             head = file.read(HEAD)
             size = os.fstat(file.fileno()).st_size
+            is_pvh = pvh_memory(file) > 0
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}", hint="name a file that you may read") from error
-    if size > input_limits.IMAGE:
-        raise bounded.too_large(name, input_limits.IMAGE, "kernel image")
-    return image_of(path, head, size)
+    # An ELF file is not packed, and may have debugging information.
+    limit = input_limits.UNPACKED_IMAGE if is_pvh else input_limits.IMAGE
+    if size > limit:
+        raise bounded.too_large(name, limit, "kernel image")
+    return _elf(path) if is_pvh else image_of(path, head, size)
+
+
+def _elf(path: Path) -> Image:
+    announced = banner(Image(path, "x86_64", ""))
+    if not announced:
+        raise UsageError(f"{printable(path)} is an ELF file, but not a Linux kernel", hint=_WANTED)
+    return Image(path, "x86_64", announced.split()[2], _stable(announced.encode()))
 
 
 def image_of(path: Path, head: bytes, size: int) -> Image:
@@ -95,7 +108,7 @@ def image_of(path: Path, head: bytes, size: int) -> Image:
         what = f"an ELF file for {_ELF_MACHINES.get(machine, 'an unknown architecture')}"
         raise UsageError(
             f"{name} is {what}, not a bootable image",
-            hint="pass the bzImage that was built along with it (arch/x86/boot/bzImage), not vmlinux",
+            hint="pass the bzImage that was built with it (arch/x86/boot/bzImage), or a vmlinux with CONFIG_PVH",
         )
     arch = _other_arch(head)
     if arch is None:
@@ -111,6 +124,9 @@ def memory_to_start(path: Path) -> int:
     init_size in Documentation/arch/x86/boot.rst, since protocol 2.10.
     """
     with contextlib.suppress(OSError), bounded.open_file(path) as file:
+        if end := pvh_memory(file):
+            return min(end, input_limits.UNPACKED_IMAGE)
+        file.seek(0)
         head = file.read(0x264)
         if len(head) == 0x264 and head[0x202:0x206] == b"HdrS" and struct.unpack_from("<H", head, 0x206) >= (0x20A,):
             return min(int.from_bytes(head[0x260:0x264], "little"), input_limits.UNPACKED_IMAGE)
@@ -154,12 +170,18 @@ def _config_in(image: Image, packed: bytes, pieces: Iterator[bytes]) -> Config |
 
 def banner_release(image: Image) -> str:
     """The release that the unpacked kernel announces; empty if it does not."""
+    return "".join(banner(image).split()[2:3])
+
+
+def banner(image: Image) -> str:
+    """The line with which the unpacked kernel announces itself, from `Linux version` on; empty if it has none."""
     with contextlib.closing(_kernel(image)) as pieces:
         rest = b""
         for piece in pieces:
             window = rest + piece
             if match := _BANNER.search(window):
-                return match[1].decode()
+                line = window[match.start() : match.start() + _BANNER_SIZE] + next(pieces, b"")[:_BANNER_SIZE]
+                return re.split(rb"[\n\0]", line[:_BANNER_SIZE])[0].decode("ascii", "replace")
             rest = window[-_OVERLAP:]
     return ""
 
@@ -242,9 +264,12 @@ def _x86(name: str, head: bytes, size: int) -> tuple[str, str, Version]:
             f"{name} is damaged: its header has no valid release, but {printable(release, 80)}",
             hint="copy or build it again",
         )
+    return ("x86_64" if load_flags & 1 else "i386"), release, _stable(version)
+
+
+def _stable(version: bytes) -> Version:
     debian = _DEBIAN.search(version)
-    stable = release_version(debian[1].decode()) if debian else ()
-    return ("x86_64" if load_flags & 1 else "i386"), release, stable
+    return release_version(debian[1].decode()) if debian else ()
 
 
 def _other_arch(head: bytes) -> str | None:

@@ -25,6 +25,7 @@ _IMAGES = (
     ("vmlinuz-*",),
     ("boot/vmlinuz-*",),
     ("lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinuz"),
+    ("vmlinux",),
 )
 """Where a folder may have its image; the first of these places that has one counts."""
 
