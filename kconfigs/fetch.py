@@ -22,7 +22,7 @@ from kconfigs.debian.deb_package import Package
 from kconfigs.flavors import Flavor
 from kconfigs.flavors import flavor as flavor_of
 from kconfigs.image import Image, banner_release, inspect
-from kconfigs.image_config import find_config
+from kconfigs.image_config import NoConfigError, find_config
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel, kernel_digest
 from kconfigs.kernel_folder import find_modules, named_modules
@@ -166,12 +166,12 @@ def _offered(source: AptSource, progress: BuildProgress, cache: Cache, apt: Apt 
     entry = cache.get("packages", key, make, lambda entry: _check_unpacked(source, tuple(kernel.parts), entry))
     try:
         return _unpacked(source, f"{kernel.name} {kernel.version}", entry)
-    except UsageError as error:
-        has_config = source.kernel_config is not None or any((entry / "boot").glob("config-*"))
-        if has_config or not packages.missing:
+    except NoConfigError as error:
+        if not packages.missing:
             raise
+        removed = packages.missing[0]
         raise UsageError(
-            f"{source.spec} is incomplete: {error.message}, and the archive has removed {packages.missing[0]}",
+            f"{source.spec} is incomplete: it has no configuration, and the archive has removed {removed}",
             hint="name a newer version of the kernel, or give its config with --kernel-config",
         ) from error
 
@@ -202,8 +202,24 @@ def _unpacked(source: Source, identity: str, entry: Path) -> Kernel:
             f"{printable(source.spec)} has modules of {printable(there[0])}, and the kernel is {printable(release)}",
             hint="name packages of the same version",
         )
-    config = find_config(image, release, source.kernel_config)
-    return _found(source, image, release, config, entry / "modules" / release if there else None, identity)
+    return _found(
+        source,
+        image,
+        release,
+        _config_of(source, image, release),
+        entry / "modules" / release if there else None,
+        identity,
+    )
+
+
+def _config_of(source: Source, image: Image, release: str) -> Config:
+    try:
+        return find_config(image, release, source.kernel_config)
+    except NoConfigError as error:
+        raise NoConfigError(
+            f"{printable(source.spec)} has no configuration, and none inside its image (CONFIG_IKCONFIG)",
+            hint="name the package that has it too, after a comma, or give it with --kernel-config FILE",
+        ) from error
 
 
 def _found(

@@ -19,6 +19,10 @@ from kconfigs.kernel_folder import config_places
 _HEADING = re.compile(r"^# Linux/\S+ (\d+\.\d+\S*) Kernel Configuration", re.MULTILINE)
 
 
+class NoConfigError(UsageError):
+    """A kernel has no configuration, or none that can be found."""
+
+
 def read_config(path: Path) -> Config:
     """A .config that the user names.
 
@@ -42,7 +46,7 @@ def read_config(path: Path) -> Config:
 def find_config(image: Image, release: str, named: Path | None = None) -> Config:
     """The configuration of an image: the one that is named, one where its layout has it, or the one inside it.
 
-    UsageError if there is none, or if the one that was found is another kernel's.
+    NoConfigError if there is none; UsageError if the one that was found is another kernel's.
     """
     if named is not None:
         return _checked(read_config(named), named, image, release, named=True)
@@ -52,7 +56,7 @@ def find_config(image: Image, release: str, named: Path | None = None) -> Config
             return _checked(config, place, image, release)
     inside = embedded_config(image)
     if inside is None:
-        raise UsageError(
+        raise NoConfigError(
             f"{printable(image.path)} has no configuration beside it, and none inside (CONFIG_IKCONFIG)",
             hint="give it with --kernel-config FILE",
         )

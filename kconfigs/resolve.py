@@ -45,7 +45,7 @@ def resolve(
     `kernel_config` is a .config that the user named for it, `modules` a folder with its modules.
     """
     cache = cache or Cache()
-    kernel_config = _checked_config(kernel_config)
+    kernel_config, modules = _checked_config(kernel_config), checked_folder(modules)
     match spec:
         case PackageSpec():
             source = _offered(spec, kernel_config, apt_for(spec.suite, cache, apt))
@@ -54,7 +54,6 @@ def resolve(
         case _:
             source = _running(spec, kernel_config)
     require_testable(printable(spec.text), source.arch, source.version)
-    modules = checked_folder(modules)
     if modules is not None and isinstance(source, ImageSource):
         named_modules(modules, source.release)  # of a package, the release is not known yet
     return replace(source, modules=None if source.builds else modules)

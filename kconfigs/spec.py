@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,12 +80,18 @@ def parse(text: str, folder: Path = Path()) -> Spec:
                 f"{suite!r} is not the name of a suite", hint="write it as in deb:linux-image-amd64@trixie-backports"
             )
         return PackageSpec(text, name or "", version or "", suite or "")
-    path = users_path(text, folder)
-    paths = [path]
-    if "," in text and not path.exists():  # a path may have a comma
+    names = [text]
+    if "," in text and not _exists(text, folder):  # a path may have a comma
         names = text.split(",")
         if "" in names:
             raise UsageError(f"{printable(text)} lacks a file beside a comma", hint="write it as in a.deb,b.deb")
-        paths = [users_path(name, folder) for name in names]
-    is_there = folder != Path() and all(one.exists() for one in paths)
+    paths = [users_path(name, folder) for name in names]
+    is_there = folder != Path() and all(path.exists() for path in paths)
     return PathSpec(",".join(map(str, paths)) if is_there else text, paths[0], tuple(paths[1:]))
+
+
+def _exists(text: str, folder: Path) -> bool:
+    # Names of several files together may be too long for one.
+    with contextlib.suppress(UsageError):
+        return users_path(text, folder).exists()
+    return False

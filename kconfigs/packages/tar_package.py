@@ -48,7 +48,7 @@ class KernelTarball:
         if beginning.startswith(b"ADB"):
             raise DamagedDataError("it has the format of apk-tools 3")
         content = unpacked(packing, self._read(), input_limits.PACKAGE)
-        return tar_members("it", content, input_limits.PACKAGE, PaxMember)
+        return tar_members("its tar archive", content, input_limits.PACKAGE, PaxMember)
 
     def _read(self) -> Pieces:
         self._file.seek(0)

@@ -142,7 +142,17 @@ class TestSeveralFiles:
         assert [one.name for one in found] == ["fedora-6.12.7-200.fc41", "fedora-6.12.7-200.fc41-2"]
 
 
+def test_a_package_without_a_config_says_what_to_do(kernel_of: Packages) -> None:
+    with pytest.raises(UsageError, match=r"k\.rpm has no configuration, and none inside its image") as caught:
+        kernel_of(k__rpm=kernel_rpm({f"{MODULES}/vmlinuz": IMAGE}))
+    assert "after a comma" in caught.value.hint
+
+
 class TestSpec:
+    def test_names_may_be_too_long_to_be_one(self) -> None:
+        names = [f"{letter * 200}.rpm" for letter in "ab"]
+        assert parse(",".join(names)) == PathSpec(",".join(names), Path(names[0]), (Path(names[1]),))
+
     def test_files_are_joined_by_commas(self) -> None:
         assert parse("a.rpm,b.rpm") == PathSpec("a.rpm,b.rpm", Path("a.rpm"), (Path("b.rpm"),))
 
