@@ -19,7 +19,7 @@ _SECTION = struct.Struct("<8sIIII16x")
 
 
 @dataclass(frozen=True)
-class Section:
+class EfiSection:
     """Where the content of a section is in the file."""
 
     start: int
@@ -32,7 +32,7 @@ class EfiProgram:
 
     machine: str
     """`uname -m`, or `an unknown architecture`."""
-    sections: Mapping[str, Section]
+    sections: Mapping[str, EfiSection]
     """Of several with one name, the first."""
 
 
@@ -46,20 +46,20 @@ def read_program(head: bytes) -> EfiProgram | None:
     signature, machine, count, optional_size = _COFF.unpack_from(head, where)
     if signature != b"PE\0\0":
         return None
-    sections: dict[str, Section] = {}
+    sections: dict[str, EfiSection] = {}
     table = where + _COFF.size + optional_size
     for place in range(table, min(table + count * _SECTION.size, len(head) - _SECTION.size + 1), _SECTION.size):
         raw, size, _, stored, start = _SECTION.unpack_from(head, place)
         # The stored size is rounded up; in memory, a section may be longer than what is stored of it.
-        sections.setdefault(raw.rstrip(b"\0").decode("latin-1"), Section(start, min(size, stored) or stored))
+        sections.setdefault(raw.rstrip(b"\0").decode("latin-1"), EfiSection(start, min(size, stored) or stored))
     return EfiProgram(_MACHINES.get(machine, "an unknown architecture"), sections)
 
 
-def read_section(file: BinaryIO, section: Section, limit: int) -> bytes:
+def read_section(file: BinaryIO, section: EfiSection, limit: int) -> bytes:
     """The first bytes of a section, at most `limit`; fewer if the file ends before."""
     file.seek(section.start)
     return file.read(min(limit, section.size))
 
 
-def is_whole(file: BinaryIO, section: Section) -> bool:
+def is_whole(file: BinaryIO, section: EfiSection) -> bool:
     return section.start + section.size <= os.fstat(file.fileno()).st_size

@@ -15,7 +15,7 @@ from common.text import printable
 from common.versions import release_version
 from kconfigs import input_limits
 from kconfigs.decompression import PIECE, DamagedDataError, Pieces
-from kconfigs.efi_program import Section, is_whole, read_program, read_section
+from kconfigs.efi_program import EfiSection, is_whole, read_program, read_section
 from kconfigs.image import HEAD, image_of
 from kconfigs.kernel_names import clean
 from kconfigs.packages.kernel_files import Files, PackageInfo
@@ -65,7 +65,7 @@ class UnifiedImage:
         yield "boot/vmlinuz-linux", io.BufferedReader(PieceStream(_pieces(self._file, self._kernel)), PIECE)
 
 
-def _pieces(file: BinaryIO, section: Section) -> Pieces:
+def _pieces(file: BinaryIO, section: EfiSection) -> Pieces:
     for start in range(0, section.size, PIECE):
         file.seek(section.start + start)
         yield file.read(min(PIECE, section.size - start))
