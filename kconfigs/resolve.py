@@ -159,7 +159,7 @@ def _package_files(spec: PathSpec, kernel_config: Path | None) -> Source:
 
 def _running(spec: Spec, kernel_config: Path | None) -> Source:
     release = platform.release()
-    image = _running_image(Path("/"), release)
+    image = running_image(Path("/"), release)
     if image is None:
         raise UsageError(
             f"the running kernel, {release}, has no image in /boot or /usr/lib/modules",
@@ -168,7 +168,8 @@ def _running(spec: Spec, kernel_config: Path | None) -> Source:
     return _image(spec, image, kernel_config, None if kernel_config else running_config(), f"running-{release}")
 
 
-def _running_image(root: Path, release: str) -> Path | None:
+def running_image(root: Path, release: str) -> Path | None:
+    """The image of the kernel of that release that is installed below `root`, or None."""
     places = ("boot/vmlinuz-{}", "usr/lib/modules/{}/vmlinuz", "lib/modules/{}/vmlinuz")
     found = next((path for place in places if (path := root / place.format(release)).exists()), None)
     if found is not None:

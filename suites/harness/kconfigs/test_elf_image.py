@@ -19,6 +19,8 @@ from suites.harness import hostile_files as hostile
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.kconfigs.fake_kernels import CONFIG, RELEASE
 
+pytestmark = pytest.mark.usefixtures("_x86_64")
+
 PVH = struct.pack("<III", 4, 8, 18) + b"Xen\0" + bytes(8)
 OTHER = struct.pack("<III", 4, 6, 6) + b"Xen\0" + b"linux\0\0\0"
 BANNER = f"Linux version {RELEASE} (us@here) (gcc 12) #1 SMP Debian 6.12.117-1 (2026-11-12)\n".encode()
@@ -38,11 +40,6 @@ def vmlinux(notes: bytes = OTHER + PVH, content: bytes = BANNER, **lies: int) ->
     table = segment(1, 0x400, 16 << 20, 20 << 20) + segment(1, 0x400, 40 << 20, 5 << 20)
     table += segment(4, fields["where"], 0, len(notes))
     return (header + table).ljust(0x200, b"\0") + notes.ljust(0x200, b"\0") + content
-
-
-@pytest.fixture(autouse=True)
-def _x86_64(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "x86_64")
 
 
 def test_a_kernel_with_an_entry_for_pvh_is_an_image(tmp_path: Path) -> None:

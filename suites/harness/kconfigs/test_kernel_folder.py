@@ -14,7 +14,7 @@ from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 from kconfigs.kernel_matrix import Wanted
 from kconfigs.planned_kernels import plan
-from kconfigs.resolve import _running_image
+from kconfigs.resolve import running_image
 from kconfigs.spec import parse
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.kconfigs.fake_kernels import CONFIG, RELEASE
@@ -172,10 +172,10 @@ class TestRunning:
     )
     def test_the_image_is_found_by_its_name(self, tmp_path: Path, name: str) -> None:
         write(tmp_path, {name: IMAGE})
-        assert _running_image(tmp_path, RELEASE) == tmp_path / name
+        assert running_image(tmp_path, RELEASE) == tmp_path / name
 
     def test_the_image_is_found_by_its_release(self, tmp_path: Path) -> None:
         """Alpine has vmlinuz-lts, Arch Linux vmlinuz-linux."""
         write(tmp_path, {"boot/vmlinuz-edge": OTHER, "boot/vmlinuz-broken": b"no", "boot/vmlinuz-lts": IMAGE})
-        assert _running_image(tmp_path, RELEASE) == tmp_path / "boot/vmlinuz-lts"
-        assert _running_image(tmp_path, "6.12.9") is None
+        assert running_image(tmp_path, RELEASE) == tmp_path / "boot/vmlinuz-lts"
+        assert running_image(tmp_path, "6.12.9") is None

@@ -17,9 +17,7 @@ Packages = Callable[..., Kernel]
 
 
 @pytest.fixture(autouse=True)
-def _x86_64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The packages are for this architecture, whatever that of the host is."""
-    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+def _machine(_x86_64: None) -> None: ...
 
 
 @pytest.fixture
@@ -40,17 +38,4 @@ def kernel_of(tmp_path: Path) -> Packages:
 def refused(tmp_path: Path) -> Callable[[str, bytes], UsageError]:
     """The error that a package of that name ends in; nothing is left of it."""
 
-    def of(name: str, content: bytes) -> UsageError:
-        path = tmp_path / "in" / name
-        path.parent.mkdir()
-        path.write_bytes(content)
-        with pytest.raises(UsageError) as caught:
-            fakes.resolved(str(path), cache=Cache(tmp_path / "cache")).kernel()
-        assert caught.value.exit_status == 4
-        assert caught.value.hint
-        assert "\n" not in caught.value.message
-        left = [one for one in tmp_path.rglob("*") if one != path and not one.is_dir() and ".locks" not in one.parts]
-        assert left == []
-        return caught.value
-
-    return of
+    return lambda name, content: fakes.refusal(tmp_path, name, content)
