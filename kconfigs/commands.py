@@ -38,6 +38,7 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     build.add_argument("--flavor", action="append", metavar="NAME", help=f"repeatable; default {DEFAULT}")
     build.add_argument("--kernel-config", type=Path, metavar="FILE", help="the .config of an image")
+    build.add_argument("--modules", type=Path, metavar="DIR", help="the modules of an image, if they are elsewhere")
     build.add_argument(
         "--config",
         action="append",
@@ -80,7 +81,7 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
 def _build(options: argparse.Namespace) -> None:
     with for_stderr() as progress:
         changes = parse_changes(options.config)
-        source = resolve(parse(options.spec), kernel_config=options.kernel_config)
+        source = resolve(parse(options.spec), kernel_config=options.kernel_config, modules=options.modules)
         if changes and not source.builds:
             raise UsageError(
                 f"{printable(options.spec)} is not built, so its config cannot be changed", hint="leave out --config"

@@ -59,12 +59,16 @@ def format_of(beginning: bytes) -> str | None:
     return next((name for name, magic in MAGIC.items() if beginning.startswith(magic)), None)
 
 
-def unpacked(name: str, packed: Iterable[bytes], limit: int, *, has_tail: bool = False) -> Pieces:
+def unpacked(name: str | None, packed: Iterable[bytes], limit: int, *, has_tail: bool = False) -> Pieces:
     """The content, in pieces.  One of the errors above if there are more than `limit` bytes, or if it is damaged.
 
+    Without a name, the data is not packed.
     `has_tail` allows for something else after the packed data, as in a kernel image.
     """
-    pieces = (_by_library if name in _LIBRARIES else _by_program)(name, packed, has_tail)
+    if name is None:
+        pieces: Pieces = (piece for piece in packed)
+    else:
+        pieces = (_by_library if name in _LIBRARIES else _by_program)(name, packed, has_tail)
     count = 0
     with contextlib.closing(pieces):
         for piece in pieces:

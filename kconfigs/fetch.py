@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import UsageError
@@ -16,15 +18,18 @@ from kconfigs.build.kernel_tree import Tree, identify, open_tree
 from kconfigs.cache import Cache
 from kconfigs.debian import deb_package
 from kconfigs.debian.apt import Apt
-from kconfigs.debian.deb_package import Package, clean
+from kconfigs.debian.deb_package import Package
 from kconfigs.flavors import Flavor
 from kconfigs.flavors import flavor as flavor_of
-from kconfigs.image import Image, inspect
-from kconfigs.image_config import find_config, find_modules
+from kconfigs.image import Image, banner_release, inspect
+from kconfigs.image_config import NoConfigError, find_config
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel, kernel_digest
+from kconfigs.kernel_folder import find_modules, named_modules
+from kconfigs.kernel_names import clean
+from kconfigs.packages import package_file
 from kconfigs.resolve import apt_for
-from kconfigs.sources import SHIPPED, AptSource, DebFileSource, ImageSource, Source, SourcePackage, TreeSource
+from kconfigs.sources import SHIPPED, AptSource, ImageSource, PackageFilesSource, Source, SourcePackage, TreeSource
 
 
 def fetch(
@@ -44,9 +49,9 @@ def fetch(
         case SourcePackage() | TreeSource():
             return kernel_build.build(_job(source, flavor, progress, cache, apt))
         case ImageSource(image=image, release=release):
-            return _found(source, image, release, source.config, find_modules(image, release))
-        case DebFileSource():
-            return _unpacked(source, source.package, _unpacked_file(source, progress, cache))
+            return _found(source, image, release, source.config, find_modules(image.path, release))
+        case PackageFilesSource():
+            return _unpacked(source, source.origin, _unpacked_files(source, progress, cache))
         case AptSource():
             return _offered(source, progress, cache, apt)
     raise TypeError(f"not a source: {source!r}")
@@ -130,19 +135,20 @@ def _own_config(flavor: Flavor, tree: Tree, named: Path | None) -> Path | None:
 # Kernels that are found
 
 
-def _unpacked_file(source: DebFileSource, progress: BuildProgress, cache: Cache) -> Path:
+def _unpacked_files(source: PackageFilesSource, progress: BuildProgress, cache: Cache) -> Path:
     def make(folder: Path) -> None:
-        progress.update(BuildState("fetching", source.path.name))
-        deb_package.unpack_kernel(source.path, folder)
+        for path in source.paths:
+            progress.update(BuildState("fetching", path.name))
+            package_file.unpack(path, folder)
 
-    stat = source.path.stat()
-    key = f"{clean(source.path.name)}-{stat.st_size:x}-{stat.st_mtime_ns:x}"
-    return cache.get(
-        "packages",
-        key,
-        make,
-        lambda entry: _check_unpacked(source, source.package, entry),
-    )
+    first, *others = (f"{clean(path.name)}-{_state(path)}" for path in source.paths)
+    key = f"{first}-{hashlib.sha256(' '.join(others).encode()).hexdigest()[:12]}" if others else first
+    return cache.get("packages", key, make, lambda entry: _check_unpacked(source, source.needs, entry))
+
+
+def _state(path: Path) -> str:
+    stat = path.stat()
+    return f"{stat.st_size:x}-{stat.st_mtime_ns:x}"
 
 
 def _offered(source: AptSource, progress: BuildProgress, cache: Cache, apt: Apt | None) -> Kernel:
@@ -157,37 +163,63 @@ def _offered(source: AptSource, progress: BuildProgress, cache: Cache, apt: Apt 
             file.unlink()
 
     key = f"{_key_of(kernel)}_{kernel.arch}"
-    entry = cache.get("packages", key, make, lambda entry: _check_unpacked(source, kernel, entry))
+    entry = cache.get("packages", key, make, lambda entry: _check_unpacked(source, tuple(kernel.parts), entry))
     try:
-        return _unpacked(source, kernel, entry)
-    except UsageError as error:
-        has_config = source.kernel_config is not None or any((entry / "boot").glob("config-*"))
-        if has_config or not packages.missing:
+        return _unpacked(source, f"{kernel.name} {kernel.version}", entry)
+    except NoConfigError as error:
+        if not packages.missing:
             raise
+        removed = packages.missing[0]
         raise UsageError(
-            f"{source.spec} is incomplete: {error.message}, and the archive has removed {packages.missing[0]}",
+            f"{source.spec} is incomplete: it has no configuration, and the archive has removed {removed}",
             hint="name a newer version of the kernel, or give its config with --kernel-config",
         ) from error
 
 
-def _check_unpacked(source: Source, package: Package, entry: Path) -> None:
-    for image in (entry / "boot").glob("vmlinu[xz]-*"):
+def _check_unpacked(source: Source, needs: Sequence[str], entry: Path) -> None:
+    for image in _images(entry)[:1]:
         inspect(image)
         return
-    parts = ", ".join(package.parts)
     raise UsageError(
         f"{printable(source.spec)} holds no kernel",
-        hint=f"it depends on {parts}" if parts else "name a linux-image package",
+        hint=f"it depends on {', '.join(needs)}" if needs else "name the package with the image, such as linux-image",
     )
 
 
-def _unpacked(source: Source, package: Package, entry: Path) -> Kernel:
-    image = inspect(next((entry / "boot").glob("vmlinu[xz]-*")))
-    release = image.path.name.split("-", 1)[1]
-    config = find_config(image, release, source.kernel_config)
-    modules = entry / "modules" / release
-    identity = f"{package.name} {package.version}"
-    return _found(source, image, release, config, modules if modules.is_dir() else None, identity)
+def _images(entry: Path) -> list[Path]:
+    """The images in an unpacked package, those that boot first: vmlinux may be there for debuggers."""
+    return [image for name in ("vmlinuz", "vmlinux") for image in sorted((entry / "boot").glob(f"{name}-*"))]
+
+
+def _unpacked(source: Source, identity: str, entry: Path) -> Kernel:
+    image = inspect(_images(entry)[0])
+    named = image.path.name.split("-", 1)[1]
+    there = [path.name for path in entry.glob("modules/*") if path.is_dir()]
+    # Alpine's image is called vmlinuz-lts.
+    release = image.release or (named if named in there else banner_release(image) or named)
+    if there and release not in there:
+        raise UsageError(
+            f"{printable(source.spec)} has modules of {printable(there[0])}, and the kernel is {printable(release)}",
+            hint="name packages of the same version",
+        )
+    return _found(
+        source,
+        image,
+        release,
+        _config_of(source, image, release),
+        entry / "modules" / release if there else None,
+        identity,
+    )
+
+
+def _config_of(source: Source, image: Image, release: str) -> Config:
+    try:
+        return find_config(image, release, source.kernel_config)
+    except NoConfigError as error:
+        raise NoConfigError(
+            f"{printable(source.spec)} has no configuration, and none inside its image (CONFIG_IKCONFIG)",
+            hint="name the package that has it too, after a comma, or give it with --kernel-config FILE",
+        ) from error
 
 
 def _found(
@@ -203,7 +235,7 @@ def _found(
         arch=image.arch,
         image=image.path,
         config=config,
-        modules=modules,
+        modules=modules if source.modules is None else named_modules(source.modules, release),
         spec=source.spec,
         identity=identity or f"sha256:{digest[:12]}",
         digest=digest,

@@ -32,15 +32,20 @@ from kconfigs.decompression import (
     format_of,
     unpacked,
 )
+from kconfigs.efi_program import read_program
+from kconfigs.elf_image import pvh_memory
 from kconfigs.kconfig import Config
 
-_PE_MACHINES = {0x8664: "x86_64", 0x014C: "i386", 0xAA64: "aarch64", 0x5064: "riscv64", 0x01C2: "arm"}
 _ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
+HEAD = 0x10000
+"""Bytes at the beginning of a file that are enough to know what it is."""
 _X86_SECTOR = 512
 _BANNER = re.compile(rb"Linux version ([!-~]{1,64}) ")
 _RELEASE = re.compile(r"[!-~]{0,64}")
 """No release is longer (__NEW_UTS_LEN in uapi/linux/utsname.h)."""
 _CONFIG_MARK = b"IKCFG_ST"
+_BANNER_SIZE = 512
+"""It has about 200 bytes: the release, who built it with which compiler, and when."""
 _OVERLAP = 256
 """Bytes that two pieces of an unpacked kernel share when they are searched: more than the banner or the mark has."""
 _DEBIAN = re.compile(rb" Debian (\d+\.\d+\.\d+)-")
@@ -69,12 +74,31 @@ def inspect(path: Path) -> Image:
     name = printable(path)
     try:
         with bounded.open_file(path) as file:
-            head = file.read(0x10000)
+            head = file.read(HEAD)
             size = os.fstat(file.fileno()).st_size
+            is_pvh = pvh_memory(file) > 0
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}", hint="name a file that you may read") from error
-    if size > input_limits.IMAGE:
-        raise bounded.too_large(name, input_limits.IMAGE, "kernel image")
+    # An ELF file is not packed, and may have debugging information.
+    limit = input_limits.UNPACKED_IMAGE if is_pvh else input_limits.IMAGE
+    if size > limit:
+        raise bounded.too_large(name, limit, "kernel image")
+    return _elf(path) if is_pvh else image_of(path, head, size)
+
+
+def _elf(path: Path) -> Image:
+    announced = banner(Image(path, "x86_64", ""))
+    if not announced:
+        raise UsageError(f"{printable(path)} is an ELF file, but not a Linux kernel", hint=_WANTED)
+    return Image(path, "x86_64", announced.split()[2], _stable(announced.encode()))
+
+
+def image_of(path: Path, head: bytes, size: int) -> Image:
+    """The image that begins with these bytes (HEAD of them, or all) and has that size.  UsageError as from `inspect`.
+
+    `path` is what messages name, and what the image says its path is.
+    """
+    name = printable(path)
     if head[0x202:0x206] == b"HdrS":
         return Image(path, *_x86(name, head, size))
     if not head:
@@ -84,11 +108,13 @@ def inspect(path: Path) -> Image:
         what = f"an ELF file for {_ELF_MACHINES.get(machine, 'an unknown architecture')}"
         raise UsageError(
             f"{name} is {what}, not a bootable image",
-            hint="pass the bzImage that was built along with it (arch/x86/boot/bzImage), not vmlinux",
+            hint="pass the bzImage that was built with it (arch/x86/boot/bzImage), or a vmlinux with CONFIG_PVH",
         )
     arch = _other_arch(head)
     if arch is None:
-        raise UsageError(f"{name} is not a kernel image", hint=_WANTED)
+        program = read_program(head)
+        what = f"an EFI program for {program.machine} that contains no kernel" if program else "not a kernel image"
+        raise UsageError(f"{name} is {what}", hint=_WANTED)
     return Image(path, arch, "")
 
 
@@ -98,13 +124,16 @@ def memory_to_start(path: Path) -> int:
     init_size in Documentation/arch/x86/boot.rst, since protocol 2.10.
     """
     with contextlib.suppress(OSError), bounded.open_file(path) as file:
+        if end := pvh_memory(file):
+            return min(end, input_limits.UNPACKED_IMAGE)
+        file.seek(0)
         head = file.read(0x264)
         if len(head) == 0x264 and head[0x202:0x206] == b"HdrS" and struct.unpack_from("<H", head, 0x206) >= (0x20A,):
             return min(int.from_bytes(head[0x260:0x264], "little"), input_limits.UNPACKED_IMAGE)
     return 0
 
 
-_WANTED = "pass a bzImage or vmlinuz, a kernel tree, a .deb file, deb:PACKAGE, source or running"
+_WANTED = "pass a bzImage or vmlinuz, a kernel tree, a package file, deb:PACKAGE, source or running"
 
 
 def embedded_config(image: Image) -> Config | None:
@@ -141,12 +170,18 @@ def _config_in(image: Image, packed: bytes, pieces: Iterator[bytes]) -> Config |
 
 def banner_release(image: Image) -> str:
     """The release that the unpacked kernel announces; empty if it does not."""
+    return "".join(banner(image).split()[2:3])
+
+
+def banner(image: Image) -> str:
+    """The line with which the unpacked kernel announces itself, from `Linux version` on; empty if it has none."""
     with contextlib.closing(_kernel(image)) as pieces:
         rest = b""
         for piece in pieces:
             window = rest + piece
             if match := _BANNER.search(window):
-                return match[1].decode()
+                line = window[match.start() : match.start() + _BANNER_SIZE] + next(pieces, b"")[:_BANNER_SIZE]
+                return re.split(rb"[\n\0]", line[:_BANNER_SIZE])[0].decode("ascii", "replace")
             rest = window[-_OVERLAP:]
     return ""
 
@@ -197,6 +232,9 @@ def _part(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
 def _payload(file: BinaryIO) -> tuple[int, int]:
     """Where the kernel is in the image: its first byte, and the one after its last."""
     head, size = file.read(_X86_SECTOR * 2), os.fstat(file.fileno()).st_size
+    if head[:2] == b"MZ" and head[4:8] == b"zimg":
+        offset, length = struct.unpack_from("<II", head, 8)
+        return offset, min(offset + length, size)
     if head[0x202:0x206] != b"HdrS" or len(head) < 0x250:
         return 0, size
     offset, length = struct.unpack_from("<II", head, 0x248)
@@ -226,9 +264,12 @@ def _x86(name: str, head: bytes, size: int) -> tuple[str, str, Version]:
             f"{name} is damaged: its header has no valid release, but {printable(release, 80)}",
             hint="copy or build it again",
         )
+    return ("x86_64" if load_flags & 1 else "i386"), release, _stable(version)
+
+
+def _stable(version: bytes) -> Version:
     debian = _DEBIAN.search(version)
-    stable = release_version(debian[1].decode()) if debian else ()
-    return ("x86_64" if load_flags & 1 else "i386"), release, stable
+    return release_version(debian[1].decode()) if debian else ()
 
 
 def _other_arch(head: bytes) -> str | None:
@@ -238,8 +279,7 @@ def _other_arch(head: bytes) -> str | None:
         return "riscv64"
     if head[0x24:0x28] == b"\x18\x28\x6f\x01":
         return "arm"
-    if head[:2] == b"MZ" and len(head) > 0x40:
-        (where,) = struct.unpack_from("<I", head, 0x3C)
-        if head[where : where + 4] == b"PE\0\0":
-            return _PE_MACHINES.get(int.from_bytes(head[where + 4 : where + 6], "little"))
+    # EFI_ZBOOT (drivers/firmware/efi/libstub/zboot-header.S), which x86 does not have.
+    if head[4:8] == b"zimg" and (program := read_program(head)) is not None:
+        return program.machine
     return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What belongs to an image: its configuration, inside it or beside it, and its modules."""
+"""The configuration of an image: inside it, beside it, or named by the user."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from common.text import printable
 from common.versions import release_version
 from kconfigs.image import Image, NoUnpackerError, embedded_config
 from kconfigs.kconfig import Config, read_text, refuse_command
+from kconfigs.kernel_folder import config_places
 from kconfigs.unfinished_config import is_unfinished
 
 _HEADING = re.compile(r"^# Linux/\S+ (\d+\.\d+\S*) Kernel Configuration", re.MULTILINE)
+
+
+class NoConfigError(UsageError):
+    """A kernel has no configuration, or none that can be found."""
 
 
 def read_config(path: Path) -> Config:
@@ -40,18 +45,19 @@ def read_config(path: Path) -> Config:
 
 
 def find_config(image: Image, release: str, named: Path | None = None) -> Config:
-    """The configuration of an image: the one that is named, beside it, at the top of its tree, or inside it.
+    """The configuration of an image: the one that is named, one where its layout has it, or the one inside it.
 
-    UsageError if there is none, or if the one that was found is another kernel's.
+    NoConfigError if there is none; UsageError if the one that was found is another kernel's.
     """
     if named is not None:
         return _checked(read_config(named), named, image, release, named=True)
-    for place in (place for path in _paths(image) for place in _places_of_config(path, image.release)):
+    places = config_places(image.path, image.release or release)
+    for place in places:
         if os.access(place, os.R_OK) and place.is_file() and (config := Config.load(place)):
             return _checked(config, place, image, release)
     inside = embedded_config(image)
     if inside is None:
-        raise UsageError(
+        raise NoConfigError(
             f"{printable(image.path)} has no configuration beside it, and none inside (CONFIG_IKCONFIG)",
             hint="give it with --kernel-config FILE",
         )
@@ -104,32 +110,6 @@ def _checked(config: Config, path: Path, image: Image, release: str, *, named: b
             hint="give the .config that the kernel was built with",
         )
     return config
-
-
-def find_modules(image: Image, release: str) -> Path | None:
-    """Where the modules of an image are: installed for its release, or in the tree that it was built in.
-
-    Distributions install the image in /boot, or among its modules in /usr/lib/modules; both may be below the folder
-    that a package was unpacked into.
-    """
-    for path in _paths(image):
-        folder = path.parent
-        if (folder.parent.name, folder.name) == ("modules", release):
-            return folder
-        if folder.name != "boot":
-            continue
-        for library in ("lib", "usr/lib"):
-            installed = folder.parent / library / "modules" / release
-            if installed.is_dir():
-                return installed
-        if len(path.parents) > 3 and (path.parents[3] / "modules.order").is_file():
-            return path.parents[3]
-    return None
-
-
-def _paths(image: Image) -> list[Path]:
-    """The path of an image, and the one that it is a link to: /vmlinuz is boot/vmlinuz-6.12.7."""
-    return list(dict.fromkeys((image.path, image.path.resolve())))
 
 
 def running_config() -> Config | None:

@@ -30,6 +30,8 @@ DEPENDS = 64 << 10
 """Characters of the list of packages that a package needs.  A kernel's has 200."""
 PACKAGE_PARTS = 16
 """Members of the ar archive that a package is.  deb(5) has three, and allows for others."""
+RPM_HEADER = 64 << 20
+"""A header of an .rpm file, which has the names and checksums of all files: 1 MB for a kernel with its modules."""
 PATH = 64 << 10
 """A path or a link's target in a package.  Linux has no more than 4,096 bytes (PATH_MAX)."""
 

@@ -9,6 +9,7 @@
     spec = "source@sid"
     flavors = ["full", "hardened"]            # for a kernel that is built; the default is full
     config = "mine.config"                    # optional, as for --kernel-config
+    modules = "lib/modules/6.12.7"            # optional, as for --modules
     fragments = ["SECURITY_YAMA=n"]           # optional, each as for --config
 
 The file may have any name, such as kconform.toml; in a pyproject.toml the tables are called [[tool.kconform.kernel]].
@@ -46,6 +47,8 @@ class Wanted:
     """Whether its build may lack options of the config that the user named, or of a changed flavor."""
     changes: ConfigChanges | None = None
     """What is changed of the config that it is built with."""
+    modules: Path | None = None
+    """The folder with its modules, if it is not where an image or a package has it."""
     where: str = ""
     """File and place, for messages; empty if it was asked for on the command line."""
 
@@ -65,13 +68,14 @@ def load(path: Path) -> list[Wanted]:
 
 
 def _wanted(entry: Table, folder: Path) -> Wanted:
-    entry.check(required=("spec",), optional=("flavors", "profile", "config", "fragments"))
+    entry.check(required=("spec",), optional=("flavors", "profile", "config", "fragments", "modules"))
     return Wanted(
         spec=_read(entry, "spec", lambda text: parse(text, folder)),
         flavors=tuple(entry.choices("flavors", FLAVORS, [DEFAULT])),
         kernel_config=_read(entry, "config", lambda text: users_path(text, folder)) if "config" in entry else None,
         profile=_read(entry, "profile", lambda name: _profile(folder, name)) if "profile" in entry else None,
         changes=_changes(entry, folder) if "fragments" in entry else None,
+        modules=_read(entry, "modules", lambda text: users_path(text, folder)) if "modules" in entry else None,
         where=entry.place(),
     )
 

@@ -52,12 +52,13 @@ def wanted(
     matrix_file: Path | None,
     allow_dropped: bool = False,
     changes: Sequence[str] = (),
+    modules: Path | None = None,
 ) -> list[Wanted]:
     """What the options of a run ask for.  UsageError for what cannot be understood."""
     if matrix_file is not None:
-        if specs or flavors or kernel_config or profile or changes:
+        if specs or flavors or kernel_config or profile or changes or modules:
             raise UsageError(
-                "--matrix names kernels, flavors, configs and profiles, so none of them can be given beside it",
+                "--matrix names kernels, flavors, configs and so on, so none of them can be given beside it",
                 hint=f"add it to {printable(matrix_file)}, or leave out --matrix",
             )
         return [replace(one, allow_dropped=allow_dropped) for one in kernel_matrix.load(matrix_file)]
@@ -65,7 +66,8 @@ def wanted(
     asked = profiles.load(profile) if profile else None
     changed = parse_changes(changes)
     return [
-        Wanted(parse(spec), chosen, kernel_config, asked, allow_dropped, changed) for spec in specs or default_specs()
+        Wanted(parse(spec), chosen, kernel_config, asked, allow_dropped, changed, modules)
+        for spec in specs or default_specs()
     ]
 
 
@@ -121,7 +123,7 @@ def plan(asked: Sequence[Wanted]) -> list[PlannedKernel]:
 
 def _source(asked: Wanted) -> Source:
     try:
-        source = resolve(asked.spec, kernel_config=asked.kernel_config)
+        source = resolve(asked.spec, kernel_config=asked.kernel_config, modules=asked.modules)
     except UsageError as error:
         if not asked.where:
             raise
@@ -141,7 +143,21 @@ def _refuse_unused_config(sources: Sequence[tuple[Source, Wanted]]) -> None:
             "--config changes what a kernel is built with, and none of these is built",
             hint="name a kernel tree, source or deb:linux-source-X.Y with --kernel",
         )
+    if (
+        sources
+        and all(source.builds for source, _ in sources)
+        and any(one.modules for _, one in sources if not one.where)
+    ):
+        raise UsageError(
+            "--modules is for kernels that are not built, and all of these are built",
+            hint="leave it out: a kernel that is built has its modules",
+        )
     for source, one in sources:
+        if one.where and one.modules and source.builds:
+            raise UsageError(
+                f"{one.where}: {printable(one.spec.text)} is built, and its modules with it",
+                hint="leave out its modules",
+            )
         if one.where and one.changes and not source.builds:
             raise UsageError(
                 f"{one.where}: {printable(one.spec.text)} is not built, so its config cannot be changed",
@@ -160,6 +176,7 @@ def _refuse_conflict(first: PlannedKernel, second: PlannedKernel, asked: Wanted)
     """Both would be one kernel in the report, and only the first would be tested."""
     for what, there, here in (
         ("profile", first.profile, second.profile),
+        ("folder of modules", first.source.modules, second.source.modules),
         ("config", first.source.kernel_config, second.source.kernel_config),
         ("config fragment of that name", first.source.changes, second.source.changes),
     ):

@@ -38,8 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kernel",
         action="append",
         metavar="SPEC",
-        help="a kernel to test, repeatable: source, deb:PACKAGE[=VERSION][@SUITE], a .deb file, an image, a kernel"
-        " tree, or running (default: the distribution's prebuilt cloud kernel, and source)",
+        help="a kernel to test, repeatable: source, deb:PACKAGE[=VERSION][@SUITE], package files, an image, a"
+        " kernel tree, a folder, or running (default: the distribution's prebuilt cloud kernel, and source)",
     )
     group.addoption(
         "--flavor",
@@ -48,6 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a set of config options to build sources and trees with, repeatable (default: full)",
     )
     group.addoption("--kernel-config", type=Path, metavar="FILE", help="the .config of a kernel image")
+    group.addoption(
+        "--modules", type=Path, metavar="DIR", help="the modules of a kernel image, if they are elsewhere"
+    )
     group.addoption(
         "--config",
         action="append",
@@ -87,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="kconform-run-")
     config.add_cleanup(folder.cleanup)
     config.stash[FOLDER] = RunFolder(Path(folder.name))
-    names = ("kernel", "flavor", "kernel_config", "profile", "matrix", "allow_dropped", "config")
+    names = ("kernel", "flavor", "kernel_config", "profile", "matrix", "allow_dropped", "config", "modules")
     options = (config.getoption(name) for name in names)
     try:
         config.stash[FOLDER].begin(wanted(*options))

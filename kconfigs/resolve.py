@@ -7,7 +7,9 @@ or built.
 
 from __future__ import annotations
 
+import contextlib
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 from common.errors import UsageError
@@ -15,31 +17,35 @@ from common.paths import users_path
 from common.text import printable
 from common.versions import release_version
 from kconfigs.architectures import from_debian, machine, require_testable
-from kconfigs.build.kernel_tree import open_tree
+from kconfigs.build.kernel_tree import is_tree, open_tree
 from kconfigs.cache import Cache
-from kconfigs.debian import deb_package
 from kconfigs.debian.apt import Apt, Memory, is_source
 from kconfigs.debian.archive_suite import apt_of
-from kconfigs.debian.deb_package import Package, clean
 from kconfigs.image import banner_release, inspect
 from kconfigs.image_config import find_config, read_config, running_config
 from kconfigs.kconfig import Config
-from kconfigs.sources import AptSource, DebFileSource, ImageSource, Source, SourcePackage, TreeSource
+from kconfigs.kernel_folder import checked_folder, find_image, named_modules
+from kconfigs.kernel_names import clean
+from kconfigs.packages import package_file
+from kconfigs.packages.package_file import format_of_package
+from kconfigs.sources import AptSource, ImageSource, PackageFilesSource, Source, SourcePackage, TreeSource
 from kconfigs.spec import PackageSpec, PathSpec, Spec
-
-ROOT = Path("/")
-"""Where the running kernel's image is looked for."""
 
 
 def resolve(
-    spec: Spec, *, kernel_config: Path | None = None, cache: Cache | None = None, apt: Apt | None = None
+    spec: Spec,
+    *,
+    kernel_config: Path | None = None,
+    modules: Path | None = None,
+    cache: Cache | None = None,
+    apt: Apt | None = None,
 ) -> Source:
     """The source that the SPEC names.  UsageError, in one sentence, if there is none or it cannot be tested here.
 
-    `kernel_config` is a .config that the user named for it.
+    `kernel_config` is a .config that the user named for it, `modules` a folder with its modules.
     """
     cache = cache or Cache()
-    kernel_config = _checked_config(kernel_config)
+    kernel_config, modules = _checked_config(kernel_config), checked_folder(modules)
     match spec:
         case PackageSpec():
             source = _offered(spec, kernel_config, apt_for(spec.suite, cache, apt))
@@ -48,7 +54,9 @@ def resolve(
         case _:
             source = _running(spec, kernel_config)
     require_testable(printable(spec.text), source.arch, source.version)
-    return source
+    if modules is not None and isinstance(source, ImageSource):
+        named_modules(modules, source.release)  # of a package, the release is not known yet
+    return replace(source, modules=None if source.builds else modules)
 
 
 def packaged_source() -> SourcePackage:
@@ -83,7 +91,7 @@ def _offered(spec: PackageSpec, kernel_config: Path | None, apt: Apt) -> Source:
         spec=spec.text,
         name=clean(pinned),
         origin=f"{kernel.name} {kernel.version}",
-        arch=_arch_of(spec, kernel),
+        arch=_arch_of(spec, from_debian(kernel.arch)),
         version=release_version(kernel.release),
         kernel_config=kernel_config,
         packages=packages,
@@ -109,6 +117,8 @@ def _source_package(spec: PackageSpec, kernel_config: Path | None, apt: Apt) -> 
 def _at_path(spec: PathSpec, kernel_config: Path | None) -> Source:
     path = spec.path
     if path.is_dir():
+        if not is_tree(path) and (inside := find_image(path)) is not None:
+            return _image(spec, inside, kernel_config)
         tree = open_tree(path)
         return TreeSource(
             spec=spec.text,
@@ -119,36 +129,57 @@ def _at_path(spec: PathSpec, kernel_config: Path | None) -> Source:
             kernel_config=kernel_config,
             tree=tree,
         )
-    if not path.exists():
-        raise UsageError(
-            f"there is no kernel at {printable(spec.text)}",
-            hint="a SPEC is source, running, deb:PACKAGE, a kernel tree, an image or a .deb file",
-        )
-    if path.suffix == ".deb":
-        package = deb_package.read_control(path)
-        return DebFileSource(
-            spec=spec.text,
-            name=package.kernel_name,
-            origin=f"{package.name} {package.version}",
-            arch=_arch_of(spec, package),
-            version=release_version(package.release),
-            kernel_config=kernel_config,
-            package=package,
-            path=path,
-        )
+    for one in (path, *spec.others):
+        if not one.exists():
+            raise UsageError(
+                f"there is no kernel at {printable(one if spec.others else spec.text)}",
+                hint="a SPEC is source, running, deb:PACKAGE, a kernel tree, a folder, an image or a package file",
+            )
+    if spec.others or format_of_package(path) is not None:
+        return _package_files(spec, kernel_config)
     return _image(spec, path, kernel_config)
+
+
+def _package_files(spec: PathSpec, kernel_config: Path | None) -> Source:
+    paths = (spec.path, *spec.others)
+    found = [package_file.read_info(path) for path in paths]
+    # The one with the image names the kernel, wherever it stands.
+    main = next((one for one in found if one.holds_kernel), found[0])
+    return PackageFilesSource(
+        spec=spec.text,
+        name=main.kernel_name,
+        origin=" + ".join(one.identity for one in [main, *(other for other in found if other is not main)]),
+        arch=_arch_of(spec, main.arch),
+        version=release_version(main.linux),
+        kernel_config=kernel_config,
+        paths=tuple(path.absolute() for path in paths),
+        needs=tuple(name for one in found for name in one.needs),
+    )
 
 
 def _running(spec: Spec, kernel_config: Path | None) -> Source:
     release = platform.release()
-    places = [ROOT / "boot" / f"vmlinuz-{release}", ROOT / "lib" / "modules" / release / "vmlinuz"]
-    image = next((place for place in places if place.exists()), None)
+    image = running_image(Path("/"), release)
     if image is None:
         raise UsageError(
-            f"the running kernel, {release}, has no image in /boot or /lib/modules",
+            f"the running kernel, {release}, has no image in /boot or /usr/lib/modules",
             hint="pass the image that was booted, with --kernel-config if needed",
         )
     return _image(spec, image, kernel_config, None if kernel_config else running_config(), f"running-{release}")
+
+
+def running_image(root: Path, release: str) -> Path | None:
+    """The image of the kernel of that release that is installed below `root`, or None."""
+    places = ("boot/vmlinuz-{}", "usr/lib/modules/{}/vmlinuz", "lib/modules/{}/vmlinuz")
+    found = next((path for place in places if (path := root / place.format(release)).exists()), None)
+    if found is not None:
+        return found
+    # Alpine and Arch Linux name the image after its package.
+    for path in sorted(root.glob("boot/vmlinuz-*")):
+        with contextlib.suppress(UsageError):
+            if inspect(path).release == release:
+                return path
+    return None
 
 
 def _image(
@@ -172,10 +203,10 @@ def _image(
     )
 
 
-def _arch_of(spec: Spec, package: Package) -> str:
-    if package.arch == "all":
+def _arch_of(spec: Spec, arch: str) -> str:
+    if arch == "all":
         raise UsageError(
             f"{printable(spec.text)} holds no kernel: it is for all architectures",
-            hint="name a linux-image package, such as deb:linux-image-cloud-amd64",
+            hint="name the package with the image, such as deb:linux-image-cloud-amd64",
         )
-    return from_debian(package.arch)
+    return arch or machine()

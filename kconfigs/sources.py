@@ -39,6 +39,8 @@ class Source:
     """`()` if it is unknown so far."""
     kernel_config: Path | None = None
     """The .config that the user named for it."""
+    modules: Path | None = None
+    """The folder that the user named as that with its modules."""
     allow_dropped: bool = False
     """Whether a build may lack options of the user's own config, or of a flavor that the user has changed."""
     changes: ConfigChanges | None = None
@@ -78,11 +80,12 @@ class ImageSource(Source):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DebFileSource(Source):
-    """A package file with a kernel."""
+class PackageFilesSource(Source):
+    """A kernel in package files."""
 
-    package: Package
-    path: Path
+    paths: tuple[Path, ...]
+    needs: tuple[str, ...]
+    """Packages that may have what these lack."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,10 @@
 
     source                   the newest kernel source that apt offers, built with our flavors
     TREE                     a directory: a kernel tree, built with our flavors; nothing in it is changed
-    IMAGE                    a file: bzImage or vmlinuz, with its configuration beside or inside it
-    FILE.deb                 a package file
+    IMAGE                    a file: bzImage or vmlinuz, with its configuration beside or inside it; a unified image
+    FOLDER                   a directory with a kernel that is built or installed already
+    FILE.deb                 a package file, or .rpm, .apk, .pkg.tar.zst, .tar.xz ...
+    FILE.rpm,FILE.rpm        package files that make one kernel together, such as its image and its modules
     deb:PACKAGE[=VERSION]    a package that apt offers; a metapackage is followed to its kernel, and linux-source-X.Y
                              is built
     running                  the kernel that runs here
@@ -15,6 +17,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,9 +57,11 @@ class RunningSpec(Spec):
 
 @dataclass(frozen=True)
 class PathSpec(Spec):
-    """A tree, an image or a package file."""
+    """A tree, a folder, an image or a package file."""
 
     path: Path
+    others: tuple[Path, ...] = ()
+    """Further package files that belong to it."""
 
 
 def parse(text: str, folder: Path = Path()) -> Spec:
@@ -75,5 +80,18 @@ def parse(text: str, folder: Path = Path()) -> Spec:
                 f"{suite!r} is not the name of a suite", hint="write it as in deb:linux-image-amd64@trixie-backports"
             )
         return PackageSpec(text, name or "", version or "", suite or "")
-    path = users_path(text, folder)
-    return PathSpec(str(path) if folder != Path() and path.exists() else text, path)
+    names = [text]
+    if "," in text and not _exists(text, folder):  # a path may have a comma
+        names = text.split(",")
+        if "" in names:
+            raise UsageError(f"{printable(text)} lacks a file beside a comma", hint="write it as in a.deb,b.deb")
+    paths = [users_path(name, folder) for name in names]
+    is_there = folder != Path() and all(path.exists() for path in paths)
+    return PathSpec(",".join(map(str, paths)) if is_there else text, paths[0], tuple(paths[1:]))
+
+
+def _exists(text: str, folder: Path) -> bool:
+    # Names of several files together may be too long for one.
+    with contextlib.suppress(UsageError):
+        return users_path(text, folder).exists()
+    return False

@@ -33,7 +33,7 @@ _VERSIONED = ("gcc", "ld", "make", "ccache")
 """Programs whose version is of interest when a build fails."""
 _KERNELS = {
     True: "every source that --kernel accepts can be tested here",
-    False: "trees, images and .deb files can be tested here; `source` and `deb:PACKAGE` need apt",
+    False: "trees, images and package files can be tested here; `source` and `deb:PACKAGE` need apt",
 }
 """By whether apt is available."""
 

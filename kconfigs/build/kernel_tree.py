@@ -47,16 +47,12 @@ class Tree:
 
 def open_tree(path: Path) -> Tree:
     """UsageError if the directory is not a kernel tree."""
-    makefile = path / "Makefile"
-    try:
-        head = makefile.read_text(encoding="utf-8", errors="replace")[:4096]
-    except OSError:
-        head = ""
-    fields = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)", head, re.MULTILINE))
-    if not fields.get("VERSION") or not fields.get("PATCHLEVEL") or not (path / "Kconfig").is_file():
+    fields = _version_fields(path)
+    if not is_tree(path):
         raise UsageError(
-            f"{printable(path)} is a directory, but not a kernel tree",
-            hint="a kernel tree has a Makefile with VERSION and PATCHLEVEL, and a Kconfig file",
+            f"{printable(path)} is a directory, but not a kernel tree, and has no kernel image",
+            hint="a kernel tree has a Makefile with VERSION and PATCHLEVEL, and a Kconfig file; an image is called"
+            " vmlinuz, boot/vmlinuz-RELEASE or arch/x86/boot/bzImage",
         )
     numbers = [fields["VERSION"], fields["PATCHLEVEL"], fields.get("SUBLEVEL") or "0"]
     return Tree(
@@ -64,6 +60,19 @@ def open_tree(path: Path) -> Tree:
         tuple(int(number) for number in numbers if number.isdigit()),
         ".".join(numbers) + fields.get("EXTRAVERSION", ""),
     )
+
+
+def is_tree(path: Path) -> bool:
+    fields = _version_fields(path)
+    return bool(fields.get("VERSION") and fields.get("PATCHLEVEL") and (path / "Kconfig").is_file())
+
+
+def _version_fields(path: Path) -> dict[str, str]:
+    try:
+        head = (path / "Makefile").read_text(encoding="utf-8", errors="replace")[:4096]
+    except OSError:
+        head = ""
+    return dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)", head, re.MULTILINE))
 
 
 def identify(path: Path) -> str:

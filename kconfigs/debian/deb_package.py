@@ -8,43 +8,34 @@ import errno
 import os
 import re
 import resource
-import shutil
 import stat
 import subprocess
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from debian.deb822 import Deb822, PkgRelation
 
-from common import bounded
 from common.errors import KconformError, UsageError
 from common.text import printable
 from kconfigs import input_limits
+from kconfigs.architectures import from_debian
 from kconfigs.debian.deb_file import DebFile
-from kconfigs.decompression import PIECE, DamagedDataError, MissingProgramError, TooLargeError, format_of, unpacked
+from kconfigs.decompression import PIECE, DamagedDataError, TooLargeError, format_of, unpacked
+from kconfigs.kernel_names import clean
+from kconfigs.packages.kernel_files import PackageInfo, opened, unpack_files
 
 _KERNEL_PACKAGE = re.compile(r"linux-(?:image|binary)-(?:unsigned-)?(\d\S*)")
 _PART = re.compile(r"linux-(?:image|binary|modules|base)-(?!extra-).*")
 _SOURCE_ARCHIVE = re.compile(r"linux-source-.*\.tar\.\w+")
 _VENDORS = {"debian.org": "debian", "ubuntu.com": "ubuntu", "canonical.com": "ubuntu"}
+_WHAT = "a Debian package"
 _GRAMMAR = {
     "Package": re.compile(r"[a-z0-9][a-z0-9+.-]{1,200}"),
     "Version": re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~:-]{0,200}"),
     "Architecture": re.compile(r"[a-z0-9][a-z0-9-]{1,40}"),
 }
 """What these fields may be, from deb-control(5); their values become file names, test ids and arguments of apt."""
-_DISORDER = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
-"""What writing fails with for paths that no file system could have had."""
-
-# Where packages have what we want, as (path in the package, folder in our directory).
-_WANTED = (
-    (re.compile(r"boot/vmlinu[xz]-[!-.0-~]+"), "boot"),
-    (re.compile(r"boot/config-[!-.0-~]+"), "boot"),
-    (re.compile(r"boot/System\.map-[!-.0-~]+"), "boot"),
-    (re.compile(r"(?:usr/)?lib/modules/[!-.0-~]+/.+"), "modules"),
-)
 
 
 @dataclass(frozen=True)
@@ -79,6 +70,19 @@ class Package:
         return {name: version for name, version in self.depends.items() if _PART.fullmatch(name)}
 
     @property
+    def info(self) -> PackageInfo:
+        """The same, as all formats have it."""
+        return PackageInfo(
+            name=self.name,
+            version=self.version,
+            arch=from_debian(self.arch),
+            kernel_name=self.kernel_name,
+            linux=self.release,
+            holds_kernel=self.holds_kernel,
+            needs=tuple(self.parts),
+        )
+
+    @property
     def kernel_name(self) -> str:
         """A short name, always the same for the same kernel: `debian-6.1.192-cloud-amd64`."""
         version = re.sub(r"^\d+:", "", self.version)
@@ -87,11 +91,6 @@ class Package:
         if not rest.startswith(upstream):
             rest = "-".join([upstream, *re.findall(r"-([A-Za-z].*)", rest)])
         return clean(f"{self.vendor}-{rest}")
-
-
-def clean(text: str) -> str:
-    """The text with only those characters that a test id may have."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "kernel"
 
 
 def parse_control(text: str) -> Package:
@@ -133,77 +132,14 @@ def _exact(version: tuple[str, str] | None) -> str:
 
 def read_control(path: Path) -> Package:
     """UsageError if the file is not a Debian package, or is damaged."""
-    with _opened(path) as deb:
+    with opened(path, _WHAT, DebFile) as deb:
         return parse_control(deb.control())
 
 
 def unpack_kernel(path: Path, into: Path) -> None:
-    """Put the kernel, its configuration and its modules below `into`, as boot/ and modules/<release>/.
-
-    Nothing is put there if the package has none of them, and nothing but regular files: a link or a device in a
-    package is never made.  UsageError if the package is damaged, has a path that leads outside, or is larger than
-    kconfigs.input_limits allows.
-    """
-    with _opened(path) as deb, contextlib.closing(deb.files()) as files:
-        for name, content in files:
-            target = _target(name, into)
-            if target is None:
-                continue
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                out = target.open("wb")
-            except OSError as error:
-                if error.errno in _DISORDER:
-                    raise DamagedDataError(f"no file can be called {printable(name, 80)} there") from error
-                raise
-            with out:
-                shutil.copyfileobj(content, out, PIECE)
-
-
-def _target(name: str, into: Path) -> Path | None:
-    """Where a file of a package belongs; None if it is unwanted.  DamagedDataError for a path that leads outside."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise DamagedDataError(f"it has the path {printable(name, 80)}")
-    # As the kernel does, take a/./b and a//b for a/b: what follows a second slash would be an absolute path.
-    name = str(path)
-    for pattern, folder in _WANTED:
-        if pattern.fullmatch(name):
-            if folder == "boot":
-                return into / "boot" / path.name
-            release, inner = name.split("lib/modules/", 1)[1].split("/", 1)
-            # Newer packages keep the image and its configuration among the modules.
-            if inner in {"vmlinuz", "config", "System.map"}:
-                return into / "boot" / f"{inner}-{release}"
-            return into / "modules" / release / inner
-    return None
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[DebFile]:
-    name = printable(path)
-    try:
-        file = bounded.open_file(path)
-    except OSError as error:
-        raise UsageError(
-            f"{name} cannot be read: {error.strerror}", hint="name a .deb file that you may read"
-        ) from error
-    try:
-        with file:
-            yield DebFile(file)
-    except (DamagedDataError, tarfile.TarError, ValueError) as error:
-        raise UsageError(
-            f"{name} is not a Debian package, or is damaged ({error})", hint="download it again"
-        ) from error
-    except TooLargeError as error:
-        raise UsageError(
-            f"{name} unpacks to more than {bounded.size(input_limits.PACKAGE)}, which no package with a kernel does",
-            hint="name a linux-image package, without debugging symbols",
-        ) from error
-    except MissingProgramError as error:
-        raise UsageError(
-            f"{name} is packed with {error.name}, and that program is not installed", hint=f"install {error.name}"
-        ) from error
+    """Put what the package has of a kernel below `into`, as `unpack_files` says.  UsageError if it is damaged."""
+    with opened(path, _WHAT, DebFile) as deb:
+        unpack_files(deb.files(), into)
 
 
 # Packages with kernel source
@@ -212,7 +148,7 @@ def _opened(path: Path) -> Iterator[DebFile]:
 def unpack_source(package: Path, into: Path) -> None:
     """Unpack the tree in a linux-source package, and remove the package.  KconformError if it does not unpack."""
     into.mkdir()
-    with _opened(package) as deb, contextlib.closing(deb.files()) as files:
+    with opened(package, _WHAT, DebFile) as deb, contextlib.closing(deb.files()) as files:
         found = next((file for file in files if _SOURCE_ARCHIVE.fullmatch(PurePosixPath(file[0]).name)), None)
         if found is None:
             raise UsageError(

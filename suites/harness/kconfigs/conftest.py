@@ -35,3 +35,9 @@ def endless(tree: Path, tmp_path: Path) -> Iterator[Path]:
     (tree / "endless").write_text("")
     yield tmp_path / "begun"
     assert not fakes.compilers(tmp_path), "a compiler still runs"
+
+
+@pytest.fixture
+def _x86_64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packages are for this architecture, whatever that of the host is."""
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")

@@ -15,6 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import pytest
+
+from common.errors import UsageError
 from kconfigs.build.build_progress import BuildProgress
 from kconfigs.cache import Cache
 from kconfigs.debian.apt import Apt
@@ -205,10 +208,31 @@ class Resolved:
 
 
 def resolved(
-    spec: str, *, kernel_config: Path | None = None, cache: Cache | None = None, apt: Apt | None = None
+    spec: str,
+    *,
+    kernel_config: Path | None = None,
+    modules: Path | None = None,
+    cache: Cache | None = None,
+    apt: Apt | None = None,
 ) -> Resolved:
     cache = cache or Cache()
-    return Resolved(resolve(parse(spec), kernel_config=kernel_config, cache=cache, apt=apt), cache, apt)
+    source = resolve(parse(spec), kernel_config=kernel_config, modules=modules, cache=cache, apt=apt)
+    return Resolved(source, cache, apt)
+
+
+def refusal(tmp_path: Path, name: str, content: bytes) -> UsageError:
+    """The error that a file of that name ends in; nothing is left of it."""
+    path = tmp_path / "in" / name
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        resolved(str(path), cache=Cache(tmp_path / "cache")).kernel()
+    assert caught.value.exit_status == 4
+    assert caught.value.hint
+    assert "\n" not in caught.value.message
+    left = [one for one in tmp_path.rglob("*") if one != path and not one.is_dir() and ".locks" not in one.parts]
+    assert left == []
+    return caught.value
 
 
 def compilers(folder: Path) -> list[int]:

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
-from kconfigs import resolve
 from kconfigs.cache import Cache
 from kconfigs.image import banner_release, embedded_config, inspect
-from kconfigs.image_config import find_config, find_modules, read_config
+from kconfigs.image_config import find_config, read_config
 from kconfigs.kconfig import Config
-from kconfigs.spec import RunningSpec
+from kconfigs.kernel_folder import find_modules
 from suites.harness.kconfigs.fake_kernels import CONFIG, RELEASE, bzimage, resolved
 
 Write = Callable[[bytes], Path]
@@ -32,9 +31,9 @@ def write(tmp_path: Path) -> Write:
     return written
 
 
-def pe(machine: int) -> bytes:
+def pe(machine: int, beginning: bytes = b"MZ") -> bytes:
     head = bytearray(0x100)
-    head[:2] = b"MZ"
+    head[: len(beginning)] = beginning
     struct.pack_into("<I", head, 0x3C, 0x80)
     head[0x80:0x84] = b"PE\0\0"
     struct.pack_into("<H", head, 0x84, machine)
@@ -73,7 +72,7 @@ def test_the_banner_has_the_stable_version_that_the_release_lacks(
         pytest.param(bytes(56) + b"ARM\x64" + bytes(64), "aarch64", id="arm64-image"),
         pytest.param(bytes(56) + b"RSC\x05" + bytes(64), "riscv64", id="riscv-image"),
         pytest.param(bytes(0x24) + b"\x18\x28\x6f\x01" + bytes(64), "arm", id="arm-zimage"),
-        pytest.param(pe(0xAA64), "aarch64", id="arm64-efi-zboot"),
+        pytest.param(pe(0xAA64, b"MZ\0\0zimg"), "aarch64", id="arm64-efi-zboot"),
     ],
 )
 def test_other_architectures_are_recognised(write: Write, content: bytes, arch: str) -> None:
@@ -85,7 +84,11 @@ def test_other_architectures_are_recognised(write: Write, content: bytes, arch: 
     [
         pytest.param(b"", "is empty", id="empty"),
         pytest.param(b"#!/bin/sh\n" * 100, "is not a kernel image", id="a-script"),
-        pytest.param(pe(0x1234), "is not a kernel image", id="an-unknown-executable"),
+        pytest.param(pe(0x8664), "is an EFI program for x86_64 that contains no kernel", id="an-efi-program"),
+        pytest.param(pe(0xAA64), "is an EFI program for aarch64 that contains no", id="an-efi-program-for-arm64"),
+        pytest.param(pe(0x1234), "is an EFI program for an unknown architecture", id="an-unknown-executable"),
+        pytest.param(pe(0x8664)[:0x82], "is not a kernel image", id="a-piece-of-an-efi-program"),
+        pytest.param(b"MZ" + b"\xff" * 0x100, "is not a kernel image", id="a-program-for-dos"),
         pytest.param(b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\0" + bytes(64), "an ELF file for x86_64", id="vmlinux"),
         pytest.param(b"\x7fELF", "an ELF file for an unknown", id="a-piece-of-elf"),
         pytest.param(bzimage()[:0x210], "cut short: it ends in the header", id="cut-in-the-header"),
@@ -217,9 +220,9 @@ class TestBeside:
         boot.mkdir(parents=True)
         (boot / "bzImage").write_bytes(bzimage())
         image = inspect(boot / "bzImage")
-        assert find_modules(image, RELEASE) is None
+        assert find_modules(image.path, RELEASE) is None
         (tmp_path / "modules.order").write_text("a.o\n")
-        assert find_modules(image, RELEASE) == tmp_path
+        assert find_modules(image.path, RELEASE) == tmp_path
 
     @pytest.mark.parametrize(
         ("place", "modules"),
@@ -235,32 +238,14 @@ class TestBeside:
         self, tmp_path: Path, place: str, modules: str, linked: bool
     ) -> None:
         """Below any folder, as that into which a package was unpacked, and behind a link, as /vmlinuz."""
-        image = tmp_path / place
-        for folder in (image.parent, tmp_path / modules):
+        image = tmp_path / "root" / place
+        for folder in (image.parent, tmp_path / "root" / modules):
             folder.mkdir(parents=True, exist_ok=True)
         image.write_bytes(bzimage())
         image.with_name("config").write_text("CONFIG_A=y\n")
         if linked:
             (tmp_path / "vmlinuz").symlink_to(image)
         found = inspect(tmp_path / "vmlinuz" if linked else image)
-        assert find_modules(found, RELEASE) == tmp_path / modules
-        assert find_modules(found, "5.10") is None
+        assert find_modules(found.path, RELEASE) == tmp_path / "root" / modules
+        assert find_modules(found.path, "5.10") is None
         assert find_config(found, RELEASE) == Config.parse("CONFIG_A=y\n")
-
-    @pytest.mark.parametrize("place", [f"boot/vmlinuz-{RELEASE}", f"lib/modules/{RELEASE}/vmlinuz"])
-    def test_the_running_kernel_is_found(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-        monkeypatch.setattr(resolve, "ROOT", tmp_path)
-        monkeypatch.setattr("platform.release", lambda: RELEASE)
-        monkeypatch.setattr(resolve, "running_config", lambda: Config.parse("CONFIG_A=y\n"))
-        image = tmp_path / place
-        image.parent.mkdir(parents=True)
-        image.write_bytes(bzimage())
-        source = resolve.resolve(RunningSpec("running"), cache=Cache(tmp_path / "cache"))
-        assert source.origin == str(image)
-
-    def test_a_running_kernel_without_an_image_is_wrong_use(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(resolve, "ROOT", tmp_path)
-        with pytest.raises(UsageError, match="has no image in /boot or /lib/modules"):
-            resolve.resolve(RunningSpec("running"), cache=Cache(tmp_path / "cache"))

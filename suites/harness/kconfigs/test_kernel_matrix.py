@@ -33,6 +33,7 @@ profile = "mine.toml"
 [[kernel]]
 spec = "image.bin"
 config = "mine.config"
+modules = "modules"
 """
 
 
@@ -41,6 +42,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "mine.toml").write_text('text = "Mine."\n')
     (tmp_path / "mine.config").write_text(fakes.CONFIG)
     (tmp_path / "image.bin").write_bytes(fakes.bzimage())
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/modules.order").touch()
     fakes.tree(tmp_path / "linux")
     return tmp_path
 
@@ -57,6 +60,7 @@ def test_it_names_kernels_flavors_and_profiles(folder: Path) -> None:
     assert debian.profile == profile.load("debian")
     assert (tree.spec.text, tree.flavors) == (str(folder / "linux"), ("full", "hardened"))
     assert tree.profile == profile.load(str(folder / "mine.toml"))
+    assert image.modules == folder / "modules"
     assert (image.spec.text, image.kernel_config, image.profile) == (
         str(folder / "image.bin"),
         folder / "mine.config",

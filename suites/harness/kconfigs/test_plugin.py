@@ -120,10 +120,12 @@ class TestWrongUse:
             (["--kernel=deb:linux-image-amd64@Sid!"], "'Sid!' is not the name of a suite"),
             (["--kernel=\x1b[31m\u202e"], "there is no kernel at \\x1b[31m\\u202e"),
             (["--kernel=running", "--kernel-config=/nowhere"], "there is no configuration file /nowhere"),
+            (["--kernel=running", "--modules=/nowhere"], "there is no folder /nowhere with modules"),
             (["--flavor=ful"], "no flavor 'ful'; did you mean 'full'?"),
             (["--profile=debain"], "no profile 'debain'; did you mean 'debian'?"),
             (["--matrix=none.toml"], "none.toml: the matrix cannot be read: No such file or directory"),
             (["--matrix=a", "--kernel=b"], "so none of them can be given beside it"),
+            (["--matrix=a", "--modules=b"], "so none of them can be given beside it"),
         ],
     )
     def test_it_ends_with_4_and_is_reported_once(

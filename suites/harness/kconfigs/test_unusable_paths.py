@@ -34,14 +34,20 @@ def from_matrix(folder: Path, key: str, value: str) -> None:
     [
         lambda folder, path: fakes.resolved(path, cache=Cache(folder)),
         lambda folder, path: fakes.resolved(str(folder / "image"), kernel_config=Path(path), cache=Cache(folder)),
+        lambda folder, path: fakes.resolved(str(folder / "image"), modules=Path(path), cache=Cache(folder)),
+        lambda folder, path: fakes.resolved(f"a.rpm,{path}", cache=Cache(folder)),
         lambda _, path: profile.load(path),
         lambda _, path: kernel_matrix.load(Path(path)),
         lambda folder, path: from_matrix(folder, "spec", path),
         lambda folder, path: from_matrix(folder, "config", path),
+        lambda folder, path: from_matrix(folder, "modules", path),
         lambda folder, path: from_matrix(folder, "profile", path),
     ],
-    ids=["kernel", "kernel-config", "profile", "matrix", "spec-in-it", "config-in-it", "profile-in-it"],
-)
+    ids=[
+        "kernel", "kernel-config", "modules", "one-of-two", "profile", "matrix", "spec-in-it", "config-in-it",
+        "modules-in-it", "profile-in-it",
+    ],
+)  # fmt: skip
 def test_it_is_wrong_use(tmp_path: Path, use: Callable[[Path, str], object], path: str, said: str) -> None:
     (tmp_path / "image").write_bytes(fakes.bzimage(config=fakes.CONFIG))
     with pytest.raises(UsageError, match=said) as caught:

@@ -11,15 +11,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
-from kconfigs.cache import Cache
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.kconfigs.debian.signed_archive import Repository, Signer
-
-
-@pytest.fixture
-def _x86_64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The packages are for this architecture, whatever that of the host is."""
-    monkeypatch.setattr("platform.machine", lambda: "x86_64")
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +52,4 @@ def _impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def refused(tmp_path: Path) -> Callable[[bytes], UsageError]:
     """The error that a package ends in; nothing is left of it."""
 
-    def of(content: bytes) -> UsageError:
-        path = tmp_path / "in" / "k.deb"
-        path.parent.mkdir()
-        path.write_bytes(content)
-        with pytest.raises(UsageError) as caught:
-            fakes.resolved(str(path), cache=Cache(tmp_path / "cache")).kernel()
-        assert caught.value.exit_status == 4
-        assert caught.value.hint
-        assert "\n" not in caught.value.message
-        left = [one for one in tmp_path.rglob("*") if one != path and not one.is_dir() and ".locks" not in one.parts]
-        assert left == []
-        return caught.value
-
-    return of
+    return lambda content: fakes.refusal(tmp_path, "k.deb", content)

@@ -185,7 +185,7 @@ class TestKernelPackage:
         source = fakes.resolved(f"deb:{PACKAGE}", apt=Apt(fake), cache=Cache(tmp_path / "cache"))
         with pytest.raises(UsageError, match=r"the archive has removed linux-base-6\.12\.7-fake") as caught:
             source.kernel()
-        assert "has no configuration beside it" in caught.value.message
+        assert "it has no configuration" in caught.value.message
         # With a config of its own it is not missed, whatever else is wrong.
         (tmp_path / "foreign").write_text("# Linux/x86 6.1.9 Kernel Configuration\nCONFIG_YAMA=y\n")
         spec, named = f"deb:{PACKAGE}", tmp_path / "foreign"

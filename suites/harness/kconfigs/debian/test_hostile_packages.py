@@ -113,12 +113,13 @@ def test_an_archive_in_the_archive_is_not_unpacked(tmp_path: Path) -> None:
         ([member(f"{MODULES}/a.ko", size=5000)], "unexpected end of data"),
         ([b"garbage " * 64, member(f"{MODULES}/a.ko")], "a header is invalid"),
         ([member("././@LongLink", type=tarfile.GNUTYPE_LONGNAME, size=2 << 30)], "a header claims to have"),
+        ([member("././@LongLink", b"a", type=tarfile.GNUTYPE_LONGNAME)] * 2000, "recursion"),
         ([member("././@PaxHeader", type=tarfile.XHDTYPE, size=2 << 30)], "unknown type b'x'"),
         ([member(f"{MODULES}/a.ko", type=tarfile.GNUTYPE_SPARSE, size=512)], "unknown type b'S'"),
     ],
     ids=[
         "below-a-file", "file-for-a-folder", "long-name", "huge", "huge-and-not-wanted", "longer-than-it-is",
-        "garbage", "huge-name", "huge-pax-header", "sparse",
+        "garbage", "huge-name", "many-names", "huge-pax-header", "sparse",
     ],
 )  # fmt: skip
 def test_an_archive_that_makes_no_sense_is_refused(
