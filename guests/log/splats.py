@@ -51,13 +51,13 @@ _NOT_BY_ITSELF = re.compile(
 """Panics that the machine, its memory or the agent may have caused: init/main.c, mm/oom_kill.c, do_exit()."""
 _ABOUT_TIME = re.compile(
     r"soft lockup|LOCKUP|workqueue lockup|blocked for more than|blocked on .* for more than|rcu.*(?:stall|detected)|"
-    r"hung_task|softlockup"
+    r"RCU Stall|hung_task|softlockup"
 )
 _END = re.compile(r"^-+\[ end trace\b")
 """The last line of a report that began with "cut here"."""
 _LINE_MAX = 4096
 """Number of characters of a line to search.  No splat is longer, and some patterns take quadratic time."""
-_TIME = re.compile(r"^(?:<\d+>)?(?:\[\s*\d+\.\d+\]\s?)?(?:\[\s*[CT]\d+\]\s?)?")
+_TIME = re.compile(r"^(?:<\d{1,5}>)?(?:\[\s*\d+\.\d+\]\s?)?(?:\[\s*[CT]\d+\]\s?)?")
 """What a console has in front of a line: its level (console_msg_format=syslog), its time (CONFIG_PRINTK_TIME), and
 its thread or processor (CONFIG_PRINTK_CALLER)."""
 
