@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from guests.errors import KconformError
 
-_UNSET = {"SOURCE_DATE_EPOCH"}
-"""Set by some builds, and then mksquashfs rejects options for times."""
+_UNSET = {"POSIXLY_CORRECT", "SOURCE_DATE_EPOCH"}
+"""Variables that change what options mean: with the first, those that follow a file name are file names, too; with
+the second, which some builds set, mksquashfs rejects options for times."""
 
 
 def run_host_tool(command: Sequence[str]) -> bytes:

@@ -99,6 +99,7 @@ TELLING = dict.fromkeys(("12-general-protection", "528-invalid-wait-context"), 1
 }
 
 NO_SPLATS = [
+    "Call Trace:",
     "evil[41]: segfault at 0 ip 0000000000401000 sp 000000001003fff8 error 4 in init[401000+4000]",
     "traps: evil[41] general protection fault ip:401000 sp:7ffc error:0 in init[401000+4000]",
     "traps: evil[41] trap invalid opcode ip:401000 sp:1003fff8 error:0 in init",

@@ -90,6 +90,19 @@ class TestDisks:
             os.umask(former)
         assert second == first
 
+    def test_a_hash_tree_does_not_depend_on_the_environment(
+        self, modular: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With POSIXLY_CORRECT, options that follow the names of files are not options."""
+        fakes.tool("mksquashfs")
+        fakes.tool("veritysetup")
+        plan = DiskPlan("squashfs", files=(("a", b"1"),), salt="ab" * 32)
+        first = plan.make(modular, Cache(tmp_path / "one"))
+        monkeypatch.setenv("POSIXLY_CORRECT", "1")
+        second = plan.make(modular, Cache(tmp_path / "other"))
+        assert second.verity == first.verity
+        assert digest(second.image) == digest(first.image)
+
     def test_an_ext2_only_has_features_that_any_kernel_supports(
         self, modular: Kernel, store: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
