@@ -24,7 +24,7 @@ from guests.vm.failed_boots import FailedBoots
 from guests.vm.initramfs import initramfs
 from guests.vm.kernel_modules import virtio_modules
 from guests.vm.machine_options import DEFAULT_MACHINE, MachineOptions, boot_timeout_s, memory_mib
-from guests.vm.qemu_command import VirtualMachine
+from guests.vm.qemu_command import COMMAND_LINE_SIZE, VirtualMachine
 from guests.vm.qemu_program import QemuProgram, find_qemu, inspect
 from guests.vm.template import Template
 from kconfigs.cache import Cache
@@ -78,10 +78,10 @@ def check_bootable(kernel: Kernel) -> None:
             f"{kernel.id} cannot be tested: it lacks {', '.join(missing)}",
             hint="build it with one of kconform's flavors, or enable these options",
         )
-    if fixed := [name for name in FIXED_COMMAND_LINE if kernel.config.enabled(name)]:
+    if problem := _command_line_problem(kernel.config):
         raise UsageError(
-            f"{kernel.id} cannot be tested: CONFIG_{fixed[0]} makes it ignore the parameters that tests boot with",
-            hint="turn the option off; CONFIG_CMDLINE may stay, and is put in front of a test's own parameters",
+            f"{kernel.id} cannot be tested: {problem}",
+            hint="change the option: CONFIG_CMDLINE is put in front of a test's own parameters",
         )
 
 
@@ -93,6 +93,21 @@ def check_reachable(kernel: Kernel) -> None:
             f"{kernel.id} cannot be tested because of {', '.join(found)}",
             hint="build it without this; what a boot needs is given to it as arguments",
         )
+
+
+def _command_line_problem(config: Config) -> str:
+    """Why a kernel would not see the parameters that tests boot with; empty if it does."""
+    for name in FIXED_COMMAND_LINE:
+        if config.enabled(name):
+            return f"CONFIG_{name} makes it ignore the parameters that tests boot with"
+    built_in = config.string("CMDLINE") if config.enabled("CMDLINE_BOOL") else ""
+    if "--" in built_in.split():
+        return "after the -- in CONFIG_CMDLINE, the parameters that tests boot with are init's"
+    if len(built_in) > COMMAND_LINE_SIZE // 2:
+        return (
+            f"CONFIG_CMDLINE has {len(built_in)} bytes, which leaves too few for the parameters that tests boot with"
+        )
+    return ""
 
 
 class Pool:

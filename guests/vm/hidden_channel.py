@@ -33,8 +33,6 @@ def obstacles(config: Config, *, virtio: bool) -> list[str]:
     found = []
     if config.builtin("INITRAMFS_FORCE"):
         found.append("CONFIG_INITRAMFS_FORCE (the kernel ignores the initramfs with the agent: do_populate_rootfs())")
-    if "--" in words:
-        found.append("CONFIG_CMDLINE (after its `--`, every argument is one for init: parse_args())")
     if not virtio:
         found += [
             f"CONFIG_CMDLINE ({word} writes to the port of the channel, and there is no virtio console)"

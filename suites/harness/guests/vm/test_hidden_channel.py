@@ -34,7 +34,6 @@ class TestRefused:
         ("config", "said"),
         [
             (VIRTIO + "CONFIG_INITRAMFS_FORCE=y\n", "CONFIG_INITRAMFS_FORCE (the kernel ignores the initramfs"),
-            (VIRTIO + cmdline("quiet -- single"), "CONFIG_CMDLINE (after its `--`"),
             (cmdline("console=ttyS1,115200"), "CONFIG_CMDLINE (console=ttyS1,115200 writes to the port"),
             (cmdline("earlyprintk=serial,ttyS1"), "CONFIG_CMDLINE (earlyprintk=serial,ttyS1 writes to the port"),
             (UARTS.format(1, 1), "CONFIG_SERIAL_8250_NR_UARTS=1 (the channel needs a second serial port"),

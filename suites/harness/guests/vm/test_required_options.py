@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,22 @@ class TestBootable:
         asked = flavors.flavor("mine").asked()
         required = dict.fromkeys(REQUIRED_OPTIONS, "y") | dict.fromkeys(FIXED_COMMAND_LINE, "n")
         assert {name: asked[name].value for name in required} == required
+
+    @pytest.mark.parametrize(
+        ("built_in", "problem"),
+        [
+            ("quiet -- single", "after the -- in CONFIG_CMDLINE, the parameters that tests boot with are init's"),
+            ("a" * 1025, "CONFIG_CMDLINE has 1025 bytes, which leaves too few for the parameters"),
+        ],
+        ids=["for-init", "too-long"],
+    )
+    def test_a_built_in_command_line_that_hides_parameters_is_refused(
+        self, tmp_path: Path, built_in: str, problem: str
+    ) -> None:
+        config = f'{fakes.BOOTABLE}CONFIG_CMDLINE_BOOL=y\nCONFIG_CMDLINE="{built_in}"\n'
+        with pytest.raises(UsageError, match=re.escape(problem)):
+            check_bootable(fakes.kernel(tmp_path, config))
+        check_bootable(fakes.kernel(tmp_path, config.replace("CONFIG_CMDLINE_BOOL=y", "")))
 
     def test_a_built_in_command_line_is_allowed(self, tmp_path: Path) -> None:
         check_bootable(fakes.kernel(tmp_path, f'{fakes.BOOTABLE}CONFIG_CMDLINE="quiet"\nCONFIG_CMDLINE_BOOL=y\n'))
