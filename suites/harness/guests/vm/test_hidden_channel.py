@@ -38,7 +38,7 @@ class TestRefused:
             (cmdline("earlyprintk=serial,ttyS1"), "CONFIG_CMDLINE (earlyprintk=serial,ttyS1 writes to the port"),
             (UARTS.format(1, 1), "CONFIG_SERIAL_8250_NR_UARTS=1 (the channel needs a second serial port"),
         ],
-        ids=["initramfs", "dashes", "console", "earlyprintk", "one-uart"],
+        ids=["initramfs", "console", "earlyprintk", "one-uart"],
     )
     def test_the_option_in_the_way_is_named(self, tmp_path: Path, config: str, said: str) -> None:
         kernel = fakes.kernel(tmp_path, fakes.BOOTABLE + config)
