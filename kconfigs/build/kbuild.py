@@ -25,7 +25,7 @@ from kconfigs import kconfig
 from kconfigs.architectures import architecture, machine
 from kconfigs.build import lost_options
 from kconfigs.build.build_progress import BuildProgress, NoProgress
-from kconfigs.build.kernel_tree import Tree
+from kconfigs.build.kernel_tree import Tree, refused_by_kbuild
 from kconfigs.build.missing_files import require_files
 from kconfigs.build.supervised_process import run_logged
 from kconfigs.build.toolchain import Toolchain
@@ -116,6 +116,11 @@ def made_from(job: Job) -> str:
 
 def configure(job: Job, objects: Path) -> Config:
     """Write .config into the object directory.  An option that Kconfig drops is an error."""
+    if refused := refused_by_kbuild(objects):
+        raise UsageError(
+            f"{job.what} cannot be built in {printable(objects)}: Kbuild does not accept {refused!r} in a path",
+            hint="set KCONFORM_CACHE to a directory without it",
+        )
     objects.mkdir(parents=True, exist_ok=True)
     wanted = objects / "kconform.config"
     wanted.write_text(made_from(job), encoding="utf-8")

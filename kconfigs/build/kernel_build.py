@@ -69,7 +69,7 @@ def _make(job: Job, folder: Path) -> None:
         job.log.write_text("", encoding="utf-8")
         started = time.time()
         tell("configuring", started=started)
-        if job.tree.built_in_place:
+        if job.tree.needs_mirror:
             job = _mirrored(job, folder / "source")
         config = configure(job, objects)
         total, done, started = _expected(job), 0, time.time()

@@ -6,19 +6,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import stat
-import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from common import git
 from common.errors import UsageError
 from common.text import printable
 from common.versions import Version
 from kconfigs.architectures import ARCHITECTURES
+from kconfigs.build import git_tree
 
 # What a build leaves in its directory; Kbuild's own clean rule lists the same names.
 _PRODUCT = re.compile(
@@ -27,6 +25,10 @@ _PRODUCT = re.compile(
     r"|System\.map|Module\.symvers|modules\.builtin.*|bzImage"
 )
 _PRODUCT_FOLDERS = re.compile(r"(?:include|arch/\w+/include)/(?:config|generated)|\.git|\.tmp_\w+")
+
+_REFUSED = re.compile(r"[^\w@+=,./~-]")
+"""Kbuild refuses white space and colons (Makefile: "source directory cannot contain spaces or colons").  Others have
+a meaning for make, or for the shell of its recipes, which do not quote paths (`if [ -f $(srctree)/.config ...`)."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,28 @@ class Tree:
         marks = [".config", "include/config", *generated]
         return any((self.path / mark).exists() for mark in marks)
 
+    @property
+    def needs_mirror(self) -> bool:
+        """Whether Kbuild refuses to build it where it is."""
+        return self.built_in_place or bool(refused_by_kbuild(self.path))
+
+
+def refused_by_kbuild(path: Path) -> str:
+    """The first character of a path that Kbuild or make does not accept there; empty if there is none."""
+    found = _REFUSED.search(str(path))
+    return found[0] if found else ""
+
 
 def open_tree(path: Path) -> Tree:
     """UsageError if the directory is not a kernel tree."""
     makefile = path / "Makefile"
     try:
         head = makefile.read_text(encoding="utf-8", errors="replace")[:4096]
+    except PermissionError as error:
+        raise UsageError(
+            f"{printable(makefile)} cannot be read: {error.strerror}",
+            hint="a kernel tree must be readable by the user who tests it, with all of its files",
+        ) from error
     except OSError:
         head = ""
     fields = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)", head, re.MULTILINE))
@@ -69,24 +87,70 @@ def open_tree(path: Path) -> Tree:
 def identify(path: Path) -> str:
     """A name for what is in the tree now: the same content has the same name.
 
-    In a git repository, the commit and a digest of all changes since; otherwise a digest of the names, sizes and
-    times of its files.
+    If it is the top of a git work tree, the commit and a digest of all changes since; otherwise a digest of the
+    names, sizes and times of its files.  UsageError if something in it cannot be read.
     """
-    top = _git(path, "rev-parse", "--show-toplevel", "HEAD")
-    if top is not None:
-        root, commit = (line for line in os.fsdecode(top).splitlines()[:2])
-        if Path(root).resolve() == path.resolve():
-            changes = _git_changes(path)
-            return commit[:12] + (f"-dirty-{changes}" if changes else "")
+    try:
+        return _identify(path)
+    except PermissionError as error:
+        raise UsageError(
+            f"{printable(error.filename)} cannot be read: {error.strerror}",
+            hint="a kernel tree must be readable by the user who tests it, with all of its files",
+        ) from error
+
+
+def _identify(path: Path) -> str:
+    commit = git_tree.commit(path)
+    difference = None if commit is None else git_tree.difference(path)
+    if commit is None or difference is None:
+        return f"files-{_digest(path, partial(_behind, path))}"
+    changes = difference.digest
+    if behind := "".join(_behind(path, name) for name in difference.leading_elsewhere):
+        changes = hashlib.sha256(os.fsencode(changes + behind)).hexdigest()[:12]
+    return commit[:12] + (f"-dirty-{changes}" if changes else "")
+
+
+def _digest(path: Path, behind: Callable[[str], str] = lambda _: "") -> str:
+    """Of the names, sizes and times of the files in a directory; `behind` adds something for each link."""
     digest = hashlib.sha256()
     for name in source_files(path):
         info = (path / name).lstat()
         digest.update(os.fsencode(f"{name}\0{info.st_size}\0{info.st_mtime_ns}\0{info.st_mode}\n"))
-    return f"files-{digest.hexdigest()[:12]}"
+        if stat.S_ISLNK(info.st_mode):
+            digest.update(os.fsencode(behind(name)))
+    return digest.hexdigest()[:12]
+
+
+def _behind(path: Path, name: str) -> str:
+    """A line about what a link, a submodule or another repository leads to; empty if that is identified anyway."""
+    found = path / name
+    if not found.is_symlink():
+        inner = _identify(found) if found.is_dir() and any(found.iterdir()) else ""
+        # git's difference to the commit tells which commit a submodule has; another repository is not in it.
+        return f"{name}\0{inner}\n" if name.endswith("/") or "-" in inner else ""
+    target, top = _real(found), _real(path)
+    if target.is_relative_to(top) or top.is_relative_to(target) or _is_output(target, top):
+        return ""
+    if target.is_dir():
+        return f"{name}\0{_digest(target)}\n"
+    info = target.stat() if target.exists() else None
+    return f"{name}\0{info.st_size}\0{info.st_mtime_ns}\n" if info else ""
+
+
+def _is_output(folder: Path, tree: Path) -> bool:
+    """Whether it has the objects of a build of the tree with O=, which makes a link to the tree there."""
+    source = folder / "source"
+    return source.is_symlink() and _real(source) == tree
+
+
+def _real(path: Path) -> Path:
+    """Path.resolve() raises RuntimeError for a link that leads to itself (before Python 3.13)."""
+    return Path(os.path.realpath(path))
 
 
 def source_files(path: Path) -> Iterator[str]:
     """The files and links of a tree, by relative name, sorted; without what a build has made."""
+    top = _real(path)
 
     def walk(folder: str) -> Iterator[str]:
         with os.scandir(path / folder) as found:
@@ -94,9 +158,9 @@ def source_files(path: Path) -> Iterator[str]:
         for child in children:
             name = f"{folder}/{child.name}" if folder else child.name
             if child.is_dir(follow_symlinks=False):
-                if not _PRODUCT_FOLDERS.fullmatch(name):
+                if not _PRODUCT_FOLDERS.fullmatch(name) and not _is_output(path / name, top):
                     yield from walk(name)
-            elif not _PRODUCT.fullmatch(child.name):
+            elif not _PRODUCT.fullmatch(child.name) and name != ".git":
                 yield name
 
     return walk("")
@@ -104,52 +168,18 @@ def source_files(path: Path) -> Iterator[str]:
 
 def mirror(path: Path, into: Path) -> None:
     """Lay out the sources of a tree again, as links: cheap, and Kbuild takes it for a tree that was never built."""
-    tracked = _git(path, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    top = _git(path, "rev-parse", "--show-toplevel")
-    if tracked and top and Path(os.fsdecode(top).strip()).resolve() == path.resolve():
-        listed = os.fsdecode(tracked).split("\0")
-        names = sorted(name for name in listed if name and os.path.lexists(path / name))
-    else:
-        names = list(source_files(path))
+    names = git_tree.files(path)
     made = set()
-    for name in names:
+    for name in source_files(path) if names is None else names:
         source, target = path / name, into / name
         if target.parent not in made:
             target.parent.mkdir(parents=True, exist_ok=True)
             made.add(target.parent)
         if source.is_symlink():
-            target.symlink_to(source.readlink())
+            # A relative link that leaves the tree would lead to another place from there.
+            stays = _real(source).is_relative_to(_real(path))
+            target.symlink_to(source.readlink() if stays else source)
+        elif source.is_dir():
+            mirror(source, target)
         elif stat.S_ISREG(source.lstat().st_mode):
             target.symlink_to(source)
-
-
-def _git_changes(path: Path) -> str:
-    """A digest of everything that differs from the commit; empty if nothing does."""
-    index = _git(path, "rev-parse", "--git-path", "index") or b""
-    with tempfile.TemporaryDirectory(prefix="kconform-") as folder:
-        # git diff writes what it learns about files into the index, which is the user's.
-        copy = Path(folder, "index")
-        if (path / os.fsdecode(index.strip())).is_file():
-            shutil.copy2(path / os.fsdecode(index.strip()), copy)
-        difference = ("diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD")
-        tracked = _git(path, *difference, env={"GIT_INDEX_FILE": str(copy)}) or b""
-    others = (_git(path, "ls-files", "-z", "--others", "--exclude-standard") or b"").split(b"\0")
-    digest = hashlib.sha256(tracked)
-    for name in sorted(filter(None, others)):
-        other = path / os.fsdecode(name)
-        digest.update(b"\0" + name + b"\0" + (other.read_bytes() if other.is_file() else b""))
-    return digest.hexdigest()[:12] if tracked or any(others) else ""
-
-
-def _git(path: Path, *arguments: str, env: Mapping[str, str] | None = None) -> bytes | None:
-    """The output of git, which is kept from writing anything; None if it fails."""
-    try:
-        done = subprocess.run(
-            ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(path), *arguments],
-            capture_output=True,
-            check=True,
-            env={**git.environment(), "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(env or {})},
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout

@@ -72,6 +72,10 @@ SUBLEVEL = 7
 EXTRAVERSION =
 MARKS = @MARKS@
 
+ifneq ($(words $(subst :, ,$(CURDIR))), 1)
+$(error source directory cannot contain spaces or colons)
+endif
+
 allnoconfig:
 	@test ! -e $(CURDIR)/broken-config || { echo 'Kconfig:3: syntax error'; exit 1; }
 	@cp "$$KCONFIG_ALLCONFIG" $(O)/.config

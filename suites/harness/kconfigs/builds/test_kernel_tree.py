@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from common.errors import UsageError
-from common.git import environment as git_environment
 from kconfigs.build import kernel_tree
 from kconfigs.cache import Cache
-from reports.run import environment
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.kconfigs.builds.fake_builds import MakeTree, builds, content
 
@@ -66,86 +65,114 @@ class TestTree:
         (path / "vmlinux.lds.S").write_text("")
         assert kernel_tree.identify(path) != before
 
-
-def git(path: Path, *arguments: str) -> str:
-    """Run git in a directory, and in no other repository, even if a hook of one runs this test."""
-    identity = ["-c", "user.name=us", "-c", "user.email=us@example.org"]
-    done = subprocess.run(
-        ["git", *identity, *arguments],
-        cwd=path,
-        capture_output=True,
-        text=True,
-        check=True,
-        env=git_environment(),
-    )
-    return done.stdout.strip()
-
-
-class TestGit:
-    @pytest.fixture
-    def path(self, make_tree: MakeTree) -> Path:
+    def test_the_output_of_a_build_inside_it_does_not_change_its_identity(self, make_tree: MakeTree) -> None:
         path = make_tree()
-        (path / ".gitignore").write_text("*.o\n.config\n")
-        git(path, "init", "-q")
-        git(path, "add", ".")
-        git(path, "commit", "-q", "-m", "one")
-        return path
-
-    def test_its_identity_is_the_commit(self, path: Path) -> None:
-        assert kernel_tree.identify(path) == git(path, "rev-parse", "HEAD")[:12]
-
-    def test_different_changes_have_different_identities(self, path: Path) -> None:
-        seen = {kernel_tree.identify(path)}
-        for name, text in (("kernel.c", "one"), ("kernel.c", "two"), ("new.c", "one"), ("new.c", "two")):
-            (path / name).write_text(text)
-            seen.add(kernel_tree.identify(path))
-        assert len(seen) == 5
-        assert sum("-dirty-" in identity for identity in seen) == 4
-        (path / "kernel.o").write_text("ignored")
-        assert kernel_tree.identify(path) in seen
-
-    @pytest.mark.parametrize("worktree", [False, True], ids=["repository", "repository-and-worktree"])
-    def test_another_repository_in_the_environment_is_ignored(
-        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worktree: bool
-    ) -> None:
-        """git names its repository to hooks, and to what `git rebase --exec` runs."""
-        before, commit = kernel_tree.identify(path), git(path, "rev-parse", "HEAD")
-        other = tmp_path / "other"
-        other.mkdir()
-        git(other, "init", "-q")
-        git(other, "commit", "-q", "--allow-empty", "-m", "another")
-        monkeypatch.setenv("GIT_DIR", str(other / ".git"))
-        monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
-        if worktree:
-            monkeypatch.setenv("GIT_WORK_TREE", str(other))
+        before = kernel_tree.identify(path)
+        (path / "out" / "include" / "generated").mkdir(parents=True)
+        (path / "out" / "include" / "generated" / "bounds.h").write_text("")
+        (path / "out" / "source").symlink_to("..")
         assert kernel_tree.identify(path) == before
-        assert environment.suite(path).commit == commit
+        (path / "out" / "source").unlink()
+        assert kernel_tree.identify(path) != before
 
-    def test_its_path_and_its_files_may_have_any_names(self, path: Path) -> None:
-        moved = path.with_name(os.fsdecode(b"caf\xe9"))
-        path.rename(moved)
-        (moved / os.fsdecode(b"caf\xe9.c")).write_text("new")
-        assert "-dirty-" in kernel_tree.identify(moved)
-        kernel_tree.mirror(moved, moved.with_name("mirror"))
-        assert (moved.with_name("mirror") / os.fsdecode(b"caf\xe9.c")).exists()
-        (moved / ".git").rename(moved.with_name("git"))
-        assert kernel_tree.identify(moved).startswith("files-")
+    @pytest.mark.parametrize("use", [kernel_tree.open_tree, kernel_tree.identify], ids=["open", "identify"])
+    def test_a_tree_that_cannot_be_read_is_wrong_use(
+        self, make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch, use: Callable[[Path], object]
+    ) -> None:
+        path = make_tree()
 
-    def test_looking_does_not_touch_the_repository(self, path: Path) -> None:
-        os.utime(path / "kernel.c")
+        def refuse(found: object, *_: object, **_options: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", str(found))
+
+        monkeypatch.setattr(Path, "read_text", refuse)
+        monkeypatch.setattr(os, "scandir", refuse)
+        with pytest.raises(UsageError, match=r"linux.* cannot be read: Permission denied"):
+            use(path)
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        "name", ["my tree", "a:b", "a#b", "a$b", "a%b", 'a"b', "a'b", "a\\b", "a\nb", "v(6)", "a&b", "trailing "]
+    )
+    def test_a_path_that_kbuild_refuses_is_built_elsewhere(self, tmp_path: Path, cache: Cache, name: str) -> None:
+        path = fakes.tree(tmp_path / name)
         before = content(path)
-        kernel_tree.identify(path)
+        kernel = fakes.resolved(str(path), cache=cache).kernel()
+        assert kernel.image.read_bytes() == fakes.bzimage()
         assert content(path) == before
+        assert not (kernel.image.parent / "source").exists()
 
-    def test_a_tree_inside_another_repository_is_identified_by_its_files(self, path: Path) -> None:
-        inner = fakes.tree(path / "inner")
-        assert kernel_tree.identify(inner).startswith("files-")
+    @pytest.mark.parametrize("name", ["v6.12~rc1+2", "a,b=c@d", "grün"])
+    def test_any_other_path_is_built_where_it_is(self, tmp_path: Path, cache: Cache, name: str) -> None:
+        path = fakes.tree(tmp_path / name)
+        assert not kernel_tree.open_tree(path).needs_mirror
+        assert fakes.resolved(str(path), cache=cache).kernel().release == fakes.RELEASE
 
-    def test_its_mirror_has_what_git_knows_and_what_is_new(self, path: Path, tmp_path: Path) -> None:
-        (path / "new.c").write_text("new")
-        (path / "kernel.o").write_text("object")
-        (path / "Kconfig").unlink()
+    def test_a_cache_with_such_a_path_is_wrong_use_before_anything_is_compiled(
+        self, make_tree: MakeTree, tmp_path: Path
+    ) -> None:
+        with pytest.raises(
+            UsageError, match=r"cannot be built in .*: Kbuild does not accept ' ' in a path"
+        ) as caught:
+            fakes.resolved(str(make_tree()), cache=Cache(tmp_path / "my cache")).kernel()
+        assert "KCONFORM_CACHE" in caught.value.hint
+        assert builds(tmp_path) == 0
+
+    def test_a_link_to_a_tree_is_the_tree(self, make_tree: MakeTree, tmp_path: Path, cache: Cache) -> None:
+        path = make_tree()
+        (tmp_path / "current").symlink_to("linux")
+        assert kernel_tree.identify(tmp_path / "current") == kernel_tree.identify(path)
+        source = fakes.resolved(str(tmp_path / "current"), cache=cache)
+        assert source.source.name == "linux-6.12.7"
+        assert source.kernel().identity == fakes.resolved(str(path), cache=cache).kernel().identity
+        assert builds(tmp_path) == 1
+
+
+class TestLinks:
+    """Links of a tree that lead out of it, as to drivers that are kept elsewhere."""
+
+    @pytest.fixture
+    def drivers(self, make_tree: MakeTree, tmp_path: Path) -> Path:
+        path = make_tree()
+        drivers = tmp_path / "drivers"
+        drivers.mkdir()
+        (drivers / "one.c").write_text("one")
+        (path / "drivers").symlink_to("../drivers")
+        (path / "one.c").symlink_to(drivers / "one.c")
+        return drivers
+
+    def test_what_they_lead_to_belongs_to_the_identity(self, drivers: Path, tmp_path: Path) -> None:
+        before = kernel_tree.identify(tmp_path / "linux")
+        (drivers / "one.c").write_text("another")
+        assert kernel_tree.identify(tmp_path / "linux") != before
+
+    def test_a_mirror_leads_to_the_same(self, drivers: Path, tmp_path: Path) -> None:
+        (tmp_path / "linux" / "again.c").symlink_to("kernel.c")
+        into = tmp_path / "elsewhere" / "mirror"
+        kernel_tree.mirror(tmp_path / "linux", into)
+        assert (into / "drivers" / "one.c").samefile(drivers / "one.c")
+        assert (into / "one.c").samefile(drivers / "one.c")
+        assert (into / "again.c").readlink() == Path("kernel.c")
+
+    def test_a_link_that_leads_nowhere_is_kept(self, make_tree: MakeTree, tmp_path: Path) -> None:
+        path = make_tree()
+        for name, target in {"itself": "itself", "gone": "../gone", "above": "../.."}.items():
+            (path / name).symlink_to(target)
+        assert kernel_tree.identify(path) == kernel_tree.identify(path)
         kernel_tree.mirror(path, tmp_path / "mirror")
-        names = {file.name for file in (tmp_path / "mirror").iterdir()}
-        assert {"new.c", "Makefile", "kernel.c"} <= names
-        assert not names & {"kernel.o", ".git", "Kconfig"}
+        assert {"itself", "gone", "above"} <= {file.name for file in (tmp_path / "mirror").iterdir()}
+
+    def test_links_between_two_directories_end(self, drivers: Path, tmp_path: Path) -> None:
+        (drivers / "back").symlink_to(tmp_path / "third")
+        (tmp_path / "third").mkdir()
+        (tmp_path / "third" / "back").symlink_to(drivers)
+        assert kernel_tree.identify(tmp_path / "linux").startswith("files-")
+
+    def test_the_output_of_a_build_is_not_looked_at(self, make_tree: MakeTree, tmp_path: Path) -> None:
+        path, out = make_tree(), tmp_path / "out"
+        out.mkdir()
+        (path / "out").symlink_to(out)
+        (out / "source").symlink_to(path)
+        before = kernel_tree.identify(path)
+        (out / "include.h").write_text("")
+        assert kernel_tree.identify(path) == before
