@@ -51,7 +51,7 @@ _NOT_BY_ITSELF = re.compile(
 """Panics that the machine, its memory or the agent may have caused: init/main.c, mm/oom_kill.c, do_exit()."""
 _ABOUT_TIME = re.compile(
     r"soft lockup|LOCKUP|workqueue lockup|blocked for more than|blocked on .* for more than|rcu.*(?:stall|detected)|"
-    r"hung_task|softlockup"
+    r"RCU Stall|hung_task|softlockup"
 )
 _END = re.compile(r"^-+\[ end trace\b")
 """The last line of a report that began with "cut here"."""

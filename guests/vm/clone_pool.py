@@ -16,7 +16,7 @@ from pathlib import Path
 from common.stopwatch import UNRECORDED, Stopwatch
 from guests.errors import BootError, UsageError
 from guests.guest import Guest
-from guests.vm import acceleration, boot_verdict, template
+from guests.vm import acceleration, boot_verdict, hidden_channel, template
 from guests.vm.acceleration import Acceleration
 from guests.vm.boot import booted
 from guests.vm.disk_images import DiskPlan
@@ -39,6 +39,7 @@ REQUIRED_OPTIONS = {
     "BINFMT_ELF": "the agent is an ELF program",
     "DEVTMPFS": "the agent opens its channel in /dev",
     "PROC_FS": "the agent reads /proc",
+    "PRINTK": "the kernel's complaints are in its log",
     "SYSFS": "the agent finds its channel in /sys",
     "SHMEM": "the tasks share memory with the agent",
     "MEMFD_CREATE": "the tasks share memory with the agent",
@@ -81,6 +82,11 @@ def check_bootable(kernel: Kernel) -> None:
         raise UsageError(
             f"{kernel.id} cannot be tested: CONFIG_{fixed[0]} makes it ignore the parameters that tests boot with",
             hint="turn the option off; CONFIG_CMDLINE may stay, and is put in front of a test's own parameters",
+        )
+    if found := hidden_channel.obstacles(kernel.config, virtio=virtio_modules(kernel) is not None):
+        raise UsageError(
+            f"{kernel.id} cannot be tested because of {', '.join(found)}",
+            hint="build it without this; what a boot needs is given to it as arguments",
         )
 
 
@@ -225,16 +231,18 @@ class Pool:
 
     def _machine(self, kernel: Kernel, boot: Boot, kvm: bool) -> VirtualMachine:
         modules = virtio_modules(kernel)
+        needed = hidden_channel.needed_arguments(kernel.config, virtio=modules is not None)
         return VirtualMachine(
             image=kernel.image,
             initramfs=initramfs(kernel.arch, self._store, boot.programs, list((modules or {}).values())),
-            arguments=(*entry_parameters(kernel.config), *self._options.arguments, *boot.arguments),
+            arguments=(*entry_parameters(kernel.config), *needed, *self._options.arguments, *boot.arguments),
             disks=tuple(plan.make(kernel, self._store) for plan in boot.disks),
             memory_mib=self._options.memory_mib or memory_mib(kernel),
             kvm=kvm,
             virtio=modules is not None,
             qemu=self.qemu(kernel.arch),
             arch=kernel.arch,
+            builtin_arguments=hidden_channel.builtin_arguments(kernel.config),
             cpus=self._options.cpus,
             options=self._options.qemu,
             boot_timeout_s=self._options.boot_timeout_s or boot_timeout_s(kernel.config),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from guests.errors import QemuError, UsageError
 from guests.syscalls.block_devices import Verity
+from guests.vm.hidden_channel import uses_channel_port
 from guests.vm.machine_options import BOOT_TIMEOUT_S
 from guests.vm.qemu_program import SANDBOX, QemuProgram
 
@@ -92,6 +93,8 @@ class VirtualMachine:
     """Whether the channel is a virtio port; otherwise, it is a second serial port."""
     qemu: QemuProgram
     arch: str = "x86_64"
+    builtin_arguments: str = ""
+    """What the kernel puts before its arguments by itself."""
     cpus: int = 1
     options: tuple[str, ...] = ()
     """The user's own arguments for QEMU, after all others."""
@@ -149,19 +152,32 @@ def options(command: Sequence[str]) -> Iterator[tuple[str, str | None]]:
 
 
 def kernel_arguments(shown: str, machine: VirtualMachine) -> str:
-    """The kernel command line: virtme-run's arguments, those for our console, and those that the test requests."""
+    """The kernel command line: virtme-run's arguments, ours, and those that the user and the test request.
+
+    Our console is the last one, whatever else they name: it is where the agent's messages go (console_device()).
+    """
     theirs = shown.split(" init=", 1)[0].split()
     kept = [word for word in theirs if not word.startswith(_VIRTME_ARGUMENTS)]
     channel = "virtio" if machine.virtio else "serial"
-    ours = ["console=ttyS0", "ignore_loglevel", "panic=-1", f"kconform.channel={channel}"]
+    ours = ["ignore_loglevel", "panic=-1", f"kconform.channel={channel}"]
     if machine.arch == "x86_64":
         # On a busy host, a guest may wait for a processor.  The kernel would then consider its clock unstable during
         # a test, and switch to a worse one (clocksource_watchdog()), or see too few ticks during boot, and panic
         # (timer_irq_works()).
         ours += ["tsc=reliable", "no_timer_check"]
-    line = " ".join([*kept, *ours, *machine.arguments, "--", TITLE_SPACE])
-    if len(line) >= COMMAND_LINE_SIZE:
-        raise UsageError(f"the kernel command line has {len(line)} bytes, and x86 truncates it to 2047")
+    for word in machine.arguments:
+        if not machine.virtio and uses_channel_port(word):
+            raise UsageError(
+                f"{word} takes the serial port that the host needs to talk to the guest",
+                hint="leave it out, or test a kernel with CONFIG_VIRTIO_PCI and CONFIG_VIRTIO_CONSOLE",
+            )
+    line = " ".join([*kept, *ours, *machine.arguments, "console=ttyS0", "--", TITLE_SPACE])
+    builtin = f"{machine.builtin_arguments} " if machine.builtin_arguments else ""
+    if len(builtin) + len(line) >= COMMAND_LINE_SIZE:
+        among = f", {len(builtin)} of them from CONFIG_CMDLINE" if builtin else ""
+        raise UsageError(
+            f"the kernel command line has {len(builtin) + len(line)} bytes{among}, and x86 truncates it to 2047"
+        )
     return line
 
 

@@ -59,6 +59,8 @@ SPLATS = {
     "with-caller-alone": ("[   T41] BUG: KASAN: null-ptr-deref in yama_init+0x1/0x2",),
     "with-time": ("[   12.345678] BUG: KASAN: null-ptr-deref in yama_init+0x1/0x2",),
     "with-time-and-caller": ("[   12.345678][   T41] WARNING: suspicious RCU usage",),
+    "with-caller": ("[   T41] WARNING: suspicious RCU usage",),
+    "with-level-and-time": ("<4>[   12.345678] WARNING: suspicious RCU usage",),
     "second-line-of-one-record": ("\n=============================\nWARNING: suspicious RCU usage",),
     "cut-here-with-nothing-after-it": ("------------[ cut here ]------------",),
 }

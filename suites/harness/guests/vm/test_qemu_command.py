@@ -172,15 +172,25 @@ class TestKernelArguments:
         assert arguments(MACHINE) == [
             "psmouse.proto=exps",
             "ro",
-            *("console=ttyS0", "ignore_loglevel", "panic=-1", "kconform.channel=virtio"),
+            *("ignore_loglevel", "panic=-1", "kconform.channel=virtio"),
             *("tsc=reliable", "no_timer_check"),
-            *("--", TITLE_SPACE),
+            *("console=ttyS0", "--", TITLE_SPACE),
         ]
 
     def test_the_arguments_of_a_test_override_others(self) -> None:
         machine = replace(MACHINE, arguments=("lsm=yama", "loadpin.enforce=0"))
         words = arguments(machine)
-        assert words[-4:] == ["lsm=yama", "loadpin.enforce=0", "--", TITLE_SPACE]
+        assert words[-5:] == ["lsm=yama", "loadpin.enforce=0", "console=ttyS0", "--", TITLE_SPACE]
+
+    def test_no_other_console_comes_after_ours(self) -> None:
+        words = arguments(replace(MACHINE, arguments=("console=ttynull",)))
+        assert [word for word in words if word.startswith("console=")] == ["console=ttynull", "console=ttyS0"]
+
+    @pytest.mark.parametrize("word", ["console=ttyS1", "earlyprintk=serial,ttyS1", "earlycon=uart8250,io,0x2f8"])
+    def test_the_port_of_the_channel_is_rejected_as_a_console(self, word: str) -> None:
+        assert word in arguments(replace(MACHINE, arguments=(word,)))
+        with pytest.raises(UsageError, match="takes the serial port that the host needs"):
+            composed(replace(MACHINE, virtio=False, arguments=(word,)))
 
     def test_the_title_has_space_for_any_name_and_no_blanks(self) -> None:
         assert len(TITLE_SPACE) > 16
@@ -193,6 +203,8 @@ class TestKernelArguments:
         assert len(line) == 2047
         with pytest.raises(UsageError, match="has 2048 bytes"):
             composed(replace(MACHINE, arguments=("x" * (2047 - used),)))
+        with pytest.raises(UsageError, match="has 2053 bytes, 6 of them from CONFIG_CMDLINE"):
+            composed(replace(fits, builtin_arguments="quiet"))
 
 
 class TestTemplateAndClone:
