@@ -7,9 +7,8 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from common.errors import UsageError
@@ -103,38 +102,53 @@ def _identify(path: Path) -> str:
     commit = git_tree.commit(path)
     difference = None if commit is None else git_tree.difference(path)
     if commit is None or difference is None:
-        return f"files-{_digest(path, partial(_behind, path))}"
+        return f"files-{_digest(path, follow=True)}"
     changes = difference.digest
-    if behind := "".join(_behind(path, name) for name in difference.leading_elsewhere):
+    if behind := "".join(_behind(_real(path), name) for name in difference.leading_elsewhere):
         changes = hashlib.sha256(os.fsencode(changes + behind)).hexdigest()[:12]
     return commit[:12] + (f"-dirty-{changes}" if changes else "")
 
 
-def _digest(path: Path, behind: Callable[[str], str] = lambda _: "") -> str:
-    """Of the names, sizes and times of the files in a directory; `behind` adds something for each link."""
-    digest = hashlib.sha256()
+def _digest(path: Path, *, follow: bool) -> str:
+    """Of the names, sizes and times of the files in a directory, and with `follow`, of what its links lead to."""
+    digest, top = hashlib.sha256(), _real(path)
     for name in source_files(path):
         info = (path / name).lstat()
-        digest.update(os.fsencode(f"{name}\0{info.st_size}\0{info.st_mtime_ns}\0{info.st_mode}\n"))
-        if stat.S_ISLNK(info.st_mode):
-            digest.update(os.fsencode(behind(name)))
+        digest.update(os.fsencode(f"{name}\0{_about(info)}\0{info.st_mode}\n"))
+        if follow and stat.S_ISLNK(info.st_mode):
+            # A file in the tree may count twice; to find out where each link leads takes long where all are links.
+            target = _target(path / name)
+            plain = target and stat.S_ISREG(target.st_mode)
+            digest.update(os.fsencode(_about(target) if target and plain else _behind(top, name)))
     return digest.hexdigest()[:12]
 
 
-def _behind(path: Path, name: str) -> str:
-    """A line about what a link, a submodule or another repository leads to; empty if that is identified anyway."""
-    found = path / name
+def _about(info: os.stat_result) -> str:
+    return f"{info.st_size}\0{info.st_mtime_ns}"
+
+
+def _target(link: Path) -> os.stat_result | None:
+    """None if the link leads nowhere, or to itself."""
+    try:
+        return link.stat()
+    except OSError:
+        return None
+
+
+def _behind(top: Path, name: str) -> str:
+    """A line about what a link, a submodule or another repository leads to; empty if that is identified anyway.
+
+    `top` is the real path of the tree.
+    """
+    found = top / name
     if not found.is_symlink():
         inner = _identify(found) if found.is_dir() and any(found.iterdir()) else ""
         # git's difference to the commit tells which commit a submodule has; another repository is not in it.
         return f"{name}\0{inner}\n" if name.endswith("/") or "-" in inner else ""
-    target, top = _real(found), _real(path)
-    if target.is_relative_to(top) or top.is_relative_to(target) or _is_output(target, top):
+    info, target = _target(found), _real(found)
+    if info is None or target.is_relative_to(top) or top.is_relative_to(target) or _is_output(target, top):
         return ""
-    if target.is_dir():
-        return f"{name}\0{_digest(target)}\n"
-    info = target.stat() if target.exists() else None
-    return f"{name}\0{info.st_size}\0{info.st_mtime_ns}\n" if info else ""
+    return f"{name}\0{_digest(target, follow=False) if target.is_dir() else _about(info)}\n"
 
 
 def _is_output(folder: Path, tree: Path) -> bool:
