@@ -30,7 +30,13 @@ from kconfigs.spec import parse
 RELEASE = "6.12.7-fake"
 PACKAGE = f"linux-image-{RELEASE}"
 
-CONFIG = 'CONFIG_64BIT=y\nCONFIG_MODULES=y\nCONFIG_LSM="loadpin,yama"\n# CONFIG_SECURITY_YAMA is not set\n'
+CONFIG = """\
+CONFIG_64BIT=y
+CONFIG_INIT_ENV_ARG_LIMIT=32
+CONFIG_MODULES=y
+CONFIG_LSM="loadpin,yama"
+# CONFIG_SECURITY_YAMA is not set
+"""
 
 
 def bzimage(

@@ -165,7 +165,7 @@ class TestIdentity:
         other = "".join(f"{line}\n" if old.startswith(title) else f"{old}\n" for old in first.splitlines())
 
         def host(cpuinfo: str) -> str:
-            monkeypatch.setattr(Path, "read_text", lambda _: cpuinfo + "\nprocessor : 1\n")
+            monkeypatch.setattr(Path, "read_text", lambda *_, **__: cpuinfo + "\nprocessor : 1\n")
             return acceleration.host_identity()
 
         assert host(first) != host(other)
