@@ -27,7 +27,7 @@ from suites.loadpin.support.disks_and_log import (
     root_before_pin,
 )
 
-pytestmark = [loadpin, modules, needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP")]
+pytestmark = [loadpin, modules, needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP", "TMPFS")]
 
 requirement = pytest.mark.requirement
 

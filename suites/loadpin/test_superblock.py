@@ -100,6 +100,7 @@ def test_another_mount_namespace(guest: Guest) -> None:
         assert probe(guest, root, PINNED) == ENOEXEC
 
 
+@needs("TMPFS")
 @ENFORCING
 @requirement("loadpin.superblock")
 def test_two_tmpfs(guest: Guest) -> None:

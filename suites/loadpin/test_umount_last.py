@@ -80,8 +80,10 @@ Act = Callable[[Guest, Task], None]
 NOT_THE_END = [
     pytest.param(one_of_two_mounts, id="one-of-two-mounts"),
     pytest.param(a_bind_mount, id="a-bind-mount"),
-    pytest.param(another_file_system, id="another-file-system"),
-    pytest.param(another_file_system_until_freed, id="another-file-system-until-freed", marks=needs("USER_NS")),
+    pytest.param(another_file_system, id="another-file-system", marks=needs("TMPFS")),
+    pytest.param(
+        another_file_system_until_freed, id="another-file-system-until-freed", marks=needs("USER_NS", "TMPFS")
+    ),
     pytest.param(a_mount_namespace, id="another-mount-namespace"),
 ]
 

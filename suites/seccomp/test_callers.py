@@ -21,6 +21,7 @@ from suites.seccomp.support.filtered_tasks import (
     caller_cases,
     check_not_made,
     check_promises,
+    core_dumps,
     dumped,
     first_of_a_pid_namespace,
     mismatches,
@@ -103,7 +104,7 @@ def wanted_of(caller: str) -> dict[Action, Expected]:
 
 
 @pytest.mark.requirement(*PROMISES.values(), "seccomp.trap-blocked", "seccomp.kill-core")
-@pytest.mark.needs("COREDUMP")
+@core_dumps
 @pytest.mark.parametrize("caller", caller_cases(CALLERS))
 def test_every_action(guest: Guest, promised: Callable[[str], bool], caller: str) -> None:
     """Kills end the thread or process by SIGSYS, with a core, however SIGSYS is handled; other actions do not."""

@@ -20,6 +20,7 @@ from suites.seccomp.support.filtered_tasks import (
     DUMPED,
     GETPPID,
     allow_core_dumps,
+    core_dumps,
     dumped,
     one_of_several,
     unprivileged,
@@ -31,7 +32,7 @@ CLD_DUMPED = 3
 P_PID, WEXITED = 1, 4
 
 
-@pytest.mark.needs("COREDUMP")
+@core_dumps
 @pytest.mark.requirement("seccomp.kill-core-visible")
 @pytest.mark.parametrize(
     ("action", "build"),
@@ -46,7 +47,7 @@ def test_the_status_shows_the_core(guest: Guest, action: Action, build: Callable
     assert task.call("getppid") == DUMPED
 
 
-@pytest.mark.needs("COREDUMP")
+@core_dumps
 @pytest.mark.requirement("seccomp.kill-core")
 def test_the_last_thread_dumps_core(guest: Guest, promised: Callable[[str], bool]) -> None:
     """KILL_THREAD of the last thread dumps core, although the leader, which it has ended before, is a zombie."""
@@ -59,7 +60,7 @@ def test_the_last_thread_dumps_core(guest: Guest, promised: Callable[[str], bool
     assert last.call("getppid") == dumped(promised)
 
 
-@pytest.mark.needs("COREDUMP")
+@core_dumps
 @pytest.mark.requirement("seccomp.kill-core")
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP], ids=lambda one: one.name)
 def test_no_core_if_the_limit_is_zero(guest: Guest, promised: Callable[[str], bool], action: Action) -> None:
@@ -71,7 +72,7 @@ def test_no_core_if_the_limit_is_zero(guest: Guest, promised: Callable[[str], bo
         assert task.call("getppid") == wanted
 
 
-@pytest.mark.needs("COREDUMP")
+@core_dumps
 @pytest.mark.requirement("seccomp.kill-core")
 def test_siginfo_of_the_parent(guest: Guest) -> None:
     """waitid() reports CLD_DUMPED and SIGSYS to the parent."""
@@ -107,7 +108,7 @@ def core_notes(core: bytes) -> dict[int, bytes]:
     return found
 
 
-@pytest.mark.needs("COREDUMP", "ELF_CORE")
+@core_dumps
 @pytest.mark.requirement("seccomp.kill-core")
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP], ids=lambda one: one.name)
 def test_contents_of_the_core(guest: Guest, promised: Callable[[str], bool], action: Action) -> None:

@@ -22,7 +22,7 @@ SET_UID = "/tmp/set-uid"  # noqa: S108 - in the guest
 # Filters
 
 
-@pytest.mark.needs("USER_NS")
+@pytest.mark.needs("USER_NS", "PID_NS")
 @pytest.mark.requirement("seccomp.inheritance")
 def test_children_and_threads_are_filtered(guest: Guest) -> None:
     """Children, grandchildren and threads inherit filters, whatever their clone flags, as do executed programs."""

@@ -17,6 +17,7 @@ from guests.task import Task
 from guests.uapi import NR_X32, Prctl, Signal, number
 from suites.seccomp.support.filtered_tasks import (
     allow_core_dumps,
+    core_dumps,
     first_of_a_pid_namespace,
     mismatches,
     status,
@@ -135,7 +136,7 @@ def test_only_the_calling_thread_dies(guest: Guest) -> None:
     assert leader.call("getppid") == returned(1)
 
 
-@pytest.mark.needs("COREDUMP")
+@core_dumps
 @pytest.mark.requirement("seccomp.strict-kill")
 def test_neither_handler_nor_core_dump(guest: Guest) -> None:
     """A death in strict mode runs no SIGSYS handler, and dumps no core even if the limit allows it."""

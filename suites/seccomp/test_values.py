@@ -21,6 +21,7 @@ from suites.seccomp.support.filtered_tasks import (
     allow_core_dumps,
     check_caught,
     check_not_made,
+    core_dumps,
     dumped,
     mismatches,
     unprivileged,
@@ -85,7 +86,7 @@ UNKNOWN = {
 # fmt: on
 
 
-@pytest.mark.needs("COREDUMP")
+@core_dumps
 @pytest.mark.requirement("seccomp.unknown-action", "seccomp.kill-core")
 @pytest.mark.parametrize("value", UNKNOWN.values(), ids=UNKNOWN)
 def test_unknown_action(guest: Guest, promised: Callable[[str], bool], value: int) -> None:

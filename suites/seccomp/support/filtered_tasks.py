@@ -30,6 +30,8 @@ CORE_BYTES = 0x10000
 """A core dump of this size is truncated, and written quickly."""
 
 DUMPED = killed(Signal.SYS, core=True)
+core_dumps = pytest.mark.needs("COREDUMP", "ELF_CORE")
+"""Without ELF_CORE, no program's death has a core, and the status does not say so (fs/binfmt_elf.c)."""
 
 
 ENTRIES = [
