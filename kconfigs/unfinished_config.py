@@ -12,13 +12,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from kconfigs.config_check import Finding
+from kconfigs.kconfig import Config
 
-_WRITTEN_BY_KCONFIG = re.compile(
-    r"^(?:# Linux/\S+ \S+ Kernel Configuration|#+ Automatically generated file; DO NOT EDIT|CONFIG_CC_IS_\w+=y)",
-    re.MULTILINE,
+_HEADING = re.compile(
+    r"^(?:# Linux/\S+ \S+ Kernel Configuration|#+ Automatically generated file; DO NOT EDIT)", re.MULTILINE
 )
-"""The heading of a .config, of which some distributions remove a part; and the compiler's kind, which no user sets,
-and which every .config has since 4.18."""
+"""The heading of a .config, of which some distributions remove a part, or all."""
 
 _OPTIONS = {"lsm": "LSM", "loadpin-enforcing": "SECURITY_LOADPIN_ENFORCE"}
 """The options of findings that are named after a default."""
@@ -32,7 +31,7 @@ NOTE = (
 
 def is_unfinished(text: str) -> bool:
     """Whether this is the text of a defconfig or of a fragment."""
-    return not _WRITTEN_BY_KCONFIG.search(text)
+    return not (_HEADING.search(text) or Config.parse(text).complete)
 
 
 def without_guesses(findings: Iterable[Finding], text: str) -> list[Finding]:

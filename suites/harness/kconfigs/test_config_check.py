@@ -63,7 +63,7 @@ class TestChecking:
 def test_an_option_that_is_asked_for_twice_is_missing_once(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "config").write_text("CONFIG_CC_IS_GCC=y\nCONFIG_SECCOMP=y\nCONFIG_SECCOMP_FILTER=y\n")
+    (tmp_path / "config").write_text("CONFIG_INIT_ENV_ARG_LIMIT=32\nCONFIG_SECCOMP=y\nCONFIG_SECCOMP_FILTER=y\n")
     assert main(["check", str(tmp_path / "config"), "--profile", "kspp"]) == 1
     said = capsys.readouterr().out
     assert said.count("CONFIG_SECURITY_YAMA is n, y is asked for") == 1
