@@ -21,18 +21,16 @@ from guests.vm.acceleration import Acceleration
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
 from guests.vm.qemu_program import find_qemu, has_device, inspect
 from kconfigs import flavors, sources
-from kconfigs.builtin_command_line import BuiltinCommandLine
 from kconfigs.cache import Cache
-from kconfigs.kconfig import spelled
 from kconfigs.kernel import Kernel
 from kconfigs.planned_kernels import Candidate
 from kconfigs.plugin import FOLDER, builds, candidate_of, is_there, specs_of
-from kconfigs.profile import LackingError
 from reports.model.result import JSON
 from reports.run import notes, preparation_times, resume
 from reports.run.apply_waivers import check_flavors, splat_waivers
 from reports.run.options import runs_tests
 from reports.run.requirement_marker import registry, requirements_of
+from suites import needed_options
 
 pytest_plugins = ["pytester"]
 # A comparison in a helper of the tests then shows its values, as one in a test does.
@@ -45,9 +43,6 @@ hypothesis.settings.load_profile("kconform")
 GUEST = pytest.StashKey[Guest]()
 POOL = pytest.StashKey[Pool]()
 NEXT = pytest.StashKey[pytest.Item | None]()
-
-TURNED_OFF = dict.fromkeys(("AUDIT", "AUDITSYSCALL"), ("audit", ("0", "off")))
-"""Options that a kernel argument turns off, with its name and values (kernel/audit.c, audit_enable())."""
 
 REACHES_INIT = "boot.reaches-init"
 """The promise that every test needs (suites/boot/requirements.toml)."""
@@ -125,26 +120,7 @@ def _applies(request: pytest.FixtureRequest) -> None:
         reason = known[identifier].excludes(kernel.version)
         if reason:
             pytest.skip(reason)
-    # The options that the whole file needs come first, and the reason names all that are missing.
-    markers = reversed(list(request.node.iter_markers("needs")))
-    needed = dict.fromkeys(need for marker in markers for need in marker.args)
-    missing = [need for need in needed if not kernel.config.meets(need)]
-    for option in (option for need in missing for option in need.split(" or ")):
-        if profile is not None and (line := profile.asks_for(option, kernel.version)):
-            raise LackingError(f"CONFIG_{option}", profile, line)
-    if missing:
-        pytest.skip(f"needs {', '.join(map(spelled, missing))}")
-    boot = request.node.get_closest_marker("boot")
-    whole = BuiltinCommandLine.of(kernel.config).followed_by(
-        [*request.config.option.append, *(boot.args if boot else ())]
-    )
-    for option, (parameter, values) in TURNED_OFF.items():
-        if option in needed and whole.value(parameter) in values:
-            pytest.skip(f"needs CONFIG_{option}, which {parameter}={whole.value(parameter)} turns off")
-    for marker in request.node.iter_markers("lacks"):
-        present = [f"CONFIG_{option}" for option in marker.args if kernel.config.enabled(option)]
-        if present:
-            pytest.skip(f"for a kernel without {', '.join(present)}")
+    needed_options.skip_unless_configured(request, kernel, profile)
 
 
 @pytest.fixture

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether a kernel's configuration has what a test needs, by the markers `needs` and `lacks`."""
+
+from __future__ import annotations
+
+import pytest
+
+from kconfigs.builtin_command_line import BuiltinCommandLine
+from kconfigs.kconfig import spelled
+from kconfigs.kernel import Kernel
+from kconfigs.profile import LackingError, Profile
+
+TURNED_OFF = dict.fromkeys(("AUDIT", "AUDITSYSCALL"), ("audit", ("0", "off")))
+"""Options that a kernel argument turns off, with its name and values (kernel/audit.c, audit_enable())."""
+
+
+def skip_unless_configured(request: pytest.FixtureRequest, kernel: Kernel, profile: Profile | None) -> None:
+    """Skip a test of which the kernel lacks an option, or has one that it must lack, and say which.
+
+    LackingError instead, which is a failure, if the run's profile asks for the option.
+    """
+    # The options that the whole file needs come first, and the reason names all that are missing.
+    markers = reversed(list(request.node.iter_markers("needs")))
+    needed = dict.fromkeys(need for marker in markers for need in marker.args)
+    missing = [need for need in needed if not kernel.config.meets(need)]
+    for option in (option for need in missing for option in need.split(" or ")):
+        if profile is not None and (asked := profile.asks_for(option, kernel.version)):
+            raise LackingError(f"CONFIG_{option}", profile, asked)
+    if missing:
+        pytest.skip(f"needs {', '.join(map(spelled, missing))}")
+    boot = request.node.get_closest_marker("boot")
+    line = BuiltinCommandLine.of(kernel.config).followed_by(
+        [*request.config.option.append, *(boot.args if boot else ())]
+    )
+    for option, (parameter, values) in TURNED_OFF.items():
+        if option in needed and line.value(parameter) in values:
+            pytest.skip(f"needs CONFIG_{option}, which {parameter}={line.value(parameter)} turns off")
+    for marker in request.node.iter_markers("lacks"):
+        present = [f"CONFIG_{option}" for option in marker.args if kernel.config.enabled(option)]
+        if present:
+            pytest.skip(f"for a kernel without {', '.join(present)}")
