@@ -22,6 +22,12 @@ class TestShipped:
         assert loaded.areas
         assert [line for line in (*loaded.config, *loaded.defaults) if len(line.source) < 10] == []
 
+    @pytest.mark.parametrize("name", profile.shipped())
+    def test_no_order_is_asked_of_a_kernel_that_has_no_list(self, name: str) -> None:
+        """There is CONFIG_LSM since 5.1; before, Yama and LoadPin start if they are built in."""
+        checked = check(profile.load(name), Config.parse("CONFIG_SECURITY_YAMA=y\n"), (4, 19, 122))
+        assert [finding for finding in checked if finding.name == "lsm"] == []
+
     def test_the_list_is_complete(self) -> None:
         assert profile.shipped() == ["chromeos", "debian", "kspp", "ubuntu", "upstream"]
 

@@ -25,7 +25,7 @@ SUITES = [path for area in ("boot", "yama", "loadpin", "seccomp") for path in (R
 
 def needs(path: Path) -> Iterator[tuple[str, set[str]]]:
     """The options that each use of the marker names, with its place."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "needs":
             options = {one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)}
             yield f"{path.relative_to(ROOT)}:{node.lineno}", options
