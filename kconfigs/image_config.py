@@ -64,18 +64,6 @@ def find_config(image: Image, release: str, named: Path | None = None) -> Config
     return inside
 
 
-def _places_of_config(path: Path, release: str) -> list[Path]:
-    """Where the configuration of an image may be, the likeliest first."""
-    # The release is whatever the image says, and need not be a valid file name.
-    beside = [f"config-{release.replace('/', '-')}", f"{path.name}.config", ".config", "config"]
-    if path.name.startswith("vmlinuz-"):
-        beside.insert(0, path.name.replace("vmlinuz-", "config-", 1))
-    places = [path.with_name(name) for name in beside]
-    if path.parent.name == "boot" and len(path.parents) > 3:
-        places.append(path.parents[3] / ".config")
-    return places
-
-
 def _checked(config: Config, path: Path, image: Image, release: str, *, named: bool = False) -> Config:
     """The configuration, unless its heading names another version or the image contains a different one."""
     hint = "give the kernel's own configuration with --kernel-config FILE"
