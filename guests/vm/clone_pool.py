@@ -83,12 +83,7 @@ def check_bootable(kernel: Kernel) -> None:
             f"{kernel.id} cannot be tested: CONFIG_{fixed[0]} makes it ignore the parameters that tests boot with",
             hint="turn the option off; CONFIG_CMDLINE may stay, and is put in front of a test's own parameters",
         )
-
-
-def check_reachable(kernel: Kernel) -> None:
-    """UsageError if the kernel's settings keep it from being observed, or the agent from being started."""
-    found = hidden_channel.obstacles(kernel.config, virtio=virtio_modules(kernel) is not None)
-    if found:
+    if found := hidden_channel.obstacles(kernel.config, virtio=virtio_modules(kernel) is not None):
         raise UsageError(
             f"{kernel.id} cannot be tested because of {', '.join(found)}",
             hint="build it without this; what a boot needs is given to it as arguments",
@@ -139,7 +134,6 @@ class Pool:
         """KVM or TCG; determined with this kernel if it is not known yet."""
         if self._acceleration is None:
             check_bootable(kernel)
-            check_reachable(kernel)
 
             def boot(kvm: bool, deadline_s: float | None) -> None:
                 machine = self._machine(kernel, DEFAULT_BOOT, kvm)
@@ -212,7 +206,6 @@ class Pool:
 
     def _make_template(self, kernel: Kernel, boot: Boot) -> Template:
         check_bootable(kernel)
-        check_reachable(kernel)
         machine = self._machine(kernel, boot, self.acceleration(kernel).kvm)
         timer = partial(self._watch.timed, kernel.id, "boot")
         # The paths of initramfs and disks include the digests of their contents.

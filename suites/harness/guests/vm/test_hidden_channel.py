@@ -10,7 +10,7 @@ import pytest
 from guests.errors import UsageError
 from guests.guest import Guest
 from guests.outcome import returned
-from guests.vm.clone_pool import DEFAULT_BOOT, Pool, check_reachable
+from guests.vm.clone_pool import DEFAULT_BOOT, Pool, check_bootable
 from guests.vm.machine_options import MachineOptions
 from guests.vm.qemu_command import VirtualMachine
 from kconfigs.cache import Cache
@@ -43,7 +43,7 @@ class TestRefused:
     )
     def test_the_option_in_the_way_is_named(self, tmp_path: Path, config: str, said: str) -> None:
         kernel = fakes.kernel(tmp_path, fakes.BOOTABLE + config)
-        for use in (check_reachable, Pool(Cache(tmp_path)).take):
+        for use in (check_bootable, Pool(Cache(tmp_path)).take):
             with pytest.raises(UsageError) as caught:
                 use(kernel)
             assert caught.value.message.startswith(f"fake-6.12.7/full cannot be tested because of {said}")
@@ -64,7 +64,7 @@ class TestRefused:
         ids=["nothing", "cmdline", "port", "no-uart", "serial", "arm64", "own-initramfs", "others"],
     )
     def test_what_arguments_overrule_is_not_in_the_way(self, tmp_path: Path, config: str) -> None:
-        check_reachable(fakes.kernel(tmp_path, fakes.BOOTABLE + config))
+        check_bootable(fakes.kernel(tmp_path, fakes.BOOTABLE + config))
 
 
 class TestArguments:

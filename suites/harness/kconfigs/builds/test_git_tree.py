@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from common.git import environment as git_environment
 from kconfigs.build import kernel_tree
 from kconfigs.cache import Cache
+from reports.run import environment
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.kconfigs.builds.fake_builds import MakeTree, builds, content
 
@@ -27,8 +29,16 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def git(path: Path, *arguments: str) -> str:
+    """Run git in a directory, and in no other repository, even if a hook of one runs this test."""
     settings = ["-c", "user.name=us", "-c", "user.email=us@example.org", "-c", "protocol.file.allow=always"]
-    done = subprocess.run(["git", *settings, *arguments], cwd=path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["git", *settings, *arguments],
+        cwd=path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=git_environment(),
+    )
     return done.stdout.strip()
 
 
@@ -85,17 +95,34 @@ class TestIdentity:
         kernel_tree.identify(path)
         assert content(path) == before
 
-    def test_the_environment_of_a_hook_has_no_effect(
-        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("worktree", [False, True], ids=["repository", "repository-and-worktree"])
+    def test_another_repository_in_the_environment_is_ignored(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worktree: bool
     ) -> None:
-        other = fakes.tree(tmp_path / "other")
-        commit_all(other)
-        before = content(other)
-        wanted = head(path)
+        """git names its repository to hooks, and to what `git rebase --exec` runs."""
+        before, commit = kernel_tree.identify(path), git(path, "rev-parse", "HEAD")
+        other = tmp_path / "other"
+        other.mkdir()
+        git(other, "init", "-q")
+        git(other, "commit", "-q", "--allow-empty", "-m", "another")
+        content_of_other = content(other)
         monkeypatch.setenv("GIT_DIR", str(other / ".git"))
         monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
-        assert kernel_tree.identify(path) == wanted
-        assert content(other) == before
+        if worktree:
+            monkeypatch.setenv("GIT_WORK_TREE", str(other))
+        assert kernel_tree.identify(path) == before
+        assert environment.suite(path).commit == commit
+        assert content(other) == content_of_other
+
+    def test_its_path_and_its_files_may_have_any_names(self, path: Path) -> None:
+        moved = path.with_name(os.fsdecode(b"caf\xe9"))
+        path.rename(moved)
+        (moved / os.fsdecode(b"caf\xe9.c")).write_text("new")
+        assert "-dirty-" in kernel_tree.identify(moved)
+        kernel_tree.mirror(moved, moved.with_name("mirror"))
+        assert (moved.with_name("mirror") / os.fsdecode(b"caf\xe9.c")).exists()
+        (moved / ".git").rename(moved.with_name("git"))
+        assert kernel_tree.identify(moved).startswith("files-")
 
     def test_what_a_link_leads_to_belongs_to_it(self, path: Path, tmp_path: Path) -> None:
         (tmp_path / "drivers").mkdir()
@@ -107,13 +134,6 @@ class TestIdentity:
             (tmp_path / "drivers" / "one.c").write_text(text)
             seen.add(kernel_tree.identify(path))
         assert len(seen) == 3
-
-    def test_names_need_not_be_utf_8(self, path: Path) -> None:
-        name = os.fsdecode(b"\xff.c")
-        (path / name).write_text("one")
-        dirty = kernel_tree.identify(path)
-        commit_all(path, "two")
-        assert kernel_tree.identify(path) == head(path) != dirty
 
 
 class TestPlaces:
