@@ -135,13 +135,6 @@ class TestIdentity:
             seen.add(kernel_tree.identify(path))
         assert len(seen) == 3
 
-    def test_names_need_not_be_utf_8(self, path: Path) -> None:
-        name = os.fsdecode(b"\xff.c")
-        (path / name).write_text("one")
-        dirty = kernel_tree.identify(path)
-        commit_all(path, "two")
-        assert kernel_tree.identify(path) == head(path) != dirty
-
 
 class TestPlaces:
     def test_a_worktree_is_a_tree_of_its_own(self, path: Path, tmp_path: Path, cache: Cache) -> None:
