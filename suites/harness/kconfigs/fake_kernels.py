@@ -30,7 +30,11 @@ from kconfigs.spec import parse
 RELEASE = "6.12.7-fake"
 PACKAGE = f"linux-image-{RELEASE}"
 
-CONFIG = 'CONFIG_64BIT=y\nCONFIG_MODULES=y\nCONFIG_LSM="loadpin,yama"\n# CONFIG_SECURITY_YAMA is not set\n'
+CONFIG = (
+    'CONFIG_CC_IS_GCC=y\nCONFIG_64BIT=y\nCONFIG_MODULES=y\nCONFIG_LSM="loadpin,yama"\n'
+    "# CONFIG_SECURITY_YAMA is not set\n"
+)
+"""Complete, as Kconfig writes it: no fragment names the compiler."""
 
 
 def bzimage(
