@@ -165,7 +165,7 @@ def _check_asked(job: Job, objects: Path, final: Config) -> None:
             f"{job.what}: with these changes, Kconfig drops {listed}",
             hint="change what they need too, or give --allow-dropped if only options of the flavor are lost",
         )
-    (objects / lost_options.REFUSED).write_text("".join(f"{line}\n" for line in lines))
+    (objects / lost_options.REFUSED).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _check_own(job: Job, own_config: Path, objects: Path, final: Config) -> None:
