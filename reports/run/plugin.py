@@ -255,15 +255,15 @@ class Hooks:
     def pytest_testnodedown(self, node: Any) -> None:
         ended = getattr(node, "workeroutput", {}).get(ENDED)
         if self._recorder is not None and ended is not None:
-            self._recorder.take_worker_end(*ended)
+            self._recorder.end.take_worker_end(*ended)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         if self._recorder is not None:
-            self._recorder.take_interrupt(excinfo.value)
+            self._recorder.end.take_interrupt(excinfo.value)
 
     def pytest_internalerror(self) -> None:
         if self._recorder is not None:
-            self._recorder.take_internal_error()
+            self._recorder.end.internal_error = True
 
     # -- the end ------------------------------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ from reports.run import baseline, environment, own_errors, resume
 from reports.run.apply_waivers import waivers_of
 from reports.run.notes import versions_told
 from reports.run.phases import Assembler, Phase, collection_result
+from reports.run.run_end import RunEnd
 from reports.run.terminal_summary import Summary, SummaryLine
 
 _SUBTEST_REPORT: tuple[type, ...] = (pytest.SubtestReport,) if hasattr(pytest, "SubtestReport") else ()
@@ -71,9 +72,7 @@ class Recorder:
         self._failures: dict[str, str] = {}
         """Tests of which a phase could not be taken, and why."""
         self._problems: list[str] = []
-        self._messages: list[str] = []
-        self._interrupted = self._internal_error = self._stopped = False
-        self._asked_for = 0
+        self.end = RunEnd()
         self._status: int | None = None
 
     @property
@@ -156,27 +155,6 @@ class Recorder:
             self._error_statuses.add(UNDETERMINED)
         self._store.add(collection_result(report, time.time()), None)
 
-    def take_worker_end(self, status: int, message: str) -> None:
-        """Take why a worker has ended before any test.  Every worker says the same."""
-        if message not in self._messages:
-            self._messages.append(message)
-        self._asked_for = status
-
-    def take_interrupt(self, raised: BaseException) -> None:
-        """Take what has stopped the run before its end."""
-        if isinstance(raised, pytest.exit.Exception):
-            self._asked_for = raised.returncode or 0
-            self._interrupted = raised.returncode is None
-        else:
-            # pytest and xdist also end a run by an exception of this kind after -x, --maxfail, or a failed
-            # collection. Then the results decide the exit status.
-            self._interrupted = type(raised) is KeyboardInterrupt or "keyboard-interrupt" in str(raised)
-            self._stopped = True
-
-    def take_internal_error(self) -> None:
-        """Take note that pytest, or a plugin, has failed."""
-        self._internal_error = True
-
     def _add(self, result: Result, kernel: KernelRecord | None) -> None:
         if result.nodeid in self._failures and result.verdict not in ("fail", "error"):
             result = msgspec.structs.replace(result, verdict="error", reason=self._failures[result.nodeid])
@@ -212,7 +190,7 @@ class Recorder:
             with self.guarded("files of the report"):
                 self._write_derived_files()
         except KeyboardInterrupt:
-            self._interrupted = True
+            self.end.interrupted = True
             self._problem("the run was interrupted while its report was written")
         self._write()
         self._status = self._exit_status(pytest_status)
@@ -235,19 +213,17 @@ class Recorder:
         """Let others have the directory."""
         self._claimed.release()
 
-    def _was_interrupted(self) -> bool:
-        """Whether the run ended before its time, and not because of a failure (-x, --maxfail, failed collection)."""
-        counts = self._store.counts
-        stopped = self._stopped and not counts["fail"] and not counts["error"]
-        return self._interrupted or (stopped and bool(not_run_remark(self._collected(), self._store.results)))
+    def _came_early(self) -> bool:
+        incomplete = bool(not_run_remark(self._collected(), self._store.results))
+        return self.end.came_early(self._store.counts, incomplete=incomplete)
 
     def _exit_status(self, pytest_status: int) -> int:
         ending = Ending(
-            interrupted=self._was_interrupted(),
-            internal_error=self._internal_error,
+            interrupted=self._came_early(),
+            internal_error=self.end.internal_error,
             wrong_use=pytest_status == pytest.ExitCode.USAGE_ERROR,
             write_failed=bool(self._problems),
-            asked_for=self._asked_for,
+            asked_for=self.end.asked_for,
             strict_waivers=self._config.option.strict_waivers,
             idle_waivers=bool(self._idle_waivers()),
         )
@@ -277,7 +253,7 @@ class Recorder:
             report_dir=self.shown_directory if self._has_report else None,
             status=exit_status.NOTHING_RAN if self._status is None else self._status,
             problems=self._problems,
-            messages=self._messages,
+            messages=self.end.messages,
             selection=self._selection,
             collected=self._collected(),
             baseline=self._baseline.lines,
@@ -299,7 +275,7 @@ class Recorder:
 
     def _run(self) -> RunRecord:
         """The `run` part of results.json, as of now."""
-        stopped = self._was_interrupted() or self._internal_error
+        stopped = self.end.internal_error or (self._ended is not None and self._came_early())
         end = self._now() if self._ended is None else self._ended
         former = self._config.stash.get(resume.FORMER, None)
         return RunRecord(
