@@ -134,8 +134,8 @@ class MutantBuilder:
     def _keep_image(self, mutant: Mutant) -> Path:
         """Copy the image to where the next build does not overwrite it."""
         built = self._objects / architecture().image
-        # Three directories below the objects, like other images, so that its config and modules are found.
-        kept = self._objects / "kconform-mutants" / mutant.id / "boot" / built.name
+        # In arch/*/boot/, like other images, so that its config and modules are found (kconfigs/kernel_folder.py).
+        kept = self._objects / "arch" / f"kconform-mutant-{mutant.id}" / "boot" / built.name
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(built, kept)
         return kept
