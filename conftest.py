@@ -20,7 +20,7 @@ from guests.vm import device_state
 from guests.vm.acceleration import Acceleration
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
 from guests.vm.qemu_program import find_qemu, has_device, inspect
-from kconfigs import flavors, sources
+from kconfigs import flavors, needed_options, sources
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 from kconfigs.planned_kernels import Candidate
@@ -30,7 +30,6 @@ from reports.run import notes, preparation_times, resume
 from reports.run.apply_waivers import check_flavors, splat_waivers
 from reports.run.options import runs_tests
 from reports.run.requirement_marker import registry, requirements_of
-from suites import needed_options
 
 pytest_plugins = ["pytester"]
 # A comparison in a helper of the tests then shows its values, as one in a test does.

@@ -62,7 +62,7 @@ def test_a_boot_leaves_no_complaint(guest: Guest) -> None:
 
 
 def test_a_complaint_at_boot_is_found(guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "boot.log").write_text("6,1,0,-;Linux version\n4,2,0,-;BUG: early\n")
+    (tmp_path / "boot.log").write_text("6,0,0,-;Linux version\n4,1,0,-;BUG: early\n")
     with monkeypatch.context() as patch:
         patch.setattr(guest, "template", replace(guest.template, directory=tmp_path))
         assert guest.boot_splat() == "BUG: early"

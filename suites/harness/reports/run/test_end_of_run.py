@@ -117,7 +117,10 @@ def test_a_worker_that_dies_after_its_test_makes_it_an_error_once(pytester: pyte
     """The test has passed, and nobody knows what it has done to its worker."""
     suite(pytester, HOLDS)
     pytester.makeconftest(
-        "import os\ndef pytest_runtest_logfinish(nodeid):\n    if 'PYTEST_XDIST_WORKER' in os.environ: os._exit(1)\n"
+        # Not by the environment, which the worker that runs this test has too.
+        "import os\n"
+        "def pytest_configure(config):\n    global is_worker\n    is_worker = hasattr(config, 'workerinput')\n"
+        "def pytest_runtest_logfinish():\n    if is_worker: os._exit(1)\n"
     )
     done = run(pytester, "-n", "1", "--max-worker-restart=0")
     assert done.ret == 3
