@@ -11,7 +11,8 @@ from kconfigs.kernel import Kernel
 from kconfigs.profile import LackingError, Profile
 
 TURNED_OFF = dict.fromkeys(("AUDIT", "AUDITSYSCALL"), ("audit", ("0", "off")))
-"""Options that a kernel argument turns off, with its name and values (kernel/audit.c, audit_enable())."""
+"""Options that a kernel argument turns off for good, whatever a later one says, with its name and values
+(kernel/audit.c, audit_enable(): AUDIT_DISABLED)."""
 
 
 def skip_unless_configured(request: pytest.FixtureRequest, kernel: Kernel, profile: Profile | None) -> None:
@@ -29,12 +30,12 @@ def skip_unless_configured(request: pytest.FixtureRequest, kernel: Kernel, profi
     if missing:
         pytest.skip(f"needs {', '.join(map(spelled, missing))}")
     boot = request.node.get_closest_marker("boot")
-    line = BuiltinCommandLine.of(kernel.config).followed_by(
-        [*request.config.option.append, *(boot.args if boot else ())]
-    )
+    line = BuiltinCommandLine.of(kernel.config).followed_by(request.config.option.append)
     for option, (parameter, values) in TURNED_OFF.items():
-        if option in needed and line.value(parameter) in values:
-            pytest.skip(f"needs CONFIG_{option}, which {parameter}={line.value(parameter)} turns off")
+        off = [f"{parameter}={value}" for value in line.values(parameter) if value in values]
+        # A test that boots with it is about that.
+        if option in needed and off and not (boot and set(boot.args) & {f"{parameter}={value}" for value in values}):
+            pytest.skip(f"needs CONFIG_{option}, which {off[0]} turns off")
     for marker in request.node.iter_markers("lacks"):
         present = [f"CONFIG_{option}" for option in marker.args if kernel.config.enabled(option)]
         if present:
