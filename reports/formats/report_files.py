@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from common import atomic
@@ -21,6 +22,7 @@ def write(document: Document, comparison: Comparison | None, *, origin: str, jun
     """
     directory = document.directory
 
+    @cache
     def summary() -> str:
         return markdown_summary.render(document, comparison)
 
