@@ -15,7 +15,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Protocol, TypeAlias
+from typing import BinaryIO, Protocol, TypeAlias
 
 from kconfigs import input_limits
 
@@ -57,6 +57,18 @@ class MissingProgramError(Exception):
 def format_of(beginning: bytes) -> str | None:
     """The format whose first bytes these are."""
     return next((name for name, magic in MAGIC.items() if beginning.startswith(magic)), None)
+
+
+def pieces_of(file: BinaryIO, start: int, size: int) -> Pieces:
+    """A part of an open file, or what there is of it, wherever the file is read meanwhile."""
+    end = start + size
+    while start < end:
+        file.seek(start)
+        piece = file.read(min(PIECE, end - start))
+        if not piece:
+            return
+        start += len(piece)
+        yield piece
 
 
 def unpacked(name: str | None, packed: Iterable[bytes], limit: int, *, has_tail: bool = False) -> Pieces:

@@ -24,12 +24,12 @@ from common.text import printable
 from common.versions import Version, release_version
 from kconfigs import input_limits
 from kconfigs.decompression import (
-    PIECE,
     DamagedDataError,
     MissingProgramError,
     Pieces,
     TooLargeError,
     format_of,
+    pieces_of,
     unpacked,
 )
 from kconfigs.efi_program import read_program
@@ -198,10 +198,10 @@ def _kernel(image: Image) -> Pieces:
             file.seek(start)
             packing = format_of(file.read(16))
             if packing is None:
-                yield from _part(file, start, end)
+                yield from pieces_of(file, start, end - start)
                 return
             with contextlib.closing(
-                unpacked(packing, _part(file, start, end), input_limits.UNPACKED_IMAGE, has_tail=True)
+                unpacked(packing, pieces_of(file, start, end - start), input_limits.UNPACKED_IMAGE, has_tail=True)
             ) as kernel:
                 yield from kernel
     except OSError as error:
@@ -220,13 +220,6 @@ def _kernel(image: Image) -> Pieces:
             f"the kernel image is packed with {error.name}, and that program is not installed",
             hint=f"install {error.name}, or give the configuration with --kernel-config",
         ) from error
-
-
-def _part(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
-    file.seek(start)
-    while start < end and (piece := file.read(min(PIECE, end - start))):
-        start += len(piece)
-        yield piece
 
 
 def _payload(file: BinaryIO) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from kconfigs import input_limits
-from kconfigs.decompression import PIECE, DamagedDataError, Pieces, unpacked
+from kconfigs.decompression import DamagedDataError, pieces_of, unpacked
 from kconfigs.packages.kernel_files import Files
 from kconfigs.packages.tar_archive import Members, regular_files, tar_content, tar_members
 
@@ -65,13 +65,8 @@ class DebFile:
         suffix = part.name.removeprefix(f"{kind}.tar")
         if suffix not in _SUFFIXES:
             raise DamagedDataError(f"{part.name} is packed in an unknown format")
-        content = unpacked(_SUFFIXES[suffix], self._read(part), limit)
+        content = unpacked(_SUFFIXES[suffix], pieces_of(self._file, part.start, part.size), limit)
         return tar_members(part.name, content, limit)
-
-    def _read(self, part: _Part) -> Pieces:
-        for start in range(0, part.size, PIECE):
-            self._file.seek(part.start + start)
-            yield self._file.read(min(PIECE, part.size - start))
 
 
 def _parts(file: BinaryIO) -> Iterator[_Part]:

@@ -14,8 +14,8 @@ from common import bounded
 from common.text import printable
 from common.versions import release_version
 from kconfigs import input_limits
-from kconfigs.decompression import PIECE, DamagedDataError, Pieces
-from kconfigs.efi_program import EfiSection, is_whole, read_program, read_section
+from kconfigs.decompression import PIECE, DamagedDataError, pieces_of
+from kconfigs.efi_program import is_whole, read_program, read_section
 from kconfigs.image import HEAD, image_of
 from kconfigs.kernel_names import clean
 from kconfigs.packages.kernel_files import Files, PackageInfo
@@ -62,10 +62,5 @@ class UnifiedImage:
 
     def files(self) -> Files:
         """The kernel alone."""
-        yield "boot/vmlinuz-linux", io.BufferedReader(PieceStream(_pieces(self._file, self._kernel)), PIECE)
-
-
-def _pieces(file: BinaryIO, section: EfiSection) -> Pieces:
-    for start in range(0, section.size, PIECE):
-        file.seek(section.start + start)
-        yield file.read(min(PIECE, section.size - start))
+        pieces = pieces_of(self._file, self._kernel.start, self._kernel.size)
+        yield "boot/vmlinuz-linux", io.BufferedReader(PieceStream(pieces), PIECE)
