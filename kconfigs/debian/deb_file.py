@@ -17,7 +17,7 @@ from typing import BinaryIO
 from kconfigs import input_limits
 from kconfigs.decompression import DamagedDataError, pieces_of, unpacked
 from kconfigs.packages.kernel_files import Files
-from kconfigs.packages.tar_archive import Members, regular_files, tar_content, tar_members
+from kconfigs.packages.tar_archive import Members, regular_files, tar_members, text_of
 
 _MAGIC = b"!<arch>\n"
 _HEAD = 60
@@ -46,12 +46,10 @@ class DebFile:
     def control(self) -> str:
         """The text of the control file."""
         with contextlib.closing(self._members("control", input_limits.CONTROL_ARCHIVE)) as members:
-            for member, archive in members:
-                if member.name.removeprefix("./") == "control" and member.isreg():
-                    if member.size > input_limits.CONTROL:
-                        raise DamagedDataError(f"its control file has {member.size} bytes")
-                    return tar_content(archive, member).read().decode(errors="replace")
-        raise DamagedDataError("it has no control file")
+            text = text_of(members, "control", "control file")
+        if text is None:
+            raise DamagedDataError("it has no control file")
+        return text
 
     def files(self) -> Files:
         """The regular files.  Links, devices and pipes are left out."""

@@ -93,6 +93,16 @@ def regular_files(members: Members) -> Files:
                 yield member.name, tar_content(archive, member)
 
 
+def text_of(members: Iterable[tuple[tarfile.TarInfo, tarfile.TarFile]], name: str, what: str) -> str | None:
+    """The text of a small file at the top of an archive; None if it has none.  `what` is what errors call it."""
+    for member, archive in members:
+        if member.name.removeprefix("./") == name and member.isreg():
+            if member.size > input_limits.CONTROL:
+                raise DamagedDataError(f"its {what} has {member.size} bytes")
+            return tar_content(archive, member).read().decode(errors="replace")
+    return None
+
+
 def tar_content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     content = archive.extractfile(member)
     assert content is not None

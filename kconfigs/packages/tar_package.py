@@ -8,6 +8,7 @@ gzip and the first two without an end, so that they read as one; see apk-package
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from kconfigs import input_limits
 from kconfigs.decompression import PIECE, DamagedDataError, Pieces, format_of, unpacked
 from kconfigs.kernel_names import clean
 from kconfigs.packages.kernel_files import Files, PackageInfo, checked_field, name_of_kernel
-from kconfigs.packages.tar_archive import Members, PaxMember, regular_files, tar_content, tar_members
+from kconfigs.packages.tar_archive import Members, PaxMember, regular_files, tar_members, text_of
 
 SUFFIX = re.compile(r"\.(?:tar(?:\.\w+)?|tgz|txz|tzst)")
 _BEFORE_PKGINFO = 16
@@ -80,14 +81,11 @@ class TarPackage(KernelTarball):
 
     def _fields(self) -> dict[str, str]:
         with contextlib.closing(self._members()) as members:
-            for _, (member, archive) in zip(range(_BEFORE_PKGINFO), members, strict=False):
-                if member.name.removeprefix("./") == ".PKGINFO" and member.isreg():
-                    if member.size > input_limits.CONTROL:
-                        raise DamagedDataError(f"its .PKGINFO has {member.size} bytes")
-                    lines = tar_content(archive, member).read().decode(errors="replace").split("\n")
-                    pairs = (line.partition(" = ") for line in lines if not line.startswith("#"))
-                    return {key.strip(): value.strip() for key, _, value in pairs}
-        raise DamagedDataError("it does not begin with .PKGINFO")
+            text = text_of(itertools.islice(members, _BEFORE_PKGINFO), ".PKGINFO", ".PKGINFO")
+        if text is None:
+            raise DamagedDataError("it does not begin with .PKGINFO")
+        pairs = (line.partition(" = ") for line in text.split("\n") if not line.startswith("#"))
+        return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 class ArchPackage(TarPackage):
