@@ -12,6 +12,9 @@ from kconfigs.kconfig import Config
 
 CommandLineUse = Literal["alone", "added", "fallback", "unused"]
 
+FIXED_COMMAND_LINE = ("CMDLINE_OVERRIDE", "CMDLINE_FORCE")
+"""Options with which a kernel ignores the command line that it is booted with, on x86 and on arm64."""
+
 # A word ends at a blank that is not in double quotes (lib/cmdline.c: next_arg()).
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
 
@@ -63,7 +66,7 @@ class BuiltinCommandLine:
 
 
 def _use(config: Config) -> CommandLineUse:
-    if any(config.builtin(option) for option in ("CMDLINE_OVERRIDE", "CMDLINE_FORCE")):
+    if any(map(config.builtin, FIXED_COMMAND_LINE)):
         return "alone"
     if any(config.builtin(option) for option in ("CMDLINE_BOOL", "CMDLINE_EXTEND")):
         return "added"

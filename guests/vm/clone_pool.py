@@ -27,6 +27,7 @@ from guests.vm.machine_options import DEFAULT_MACHINE, MachineOptions, boot_time
 from guests.vm.qemu_command import COMMAND_LINE_SIZE, VirtualMachine
 from guests.vm.qemu_program import QemuProgram, find_qemu, inspect
 from guests.vm.template import Template
+from kconfigs.builtin_command_line import FIXED_COMMAND_LINE
 from kconfigs.cache import Cache
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
@@ -48,9 +49,6 @@ REQUIRED_OPTIONS = {
     "SERIAL_8250_CONSOLE": "the boot is monitored on the console",
 }
 """Options that a kernel must have built in to be tested, and the purpose of each."""
-
-FIXED_COMMAND_LINE = ("CMDLINE_OVERRIDE", "CMDLINE_FORCE")
-"""Options with which a kernel ignores the command line that it is booted with, on x86 and on arm64."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def _command_line_problem(config: Config) -> str:
     for name in FIXED_COMMAND_LINE:
         if config.enabled(name):
             return f"CONFIG_{name} makes it ignore the parameters that tests boot with"
-    built_in = config.string("CMDLINE") if config.enabled("CMDLINE_BOOL") else ""
+    built_in = hidden_channel.builtin_arguments(config)
     if "--" in built_in.split():
         return "after the -- in CONFIG_CMDLINE, the parameters that tests boot with are init's"
     if len(built_in) > COMMAND_LINE_SIZE // 2:
