@@ -21,10 +21,9 @@ from common.paths import users_path
 from common.text import did_you_mean, printable
 from common.versions import Version
 from kconfigs.flavors import FRAGMENTS, fragment
-from kconfigs.kconfig import Fragment, Option, merge, read_text, refuse_command
+from kconfigs.kconfig import VALUE, Fragment, Option, merge, read_text, refuse_command
 
 _ONE = re.compile(r"(?:CONFIG_)?([A-Z0-9]\w*)=(.*)", re.ASCII)
-_BARE = re.compile(r'[ymn]|-?\d+|0[xX][0-9a-fA-F]+|"(?:[^"\\]|\\.)*"')
 _SET = re.compile(r"CONFIG_(\w+)=(\"(?:[^\"\\]|\\.)*\"|[^\s#\"]+)(?:\s+#.*)?", re.ASCII)
 _UNSET = re.compile(r"# CONFIG_(\w+) is not set", re.ASCII)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
@@ -67,7 +66,7 @@ def _parse(text: str, folder: Path) -> Fragment:
     if found := _ONE.fullmatch(text):
         name, value = found.groups()
         refuse_command(f"--config={printable(text, 80)}", name, value)
-        if not _BARE.fullmatch(value):
+        if not re.fullmatch(VALUE, value):
             value = '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
         return Fragment(f"{name}={found[2]}", (Option(name, value, "asked for by --config", f"--config={text}"),))
     path = users_path(text, folder)

@@ -28,8 +28,9 @@ from kconfigs.decompression import DamagedDataError, TooLargeError, format_of, u
 
 _SET = re.compile(r"CONFIG_(\w+)=(.*)", re.ASCII | re.DOTALL)
 _UNSET = re.compile(r"# CONFIG_(\w+) is not set")
-_VALUE = r'[ymn]|"(?:[^"\\]|\\.)*"|-?\d+|0[xX][0-9a-fA-F]+'
-_ASKED = re.compile(rf"CONFIG_(\w+)=({_VALUE})\s+#\s+(.*\S)\s*")
+VALUE = r'[ymn]|"(?:[^"\\]|\\.)*"|-?\d+|0[xX][0-9a-fA-F]+'
+"""What an option may be set to, as Kconfig writes it."""
+_ASKED = re.compile(rf"CONFIG_(\w+)=({VALUE})\s+#\s+(.*\S)\s*")
 _BOUND = re.compile(r"(since|until) (\d+(?:\.\d+)+): ")
 
 FORMERLY = {"X86_X32_ABI": "X86_X32"}

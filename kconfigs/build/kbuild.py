@@ -34,6 +34,7 @@ from kconfigs.cache import Cache
 from kconfigs.config_changes import ConfigChanges
 from kconfigs.flavors import Flavor
 from kconfigs.kconfig import Config, Option
+from kconfigs.kernel_names import clean
 
 RECIPE = "1"
 """Part of every key: change it after a change in how kernels are built, so that all are built again."""
@@ -78,7 +79,7 @@ class Job:
     @property
     def _file_name(self) -> str:
         """As the cache and make allow it."""
-        return re.sub(r"[=+,]", "-", f"{self.name}-{self.flavor_name}")
+        return clean(f"{self.name}-{self.flavor_name}")
 
     @property
     def what(self) -> str:
