@@ -33,6 +33,7 @@ from kconfigs.profile import Profile
 from kconfigs.spec import Spec, parse
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -74,24 +75,20 @@ def _wanted(entry: Table, folder: Path) -> Wanted:
         flavors=tuple(entry.choices("flavors", FLAVORS, [DEFAULT])),
         kernel_config=_read(entry, "config", lambda text: users_path(text, folder)) if "config" in entry else None,
         profile=_read(entry, "profile", lambda name: _profile(folder, name)) if "profile" in entry else None,
-        changes=_changes(entry, folder) if "fragments" in entry else None,
+        changes=_placed(entry, "fragments", entry.texts("fragments", ()), lambda texts: parse_changes(texts, folder)),
         modules=_read(entry, "modules", lambda text: users_path(text, folder)) if "modules" in entry else None,
         where=entry.place(),
     )
 
 
-def _changes(entry: Table, folder: Path) -> ConfigChanges | None:
-    try:
-        return parse_changes(entry.texts("fragments"), folder)
-    except UsageError as error:
-        raise error.at(entry.place("fragments")) from error
-
-
 def _read(entry: Table, key: str, meaning: Callable[[str], T]) -> T:
     """What the text of a key means, or the error with the key's place."""
-    text = entry.text(key)
+    return _placed(entry, key, entry.text(key), meaning)
+
+
+def _placed(entry: Table, key: str, value: V, meaning: Callable[[V], T]) -> T:
     try:
-        return meaning(text)
+        return meaning(value)
     except UsageError as error:
         raise error.at(entry.place(key)) from error
 
