@@ -3,20 +3,23 @@
 
 An entry holds image, config, System.map, modules/, build.log and made.json (release, image_sha256, objects, seconds);
 and the lists of lost_options.py, if a user's config has options that the kernel does not have.
-There is never more than one kernel build at a time on a machine.
+There is never more than one kernel build at a time on a machine.  Kernels of one source share an object directory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from common import atomic
+from common.errors import KconformError
 from kconfigs.architectures import architecture
 from kconfigs.build import lost_options
 from kconfigs.build.build_progress import BuildState, Phase
@@ -61,7 +64,6 @@ def _make(job: Job, folder: Path) -> None:
         job.progress.update(BuildState(phase, job.what, done, total, started or time.time()))
 
     architecture()  # an error if kernels cannot be built here
-    objects = folder / "objects"
     tell("waiting")
     with job.cache.lock("kernel-build", waiting=f"{job.what} is waiting for another kernel build"):
         store = job.cache.get("ccache", "objects", _make_store)
@@ -71,23 +73,26 @@ def _make(job: Job, folder: Path) -> None:
         tell("configuring", started=started)
         if job.tree.needs_mirror:
             job = _mirrored(job, folder / "source")
-        config = configure(job, objects)
-        total, done, started = _expected(job), 0, time.time()
-        tell("compiling", 0, total, started)
+        with _objects_folder(job, folder) as objects:
+            config = configure(job, objects)
+            is_first = not (objects / architecture().image).exists()
+            total, done, started = _expected(job), 0, time.time()
+            tell("compiling", 0, total, started)
 
-        def on_line(line: str) -> None:
-            nonlocal done
-            if _OBJECT.match(line.rstrip()):
-                done += 1
-                tell("compiling", done, total, started)
+            def on_line(line: str) -> None:
+                nonlocal done
+                if _OBJECT.match(line.rstrip()):
+                    done += 1
+                    tell("compiling", done, total, started)
 
-        compile_kernel(job, objects, config, on_line)
-        job.cache.remeasure(store)
-    _collect(job, objects, folder)
+            compile_kernel(job, objects, config, on_line)
+            job.cache.remeasure(store)
+            _collect(job, objects, folder)
+            release = (objects / "include/config/kernel.release").read_text(encoding="utf-8").strip()
     (folder / "made.json").write_text(
         json.dumps(
             {
-                "release": (objects / "include/config/kernel.release").read_text(encoding="utf-8").strip(),
+                "release": release,
                 "image_sha256": hashlib.sha256((folder / "image").read_bytes()).hexdigest(),
                 "objects": done,
                 "seconds": round(time.time() - started, 1),
@@ -95,14 +100,46 @@ def _make(job: Job, folder: Path) -> None:
         ),
         encoding="utf-8",
     )
-    _remember(job, done)
-    for waste in (objects, folder / "source"):
-        shutil.rmtree(waste, ignore_errors=True)
+    if is_first:
+        _remember(job, done)
+    shutil.rmtree(folder / "source", ignore_errors=True)
     job.progress.update(BuildState("done", job.what, done, done))
+
+
+@contextlib.contextmanager
+def _objects_folder(job: Job, folder: Path) -> Iterator[Path]:
+    """The object directory: for a distribution's source that of its last build, else a new one, which is removed.
+
+    Kbuild then compiles only what depends on an option that differs.  It judges sources by their times, which is safe
+    as long as they never change; and it takes no object for finished that a killed build has left.
+    """
+    if job.is_users_tree or job.own_config:
+        objects = folder / "objects"
+        yield objects
+        shutil.rmtree(objects, ignore_errors=True)
+        return
+    entry = job.cache.get("objects", job.objects_key, _make_objects)
+    objects, unfinished = entry / "objects", entry / "unfinished"
+    if unfinished.exists():
+        shutil.rmtree(objects, ignore_errors=True)
+    unfinished.touch()
+    # It names the modules of the last build, and a kernel without modules does not write it anew.
+    (objects / "modules.order").unlink(missing_ok=True)
+    try:
+        yield objects
+    except KconformError:  # make ended by itself
+        unfinished.unlink()
+        raise
+    unfinished.unlink()
+    job.cache.remeasure(entry)
 
 
 def _make_store(folder: Path) -> None:
     (folder / "README").write_text("The objects of all kernel builds, kept by ccache.\n", encoding="utf-8")
+
+
+def _make_objects(folder: Path) -> None:
+    (folder / "README").write_text("The object directory of kernel builds from one source.\n", encoding="utf-8")
 
 
 def _mirrored(job: Job, source: Path) -> Job:

@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from common.errors import KconformError, UsageError
 from kconfigs import flavors
-from kconfigs.build import kbuild, kernel_tree, toolchain
+from kconfigs.build import kbuild, kernel_build, kernel_tree, toolchain
 from kconfigs.build.build_progress import BuildState
 from kconfigs.build.kernel_build import build
 from kconfigs.cache import Cache
+from kconfigs.config_changes import parse_changes
 from kconfigs.kconfig import parse_fragment
 from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
@@ -107,6 +111,61 @@ class TestBuilding:
         for name, value in {"MAKEFLAGS": "-n", "ARCH": "arm64", "KCONFIG_ALLCONFIG": "/nonexistent"}.items():
             monkeypatch.setenv(name, value)
         fakes.resolved(str(make_tree()), cache=cache).kernel()
+
+
+class TestObjectDirectory:
+    """Kernels of a distribution's source are built in one object directory."""
+
+    @staticmethod
+    def job(path: Path, cache: Cache, *changes: str) -> kbuild.Job:
+        job = kbuild.Job(
+            kernel_tree.open_tree(path), flavors.flavor("full"), "d", "source", "1", cache, is_users_tree=False
+        )
+        return dataclasses.replace(job, changes=parse_changes(changes)) if changes else job
+
+    @staticmethod
+    def objects(cache: Cache) -> Path:
+        (entry,) = (entry for entry in cache.entries() if entry.kind == "objects")
+        return entry.path / "objects"
+
+    def test_the_next_kernel_is_built_on_the_last_ones_objects(self, make_tree: MakeTree, cache: Cache) -> None:
+        path = make_tree()
+        build(self.job(path, cache))
+        (self.objects(cache) / "main.o").touch()
+        build(self.job(path, cache, "SECURITY_YAMA=n"))
+        assert (self.objects(cache) / "main.o").exists()
+
+    def test_modules_of_the_last_kernel_are_not_taken(self, make_tree: MakeTree, cache: Cache) -> None:
+        path = make_tree()
+        assert build(self.job(path, cache)).modules
+        assert not build(self.job(path, cache, "MODULES=n")).modules
+
+    @pytest.mark.parametrize(("ended", "kept"), [(True, True), (False, False)])
+    def test_objects_stay_if_make_ended_by_itself(
+        self, make_tree: MakeTree, cache: Cache, monkeypatch: pytest.MonkeyPatch, ended: bool, kept: bool
+    ) -> None:
+        path = make_tree()
+        build(self.job(path, cache))
+        (self.objects(cache) / "main.o").touch()
+
+        def fails(*_: object) -> NoReturn:
+            raise KconformError("an error of the compiler") if ended else KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(kernel_build, "compile_kernel", fails)
+            with pytest.raises(KconformError if ended else KeyboardInterrupt):
+                build(self.job(path, cache, "SECURITY_YAMA=n"))
+        build(self.job(path, cache, "SECURITY_YAMA=n"))
+        assert (self.objects(cache) / "main.o").exists() == kept
+
+    def test_the_counted_objects_are_those_of_a_whole_build(self, make_tree: MakeTree, cache: Cache) -> None:
+        path = make_tree()
+        build(self.job(path, cache))
+        counts = cache.root / ".logs" / "objects.json"
+        counts.write_text(counts.read_text().replace("2", "1600"))
+        cache.clear("kernels")
+        build(self.job(path, cache))
+        assert json.loads(counts.read_text()) == {"d/full": 1600}
 
 
 class TestOldest:
