@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kconform sweep`: build a kernel with one option changed at a time: does a good one come out good?
+"""`kconform sweep`: build a kernel with one change at a time: does a good one come out good?
 
     kconform sweep --pytest="-m quick"              all changes of suites/sweep/options.toml, the quick tests
     kconform sweep AUDIT=n SMP=y                    only these
+    kconform sweep BPF_SYSCALL=y+BPF_LSM=y          one change, of two options
     kconform sweep --kernel=path/to/linux --table=sweep.md
 
 A suite may silently need an option that its own flavor has, or count on an entry, a layout or a scheduler that other
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -41,6 +43,9 @@ OPTIONS = Path(__file__).with_name("options.toml")
 AREAS = ("boot", "yama", "loadpin", "seccomp")
 NO_KERNEL = ("Kconfig drops", "could not be configured", "could not be compiled", "cannot be tested")
 """What the reasons of results say if there is no kernel with this change, or none that can be tested."""
+
+_AND = re.compile(r"\+(?=(?:CONFIG_)?[A-Z0-9]\w*=)", re.ASCII)
+"""Between two options of a change, as in the ids of tests."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _sweep(options: argparse.Namespace) -> int:
     changes = options.changes or listed()
     for change in changes:
-        parse_changes([change])  # wrong use, before anything is built
+        parse_changes(options_of(change))  # wrong use, before anything is built
     with tempfile.TemporaryDirectory(prefix="kconform-sweep-") as scratch:
         matrix = Path(scratch, "kconform.toml")
         matrix.write_text(matrix_of(options.kernel, changes))
@@ -123,11 +128,16 @@ def listed(path: Path = OPTIONS) -> list[str]:
     return found
 
 
+def options_of(change: str) -> list[str]:
+    """The options of a change, as for --config."""
+    return _AND.split(change)
+
+
 def matrix_of(kernel: str, changes: Sequence[str]) -> str:
     """The kernel without a change, and with each of the changes, as a matrix."""
     spec = json.dumps(kernel)
     entries = [f"[[kernel]]\nspec = {spec}\n"]
-    entries += [f"[[kernel]]\nspec = {spec}\nfragments = [{json.dumps(change)}]\n" for change in changes]
+    entries += [f"[[kernel]]\nspec = {spec}\nfragments = {json.dumps(options_of(change))}\n" for change in changes]
     return "\n".join(entries)
 
 
@@ -190,7 +200,12 @@ def _print(outcomes: Sequence[SweptKernel]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="kconform sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("changes", nargs="*", metavar="CHANGE", help="as for --config (default: those of the table)")
+    parser.add_argument(
+        "changes",
+        nargs="*",
+        metavar="CHANGE",
+        help="as for --config, or several options with + between them (default: those of the table)",
+    )
     parser.add_argument("--kernel", default="source", metavar="SPEC", help="the source to build from (source)")
     parser.add_argument("--table", metavar="FILE", help="also write the table as Markdown")
     parser.add_argument("--report-dir", metavar="DIR", help="keep the report")

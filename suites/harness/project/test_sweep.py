@@ -15,7 +15,7 @@ from kconfigs.config_changes import parse_changes
 from suites.harness.reports import documents
 from suites.harness.reports.documents import result
 from suites.sweep import __main__ as sweep
-from suites.sweep.__main__ import as_markdown, judge, listed, main, matrix_of
+from suites.sweep.__main__ import as_markdown, judge, listed, main, matrix_of, options_of
 
 PLAIN, NO_AUDIT, SMP = "d-6.12/full", "d-6.12/full+AUDIT=n", "d-6.12/full+SMP=y"
 GOOD = [
@@ -37,7 +37,7 @@ class TestTable:
         changes = listed()
         assert len(changes) == len(set(changes)) >= 40
         for change in changes:
-            assert parse_changes([change]) is not None
+            assert parse_changes(options_of(change)) is not None
 
     @pytest.mark.parametrize(
         "entry", ['set = "A=y"\n', 'why = "x"\n', 'set = "A=y"\nwhy = ""\n', 'set = "A=y"\nwhy = "x"\nmore = 1\n']
@@ -48,10 +48,11 @@ class TestTable:
             listed(tmp_path / "options.toml")
 
     def test_the_matrix(self, tmp_path: Path) -> None:
-        (tmp_path / "kconform.toml").write_text(matrix_of('deb:a"b', ["AUDIT=n", 'LSM="yama"']))
+        (tmp_path / "kconform.toml").write_text(matrix_of('deb:a"b', ["AUDIT=n", 'LSM="yama"', "A=y+LSM=b+c"]))
         plain, *changed = kernel_matrix.load(tmp_path / "kconform.toml")
         assert plain.changes is None
-        assert [each.changes and each.changes.label for each in changed] == ["AUDIT=n", "LSM=-yama"]
+        assert [each.changes and each.changes.label for each in changed] == ["AUDIT=n", "LSM=-yama", "A=y+LSM=b-c"]
+        assert [len(each.changes.fragments) for each in changed if each.changes] == [1, 1, 2]
         assert {each.spec.text for each in (plain, *changed)} == {'deb:a"b'}
 
 
@@ -125,7 +126,7 @@ class TestCommand:
         assert "--allow-dropped" in command
         assert len((tmp_path / "sweep.md").read_text().splitlines()) == 2 + 3
 
-    @pytest.mark.parametrize("change", ["AUDIT", "audit=n", "/nonexistent", "A=$(id)"])
+    @pytest.mark.parametrize("change", ["AUDIT", "audit=n", "/nonexistent", "A=$(id)", "A=y+B=$(id)"])
     def test_a_wrong_change_is_refused_before_anything_is_built(
         self, pytest_run: list[list[str]], capsys: pytest.CaptureFixture[str], change: str
     ) -> None:
