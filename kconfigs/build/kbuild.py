@@ -218,15 +218,18 @@ def compile_kernel(job: Job, objects: Path, config: Config, on_line: Callable[[s
     # On a miss, ccache compiles what was preprocessed for the look-up: a first build takes a fifth less.  But gcc
     # warns of what it then no longer knows to come from a macro, and such a warning must not be an error.
     env = {} if _fatal_warnings(config) or "-Werror" in job.toolchain.kcflags else {"CCACHE_NOCPP2": "1"}
-    jobs, modules = f"-j{len(os.sched_getaffinity(0))}", ["modules"] if config.builtin("MODULES") else []
-    if job.own_config and modules:
-        modules = [path for option, path in LOADED_BY_GUESTS.items() if config[option] == "m"]
-    if modules == ["modules"]:
-        _kbuild(job, objects, [jobs, architecture().target, *modules], env, on_line=on_line)
+    jobs = f"-j{len(os.sched_getaffinity(0))}"
+    if config.builtin("MODULES") and not job.own_config:
+        _kbuild(job, objects, [jobs, architecture().target, "modules"], env, on_line=on_line)
         return
     _kbuild(job, objects, [jobs, architecture().target], env, on_line=on_line)
-    if modules:
+    if modules := loaded_by_guests(config):
         _kbuild(job, objects, [jobs, *modules], env, on_line=on_line)
+
+
+def loaded_by_guests(config: Config) -> list[str]:
+    """The modules, below the object directory, that guests load of a kernel with this config."""
+    return [path for option, path in LOADED_BY_GUESTS.items() if config.builtin("MODULES") and config[option] == "m"]
 
 
 def _fatal_warnings(config: Config) -> list[str]:

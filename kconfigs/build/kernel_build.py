@@ -23,7 +23,7 @@ from common.errors import KconformError
 from kconfigs.architectures import architecture
 from kconfigs.build import lost_options
 from kconfigs.build.build_progress import BuildState, Phase
-from kconfigs.build.kbuild import Job, compile_kernel, configure, environment, refuse_dropped
+from kconfigs.build.kbuild import Job, compile_kernel, configure, environment, loaded_by_guests, refuse_dropped
 from kconfigs.build.kernel_tree import mirror
 from kconfigs.build.supervised_process import run_logged
 from kconfigs.image import inspect
@@ -158,12 +158,23 @@ def _collect(job: Job, objects: Path, folder: Path) -> None:
     for name in (lost_options.UNKNOWN, lost_options.REFUSED):
         if text := lost_options.read(objects / name):
             (folder / name).write_text(text, encoding="utf-8")
-    listed = objects / "modules.order"
-    for line in listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []:
-        # modules.order has named object files since 6.3, and modules before that.
-        module = (objects / line.strip()).with_suffix(".ko")
+    for module in _built_modules(job, objects):
         (folder / "modules").mkdir(exist_ok=True)
         shutil.copy2(module, folder / "modules" / module.name)
+
+
+def _built_modules(job: Job, objects: Path) -> list[Path]:
+    """The modules of the last build.
+
+    modules.order lists them if all were built; Kbuild removes it after a build of single ones (its top Makefile,
+    single_modules).
+    """
+    if job.own_config:
+        return [objects / path for path in loaded_by_guests(Config.load(objects / ".config"))]
+    listed = objects / "modules.order"
+    lines = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
+    # It has named object files since 6.3, and modules before that.
+    return [(objects / line.strip()).with_suffix(".ko") for line in lines]
 
 
 def _check(entry: Path) -> None:
@@ -171,8 +182,12 @@ def _check(entry: Path) -> None:
     inspect(entry / "image")
     if hashlib.sha256((entry / "image").read_bytes()).hexdigest() != made["image_sha256"]:
         raise ValueError("the image has changed")
-    if not Config.load(entry / "config"):
+    config = Config.load(entry / "config")
+    if not config:
         raise ValueError("the config is empty")
+    for path in loaded_by_guests(config):
+        if not (module := entry / "modules" / Path(path).name).is_file():
+            raise ValueError(f"the module {module.name} is missing")
 
 
 def _counts(job: Job) -> Path:

@@ -108,11 +108,12 @@ bzImage:
 modules:
 	@mkdir -p $(O)/lib
 	@echo lib/test_module.o > $(O)/modules.order
-	@echo module > $(O)/lib/test_module.ko
+	@echo lib/test_firmware.o >> $(O)/modules.order
+	@for name in test_module test_firmware; do echo module > $(O)/lib/$$name.ko; done
 %.ko:
 	@mkdir -p $(O)/$(dir $@)
-	@echo $(@:.ko=.o) >> $(O)/modules.order
 	@echo module > $(O)/$@
+	@rm -f $(O)/modules.order
 mrproper:
 	@rm -f .config
 """
