@@ -25,6 +25,7 @@ from kconfigs import kconfig
 from kconfigs.architectures import architecture, machine
 from kconfigs.build import lost_options
 from kconfigs.build.build_progress import BuildProgress, NoProgress
+from kconfigs.build.guest_modules import loaded_by_guests
 from kconfigs.build.kernel_tree import Tree, refused_by_kbuild
 from kconfigs.build.missing_files import require_files
 from kconfigs.build.supervised_process import run_logged
@@ -41,9 +42,6 @@ RECIPE = "1"
 
 CONFIGURED = "kconform.configured"
 """In an object directory: what its .config was made from.  It is there only when the .config is finished."""
-
-LOADED_BY_GUESTS = {"TEST_LKM": "lib/test_module.ko", "TEST_FIRMWARE": "lib/test_firmware.ko"}
-"""Options whose modules the tests load.  The drivers of the channel are built in (fragments/guest.config)."""
 
 _COMPLAINT = re.compile(r"\berror:|\bError \d|undefined reference|No rule to make|not found|\*\*\*", re.IGNORECASE)
 
@@ -225,11 +223,6 @@ def compile_kernel(job: Job, objects: Path, config: Config, on_line: Callable[[s
     _kbuild(job, objects, [jobs, architecture().target], env, on_line=on_line)
     if modules := loaded_by_guests(config):
         _kbuild(job, objects, [jobs, *modules], env, on_line=on_line)
-
-
-def loaded_by_guests(config: Config) -> list[str]:
-    """The modules, below the object directory, that guests load of a kernel with this config."""
-    return [path for option, path in LOADED_BY_GUESTS.items() if config.builtin("MODULES") and config[option] == "m"]
 
 
 def _fatal_warnings(config: Config) -> list[str]:

@@ -23,7 +23,8 @@ from common.errors import KconformError
 from kconfigs.architectures import architecture
 from kconfigs.build import lost_options
 from kconfigs.build.build_progress import BuildState, Phase
-from kconfigs.build.kbuild import Job, compile_kernel, configure, environment, loaded_by_guests, refuse_dropped
+from kconfigs.build.guest_modules import loaded_by_guests
+from kconfigs.build.kbuild import Job, compile_kernel, configure, environment, refuse_dropped
 from kconfigs.build.kernel_tree import mirror
 from kconfigs.build.supervised_process import run_logged
 from kconfigs.image import inspect
