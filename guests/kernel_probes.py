@@ -20,19 +20,22 @@ from guests.guest import Guest
 from guests.outcome import EBADF, EFAULT, EINVAL, ENOSYS, OK
 from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_SET_FLAGS, SET_MODE_FILTER, AddFd, FilterFlag
 from guests.task import Task
-from guests.uapi import Prctl
+from guests.uapi import Prctl, number
 from kconfigs.kernel import Kernel
 
 Answer = Callable[[Guest, str], bool]
 
-SYSCALLS = ("lsm_list_modules",)
-"""Calls that reject flags that are all ones, before they do anything."""
-PRCTLS = ("SET_SYSCALL_USER_DISPATCH",)
+# The names that a probe can have, with what the kernel is asked for.  To ask changes nothing, whatever it answers.
+SYSCALLS = {"lsm_list_modules": number("lsm_list_modules")}
+"""Calls that reject flags that are all ones."""
+PRCTLS: dict[str, int] = {"SET_SYSCALL_USER_DISPATCH": Prctl.SET_SYSCALL_USER_DISPATCH}
 """Options with which zeros turn off what is off."""
-FILTER_FLAGS = ("WAIT_KILLABLE_RECV",)
+FILTER_FLAGS: dict[str, int] = {"WAIT_KILLABLE_RECV": FilterFlag.WAIT_KILLABLE_RECV}
+ADDFD_FLAGS: dict[str, int] = {"SEND": AddFd.SEND}
 LISTENER_IOCTLS = {"SET_FLAGS": NOTIF_SET_FLAGS}
-"""Ioctls that neither wait nor have an effect with 0 or NULL."""
-ADDFD_FLAGS = ("SEND",)
+"""Ioctls for which 0, or NULL, is without effect."""
+PERF_ATTR_SIZES = {"128": 128}
+"""PERF_ATTR_SIZE_VER7: with a field for the signals of events."""
 _ALL_ONES = (-1,) * 6
 _NOWHERE = 1 << 30
 """A descriptor that is not open."""
@@ -47,16 +50,16 @@ def _has_file(guest: Guest, name: str) -> bool:
 
 
 def _has_syscall(guest: Guest, name: str) -> bool:
-    return _asking(guest).call(name, *_ALL_ONES) != ENOSYS
+    return _asking(guest).call(SYSCALLS[name], *_ALL_ONES) != ENOSYS
 
 
 def _has_prctl(guest: Guest, name: str) -> bool:
-    return _asking(guest).call("prctl", Prctl[name], 0, 0, 0, 0) != EINVAL
+    return _asking(guest).call("prctl", PRCTLS[name], 0, 0, 0, 0) != EINVAL
 
 
 def _has_filter_flag(guest: Guest, name: str) -> bool:
     # seccomp(2): an unknown flag is EINVAL, before the pointer is looked at.  WAIT_KILLABLE_RECV needs NEW_LISTENER.
-    flags = FilterFlag[name] | FilterFlag.NEW_LISTENER
+    flags = FILTER_FLAGS[name] | FilterFlag.NEW_LISTENER
     return _asking(guest).call("seccomp", SET_MODE_FILTER, flags, None) == EFAULT
 
 
@@ -69,7 +72,7 @@ def _has_listener_ioctl(guest: Guest, name: str) -> bool:
 def _has_addfd_flag(guest: Guest, name: str) -> bool:
     # seccomp_notify_addfd(): an unknown flag is EINVAL, before the descriptor is looked for.
     task = _asking(guest)
-    request = struct.pack("<QIIII", 0, AddFd[name], _NOWHERE, 0, 0)
+    request = struct.pack("<QIIII", 0, ADDFD_FLAGS[name], _NOWHERE, 0, 0)
     listener = _listener(task)
     return listener >= 0 and task.call("ioctl", listener, NOTIF_ADDFD, request) == EBADF
 
@@ -84,7 +87,7 @@ def _listener(task: Task) -> int:
 def _perf_attr_size(guest: Guest, name: str) -> bool:
     # perf_copy_attr() rejects a size that is neither 0 nor at least that of the first version, and writes its own.
     attr = guest.spawn("asking").call("perf_event_open", InOut(struct.pack("<II", 0, 1)), 0, -1, -1, 0)
-    return bool(attr.reads) and struct.unpack("<II", attr.reads[0])[1] >= int(name)
+    return bool(attr.reads) and struct.unpack("<II", attr.reads[0])[1] >= PERF_ATTR_SIZES[name]
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,9 @@ WORDS: Mapping[str, Word] = {
     "filter-flag": Word("seccomp(SECCOMP_SET_MODE_FILTER) accepts the flag", _has_filter_flag, FILTER_FLAGS),
     "listener-ioctl": Word("a seccomp listener knows SECCOMP_IOCTL_NOTIF_...", _has_listener_ioctl, LISTENER_IOCTLS),
     "addfd-flag": Word("SECCOMP_IOCTL_NOTIF_ADDFD accepts the flag", _has_addfd_flag, ADDFD_FLAGS),
-    "perf-attr-size": Word("the kernel's struct perf_event_attr has at least this size", _perf_attr_size, ("128",)),
+    "perf-attr-size": Word(
+        "the kernel's struct perf_event_attr has at least this size", _perf_attr_size, PERF_ATTR_SIZES
+    ),
 }
 
 

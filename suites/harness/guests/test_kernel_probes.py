@@ -61,6 +61,26 @@ def test_a_mainline_kernel_says_what_its_version_says(guest: Guest, probe: str) 
     assert ask(guest, probe) == (guest.kernel.version >= SINCE[probe])
 
 
+@pytest.mark.needs("SECCOMP_FILTER", "PERF_EVENTS")
+@pytest.mark.parametrize(
+    ("probe", "names", "number"),
+    [
+        ("syscall", kernel_probes.SYSCALLS, 999),
+        ("prctl", kernel_probes.PRCTLS, 999),
+        ("filter-flag", kernel_probes.FILTER_FLAGS, 1 << 30),
+        ("addfd-flag", kernel_probes.ADDFD_FLAGS, 1 << 30),
+        ("listener-ioctl", kernel_probes.LISTENER_IOCTLS, 0x400821FF),
+        ("perf-attr-size", kernel_probes.PERF_ATTR_SIZES, 4096),
+    ],
+)
+def test_a_kernel_does_not_claim_what_nobody_knows(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch, probe: str, names: dict[str, int], number: int
+) -> None:
+    """The control: the same question, for what no kernel has."""
+    monkeypatch.setitem(names, "FUTURE", number)
+    assert not ask(guest, f"{probe} FUTURE")
+
+
 def test_a_file_is_there_or_not(guest: Guest) -> None:
     assert ask(guest, "file /proc/self/status")
     assert not ask(guest, "file /proc/self/statuses")
