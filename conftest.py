@@ -20,16 +20,17 @@ from guests.vm import device_state
 from guests.vm.acceleration import Acceleration
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
 from guests.vm.qemu_program import find_qemu, has_device, inspect
-from kconfigs import flavors, needed_options, sources
+from kconfigs import flavors, sources
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 from kconfigs.planned_kernels import Candidate
-from kconfigs.plugin import FOLDER, builds, candidate_of, is_there, specs_of
+from kconfigs.plugin import FOLDER, backports_of, builds, candidate_of, is_there, specs_of
 from reports.model.result import JSON
 from reports.run import notes, preparation_times, resume
 from reports.run.apply_waivers import check_flavors, splat_waivers
 from reports.run.options import runs_tests
-from reports.run.requirement_marker import registry, requirements_of
+from reports.run.requirement_marker import expect_backports
+from suites.applicable_tests import promises_of, skip_unless_applicable
 
 pytest_plugins = ["pytester"]
 # A comparison in a helper of the tests then shows its values, as one in a test does.
@@ -63,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
         resume.require_same_machine(config, machine_options_of(config).sentence() or None)
     preparation_times.watch_builds(config, lambda: builds(config))
+    expect_backports(config, backports_of(config))
     config.stash[POOL] = Pool(
         Cache(),
         mode=config.getoption("accel"),
@@ -112,21 +114,14 @@ def _applies(request: pytest.FixtureRequest) -> None:
     if "kernel" not in request.fixturenames:
         return
     kernel = cast(Kernel, request.getfixturevalue("kernel"))
-    profile = cast(Candidate, candidate_of(request.node)).profile
     notes.set_kernel(request.node, _kernel_info(request.config, kernel))
-    known = registry(request.config)
-    for identifier in requirements_of(request.node):
-        reason = known[identifier].excludes(kernel.version)
-        if reason:
-            pytest.skip(reason)
-    needed_options.skip_unless_configured(request, kernel, profile)
+    skip_unless_applicable(request, kernel, lambda: _take(request, kernel, DEFAULT_BOOT))
 
 
 @pytest.fixture
 def promised(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], bool]:
-    """Whether a kernel of this version makes a promise: for tables in which one row is newer than the others."""
-    known = registry(request.config)
-    return lambda identifier: not known[identifier].excludes(kernel.version)
+    """Whether the kernel makes a promise: for tables in which one row is newer than the others."""
+    return promises_of(request, kernel, lambda: _take(request, kernel, DEFAULT_BOOT)).makes
 
 
 @pytest.fixture
@@ -173,28 +168,31 @@ def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ite
         program = pool.qemu(kernel.arch)
         if not has_device(program.path, "virtio-9p-pci"):
             pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
-    limit = request.config.stash[LIMIT]
+    with contextlib.closing(_take(request, kernel, boot)) as taken:
+        request.node.stash[GUEST] = taken
+        if splat := _boot_splat(request, taken):
+            info = _kernel_info(request.config, kernel, pool.acceleration(kernel))
+            notes.set_kernel(request.node, {**info, "boot_complaint": splat})
+        following = request.node.stash.get(NEXT, None)
+        if following is not None and _kernel_of(following) == _kernel_of(request.node):
+            pool.prepare(kernel, _boot_of(following) or boot)
+        yield taken
+
+
+def _take(request: pytest.FixtureRequest, kernel: Kernel, boot: Boot) -> Guest:
+    """A guest, which the caller must close."""
+    pool, limit = request.config.stash[POOL], request.config.stash[LIMIT]
     try:
         with limit.suspended():
             taken_on = pool.acceleration(kernel)
             notes.set_kernel(request.node, _kernel_info(request.config, kernel, taken_on))
             limit.kvm = taken_on.kvm
-            taken = pool.take(kernel, boot)
+            return pool.take(kernel, boot)
     except BootCrashed as crashed:
         # Whatever the test is about, this is the promise that was seen broken.
         request.node.add_marker(pytest.mark.requirement(REACHES_INIT))
         crashed.breaks = (REACHES_INIT,)
         raise
-    with contextlib.closing(taken):
-        request.node.stash[GUEST] = taken
-        if splat := _boot_splat(request, taken):
-            notes.set_kernel(
-                request.node, {**_kernel_info(request.config, kernel, taken_on), "boot_complaint": splat}
-            )
-        following = request.node.stash.get(NEXT, None)
-        if following is not None and _kernel_of(following) == _kernel_of(request.node):
-            pool.prepare(kernel, _boot_of(following) or boot)
-        yield taken
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ Version = tuple[int, ...]
 """(6, 12, 117); `()` is an unknown version."""
 
 _VERSION = re.compile(r"\d+(?:\.\d+)*", re.ASCII)
+_RELEASE = re.compile(r"\d+(?:[.-]\d+)*", re.ASCII)
 
 
 def parse_version(text: str) -> Version:
@@ -23,6 +24,33 @@ def release_version(release: str) -> Version:
     """The numbers that a release begins with: `6.1.0-56-cloud-amd64` is (6, 1, 0).  `()` if there are none."""
     match = _VERSION.match(release)
     return parse_version(match[0]) if match else ()
+
+
+def parse_release(text: str) -> Version:
+    """The numbers of a vendor's release such as 5.14.0-70 or 6.4.0-150600.  ValueError for anything else."""
+    if not _RELEASE.fullmatch(text):
+        raise ValueError(f"{text!r} is not a kernel release such as 5.14.0-70")
+    return tuple(map(int, re.split("[.-]", text)))
+
+
+def release_numbers(release: str) -> Version:
+    """All numbers that a release begins with, also those of the vendor: `5.14.0-70.13.1.el9_0` is
+    (5, 14, 0, 70, 13, 1).  `()` if there are none.
+    """
+    match = _RELEASE.match(release)
+    return parse_release(match[0]) if match else ()
+
+
+SERIES = 2
+"""How many numbers the versions of a series have in common: 6.1.188 and 6.1.192 are of the series 6.1."""
+
+
+def at_or_after_in_series(version: Version, first: Version) -> bool:
+    """Whether a version is of the same series as another one, and not older: 6.1.192 is at or after 6.1.188.
+
+    What one series gets later says nothing about any other, so 6.2 is not.
+    """
+    return version[:SERIES] == first[:SERIES] and _padded(version, first) >= first
 
 
 def dotted(version: Version) -> str:

@@ -48,7 +48,9 @@ class SlowBootError(BootError):
 
 
 class StartError(KconformError):
-    """A clone did not give its first answer, so the test did not begin; `evidence` holds its console and log."""
+    """A clone did not give its first answer, or broke when it was asked what applies to it (kernel_probes.py), so the
+    test did not begin; `evidence` holds its console and log.
+    """
 
     def __init__(self, message: str, *, evidence: Mapping[str, str]) -> None:
         super().__init__(message)

@@ -15,20 +15,29 @@ TURNED_OFF = dict.fromkeys(("AUDIT", "AUDITSYSCALL"), ("audit", ("0", "off")))
 (kernel/audit.c, audit_enable(): AUDIT_DISABLED)."""
 
 
+def missing(item: pytest.Item, kernel: Kernel) -> list[str]:
+    """The options that the test needs and the kernel lacks, as the test's markers name them."""
+    return [need for need in _needed(item) if not kernel.config.meets(need)]
+
+
+def _needed(item: pytest.Item) -> list[str]:
+    # The options that the whole file needs come first.
+    markers = reversed(list(item.iter_markers("needs")))
+    return list(dict.fromkeys(need for marker in markers for need in marker.args))
+
+
 def skip_unless_configured(request: pytest.FixtureRequest, kernel: Kernel, profile: Profile | None) -> None:
     """Skip a test of which the kernel lacks an option, or has one that it must lack, and say which.
 
     LackingError instead, which is a failure, if the run's profile asks for the option.
     """
-    # The options that the whole file needs come first, and the reason names all that are missing.
-    markers = reversed(list(request.node.iter_markers("needs")))
-    needed = dict.fromkeys(need for marker in markers for need in marker.args)
-    missing = [need for need in needed if not kernel.config.meets(need)]
-    for option in (option for need in missing for option in need.split(" or ")):
+    lacking = missing(request.node, kernel)
+    for option in (option for need in lacking for option in need.split(" or ")):
         if profile is not None and (asked := profile.asks_for(option, kernel.version)):
             raise LackingError(f"CONFIG_{option}", profile, asked)
-    if missing:
-        pytest.skip(f"needs {', '.join(map(spelled, missing))}")
+    if lacking:
+        pytest.skip(f"needs {', '.join(map(spelled, lacking))}")
+    needed = _needed(request.node)
     boot = request.node.get_closest_marker("boot")
     line = BuiltinCommandLine.of(kernel.config).followed_by(request.config.option.append)
     for option, (parameter, values) in TURNED_OFF.items():

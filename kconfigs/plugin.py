@@ -148,6 +148,12 @@ def _looked_up(config: pytest.Config) -> list[Candidate] | KconformError:
     return config.stash[LOOKED_UP]
 
 
+def backports_of(config: pytest.Config) -> dict[str, str]:
+    """The promises that a profile of this run lists as backported, each with the place of its line."""
+    profiles = config.stash[FOLDER].profiles()
+    return {name: one.where for profile in profiles for one in profile.backports for name in one.requirements}
+
+
 def specs_of(config: pytest.Config) -> set[str]:
     """The SPECs of this run's kernels."""
     return {one.source.spec for one in candidates_of(config)}

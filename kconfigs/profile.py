@@ -18,6 +18,11 @@ A profile is a TOML file.  Those that come with the project are in kconfigs/prof
     value = "1"
     source = "who says so"
 
+    [[backport]]                     # promises that its kernels make although they are older (docs/extend.md)
+    requirements = ["seccomp.kill-not-suppressed"]
+    since = "5.14.0-179"             # optional: the first release that has them, for kernels of the series 5.14 alone
+    source = "who says so"
+
 kconfigs/config_check.py compares a config with a profile, without a boot.
 """
 
@@ -32,7 +37,15 @@ from common.errors import UsageError
 from common.paths import users_path
 from common.text import did_you_mean, printable
 from common.toml import Table, read
-from common.versions import ANY, Version, VersionRange
+from common.versions import (
+    ANY,
+    SERIES,
+    Version,
+    VersionRange,
+    at_or_after_in_series,
+    parse_release,
+    release_numbers,
+)
 from kconfigs.kconfig import Config
 
 SHIPPED = Path(__file__).with_name("profiles")
@@ -76,14 +89,32 @@ class ProfileLine:
 
 
 @dataclass(frozen=True)
+class Backport:
+    """Promises that kernels make although their version is older than the promise."""
+
+    requirements: tuple[str, ...]
+    """Ids, as in suites/*/requirements.toml; whoever knows these checks them."""
+    since: Version
+    """The first release that has them: other releases of its series are compared with it.  `()`: all have them."""
+    source: str
+    where: str
+    """File and place, for messages."""
+
+    def is_in(self, release: str) -> bool:
+        """Whether a kernel of this release (`uname -r`) has them."""
+        return not self.since or at_or_after_in_series(release_numbers(release), self.since)
+
+
+@dataclass(frozen=True)
 class Profile:
-    """What is asked of a kernel."""
+    """What is asked of a kernel, and what it has that its version does not tell."""
 
     name: str
     text: str
     areas: tuple[str, ...]
     config: tuple[ProfileLine, ...]
     defaults: tuple[ProfileLine, ...]
+    backports: tuple[Backport, ...] = ()
 
     def asks_for(self, option: str, version: Version) -> ProfileLine | None:
         """The line that asks every kernel of this version for this option; None if none does."""
@@ -103,6 +134,13 @@ class Profile:
     def default(self, what: str, version: Version) -> ProfileLine | None:
         """The line about one of DEFAULTS, for a kernel of this version."""
         return next((line for line in self.defaults if line.name == what and version in line.versions), None)
+
+    def lists(self, requirement: str, release: str) -> str:
+        """Who says that a kernel of this release has a promise as a backport; empty if nobody does."""
+        for one in self.backports:
+            if requirement in one.requirements and one.is_in(release):
+                return f"profile {self.name} lists it: {printable(one.source)} ({one.where})"
+        return ""
 
 
 class LackingError(Exception):
@@ -133,7 +171,7 @@ def shipped() -> list[str]:
 
 
 def _parse(name: str, file: Table) -> Profile:
-    file.check(required=("text",), optional=("areas", "config", "default"))
+    file.check(required=("text",), optional=("areas", "config", "default", "backport"))
     areas = file.choices("areas", AREAS, [])
     config = [
         ProfileLine(AREAS[area], "y", f"the area {area} is to be tested", file.place("areas")) for area in areas
@@ -147,7 +185,20 @@ def _parse(name: str, file: Table) -> Profile:
     defaults = [
         ProfileLine(entry.choice("what", DEFAULTS), *_rest(entry)) for entry in _checked(file, "default", "what")
     ]
-    return Profile(printable(name), file.text("text"), tuple(areas), tuple(config), tuple(defaults))
+    backports = [_backport(entry) for entry in file.tables("backport")]
+    return Profile(printable(name), file.text("text"), tuple(areas), tuple(config), tuple(defaults), tuple(backports))
+
+
+def _backport(entry: Table) -> Backport:
+    entry.check(required=("requirements", "source"), optional=("since",))
+    since = entry.text("since", "")
+    try:
+        release = parse_release(since) if since else ()
+    except ValueError as error:
+        raise entry.error(f"'since': {error}", key="since") from None
+    if since and len(release) < SERIES:
+        raise entry.error(f"'since' must begin with a series such as 5.14, not {printable(since)!r}", key="since")
+    return Backport(tuple(entry.texts("requirements")), release, entry.text("source"), entry.place())
 
 
 def _checked(file: Table, kind: str, key: str, *optional: str) -> Iterator[Table]:

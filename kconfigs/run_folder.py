@@ -22,6 +22,7 @@ from common import atomic
 from common.errors import KconformError
 from kconfigs.kernel_matrix import Wanted
 from kconfigs.planned_kernels import PlannedKernel
+from kconfigs.profile import Profile
 
 
 class RunFolder:
@@ -38,6 +39,11 @@ class RunFolder:
     def begin(self, wanted: Sequence[Wanted]) -> None:
         """Record what is asked for."""
         atomic.write(self._wanted, pickle.dumps(wanted))
+
+    def profiles(self) -> list[Profile]:
+        """The profiles that are asked for; one may be there twice."""
+        wanted: list[Wanted] = _unpickled(self._wanted)
+        return [one.profile for one in wanted if one.profile is not None]
 
     def kernels(self, plan: Callable[[Sequence[Wanted]], list[PlannedKernel]]) -> list[PlannedKernel]:
         """What `plan` returned the first time, or the KconformError that it raised then."""

@@ -30,9 +30,8 @@ class Coverage:
         """What --requirements prints."""
         lines: list[str] = []
         for requirement, tests in self.entries:
-            until = f" until Linux {requirement.until}" if requirement.until else ""
             lines.append(f"{requirement.id}: {requirement.text}")
-            lines.append(f"    {requirement.source}; since Linux {requirement.since}{until}")
+            lines.append(f"    {requirement.source}; {requirement.applicability}")
             lines += [f"    {test}" for test in tests] or ["    NO TEST"]
         if self.gaps:
             lines += ["", "gaps:", *(f"    {gap}" for gap in self.gaps)]

@@ -23,6 +23,12 @@ class Conditions:
     since: tuple[int, ...] = ()
     until: tuple[float, ...] = (math.inf,)
     """The last place is infinite, because 6.5 includes 6.5.13."""
+    promises: frozenset[str] = frozenset()
+    """What the kernel must promise."""
+    backported_since: tuple[int, ...] | None = None
+    """The version from which it may apply because of backports; None if there are none."""
+    superseded: bool = False
+    """Whether it may no longer apply before `until`, because of backports."""
     boot: str = ""
     """How the kernel is booted: what a parameter does is seen under no other boot."""
 
@@ -31,10 +37,18 @@ class Conditions:
         return (
             self.needs <= other.needs
             and self.lacks <= other.lacks
-            and self.since <= other.since
-            and self.until >= other.until
+            and (self._promised_with(other) or self._promised_wherever(other))
             and self.boot == other.boot
         )
+
+    def _promised_with(self, other: Conditions) -> bool:
+        """Whether the other ones name everything that these must have promised."""
+        return bool(self.promises) and self.promises <= other.promises
+
+    def _promised_wherever(self, other: Conditions) -> bool:
+        """Whether all versions that may meet the other ones surely meet these."""
+        earliest = other.since if other.backported_since is None else other.backported_since
+        return self.since <= earliest and self.until >= other.until and not self.superseded
 
 
 Shown = tuple[str, Conditions]

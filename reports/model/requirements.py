@@ -11,7 +11,13 @@ They are kept beside the tests, in suites/<area>/requirements.toml:
     until = "6.5"   # optional: the last version that makes the promise
     note = "..."    # optional
 
-Nothing here knows which kernel is tested; `Requirement.excludes` is asked about a version.
+A kernel may make a promise that is younger than its version.  Three more keys, all optional, say how that is known:
+
+    stable = ["6.1.188"]           # older stable series that got it: here 6.1, from this version on
+    probe = "addfd-flag SEND"      # what an older kernel is asked, and says if it has it (guests/kernel_probes.py)
+    successor = "yama.scope-4"     # with `until`: the promise that takes its place
+
+Nothing here knows which kernel is tested: `reports.judgement.kernel_promises` does.
 """
 
 from __future__ import annotations
@@ -23,11 +29,12 @@ from pathlib import Path
 
 from common import toml
 from common.text import did_you_mean, printable
-from common.versions import Version, VersionRange
+from common.versions import SERIES, Version, VersionRange, dotted, parse_version
 
 FILE_NAME = "requirements.toml"
 REQUIRED = ("id", "text", "source", "since")
-OPTIONAL = ("until", "note")
+TEXTS = ("until", "note", "probe", "successor")
+OPTIONAL = (*TEXTS, "stable")
 
 _ID = re.compile(r"\w+\.\w+(?:[.-]\w+)*", re.ASCII)
 
@@ -42,6 +49,9 @@ class Requirement:
     since: str
     until: str | None = None
     note: str = ""
+    probe: str = ""
+    successor: str = ""
+    stable: tuple[str, ...] = ()
 
     @property
     def area(self) -> str:
@@ -50,12 +60,22 @@ class Requirement:
 
     @property
     def versions(self) -> VersionRange:
-        """The kernel versions that make the promise."""
+        """The kernel versions that make the promise, without the older stable series."""
         return VersionRange.parse(self.since, self.until or "")
 
-    def excludes(self, version: Version) -> str:
-        """Why a kernel of this version does not make the promise; empty if it does."""
-        return self.versions.excludes(version)
+    @property
+    def stable_versions(self) -> list[Version]:
+        """The first version of each older stable series that makes the promise."""
+        return [parse_version(text) for text in self.stable]
+
+    @property
+    def applicability(self) -> str:
+        """The kernels that make the promise, for a reader: `since Linux 6.12.110, in 6.1 since 6.1.188`."""
+        said = [f"since Linux {self.since}"]
+        said += [f"in {dotted(first[:SERIES])} since {dotted(first)}" for first in self.stable_versions]
+        said += [f"until Linux {self.until}"] if self.until else []
+        said += [f"or where the kernel has {self.probe}"] if self.probe else []
+        return ", ".join(said)
 
 
 def load(suites: Path) -> dict[str, Requirement]:
@@ -64,6 +84,7 @@ def load(suites: Path) -> dict[str, Requirement]:
     UsageError, with the file and the place, for anything that is not as it should be.
     """
     found: dict[str, Requirement] = {}
+    succeeded: dict[str, toml.Table] = {}
     for path in sorted(suites.glob(f"*/{FILE_NAME}")):
         file = toml.read(path, "list of requirements")
         file.check(optional=("requirement",))
@@ -72,13 +93,29 @@ def load(suites: Path) -> dict[str, Requirement]:
             if requirement.id in found:
                 raise table.error(f"there is another requirement with the id {requirement.id!r}", key="id")
             found[requirement.id] = requirement
+            if requirement.successor:
+                succeeded[requirement.successor] = table
+    for successor, table in succeeded.items():
+        if successor not in found:
+            raise table.error(f"'successor' is no requirement: {printable(successor)!r}", key="successor")
     return found
 
 
 def _parse(table: toml.Table, area: str) -> Requirement:
     table.check(required=REQUIRED, optional=OPTIONAL)
-    table.versions()
-    requirement = Requirement(**{key: table.sentence(key) for key in table.content})
+    versions = table.versions()
+    texts = {key: table.sentence(key) for key in (*REQUIRED, *TEXTS) if key in table.content}
+    requirement = Requirement(**texts, stable=tuple(table.texts("stable", [])))
+    for text in requirement.stable:
+        try:
+            older = parse_version(text)
+        except ValueError as error:
+            raise table.error(f"'stable': {error}", key="stable") from None
+        if len(older) <= SERIES or older[:SERIES] >= versions.since[:SERIES]:
+            message = f"'stable': {text} is not of an older stable series than {requirement.since}"
+            raise table.error(message, key="stable")
+    if requirement.successor and not requirement.until:
+        raise table.error("a requirement that has a 'successor' must have 'until'", key="successor")
     if not _ID.fullmatch(requirement.id) or requirement.area != area:
         raise table.error(
             f"'id' must look like {f'{area}.scope-1'!r}: the name of the directory, a dot, "

@@ -7,8 +7,9 @@ import pytest
 
 from common.workers import is_worker
 from reports.judgement.verdict import check_breaks, judge
+from reports.model.result import clean_text
 from reports.run import apply_waivers, preparation_times
-from reports.run.notes import ATTACHED, Attached, attach, kernel_of, versions_told
+from reports.run.notes import ATTACHED, Attached, attach, kernel_of, remarks_of, versions_told
 from reports.run.phases import Phase
 from reports.run.requirement_marker import requirements_of
 
@@ -31,7 +32,7 @@ def judged(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
     report.duration = max(0.0, report.duration - measured.waited_s)
     return Phase(
         verdict=judgement.verdict,
-        reason=judgement.reason,
+        reason=judgement.reason or (clean_text(remarks_of(item)) if judgement.verdict == "pass" else ""),
         exit_status=judgement.exit_status,
         requirements=requirements_of(item),
         breaks=judgement.breaks,

@@ -25,6 +25,7 @@ class Attached:
 
 
 ATTACHED = pytest.StashKey[Attached]()
+REMARKS = pytest.StashKey[list[str]]()
 KERNEL = pytest.StashKey[KernelRecord]()
 VERSIONS = pytest.StashKey[dict[str, JSON]]()
 
@@ -49,6 +50,18 @@ def add_piece(pieces: list[tuple[str, str]], title: str, text: str) -> None:
         count += 1
         numbered = f"{title} ({count})"
     pieces.append((numbered, text))
+
+
+def add_remark(item: pytest.Item, text: str) -> None:
+    """Say what a reader of a pass should know, in one line; it is the reason of a pass, and part of the evidence."""
+    item.stash.setdefault(REMARKS, []).append(text)
+    attach(item, "remark", text)
+
+
+def remarks_of(item: pytest.Item) -> str:
+    """What `add_remark` was told, in one line."""
+    remarks = item.stash.get(REMARKS, None)
+    return "; ".join(remarks) if remarks else ""
 
 
 def set_kernel(item: pytest.Item, info: Mapping[str, JSON]) -> None:

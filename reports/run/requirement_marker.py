@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
+from common.errors import UsageError
 from reports.judgement.promise_coverage import Coverage, cover
 from reports.model.requirements import Requirement, load, unknown_message
 from reports.run.wrong_use import as_wrong_use
@@ -19,6 +20,8 @@ from reports.run.wrong_use import as_wrong_use
 MARKER = "requirement"
 
 REGISTRY = pytest.StashKey[dict[str, Requirement]]()
+BACKPORTED = pytest.StashKey[frozenset[str]]()
+"""The promises that profiles of the run list."""
 
 
 def registry(config: pytest.Config) -> Mapping[str, Requirement]:
@@ -28,6 +31,25 @@ def registry(config: pytest.Config) -> Mapping[str, Requirement]:
         with as_wrong_use():
             known = config.stash[REGISTRY] = load(config.rootpath / "suites")
     return known
+
+
+def expect_backports(config: pytest.Config, listed: Mapping[str, str]) -> None:
+    """Note which promises older kernels of the run may make, each with the place that says so.
+
+    pytest.UsageError for an unknown one.
+    """
+    known = registry(config)
+    with as_wrong_use():
+        for identifier, place in listed.items():
+            if identifier not in known:
+                raise UsageError(unknown_message(place, identifier, known))
+    config.stash[BACKPORTED] = frozenset(listed)
+
+
+def may_be_backported(config: pytest.Config) -> frozenset[str]:
+    """The promises that an older kernel of the run may make, because a profile or the kernel itself says so."""
+    probed = (each.id for each in registry(config).values() if each.probe)
+    return config.stash.get(BACKPORTED, frozenset()).union(probed)
 
 
 def requirements_of(item: pytest.Item) -> tuple[str, ...]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import pytest
 
@@ -36,31 +37,33 @@ NOT_ENFORCING_LINE = ["ready to pin (currently not enforcing)"]
 WITHOUT_PARAMETERS = boot()
 requirement = pytest.mark.requirement
 
+Promised = Callable[[str], bool]
 
-def check_enforces(guest: Guest, promise: str) -> None:
+
+def check_enforces(guest: Guest, promise: str, promised: Promised) -> None:
     """The log and the sysctl say that LoadPin enforces, and it does."""
     with breaks("loadpin.ready"):
         assert lines(guest.boot_log) == ENFORCING_LINE
     root = root_after_pin(guest)
     with breaks(promise):
-        check_sysctl(guest, "1")
+        check_sysctl(guest, "1", promised)
         log = LogReader(guest)
         assert probe(guest, root, OTHER) == EPERM
         assert log.new_lines() == [line(probe_kind(guest), "denied", f"{OTHER}/junk", root)]
 
 
-def check_sysctl(guest: Guest, value: str) -> None:
+def check_sysctl(guest: Guest, value: str, promised: Promised) -> None:
     """Check the sysctl's value.  Before Linux 6.3, there is no sysctl while a read-only device is pinned."""
-    if guest.kernel.version >= (6, 3):
+    if promised("loadpin.sysctl"):
         assert guest.sysctl(SYSCTL) == value
 
 
-def check_does_not_enforce(guest: Guest, promise: str) -> None:
+def check_does_not_enforce(guest: Guest, promise: str, promised: Promised) -> None:
     with breaks("loadpin.ready"):
         assert lines(guest.boot_log) == NOT_ENFORCING_LINE
     root = root_after_pin(guest)
     with breaks(promise):
-        check_sysctl(guest, "0")
+        check_sysctl(guest, "0", promised)
         log = LogReader(guest)
         assert probe(guest, root, OTHER) == ENOEXEC
         assert log.new_lines() == [line(probe_kind(guest), "pinning-ignored", f"{OTHER}/junk", root)]
@@ -69,43 +72,43 @@ def check_does_not_enforce(guest: Guest, promise: str) -> None:
 @loadpin
 @ENFORCING
 @requirement("loadpin.ready", "loadpin.parameter")
-def test_enforce_1_enforces(guest: Guest) -> None:
+def test_enforce_1_enforces(guest: Guest, promised: Promised) -> None:
     """With loadpin.enforce=1, LoadPin enforces, whatever the configuration says."""
-    check_enforces(guest, "loadpin.parameter")
+    check_enforces(guest, "loadpin.parameter", promised)
 
 
 @loadpin
 @NOT_ENFORCING
 @requirement("loadpin.ready", "loadpin.parameter")
-def test_enforce_0_does_not_enforce(guest: Guest) -> None:
+def test_enforce_0_does_not_enforce(guest: Guest, promised: Promised) -> None:
     """With loadpin.enforce=0, LoadPin does not enforce, whatever the configuration says."""
-    check_does_not_enforce(guest, "loadpin.parameter")
+    check_does_not_enforce(guest, "loadpin.parameter", promised)
 
 
 @loadpin
 @WITHOUT_PARAMETERS
 @pytest.mark.needs("SECURITY_LOADPIN_ENFORCE")
 @requirement("loadpin.ready", "loadpin.default")
-def test_enforces_by_configuration(guest: Guest) -> None:
+def test_enforces_by_configuration(guest: Guest, promised: Promised) -> None:
     """With CONFIG_SECURITY_LOADPIN_ENFORCE, LoadPin enforces without a parameter on the command line."""
-    check_enforces(guest, "loadpin.default")
+    check_enforces(guest, "loadpin.default", promised)
 
 
 @loadpin
 @WITHOUT_PARAMETERS
 @pytest.mark.lacks("SECURITY_LOADPIN_ENFORCE")
 @requirement("loadpin.ready", "loadpin.default")
-def test_does_not_enforce_by_configuration(guest: Guest) -> None:
+def test_does_not_enforce_by_configuration(guest: Guest, promised: Promised) -> None:
     """Without CONFIG_SECURITY_LOADPIN_ENFORCE, LoadPin does not enforce unless a parameter says so."""
-    check_does_not_enforce(guest, "loadpin.default")
+    check_does_not_enforce(guest, "loadpin.default", promised)
 
 
 @loadpin
 @boot("loadpin.enforce=0", "loadpin.enabled=1")
 @requirement("loadpin.ready", "loadpin.parameter")
-def test_enabled_1_has_no_effect(guest: Guest) -> None:
+def test_enabled_1_has_no_effect(guest: Guest, promised: Promised) -> None:
     """loadpin.enabled=1, which enabled enforcement before Linux 4.20, has no effect."""
-    check_does_not_enforce(guest, "loadpin.parameter")
+    check_does_not_enforce(guest, "loadpin.parameter", promised)
 
 
 @loadpin

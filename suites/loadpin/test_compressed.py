@@ -31,6 +31,8 @@ pytestmark = [loadpin, modules, needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP
 
 requirement = pytest.mark.requirement
 
+KINDS_OF_COMPRESSED = ("kernel-module", "kernel-module-compressed")
+
 
 def upload_twice(guest: Guest, root: Task) -> None:
     """Put the same compressed module on two file systems: TMP and /second."""
@@ -54,8 +56,9 @@ def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool]) -> N
     assert root.unload_module(MODULE) == OK
     log = LogReader(guest)
     assert load_compressed(root, "/second") == EPERM
-    kind = "kernel-module-compressed" if promised("loadpin.compressed-kind") else "kernel-module"
-    assert log.new_lines() == [line(kind, "denied", f"/second/{MODULE}.ko.gz", root)]
+    # An older kernel may have the new kind nevertheless: nothing tells whether it was backported.
+    kinds = ["kernel-module-compressed"] if promised("loadpin.compressed-kind") else KINDS_OF_COMPRESSED
+    assert log.new_lines() in [[line(kind, "denied", f"/second/{MODULE}.ko.gz", root)] for kind in kinds]
 
 
 @boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")

@@ -5,7 +5,16 @@ from __future__ import annotations
 
 import pytest
 
-from common.versions import Version, VersionRange, dotted, parse_version, release_version
+from common.versions import (
+    Version,
+    VersionRange,
+    at_or_after_in_series,
+    dotted,
+    parse_release,
+    parse_version,
+    release_numbers,
+    release_version,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +57,44 @@ def test_versions_are_read_and_written() -> None:
     assert release_version("6.1.0-56-cloud-amd64") == (6, 1, 0)
     assert release_version("7.3-rc2") == (7, 3)
     assert release_version("next-20261128") == ()
+
+
+@pytest.mark.parametrize(
+    ("release", "numbers"),
+    [
+        ("5.14.0-70.13.1.el9_0.x86_64", (5, 14, 0, 70, 13, 1)),
+        ("5.14.0-427.el9", (5, 14, 0, 427)),
+        ("6.4.0-150600.23.7-default", (6, 4, 0, 150600, 23, 7)),
+        ("5.10.107-android13-4-00001-gabc", (5, 10, 107)),
+        ("6.1.0-rc3-00012-g123", (6, 1, 0)),
+        ("6.12.7", (6, 12, 7)),
+        ("next", ()),
+    ],
+)
+def test_a_vendors_numbers_are_part_of_a_release(release: str, numbers: Version) -> None:
+    assert release_numbers(release) == numbers
+
+
+@pytest.mark.parametrize("text", ["", "5.14.0-", "5.14.0-70.el9", "-70", "5..14"])
+def test_what_is_no_release(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a kernel release"):
+        parse_release(text)
+
+
+@pytest.mark.parametrize(
+    ("release", "first", "is_later"),
+    [
+        ("5.14.0-179.el9", "5.14.0-179", True),
+        ("5.14.0-284.11.1.el9_2", "5.14.0-179", True),
+        ("5.14.0-162.23.1.el9_1", "5.14.0-179", False),
+        ("5.14.21-150400.22-default", "5.14.0-179", True),
+        ("5.14.0", "5.14.0-179", False),
+        ("5.14.0", "5.14", True),
+        ("5.15.0-179", "5.14.0-179", False),
+        ("6.1.192", "6.1.188", True),
+        ("6.1", "6.1.188", False),
+        ("6.12.192", "6.1.188", False),
+    ],
+)
+def test_only_releases_of_one_series_are_compared(release: str, first: str, is_later: bool) -> None:
+    assert at_or_after_in_series(release_numbers(release), parse_release(first)) is is_later

@@ -11,6 +11,8 @@ from common.errors import UsageError
 from kconfigs import profile
 from kconfigs.config_check import check
 from kconfigs.kconfig import Config
+from reports.model import requirements
+from suites.harness.checkout import ROOT
 from suites.harness.kconfigs.example_profile import made
 
 
@@ -30,6 +32,48 @@ class TestShipped:
 
     def test_the_list_is_complete(self) -> None:
         assert profile.shipped() == ["chromeos", "debian", "kspp", "ubuntu", "upstream"]
+
+
+BACKPORTS = """\
+text = "t"
+[[backport]]
+requirements = ["seccomp.a", "seccomp.b"]
+since = "5.14.0-179"
+source = "the changelog"
+[[backport]]
+requirements = ["seccomp.b"]
+since = "6.12.0-55"
+source = "the other one"
+[[backport]]
+requirements = ["seccomp.c"]
+source = "all have it"
+"""
+
+
+class TestBackports:
+    @pytest.mark.parametrize(
+        ("requirement", "release", "source"),
+        [
+            ("seccomp.a", "5.14.0-284.11.1.el9_2.x86_64", "the changelog"),
+            ("seccomp.a", "5.14.0-162.6.1.el9_1.x86_64", ""),
+            ("seccomp.a", "6.12.0-55.9.1.el10_0.x86_64", ""),
+            ("seccomp.b", "6.12.0-55.9.1.el10_0.x86_64", "the other one"),
+            ("seccomp.b", "5.14.0-179.el9.x86_64", "the changelog"),
+            ("seccomp.c", "4.18.0-553.el8.x86_64", "all have it"),
+            ("seccomp.d", "5.14.0-284.11.1.el9_2.x86_64", ""),
+        ],
+    )
+    def test_a_profile_lists_what_its_kernels_have(
+        self, tmp_path: Path, requirement: str, release: str, source: str
+    ) -> None:
+        listed = made(tmp_path, BACKPORTS).lists(requirement, release)
+        assert listed.rpartition(" (")[0] == (f"profile mine lists it: {source}" if source else "")
+
+    @pytest.mark.parametrize("name", profile.shipped())
+    def test_shipped_profiles_list_promises(self, name: str) -> None:
+        known = requirements.load(ROOT / "suites")
+        listed = [one for backport in profile.load(name).backports for one in backport.requirements]
+        assert [one for one in listed if one not in known] == []
 
 
 class TestQuestions:
@@ -90,6 +134,17 @@ class TestBadProfiles:
                 'text = "t"\n[[config]]\noption = "A"\nvalue = "y"\nsource = "w"\nif = ""',
                 "'if' must be a non-empty string",
             ),
+            ('text = "t"\n[[backport]]\nsource = "w"', "'requirements' is missing"),
+            ('text = "t"\n[[backport]]\nrequirements = ["a.b"]', "'source' is missing"),
+            ('text = "t"\n[[backport]]\nrequirements = "a.b"\nsource = "w"', "must be a list of strings"),
+            (
+                'text = "t"\n[[backport]]\nrequirements = ["a.b"]\nsince = "el9"\nsource = "w"',
+                ":4: .*'since': 'el9' is not a kernel release such as 5.14.0-70",
+            ),
+            (
+                'text = "t"\n[[backport]]\nrequirements = ["a.b"]\nsince = "5"\nsource = "w"',
+                "'since' must begin with a series such as 5.14, not '5'",
+            ),
             ('text = "t"\n[[default]]\nwhat = "lsm"\nvalue = "y"\nsource = "w"\nif = "A"', "unknown key 'if'"),
             ('text = "t"\n[[default]]\nwhat = "colour"\nvalue = "y"\nsource = "w"', "'what' cannot be 'colour'"),
         ],
@@ -106,6 +161,11 @@ class TestBadProfiles:
             "number",
             "version",
             "blank-condition",
+            "no-requirements",
+            "no-source-of-a-backport",
+            "one-requirement",
+            "no-release",
+            "no-series",
             "conditional-default",
             "default",
         ],

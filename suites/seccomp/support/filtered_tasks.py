@@ -81,7 +81,10 @@ def allow_core_dumps(task: Task, size: int = CORE_BYTES) -> None:
 
 
 def dumped(promised: Callable[[str], bool]) -> Expected:
-    """How the zombie shows a death by SIGSYS, where core dumps are allowed."""
+    """How the zombie shows a death by SIGSYS, where core dumps are allowed.
+
+    An older kernel may show the core nevertheless: nothing tells whether that was backported.
+    """
     return DUMPED if promised("seccomp.kill-core-visible") else killed(Signal.SYS)
 
 

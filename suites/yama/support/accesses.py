@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from guests.errors import require
 from guests.guest import Guest
+from guests.kernel_probes import ask
 from guests.outcome import EACCES, EPERM, OK, Expected, Outcome
 from guests.protocol import wire
 from guests.task import Task
@@ -149,21 +150,24 @@ def prepare(guest: Guest, scope: int) -> None:
     guest.set_sysctl(SCOPE, scope)
 
 
-NEEDS: Mapping[str, tuple[str, tuple[int, ...]]] = {
-    "perf event with a signal": ("PERF_EVENTS", (5, 13)),
-    "pidfd_getfd": ("", (5, 6)),
-    "process_vm_readv": ("CROSS_MEMORY_ATTACH", ()),
-    "process_vm_writev": ("CROSS_MEMORY_ATTACH", ()),
+NEEDS: Mapping[str, str] = {
+    "perf event with a signal": "PERF_EVENTS",
+    "process_vm_readv": "CROSS_MEMORY_ATTACH",
+    "process_vm_writev": "CROSS_MEMORY_ATTACH",
 }
-"""The config option and the version that a kind of access needs."""
+"""The config option that a kind of access needs."""
+SIGNALS_SINCE = (5, 13)
+"""The first Linux whose perf events can send signals; its struct perf_event_attr has a field for that."""
 
 
 def missing_for(guest: Guest, access: Access) -> str:
     """What this kernel lacks for a kind of access; empty if it supports it."""
-    option, since = NEEDS.get(access.name, ("", ()))
+    option = NEEDS.get(access.name, "")
     if option and not guest.kernel.config.enabled(option):
         return f"needs CONFIG_{option}"
-    return f"needs Linux {'.'.join(map(str, since))}" if guest.kernel.version < since else ""
+    if access.events and guest.kernel.version < SIGNALS_SINCE and not ask(guest, "perf-attr-size 128"):
+        return "needs perf events that can send signals, which Linux has since 5.13"
+    return ""
 
 
 def supported_accesses(guest: Guest) -> list[Access]:

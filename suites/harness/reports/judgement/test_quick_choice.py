@@ -47,6 +47,28 @@ def test_conditions_that_ask_no_more(fewer: Conditions, more: Conditions) -> Non
     assert more == fewer or not more.ask_no_more_than(fewer)
 
 
+BACKPORTED = Conditions(since=(6, 12), backported_since=(5, 11), promises=frozenset({"new"}))
+BACKPORTED_AND_OLD = Conditions(since=(6, 12), backported_since=(6, 1), promises=frozenset({"new", "old"}))
+REPLACED = Conditions(until=(6, 12, math.inf), superseded=True, promises=frozenset({"replaced"}))
+
+
+@pytest.mark.parametrize(
+    ("fewer", "more", "asks_no_more"),
+    [
+        pytest.param(SINCE_6_1, BACKPORTED, False, id="an-older-kernel-may-promise-only-the-newer"),
+        pytest.param(Conditions(since=(5, 11)), BACKPORTED, True, id="old-enough-for-any-backport"),
+        pytest.param(BACKPORTED, SINCE_6_12, True, id="by-version-alone"),
+        pytest.param(BACKPORTED, SINCE_6_1, False, id="not-every-kernel-has-a-backport"),
+        pytest.param(BACKPORTED, BACKPORTED_AND_OLD, True, id="whatever-is-promised-is-promised-there"),
+        pytest.param(BACKPORTED_AND_OLD, BACKPORTED, False, id="one-more-promise"),
+        pytest.param(REPLACED, UNTIL_6_1, False, id="a-backport-may-have-taken-its-place"),
+        pytest.param(REPLACED, REPLACED, True, id="itself"),
+    ],
+)
+def test_conditions_with_backports(fewer: Conditions, more: Conditions, asks_no_more: bool) -> None:
+    assert fewer.ask_no_more_than(more) is asks_no_more
+
+
 def test_another_boot_shows_something_else() -> None:
     assert not ANY.ask_no_more_than(ENFORCING)
     assert not ENFORCING.ask_no_more_than(ANY)
@@ -124,7 +146,7 @@ KERNELS = [
 
 
 def applies(conditions: Conditions, version: tuple[int, ...], options: frozenset[str]) -> bool:
-    """As in a run: by `Requirement.excludes`, and the skips of conftest.py."""
+    """As in a run without backports: by versions, and the skips of conftest.py."""
     until = tuple(map(int, conditions.until[:-1]))
     return (
         version in VersionRange(conditions.since, until)

@@ -41,6 +41,19 @@ class TestRequirements:
             pytest.param(GOOD + 'untill = "4.0"\n', "did you mean 'until'", id="misspelt-key"),
             pytest.param(GOOD.replace('"3.4"', "3.4"), "'since' must be a non-empty string", id="number"),
             pytest.param(GOOD.replace('"3.4"', '"v3"'), "'since' must be a kernel version", id="no-version"),
+            pytest.param(GOOD + 'stable = ["6.x"]\n', "'6.x' is not a kernel version", id="stable-no-version"),
+            pytest.param(
+                GOOD.replace('"3.4"', '"6.12.110"') + 'stable = ["6.12.3"]\n',
+                "6.12.3 is not of an older stable series than 6.12.110",
+                id="stable-but-not-older",
+            ),
+            pytest.param(GOOD.replace('"3.4"', '"6.12"') + 'stable = ["6.1"]\n', "6.1 is not of an", id="no-series"),
+            pytest.param(GOOD + 'successor = "yama.scope-1"\n', "must have 'until'", id="successor-of-no-end"),
+            pytest.param(
+                GOOD + 'until = "6.1"\nsuccessor = "yama.scope"\n',
+                "'successor' is no requirement: 'yama.scope'",
+                id="unknown-successor",
+            ),
             pytest.param(GOOD + GOOD, "another requirement with the id 'yama.scope-1'", id="twice"),
             pytest.param(GOOD.replace("yama.s", "loadpin.s"), "must look like 'yama.scope-1'", id="other-area"),
             pytest.param("[requirement]\nid = 'yama.x'\n", "two brackets", id="one-bracket"),
@@ -75,4 +88,20 @@ class TestRequirements:
     def test_a_promise_applies_from_one_version_to_another(
         self, since: str, until: str | None, version: tuple[int, ...], reason: str
     ) -> None:
-        assert Requirement("yama.x", "text", "source", since, until).excludes(version) == reason
+        assert Requirement("yama.x", "text", "source", since, until).versions.excludes(version) == reason
+
+    @pytest.mark.parametrize(
+        ("more", "said"),
+        [
+            ("", "since Linux 3.4"),
+            ('until = "6.5"\n', "since Linux 3.4, until Linux 6.5"),
+            ('probe = "addfd-flag SEND"\n', "since Linux 3.4, or where the kernel has addfd-flag SEND"),
+        ],
+    )
+    def test_which_kernels_make_the_promise_is_said(self, tmp_path: Path, more: str, said: str) -> None:
+        assert load(write_toml(tmp_path, GOOD + more))["yama.scope-1"].applicability == said
+
+    def test_older_stable_series_are_said(self, tmp_path: Path) -> None:
+        text = GOOD.replace('"3.4"', '"6.12.110"') + 'stable = ["6.1.188", "5.15.210"]\n'
+        said = "since Linux 6.12.110, in 6.1 since 6.1.188, in 5.15 since 5.15.210"
+        assert load(write_toml(tmp_path, text))["yama.scope-1"].applicability == said
