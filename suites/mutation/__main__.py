@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`kconform mutants AREA`: do the tests detect broken kernels?
 
-    kconform mutants AREA              faults that we made up: suites/AREA/mutants.toml
-    kconform mutants AREA --history    bugs that the kernel once had: suites/AREA/history.toml
+    kconform mutants AREA                            faults that we made up: suites/AREA/mutants.toml
+    kconform mutants AREA --history                  bugs that the kernel once had: suites/AREA/history.toml
+    kconform mutants AREA --mechanical N --seed S    faults that nobody chose, drawn from the area's kernel files
 
 Each fault is put into a copy of the kernel's source, built, and tested until a test fails: by the area's tests, and
 with --all-areas, which --history implies, then by those of all other areas.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from common import atomic
@@ -26,9 +27,11 @@ from kconfigs.cache import Cache
 from kconfigs.fetch import source_tree
 from kconfigs.flavors import DEFAULT, flavor
 from kconfigs.resolve import packaged_source
+from suites.mutation.c_source import c_parser, live_lines
+from suites.mutation.mechanical_mutants import FILES, draw, stale_arguments
 from suites.mutation.mutant_builder import MutantBuilder
 from suites.mutation.mutant_report import as_markdown, exit_status, line, read_json, summary, write_json
-from suites.mutation.mutant_run import run_table
+from suites.mutation.mutant_run import run_sample, run_table
 from suites.mutation.mutant_table import (
     HISTORY,
     MUTANTS,
@@ -58,8 +61,8 @@ def _mutants(options: argparse.Namespace) -> int:
             results.add(result)
             if result.status == SURVIVED and not options.keep_going:
                 break
-    output("\n" + summary(results.all))
-    return exit_status(results.all)
+    output("\n" + summary(results.all, drawn=bool(options.mechanical)))
+    return exit_status(results.all, drawn=bool(options.mechanical))
 
 
 class _Results:
@@ -93,6 +96,20 @@ class _Results:
 def _groups(options: argparse.Namespace, cache: Cache, results: _Results) -> Iterator[MutantResult]:
     """The results of what the options ask for."""
     source = (options.source or source_tree(packaged_source())).resolve()
+    if options.mechanical:
+        c_parser()
+        builder = _builder(options, source, cache)
+
+        def live(file: str) -> set[int]:
+            return live_lines(builder.preprocessed(file), file)
+
+        mutants = list(draw(options.area, builder.tree.path, options.seed, live))
+        results.begin(mutants)
+        chosen = _chosen(mutants, options.only)
+        wanted = len(chosen) if options.only else options.mechanical
+        output(f"mutants: {wanted} of {len(mutants)} of {options.area}, in {builder.tree.path}")
+        yield from run_sample(builder, _tester(options, builder), chosen, wanted, _kept(options, results))
+        return
     mutants = load_history(options.area) if options.history else load_mutants(options.area)
     results.begin(mutants)
     chosen = _chosen(mutants, options.only)
@@ -141,14 +158,21 @@ def _kept(options: argparse.Namespace, results: _Results) -> dict[str, MutantRes
 def _check(options: argparse.Namespace) -> int:
     """Print what does not match the source, and return the exit status.  Nothing is built."""
     tree = open_tree(options.source or source_tree(packaged_source()))
+    if options.mechanical:
+        found = [f"{name}: no place has this id" for name in stale_arguments(options.area, tree.path)]
+        return _checked(found, f"{len(found)} arguments are of no place in {tree.path}")
     loaders = {MUTANTS: load_mutants, HISTORY: load_history}
     names = [HISTORY] if options.history else [name for name in loaders if options.area in areas(name)] or [MUTANTS]
     mutants = [mutant for name in names for mutant in loaders[name](options.area)]
     chosen = [mutant for mutant in _chosen(mutants, options.only) if mutant.edits]
     found = list(mismatches(tree, chosen))
+    return _checked(found, f"{len(chosen) - len(found)} of {len(chosen)} match {tree.path}")
+
+
+def _checked(found: Iterable[str], said: str) -> int:
     for each in found:
         output(f"mutants: {each}")
-    output(f"mutants: {len(chosen) - len(found)} of {len(chosen)} match {tree.path}")
+    output(f"mutants: {said}")
     return 3 if found else 0
 
 
@@ -163,8 +187,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="kconform mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("area", choices=areas(), metavar="AREA", help=", ".join(areas()))
-    parser.add_argument("--history", action="store_true", help="bring back bugs that the kernel once had")
+    known = sorted({*areas(), *FILES})
+    parser.add_argument("area", choices=known, metavar="AREA", help=", ".join(known))
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--history", action="store_true", help="bring back bugs that the kernel once had")
+    kind.add_argument("--mechanical", type=_count, metavar="N", help="draw N faults from the area's kernel files")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="of --mechanical (1)")
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this mutant; can be repeated")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first survivor")
     parser.add_argument(
@@ -192,6 +220,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--table", type=users_path, metavar="FILE", help="also write the results as Markdown")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a number of mutants, 1 or more")
+    return int(text)
 
 
 if __name__ == "__main__":

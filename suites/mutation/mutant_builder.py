@@ -19,6 +19,7 @@ from common.errors import KconformError
 from kconfigs.architectures import architecture
 from kconfigs.build import kbuild
 from kconfigs.build.kernel_tree import Tree, identify, mirror, open_tree
+from kconfigs.build.supervised_process import run_logged
 from kconfigs.cache import Cache
 from kconfigs.config_changes import parse_changes
 from kconfigs.flavors import DEFAULT, flavor
@@ -113,6 +114,20 @@ class MutantBuilder:
         finally:
             for file, original in originals.items():
                 _restore(self.tree.path / file, original)
+
+    def preprocessed(self, file: str) -> str:
+        """What the preprocessor makes of a source file, with its line markers."""
+        target = str(Path(file).with_suffix(".i"))
+        self._job.log.parent.mkdir(parents=True, exist_ok=True)
+        with self._cache.lock("kernel-build"), self._job.log.open("a", encoding="utf-8") as log:
+            command = kbuild.command(self._job, self.objects, [target])
+            status = run_logged(command, log, env=kbuild.environment(self._job))
+        if status:
+            raise KconformError(
+                f"{file} could not be preprocessed (make ended with status {status})",
+                hint=f"the whole output is in {self._job.log}",
+            )
+        return (self.objects / target).read_text(encoding="utf-8", errors="replace")
 
     def _products(self) -> Iterator[Path]:
         """The image and the modules, relative to the object directory."""

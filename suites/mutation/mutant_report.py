@@ -18,12 +18,13 @@ from suites.mutation.mutant_tester import (
     ERROR,
     NO_EFFECT,
     NO_MATCH,
+    NOT_COMPILED,
     NOT_HERE,
     SURVIVED,
     MutantResult,
 )
 
-STATUSES = (DETECTED, SURVIVED, ARGUED, NOT_HERE, NO_MATCH, NO_EFFECT, ERROR)
+STATUSES = (DETECTED, SURVIVED, ARGUED, NOT_HERE, NO_MATCH, NO_EFFECT, NOT_COMPILED, ERROR)
 NAMED = (SURVIVED, NO_MATCH, NO_EFFECT, ERROR)
 """What the summary lists by id."""
 
@@ -36,20 +37,20 @@ def line(result: MutantResult) -> str:
     )
 
 
-def summary(results: Sequence[MutantResult]) -> str:
-    """The counts, and the ids that need a look."""
+def summary(results: Sequence[MutantResult], *, drawn: bool = False) -> str:
+    """The counts, and the ids that need a look.  Of mechanical mutants, those without effect need none."""
     statuses = [result.status for result in results]
     counts = ", ".join(f"{statuses.count(status)} {status}" for status in STATUSES if status in statuses)
-    named = [each for each in results if each.status in NAMED]
+    named = [each for each in results if each.status in NAMED and not (drawn and each.status == NO_EFFECT)]
     return f"mutants: {counts or 'none'}" + "".join(f"\n  {each.status}: {each.mutant.id}" for each in named)
 
 
-def exit_status(results: Iterable[MutantResult]) -> int:
+def exit_status(results: Iterable[MutantResult], *, drawn: bool = False) -> int:
     """1 if one survived, 3 if one could not be judged, else 0."""
     statuses = {result.status for result in results}
     if SURVIVED in statuses:
         return 1
-    return 3 if statuses & {ERROR, NO_MATCH, NO_EFFECT} else 0
+    return 3 if statuses & ({ERROR, NO_MATCH} if drawn else {ERROR, NO_MATCH, NO_EFFECT}) else 0
 
 
 def write_json(path: Path, results: Iterable[MutantResult]) -> None:

@@ -25,7 +25,7 @@ from suites.mutation.mutant_table import SUITES, Mutant
 TESTS_DEADLINE_S = 1800.0
 
 DETECTED, SURVIVED, ARGUED, NOT_HERE = "detected", "SURVIVED", "argued", "not here"
-NO_MATCH, NO_EFFECT, ERROR = "no match", "no effect", "error"
+NO_MATCH, NO_EFFECT, NOT_COMPILED, ERROR = "no match", "no effect", "does not compile", "error"
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class MutantResult:
     """`detected` or `SURVIVED`, or why it was not tested.
 
     `argued`: its table says why no test can detect it.  `not here`: guests, or this configuration, lack what it
-    needs.  `no match`: an edit is not for this source.  `no effect`: the kernel is the same as without it.  `error`:
-    it could not be built, or not all tests could be run.
+    needs.  `no match`: an edit is not for this source.  `no effect`: the kernel is the same as without it.  `does not
+    compile` is for mechanical mutants.  `error`: it could not be built, or not all tests could be run.
     """
     by: str = ""
     """The test that detected it, or the reason."""

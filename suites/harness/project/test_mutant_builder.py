@@ -152,6 +152,17 @@ class TestPrepare:
         assert [config["SECURITY_YAMA"] for config in configs] == ["y", "y"]
         assert not Config.load(MutantBuilder.prepare(linux, cache).objects / ".config").enabled("USERFAULTFD")
 
+    def test_the_preprocessor_is_make_s(self, linux: Path, tmp_path: Path) -> None:
+        makefile = (linux / "Makefile").read_text()
+        (linux / "Makefile").write_text(makefile + "%.i:\n\t@echo 'of $@' > $(O)/$@\n")
+        builder = MutantBuilder.prepare(linux, Cache(tmp_path / "cache"))
+        assert builder.preprocessed("a.c") == "of a.i\n"
+
+    def test_what_cannot_be_preprocessed(self, linux: Path, tmp_path: Path) -> None:
+        builder = MutantBuilder.prepare(linux, Cache(tmp_path / "cache"))
+        with pytest.raises(KconformError, match=r"c\.c could not be preprocessed"):
+            builder.preprocessed("c.c")
+
 
 class FakeRuns:
     """Runs of pytest.  Each has one test, which passes, except where `outcomes` says something else.

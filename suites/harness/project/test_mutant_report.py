@@ -28,18 +28,20 @@ def test_the_summary_names_survivors_and_what_could_not_be_judged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statuses", "status"),
+    ("statuses", "status", "of_drawn"),
     [
-        (["detected", "argued", "not here"], 0),
-        (["error", "SURVIVED"], 1),
-        (["detected", "error"], 3),
-        (["detected", "no match"], 3),
-        (["detected", "no effect"], 3),
+        (["detected", "argued", "not here"], 0, 0),
+        (["error", "SURVIVED"], 1, 1),
+        (["detected", "error"], 3, 3),
+        (["detected", "no match"], 3, 3),
+        (["detected", "no effect"], 3, 0),
+        (["detected", "does not compile"], 0, 0),
     ],
     ids=lambda value: "-".join(value).replace(" ", "-") if isinstance(value, list) else None,
 )
-def test_exit_status(statuses: list[str], status: int) -> None:
-    assert exit_status([MutantResult(MUTANT, each) for each in statuses]) == status
+def test_exit_status(statuses: list[str], status: int, of_drawn: int) -> None:
+    results = [MutantResult(MUTANT, each) for each in statuses]
+    assert (exit_status(results), exit_status(results, drawn=True)) == (status, of_drawn)
 
 
 def test_results_are_read_again(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from kconfigs.build import kbuild
 from kconfigs.kconfig import Config
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.mutation import __main__ as command
-from suites.mutation import mutant_table, mutant_tester
-from suites.mutation.mutant_builder import UNCHANGED, discard_image
+from suites.mutation import mechanical_mutants, mutant_table, mutant_tester
+from suites.mutation.mutant_builder import UNCHANGED, MutantBuilder, discard_image
 from suites.mutation.mutant_table import Mutant
 from suites.mutation.mutant_tester import MutantResult, MutantTester
 
@@ -55,9 +55,11 @@ class Bench:
         self.tested: list[str] = []
         self.all_areas: set[bool] = set()
         self.fails_unchanged = False
-        monkeypatch.setattr(mutant_table, "SUITES", folder / "suites")
+        for module in (mutant_table, mechanical_mutants):
+            monkeypatch.setattr(module, "SUITES", folder / "suites")
         monkeypatch.setattr(mutant_tester, "tested_areas", lambda: ["yama"])
         monkeypatch.setattr(kbuild, "compile_kernel", self._compile)
+        monkeypatch.setattr(MutantBuilder, "preprocessed", lambda *_: f'# 1 "{FILE}"\n{SOURCE}')
         monkeypatch.setattr(command, "MutantTester", self._tester)
         monkeypatch.setattr(command, "run", lambda wanted: self._run(wanted))
         monkeypatch.setenv("KCONFORM_CACHE", str(folder / "cache"))
@@ -207,6 +209,39 @@ class TestHistory:
         assert (tmp_path / "table.md").read_text().splitlines()[2:] == [row]
 
 
+class TestMechanical:
+    @pytest.fixture(autouse=True)
+    def parser(self) -> None:
+        pytest.importorskip(
+            "tree_sitter", reason="tree_sitter is not installed: pip install tree-sitter tree-sitter-c"
+        )
+
+    def test_what_does_not_count_is_drawn_again(self, bench: Bench) -> None:
+        """A mutant that is not compiled, or is the same kernel, is no part of the sample, and no error."""
+        assert bench("--mechanical=99", "--keep-going") == 1
+        everything = bench.statuses()
+        assert bench("--mechanical=4", "--keep-going") == 1
+        sample = bench.statuses()
+        assert list(sample) == list(everything)[: len(sample)]
+        assert list(sample.values()).count("SURVIVED") == 4
+
+    def test_an_argument_counts(self, bench: Bench) -> None:
+        assert bench("--mechanical=1") == 1
+        (name,) = [name for name, status in bench.statuses().items() if status == "SURVIVED"]
+        (bench.area / "argued.toml").write_text(f'[[argued]]\nid = "{name}"\nwhy = "No effect."\n')
+        bench.results.unlink()
+        assert bench("--mechanical=1") == 0
+        assert bench.statuses()[name] == "argued"
+        assert bench("--mechanical=1", "--check") == 0
+
+    def test_one_of_the_sample(self, bench: Bench) -> None:
+        """It need not be among the first."""
+        bench("--mechanical=99", "--keep-going")
+        last = [name for name, status in bench.statuses().items() if status == "SURVIVED"][-1]
+        assert bench("--mechanical=1", f"--only={last}") == 1
+        assert bench.tested == ["unchanged", last]
+
+
 class TestCheck:
     def test_both_tables(self, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
         """Nothing is built."""
@@ -220,3 +255,14 @@ class TestCheck:
         ]
         assert bench("--check", "--history", "--only=d") == 0
         assert bench.tested == []
+
+    def test_no_table(self, bench: Bench) -> None:
+        assert bench("--check") == 4
+
+    def test_arguments_without_a_place(self, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+        pytest.importorskip(
+            "tree_sitter", reason="tree_sitter is not installed: pip install tree-sitter tree-sitter-c"
+        )
+        (bench.area / "argued.toml").write_text('[[argued]]\nid = "gone"\nwhy = "Was."\n')
+        assert bench("--check", "--mechanical=1") == 3
+        assert "mutants: gone: no place has this id" in capsys.readouterr().out
