@@ -123,7 +123,8 @@ class MutantTester:
             return SURVIVED, ""
         if status is None:
             return ERROR, f"the tests did not end within {deadline_s:.0f} s"
-        reasons = [str(result["reason"]) for result in results if result["outcome"] == "error"] or said.splitlines()
+        reasons = [str(result["reason"]) for result in results if result["outcome"] == "error"]
+        reasons = reasons or [line for line in said.splitlines() if line.strip()]
         return ERROR, f"pytest ended with {status}: {reasons[-1] if reasons else 'it said nothing'}"
 
 

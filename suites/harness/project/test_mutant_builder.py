@@ -23,8 +23,6 @@ from suites.mutation.mutant_builder import MutantBuilder, NoEffectError
 from suites.mutation.mutant_table import Edit, EditMismatchError, Mutant
 from suites.mutation.mutant_tester import MutantTester
 
-SUITES = Path(__file__).parents[2]
-
 IMAGE = architecture().image
 SOURCE = "int scope = 1;\nint other = 1;\n"
 
@@ -250,48 +248,12 @@ class TestTester:
         result = impatient.test(SEVEN, builder.build_mutant(SEVEN))
         assert (result.status, result.by) == ("error", "the tests did not end within 0 s")
 
+    def test_a_run_without_results_is_an_error(self, builder: MutantBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What pytest said last is the reason."""
+        monkeypatch.setattr(mutant_tester, "_run", lambda *_: (4, "usage\nno such option\n\n"))
+        result = MutantTester(builder.objects, "yama").test(SEVEN, builder.build_mutant(SEVEN))
+        assert (result.status, result.by) == ("error", "pytest ended with 4: no such option")
+
     def test_the_areas_are_those_with_promises(self) -> None:
         assert {"boot", "loadpin", "seccomp", "yama"} <= set(mutant_tester.tested_areas())
         assert "harness" not in mutant_tester.tested_areas()
-
-
-@pytest.mark.parametrize("failing", ["compared", "booted"])
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_errors_do_not_end_the_tests_of_a_mutant(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: str, failing: str
-) -> None:
-    """The run ends at the first broken promise: neither before it, nor long after.
-
-    A kernel that crashes while it boots breaks one before the test itself.
-    """
-    monkeypatch.setenv("PYTHONPATH", str(SUITES.parent))
-    pytester.makepyfile(
-        f"""
-        import pytest
-        from guests.errors import BootCrashed
-
-        @pytest.fixture
-        def broken():
-            raise OSError
-
-        @pytest.fixture
-        def compared(): return 0
-
-        @pytest.fixture
-        def booted():
-            raise BootCrashed("the kernel does not boot", evidence={{}})
-
-        def test_prepared(broken): pass
-        def test_failing({failing}): assert {failing}
-        @pytest.mark.parametrize("number", range(200))
-        def test_after(number): pass
-        """
-    )
-    done = pytester.runpytest_subprocess(
-        *("-p", "reports.run.plugin", "-p", "suites.mutation.stop_at_failure", "-n", workers, "--report-dir=report"),
-    )
-    results = json.loads((pytester.path / "report" / "results.json").read_text())["results"]
-    outcomes = [result["outcome"] for result in results]
-    assert done.ret != 0
-    assert outcomes.count("fail") == outcomes.count("error") == 1
-    assert len(outcomes) < 150
