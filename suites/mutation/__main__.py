@@ -1,146 +1,231 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kconform mutants AREA`: do the area's tests detect broken kernels?
+"""`kconform mutants AREA`: do the tests detect broken kernels?
 
-Each mutant of suites/<area>/mutants.toml is applied to a copy of the kernel's source, built, and tested until a test
-fails.
-Exit status: 0 all were detected, 1 one survived, 3 one could not be built or tested, or its edit does not match the
-source, 4 wrong usage.
+    kconform mutants AREA                            faults that we made up: suites/AREA/mutants.toml
+    kconform mutants AREA --history                  bugs that the kernel once had: suites/AREA/history.toml
+    kconform mutants AREA --mechanical N --seed S    faults that nobody chose, drawn from the area's kernel files
+
+Each fault is put into a copy of the kernel's source, built, and tested until a test fails: by the area's tests, and
+with --all-areas, which --history implies, then by those of all other areas.
+Exit status: 0 all were detected, or need no test; 1 one survived; 3 one could not be built or tested, or its edits do
+not match the source, or do not change the kernel; 4 wrong usage.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from common.commandline import Parser
-from common.errors import KconformError, UsageError
+from common import atomic
+from common.commandline import Parser, output, run
+from common.errors import UsageError
+from common.paths import users_path
+from kconfigs.build.kernel_tree import Tree, open_tree
 from kconfigs.cache import Cache
 from kconfigs.fetch import source_tree
+from kconfigs.flavors import DEFAULT, flavor
 from kconfigs.resolve import packaged_source
-from suites.mutation.mutant_builder import MutantBuilder, MutantResult, unfit
-from suites.mutation.mutant_table import Mutant, MutantTableError, areas, load
+from suites.mutation.c_source import c_parser, live_lines
+from suites.mutation.mechanical_mutants import FILES, draw, stale_arguments
+from suites.mutation.mutant_builder import MutantBuilder
+from suites.mutation.mutant_report import as_markdown, exit_status, line, read_json, summary, write_json
+from suites.mutation.mutant_run import run_sample, run_table
+from suites.mutation.mutant_table import (
+    HISTORY,
+    MUTANTS,
+    Mutant,
+    areas,
+    load_history,
+    load_mutants,
+    mismatches,
+    plan_configs,
+)
+from suites.mutation.mutant_tester import SURVIVED, MutantResult, MutantTester
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="mutants: %(message)s", stream=sys.stderr)
-    try:
-        mutants = _chosen(load(options.area), options.only)
-        cache = Cache()
-        if options.check:
-            return _check(options.source or source_tree(packaged_source()), mutants)
-        with cache.lock("mutants", waiting="another run builds mutants here"):
-            results = _run(options, mutants, cache)
-    except (MutantTableError, UsageError) as error:
-        print(f"mutants: {error}", file=sys.stderr)
-        return 4
-    except KconformError as error:
-        print(f"mutants: {error}", file=sys.stderr)
-        return 3
-    print("\n" + summary(results))
-    if any(result.status == "SURVIVED" for result in results):
-        return 1
-    return 3 if any(result.status in ("error", "no match") for result in results) else 0
+    return run(lambda: _check(options) if options.check else _mutants(options))
 
 
-def _run(options: argparse.Namespace, mutants: list[Mutant], cache: Cache) -> list[MutantResult]:
+def _mutants(options: argparse.Namespace) -> int:
+    if options.objects and not options.source:
+        raise UsageError("--objects is for the tree that --source names", hint="give --source too")
+    cache = Cache()
+    with cache.lock("mutants", waiting="another run builds mutants here"):
+        results = _Results(options)
+        for result in _groups(options, cache, results):
+            output(line(result))
+            results.add(result)
+            if result.status == SURVIVED and not options.keep_going:
+                break
+    output("\n" + summary(results.all, drawn=bool(options.mechanical)))
+    return exit_status(results.all, drawn=bool(options.mechanical))
+
+
+class _Results:
+    """The results so far, which are written after each mutant."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._order: dict[str, int] = {}
+        self._done: dict[str, MutantResult] = {}
+        self.kept: dict[str, MutantResult] = {}
+        """Of an earlier run, by id, and not to be had again."""
+
+    def begin(self, mutants: Sequence[Mutant]) -> None:
+        """All mutants that there are, in the order in which results are written."""
+        self._order = {mutant.id: number for number, mutant in enumerate(mutants)}
+        if self._options.resume:
+            self.kept = read_json(self._options.results, mutants)
+
+    @property
+    def all(self) -> list[MutantResult]:
+        """Including those of an earlier run."""
+        return sorted((self.kept | self._done).values(), key=lambda result: self._order[result.mutant.id])
+
+    def add(self, result: MutantResult) -> None:
+        self._done[result.mutant.id] = result
+        write_json(self._options.results, self.all)
+        if self._options.table:
+            atomic.write(self._options.table, "".join(f"{row}\n" for row in as_markdown(self.all)))
+
+
+def _groups(options: argparse.Namespace, cache: Cache, results: _Results) -> Iterator[MutantResult]:
+    """The results of what the options ask for."""
+    source = (options.source or source_tree(packaged_source())).resolve()
+    if options.mechanical:
+        c_parser()
+        builder = _builder(options, source, cache)
+
+        def live(file: str) -> set[int]:
+            return live_lines(builder.preprocessed(file), file)
+
+        mutants = list(draw(options.area, builder.tree.path, options.seed, live))
+        results.begin(mutants)
+        chosen = _chosen(mutants, options.only)
+        wanted = len(chosen) if options.only else options.mechanical
+        output(f"mutants: {wanted} of {len(mutants)} of {options.area}, in {builder.tree.path}")
+        yield from run_sample(builder, _tester(options, builder), chosen, wanted, _kept(options, results))
+        return
+    mutants = load_history(options.area) if options.history else load_mutants(options.area)
+    results.begin(mutants)
+    chosen = _chosen(mutants, options.only)
+    for folder, config, members in _plans(options, open_tree(source), chosen):
+        builder = _builder(options, source, cache, folder, config)
+        output(f"mutants: {len(members)} of {options.area}, in {builder.tree.path}")
+        yield from run_table(builder, _tester(options, builder), members, _kept(options, results))
+
+
+def _plans(
+    options: argparse.Namespace, tree: Tree, chosen: Sequence[Mutant]
+) -> Iterator[tuple[str, Sequence[str], Sequence[Mutant]]]:
+    """The object directories that the mutants are built in: name, options beyond the flavor's, and mutants.
+
+    Those for --history are the same for every area and for --only, so that none has to be configured again.
+    """
+    if options.objects or not options.history:
+        yield "objects", (), chosen
+        return
+    asked = {name: option.value for name, option in flavor(DEFAULT).asked(tree.version).items()}
+    history = [bug for area in areas(HISTORY) for bug in load_history(area)]
+    for number, (config, members) in enumerate(plan_configs(history, asked)):
+        ours = [mutant for mutant in chosen if mutant in members]
+        if ours:
+            yield f"objects-history-{number}" if config else "objects", config, ours
+
+
+def _builder(
+    options: argparse.Namespace, source: Path, cache: Cache, folder: str = "objects", config: Sequence[str] = ()
+) -> MutantBuilder:
     if options.objects:
-        builder = MutantBuilder(options.source.resolve(), options.objects.resolve(), cache)
-    else:
-        builder = MutantBuilder.prepare(options.source or source_tree(packaged_source()), cache)
-    print(f"mutants: {len(mutants)} of {options.area}, in {builder.tree.path}", flush=True)
-    results: list[MutantResult] = []
-    builder.check_unchanged(options.area, options.pytest.split())
-    for result in _results(builder, mutants, options.area, options.pytest.split()):
-        results.append(result)
-        print(line(result), flush=True)
-        options.results.parent.mkdir(parents=True, exist_ok=True)
-        options.results.write_text(json.dumps([one.json() for one in results], indent=1) + "\n", encoding="utf-8")
-        if result.status == "SURVIVED" and not options.keep_going:
-            break
-    return results
+        return MutantBuilder(source, options.objects.resolve(), cache)
+    return MutantBuilder.prepare(source, cache, folder, config)
 
 
-def _check(source: Path, mutants: list[Mutant]) -> int:
-    """Print the mutants whose edit does not match the source, and return the exit status."""
-    found = list(unfit(source, mutants))
-    for result in found:
-        print(f"mutants: {result.by}")
-    print(f"mutants: {len(mutants) - len(found)} of {len(mutants)} match {source}")
+def _tester(options: argparse.Namespace, builder: MutantBuilder) -> MutantTester:
+    all_areas = options.history if options.all_areas is None else options.all_areas
+    return MutantTester(builder.objects, options.area, options.pytest.split(), all_areas=all_areas)
+
+
+def _kept(options: argparse.Namespace, results: _Results) -> dict[str, MutantResult]:
+    """What is not built again: not even with --resume what --only names."""
+    return {name: result for name, result in results.kept.items() if name not in options.only}
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Print what does not match the source, and return the exit status.  Nothing is built."""
+    tree = open_tree(options.source or source_tree(packaged_source()))
+    if options.mechanical:
+        found = [f"{name}: no place has this id" for name in stale_arguments(options.area, tree.path)]
+        return _checked(found, f"{len(found)} arguments are of no place in {tree.path}")
+    loaders = {MUTANTS: load_mutants, HISTORY: load_history}
+    names = [HISTORY] if options.history else [name for name in loaders if options.area in areas(name)] or [MUTANTS]
+    mutants = [mutant for name in names for mutant in loaders[name](options.area)]
+    chosen = [mutant for mutant in _chosen(mutants, options.only) if mutant.edits]
+    found = list(mismatches(tree, chosen))
+    return _checked(found, f"{len(chosen) - len(found)} of {len(chosen)} match {tree.path}")
+
+
+def _checked(found: Iterable[str], said: str) -> int:
+    for each in found:
+        output(f"mutants: {each}")
+    output(f"mutants: {said}")
     return 3 if found else 0
 
 
-def _results(
-    builder: MutantBuilder, mutants: list[Mutant], area: str, arguments: list[str]
-) -> Iterator[MutantResult]:
-    """The results, in order.  One mutant is tested while the next is built."""
-    with ThreadPoolExecutor(max_workers=1) as tester:
-        under_test: Future[MutantResult] | None = None
-        for mutant in mutants:
-            done: MutantResult | None = None
-            try:
-                image = None if mutant.equivalent else builder.build_mutant(mutant)
-            except KconformError as error:
-                image, done = None, MutantResult(mutant, "error", error.message)
-            except MutantTableError as error:
-                image, done = None, MutantResult(mutant, "no match", str(error))
-            if under_test is not None:
-                yield under_test.result()
-                under_test = None
-            if image is not None:
-                under_test = tester.submit(builder.test, mutant, image, area, arguments)
-            else:
-                yield done or MutantResult(mutant, "equivalent", mutant.equivalent)
-        if under_test is not None:
-            yield under_test.result()
-
-
-def line(result: MutantResult) -> str:
-    """A result as it is printed."""
-    return (
-        f"{result.status:<10}  {result.mutant.id:<40}  {result.seconds:5.0f} s  {result.by}\n"
-        f"{'':<12}{result.mutant.text}"
-    )
-
-
-def summary(results: Sequence[MutantResult]) -> str:
-    statuses = [result.status for result in results]
-    counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
-    named = [result for result in results if result.status in ("SURVIVED", "no match")]
-    return f"mutants: {counts or 'none'}" + "".join(f"\n  {each.status}: {each.mutant.id}" for each in named)
-
-
-def _chosen(mutants: list[Mutant], only: Sequence[str]) -> list[Mutant]:
+def _chosen(mutants: Sequence[Mutant], only: Sequence[str]) -> list[Mutant]:
     unknown = set(only) - {mutant.id for mutant in mutants}
     if unknown:
-        raise MutantTableError(f"no mutant has the id {', '.join(sorted(unknown))}")
+        raise UsageError(f"no mutant has the id {', '.join(sorted(unknown))}", hint="the ids are in the table")
     return [mutant for mutant in mutants if not only or mutant.id in only]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="kconform mutants", description=__doc__)
-    parser.add_argument("area", choices=areas(), metavar="AREA", help=", ".join(areas()))
+    parser = Parser(
+        prog="kconform mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = sorted({*areas(), *FILES})
+    parser.add_argument("area", choices=known, metavar="AREA", help=", ".join(known))
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--history", action="store_true", help="bring back bugs that the kernel once had")
+    kind.add_argument("--mechanical", type=_count, metavar="N", help="draw N faults from the area's kernel files")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="of --mechanical (1)")
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this mutant; can be repeated")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first survivor")
     parser.add_argument(
-        "--check", action="store_true", help="only list the mutants whose edit is not for this source"
+        "--all-areas",
+        action=argparse.BooleanOptionalAction,
+        help="after the area's tests, run those of all other areas (default: only with --history)",
     )
-    parser.add_argument("--source", type=Path, metavar="DIR", help="a kernel tree (default: the distribution's)")
+    parser.add_argument(
+        "--check", action="store_true", help="only list what does not match the source, of all tables of the area"
+    )
+    parser.add_argument(
+        "--source", type=users_path, metavar="DIR", help="a kernel tree (default: the distribution's)"
+    )
     parser.add_argument(
         "--objects",
-        type=Path,
+        type=users_path,
         metavar="DIR",
         help="the tree's object directory, already built; then both are used in place instead of being copied",
     )
     parser.add_argument("--pytest", default="-n 2", metavar="ARGS", help="further arguments for pytest (-n 2)")
     default = Path("reports/out/mutants.json")
-    parser.add_argument("--results", type=Path, default=default, metavar="FILE", help=f"default: {default}")
+    parser.add_argument("--results", type=users_path, default=default, metavar="FILE", help=f"default: {default}")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep what FILE has of mutants that were detected or survived"
+    )
+    parser.add_argument("--table", type=users_path, metavar="FILE", help="also write the results as Markdown")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a number of mutants, 1 or more")
+    return int(text)
 
 
 if __name__ == "__main__":

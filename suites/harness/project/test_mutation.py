@@ -1,190 +1,221 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mutants: the tables fit the kernel's source, and a mutant is detected by a broken promise and by nothing else.
+"""Mutants: their tables are sound and fit the kernel's source, and what is edited is what they say.
 
 No kernel is built here.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from common.errors import KconformError
-from kconfigs.architectures import architecture
-from kconfigs.build import kbuild
-from kconfigs.build.kernel_tree import open_tree
-from kconfigs.cache import Cache
+from common.errors import UsageError
+from common.versions import VersionRange
+from kconfigs.build.kernel_tree import Tree, open_tree
 from kconfigs.fetch import source_tree
-from kconfigs.image import Image
-from kconfigs.image_config import find_config
-from kconfigs.kconfig import Config
 from kconfigs.resolve import packaged_source
 from suites.harness.kconfigs import fake_kernels as fakes
-from suites.mutation.__main__ import summary
-from suites.mutation.mutant_builder import MutantBuilder, MutantResult, unfit
-from suites.mutation.mutant_table import Mutant, MutantTableError, areas, load
+from suites.mutation import mutant_table
+from suites.mutation.mutant_table import (
+    HISTORY,
+    MUTANTS,
+    Edit,
+    EditMismatchError,
+    Fix,
+    Mutant,
+    areas,
+    load_history,
+    load_mutants,
+    mismatches,
+    plan_configs,
+)
 
 SUITES = Path(__file__).parents[2]
 
-IMAGE = architecture().image
 TABLES_ARE_FOR = (6, 12)
+LOADERS = {MUTANTS: load_mutants, HISTORY: load_history}
+TABLES = [(area, name) for name in LOADERS for area in areas(name)]
+
 SOURCE = "int scope = 1;\nint other = 1;\n"
+BUG = """
+[[bug]]
+id = "an-id"
+title = "area: Fix it"
+commit = "0123456789ab"
+fixed = "5.2"
+seen = "It was broken."
+"""
+EDIT = """
+[[bug.edit]]
+file = "a.c"
+find = "scope = 1"
+replace = ""
+"""
 
 
-def mutant(find: str, replace: str = "") -> Mutant:
-    return Mutant("an-id", "What it breaks.", "a.c", find, replace)
+def mutant(*edits: Edit, identifier: str = "an-id", config: tuple[str, ...] = ()) -> Mutant:
+    return Mutant(identifier, "What it breaks.", edits, config=config)
 
 
-@pytest.mark.parametrize("area", areas())
-def test_table(area: str) -> None:
-    """There are at least 25 for each area, each with a sentence, an edit with an effect, and tests that exist."""
-    mutants = load(area)
-    assert len(mutants) >= 25
-    for each in mutants:
-        assert each.text.endswith(".")
-        assert each.find != each.replace
-        assert not each.first or (SUITES / area / each.first).is_file()
-        assert each.first or each.equivalent
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """A tree of Linux 6.12.7 with two files to edit."""
+    path = fakes.tree(tmp_path / "linux")
+    (path / "a.c").write_text(SOURCE)
+    (path / "b.c").write_text(SOURCE)
+    return open_tree(path)
 
 
-@pytest.mark.parametrize("area", areas())
-def test_table_fits_its_source(area: str) -> None:
-    """Each edit has exactly one place in the distribution's source, if the tables are for that version."""
-    tree = open_tree(source_tree(packaged_source()))
-    if tree.version[:2] != TABLES_ARE_FOR:
-        pytest.skip(f"the source of this distribution is {tree.text_version}, and the tables are for 6.12")
-    assert [result.by for result in unfit(tree.path, load(area))] == []
+class TestShippedTables:
+    @pytest.mark.parametrize(("area", "name"), TABLES)
+    def test_entries(self, area: str, name: str) -> None:
+        """Each has a sentence, edits with an effect, and tests that exist."""
+        mutants = LOADERS[name](area)
+        assert mutants
+        for each in mutants:
+            assert each.text.endswith("."), each.id
+            assert all(edit.find != edit.replace for edit in each.edits), each.id
+            assert not each.first or (SUITES / area / each.first).is_file(), each.id
+
+    @pytest.mark.parametrize("area", areas(MUTANTS))
+    def test_number(self, area: str) -> None:
+        """There are at least 25 mutants for each area, and each names tests or an argument."""
+        mutants = load_mutants(area)
+        assert len(mutants) >= 25
+        assert all(each.first or each.argued for each in mutants)
+
+    @pytest.mark.parametrize(("area", "name"), TABLES)
+    def test_edits_fit_their_source(self, area: str, name: str) -> None:
+        """Each edit has exactly one place in the distribution's source, if the tables are for that version."""
+        tree = open_tree(source_tree(packaged_source()))
+        if tree.version[:2] != TABLES_ARE_FOR:
+            pytest.skip(f"the source of this distribution is {tree.text_version}, and the tables are for 6.12")
+        assert list(mismatches(tree, [each for each in LOADERS[name](area) if each.edits])) == []
 
 
-def test_edit() -> None:
-    """An edit changes the one place that it specifies."""
-    assert mutant("scope = 1", "scope = 0").apply(SOURCE) == "int scope = 0;\nint other = 1;\n"
-
-
-@pytest.mark.parametrize("find", ["missing", "= 1"], ids=["no-place", "two-places"])
-def test_edit_without_its_place(find: str) -> None:
-    """An edit that matches nowhere, or twice, is an error; it must not count as a surviving mutant."""
-    with pytest.raises(MutantTableError, match="an-id"):
-        mutant(find).apply(SOURCE)
-
-
-def test_unknown_area() -> None:
-    """The error lists the existing areas."""
-    with pytest.raises(MutantTableError, match="yama"):
-        load("nonsense")
-
-
-def test_summary_names_survivors_and_edits_without_a_place() -> None:
-    results = [MutantResult(mutant("a"), status) for status in ("detected", "SURVIVED", "no match")]
-    assert summary(results) == ("mutants: 1 detected, 1 SURVIVED, 1 no match\n  SURVIVED: an-id\n  no match: an-id")
-
-
-def test_edits_for_another_source_are_named(tmp_path: Path) -> None:
-    """A newer source has moved or removed some places, and the other mutants can still be built."""
-    (tmp_path / "a.c").write_text(SOURCE)
-    gone = replace(mutant("scope = 1"), id="gone", file="gone.c")
-    found = list(unfit(tmp_path, [mutant("scope = 1"), mutant("missing"), gone]))
-    assert [(result.mutant.id, result.status) for result in found] == [("an-id", "no match"), ("gone", "no match")]
-    assert found[1].by == "gone: this source has no gone.c"
-
-
-@pytest.mark.parametrize("failing", ["compared", "booted"])
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_errors_do_not_end_the_tests_of_a_mutant(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: str, failing: str
-) -> None:
-    """The run ends at the first broken promise: neither before it, nor long after.
-
-    A kernel that crashes while it boots breaks one before the test itself.
-    """
-    monkeypatch.setenv("PYTHONPATH", str(SUITES.parent))
-    pytester.makepyfile(
-        f"""
-        import pytest
-        from guests.errors import BootCrashed
-
-        @pytest.fixture
-        def broken():
-            raise OSError
-
-        @pytest.fixture
-        def compared(): return 0
-
-        @pytest.fixture
-        def booted():
-            raise BootCrashed("the kernel does not boot", evidence={{}})
-
-        def test_prepared(broken): pass
-        def test_failing({failing}): assert {failing}
-        @pytest.mark.parametrize("number", range(200))
-        def test_after(number): pass
-        """
-    )
-    done = pytester.runpytest_subprocess(
-        *("-p", "reports.run.plugin", "-p", "suites.mutation.stop_at_failure", "-n", workers, "--report-dir=report"),
-    )
-    results = json.loads((pytester.path / "report" / "results.json").read_text())["results"]
-    outcomes = [result["outcome"] for result in results]
-    assert done.ret != 0
-    assert outcomes.count("fail") == outcomes.count("error") == 1
-    assert len(outcomes) < 150
-
-
-class TestLab:
-    """Mutants of a tree, with a fake compiler that copies the file."""
+class TestTable:
+    """What a history.toml may say."""
 
     @pytest.fixture
-    def builder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MutantBuilder:
-        def compile_kernel(job: kbuild.Job, objects: Path, _: Config, on_line: Callable[[str], None]) -> None:
-            on_line("  CC      a.o")
-            source = (job.tree.path / "a.c").read_text()
-            if "broken" in source:
-                raise KconformError("a.c:1: error: broken")
-            (objects / IMAGE).parent.mkdir(parents=True, exist_ok=True)
-            (objects / IMAGE).write_text(source)
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(mutant_table, "SUITES", tmp_path)
+        (tmp_path / "yama").mkdir()
+        return tmp_path / "yama"
 
-        monkeypatch.setattr(kbuild, "compile_kernel", compile_kernel)
-        objects = tmp_path / "objects"
-        objects.mkdir()
-        (objects / ".config").write_text("CONFIG_64BIT=y\n")
-        tree = fakes.tree(tmp_path / "linux")
-        (tree / "a.c").write_text(SOURCE)
-        return MutantBuilder(tree, objects, Cache(tmp_path / "cache"))
-
-    def test_the_image_is_kept_and_the_source_is_restored(self, builder: MutantBuilder) -> None:
-        images = [builder.build_mutant(mutant("scope = 1", f"scope = {scope}")) for scope in (7, 8)]
-        assert images[1].read_text() == "int scope = 8;\nint other = 1;\n"
-        assert (builder.tree.path / "a.c").read_text() == SOURCE
-
-    def test_the_config_is_found_next_to_the_image(self, builder: MutantBuilder, tmp_path: Path) -> None:
-        image = builder.build_mutant(mutant("scope = 1", "scope = 7"))
-        assert find_config(Image(image, "x86_64", "6.12.7"), "6.12.7") == Config.load(
-            tmp_path / "objects" / ".config"
+    def test_all_keys(self, folder: Path) -> None:
+        keys = 'needs = ["smp", "compat"]\nconfig = ["USERFAULTFD=y"]\nfirst = "test_a.py"\nunconfirmed = true\n'
+        edit = EDIT + 'since = "6.1"\nuntil = "6.12"\n'
+        (folder / HISTORY).write_text(BUG + keys + edit + EDIT.replace("a.c", "b.c"))
+        (bug,) = load_history("yama")
+        assert bug == Mutant(
+            "an-id",
+            "It was broken.",
+            (Edit("a.c", "scope = 1", "", VersionRange((6, 1), (6, 12))), Edit("b.c", "scope = 1", "")),
+            first="test_a.py",
+            needs=("smp", "compat"),
+            config=("USERFAULTFD=y",),
+            fix=Fix("area: Fix it", "0123456789ab", "5.2", confirmed=False),
         )
+        assert bug.missing == "several CPUs, a 32-bit program"
 
-    def test_the_source_is_restored_after_a_failed_build(self, builder: MutantBuilder) -> None:
-        with pytest.raises(KconformError, match="error: broken"):
-            builder.build_mutant(mutant("scope = 1", "broken"))
-        assert (builder.tree.path / "a.c").read_text() == SOURCE
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (BUG, r"\[\[bug.edit\]\] is missing"),
+            (BUG + EDIT + BUG + EDIT, "'an-id' is defined twice"),
+            (BUG.replace("an-id", "../id") + EDIT, "'id' may have only"),
+            (BUG.replace("0123456789ab", "") + EDIT, "'commit' must be 12 or more"),
+            (BUG.replace("5.2", "next") + EDIT, "'fixed': 'next' is not a kernel version"),
+            (BUG + 'needs = ["luck"]' + EDIT, "'needs' cannot be 'luck'"),
+            (BUG + 'config = ["sanitizers"]' + EDIT, "'config' has 'sanitizers'"),
+            (BUG + "unconfirmed = 1" + EDIT, "'unconfirmed' must be true or false"),
+            (BUG + 'equivalent = "It has no effect."' + EDIT, "unknown key 'equivalent'"),
+            (BUG + EDIT.replace("file", "fill"), "unknown key 'fill'"),
+        ],
+        ids=["edit", "twice", "id", "commit", "fixed", "needs", "config", "unconfirmed", "key", "key-of-edit"],
+    )
+    def test_an_error_names_its_line(self, folder: Path, text: str, message: str) -> None:
+        (folder / HISTORY).write_text(text)
+        with pytest.raises(UsageError, match=rf"history\.toml:\d+: .*{message}"):
+            load_history("yama")
 
-    def test_tests_that_do_not_end_are_an_error(self, builder: MutantBuilder) -> None:
-        """Their processes are killed, and the table goes on."""
-        impatient = MutantBuilder(builder.tree.path, builder._objects, builder._cache, deadline_s=0.01)
-        hanging = mutant("scope = 1", "scope = 7")
-        result = impatient.test(hanging, impatient.build_mutant(hanging), "yama", [])
-        assert (result.status, result.by) == ("error", "the tests did not end within 0 s")
+    @pytest.mark.parametrize(
+        "text",
+        [
+            BUG.replace("0123456789ab", "") + "unconfirmed = true\n" + EDIT,
+            BUG + 'needs = ["smp"]\n',
+            BUG + 'unseen = "It has no effect."\n',
+        ],
+        ids=["no-commit", "not-here", "unseen"],
+    )
+    def test_what_may_be_left_out(self, folder: Path, text: str) -> None:
+        (folder / HISTORY).write_text(text)
+        assert [bug.id for bug in load_history("yama")] == ["an-id"]
 
-    def test_an_edit_that_matches_nowhere_is_an_error(self, builder: MutantBuilder) -> None:
-        with pytest.raises(MutantTableError, match="0 places"):
-            builder.build_mutant(mutant("missing"))
-        assert (builder.tree.path / "a.c").read_text() == SOURCE
+    def test_no_table(self, folder: Path) -> None:
+        """The error names the areas that have one."""
+        (folder / HISTORY).write_text(BUG + EDIT)
+        with pytest.raises(UsageError, match=r"loadpin has no history\.toml\n  hint: yama has one"):
+            load_history("loadpin")
 
-    def test_a_restored_file_is_compiled_again(self, builder: MutantBuilder) -> None:
-        """Its objects were built from the mutant, and make compares modification times."""
-        before = (builder.tree.path / "a.c").stat().st_mtime_ns
-        builder.build_mutant(mutant("scope = 1", "scope = 7"))
-        assert (builder.tree.path / "a.c").stat().st_mtime_ns > before
+
+class TestEdits:
+    def test_one_place(self, tree: Tree) -> None:
+        changed = mutant(Edit("a.c", "scope = 1", "scope = 0")).edited(tree)
+        assert changed == {"a.c": "int scope = 0;\nint other = 1;\n"}
+
+    def test_several_files_and_several_edits_of_one(self, tree: Tree) -> None:
+        """Each edit is for the file as it is: what another puts there does not count."""
+        edits = [Edit("a.c", "int other", "int scope"), Edit("a.c", "int scope", "int x"), Edit("b.c", SOURCE, "")]
+        changed = mutant(*edits).edited(tree)
+        assert changed == {"a.c": "int x = 1;\nint scope = 1;\n", "b.c": ""}
+
+    def test_edits_are_chosen_by_the_version(self, tree: Tree) -> None:
+        old = Edit("a.c", "missing", "", VersionRange(until=(6, 11)))
+        new = Edit("a.c", "scope = 1", "scope = 0", VersionRange(since=(6, 12)))
+        assert list(mutant(old, new).edited(tree)) == ["a.c"]
+        with pytest.raises(EditMismatchError, match=r"an-id: no edit is for Linux 6\.12\.7"):
+            mutant(old).edited(tree)
+
+    @pytest.mark.parametrize(
+        ("edits", "message"),
+        [
+            ([Edit("a.c", "missing", "")], "a.c has 0 places that match 'missing', expected one"),
+            ([Edit("a.c", "= 1", "")], "a.c has 2 places that match '= 1', expected one"),
+            ([Edit("c.c", "= 1", "")], "this source has no c.c"),
+            ([Edit("a.c", "int scope", ""), Edit("a.c", "scope = 1", "")], "two edits of a.c overlap"),
+        ],
+        ids=["no-place", "two-places", "no-file", "overlap"],
+    )
+    def test_a_mismatch_is_an_error(self, tree: Tree, edits: list[Edit], message: str) -> None:
+        """It must not count as a surviving mutant."""
+        assert list(mismatches(tree, [mutant(*edits), mutant(Edit("a.c", "scope", ""))])) == [f"an-id: {message}"]
+
+
+class TestConfigs:
+    def test_options_are_set_at_once_for_the_mutants_that_have_any(self) -> None:
+        mutants = [
+            mutant(),
+            mutant(config=("B=y",)),
+            mutant(config=("CONFIG_A=y", "B=y")),
+            mutant(config=("AUDIT=y",)),
+        ]
+        assert plan_configs(mutants, {"AUDIT": "y"}) == [([], mutants[:1]), (["A=y", "AUDIT=y", "B=y"], mutants[1:])]
+
+    def test_contradictions_are_apart(self) -> None:
+        """Of each other, and of what the flavor asks for, which all others count on."""
+        plain, first, second = mutant(), mutant(config=("A=y",)), mutant(config=("A=m",))
+        without = mutant(config=("AUDIT=n",), identifier="without-audit")
+        assert plan_configs([first, second, without, plain], {"AUDIT": "y"}) == [
+            ([], [plain]),
+            (["A=y"], [first]),
+            (["A=m"], [second]),
+            (["AUDIT=n"], [without]),
+        ]
+
+    def test_mutants_that_are_not_built_ask_for_nothing(self) -> None:
+        argued = replace(mutant(config=("A=y",)), argued="It has no effect.")
+        elsewhere = replace(mutant(config=("B=y",)), needs=("smp",))
+        assert plan_configs([argued, elsewhere], {}) == [([], [argued, elsewhere])]

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Building and testing mutants one after the other: while one is tested, the next is built."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from common.errors import KconformError
+from suites.mutation.mutant_builder import MutantBuilder, NoEffectError
+from suites.mutation.mutant_table import EditMismatchError, Mutant
+from suites.mutation.mutant_tester import (
+    ARGUED,
+    ERROR,
+    NO_EFFECT,
+    NO_MATCH,
+    NOT_COMPILED,
+    NOT_HERE,
+    MutantResult,
+    MutantTester,
+)
+
+MOST_DRAWS = 3
+"""How many mechanical mutants are tried at most for each that is wanted."""
+
+
+def run_table(
+    builder: MutantBuilder, tester: MutantTester, mutants: Iterable[Mutant], kept: Mapping[str, MutantResult]
+) -> Iterator[MutantResult]:
+    """The results of all mutants, in order; those that are kept, by id, are not built again."""
+    return _run(_Steps(builder, tester, kept), mutants, None)
+
+
+def run_sample(
+    builder: MutantBuilder,
+    tester: MutantTester,
+    mutants: Iterable[Mutant],
+    wanted: int,
+    kept: Mapping[str, MutantResult],
+) -> Iterator[MutantResult]:
+    """The results of as many mutants as wanted.  Those that do not compile or have no effect are extra."""
+    steps = _Steps(builder, tester, kept, failed_build=NOT_COMPILED)
+    return _run(steps, itertools.islice(mutants, MOST_DRAWS * wanted), wanted)
+
+
+class _Steps:
+    """What is done for one mutant."""
+
+    def __init__(
+        self,
+        builder: MutantBuilder,
+        tester: MutantTester,
+        kept: Mapping[str, MutantResult],
+        *,
+        failed_build: str = ERROR,
+    ) -> None:
+        self._builder = builder
+        self.tester = tester
+        self._kept = kept
+        self._failed_build = failed_build
+        self._checked = False
+
+    def build(self, mutant: Mutant) -> Path | MutantResult:
+        """The image to test, or the result if there is nothing to test."""
+        if mutant.id in self._kept:
+            return self._kept[mutant.id]
+        if mutant.argued:
+            return MutantResult(mutant, ARGUED, mutant.argued)
+        if mutant.missing:
+            return MutantResult(mutant, NOT_HERE, f"needs {mutant.missing}")
+        if lacks := self._builder.lacks(mutant):
+            return MutantResult(mutant, NOT_HERE, f"this kernel lacks {lacks}")
+        self._check_unchanged()
+        try:
+            return self._builder.build_mutant(mutant)
+        except EditMismatchError as error:
+            return MutantResult(mutant, NO_MATCH, error.message)
+        except NoEffectError as error:
+            return MutantResult(mutant, NO_EFFECT, error.message)
+        except KconformError as error:
+            return MutantResult(mutant, self._failed_build, error.message)
+
+    def _check_unchanged(self) -> None:
+        """Build and test the kernel without a fault, before the first mutant.  KconformError if a test fails."""
+        if not self._checked:
+            self.tester.check_unchanged(self._builder.build_unchanged())
+            self._checked = True
+
+
+def _run(steps: _Steps, mutants: Iterable[Mutant], wanted: int | None) -> Iterator[MutantResult]:
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        under_test: Future[MutantResult] | None = None
+        counted = 0
+        for mutant in mutants:
+            if counted == wanted:
+                break
+            built = steps.build(mutant)
+            if not (isinstance(built, MutantResult) and built.status in (NOT_COMPILED, NO_EFFECT)):
+                counted += 1
+            if under_test is not None:
+                yield under_test.result()
+                under_test = None
+            if isinstance(built, MutantResult):
+                yield built
+            else:
+                under_test = thread.submit(steps.tester.test, mutant, built)
+        if under_test is not None:
+            yield under_test.result()

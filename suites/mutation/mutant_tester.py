@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Running tests on a mutant until one fails."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import KconformError, UsageError
+from kconfigs.cache import Cache
+from suites.mutation.mutant_builder import UNCHANGED, discard_image
+from suites.mutation.mutant_table import SUITES, Mutant
+
+TESTS_DEADLINE_S = 1800.0
+
+DETECTED, SURVIVED, ARGUED, NOT_HERE = "detected", "SURVIVED", "argued", "not here"
+NO_MATCH, NO_EFFECT, NOT_COMPILED, ERROR = "no match", "no effect", "does not compile", "error"
+
+
+@dataclass(frozen=True)
+class MutantResult:
+    """The result of the tests of a mutant."""
+
+    mutant: Mutant
+    status: str
+    """`detected` or `SURVIVED`, or why it was not tested.
+
+    `argued`: its table says why no test can detect it.  `not here`: guests, or this configuration, lack what it
+    needs.  `no match`: an edit is not for this source.  `no effect`: the kernel is the same as without it.  `does not
+    compile` is for mechanical mutants.  `error`: it could not be built, or not all tests could be run.
+    """
+    by: str = ""
+    """The test that detected it, or the reason."""
+    seconds: float = 0.0
+
+    def json(self) -> dict[str, Any]:
+        fields: dict[str, Any] = dataclasses.asdict(self.mutant)
+        return fields | {"status": self.status, "by": self.by, "seconds": round(self.seconds, 1)}
+
+
+class MutantTester:
+    """Runs the tests of an area, and of all other areas if asked for, on images from one object directory."""
+
+    def __init__(
+        self,
+        objects: Path,
+        area: str,
+        arguments: Sequence[str] = (),
+        *,
+        all_areas: bool = False,
+        deadline_s: float = TESTS_DEADLINE_S,
+    ) -> None:
+        """`arguments` are for pytest.  `deadline_s` is for the tests of an area: a mutant may hang all guests."""
+        self._objects = objects
+        self._area = area
+        self._arguments = list(arguments)
+        self._deadline_s = deadline_s
+        others = [each for each in tested_areas() if each != area] if all_areas else []
+        self._steps = [areas for areas in ([area] if area in tested_areas() else [], others) if areas]
+        if not self._steps:
+            raise UsageError(f"{area} has no tests", hint="--all-areas runs those of the other areas")
+
+    def check_unchanged(self, image: Path) -> None:
+        """KconformError if a test fails on the kernel without a fault: mutants would count as detected."""
+        result = self.test(UNCHANGED, image)
+        if result.status != SURVIVED:
+            raise KconformError(f"the tests already fail on the unmodified kernel: {result.by}")
+
+    def test(self, mutant: Mutant, image: Path) -> MutantResult:
+        """Run the mutant's own tests first, then all of the area, then those of other areas, until a test fails."""
+        started = time.monotonic()
+        # A private cache, because templates of mutants are not used again.
+        scratch = Cache(self._objects / "kconform-cache")
+        try:
+            status, by = self._test(mutant, image, scratch)
+        finally:
+            # The unchanged kernel stays: it is the control for mutants that do not boot.
+            if mutant is not UNCHANGED:
+                _discard_templates(scratch, image)
+                discard_image(image)
+        return MutantResult(mutant, status, by, time.monotonic() - started)
+
+    def _test(self, mutant: Mutant, image: Path, scratch: Cache) -> tuple[str, str]:
+        """The status and its reason."""
+        if mutant.first:
+            found = self._pytest(image, [f"{self._area}/{mutant.first}"], [], scratch)
+            if found[0] == DETECTED:
+                return found
+        outcomes = []
+        for areas in self._steps:
+            outcomes.append(self._pytest(image, areas, self._arguments, scratch))
+            if outcomes[-1][0] == DETECTED:
+                return outcomes[-1]
+        # If some tests could not be run, they might have detected it.
+        return next((outcome for outcome in outcomes if outcome[0] == ERROR), (SURVIVED, ""))
+
+    def _pytest(self, image: Path, tests: Sequence[str], arguments: Sequence[str], scratch: Cache) -> tuple[str, str]:
+        """Run the tests, which are named by their paths in suites/, and return the status and its reason."""
+        report = self._objects / "kconform-report"
+        shutil.rmtree(report, ignore_errors=True)
+        command = [sys.executable, "-m", "pytest", *(f"suites/{path}" for path in tests), "-q"]
+        command += ["-p", "no:cacheprovider", "-p", "suites.mutation.stop_at_failure"]
+        command += ["--kernel", str(image), "--report-dir", str(report), *arguments]
+        deadline_s = self._deadline_s * len(tests)
+        status, said = _run(command, {**os.environ, "KCONFORM_CACHE": str(scratch.root)}, deadline_s)
+        results = _results_of(report)
+        failed = [result for result in results if result["outcome"] == "fail"]
+        if failed:
+            broken = ", ".join(failed[0]["breaks"])
+            return DETECTED, _name(str(failed[0]["nodeid"])) + (f" ({broken})" if broken else "")
+        if status == 0:
+            return SURVIVED, ""
+        if status is None:
+            return ERROR, f"the tests did not end within {deadline_s:.0f} s"
+        reasons = [str(result["reason"]) for result in results if result["outcome"] == "error"]
+        reasons = reasons or [line for line in said.splitlines() if line.strip()]
+        return ERROR, f"pytest ended with {status}: {reasons[-1] if reasons else 'it said nothing'}"
+
+
+def tested_areas() -> list[str]:
+    """The areas that have tests of kernels."""
+    return sorted(path.parent.name for path in SUITES.glob("*/requirements.toml"))
+
+
+def _discard_templates(scratch: Cache, image: Path) -> None:
+    for entry in scratch.entries():
+        if entry.kind == "templates" and str(image) in (entry.path / "meta.json").read_text(encoding="utf-8"):
+            scratch.discard(entry.kind, entry.key)
+
+
+def _run(command: Sequence[str], environment: dict[str, str], deadline_s: float) -> tuple[int | None, str]:
+    """The exit status of a command, or None if it did not end in time and was killed, and its output."""
+    with subprocess.Popen(
+        command,
+        cwd=SUITES.parent,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=deadline_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return None, ""
+        except BaseException:
+            os.killpg(process.pid, signal.SIGINT)
+            raise
+    return process.returncode, said
+
+
+def _results_of(report: Path) -> list[dict[str, Any]]:
+    """The results as far as they were written."""
+    with contextlib.suppress(OSError, ValueError):
+        results: list[dict[str, Any]] = json.loads((report / "results.json").read_text(encoding="utf-8"))["results"]
+        return results
+    return []
+
+
+def _name(nodeid: str) -> str:
+    """The id of a test without its kernel."""
+    head, _, parameters = nodeid.rpartition("::")[2].partition("[")
+    sentence = parameters.rstrip("]").partition("/")[2].partition("-")[2]
+    return f"{head}[{sentence}]" if sentence else head
