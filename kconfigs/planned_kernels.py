@@ -124,6 +124,8 @@ def plan(asked: Sequence[Wanted]) -> list[PlannedKernel]:
 def _source(asked: Wanted) -> Source:
     try:
         source = resolve(asked.spec, kernel_config=asked.kernel_config, modules=asked.modules)
+        if asked.profile is not None:
+            asked.profile.require_version(source.version, printable(asked.spec.text))
     except UsageError as error:
         if not asked.where:
             raise
@@ -238,7 +240,10 @@ class Candidate:
                     background_build.wait(self._status)
                 finally:
                     self._record_build(watch)
-            return replace(fetch(self.source, self._planned.flavor, times), name=self._planned.name)
+            kernel = replace(fetch(self.source, self._planned.flavor, times), name=self._planned.name)
+            if self.profile is not None:
+                self.profile.require_version(kernel.version, self.id)  # the source may not have known it
+            return kernel
         finally:
             times.stop()
             for step, seconds in times.seconds.items():

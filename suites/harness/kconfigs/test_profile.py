@@ -106,6 +106,64 @@ source = "we"
         assert [one.state for one in found] == ([] if value == "n" else ["missing"])
 
 
+class TestAfterSysctl:
+    TEXT = """\
+text = "t"
+[[default]]
+what = "yama-scope"
+value = "1"
+sysctl = "0"
+source = "we"
+[[default]]
+what = "lsm"
+value = "yama"
+source = "we"
+[[default]]
+what = "actions-logged"
+sysctl = ""
+source = "we"
+"""
+
+    @pytest.mark.parametrize(
+        ("what", "before", "after"),
+        [
+            ("yama-scope", "1", "0"),
+            ("lsm", "yama", "yama"),
+            ("actions-logged", None, ""),
+            ("loadpin-enforcing", None, None),
+        ],
+    )
+    def test_a_default_before_and_after(
+        self, tmp_path: Path, what: str, before: str | None, after: str | None
+    ) -> None:
+        mine = made(tmp_path, self.TEXT)
+        lines = mine.default(what, (6, 1)), mine.default(what, (6, 1), after_sysctl=True)
+        assert [line and line.value for line in lines] == [before, after]
+
+
+class TestVersions:
+    @pytest.mark.parametrize(
+        ("version", "reason"),
+        [
+            ((5, 4), "profile mine is not for this kernel: since Linux 5.10, this is 5.4"),
+            ((5, 10), ""),
+            ((6, 12, 7), ""),
+            ((6, 13), "profile mine is not for this kernel: until Linux 6.12, this is 6.13"),
+            ((), ""),
+        ],
+    )
+    def test_a_profile_is_for_some_versions(self, tmp_path: Path, version: tuple[int, ...], reason: str) -> None:
+        mine = made(tmp_path, 'text = "t"\nsince = "5.10"\nuntil = "6.12"\n')
+        assert mine.excludes(version) == reason
+        if reason:
+            with pytest.raises(UsageError, match=f"^linux-x/full: {reason}") as caught:
+                mine.require_version(version, "linux-x/full")
+            assert caught.value.exit_status == 4
+
+    def test_most_are_for_all(self, tmp_path: Path) -> None:
+        assert made(tmp_path, 'text = "t"\n').excludes((3, 5)) == ""
+
+
 class TestBadProfiles:
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -146,6 +204,15 @@ class TestBadProfiles:
                 "'since' must begin with a series such as 5.14, not '5'",
             ),
             ('text = "t"\n[[default]]\nwhat = "lsm"\nvalue = "y"\nsource = "w"\nif = "A"', "unknown key 'if'"),
+            ('text = "t"\nsince = "new"', "mine.toml:2: 'since' must be a kernel version such as '6.12', not"),
+            (
+                'text = "t"\n[[default]]\nwhat = "lsm"\nsource = "w"',
+                r"mine.toml:2: \[\[default\]\] 1: 'value' is missing",
+            ),
+            (
+                'text = "t"\n[[default]]\nwhat = "lsm"\nsysctl = 1\nsource = "w"',
+                "'sysctl' must be a non-empty string",
+            ),
             ('text = "t"\n[[default]]\nwhat = "colour"\nvalue = "y"\nsource = "w"', "'what' cannot be 'colour'"),
         ],
         ids=[
@@ -167,6 +234,9 @@ class TestBadProfiles:
             "no-release",
             "no-series",
             "conditional-default",
+            "its-version",
+            "no-value",
+            "sysctl",
             "default",
         ],
     )
