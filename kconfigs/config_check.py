@@ -130,9 +130,8 @@ def _ignored(boot: BootParameters | None, state: InitialState) -> Iterator[Findi
 
 def _remarks(state: InitialState, settings: SysctlSettings) -> Iterator[Finding]:
     """Settings that the kernel does not accept, whoever asks for what."""
-    for effect in (sysctl_effects.scope, sysctl_effects.actions_logged, sysctl_effects.loadpin):
-        for text in effect(state, settings).remarks:
-            yield Finding("sysctl", "warning", text, ())
+    for text in sysctl_effects.remarks(state, settings):
+        yield Finding("sysctl", "warning", text, ())
 
 
 def _order(begins: InitialState) -> LsmOrder:

@@ -124,7 +124,9 @@ def plan(asked: Sequence[Wanted]) -> list[PlannedKernel]:
 def _source(asked: Wanted) -> Source:
     try:
         source = resolve(asked.spec, kernel_config=asked.kernel_config, modules=asked.modules)
-        if asked.profile is not None:
+        # Debian's 6.1.0 may be any 6.1.x, which is known once the package is here.
+        series = (*source.version[:2], 1 << 16) if source.version[2:] == (0,) else source.version
+        if asked.profile is not None and asked.profile.excludes(series):
             asked.profile.require_version(source.version, printable(asked.spec.text))
     except UsageError as error:
         if not asked.where:

@@ -15,12 +15,16 @@ from types import MappingProxyType
 from common.text import printable
 from common.versions import Version
 from kconfigs.initial_state import RENAMED_TO_ENFORCE, InitialState, number
+from kconfigs.kconfig import Config
 from kconfigs.sysctl_settings import Setting, SysctlSettings
 
 SCOPE = "kernel/yama/ptrace_scope"
 ACTIONS_LOGGED = "kernel/seccomp/actions_logged"
 LOADPIN = "kernel/loadpin/enforce"
 FORMER_LOADPIN = "kernel/loadpin/enabled"
+
+KEYS_OF_PROFILES = (SCOPE, ACTIONS_LOGGED, LOADPIN, FORMER_LOADPIN)
+"""What a profile's initial settings are about."""
 
 PARAMETERS_SINCE: Version = (5, 8)
 """3db978d480e2, kernel/sysctl: support setting sysctl parameters from kernel command line."""
@@ -113,6 +117,17 @@ def loadpin(state: InitialState, settings: SysctlSettings = NONE) -> Effect:
         return Effect()
     former = state.version and state.version < RENAMED_TO_ENFORCE
     return _effect(state, settings, FORMER_LOADPIN if former else LOADPIN, accepted)
+
+
+def remarks(state: InitialState, settings: SysctlSettings = NONE) -> list[str]:
+    """What a kernel that begins in this state refuses of all this, or may refuse."""
+    return [text for effect in (scope, actions_logged, loadpin) for text in effect(state, settings).remarks]
+
+
+def remarks_of_any_kernel(settings: SysctlSettings) -> list[str]:
+    """What no kernel accepts."""
+    options = ("SYSCTL", "SECURITY_YAMA", "SECCOMP_FILTER", "SECURITY_LOADPIN")
+    return remarks(InitialState.of(Config(dict.fromkeys(options, "y")), (), []), settings)
 
 
 def _effect(
