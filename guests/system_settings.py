@@ -6,12 +6,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from common.text import printable
-from guests.guest import Guest
 from guests.outcome import OK
 from kconfigs.sysctl_effects import KEYS_OF_PROFILES
 from kconfigs.sysctl_settings import Setting, SysctlSettings
+
+if TYPE_CHECKING:
+    from guests.guest import Guest
 
 TREES = ("kernel/", "fs/", "user/")
 """What is set: the limits and rights of processes.  A system's settings for memory, network and devices are meant for

@@ -122,7 +122,7 @@ class TestWrongUse:
             (["--kernel=running", "--kernel-config=/nowhere"], "there is no configuration file /nowhere"),
             (["--kernel=running", "--modules=/nowhere"], "there is no folder /nowhere with modules"),
             (["--flavor=ful"], "no flavor 'ful'; did you mean 'full'?"),
-            (["--profile=debain"], "no profile 'debain'; did you mean 'debian'?"),
+            (["--profile=debain"], "no profile 'debain'; did you mean 'debian'"),
             (["--profile=debian", "--sysctl=/nowhere"], "/nowhere cannot be read: No such file or directory"),
             (["--profile=debian", "--sysctl=."], ".: no file here has a name that ends in .conf"),
             (["--kernel=running", "--sysctl=/etc"], "no kernel here has a profile"),

@@ -17,21 +17,48 @@ from suites.harness.kconfigs.example_profile import made
 
 
 class TestShipped:
-    @pytest.mark.parametrize("name", ["chromeos", "debian", "kspp", "ubuntu", "upstream"])
+    NAMES = (
+        *("alpine", "android-gki", "arch", "chromeos", "debian", "fedora", "kspp", "opensuse", "rhel", "ubuntu"),
+        "upstream",
+    )
+
+    @pytest.mark.parametrize("name", NAMES)
     def test_each_line_has_its_source(self, name: str) -> None:
         loaded = profile.load(name)
         assert loaded.name == name
         assert loaded.areas
-        assert [line for line in (*loaded.config, *loaded.defaults) if len(line.source) < 10] == []
+        lines = (*loaded.config, *loaded.defaults, *loaded.defaults_after_sysctl)
+        assert [line for line in lines if len(line.source) < 10] == []
 
     @pytest.mark.parametrize("name", profile.shipped())
     def test_no_order_is_asked_of_a_kernel_that_has_no_list(self, name: str) -> None:
         """There is CONFIG_LSM since 5.1; before, Yama and LoadPin start if they are built in."""
-        checked = check(profile.load(name), Config.parse("CONFIG_SECURITY_YAMA=y\n"), (4, 19, 122))
+        old, loaded = (4, 19, 122), profile.load(name)
+        checked = [] if loaded.excludes(old) else check(loaded, Config.parse("CONFIG_SECURITY_YAMA=y\n"), old)
         assert [finding for finding in checked if finding.name == "lsm"] == []
 
+    @pytest.mark.parametrize("name", ["fedora", "rhel"])
+    def test_distributions_whose_sysctl_turns_yama_off(self, name: str) -> None:
+        loaded = profile.load(name)
+        lines = loaded.default("yama-scope", (6, 12)), loaded.default("yama-scope", (6, 12), after_sysctl=True)
+        assert [line and line.value for line in lines] == ["1", "0"]
+
+    def test_kspp_asks_for_scope_3_only_after_the_sysctl_settings(self) -> None:
+        loaded = profile.load("kspp")
+        assert loaded.default("yama-scope", (6, 12)) is None
+        after = loaded.default("yama-scope", (6, 12), after_sysctl=True)
+        assert after is not None
+        assert after.value == "3"
+
+    @pytest.mark.parametrize(("version", "order"), [((6, 4), "apparmor"), ((6, 12), None)])
+    def test_opensuse_starts_yama_since_leap_16(self, version: tuple[int, ...], order: str | None) -> None:
+        loaded = profile.load("opensuse")
+        line = loaded.default("lsm", version)
+        assert (line and line.value) == order
+        assert (loaded.asks_for("SECURITY_YAMA", version) is None) is (version < (6, 12))
+
     def test_the_list_is_complete(self) -> None:
-        assert profile.shipped() == ["chromeos", "debian", "kspp", "ubuntu", "upstream"]
+        assert profile.shipped() == list(self.NAMES)
 
 
 BACKPORTS = """\
