@@ -105,7 +105,8 @@ def _default(line: ProfileLine, begins: InitialState, settings: SysctlSettings) 
             later = _SET_BY_SYSCTL[line.name](begins, settings)
             if later.value is None:
                 state = "open"
-                text = f"{DEFAULTS[line.name]} is to be {line.value!r}: a config cannot tell, a run can"
+                unset = ", and no sysctl setting sets it" if settings.settings else ""
+                text = f"{DEFAULTS[line.name]} is to be {line.value!r}{unset}: a config cannot tell, a run can"
             else:
                 state = "ok" if later.value == line.value else "missing"
                 text = f"{DEFAULTS[line.name]} is {later.value!r} by {later.where}, {line.value!r} is asked for"

@@ -89,6 +89,12 @@ class TestSysctl:
         assert status == 1
         assert "MISSING  kernel.yama.ptrace_scope is '1' by etc/10.conf:1, '2' is asked for\n" in said
 
+    def test_what_nothing_sets_is_left_to_a_run(self, system: System) -> None:
+        status, said = system.check_sysctl("kernel.panic = 1\n")
+        assert status == 0
+        text = "kernel.yama.ptrace_scope is to be '2', and no sysctl setting sets it: a config cannot tell, a run can"
+        assert f"open     {text}\n" in said
+
     def test_what_the_kernel_refuses(self, system: System) -> None:
         status, said = system.check_sysctl("kernel.yama.ptrace_scope = 9\n")
         assert status == 0
