@@ -12,10 +12,11 @@ import hypothesis
 import pytest
 
 from common.workers import is_worker
-from guests import guest_evidence
+from guests import guest_evidence, system_settings
 from guests.errors import BootCrashed, GuestBroke, QemuError, UsageError
 from guests.guest import Guest
-from guests.plugin import LIMIT, machine_options_of
+from guests.plugin import LIMIT, changes_of_guests, machine_options_of
+from guests.system_settings import ConfiguredGuest
 from guests.vm import device_state
 from guests.vm.acceleration import Acceleration
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
@@ -62,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     check_flavors(config, [sources.SHIPPED, *flavors.FLAVORS])
     if resume.FORMER in config.stash:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
-        resume.require_same_machine(config, machine_options_of(config).sentence() or None)
+        resume.require_same_machine(config, changes_of_guests(config, config.stash[FOLDER].settings()))
     preparation_times.watch_builds(config, lambda: builds(config))
     expect_backports(config, backports_of(config))
     config.stash[POOL] = Pool(
@@ -126,11 +127,12 @@ def promised(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], 
 
 @pytest.fixture
 def required_by_profile(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], str]:
-    """The initial setting that the profile requires; the test is skipped if no profile requires one."""
+    """The initial setting that the profile requires (with --sysctl: after that); the test is skipped without one."""
+    after_sysctl = bool(request.config.option.sysctl)
 
     def default(what: str) -> str:
         profile = cast(Candidate, candidate_of(request.node)).profile
-        line = profile.default(what, kernel.version) if profile is not None else None
+        line = profile.default(what, kernel.version, after_sysctl=after_sysctl) if profile is not None else None
         if line is None:
             pytest.skip(f"no profile requires a value of {what}")
         return line.value
@@ -152,7 +154,7 @@ def _kernel_info(config: pytest.Config, kernel: Kernel, acceleration: Accelerati
         "accel_why": acceleration.why if acceleration else None,
         "version": ".".join(map(str, kernel.version)),
         "lost_options": kernel.lost_options or None,
-        "machine_options": machine_options_of(config).sentence() or None,
+        "machine_options": changes_of_guests(config, config.stash[FOLDER].settings()),
     }
 
 
@@ -193,6 +195,15 @@ def _take(request: pytest.FixtureRequest, kernel: Kernel, boot: Boot) -> Guest:
         request.node.add_marker(pytest.mark.requirement(REACHES_INIT))
         crashed.breaks = (REACHES_INIT,)
         raise
+
+
+@pytest.fixture
+def configured(request: pytest.FixtureRequest, guest: Guest) -> ConfiguredGuest:
+    """The guest, after the system's sysctl settings (--sysctl) have been made in it."""
+    found = ConfiguredGuest.of(guest, request.config.stash[FOLDER].settings())
+    if found.made:
+        notes.attach(request.node, "sysctl settings", "\n".join(found.report()))
+    return found
 
 
 @pytest.fixture
@@ -261,6 +272,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     notes.describe_run(config, "virtme-ng", importlib.metadata.version("virtme-ng"))
+    if config.option.sysctl:
+        notes.describe_run(config, "sysctl", list(map(str, system_settings.to_make(config.stash[FOLDER].settings()))))
     try:
         program = inspect(find_qemu(chosen=config.getoption("qemu")))
     except UsageError as error:

@@ -42,6 +42,15 @@ def read(path: Path, limit: int, what: str, *, shown: str = "") -> bytes:
     return content
 
 
+def decoded(content: bytes, what: str, shown: str) -> str:
+    """The text of a file, which may begin with a byte order mark.  UsageError, with the line, if it is not UTF-8."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{shown}:{line}: not a {what}: the file is not UTF-8 text") from error
+
+
 def too_large(shown: str, limit: int, what: str) -> UsageError:
     """The error to raise for a file of more than `limit` bytes."""
     return UsageError(

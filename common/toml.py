@@ -186,8 +186,7 @@ def read(path: Path, what: str, *, shown: str = "") -> Table:
     """
     name = printable(shown or path)
     try:
-        text = bounded.read(path, SIZE, what, shown=name).decode("utf-8-sig")  # some editors put a mark in front
-        text = text.replace("\r\n", "\n")
+        text = bounded.decoded(bounded.read(path, SIZE, what, shown=name), what, name).replace("\r\n", "\n")
         if long := _LONG_KEY.search(text):
             line = text.count("\n", 0, long.start()) + 1
             raise UsageError(
@@ -195,9 +194,6 @@ def read(path: Path, what: str, *, shown: str = "") -> Table:
                 hint=f"check that it is the {what} you mean",
             )
         return Table(name, tomllib.loads(text), lines=lines_of(text))
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{name}:{line}: not a {what}: the file is not UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
         message, place = _without_line(str(error), text)
         raise UsageError(f"{name}{place}: not a {what}: this is not TOML: {message}") from error

@@ -17,13 +17,14 @@ import pytest
 
 from common import process_defaults
 from common.text import printable
-from guests import time_limit
+from guests import system_settings, time_limit
 from guests.errors import UsageError
 from guests.outcome import Expected, Outcome
 from guests.time_limit import TimeLimit
 from guests.vm import acceleration, machine_options
 from guests.vm.machine_options import MachineOptions
 from kconfigs.cache import Cache
+from kconfigs.sysctl_settings import SysctlSettings
 
 LIMIT = pytest.StashKey[TimeLimit]()
 
@@ -154,6 +155,12 @@ def machine_options_of(config: pytest.Config) -> MachineOptions:
     return MachineOptions(
         option.memory, option.cpus, tuple(option.append), tuple(option.qemu_opts), option.boot_timeout
     )
+
+
+def changes_of_guests(config: pytest.Config, settings: SysctlSettings | None) -> str | None:
+    """The options of this run that change its guests, for reports; None if there are none."""
+    sysctl = "" if settings is None else system_settings.sentence(config.option.sysctl, settings)
+    return " ".join(filter(None, (machine_options_of(config).sentence(), sysctl))) or None
 
 
 # The time limit of each test

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command line that is built into a kernel, CONFIG_CMDLINE: its parameters, and when the kernel uses them."""
+"""The kernel's command line: what is built into it, CONFIG_CMDLINE, and what a boot loader passes beside that."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from kconfigs.kconfig import Config
 
-CommandLineUse = Literal["alone", "added", "fallback", "unused"]
+CommandLineUse = Literal["alone", "added", "fallback", "unused", "known"]
 
 FIXED_COMMAND_LINE = ("CMDLINE_OVERRIDE", "CMDLINE_FORCE")
 """Options with which a kernel ignores the command line that it is booted with, on x86 and on arm64."""
@@ -24,7 +24,18 @@ _CAVEATS: Mapping[CommandLineUse, str] = {
     "added": "the boot loader's parameters are added to it, and may say otherwise",
     "fallback": "it is used only if the boot loader passes no parameters",
     "unused": "",
+    "known": "",
 }
+
+
+class Parameter(NamedTuple):
+    """One that has a value."""
+
+    name: str
+    """With underscores where it has dashes."""
+    value: str
+    where: str
+    """CONFIG_CMDLINE, or file and line, for messages."""
 
 
 @dataclass(frozen=True)
@@ -33,36 +44,50 @@ class BuiltinCommandLine:
 
     use: CommandLineUse = "unused"
     """`alone`: whatever the boot loader passes.  `added`: together with what the boot loader passes.
-    `fallback`: if the boot loader passes nothing."""
-    parameters: tuple[tuple[str, str], ...] = ()
-    """Those with a value, in their order; names have underscores."""
+    `fallback`: if the boot loader passes nothing.  `known`: what the boot loader passes is in it."""
+    parameters: tuple[Parameter, ...] = ()
+    """In their order."""
 
     @classmethod
     def of(cls, config: Config) -> BuiltinCommandLine:
         text = config.string("CMDLINE")
         use = _use(config)
-        return cls(use, _parameters(text)) if text.strip() and use != "unused" else cls()
+        unused = use == "unused" or not text.strip()
+        return cls() if unused else cls(use, parse_parameters([(text, "CONFIG_CMDLINE")]))
 
     @property
     def caveat(self) -> str:
-        """Whether a boot loader can change what the line says, for a reader."""
-        return f"CONFIG_CMDLINE: {_CAVEATS[self.use]}"
+        """Whether a boot loader can change what the line says, for a reader; empty if that is known."""
+        return f"CONFIG_CMDLINE: {_CAVEATS[self.use]}" if _CAVEATS[self.use] else ""
 
     def followed_by(self, arguments: Sequence[str]) -> BuiltinCommandLine:
         """The whole command line of a boot whose boot loader passes these arguments."""
+        return self.booted_with(parse_parameters([(" ".join(arguments), "the command line")]))
+
+    def booted_with(self, passed: Iterable[Parameter]) -> BuiltinCommandLine:
+        """The whole command line, if the boot loader passes these."""
         if self.use == "alone":
             return self
         own = self.parameters if self.use == "added" else ()
-        return replace(self, parameters=(*own, *_parameters(" ".join(arguments))))
+        return BuiltinCommandLine("known", (*own, *passed))
+
+    def given(self, name: str) -> list[Parameter]:
+        """Each time that a parameter is given a value, in this order."""
+        name = name.replace("-", "_")
+        return [parameter for parameter in self.parameters if parameter.name == name]
+
+    def last(self, name: str) -> Parameter | None:
+        """The one that counts."""
+        return next(reversed(self.given(name)), None)
 
     def values(self, name: str) -> list[str]:
         """All values that a parameter is given, in their order."""
-        name = name.replace("-", "_")
-        return [value for known, value in self.parameters if known == name]
+        return [parameter.value for parameter in self.given(name)]
 
     def value(self, name: str) -> str | None:
         """The value that counts, which is the last one; None if there is none."""
-        return next(reversed(self.values(name)), None)
+        found = self.last(name)
+        return None if found is None else found.value
 
 
 def _use(config: Config) -> CommandLineUse:
@@ -75,16 +100,20 @@ def _use(config: Config) -> CommandLineUse:
     return "unused" if config.builtin("X86") else "fallback"
 
 
-def _parameters(text: str) -> tuple[tuple[str, str], ...]:
-    """What parse_args() in kernel/params.c finds.  Dashes in names are underscores, and `--` ends the kernel's."""
-    found: list[tuple[str, str]] = []
-    for word in _WORD.findall(text):
-        if word == "--":
-            break
-        bare = word[1:].removesuffix('"') if word.startswith('"') else word
-        name, equals, value = bare.partition("=")
-        if value.startswith('"'):
-            value = value[1:].removesuffix('"')
-        if equals:
-            found.append((name.replace("-", "_"), value))
+def parse_parameters(lines: Iterable[tuple[str, str]]) -> tuple[Parameter, ...]:
+    """What parse_args() in kernel/params.c finds in these lines, each with its place, if they are one line for it.
+
+    Dashes in names are underscores, and `--` ends the kernel's parameters.
+    """
+    found: list[Parameter] = []
+    for text, where in lines:
+        for word in _WORD.findall(text):
+            if word == "--":
+                return tuple(found)
+            bare = word[1:].removesuffix('"') if word.startswith('"') else word
+            name, equals, value = bare.partition("=")
+            if value.startswith('"'):
+                value = value[1:].removesuffix('"')
+            if equals:
+                found.append(Parameter(name.replace("-", "_"), value, where))
     return tuple(found)

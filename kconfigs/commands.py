@@ -16,7 +16,7 @@ from common.errors import UsageError
 from common.paths import users_path
 from common.text import printable
 from common.versions import Version, dotted, parse_version
-from kconfigs import config_check, unfinished_config
+from kconfigs import boot_parameters, config_check, sysctl_settings, unfinished_config
 from kconfigs import profile as profiles
 from kconfigs.build.build_progress import for_stderr
 from kconfigs.cache import Cache
@@ -64,6 +64,18 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
     check.add_argument(
         "--profile", required=True, metavar="NAME", help=f"{', '.join(profiles.shipped())}, or a TOML file"
     )
+    check.add_argument(
+        "--cmdline",
+        metavar="FILE",
+        help="what the boot loader passes to the kernel, as in /proc/cmdline; - is standard input",
+    )
+    check.add_argument(
+        "--sysctl",
+        action="append",
+        metavar="DIR",
+        help="a sysctl.d folder of the system, or a file of settings, repeatable: in a file of the same name, the"
+        " folder that is given first counts",
+    )
     check.add_argument("-v", "--verbose", action="store_true", help="also print what is as it should be")
     check.set_defaults(run=_check)
 
@@ -107,22 +119,29 @@ def _fragment(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    """0 if no config lacks anything, 1 if one does, 4 if one is not complete, so that it cannot tell."""
+    """0 if no config lacks anything, 1 if one does, 4 if one is not complete or not the profile's, so cannot tell."""
     profile = profiles.load(options.profile)
-    lines: list[str] = []
-    lacking = unfinished = False
+    boot = boot_parameters.read(options.cmdline) if options.cmdline is not None else None
+    settings = sysctl_settings.read(options.sysctl) if options.sysctl else None
+    remarks = [*(boot.remarks if boot else ()), *(settings.remarks if settings else ())]
+    lines = [f"warning: {remark}" for remark in remarks]
+    lacking = unknown = False
     for path in _configs(options.configs):
         text, config, version = _read_config(path)
-        findings = config_check.check(profile, config, version)
+        if excluded := profile.excludes(version):
+            lines.append(f"{printable(path)} ({dotted(version)}): not checked, because {excluded}")
+            unknown = True
+            continue
+        findings = config_check.check(profile, config, version, boot, settings)
         note: tuple[str, ...] = ()
         if unfinished_config.is_unfinished(text):
             guessed, findings = findings, unfinished_config.without_guesses(findings, text)
             note = unfinished_config.NOTE if guessed != findings else ()
         lines += _report(path, version, profile, findings, note, verbose=options.verbose)
         lacking = lacking or any(finding.state == "missing" for finding in findings)
-        unfinished = unfinished or bool(note)
+        unknown = unknown or bool(note)
     output("\n".join(lines))
-    return 1 if lacking else UsageError.exit_status if unfinished else 0
+    return 1 if lacking else UsageError.exit_status if unknown else 0
 
 
 _COUNTED = {"ok": "ok", "missing": "missing", "warning": "warned about", "open": "for a run to prove"}

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a config says about everything that a profile asks for, without a boot."""
+"""What a config, and what a system sets beside it, say about everything that a profile asks for, without a boot."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from common.text import printable
 from common.versions import Version
+from kconfigs import sysctl_effects
+from kconfigs.boot_parameters import BootParameters
+from kconfigs.builtin_command_line import FIXED_COMMAND_LINE
 from kconfigs.inert_features import RULES, InertRule
 from kconfigs.initial_state import InitialState, LsmOrder
 from kconfigs.kconfig import Config
 from kconfigs.profile import DEFAULTS, Profile, ProfileLine
+from kconfigs.sysctl_effects import Effect
+from kconfigs.sysctl_settings import SysctlSettings
 
 FindingState = Literal["ok", "missing", "warning", "open"]
 
@@ -33,16 +38,27 @@ class Finding:
     """Who asks for it, and where that is written."""
 
 
-def check(profile: Profile, config: Config, version: Version) -> list[Finding]:
-    """What the config says about everything that is asked of kernels of this version (`()`: all versions)."""
+def check(
+    profile: Profile,
+    config: Config,
+    version: Version,
+    boot: BootParameters | None = None,
+    settings: SysctlSettings | None = None,
+) -> list[Finding]:
+    """What the config says about everything that is asked of kernels of this version (`()`: all versions).
+
+    `boot` and `settings` are what the system adds to it, if that is known.
+    """
     options: dict[tuple[str, str], list[ProfileLine]] = {}
     for line in profile.config:
         if version in line.versions and line.applies_to(config):
             options.setdefault((line.name, line.value), []).append(line)
     found = [_option(lines, config) for lines in options.values()]
-    state = InitialState.of(config, version)
-    found += [_default(line, state.usual) for line in profile.defaults if version in line.versions]
-    return found + list(_inert(profile, state))
+    state = InitialState.of(config, version, boot.parameters if boot else None)
+    set_later = settings or SysctlSettings()
+    defaults = profile.defaults if settings is None else profile.defaults_after_sysctl
+    found += [_default(line, state.usual, set_later) for line in defaults if version in line.versions]
+    return [*found, *_ignored(boot, state), *_remarks(state.usual, set_later), *_inert(profile, state)]
 
 
 def _option(lines: Sequence[ProfileLine], config: Config) -> Finding:
@@ -53,7 +69,14 @@ def _option(lines: Sequence[ProfileLine], config: Config) -> Finding:
     return Finding(name, state, text, tuple(line.reason for line in lines))
 
 
-def _default(line: ProfileLine, begins: InitialState) -> Finding:
+_SET_BY_SYSCTL: Mapping[str, Callable[[InitialState, SysctlSettings], Effect]] = {
+    "yama-scope": sysctl_effects.scope,
+    "actions-logged": sysctl_effects.actions_logged,
+}
+"""The defaults of which a config says nothing, so that only what is set later can be compared."""
+
+
+def _default(line: ProfileLine, begins: InitialState, settings: SysctlSettings) -> Finding:
     state: FindingState
     by_command_line = False
     match line.name:
@@ -68,14 +91,48 @@ def _default(line: ProfileLine, begins: InitialState) -> Finding:
         case "loadpin-enforcing":
             enforces = begins.loadpin_enforces()
             by_command_line = enforces != begins.without_command_line.loadpin_enforces()
-            state = "ok" if line.value == ("yes" if enforces else "no") else "missing"
-            origin = f"{begins.loadpin_parameter}= in CONFIG_CMDLINE" if by_command_line else "configuration"
-            text = f"LoadPin enforces by {origin}: {'yes' if enforces else 'no'}, {line.value} is asked for"
+            decisive = begins.loadpin_decided_by()
+            origin = f"{decisive.name}= in {decisive.where}" if by_command_line and decisive else "configuration"
+            state = "ok" if line.value == _yes(enforces) else "missing"
+            text = f"LoadPin enforces by {origin}: {_yes(enforces)}"
+            later = sysctl_effects.loadpin(begins, settings)
+            if later.value is not None and _yes(later.value == "1") != _yes(enforces):
+                # A run can tell whether LoadPin accepts it.  What nobody may set is missing in any case.
+                state = "open" if line.value == _yes(later.value == "1") else "missing"
+                text += f", and {later.where} sets that to {later.value}, which it may accept"
+            text += f", {line.value} is asked for"
         case _:
-            state = "open"
-            text = f"{DEFAULTS[line.name]} is to be {line.value!r}: a config cannot tell, a run can"
-    caveat = [begins.command_line.caveat] if by_command_line else []
+            later = _SET_BY_SYSCTL[line.name](begins, settings)
+            if later.value is None:
+                state = "open"
+                unset = ", and no sysctl setting sets it" if settings.settings else ""
+                text = f"{DEFAULTS[line.name]} is to be {line.value!r}{unset}: a config cannot tell, a run can"
+            else:
+                state = "ok" if later.value == line.value else "missing"
+                text = f"{DEFAULTS[line.name]} is {later.value!r} by {later.where}, {line.value!r} is asked for"
+            by_command_line = later.value is not None and later != _SET_BY_SYSCTL[line.name](
+                begins.without_command_line, settings
+            )
+    caveat = [begins.command_line.caveat] if by_command_line and begins.command_line.caveat else []
     return Finding(line.name, state, text, (line.reason, *caveat))
+
+
+def _yes(answer: bool) -> str:
+    return "yes" if answer else "no"
+
+
+def _ignored(boot: BootParameters | None, state: InitialState) -> Iterator[Finding]:
+    """That the kernel does not look at the command line that it is given."""
+    if boot is not None and state.command_line.use == "alone":
+        option = next(filter(state.config.builtin, FIXED_COMMAND_LINE))
+        text = f"CONFIG_{option} is y: the kernel ignores the parameters in {boot.shown}"
+        yield Finding(option, "warning", text, ())
+
+
+def _remarks(state: InitialState, settings: SysctlSettings) -> Iterator[Finding]:
+    """Settings that the kernel does not accept, whoever asks for what."""
+    for text in sysctl_effects.remarks(state, settings):
+        yield Finding("sysctl", "warning", text, ())
 
 
 def _order(begins: InitialState) -> LsmOrder:
@@ -97,7 +154,7 @@ def _inert(profile: Profile, state: InitialState) -> Iterator[Finding]:
                 continue
             missing = rule.severity == "missing-if-asked" and asked and certain
             caveat = [state.command_line.caveat] if rule.at_boot and text not in plain else []
-            reasons = (*(asked if missing else ()), rule.source, *caveat)
+            reasons = (*(asked if missing else ()), rule.source, *filter(None, caveat))
             yield Finding(rule.option, "missing" if missing else "warning", text, reasons)
 
 

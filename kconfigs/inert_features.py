@@ -79,9 +79,9 @@ def _audit_is_left_out(state: InitialState) -> Iterator[str]:
 
 
 def _audit_is_off(state: InitialState) -> Iterator[str]:
-    off = state.command_line.value("audit")
-    if state.config.builtin("SECCOMP_FILTER") and off is not None and (off == "0" or off.lower() == "off"):
-        yield f"audit={off} in CONFIG_CMDLINE: {_UNLOGGED}"
+    audit = state.command_line.last("audit")
+    if state.config.builtin("SECCOMP_FILTER") and audit is not None and audit.value.lower() in {"0", "off"}:
+        yield f"audit={audit.value} in {audit.where}: {_UNLOGGED}"
 
 
 RULES = (

@@ -6,7 +6,7 @@ Each yields a sentence for what it finds.  A LoadPin that never starts is anothe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from common.text import printable
 from kconfigs.initial_state import InitialState, number
@@ -41,9 +41,9 @@ DISKS = (
 
 
 def enforcement_is_off(state: InitialState) -> Iterator[str]:
-    plain = state.without_command_line.loadpin_enforces()
-    if _starts(state) and plain and not state.loadpin_enforces():
-        yield f"LoadPin enforces by configuration, but {state.loadpin_parameter}=0 in CONFIG_CMDLINE turns that off"
+    plain, off = state.without_command_line.loadpin_enforces(), state.loadpin_decided_by()
+    if _starts(state) and plain and off is not None and not state.loadpin_enforces():
+        yield f"LoadPin enforces by configuration, but {state.loadpin_parameter}=0 in {off.where} turns that off"
 
 
 def name_is_another(state: InitialState) -> Iterator[str]:
@@ -53,45 +53,48 @@ def name_is_another(state: InitialState) -> Iterator[str]:
     current, former, renamed = state.loadpin_parameter, "loadpin.enabled", "since"
     if current == former:
         former, renamed = "loadpin.enforce", "before"
-    for value in map(printable, state.command_line.values(former)):
-        yield f"{former}={value} in CONFIG_CMDLINE has no effect: {renamed} Linux 4.20, the parameter is {current}="
+    for _, value, where in state.command_line.given(former):
+        shown = f"{former}={printable(value)} in {where}"
+        yield f"{shown} has no effect: {renamed} Linux 4.20, the parameter is {current}="
     if not _knows_exclude(state):
-        for value in map(printable, state.command_line.values("loadpin.exclude")):
-            yield f"loadpin.exclude={value} in CONFIG_CMDLINE has no effect before Linux 5.3"
+        for name, value, where in state.command_line.given("loadpin.exclude"):
+            yield f"{name}={printable(value)} in {where} has no effect before Linux 5.3"
 
 
 def value_is_no_number(state: InitialState) -> Iterator[str]:
     parameter = state.loadpin_parameter
     if _starts(state):
-        for value in state.command_line.values(parameter):
+        for _, value, where in state.command_line.given(parameter):
             if number(value) is None:
-                yield f"{parameter}={printable(value)} in CONFIG_CMDLINE has no effect: it has to be 0 or 1"
+                yield f"{parameter}={printable(value)} in {where} has no effect: it has to be 0 or 1"
 
 
 def kind_is_unknown(state: InitialState) -> Iterator[str]:
     if _starts(state) and _knows_exclude(state):
-        for kind in _excluded(state):
+        for kind, where in _excluded(state):
             if kind not in KINDS:
-                yield f"loadpin.exclude= in CONFIG_CMDLINE names {kind!r}, which is no kind of file: it has no effect"
+                yield f"loadpin.exclude= in {where} names {kind!r}, which is no kind of file: it has no effect"
 
 
 def _knows_exclude(state: InitialState) -> bool:
     return not state.version or state.version >= EXCLUDE_SINCE
 
 
-def _excluded(state: InitialState) -> Sequence[str]:
-    """What loadpin.exclude= names.  One that is repeated writes into the same array, from its beginning."""
-    kinds: list[str] = []
-    for value in state.command_line.values("loadpin.exclude"):
-        names = value.split(",")
-        kinds[: len(names)] = names
-    return [kind for kind in dict.fromkeys(kinds) if kind]
+def _excluded(state: InitialState) -> list[tuple[str, str]]:
+    """What loadpin.exclude= names, and where.  A second one writes into the same array, from its beginning."""
+    kinds: list[tuple[str, str]] = []
+    for _, value, where in state.command_line.given("loadpin.exclude"):
+        named = [(kind, where) for kind in value.split(",")]
+        kinds[: len(named)] = named
+    return [(kind, where) for kind, where in dict(kinds).items() if kind]
 
 
 def kinds_are_excluded(state: InitialState) -> Iterator[str]:
-    kinds = [kind for kind in _excluded(state) if kind in KINDS]
-    if _starts(state) and kinds and _knows_exclude(state):
-        yield f"loadpin.exclude= in CONFIG_CMDLINE lets the kernel read from anywhere: {', '.join(kinds)}"
+    excluded = [(kind, where) for kind, where in _excluded(state) if kind in KINDS]
+    if _starts(state) and excluded and _knows_exclude(state):
+        places = " and ".join(dict.fromkeys(where for _, where in excluded))
+        kinds = ", ".join(kind for kind, _ in excluded)
+        yield f"loadpin.exclude= in {places} lets the kernel read from anywhere: {kinds}"
 
 
 def initramfs_is_pinned(state: InitialState) -> Iterator[str]:

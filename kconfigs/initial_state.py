@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from common.text import printable
 from common.versions import Version
-from kconfigs.builtin_command_line import BuiltinCommandLine
+from kconfigs.builtin_command_line import BuiltinCommandLine, Parameter
 from kconfigs.kconfig import Config
 
 LEGACY_MAJORS = ("selinux", "smack", "tomoyo", "apparmor")
@@ -38,9 +39,13 @@ class InitialState:
     command_line: BuiltinCommandLine
 
     @classmethod
-    def of(cls, config: Config, version: Version) -> InitialState:
-        """With the built-in command line in force, even if it is only a fallback."""
-        return cls(config, version, BuiltinCommandLine.of(config))
+    def of(cls, config: Config, version: Version, passed: Iterable[Parameter] | None = None) -> InitialState:
+        """With the parameters that the boot loader passes.
+
+        If they are None, nobody knows them, and the built-in line is in force, even if it is only a fallback.
+        """
+        line = BuiltinCommandLine.of(config)
+        return cls(config, version, line if passed is None else line.booted_with(passed))
 
     @property
     def without_command_line(self) -> InitialState:
@@ -62,15 +67,16 @@ class InitialState:
         """
         if not self.config["LSM"].startswith('"'):
             return None
-        chosen = self.command_line.value("lsm")
+        chosen = self.command_line.last("lsm")
         if chosen is not None:
-            return LsmOrder(tuple(chosen.split(",")), "lsm= in CONFIG_CMDLINE")
-        order, only = self.config.string("LSM").split(","), self.command_line.value("security")
-        if only is None:
+            return LsmOrder(tuple(chosen.value.split(",")), f"lsm= in {chosen.where}")
+        order, security = self.config.string("LSM").split(","), self.command_line.last("security")
+        if security is None:
             return LsmOrder(tuple(order), "CONFIG_LSM")
+        only = security.value
         kept = [name for name in order if name == only or name not in LEGACY_MAJORS]
         names = [*kept, only] if only and only not in kept else kept
-        return LsmOrder(tuple(names), f"CONFIG_LSM, after security={printable(only)} in CONFIG_CMDLINE,")
+        return LsmOrder(tuple(names), f"CONFIG_LSM, after security={printable(only)} in {security.where},")
 
     def starts(self, module: str, option: str) -> bool:
         """Whether a security module is built in and started."""
@@ -83,11 +89,15 @@ class InitialState:
         return "loadpin.enabled" if self.version and self.version < RENAMED_TO_ENFORCE else "loadpin.enforce"
 
     def loadpin_enforces(self) -> bool:
-        """What the built-in parameter says, or else the option."""
+        """What the parameter says, or else the option."""
         option = self.loadpin_parameter.replace("loadpin.", "SECURITY_LOADPIN_").upper()
-        numbers = [number(value) for value in self.command_line.values(self.loadpin_parameter)]
-        valid = [found for found in numbers if found is not None]
-        return bool(valid[-1]) if valid else self.config.builtin(option)
+        decisive = self.loadpin_decided_by()
+        return self.config.builtin(option) if decisive is None else bool(number(decisive.value))
+
+    def loadpin_decided_by(self) -> Parameter | None:
+        """The parameter that says whether LoadPin enforces; None if the option does."""
+        given = self.command_line.given(self.loadpin_parameter)
+        return next((one for one in reversed(given) if number(one.value) is not None), None)
 
 
 def number(text: str) -> int | None:

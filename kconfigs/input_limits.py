@@ -10,6 +10,13 @@ from __future__ import annotations
 CONFIG = 4 << 20
 """A .config.  All 20,330 options of Linux 6.12 would make about 0.6 MB."""
 
+COMMAND_LINE = 64 << 10
+"""A kernel's command line.  x86 takes 2 kB of it, and most architectures no more than 4 kB (COMMAND_LINE_SIZE)."""
+SYSCTL = 1 << 20
+"""A file of sysctl settings.  Those of distributions have up to 3 kB."""
+SYSCTL_FILES = 1000
+"""The files in a sysctl.d folder.  Distributions have up to 20."""
+
 IMAGE = 256 << 20
 """A kernel image.  That of Debian's cloud kernel has 14 MB."""
 UNPACKED_IMAGE = 1 << 30

@@ -124,6 +124,10 @@ def plan(asked: Sequence[Wanted]) -> list[PlannedKernel]:
 def _source(asked: Wanted) -> Source:
     try:
         source = resolve(asked.spec, kernel_config=asked.kernel_config, modules=asked.modules)
+        # Debian's 6.1.0 may be any 6.1.x, which is known once the package is here.
+        series = (*source.version[:2], 1 << 16) if source.version[2:] == (0,) else source.version
+        if asked.profile is not None and asked.profile.excludes(series):
+            asked.profile.require_version(source.version, printable(asked.spec.text))
     except UsageError as error:
         if not asked.where:
             raise
@@ -238,7 +242,10 @@ class Candidate:
                     background_build.wait(self._status)
                 finally:
                     self._record_build(watch)
-            return replace(fetch(self.source, self._planned.flavor, times), name=self._planned.name)
+            kernel = replace(fetch(self.source, self._planned.flavor, times), name=self._planned.name)
+            if self.profile is not None:
+                self.profile.require_version(kernel.version, self.id)  # the source may not have known it
+            return kernel
         finally:
             times.stop()
             for step, seconds in times.seconds.items():

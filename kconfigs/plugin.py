@@ -15,11 +15,12 @@ import pytest
 
 from common.errors import KconformError, UsageError
 from common.workers import handed_over, is_worker
-from kconfigs import profile
+from kconfigs import profile, sysctl_settings
 from kconfigs.build.build_announcements import BuildAnnouncer, to_terminal
 from kconfigs.cache import Cache
 from kconfigs.planned_kernels import Candidate, plan, wanted
 from kconfigs.run_folder import RunFolder
+from kconfigs.sysctl_effects import remarks_of_any_kernel
 
 FOLDER_KEY = "kconform_run_folder"
 """In a worker's input: the path of the run's folder."""
@@ -71,6 +72,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         f" ({', '.join(profile.shipped())}, or a TOML file)",
     )
     group.addoption(
+        "--sysctl",
+        action="append",
+        metavar="DIR",
+        default=[],
+        help="a sysctl.d folder of the system, or a file of settings, repeatable, the more important ones first: the"
+        " profile's initial settings are compared after these have been made",
+    )
+    group.addoption(
         "--matrix",
         type=Path,
         metavar="FILE",
@@ -93,7 +102,14 @@ def pytest_configure(config: pytest.Config) -> None:
     names = ("kernel", "flavor", "kernel_config", "profile", "matrix", "allow_dropped", "config", "modules")
     options = (config.getoption(name) for name in names)
     try:
-        config.stash[FOLDER].begin(wanted(*options))
+        asked = wanted(*options)
+        settings = sysctl_settings.read(config.option.sysctl) if config.option.sysctl else None
+        if settings is not None and not any(one.profile for one in asked):
+            raise UsageError(
+                "--sysctl is for what a profile requires after these settings, and no kernel here has a profile",
+                hint="add --profile, or leave out --sysctl",
+            )
+        config.stash[FOLDER].begin(asked, settings)
         if not config.option.help:
             Cache().require_usable()
     except UsageError as error:
@@ -110,6 +126,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput[FOLDER_KEY] = str(node.config.stash[FOLDER].path)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    settings = config.stash[FOLDER].settings()
+    if settings is None:
+        return []
+    return [f"warning: {remark}" for remark in (*settings.remarks, *remarks_of_any_kernel(settings))]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

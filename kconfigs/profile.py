@@ -4,6 +4,7 @@
 A profile is a TOML file.  Those that come with the project are in kconfigs/profiles/, and are known by their names.
 
     text = "What this profile is about, in one sentence."
+    since = "5.10"                   # optional, as is until: the first and the last version that it is for
     areas = ["yama", "seccomp"]      # these must be there, and no test of them may be skipped for a missing option
 
     [[config]]                       # an option that the config must have
@@ -16,7 +17,8 @@ A profile is a TOML file.  Those that come with the project are in kconfigs/prof
     [[default]]                      # what the kernel must begin with; a test run proves it
     what = "yama-scope"              # one of DEFAULTS
     value = "1"
-    source = "who says so"
+    sysctl = "0"                     # what it must be after the system's sysctl.d (--sysctl), if that is another
+    source = "who says so"           # value or sysctl may be left out: then nothing is asked before, or after
 
     [[backport]]                     # promises that its kernels make although they are older (docs/extend.md)
     requirements = ["seccomp.kill-not-suppressed"]
@@ -29,7 +31,7 @@ kconfigs/config_check.py compares a config with a profile, without a boot.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +116,22 @@ class Profile:
     areas: tuple[str, ...]
     config: tuple[ProfileLine, ...]
     defaults: tuple[ProfileLine, ...]
+    """What a kernel must begin with."""
     backports: tuple[Backport, ...] = ()
+    defaults_after_sysctl: tuple[ProfileLine, ...] = ()
+    """What must be once the system has made its sysctl settings."""
+    versions: VersionRange = ANY
+    """Those that it is for."""
+
+    def excludes(self, version: Version) -> str:
+        """Why the profile is not for kernels of this version, in a sentence; empty if it is."""
+        reason = self.versions.excludes(version)
+        return f"profile {self.name} is not for this kernel: {reason}" if reason else ""
+
+    def require_version(self, version: Version, kernel: str) -> None:
+        """UsageError if the profile is not for this kernel."""
+        if reason := self.excludes(version):
+            raise UsageError(f"{kernel}: {reason}", hint="use another profile, or none, for this kernel")
 
     def asks_for(self, option: str, version: Version) -> ProfileLine | None:
         """The line that asks every kernel of this version for this option; None if none does."""
@@ -131,9 +148,10 @@ class Profile:
         wanted += [line for line in self.defaults if line.name in names]
         return [line for line in wanted if version in line.versions and line.applies_to(config)]
 
-    def default(self, what: str, version: Version) -> ProfileLine | None:
+    def default(self, what: str, version: Version, *, after_sysctl: bool = False) -> ProfileLine | None:
         """The line about one of DEFAULTS, for a kernel of this version."""
-        return next((line for line in self.defaults if line.name == what and version in line.versions), None)
+        lines = self.defaults_after_sysctl if after_sysctl else self.defaults
+        return next((line for line in lines if line.name == what and version in line.versions), None)
 
     def lists(self, requirement: str, release: str) -> str:
         """Who says that a kernel of this release has a promise as a backport; empty if nobody does."""
@@ -171,22 +189,34 @@ def shipped() -> list[str]:
 
 
 def _parse(name: str, file: Table) -> Profile:
-    file.check(required=("text",), optional=("areas", "config", "default", "backport"))
+    file.check(required=("text",), optional=("areas", "config", "default", "backport", "since", "until"))
     areas = file.choices("areas", AREAS, [])
     config = [
         ProfileLine(AREAS[area], "y", f"the area {area} is to be tested", file.place("areas")) for area in areas
     ]
-    config += [
-        ProfileLine(
-            entry.text("option").removeprefix("CONFIG_"), *_rest(entry), entry.text("if", "").removeprefix("CONFIG_")
-        )
-        for entry in _checked(file, "config", "option", "if")
-    ]
-    defaults = [
-        ProfileLine(entry.choice("what", DEFAULTS), *_rest(entry)) for entry in _checked(file, "default", "what")
-    ]
-    backports = [_backport(entry) for entry in file.tables("backport")]
-    return Profile(printable(name), file.text("text"), tuple(areas), tuple(config), tuple(defaults), tuple(backports))
+    for entry in file.tables("config"):
+        entry.check(required=("option", "value", "source"), optional=("since", "until", "if"))
+        option, only_if = (text.removeprefix("CONFIG_") for text in (entry.text("option"), entry.text("if", "")))
+        config.append(ProfileLine(option, entry.text("value", blank=True), *_rest(entry), only_if))
+    defaults, after_sysctl = [], []
+    for entry in file.tables("default"):
+        entry.check(required=("what", "source"), optional=("value", "sysctl", "since", "until"))
+        if "value" not in entry and "sysctl" not in entry:
+            raise entry.error("'value' is missing", hint="it is what the kernel must begin with")
+        what, last = entry.choice("what", DEFAULTS), "sysctl" if "sysctl" in entry else "value"
+        if "value" in entry:
+            defaults.append(ProfileLine(what, entry.text("value", blank=True), *_rest(entry)))
+        after_sysctl.append(ProfileLine(what, entry.text(last, blank=True), *_rest(entry)))
+    return Profile(
+        name=printable(name),
+        text=file.text("text"),
+        areas=tuple(areas),
+        config=tuple(config),
+        defaults=tuple(defaults),
+        backports=tuple(_backport(entry) for entry in file.tables("backport")),
+        defaults_after_sysctl=tuple(after_sysctl),
+        versions=file.versions(),
+    )
 
 
 def _backport(entry: Table) -> Backport:
@@ -201,12 +231,6 @@ def _backport(entry: Table) -> Backport:
     return Backport(tuple(entry.texts("requirements")), release, entry.text("source"), entry.place())
 
 
-def _checked(file: Table, kind: str, key: str, *optional: str) -> Iterator[Table]:
-    for entry in file.tables(kind):
-        entry.check(required=(key, "value", "source"), optional=("since", "until", *optional))
-        yield entry
-
-
-def _rest(entry: Table) -> tuple[str, str, str, VersionRange]:
-    """What every line has."""
-    return entry.text("value", blank=True), entry.text("source"), entry.place(), entry.versions()
+def _rest(entry: Table) -> tuple[str, str, VersionRange]:
+    """What every line has beside its value."""
+    return entry.text("source"), entry.place(), entry.versions()

@@ -2,6 +2,7 @@
 """A folder through which all processes of one test run share what they know of its kernels.
 
 wanted          what the options of the run ask for
+settings        the system's sysctl settings, or None
 kernels         the plan of the run, or the error instead of one; the first process that needs it makes it
 selected.json   the ids of the kernels that have a test, once the tests are collected
 builds/         the status files of kernels that are being built
@@ -23,6 +24,7 @@ from common.errors import KconformError
 from kconfigs.kernel_matrix import Wanted
 from kconfigs.planned_kernels import PlannedKernel
 from kconfigs.profile import Profile
+from kconfigs.sysctl_settings import SysctlSettings
 
 
 class RunFolder:
@@ -33,12 +35,19 @@ class RunFolder:
         self.builds = path / "builds"
         self.boots = path / "boots"
         self._wanted = path / "wanted"
+        self._settings = path / "settings"
         self._kernels = path / "kernels"
         self._selected = path / "selected.json"
 
-    def begin(self, wanted: Sequence[Wanted]) -> None:
+    def begin(self, wanted: Sequence[Wanted], settings: SysctlSettings | None = None) -> None:
         """Record what is asked for."""
         atomic.write(self._wanted, pickle.dumps(wanted))
+        atomic.write(self._settings, pickle.dumps(settings))
+
+    def settings(self) -> SysctlSettings | None:
+        """The system's sysctl settings (--sysctl); None if nobody has given any."""
+        found: SysctlSettings | None = _unpickled(self._settings)
+        return found
 
     def profiles(self) -> list[Profile]:
         """The profiles that are asked for; one may be there twice."""

@@ -19,7 +19,12 @@ _HEADING = re.compile(
 )
 """The heading of a .config, of which some distributions remove a part, or all."""
 
-_OPTIONS = {"lsm": "LSM", "loadpin-enforcing": "SECURITY_LOADPIN_ENFORCE"}
+_OPTIONS = {
+    "lsm": "LSM",
+    "loadpin-enforcing": "SECURITY_LOADPIN_ENFORCE",
+    "yama-scope": "SECURITY_YAMA",
+    "actions-logged": "SECCOMP_FILTER",
+}
 """The options of findings that are named after a default."""
 
 NOTE = (

@@ -117,7 +117,8 @@ class KernelRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         str | None, Meta(description="Options of the user's config that the kernel does not have.")
     ] = None
     machine_options: Annotated[
-        str | None, Meta(description="The options of the run that changed its machine; null for none.")
+        str | None,
+        Meta(description="The options of the run that changed its guests; null for none."),
     ] = None
     preparation: Annotated[
         Preparation | None,

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernel's initial settings, without parameters, are those that a profile (--profile) requires."""
+"""The kernel's initial settings, without parameters, are those that a profile (--profile) requires.
+
+With --sysctl, the settings after the system's sysctl.d are.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,18 @@ from collections.abc import Callable
 import pytest
 
 from guests.guest import Guest
+from guests.system_settings import ConfiguredGuest
 
 RequiredByProfile = Callable[[str], str]
 
 
 @pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
 @pytest.mark.requirement("yama.profile")
-def test_scope(guest: Guest, required_by_profile: RequiredByProfile) -> None:
+def test_scope(configured: ConfiguredGuest, required_by_profile: RequiredByProfile) -> None:
     """The initial value of kernel.yama.ptrace_scope is the one that the profile requires."""
-    wanted = required_by_profile("yama-scope")
-    scope = guest.sysctl("kernel.yama.ptrace_scope")
-    assert scope == wanted, f"kernel.yama.ptrace_scope is initially {scope!r}, but the profile requires {wanted!r}"
+    name, wanted = "kernel.yama.ptrace_scope", required_by_profile("yama-scope")
+    scope = configured.guest.sysctl(name)
+    assert scope == wanted, f"{name} is {scope!r} {configured.origin(name)}, but the profile requires {wanted!r}"
 
 
 @pytest.mark.needs("SECURITY", "SECURITYFS")

@@ -67,8 +67,8 @@ def test_an_option_that_is_asked_for_twice_is_missing_once(
     assert main(["check", str(tmp_path / "config"), "--profile", "kspp"]) == 1
     said = capsys.readouterr().out
     assert said.count("CONFIG_SECURITY_YAMA is n, y is asked for") == 1
-    assert "the area yama is to be tested (kspp.toml:4)\n" in said
-    assert "KSPP, Recommended Settings: ancestry protections for ptrace (kspp.toml:16: [[config]] 3)\n" in said
+    assert "the area yama is to be tested (kspp.toml:3)\n" in said
+    assert "KSPP, Recommended Settings: ancestry protections for ptrace (kspp.toml:15: [[config]] 3)\n" in said
 
 
 class TestCommand:

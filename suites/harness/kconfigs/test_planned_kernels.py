@@ -8,6 +8,7 @@ import pickle
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,6 +17,7 @@ import pytest
 
 from common.errors import KconformError, UsageError
 from common.stopwatch import Stopwatch, What
+from kconfigs import planned_kernels
 from kconfigs.build.build_progress import BuildState, Phase, PhaseTimes
 from kconfigs.build.status_file import StatusFile, read_status
 from kconfigs.kernel_matrix import Wanted
@@ -25,6 +27,7 @@ from kconfigs.profile import load
 from kconfigs.run_folder import RunFolder
 from kconfigs.spec import parse
 from suites.harness.kconfigs import fake_kernels as fakes
+from suites.harness.kconfigs.example_profile import made
 
 pytestmark = [
     pytest.mark.skipif(os.uname().machine != "x86_64", reason="the fake kernel is for x86-64"),
@@ -45,6 +48,37 @@ def test_a_kernel_that_is_built_is_not_begun_again(tree: Path, tmp_path: Path) -
         candidate.abandon()
     assert [[file.name for file in folder.glob("*.json")] for folder in folders] == [["linux-6.12.7+full.json"], []]
     assert runs[0].kernel().digest == runs[1].kernel().digest
+
+
+def test_a_profile_for_other_versions_is_wrong_use(tree: Path, tmp_path: Path) -> None:
+    """Said before anything is built, if the version is known."""
+    asked = [Wanted(parse(str(tree)), profile=made(tmp_path, 'text = "t"\nsince = "6.13"\n'))]
+    with pytest.raises(UsageError, match=r"profile mine is not for this kernel: since Linux 6\.13, this is 6\.12\.7"):
+        plan(asked)
+
+
+@pytest.mark.parametrize(("since", "excluded"), [("6.2", True), ("6.1.100", False)])
+def test_a_package_may_name_only_its_series(
+    tree: Path, tmp_path: Path, since: str, excluded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's 6.1.0 may be 6.1.192: that is known when the kernel is there."""
+    (source,) = (one.source for one in planned(str(tree)))
+    monkeypatch.setattr(planned_kernels, "resolve", lambda *_, **__: replace(source, version=(6, 1, 0)))
+    asked = [Wanted(parse(str(tree)), profile=made(tmp_path, f'text = "t"\nsince = "{since}"\n'))]
+    if excluded:
+        with pytest.raises(UsageError, match=r"since Linux 6\.2, this is 6\.1\.0"):
+            plan(asked)
+    else:
+        plan(asked)
+
+
+def test_a_kernel_that_turns_out_to_be_another_version_is_not_tested(tree: Path, tmp_path: Path) -> None:
+    profile = made(tmp_path, 'text = "t"\nsince = "6.13"\n')
+    candidate = Candidate(replace(planned(str(tree))[0], profile=profile), tmp_path / "builds")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"^linux-6\.12\.7/full: profile mine is not for this kernel"):
+            candidate.kernel()
+    assert isinstance(candidate.error, UsageError)
 
 
 def test_two_trees_of_one_name_are_two_kernels(tree: Path, tmp_path: Path) -> None:

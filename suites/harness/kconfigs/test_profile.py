@@ -17,21 +17,48 @@ from suites.harness.kconfigs.example_profile import made
 
 
 class TestShipped:
-    @pytest.mark.parametrize("name", ["chromeos", "debian", "kspp", "ubuntu", "upstream"])
+    NAMES = (
+        *("alpine", "android-gki", "arch", "chromeos", "debian", "fedora", "kspp", "opensuse", "rhel", "ubuntu"),
+        "upstream",
+    )
+
+    @pytest.mark.parametrize("name", NAMES)
     def test_each_line_has_its_source(self, name: str) -> None:
         loaded = profile.load(name)
         assert loaded.name == name
         assert loaded.areas
-        assert [line for line in (*loaded.config, *loaded.defaults) if len(line.source) < 10] == []
+        lines = (*loaded.config, *loaded.defaults, *loaded.defaults_after_sysctl)
+        assert [line for line in lines if len(line.source) < 10] == []
 
     @pytest.mark.parametrize("name", profile.shipped())
     def test_no_order_is_asked_of_a_kernel_that_has_no_list(self, name: str) -> None:
         """There is CONFIG_LSM since 5.1; before, Yama and LoadPin start if they are built in."""
-        checked = check(profile.load(name), Config.parse("CONFIG_SECURITY_YAMA=y\n"), (4, 19, 122))
+        old, loaded = (4, 19, 122), profile.load(name)
+        checked = [] if loaded.excludes(old) else check(loaded, Config.parse("CONFIG_SECURITY_YAMA=y\n"), old)
         assert [finding for finding in checked if finding.name == "lsm"] == []
 
+    @pytest.mark.parametrize("name", ["fedora", "rhel"])
+    def test_distributions_whose_sysctl_turns_yama_off(self, name: str) -> None:
+        loaded = profile.load(name)
+        lines = loaded.default("yama-scope", (6, 12)), loaded.default("yama-scope", (6, 12), after_sysctl=True)
+        assert [line and line.value for line in lines] == ["1", "0"]
+
+    def test_kspp_asks_for_scope_3_only_after_the_sysctl_settings(self) -> None:
+        loaded = profile.load("kspp")
+        assert loaded.default("yama-scope", (6, 12)) is None
+        after = loaded.default("yama-scope", (6, 12), after_sysctl=True)
+        assert after is not None
+        assert after.value == "3"
+
+    @pytest.mark.parametrize(("version", "order"), [((6, 4), "apparmor"), ((6, 12), None)])
+    def test_opensuse_starts_yama_since_leap_16(self, version: tuple[int, ...], order: str | None) -> None:
+        loaded = profile.load("opensuse")
+        line = loaded.default("lsm", version)
+        assert (line and line.value) == order
+        assert (loaded.asks_for("SECURITY_YAMA", version) is None) is (version < (6, 12))
+
     def test_the_list_is_complete(self) -> None:
-        assert profile.shipped() == ["chromeos", "debian", "kspp", "ubuntu", "upstream"]
+        assert profile.shipped() == list(self.NAMES)
 
 
 BACKPORTS = """\
@@ -106,6 +133,64 @@ source = "we"
         assert [one.state for one in found] == ([] if value == "n" else ["missing"])
 
 
+class TestAfterSysctl:
+    TEXT = """\
+text = "t"
+[[default]]
+what = "yama-scope"
+value = "1"
+sysctl = "0"
+source = "we"
+[[default]]
+what = "lsm"
+value = "yama"
+source = "we"
+[[default]]
+what = "actions-logged"
+sysctl = ""
+source = "we"
+"""
+
+    @pytest.mark.parametrize(
+        ("what", "before", "after"),
+        [
+            ("yama-scope", "1", "0"),
+            ("lsm", "yama", "yama"),
+            ("actions-logged", None, ""),
+            ("loadpin-enforcing", None, None),
+        ],
+    )
+    def test_a_default_before_and_after(
+        self, tmp_path: Path, what: str, before: str | None, after: str | None
+    ) -> None:
+        mine = made(tmp_path, self.TEXT)
+        lines = mine.default(what, (6, 1)), mine.default(what, (6, 1), after_sysctl=True)
+        assert [line and line.value for line in lines] == [before, after]
+
+
+class TestVersions:
+    @pytest.mark.parametrize(
+        ("version", "reason"),
+        [
+            ((5, 4), "profile mine is not for this kernel: since Linux 5.10, this is 5.4"),
+            ((5, 10), ""),
+            ((6, 12, 7), ""),
+            ((6, 13), "profile mine is not for this kernel: until Linux 6.12, this is 6.13"),
+            ((), ""),
+        ],
+    )
+    def test_a_profile_is_for_some_versions(self, tmp_path: Path, version: tuple[int, ...], reason: str) -> None:
+        mine = made(tmp_path, 'text = "t"\nsince = "5.10"\nuntil = "6.12"\n')
+        assert mine.excludes(version) == reason
+        if reason:
+            with pytest.raises(UsageError, match=f"^linux-x/full: {reason}") as caught:
+                mine.require_version(version, "linux-x/full")
+            assert caught.value.exit_status == 4
+
+    def test_most_are_for_all(self, tmp_path: Path) -> None:
+        assert made(tmp_path, 'text = "t"\n').excludes((3, 5)) == ""
+
+
 class TestBadProfiles:
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -146,6 +231,15 @@ class TestBadProfiles:
                 "'since' must begin with a series such as 5.14, not '5'",
             ),
             ('text = "t"\n[[default]]\nwhat = "lsm"\nvalue = "y"\nsource = "w"\nif = "A"', "unknown key 'if'"),
+            ('text = "t"\nsince = "new"', "mine.toml:2: 'since' must be a kernel version such as '6.12', not"),
+            (
+                'text = "t"\n[[default]]\nwhat = "lsm"\nsource = "w"',
+                r"mine.toml:2: \[\[default\]\] 1: 'value' is missing",
+            ),
+            (
+                'text = "t"\n[[default]]\nwhat = "lsm"\nsysctl = 1\nsource = "w"',
+                "'sysctl' must be a non-empty string",
+            ),
             ('text = "t"\n[[default]]\nwhat = "colour"\nvalue = "y"\nsource = "w"', "'what' cannot be 'colour'"),
         ],
         ids=[
@@ -167,6 +261,9 @@ class TestBadProfiles:
             "no-release",
             "no-series",
             "conditional-default",
+            "its-version",
+            "no-value",
+            "sysctl",
             "default",
         ],
     )

@@ -145,6 +145,42 @@ def test_a_skip_for_lack_of_an_option(
     assert result["reason"].startswith(reason)
 
 
+AFTER_SYSCTL = """\
+text = "A profile of a system that sets Yama's scope."
+[[default]]
+what = "yama-scope"
+value = "0"
+sysctl = "2"
+source = "this test"
+"""
+
+
+@pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
+@pytest.mark.parametrize(("scope", "status"), [("2", 0), ("1", 1)], ids=["right", "wrong"])
+def test_a_profile_is_about_the_system_settings(kernel: Kernel, tmp_path: Path, scope: str, status: int) -> None:
+    """They are made in the guest; a failure names the line, and the report says what was set."""
+    (tmp_path / "mine.toml").write_text(AFTER_SYSCTL)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "10.conf").write_text(f"kernel.none = 1\nkernel.yama.ptrace_scope = {scope}\nnonsense\n")
+    options = (f"--profile={tmp_path / 'mine.toml'}", f"--sysctl={tmp_path / 'etc'}")
+    with Run(kernel, tmp_path, "suites/yama/test_profile.py", "-k", "scope", "-n", "0", *options) as run:
+        assert run.wait() == status, run.said()
+    place = f"{tmp_path}/etc/10.conf"
+    assert run.said().count(f"warning: {place}:3: systemd-sysctl ignores this line") == 1
+    document = run.results()
+    assert document["run"]["versions"]["sysctl"] == [
+        f"kernel.none = 1 ({place}:1)",
+        f"kernel.yama.ptrace_scope = {scope} ({place}:2)",
+    ]
+    assert f"--sysctl={tmp_path}/etc (kernel.yama.ptrace_scope={scope})" in document["kernels"][0]["machine_options"]
+    (result,) = document["results"]
+    assert result["outcome"] == ("fail" if status else "pass")
+    if status:
+        assert result["reason"] == (
+            f"kernel.yama.ptrace_scope is '{scope}' by {place}:2, but the profile requires '2'"
+        )
+
+
 @pytest.mark.parametrize(
     ("expires", "outcome"),
     [("2999-12-31", "error"), ("2020-01-01", "fail")],
