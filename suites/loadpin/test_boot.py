@@ -174,7 +174,7 @@ def check_absent(guest: Guest) -> None:
 
 
 @pytest.mark.boot("lsm=yama", "loadpin.enforce=1", "loadpin.exclude=firmware")
-@pytest.mark.needs("SECURITYFS", "TMPFS")
+@pytest.mark.needs("SECURITY", "SECURITYFS", "TMPFS")
 @requirement("loadpin.absent")
 def test_left_out_of_lsm(guest: Guest) -> None:
     """Left out of lsm=, or not built, LoadPin is absent, whatever its own parameters say."""
@@ -182,7 +182,7 @@ def test_left_out_of_lsm(guest: Guest) -> None:
 
 
 @pytest.mark.lacks("SECURITY_LOADPIN")
-@pytest.mark.needs("SECURITYFS", "TMPFS")
+@pytest.mark.needs("SECURITY", "SECURITYFS", "TMPFS")
 @pytest.mark.boot("lsm=loadpin", "loadpin.enforce=1")
 @requirement("loadpin.absent")
 def test_named_in_lsm_but_not_built(guest: Guest) -> None:

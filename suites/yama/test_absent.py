@@ -58,7 +58,7 @@ def test_listed_if_active(guest: Guest) -> None:
 
 
 @WITHOUT_YAMA
-@pytest.mark.needs("SECURITYFS")
+@pytest.mark.needs("SECURITY", "SECURITYFS")
 @pytest.mark.requirement("yama.absent")
 def test_not_named_if_left_out(guest: Guest) -> None:
     """Left out of `lsm=`, or not built at all, Yama is not named and logs nothing."""
@@ -69,6 +69,7 @@ def test_not_named_if_left_out(guest: Guest) -> None:
 
 
 @WITHOUT_YAMA
+@pytest.mark.needs("SECURITY")
 @pytest.mark.requirement("yama.active-system-call")
 def test_not_listed_if_left_out(guest: Guest) -> None:
     """lsm_list_modules() does not return LSM_ID_YAMA when Yama is left out."""
