@@ -10,6 +10,7 @@ import struct
 
 from guests.guest import Guest
 from guests.outcome import OK, Outcome
+from guests.syscalls.base import Pending
 from guests.task import Task
 from guests.uapi import Cap
 
@@ -61,7 +62,7 @@ class Programs:
 
     def _new_path(self, folder: str) -> str:
         self._made += 1
-        return f"{folder}/program-{self._made}"
+        return f"{folder}/program-{self._root.tid}-{self._made}"
 
     def _finish(self, path: str, mode: int, uid: int, gid: int, caps: Cap) -> str:
         # chown() clears the set-uid bit and the capabilities, so it comes first.
@@ -80,15 +81,25 @@ def give_capabilities(task: Task, path: str, caps: Cap) -> Outcome:
     return task.call("setxattr", path, "security.capability", content, len(content), 0, shown=shown)
 
 
-def execute(task: Task, path: str) -> Outcome:
-    """execve() one of these files: the other threads end, and the task goes on in it."""
+def begin_execute(task: Task, path: str) -> Pending:
+    """Start an execve() of one of these files, which a tracer may have to resume."""
     name = path.rpartition("/")[2]
     if name == str(task.slot):
         task.call("chdir", FOLDER).result()
         path = name
-    words = [task.store(word.encode() + b"\0") for word in (path, "task", str(task.slot), "ENVIRONMENT=1")]
-    arguments, environment = struct.pack("<4Q", *words[:3], 0), struct.pack("<2Q", words[3], 0)
-    done = task.call("execve", path, task.store(arguments), task.store(environment), shown=f'execute("{path}")')
+    arguments, environment = stored_arguments(task, path, task.slot)
+    return task.begin("execve", path, arguments, environment, shown=f'execute("{path}")')
+
+
+def execute(task: Task, path: str) -> Outcome:
+    """execve() one of these files: the other threads end, and the task goes on in it."""
+    done = begin_execute(task, path).outcome()
     if done == OK:
         task.become_leader()
     return done
+
+
+def stored_arguments(task: Task, path: str, slot: int) -> tuple[int, int]:
+    """The addresses of the arguments and the environment with which the program becomes the task of a slot."""
+    words = [task.store(word.encode() + b"\0") for word in (path, "task", str(slot), "ENVIRONMENT=1")]
+    return task.store(struct.pack("<4Q", *words[:3], 0)), task.store(struct.pack("<2Q", words[3], 0))
