@@ -75,17 +75,16 @@ class Way:
             return self.act(observer, target)
         # CAP_SYS_ADMIN includes CAP_PERFMON, with which perf events ask nobody.
         observer.set_caps(OBSERVER, permitted=OBSERVER).result()
-        try:
-            return self.act(observer, target)
-        finally:
-            observer.set_caps(OBSERVER & ~_ADMIN, permitted=OBSERVER).result()
+        done = self.act(observer, target)
+        observer.set_caps(OBSERVER & ~_ADMIN, permitted=OBSERVER).result()
+        return done
 
 
-def observer(guest: Guest, name: str = "observer", *, uid: int = 1000) -> Task:
-    """A task that only the check can refuse: of the target's user, with none of its capabilities."""
-    task = guest.spawn(name, uid=uid, caps=OBSERVER)
-    task.set_caps(OBSERVER & ~_ADMIN, permitted=OBSERVER).result()
-    task.set_dumpable(True).result()
+def observer(guest: Guest, *, more: Cap = Cap.NONE) -> Task:
+    """A task that only the check can refuse: of the default user, and with no capability that a target has, or with
+    these."""
+    task = guest.spawn("observer", caps=OBSERVER | more)
+    task.set_caps((OBSERVER | more) & ~_ADMIN, permitted=OBSERVER | more).result()
     return task
 
 
