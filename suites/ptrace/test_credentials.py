@@ -21,6 +21,7 @@ from suites.ptrace.support.ways import (
 )
 
 AT_EACCESS = 0x200
+PERFMON = Cap(1 << 38)
 OWN, OTHER = 1000, 1001
 NO_ADMIN = OBSERVER & ~Cap.SYS_ADMIN
 Ids = tuple[int, int, int, int]
@@ -101,6 +102,33 @@ def test_permitted_and_effective_capabilities(guest: Guest) -> None:
     assert differences(watcher, target, ways, lambda way: Kind.FILE not in way.kind) == []
     watcher.set_caps(NO_ADMIN | Cap.KILL, permitted=OBSERVER | Cap.KILL).result()
     assert not_open(watcher, target, ways) == []
+
+
+@pytest.mark.requirement("ptrace.traceme-check")
+def test_parent_with_fewer_capabilities(guest: Guest) -> None:
+    """PTRACE_TRACEME needs a parent that is permitted every capability of its child, or has CAP_SYS_PTRACE."""
+    for caps, wanted in ((Cap.NONE, EPERM), (Cap.KILL, OK), (Cap.SYS_PTRACE, OK)):
+        parent = guest.root("parent")
+        child = parent.spawn("child", uid=OWN, caps=Cap.KILL)
+        parent.set_caps(caps).result()
+        assert child.traceme() == wanted
+
+
+@pytest.mark.needs("PERF_EVENTS")
+@pytest.mark.requirement("ptrace.perf-capabilities")
+def test_capabilities_for_events(guest: Guest) -> None:
+    """With CAP_PERFMON, everybody's events may be counted; if they send signals, CAP_KILL is needed besides."""
+    target = guest.spawn("target", uid=OTHER)
+    target.set_dumpable(False).result()
+    for caps, count, signal in (
+        (Cap.NONE, EACCES, EACCES),
+        (Cap.KILL, EACCES, EACCES),
+        (PERFMON, OK, EACCES),
+        (PERFMON | Cap.KILL, OK, OK),
+    ):
+        watcher = guest.spawn("watcher", uid=OWN, caps=caps)
+        assert watcher.count_events(target) == count
+        assert watcher.count_events(target, sigtrap=True) == signal
 
 
 # Credentials in force

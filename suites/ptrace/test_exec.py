@@ -10,8 +10,9 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EPERM, OK, returned
 from guests.promises import breaks
+from guests.syscalls.seccomp import Poll
 from guests.task import Task
-from guests.uapi import MS_REMOUNT, Cap, Prctl
+from guests.uapi import MAP_SHARED, MS_REMOUNT, PROT_READ, PROT_WRITE, Cap, Prctl
 from suites.ptrace.support.programs import FOLDER, Programs, execute
 from suites.ptrace.support.ways import few, not_closed, not_open, observer, read_memory, supported
 
@@ -70,14 +71,37 @@ def test_gains(guest: Guest, make: Make, ids: tuple[int, int]) -> None:
 
 
 @pytest.mark.requirement("ptrace.exec-gains")
-def test_ids_that_differ_already(guest: Guest) -> None:
-    """An ordinary program that a process executes whose effective uid is not its real one is not dumpable either."""
-    target = guest.spawn("target", caps=Cap.SETUID)
+@pytest.mark.parametrize("call", ["setresuid", "setresgid"])
+def test_ids_that_differ_already(guest: Guest, call: str) -> None:
+    """An ordinary program that a process executes whose effective id is not its real one is not dumpable either."""
+    target = guest.spawn("target", caps=Cap.SETUID | Cap.SETGID)
     path = Programs(guest).create()
-    target.call("setresuid", -1, 1001, 1001).result()
+    target.call(call, -1, 1001, 1001).result()
     target.set_dumpable(True).result()
     execute(target, path).result()
     assert dumpable(target) == returned(0)
+
+
+@pytest.mark.needs("PERF_EVENTS")
+@pytest.mark.requirement("ptrace.exec-ends-events")
+@pytest.mark.parametrize(
+    ("make", "ends"),
+    [
+        pytest.param(_file(0o755), False, id="an-ordinary-program"),
+        pytest.param(_file(0o4755), True, id="set-uid"),
+        pytest.param(_file(0o711), True, id="unreadable"),
+    ],
+)
+def test_events(guest: Guest, make: Make, ends: bool) -> None:
+    """Whoever counted the events of a process learns nothing of a program that makes it non-dumpable."""
+    watcher, target = guest.spawn("watcher"), guest.spawn("target")
+    path = make(Programs(guest), target)
+    events = watcher.count_events(target).result()
+    # Only events with a buffer can be waited for.
+    watcher.call("mmap", 0, 2 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, events, 0).result()
+    assert not watcher.poll(events) & Poll.HUP
+    execute(target, path).result()
+    assert bool(watcher.poll(events) & Poll.HUP) == ends
 
 
 # fmt: off

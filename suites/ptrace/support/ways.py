@@ -234,6 +234,8 @@ WAYS = (
     Way("perf event with a signal", _event_with_signal,           EACCES,  Kind.PLAIN,   "PERF_EVENTS", (5, 13)),
     Way("mem for reading",          _opened("mem", O_RDONLY),     EACCES,  _MEMORY),
     Way("mem for writing",          _opened("mem", O_WRONLY),     EACCES,  _MEMORY),
+    Way("opening ns/user",          _opened("ns/user", O_RDONLY), EACCES,  _FILE,        "USER_NS"),
+    Way("opening root",             _opened("root", O_RDONLY),    EACCES,  _FILE),
     _proc("maps", Kind.MEMORY),
     _proc("numa_maps", Kind.MEMORY, "NUMA"),
     *(_proc(file, Kind.MEMORY, "PROC_PAGE_MONITOR") for file in ("smaps", "smaps_rollup", "pagemap")),
