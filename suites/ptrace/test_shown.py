@@ -206,6 +206,8 @@ def test_hidepid(guest: Guest, value: str, others: Expected, own: Expected, clos
         assert task.read_text(path) == wanted
         assert member.read_text(path) == (wanted if value == "ptraceable" else OK)
         assert root.read_text(path) == OK
+        # Now that the kernel knows the name, it may say so.
+        assert value != "ptraceable" or member.read_text(path) in ((OK,) if wanted == OK else (ENOENT, EPERM))
         assert (str(target.pid) in listed) == (wanted != ENOENT)
 
 
