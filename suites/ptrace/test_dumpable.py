@@ -22,6 +22,8 @@ from suites.ptrace.support.ways import (
     supported,
 )
 
+pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
+
 
 def dumpable(task: Task) -> object:
     return task.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0)

@@ -16,7 +16,18 @@ from guests.outcome import EPERM, OK, killed, returned
 from guests.syscalls.base import Pending
 from guests.uapi import KCMP_VM, PTRACE_EVENT_STOP, Ptrace, Signal
 from suites.ptrace.support.programs import Programs, begin_execute
-from suites.ptrace.support.ways import COMMON_DESCRIPTOR, Kind, not_closed, not_open, observer, read_memory, supported
+from suites.ptrace.support.ways import (
+    COMMON_DESCRIPTOR,
+    Kind,
+    few,
+    not_closed,
+    not_open,
+    observer,
+    read_memory,
+    supported,
+)
+
+pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 
 GAINS = [pytest.param(0o755, id="an-ordinary-program"), pytest.param(0o6755, id="a-set-uid-program")]
 
@@ -49,7 +60,7 @@ def test_every_access_but_attaching(guest: Guest, mode: int) -> None:
     assert not_open(watcher, exec_.target, ways) == []
     assert not exec_.running.finished()
     exec_.finish()
-    assert (not_closed if mode & 0o6000 else not_open)(watcher, exec_.target, supported(guest)) == []
+    assert (not_closed if mode & 0o6000 else not_open)(watcher, exec_.target, few(guest)) == []
 
 
 @pytest.mark.requirement("ptrace.exec-in-progress")

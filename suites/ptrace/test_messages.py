@@ -15,6 +15,8 @@ from suites.ptrace.support.programs import Programs, begin_execute
 from suites.ptrace.support.traced_children import wait_for_any
 from suites.ptrace.support.ways import read_memory, vector
 
+pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
+
 PTRACE_EVENT_FORK, PTRACE_EVENT_EXEC = 1, 4
 PF_SUPERPRIV = 0x100
 

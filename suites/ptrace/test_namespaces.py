@@ -14,7 +14,7 @@ from guests.uapi import Cap, Clone, Prctl
 from suites.ptrace.support.programs import Programs, execute
 from suites.ptrace.support.ways import Way, few, not_closed, not_open, read_memory
 
-pytestmark = pytest.mark.needs("USER_NS")
+pytestmark = pytest.mark.needs("USER_NS", "CROSS_MEMORY_ATTACH")
 
 Make = Callable[[Programs, Task], str]
 

@@ -19,6 +19,8 @@ from suites.ptrace.support.programs import Programs, begin_execute, execute
 from suites.ptrace.support.traced_children import changed_root_after_exec
 from suites.ptrace.support.ways import read_memory
 
+pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
+
 Pair = tuple[Task, Task]
 """A tracer, and its tracee, which runs and obeys orders."""
 GAINED = Cap.SYS_NICE

@@ -17,6 +17,8 @@ from guests.uapi import O_RDONLY, Cap, Clone, Ptrace, PtraceOption, Signal
 from suites.ptrace.support.programs import Programs, execute
 from suites.ptrace.support.ways import UNUSED, read_memory
 
+pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
+
 PTRACE_GETREGSET, PTRACE_GETSIGMASK = 0x4204, 0x420A
 NT_PRSTATUS = 1
 MAY_TRACE = Cap.SYS_PTRACE
