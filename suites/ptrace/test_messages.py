@@ -128,6 +128,24 @@ def test_message_is_of_the_present_stop(guest: Guest) -> None:
     assert tracer.event_message(tracee) == 0
 
 
+@pytest.mark.requirement("ptrace.changed-number")
+def test_number_that_has_changed(guest: Guest) -> None:
+    """A thread that takes its leader's number by execve() cannot be taken for the leader: ESRCH until wait4()."""
+    tracer, leader = guest.spawn("tracer"), guest.spawn("leader")
+    thread = leader.thread("thread")
+    path = Programs(guest).create()
+    for task in (leader, thread):
+        tracer.seize(task, PtraceOption.TRACEEXEC).result()
+    running = begin_execute(thread, path)
+    leader.wait_state("t")
+    assert tracer.set_options(leader, PtraceOption.NONE) == ESRCH
+    assert tracer.wait(leader).event == PTRACE_EVENT_EXEC
+    assert tracer.event_message(leader) == thread.tid
+    assert tracer.set_options(leader, PtraceOption.NONE) == OK
+    tracer.resume(leader).result()
+    running.outcome().result()
+
+
 # Numbers that calls take
 
 

@@ -63,17 +63,23 @@ def _opened(task: Task, target: Task, file: str, flags: int) -> Outcome:
     return opened
 
 
+OF_PROCESSES = ("task", "map_files", "coredump_filter")
+"""What threads do not have."""
+
+
 @pytest.mark.requirement("ptrace.proc-modes")
+@pytest.mark.parametrize("of", ["of-a-process", "of-a-thread"])
 @pytest.mark.parametrize("who", ["another-user", "own-user", "own-user-not-dumpable"])
-def test_modes(guest: Guest, who: str) -> None:
+def test_modes(guest: Guest, who: str, of: str) -> None:
     """Another user may read what everybody may; to its own user, a process that is not dumpable is as closed."""
     task, target = guest.spawn("task", uid=OTHER if who == "another-user" else OWN), guest.spawn("target", uid=OWN)
     target.set_dumpable(who != "own-user-not-dumpable").result()
     lines = []
     for file, flags, of_others, option in OF_OTHERS:
-        if option and not guest.kernel.config.enabled(option):
+        if (option and not guest.kernel.config.enabled(option)) or (of == "of-a-thread" and file in OF_PROCESSES):
             continue
-        wanted, done = OK if who == "own-user" else of_others, _opened(task, target, file, flags)
+        path = file if of == "of-a-process" else f"task/{target.tid}/{file}"
+        wanted, done = OK if who == "own-user" else of_others, _opened(task, target, path, flags)
         lines += [f"{file}, {flags}: {done!r}, expected {wanted!r}"] if done != wanted else []
     assert lines == []
 
@@ -137,6 +143,9 @@ def test_own_descriptors(guest: Guest) -> None:
     """A process that has gained by execve() still opens its own descriptors in /proc, which belong to root."""
     target = guest.spawn("target")
     execute(target, Programs(guest).create(mode=0o4755, uid=OTHER)).result()
+    thread = target.thread("thread")
+    assert _opened(thread, target, "fd", O_DIRECTORY) == OK
+    assert _opened(target, thread, "fd", O_DIRECTORY) == OK
     assert owner(target, f"/proc/{target.pid}/fd") == (0, 0)
     assert target.read_link(target, f"fd/{COMMON_DESCRIPTOR}") == OK
     assert _opened(target, target, "fd", O_DIRECTORY) == OK

@@ -194,3 +194,17 @@ def test_memory_of_others(guest: Guest) -> None:
         assert other.seize(tracee) == EPERM
     check_memory(tracer, tracee, OK)
     assert tracer.ptrace(Ptrace.PEEKDATA, guest.spawn("stranger"), unused(tracee), Out(8)) == ESRCH
+
+
+@pytest.mark.requirement("ptrace.kernel-threads")
+def test_kernel_threads(guest: Guest) -> None:
+    """Nobody traces a kernel thread, which has no memory to read either; root may look at the rest of it."""
+    root = guest.root()
+    kthreadd = 2
+    for request in (Ptrace.SEIZE, Ptrace.ATTACH):
+        assert root.call("ptrace", request, kthreadd, 0, 0, shown=f"{request.name.lower()}({kthreadd})") == EPERM
+    local = struct.pack("<QQ", root.store(bytes(8)), 8)
+    assert root.call("process_vm_readv", kthreadd, local, 1, local, 1, 0) == ESRCH
+    assert root.open(f"/proc/{kthreadd}/ns/pid") == OK
+    assert guest.spawn("user").open(f"/proc/{kthreadd}/ns/pid") == EACCES
+    assert guest.spawn("incapable", uid=0).open(f"/proc/{kthreadd}/ns/pid") == EACCES
