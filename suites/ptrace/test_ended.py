@@ -169,6 +169,7 @@ def test_reaped(guest: Guest) -> None:
             done = way.attempt(watcher, target)
             lines += [f"{way.name}: {done!r}, expected {wanted!r}"] if done != wanted else []
     assert lines == []
+    assert b"\nPid:\t-1\n" in watcher.content(f"/proc/self/fdinfo/{pidfd}")
     assert watcher.call("pidfd_getfd", pidfd, COMMON_DESCRIPTOR, 0) == ESRCH
     assert {name: watcher.read(fd) == ESRCH for name, fd in files.items()} == dict.fromkeys(files, True)
     assert watcher.call("openat", ns, "user", 0, 0) == ENOENT

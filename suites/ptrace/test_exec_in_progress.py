@@ -45,9 +45,12 @@ class ExecInProgress:
         self._sibling.wait_state("Z")
         self.running.wait_until_blocked()
 
+    def reap_sibling(self) -> None:
+        self.tracer.reap(self._sibling).result()
+
     def finish(self) -> None:
         """Have the tracer reap the sibling, and wait for execve() to return."""
-        self.tracer.reap(self._sibling).result()
+        self.reap_sibling()
         self.running.outcome().result()
 
 
@@ -120,3 +123,14 @@ def test_end_of_the_tracer(guest: Guest) -> None:
     assert attaching.outcome() == killed(Signal.KILL)
     assert exec_.running.outcome() == OK
     assert exec_.target.call("getuid") == returned(1000)
+
+
+@pytest.mark.requirement("ptrace.exec-in-progress-killed")
+def test_execve_is_killed(guest: Guest) -> None:
+    """The process that waits in execve() can be killed, although the tracer still has not reaped its thread."""
+    exec_ = ExecInProgress(guest, 0o755)
+    guest.root().kill(exec_.target, Signal.KILL).result()
+    exec_.target.wait_state("Z")
+    # Only now is the whole process gone.
+    exec_.reap_sibling()
+    assert exec_.running.outcome() == killed(Signal.KILL)

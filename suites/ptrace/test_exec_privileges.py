@@ -17,6 +17,7 @@ PR_GET_PDEATHSIG = 2
 ADDR_NO_RANDOMIZE = 0x0040000
 ASK = 0xFFFFFFFF
 AT_SECURE = 23
+ROOT_LINK = "/root"
 GAINED = Cap.SYS_NICE
 
 # fmt: off
@@ -81,3 +82,16 @@ def test_scripts(guest: Guest) -> None:
         execute(target, programs.create_script(target, programs.create(mode=interpreters), mode=mode)).result()
         assert target.call("geteuid") == returned(uid)
         assert target.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0) == returned(1 if uid else 0)
+
+
+@pytest.mark.requirement("ptrace.exec-foreign-mount")
+def test_mounts_of_others(guest: Guest) -> None:
+    """A set-uid program gives nothing if it is executed through the root of a process in another mount namespace."""
+    path = Programs(guest).create(mode=0o4755)
+    for flags, uid in ((Clone.NEWNS, 1000), (Clone.NONE, 0)):
+        other, target = guest.root("other", flags=flags), guest.spawn("target")
+        other.call("setresgid", 1000, 1000, 1000).result()
+        other.call("setresuid", 1000, 1000, 1000).result()
+        other.set_dumpable(True).result()
+        execute(target, f"/proc/{other.pid}{ROOT_LINK}{path}").result()
+        assert target.call("geteuid") == returned(uid)

@@ -85,6 +85,23 @@ def test_who_is_outside(guest: Guest) -> None:
     assert read_memory(guest.root(), target) == OK
 
 
+@pytest.mark.requirement("ptrace.namespace-owner")
+def test_owner_of_a_deeper_namespace(guest: Guest) -> None:
+    """Who owns a namespace has its capabilities only from the namespace directly above it."""
+    outer = guest.spawn("creator", uid=1001).spawn("outer", flags=Clone.NEWUSER)
+    for ids in ("uid_map", "gid_map"):
+        guest.write_file(f"/proc/{outer.pid}/{ids}", "0 1001 1\n1 1000 1\n").result()
+    outer.call("setresgid", 1, 1, 1).result()
+    outer.call("setresuid", 1, 1, 1).result()
+    outer.set_dumpable(True).result()
+    inner = outer.spawn("inner", flags=Clone.NEWUSER)
+    beside = guest.spawn("creator").spawn("beside", flags=Clone.NEWUSER)
+    user = guest.spawn("user")
+    assert read_memory(user, beside) == OK
+    assert read_memory(user, inner) == EPERM
+    assert read_memory(outer, inner) == OK
+
+
 def _file(mode: int, owner: int) -> Make:
     return lambda programs, _: programs.create(mode=mode, uid=owner, gid=owner)
 

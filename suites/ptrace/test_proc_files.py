@@ -18,6 +18,8 @@ from suites.ptrace.support.ways import COMMON_DESCRIPTOR, OBSERVER, observer
 
 STATX_UID_AND_GID = 0x18
 OWN, OTHER = 1000, 1001
+READABLE = 4
+"""R_OK of access()."""
 
 # fmt: off
 OF_OTHERS = (
@@ -91,6 +93,33 @@ def test_mode_cannot_be_changed(guest: Guest) -> None:
     for task in (target, guest.root()):
         for file in ("mem", "environ", "maps", "fd", "fdinfo", "ns"):
             assert task.call("chmod", f"/proc/{target.pid}/{file}", 0o777) == EPERM
+
+
+@pytest.mark.requirement("ptrace.proc-comm")
+def test_names_of_threads(guest: Guest) -> None:
+    """Threads name one another although their process is not dumpable; nobody else does, nor changes the mode."""
+    target = guest.spawn("target")
+    thread = target.thread("thread")
+    target.set_dumpable(False).result()
+    path = f"/proc/{target.pid}/task/{thread.tid}/comm"
+    assert target.write_text(path, "renamed") == OK
+    assert thread.content(path) == b"renamed\n"
+    assert guest.spawn("own").write_text(path, "other") == EACCES
+    assert target.call("chmod", path, 0o666) == EPERM
+    assert guest.root().call("chmod", path, 0o666) == EPERM
+    assert thread.content(path) == b"renamed\n"
+
+
+@pytest.mark.requirement("ptrace.proc-fdinfo")
+def test_every_use_of_fdinfo(guest: Guest) -> None:
+    """access(), chdir() and openat() agree about /proc/PID/fdinfo, which is readable by its mode."""
+    target, own, other = guest.spawn("target", uid=OWN), guest.spawn("own", uid=OWN), guest.spawn("other", uid=OTHER)
+    path = f"/proc/{target.pid}/fdinfo"
+    for task, wanted in ((own, OK), (other, EACCES)):
+        for name in (path, f"{path}/{COMMON_DESCRIPTOR}"):
+            assert task.call("faccessat", AT_FDCWD, name, READABLE) == wanted
+        assert task.open(path, O_DIRECTORY) == wanted
+        assert task.call("chdir", path) == wanted
 
 
 # Owners

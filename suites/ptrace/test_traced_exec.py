@@ -208,6 +208,21 @@ def test_traceme_with_the_capability(guest: Guest) -> None:
     assert tracee.call("geteuid") == returned(0)
 
 
+@pytest.mark.needs("USER_NS")
+@pytest.mark.requirement("ptrace.traced-exec-setuid")
+@pytest.mark.parametrize(("caps", "uid"), [(Cap.SETUID, 1), (Cap.NONE, 0)], ids=["with-setuid", "without"])
+def test_traced_root_of_a_namespace(guest: Guest, caps: Cap, uid: int) -> None:
+    """A tracee that may set its ids itself, by CAP_SETUID in its namespace, gets them from a program too."""
+    parent = guest.spawn("creator").spawn("namespace-root", flags=Clone.NEWUSER)
+    for ids in ("uid_map", "gid_map"):
+        guest.write_file(f"/proc/{parent.pid}/{ids}", "0 1000 1\n1 1001 1\n").result()
+    tracee = parent.spawn("tracee")
+    path = Programs(guest).create(mode=0o4755, uid=1001, gid=1001)
+    tracee.set_caps(caps).result()
+    execute_traced(itself(parent, tracee), path)
+    assert tracee.call("geteuid") == returned(uid)
+
+
 # Children
 
 FORK, VFORK = PtraceOption.TRACEFORK, PtraceOption.TRACEVFORK
