@@ -14,7 +14,7 @@ from guests.guest import Guest
 from guests.outcome import OK, returned
 from guests.promises import breaks
 from guests.task import Task
-from guests.uapi import Cap, Clone, Prctl, PtraceOption, Signal
+from guests.uapi import THREAD_FLAGS, Cap, Clone, Prctl, PtraceOption, Signal
 from suites.ptrace.support.programs import Programs, begin_execute, execute
 from suites.ptrace.support.traced_children import changed_root_after_exec
 from suites.ptrace.support.ways import read_memory
@@ -225,13 +225,14 @@ def test_traced_root_of_a_namespace(guest: Guest, caps: Cap, uid: int) -> None:
 
 # Children
 
-FORK, VFORK = PtraceOption.TRACEFORK, PtraceOption.TRACEVFORK
+FORK, VFORK, CLONE = PtraceOption.TRACEFORK, PtraceOption.TRACEVFORK, PtraceOption.TRACECLONE
 CHILD_OF_VFORK = Clone.VM | Clone.VFORK
 # fmt: off
 CHILDREN = {
     #                   the tracer's options   clone()'s flags    reports: of the parent, of the child
     "fork":            (FORK,                  Clone.NONE,        1,   2),
     "vfork":           (VFORK,                 CHILD_OF_VFORK,    1,   2),
+    "clone":           (CLONE,                 THREAD_FLAGS,      1,   2),
     "clone-ptrace":    (PtraceOption.NONE,     Clone.PTRACE,      0,   2),
     "no-option":       (PtraceOption.NONE,     Clone.NONE,        0,   0),
     "another-option":  (VFORK,                 Clone.NONE,        0,   0),
@@ -243,7 +244,7 @@ CHILDREN = {
 @pytest.mark.requirement("ptrace.traced-exec-children")
 @pytest.mark.parametrize("how", CHILDREN)
 def test_children(guest: Guest, how: str) -> None:
-    """A child that is traced as its parent is gains as little; one that is not traced gains as usual."""
+    """A child or thread that is traced as its parent is gains as little; one that is not traced gains as usual."""
     options, flags, of_parent, of_child = CHILDREN[how]
     tracer, parent = guest.spawn("tracer"), guest.spawn("parent")
     path = Programs(guest).create(mode=0o4755)

@@ -41,9 +41,13 @@ def changed_root_after_exec(tracer: Task, parent: Task, path: str, flags: Clone,
         if status.stopped_by:
             tracer.call("ptrace", Ptrace.CONT, pid, 0, 0, shown=f"resume({pid})").result()
         else:
-            require(pid != parent.tid and status.exit_code == 0, f"{pid} ended with status {status.raw:#x}")
+            require(status.exit_code == 0, f"{pid} ended with status {status.raw:#x}")
     running.counts()
-    parent.call("wait4", -1, Out(4), WALL, None, shown="reap(any)").result()
+    if Clone.THREAD in flags:
+        # By execve() the thread has become the process, and that has ended.
+        parent.wait_death()
+    else:
+        parent.call("wait4", -1, Out(4), WALL, None, shown="reap(any)").result()
     executed, changed = child.counts(parent.guest)
     require(executed == {"OK": 1}, f"execve() of the child: {executed}")
     return changed
