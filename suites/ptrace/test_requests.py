@@ -8,15 +8,20 @@ import struct
 import pytest
 
 from guests.call_arguments import Out
-from guests.errors import require
+from guests.errors import SetupFailed, require
 from guests.guest import Guest
-from guests.outcome import ECHILD, EINVAL, OK, exited, returned
-from guests.uapi import PTRACE_EVENT_EXIT, PTRACE_EVENT_STOP, WALL, Ptrace, PtraceOption, Signal
+from guests.outcome import ECHILD, EINVAL, OK, exited, killed, returned
+from guests.syscalls.base import Pending
+from guests.task import Task
+from guests.uapi import PTRACE_EVENT_EXIT, PTRACE_EVENT_STOP, WALL, Ptrace, PtraceOption, Signal, number
 from suites.ptrace.support.programs import Programs, begin_execute
 
 PTRACE_PEEKSIGINFO, PTRACE_GETSIGMASK = 0x4209, 0x420A
 SIGINFO_SIZE = 128
 UNKNOWN_OPTION = 1 << 30
+MADE = "/tmp/made"  # noqa: S108 - the guest's
+MOST_STOPS = 12
+"""At entries and exits of the call in which a task waits for orders, before the call that it was ordered to make."""
 
 
 def bit(signal: Signal) -> int:
@@ -96,3 +101,31 @@ def test_wait_for_a_leader_that_execve_replaces(guest: Guest) -> None:
     waiting.wait_until_blocked()
     begin_execute(thread, path).outcome().result()
     assert waiting.outcome() == ECHILD
+
+
+def at_entry_of_mkdir(tracer: Task, tracee: Task) -> Pending:
+    """Let the tracee begin a mkdir(), and stop it at the entry."""
+    tracer.seize_and_stop(tracee)
+    making = tracee.begin("mkdir", MADE, 0o755)
+    for _ in range(MOST_STOPS):
+        tracer.resume_to_syscall(tracee).result()
+        tracer.wait(tracee)
+        if tracer.registers(tracee)["orig_rax"] == number("mkdir"):
+            return making
+    raise SetupFailed(f"{tracee} makes no mkdir()")
+
+
+@pytest.mark.needs("X86_64")
+@pytest.mark.requirement("ptrace.killed-at-entry")
+def test_killed_at_the_entry_of_a_call(guest: Guest) -> None:
+    """A tracee that is killed at the entry of a system call does not make it; one that goes on does."""
+    tracer = guest.spawn("tracer")
+    killed_one, other = guest.spawn("killed"), guest.spawn("other")
+    making = at_entry_of_mkdir(tracer, killed_one)
+    tracer.kill(killed_one, Signal.KILL).result()
+    assert making.outcome() == killed(Signal.KILL)
+    assert not guest.exists(MADE)
+    making = at_entry_of_mkdir(tracer, other)
+    tracer.detach(other).result()
+    assert making.outcome() == OK
+    assert guest.exists(MADE)
