@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EPERM, OK, returned
+from guests.outcome import EINVAL, EPERM, OK, exited, returned
 from guests.task import Task
-from guests.uapi import Cap, Clone, Prctl
+from guests.uapi import Cap, Clone, Prctl, Signal
 from suites.ptrace.support.programs import Programs, execute
 from suites.ptrace.support.ways import Way, few, not_closed, not_open, read_memory
 
@@ -100,6 +100,20 @@ def test_owner_of_a_deeper_namespace(guest: Guest) -> None:
     assert read_memory(user, beside) == OK
     assert read_memory(user, inner) == EPERM
     assert read_memory(outer, inner) == OK
+
+
+@pytest.mark.requirement("ptrace.namespace-shared-root")
+def test_shared_root(guest: Guest) -> None:
+    """A user namespace does not begin, and is not entered, with a root directory that a process outside shares."""
+    creator = guest.spawn("creator")
+    inside = creator.spawn("inside", flags=Clone.NEWUSER)
+    assert creator.call("clone", Clone.NEWUSER | Clone.FS | Signal.CHLD, 0, 0, 0, 0) == EINVAL
+    descriptor = creator.open(f"/proc/{inside.pid}/ns/user").result()
+    sharer = creator.spawn("sharer", flags=Clone.FS)
+    assert creator.call("setns", descriptor, Clone.NEWUSER) == EINVAL
+    sharer.exit().require(exited(0))
+    creator.reap(sharer).result()
+    assert creator.call("setns", descriptor, Clone.NEWUSER) == OK
 
 
 def _file(mode: int, owner: int) -> Make:

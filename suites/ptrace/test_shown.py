@@ -9,10 +9,10 @@ import pytest
 
 from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import EACCES, ENOENT, EPERM, OK, Expected, exited
+from guests.outcome import EACCES, ENOENT, ENOMEM, EPERM, OK, Expected, exited, returned
 from guests.protocol import wire
 from guests.task import Task
-from guests.uapi import Cap
+from guests.uapi import MADV_COLD, Cap
 from suites.ptrace.support.programs import Programs, execute
 
 OWN, OTHER = 1000, 1001
@@ -168,6 +168,18 @@ def test_advice_needs_nice(guest: Guest) -> None:
     assert own.advise(target, address) == EPERM
     target.set_dumpable(False).result()
     assert nice.advise(target, address) == EACCES
+
+
+@pytest.mark.needs("ADVISE_SYSCALLS")
+@pytest.mark.requirement("ptrace.madvise-count")
+def test_advice_that_ends_early(guest: Guest) -> None:
+    """process_madvise() returns how many bytes come before a range that it cannot advise on, or else the error."""
+    target, nice = guest.spawn("target"), guest.spawn("nice", caps=Cap.SYS_NICE)
+    pidfd = nice.pidfd_open(target)
+    good, bad = wire.data_address(target.slot) & ~(PAGE - 1), PAGE
+    for ranges, wanted in (((good, good), returned(2 * PAGE)), ((good, bad), returned(PAGE)), ((bad, good), ENOMEM)):
+        vector = struct.pack("<4Q", ranges[0], PAGE, ranges[1], PAGE)
+        assert nice.call("process_madvise", pidfd, vector, 2, MADV_COLD, 0) == wanted
 
 
 # hidepid

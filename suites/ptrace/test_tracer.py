@@ -201,6 +201,7 @@ def test_kernel_threads(guest: Guest) -> None:
     """Nobody traces a kernel thread, which has no memory to read either; root may look at the rest of it."""
     root = guest.root()
     kthreadd = 2
+    assert root.call("pidfd_open", kthreadd, 0) == OK
     for request in (Ptrace.SEIZE, Ptrace.ATTACH):
         assert root.call("ptrace", request, kthreadd, 0, 0, shown=f"{request.name.lower()}({kthreadd})") == EPERM
     local = struct.pack("<QQ", root.store(bytes(8)), 8)
