@@ -35,7 +35,7 @@ from suites.applicable_tests import promises_of, skip_unless_applicable
 
 pytest_plugins = ["pytester"]
 # A comparison in a helper of the tests then shows its values, as one in a test does.
-pytest.register_assert_rewrite(*(f"suites.{area}.support" for area in ("yama", "loadpin", "seccomp")))
+pytest.register_assert_rewrite(*(f"suites.{area}.support" for area in ("ptrace", "yama", "loadpin", "seccomp")))
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("kconform", deadline=None)

@@ -153,6 +153,7 @@ class PtraceOption(enum.IntFlag):
     NONE = 0
     TRACESYSGOOD = 1
     TRACEFORK = 2
+    TRACEVFORK = 4
     TRACECLONE = 8
     TRACEEXEC = 16
     TRACEEXIT = 64

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reports.model.requirements import Requirement
 
-KERNEL_AREAS = ("boot", "yama", "loadpin", "seccomp")
+KERNEL_AREAS = ("boot", "ptrace", "yama", "loadpin", "seccomp")
 """Areas in which each test must name a requirement."""
 
 

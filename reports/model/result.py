@@ -55,7 +55,9 @@ class Result(Struct, frozen=True, kw_only=True):
     """What one test ended with."""
 
     nodeid: Annotated[str, Meta(description="The test's name, as pytest has it.")]
-    area: Annotated[str, Meta(description="The directory below suites/: boot, yama, loadpin, seccomp, harness.")]
+    area: Annotated[
+        str, Meta(description="The directory below suites/: boot, ptrace, yama, loadpin, seccomp, harness.")
+    ]
     requirements: tuple[str, ...]
     kernel: Annotated[str | None, Meta(description="The id of one of the kernels; null for a test without a kernel.")]
     flavor: str | None

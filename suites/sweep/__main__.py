@@ -40,7 +40,7 @@ from reports.model.result import Result
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = Path(__file__).with_name("options.toml")
-AREAS = ("boot", "yama", "loadpin", "seccomp")
+AREAS = ("boot", "ptrace", "yama", "loadpin", "seccomp")
 NO_KERNEL = ("Kconfig drops", "could not be configured", "could not be compiled", "cannot be tested")
 """What the reasons of results say if there is no kernel with this change, or none that can be tested."""
 

@@ -20,7 +20,8 @@ ONE_OF = {
 }
 """What to write for an option that another one can take the place of."""
 
-SUITES = [path for area in ("boot", "yama", "loadpin", "seccomp") for path in (ROOT / "suites" / area).rglob("*.py")]
+AREAS = ("boot", "ptrace", "yama", "loadpin", "seccomp")
+SUITES = [path for area in AREAS for path in (ROOT / "suites" / area).rglob("*.py")]
 
 
 def needs(path: Path) -> Iterator[tuple[str, set[str]]]:

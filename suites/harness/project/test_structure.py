@@ -22,7 +22,7 @@ ARROWS = {
     "reports": {"reports", "common"},
     "suites": {"suites", "guests", "kconfigs", "reports", "common"},
 }
-SCENARIOS = ("boot", "yama", "loadpin", "seccomp")
+SCENARIOS = ("boot", "ptrace", "yama", "loadpin", "seccomp")
 """Suites that test kernels; except for the wiring in a conftest.py, they may only import guests."""
 
 LONGEST = 300

@@ -23,7 +23,7 @@ from suites.yama import test_scopes
 from suites.yama.support.accesses import Access, AccessResult, compare
 
 ROOT = Path(__file__).resolve().parents[3]
-AREAS = ("boot", "yama", "loadpin", "seccomp")
+AREAS = ("boot", "ptrace", "yama", "loadpin", "seccomp")
 WHERE_TESTS_RUN = [*(ROOT / "suites" / area for area in AREAS), ROOT / "guests"]
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

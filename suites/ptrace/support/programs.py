@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Executable files in the guest's /tmp, which is a tmpfs: set-uid, with capabilities, unreadable, scripts, dynamic.
+
+Each runs the program that every task runs, so that the task that executes it waits for orders again.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from guests.guest import Guest
+from guests.outcome import OK, Outcome
+from guests.syscalls.base import Pending
+from guests.task import Task
+from guests.uapi import Cap
+
+FOLDER = "/tmp"  # noqa: S108 - the guest's
+_ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+_PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
+_ET_EXEC, _PT_LOAD, _PT_INTERP, _PF_R = 2, 1, 3, 4
+_AT_ADDRESS = 0x60000000
+"""Where a dynamic program lies: away from its interpreter, and from the memory that tasks share."""
+_CAPABILITIES = struct.Struct("<5I")
+_REVISION_2, _EFFECTIVE = 0x02000000, 1
+"""struct vfs_cap_data (include/uapi/linux/capability.h)."""
+
+
+class Programs:
+    """Creates files as root, and has tasks execute them."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self._root = guest.root("owner of programs")
+        self._made = 0
+
+    def create(self, *, mode: int = 0o755, uid: int = 0, gid: int = 0, caps: Cap = Cap.NONE, folder: str = "") -> str:
+        """A copy of the tasks' program that belongs to `uid` and `gid`, has this mode and, if any, capabilities."""
+        path = self._new_path(folder or FOLDER)
+        self._root.copy_file(self._guest.program, path)
+        return self._finish(path, mode, uid, gid, caps)
+
+    def create_dynamic(self, interpreter: str, *, mode: int = 0o755) -> str:
+        """A program that its ELF interpreter runs, which is to be one of these files."""
+        path = self._new_path(FOLDER)
+        name = interpreter.encode() + b"\0"
+        ident, _, machine, *_ = _ELF_HEADER.unpack_from(self._guest.read_bytes(self._guest.program, beginning=True))
+        size = _ELF_HEADER.size + 2 * _PROGRAM_HEADER.size
+        header = _ELF_HEADER.pack(
+            ident, _ET_EXEC, machine, 1, _AT_ADDRESS, _ELF_HEADER.size, 0, 0, _ELF_HEADER.size, 56, 2, 0, 0, 0
+        )
+        interp = _PROGRAM_HEADER.pack(_PT_INTERP, _PF_R, size, _AT_ADDRESS + size, 0, len(name), len(name), 1)
+        whole = size + len(name)
+        load = _PROGRAM_HEADER.pack(_PT_LOAD, _PF_R, 0, _AT_ADDRESS, 0, whole, whole, 4096)
+        self._guest.upload(path, header + interp + load + name)
+        return self._finish(path, mode, 0, 0, Cap.NONE)
+
+    def create_script(self, task: Task, interpreter: str, *, mode: int = 0o755) -> str:
+        """A script for one task, to be executed in /tmp: the interpreter finds the task's number in its name."""
+        path = f"{FOLDER}/{task.slot}"
+        self._guest.upload(path, f"#!{interpreter} task\n".encode())
+        return self._finish(path, mode, 0, 0, Cap.NONE)
+
+    def _new_path(self, folder: str) -> str:
+        self._made += 1
+        return f"{folder}/program-{self._root.tid}-{self._made}"
+
+    def _finish(self, path: str, mode: int, uid: int, gid: int, caps: Cap) -> str:
+        # chown() clears the set-uid bit and the capabilities, so it comes first.
+        self._root.call("chown", path, uid, gid).result()
+        if caps:
+            give_capabilities(self._root, path, caps).result()
+        self._root.call("chmod", path, mode).result()
+        return path
+
+
+def give_capabilities(task: Task, path: str, caps: Cap) -> Outcome:
+    """Set a file's permitted capabilities, which become effective at once."""
+    low, high = int(caps) & 0xFFFFFFFF, int(caps) >> 32
+    content = _CAPABILITIES.pack(_REVISION_2 | _EFFECTIVE, low, 0, high, 0)
+    shown = f'give_capabilities("{path}", {caps.name})'
+    return task.call("setxattr", path, "security.capability", content, len(content), 0, shown=shown)
+
+
+def begin_execute(task: Task, path: str) -> Pending:
+    """Start an execve() of one of these files, which a tracer may have to resume."""
+    name = path.rpartition("/")[2]
+    if name == str(task.slot):
+        task.call("chdir", FOLDER).result()
+        path = name
+    arguments, environment = stored_arguments(task, path, task.slot)
+    return task.begin("execve", path, arguments, environment, shown=f'execute("{path}")')
+
+
+def execute(task: Task, path: str) -> Outcome:
+    """execve() one of these files: the other threads end, and the task goes on in it."""
+    done = begin_execute(task, path).outcome()
+    if done == OK:
+        task.become_leader()
+    return done
+
+
+def stored_arguments(task: Task, path: str, slot: int) -> tuple[int, int]:
+    """The addresses of the arguments and the environment with which the program becomes the task of a slot."""
+    words = [task.store(word.encode() + b"\0") for word in (path, "task", str(slot), "ENVIRONMENT=1")]
+    return task.store(struct.pack("<4Q", *words[:3], 0)), task.store(struct.pack("<2Q", words[3], 0))

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Children of a traced process, which stop before they can take orders: they execute a program by a plan."""
+
+from __future__ import annotations
+
+import struct
+
+from guests.call_arguments import Out
+from guests.call_plan import Counts, Plan, spare_slot, start
+from guests.errors import require
+from guests.syscalls.ptrace import WaitStatus
+from guests.task import Task
+from guests.uapi import WALL, Clone, Ptrace, Signal
+from suites.ptrace.support.programs import stored_arguments
+
+
+def wait_for_any(tracer: Task) -> tuple[int, WaitStatus]:
+    """wait4() for any child or tracee: its number, and its status."""
+    done = tracer.call("wait4", -1, Out(4), WALL, None, shown="wait(any)")
+    return done.result(), WaitStatus(struct.unpack("<I", done.read())[0])
+
+
+def changed_root_after_exec(tracer: Task, parent: Task, path: str, flags: Clone, reports: int) -> Counts:
+    """Let `parent` start a child that executes a program and then calls chroot(), which needs a capability.
+
+    The tracer resumes parent and child from their stops.  It gets as many reports as there are to be, the child's end
+    among them.  Returns how chroot() ended.
+    """
+    child = Plan(spare_slot(0))
+    arguments, environment = stored_arguments(parent, path, child.slot)
+    child.call("execve", path, arguments, environment)
+    child.call("chroot", "/")
+    child.send(parent.guest, 1)
+    starting = Plan(parent.slot)
+    starting.child(child, flags)
+    # Otherwise the parent stops once more, when the child ends.
+    parent.block(Signal.CHLD).result()
+    running = start(parent, starting, 1)
+    for _ in range(reports):
+        pid, status = wait_for_any(tracer)
+        if status.stopped_by:
+            tracer.call("ptrace", Ptrace.CONT, pid, 0, 0, shown=f"resume({pid})").result()
+        else:
+            require(status.exit_code == 0, f"{pid} ended with status {status.raw:#x}")
+    running.counts()
+    if Clone.THREAD in flags:
+        # By execve() the thread has become the process, and that has ended.
+        parent.wait_death()
+    else:
+        parent.call("wait4", -1, Out(4), WALL, None, shown="reap(any)").result()
+    executed, changed = child.counts(parent.guest)
+    require(executed == {"OK": 1}, f"execve() of the child: {executed}")
+    return changed

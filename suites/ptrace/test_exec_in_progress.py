@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Access to a process in the middle of execve(), which waits for a traced thread to be reaped by its tracer.
+
+             seizes
+tracer ─────────────── sibling ─┐
+                                ├─ one process
+observer ───?───────── target ──┘   calls execve()
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.guest import Guest
+from guests.outcome import EPERM, OK, killed, returned
+from guests.syscalls.base import Pending
+from guests.uapi import KCMP_VM, PTRACE_EVENT_STOP, Ptrace, Signal
+from suites.ptrace.support.programs import Programs, begin_execute
+from suites.ptrace.support.ways import (
+    COMMON_DESCRIPTOR,
+    Kind,
+    few,
+    not_closed,
+    not_open,
+    observer,
+    read_memory,
+    supported,
+)
+
+pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
+
+GAINS = [pytest.param(0o755, id="an-ordinary-program"), pytest.param(0o6755, id="a-set-uid-program")]
+
+
+class ExecInProgress:
+    """A target whose execve() lasts until `finish`."""
+
+    def __init__(self, guest: Guest, mode: int) -> None:
+        path = Programs(guest).create(mode=mode)
+        self.tracer, self.target = guest.spawn("tracer"), guest.spawn("target")
+        self._sibling = self.target.thread("sibling")
+        self.tracer.seize(self._sibling).result()
+        self.running: Pending = begin_execute(self.target, path)
+        # Killed by execve(), the sibling stays a zombie, because its tracer gets to know of its end first.
+        self._sibling.wait_state("Z")
+        self.running.wait_until_blocked()
+
+    def reap_sibling(self) -> None:
+        self.tracer.reap(self._sibling).result()
+
+    def finish(self) -> None:
+        """Have the tracer reap the sibling, and wait for execve() to return."""
+        self.reap_sibling()
+        self.running.outcome().result()
+
+
+@pytest.mark.requirement("ptrace.exec-in-progress")
+@pytest.mark.parametrize("mode", GAINS)
+def test_every_access_but_attaching(guest: Guest, mode: int) -> None:
+    """Meanwhile every other access returns, to the old program; afterwards the new one decides."""
+    watcher, exec_ = observer(guest), ExecInProgress(guest, mode)
+    ways = [way for way in supported(guest) if Kind.TRACES not in way.kind]
+    assert not_open(watcher, exec_.target, ways) == []
+    assert not exec_.running.finished()
+    exec_.finish()
+    assert (not_closed if mode & 0o6000 else not_open)(watcher, exec_.target, few(guest)) == []
+
+
+@pytest.mark.requirement("ptrace.exec-in-progress")
+def test_by_the_tracer_of_the_sibling(guest: Guest) -> None:
+    """The tracer for which execve() waits gets all of these answers too."""
+    exec_ = ExecInProgress(guest, 0o755)
+    tracer, target = exec_.tracer, exec_.target
+    assert read_memory(tracer, target) == OK
+    if guest.kernel.config.enabled("KCMP"):
+        assert tracer.kcmp(tracer, target, KCMP_VM) == OK
+    assert tracer.pidfd_getfd(target, COMMON_DESCRIPTOR) == OK
+    for file in ("mem", "maps", "environ"):
+        assert tracer.open_proc(target, file) == OK
+    for file in ("syscall", "personality", "stat", "status"):
+        assert tracer.read_proc(target, file) == OK
+    assert tracer.read_link(target, "ns/user") == OK
+    exec_.finish()
+
+
+@pytest.mark.requirement("ptrace.exec-in-progress-attach")
+@pytest.mark.parametrize("mode", GAINS)
+def test_attaching_waits(guest: Guest, mode: int) -> None:
+    """PTRACE_SEIZE waits for the end of execve(), and is judged by the credentials of then."""
+    exec_, other = ExecInProgress(guest, mode), guest.spawn("other")
+    attaching = other.begin("ptrace", Ptrace.SEIZE, exec_.target.tid, 0, 0, shown=f"seize({exec_.target})")
+    assert attaching.blocks(), attaching
+    exec_.finish()
+    if mode & 0o6000:
+        assert attaching.outcome() == EPERM
+    else:
+        assert attaching.outcome() == OK
+        assert other.interrupt(exec_.target) == OK
+        assert other.wait(exec_.target).event == PTRACE_EVENT_STOP
+        assert other.detach(exec_.target) == OK
+
+
+@pytest.mark.requirement("ptrace.exec-in-progress-attach")
+def test_attaching_is_interrupted(guest: Guest) -> None:
+    """A tracer that waits for the end of execve() can be killed, and execve() goes on."""
+    exec_, other = ExecInProgress(guest, 0o755), guest.spawn("other")
+    attaching = other.begin("ptrace", Ptrace.SEIZE, exec_.target.tid, 0, 0, shown=f"seize({exec_.target})")
+    assert attaching.blocks(), attaching
+    guest.root().kill(other, Signal.KILL).result()
+    assert attaching.outcome() == killed(Signal.KILL)
+    exec_.finish()
+    assert exec_.target.call("getuid") == returned(1000)
+
+
+@pytest.mark.requirement("ptrace.exec-in-progress-attach")
+def test_end_of_the_tracer(guest: Guest) -> None:
+    """The tracer for which execve() waits, and which waits for execve(), can be killed, and both waits end."""
+    exec_ = ExecInProgress(guest, 0o755)
+    tracer = exec_.tracer
+    attaching = tracer.begin("ptrace", Ptrace.SEIZE, exec_.target.tid, 0, 0, shown=f"seize({exec_.target})")
+    assert attaching.blocks(), attaching
+    guest.root().kill(tracer, Signal.KILL).result()
+    assert attaching.outcome() == killed(Signal.KILL)
+    assert exec_.running.outcome() == OK
+    assert exec_.target.call("getuid") == returned(1000)
+
+
+@pytest.mark.requirement("ptrace.exec-in-progress-killed")
+def test_execve_is_killed(guest: Guest) -> None:
+    """The process that waits in execve() can be killed, although the tracer still has not reaped its thread."""
+    exec_ = ExecInProgress(guest, 0o755)
+    guest.root().kill(exec_.target, Signal.KILL).result()
+    exec_.target.wait_state("Z")
+    # Only now is the whole process gone.
+    exec_.reap_sibling()
+    assert exec_.running.outcome() == killed(Signal.KILL)

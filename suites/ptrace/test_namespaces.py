@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""In which user namespace it is decided who may look into a process that is not dumpable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from guests.guest import Guest
+from guests.outcome import EINVAL, EPERM, OK, exited, returned
+from guests.task import Task
+from guests.uapi import Cap, Clone, Prctl, Signal
+from suites.ptrace.support.programs import Programs, execute
+from suites.ptrace.support.ways import Way, few, not_closed, not_open, read_memory
+
+pytestmark = pytest.mark.needs("USER_NS", "CROSS_MEMORY_ATTACH")
+
+Make = Callable[[Programs, Task], str]
+
+
+def namespace_root(guest: Guest) -> Task:
+    """uid 0 of a namespace, with all capabilities there: user 1000 outside, who owns it."""
+    creator = guest.spawn("creator")
+    root = creator.spawn("namespace-root", flags=Clone.NEWUSER)
+    for ids in ("uid_map", "gid_map"):
+        guest.write_file(f"/proc/{root.pid}/{ids}", "0 1000 1").result()
+    return root
+
+
+def ways(guest: Guest) -> list[Way]:
+    """Those for which the owner of a file in /proc does not matter: it may be root outside."""
+    return [way for way in few(guest) if way.name != "mem for reading"]
+
+
+def dumpable(task: Task) -> object:
+    return task.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0)
+
+
+def enter(task: Task, inside: Task) -> None:
+    """setns() into a user namespace."""
+    descriptor = task.open(f"/proc/{inside.pid}/ns/user").result()
+    task.call("setns", descriptor, Clone.NEWUSER).result()
+    task.close(descriptor).result()
+
+
+@pytest.mark.requirement("ptrace.namespace-enter")
+def test_root_outside_enters(guest: Guest) -> None:
+    """Root of a namespace has no access to a process of root that enters it, unless that one is dumpable."""
+    inside, visitor = namespace_root(guest), guest.root("visitor")
+    enter(visitor, inside)
+    assert dumpable(visitor) == returned(0)
+    assert not_closed(inside, visitor, ways(guest)) == []
+    visitor.set_dumpable(True).result()
+    assert not_open(inside, visitor, ways(guest), as_it_is=True) == []
+
+
+@pytest.mark.requirement("ptrace.namespace-enter")
+def test_owner_enters(guest: Guest) -> None:
+    """The memory of a process that enters the namespace is of outside, until it executes a program."""
+    inside = namespace_root(guest)
+    visitor = guest.spawn("visitor")
+    path = Programs(guest).create()
+    enter(visitor, inside)
+    visitor.set_dumpable(False).result()
+    assert not_closed(inside, visitor, ways(guest)) == []
+    child = visitor.spawn("child")
+    assert read_memory(inside, child) == EPERM
+    execute(visitor, path).result()
+    assert dumpable(visitor) == returned(1)
+    visitor.set_dumpable(False).result()
+    assert not_open(inside, visitor, ways(guest), as_it_is=True) == []
+
+
+@pytest.mark.requirement("ptrace.namespace-enter")
+def test_who_is_outside(guest: Guest) -> None:
+    """The owner of the namespace has access to what was executed in it and is not dumpable; another user has not."""
+    inside = namespace_root(guest)
+    target = inside.spawn("target")
+    execute(target, Programs(guest).create()).result()
+    target.set_dumpable(False).result()
+    assert read_memory(inside, target) == OK
+    assert read_memory(guest.spawn("owner"), target) == OK
+    assert read_memory(guest.spawn("other", uid=1001), target) == EPERM
+    assert read_memory(guest.root(), target) == OK
+
+
+@pytest.mark.requirement("ptrace.namespace-owner")
+def test_owner_of_a_deeper_namespace(guest: Guest) -> None:
+    """Who owns a namespace has its capabilities only from the namespace directly above it."""
+    outer = guest.spawn("creator", uid=1001).spawn("outer", flags=Clone.NEWUSER)
+    for ids in ("uid_map", "gid_map"):
+        guest.write_file(f"/proc/{outer.pid}/{ids}", "0 1001 1\n1 1000 1\n").result()
+    outer.call("setresgid", 1, 1, 1).result()
+    outer.call("setresuid", 1, 1, 1).result()
+    outer.set_dumpable(True).result()
+    inner = outer.spawn("inner", flags=Clone.NEWUSER)
+    beside = guest.spawn("creator").spawn("beside", flags=Clone.NEWUSER)
+    user = guest.spawn("user")
+    assert read_memory(user, beside) == OK
+    assert read_memory(user, inner) == EPERM
+    assert read_memory(outer, inner) == OK
+
+
+@pytest.mark.requirement("ptrace.namespace-shared-root")
+def test_shared_root(guest: Guest) -> None:
+    """A user namespace does not begin, and is not entered, with a root directory that a process outside shares."""
+    creator = guest.spawn("creator")
+    inside = creator.spawn("inside", flags=Clone.NEWUSER)
+    assert creator.call("clone", Clone.NEWUSER | Clone.FS | Signal.CHLD, 0, 0, 0, 0) == EINVAL
+    descriptor = creator.open(f"/proc/{inside.pid}/ns/user").result()
+    sharer = creator.spawn("sharer", flags=Clone.FS)
+    assert creator.call("setns", descriptor, Clone.NEWUSER) == EINVAL
+    sharer.exit().require(exited(0))
+    creator.reap(sharer).result()
+    assert creator.call("setns", descriptor, Clone.NEWUSER) == OK
+
+
+def _file(mode: int, owner: int) -> Make:
+    return lambda programs, _: programs.create(mode=mode, uid=owner, gid=owner)
+
+
+def _dynamic(owner: int) -> Make:
+    return lambda programs, _: programs.create_dynamic(programs.create(mode=0o111, uid=owner, gid=owner))
+
+
+def _script(owner: int) -> Make:
+    return lambda programs, task: programs.create_script(task, programs.create(mode=0o111, uid=owner, gid=owner))
+
+
+scripts = pytest.mark.needs("BINFMT_SCRIPT")
+
+# fmt: off
+PROGRAMS = [
+    #             the program           may root of the namespace look into the process?
+    pytest.param(_file(0o755, 0),       True,  id="readable"),
+    pytest.param(_file(0o111, 1000),    True,  id="unreadable-of-the-namespace"),
+    pytest.param(_file(0o111, 0),       False, id="unreadable-of-root-outside"),
+    pytest.param(_file(0o111, 1001),    False, id="unreadable-of-another-user-outside"),
+    pytest.param(_dynamic(1000),        True,  id="elf-interpreter-of-the-namespace"),
+    pytest.param(_dynamic(0),           False, id="elf-interpreter-of-root-outside"),
+    pytest.param(_script(1000),         True,  id="interpreter-of-the-namespace", marks=scripts),
+    pytest.param(_script(0),            False, id="interpreter-of-root-outside", marks=scripts),
+]
+# fmt: on
+
+
+@pytest.mark.requirement("ptrace.namespace-unreadable")
+@pytest.mark.parametrize(("make", "admits"), PROGRAMS)
+def test_unreadable(guest: Guest, make: Make, admits: bool) -> None:
+    """A file that the namespace does not own, and that it cannot read, stays unread if it is executed there."""
+    inside = namespace_root(guest)
+    target = inside.spawn("target")
+    path = make(Programs(guest), target)
+    # Neither as the owner of the file, nor by a capability, may the process read it.
+    target.set_caps(Cap.NONE).result()
+    execute(target, path).result()
+    target.set_dumpable(False).result()
+    assert (
+        not_open(inside, target, ways(guest), as_it_is=True) if admits else not_closed(inside, target, ways(guest))
+    ) == []
+
+
+@pytest.mark.requirement("ptrace.namespace-unreadable")
+def test_dumpable_again(guest: Guest) -> None:
+    """The process itself may open its memory to root of the namespace, as to its user."""
+    inside = namespace_root(guest)
+    target = inside.spawn("target")
+    target.set_caps(Cap.NONE).result()
+    execute(target, Programs(guest).create(mode=0o111)).result()
+    assert read_memory(inside, target) == EPERM
+    target.set_dumpable(True).result()
+    assert read_memory(inside, target) == OK

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Requests of an established trace: options, pending signals, masks, and waiting for what execve() replaces."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.call_arguments import Out
+from guests.errors import SetupFailed, require
+from guests.guest import Guest
+from guests.outcome import ECHILD, EINVAL, OK, exited, killed, returned
+from guests.syscalls.base import Pending
+from guests.task import Task
+from guests.uapi import PTRACE_EVENT_EXIT, PTRACE_EVENT_STOP, WALL, Ptrace, PtraceOption, Signal, number
+from suites.ptrace.support.programs import Programs, begin_execute
+
+PTRACE_PEEKSIGINFO, PTRACE_GETSIGMASK = 0x4209, 0x420A
+SIGINFO_SIZE = 128
+UNKNOWN_OPTION = 1 << 30
+MADE = "/tmp/made"  # noqa: S108 - the guest's
+MOST_STOPS = 12
+"""At entries and exits of the call in which a task waits for orders, before the call that it was ordered to make."""
+
+
+def bit(signal: Signal) -> int:
+    """The signal in a mask."""
+    return 1 << (signal - 1)
+
+
+@pytest.mark.requirement("ptrace.options-all-or-none")
+def test_refused_options(guest: Guest) -> None:
+    """Options of which one is unknown are refused as a whole."""
+    tracer = guest.spawn("tracer")
+    for options, wanted, stops in (
+        (PtraceOption.TRACEEXIT, OK, True),
+        (int(PtraceOption.TRACEEXIT) | UNKNOWN_OPTION, EINVAL, False),
+    ):
+        tracee = guest.spawn("tracee")
+        tracer.seize_and_stop(tracee)
+        assert (
+            tracer.call("ptrace", Ptrace.SETOPTIONS, tracee.tid, 0, options, shown=f"setoptions({options:#x})")
+            == wanted
+        )
+        tracer.resume(tracee).result()
+        ending = tracee.begin("exit_group", 7)
+        status = tracer.wait(tracee)
+        assert (status.event == PTRACE_EVENT_EXIT) == stops
+        if status.event:
+            tracer.resume(tracee).result()
+            tracer.wait(tracee)
+        ending.outcome().require(exited(7))
+
+
+@pytest.mark.requirement("ptrace.pending-signals")
+@pytest.mark.parametrize(
+    ("offset", "found"),
+    [
+        pytest.param(0, 1, id="the-first"),
+        pytest.param(1, 0, id="one-after-the-last"),
+        pytest.param((1 << 31) + 1, 0, id="above-2^31"),
+        pytest.param((1 << 32) + 1, 0, id="above-2^32"),
+        pytest.param((1 << 64) - 1, 0, id="the-greatest"),
+    ],
+)
+def test_pending_signals(guest: Guest, offset: int, found: int) -> None:
+    """PTRACE_PEEKSIGINFO finds the signals that are pending, and none where there is none."""
+    tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
+    tracee.block(Signal.USR1).result()
+    tracer.kill(tracee, Signal.USR1).result()
+    tracer.seize_and_stop(tracee)
+    which = struct.pack("<QIi", offset, 1, 1)  # shared by the threads, at most one
+    done = tracer.call("ptrace", PTRACE_PEEKSIGINFO, tracee.tid, which, Out(SIGINFO_SIZE), shown="peeksiginfo()")
+    assert done == returned(found)
+    assert done.read()[:4] == (int(Signal.USR1).to_bytes(4, "little") if found else bytes(4))
+
+
+@pytest.mark.requirement("ptrace.signal-mask")
+def test_mask_of_a_call(guest: Guest) -> None:
+    """PTRACE_GETSIGMASK returns the tracee's mask, and not that of the call in which it waits."""
+    tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
+    tracee.block(Signal.USR1).result()
+    tracer.seize(tracee).result()
+    waiting = tracee.begin("rt_sigsuspend", struct.pack("<Q", bit(Signal.USR1) | bit(Signal.USR2)), 8)
+    waiting.wait_until_blocked()
+    tracer.interrupt(tracee).result()
+    require(tracer.wait(tracee).event == PTRACE_EVENT_STOP, f"{tracee} did not stop when it was interrupted")
+    mask = tracer.call("ptrace", PTRACE_GETSIGMASK, tracee.tid, 8, Out(8), shown="getsigmask()").read()
+    assert struct.unpack("<Q", mask) == (bit(Signal.USR1),)
+
+
+@pytest.mark.requirement("ptrace.wait-for-a-replaced-leader")
+def test_wait_for_a_leader_that_execve_replaces(guest: Guest) -> None:
+    """A tracer of the leader alone, which waits for any tracee, learns that there is none any more: ECHILD."""
+    tracer, leader = guest.spawn("tracer"), guest.spawn("leader")
+    thread = leader.thread("thread")
+    path = Programs(guest).create()
+    tracer.seize(leader).result()
+    waiting = tracer.begin("wait4", -1, Out(4), WALL, None, shown="wait(any)")
+    waiting.wait_until_blocked()
+    begin_execute(thread, path).outcome().result()
+    assert waiting.outcome() == ECHILD
+
+
+def at_entry_of_mkdir(tracer: Task, tracee: Task) -> Pending:
+    """Let the tracee begin a mkdir(), and stop it at the entry."""
+    tracer.seize_and_stop(tracee)
+    making = tracee.begin("mkdir", MADE, 0o755)
+    for _ in range(MOST_STOPS):
+        tracer.resume_to_syscall(tracee).result()
+        tracer.wait(tracee)
+        if tracer.registers(tracee)["orig_rax"] == number("mkdir"):
+            return making
+    raise SetupFailed(f"{tracee} makes no mkdir()")
+
+
+@pytest.mark.needs("X86_64")
+@pytest.mark.requirement("ptrace.killed-at-entry")
+def test_killed_at_the_entry_of_a_call(guest: Guest) -> None:
+    """A tracee that is killed at the entry of a system call does not make it; one that goes on does."""
+    tracer = guest.spawn("tracer")
+    killed_one, other = guest.spawn("killed"), guest.spawn("other")
+    making = at_entry_of_mkdir(tracer, killed_one)
+    tracer.kill(killed_one, Signal.KILL).result()
+    assert making.outcome() == killed(Signal.KILL)
+    assert not guest.exists(MADE)
+    making = at_entry_of_mkdir(tracer, other)
+    tracer.detach(other).result()
+    assert making.outcome() == OK
+    assert guest.exists(MADE)
