@@ -17,7 +17,7 @@ from kconfigs.kconfig import Fragment, Option, load_fragment, merge
 DEFAULT = "full"
 FRAGMENTS = Path(__file__).with_name("fragments")
 
-_FULL = ("base", "yama", "loadpin", "verity", "seccomp")
+_FULL = ("base", "ptrace", "yama", "loadpin", "verity", "seccomp")
 
 
 @dataclass(frozen=True)
