@@ -144,9 +144,11 @@ class Ptrace(enum.IntEnum):
     SEIZE = 0x4206
     INTERRUPT = 0x4207
     LISTEN = 0x4208
+    SETSIGMASK = 0x420B
     SECCOMP_GET_FILTER = 0x420C
     SECCOMP_GET_METADATA = 0x420D
     GET_SYSCALL_INFO = 0x420E
+    SET_SYSCALL_INFO = 0x4212
 
 
 class PtraceOption(enum.IntFlag):
