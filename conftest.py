@@ -56,8 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "needs(*options): skip unless the kernel has all of these (without CONFIG_; of 'A or B', one is enough)",
         "lacks(*options): skip if the kernel has any of these config options",
-        "boot(*arguments, disks=(), programs=()): boot with these kernel arguments, disks"
-        " (guests.vm.disk_images.DiskPlan) and programs of the host",
+        "boot(*arguments, disks=(), programs=(), processor=()): boot with these kernel arguments, disks"
+        " (guests.vm.disk_images.DiskPlan), programs of the host, and properties of the emulated processor",
     ):
         config.addinivalue_line("markers", line)
     check_flavors(config, [sources.SHIPPED, *flavors.FLAVORS])

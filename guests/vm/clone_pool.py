@@ -60,6 +60,8 @@ class Boot:
     disks: tuple[DiskPlan, ...] = ()
     programs: tuple[str, ...] = ()
     """Names of programs of the host to provide in /bin."""
+    processor: tuple[str, ...] = ()
+    """Properties of an emulated processor, as QEMU's -cpu takes them.  A real one, under KVM, keeps its own."""
 
 
 DEFAULT_BOOT = Boot()
@@ -257,6 +259,7 @@ class Pool:
             arch=kernel.arch,
             builtin_arguments=hidden_channel.builtin_arguments(kernel.config),
             cpus=self._options.cpus,
+            processor=boot.processor,
             options=self._options.qemu,
             boot_timeout_s=self._options.boot_timeout_s or boot_timeout_s(kernel.config),
         )

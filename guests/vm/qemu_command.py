@@ -96,6 +96,8 @@ class VirtualMachine:
     builtin_arguments: str = ""
     """What the kernel puts before its arguments by itself."""
     cpus: int = 1
+    processor: tuple[str, ...] = ()
+    """Properties of its processor, if that is emulated, beside those that QEMU gives it: `family=23`."""
     options: tuple[str, ...] = ()
     """The user's own arguments for QEMU, after all others."""
     boot_timeout_s: float = field(default=BOOT_TIMEOUT_S, compare=False)
@@ -189,8 +191,9 @@ def base_command(shown: Sequence[str], machine: VirtualMachine) -> list[str]:
     for option, value in options(shown[1:]):
         if option == "-append":
             command += [option, kernel_arguments(value or "", machine)]
-        elif option == "-cpu" and value == EMULATED_CPU and not machine.kvm and machine.qemu.breaks_cmpxchg16b:
-            command += [option, CPU_WITHOUT_CX16]
+        elif option == "-cpu" and value == EMULATED_CPU and not machine.kvm:
+            model = CPU_WITHOUT_CX16 if machine.qemu.breaks_cmpxchg16b else EMULATED_CPU
+            command += [option, ",".join([model, *machine.processor])]
         elif option in _KEPT:
             command += [option] if value is None else [option, value]
     command += ["-serial", "chardev:console"]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import struct
 
 import pytest
 
@@ -17,6 +16,7 @@ from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag
 from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH
 from guests.uapi import PTRACE_EVENT_SECCOMP, PTRACE_EVENT_STOP, Prctl, Ptrace, PtraceOption, Signal, number
+from suites.seccomp.support.audit_rules import audit_calls
 from suites.seccomp.support.filtered_tasks import GETPPID, MADE, check_not_made, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
@@ -156,33 +156,12 @@ def test_killed_in_the_entry_stop(guest: Guest) -> None:
     check_not_made(guest)
 
 
-AUDIT_ADD_RULE, REQUEST_AND_ACK, NETLINK_AUDIT = 1011, 5, 9
-AF_NETLINK, SOCK_RAW = 16, 3
-AT_THE_EXIT, ALWAYS = 4, 2
-
-
-def audit(guest: Guest, name: str) -> None:
-    """Audit each call of this name at its exit: auditctl -a always,exit -S NAME."""
-    # With audit=1, the boot may have logged as many records as the kernel logs in five seconds.
-    guest.set_sysctl("kernel.printk_ratelimit", 0)
-    auditor = guest.root("auditor")
-    mask = (1 << number(name)).to_bytes(256, "little")
-    rule = struct.pack("<III256s768xI", AT_THE_EXIT, ALWAYS, 0, mask, 0)
-    header = struct.pack("<IHHII", 16 + len(rule), AUDIT_ADD_RULE, REQUEST_AND_ACK, 1, 0)
-    socket = auditor.call("socket", AF_NETLINK, SOCK_RAW, NETLINK_AUDIT).result()
-    auditor.call("sendto", socket, header + rule, 16 + len(rule), 0, None, 0).result()
-    answer = auditor.read(socket, 64).read()
-    require(
-        struct.unpack_from("<IHHIIi", answer)[1::4] == (2, 0), f"the kernel did not take the audit rule for {name}"
-    )
-
-
 @pytest.mark.needs("AUDITSYSCALL")
 @pytest.mark.boot("audit=1")
 @pytest.mark.requirement("seccomp.entry-order")
 def test_what_is_denied_is_not_audited(guest: Guest) -> None:
     """Calls are audited after their filters: there is a record of the call that ran, and none of the denied one."""
-    audit(guest, "getppid")
+    audit_calls(guest, "getppid")
     filtered, free = unprivileged(guest), unprivileged(guest, "free")
     filtered.install(DENY).result()
     assert filtered.call("getppid") == EINVAL

@@ -11,12 +11,12 @@ from guests.outcome import EACCES, EINVAL, EPERM, OK, exited, returned
 from guests.task import Task
 from guests.uapi import Cap, Clone, Prctl
 from suites.seccomp.support.filtered_tasks import execute, mismatches, status, unprivileged
+from suites.seccomp.support.set_uid_program import SET_UID, make_set_uid_program
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 DENY = policy(deny("getppid", errno=EINVAL))
 ALLOW_ALL = (ret(Action.ALLOW),)
-SET_UID = "/tmp/set-uid"  # noqa: S108 - in the guest
 
 
 # Filters
@@ -106,12 +106,6 @@ def test_no_new_privs_stays(guest: Guest) -> None:
     task.execute_again().result()
     found["an executed program"] = (get(task), returned(1))
     assert mismatches(found) == []
-
-
-def make_set_uid_program(guest: Guest) -> None:
-    root = guest.root()
-    root.copy_file("/init", SET_UID)
-    root.call("chmod", SET_UID, 0o4755).result()
 
 
 def ordinary(guest: Guest) -> Task:

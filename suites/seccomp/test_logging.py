@@ -3,55 +3,20 @@
 
 from __future__ import annotations
 
-import errno
-
 import pytest
 
 from guests.bpf import Action, deny, policy, rule, trace
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EIO, ENOSYS, OK, Expected, Outcome, killed, returned
+from guests.outcome import EIO, ENOSYS, OK, Expected, killed, returned
 from guests.syscalls.seccomp import USER_NOTIF_FLAG_CONTINUE, FilterFlag
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, audited, fields
-from suites.seccomp.support.filtered_tasks import GETPPID, SupervisedPair, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
+from suites.seccomp.support.recorded_actions import RECORDED, TAKEN, act
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
-
-
-# fmt: off
-RECORDED: dict[Action, tuple[bool, bool, str]] = {
-    # action                logged with FILTER_FLAG_LOG, without it, and with which signal
-    Action.KILL_PROCESS:   (True,  True,  "31"),
-    Action.KILL_THREAD:    (True,  True,  "31"),
-    Action.TRAP:           (True,  False, "0"),
-    Action.ERRNO:          (True,  False, "0"),
-    Action.USER_NOTIF:     (True,  False, "0"),
-    Action.TRACE:          (True,  False, "0"),
-    Action.LOG:            (True,  True,  "0"),
-    Action.ALLOW:          (False, False, ""),
-}
-TAKEN: dict[Action, Expected] = {
-    # action                the result of getppid in a task that catches SIGSYS
-    Action.KILL_PROCESS:   killed(Signal.SYS),
-    Action.KILL_THREAD:    killed(Signal.SYS),
-    Action.TRAP:           returned(GETPPID),
-    Action.ERRNO:          EIO,
-    Action.USER_NOTIF:     ENOSYS,
-    Action.TRACE:          ENOSYS,
-    Action.LOG:            returned(1),
-    Action.ALLOW:          returned(1),
-}
-# fmt: on
-
-
-def act(guest: Guest, action: Action, flags: FilterFlag) -> tuple[Task, Outcome]:
-    """A task whose call meets the action, and the call's outcome."""
-    task = unprivileged(guest)
-    task.catch(Signal.SYS).result()
-    task.install(policy(rule(action, "getppid", data=errno.EIO)), flags).result()
-    return task, task.call("getppid")
 
 
 @audited

@@ -8,53 +8,23 @@ import struct
 
 import pytest
 
-from guests.bpf import AUDIT_ARCH, Action, Program, allow, arg, deny, kill_process, policy, rule, trace, trap
-from guests.call_arguments import Argument, Out
+from guests.bpf import AUDIT_ARCH, Action, allow, arg, deny, kill_process, policy, rule, trace, trap
+from guests.call_arguments import Out
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, ENOSYS, EPERM, OK, Expected, exited, killed, returned
 from guests.promises import breaks
 from guests.protocol.wire import Entry
-from guests.syscalls.base import Pending
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
-from guests.uapi import PTRACE_EVENT_SECCOMP, PTRACE_EVENT_STOP, Ptrace, PtraceOption, Signal, number
-from suites.seccomp.support.filtered_tasks import GETPPID, MADE, check_not_made, mismatches, unprivileged
+from guests.uapi import PTRACE_EVENT_STOP, Ptrace, PtraceOption, Signal, number
+from suites.seccomp.support.filtered_tasks import GETPPID, MADE, check_not_made, mismatches
+from suites.seccomp.support.traced_pair import TracedPair
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 GETUID, GETPID, GETGID = number("getuid"), number("getpid"), number("getgid")
 SKIPPED = -1
-
-
-class TracedPair:
-    """A tracee under a filter, and its tracer, which is its parent."""
-
-    def __init__(self, guest: Guest, *filters: Program, options: PtraceOption = PtraceOption.TRACESECCOMP) -> None:
-        self.tracer = guest.spawn("tracer")
-        self.tracee = unprivileged(guest, "tracee", parent=self.tracer)
-        for program in filters:
-            self.tracee.install(program).result()
-        self.tracer.seize(self.tracee, options).result()
-
-    def stop(self, name: str | int = "getppid", *arguments: Argument, entry: Entry = Entry.NATIVE) -> Pending:
-        """Let the tracee make the call, and wait until it stops for the tracer."""
-        call = self.tracee.begin(name, *arguments, entry=entry)
-        stop = self.tracer.wait(self.tracee)
-        require(stop.event == PTRACE_EVENT_SECCOMP, f"{self.tracee} did not stop for TRACE: {stop}")
-        return call
-
-    def check_stops(self, name: str | int = "getppid", *arguments: Argument, entry: Entry = Entry.NATIVE) -> Pending:
-        """The same where the stop is what the test is about."""
-        call = self.tracee.begin(name, *arguments, entry=entry)
-        assert self.tracer.wait(self.tracee).event == PTRACE_EVENT_SECCOMP
-        return call
-
-    def change(self, **registers: int) -> None:
-        self.tracer.set_registers(self.tracee, **registers).result()
-
-    def resume(self) -> None:
-        self.tracer.resume(self.tracee).result()
 
 
 def nothing_to_report(task: Task, tracer: Task) -> bool:

@@ -173,6 +173,19 @@ MEMORY_LOADS = (INIT_MODULE, KEXEC_LOAD)
 
 
 def prepare(guest: Guest, kind: FileLoad, root: Task) -> None:
-    """Load the module that requests firmware, unless it is built in, from the pinned disk, where it is allowed."""
-    if kind.name == "firmware" and guest.kernel.config.enabled("MODULES"):
+    """Load the module that requests firmware, unless it is built in, from the pinned disk, where it is allowed.
+
+    The kernel must not ask LoadPin for the fallback in sysfs too when it finds no file (FW_LOADER_USER_HELPER).
+    """
+    if kind.name != "firmware":
+        return
+    if guest.kernel.config.enabled("MODULES"):
         root.load_module(f"{PINNED}/test_firmware.ko").result()
+    if guest.kernel.config.enabled("FW_LOADER_USER_HELPER"):
+        guest.set_sysctl("kernel.firmware_config.ignore_sysfs_fallback", 1)
+
+
+def offer_fallback(guest: Guest) -> None:
+    """Have the kernel ask for firmware in sysfs (fallback-mechanisms.rst) whenever it finds no file."""
+    guest.set_sysctl("kernel.firmware_config.ignore_sysfs_fallback", 0)
+    guest.set_sysctl("kernel.firmware_config.force_sysfs_fallback", 1)

@@ -103,6 +103,14 @@ class TestBaseCommand:
             option: [value] for option, value in KEPT.items()
         }
 
+    def test_an_emulated_processor_has_the_properties_that_a_test_asks_for(self) -> None:
+        machine = replace(MACHINE, processor=("family=23", "+ssbd"))
+        assert values(composed(machine), "-cpu") == ["max,-cx16,family=23,+ssbd"]
+        sound = replace(machine, qemu=replace(MACHINE.qemu, version=(8, 0)))
+        assert values(composed(sound), "-cpu") == ["max,family=23,+ssbd"]
+        real = composed(replace(machine, kvm=True), SHOWN.replace("-cpu max", "-cpu host"))
+        assert values(real, "-cpu") == ["host"]
+
     def test_other_options_of_virtme_run_are_removed(self) -> None:
         """Its shares, consoles, watchdog and ports are removed, and QEMU adds no default devices."""
         words = composed()

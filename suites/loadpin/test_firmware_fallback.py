@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Firmware that a program passes to the kernel in sysfs, because the kernel has found no file: it has no origin.
+
+The kernel asks LoadPin before it offers the files `loading` and `data`, through which the program would pass it.
+"""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from guests.guest import Guest
+from guests.outcome import ENOENT, OK, error
+from guests.syscalls.base import Pending
+from guests.syscalls.kernel_loads import FIRMWARE_PATH, TEST_FIRMWARE
+from guests.task import Task
+from guests.uapi import O_WRONLY
+from suites.loadpin.support.disks_and_log import (
+    ENFORCING,
+    NOT_ENFORCING,
+    OTHER,
+    PINNED,
+    SYSCTL,
+    LogReader,
+    boot,
+    line,
+    line_without_file,
+    loadpin,
+    needs,
+    root_after_pin,
+)
+from suites.loadpin.support.load_kinds import FIRMWARE_WHOLE, offer_fallback, prepare
+
+pytestmark = [
+    loadpin,
+    needs("FW_LOADER", "TEST_FIRMWARE", "FW_LOADER_USER_HELPER"),
+    pytest.mark.requirement("loadpin.firmware-fallback"),
+]
+
+ABSENT = "no-such-firmware"
+OFFERED = f"/sys/class/firmware/{ABSENT}"
+CONTENT = b"firmware that a program has"
+
+
+def prepared(guest: Guest) -> Task:
+    """root, with the read-only disk pinned, the driver loaded, and the fallback for all of its requests."""
+    root = root_after_pin(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    offer_fallback(guest)
+    return root
+
+
+def begin_request(guest: Guest, root: Task) -> Pending:
+    """Have the driver request firmware that no directory has, and wait until the kernel offers the fallback."""
+    root.write_text(FIRMWARE_PATH, PINNED).result()
+    trigger = root.open(f"{TEST_FIRMWARE}/trigger_request", O_WRONLY).result()
+    request = root.begin("write", trigger, ABSENT.encode(), len(ABSENT), shown=f'request_firmware("{ABSENT}")')
+    guest.wait_until(lambda: guest.exists(f"{OFFERED}/loading") or request.finished(), "the fallback to be offered")
+    return request
+
+
+def check_passed(guest: Guest, request: Pending, root: Task) -> None:
+    """Pass the firmware, as udev once did: the request ends, and the driver has it."""
+    assert not request.finished(), request
+    program = guest.root("program")
+    assert program.write_text(f"{OFFERED}/loading", "1") == OK
+    assert program.write_text(f"{OFFERED}/data", CONTENT.decode()) == OK
+    assert program.write_text(f"{OFFERED}/loading", "0") == OK
+    assert request.outcome() == OK
+    assert root.firmware_content() == CONTENT
+
+
+@ENFORCING
+def test_denied_while_enforcing(guest: Guest) -> None:
+    """While LoadPin enforces, the request fails at once: no program is offered to pass anything."""
+    root = prepared(guest)
+    log = LogReader(guest)
+    assert root.request_firmware(PINNED, ABSENT) == ENOENT
+    assert not guest.exists(OFFERED)
+    assert log.new_lines() == [line_without_file("firmware", "old-api-denied", root)]
+    assert root.request_firmware(PINNED, "firmware") == OK
+    assert log.new_lines() == []
+
+
+@ENFORCING
+def test_no_way_around_a_denied_file(guest: Guest) -> None:
+    """A file that LoadPin has denied cannot be passed in sysfs instead: both are denied."""
+    root = prepared(guest)
+    log = LogReader(guest)
+    assert root.request_firmware(OTHER, "firmware") == ENOENT
+    assert log.new_lines() == [
+        line("firmware", "denied", f"{OTHER}/firmware", root),
+        line_without_file("firmware", "old-api-denied", root),
+    ]
+
+
+@ENFORCING
+def test_denied_to_a_worker(guest: Guest) -> None:
+    """A request that a worker of the kernel makes, for the fallback alone, is denied as well."""
+    root = prepared(guest)
+    log = LogReader(guest)
+    assert root.write_text(f"{TEST_FIRMWARE}/trigger_custom_fallback", ABSENT) == error(errno.ENODEV)
+    assert log.new_lines() == ["firmware old-api-denied obj=<unknown> by a kernel thread"]
+
+
+@NOT_ENFORCING
+def test_passed_while_not_enforcing(guest: Guest) -> None:
+    """While LoadPin does not enforce, a program can pass firmware, and the log says so; it pins nothing."""
+    root = prepared(guest)
+    log = LogReader(guest)
+    request = begin_request(guest, root)
+    assert log.new_lines() == [line_without_file("firmware", "old-api-pinning-ignored", root)]
+    check_passed(guest, request, root)
+    assert log.new_lines() == []
+    assert root.request_firmware(PINNED, "firmware") == OK
+    assert log.new_lines() == []
+
+
+@NOT_ENFORCING
+@pytest.mark.requirement("loadpin.sysctl-read-only")
+def test_enforced_from_then_on(guest: Guest) -> None:
+    """Once enforcement is switched on, the next request is denied."""
+    root = prepared(guest)
+    check_passed(guest, begin_request(guest, root), root)
+    guest.set_sysctl(SYSCTL, 1)
+    log = LogReader(guest)
+    assert root.request_firmware(PINNED, ABSENT) == ENOENT
+    assert log.new_lines() == [line_without_file("firmware", "old-api-denied", root)]
+
+
+@boot("loadpin.enforce=1", "loadpin.exclude=firmware")
+@pytest.mark.requirement("loadpin.exclude-old-api")
+def test_passed_if_excluded(guest: Guest) -> None:
+    """With loadpin.exclude=firmware, a program can pass firmware although LoadPin enforces."""
+    root = prepared(guest)
+    log = LogReader(guest)
+    request = begin_request(guest, root)
+    assert log.new_lines() == [line_without_file("firmware", "pinning-excluded", root)]
+    check_passed(guest, request, root)

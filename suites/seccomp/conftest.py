@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What seccomp's tests need beyond an option that every kernel of their versions has."""
+
+from __future__ import annotations
+
+import pytest
+
+from kconfigs.kernel import Kernel
+
+
+@pytest.fixture
+def cpu_mitigations(kernel: Kernel, _applies: None) -> None:
+    """Skip, without a boot, if the kernel has no mitigations of processors' faults.
+
+    It has them if it is older than the option, which was then not the architecture's matter.
+    """
+    if kernel.config.enabled("ARCH_CONFIGURES_CPU_MITIGATIONS") and not kernel.config.enabled("CPU_MITIGATIONS"):
+        pytest.skip("needs CONFIG_CPU_MITIGATIONS")

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rules of the kernel's audit, as auditctl adds them: which processes are audited, and which of their calls."""
+
+from __future__ import annotations
+
+import struct
+from socket import AF_NETLINK, SOCK_RAW
+
+from guests.errors import require
+from guests.guest import Guest
+from guests.uapi import number
+
+AUDIT_ADD_RULE, REQUEST_AND_ACK, NETLINK_AUDIT = 1011, 5, 9
+AT_CREATION, AT_THE_EXIT = 1, 4
+NEVER, ALWAYS = 0, 2
+
+
+def audit_calls(guest: Guest, name: str) -> None:
+    """Audit each call of this name at its exit: auditctl -a always,exit -S NAME."""
+    # With audit=1, the boot may have logged as many records as the kernel logs in five seconds.
+    guest.set_sysctl("kernel.printk_ratelimit", 0)
+    _add_rule(guest, AT_THE_EXIT, ALWAYS, (1 << number(name)).to_bytes(256, "little"))
+
+
+def leave_new_tasks_alone(guest: Guest) -> None:
+    """Audit no task that is created from now on: auditctl -a never,task.
+
+    Children of init may have been created before.
+    """
+    _add_rule(guest, AT_CREATION, NEVER, bytes(256))
+
+
+def _add_rule(guest: Guest, list_: int, action: int, calls: bytes) -> None:
+    auditor = guest.root("auditor")
+    rule = struct.pack("<III256s768xI", list_, action, 0, calls, 0)
+    header = struct.pack("<IHHII", 16 + len(rule), AUDIT_ADD_RULE, REQUEST_AND_ACK, 1, 0)
+    socket = auditor.call("socket", AF_NETLINK, SOCK_RAW, NETLINK_AUDIT).result()
+    auditor.call("sendto", socket, header + rule, 16 + len(rule), 0, None, 0).result()
+    answer = auditor.read(socket, 64).read()
+    taken = struct.unpack_from("<IHHIIi", answer)[1::4] == (2, 0)
+    require(taken, f"the kernel did not take the audit rule of list {list_}, action {action}")

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A ring of io_uring (include/uapi/linux/io_uring.h), whose memory a task maps and uses without further calls."""
+
+from __future__ import annotations
+
+import struct
+
+from guests.call_arguments import InOut
+from guests.outcome import Outcome
+from guests.protocol.wire import State
+from guests.task import Task
+from guests.uapi import AT_FDCWD, MAP_SHARED, O_RDONLY, PROT_READ, PROT_WRITE
+
+GETEVENTS = 1
+ASYNC = 1 << 4
+"""A flag of an operation: a worker of the kernel executes it."""
+_OPENAT = 18
+_PARAMS = struct.Struct("<10I 8IQ 8IQ")
+_SUBMISSION = struct.Struct("<BBHiQQIIQ24x")
+_SUBMISSIONS_AT = 0x10000000
+
+
+def set_up(task: Task, entries: int = 1) -> Outcome:
+    """io_uring_setup(); the result is the ring's descriptor."""
+    return task.call("io_uring_setup", entries, InOut(bytes(_PARAMS.size)), shown=f"io_uring_setup({entries})")
+
+
+class Ring:
+    """A ring with one entry, for one operation."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        made = set_up(task)
+        self.descriptor = made.result()
+        params = _PARAMS.unpack(made.read())
+        _, tail, *_, array, _, _ = params[10:19]
+        *_, completions, _, _, _ = params[19:28]
+        protection = PROT_READ | PROT_WRITE
+        rings = task.call("mmap", None, 4096, protection, MAP_SHARED, self.descriptor, 0).result()
+        self._submissions = task.call(
+            "mmap", None, 4096, protection, MAP_SHARED, self.descriptor, _SUBMISSIONS_AT
+        ).result()
+        self._tail, self._array, self._completions = rings + tail, rings + array, rings + completions
+
+    def prepare_open(self, path: str, *, how: int = 0) -> None:
+        """Put an openat() for reading into the ring.  `how` are flags of the operation."""
+        name = self._task.store(path.encode() + b"\0")
+        self._put(self._submissions, _SUBMISSION.pack(_OPENAT, how, 0, AT_FDCWD, 0, name, 0, O_RDONLY, 1))
+        self._put(self._array, struct.pack("<I", 0))
+        self._put(self._tail, struct.pack("<I", 1))
+
+    def enter(self) -> Outcome:
+        """io_uring_enter(): submit the operation, and wait until it is done.  The result is the number submitted."""
+        return self._task.call("io_uring_enter", self.descriptor, 1, 1, GETEVENTS, None, 0)
+
+    def result(self) -> Outcome:
+        """The result of the operation."""
+        copy = self._task.store(bytes(16))
+        self._task.copy(copy, self._completions, 16).result()
+        _, result, _ = struct.unpack("<QiI", self._task.load(copy, 16))
+        return Outcome(State.RETURNED, result, f"{self._task}.openat() in a ring")
+
+    def _put(self, address: int, content: bytes) -> None:
+        self._task.copy(address, self._task.store(content), len(content)).result()

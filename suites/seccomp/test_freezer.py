@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tasks that are frozen by their control group while their calls wait for a supervisor or a tracer."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+import pytest
+
+from guests.bpf import deny, notify, policy, trace
+from guests.errors import require
+from guests.guest import Guest
+from guests.outcome import EINTR, EINVAL, ENOENT, OK, Expected, killed, returned
+from guests.syscalls.seccomp import FilterFlag, Notification, Poll
+from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
+from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
+from suites.seccomp.support.freezer import Freezer
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER", "CGROUPS")
+
+NOTIFY = policy(notify("getppid"))
+WAIT_KILLABLE = FilterFlag.WAIT_KILLABLE_RECV
+
+
+@pytest.mark.requirement("seccomp.notif-frozen")
+@pytest.mark.parametrize("received", [False, True], ids=["before-it-is-received", "after-it-was-received"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        FilterFlag.NONE,
+        pytest.param(WAIT_KILLABLE, marks=pytest.mark.requirement("seccomp.notif-wait-killable")),
+    ],
+    ids=["any-signal", "wait-killable"],
+)
+def test_a_frozen_target(guest: Guest, flags: FilterFlag, received: bool) -> None:
+    """Freezing discards the notification like a signal, and after thawing the call makes a new one.
+
+    With WAIT_KILLABLE_RECV, a call that has been received keeps its notification, and is frozen once it is answered.
+    """
+    pair = SupervisedPair(guest, NOTIFY, flags)
+    freezer = Freezer(guest, pair.target)
+    call = pair.target.begin("getppid", 5)
+    call.wait_until_blocked()
+    old = pair.receive() if received else None
+    freezer.freeze()
+    if old and flags:
+        assert pair.supervisor.still_waiting(pair.listener, old.id) == OK
+        assert pair.poll() == Poll.OUT
+        assert not freezer.frozen()
+        assert pair.reply(old, value=1) == OK
+        freezer.wait_until_frozen()
+        assert not call.finished()
+        freezer.thaw()
+        assert call.outcome() == returned(1)
+        return
+    freezer.wait_until_frozen()
+    assert pair.poll() == 0
+    assert old is None or pair.reply(old, value=1) == ENOENT
+    assert not call.finished()
+    freezer.thaw()
+    again = pair.receive_after_signal()
+    assert again.args[0] == 5
+    assert old is None or again.id != old.id
+    assert pair.reply(again, value=2) == OK
+    assert call.outcome() == returned(2)
+
+
+@pytest.mark.requirement("seccomp.notif-frozen")
+@pytest.mark.parametrize("received", [False, True], ids=["before-it-is-received", "after-it-was-received"])
+def test_killed_while_it_is_frozen(guest: Guest, received: bool) -> None:
+    """SIGKILL ends a frozen target: no notification remains, and the listener hangs up."""
+    pair = SupervisedPair(guest, NOTIFY)
+    freezer = Freezer(guest, pair.target)
+    call = pair.target.begin("getppid")
+    call.wait_until_blocked()
+    if received:
+        pair.receive()
+    freezer.freeze()
+    freezer.wait_until_frozen()
+    pair.interrupt(Signal.KILL)
+    assert call.outcome() == killed(Signal.KILL)
+    pair.supervisor.reap(pair.target).result()
+    pair.wait_for_hang_up()
+
+
+@pytest.mark.requirement("seccomp.notif-frozen")
+def test_a_frozen_supervisor(guest: Guest, promised: Callable[[str], bool]) -> None:
+    """A call waits while its supervisor is frozen, and is received and answered afterwards.
+
+    A reception that waits when the supervisor is frozen is restarted, or, in older kernels, fails with EINTR.
+    """
+    pair = SupervisedPair(guest, NOTIFY)
+    freezer = Freezer(guest, pair.supervisor)
+    receiving = pair.supervisor.begin_receive(pair.listener)
+    receiving.wait_until_blocked()
+    freezer.freeze()
+    freezer.wait_until_frozen()
+    call = pair.target.begin("getppid", 5)
+    call.wait_until_blocked()
+    assert not receiving.finished()
+    freezer.thaw()
+    assert receiving.outcome() == (OK if promised("seccomp.notif-recv-restart") else EINTR)
+    received = receiving.outcome()
+    notif = pair.receive() if received == EINTR else Notification.decode(received.read())
+    assert notif.args[0] == 5
+    assert pair.reply(notif, value=3) == OK
+    assert call.outcome() == returned(3)
+
+
+@pytest.mark.requirement("seccomp.trace-frozen")
+@pytest.mark.parametrize(
+    ("changes", "wanted"), [({}, OK), ({"orig_rax": number("getuid")}, EINVAL)], ids=["unchanged", "to-a-denied-call"]
+)
+def test_a_frozen_tracee(guest: Guest, changes: dict[str, int], wanted: Expected) -> None:
+    """A tracee in the stop of TRACE counts as frozen, and its tracer may change the call: it is filtered again.
+
+    Resumed by its tracer, the call returns once the tracee is thawed.
+    """
+    tracer = guest.spawn("tracer")
+    tracee = unprivileged(guest, "tracee", parent=tracer)
+    tracee.install(policy(trace("getppid"), deny("getuid", errno=errno.EINVAL))).result()
+    tracer.seize(tracee, PtraceOption.TRACESECCOMP).result()
+    freezer = Freezer(guest, tracee)
+    call = tracee.begin("getppid")
+    require(tracer.wait(tracee).event == PTRACE_EVENT_SECCOMP, f"{tracee} did not stop for its tracer")
+    freezer.freeze()
+    freezer.wait_until_frozen()
+    tracer.set_registers(tracee, **changes).result()
+    tracer.resume(tracee).result()
+    freezer.wait_until_frozen()
+    assert not call.finished()
+    freezer.thaw()
+    assert call.outcome() == wanted

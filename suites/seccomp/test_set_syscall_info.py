@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""PTRACE_SET_SYSCALL_INFO in the stop of SECCOMP_RET_TRACE: a tracer changes the call by its description."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from dataclasses import astuple, dataclass, replace
+
+import pytest
+
+from guests.bpf import AUDIT_ARCH, Action, arg, deny, kill_process, policy, trace
+from guests.call_arguments import Out
+from guests.errors import require
+from guests.guest import Guest
+from guests.outcome import EFAULT, EINVAL, ENOSYS, EPERM, OK, Expected, Outcome, error, killed, returned
+from guests.syscalls.base import Pending
+from guests.uapi import PTRACE_EVENT_STOP, Ptrace, PtraceOption, Signal, number
+from suites.seccomp.support.filtered_tasks import GETPPID, MADE, check_not_made, mismatches
+from suites.seccomp.support.traced_pair import TracedPair
+
+pytestmark = [
+    pytest.mark.needs("SECCOMP_FILTER", "X86_64"),
+    pytest.mark.requirement("seccomp.trace-set-syscall-info"),
+]
+
+NONE, ENTRY, EXIT, SECCOMP = range(4)
+"""The kinds of stop (include/uapi/linux/ptrace.h: PTRACE_SYSCALL_INFO_*)."""
+SKIPPED = (1 << 64) - 1
+NOWHERE = 0x1000
+_LAYOUT = struct.Struct("<BBHIQQQ6QII")
+
+
+@dataclass(frozen=True)
+class SyscallInfo:
+    """struct ptrace_syscall_info of a SECCOMP stop; that of an entry stop is a part of it."""
+
+    op: int = SECCOMP
+    reserved: int = 0
+    flags: int = 0
+    arch: int = AUDIT_ARCH["x86_64"]
+    instruction_pointer: int = 0
+    stack_pointer: int = 0
+    nr: int = GETPPID
+    arguments: tuple[int, ...] = (0,) * 6
+    data: int = 0
+    reserved2: int = 0
+
+    def pack(self) -> bytes:
+        op, reserved, flags, arch, ip, sp, nr, arguments, *rest = astuple(self)
+        return _LAYOUT.pack(op, reserved, flags, arch, ip, sp, nr, *arguments, *rest)
+
+
+def describe(pair: TracedPair) -> SyscallInfo:
+    """The call as PTRACE_GET_SYSCALL_INFO describes it."""
+    info = Out(_LAYOUT.size)
+    raw = pair.tracer.call("ptrace", Ptrace.GET_SYSCALL_INFO, pair.tracee.tid, _LAYOUT.size, info).read()
+    op, reserved, flags, arch, ip, sp, nr, *rest = _LAYOUT.unpack(raw)
+    return SyscallInfo(op, reserved, flags, arch, ip, sp, nr, tuple(rest[:6]), *rest[6:])
+
+
+def change(pair: TracedPair, info: SyscallInfo | int, size: int = _LAYOUT.size) -> Outcome:
+    """PTRACE_SET_SYSCALL_INFO with a description, or an address."""
+    data = info.pack() if isinstance(info, SyscallInfo) else info
+    return pair.tracer.call("ptrace", Ptrace.SET_SYSCALL_INFO, pair.tracee.tid, size, data, shown="set_syscall_info")
+
+
+def first(value: int) -> tuple[int, ...]:
+    """Arguments of a call."""
+    return (value, 0, 0, 0, 0, 0)
+
+
+JUDGE = policy(
+    deny("getpid", errno=errno.EINVAL),
+    kill_process("getgid"),
+    deny("getppid", errno=errno.EINVAL, when=arg(0) == 7),
+    deny("getppid", errno=errno.EPERM, when=arg(0) == 7 << 32),
+)
+# fmt: off
+CHANGED: dict[str, tuple[dict[str, int | tuple[int, ...]], Expected]] = {
+    # the tracer changes a traced getppid to                             the result
+    "allowed-call":             ({"nr": number("getuid")},               returned(1000)),
+    "denied-call":              ({"nr": number("getpid")},               EINVAL),
+    "killing-call":             ({"nr": number("getgid")},               killed(Signal.SYS)),
+    "another-traced-call":      ({"nr": number("geteuid")},              returned(1000)),
+    "call-that-does-not-exist": ({"nr": 0x1000},                         ENOSYS),
+    "argument-that-is-denied":  ({"arguments": first(7)},                EINVAL),
+    "high-half-of-an-argument": ({"arguments": first(7 << 32)},          EPERM),
+    "the-data-of-the-filter":   ({"data": 99},                           OK),
+    "nothing":                  ({},                                     OK),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_a_changed_call_is_filtered_again(guest: Guest, what: str) -> None:
+    """All filters run again for the call as it is described; a second TRACE does not stop it again."""
+    changes, wanted = CHANGED[what]
+    pair = TracedPair(guest, JUDGE, policy(trace("getppid", "geteuid")))
+    call = pair.stop("getppid", 1)
+    assert change(pair, replace(describe(pair), **changes)) == OK  # type: ignore[arg-type]
+    pair.resume()
+    assert call.outcome() == wanted
+
+
+@pytest.mark.parametrize(
+    ("set_result", "wanted"), [(None, ENOSYS), (42, returned(42))], ids=["without-a-result", "with-a-result"]
+)
+def test_a_skipped_call(guest: Guest, set_result: int | None, wanted: Expected) -> None:
+    """Number -1 skips the call and all filters; the result is that of the result register, arguments stay."""
+    pair = TracedPair(guest, policy(trace("mkdir"), default=Action.ALLOW))
+    call = pair.stop("mkdir", MADE, 0o755)
+    before = describe(pair)
+    assert change(pair, replace(before, nr=SKIPPED, arguments=first(5))) == OK
+    assert describe(pair) == replace(before, nr=SKIPPED)
+    if set_result is not None:
+        pair.change(rax=set_result)
+    pair.resume()
+    assert call.outcome() == wanted
+    check_not_made(guest)
+
+
+def test_what_is_set_is_what_is_described(guest: Guest) -> None:
+    """After a change, PTRACE_GET_SYSCALL_INFO describes the new number and arguments; data and addresses stay."""
+    pair = TracedPair(guest, policy(trace("getppid", data=0xBEEF)))
+    pair.stop("getppid", 1)
+    before = describe(pair)
+    wanted = replace(before, nr=number("getuid"), arguments=(11, 12, 13, 14, 15, 1 << 63))
+    moved = replace(wanted, data=1, instruction_pointer=before.instruction_pointer + 8, stack_pointer=16, arch=0)
+    assert change(pair, moved) == OK
+    assert describe(pair) == wanted
+
+
+def test_mistakes(guest: Guest) -> None:
+    """A description that is too short, of another stop, with flags or with a number of more than 32 bits is rejected.
+
+    Then nothing has changed.
+    """
+    pair = TracedPair(guest, policy(trace("getppid")))
+    call = pair.stop("getppid", 1)
+    good = replace(describe(pair), nr=number("getuid"))
+    found: dict[str, tuple[object, object]] = {
+        "too short": (change(pair, good, _LAYOUT.size - 1), EINVAL),
+        "unreadable": (change(pair, NOWHERE), EFAULT),
+        "of an entry stop": (change(pair, replace(good, op=ENTRY)), EINVAL),
+        "of an exit stop": (change(pair, replace(good, op=EXIT)), EINVAL),
+        "of no call": (change(pair, replace(good, op=NONE)), EINVAL),
+        "a flag": (change(pair, replace(good, flags=1)), EINVAL),
+        "a reserved byte": (change(pair, replace(good, reserved=1)), EINVAL),
+        "33 bits": (change(pair, replace(good, nr=1 << 32 | number("getuid"))), error(errno.ERANGE)),
+    }
+    assert mismatches(found) == []
+    pair.resume()
+    assert call.outcome() == returned(pair.tracer.pid)
+
+
+def test_outside_of_a_call(guest: Guest) -> None:
+    """In a stop outside of any call, no description is accepted."""
+    pair = TracedPair(guest, policy(trace("getppid")), options=PtraceOption.NONE)
+    pair.tracer.interrupt(pair.tracee).result()
+    require(pair.tracer.wait(pair.tracee).event == PTRACE_EVENT_STOP, f"{pair.tracee} was not interrupted")
+    assert [change(pair, SyscallInfo(op=op)) for op in (NONE, ENTRY, SECCOMP)] == [EINVAL] * 3
+
+
+def stop_at_entry(pair: TracedPair) -> Pending:
+    """Let the tracee call getppid(), and wait for the stop at its entry."""
+    options = PtraceOption.TRACESYSGOOD | PtraceOption.TRACESECCOMP
+    pair.tracer.interrupt(pair.tracee).result()
+    require(pair.tracer.wait(pair.tracee).event == PTRACE_EVENT_STOP, f"{pair.tracee} was not interrupted")
+    pair.tracer.set_options(pair.tracee, options).result()
+    pair.tracer.resume_to_syscall(pair.tracee).result()
+    call = pair.tracee.begin("getppid")
+    require(pair.tracer.wait(pair.tracee).stopped_by == Signal.TRAP | 0x80, f"{pair.tracee} did not stop at its call")
+    return call
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("getuid", returned(1000)), ("getpid", EINVAL)], ids=["allowed-call", "denied-call"]
+)
+def test_at_the_entry(guest: Guest, name: str, wanted: Expected) -> None:
+    """A call that a tracer describes anew at the entry stop is filtered as the new one."""
+    pair = TracedPair(guest, JUDGE)
+    call = stop_at_entry(pair)
+    assert change(pair, replace(describe(pair), op=ENTRY, nr=number(name))) == OK
+    pair.resume()
+    assert call.outcome() == wanted

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whoever waits for a listener, or for its target, is woken: after an error, a fatal signal, and the last user."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from guests.bpf import kill_process, notify, policy
+from guests.call_arguments import InOut
+from guests.call_plan import Counts, Plan, start_realtime
+from guests.errors import require
+from guests.guest import Guest
+from guests.outcome import EFAULT, EINTR, ENOENT, OK, exited, killed, returned
+from guests.promises import breaks
+from guests.syscalls.base import Pending
+from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_RECV, AddFd, FilterFlag, Notification, Poll
+from guests.task import Task
+from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, SCHED_FIFO, Signal
+from suites.seccomp.support.addfd_pair import FREE, AddFdPair
+from suites.seccomp.support.filtered_tasks import SupervisedPair, check_equal
+
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
+NOTIFY = policy(notify("getppid"))
+
+
+def zeros_to_read(task: Task) -> int:
+    """The address of zeros that the task cannot overwrite: a reception into them fails when it has happened."""
+    return task.call("mmap", None, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0).result()
+
+
+def share_a_processor(guest: Guest, *tasks: Task) -> None:
+    """Let these tasks run on the first processor alone, so that priorities decide which of them runs."""
+    for task in tasks:
+        guest.init.call("sched_setaffinity", task.tid, 8, struct.pack("<Q", 1)).result()
+
+
+def begin_to_receive(task: Task, listener: int) -> Pending:
+    """Wait in NOTIF_RECV."""
+    pending = task.begin_receive(listener)
+    pending.wait_until_blocked()
+    return pending
+
+
+def begin_to_poll(task: Task, listener: int, events: int) -> Pending:
+    """Wait in poll()."""
+    pending = task.begin("poll", InOut(struct.pack("<iHH", listener, events, 0)), 1, -1, shown=f"poll({listener})")
+    pending.wait_until_blocked()
+    return pending
+
+
+def events(pending: Pending) -> int:
+    """The events that ended the poll()."""
+    return int(struct.unpack("<iHH", pending.outcome().read())[2])
+
+
+# After an error
+
+
+@pytest.mark.requirement("seccomp.notif-recv-fault")
+def test_another_reader_after_an_unwritable_buffer(guest: Guest) -> None:
+    """When a reader fails because of its buffer, another reader that waits receives the notification.
+
+    The first one has the higher priority, and waits longer.
+    """
+    pair = SupervisedPair(guest, NOTIFY)
+    first, second = pair.supervisor.spawn("first"), pair.supervisor.spawn("second")
+    buffer = zeros_to_read(first)
+    share_a_processor(guest, first, second)
+    guest.init.call("sched_setscheduler", first.tid, SCHED_FIFO, struct.pack("<i", 10)).result()
+    failing = first.begin("ioctl", pair.listener, NOTIF_RECV, buffer, shown="receive into an unwritable buffer")
+    failing.wait_until_blocked()
+    receiving = begin_to_receive(second, pair.listener)
+    call = pair.target.begin("getppid")
+    assert failing.outcome() == EFAULT
+    notif = Notification.decode(receiving.outcome().read())
+    assert pair.reply(notif, value=5) == OK
+    assert call.outcome() == returned(5)
+
+
+@pytest.mark.requirement("seccomp.notif-recv-fault", "seccomp.notif-wait-killable")
+def test_wait_killable_after_an_unwritable_buffer(guest: Guest) -> None:
+    """With WAIT_KILLABLE_RECV, a signal interrupts a call whose reception has failed, like one never received."""
+    pair = SupervisedPair(guest, NOTIFY, FilterFlag.WAIT_KILLABLE_RECV)
+    pair.target.catch(Signal.USR1).result()
+    call = pair.target.begin("getppid")
+    call.wait_until_blocked()
+    failed = pair.supervisor.receive_into(pair.listener, zeros_to_read(pair.supervisor))
+    with breaks("seccomp.notif-recv-fault"):
+        assert failed == EFAULT
+        assert pair.poll() == Poll.IN
+    with breaks("seccomp.notif-wait-killable"):
+        pair.interrupt(Signal.USR1)
+        assert call.outcome() == EINTR
+
+
+# After a fatal signal, and the last user
+
+
+def exit_by_itself(pair: SupervisedPair) -> None:
+    pair.target.exit().require(exited(0))
+
+
+def be_killed(pair: SupervisedPair) -> None:
+    """Be killed while its call waits for an answer."""
+    call, _ = pair.call_and_receive("getppid")
+    pair.interrupt(Signal.KILL)
+    call.outcome().require(killed(Signal.KILL))
+
+
+def be_killed_unreceived(pair: SupervisedPair) -> None:
+    """Be killed while its call waits to be received, which nobody does."""
+    call = pair.target.begin("getppid")
+    call.wait_until_blocked()
+    pair.interrupt(Signal.KILL)
+    call.outcome().require(killed(Signal.KILL))
+
+
+def be_killed_by_its_filter(pair: SupervisedPair) -> None:
+    pair.target.install(policy(kill_process("getuid"))).result()
+    pair.target.call("getuid").require(killed(Signal.SYS))
+
+
+ENDS: dict[str, Callable[[SupervisedPair], None]] = {
+    "exits": exit_by_itself,
+    "is-killed-before-reception": be_killed_unreceived,
+    "is-killed-after-reception": be_killed,
+    "is-killed-by-its-filter": be_killed_by_its_filter,
+}
+
+
+@pytest.mark.requirement("seccomp.notif-hang-up")
+@pytest.mark.parametrize("end", ENDS)
+def test_pollers_when_the_last_caller_ends(guest: Guest, end: str) -> None:
+    """However the last caller ends, all who poll the listener learn of the hang-up, and can poll it again."""
+    pair = SupervisedPair(guest, NOTIFY)
+    polling = [begin_to_poll(pair.supervisor.spawn(name), pair.listener, 0) for name in ("first", "second")]
+    ENDS[end](pair)
+    pair.supervisor.reap(pair.target).result()
+    assert [events(one) for one in polling] == [Poll.HUP] * 2
+    assert pair.poll() == Poll.HUP
+
+
+@pytest.mark.requirement("seccomp.notif-recv-ends")
+@pytest.mark.parametrize("end", ["exits", "is-killed-by-its-filter"])
+def test_readers_when_the_last_caller_ends(guest: Guest, end: str) -> None:
+    """When the last caller ends, all readers that wait get ENOENT, and so does the next one."""
+    pair = SupervisedPair(guest, NOTIFY)
+    receiving = [begin_to_receive(pair.supervisor.spawn(name), pair.listener) for name in ("first", "second")]
+    ENDS[end](pair)
+    assert [one.outcome() for one in receiving] == [ENOENT] * 2
+    assert pair.supervisor.begin_receive(pair.listener).outcome() == ENOENT
+
+
+@pytest.mark.requirement("seccomp.notif-recv-ends")
+@pytest.mark.parametrize("end", ["is-killed-before-reception", "is-killed-after-reception"])
+def test_readers_after_a_fatal_signal(guest: Guest, end: str) -> None:
+    """After a fatal signal to the last caller, of whose call nothing remains, no reader waits."""
+    pair = SupervisedPair(guest, NOTIFY)
+    ENDS[end](pair)
+    for _ in range(3):
+        assert pair.supervisor.begin_receive(pair.listener).outcome() == ENOENT
+
+
+@pytest.mark.requirement("seccomp.notif-kill")
+def test_the_next_caller_after_a_fatal_signal(guest: Guest) -> None:
+    """A reader that waits when one of two callers is killed receives the call of the other."""
+    pair = SupervisedPair(guest, NOTIFY)
+    other = pair.target.spawn("other")
+    be_killed_unreceived(pair)
+    call = other.begin("getppid", 7)
+    notif = pair.receive_after_signal()
+    assert (notif.pid, notif.args[0]) == (other.pid, 7)
+    assert pair.reply(notif, value=5) == OK
+    assert call.outcome() == returned(5)
+
+
+@pytest.mark.requirement("seccomp.notif-recv-signal")
+def test_a_fatal_signal_to_a_reader(guest: Guest) -> None:
+    """A fatal signal ends a reader that waits; the other reader receives the next call."""
+    pair = SupervisedPair(guest, NOTIFY)
+    first = pair.supervisor.spawn("first")
+    dying = begin_to_receive(first, pair.listener)
+    receiving = begin_to_receive(pair.supervisor, pair.listener)
+    guest.init.kill(first, Signal.KILL).result()
+    assert dying.outcome() == killed(Signal.KILL)
+    call = pair.target.begin("getppid")
+    notif = Notification.decode(receiving.outcome().read())
+    assert pair.reply(notif, value=5) == OK
+    assert call.outcome() == returned(5)
+
+
+# ADDFD
+
+# fmt: off
+INTERRUPTIONS: dict[str, tuple[Signal, list[Counts]]] = {
+    # the signal to the supervisor                  the results of its write() and its ADDFD
+    "by-a-signal":        (Signal.USR1, [{"OK": 1}, {"EINTR": 1}]),
+    "by-a-fatal-signal":  (Signal.KILL, [{}, {}]),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param(AddFd.NONE, id="add", marks=pytest.mark.requirement("seccomp.addfd-interrupted")),
+        pytest.param(AddFd.SEND, id="add-and-send", marks=pytest.mark.requirement("seccomp.addfd-send-interrupted")),
+    ],
+)
+@pytest.mark.parametrize("interruption", INTERRUPTIONS)
+def test_add_is_interrupted(guest: Guest, flags: AddFd, interruption: str) -> None:
+    """A supervisor that a signal interrupts in ADDFD, before its target runs, has added and answered nothing.
+
+    Three priorities decide who runs: the supervisor, then the sender of the signal, which waits for the supervisor to
+    sleep, and last the target.
+    """
+    signal, wanted = INTERRUPTIONS[interruption]
+    pair = AddFdPair(guest)
+    pair.supervisor.catch(Signal.USR1).result()
+    reading, writing = pair.supervisor.pipe()
+    sender, heir = pair.supervisor.spawn("sender"), pair.supervisor.spawn("heir")
+    sending, adding = Plan(sender.slot), Plan(pair.supervisor.slot)
+    sending.call("read", reading, bytes(1), 1)
+    sending.call("kill", pair.supervisor.pid, signal)
+    adding.call("write", writing, b"x", 1)
+    structure = struct.pack("<QIIII", pair.notif.id, flags, pair.file, 0, 0)
+    adding.call("ioctl", pair.listener, NOTIF_ADDFD, structure)
+    share_a_processor(guest, pair.supervisor, sender, pair.target)
+    sent = start_realtime(sender, sending, priority=10)
+    added = start_realtime(pair.supervisor, adding, priority=20)
+    require(sent.counts() == [{"OK": 1}, {"OK": 1}], "the signal was not sent")
+    check_equal(added.counts(), wanted)
+    assert heir.still_waiting(pair.listener, pair.notif.id) == OK
+    assert heir.reply(pair.listener, pair.notif.id, value=77) == OK
+    assert pair.call.outcome() == returned(77)
+    pair.check_has_nothing(FREE)
+
+
+@pytest.mark.requirement("seccomp.addfd-send-interrupted")
+def test_send_again_after_an_interruption(guest: Guest) -> None:
+    """The control: without a signal, the same ADDFD with SEND answers the call, in the same order of priorities."""
+    pair = AddFdPair(guest)
+    adding = Plan(pair.supervisor.slot)
+    structure = struct.pack("<QIIII", pair.notif.id, AddFd.SEND, pair.file, 0, 0)
+    adding.call("ioctl", pair.listener, NOTIF_ADDFD, structure)
+    assert start_realtime(pair.supervisor, adding, priority=20).counts() == [{"OK": 1}]
+    assert pair.call.outcome() == returned(FREE)
+    pair.check_has(FREE)
