@@ -16,7 +16,7 @@ from guests.syscalls.base import SyscallGroup
 from guests.uapi import (
     AT_FDCWD,
     BLKROSET,
-    LOOP_CLR_FD,
+    LOOP_CTL_GET_FREE,
     LOOP_SET_FD,
     O_CLOEXEC,
     O_RDONLY,
@@ -73,16 +73,19 @@ class BlockDeviceCalls(SyscallGroup):
         flag = struct.pack("<i", read_only)
         return self._device_ioctl(device, O_RDONLY, BLKROSET, flag, f'set_read_only("{device}", {read_only})')
 
-    def attach_loop(self, loop: str, backing: str, *, read_only: bool = False) -> Outcome:
-        """Attach a loop device to a file or another device, opened for writing unless `read_only`."""
+    def attach_loop(self, backing: str, *, read_only: bool = False) -> str:
+        """Attach a free loop device to a file or another device, opened for writing unless `read_only`, and return
+        its path.  Must succeed.
+
+        A kernel need not have any until one is asked for (CONFIG_BLK_DEV_LOOP_MIN_COUNT).
+        """
+        free = self._device_ioctl("/dev/loop-control", O_RDWR, LOOP_CTL_GET_FREE, 0, "free_loop()").result()
+        loop = f"/dev/loop{free}"
         file = self.call("openat", AT_FDCWD, backing, (O_RDONLY if read_only else O_RDWR) | O_CLOEXEC, 0).result()
         what = f'attach_loop("{loop}", "{backing}"{", read-only" if read_only else ""})'
-        done = self._device_ioctl(loop, O_RDWR, LOOP_SET_FD, file, what)
+        self._device_ioctl(loop, O_RDWR, LOOP_SET_FD, file, what).result()
         self.call("close", file)
-        return done
-
-    def detach_loop(self, loop: str) -> Outcome:
-        return self._device_ioctl(loop, O_RDWR, LOOP_CLR_FD, 0, f'detach_loop("{loop}")')
+        return loop
 
     def create_mapped(self, name: str, *table: DmTarget) -> str:
         """Create a read-only mapped device with this table, and return its path.  Must succeed."""

@@ -66,16 +66,16 @@ def a_disk_set_read_only_and_back(_: Guest, root: Task) -> tuple[str, str]:
 def a_read_only_loop_device(_: Guest, root: Task) -> tuple[str, str]:
     """A read-only loop device over a writable disk."""
     root.umount(OTHER).result()
-    root.attach_loop("/dev/loop0", "/dev/vdb", read_only=True).result()
-    root.mount("/dev/loop0", OTHER, "ext2", MS_RDONLY).result()
-    return OTHER, "loop0"
+    loop = root.attach_loop("/dev/vdb", read_only=True)
+    root.mount(loop, OTHER, "ext2", MS_RDONLY).result()
+    return OTHER, loop.removeprefix("/dev/")
 
 
 def a_writable_loop_device(_: Guest, root: Task) -> tuple[str, str]:
     root.umount(OTHER).result()
-    root.attach_loop("/dev/loop0", "/dev/vdb").result()
-    root.mount("/dev/loop0", OTHER, "ext2", MS_RDONLY).result()
-    return OTHER, "loop0"
+    loop = root.attach_loop("/dev/vdb")
+    root.mount(loop, OTHER, "ext2", MS_RDONLY).result()
+    return OTHER, loop.removeprefix("/dev/")
 
 
 def a_verified_disk(guest: Guest, root: Task) -> tuple[str, str]:

@@ -142,8 +142,8 @@ def test_a_loop_device_above_a_trusted_one(guest: Guest) -> None:
     root = root_after_pin(guest, other=False)
     trust(root)
     below = trusted_below(guest, root)
-    root.attach_loop("/dev/loop0", below, read_only=True).result()
-    root.mount("/dev/loop0", "/above", "squashfs", MS_RDONLY).result()
+    loop = root.attach_loop(below, read_only=True)
+    root.mount(loop, "/above", "squashfs", MS_RDONLY).result()
     check_untrusted(guest, root, "/above")
 
 

@@ -68,8 +68,8 @@ def initramfs(_: Guest, root: Task) -> str:
 
 def loop_over_the_pinned_disk(_: Guest, root: Task) -> str:
     """The very bytes of the pinned disk, but through another device and therefore another superblock."""
-    root.attach_loop("/dev/loop0", "/dev/vda", read_only=True).result()
-    root.mount("/dev/loop0", "/looped", "squashfs", MS_RDONLY).result()
+    loop = root.attach_loop("/dev/vda", read_only=True)
+    root.mount(loop, "/looped", "squashfs", MS_RDONLY).result()
     return "/looped"
 
 
