@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType
 
 from suites.harness.checkout import ROOT
 
@@ -54,3 +58,42 @@ def test_alternatives_are_named() -> None:
 
 def test_the_marker_is_found() -> None:
     assert sum(len(list(needs(path))) for path in SUITES) > 50
+
+
+# What is there only with an option, and that a test may reach through helpers of its module
+
+LISTS_OF_MODULES = re.compile(r"/sys/kernel/security/lsm|lsm_list_modules")
+WITH_SECURITY = {"SECURITY", "SECURITY_YAMA", "SECURITY_LOADPIN"}
+"""With SECURITY, which the others need, security/inode.c makes the file, and security/lsm_syscalls.c has the call."""
+
+
+def reached(function: FunctionType) -> str:
+    """The source of a function, and of what it uses of its module."""
+    module, seen, todo = inspect.getmodule(function), {function.__name__}, [function]
+    texts = []
+    while todo:
+        one = todo.pop()
+        texts.append(inspect.getsource(one))
+        for name in set(one.__code__.co_names) - seen:
+            seen.add(name)
+            used = getattr(module, name, None)
+            if isinstance(used, FunctionType) and used.__module__ == one.__module__:
+                todo.append(used)
+            elif isinstance(used, str):
+                texts.append(used)
+    return "\n".join(texts)
+
+
+def functions_of_tests() -> Iterator[FunctionType]:
+    for path in SUITES:
+        if path.name.startswith("test_"):
+            module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+            yield from (one for name, one in inspect.getmembers(module, inspect.isfunction) if name[:5] == "test_")
+
+
+def test_a_list_of_security_modules_needs_them() -> None:
+    found = [function for function in functions_of_tests() if LISTS_OF_MODULES.search(reached(function))]
+    assert len(found) >= 8
+    for function in found:
+        marks = [mark for mark in getattr(function, "pytestmark", []) if mark.name == "needs"]
+        assert {option for mark in marks for option in mark.args} & WITH_SECURITY, function.__name__
