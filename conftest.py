@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     check_flavors(config, [sources.SHIPPED, *flavors.FLAVORS])
     if resume.FORMER in config.stash:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
-        resume.require_same_machine(config, changes_of_guests(config, config.stash[FOLDER].settings()))
+        resume.require_same_machine(config, changes_of_guests(config, config.stash[FOLDER].settings))
     preparation_times.watch_builds(config, lambda: builds(config))
     expect_backports(config, backports_of(config))
     config.stash[POOL] = Pool(
@@ -154,7 +154,7 @@ def _kernel_info(config: pytest.Config, kernel: Kernel, acceleration: Accelerati
         "accel_why": acceleration.why if acceleration else None,
         "version": ".".join(map(str, kernel.version)),
         "lost_options": kernel.lost_options or None,
-        "machine_options": changes_of_guests(config, config.stash[FOLDER].settings()),
+        "machine_options": changes_of_guests(config, config.stash[FOLDER].settings),
     }
 
 
@@ -200,7 +200,7 @@ def _take(request: pytest.FixtureRequest, kernel: Kernel, boot: Boot) -> Guest:
 @pytest.fixture
 def configured(request: pytest.FixtureRequest, guest: Guest) -> ConfiguredGuest:
     """The guest, after the system's sysctl settings (--sysctl) have been made in it."""
-    found = ConfiguredGuest.of(guest, request.config.stash[FOLDER].settings())
+    found = ConfiguredGuest.of(guest, request.config.stash[FOLDER].settings)
     if found.made:
         notes.attach(request.node, "sysctl settings", "\n".join(found.report()))
     return found
@@ -273,7 +273,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     notes.describe_run(config, "virtme-ng", importlib.metadata.version("virtme-ng"))
     if config.option.sysctl:
-        notes.describe_run(config, "sysctl", list(map(str, system_settings.to_make(config.stash[FOLDER].settings()))))
+        notes.describe_run(config, "sysctl", list(map(str, system_settings.to_make(config.stash[FOLDER].settings))))
     try:
         program = inspect(find_qemu(chosen=config.getoption("qemu")))
     except UsageError as error:

@@ -129,7 +129,7 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    settings = config.stash[FOLDER].settings()
+    settings = config.stash[FOLDER].settings
     if settings is None:
         return []
     return [f"warning: {remark}" for remark in (*settings.remarks, *remarks_of_any_kernel(settings))]

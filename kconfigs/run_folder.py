@@ -11,6 +11,7 @@ boots/          the errors of boots that failed
 
 from __future__ import annotations
 
+import functools
 import json
 import pickle
 from collections.abc import Callable, Iterable, Sequence
@@ -44,6 +45,7 @@ class RunFolder:
         atomic.write(self._wanted, pickle.dumps(wanted))
         atomic.write(self._settings, pickle.dumps(settings))
 
+    @functools.cached_property
     def settings(self) -> SysctlSettings | None:
         """The system's sysctl settings (--sysctl); None if nobody has given any."""
         found: SysctlSettings | None = _unpickled(self._settings)

@@ -88,7 +88,7 @@ def _make(job: Job, folder: Path) -> None:
 
             compile_kernel(job, objects, config, on_line)
             job.cache.remeasure(store)
-            _collect(job, objects, folder)
+            _collect(job, objects, folder, config)
             release = (objects / "include/config/kernel.release").read_text(encoding="utf-8").strip()
     (folder / "made.json").write_text(
         json.dumps(
@@ -151,7 +151,7 @@ def _mirrored(job: Job, source: Path) -> Job:
     return copy
 
 
-def _collect(job: Job, objects: Path, folder: Path) -> None:
+def _collect(job: Job, objects: Path, folder: Path, config: Config) -> None:
     shutil.copy2(objects / architecture().image, folder / "image")
     shutil.copy2(objects / ".config", folder / "config")
     shutil.copy2(objects / "System.map", folder / "System.map")
@@ -159,19 +159,19 @@ def _collect(job: Job, objects: Path, folder: Path) -> None:
     for name in (lost_options.UNKNOWN, lost_options.REFUSED):
         if text := lost_options.read(objects / name):
             (folder / name).write_text(text, encoding="utf-8")
-    for module in _built_modules(job, objects):
+    for module in _built_modules(job, objects, config):
         (folder / "modules").mkdir(exist_ok=True)
         shutil.copy2(module, folder / "modules" / module.name)
 
 
-def _built_modules(job: Job, objects: Path) -> list[Path]:
+def _built_modules(job: Job, objects: Path, config: Config) -> list[Path]:
     """The modules of the last build.
 
     modules.order lists them if all were built; Kbuild removes it after a build of single ones (its top Makefile,
     single_modules).
     """
     if job.own_config:
-        return [objects / path for path in loaded_by_guests(Config.load(objects / ".config"))]
+        return [objects / path for path in loaded_by_guests(config)]
     listed = objects / "modules.order"
     lines = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
     # It has named object files since 6.3, and modules before that.
