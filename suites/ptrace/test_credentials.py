@@ -9,17 +9,8 @@ from guests.guest import Guest
 from guests.outcome import EACCES, EPERM, OK, Outcome
 from guests.task import Task
 from guests.uapi import AT_FDCWD, Cap
-from suites.ptrace.support.ways import (
-    OBSERVER,
-    Kind,
-    differences,
-    few,
-    not_closed,
-    not_open,
-    observer,
-    read_memory,
-    supported,
-)
+from suites.process_accesses import read_memory
+from suites.ptrace.support.ways import OBSERVER, Kind, differences, few, not_closed, not_open, observer, supported
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 

@@ -11,16 +11,8 @@ from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, OK, returned
 from guests.task import Task
 from guests.uapi import Cap, Clone, Prctl
-from suites.ptrace.support.ways import (
-    OBSERVER,
-    Kind,
-    differences,
-    not_closed,
-    not_open,
-    observer,
-    read_memory,
-    supported,
-)
+from suites.process_accesses import read_memory
+from suites.ptrace.support.ways import OBSERVER, Kind, differences, not_closed, not_open, observer, supported
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 

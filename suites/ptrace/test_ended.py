@@ -11,17 +11,8 @@ from guests.guest import Guest
 from guests.outcome import EACCES, EBADF, EINVAL, ENOENT, EPERM, ESRCH, OK, Expected, Outcome, exited, returned
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_EXIT, PtraceOption
-from suites.ptrace.support.ways import (
-    COMMON_DESCRIPTOR,
-    NOT_EMPTY,
-    Kind,
-    Way,
-    few,
-    not_closed,
-    not_open,
-    observer,
-    supported,
-)
+from suites.process_accesses import COMMON_DESCRIPTOR
+from suites.ptrace.support.ways import NOT_EMPTY, Kind, Way, few, not_closed, not_open, observer, supported
 
 NOTHING = returned(0)
 """A file that can be read, and is empty."""

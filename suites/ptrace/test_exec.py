@@ -13,8 +13,9 @@ from guests.promises import breaks
 from guests.syscalls.seccomp import Poll
 from guests.task import Task
 from guests.uapi import MAP_SHARED, MS_REMOUNT, PROT_READ, PROT_WRITE, Cap, Prctl
+from suites.process_accesses import read_memory
 from suites.ptrace.support.programs import FOLDER, Programs, execute
-from suites.ptrace.support.ways import few, not_closed, not_open, observer, read_memory
+from suites.ptrace.support.ways import few, not_closed, not_open, observer
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 

@@ -15,17 +15,9 @@ from guests.guest import Guest
 from guests.outcome import EPERM, OK, killed, returned
 from guests.syscalls.base import Pending
 from guests.uapi import KCMP_VM, PTRACE_EVENT_STOP, Ptrace, Signal
+from suites.process_accesses import COMMON_DESCRIPTOR, read_memory
 from suites.ptrace.support.programs import Programs, begin_execute
-from suites.ptrace.support.ways import (
-    COMMON_DESCRIPTOR,
-    Kind,
-    few,
-    not_closed,
-    not_open,
-    observer,
-    read_memory,
-    supported,
-)
+from suites.ptrace.support.ways import Kind, few, not_closed, not_open, observer, supported
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 

@@ -11,9 +11,9 @@ from guests.guest import Guest
 from guests.outcome import EPERM, ESRCH, OK, Outcome, exited
 from guests.task import Task
 from guests.uapi import KCMP_VM, PTRACE_EVENT_EXIT, Cap, Clone, Ptrace, PtraceOption, Signal
+from suites.process_accesses import read_memory, vector
 from suites.ptrace.support.programs import Programs, begin_execute
 from suites.ptrace.support.traced_children import wait_for_any
-from suites.ptrace.support.ways import read_memory, vector
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 

@@ -11,8 +11,9 @@ from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, OK, exited, returned
 from guests.task import Task
 from guests.uapi import Cap, Clone, Prctl, Signal
+from suites.process_accesses import read_memory
 from suites.ptrace.support.programs import Programs, execute
-from suites.ptrace.support.ways import Way, few, not_closed, not_open, read_memory
+from suites.ptrace.support.ways import Way, few, not_closed, not_open
 
 pytestmark = pytest.mark.needs("USER_NS", "CROSS_MEMORY_ATTACH")
 

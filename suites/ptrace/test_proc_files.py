@@ -13,8 +13,9 @@ from guests.guest import Guest
 from guests.outcome import EACCES, EPERM, OK, Expected, Outcome, returned
 from guests.task import Task
 from guests.uapi import AT_FDCWD, O_DIRECTORY, O_RDONLY, O_WRONLY, Cap, Clone
+from suites.process_accesses import COMMON_DESCRIPTOR
 from suites.ptrace.support.programs import Programs, execute
-from suites.ptrace.support.ways import COMMON_DESCRIPTOR, OBSERVER, observer
+from suites.ptrace.support.ways import OBSERVER, observer
 
 STATX_UID_AND_GID = 0x18
 OWN, OTHER = 1000, 1001

@@ -15,9 +15,9 @@ from guests.outcome import OK, returned
 from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import THREAD_FLAGS, Cap, Clone, Prctl, PtraceOption, Signal
+from suites.process_accesses import read_memory
 from suites.ptrace.support.programs import Programs, begin_execute, execute
 from suites.ptrace.support.traced_children import changed_root_after_exec
-from suites.ptrace.support.ways import read_memory
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 

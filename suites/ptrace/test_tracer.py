@@ -14,8 +14,8 @@ from guests.promises import breaks
 from guests.protocol import wire
 from guests.task import Task
 from guests.uapi import O_RDONLY, Cap, Clone, Ptrace, PtraceOption, Signal
+from suites.process_accesses import UNUSED, read_memory
 from suites.ptrace.support.programs import Programs, execute
-from suites.ptrace.support.ways import UNUSED, read_memory
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 

@@ -11,8 +11,9 @@ from guests.guest import Guest
 from guests.outcome import EACCES, EPERM, ESRCH, OK, exited, returned
 from guests.promises import breaks
 from guests.uapi import O_RDONLY, O_RDWR, O_WRONLY, Cap, Ptrace, Signal
+from suites.process_accesses import read_memory
 from suites.yama.support import relations
-from suites.yama.support.accesses import SCOPE, read_memory
+from suites.yama.support.accesses import SCOPE
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 

@@ -17,7 +17,8 @@ from guests.guest import Guest
 from guests.outcome import EPERM, GONE, OK, exited
 from guests.task import Task
 from guests.uapi import PTRACER_ANY
-from suites.yama.support.accesses import SCOPE, read_memory
+from suites.process_accesses import read_memory
+from suites.yama.support.accesses import SCOPE
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 

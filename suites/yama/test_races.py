@@ -14,7 +14,8 @@ from guests.guest import Guest
 from guests.outcome import EPERM, OK
 from guests.task import Task
 from guests.uapi import PTRACER_ANY, Prctl
-from suites.yama.support.accesses import SCOPE, read_memory, vector
+from suites.process_accesses import read_memory, vector
+from suites.yama.support.accesses import SCOPE
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 

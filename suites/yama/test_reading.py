@@ -14,7 +14,8 @@ from guests.promises import breaks
 from guests.protocol import wire
 from guests.task import Task
 from guests.uapi import KCMP_VM, Cap
-from suites.yama.support.accesses import SCOPE, prepare, read_memory
+from suites.process_accesses import read_memory
+from suites.yama.support.accesses import SCOPE, prepare
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 

@@ -10,7 +10,8 @@ from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, EPERM, OK, Expected, returned
 from guests.promises import breaks
 from guests.uapi import PTRACER_ANY, Clone, Prctl
-from suites.yama.support.accesses import SCOPE, read_memory, vector
+from suites.process_accesses import read_memory, vector
+from suites.yama.support.accesses import SCOPE
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 

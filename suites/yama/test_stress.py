@@ -18,7 +18,8 @@ from guests.guest import Guest
 from guests.outcome import EPERM, OK
 from guests.task import Task
 from guests.uapi import RLIMIT_NPROC, THREAD_FLAGS, WALL, Prctl, Ptrace
-from suites.yama.support.accesses import SCOPE, read_memory, vector
+from suites.process_accesses import read_memory, vector
+from suites.yama.support.accesses import SCOPE
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 

@@ -14,17 +14,13 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EACCES, EPERM, OK, Expected, Outcome
 from guests.protocol import wire
 from guests.task import Task
-from guests.uapi import KCMP_VM, O_RDONLY, O_WRONLY, PTRACE_EVENT_STOP, Cap, Clone, Signal
+from guests.uapi import KCMP_VM, O_RDONLY, O_WRONLY, Cap, Clone
+from suites.process_accesses import COMMON_DESCRIPTOR, attach, closed, read_memory, seize, write_memory
 
-COMMON_DESCRIPTOR = 1001
-"""A descriptor that the agent leaves open in every task."""
-UNUSED = 0x7000
-"""An offset in a task's data that nothing uses."""
 PIDFD_GET_USER_NAMESPACE = 0xFF09
 
 OBSERVER = Cap.DAC_OVERRIDE | Cap.SYS_NICE | Cap.SYS_ADMIN | Cap.SYS_CHROOT
@@ -88,47 +84,6 @@ def observer(guest: Guest, *, more: Cap = Cap.NONE) -> Task:
     return task
 
 
-def vector(task: Task) -> bytes:
-    """A struct iovec for eight otherwise unused bytes of a task's memory."""
-    return struct.pack("<QQ", wire.data_address(task.slot, UNUSED), 8)
-
-
-def read_memory(observer: Task, target: Task) -> Outcome:
-    """process_vm_readv(), which has no side effects: for tests that need a single access."""
-    return _process_vm("process_vm_readv", observer, target)
-
-
-def _write_memory(observer: Task, target: Task) -> Outcome:
-    return _process_vm("process_vm_writev", observer, target)
-
-
-def _process_vm(call: str, observer: Task, target: Task) -> Outcome:
-    return observer.call(call, target.tid, vector(observer), 1, vector(target), 1, 0, shown=f"{call}({target})")
-
-
-def _closed(task: Task, opened: Outcome) -> Outcome:
-    if not opened.errno:
-        task.close(opened.value).result()
-    return opened
-
-
-def _attach(observer: Task, target: Task) -> Outcome:
-    done = observer.attach(target)
-    if not done.errno:
-        require(observer.wait(target).stopped_by == Signal.STOP, f"{done!r}, but {target} did not stop by SIGSTOP")
-        observer.detach(target).result()
-    return done
-
-
-def _seize(observer: Task, target: Task) -> Outcome:
-    done = observer.seize(target)
-    if not done.errno:
-        observer.interrupt(target).result()
-        require(observer.wait(target).event == PTRACE_EVENT_STOP, f"{target} did not stop when it was interrupted")
-        observer.detach(target).result()
-    return done
-
-
 def _with_pidfd(use: Callable[[Task, int], Outcome]) -> Callable[[Task, Task], Outcome]:
     def act(observer: Task, target: Task) -> Outcome:
         pidfd = observer.call("pidfd_open", target.pid, 0, shown=f"pidfd_open({target})").result()
@@ -140,11 +95,11 @@ def _with_pidfd(use: Callable[[Task, int], Outcome]) -> Callable[[Task, Task], O
 
 
 def _descriptor(observer: Task, pidfd: int) -> Outcome:
-    return _closed(observer, observer.call("pidfd_getfd", pidfd, COMMON_DESCRIPTOR, 0))
+    return closed(observer, observer.call("pidfd_getfd", pidfd, COMMON_DESCRIPTOR, 0))
 
 
 def _namespace_of(observer: Task, pidfd: int) -> Outcome:
-    return _closed(observer, observer.call("ioctl", pidfd, PIDFD_GET_USER_NAMESPACE, 0))
+    return closed(observer, observer.call("ioctl", pidfd, PIDFD_GET_USER_NAMESPACE, 0))
 
 
 def _enter(observer: Task, pidfd: int) -> Outcome:
@@ -165,7 +120,7 @@ def _migrate_pages(observer: Task, target: Task) -> Outcome:
 
 
 def _opened(file: str, flags: int) -> Callable[[Task, Task], Outcome]:
-    return lambda observer, target: _closed(observer, observer.open_proc(target, file, flags))
+    return lambda observer, target: closed(observer, observer.open_proc(target, file, flags))
 
 
 def _read(file: str) -> Callable[[Task, Task], Outcome]:
@@ -193,11 +148,11 @@ def _advise(observer: Task, target: Task) -> Outcome:
 
 
 def _event(observer: Task, target: Task) -> Outcome:
-    return _closed(observer, observer.count_events(target))
+    return closed(observer, observer.count_events(target))
 
 
 def _event_with_signal(observer: Task, target: Task) -> Outcome:
-    return _closed(observer, observer.count_events(target, sigtrap=True))
+    return closed(observer, observer.count_events(target, sigtrap=True))
 
 
 def _proc(
@@ -220,7 +175,7 @@ _FILE, _MEMORY = Kind.FILE, Kind.FILE | Kind.MEMORY
 WAYS = (
     #   name                        how                           refused  kind          needs, since
     Way("process_vm_readv",         read_memory,                  EPERM,   Kind.MEMORY,  "CROSS_MEMORY_ATTACH"),
-    Way("process_vm_writev",        _write_memory,                EPERM,   Kind.MEMORY,  "CROSS_MEMORY_ATTACH"),
+    Way("process_vm_writev",        write_memory,                EPERM,   Kind.MEMORY,  "CROSS_MEMORY_ATTACH"),
     Way("pidfd_getfd",              _with_pidfd(_descriptor),     EPERM,   Kind.PLAIN,   "", (5, 6)),
     Way("setns by a pidfd",         _with_pidfd(_enter),          EPERM,   Kind.ADMIN,   "UTS_NS", (5, 8)),
     Way("kcmp",                     _compare,                     EPERM,   Kind.PLAIN,   "KCMP"),
@@ -249,8 +204,8 @@ WAYS = (
     *(_proc(file, link=True) for file in ("exe", "root", "cwd", f"fd/{COMMON_DESCRIPTOR}", _MAPPING, "ns/mnt")),
     *(_proc(f"ns/{kind}", needs=f"{kind.upper()}_NS", link=True) for kind in _NAMESPACES),
     _proc("ns/cgroup", needs="CGROUPS", link=True),
-    Way("PTRACE_SEIZE",             _seize,                       EPERM,   Kind.TRACES),
-    Way("PTRACE_ATTACH",            _attach,                      EPERM,   Kind.TRACES),
+    Way("PTRACE_SEIZE",             seize,                       EPERM,   Kind.TRACES),
+    Way("PTRACE_ATTACH",            attach,                      EPERM,   Kind.TRACES),
 )
 # fmt: on
 

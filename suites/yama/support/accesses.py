@@ -9,24 +9,17 @@ requires root first), and perf_check_permission() for events that send signals.
 from __future__ import annotations
 
 import enum
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from guests.errors import require
 from guests.guest import Guest
 from guests.kernel_probes import ask
 from guests.outcome import EACCES, EPERM, OK, Expected, Outcome
-from guests.protocol import wire
 from guests.task import Task
-from guests.uapi import O_RDONLY, O_WRONLY, PTRACE_EVENT_STOP, Signal
+from guests.uapi import O_RDONLY, O_WRONLY
+from suites.process_accesses import COMMON_DESCRIPTOR, attach, closed, read_memory, seize, write_memory
 
 SCOPE = "kernel.yama.ptrace_scope"
-
-_COMMON_DESCRIPTOR = 1001
-"""A descriptor that the agent leaves open in every task."""
-_UNUSED = 0x7000
-"""An unused offset in a task's own memory."""
 
 
 class AccessResult(enum.Enum):
@@ -71,75 +64,34 @@ class Access:
         return OK if open_to[result] else self.refused
 
 
-def vector(task: Task) -> bytes:
-    """A struct iovec for eight otherwise unused bytes of a task's memory."""
-    return struct.pack("<QQ", wire.data_address(task.slot, _UNUSED), 8)
-
-
-def read_memory(tracer: Task, target: Task) -> Outcome:
-    """process_vm_readv(), which has no side effects: for tests that need a single access."""
-    return _process_vm("process_vm_readv", tracer, target)
-
-
-def _write_memory(tracer: Task, target: Task) -> Outcome:
-    return _process_vm("process_vm_writev", tracer, target)
-
-
-def _process_vm(call: str, tracer: Task, target: Task) -> Outcome:
-    return tracer.call(call, target.tid, vector(tracer), 1, vector(target), 1, 0, shown=f"{call}({target})")
-
-
 def _descriptor(tracer: Task, target: Task) -> Outcome:
-    return _closed(tracer, tracer.pidfd_getfd(target, _COMMON_DESCRIPTOR))
+    return closed(tracer, tracer.pidfd_getfd(target, COMMON_DESCRIPTOR))
 
 
 def _open_to_read(tracer: Task, target: Task) -> Outcome:
-    return _closed(tracer, tracer.open_proc(target, "mem", O_RDONLY))
+    return closed(tracer, tracer.open_proc(target, "mem", O_RDONLY))
 
 
 def _open_to_write(tracer: Task, target: Task) -> Outcome:
-    return _closed(tracer, tracer.open_proc(target, "mem", O_WRONLY))
+    return closed(tracer, tracer.open_proc(target, "mem", O_WRONLY))
 
 
 def _events(tracer: Task, target: Task) -> Outcome:
-    return _closed(tracer, tracer.count_events(target, sigtrap=True))
-
-
-def _closed(tracer: Task, opened: Outcome) -> Outcome:
-    if not opened.errno:
-        tracer.close(opened.value).result()
-    return opened
-
-
-def _seize(tracer: Task, target: Task) -> Outcome:
-    outcome = tracer.seize(target)
-    if not outcome.errno:
-        tracer.interrupt(target).result()
-        require(tracer.wait(target).event == PTRACE_EVENT_STOP, f"{target} did not stop when {tracer} interrupted it")
-        tracer.detach(target).result()
-    return outcome
-
-
-def _attach(tracer: Task, target: Task) -> Outcome:
-    outcome = tracer.attach(target)
-    if not outcome.errno:
-        require(tracer.wait(target).stopped_by == Signal.STOP, f"{outcome!r}, but {target} did not stop by SIGSTOP")
-        tracer.detach(target).result()
-    return outcome
+    return closed(tracer, tracer.count_events(target, sigtrap=True))
 
 
 ACCESSES = (
     #   kind of access                                               refused  another user's
     Access("process_vm_readv", read_memory, EPERM, EPERM, memory=True),
-    Access("process_vm_writev", _write_memory, EPERM, EPERM, memory=True),
+    Access("process_vm_writev", write_memory, EPERM, EPERM, memory=True),
     Access("pidfd_getfd", _descriptor, EPERM, EPERM),
     Access("/proc/PID/mem for reading", _open_to_read, EACCES, EACCES, memory=True),
     Access("/proc/PID/mem for writing", _open_to_write, EACCES, EACCES, memory=True),
     Access("/proc/PID/syscall", lambda tracer, target: tracer.read_proc(target, "syscall"), EPERM, EACCES),
     Access("/proc/PID/personality", lambda tracer, target: tracer.read_proc(target, "personality"), EPERM, EACCES),
     Access("perf event with a signal", _events, EACCES, EACCES, events=True),
-    Access("PTRACE_SEIZE", _seize, EPERM, EPERM, traces=True),
-    Access("PTRACE_ATTACH", _attach, EPERM, EPERM, traces=True),
+    Access("PTRACE_SEIZE", seize, EPERM, EPERM, traces=True),
+    Access("PTRACE_ATTACH", attach, EPERM, EPERM, traces=True),
 )
 
 
