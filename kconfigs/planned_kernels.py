@@ -209,11 +209,17 @@ class Candidate:
     def __repr__(self) -> str:
         return self.id
 
-    def begin(self) -> None:
-        """Start building it beside the run, if it has to be built and the cache does not have it."""
-        if self.source.builds and self._builder is None and not self._is_built():
-            order = BuildOrder(self.source, self._planned.flavor, self.id)
-            self._builder = background_build.start(order, self._status)
+    def begin(self, after: Candidate | None = None) -> bool:
+        """Start building it beside the run, if it has to be built and the cache does not have it: then True.
+
+        The compilers wait until the build of `after` has ended.
+        """
+        if not self.source.builds or self._builder is not None or self._is_built():
+            return False
+        first = after._builder.pid if after is not None and after._builder is not None else 0
+        order = BuildOrder(self.source, self._planned.flavor, self.id, first)
+        self._builder = background_build.start(order, self._status)
+        return True
 
     def _is_built(self) -> bool:
         # If something is wrong with it, the builder reports that.

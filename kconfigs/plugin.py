@@ -240,9 +240,10 @@ def pytest_xdist_node_collection_finished(node: Any) -> None:
 
 def _begin_builds(config: pytest.Config) -> None:
     selected = config.stash[FOLDER].selected()
+    last = None
     for candidate in candidates_of(config) if selected else []:
-        if candidate.id in selected:
-            candidate.begin()
+        if candidate.id in selected and candidate.begin(after=last):
+            last = candidate
 
 
 # End

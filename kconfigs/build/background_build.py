@@ -7,9 +7,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
+import select
 import subprocess
 import sys
 import time
@@ -37,6 +39,12 @@ class BuildOrder:
     flavor: str | None
     what: str = ""
     """What the status calls it until the builder has begun: the kernel's id."""
+    after: int = 0
+    """The pid of the builder that goes first; 0 if there is none.
+
+    It must not have been reaped.  Kernels are then built in the order in which they are tested, while a lock alone
+    would let any builder go next.
+    """
 
 
 def start(order: BuildOrder, status: Path) -> subprocess.Popen[bytes]:
@@ -100,6 +108,8 @@ def main(asked: Path, status_path: Path) -> None:
     order: BuildOrder = pickle.loads(asked.read_bytes())  # noqa: S301 - written by `start`, in our own folder
     status = StatusFile(status_path)
     try:
+        if order.after:
+            _wait_for_end(order.after)
         kernel = fetch(order.source, order.flavor, status)
     except KconformError as error:
         status.failed(error)
@@ -109,6 +119,11 @@ def main(asked: Path, status_path: Path) -> None:
         raise
     status.done()
     logging.getLogger("kconform").info("%s: %s", kernel.id, kernel.image)
+
+
+def _wait_for_end(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError), os.fdopen(os.pidfd_open(pid), "rb", 0) as process:
+        select.select([process], [], [])
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from common.stopwatch import Stopwatch, What
 from kconfigs import planned_kernels
 from kconfigs.build.build_progress import BuildState, Phase, PhaseTimes
 from kconfigs.build.status_file import StatusFile, read_status
+from kconfigs.flavors import FLAVORS
 from kconfigs.kernel_matrix import Wanted
 from kconfigs.planned_kernels import Candidate, PlannedKernel, plan
 from kconfigs.plugin import LOOKED_UP, builds
@@ -97,6 +98,18 @@ def test_a_build_has_its_name_from_the_beginning(tree: Path, tmp_path: Path, end
     assert read_status(tmp_path / "linux-6.12.7+full.json").state.what == "linux-6.12.7/full"
     fakes.until(endless.exists)
     candidate.abandon()
+
+
+def test_kernels_are_built_in_the_order_of_the_plan(tree: Path, tmp_path: Path) -> None:
+    """A lock alone would let any builder go next."""
+    flavors = sorted(FLAVORS.keys() - {"mine"})
+    candidates = [Candidate(one, tmp_path / "run") for one in planned(str(tree), flavors=flavors)]
+    for candidate, before in zip(candidates, [None, *candidates], strict=False):
+        assert candidate.begin(after=before)
+    built = [candidate.kernel().image.with_name("made.json").stat().st_mtime_ns for candidate in candidates]
+    for candidate in candidates:
+        candidate.abandon()
+    assert built == sorted(built)
 
 
 @pytest.mark.usefixtures("tree")
