@@ -27,8 +27,9 @@ _CHOOSING = {
     "--ignore-glob": "ignore_glob",
     "--last-failed": "lf",
     "--stepwise": "stepwise",
+    "--cases": "cases",
 }
-"""pytest's options that leave tests out, and the names under which it keeps them."""
+"""The options that leave tests out, and the names under which pytest keeps them."""
 
 PROJECT_FILE = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -77,8 +78,8 @@ def selection(config: pytest.Config) -> str | None:
         if words is True:
             chosen.append(option)
         else:
-            for word in [words] if isinstance(words, str) else words or ():
-                chosen += [option, word] if word else []
+            for word in [words] if isinstance(words, str | int) else words or ():
+                chosen += [option, str(word)] if word else []
     return clean_text(shlex.join(chosen)) or None
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,12 @@ def add(parser: pytest.Parser) -> None:
         "test only what has no verdict yet",
     )
     group.addoption(
+        "--cases",
+        type=_number_of_cases,
+        metavar="N",
+        help="run at most N cases of each test, other ones for each kernel: a sample, for many kernels",
+    )
+    group.addoption(
         "--baseline",
         type=Path,
         metavar="RESULTS",
@@ -75,3 +82,9 @@ def add(parser: pytest.Parser) -> None:
         help="run nothing: list every requirement with its tests, and exit with 1 if one has no test, or a "
         f"test in {', '.join(KERNEL_AREAS)} has no requirement",
     )
+
+
+def _number_of_cases(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError("a number of cases is expected, 1 or more")
+    return int(text)

@@ -28,6 +28,7 @@ from reports.run import (
     ci_command_escape,
     early_end,
     environment,
+    few_cases,
     options,
     own_errors,
     printed_reports,
@@ -67,10 +68,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """First, because wrong use ends the run here, and because pytest's JUnit plugin must not see --junitxml."""
-    config.addinivalue_line(
-        "markers", "requirement(id, ...): the promises, from suites/*/requirements.toml, that the test proves"
-    )
-    config.addinivalue_line("markers", f"{quick_marker.MARKER}: given to a few tests for every promise; -m quick")
+    config.addinivalue_line("markers", requirement_marker.DESCRIPTION)
+    config.addinivalue_line("markers", quick_marker.DESCRIPTION)
     early_end.begin(config)
     # Otherwise pytest puts control characters of its own into messages, which would then be spelled out.
     config.option.code_highlight = "no"
@@ -158,6 +157,7 @@ class Hooks:
             apply_waivers.check(self._config, items)
             quick_marker.mark(self._config, items)
             result = yield  # kconfigs checks the kernels, pytest deselects, conftest.py sorts
+            few_cases.deselect_others(self._config, items)
             resume.deselect_done(self._config, items)
             return result
         except (pytest.UsageError, pytest.exit.Exception):

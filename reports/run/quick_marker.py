@@ -14,6 +14,7 @@ from reports.model.requirements import Requirement
 from reports.run.requirement_marker import function_of, may_be_backported, registry, requirements_of
 
 MARKER = "quick"
+DESCRIPTION = f"{MARKER}: given to a few tests for every promise; -m quick"
 
 
 def mark(config: pytest.Config, items: Sequence[pytest.Item]) -> None:

@@ -18,6 +18,7 @@ from reports.model.requirements import Requirement, load, unknown_message
 from reports.run.wrong_use import as_wrong_use
 
 MARKER = "requirement"
+DESCRIPTION = f"{MARKER}(id, ...): the promises, from suites/*/requirements.toml, that the test proves"
 
 REGISTRY = pytest.StashKey[dict[str, Requirement]]()
 BACKPORTED = pytest.StashKey[frozenset[str]]()

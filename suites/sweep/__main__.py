@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`kconform sweep`: build a kernel with one change at a time: does a good one come out good?
 
-    kconform sweep --pytest="-m quick"              all changes of suites/sweep/options.toml, the quick tests
+    kconform sweep                                  all changes of suites/sweep/options.toml, all tests
+    kconform sweep --pytest="-m quick --cases=1"    other cases of the quick tests for each kernel
     kconform sweep AUDIT=n SMP=y                    only these
     kconform sweep BPF_SYSCALL=y+BPF_LSM=y          one change, of two options
     kconform sweep --kernel=path/to/linux --table=sweep.md
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class SweptKernel:
     no_kernel: str
     """Why it was not tested; empty if it was."""
     new_skips: Sequence[tuple[str, int]]
-    """Why tests are skipped that are not skipped without the change, and how many; the most first."""
+    """Why tests are skipped, as far as none is for that reason without the change, and how many; the most first."""
 
     @property
     def verdict(self) -> str:
@@ -147,21 +148,14 @@ def judge(results: Iterable[Result]) -> list[SweptKernel]:
     for result in results:
         if result.kernel is not None:
             by_change.setdefault(result.kernel.partition("/")[2].partition("+")[2], []).append(result)
-    plain = {_name(result): result.verdict for result in by_change.get("", [])}
+    plain = {result.reason for result in by_change.get("", []) if result.verdict == "skip"}
     outcomes = [_outcome(change, found, plain) for change, found in by_change.items()]
     return sorted(outcomes, key=lambda outcome: bool(outcome.change))
 
 
-def _name(result: Result) -> str:
-    """The test's id without the kernel."""
-    return result.nodeid.replace(str(result.kernel), "")
-
-
-def _outcome(change: str, results: Sequence[Result], plain: Mapping[str, str]) -> SweptKernel:
+def _outcome(change: str, results: Sequence[Result], plain: Set[str]) -> SweptKernel:
     counts = Counter(result.verdict for result in results)
-    new = Counter(
-        result.reason for result in results if result.verdict == "skip" and plain.get(_name(result)) != "skip"
-    )
+    new = Counter(result.reason for result in results if result.verdict == "skip" and result.reason not in plain)
     errors = [result for result in results if result.verdict == "error"]
     absent = [result.reason for result in errors if any(words in result.reason for words in NO_KERNEL)]
     return SweptKernel(

@@ -66,6 +66,10 @@ def _suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         pytest.param(("suites",), {"test_scopes": 4, "test_talk": 1, "test_log": 2}, None, id="all-by-name"),
         pytest.param((TALK,), {"test_talk": 1}, TALK, id="one"),
+        pytest.param(("--cases=1",), {"test_scopes": 1, "test_talk": 1, "test_log": 1}, "--cases 1", id="one-case"),
+        pytest.param(
+            ("--cases=3",), {"test_scopes": 3, "test_talk": 1, "test_log": 2}, "--cases 3", id="three-cases-of-each"
+        ),
         pytest.param(
             ("--deselect", TALK),
             {"test_scopes": 4, "test_log": 2},
