@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import cast
 
 import hypothesis
@@ -15,12 +16,12 @@ from common.workers import is_worker
 from guests import guest_evidence, system_settings
 from guests.errors import BootCrashed, GuestBroke, QemuError, UsageError
 from guests.guest import Guest
-from guests.plugin import LIMIT, changes_of_guests, machine_options_of
+from guests.plugin import LIMIT, boot_of, changes_of_guests, machine_options_of, skip_without_devices
 from guests.system_settings import ConfiguredGuest
 from guests.vm import device_state
 from guests.vm.acceleration import Acceleration
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
-from guests.vm.qemu_program import find_qemu, has_device, inspect
+from guests.vm.qemu_program import find_qemu, inspect
 from kconfigs import flavors, sources
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
@@ -32,6 +33,7 @@ from reports.run.apply_waivers import check_flavors, splat_waivers
 from reports.run.options import runs_tests
 from reports.run.requirement_marker import expect_backports
 from suites.applicable_tests import promises_of, skip_unless_applicable
+from suites.walks.fresh_guests import GuestSupply
 
 pytest_plugins = ["pytester"]
 # A comparison in a helper of the tests then shows its values, as one in a test does.
@@ -81,25 +83,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests that boot alike within a kernel, so that a spare clone fits the next test."""
     boots: dict[tuple[str | None, Boot | None], int] = {}
-    items.sort(key=lambda item: boots.setdefault((_kernel_of(item), _boot_of(item)), len(boots)))
+    items.sort(key=lambda item: boots.setdefault((_kernel_of(item), boot_of(item)), len(boots)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    preparation_times.number_boots(session.items, lambda item: (boot := _boot_of(item)) and (_kernel_of(item), boot))
+    preparation_times.number_boots(session.items, lambda item: (boot := boot_of(item)) and (_kernel_of(item), boot))
 
 
 def _kernel_of(item: pytest.Item) -> str | None:
     candidate = candidate_of(item)
     return candidate.id if candidate is not None else None
-
-
-def _boot_of(item: pytest.Item) -> Boot | None:
-    if "guest" not in getattr(item, "fixturenames", ()):
-        return None
-    marker = item.get_closest_marker("boot")
-    if marker is None:
-        return DEFAULT_BOOT
-    return Boot(marker.args, **{what: tuple(wanted) for what, wanted in marker.kwargs.items()})
 
 
 @pytest.fixture(scope="session")
@@ -164,21 +157,31 @@ def _kernel_info(config: pytest.Config, kernel: Kernel, acceleration: Accelerati
 @pytest.fixture
 def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Iterator[Guest]:
     """A freshly booted guest, booted as the test's `boot` marker specifies."""
+    with contextlib.closing(_take_for_test(request, kernel, request.node.stash.get(NEXT, None))) as taken:
+        yield taken
+
+
+@pytest.fixture
+def guest_supply(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> GuestSupply:
+    """Fresh guests for a test that takes many, and closes each."""
+    return GuestSupply(partial(_take_for_test, request, kernel, request.node), partial(_complaint, request.node))
+
+
+def _take_for_test(request: pytest.FixtureRequest, kernel: Kernel, following: pytest.Item | None) -> Guest:
+    """The guest that a test's evidence is about, which the caller must close.  `following` needs the next one."""
     pool = request.config.stash[POOL]
-    boot = _boot_of(request.node) or DEFAULT_BOOT
-    if any(plan.filesystem == "9p" for plan in boot.disks):
-        program = pool.qemu(kernel.arch)
-        if not has_device(program.path, "virtio-9p-pci"):
-            pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
-    with contextlib.closing(_take(request, kernel, boot)) as taken:
+    boot = boot_of(request.node) or DEFAULT_BOOT
+    skip_without_devices(boot, pool.qemu(kernel.arch))
+    with contextlib.ExitStack() as on_error:
+        taken = on_error.enter_context(contextlib.closing(_take(request, kernel, boot)))
         request.node.stash[GUEST] = taken
         if splat := _boot_splat(request, taken):
             info = _kernel_info(request.config, kernel, pool.acceleration(kernel))
             notes.set_kernel(request.node, {**info, "boot_complaint": splat})
-        following = request.node.stash.get(NEXT, None)
         if following is not None and _kernel_of(following) == _kernel_of(request.node):
-            pool.prepare(kernel, _boot_of(following) or boot)
-        yield taken
+            pool.prepare(kernel, boot_of(following) or boot)
+        on_error.pop_all()
+    return taken
 
 
 def _take(request: pytest.FixtureRequest, kernel: Kernel, boot: Boot) -> Guest:
@@ -227,14 +230,14 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Fail a test whose kernel logged a splat or became tainted, whatever its calls returned or failed with."""
-    guest = item.stash.get(GUEST, None)
     try:
         yield
     except (Exception, pytest.fail.Exception) as error:
-        if guest is not None and (other := guest_evidence.replacement(error, guest, lambda: _complaint(item, guest))):
+        broken = item.stash.get(GUEST, None)
+        if broken and (other := guest_evidence.replacement(error, broken, lambda: _complaint(item, broken))):
             raise other from error
         raise
-    if guest is not None and (complaint := _complaint(item, guest)):
+    if (guest := item.stash.get(GUEST, None)) and (complaint := _complaint(item, guest)):
         raise GuestBroke(complaint)
 
 

@@ -22,7 +22,9 @@ from guests.errors import UsageError
 from guests.outcome import Expected, Outcome
 from guests.time_limit import TimeLimit
 from guests.vm import acceleration, machine_options
+from guests.vm.clone_pool import DEFAULT_BOOT, Boot
 from guests.vm.machine_options import MachineOptions
+from guests.vm.qemu_program import QemuProgram, has_device
 from kconfigs.cache import Cache
 from kconfigs.sysctl_settings import SysctlSettings
 
@@ -155,6 +157,25 @@ def machine_options_of(config: pytest.Config) -> MachineOptions:
     return MachineOptions(
         option.memory, option.cpus, tuple(option.append), tuple(option.qemu_opts), option.boot_timeout
     )
+
+
+# What a test asks of its guests
+
+
+def boot_of(item: pytest.Item) -> Boot | None:
+    """The boot that a test's `boot` marker asks for; None if it needs no guest."""
+    if not {"guest", "guest_supply"} & set(getattr(item, "fixturenames", ())):
+        return None
+    marker = item.get_closest_marker("boot")
+    if marker is None:
+        return DEFAULT_BOOT
+    return Boot(marker.args, **{what: tuple(wanted) for what, wanted in marker.kwargs.items()})
+
+
+def skip_without_devices(boot: Boot, program: QemuProgram) -> None:
+    """Skip a test whose boot needs a device that this QEMU lacks."""
+    if any(plan.filesystem == "9p" for plan in boot.disks) and not has_device(program.path, "virtio-9p-pci"):
+        pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
 
 
 def changes_of_guests(config: pytest.Config, settings: SysctlSettings | None) -> str | None:

@@ -117,6 +117,13 @@ class TimeLimit:
         finally:
             self._start()
 
+    def renew(self) -> None:
+        """A part of the test begins that may take as long as a test."""
+        if self._since is not None:
+            self._stop()
+            self._spent_s = 0.0
+            self._start()
+
     def _scaled(self, limit_s: float) -> float:
         return limit_s * load() * (1.0 if self.kvm else EMULATED)
 

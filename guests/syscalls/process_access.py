@@ -17,6 +17,15 @@ _PERF_REMOVE_ON_EXEC, _PERF_SIGTRAP = 1 << 36, 1 << 37
 """Bits of struct perf_event_attr (include/uapi/linux/perf_event.h)."""
 
 
+def event_attributes(*, sigtrap: bool) -> bytes:
+    """struct perf_event_attr of an event that counts nothing."""
+    bits = _PERF_DISABLED | _PERF_EXCLUDE_KERNEL | _PERF_EXCLUDE_HV
+    if sigtrap:
+        bits |= _PERF_REMOVE_ON_EXEC | _PERF_SIGTRAP
+    fields = (_PERF_TYPE_SOFTWARE, _PERF_ATTR_SIZE, _PERF_COUNT_SW_DUMMY, 0, 0, 0, bits)
+    return struct.pack("<IIQQQQQ", *fields).ljust(_PERF_ATTR_SIZE, b"\0")
+
+
 class AccessCalls(SyscallGroup):
     """Accesses to another process by its number."""
 
@@ -40,12 +49,7 @@ class AccessCalls(SyscallGroup):
 
     def count_events(self, target: SyscallGroup, *, sigtrap: bool = False) -> Outcome:
         """perf_event_open() for the target, which returns a descriptor.  `sigtrap`: events send it a signal."""
-        bits = _PERF_DISABLED | _PERF_EXCLUDE_KERNEL | _PERF_EXCLUDE_HV
-        if sigtrap:
-            bits |= _PERF_REMOVE_ON_EXEC | _PERF_SIGTRAP
-        attr = struct.pack(
-            "<IIQQQQQ", _PERF_TYPE_SOFTWARE, _PERF_ATTR_SIZE, _PERF_COUNT_SW_DUMMY, 0, 0, 0, bits
-        ).ljust(_PERF_ATTR_SIZE, b"\0")
+        attr = event_attributes(sigtrap=sigtrap)
         shown = f"count_events({target}{', sigtrap' if sigtrap else ''})"
         return self.call("perf_event_open", attr, target.tid, -1, -1, 0, shown=shown)
 

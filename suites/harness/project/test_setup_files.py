@@ -171,6 +171,7 @@ class TestExample:
         shutil.copy(ROOT / "pyproject.toml", tmp_path)
         suite = tmp_path / "suites" / "yama"
         suite.mkdir(parents=True)
+        (suite.parent / "walks").symlink_to(ROOT / "suites" / "walks")
         (tmp_path / "suites" / "applicable_tests.py").symlink_to(ROOT / "suites" / "applicable_tests.py")
         (suite / "requirements.toml").write_text(blocks["toml"])
         (suite / "test_family.py").write_text(blocks["python"])

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A run of walks: how many, from which seed, for how long, and what came of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import hypothesis
+from hypothesis import HealthCheck, Phase
+from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
+from hypothesis.stateful import run_state_machine_as_test
+
+from suites.walks.walk import Surroundings, Walk
+
+FIXED_WALKS = 4
+"""Walks of each test in a run that does not ask for more; they are the same each time."""
+FIXED_SEED = 1
+STEPS = 25
+"""Maximum number of steps of a walk."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the user asks for.  With neither a number nor a time, the walks are few, and always the same."""
+
+    walks: int | None = None
+    seconds: float | None = None
+    """After this time no walk begins, except to shrink a difference."""
+    seed: int | None = None
+    database: Path | None = None
+    """Where differences are kept, which later runs try first; None for nowhere."""
+    shrink: bool = True
+
+    @property
+    def is_fixed(self) -> bool:
+        return self.walks is None and self.seconds is None and self.seed is None
+
+    @property
+    def most(self) -> int:
+        """The number of walks, at most."""
+        if self.walks is not None:
+            return self.walks
+        return FIXED_WALKS if self.seconds is None else 1_000_000_000
+
+
+@dataclass
+class Walked:
+    """What a run of walks has done."""
+
+    seed: int
+    walks: int = 0
+    steps: int = 0
+    duration_s: float = 0.0
+
+    def __str__(self) -> str:
+        rate = self.walks / self.duration_s if self.duration_s else 0.0
+        return (
+            f"{self.walks} walks with {self.steps} steps in {self.duration_s:.1f} s"
+            f" ({rate:.1f} walks per second), seed {self.seed}"
+        )
+
+
+def run_walks(
+    machine: type[Walk],
+    surroundings: Surroundings,
+    budget: Budget,
+    seed: int,
+    clock: Callable[[], float] = time.monotonic,
+) -> Walked:
+    """Walk until the budget is spent.  Raises what the shortest walk raises that shows a difference."""
+    walked = Walked(seed)
+    began = clock()
+    starts = surroundings.starts
+
+    def begin() -> None:
+        if budget.seconds is not None and clock() - began >= budget.seconds and not surroundings.found:
+            surroundings.stop()
+        walked.walks += 1
+        starts()
+
+    surroundings.starts = begin
+    # A class of its own, because the seed and the surroundings are attributes.
+    seeded = hypothesis.seed(seed)(type(machine.__name__, (machine,), {"surroundings": surroundings}))
+    try:
+        run_state_machine_as_test(seeded, settings=_settings(budget))
+    except BaseException:
+        if surroundings.stopped is None:
+            raise
+        if surroundings.stopped.cause is not None:
+            raise surroundings.stopped.cause from None
+    finally:
+        walked.steps = surroundings.steps
+        walked.duration_s = clock() - began
+    return walked
+
+
+def _settings(budget: Budget) -> hypothesis.settings:
+    database: ExampleDatabase | None = None
+    if budget.database is not None and not budget.is_fixed:
+        database = DirectoryBasedExampleDatabase(budget.database)
+    phases = [Phase.generate] + [Phase.reuse] * (database is not None) + [Phase.shrink] * budget.shrink
+    return hypothesis.settings(
+        max_examples=budget.most,
+        stateful_step_count=STEPS,
+        phases=phases,
+        database=database,
+        derandomize=budget.is_fixed,
+        deadline=None,
+        print_blob=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
