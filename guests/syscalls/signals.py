@@ -12,7 +12,7 @@ from guests.protocol.wire import Op
 from guests.syscalls.base import SyscallGroup
 from guests.uapi import Signal
 
-SA_SIGINFO, SA_RESTORER, SA_RESTART = 4, 0x04000000, 0x10000000
+SA_SIGINFO, SA_RESTORER, SA_ONSTACK, SA_RESTART = 4, 0x04000000, 0x08000000, 0x10000000
 SYS_SECCOMP, SYS_USER_DISPATCH = 1, 2
 """si_code of a SIGSYS that a filter, or the task's own dispatcher, raised (include/uapi/asm-generic/siginfo.h)."""
 
@@ -49,14 +49,17 @@ class CaughtSignal:
 class SignalCalls(SyscallGroup):
     """Calls for catching, ignoring, blocking and sending signals."""
 
-    def catch(self, signal: Signal, *, result: int | None = None, restart: bool = False) -> Outcome:
+    def catch(
+        self, signal: Signal, *, result: int | None = None, restart: bool = False, on_stack: bool = False
+    ) -> Outcome:
         """Catch a signal from now on.
 
         result: the result of each system call that the signal interrupts, if not None.  restart: restart interrupted
-        calls if possible (SA_RESTART).
+        calls if possible (SA_RESTART).  on_stack: run the handler on the alternate stack, if there is one, which must
+        be in memory that `store` has returned (SA_ONSTACK).
         """
         hello = self.guest.hello
-        flags = SA_SIGINFO | SA_RESTORER | (SA_RESTART if restart else 0)
+        flags = SA_SIGINFO | SA_RESTORER | (SA_RESTART if restart else 0) | (SA_ONSTACK if on_stack else 0)
         action = struct.pack("<QQQQ", hello.signal_handler, flags, hello.signal_restorer, 0)
         done = self.call("rt_sigaction", signal, action, None, 8, shown=f"catch({signal.name})")
         handler = wire.HANDLER.pack(result or 0, result is not None, True)

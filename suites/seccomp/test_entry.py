@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 import pytest
 
@@ -11,51 +12,21 @@ from guests import bpf
 from guests.bpf import Action, Instruction, arg, deny, kill_process, load, policy, ret, trace
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, EPERM, killed, returned
-from guests.syscalls.base import Pending
+from guests.outcome import EINVAL, ENOSYS, EPERM, OK, killed, returned
 from guests.syscalls.seccomp import FilterFlag
 from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH
-from guests.uapi import PTRACE_EVENT_SECCOMP, PTRACE_EVENT_STOP, Prctl, Ptrace, PtraceOption, Signal, number
+from guests.uapi import PTRACE_EVENT_SECCOMP, Prctl, Ptrace, PtraceOption, Signal, number
+from suites.seccomp.support.audit_records import AuditRecords
 from suites.seccomp.support.audit_rules import audit_calls
-from suites.seccomp.support.filtered_tasks import GETPPID, MADE, check_not_made, unprivileged
+from suites.seccomp.support.filtered_tasks import GETPPID, MADE, check_not_made, mismatches, unprivileged
+from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP, SyscallTracedPair
+from suites.seccomp.support.traced_pair import TracedPair
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
-SYSCALL_STOP = Signal.TRAP | 0x80
 DENY = policy(deny("getppid", errno=EINVAL))
-
-
-class SyscallTracedPair:
-    """A tracee whose calls stop at entry and exit, and its tracer."""
-
-    def __init__(self, guest: Guest, *filters: bpf.Program) -> None:
-        self.tracer = guest.spawn("tracer")
-        self.tracee = unprivileged(guest, "tracee", parent=self.tracer)
-        for program in filters:
-            self.tracee.install(program).result()
-        self.tracer.seize_and_stop(self.tracee, PtraceOption.TRACESYSGOOD | PtraceOption.TRACESECCOMP)
-        self.resume()
-
-    def resume(self) -> None:
-        self.tracer.resume_to_syscall(self.tracee).result()
-
-    def stop_at_entry(self, name: str, *arguments: int) -> Pending:
-        """Let the tracee make a call, and wait for the stop at its entry."""
-        call = self.tracee.begin(name, *arguments)
-        stop = self.tracer.wait(self.tracee)
-        require(stop.stopped_by == SYSCALL_STOP, f"{self.tracee} did not stop at the entry of {name}: {stop}")
-        return call
-
-    def change(self, **registers: int) -> None:
-        self.tracer.set_registers(self.tracee, **registers).result()
-
-    def check_exit_stop(self) -> int:
-        """Continue to the exit stop, and return the result that the tracer sees there."""
-        self.resume()
-        assert self.tracer.wait(self.tracee).stopped_by == SYSCALL_STOP
-        value = self.tracer.registers(self.tracee)["rax"]
-        self.resume()
-        return value - (1 << 64) if value >> 63 else value
+NO_CALL, BEYOND = 400, 0x1000
+"""A number between those of calls, which x86-64 has left out, and one beyond all of them."""
 
 
 # fmt: off
@@ -102,6 +73,41 @@ def test_a_call_changed_to_minus_one_is_filtered(guest: Guest) -> None:
     assert call.outcome() == EINVAL
 
 
+@pytest.mark.requirement("seccomp.entry-beyond-table")
+def test_a_call_changed_to_a_number_beyond_the_table(guest: Guest) -> None:
+    """A call that its tracer changes to a number beyond the table fails with ENOSYS, whatever result the tracer sets.
+
+    A number between those of calls does the same; only -1 keeps the tracer's result.
+    """
+    pair = SyscallTracedPair(guest)
+    found: dict[str, tuple[object, object]] = {}
+    for nr, wanted in {BEYOND: ENOSYS, NO_CALL: ENOSYS, -1: returned(42)}.items():
+        call = pair.stop_at_entry("getuid")
+        pair.change(orig_rax=nr, rax=42)
+        pair.check_exit_stop()
+        found[f"{nr}, at the entry"] = (call.outcome(), wanted)
+    traced = TracedPair(guest, policy(trace("getuid")))
+    call = traced.stop("getuid")
+    traced.change(orig_rax=BEYOND, rax=42)
+    traced.resume()
+    found["in the stop of TRACE"] = (call.outcome(), ENOSYS)
+    assert mismatches(found) == []
+
+
+@pytest.mark.requirement("seccomp.entry-step")
+def test_a_single_step_over_a_call(guest: Guest) -> None:
+    """A tracer that steps over a call stops again at the instruction after it, whether the call is denied or runs."""
+    pair = SyscallTracedPair(guest, DENY)
+    for name, wanted in {"getppid": EINVAL, "getuid": returned(1000)}.items():
+        call = pair.stop_at_entry(name)
+        next_instruction = pair.tracer.registers(pair.tracee)["rip"]
+        pair.tracer.ptrace(Ptrace.SINGLESTEP, pair.tracee).result()
+        assert pair.tracer.wait(pair.tracee).stopped_by == Signal.TRAP
+        assert pair.tracer.registers(pair.tracee)["rip"] == next_instruction
+        pair.resume()
+        assert call.outcome() == wanted
+
+
 @pytest.mark.requirement("seccomp.entry-order")
 def test_entry_event_exit(guest: Guest) -> None:
     """A traced call stops three times: at its entry, for its filter's TRACE, and at its exit."""
@@ -134,8 +140,7 @@ def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
     """A call under PTRACE_SYSEMU ends at its entry stop: neither it nor any filter runs."""
     kills = policy(kill_process("getppid"))
     pair = SyscallTracedPair(guest, kills)
-    pair.tracer.interrupt(pair.tracee).result()
-    require(pair.tracer.wait(pair.tracee).event == PTRACE_EVENT_STOP, f"{pair.tracee} was not interrupted")
+    pair.interrupt()
     pair.tracer.ptrace(Ptrace.SYSEMU, pair.tracee).result()
     call = pair.stop_at_entry("getppid")
     pair.change(rax=77)
@@ -170,6 +175,23 @@ def test_what_is_denied_is_not_audited(guest: Guest) -> None:
     assert "type=1300" in record
     assert f" syscall={GETPPID} " in record
     assert [line for line in guest.log() if "type=1300" in line and f" pid={filtered.pid} " in line] == []
+
+
+@pytest.mark.needs("AUDITSYSCALL")
+@pytest.mark.boot("audit=1")
+@pytest.mark.requirement("seccomp.entry-audit")
+def test_what_a_tracer_changes_is_audited(guest: Guest) -> None:
+    """The audit record is that of the call that ran: of the one that the tracer made of another at its entry."""
+    audit_calls(guest, "getppid")
+    pair = SyscallTracedPair(guest)
+    for number_after, name, argument in ((number("getuid"), "getppid", 5), (GETPPID, "getuid", 7)):
+        call = pair.stop_at_entry(name, argument)
+        pair.change(orig_rax=number_after)
+        pair.check_exit_stop()
+        call.outcome().require(OK)
+    AuditRecords(guest).wait_for_all()
+    records = [line for line in guest.log() if "type=1300" in line and f" pid={pair.tracee.pid} " in line]
+    assert [re.findall(r" (?:syscall|a0)=\w+", line) for line in records] == [[f" syscall={GETPPID}", " a0=7"]]
 
 
 @pytest.mark.requirement("seccomp.entry-tsync")

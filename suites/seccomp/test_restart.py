@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A call that resumes after a stop is filtered as restart_syscall."""
+"""A call that resumes after a stop is filtered as restart_syscall, which resumes that call and no other."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ import pytest
 
 from guests import bpf
 from guests.bpf import Action, deny, kill_process, policy
+from guests.call_arguments import Out
+from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EPERM, Expected, killed
+from guests.outcome import EINTR, EPERM, Expected, killed, returned
 from guests.protocol.wire import Entry
 from guests.syscalls.base import Pending
+from guests.syscalls.seccomp import Poll
 from guests.task import Task
-from guests.uapi import Signal, number
+from guests.uapi import Ptrace, Signal, number
 from suites.seccomp.support.filtered_tasks import unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 HOUR = struct.pack("<qq", 3600, 0)
+ERESTART_RESTARTBLOCK = 516
+"""The kernel's own error of an interrupted call that is to resume (include/linux/errno.h)."""
+CLOCK_MONOTONIC = 1
 
 
 def interrupted(guest: Guest, task: Task, call: Pending) -> None:
@@ -80,3 +86,48 @@ def test_restart_syscall_as_x32(guest: Guest) -> None:
     call = task.begin(number("nanosleep", "x32"), HOUR, None)
     interrupted(guest, task, call)
     assert call.outcome() == EPERM
+
+
+@pytest.mark.needs("IA32_EMULATION")
+@pytest.mark.requirement("seccomp.restart-tracer")
+def test_registers_that_a_tracer_restores(guest: Guest) -> None:
+    """A call by int 0x80 resumes by i386's restart_syscall also if its tracer restores its registers in a later stop.
+
+    A debugger does that when its user has it call a function of the interrupted program.
+    """
+    tracer = guest.spawn("tracer")
+    task = unprivileged(guest, parent=tracer)
+    task.install(policy(deny("restart_syscall", errno=EPERM), arch="i386")).result()
+    call = task.begin(number("poll", "i386"), 0, 0, 3_600_000, entry=Entry.INT80)
+    call.wait_until_blocked()
+    tracer.seize_and_stop(task)
+    saved = tracer.registers(task)
+    require(saved["rax"] == (-ERESTART_RESTARTBLOCK) % (1 << 64), f"{call} was not interrupted")
+    # Let one instruction run instead, so that the kernel is entered again, and not by a call.
+    tracer.set_registers(task, orig_rax=-1).result()
+    tracer.ptrace(Ptrace.SINGLESTEP, task).result()
+    require(tracer.wait(task).stopped_by == Signal.TRAP, f"{task} has not made a step")
+    tracer.set_registers(task, **saved).result()
+    tracer.resume(task).result()
+    assert call.outcome() == EPERM
+
+
+@pytest.mark.requirement("seccomp.restart-data")
+def test_restart_syscall_after_a_finished_sleep(guest: Guest) -> None:
+    """restart_syscall() fails with EINTR after a sleep that was not interrupted, even if an earlier poll() was.
+
+    Before the sleep, it polls again.
+    """
+    task = guest.spawn("task")
+    moment = struct.pack("<qq", 0, 1)
+    for name, *clock in (("nanosleep",), ("clock_nanosleep", CLOCK_MONOTONIC, 0)):
+        reading, writing = struct.unpack("<ii", task.call("pipe2", Out(8), 0).read())
+        writer = task.spawn("writer")
+        call = task.begin("poll", task.store(struct.pack("<iHH", reading, Poll.IN, 0)), 1, -1)
+        interrupted(guest, task, call)
+        call.wait_until_blocked()
+        writer.call("write", writing, b"x", 1).result()
+        call.outcome().require(returned(1))
+        task.call("restart_syscall").require(returned(1))
+        task.call(name, *clock, moment, Out(16)).result()
+        assert task.call("restart_syscall") == EINTR

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 
 import pytest
 
@@ -18,13 +19,16 @@ from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import USER_NOTIF_FLAG_CONTINUE
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
-from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
+from guests.uapi import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal, number
 from suites.seccomp.support.filtered_tasks import SupervisedPair, check_caught, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER", "X86_VSYSCALL_EMULATION")
 
 PAGE = 0xFFFFFFFFFF600000
 GETTIMEOFDAY, TIME, GETCPU = PAGE, PAGE + 0x400, PAGE + 0x800
+OF_THE_KERNEL = 0xFFFF888000000000
+"""An address of the kernel, which no program can write to."""
+SEGV_MAPERR = 1
 
 both_modes = pytest.mark.parametrize(
     "mode",
@@ -162,6 +166,21 @@ def test_a_tracers_changes(guest: Guest, mode: str) -> None:
         tracer.resume(tracee).result()
         found[name] = (call.outcome(), wanted)
     assert mismatches(found) == []
+
+
+@pytest.mark.boot("vsyscall=xonly")
+@pytest.mark.requirement("seccomp.vsyscall-fault")
+def test_a_pointer_into_the_kernel(guest: Guest) -> None:
+    """A call whose pointer leads into the kernel raises SIGSEGV, and its siginfo has the address."""
+    tracer = guest.spawn("tracer")
+    tracee = tracer.spawn("tracee")
+    tracer.seize(tracee).result()
+    call = tracee.begin(TIME, OF_THE_KERNEL, entry=Entry.VSYSCALL, shown="time() by the vsyscall page")
+    assert tracer.wait(tracee).stopped_by == Signal.SEGV
+    siginfo = tracer.ptrace(Ptrace.GETSIGINFO, tracee, 0, Out(128)).read()
+    assert struct.unpack_from("<iiixxxxQ", siginfo) == (Signal.SEGV, 0, SEGV_MAPERR, OF_THE_KERNEL)
+    tracer.resume(tracee, Signal.SEGV).result()
+    assert call.outcome() == killed(Signal.SEGV)
 
 
 @pytest.mark.boot("vsyscall=none")

@@ -100,10 +100,15 @@ def seccomp_state(guest: Guest, task: Task) -> tuple[str, str, str]:
     return lines["NoNewPrivs"], lines["Seccomp"], lines["Seccomp_filters"]
 
 
-def execute(task: Task, path: str) -> Outcome:
+def begin_to_execute(task: Task, path: str) -> Pending:
     """execve() a copy of the program that every task runs: the task continues in it, and waits for commands."""
     argv = [task.store(word.encode() + b"\0") for word in (path, "task", str(task.slot))]
-    return task.call("execve", path, task.store(struct.pack("<4Q", *argv, 0)), None, shown=f'execute("{path}")')
+    return task.begin("execve", path, task.store(struct.pack("<4Q", *argv, 0)), None, shown=f'execute("{path}")')
+
+
+def execute(task: Task, path: str) -> Outcome:
+    """The same, from its beginning to its end."""
+    return begin_to_execute(task, path).outcome()
 
 
 def mismatches(found: Mapping[str, tuple[object, object]]) -> list[str]:
