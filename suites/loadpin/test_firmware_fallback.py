@@ -34,7 +34,7 @@ from suites.loadpin.support.load_kinds import FIRMWARE_WHOLE, offer_fallback, pr
 
 pytestmark = [
     loadpin,
-    needs("FW_LOADER", "TEST_FIRMWARE", "FW_LOADER_USER_HELPER"),
+    needs("FW_LOADER", "TEST_FIRMWARE", "FW_LOADER_USER_HELPER", "SYSCTL"),
     pytest.mark.requirement("loadpin.firmware-fallback"),
 ]
 

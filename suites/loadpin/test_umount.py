@@ -148,6 +148,7 @@ def test_excluded_kinds_load_after_the_unmount(guest: Guest) -> None:
         KEXEC_LOAD.check_and_unload(guest, root)
 
 
+@needs("SYSCTL")
 @ENFORCING
 @requirement("loadpin.umount", "loadpin.umount-ignored", "loadpin.sysctl-writable")
 def test_enforcement_switched_off_after_the_unmount(guest: Guest) -> None:
@@ -169,6 +170,7 @@ def test_enforcement_switched_off_after_the_unmount(guest: Guest) -> None:
         assert log.new_lines() == [line(probe_kind(guest), "denied", f"{PINNED}/junk", root)]
 
 
+@needs("SYSCTL")
 @NOT_ENFORCING
 @requirement("loadpin.umount", "loadpin.sysctl-read-only")
 def test_enforcement_switched_on_before_the_unmount(guest: Guest) -> None:
@@ -186,6 +188,7 @@ def test_enforcement_switched_on_before_the_unmount(guest: Guest) -> None:
 # While not enforcing
 
 
+@needs("SYSCTL")
 @NOT_ENFORCING
 @requirement("loadpin.umount-reset")
 def test_the_next_load_pins_again(guest: Guest) -> None:
@@ -202,6 +205,7 @@ def test_the_next_load_pins_again(guest: Guest) -> None:
     assert probe(guest, root, OTHER) == ENOEXEC
 
 
+@needs("SYSCTL")
 @NOT_ENFORCING
 @requirement("loadpin.umount-reset", "loadpin.sysctl-writable")
 def test_the_new_pin_decides_about_the_sysctl(guest: Guest) -> None:

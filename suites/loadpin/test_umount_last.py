@@ -82,7 +82,9 @@ NOT_THE_END = [
     pytest.param(a_bind_mount, id="a-bind-mount"),
     pytest.param(another_file_system, id="another-file-system", marks=needs("TMPFS")),
     pytest.param(
-        another_file_system_until_freed, id="another-file-system-until-freed", marks=needs("USER_NS", "TMPFS")
+        another_file_system_until_freed,
+        id="another-file-system-until-freed",
+        marks=needs("USER_NS", "TMPFS", "SYSCTL"),
     ),
     pytest.param(a_mount_namespace, id="another-mount-namespace"),
 ]

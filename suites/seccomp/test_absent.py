@@ -89,7 +89,7 @@ def test_nothing_can_be_suspended(guest: Guest) -> None:
     assert tracer.seize(tracee) == OK
 
 
-@pytest.mark.needs("SECCOMP_FILTER")
+@pytest.mark.needs("SECCOMP_FILTER", "SYSCTL")
 @pytest.mark.requirement("seccomp.privilege", "seccomp.status")
 def test_the_same_calls_with_filter_support(guest: Guest) -> None:
     """The control of the tests above: with filter support, the same calls install a filter, which /proc shows.

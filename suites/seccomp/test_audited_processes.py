@@ -19,7 +19,7 @@ from suites.seccomp.support.filtered_tasks import mismatches
 from suites.seccomp.support.recorded_actions import RECORDED, TAKEN, act
 
 pytestmark = [
-    pytest.mark.needs("SECCOMP_FILTER", "AUDITSYSCALL"),
+    pytest.mark.needs("SECCOMP_FILTER", "AUDITSYSCALL", "SYSCTL"),
     pytest.mark.boot("audit=1"),
     pytest.mark.requirement("seccomp.log-audited"),
 ]

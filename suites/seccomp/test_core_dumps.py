@@ -109,6 +109,7 @@ def core_notes(core: bytes) -> dict[int, bytes]:
 
 
 @core_dumps
+@pytest.mark.needs("SYSCTL")
 @pytest.mark.requirement("seccomp.kill-core")
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP], ids=lambda one: one.name)
 def test_contents_of_the_core(guest: Guest, promised: Callable[[str], bool], action: Action) -> None:

@@ -161,7 +161,7 @@ def test_killed_in_the_entry_stop(guest: Guest) -> None:
     check_not_made(guest)
 
 
-@pytest.mark.needs("AUDITSYSCALL")
+@pytest.mark.needs("AUDITSYSCALL", "SYSCTL")
 @pytest.mark.boot("audit=1")
 @pytest.mark.requirement("seccomp.entry-order")
 def test_what_is_denied_is_not_audited(guest: Guest) -> None:
@@ -177,7 +177,7 @@ def test_what_is_denied_is_not_audited(guest: Guest) -> None:
     assert [line for line in guest.log() if "type=1300" in line and f" pid={filtered.pid} " in line] == []
 
 
-@pytest.mark.needs("AUDITSYSCALL")
+@pytest.mark.needs("AUDITSYSCALL", "SYSCTL")
 @pytest.mark.boot("audit=1")
 @pytest.mark.requirement("seccomp.entry-audit")
 def test_what_a_tracer_changes_is_audited(guest: Guest) -> None:

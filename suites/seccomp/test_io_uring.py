@@ -123,6 +123,7 @@ WHO = {
 # fmt: on
 
 
+@pytest.mark.needs("SYSCTL")
 @pytest.mark.requirement("seccomp.io-uring-disabled")
 @pytest.mark.parametrize("value", [0, 1, 2])
 def test_who_may_make_a_ring(guest: Guest, value: int) -> None:
@@ -140,6 +141,7 @@ def test_who_may_make_a_ring(guest: Guest, value: int) -> None:
     assert mismatches(found) == []
 
 
+@pytest.mark.needs("SYSCTL")
 @pytest.mark.requirement("seccomp.io-uring-disabled")
 def test_existing_rings_work_on(guest: Guest, task: Task) -> None:
     """A ring that was made before goes on working when rings are disabled; a new one cannot be made."""
@@ -150,6 +152,7 @@ def test_existing_rings_work_on(guest: Guest, task: Task) -> None:
     assert set_up(task) == EPERM
 
 
+@pytest.mark.needs("SYSCTL")
 @pytest.mark.requirement("seccomp.io-uring-disabled")
 def test_values(guest: Guest) -> None:
     """kernel.io_uring_disabled takes 0, 1 and 2, in any order, and nothing else; initially it is 0."""

@@ -20,7 +20,10 @@ from suites.seccomp.support.minijail_policy import parse_policy
 from suites.seccomp.support.traced_program import trace
 from suites.seccomp.test_talk import DIRECTORY, LISTING, MOTD, TEXT, calls_except_ioctl, with_programs
 
-pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.policies")]
+pytestmark = [
+    pytest.mark.needs("SECCOMP_FILTER", "CROSS_MEMORY_ATTACH"),
+    pytest.mark.requirement("seccomp.policies"),
+]
 
 IOCTL = "ioctl: arg0 == 1\n"
 

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 NOWHERE = 0x1000
 
 
+@pytest.mark.needs("SYSCTL")
 @pytest.mark.requirement("seccomp.actions-avail")
 def test_actions_avail(guest: Guest) -> None:
     """kernel.seccomp.actions_avail lists all actions, most severe first, and is not writable, not even by root."""
@@ -49,6 +50,7 @@ WRITES: dict[str, tuple[str, bool, str]] = {
 # fmt: on
 
 
+@pytest.mark.needs("SYSCTL")
 @pytest.mark.requirement("seccomp.actions-logged")
 def test_actions_logged(guest: Guest) -> None:
     """Any set of names without allow is accepted, and read back in order of severity; others change nothing."""
@@ -65,7 +67,7 @@ def _write(guest: Guest, text: str) -> Outcome:
     return guest.write_file(PATH + "actions_logged", text if text.endswith("\n") else text + "\n")
 
 
-@pytest.mark.needs("USER_NS")
+@pytest.mark.needs("SYSCTL", "USER_NS")
 @pytest.mark.requirement("seccomp.actions-logged-privilege")
 def test_who_may_write_actions_logged(guest: Guest) -> None:
     """Everybody can read the sysctl; only uid 0 can open it for writing, and only with CAP_SYS_ADMIN write it."""

@@ -57,6 +57,7 @@ def test_without_no_new_privs(guest: Guest) -> None:
 
 
 @with_programs
+@pytest.mark.needs("CROSS_MEMORY_ATTACH")
 @pytest.mark.requirement("seccomp.allow")
 def test_cat_under_the_policy_of_its_calls(guest: Guest) -> None:
     """The calls that strace shows are all that cat needs.
@@ -72,6 +73,7 @@ def test_cat_under_the_policy_of_its_calls(guest: Guest) -> None:
 
 
 @with_programs
+@pytest.mark.needs("CROSS_MEMORY_ATTACH")
 @pytest.mark.requirement("seccomp.errno")
 def test_cat_whose_openat_returns_einval(guest: Guest) -> None:
     """`openat: return EINVAL`: cat is not killed, and reports the error."""
@@ -91,7 +93,7 @@ def test_cat_whose_openat_returns_einval(guest: Guest) -> None:
 
 
 @with_programs
-@pytest.mark.needs("AUDIT")
+@pytest.mark.needs("AUDIT", "CROSS_MEMORY_ATTACH")
 @pytest.mark.requirement("seccomp.kill-process", "seccomp.log")
 def test_ls_under_the_policy_of_cat(guest: Guest) -> None:
     """ls makes a call that cat never makes: it dies of SIGSYS, and the log names the call.
@@ -109,6 +111,7 @@ def test_ls_under_the_policy_of_cat(guest: Guest) -> None:
 
 
 @with_programs
+@pytest.mark.needs("CROSS_MEMORY_ATTACH")
 @pytest.mark.requirement("seccomp.arguments")
 def test_ls_with_ioctl_on_its_standard_output(guest: Guest) -> None:
     """`ioctl: arg0 == 1` allows ls to call ioctl on its standard output, and on no other descriptor."""
@@ -158,6 +161,7 @@ class Victim:
         self.rewriter.copy(self.path, self.rewriter.store(content), len(content)).result()
 
 
+@pytest.mark.needs("CROSS_MEMORY_ATTACH")
 @pytest.mark.requirement("seccomp.pointer-race", "seccomp.trace")
 def test_argument_race_under_a_tracer(guest: Guest) -> None:
     """The tracer approves the path that it reads; a thread overwrites it; the kernel then opens the new path."""
@@ -175,6 +179,7 @@ def test_argument_race_under_a_tracer(guest: Guest) -> None:
         check_opened_secret(victim, call)
 
 
+@pytest.mark.needs("CROSS_MEMORY_ATTACH")
 @pytest.mark.requirement("seccomp.pointer-race", "seccomp.user-notif-continue")
 def test_argument_race_under_a_listener(guest: Guest) -> None:
     """The same happens with a supervisor that reads the path and lets the call continue."""

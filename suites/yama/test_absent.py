@@ -83,7 +83,8 @@ def check_no_interface(guest: Guest) -> None:
     assert not guest.exists(SYSCTL_FILE)
     target = guest.spawn("target")
     assert target.call("access", "/proc/sys/kernel/yama", 0) == ENOENT
-    assert target.call("access", "/proc/sys/kernel", 0) == OK
+    if guest.kernel.config.enabled("SYSCTL"):
+        assert target.call("access", "/proc/sys/kernel", 0) == OK
     for argument in (PTRACER_ANY, 0, 1, target.pid):
         assert target.set_ptracer(argument) == EINVAL
 
@@ -91,7 +92,7 @@ def check_no_interface(guest: Guest) -> None:
 def check_dac_alone(guest: Guest) -> None:
     # At scope 0, an active Yama would leave everything to DAC too.
     require(not guest.exists(SYSCTL_FILE), "Yama is active, so nothing can be found out about a kernel without it")
-    if guest.kernel.config.enabled("PERF_EVENTS"):
+    if guest.kernel.config.enabled("PERF_EVENTS") and guest.kernel.config.enabled("SYSCTL"):
         guest.set_sysctl("kernel.perf_event_paranoid", 2)
     for build, result in ((relations.stranger, AccessResult.YES), (relations.other_user, AccessResult.DAC)):
         tracer, target = build(guest)

@@ -182,6 +182,8 @@ def prepare(guest: Guest, kind: FileLoad, root: Task) -> None:
     if guest.kernel.config.enabled("MODULES"):
         root.load_module(f"{PINNED}/test_firmware.ko").result()
     if guest.kernel.config.enabled("FW_LOADER_USER_HELPER"):
+        if not guest.kernel.config.enabled("SYSCTL"):
+            pytest.skip("needs CONFIG_SYSCTL, to turn off the firmware fallback")
         guest.set_sysctl("kernel.firmware_config.ignore_sysfs_fallback", 1)
 
 

@@ -24,7 +24,8 @@ def changed_root_after_exec(tracer: Task, parent: Task, path: str, flags: Clone,
     """Let `parent` start a child that executes a program and then calls chroot(), which needs a capability.
 
     The tracer resumes parent and child from their stops.  It gets as many reports as there are to be, the child's end
-    among them.  Returns how chroot() ended.
+    among them.  A thread's execve() kills its creator, whose stop may then not be reported, or end before it is
+    resumed.  Returns how chroot() ended.
     """
     child = Plan(spare_slot(0))
     arguments, environment = stored_arguments(parent, path, child.slot)
@@ -39,9 +40,13 @@ def changed_root_after_exec(tracer: Task, parent: Task, path: str, flags: Clone,
     for _ in range(reports):
         pid, status = wait_for_any(tracer)
         if status.stopped_by:
-            tracer.call("ptrace", Ptrace.CONT, pid, 0, 0, shown=f"resume({pid})").result()
+            resumed = tracer.call("ptrace", Ptrace.CONT, pid, 0, 0, shown=f"resume({pid})")
+            if not (pid == parent.pid and Clone.THREAD in flags):
+                resumed.result()
         else:
             require(status.exit_code == 0, f"{pid} ended with status {status.raw:#x}")
+            if Clone.THREAD in flags:
+                break
     running.counts()
     if Clone.THREAD in flags:
         # By execve() the thread has become the process, and that has ended.

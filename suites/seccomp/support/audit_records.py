@@ -17,7 +17,7 @@ AVAIL, LOGGED = "kernel.seccomp.actions_avail", "kernel.seccomp.actions_logged"
 PATH = "/proc/sys/kernel/seccomp/"
 NAMES = "kill_process kill_thread trap errno user_notif trace log allow"
 DEFAULT = "kill_process kill_thread trap errno user_notif trace log"
-audited = pytest.mark.needs("AUDIT")
+audited = pytest.mark.needs("AUDIT", "SYSCTL")
 
 
 class AuditRecords:
