@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 from kconfigs.planned_kernels import Candidate
 
-Candidate.begin = lambda self: Path("begun").open("a").write(self.id + "\\n")
+Candidate.begin = lambda self, after: Path("begun").open("a").write(self.id + "\\n")
 
 @pytest.fixture(scope="session")
 def kernel(request):
