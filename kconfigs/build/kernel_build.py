@@ -2,7 +2,8 @@
 """From a tree and a flavor to a kernel: built once for the same content, and kept in the cache.
 
 An entry holds image, config, System.map, modules/, build.log and made.json (release, image_sha256, objects, seconds);
-and the lists of lost_options.py, if a user's config has options that the kernel does not have.
+the lists of lost_options.py, if a user's config has options that the kernel does not have; and gcov/ (gcov_notes.py),
+if the kernel counts which lines it executes.
 There is never more than one kernel build at a time on a machine.  Kernels of one source share an object directory.
 """
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from common import atomic
 from common.errors import KconformError
 from kconfigs.architectures import architecture
-from kconfigs.build import lost_options
+from kconfigs.build import gcov_notes, lost_options
 from kconfigs.build.build_progress import BuildState, Phase
 from kconfigs.build.guest_modules import loaded_by_guests
 from kconfigs.build.kbuild import Job, compile_kernel, configure, environment, refuse_dropped
@@ -44,7 +45,7 @@ def build(job: Job) -> Kernel:
     # It may have been built for a user who allowed that.
     refuse_dropped(job, lost_options.read(entry / lost_options.REFUSED))
     made = json.loads((entry / "made.json").read_text(encoding="utf-8"))
-    modules = entry / "modules"
+    modules, counted = entry / "modules", entry / gcov_notes.FOLDER
     return Kernel(
         name=job.name,
         flavor=job.flavor_name,
@@ -57,6 +58,7 @@ def build(job: Job) -> Kernel:
         identity=job.identity,
         digest=kernel_digest(entry / "image", Config.load(entry / "config")),
         lost_options=lost_options.sentence(entry),
+        counted=counted if counted.is_dir() else None,
     )
 
 
@@ -65,6 +67,7 @@ def _make(job: Job, folder: Path) -> None:
         job.progress.update(BuildState(phase, job.what, done, total, started or time.time()))
 
     architecture()  # an error if kernels cannot be built here
+    gcov_notes.require_gcc(job)
     tell("waiting")
     with job.cache.lock("kernel-build", waiting=f"{job.what} is waiting for another kernel build"):
         store = job.cache.get("ccache", "objects", _make_store)
@@ -89,6 +92,7 @@ def _make(job: Job, folder: Path) -> None:
             compile_kernel(job, objects, config, on_line)
             job.cache.remeasure(store)
             _collect(job, objects, folder, config)
+            gcov_notes.keep(job, objects, folder / gcov_notes.FOLDER)
             release = (objects / "include/config/kernel.release").read_text(encoding="utf-8").strip()
     (folder / "made.json").write_text(
         json.dumps(
