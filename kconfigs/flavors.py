@@ -74,7 +74,7 @@ _TABLE = (
         "coverage",
         "Counts which lines and branches of the code under test are executed.",
         (*_FULL, "coverage"),
-        1020,
+        1024,
         profiled=UNDER_TEST,
     ),
     Flavor(

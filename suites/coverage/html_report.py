@@ -44,7 +44,8 @@ def write_html(folder: CounterFolder, into: Path) -> Path:
             "--filter",
             rf"{re.escape(str(tree))}/(?:{'|'.join(re.escape(file.source) for file in folder.files)})$",
         ]
-        lenient = ["--gcov-ignore-errors=all", f"--gcov-executable={folder.gcov}"]
+        # To gcovr, functions such as __seccomp_filter would be the compiler's own.
+        lenient = ["--gcov-ignore-errors=all", f"--gcov-executable={folder.gcov}", "--include-internal-functions"]
         _gcovr(["--root", str(tree), *where, *lenient, "--json", str(figures), str(sums)], sums)
         title = ["--html-title", f"Coverage of {folder.kernel()['id']}"]
         _gcovr(["--root", str(folder.notes), "-a", str(figures), *title, "--html-nested", str(page)], sums)

@@ -31,11 +31,15 @@ def since(lines: LineMap, tree: Path, revision: str) -> Touched:
         )
     known = [name for name in changed if name in lines.files]
     others = [name for name in changed if name not in lines.files]
-    if not known:
+    if not changed:
         raise UsageError(
-            f"{', '.join(others[:3]) or 'nothing'}{' ...' if others[3:] else ''} has changed since"
-            f" {printable(revision)}, and no test is recorded for that",
-            hint=f"tests are recorded for {', '.join(sorted(lines.files))}; run without --since",
+            f"nothing has changed in {printable(tree)} since {printable(revision)}", hint="name an older revision"
+        )
+    if not known:
+        more = f" and {len(others) - 3} more" if others[3:] else ""
+        raise UsageError(
+            f"no test is recorded for what has changed: {', '.join(map(printable, others[:3]))}{more}",
+            hint=f"run without --since; tests are recorded for {', '.join(sorted(lines.files))}",
         )
     touched = Touched(unknown=tuple(others))
     for name in known:

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""--touched and --since: from what has changed in the kernel to the tests that execute it, and their order."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from common.errors import UsageError
+from kconfigs.cache import Cache
+from suites.coverage import source_changes
+from suites.coverage.execution_counts import FunctionExtent
+from suites.coverage.line_map import LineMap, find_map, joined, load_map, make_map, save_map
+from suites.coverage.touched_tests import BOOT_S, Touched, choose, named
+from suites.harness.checkout import ROOT
+from suites.harness.kconfigs import fake_kernels as fakes
+
+FILE = "security/yama/yama_lsm.c"
+SOURCE = """\
+#define LIMIT 3
+
+static int scope(int value)
+{
+	/* Not more. */
+	if (value > LIMIT)
+		return -1;
+	return value;
+}
+
+static int other(int value)
+{
+	return scope(value + 1);
+}
+"""
+TALK = "suites/yama/test_talk.py"
+DENIED = f"{TALK}::test_secret_with_yama"
+GRANTED = f"{TALK}::test_secret_without_yama"
+OTHER = "suites/yama/test_scopes.py::test_other[a]"
+
+
+def line_map(executed: Mapping[str, tuple[float, Sequence[int]]], version: str = "6.12.7") -> LineMap:
+    """Of the file above: of each test, its seconds, and the lines that it executes."""
+    functions = {FILE: {"scope": FunctionExtent(3, 9), "other": FunctionExtent(11, 14)}}
+    lines = {FILE: [3, 6, 7, 8, 9, 11, 13, 14]}
+    tests = {name: (seconds, {FILE: of_it}) for name, (seconds, of_it) in executed.items()}
+    return make_map("linux/coverage", version, {FILE: SOURCE}, functions, lines, tests)
+
+
+LINES = line_map(
+    {
+        DENIED: (0.5, [3, 6, 7, 9]),
+        GRANTED: (0.2, [3, 6, 8, 9]),
+        OTHER: (0.1, [3, 6, 8, 9, 11, 13, 14]),
+    }
+)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+class TestMap:
+    def test_it_says_which_tests_execute_a_line(self) -> None:
+        assert {test.name for test in LINES.tests_of(FILE, [7])} == {DENIED}
+        assert {test.name: count for test, count in LINES.tests_of(FILE, [7, 8, 9, 5]).items()} == {
+            DENIED: 2,
+            GRANTED: 2,
+            OTHER: 2,
+        }
+
+    def test_it_is_read_as_it_was_written(self, cache: Cache) -> None:
+        save_map(LINES, cache)
+        assert load_map((6, 12, 7), cache) == LINES
+        assert find_map("6.12.7", cache) == LINES
+        assert find_map("6.12.8", cache) is None
+
+    @pytest.mark.parametrize(
+        ("wanted", "found"),
+        [((6, 12, 9), "6.12.9"), ((6, 13), "6.12.9"), ((6, 12, 8), "6.1.7"), ((5, 10), "6.1.7"), ((), "6.12.9")],
+    )
+    def test_the_nearest_version_is_taken(self, cache: Cache, wanted: tuple[int, ...], found: str) -> None:
+        for version in ("6.1.7", "6.12.9"):
+            save_map(line_map({DENIED: (0.5, [7])}, version), cache)
+        assert load_map(wanted, cache).version == found
+
+    def test_without_one_the_message_says_how_to_make_it(self, cache: Cache) -> None:
+        with pytest.raises(UsageError, match="no run has recorded yet") as caught:
+            load_map((6, 12), cache)
+        assert "kconform coverage" in caught.value.hint
+
+    def test_a_damaged_one_counts_as_none(self, cache: Cache) -> None:
+        save_map(LINES, cache).write_bytes(b"?")
+        assert find_map("6.12.7", cache) is None
+
+    def test_a_run_of_some_tests_replaces_those(self) -> None:
+        new = line_map({DENIED: (0.7, [3, 6, 8, 9])})
+        both = joined(new, LINES)
+        assert [test.name for test in both.tests] == sorted([DENIED, GRANTED, OTHER])
+        assert both.tests_of(FILE, [7]) == {}
+        assert {test.name for test in both.tests_of(FILE, [13])} == {OTHER}
+
+    def test_one_of_other_sources_is_replaced_as_a_whole(self) -> None:
+        functions = {FILE: {"scope": FunctionExtent(3, 9)}}
+        old = make_map("a", "6.12.7", {FILE: "other\n"}, functions, {FILE: [3]}, {OTHER: (1.0, {FILE: [3]})})
+        assert joined(LINES, old) == LINES
+
+
+class TestNaming:
+    def test_a_function_is_its_lines_with_code(self) -> None:
+        assert named(LINES, [f"{FILE}:scope"]).lines == {FILE: frozenset({3, 6, 7, 8, 9})}
+
+    def test_places_are_added_up(self) -> None:
+        assert named(LINES, [f"{FILE}:7", f"{FILE}:13"]).lines == {FILE: frozenset({7, 13})}
+
+    @pytest.mark.parametrize(
+        ("place", "said"),
+        [
+            (f"{FILE}:5", "line 5 of security/yama/yama_lsm.c has no code in 6.12.7"),
+            (f"{FILE}:skope", "has no function skope with code"),
+            ("kernel/fork.c:copy_process", "no test is recorded for kernel/fork.c"),
+            ("scope", "no test is recorded for"),
+        ],
+    )
+    def test_what_is_not_there_is_named(self, place: str, said: str) -> None:
+        with pytest.raises(UsageError, match=said):
+            named(LINES, [place])
+
+
+def changed(old: str, new: str, source: str = SOURCE) -> set[int]:
+    """The lines of the map that an edit of a tree touches."""
+    assert source.count(old) == 1
+    return source_changes.changed_lines(LINES.files[FILE], source.splitlines(), source.replace(old, new).splitlines())
+
+
+class TestChanges:
+    def test_a_line_with_code_is_itself(self) -> None:
+        assert changed("return -1;", "return -2;") == {7}
+
+    def test_a_new_line_touches_those_around_it(self) -> None:
+        assert changed("\t\treturn -1;\n", "\t\treturn -1;\n\tvalue++;\n") == {7, 8}
+
+    def test_a_comment_touches_its_function(self) -> None:
+        assert changed("Not more.", "No more.") == {3, 6, 7, 8, 9}
+
+    def test_a_macro_touches_the_file(self) -> None:
+        assert changed("LIMIT 3\n", "LIMIT 4\n") == set(LINES.files[FILE].lines)
+
+    def test_lines_are_found_in_another_version(self) -> None:
+        """Other lines came before and between them, so the numbers differ."""
+        newer = "\n\n" + SOURCE.replace("\treturn value;\n", "\tlog();\n\treturn value;\n")
+        assert changed("return -1;", "return -2;", newer) == {7}
+        assert changed("value + 1", "value + 2", newer) == {13}
+
+    def test_a_line_that_the_map_does_not_have_touches_its_function(self) -> None:
+        newer = SOURCE.replace("\treturn value;\n", "\tlog();\n\treturn value;\n")
+        assert changed("log();", "log(1);", newer) == {3, 6, 7, 8, 9}
+
+
+class TestChoice:
+    def boots(self, *names: str) -> dict[str, str]:
+        return dict.fromkeys(names, "default")
+
+    def test_tests_that_execute_little_else_come_first(self) -> None:
+        touched = Touched({FILE: frozenset({6})})
+        assert choose(LINES, touched, self.boots(DENIED, GRANTED, OTHER)) == [DENIED, GRANTED, OTHER]
+
+    def test_one_case_of_each_function_comes_before_the_second_of_any(self) -> None:
+        first, second, single = "a.py::test_a[1]", "a.py::test_a[2]", "a.py::test_b"
+        lines = line_map({first: (0.5, [6]), second: (0.4, [6]), single: (0.6, [6, 7, 8])})
+        touched = Touched({FILE: frozenset({6})})
+        assert choose(lines, touched, self.boots(first, second, single)) == [second, single, first]
+
+    def test_tests_that_do_not_execute_it_are_not_chosen(self) -> None:
+        assert choose(LINES, Touched({FILE: frozenset({7})}), self.boots(DENIED, GRANTED, OTHER)) == [DENIED]
+
+    def test_tests_that_are_not_there_are_not_chosen(self) -> None:
+        assert choose(LINES, Touched({FILE: frozenset({6})}), self.boots(OTHER)) == [OTHER]
+
+    def test_what_exceeds_the_budget_is_left_out(self) -> None:
+        touched, there = Touched({FILE: frozenset({6})}), self.boots(DENIED, GRANTED, OTHER)
+        assert choose(LINES, touched, there, BOOT_S + 0.65) == [DENIED, OTHER]
+        assert choose(LINES, touched, there, 0.01) == [DENIED]
+
+    def test_a_boot_costs_its_time_once(self) -> None:
+        touched = Touched({FILE: frozenset({6})})
+        there = {DENIED: "default", GRANTED: "scope 3", OTHER: "default"}
+        assert choose(LINES, touched, there, BOOT_S + 2.0) == [DENIED, OTHER]
+
+
+class TestRun:
+    """The options of a run, on a tree that is not built: tests are only collected."""
+
+    @pytest.fixture
+    def tree(self, tmp_path: Path) -> Path:
+        made = fakes.tree(tmp_path / "linux")
+        (made / FILE).parent.mkdir(parents=True)
+        (made / FILE).write_text(SOURCE)
+        for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "before"]):
+            identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+            subprocess.run(["git", "-C", made, *identity, *command], check=True)
+        return made
+
+    @staticmethod
+    def collect(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "no:cacheprovider"]
+        return subprocess.run(
+            [*command, "--collect-only", "-q", TALK, *arguments],
+            cwd=ROOT,
+            env={"KCONFORM_CACHE": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/"},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+
+    def test_touched_runs_the_tests_that_execute_a_place(self, tree: Path, cache: Cache, tmp_path: Path) -> None:
+        save_map(LINES, cache)
+        done = self.collect(tmp_path, f"--kernel={tree}", f"--touched={FILE}:scope", "--touched-seconds=0")
+        names = [line for line in done.stdout.splitlines() if "::" in line]
+        assert names == [f"{name}[linux-6.12.7/full]" for name in (DENIED, GRANTED)], done.stdout + done.stderr
+
+    def test_since_runs_the_tests_that_execute_a_change(self, tree: Path, cache: Cache, tmp_path: Path) -> None:
+        save_map(LINES, cache)
+        (tree / FILE).write_text(SOURCE.replace("return -1;", "return -2;"))
+        done = self.collect(tmp_path, f"--kernel={tree}", "--since=HEAD")
+        names = [line for line in done.stdout.splitlines() if "::" in line]
+        assert names == [f"{DENIED}[linux-6.12.7/full]"], done.stdout + done.stderr
+
+    def test_a_change_of_other_files_alone_is_refused(self, tree: Path, cache: Cache, tmp_path: Path) -> None:
+        save_map(LINES, cache)
+        (tree / "kernel.c").write_text("int a;\n")
+        done = self.collect(tmp_path, f"--kernel={tree}", "--since=HEAD")
+        assert done.returncode == 4
+        assert "no test is recorded for what has changed: kernel.c" in done.stdout + done.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--since=HEAD"], "nothing has changed in"),
+            (["--since=v9.9"], "git cannot compare"),
+            (["--since=--output=x"], "git cannot compare"),
+            (["--touched=kernel/fork.c:fork"], "no test is recorded for kernel/fork.c"),
+        ],
+    )
+    def test_wrong_use_ends_with_4(
+        self, tree: Path, cache: Cache, tmp_path: Path, arguments: list[str], said: str
+    ) -> None:
+        save_map(LINES, cache)
+        done = self.collect(tmp_path, f"--kernel={tree}", *arguments)
+        assert done.returncode == 4
+        assert (done.stdout + done.stderr).count(said) == 1
+        assert "Traceback" not in done.stdout + done.stderr
+
+    def test_without_a_map_the_message_says_how_to_make_one(self, tree: Path, tmp_path: Path) -> None:
+        done = self.collect(tmp_path, f"--kernel={tree}", f"--touched={FILE}:scope")
+        assert done.returncode == 4
+        assert "hint: ./kconform coverage boot ptrace yama loadpin seccomp records it" in done.stdout + done.stderr
