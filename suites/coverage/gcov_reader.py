@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -90,6 +91,11 @@ def _file_counts(file: Mapping[str, Any]) -> FileCounts:
             before.function, before.count + _plain(line["count"]), (*before.branches, *map(_plain, counts))
         )
     functions = {each["name"]: FunctionExtent(each["start_line"], each["end_line"]) for each in file["functions"]}
+    for each in functions.values():
+        # The first line of a function has no condition: gcov shows a block's branches at each piece of the block
+        # that code of a header has cut out, and the first block begins there.
+        if each.first in lines and each.first < each.last:
+            lines[each.first] = replace(lines[each.first], branches=())
     return FileCounts(lines, functions)
 
 
