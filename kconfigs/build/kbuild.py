@@ -99,12 +99,6 @@ class Job:
         return f"{self._file_name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
     @property
-    def objects_key(self) -> str:
-        """The same for all flavors of one source that are built by one toolchain on one kind of machine."""
-        content = "\0".join([RECIPE, self.identity, self.toolchain.identity(), machine()])
-        return f"{clean(self.name)}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-
-    @property
     def log(self) -> Path:
         """Where the output of Kbuild goes; it stays after a failure."""
         return self.cache.root / ".logs" / f"{self._file_name}.log"

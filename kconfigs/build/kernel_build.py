@@ -22,7 +22,7 @@ from pathlib import Path
 from common import atomic
 from common.errors import KconformError
 from kconfigs.architectures import architecture
-from kconfigs.build import gcov_notes, lost_options
+from kconfigs.build import gcov_notes, kept_objects, lost_options
 from kconfigs.build.build_progress import BuildState, Phase
 from kconfigs.build.guest_modules import loaded_by_guests
 from kconfigs.build.kbuild import Job, compile_kernel, configure, environment, refuse_dropped
@@ -113,19 +113,22 @@ def _make(job: Job, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _objects_folder(job: Job, folder: Path) -> Iterator[Path]:
-    """The object directory: for a distribution's source that of its last build, else a new one, which is removed.
+    """The object directory: that of the last build of the same source, or a new one, which is removed, if the config
+    is the user's own or Kbuild takes the tree only as a copy.
 
-    Kbuild then compiles only what depends on an option that differs.  It judges sources by their times, which is safe
-    as long as they never change; and it takes no object for finished that a killed build has left.
+    Kbuild then compiles only what depends on an option that differs, or on a source that has changed.  It judges
+    sources by their times, which is safe for those of a package, because they never change, and for a tree if
+    kept_objects.py says so; and it takes no object for finished that a killed build has left.
     """
-    if job.is_users_tree or job.own_config:
+    if job.own_config or job.tree.path.is_relative_to(folder):
         objects = folder / "objects"
         yield objects
         shutil.rmtree(objects, ignore_errors=True)
         return
-    entry = job.cache.get("objects", job.objects_key, _make_objects)
-    objects, unfinished = entry / "objects", entry / "unfinished"
-    if unfinished.exists():
+    entry = job.cache.get("objects", kept_objects.objects_key(job), _make_objects)
+    objects, unfinished, sources = entry / "objects", entry / "unfinished", entry / "sources.json"
+    now = kept_objects.remember(job.tree.path) if job.is_users_tree else None
+    if unfinished.exists() or (job.is_users_tree and not kept_objects.may_go_on(sources, now)):
         shutil.rmtree(objects, ignore_errors=True)
     unfinished.touch()
     # It names the modules of the last build, and a kernel without modules does not write it anew.
@@ -133,8 +136,10 @@ def _objects_folder(job: Job, folder: Path) -> Iterator[Path]:
     try:
         yield objects
     except KconformError:  # make ended by itself
+        kept_objects.save(sources, now)
         unfinished.unlink()
         raise
+    kept_objects.save(sources, now)
     unfinished.unlink()
     job.cache.remeasure(entry)
 
