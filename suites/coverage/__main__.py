@@ -61,10 +61,10 @@ def _coverage(options: argparse.Namespace) -> int:
     argued = argued_lines(arguments, found.sources)
     seconds = _durations(report)
     path = save_map(joined(found.map(seconds), find_map(found.version)))
-    lines = list(coverage_tables.tables(found, argued))
-    output("\n".join(lines))
+    rows = list(coverage_tables.tables(found, argued))
+    output("\n".join(rows))
     if options.table:
-        atomic.write(users_path(options.table), "".join(f"{line}\n" for line in lines))
+        atomic.write(users_path(options.table), "".join(f"{row}\n" for row in rows))
     if options.missing:
         _list("", coverage_tables.listed_gaps(found, argued))
     _list("argument without a place: ", without_place(arguments, found.sources))

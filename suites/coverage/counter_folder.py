@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 from common import atomic
 from common.errors import UsageError
 from common.text import printable
@@ -27,6 +29,7 @@ from kconfigs.build.gcov_notes import CountedFile, counted_files, gcov_program
 from kconfigs.kernel import Kernel
 
 _ABOUT = "about.json"
+_PARTS = {"boots", "tests", "gcov", "kernel.json", "kernel.lock"}
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,9 @@ class CounterFolder:
 
     def begin(self) -> None:
         """Make it empty.  UsageError if it has something else than counters."""
-        if self.path.exists() and any(self.path.iterdir()) and not self._about_kernel.exists():
+        if self.path.exists() and {path.name for path in self.path.iterdir()} - _PARTS:
             raise UsageError(
-                f"{printable(self.path)} is no folder of counters, and not empty", hint="name another with --counters"
+                f"{printable(self.path)} has something else than counters", hint="name another with --counters"
             )
         shutil.rmtree(self.path, ignore_errors=True)
         for part in ("boots", "tests"):
@@ -68,11 +71,11 @@ class CounterFolder:
                 f"{kernel.id} does not count which lines it executes", hint="build it with --flavor=coverage"
             )
         about = {"id": kernel.id, "version": ".".join(map(str, kernel.version)), "digest": kernel.digest}
-        if not (self.path / "gcov").exists():
-            with atomic.replacing(self.path / "gcov") as temporary:
-                shutil.copytree(kernel.counted, temporary)
-            atomic.write(self._about_kernel, json.dumps(about))
-        elif self.kernel() != about:
+        with FileLock(self.path / "kernel.lock"):
+            if not self._about_kernel.exists():
+                shutil.copytree(kernel.counted, self.notes, dirs_exist_ok=True)
+                atomic.write(self._about_kernel, json.dumps(about))
+        if self.kernel() != about:
             raise UsageError(
                 f"{printable(self.path)} has counters of {self.kernel()['id']}, and cannot take those of {kernel.id}",
                 hint="test one kernel at a time",

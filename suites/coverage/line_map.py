@@ -49,6 +49,8 @@ class LineMap(msgspec.Struct, frozen=True):
     sets: list[str]
     """Sets of tests, each a hexadecimal number that has a bit for each of its tests."""
     files: dict[str, MappedFile]
+    unmeasured: list[MappedTest]
+    """The tests whose guests gave no counters: nobody knows what they execute."""
 
     def file(self, name: str) -> MappedFile:
         """UsageError if there is no such file."""
@@ -91,8 +93,12 @@ def make_map(
     functions: Mapping[str, Mapping[str, FunctionExtent]],
     lines: Mapping[str, Iterable[int]],
     executed: Mapping[str, tuple[float, Mapping[str, Iterable[int]]]],
+    unmeasured: Mapping[str, float],
 ) -> LineMap:
-    """From the sources, their functions and lines with code, and of each test its seconds and executed lines."""
+    """From the sources, their functions and lines with code, and of each test its seconds and executed lines.
+
+    Of tests that are not measured, only the seconds are known.
+    """
     names = sorted(executed)
     bits: dict[tuple[str, int], int] = {(file, line): 0 for file in sources for line in lines[file]}
     for number, name in enumerate(names):
@@ -110,7 +116,8 @@ def make_map(
         for file, text in sources.items()
     }
     tests = [MappedTest(name, round(executed[name][0], 3)) for name in names]
-    return LineMap(kernel, version, tests, [f"{members:x}" for members in sets], files)
+    others = [MappedTest(name, round(seconds, 3)) for name, seconds in sorted(unmeasured.items())]
+    return LineMap(kernel, version, tests, [f"{members:x}" for members in sets], files, others)
 
 
 def joined(new: LineMap, old: LineMap | None) -> LineMap:
@@ -126,7 +133,11 @@ def joined(new: LineMap, old: LineMap | None) -> LineMap:
         for file, each in new.files.items()
     }
     lines = {file: each.lines.keys() for file, each in new.files.items()}
-    return make_map(new.kernel, new.version, sources, functions, lines, executed)
+    others = {test.name: test.seconds for of_it in (old, new) for test in of_it.unmeasured}
+    of_new = {test.name for test in new.tests}
+    unmeasured = {name: seconds for name, seconds in others.items() if name not in of_new}
+    executed = {name: of_it for name, of_it in executed.items() if name not in {test.name for test in new.unmeasured}}
+    return make_map(new.kernel, new.version, sources, functions, lines, executed, unmeasured)
 
 
 # In the cache

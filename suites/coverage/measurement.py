@@ -47,6 +47,7 @@ class Measurement:
             {file: counts.functions for file, counts in self.total.items()},
             {file: counts.lines for file, counts in self.total.items()},
             {name: (seconds.get(name, 0.0), lines) for name, lines in self.executed.items()},
+            {name: seconds.get(name, 0.0) for name in self.missing},
         )
 
 

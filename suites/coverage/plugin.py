@@ -82,7 +82,8 @@ def _touched(config: pytest.Config, places: Sequence[str], since: str | None) ->
         raise UsageError("--since is for one kernel tree", hint="name the tree with --kernel=PATH")
     lines = load_map(trees[0].version if trees else ())
     touched = touched_tests.named(lines, places)
-    return lines, touched.plus(source_changes.since(lines, trees[0].path, since)) if since else touched
+    touched = touched.plus(source_changes.since(lines, trees[0].path, since)) if since else touched
+    return lines, touched.widened(lines)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

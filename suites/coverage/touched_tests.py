@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from common.errors import UsageError
 from common.text import printable
@@ -45,11 +45,32 @@ class Touched:
                 found[test] += count
         return dict(found)
 
+    def widened(self, lines: LineMap) -> Touched:
+        """The same, or if no test executes any of it, the functions around it, or the files.
+
+        What is executed at the boot is executed by no test beyond its boot.
+        """
+        wider = (self, self._by_function(lines), self._by_file(lines))
+        return next((one for one in wider if one.tests(lines)), self)
+
+    def _by_function(self, lines: LineMap) -> Touched:
+        found = {}
+        for file, of_it in self.lines.items():
+            extents = lines.file(file).functions.values()
+            around = [range(first, last + 1) for first, last in extents if any(first <= at <= last for at in of_it)]
+            found[file] = of_it.union(*around) & lines.file(file).lines.keys()
+        return replace(self, lines=found)
+
+    def _by_file(self, lines: LineMap) -> Touched:
+        return replace(self, lines={file: frozenset(lines.file(file).lines) for file in self.lines})
+
     def sentences(self, lines: LineMap) -> Iterator[str]:
         """For the head of a run."""
         for file, of_it in sorted(self.lines.items()):
             yield f"{file}: {_ranges(sorted(of_it))} (as in {lines.version})"
-        yield f"{len(self.tests(lines))} of {len(lines.tests)} recorded tests execute that"
+        executing = len(self.tests(lines))
+        unknown = f"; {len(lines.unmeasured)} others may" if lines.unmeasured else ""
+        yield f"{executing} of {len(lines.tests)} recorded tests execute that{unknown}"
         if self.unknown:
             yield f"warning: no test is recorded for {', '.join(map(printable, self.unknown))}"
 
@@ -74,12 +95,12 @@ def choose(lines: LineMap, touched: Touched, boots: Mapping[str, str], budget_s:
     """The names of the tests to run, in their order.
 
     `boots` has the tests that there are, each with how it boots.  A test that would exceed the budget is left out
-    (0: none is), except for the first.
+    (0: none is), except for the first.  Tests that are not measured come last.
     """
     chosen: list[str] = []
     booted: set[str] = set()
     spent_s = 0.0
-    for test in _ranked(lines, touched):
+    for test in (*_ranked(lines, touched), *lines.unmeasured):
         if test.name not in boots:
             continue
         boot = boots[test.name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ class TestMeasuring:
 class TestFolder:
     def test_one_that_has_something_else_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "thesis").touch()
-        with pytest.raises(UsageError, match="is no folder of counters, and not empty"):
+        with pytest.raises(UsageError, match="has something else than counters"):
             CounterFolder(tmp_path).begin()
         assert (tmp_path / "thesis").exists()
 
@@ -91,6 +92,13 @@ class TestFolder:
         with pytest.raises(UsageError, match="does not count which lines it executes") as caught:
             CounterFolder(tmp_path).set_kernel(_replaced(program.kernel, flavor="full", counted=None))
         assert "--flavor=coverage" in caught.value.hint
+
+    def test_workers_that_begin_at_once_share_it(self, program: CountedProgram, tmp_path: Path) -> None:
+        made = CounterFolder(tmp_path / "counters")
+        made.begin()
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda _: CounterFolder(made.path).set_kernel(program.kernel), range(32)))
+        assert [file.source for file in made.files] == [FILE]
 
     def test_counters_of_two_kernels_are_not_mixed(self, program: CountedProgram, folder: CounterFolder) -> None:
         folder.set_kernel(program.kernel)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -42,12 +43,16 @@ GRANTED = f"{TALK}::test_secret_without_yama"
 OTHER = "suites/yama/test_scopes.py::test_other[a]"
 
 
-def line_map(executed: Mapping[str, tuple[float, Sequence[int]]], version: str = "6.12.7") -> LineMap:
+def line_map(
+    executed: Mapping[str, tuple[float, Sequence[int]]],
+    version: str = "6.12.7",
+    unmeasured: Mapping[str, float] = MappingProxyType({}),
+) -> LineMap:
     """Of the file above: of each test, its seconds, and the lines that it executes."""
     functions = {FILE: {"scope": FunctionExtent(3, 9), "other": FunctionExtent(11, 14)}}
     lines = {FILE: [3, 6, 7, 8, 9, 11, 13, 14]}
     tests = {name: (seconds, {FILE: of_it}) for name, (seconds, of_it) in executed.items()}
-    return make_map("linux/coverage", version, {FILE: SOURCE}, functions, lines, tests)
+    return make_map("linux/coverage", version, {FILE: SOURCE}, functions, lines, tests, unmeasured)
 
 
 LINES = line_map(
@@ -106,8 +111,15 @@ class TestMap:
 
     def test_one_of_other_sources_is_replaced_as_a_whole(self) -> None:
         functions = {FILE: {"scope": FunctionExtent(3, 9)}}
-        old = make_map("a", "6.12.7", {FILE: "other\n"}, functions, {FILE: [3]}, {OTHER: (1.0, {FILE: [3]})})
+        old = make_map("a", "6.12.7", {FILE: "other\n"}, functions, {FILE: [3]}, {OTHER: (1.0, {FILE: [3]})}, {})
         assert joined(LINES, old) == LINES
+
+    def test_tests_without_counters_are_kept_apart(self) -> None:
+        old = line_map({DENIED: (0.5, [7])}, unmeasured={OTHER: 0.1, GRANTED: 0.2})
+        new = line_map({OTHER: (0.1, [13])}, unmeasured={DENIED: 0.5})
+        both = joined(new, old)
+        assert [test.name for test in both.tests] == [OTHER]
+        assert {test.name for test in both.unmeasured} == {DENIED, GRANTED}
 
 
 class TestNaming:
@@ -185,6 +197,23 @@ class TestChoice:
         touched, there = Touched({FILE: frozenset({6})}), self.boots(DENIED, GRANTED, OTHER)
         assert choose(LINES, touched, there, BOOT_S + 0.65) == [DENIED, OTHER]
         assert choose(LINES, touched, there, 0.01) == [DENIED]
+
+    def test_tests_without_counters_come_last(self) -> None:
+        lines = line_map({OTHER: (0.1, [6])}, unmeasured={DENIED: 0.5})
+        assert choose(lines, Touched({FILE: frozenset({6})}), self.boots(DENIED, OTHER)) == [OTHER, DENIED]
+
+    @pytest.mark.parametrize(
+        ("executed", "chosen"), [([8], [DENIED]), ([13], [DENIED]), ([], [])], ids=["function", "file", "nothing"]
+    )
+    def test_what_no_test_executes_is_widened(self, executed: list[int], chosen: list[str]) -> None:
+        """The boot executes it, or nobody."""
+        lines = line_map({DENIED: (0.5, executed)})
+        touched = Touched({FILE: frozenset({7})}).widened(lines)
+        assert choose(lines, touched, self.boots(DENIED)) == chosen
+
+    def test_what_a_test_executes_is_not_widened(self) -> None:
+        touched = Touched({FILE: frozenset({7})})
+        assert touched.widened(LINES) == touched
 
     def test_a_boot_costs_its_time_once(self) -> None:
         touched = Touched({FILE: frozenset({6})})
