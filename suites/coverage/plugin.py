@@ -18,6 +18,7 @@ from common.workers import is_worker
 from guests.errors import GuestBroke
 from guests.execution_counters import read_counters
 from guests.guest import Guest
+from guests.plugin import boot_of
 from kconfigs.plugin import candidate_of, candidates_of
 from kconfigs.sources import TreeSource
 from reports.model.names_of_tests import without_kernel
@@ -103,7 +104,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     lines, touched = config.stash[TOUCHED]
     names = {item: _name(item) for item in items}
-    boots = {names[item]: _boot(item) for item in items}
+    boots = {names[item]: repr(boot_of(item)) for item in items}
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     budget_s = config.option.touched_seconds * workers
     ranks = {name: rank for rank, name in enumerate(touched_tests.choose(lines, touched, boots, budget_s))}
@@ -115,10 +116,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _name(item: pytest.Item) -> str:
     candidate = candidate_of(item)
     return without_kernel(item.nodeid, candidate.id if candidate else None)
-
-
-def _boot(item: pytest.Item) -> str:
-    return repr([(mark.args, mark.kwargs) for mark in item.iter_markers("boot")][:1])
 
 
 # Keeping counters
