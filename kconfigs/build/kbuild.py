@@ -122,6 +122,7 @@ def configure(job: Job, objects: Path) -> Config:
             hint="set KCONFORM_CACHE to a directory without it",
         )
     objects.mkdir(parents=True, exist_ok=True)
+    (objects / CONFIGURED).unlink(missing_ok=True)
     wanted = objects / "kconform.config"
     wanted.write_text(made_from(job), encoding="utf-8")
     # Kconfig probes the compiler, and has to get the compiler's own answers.

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from common import atomic
@@ -29,6 +30,8 @@ TreeState = dict[str, list[int]]
 _MTIME = 1
 _OF_AN_EDITOR = re.compile(r"(?:^|/)\.[^/]*$|~$|\.(?:orig|rej|patch|diff)$")
 """Files that come and go while somebody edits, and that no build reads."""
+_OF_KCONFIG = re.compile(r"(?:^|/)(?:Kconfig[^/]*|Makefile[^/]*|Kbuild)$|^scripts/|\.config$")
+"""Kconfig's files, and what its probes of the compiler depend on."""
 
 
 def objects_key(job: Job) -> str:
@@ -61,14 +64,20 @@ def save(path: Path, state: TreeState | None) -> None:
         atomic.write(path, json.dumps(state))
 
 
-def may_go_on(path: Path, now: TreeState | None) -> bool:
-    """Whether make sees everything in which a tree differs from the state that was kept at `path`."""
+def changed(path: Path, now: TreeState | None) -> list[str] | None:
+    """The files in which a tree differs from the state kept at `path`; None if make would not see them all."""
     try:
         # The end of that build, by the clock that the times of its objects come from.
         ended = path.stat().st_mtime_ns
         before: TreeState = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
+        return None
     if now is None or now.keys() != before.keys():
-        return False
-    return all(each == before[name] or each[_MTIME] > ended for name, each in now.items())
+        return None
+    found = [name for name, each in now.items() if each != before[name]]
+    return found if all(now[name][_MTIME] > ended for name in found) else None
+
+
+def decide_configuration(names: Iterable[str]) -> bool:
+    """Whether a change of these files may give the same options another .config."""
+    return any(_OF_KCONFIG.search(name) for name in names)

@@ -25,7 +25,7 @@ from kconfigs.architectures import architecture
 from kconfigs.build import gcov_notes, kept_objects, lost_options
 from kconfigs.build.build_progress import BuildState, Phase
 from kconfigs.build.guest_modules import loaded_by_guests
-from kconfigs.build.kbuild import Job, compile_kernel, configure, environment, refuse_dropped
+from kconfigs.build.kbuild import CONFIGURED, Job, compile_kernel, configure, configured, environment, refuse_dropped
 from kconfigs.build.kernel_tree import mirror
 from kconfigs.build.supervised_process import run_logged
 from kconfigs.image import inspect
@@ -78,7 +78,7 @@ def _make(job: Job, folder: Path) -> None:
         if job.tree.needs_mirror:
             job = _mirrored(job, folder / "source")
         with _objects_folder(job, folder) as objects:
-            config = configure(job, objects)
+            config = Config.load(objects / ".config") if configured(job, objects) else configure(job, objects)
             is_first = not (objects / architecture().image).exists()
             total, done, started = _expected(job), 0, time.time()
             tell("compiling", 0, total, started)
@@ -128,8 +128,11 @@ def _objects_folder(job: Job, folder: Path) -> Iterator[Path]:
     entry = job.cache.get("objects", kept_objects.objects_key(job), _make_objects)
     objects, unfinished, sources = entry / "objects", entry / "unfinished", entry / "sources.json"
     now = kept_objects.remember(job.tree.path) if job.is_users_tree else None
-    if unfinished.exists() or (job.is_users_tree and not kept_objects.may_go_on(sources, now)):
+    differing = kept_objects.changed(sources, now) if job.is_users_tree else []
+    if unfinished.exists() or differing is None:
         shutil.rmtree(objects, ignore_errors=True)
+    elif kept_objects.decide_configuration(differing):
+        (objects / CONFIGURED).unlink(missing_ok=True)
     unfinished.touch()
     # It names the modules of the last build, and a kernel without modules does not write it anew.
     (objects / "modules.order").unlink(missing_ok=True)

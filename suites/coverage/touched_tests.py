@@ -16,8 +16,8 @@ from common.errors import UsageError
 from common.text import printable
 from suites.coverage.line_map import LineMap, MappedTest
 
-SECONDS = 30.0
-"""How long the chosen tests may take, by default: with the build of a one-line change, a verdict in about 45 s."""
+SECONDS = 20.0
+"""How long the chosen tests may take, by default: after the build of a one-line change, a verdict within 45 s."""
 BOOT_S = 4.0
 """What the first test of each boot takes beside its own time: the kernel is new, so there is no template of it."""
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 
 from common.errors import UsageError
 from kconfigs import flavors
-from kconfigs.build import kbuild, kernel_tree
+from kconfigs.build import kbuild, kernel_build, kernel_tree
 from kconfigs.build.kernel_build import build
 from kconfigs.cache import Cache
+from kconfigs.config_changes import parse_changes
+from kconfigs.kconfig import Config
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.kconfigs.builds.fake_builds import MakeTree, builds
 
@@ -65,6 +68,62 @@ class TestGoingOn:
                 (tree / name).touch()
 
         assert kept(change)
+
+
+class TestConfiguring:
+    @staticmethod
+    def configured(job: kbuild.Job, monkeypatch: pytest.MonkeyPatch) -> bool:
+        """Builds, and tells whether Kconfig ran."""
+        ran = []
+
+        def configure(job: kbuild.Job, objects: Path) -> Config:
+            ran.append(job)
+            return kbuild.configure(job, objects)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(kernel_build, "configure", configure)
+            build(job)
+        return bool(ran)
+
+    @pytest.fixture
+    def job(self, make_tree: MakeTree, cache: Cache) -> Callable[[], kbuild.Job]:
+        tree = make_tree()
+
+        def job() -> kbuild.Job:
+            opened = kernel_tree.open_tree(tree)
+            return kbuild.Job(opened, flavors.flavor("full"), "d", "tree", kernel_tree.identify(tree), cache)
+
+        return job
+
+    @pytest.mark.parametrize(("name", "again"), [("kernel.c", False), ("Kconfig", True), ("Makefile", True)])
+    def test_kconfig_runs_again_if_its_files_have_changed(
+        self, job: Callable[[], kbuild.Job], monkeypatch: pytest.MonkeyPatch, name: str, again: bool
+    ) -> None:
+        build(job())
+        path = job().tree.path / name
+        path.write_text(path.read_text() + "\n")
+        os.utime(path, ns=(now := path.stat().st_mtime_ns + 10 * SECOND, now))
+        assert self.configured(job(), monkeypatch) == again
+
+    def test_kconfig_runs_again_for_other_options(
+        self, job: Callable[[], kbuild.Job], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        build(job())
+        other = dataclasses.replace(job(), changes=parse_changes(["SECURITY_YAMA=n"]))
+        assert self.configured(other, monkeypatch)
+
+    def test_kconfig_runs_again_after_it_failed(
+        self, job: Callable[[], kbuild.Job], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It has left another .config there."""
+        build(job())
+        other = dataclasses.replace(job(), changes=parse_changes(["FUTURE2=y"]))
+        with monkeypatch.context() as patched:
+            patched.setattr(kbuild, "_check_asked", lambda *_: (_ for _ in ()).throw(UsageError("dropped")))
+            with pytest.raises(UsageError):
+                build(other)
+        edit(job().tree.path / "kernel.c")
+        assert self.configured(job(), monkeypatch)
 
 
 class TestBeginningAnew:
