@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 from common.errors import UsageError
 from kconfigs.cache import Cache
+from reports.run import environment
 from suites.coverage import source_changes
 from suites.coverage.execution_counts import FunctionExtent
 from suites.coverage.line_map import LineMap, find_map, joined, load_map, make_map, save_map
@@ -283,6 +285,18 @@ class TestRun:
         assert done.returncode == 4
         assert (done.stdout + done.stderr).count(said) == 1
         assert "Traceback" not in done.stdout + done.stderr
+
+    def test_the_report_says_that_not_all_tests_were_chosen(self) -> None:
+        given = {"touched": [f"{FILE}:scope", f"{FILE}:7"], "since": "v6.12"}
+        config: Any = SimpleNamespace(
+            args=["."],
+            rootpath=ROOT,
+            invocation_params=SimpleNamespace(dir=ROOT),
+            getini=lambda _: ["suites/yama"],
+            getoption=lambda name, _: given.get(name),
+        )
+        places = f"--touched {FILE}:scope --touched {FILE}:7"
+        assert environment.selection(config) == f"{places} --since v6.12"
 
     def test_without_a_map_the_message_says_how_to_make_one(self, tree: Path, tmp_path: Path) -> None:
         done = self.collect(tmp_path, f"--kernel={tree}", f"--touched={FILE}:scope")
