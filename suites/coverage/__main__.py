@@ -30,10 +30,10 @@ from reports.model.names_of_tests import without_kernel
 from reports.model.report_directory import is_report
 from suites.coverage import coverage_tables
 from suites.coverage.argued_lines import argued_lines, load_arguments, without_place
+from suites.coverage.counter_folder import folder_of
 from suites.coverage.html_report import require_gcovr, write_html
 from suites.coverage.line_map import find_map, joined, load_map, save_map
 from suites.coverage.measurement import Measurement, measure
-from suites.coverage.plugin import folder_of
 from suites.coverage.touched_tests import named
 
 ROOT = Path(__file__).parents[2]

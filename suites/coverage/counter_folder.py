@@ -155,3 +155,8 @@ def _unzipped(path: Path) -> tuple[dict[str, bytes], dict[str, str]]:
     with zipfile.ZipFile(path) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     return content, json.loads(content.pop(_ABOUT))
+
+
+def folder_of(report: Path) -> CounterFolder:
+    """The counters of a run that had this report directory."""
+    return CounterFolder(report / "coverage")

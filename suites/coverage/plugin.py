@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
@@ -29,7 +28,6 @@ from suites.coverage.touched_tests import Touched
 
 COUNTERS = pytest.StashKey[CounterFolder]()
 TOUCHED = pytest.StashKey[tuple[LineMap, Touched]]()
-CHOICE = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -146,8 +144,3 @@ def _counters(folder: CounterFolder, guest: Guest) -> tuple[dict[str, bytes], st
         return read_counters(guest, folder.files), ""
     except (KconformError, GuestBroke) as error:
         return {}, str(error.message)
-
-
-def folder_of(report: Path) -> CounterFolder:
-    """The counters of a run that had this report directory."""
-    return CounterFolder(report / "coverage")

@@ -17,6 +17,9 @@ from kconfigs.build import git_tree
 from suites.coverage.line_map import LineMap, MappedFile
 from suites.coverage.touched_tests import Touched
 
+_ENDS = (";", "{", "}", ":", "*/", ")")
+"""How a line may end after which a statement begins."""
+
 
 def since(lines: LineMap, tree: Path, revision: str) -> Touched:
     """What has changed in a tree since a revision, uncommitted changes included.
@@ -54,16 +57,26 @@ def since(lines: LineMap, tree: Path, revision: str) -> Touched:
 def changed_lines(file: MappedFile, before: Sequence[str], now: Sequence[str]) -> set[int]:
     """The lines of the map's file that a change from `before` to `now` touches.
 
-    Each hunk gives its own lines, and if it only adds some, those around them.  If none of these has code, such as
-    in a comment or a macro, it gives the function that they are in; outside of functions, the whole file.
+    Each hunk gives its own lines, or the beginning of their statements, and if it only adds some, those around them.
+    If none of these has code, such as in a comment or a macro, it gives the function that they are in; outside of
+    functions, the whole file.
     """
     there = _places(before, file.source.splitlines())
     found: set[int] = set()
     for first, last in _hunks(before, now):
         own = {there[number] for number in range(first, last + 1) if number in there}
-        with_code = own & file.lines.keys()
+        with_code = {_beginning(file, number) for number in own} & file.lines.keys()
         found |= with_code or _around(file, own or _nearest(there, first, last))
     return found
+
+
+def _beginning(file: MappedFile, number: int) -> int:
+    """The line with code that a line belongs to: itself, or the one where its statement begins."""
+    text = file.source.splitlines()
+    at = number
+    while at > 1 and at not in file.lines and (before := text[at - 2].strip()) and not before.endswith(_ENDS):
+        at -= 1
+    return at if at in file.lines else number
 
 
 def _hunks(before: Sequence[str], now: Sequence[str]) -> Iterator[tuple[int, int]]:

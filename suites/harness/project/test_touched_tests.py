@@ -36,7 +36,8 @@ static int scope(int value)
 
 static int other(int value)
 {
-	return scope(value + 1);
+	return scope(value + 1 +
+			2);
 }
 """
 TALK = "suites/yama/test_talk.py"
@@ -51,8 +52,8 @@ def line_map(
     unmeasured: Mapping[str, float] = MappingProxyType({}),
 ) -> LineMap:
     """Of the file above: of each test, its seconds, and the lines that it executes."""
-    functions = {FILE: {"scope": FunctionExtent(3, 9), "other": FunctionExtent(11, 14)}}
-    lines = {FILE: [3, 6, 7, 8, 9, 11, 13, 14]}
+    functions = {FILE: {"scope": FunctionExtent(3, 9), "other": FunctionExtent(11, 15)}}
+    lines = {FILE: [3, 6, 7, 8, 9, 11, 13, 15]}
     tests = {name: (seconds, {FILE: of_it}) for name, (seconds, of_it) in executed.items()}
     return make_map("linux/coverage", version, {FILE: SOURCE}, functions, lines, tests, unmeasured)
 
@@ -61,7 +62,7 @@ LINES = line_map(
     {
         DENIED: (0.5, [3, 6, 7, 9]),
         GRANTED: (0.2, [3, 6, 8, 9]),
-        OTHER: (0.1, [3, 6, 8, 9, 11, 13, 14]),
+        OTHER: (0.1, [3, 6, 8, 9, 11, 13, 15]),
     }
 )
 
@@ -155,6 +156,9 @@ class TestChanges:
     def test_a_line_with_code_is_itself(self) -> None:
         assert changed("return -1;", "return -2;") == {7}
 
+    def test_the_rest_of_a_statement_is_where_it_begins(self) -> None:
+        assert changed("+ 1 +\n\t\t\t2);", "+ 1 +\n\t\t\t3);") == {13}
+
     def test_a_new_line_touches_those_around_it(self) -> None:
         assert changed("\t\treturn -1;\n", "\t\treturn -1;\n\tvalue++;\n") == {7, 8}
 
@@ -168,7 +172,7 @@ class TestChanges:
         """Other lines came before and between them, so the numbers differ."""
         newer = "\n\n" + SOURCE.replace("\treturn value;\n", "\tlog();\n\treturn value;\n")
         assert changed("return -1;", "return -2;", newer) == {7}
-        assert changed("value + 1", "value + 2", newer) == {13}
+        assert changed("value + 1 +", "value - 1 +", newer) == {13}
 
     def test_a_line_that_the_map_does_not_have_touches_its_function(self) -> None:
         newer = SOURCE.replace("\treturn value;\n", "\tlog();\n\treturn value;\n")
