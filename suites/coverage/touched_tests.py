@@ -69,7 +69,7 @@ class Touched:
         for file, of_it in sorted(self.lines.items()):
             yield f"{file}: {_ranges(sorted(of_it))} (as in {lines.version})"
         executing = len(self.tests(lines))
-        unknown = f"; {len(lines.unmeasured)} others may" if lines.unmeasured else ""
+        unknown = f"; {len(lines.unmeasured)} gave no counters" if lines.unmeasured else ""
         yield f"{executing} of {len(lines.tests)} recorded tests execute that{unknown}"
         if self.unknown:
             yield f"warning: no test is recorded for {', '.join(map(printable, self.unknown))}"
@@ -149,4 +149,5 @@ def _ranges(numbers: Sequence[int]) -> str:
             parts[-1].append(number)
         else:
             parts.append([number])
-    return "lines " + ", ".join(f"{one[0]}-{one[-1]}" if len(one) > 1 else f"{one[0]}" for one in parts)
+    word = "line" if len(numbers) == 1 else "lines"
+    return f"{word} " + ", ".join(f"{one[0]}-{one[-1]}" if len(one) > 1 else f"{one[0]}" for one in parts)

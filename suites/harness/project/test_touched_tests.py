@@ -133,6 +133,22 @@ class TestNaming:
         assert named(LINES, [f"{FILE}:7", f"{FILE}:13"]).lines == {FILE: frozenset({7, 13})}
 
     @pytest.mark.parametrize(
+        ("places", "said"),
+        [
+            ([f"{FILE}:7"], f"{FILE}: line 7 (as in 6.12.7)"),
+            ([f"{FILE}:scope", f"{FILE}:13"], f"{FILE}: lines 3, 6-9, 13 (as in 6.12.7)"),
+        ],
+    )
+    def test_the_run_says_what_is_touched(self, places: list[str], said: str) -> None:
+        lines = line_map({DENIED: (0.5, [3, 6, 7, 9])}, unmeasured={OTHER: 0.1})
+        touched = named(lines, places).plus(Touched(unknown=("kernel/fork.c",)))
+        assert list(touched.sentences(lines)) == [
+            said,
+            "1 of 1 recorded tests execute that; 1 gave no counters",
+            "warning: no test is recorded for kernel/fork.c",
+        ]
+
+    @pytest.mark.parametrize(
         ("place", "said"),
         [
             (f"{FILE}:5", "line 5 of security/yama/yama_lsm.c has no code in 6.12.7"),
