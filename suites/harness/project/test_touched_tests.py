@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,114 +14,16 @@ import pytest
 from common.errors import UsageError
 from kconfigs.cache import Cache
 from reports.run import environment
-from suites.coverage import source_changes
-from suites.coverage.execution_counts import FunctionExtent
-from suites.coverage.line_map import LineMap, find_map, joined, load_map, make_map, save_map
+from suites.coverage.line_map import save_map
 from suites.coverage.touched_tests import BOOT_S, Touched, choose, named
 from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
-
-FILE = "security/yama/yama_lsm.c"
-SOURCE = """\
-#define LIMIT 3
-
-static int scope(int value)
-{
-	/* Not more. */
-	if (value > LIMIT)
-		return -1;
-	return value;
-}
-
-static int other(int value)
-{
-	return scope(value + 1 +
-			2);
-}
-"""
-TALK = "suites/yama/test_talk.py"
-DENIED = f"{TALK}::test_secret_with_yama"
-GRANTED = f"{TALK}::test_secret_without_yama"
-OTHER = "suites/yama/test_scopes.py::test_other[a]"
-
-
-def line_map(
-    executed: Mapping[str, tuple[float, Sequence[int]]],
-    version: str = "6.12.7",
-    unmeasured: Mapping[str, float] = MappingProxyType({}),
-) -> LineMap:
-    """Of the file above: of each test, its seconds, and the lines that it executes."""
-    functions = {FILE: {"scope": FunctionExtent(3, 9), "other": FunctionExtent(11, 15)}}
-    lines = {FILE: [3, 6, 7, 8, 9, 11, 13, 15]}
-    tests = {name: (seconds, {FILE: of_it}) for name, (seconds, of_it) in executed.items()}
-    return make_map("linux/coverage", version, {FILE: SOURCE}, functions, lines, tests, unmeasured)
-
-
-LINES = line_map(
-    {
-        DENIED: (0.5, [3, 6, 7, 9]),
-        GRANTED: (0.2, [3, 6, 8, 9]),
-        OTHER: (0.1, [3, 6, 8, 9, 11, 13, 15]),
-    }
-)
+from suites.harness.project.line_map_sample import DENIED, FILE, GRANTED, LINES, OTHER, SOURCE, TALK, line_map
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "cache")
-
-
-class TestMap:
-    def test_it_says_which_tests_execute_a_line(self) -> None:
-        assert {test.name for test in LINES.tests_of(FILE, [7])} == {DENIED}
-        assert {test.name: count for test, count in LINES.tests_of(FILE, [7, 8, 9, 5]).items()} == {
-            DENIED: 2,
-            GRANTED: 2,
-            OTHER: 2,
-        }
-
-    def test_it_is_read_as_it_was_written(self, cache: Cache) -> None:
-        save_map(LINES, cache)
-        assert load_map((6, 12, 7), cache) == LINES
-        assert find_map("6.12.7", cache) == LINES
-        assert find_map("6.12.8", cache) is None
-
-    @pytest.mark.parametrize(
-        ("wanted", "found"),
-        [((6, 12, 9), "6.12.9"), ((6, 13), "6.12.9"), ((6, 12, 8), "6.1.7"), ((5, 10), "6.1.7"), ((), "6.12.9")],
-    )
-    def test_the_nearest_version_is_taken(self, cache: Cache, wanted: tuple[int, ...], found: str) -> None:
-        for version in ("6.1.7", "6.12.9"):
-            save_map(line_map({DENIED: (0.5, [7])}, version), cache)
-        assert load_map(wanted, cache).version == found
-
-    def test_without_one_the_message_says_how_to_make_it(self, cache: Cache) -> None:
-        with pytest.raises(UsageError, match="no run has recorded yet") as caught:
-            load_map((6, 12), cache)
-        assert "kconform coverage" in caught.value.hint
-
-    def test_a_damaged_one_counts_as_none(self, cache: Cache) -> None:
-        save_map(LINES, cache).write_bytes(b"?")
-        assert find_map("6.12.7", cache) is None
-
-    def test_a_run_of_some_tests_replaces_those(self) -> None:
-        new = line_map({DENIED: (0.7, [3, 6, 8, 9])})
-        both = joined(new, LINES)
-        assert [test.name for test in both.tests] == sorted([DENIED, GRANTED, OTHER])
-        assert both.tests_of(FILE, [7]) == {}
-        assert {test.name for test in both.tests_of(FILE, [13])} == {OTHER}
-
-    def test_one_of_other_sources_is_replaced_as_a_whole(self) -> None:
-        functions = {FILE: {"scope": FunctionExtent(3, 9)}}
-        old = make_map("a", "6.12.7", {FILE: "other\n"}, functions, {FILE: [3]}, {OTHER: (1.0, {FILE: [3]})}, {})
-        assert joined(LINES, old) == LINES
-
-    def test_tests_without_counters_are_kept_apart(self) -> None:
-        old = line_map({DENIED: (0.5, [7])}, unmeasured={OTHER: 0.1, GRANTED: 0.2})
-        new = line_map({OTHER: (0.1, [13])}, unmeasured={DENIED: 0.5})
-        both = joined(new, old)
-        assert [test.name for test in both.tests] == [OTHER]
-        assert {test.name for test in both.unmeasured} == {DENIED, GRANTED}
 
 
 class TestNaming:
@@ -160,39 +61,6 @@ class TestNaming:
     def test_what_is_not_there_is_named(self, place: str, said: str) -> None:
         with pytest.raises(UsageError, match=said):
             named(LINES, [place])
-
-
-def changed(old: str, new: str, source: str = SOURCE) -> set[int]:
-    """The lines of the map that an edit of a tree touches."""
-    assert source.count(old) == 1
-    return source_changes.changed_lines(LINES.files[FILE], source.splitlines(), source.replace(old, new).splitlines())
-
-
-class TestChanges:
-    def test_a_line_with_code_is_itself(self) -> None:
-        assert changed("return -1;", "return -2;") == {7}
-
-    def test_the_rest_of_a_statement_is_where_it_begins(self) -> None:
-        assert changed("+ 1 +\n\t\t\t2);", "+ 1 +\n\t\t\t3);") == {13}
-
-    def test_a_new_line_touches_those_around_it(self) -> None:
-        assert changed("\t\treturn -1;\n", "\t\treturn -1;\n\tvalue++;\n") == {7, 8}
-
-    def test_a_comment_touches_its_function(self) -> None:
-        assert changed("Not more.", "No more.") == {3, 6, 7, 8, 9}
-
-    def test_a_macro_touches_the_file(self) -> None:
-        assert changed("LIMIT 3\n", "LIMIT 4\n") == set(LINES.files[FILE].lines)
-
-    def test_lines_are_found_in_another_version(self) -> None:
-        """Other lines came before and between them, so the numbers differ."""
-        newer = "\n\n" + SOURCE.replace("\treturn value;\n", "\tlog();\n\treturn value;\n")
-        assert changed("return -1;", "return -2;", newer) == {7}
-        assert changed("value + 1 +", "value - 1 +", newer) == {13}
-
-    def test_a_line_that_the_map_does_not_have_touches_its_function(self) -> None:
-        newer = SOURCE.replace("\treturn value;\n", "\tlog();\n\treturn value;\n")
-        assert changed("log();", "log(1);", newer) == {3, 6, 7, 8, 9}
 
 
 class TestChoice:
