@@ -19,6 +19,15 @@ FRAGMENTS = Path(__file__).with_name("fragments")
 
 _FULL = ("base", "ptrace", "yama", "loadpin", "verity", "seccomp")
 
+UNDER_TEST = (
+    "kernel/ptrace.c",
+    "kernel/seccomp.c",
+    "security/yama/yama_lsm.c",
+    "security/loadpin/loadpin.c",
+    "drivers/md/dm-verity-loadpin.c",
+)
+"""The source files that the suites are about."""
+
 
 @dataclass(frozen=True)
 class Flavor:
@@ -31,6 +40,8 @@ class Flavor:
     """Object files of a 6.12 build: the estimate for the first progress line; later builds use what was counted."""
     on_own_config: bool = False
     """The fragments are added to the user's own config, not to allnoconfig."""
+    profiled: tuple[str, ...] = ()
+    """Source files whose execution the kernel counts (CONFIG_GCOV_KERNEL)."""
 
     def asked(self, version: Version = ()) -> dict[str, Option]:
         """The options that it asks of a kernel of that version, or of any version."""
@@ -59,6 +70,13 @@ _TABLE = (
         1003,
     ),
     Flavor("sanitizers", "KASAN, lockdep, and the RCU and sleep checks.", (*_FULL, "sanitizers"), 1063),
+    Flavor(
+        "coverage",
+        "Counts which lines and branches of the code under test are executed.",
+        (*_FULL, "coverage"),
+        1024,
+        profiled=UNDER_TEST,
+    ),
     Flavor(
         "mine",
         "A tree's own .config, with only what a guest needs to boot added.",

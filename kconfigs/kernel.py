@@ -35,6 +35,8 @@ class Kernel:
     """As from `kernel_digest`."""
     lost_options: str = ""
     """A sentence about the options of the user's config that it does not have; empty if there are none."""
+    counted: Path | None = None
+    """What a build has kept for gcov, if the kernel counts which lines it executes (kconfigs/build/gcov_notes.py)."""
     stable: Version = ()
     """The stable version that it was made from, if the release does not have it: Debian's 5.10.0-46 is 5.10.262."""
 

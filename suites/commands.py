@@ -14,6 +14,10 @@ ROOT = Path(__file__).parents[1]
 
 PROGRAMS = {
     "mutants": ("suites.mutation.__main__", "build kernels with one fault each, and check that the suites detect it"),
+    "coverage": (
+        "suites.coverage.__main__",
+        "report which lines of the kernel the tests execute, and which tests a line",
+    ),
     "bench": ("suites.bench.guest_benchmark", "measure the speed of guests"),
     "soak": ("suites.soak.__main__", "run tests many times, and look for drift and for what is lost or left behind"),
     "sweep": ("suites.sweep.__main__", "build a kernel with one option changed at a time, and test each"),

@@ -80,6 +80,22 @@ def difference(path: Path) -> Difference | None:
     return Difference(digest.hexdigest()[:12] if tracked or others else "", tuple(sorted(map(os.fsdecode, special))))
 
 
+def changed_since(path: Path, revision: str) -> list[str] | None:
+    """The files that differ now from what a revision has, by relative name; None if git does not know it."""
+    known = _git(path, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    if known is None:
+        return None
+    listed = _git(
+        path, "diff", "--name-only", "-z", "--no-ext-diff", "--no-renames", known.decode().strip(), "--", "."
+    )
+    return None if listed is None else sorted(filter(None, map(os.fsdecode, listed.split(b"\0"))))
+
+
+def content_at(path: Path, revision: str, name: str) -> bytes:
+    """A file as a revision has it; empty if it has none of that name."""
+    return _git(path, "show", "--no-textconv", "--end-of-options", f"{revision}:{name}") or b""
+
+
 def _is_top(path: Path) -> bool:
     top = _git(path, "rev-parse", "--show-toplevel")
     return top is not None and Path(os.fsdecode(top.removesuffix(b"\n"))).resolve() == path.resolve()

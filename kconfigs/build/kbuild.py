@@ -23,7 +23,7 @@ from common.errors import KconformError, UsageError
 from common.text import printable
 from kconfigs import kconfig
 from kconfigs.architectures import architecture, machine
-from kconfigs.build import lost_options
+from kconfigs.build import lost_options, profiled_files
 from kconfigs.build.build_progress import BuildProgress, NoProgress
 from kconfigs.build.guest_modules import loaded_by_guests
 from kconfigs.build.kernel_tree import Tree, refused_by_kbuild
@@ -94,14 +94,9 @@ class Job:
 
     @property
     def key(self) -> str:
-        content = "\0".join([RECIPE, self.identity, made_from(self), self.toolchain.identity(), machine()])
+        parts = [RECIPE, self.identity, made_from(self), self.toolchain.identity(), machine()]
+        content = "\0".join(parts + profiled_files.make_arguments(self.flavor.profiled))
         return f"{self._file_name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-
-    @property
-    def objects_key(self) -> str:
-        """The same for all flavors of one source that are built by one toolchain on one kind of machine."""
-        content = "\0".join([RECIPE, self.identity, self.toolchain.identity(), machine()])
-        return f"{clean(self.name)}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
     @property
     def log(self) -> Path:
@@ -127,6 +122,7 @@ def configure(job: Job, objects: Path) -> Config:
             hint="set KCONFORM_CACHE to a directory without it",
         )
     objects.mkdir(parents=True, exist_ok=True)
+    (objects / CONFIGURED).unlink(missing_ok=True)
     wanted = objects / "kconform.config"
     wanted.write_text(made_from(job), encoding="utf-8")
     # Kconfig probes the compiler, and has to get the compiler's own answers.
@@ -239,6 +235,7 @@ def command(job: Job, objects: Path, arguments: list[str]) -> list[str]:
         *job.toolchain.make_arguments(),
         # Otherwise the release, and with it every build, would depend on the state of git.
         "LOCALVERSION=",
+        *profiled_files.make_arguments(job.flavor.profiled),
         *arguments,
     ]
 

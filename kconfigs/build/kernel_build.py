@@ -2,7 +2,8 @@
 """From a tree and a flavor to a kernel: built once for the same content, and kept in the cache.
 
 An entry holds image, config, System.map, modules/, build.log and made.json (release, image_sha256, objects, seconds);
-and the lists of lost_options.py, if a user's config has options that the kernel does not have.
+the lists of lost_options.py, if a user's config has options that the kernel does not have; and gcov/ (gcov_notes.py),
+if the kernel counts which lines it executes.
 There is never more than one kernel build at a time on a machine.  Kernels of one source share an object directory.
 """
 
@@ -21,10 +22,10 @@ from pathlib import Path
 from common import atomic
 from common.errors import KconformError
 from kconfigs.architectures import architecture
-from kconfigs.build import lost_options
+from kconfigs.build import gcov_notes, kept_objects, lost_options
 from kconfigs.build.build_progress import BuildState, Phase
 from kconfigs.build.guest_modules import loaded_by_guests
-from kconfigs.build.kbuild import Job, compile_kernel, configure, environment, refuse_dropped
+from kconfigs.build.kbuild import CONFIGURED, Job, compile_kernel, configure, configured, environment, refuse_dropped
 from kconfigs.build.kernel_tree import mirror
 from kconfigs.build.supervised_process import run_logged
 from kconfigs.image import inspect
@@ -44,7 +45,7 @@ def build(job: Job) -> Kernel:
     # It may have been built for a user who allowed that.
     refuse_dropped(job, lost_options.read(entry / lost_options.REFUSED))
     made = json.loads((entry / "made.json").read_text(encoding="utf-8"))
-    modules = entry / "modules"
+    modules, counted = entry / "modules", entry / gcov_notes.FOLDER
     return Kernel(
         name=job.name,
         flavor=job.flavor_name,
@@ -57,6 +58,7 @@ def build(job: Job) -> Kernel:
         identity=job.identity,
         digest=kernel_digest(entry / "image", Config.load(entry / "config")),
         lost_options=lost_options.sentence(entry),
+        counted=counted if counted.is_dir() else None,
     )
 
 
@@ -65,6 +67,7 @@ def _make(job: Job, folder: Path) -> None:
         job.progress.update(BuildState(phase, job.what, done, total, started or time.time()))
 
     architecture()  # an error if kernels cannot be built here
+    gcov_notes.require_gcc(job)
     tell("waiting")
     with job.cache.lock("kernel-build", waiting=f"{job.what} is waiting for another kernel build"):
         store = job.cache.get("ccache", "objects", _make_store)
@@ -75,7 +78,7 @@ def _make(job: Job, folder: Path) -> None:
         if job.tree.needs_mirror:
             job = _mirrored(job, folder / "source")
         with _objects_folder(job, folder) as objects:
-            config = configure(job, objects)
+            config = Config.load(objects / ".config") if configured(job, objects) else configure(job, objects)
             is_first = not (objects / architecture().image).exists()
             total, done, started = _expected(job), 0, time.time()
             tell("compiling", 0, total, started)
@@ -89,6 +92,7 @@ def _make(job: Job, folder: Path) -> None:
             compile_kernel(job, objects, config, on_line)
             job.cache.remeasure(store)
             _collect(job, objects, folder, config)
+            gcov_notes.keep(job, objects, folder / gcov_notes.FOLDER)
             release = (objects / "include/config/kernel.release").read_text(encoding="utf-8").strip()
     (folder / "made.json").write_text(
         json.dumps(
@@ -109,28 +113,36 @@ def _make(job: Job, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _objects_folder(job: Job, folder: Path) -> Iterator[Path]:
-    """The object directory: for a distribution's source that of its last build, else a new one, which is removed.
+    """The object directory: that of the last build of the same source, or a new one, which is removed, if the config
+    is the user's own or Kbuild takes the tree only as a copy.
 
-    Kbuild then compiles only what depends on an option that differs.  It judges sources by their times, which is safe
-    as long as they never change; and it takes no object for finished that a killed build has left.
+    Kbuild then compiles only what depends on an option that differs, or on a source that has changed.  It judges
+    sources by their times, which is safe for those of a package, because they never change, and for a tree if
+    kept_objects.py says so; and it takes no object for finished that a killed build has left.
     """
-    if job.is_users_tree or job.own_config:
+    if job.own_config or job.tree.path.is_relative_to(folder):
         objects = folder / "objects"
         yield objects
         shutil.rmtree(objects, ignore_errors=True)
         return
-    entry = job.cache.get("objects", job.objects_key, _make_objects)
-    objects, unfinished = entry / "objects", entry / "unfinished"
-    if unfinished.exists():
+    entry = job.cache.get("objects", kept_objects.objects_key(job), _make_objects)
+    objects, unfinished, sources = entry / "objects", entry / "unfinished", entry / "sources.json"
+    now = kept_objects.remember(job.tree.path) if job.is_users_tree else None
+    differing = kept_objects.changed(sources, now) if job.is_users_tree else []
+    if unfinished.exists() or differing is None:
         shutil.rmtree(objects, ignore_errors=True)
+    elif kept_objects.decide_configuration(differing):
+        (objects / CONFIGURED).unlink(missing_ok=True)
     unfinished.touch()
     # It names the modules of the last build, and a kernel without modules does not write it anew.
     (objects / "modules.order").unlink(missing_ok=True)
     try:
         yield objects
     except KconformError:  # make ended by itself
+        kept_objects.save(sources, now)
         unfinished.unlink()
         raise
+    kept_objects.save(sources, now)
     unfinished.unlink()
     job.cache.remeasure(entry)
 

@@ -8,6 +8,7 @@ LLVM, CROSS_COMPILE, CC, HOSTCC and KCFLAGS are taken from the environment, as `
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -52,6 +53,14 @@ class Toolchain:
     @property
     def linker(self) -> str:
         return self._tool("ld.lld", "ld")
+
+    @property
+    def gcov(self) -> str | None:
+        """The program that reads the counters of this gcc's code: gcov-12 for gcc-12.  None if clang compiles."""
+        path = PurePath(_program(self.compiler))
+        if "clang" in _version(str(path)):
+            return None
+        return str(path.with_name(re.sub(r"gcc(?=(-[\d.]+)?$)", "gcov", path.name)))
 
     def make_arguments(self) -> list[str]:
         """Kbuild's arguments.  ccache, if it is installed, is put in front of compilers that have no wrapper."""

@@ -28,6 +28,8 @@ _CHOOSING = {
     "--last-failed": "lf",
     "--stepwise": "stepwise",
     "--cases": "cases",
+    "--touched": "touched",
+    "--since": "since",
 }
 """The options that leave tests out, and the names under which pytest keeps them."""
 

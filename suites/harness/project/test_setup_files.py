@@ -21,12 +21,16 @@ from common import git
 from guests.host.packages import FAMILIES
 from kconfigs.flavors import FLAVORS
 from reports.judgement.exit_status import MEANING
+from suites.coverage.__main__ import _parser as coverage_parser
 from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.hosts.__main__ import parser as hosts_parser
 from suites.mutation.__main__ import _parser as mutants_parser
 from suites.soak.__main__ import _parser as soak_parser
 from suites.sweep.__main__ import _parser as sweep_parser
+
+PARSERS = (coverage_parser, mutants_parser, hosts_parser, soak_parser, sweep_parser)
+"""Those of commands that parse their own arguments."""
 
 DOCUMENTS = [
     ROOT / "README.md",
@@ -83,7 +87,7 @@ def known_options() -> set[str]:
     command = [sys.executable, "-m", "pytest", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
-    for parser in (kconform.parser(), mutants_parser(), hosts_parser(), soak_parser(), sweep_parser()):
+    for parser in (kconform.parser(), *(made() for made in PARSERS)):
         found.update(options_of(parser))
     return found
 
@@ -171,8 +175,8 @@ class TestExample:
         shutil.copy(ROOT / "pyproject.toml", tmp_path)
         suite = tmp_path / "suites" / "yama"
         suite.mkdir(parents=True)
-        (suite.parent / "walks").symlink_to(ROOT / "suites" / "walks")
-        (tmp_path / "suites" / "applicable_tests.py").symlink_to(ROOT / "suites" / "applicable_tests.py")
+        for name in ("applicable_tests.py", "coverage", "walks"):
+            (tmp_path / "suites" / name).symlink_to(ROOT / "suites" / name)
         (suite / "requirements.toml").write_text(blocks["toml"])
         (suite / "test_family.py").write_text(blocks["python"])
         return tmp_path

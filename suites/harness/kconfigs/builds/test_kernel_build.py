@@ -191,7 +191,7 @@ class TestFailing:
         assert "CONFIG_SECURITY_YAMA=y came out as n (small.config:3): needs SECURITY (is n)" in caught.value.message
         assert "CONFIG_SECURITY=y came out as n (small.config:2)" in caught.value.message
         assert builds(tmp_path) == 0
-        assert [entry.kind for entry in cache.entries()] == ["ccache"]
+        assert [entry.kind for entry in cache.entries()] == ["ccache", "objects"]
 
     @pytest.mark.parametrize(
         ("fault", "message"),
