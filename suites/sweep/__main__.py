@@ -47,6 +47,8 @@ NO_KERNEL = ("Kconfig drops", "could not be configured", "could not be compiled"
 
 _AND = re.compile(r"\+(?=(?:CONFIG_)?[A-Z0-9]\w*=)", re.ASCII)
 """Between two options of a change, as in the ids of tests."""
+_VERSION = re.compile(r"\bthis is \d")
+"""What a reason says that is about the kernel's version, which is the same for all."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,11 @@ def judge(results: Iterable[Result]) -> list[SweptKernel]:
 
 def _outcome(change: str, results: Sequence[Result], plain: Set[str]) -> SweptKernel:
     counts = Counter(result.verdict for result in results)
-    new = Counter(result.reason for result in results if result.verdict == "skip" and result.reason not in plain)
+    new = Counter(
+        result.reason
+        for result in results
+        if result.verdict == "skip" and result.reason not in plain and not _VERSION.search(result.reason)
+    )
     errors = [result for result in results if result.verdict == "error"]
     absent = [result.reason for result in errors if any(words in result.reason for words in NO_KERNEL)]
     return SweptKernel(

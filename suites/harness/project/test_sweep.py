@@ -64,6 +64,14 @@ class TestJudging:
         assert (no_audit.held, no_audit.skipped, no_audit.remark) == (0, 2, "needs CONFIG_AUDIT (1)")
         assert (smp.held, smp.waived, smp.remark) == (1, 1, "")
 
+    def test_what_would_not_apply_without_the_change_either_is_not_told(self) -> None:
+        """With --cases, another case of a test may be skipped for a reason that is not due to the change."""
+        others = [
+            result("yama/c", "skip", "needs CONFIG_X", on=SMP),
+            result("yama/d", "skip", "since Linux 6.18, this is 6.12.117", on=SMP),
+        ]
+        assert outcomes(*GOOD[:2], *others)[1].remark == ""
+
     def test_the_kernel_without_a_change_comes_first(self) -> None:
         assert [each.change for each in outcomes(*reversed(GOOD))] == ["", "SMP=y", "AUDIT=n"]
 
