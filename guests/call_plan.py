@@ -45,9 +45,10 @@ class StepValue:
 class Plan:
     """A sequence of steps for the task of a slot.  Methods that add a step return a placeholder for its value."""
 
-    def __init__(self, slot: int) -> None:
-        """`slot` is the slot of a task, or an unused one for a child (see `child`)."""
+    def __init__(self, slot: int, arch: str = "x86_64") -> None:
+        """`slot` is a task's, or an unused one for a child (see `child`); `arch` is whose numbers its calls have."""
         self.slot = slot
+        self._arch = arch
         self._steps: list[bytes] = []
         self._writes: list[tuple[int, bytes]] = []
 
@@ -61,7 +62,7 @@ class Plan:
         start = _ARGUMENTS + len(self) * _ARGUMENTS_EACH
         laid = marshal(self.slot, [0 if isinstance(value, StepValue) else value for value in arguments], start=start)
         self._writes += laid.writes
-        return self._add(Step.CALL, number(name), laid.numbers, result_of, place)
+        return self._add(Step.CALL, number(name, self._arch), laid.numbers, result_of, place)
 
     def child(self, plan: Plan, flags: Clone = Clone.NONE) -> StepValue:
         """Start a process (or, with suitable `flags`, a thread) that executes a plan of its own and ends."""

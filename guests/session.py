@@ -6,6 +6,7 @@ The agent runs in a guest (guest.py), or, for the agent's own tests, on the host
 
 from __future__ import annotations
 
+from guests.abi import NATIVE, AgentProgram
 from guests.errors import AgentError, ProtocolError, require
 from guests.log import kernel_log
 from guests.outcome import OK, Outcome, describe, returned
@@ -28,6 +29,7 @@ class Session(TaskOwner):
     def __init__(self, stream: Stream, arch: str) -> None:
         super().__init__(stream, self._on_event)
         self.arch = arch
+        self.native = AgentProgram(self.program, NATIVE[arch])
         self.quiet_leaders: set[Task] = set()
         self._tasks: dict[int, Task] = {}
         self._spare_slots = list(range(1, 1 + wire.SPARE_CHILDREN))

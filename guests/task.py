@@ -12,12 +12,13 @@ assert waiting.outcome() == OK
 from __future__ import annotations
 
 from common.text import printable
+from guests.abi import Abi, AgentProgram
 from guests.call_arguments import Argument, marshal
 from guests.errors import AgentError, GuestBroke
 from guests.outcome import Outcome, describe, exited
 from guests.protocol import wire
 from guests.protocol.conversation import Conversation
-from guests.protocol.wire import Entry, Op, SpawnOption, State
+from guests.protocol.wire import Entry, Hello, Op, SpawnOption, State
 from guests.syscalls.base import Pending
 from guests.syscalls.block_devices import BlockDeviceCalls
 from guests.syscalls.credentials import CredentialCalls
@@ -35,7 +36,8 @@ _PERSISTENT = 0x8000
 class TaskOwner(Conversation):
     """The part of a session that its tasks use."""
 
-    arch: str
+    native: AgentProgram
+    """The agent itself."""
     quiet_leaders: set[Task]
     init: Task
 
@@ -88,12 +90,22 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         """The first thread of its thread group; for a process, the task itself."""
         self.death: Outcome | None = None
         """How the task ended; None until that is known."""
+        self.agent = parent.agent if parent else guest.native
+        """The program of the agent that it runs."""
         self._stored = _PERSISTENT
 
     @property
     def pid(self) -> int:
         """The PID of its process in the initial pid namespace."""
         return self.leader.tid
+
+    @property
+    def abi(self) -> Abi:
+        return self.agent.abi
+
+    def hello(self) -> Hello:
+        """What the agent says of the program that the task runs."""
+        return self.guest.hello if self.agent == self.guest.native else self.guest.ask(self.slot)
 
     def __repr__(self) -> str:
         return f"{printable(self.name)}[{self.tid}]"
@@ -119,7 +131,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
 
     def begin(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Pending:
         """Start a call without waiting for it; `outcome()` of the result waits."""
-        nr = name if isinstance(name, int) else number(name, self.guest.arch)
+        nr = name if isinstance(name, int) else number(name, self.abi.name)
         laid = marshal(self.slot, arguments)
         body = wire.call_body(nr, laid.numbers, entry=entry, writes=laid.writes, reads=laid.reads)
         what = f"{self}.{shown or self._shown(name, arguments)}"

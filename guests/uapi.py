@@ -145,6 +145,7 @@ class Ptrace(enum.IntEnum):
     SETOPTIONS = 0x4200
     GETEVENTMSG = 0x4201
     GETSIGINFO = 0x4202
+    GETREGSET = 0x4204
     SEIZE = 0x4206
     INTERRUPT = 0x4207
     LISTEN = 0x4208

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 from guests.errors import require
 from guests.outcome import Outcome
 from guests.protocol import wire
@@ -17,9 +15,9 @@ UNUSED = 0x7000
 """An offset in a task's data that nothing uses."""
 
 
-def vector(task: Task) -> bytes:
-    """A struct iovec for eight otherwise unused bytes of a task's memory."""
-    return struct.pack("<QQ", wire.data_address(task.slot, UNUSED), 8)
+def vector(task: Task, caller: Task | None = None) -> bytes:
+    """A struct iovec for eight otherwise unused bytes of a task's memory, for a caller other than the task itself."""
+    return (caller or task).abi.words(wire.data_address(task.slot, UNUSED), 8)
 
 
 def read_memory(tracer: Task, target: Task) -> Outcome:
@@ -32,7 +30,7 @@ def write_memory(tracer: Task, target: Task) -> Outcome:
 
 
 def _process_vm(call: str, tracer: Task, target: Task) -> Outcome:
-    return tracer.call(call, target.tid, vector(tracer), 1, vector(target), 1, 0, shown=f"{call}({target})")
+    return tracer.call(call, target.tid, vector(tracer), 1, vector(target, tracer), 1, 0, shown=f"{call}({target})")
 
 
 def closed(task: Task, opened: Outcome) -> Outcome:

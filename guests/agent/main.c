@@ -17,22 +17,6 @@
 #include "task.h"
 #include "text.h"
 
-static void __attribute__((noreturn)) become_task(const char *number)
-{
-	unsigned int index = parse_number(number);
-	struct slot *slot;
-
-	if (setup_arena(1) < 0 || index >= SLOT_COUNT)
-		sys1(__NR_exit_group, 127);
-	slot = slot_at(index);
-	if (slot->loop.running)
-		arch_switch_stack(slot_stack(slot), resume_plan, slot);
-	/* The execve that led here has succeeded, and this is how it returns. */
-	slot->value = 0;
-	report_done(slot);
-	arch_switch_stack(slot_stack(slot), task_main, slot);
-}
-
 /* Called by _start with the stack that the kernel prepared: argc, argv, and what follows. */
 void __attribute__((noreturn)) start(const unsigned long *stack)
 {
@@ -53,7 +37,7 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 		setup_standard_files();
 		run_before_tasks();
 	}
-	error = setup_arena(0);
+	error = setup_arena();
 	if (error < 0)
 		die("no shared memory for the tasks", error);
 	error = setup_bell();

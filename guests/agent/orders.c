@@ -192,7 +192,7 @@ void answer_counts(const struct wire_header *header)
 int is_execve(const struct slot *slot)
 {
 	return slot->kind == ORDER_CALL && slot->entry == ENTRY_NATIVE &&
-	       (slot->number == __NR_execve || slot->number == __NR_execveat);
+	       (slot->number == slot->program.execve || slot->number == slot->program.execveat);
 }
 
 void finish_order(unsigned int index)

@@ -10,11 +10,12 @@
 
 static void answer_hello(const struct wire_header *header)
 {
+	struct program program = header->slot ? slot_at(header->slot)->program : this_program();
 	struct wire_hello hello = {
 		.version = WIRE_VERSION,
 		.page_size = 4096,
-		.signal_handler = (unsigned long)signal_handler,
-		.signal_restorer = (unsigned long)arch_restorer,
+		.signal_handler = program.signal_handler,
+		.signal_restorer = program.signal_restorer,
 	};
 	struct new_utsname names;
 

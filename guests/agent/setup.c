@@ -3,7 +3,6 @@
 
 #include <linux/fcntl.h>
 #include <linux/memfd.h>
-#include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/signal.h>
 #include <linux/types.h>
@@ -51,22 +50,17 @@ static void move_descriptor(long from, int to)
 	sys1(__NR_close, from);
 }
 
-long setup_arena(int inherited)
+long setup_arena(void)
 {
-	unsigned long size = (unsigned long)SLOT_COUNT * SLOT_SIZE;
-	long fd, got;
+	long fd = sys2(__NR_memfd_create, "arena", 0), got;
 
-	if (!inherited) {
-		fd = sys2(__NR_memfd_create, "arena", 0);
-		if (fd < 0)
-			return fd;
-		got = sys2(__NR_ftruncate, fd, size);
-		if (got < 0)
-			return got;
-		move_descriptor(fd, FD_ARENA);
-	}
-	got = sys6(__NR_mmap, ARENA_BASE, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, FD_ARENA, 0);
-	return got < 0 ? got : 0;
+	if (fd < 0)
+		return fd;
+	got = sys2(__NR_ftruncate, fd, (unsigned long)SLOT_COUNT * SLOT_SIZE);
+	if (got < 0)
+		return got;
+	move_descriptor(fd, FD_ARENA);
+	return map_arena();
 }
 
 long setup_bell(void)

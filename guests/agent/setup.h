@@ -12,8 +12,8 @@ void setup_mounts(void);
  * what the agent says would otherwise go to whatever gets the number.
  */
 void setup_standard_files(void);
-/* Create and map the arena, or map the one that was inherited. 0 or -errno. */
-long setup_arena(int inherited);
+/* Create and map the arena. 0 or -errno. */
+long setup_arena(void);
 /* Create the bell, by which tasks wake the agent. 0 or -errno. */
 long setup_bell(void);
 /* On a host: use standard input and output as the channel, adopt orphans, get EPIPE if the channel breaks. */

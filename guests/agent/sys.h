@@ -24,7 +24,9 @@
  *   arch_syscall(), arch_relax(), arch_stack_pointer()
  *   arch_call_by(entry, number, args)   make a system call by an entry other than ENTRY_NATIVE;
  *                                       -ENOSYS if the architecture has no such entry
- *   ARCH_CONTEXT_RESULT                 the index of a system call's result among the 64-bit words of uc_mcontext
+ *   ARCH_CONTEXT_RESULT                 the index of a system call's result among the words of uc_mcontext
+ *
+ *   arch_read_auxv(auxv)                note what the kernel tells a new program; of the program for 32-bit tasks alone
  *
  * and the assembly defines _start, which calls start(stack), and the following.
  */
@@ -38,6 +40,13 @@ void __attribute__((noreturn)) arch_switch_stack(void *stack, void (*function)(v
 void arch_restorer(void);
 
 #include KCONFORM_ARCH_HEADER
+
+/* 32-bit architectures have an older call of this name, with 32-bit times, which a kernel may be built without. */
+#ifdef __NR_futex_time64
+#define NR_FUTEX __NR_futex_time64
+#else
+#define NR_FUTEX __NR_futex
+#endif
 
 #define sys6(nr, a, b, c, d, e, f) \
 	arch_syscall((nr), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))

@@ -17,7 +17,7 @@ void wait_for_order(struct slot *slot)
 			__atomic_store_n(&slot->polling, 1, __ATOMIC_RELEASE);
 			arch_relax();
 		} else {
-			sys4(__NR_futex, &slot->ordered, FUTEX_WAIT, done, NULL);
+			sys4(NR_FUTEX, &slot->ordered, FUTEX_WAIT, done, NULL);
 		}
 	}
 }
@@ -43,6 +43,12 @@ long task_call(const struct slot *slot)
 	if (slot->entry == ENTRY_NATIVE)
 		return sys6(slot->number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	return arch_call_by(slot->entry, slot->number, a);
+}
+
+/* A result as 64 bits: an error is as negative as in 64 bits, an address in the upper half of 32 bits is not. */
+static __s64 widened(long value)
+{
+	return value < 0 && value >= -MAX_ERRNO ? value : (__s64)(unsigned long)value;
 }
 
 static int is_left_out(const struct sweep *sweep, __u32 number)
@@ -77,13 +83,14 @@ void task_main(void *argument)
 		wait_for_order(slot);
 		switch (slot->kind) {
 		case ORDER_CALL:
-			slot->value = task_call(slot);
+			slot->value = widened(task_call(slot));
 			break;
 		case ORDER_SPAWN:
 			slot->value = task_spawn(&slot->spawn, 0);
 			break;
 		case ORDER_COPY:
-			memmove((void *)slot->copy.to, (const void *)slot->copy.from, slot->copy.length);
+			memmove((void *)(unsigned long)slot->copy.to, (const void *)(unsigned long)slot->copy.from,
+				slot->copy.length);
 			slot->value = 0;
 			break;
 		case ORDER_LOOP:

@@ -12,6 +12,20 @@
 #define FD_OWN_FIRST 3
 #define FD_OWN_LAST 999
 
+/*
+ * A task may run the program for 32-bit tasks, whose slots are the same: so no field's place depends on the ABI. Some
+ * 32-bit ABIs align a 64-bit field to 4 bytes only.
+ */
+typedef __s64 aligned_s64 __attribute__((aligned(8)));
+
+/* What the host has to know of the program that a task runs. */
+struct program {
+	__aligned_u64 signal_handler;	/* two addresses for rt_sigaction */
+	__aligned_u64 signal_restorer;
+	__u32 execve;			/* two numbers, by which it executes another program */
+	__u32 execveat;
+};
+
 enum order_kind { ORDER_CALL = 1, ORDER_SPAWN = 2, ORDER_COPY = 3, ORDER_LOOP = 4, ORDER_SWEEP = 5 };
 
 /* A plan, and how far its task has come. It lies in the arena, so it survives an execve that is one of its steps. */
@@ -23,7 +37,7 @@ struct loop {
 	__u32 running;
 	__u32 is_child;	/* ends with its plan; only its parent knows of it */
 	struct wire_loop_step plan[LOOP_STEPS];
-	__s64 value[LOOP_STEPS];
+	aligned_s64 value[LOOP_STEPS];
 	struct wire_count counts[LOOP_STEPS][LOOP_ERRORS];
 };
 
@@ -42,9 +56,9 @@ struct slot {
 	__u32 polling;	/* the task has seen `quiet` */
 	__u32 kind;
 	__u32 entry;
-	__u64 number;
-	__u64 arguments[6];
-	__s64 value;
+	__aligned_u64 number;
+	__aligned_u64 arguments[6];
+	aligned_s64 value;
 	struct wire_copy copy;
 	struct wire_spawn_request spawn;
 	__s32 tid;	/* in the task's own pid namespace; the kernel clears it when a thread ends */
@@ -53,7 +67,8 @@ struct slot {
 	__s32 ready_error;
 	__u32 caught;	/* signals caught so far; the last CAUGHT_MAX of them are kept */
 	__u32 set_result;	/* the handler overwrites the interrupted call's result ... */
-	__s64 result;		/* ... with this */
+	aligned_s64 result;	/* ... with this */
+	struct program program;
 	struct wire_caught records[CAUGHT_MAX];
 	struct loop loop;
 };
@@ -116,6 +131,19 @@ long task_spawn(const struct wire_spawn_request *request, int close_agents_files
  * changed what its children inherit.
  */
 long task_spare(struct slot *child);
+
+/* The program that calls this. */
+struct program this_program(void);
+
+/* task_exec.c */
+
+/* Go on as the task of this slot, which has executed this program: `number` is the slot's, in digits. */
+void __attribute__((noreturn)) become_task(const char *number);
+
+/* arena.c */
+
+/* Map the arena, whose descriptor is FD_ARENA. 0 or -errno. */
+long map_arena(void);
 
 /* task_plan.c */
 

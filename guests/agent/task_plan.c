@@ -43,7 +43,7 @@ static long join(struct slot *child)
 	__s32 tid;
 
 	while ((tid = __atomic_load_n(&child->tid, __ATOMIC_ACQUIRE)))
-		sys4(__NR_futex, &child->tid, FUTEX_WAIT, tid, NULL);
+		sys4(NR_FUTEX, &child->tid, FUTEX_WAIT, tid, NULL);
 	return 0;
 }
 

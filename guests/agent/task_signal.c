@@ -21,6 +21,6 @@ void signal_handler(int signal, void *siginfo, void *context)
 	memcpy(record->siginfo, siginfo, sizeof(record->siginfo));
 	memcpy(record->context, &uc->uc_mcontext, size < sizeof(record->context) ? size : sizeof(record->context));
 	if (slot->set_result)
-		((__u64 *)&uc->uc_mcontext)[ARCH_CONTEXT_RESULT] = slot->result;
+		((unsigned long *)&uc->uc_mcontext)[ARCH_CONTEXT_RESULT] = slot->result;
 	__atomic_store_n(&slot->caught, slot->caught + 1, __ATOMIC_RELEASE);
 }

@@ -11,10 +11,31 @@
 #include "sys.h"
 #include "task.h"
 
+/* 32-bit architectures have older calls of these names, with 16-bit ids. */
+#ifdef __NR_setresuid32
+#define NR_SETGROUPS __NR_setgroups32
+#define NR_SETRESGID __NR_setresgid32
+#define NR_SETRESUID __NR_setresuid32
+#else
+#define NR_SETGROUPS __NR_setgroups
+#define NR_SETRESGID __NR_setresgid
+#define NR_SETRESUID __NR_setresuid
+#endif
+
 extern const char __executable_start[], etext[]; /* defined by the linker */
 
 char *title;
 unsigned long title_size;
+
+struct program this_program(void)
+{
+	return (struct program){
+		.signal_handler = (unsigned long)signal_handler,
+		.signal_restorer = (unsigned long)arch_restorer,
+		.execve = __NR_execve,
+		.execveat = __NR_execveat,
+	};
+}
 
 /* Makes no system call: the kernel reads the command line from the process's own memory. */
 static void set_title(const char *name)
@@ -49,11 +70,11 @@ static long set_credentials(const struct wire_spawn_request *request)
 	/* Otherwise changing the uid from 0 to another clears every capability before capset can keep some. */
 	error = sys5(__NR_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
 	if (!error)
-		error = sys2(__NR_setgroups, 0, NULL);
+		error = sys2(NR_SETGROUPS, 0, NULL);
 	if (!error)
-		error = sys3(__NR_setresgid, request->gid, request->gid, request->gid);
+		error = sys3(NR_SETRESGID, request->gid, request->gid, request->gid);
 	if (!error)
-		error = sys3(__NR_setresuid, request->uid, request->uid, request->uid);
+		error = sys3(NR_SETRESUID, request->uid, request->uid, request->uid);
 	if (!error)
 		error = set_capabilities(request->capabilities);
 	/* From here on, when the task changes its uid itself, that has the ordinary effect. */
@@ -109,6 +130,7 @@ static long clone_task(struct slot *child, unsigned long flags, void (*function)
 	flags |= CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
 	if (!(flags & CLONE_THREAD))
 		flags |= SIGCHLD;
+	child->program = this_program();
 	return arch_clone(flags, slot_stack(child), &child->parent_view, &child->tid, function, child);
 }
 

@@ -56,6 +56,9 @@ enum wire_entry {
 	ENTRY_INT80 = 1,	/* x86: int $0x80, i386 numbers and 32-bit arguments */
 	ENTRY_VSYSCALL = 2,	/* x86: a call to the address given as number, in the vsyscall page */
 	ENTRY_RDTSC = 3,	/* x86: the instruction, which strict mode forbids */
+	ENTRY_VDSO = 4,		/* i386: __kernel_vsyscall, by the instruction that the kernel has chosen */
+	ENTRY_SYSENTER = 5,	/* i386: two of these instructions, with the stack pointer in place of ... */
+	ENTRY_SYSCALL32 = 6,	/* ... the sixth argument, which lies there; made to fail, they do not return */
 };
 
 enum wire_state {
@@ -88,7 +91,7 @@ struct wire_header {
 struct wire_hello {
 	__u32 version;
 	__u32 page_size;
-	__u64 signal_handler;	/* two addresses for rt_sigaction */
+	__u64 signal_handler;	/* two addresses for rt_sigaction, of the program that the slot's task runs */
 	__u64 signal_restorer;
 	char release[65];
 	char machine[65];

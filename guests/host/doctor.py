@@ -19,10 +19,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from guests.abi import COMPAT
 from guests.errors import KconformError, UsageError
 from guests.host.dependencies import Dependency, Found, find_dependencies, list_dependencies
 from guests.host.packages import DistributionFamily, has_apt, host_family, install, privilege, usable
-from guests.vm import acceleration
+from guests.vm import acceleration, initramfs
 from guests.vm.qemu_process import qemu_version
 from guests.vm.qemu_program import has_device
 from kconfigs.cache import Cache
@@ -115,7 +116,8 @@ def facts(found: Found, *, cached: bool = True) -> Iterator[tuple[str, str]]:
         yield "virtme-ng", importlib.metadata.version("virtme-ng")
     yield "kernels", _KERNELS[has_apt()]
     programs = {dependency.name: path for dependency, path in found.present.items() if dependency.name in _VERSIONED}
-    yield "toolchain", ", ".join(f"{name} {_version(path)}" for name, path in programs.items()) or "none"
+    toolchain = ", ".join(f"{name} {_version(path)}" for name, path in programs.items()) or "none"
+    yield "toolchain", toolchain + _without_compat()
     if not cached:
         return
     cache = Cache()
@@ -143,6 +145,13 @@ def _qemu(program: str) -> str:
     version = qemu_version(program).removeprefix("QEMU emulator version ")
     without = "" if has_device(program, "virtio-9p-pci") else "; without 9p: tests that share a directory are skipped"
     return f"{version}, {program}{without}"
+
+
+def _without_compat() -> str:
+    abi = COMPAT.get(platform.machine())
+    if abi is None or initramfs.compiles(abi.name):
+        return ""
+    return f"; without 32-bit programs ({initramfs.compiler(abi.name)} -m32): tests of 32-bit tasks are skipped"
 
 
 def _cache_problem() -> str:

@@ -37,8 +37,11 @@ class Conversation:
     def _begin(self) -> None:
         """Request the agent's first answer."""
         self._started = time.monotonic()
-        what = "the first answer"
-        self.hello = self.decoded(_decode_hello, self.request(Op.HELLO, what=what), what)
+        self.hello = self.ask(0, "the first answer")
+
+    def ask(self, slot: int, what: str = "a greeting") -> Hello:
+        """The agent's version, and the addresses that the program of this slot's task has."""
+        return self.decoded(_decode_hello, self.request(Op.HELLO, slot, what=what), what)
 
     @property
     def protocol_error(self) -> ProtocolError | None:

@@ -67,6 +67,11 @@ class Entry(enum.IntEnum):
     INT80 = 1
     VSYSCALL = 2
     RDTSC = 3
+    VDSO = 4
+    """Of i386 tasks: the vDSO's __kernel_vsyscall, which uses the processor's fastest instruction."""
+    SYSENTER = 5
+    """Of i386 tasks, like SYSCALL32: the instruction with the sixth argument as stack pointer; does not return."""
+    SYSCALL32 = 6
 
 
 class State(enum.IntEnum):

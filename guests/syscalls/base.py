@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from guests.abi import Abi, AgentProgram
 from guests.call_arguments import Argument
 from guests.errors import SetupFailed
 from guests.outcome import Outcome
 from guests.protocol import wire
 from guests.protocol.conversation import Conversation
-from guests.protocol.wire import Entry, Op, State
+from guests.protocol.wire import Entry, Hello, Op, State
 
 
 class Pending:
@@ -68,9 +69,18 @@ class SyscallGroup:
     slot: int
     name: str
     tid: int
+    agent: AgentProgram
+    """The program of the agent that the task runs."""
 
     @property
     def pid(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def abi(self) -> Abi:
+        raise NotImplementedError
+
+    def hello(self) -> Hello:
         raise NotImplementedError
 
     def call(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 
+from guests.abi import AgentProgram
 from guests.outcome import OK, Outcome
 from guests.syscalls.base import SyscallGroup
 from guests.uapi import Cap, Prctl
@@ -30,10 +31,18 @@ class CredentialCalls(SyscallGroup):
         return self.call("prctl", Prctl.SET_CHILD_SUBREAPER, 1, 0, 0, 0, shown="become_subreaper()")
 
     def execute_again(self) -> Outcome:
-        """execve() the program that every task runs, from its start: other threads end, and the task continues."""
+        """execve() the program that the task runs, from its start: other threads end, and the task continues."""
+        return self._execute(self.agent, "execute_again()")
+
+    def become(self, program: AgentProgram) -> Outcome:
+        """The same with another program of the agent, whose ABI the task and its later children then have."""
+        return self._execute(program, f"become({program.abi.name})")
+
+    def _execute(self, program: AgentProgram, shown: str) -> Outcome:
         argv = [self.store(word.encode() + b"\0") for word in ("/init", "task", str(self.slot))]
-        pointers = self.store(struct.pack("<4Q", *argv, 0))
-        done = self.call("execve", self.guest.program, pointers, None, shown="execute_again()")
+        pointers = self.store(self.abi.words(*argv, 0))
+        done = self.call("execve", program.path, pointers, None, shown=shown)
         if done == OK:
+            self.agent = program
             self.become_leader()
         return done

@@ -54,12 +54,14 @@ class AccessCalls(SyscallGroup):
         return self.call("perf_event_open", attr, target.tid, -1, -1, 0, shown=shown)
 
     def robust_list(self, target: SyscallGroup) -> Outcome:
-        return self.call("get_robust_list", target.tid, Out(8), Out(8), shown=f"robust_list({target})")
+        return self.call(
+            "get_robust_list", target.tid, Out(self.abi.word), Out(self.abi.word), shown=f"robust_list({target})"
+        )
 
     def advise(self, target: SyscallGroup, address: int) -> Outcome:
         """process_madvise(MADV_COLD) of a page of the target.  The caller also needs CAP_SYS_NICE."""
         pidfd = self.call("pidfd_open", target.pid, 0, shown=f"pidfd_open({target})").result()
-        range_ = struct.pack("<QQ", address & ~0xFFF, 4096)
+        range_ = self.abi.words(address & ~0xFFF, 4096)
         done = self.call("process_madvise", pidfd, range_, 1, MADV_COLD, 0, shown=f"advise({target})")
         self.call("close", pidfd)
         return done

@@ -22,12 +22,6 @@ from guests.uapi import (
     Signal,
 )
 
-_X86_USER_REGS = (
-    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
-    *("orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs"),
-)
-"""struct user_regs_struct of x86-64, 8 bytes each."""
-
 
 @dataclass(frozen=True)
 class WaitStatus:
@@ -99,22 +93,25 @@ class PtraceCalls(SyscallGroup):
         return self.ptrace(Ptrace.SETOPTIONS, target, 0, options)
 
     def event_message(self, target: SyscallGroup) -> int:
-        return int(struct.unpack("<Q", self.ptrace(Ptrace.GETEVENTMSG, target, 0, Out(8)).read())[0])
+        message = self.ptrace(Ptrace.GETEVENTMSG, target, 0, Out(self.abi.word)).read()
+        return int.from_bytes(message, "little")
 
     def registers(self, target: SyscallGroup) -> dict[str, int]:
-        """The stopped tracee's registers, by their names in struct user_regs_struct."""
-        raw = self.ptrace(Ptrace.GETREGS, target, 0, Out(8 * len(_X86_USER_REGS))).read()
-        return dict(zip(_X86_USER_REGS, struct.unpack(f"<{len(_X86_USER_REGS)}Q", raw), strict=True))
+        """The stopped tracee's registers, by their names in the caller's struct user_regs_struct."""
+        names = self.abi.user_registers
+        raw = self.ptrace(Ptrace.GETREGS, target, 0, Out(self.abi.word * len(names))).read()
+        return self.abi.split_words(raw, names)
 
     def set_registers(self, target: SyscallGroup, **changes: int) -> Outcome:
         """Change some of them."""
-        new = {**self.registers(target), **{name: value & ((1 << 64) - 1) for name, value in changes.items()}}
-        packed = struct.pack(f"<{len(_X86_USER_REGS)}Q", *(new[name] for name in _X86_USER_REGS))
+        mask = (1 << 8 * self.abi.word) - 1
+        new = {**self.registers(target), **{name: value & mask for name, value in changes.items()}}
+        packed = self.abi.words(*(new[name] for name in self.abi.user_registers))
         return self.ptrace(Ptrace.SETREGS, target, 0, packed)
 
     def peek(self, target: SyscallGroup, address: int) -> int:
-        """The 8 bytes at an address of the stopped tracee."""
-        return int(struct.unpack("<Q", self.ptrace(Ptrace.PEEKDATA, target, address, Out(8)).read())[0])
+        """The word of the caller's size at an address of the stopped tracee."""
+        return int.from_bytes(self.ptrace(Ptrace.PEEKDATA, target, address, Out(self.abi.word)).read(), "little")
 
     def poke(self, target: SyscallGroup, address: int, word: int) -> Outcome:
         return self.ptrace(Ptrace.POKEDATA, target, address, word)
@@ -157,7 +154,7 @@ class PtraceCalls(SyscallGroup):
 
     def process_vm_readv(self, target: SyscallGroup, address: int, length: int = 8) -> Outcome:
         buffer = self.store(bytes(length))
-        local, remote = struct.pack("<QQ", buffer, length), struct.pack("<QQ", address, length)
+        local, remote = self.abi.words(buffer, length), self.abi.words(address, length)
         return self.call(
             "process_vm_readv",
             target.tid,
@@ -172,14 +169,14 @@ class PtraceCalls(SyscallGroup):
     def read_memory(self, target: SyscallGroup, address: int, length: int) -> bytes:
         """Read memory with process_vm_readv().  Must succeed."""
         buffer = self.store(bytes(length))
-        local, remote = struct.pack("<QQ", buffer, length), struct.pack("<QQ", address, length)
+        local, remote = self.abi.words(buffer, length), self.abi.words(address, length)
         shown = f"read_memory({target}, {address:#x})"
         self.call("process_vm_readv", target.tid, local, 1, remote, 1, 0, shown=shown).result()
         return self.load(buffer, length)
 
     def process_vm_writev(self, target: SyscallGroup, address: int, content: bytes) -> Outcome:
-        local = struct.pack("<QQ", self.store(content), len(content))
-        remote = struct.pack("<QQ", address, len(content))
+        local = self.abi.words(self.store(content), len(content))
+        remote = self.abi.words(address, len(content))
         return self.call(
             "process_vm_writev",
             target.tid,

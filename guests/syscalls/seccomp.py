@@ -32,7 +32,6 @@ NOTIF_SIZE, RESPONSE_SIZE, DATA_SIZE = 80, 24, 64
 _NOTIF = struct.Struct("<QIIiIQ6Q")
 _RESPONSE = struct.Struct("<QqiI")
 _ADDFD = struct.Struct("<QIIII")
-_FPROG_SIZE = 16
 _INLINE_MAX = 0x7F00
 """Maximum size in bytes of a program that is sent with its call; a longer one is stored first."""
 
@@ -108,19 +107,22 @@ class SeccompCalls(SyscallGroup):
         return self.call("prctl", Prctl.SET_SECCOMP, MODE_FILTER, self._fprog(program), 0, 0, shown=shown)
 
     def _fprog(self, program: Program) -> bytes:
-        """struct sock_fprog followed by the program, as the first buffer of a call's arguments."""
+        """struct sock_fprog followed by the program, as the first buffer of a call's arguments.
+
+        Its first member is shorter than a word, and followed by padding.
+        """
         instructions = pack(program)
         if not program:
-            return struct.pack("<H6xQ", 0, 0)
+            return self.abi.words(0, 0)
         if len(instructions) > _INLINE_MAX:
-            return struct.pack("<H6xQ", len(program), self.store(instructions))
-        address = wire.data_address(self.slot, _FPROG_SIZE)
-        return struct.pack("<H6xQ", len(program), address) + instructions
+            return self.abi.words(len(program), self.store(instructions))
+        address = wire.data_address(self.slot, 2 * self.abi.word)
+        return self.abi.words(len(program), address) + instructions
 
     def install_stored(self, address: int, length: int, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
         """Install the program of this length at this address, valid or not."""
         self.be_quiet()
-        fprog = struct.pack("<H6xQ", length, address)
+        fprog = self.abi.words(length, address)
         shown = f"install_stored({address:#x}, {length} instructions)"
         return self.call("seccomp", SET_MODE_FILTER, flags, fprog, shown=shown)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from guests.abi import Abi
 from guests.outcome import Outcome
 from guests.protocol import wire
 from guests.protocol.wire import Op
@@ -15,12 +16,6 @@ from guests.uapi import Signal
 SA_SIGINFO, SA_RESTORER, SA_ONSTACK, SA_RESTART = 4, 0x04000000, 0x08000000, 0x10000000
 SYS_SECCOMP, SYS_USER_DISPATCH = 1, 2
 """si_code of a SIGSYS that a filter, or the task's own dispatcher, raised (include/uapi/asm-generic/siginfo.h)."""
-
-_X86_REGISTERS = (
-    *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"),
-    *("rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp", "rip", "eflags"),
-)
-"""uc_mcontext of x86-64 (arch/x86/include/uapi/asm/sigcontext.h), 8 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +34,13 @@ class CaughtSignal:
     registers: dict[str, int]
 
     @classmethod
-    def decode(cls, siginfo: bytes, context: bytes) -> CaughtSignal:
+    def decode(cls, siginfo: bytes, context: bytes, abi: Abi) -> CaughtSignal:
+        """The union in siginfo begins with a pointer, and is aligned as one."""
         number, errno, code = struct.unpack_from("<iii", siginfo)
-        address, syscall, arch = struct.unpack_from("<QiI", siginfo, 16)
-        values = struct.unpack_from(f"<{len(_X86_REGISTERS)}Q", context)
-        return cls(number, errno, code, address, syscall, arch, dict(zip(_X86_REGISTERS, values, strict=True)))
+        union = siginfo[12 + -12 % abi.word :]
+        address = abi.split_words(union, ("address",))["address"]
+        syscall, arch = struct.unpack_from("<iI", union, abi.word)
+        return cls(number, errno, code, address, syscall, arch, abi.split_words(context, abi.context))
 
 
 class SignalCalls(SyscallGroup):
@@ -58,17 +55,21 @@ class SignalCalls(SyscallGroup):
         calls if possible (SA_RESTART).  on_stack: run the handler on the alternate stack, if there is one, which must
         be in memory that `store` has returned (SA_ONSTACK).
         """
-        hello = self.guest.hello
+        hello = self.hello()
         flags = SA_SIGINFO | SA_RESTORER | (SA_RESTART if restart else 0) | (SA_ONSTACK if on_stack else 0)
-        action = struct.pack("<QQQQ", hello.signal_handler, flags, hello.signal_restorer, 0)
+        action = self._action(hello.signal_handler, flags, hello.signal_restorer)
         done = self.call("rt_sigaction", signal, action, None, 8, shown=f"catch({signal.name})")
         handler = wire.HANDLER.pack(result or 0, result is not None, True)
         self.guest.request(Op.CAUGHT, self.slot, handler)
         return done
 
     def ignore(self, signal: Signal) -> Outcome:
-        action = struct.pack("<QQQQ", 1, 0, 0, 0)
+        action = self._action(1, 0, 0)
         return self.call("rt_sigaction", signal, action, None, 8, shown=f"ignore({signal.name})")
+
+    def _action(self, handler: int, flags: int, restorer: int) -> bytes:
+        """struct sigaction of the kernel, with no signal blocked in the handler."""
+        return self.abi.words(handler, flags, restorer) + bytes(8)
 
     def block(self, signal: Signal) -> Outcome:
         mask = struct.pack("<Q", 1 << (signal - 1))
@@ -80,7 +81,7 @@ class SignalCalls(SyscallGroup):
         body = self.guest.request(Op.CAUGHT, self.slot, wire.HANDLER.pack(0, False, False), what)
         _, count, tail = self.guest.decoded(wire.split_result, body, what)
         caught = self.guest.decoded(lambda tail: wire.split_caught(tail, count), tail, what)
-        return [CaughtSignal.decode(siginfo, context) for siginfo, context in caught]
+        return [CaughtSignal.decode(siginfo, context, self.abi) for siginfo, context in caught]
 
     def kill(self, target: SyscallGroup, signal: Signal) -> Outcome:
         """Send a signal to the target's process."""

@@ -9,6 +9,7 @@ import platform
 import shutil
 import stat
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -30,13 +31,24 @@ _FLAGS = (
 _ARCH_FLAGS: Mapping[str, tuple[str, ...]] = {
     "x86_64": ("-march=x86-64",),
     "aarch64": ("-march=armv8-a", "-mno-outline-atomics"),
+    # Without a 32-bit C library, Debian has the kernel's headers only where they are for all its x86 compilers.
+    "i386": ("-m32", "-march=i686", "-idirafter", "/usr/include/x86_64-linux-gnu", "-Wl,-z,noseparate-code"),
 }
 """The oldest processor of each architecture: by default, a distribution's compiler may target a newer one than guests
 have."""
+_HOSTS = {"i386": "x86_64"}
+"""Architectures that the compiler for another one compiles for, too."""
+_TASK_PROGRAM = "task_program.c"
+_OF_TASKS = (
+    *("arena.c", "libc.c", "task.c", "task_exec.c", "task_plan.c", _TASK_PROGRAM, "task_signal.c", "task_start.c"),
+    "text.c",
+)
+"""The C files of the program for tasks alone, which an architecture has whose kernels run it beside their own."""
 
 
 def compiler(arch: str) -> str:
     """The C compiler for an architecture: the host's own, or the GNU cross compiler under its usual name."""
+    arch = _HOSTS.get(arch, arch)
     if arch == platform.machine():
         return "cc"
     return f"{arch}-linux-gnu-gcc"
@@ -54,8 +66,12 @@ def compile_command(arch: str, output: Path) -> list[str]:
 
 
 def sources(arch: str) -> list[Path]:
-    """The sources for an architecture: all C files, and its assembly."""
-    return [*(path for path in _files() if path.suffix == ".c"), AGENT / f"arch_{arch}.S"]
+    """The sources of the agent for an architecture, or of the program for 32-bit tasks: C files, and the assembly."""
+    if arch in _HOSTS:
+        files = [AGENT / name for name in _OF_TASKS]
+    else:
+        files = [path for path in _files() if path.suffix == ".c" and path.name != _TASK_PROGRAM]
+    return [*files, AGENT / f"arch_{arch}.S"]
 
 
 def _files() -> list[Path]:
@@ -80,8 +96,21 @@ def _source_digest(arch: str) -> str:
     return digest.hexdigest()
 
 
+@cache
+def compiles(arch: str) -> bool:
+    """Whether there is a compiler for an architecture."""
+    command = compile_command(arch, Path("agent"))
+    if shutil.which(command[0]) is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "empty.c"
+        source.write_text("#include <asm/unistd.h>\nvoid _start(void) {}\n", encoding="utf-8")
+        tried = [command[0], *_FLAGS, *_ARCH_FLAGS[arch], "-o", f"{folder}/empty", str(source)]
+        return subprocess.run(tried, capture_output=True, check=False).returncode == 0
+
+
 def agent(arch: str, store: Cache) -> Path:
-    """The agent as a static program, which is compiled once for each version of its source."""
+    """The agent, or the program for 32-bit tasks; compiled once for each version of its source."""
     name = "agent"
 
     def make(directory: Path) -> None:

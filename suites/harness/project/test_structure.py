@@ -92,7 +92,7 @@ GUEST_ROOMS = {
     "vm": {"protocol", "syscalls", "log"},
     "host": {"vm"},
 }
-BELOW_ROOMS = {"errors", "outcome", "uapi", "bpf", "call_arguments", "guest_text"}
+BELOW_ROOMS = {"abi", "errors", "outcome", "uapi", "bpf", "call_arguments", "guest_text"}
 """Modules on top of guests/ that any room may know."""
 ABOVE_ROOMS = {"vm": {"guest"}}
 """And those that one room may know: the pool hands out guests."""

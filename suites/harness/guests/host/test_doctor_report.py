@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from guests.host import dependencies
-from guests.vm import acceleration, qemu_program
+from guests.vm import acceleration, initramfs, qemu_program
 from kconform import main
 from suites.harness.checkout import ROOT
-from suites.harness.guests.host.fake_host import FakeHost
+from suites.harness.guests import fakes
+from suites.harness.guests.host.fake_host import CC, FakeHost
 
 
 class TestReport:
@@ -62,6 +63,16 @@ class TestReport:
         assert main(["doctor"]) == 0
         output = capsys.readouterr().out
         assert f"QEMU          9.1.0 (qemu-kvm-9.1.0-1.el10), {libexec}; without 9p" in output
+
+    @fakes.x86_only
+    def test_a_compiler_without_32_bit_programs_is_reported(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        host.program("cc", f'case " $* " in *" -m32 "*) exit 1 ;; esac\n{CC}')
+        initramfs.compiles.cache_clear()
+        assert main(["doctor"]) == 0
+        initramfs.compiles.cache_clear()
+        assert "; without 32-bit programs (cc -m32): tests of 32-bit tasks are skipped" in capsys.readouterr().out
 
     @pytest.mark.usefixtures("host")
     def test_an_unwritable_cache_is_reported(

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The arena, mapped at the same address by each program that tasks run. */
+
+#include <linux/mman.h>
+#include <linux/types.h>
+#include <linux/unistd.h>
+
+#include "sys.h"
+#include "task.h"
+
+/* 32-bit architectures have an older call of this name, with other arguments. */
+#ifdef __NR_mmap2
+#define NR_MMAP __NR_mmap2
+#else
+#define NR_MMAP __NR_mmap
+#endif
+
+long map_arena(void)
+{
+	unsigned long size = (unsigned long)SLOT_COUNT * SLOT_SIZE;
+	long got = sys6(NR_MMAP, ARENA_BASE, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, FD_ARENA, 0);
+
+	return got < 0 && got >= -MAX_ERRNO ? got : 0;
+}
