@@ -209,9 +209,11 @@ def compile_kernel(job: Job, objects: Path, config: Config, on_line: Callable[[s
 
     A distribution's config has thousands of modules: of a user's own config, only those that guests load are built.
     """
-    # On a miss, ccache compiles what was preprocessed for the look-up: a first build takes a fifth less.  But gcc
-    # warns of what it then no longer knows to come from a macro, and such a warning must not be an error.
-    env = {} if _fatal_warnings(config) or "-Werror" in job.toolchain.kcflags else {"CCACHE_NOCPP2": "1"}
+    # On a miss, ccache compiles what was preprocessed for the look-up: a first build takes a fifth less.  But a
+    # compiler warns of what it then no longer knows to come from a macro, and such a warning must not be an error.
+    # In Kbuild's own programs it always is one, and clang warns of more than gcc.
+    fatal = _fatal_warnings(config) or "-Werror" in job.toolchain.kcflags or job.toolchain.uses_clang
+    env = {} if fatal else {"CCACHE_NOCPP2": "1"}
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     if config.builtin("MODULES") and not job.own_config:
         _kbuild(job, objects, [jobs, architecture().target, "modules"], env, on_line=on_line)

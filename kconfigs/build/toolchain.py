@@ -58,9 +58,14 @@ class Toolchain:
     def gcov(self) -> str | None:
         """The program that reads the counters of this gcc's code: gcov-12 for gcc-12.  None if clang compiles."""
         path = PurePath(_program(self.compiler))
-        if "clang" in _version(str(path)):
+        if _is_clang(self.compiler):
             return None
         return str(path.with_name(re.sub(r"gcc(?=(-[\d.]+)?$)", "gcov", path.name)))
+
+    @property
+    def uses_clang(self) -> bool:
+        """Whether clang compiles the kernel, or the programs that Kbuild runs on the way."""
+        return _is_clang(self.compiler) or _is_clang(self.host_compiler)
 
     def make_arguments(self) -> list[str]:
         """Kbuild's arguments.  ccache, if it is installed, is put in front of compilers that have no wrapper."""
@@ -105,6 +110,10 @@ def _program(tool: str) -> str:
     words = _words(tool)
     compilers = [word for word in words if PurePath(word).name not in WRAPPERS]
     return (compilers or words)[0]
+
+
+def _is_clang(compiler: str) -> bool:
+    return "clang" in _version(_program(compiler))
 
 
 def _cached(compiler: str) -> str:

@@ -132,12 +132,20 @@ class TestOwnConfig:
     def test_where_warnings_are_errors_ccache_compiles_the_source(
         self, make_tree: MakeTree, cache: Cache, more: str, once: bool
     ) -> None:
-        """What was preprocessed has lost its macros, and gcc warns of what comes from one."""
+        """What was preprocessed has lost its macros, and a compiler warns of what comes from one."""
         path = make_tree()
         (path / ".config").write_text(self.OWN + more)
         kernel = fakes.resolved(str(path), cache=cache).kernel("mine")
         log = kernel.image.with_name("build.log").read_text()
         assert ("nocpp2: 1." in log, "nocpp2: ." in log) == (once, not once)
+
+    def test_and_where_clang_compiles(
+        self, make_tree: MakeTree, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In Kbuild's own programs, warnings are always errors."""
+        monkeypatch.setenv("LLVM", "1")
+        kernel = fakes.resolved(str(make_tree()), cache=cache).kernel("full")
+        assert "nocpp2: ." in kernel.image.with_name("build.log").read_text()
 
     def test_a_warning_that_is_an_error_names_the_option(self, make_tree: MakeTree, cache: Cache) -> None:
         path = make_tree()

@@ -75,6 +75,21 @@ def test_a_wrapper_is_not_the_compiler(monkeypatch: pytest.MonkeyPatch, wrapper:
     assert wrapped.make_arguments()[0] == f"CC={wrapper} gcc-13 -m64"
 
 
+@pytest.mark.parametrize(
+    ("chosen", "uses_clang"),
+    [
+        (Toolchain(), False),
+        (Toolchain(cc="ccache gcc-13"), False),
+        (Toolchain(llvm="-19"), True),
+        (Toolchain(cc="ccache clang"), True),
+        (Toolchain(hostcc="clang"), True),
+    ],
+    ids=["gnu", "another-gcc", "llvm", "cc", "hostcc"],
+)
+def test_whether_clang_compiles_anything(chosen: Toolchain, uses_clang: bool) -> None:
+    assert chosen.uses_clang is uses_clang
+
+
 def test_a_compiler_that_cannot_be_split_is_wrong_use() -> None:
     with pytest.raises(UsageError, match="gcc 'x is not a compiler: No closing quotation"):
         Toolchain(cc="gcc 'x").identity()
