@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from guests.abi import X86_64
 from guests.outcome import Outcome
 from guests.protocol.wire import State
 from guests.uapi import PTRACER_ANY, Cap, Clone
@@ -27,6 +28,8 @@ def as_predicted(prediction: Prediction, what: str) -> Outcome:
 
 class FakeTask:
     """What a walk uses of guests.task.Task."""
+
+    abi = X86_64
 
     def __init__(self, guest: FakeGuest, model: TaskModel, number: int) -> None:
         self.guest, self.model, self.tid, self.own_tid, self.slot = guest, model, number, number, number
