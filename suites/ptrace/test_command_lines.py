@@ -26,9 +26,9 @@ def command_line(guest: Guest, task: Task) -> bytes:
     return guest.read_bytes(f"/proc/{task.pid}/cmdline")
 
 
-def execute_with(task: Task, *words: str) -> bytes:
+def execute_with(guest: Guest, task: Task, *words: str) -> bytes:
     """execve() the program of a task with these arguments besides its own, and return its command line."""
-    path = Programs(task.guest).create()
+    path = Programs(guest).create()
     words = (path, "task", str(task.slot), *words)
     task.call("execve", path, stored_words(task, *words), stored_words(task, ENVIRONMENT), shown="execute()").result()
     return b"".join(word.encode() + b"\0" for word in words)
@@ -38,7 +38,7 @@ def execute_with(task: Task, *words: str) -> bytes:
 def test_long_command_line(guest: Guest) -> None:
     """The command line is shown as a whole, however long it is, in one piece or in several."""
     task = guest.spawn("task")
-    wanted = execute_with(task, "x" * 2 * PAGE, "", "the last")
+    wanted = execute_with(guest, task, "x" * 2 * PAGE, "", "the last")
     assert command_line(guest, task) == wanted
     reader = guest.spawn("reader", uid=1001)
     descriptor = reader.open(f"/proc/{task.pid}/cmdline").result()
@@ -52,7 +52,7 @@ def test_long_command_line(guest: Guest) -> None:
 def test_title(guest: Guest) -> None:
     """A process that writes a title over its arguments, and on over its environment, has it as command line."""
     task = guest.spawn("task")
-    own = execute_with(task)
+    own = execute_with(guest, task)
     address = int(guest.read_file(f"/proc/{task.pid}/stat").rpartition(")")[2].split()[ARG_START - 3])
     for title in (b"short".ljust(len(own), b"\0"), b"t" * (len(own) + len(ENVIRONMENT) // 2) + b"\0"):
         require(task.copy(address, task.store(title), len(title)) == OK, f"{task} could not write its title")
