@@ -10,8 +10,16 @@ import pytest
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import ETXTBSY, OK, exited
-from guests.uapi import O_PATH, O_WRONLY, Signal, number
-from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs, execute, stored_arguments, stored_words
+from guests.uapi import O_PATH, O_WRONLY, Signal
+from suites.ptrace.support.programs import (
+    ENVIRONMENT,
+    FOLDER,
+    Programs,
+    execute,
+    stored_arguments,
+    stored_words,
+    wait_until_it_waits,
+)
 
 AT_EMPTY_PATH = 0x1000
 TASK_COMM_LEN = 16
@@ -59,10 +67,7 @@ def test_without_arguments(guest: Guest, empty: bool) -> None:
     task, path = guest.spawn("task"), Programs(guest).create_waiting()
     words, environment = stored_words(task) if empty else None, stored_words(task, ENVIRONMENT)
     running = task.begin("execve", path, words, environment, shown=f'execute("{path}") without arguments')
-    guest.wait_until(
-        lambda: running.finished() or guest.read_file(f"/proc/{task.pid}/syscall").startswith(f"{number('pause')} "),
-        f"{path} to wait",
-    )
+    wait_until_it_waits(task, running)
     require(not running.finished(), f"{running}, and the test needs it to run")
     assert guest.read_bytes(f"/proc/{task.pid}/cmdline") == b"\0"
     assert guest.read_bytes(f"/proc/{task.pid}/environ") == f"{ENVIRONMENT}\0".encode()

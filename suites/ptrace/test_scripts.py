@@ -10,8 +10,9 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import ENOEXEC, OK, Outcome, error
 from guests.promises import breaks
+from guests.syscalls.base import Pending
 from guests.task import Task
-from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs, stored_words
+from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs, stored_words, wait_until_it_waits
 
 pytestmark = pytest.mark.needs("BINFMT_SCRIPT")
 
@@ -29,41 +30,43 @@ def script(guest: Guest, name: str, line: str) -> str:
     return path
 
 
-def execute_in_tmp(task: Task, path: str, *arguments: str) -> Outcome:
-    """execve() in /tmp, where relative names of interpreters are found."""
+def begin_in_tmp(task: Task, path: str, *arguments: str) -> Pending:
+    """Start an execve() in /tmp, where relative names of interpreters are found."""
     task.call("chdir", FOLDER).result()
     words = stored_words(task, path, *arguments)
-    return task.call("execve", path, words, stored_words(task, ENVIRONMENT), shown=f'execute("{path}")')
+    return task.begin("execve", path, words, stored_words(task, ENVIRONMENT), shown=f'execute("{path}")')
+
+
+def execute_in_tmp(task: Task, path: str, *arguments: str) -> Outcome:
+    return begin_in_tmp(task, path, *arguments).outcome()
 
 
 def command_line(guest: Guest, task: Task) -> list[str]:
     return guest.read_file(f"/proc/{task.pid}/cmdline").rstrip("\0").split("\0")
 
 
-def chain(guest: Guest, task: Task, length: int) -> list[str]:
-    """So many scripts, each the interpreter of the next; that of the first is the tasks' program."""
-    # That finds the number of its task in the name of the script.
-    names = [str(task.slot), *(f"{task.name}-{number}" for number in range(1, length))]
-    lines = [f"#!{guest.program} task", *(f"#!{name}" for name in names)]
-    for name, line in zip(names, lines, strict=False):
-        script(guest, name, line)
+def chain(guest: Guest, name: str, program: str, length: int) -> list[str]:
+    """So many scripts, each the interpreter of the next; that of the first is the program."""
+    names = [f"{name}-{number}" for number in range(length)]
+    for interpreter, each in zip((f"{program} first", *names), names, strict=False):
+        script(guest, each, f"#!{interpreter}")
     return names
 
 
+@pytest.mark.needs("X86_64")
 @pytest.mark.requirement("ptrace.script-arguments", "ptrace.script-chain")
 def test_chain(guest: Guest) -> None:
     """Five scripts are each another's interpreter, and hand down each other's names; six are too many."""
-    task, refused = guest.spawn("five"), guest.spawn("six")
-    names = chain(guest, task, MOST)
+    task, program = guest.spawn("task"), Programs(guest).create_waiting()
+    five, six = chain(guest, "five", program, MOST), chain(guest, "six", program, MOST + 1)
     with breaks("ptrace.script-chain"):
-        assert execute_in_tmp(task, names[-1], "argument", "") == OK
+        assert begin_in_tmp(task, six[-1]).outcome() == ELOOP
+        running = begin_in_tmp(task, five[-1], "argument", "")
+        wait_until_it_waits(task, running)
+        assert not running.finished(), running
     with breaks("ptrace.script-arguments"):
-        assert guest.read_bytes(f"/proc/{task.pid}/cmdline").split(b"\0") == [
-            *(word.encode() for word in (guest.program, "task", *names, "argument", "")),
-            b"",
-        ]
-    with breaks("ptrace.script-chain"):
-        assert execute_in_tmp(refused, chain(guest, refused, MOST + 1)[-1]) == ELOOP
+        words = (program, "first", *five, "argument", "")
+        assert guest.read_bytes(f"/proc/{task.pid}/cmdline") == b"".join(f"{word}\0".encode() for word in words)
 
 
 @pytest.mark.requirement("ptrace.script-long-line")

@@ -12,7 +12,7 @@ from guests.guest import Guest
 from guests.outcome import OK, Outcome
 from guests.syscalls.base import Pending
 from guests.task import Task
-from guests.uapi import Cap
+from guests.uapi import Cap, number
 
 FOLDER = "/tmp"  # noqa: S108 - the guest's
 ENVIRONMENT = "ENVIRONMENT=1"
@@ -113,6 +113,15 @@ def execute(task: Task, path: str) -> Outcome:
     if done == OK:
         task.become_leader()
     return done
+
+
+def wait_until_it_waits(task: Task, execution: Pending) -> None:
+    """Wait for a task to execute the program of `create_waiting`, or for its execve() to fail."""
+    path = f"/proc/{task.pid}/syscall"
+    guest = task.guest
+    guest.wait_until(
+        lambda: execution.finished() or guest.read_file(path).startswith(f"{number('pause')} "), f"{task} to wait"
+    )
 
 
 def stored_arguments(task: Task, path: str, slot: int) -> tuple[int, int]:
