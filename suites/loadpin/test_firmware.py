@@ -1,14 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The error that a driver gets when LoadPin refuses its firmware."""
+"""What a driver gets for its firmware: if LoadPin refuses it, by the names of file and directory, and with others."""
 
 from __future__ import annotations
 
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import ENOENT, EPERM, Expected
-from suites.loadpin.support.disks_and_log import ENFORCING, OTHER, LogReader, line, loadpin, needs, root_after_pin
-from suites.loadpin.support.load_kinds import FIRMWARE_WHOLE, prepare
+from guests.outcome import EINVAL, ENOENT, EPERM, OK, Expected
+from guests.syscalls.kernel_loads import FIRMWARE_PATH, TEST_FIRMWARE
+from guests.task import Task
+from guests.uapi import O_WRONLY
+from suites.loadpin.support.disks_and_log import (
+    ENFORCING,
+    FIRMWARE,
+    OTHER,
+    PINNED,
+    LogReader,
+    line,
+    loadpin,
+    needs,
+    root_after_pin,
+)
+from suites.loadpin.support.load_kinds import FIRMWARE_WHOLE, offer_fallback, prepare
+from suites.loadpin.support.suspended_disk import SuspendedDisk
 
 pytestmark = loadpin
 
@@ -36,3 +50,83 @@ def test_errno_of_refused_firmware(guest: Guest, searched_last: bool, error: Exp
     log = LogReader(guest)
     assert root.request_firmware("/nowhere" if searched_last else where, "firmware") == error
     assert log.new_lines() == [line("firmware", "denied", f"{where}/firmware", root)]
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
+@requirement("loadpin.firmware-directory")
+def test_directory_that_echo_has_set(guest: Guest) -> None:
+    """A newline at the end of the directory that is searched first, as echo writes it, is not part of its name."""
+    root = root_after_pin(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    log = LogReader(guest)
+    assert root.request_firmware(f"{PINNED}\n", "firmware") == OK
+    assert root.firmware_content() == FIRMWARE
+    assert log.new_lines() == []
+    assert root.request_firmware(f"{OTHER}\n", "firmware") == ENOENT
+    assert log.new_lines() == [line("firmware", "denied", f"{OTHER}/firmware", root)]
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE", "FW_LOADER_USER_HELPER")
+@ENFORCING
+@requirement("loadpin.firmware-name")
+def test_no_name(guest: Guest) -> None:
+    """A request without a name fails before LoadPin is asked, be it for a file or for the fallback."""
+    root = root_after_pin(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    offer_fallback(guest)
+    log = LogReader(guest)
+    assert root.request_firmware(PINNED, "\0") == EINVAL
+    assert log.new_lines() == []
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
+@requirement("loadpin.firmware-name-dots")
+def test_name_that_leads_elsewhere(guest: Guest) -> None:
+    """Firmware whose name has a component "..", which may come from a device, is refused, wherever that leads."""
+    root = root_after_pin(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    log = LogReader(guest)
+    for name in (f"..{PINNED}/firmware", f"..{OTHER}/firmware", "firmware/..", "a/../firmware", ".."):
+        assert root.request_firmware(PINNED, name) == EINVAL
+    for name in ("..firmware", "firmware..", "a..b/firmware"):
+        assert root.request_firmware(PINNED, name) == ENOENT
+    assert root.request_firmware(PINNED, "./firmware") == OK
+    assert log.new_lines() == []
+
+
+REQUESTS = 4
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE", "BLK_DEV_DM")
+@ENFORCING
+@requirement("loadpin.firmware-batched")
+def test_several_requests_at_the_same_time(guest: Guest) -> None:
+    """Of several requests for firmware that is missing, which wait for the same search, each gets its error."""
+    root = root_after_pin(guest, other=False)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    disk = SuspendedDisk(guest, root)
+    settings = {"reset": "1", "config_name": "no-such-firmware", "config_num_requests": str(REQUESTS)}
+    for setting, value in settings.items():
+        root.write_text(f"{TEST_FIRMWARE}/{setting}", value).result()
+    root.write_text(FIRMWARE_PATH, disk.directory).result()
+    trigger = root.open(f"{TEST_FIRMWARE}/trigger_batched_requests", O_WRONLY).result()
+    watcher, before = guest.root("watcher"), last_pid(guest)
+    with disk:
+        requesting = root.begin("write", trigger, b"1", 1, shown=f"request_firmware() by {REQUESTS} threads")
+        guest.wait_until(lambda: waiting(guest, watcher, before) == REQUESTS, f"{REQUESTS} requests to wait")
+    assert requesting.outcome() == OK
+    assert root.content(f"{TEST_FIRMWARE}/test_result") == b"-2\n"
+
+
+def last_pid(guest: Guest) -> int:
+    """The number of the process or thread that was created last."""
+    return int(guest.read_file("/proc/loadavg").split()[-1])
+
+
+def waiting(guest: Guest, watcher: Task, before: int) -> int:
+    """How many of the driver's threads that are younger than `before` wait."""
+    paths = (f"/proc/{pid}/stat" for pid in range(before + 1, last_pid(guest) + 1))
+    shown = (done.reads[0] for done in map(watcher.read_text, paths) if done == OK)
+    return sum(b"(test_firmware-" in text and b") D " in text for text in shown)

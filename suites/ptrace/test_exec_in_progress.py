@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import pytest
 
+from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EPERM, OK, killed, returned
 from guests.syscalls.base import Pending
-from guests.uapi import KCMP_VM, PTRACE_EVENT_STOP, Ptrace, Signal
+from guests.uapi import AT_FDCWD, KCMP_VM, O_CLOEXEC, PTRACE_EVENT_STOP, Ptrace, Signal
 from suites.process_accesses import COMMON_DESCRIPTOR, read_memory
+from suites.ptrace.support.file_server import DEVICE, FLUSH, OPEN, FileServer
 from suites.ptrace.support.programs import Programs, begin_execute
 from suites.ptrace.support.ways import Kind, few, not_closed, not_open, observer, supported
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 
+MOUNTED = "/tmp/mounted"  # noqa: S108 - the guest's
 GAINS = [pytest.param(0o755, id="an-ordinary-program"), pytest.param(0o6755, id="a-set-uid-program")]
 
 
@@ -126,3 +129,23 @@ def test_execve_is_killed(guest: Guest) -> None:
     # Only now is the whole process gone.
     exec_.reap_sibling()
     assert exec_.running.outcome() == killed(Signal.KILL)
+
+
+@pytest.mark.needs("FUSE_FS")
+@pytest.mark.requirement("ptrace.exec-closes-files-first")
+def test_execve_that_closes_a_file(guest: Guest) -> None:
+    """A server of files may look into a client whose execve() waits for it to let go of a file."""
+    if not guest.exists(DEVICE):
+        pytest.skip("needs CONFIG_FUSE_FS, built in")
+    server, client = guest.root("server"), guest.spawn("client")
+    files, path = FileServer(server, MOUNTED, 1000), Programs(guest).create()
+    opening = client.begin("openat", AT_FDCWD, f"{MOUNTED}/file", O_CLOEXEC, 0, shown="open(a file of the server's)")
+    files.answer_until(OPEN)
+    opening.outcome().result()
+    executing = begin_execute(client, path)
+    closing = files.receive()
+    require(closing.kind == FLUSH, f"{closing} is not the end of a descriptor")
+    assert not executing.finished()
+    assert not_open(server, client, few(guest), as_it_is=True) == []
+    files.answer(closing)
+    assert executing.outcome() == OK

@@ -7,8 +7,10 @@ import struct
 
 import pytest
 
+from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import exited, returned
+from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import Cap, Clone, Prctl, Signal
 from suites.ptrace.support.programs import Programs, execute
@@ -18,6 +20,9 @@ ADDR_NO_RANDOMIZE = 0x0040000
 ASK = 0xFFFFFFFF
 AT_SECURE = 23
 ROOT_LINK = "/root"
+RLIMIT_STACK = 3
+USUAL_STACK = 8 << 20
+"""_STK_LIM, in bytes."""
 GAINED = Cap.SYS_NICE
 
 # fmt: off
@@ -37,20 +42,25 @@ def secure(guest: Guest, task: Task) -> int:
     return int(dict(struct.iter_unpack("<QQ", guest.read_bytes(f"/proc/{task.pid}/auxv")))[AT_SECURE])
 
 
-@pytest.mark.requirement("ptrace.exec-secure")
+@pytest.mark.requirement("ptrace.exec-secure", "ptrace.exec-stack-limit")
 @pytest.mark.parametrize(("made", "gives"), PROGRAMS)
 def test_secure_execution(guest: Guest, made: dict[str, int], gives: bool) -> None:
-    """A program that gives something is told so, runs with randomized addresses, and gets no signal of its parent."""
+    """A program that gives something is told so, and its addresses, signals and stack are not its caller's choice."""
     target = guest.spawn("target")
     path = Programs(guest).create(**made)  # type: ignore[arg-type]
     target.call("personality", ADDR_NO_RANDOMIZE).result()
     target.call("prctl", Prctl.SET_PDEATHSIG, Signal.TERM, 0, 0, 0).result()
+    target.call("setrlimit", RLIMIT_STACK, struct.pack("<QQ", 8 * USUAL_STACK, 8 * USUAL_STACK)).result()
     execute(target, path).result()
-    assert secure(guest, target) == int(gives)
-    assert target.call("personality", ASK) == returned(0 if gives else ADDR_NO_RANDOMIZE)
-    signal = target.store(bytes(4))
-    target.call("prctl", PR_GET_PDEATHSIG, signal, 0, 0, 0).result()
-    assert int.from_bytes(target.load(signal, 4), "little") == (0 if gives else Signal.TERM)
+    with breaks("ptrace.exec-secure"):
+        assert secure(guest, target) == int(gives)
+        assert target.call("personality", ASK) == returned(0 if gives else ADDR_NO_RANDOMIZE)
+        signal = target.store(bytes(4))
+        target.call("prctl", PR_GET_PDEATHSIG, signal, 0, 0, 0).result()
+        assert int.from_bytes(target.load(signal, 4), "little") == (0 if gives else Signal.TERM)
+    with breaks("ptrace.exec-stack-limit"):
+        soft, hard = struct.unpack("<QQ", target.call("getrlimit", RLIMIT_STACK, Out(16)).read())
+        assert (soft, hard) == (USUAL_STACK if gives else 8 * USUAL_STACK, 8 * USUAL_STACK)
 
 
 @pytest.mark.requirement("ptrace.exec-shared-directory")

@@ -66,6 +66,7 @@ def _opened(task: Task, target: Task, file: str, flags: int) -> Outcome:
     return opened
 
 
+READ_BY_ITS_OWNER = ("pagemap", "environ", "auxv", "syscall", "personality", "stack", "io")
 OF_PROCESSES = ("task", "map_files", "coredump_filter")
 """What threads do not have."""
 
@@ -94,6 +95,16 @@ def test_mode_cannot_be_changed(guest: Guest) -> None:
     for task in (target, guest.root()):
         for file in ("mem", "environ", "maps", "fd", "fdinfo", "ns"):
             assert task.call("chmod", f"/proc/{target.pid}/{file}", 0o777) == EPERM
+
+
+@pytest.mark.requirement("ptrace.proc-modes")
+def test_mode_of_what_is_closed(guest: Guest) -> None:
+    """What nobody else may open nobody else may read by its mode either, of a process and of a thread."""
+    target, root = guest.spawn("target"), guest.root()
+    for path in (f"/proc/{target.pid}", f"/proc/{target.pid}/task/{target.tid}"):
+        names = [name for name in READ_BY_ITS_OWNER if root.call("access", f"{path}/{name}", 0) == OK]
+        assert {name: root.mode(f"{path}/{name}") for name in names} == dict.fromkeys(names, 0o400)
+        assert root.mode(f"{path}/mem") == 0o600
 
 
 @pytest.mark.requirement("ptrace.proc-comm")

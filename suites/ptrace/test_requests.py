@@ -17,6 +17,11 @@ from guests.uapi import PTRACE_EVENT_EXIT, PTRACE_EVENT_STOP, WALL, Ptrace, Ptra
 from suites.ptrace.support.programs import Programs, begin_execute
 
 PTRACE_PEEKSIGINFO, PTRACE_GETSIGMASK = 0x4209, 0x420A
+PTRACE_POKEUSER, DEBUG_REGISTERS = 6, 848
+"""The second is the offset of u_debugreg in struct user (arch/x86/include/asm/user_64.h)."""
+ON_WRITING_8_BYTES = 1 | 1 << 16 | 2 << 18
+"""Of debug register 7: the breakpoint of debug register 0."""
+TRAP_HWBKPT = 4
 SIGINFO_SIZE = 128
 UNKNOWN_OPTION = 1 << 30
 MADE = "/tmp/made"  # noqa: S108 - the guest's
@@ -101,6 +106,38 @@ def test_wait_for_a_leader_that_execve_replaces(guest: Guest) -> None:
     waiting.wait_until_blocked()
     begin_execute(thread, path).outcome().result()
     assert waiting.outcome() == ECHILD
+
+
+@pytest.mark.requirement("ptrace.wait-for-traced-threads")
+def test_wait_for_a_traced_thread(guest: Guest) -> None:
+    """wait4() without __WALL waits for a thread as for a child that sends SIGCHLD, if the caller traces it."""
+    tracer, leader = guest.spawn("tracer"), guest.spawn("leader")
+    thread = leader.thread("thread")
+    assert tracer.call("wait4", thread.tid, Out(4), 0, None) == ECHILD
+    tracer.seize(thread).result()
+    tracer.interrupt(thread).result()
+    assert tracer.call("wait4", thread.tid, Out(4), 0, None) == returned(thread.tid)
+    tracer.detach(thread).result()
+    assert tracer.call("wait4", thread.tid, Out(4), 0, None) == ECHILD
+
+
+@pytest.mark.needs("X86_64", "HAVE_HW_BREAKPOINT", "PERF_EVENTS")
+@pytest.mark.requirement("ptrace.breakpoints-stay")
+def test_breakpoint_after_detaching(guest: Guest) -> None:
+    """A hardware breakpoint that a tracer has set stays after it has detached: the process gets SIGTRAP there."""
+    tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
+    tracee.catch(Signal.TRAP).result()
+    watched, beside = (tracee.store(bytes(8)) for _ in range(2))
+    tracer.seize_and_stop(tracee)
+    for register, value in ((0, watched), (7, ON_WRITING_8_BYTES)):
+        offset = DEBUG_REGISTERS + 8 * register
+        shown = f"set_debug_register({tracee}, {register}, {value:#x})"
+        tracer.call("ptrace", PTRACE_POKEUSER, tracee.tid, offset, value, shown=shown).result()
+    tracer.detach(tracee).result()
+    assert tracee.copy(beside, watched, 8) == OK
+    assert tracee.caught_signals() == []
+    assert tracee.copy(watched, beside, 8) == OK
+    assert {(signal.signal, signal.code) for signal in tracee.caught_signals()} == {(Signal.TRAP, TRAP_HWBKPT)}
 
 
 def at_entry_of_mkdir(tracer: Task, tracee: Task) -> Pending:

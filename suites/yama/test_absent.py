@@ -10,7 +10,7 @@ import pytest
 from guests.call_arguments import InOut, Out
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOENT, EPERM, OK, Outcome
+from guests.outcome import E2BIG, EINVAL, ENOENT, EPERM, OK, Outcome, returned
 from guests.uapi import LSM_ID_YAMA, PTRACER_ANY
 from suites.yama.support import relations
 from suites.yama.support.accesses import AccessResult, mismatches, supported_accesses
@@ -55,6 +55,22 @@ def test_listed_if_active(guest: Guest) -> None:
     listed = list_modules(guest)
     assert listed == OK
     assert LSM_ID_YAMA in ids(listed)
+
+
+@pytest.mark.needs("SECURITY_YAMA")
+@pytest.mark.requirement("yama.list-size")
+def test_size_of_the_list(guest: Guest) -> None:
+    """lsm_list_modules() reads and writes four bytes for the size, and leaves alone what comes after them."""
+    caller = guest.spawn("caller")
+    for after in (0, 0xA5A5A5A5):
+        listed, small = (
+            caller.call("lsm_list_modules", Out(512), InOut(struct.pack("<II", room, after)), 0) for room in (512, 1)
+        )
+        assert LSM_ID_YAMA in ids(listed)
+        assert listed == returned(len(ids(listed)))
+        assert small == E2BIG
+        for done in (listed, small):
+            assert struct.unpack("<II", done.reads[1]) == (8 * len(ids(listed)), after)
 
 
 @WITHOUT_YAMA

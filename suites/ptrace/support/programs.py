@@ -12,14 +12,18 @@ from guests.guest import Guest
 from guests.outcome import OK, Outcome
 from guests.syscalls.base import Pending
 from guests.task import Task
-from guests.uapi import Cap
+from guests.uapi import Cap, number
 
 FOLDER = "/tmp"  # noqa: S108 - the guest's
+ENVIRONMENT = "ENVIRONMENT=1"
+"""What they find in their environment."""
 _ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
-_ET_EXEC, _PT_LOAD, _PT_INTERP, _PF_R = 2, 1, 3, 4
+_ET_EXEC, _PT_LOAD, _PT_INTERP, _PF_X, _PF_R = 2, 1, 3, 1, 4
 _AT_ADDRESS = 0x60000000
-"""Where a dynamic program lies: away from its interpreter, and from the memory that tasks share."""
+"""Where a program of our own lies: away from an interpreter, and from the memory that tasks share."""
+_WAITING = b"\xb8\x22\0\0\0\x0f\x05\xeb\xf7"  # again: mov $__NR_pause, %eax; syscall; jmp again
+"""The code of x86-64 that waits for signals, again and again."""
 _CAPABILITIES = struct.Struct("<5I")
 _REVISION_2, _EFFECTIVE = 0x02000000, 1
 """struct vfs_cap_data (include/uapi/linux/capability.h)."""
@@ -43,22 +47,34 @@ class Programs:
         """A program that its ELF interpreter runs, which is to be one of these files."""
         path = self._new_path(FOLDER)
         name = interpreter.encode() + b"\0"
-        ident, _, machine, *_ = _ELF_HEADER.unpack_from(self._guest.read_bytes(self._guest.program, beginning=True))
         size = _ELF_HEADER.size + 2 * _PROGRAM_HEADER.size
-        header = _ELF_HEADER.pack(
-            ident, _ET_EXEC, machine, 1, _AT_ADDRESS, _ELF_HEADER.size, 0, 0, _ELF_HEADER.size, 56, 2, 0, 0, 0
-        )
+        header = self._elf_header(_AT_ADDRESS, 2)
         interp = _PROGRAM_HEADER.pack(_PT_INTERP, _PF_R, size, _AT_ADDRESS + size, 0, len(name), len(name), 1)
         whole = size + len(name)
         load = _PROGRAM_HEADER.pack(_PT_LOAD, _PF_R, 0, _AT_ADDRESS, 0, whole, whole, 4096)
         self._guest.upload(path, header + interp + load + name)
         return self._finish(path, mode, 0, 0, Cap.NONE)
 
+    def create_waiting(self) -> str:
+        """A program that does nothing but wait for signals.  It is no task: nobody can give it orders."""
+        path = self._new_path(FOLDER)
+        header = self._elf_header(_AT_ADDRESS + _ELF_HEADER.size + _PROGRAM_HEADER.size, 1)
+        whole = _ELF_HEADER.size + _PROGRAM_HEADER.size + len(_WAITING)
+        load = _PROGRAM_HEADER.pack(_PT_LOAD, _PF_R | _PF_X, 0, _AT_ADDRESS, 0, whole, whole, 4096)
+        self._guest.upload(path, header + load + _WAITING)
+        return self._finish(path, 0o755, 0, 0, Cap.NONE)
+
     def create_script(self, task: Task, interpreter: str, *, mode: int = 0o755) -> str:
         """A script for one task, to be executed in /tmp: the interpreter finds the task's number in its name."""
         path = f"{FOLDER}/{task.slot}"
         self._guest.upload(path, f"#!{interpreter} task\n".encode())
         return self._finish(path, mode, 0, 0, Cap.NONE)
+
+    def _elf_header(self, entry: int, segments: int) -> bytes:
+        """That of a program for this machine."""
+        ident, _, machine, *_ = _ELF_HEADER.unpack_from(self._guest.read_bytes(self._guest.program, beginning=True))
+        sizes = (_ELF_HEADER.size, _PROGRAM_HEADER.size, segments, 0, 0, 0)
+        return _ELF_HEADER.pack(ident, _ET_EXEC, machine, 1, entry, _ELF_HEADER.size, 0, 0, *sizes)
 
     def _new_path(self, folder: str) -> str:
         self._made += 1
@@ -99,7 +115,21 @@ def execute(task: Task, path: str) -> Outcome:
     return done
 
 
+def wait_until_it_waits(task: Task, execution: Pending) -> None:
+    """Wait for a task to execute the program of `create_waiting`, or for its execve() to fail."""
+    path = f"/proc/{task.pid}/syscall"
+    guest = task.guest
+    guest.wait_until(
+        lambda: execution.finished() or guest.read_file(path).startswith(f"{number('pause')} "), f"{task} to wait"
+    )
+
+
 def stored_arguments(task: Task, path: str, slot: int) -> tuple[int, int]:
     """The addresses of the arguments and the environment with which the program becomes the task of a slot."""
-    words = [task.store(word.encode() + b"\0") for word in (path, "task", str(slot), "ENVIRONMENT=1")]
-    return task.store(struct.pack("<4Q", *words[:3], 0)), task.store(struct.pack("<2Q", words[3], 0))
+    return stored_words(task, path, "task", str(slot)), stored_words(task, ENVIRONMENT)
+
+
+def stored_words(task: Task, *words: str) -> int:
+    """The address of an array of pointers to these words that NULL ends, as execve() takes them."""
+    addresses = [task.store(word.encode() + b"\0") for word in words]
+    return task.store(struct.pack(f"<{len(words) + 1}Q", *addresses, 0))

@@ -10,17 +10,20 @@ on, where these name them, and otherwise the kernel's own.
 from __future__ import annotations
 
 import enum
+import errno
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from guests.guest import Guest
-from guests.outcome import EACCES, EPERM, OK, Expected, Outcome
+from guests.kernel_probes import ask
+from guests.outcome import EACCES, EINVAL, ENOSYS, EPERM, OK, Expected, Outcome, error
 from guests.protocol import wire
 from guests.task import Task
 from guests.uapi import KCMP_VM, O_RDONLY, O_WRONLY, Cap, Clone
 from suites.process_accesses import COMMON_DESCRIPTOR, attach, closed, read_memory, seize, write_memory
 
+ENOTTY = error(errno.ENOTTY)
 PIDFD_GET_USER_NAMESPACE = 0xFF09
 
 OBSERVER = Cap.DAC_OVERRIDE | Cap.SYS_NICE | Cap.SYS_ADMIN | Cap.SYS_CHROOT
@@ -60,6 +63,8 @@ class Way:
     kind: Kind = Kind.PLAIN
     needs: str = ""
     since: tuple[int, ...] = ()
+    asks: Callable[[Guest], bool] | None = None
+    """Asks an older kernel whether it has the way in all the same: vendors backport."""
 
     @property
     def allowed(self) -> Expected:
@@ -82,6 +87,22 @@ def observer(guest: Guest, *, more: Cap = Cap.NONE) -> Task:
     task = guest.spawn("observer", caps=OBSERVER | more)
     task.set_caps((OBSERVER | more) & ~_ADMIN, permitted=OBSERVER | more).result()
     return task
+
+
+def _has_call(name: str) -> Callable[[Guest], bool]:
+    """Whether the kernel has a call that rejects flags that are all ones."""
+    return lambda guest: guest.spawn("asking").call(name, *(-1,) * 6) != ENOSYS
+
+
+def _has_use_of_pidfds(use: Callable[[Task, int], Outcome]) -> Callable[[Guest], bool]:
+    """Whether the kernel knows this use of a pidfd, which a process without privilege tries with its own."""
+
+    def asks(guest: Guest) -> bool:
+        task = guest.spawn("asking")
+        pidfd = task.call("pidfd_open", task.pid, 0)
+        return not pidfd.errno and use(task, pidfd.value) not in (EINVAL, ENOTTY)
+
+    return asks
 
 
 def _with_pidfd(use: Callable[[Task, int], Outcome]) -> Callable[[Task, Task], Outcome]:
@@ -173,20 +194,25 @@ _FILE, _MEMORY = Kind.FILE, Kind.FILE | Kind.MEMORY
 
 # fmt: off
 WAYS = (
-    #   name                        how                           refused  kind          needs, since
+    #   name                        how                           refused  kind          needs, since, asks
     Way("process_vm_readv",         read_memory,                  EPERM,   Kind.MEMORY,  "CROSS_MEMORY_ATTACH"),
     Way("process_vm_writev",        write_memory,                EPERM,   Kind.MEMORY,  "CROSS_MEMORY_ATTACH"),
-    Way("pidfd_getfd",              _with_pidfd(_descriptor),     EPERM,   Kind.PLAIN,   "", (5, 6)),
-    Way("setns by a pidfd",         _with_pidfd(_enter),          EPERM,   Kind.ADMIN,   "UTS_NS", (5, 8)),
+    Way("pidfd_getfd",              _with_pidfd(_descriptor),     EPERM,   Kind.PLAIN,   "", (5, 6),
+        _has_call("pidfd_getfd")),
+    Way("setns by a pidfd",         _with_pidfd(_enter),          EPERM,   Kind.ADMIN,   "UTS_NS", (5, 8),
+        _has_use_of_pidfds(_enter)),
     Way("kcmp",                     _compare,                     EPERM,   Kind.PLAIN,   "KCMP"),
     Way("kcmp of the first",        _compare_first,               EPERM,   Kind.PLAIN,   "KCMP"),
     Way("get_robust_list",          _robust_list,                 EPERM,   Kind.PLAIN,   "FUTEX"),
     Way("move_pages",               _move_pages,                  EPERM,   Kind.PLAIN,   "NUMA"),
     Way("migrate_pages",            _migrate_pages,               EPERM,   Kind.PLAIN,   "NUMA"),
-    Way("process_madvise",          _advise,                      EACCES,  _MEMORY,      "ADVISE_SYSCALLS", (5, 10)),
-    Way("namespace of a pidfd",     _with_pidfd(_namespace_of),   EACCES,  _FILE,        "USER_NS", (6, 11)),
+    Way("process_madvise",          _advise,                      EACCES,  _MEMORY,      "ADVISE_SYSCALLS", (5, 10),
+        _has_call("process_madvise")),
+    Way("namespace of a pidfd",     _with_pidfd(_namespace_of),   EACCES,  _FILE,        "USER_NS", (6, 11),
+        _has_use_of_pidfds(_namespace_of)),
     Way("perf event",               _event,                       EACCES,  Kind.PLAIN,   "PERF_EVENTS"),
-    Way("perf event with a signal", _event_with_signal,           EACCES,  Kind.PLAIN,   "PERF_EVENTS", (5, 13)),
+    Way("perf event with a signal", _event_with_signal,           EACCES,  Kind.PLAIN,   "PERF_EVENTS", (5, 13),
+        lambda guest: ask(guest, "perf-attr-size 128")),
     Way("mem for reading",          _opened("mem", O_RDONLY),     EACCES,  _MEMORY),
     Way("mem for writing",          _opened("mem", O_WRONLY),     EACCES,  _MEMORY),
     Way("opening ns/user",          _opened("ns/user", O_RDONLY), EACCES,  _FILE,        "USER_NS"),
@@ -210,11 +236,24 @@ WAYS = (
 # fmt: on
 
 
+_ANSWERS: dict[tuple[str, str], bool] = {}
+"""What kernels have answered, by their digests and the names of ways."""
+
+
+def _has(guest: Guest, way: Way) -> bool:
+    """Whether the kernel has a way in, by its version or its own answer."""
+    kernel = guest.kernel
+    if kernel.version >= way.since or way.asks is None:
+        return kernel.version >= way.since
+    if (kernel.digest, way.name) not in _ANSWERS:
+        _ANSWERS[kernel.digest, way.name] = way.asks(guest)
+    return _ANSWERS[kernel.digest, way.name]
+
+
 def supported(guest: Guest) -> list[Way]:
     """The ways that this kernel has."""
-    kernel = guest.kernel
-    config = kernel.config
-    return [way for way in WAYS if (not way.needs or config.enabled(way.needs)) and kernel.version >= way.since]
+    config = guest.kernel.config
+    return [way for way in WAYS if (not way.needs or config.enabled(way.needs)) and _has(guest, way)]
 
 
 def differences(

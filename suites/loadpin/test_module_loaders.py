@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Modules that LoadPin lets through: malformed ones, and two processes that load the same."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.guest import Guest
+from guests.outcome import ENOEXEC, OK, killed
+from guests.uapi import Signal
+from guests.vm.kernel_modules import read_module
+from suites.loadpin.support.disks_and_log import MODULE, NOT_ENFORCING, loadpin, modules, needs
+from suites.loadpin.support.other_restrictions import signatures_enforced
+from suites.loadpin.support.suspended_disk import SuspendedDisk
+
+pytestmark = [loadpin, modules]
+
+requirement = pytest.mark.requirement
+SECTION_HEADERS, NAMES_SECTION = 40, 62
+"""Offsets in struct elf64_hdr: of e_shoff and of e_shstrndx."""
+SECTION_HEADER_SIZE, OFFSET_AND_SIZE = 64, 24
+"""Of struct elf64_shdr, and the offset of sh_offset and sh_size in it."""
+
+
+def without_names(module: bytes) -> bytes:
+    """The module, whose table of the names of its sections is now empty, and begins where the file does."""
+    (headers,) = struct.unpack_from("<Q", module, SECTION_HEADERS)
+    (index,) = struct.unpack_from("<H", module, NAMES_SECTION)
+    content = bytearray(module)
+    struct.pack_into("<QQ", content, headers + index * SECTION_HEADER_SIZE + OFFSET_AND_SIZE, 0, 0)
+    return bytes(content)
+
+
+@NOT_ENFORCING
+@requirement("loadpin.module-without-names")
+def test_module_without_names_of_sections(guest: Guest) -> None:
+    """A module that LoadPin lets through is refused with ENOEXEC if it has no names of sections."""
+    if signatures_enforced(guest):
+        pytest.skip("needs a kernel that loads modules without signatures")
+    root, module = guest.root(), read_module(guest.kernel, MODULE)
+    assert root.init_module(without_names(module)) == ENOEXEC
+    assert root.init_module(module) == OK
+
+
+@needs("BLK_DEV_DM")
+@NOT_ENFORCING
+@requirement("loadpin.waiting-loader")
+def test_loader_that_waits_for_another(guest: Guest) -> None:
+    """A process that waits because another one loads the same module can be killed; the other loads it."""
+    loader, waiting = guest.root("loader"), guest.root("waiting")
+    disk = SuspendedDisk(guest, loader)
+    path = f"{disk.directory}/{MODULE}.ko"
+    # Names are read from the disk before it is suspended.
+    descriptors = [task.open(path).result() for task in (loader, waiting)]
+    shown = f'load_module("{path}")'
+    with disk:
+        loading = loader.begin("finit_module", descriptors[0], "", 0, shown=shown)
+        # Only the disk makes it wait like this, and then it is the one that loads.
+        loader.wait_state("D")
+        also = waiting.begin("finit_module", descriptors[1], "", 0, shown=shown)
+        also.wait_until_blocked()
+        guest.root("killer").kill(waiting, Signal.KILL).result()
+        assert also.outcome() == killed(Signal.KILL)
+        assert not loading.finished()
+    assert loading.outcome() == OK
+    assert loader.unload_module(MODULE) == OK

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What calls that name a process return, once it has ended, for what it lacks, and as an order of what it has."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+
+import pytest
+
+from guests.call_plan import Plan, run
+from guests.errors import require
+from guests.guest import Guest
+from guests.outcome import EBADF, EPERM, ESRCH, OK, Expected, exited
+from guests.uapi import AT_FDCWD, KCMP_FILE, O_RDONLY, Signal
+from suites.process_accesses import COMMON_DESCRIPTOR, closed
+
+SIGINFO_SIZE = 128
+SI_KERNEL, SI_USER, SI_QUEUE, SI_TKILL = 0x80, 0, -1, -6
+NOT_OPEN = 999
+"""A number that no descriptor has."""
+OPENED = 257
+LESS, GREATER = 1, 2
+
+
+@pytest.mark.requirement("ptrace.getfd-ended")
+def test_descriptor_of_a_process_that_has_ended(guest: Guest) -> None:
+    """pidfd_getfd() tells a process that has ended, which has no descriptors, from a descriptor that is not open."""
+    watcher, parent = guest.spawn("watcher"), guest.spawn("parent")
+    target = parent.spawn("target")
+    pidfd = watcher.pidfd_open(target)
+    assert closed(watcher, watcher.call("pidfd_getfd", pidfd, COMMON_DESCRIPTOR, 0)) == OK
+    assert watcher.call("pidfd_getfd", pidfd, NOT_OPEN, 0) == EBADF
+    target.exit().require(exited(0))
+    assert watcher.call("pidfd_getfd", pidfd, COMMON_DESCRIPTOR, 0) == ESRCH
+    assert watcher.call("pidfd_getfd", pidfd, NOT_OPEN, 0) == ESRCH
+
+
+@pytest.mark.requirement("ptrace.forged-siginfo")
+def test_forged_signals(guest: Guest) -> None:
+    """A signal that says that kill(), tgkill() or the kernel has sent it can be sent to the sender itself only."""
+    sender, target = guest.spawn("sender"), guest.spawn("target")
+    for task in (sender, target):
+        task.catch(Signal.USR1).result()
+    codes: dict[int, Expected] = {SI_QUEUE: OK, SI_USER: EPERM, SI_TKILL: EPERM, SI_KERNEL: EPERM}
+    to_target, to_itself = sender.pidfd_open(target), sender.pidfd_open(sender)
+    for code, wanted in codes.items():
+        siginfo = struct.pack("<iii", Signal.USR1, 0, code).ljust(SIGINFO_SIZE, b"\0")
+        assert sender.call("pidfd_send_signal", to_target, Signal.USR1, siginfo, 0) == wanted
+        assert sender.call("pidfd_send_signal", to_itself, Signal.USR1, siginfo, 0) == OK
+    # It has handled the signal before it obeys the next order.
+    target.call("getppid").result()
+    assert [signal.code for signal in target.caught_signals()] == [SI_QUEUE]
+    assert [signal.code for signal in sender.caught_signals()] == list(codes)
+
+
+@pytest.mark.needs("KCMP")
+@pytest.mark.requirement("ptrace.kcmp-order")
+def test_order_of_files(guest: Guest) -> None:
+    """kcmp() orders files: of any set of them, one is less than all others, one less than all but that, and so on."""
+    task = guest.spawn("task")
+    first = task.open("/dev/null").result()
+    opening = Plan(task.slot)
+    opening.call("openat", AT_FDCWD, "/dev/null", O_RDONLY, 0)
+    require(run(task, opening, OPENED - 1) == [{"OK": OPENED - 1}], f"{task} could not open {OPENED} files")
+    # The distances of the kernel's objects matter to a comparison that overflows, so these are near and far.
+    files = [first + (1 << power if power else 0) for power in range(9)] + [first + 1, first + 100, first + 200]
+    less = dict.fromkeys(files, 0)
+    for one, other in itertools.combinations(files, 2):
+        done = task.call("kcmp", task.tid, task.tid, KCMP_FILE, one, other)
+        assert done.value in (LESS, GREATER)
+        reverse = task.call("kcmp", task.tid, task.tid, KCMP_FILE, other, one)
+        assert reverse.value == LESS + GREATER - done.value
+        less[one if done.value == GREATER else other] += 1
+    assert sorted(less.values()) == list(range(len(files)))
+    assert task.call("kcmp", task.tid, task.tid, KCMP_FILE, first, first).value == 0

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Core dumps of processes that are closed to their user: where they go, and what /proc shows of the dying."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.call_arguments import Out
+from guests.guest import Guest
+from guests.outcome import EACCES, OK, killed
+from guests.task import Task
+from guests.uapi import AT_FDCWD, RLIMIT_CORE, Signal
+from suites.ptrace.support.programs import Programs, execute
+
+pytestmark = pytest.mark.needs("COREDUMP", "ELF_CORE", "SYSCTL")
+
+OWN, OTHER = 1000, 1001
+CORE_BYTES = 0x10000
+"""A core dump of this size is truncated, and written quickly."""
+TMP, HOME, CORES, JAIL = "/tmp", "/tmp/home", "/tmp/cores", "/tmp/jail"  # noqa: S108 - the guest's
+STATX_MODE_AND_UID = 0xA
+ESP, EIP = 29, 30
+"""Fields of /proc/PID/stat by their numbers in proc_pid_stat(5)."""
+
+
+def folder(root: Task, path: str, uid: int, mode: int) -> None:
+    root.mkdir(path).result()
+    root.call("chown", path, uid, uid).result()
+    root.call("chmod", path, mode).result()
+
+
+def dump(root: Task, task: Task) -> str:
+    """Have a task die with a core dump, and return the dump's name."""
+    root.kill(task, Signal.ABRT).result()
+    task.wait_death().require(killed(Signal.ABRT))
+    return f"core.{task.pid}"
+
+
+def owner_and_mode(task: Task, path: str) -> tuple[int, int]:
+    """The uid and the permission bits of a file."""
+    done = task.call("statx", AT_FDCWD, path, 0, STATX_MODE_AND_UID, Out(256), shown=f'owner_and_mode("{path}")')
+    uid, _, mode = struct.unpack_from("<IIH", done.read(), 20)
+    return int(uid), int(mode) & 0o7777
+
+
+@pytest.mark.requirement("ptrace.core-path")
+def test_where_core_dumps_go(guest: Guest) -> None:
+    """At fs.suid_dumpable 2, what gained by exec dumps below init's root, as root, and not as its user says."""
+    root, programs = guest.root(), Programs(guest)
+    for path, uid, mode in (
+        (HOME, OWN, 0o700),
+        (CORES, 0, 0o700),
+        (JAIL, 0, 0o755),
+        (JAIL + TMP, 0, 0o755),
+        (JAIL + CORES, OWN, 0o700),
+    ):
+        folder(root, path, uid, mode)
+    ordinary, gives = programs.create(folder=JAIL), programs.create(mode=0o4755, folder=JAIL)
+
+    def target(name: str, path: str, where: str, *, jailed: bool = False) -> Task:
+        """A user's task that has executed a program, in a directory, and with another root directory if jailed."""
+        # It may not be dumpable, and so not change its limits in /proc.
+        task = guest.root(name)
+        task.call("setrlimit", RLIMIT_CORE, struct.pack("<QQ", CORE_BYTES, CORE_BYTES)).result()
+        if jailed:
+            task.call("chroot", JAIL).result()
+        task.call("chdir", where).result()
+        for call in ("setresgid", "setresuid"):
+            task.call(call, OWN, OWN, OWN).result()
+        execute(task, path.removeprefix(JAIL) if jailed else path).result()
+        return task
+
+    # In this order, the kernel does not warn.
+    guest.set_sysctl("kernel.core_pattern", f"{CORES}/core.%p")
+    guest.set_sysctl("fs.suid_dumpable", 2)
+    core = dump(root, target("in-its-home", gives, HOME))
+    assert owner_and_mode(root, f"{CORES}/{core}") == (0, 0o600)
+    core = dump(root, target("jailed", gives, CORES, jailed=True))
+    assert owner_and_mode(root, f"{CORES}/{core}") == (0, 0o600)
+    assert not guest.exists(f"{JAIL}{CORES}/{core}")
+    core = dump(root, target("ordinary-jailed", ordinary, CORES, jailed=True))
+    assert owner_and_mode(root, f"{JAIL}{CORES}/{core}") == (OWN, 0o600)
+    guest.set_sysctl("kernel.core_pattern", "core.%p")
+    core = dump(root, target("in-its-home-by-name", gives, HOME))
+    assert not guest.exists(f"{HOME}/{core}")
+    core = dump(root, target("ordinary-in-its-home", ordinary, HOME))
+    assert owner_and_mode(root, f"{HOME}/{core}") == (OWN, 0o600)
+    assert guest.spawn("own", uid=OWN).open(f"{HOME}/{core}") == OK
+    assert guest.spawn("other", uid=OTHER).open(f"{HOME}/{core}") == EACCES
+
+
+def registers(reader: Task, path: str) -> tuple[int, int]:
+    """The instruction and stack pointers that /proc shows of a thread."""
+    fields = reader.content(path).rpartition(b")")[2].split()
+    return int(fields[EIP - 3]), int(fields[ESP - 3])
+
+
+@pytest.mark.needs("X86_64")
+@pytest.mark.parametrize(
+    "which",
+    [
+        pytest.param(0, id="the-one-that-dumps", marks=pytest.mark.requirement("ptrace.stat-registers-dumping")),
+        pytest.param(1, id="another", marks=pytest.mark.requirement("ptrace.stat-registers-dumping-threads")),
+    ],
+)
+def test_registers_during_a_core_dump(guest: Guest, which: int) -> None:
+    """The handler of a core dump sees where each thread was; another user does not, and nobody does before."""
+    root, own, other = guest.root(), guest.spawn("own", uid=OWN), guest.spawn("other", uid=OTHER)
+    target = guest.spawn("target", uid=OWN)
+    thread = (target, target.thread("thread"))[which]
+    path = f"/proc/{target.pid}/task/{thread.tid}/stat"
+    # It does not read the core dump, which therefore does not end.
+    guest.set_sysctl("kernel.core_pattern", f"|{Programs(guest).create_waiting()}")
+    for reader in (root, own, other):
+        assert registers(reader, path) == (0, 0)
+    root.kill(target, Signal.ABRT).result()
+    guest.wait_until(lambda: "CoreDumping:\t1\n" in guest.read_file(f"/proc/{target.pid}/status"), "the core dump")
+    # From then on it sleeps like this only if it writes to the handler, after all threads have come to rest.
+    target.wait_state("S")
+    for reader in (root, own):
+        assert 0 not in registers(reader, path)
+    assert registers(other, path) == (0, 0)

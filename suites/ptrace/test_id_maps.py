@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The maps of ids of user namespaces, which decide whose processes and files a namespace's root may look into."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.guest import Guest
+from guests.outcome import EACCES, EPERM, OK, returned
+from guests.task import Task
+from guests.uapi import O_WRONLY, Clone
+from suites.ptrace.support.programs import FOLDER
+
+pytestmark = pytest.mark.needs("USER_NS")
+
+OWNER, OTHER = 1000, 1001
+
+
+def owner_and_namespace(guest: Guest) -> tuple[Task, Task]:
+    """A user who owns a namespace, and a process in it, where no ids are mapped yet."""
+    owner = guest.spawn("owner", uid=OWNER)
+    return owner, owner.spawn("inside", flags=Clone.NEWUSER)
+
+
+@pytest.mark.requirement("ptrace.id-map-opener")
+def test_opener_of_a_map(guest: Guest) -> None:
+    """A map may have what its opener may map, whoever writes it: not more if root does, nor less if another does."""
+    owner, inside = owner_and_namespace(guest)
+    root = guest.root()
+    of_owner = owner.open(f"/proc/{inside.pid}/uid_map", O_WRONLY).result()
+    taken = root.pidfd_getfd(owner, of_owner).result()
+    writer = root.spawn("writer", uid=OTHER)
+    for task in (writer, root):
+        assert task.write(taken, f"0 {OTHER} 1".encode()) == EPERM
+    assert writer.write(taken, f"0 {OWNER} 1".encode()) == OK
+    # What root opens, root may write.
+    _, another = owner_and_namespace(guest)
+    assert root.write_text(f"/proc/{another.pid}/uid_map", f"0 {OTHER} 1") == OK
+
+
+@pytest.mark.requirement("ptrace.id-map-groups")
+def test_map_of_groups(guest: Guest) -> None:
+    """A user maps a group only after giving up setgroups(), which could drop one that closes files to its members."""
+    owner, inside = owner_and_namespace(guest)
+    path = f"/proc/{inside.pid}"
+    assert owner.write_text(f"{path}/gid_map", f"0 {OWNER} 1") == EPERM
+    assert owner.write_text(f"{path}/setgroups", "deny") == OK
+    assert owner.write_text(f"{path}/gid_map", f"0 {OWNER} 1") == OK
+    assert inside.call("setgroups", 0, 0) == EPERM
+    _, of_root = owner_and_namespace(guest)
+    assert guest.root().write_text(f"/proc/{of_root.pid}/gid_map", f"0 {OWNER} 1") == OK
+    assert of_root.call("setgroups", 0, 0) == OK
+
+
+@pytest.mark.requirement("ptrace.id-map-nested")
+@pytest.mark.parametrize("count", [5, 340], ids=lambda count: f"{count}-ranges")
+def test_nested_map(guest: Guest, count: int) -> None:
+    """Ids of a nested namespace are translated back as they were there, however many ranges its map has."""
+    outer = guest.spawn("creator").spawn("outer", flags=Clone.NEWUSER)
+    for ids in ("uid_map", "gid_map"):
+        guest.write_file(f"/proc/{outer.pid}/{ids}", "0 100000 1000").result()
+    outer.call("setresgid", 0, 0, 0).result()
+    outer.call("setresuid", 0, 0, 0).result()
+    # Otherwise the files of its child in /proc would be root's outside.
+    outer.set_dumpable(True).result()
+    inner = outer.spawn("inner", flags=Clone.NEWUSER)
+    # Every second id, so that no two are one range; 0 is the last.
+    ranges = "".join(f"{count - 1 - number} {10 + 2 * number} 1\n" for number in range(count))
+    for ids in ("uid_map", "gid_map"):
+        outer.write_text(f"/proc/{inner.pid}/{ids}", ranges).result()
+    for id_ in (0, 1, count - 1):
+        inside = inner.spawn("inside")
+        inside.call("setresgid", id_, id_, id_).result()
+        inside.call("setresuid", id_, id_, id_).result()
+        assert inside.call("getuid") == returned(id_)
+        assert inside.call("getgid") == returned(id_)
+    # Root there has the capabilities over files of ids that are mapped.
+    mapped = 10 + 2 * (count - 1)
+    for owner, wanted in ((100000 + mapped, OK), (mapped, EACCES), (100000 + mapped + 1, EACCES)):
+        path = f"{FOLDER}/file-of-{owner}"
+        guest.write_file(path, "a secret", create=True, mode=0o600).result()
+        guest.init.call("chown", path, owner, owner).result()
+        assert inner.open(path) == wanted

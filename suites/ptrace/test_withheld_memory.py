@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What changes while a call waits in the middle, for memory that its caller withholds."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from guests.guest import Guest
+from guests.outcome import EACCES, OK, killed, returned
+from guests.uapi import Signal
+from suites.ptrace.support.programs import ENVIRONMENT, Programs, stored_words
+from suites.ptrace.support.withheld_page import WithheldPage
+
+pytestmark = pytest.mark.needs("USERFAULTFD")
+
+PTRACE_SETREGSET, NT_PRSTATUS = 0x4205, 1
+
+
+@pytest.mark.requirement("ptrace.exec-mode-at-use")
+@pytest.mark.parametrize(
+    ("mode", "uid"), [pytest.param(0o4750, 1000, id="closed"), pytest.param(0o4755, 0, id="still-open")]
+)
+def test_program_whose_mode_changes(guest: Guest, mode: int, uid: int) -> None:
+    """A program that becomes set-uid during execve() gives its ids only to those who may execute it then."""
+    root, task = guest.root(), guest.spawn("task")
+    path, page = Programs(guest).create(), WithheldPage(guest, task)
+    words = stored_words(task, path, "task", str(task.slot))
+    array = task.store(task.load(words, 3 * 8) + struct.pack("<QQ", page.address, 0))
+    running = task.begin("execve", path, array, stored_words(task, ENVIRONMENT), shown=f'execute("{path}")')
+    running.wait_until_blocked()
+    root.call("chmod", path, mode).result()
+    page.release()
+    done = running.outcome()
+    # Some kernels look for the file after they have copied the arguments.
+    assert done in ((OK, EACCES) if mode == 0o4750 else (OK,))
+    if done == OK:
+        assert task.call("geteuid") == returned(uid)
+
+
+@pytest.mark.needs("X86_64")
+@pytest.mark.requirement("ptrace.killed-during-a-request")
+def test_killed_during_a_request(guest: Guest) -> None:
+    """A tracee that is killed while its tracer writes its registers stays stopped until the request ends."""
+    tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
+    page = WithheldPage(guest, tracer)
+    tracer.seize_and_stop(tracee)
+    first_register = struct.pack("<QQ", page.address, 8)
+    writing = tracer.begin("ptrace", PTRACE_SETREGSET, tracee.tid, NT_PRSTATUS, first_register, shown="setregset()")
+    writing.wait_until_blocked()
+    guest.root().kill(tracee, Signal.KILL).result()
+    assert tracee.state() == "t"
+    assert not writing.finished()
+    page.release()
+    assert writing.outcome() == OK
+    assert tracee.wait_death() == killed(Signal.KILL)
