@@ -78,7 +78,10 @@ class MutantTester:
             raise KconformError(f"the tests already fail on the unmodified kernel: {result.by}")
 
     def test(self, mutant: Mutant, image: Path) -> MutantResult:
-        """Run the mutant's own tests first, then all of the area, then those of other areas, until a test fails."""
+        """Run the mutant's own tests first, then all of the area, then those of other areas, until a test fails.
+
+        If the arguments choose tests, such as the walks, only these are run: it is their strength that is measured.
+        """
         started = time.monotonic()
         # A private cache, because templates of mutants are not used again.
         scratch = Cache(self._objects / "kconform-cache")
@@ -93,7 +96,7 @@ class MutantTester:
 
     def _test(self, mutant: Mutant, image: Path, scratch: Cache) -> tuple[str, str]:
         """The status and its reason."""
-        if mutant.first:
+        if mutant.first and not chooses_tests(self._arguments):
             found = self._pytest(image, [f"{self._area}/{mutant.first}"], [], scratch)
             if found[0] == DETECTED:
                 return found
@@ -126,6 +129,11 @@ class MutantTester:
         reasons = [str(result["reason"]) for result in results if result["outcome"] == "error"]
         reasons = reasons or [line for line in said.splitlines() if line.strip()]
         return ERROR, f"pytest ended with {status}: {reasons[-1] if reasons else 'it said nothing'}"
+
+
+def chooses_tests(arguments: Sequence[str]) -> bool:
+    """Whether arguments of pytest choose tests by their markers or names."""
+    return any(word.startswith(("-m", "-k")) for word in arguments)
 
 
 def tested_areas() -> list[str]:

@@ -12,8 +12,9 @@ import pytest
 from guests.plugin import LIMIT
 from kconfigs.cache import Cache
 from suites.walks.fresh_guests import GuestSupply, one_after_another
-from suites.walks.walk import Surroundings, Walk
-from suites.walks.walk_run import FIXED_SEED, FIXED_WALKS, Budget, run_walks
+from suites.walks.surroundings import Surroundings
+from suites.walks.walk import FIXED_WALKS, Walk
+from suites.walks.walk_run import FIXED_SEED, Budget, run_walks
 
 DATABASE = ".walks"
 """The directory in the cache for the differences that were found; the cache's limit does not affect it."""
@@ -26,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--walks",
         type=positive,
         metavar="N",
-        help=f"random walks of each test of the marker `walks` (default: {FIXED_WALKS}, the same in each run)",
+        help=f"random walks of each test of the marker `walks` (default: up to {FIXED_WALKS}, the same in each run)",
     )
     group.addoption(
         "--walk-seconds", type=positive, metavar="S", help="a test begins no walk after this many seconds"

@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, NoReturn
 
+import hypothesis
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from common.text import printable
 from guests.errors import GuestBroke, KconformError, SetupFailed
 from guests.outcome import Expected, Outcome
 from guests.promises import breaks
+from suites.walks.scenario import as_test
+from suites.walks.surroundings import Surroundings
 
 IMPORTS: Mapping[str, str] = {
     **dict.fromkeys(("GONE", "OK", "EACCES", "EBADF", "EBUSY", "EINVAL", "EPERM", "ESRCH"), "guests.outcome"),
@@ -33,6 +35,10 @@ IMPORTS: Mapping[str, str] = {
     **dict.fromkeys(("PTRACER_ANY", "WALL", "Cap", "Clone", "Signal"), "guests.uapi"),
 }
 """The names that the lines of all areas may use, and the modules that define them."""
+
+
+FIXED_WALKS = 4
+"""Walks of each test in a run that does not ask for more; they are the same each time."""
 
 
 @dataclass(frozen=True)
@@ -88,39 +94,6 @@ class WalkDifference(AssertionError):
         self.add_note(f"the shortest scenario that shows it:\n\n{scenario}")
 
 
-class WalkStopped(BaseException):
-    """Leave the walks at once: because of a harness error, which must not be shrunk, or because the time is over.
-
-    It is derived from BaseException so that Hypothesis lets it pass.
-    """
-
-    def __init__(self, cause: BaseException | None = None) -> None:
-        super().__init__()
-        self.cause = cause
-
-
-@dataclass
-class Surroundings:
-    """What the walks of a test have in common."""
-
-    take: Callable[[], Any]
-    """Returns a fresh guest, and closes the one before it."""
-    complaint: Callable[[Any], str] = lambda _: ""
-    """What the kernel of a guest has complained about; empty if nothing."""
-    starts: Callable[[], None] = lambda: None
-    """Called before each walk."""
-    steps: int = 0
-    """Steps so far, in all walks."""
-    found: bool = False
-    """Whether a difference was found, which is then shrunk."""
-    stopped: WalkStopped | None = None
-
-    def stop(self, cause: KconformError | None = None) -> NoReturn:
-        """Leave the walks.  It is remembered, because Hypothesis may take it for a walk that cannot be repeated."""
-        self.stopped = WalkStopped(cause)
-        raise self.stopped from cause
-
-
 @st.composite
 def steps(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     """The name of an action that is possible, and its arguments."""
@@ -135,6 +108,21 @@ def steps(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return name, {argument: one_of(values) for argument, values in open_to[name].items()}
 
 
+def beginning(**strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
+    """The method with which an area's walks begin; it draws from the strategies what differs between them."""
+
+    def register(method: Callable[..., None]) -> Any:
+        def begin(self: Walk, is_walk: bool, **drawn: Any) -> None:
+            # Hypothesis begins with the simplest choices, whose walk would be the same in each run, and take a guest.
+            hypothesis.assume(is_walk)
+            self.take_guest()
+            method(self, **drawn)
+
+        return initialize(is_walk=st.booleans(), **strategies)(begin)  # type: ignore[call-overload]
+
+    return register
+
+
 class Walk(RuleBasedStateMachine):
     """One walk through a model and a guest."""
 
@@ -143,16 +131,22 @@ class Walk(RuleBasedStateMachine):
     """Names that the area's lines use, besides IMPORTS, and the modules that define them."""
     marks: ClassVar[tuple[str, ...]] = ()
     """The marks of a test that is made from a walk."""
+    fixed_walks: ClassVar[int] = FIXED_WALKS
+    """The number of walks in a run that does not ask for more."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.surroundings.starts()
         self.lines: list[str] = []
-        self.over = False
-        """Whether a difference was found, or the guest broke."""
+        self.over = True
+        """Whether it has not begun, a difference was found, or the guest broke."""
         self.names: dict[str, Any] = {name: _named(name, module) for name, module in self._vocabulary.items()}
+        self.guest: Any = None
+
+    def take_guest(self) -> None:
+        self.surroundings.starts()
         with self.harness_errors_stop():
             self.guest = self.names["guest"] = self.surroundings.take()
+        self.over = False
 
     @property
     def _vocabulary(self) -> dict[str, str]:
@@ -209,11 +203,19 @@ class Walk(RuleBasedStateMachine):
         name, arguments = step
         getattr(self, name)(**arguments)
 
-    def do(self, line: str) -> None:
-        """Execute a line that prepares: a statement, whose calls must succeed."""
+    def do(self, line: str, *, promise: str = "") -> None:
+        """Execute a line that prepares: a statement, whose calls must succeed.
+
+        `promise`: of a line that also compares something, which is a difference if it fails.
+        """
         self.lines.append(line)
-        with self.harness_errors_stop():
-            exec(compile(line, "<walk>", "exec"), self.names)  # noqa: S102 - the walk's own line
+        try:
+            with self.harness_errors_stop():
+                exec(compile(line, "<walk>", "exec"), self.names)  # noqa: S102 - the walk's own line
+        except AssertionError as error:
+            if not promise:
+                raise
+            self.differs(f"{line}: {error}", promise)
 
     def value(self, expression: str) -> Any:
         """The value of an expression, which does not become a line of the scenario."""
@@ -227,11 +229,11 @@ class Walk(RuleBasedStateMachine):
         self.judge(outcome, prediction)
         return outcome
 
-    def compare_value(self, expression: str, expected: object, promise: str) -> None:
-        """Compare a value that is not an outcome."""
-        self.lines.append(f"assert {expression} == {expected!r}")
+    def compare_value(self, expression: str, expected: object, promise: str, *, written: str = "") -> None:
+        """Compare a value that is not an outcome.  `written`: the expectation in the scenario."""
+        self.lines.append(f"assert {expression} == {written or repr(expected)}")
         if (value := self.value(expression)) != expected:
-            self._differs(f"{expression} is {value!r}, expected {expected!r}", promise)
+            self.differs(f"{expression} is {value!r}, expected {expected!r}", promise)
 
     def recheck(self, call: str, prediction: Prediction, seen: Outcome) -> None:
         """Make a call again that, among many others, had another outcome than the model predicts.
@@ -259,9 +261,10 @@ class Walk(RuleBasedStateMachine):
     def judge(self, outcome: Outcome, prediction: Prediction) -> None:
         """Raise WalkDifference unless the outcome is the predicted one."""
         if prediction.expected != outcome:
-            self._differs(f"{outcome!r}, expected {prediction.expected!r}", prediction.promise)
+            self.differs(f"{outcome!r}, expected {prediction.expected!r}", prediction.promise)
 
-    def _differs(self, message: str, promise: str) -> NoReturn:
+    def differs(self, message: str, promise: str) -> NoReturn:
+        """End the walk with a difference.  `promise`: the one from which the model's prediction follows."""
         self.over = self.surroundings.found = True
         with breaks(promise):
             raise WalkDifference(message, self.scenario(promise))
@@ -270,21 +273,7 @@ class Walk(RuleBasedStateMachine):
 
     def scenario(self, promise: str = "AREA.PROMISE") -> str:
         """The steps so far as a test."""
-        used = {word for line in self.lines for word in re.findall(r"[A-Za-z_][A-Za-z_0-9]*", line)}
-        modules: dict[str, list[str]] = {"guests.guest": ["Guest"]}
-        for name, module in self._vocabulary.items():
-            if name in used:
-                modules.setdefault(module, []).append(name)
-        needed = (f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(modules.items()))
-        return "\n".join(
-            (
-                *("import pytest", "", *needed, "", ""),
-                *(f"@pytest.mark.{mark}" for mark in (*self.marks, f'requirement("{promise}")')),
-                "def test_walk(guest: Guest) -> None:",
-                '    """Found by a walk."""',
-                *(f"    {printable(line)}" for line in self.lines),
-            )
-        )
+        return as_test(self.lines, (*self.marks, f'requirement("{promise}")'), self._vocabulary)
 
 
 def _named(name: str, module: str) -> Any:

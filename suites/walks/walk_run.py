@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +14,9 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
-from suites.walks.walk import Surroundings, Walk
+from suites.walks.surroundings import Surroundings
+from suites.walks.walk import Walk
 
-FIXED_WALKS = 4
-"""Walks of each test in a run that does not ask for more; they are the same each time."""
 FIXED_SEED = 1
 STEPS = 25
 """Maximum number of steps of a walk."""
@@ -33,17 +33,17 @@ class Budget:
     database: Path | None = None
     """Where differences are kept, which later runs try first; None for nowhere."""
     shrink: bool = True
+    """Whether a difference is shrunk; one that is not is not kept either."""
 
     @property
     def is_fixed(self) -> bool:
         return self.walks is None and self.seconds is None and self.seed is None
 
-    @property
-    def most(self) -> int:
-        """The number of walks, at most."""
+    def most(self, fixed: int) -> int:
+        """The number of walks, at most.  `fixed`: their number if nobody has asked for one."""
         if self.walks is not None:
             return self.walks
-        return FIXED_WALKS if self.seconds is None else 1_000_000_000
+        return fixed if self.seconds is None else 1_000_000_000
 
 
 @dataclass
@@ -82,10 +82,14 @@ def run_walks(
         starts()
 
     surroundings.starts = begin
-    # A class of its own, because the seed and the surroundings are attributes.
-    seeded = hypothesis.seed(seed)(type(machine.__name__, (machine,), {"surroundings": surroundings}))
+    seeds = random.Random(seed)  # noqa: S311 - no secret
     try:
-        run_state_machine_as_test(seeded, settings=_settings(budget))
+        # Each walk is a run of its own: within one, Hypothesis repeats much of the walk before.
+        for number in range(budget.most(machine.fixed_walks)):
+            # A class of its own, because the seed and the surroundings are attributes.
+            walk = type(machine.__name__, (machine,), {"surroundings": surroundings})
+            seeded = hypothesis.seed(seeds.getrandbits(64))(walk)
+            run_state_machine_as_test(seeded, settings=_settings(budget, first=number == 0))
     except BaseException:
         if surroundings.stopped is None:
             raise
@@ -97,17 +101,18 @@ def run_walks(
     return walked
 
 
-def _settings(budget: Budget) -> hypothesis.settings:
+def _settings(budget: Budget, *, first: bool) -> hypothesis.settings:
+    """The settings for one walk.  The first one tries what the database has."""
     database: ExampleDatabase | None = None
-    if budget.database is not None and not budget.is_fixed:
+    if budget.database is not None and budget.shrink and not budget.is_fixed:
         database = DirectoryBasedExampleDatabase(budget.database)
-    phases = [Phase.generate] + [Phase.reuse] * (database is not None) + [Phase.shrink] * budget.shrink
+    reuse = database is not None and first
     return hypothesis.settings(
-        max_examples=budget.most,
+        max_examples=1,
         stateful_step_count=STEPS,
-        phases=phases,
+        phases=[Phase.generate] + [Phase.reuse] * reuse + [Phase.shrink] * budget.shrink,
         database=database,
-        derandomize=budget.is_fixed,
+        derandomize=False,
         deadline=None,
         print_blob=False,
         report_multiple_bugs=False,

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant
+from hypothesis.stateful import invariant
 
 from guests.call_plan import Plan, run_together
 from guests.outcome import OK, Outcome, returned
 from guests.protocol.wire import State
 from suites.seccomp.support.filter_model import FilteredProcess, FilteredTask
-from suites.walks.walk import Prediction, Walk, action
+from suites.walks.walk import Prediction, Walk, action, beginning
 
 MOST_TASKS = 6
 NAMES = [f"{letter}{number}" for number in ("", "2") for letter in "abcdefghijklmnopqrstuvwxyz"]
@@ -93,7 +93,7 @@ class FilterWalk(Walk):
 
     # Tasks
 
-    @initialize(kinds=st.lists(st.sampled_from(["user", *KINDS]), min_size=2, max_size=2))
+    @beginning(kinds=st.lists(st.sampled_from(["user", *KINDS]), min_size=2, max_size=2))
     def begin(self, kinds: list[str]) -> None:
         for kind in kinds:
             name = next(self.free_names)

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant
+from hypothesis.stateful import invariant
 
 from guests.outcome import Outcome
 from guests.uapi import Cap
-from suites.walks.walk import Walk, action
+from suites.walks.walk import Walk, action, beginning
 from suites.yama.support.access_model import AccessModel
 from suites.yama.support.accesses import ACCESSES, missing_for
 from suites.yama.support.looks import LOOKS, OPEN_MEMORY, READ_MEMORY, Addresses, Glance, Look, glance
@@ -144,7 +144,8 @@ class Population(Walk):
         self.free_names = iter(NAMES)
         self.dead: list[str] = []
         """Names of threads and processes that have been reaped."""
-        self.looks = [look for look in LOOKS if self._has(look)]
+        self.looks: list[Look] = []
+        """The ways to look that the kernel has."""
 
     def _has(self, look: Look) -> bool:
         kernel = self.guest.kernel
@@ -178,8 +179,9 @@ class Population(Walk):
 
     # Beginning
 
-    @initialize(scope=st.sampled_from(SCOPES), kinds=st.lists(st.sampled_from(KINDS), min_size=2, max_size=3))
+    @beginning(scope=st.sampled_from(SCOPES), kinds=st.lists(st.sampled_from(KINDS), min_size=2, max_size=3))
     def begin(self, scope: int, kinds: list[str]) -> None:
+        self.looks = [look for look in LOOKS if self._has(look)]
         if self.guest.kernel.config.enabled("PERF_EVENTS"):
             self.do('guest.set_sysctl("kernel.perf_event_paranoid", 2)')
         self.do(f"guest.set_sysctl(SCOPE, {scope})")
