@@ -15,6 +15,8 @@ from guests.outcome import EFAULT, EINVAL, OK, exited
 from guests.uapi import WNOHANG, Cap, Signal
 from suites.seccomp.support.filtered_tasks import mismatches
 
+pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+
 P_PID, WEXITED, WNOWAIT = 1, 4, 0x01000000
 CLD_EXITED = 1
 SIGINFO_SIZE = 128
