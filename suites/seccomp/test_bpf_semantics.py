@@ -177,6 +177,33 @@ def test_every_word_of_memory(guest: Guest, runner: tuple[int, int]) -> None:
     assert result_of(task.call(NATIVE[0])) == f"errno {FILTER_ERRNO}"
 
 
+ANDED = {
+    # a value and a constant, and the result
+    (0xFFFFFFFF, 0xFFFF0000): 0xFFFF0000,
+    (0xFFFFFFFF, 0xFFFF00F0): 0xFFFF00F0,
+    (0x12345678, 0xFFFF00FF): 0x12340078,
+    (0xFFFFFFFF, 0xFFFFFFFE): 0xFFFFFFFE,
+    (0x80000001, 0xFFFEFFFF): 0x80000001,
+    (0xFFFFFFFF, 0x0000FFFF): 0x0000FFFF,
+}
+
+
+@each_runner
+def test_registers_and_constants(guest: Guest, runner: tuple[int, int]) -> None:
+    """Both registers are 0 when a filter begins, and an AND with a constant uses all of its bits."""
+    set_filter_runner(guest, runner)
+    task = unprivileged(guest)
+    program = [Instruction(bpf.JEQ, 0, 1, 0), ret(Action.ERRNO, FILTER_ERRNO + 1), Instruction(bpf.TXA)]
+    program += [Instruction(bpf.JEQ, 0, 1, 0), ret(Action.ERRNO, FILTER_ERRNO + 2)]
+    program += [load(bpf.NR), Instruction(bpf.JEQ, NATIVE[0], 1, 0), ALLOWED]
+    for at, ((value, k), result) in enumerate(ANDED.items()):
+        program += [Instruction(bpf.LD_IMM, value), Instruction(bpf.AND, k), Instruction(bpf.JEQ, result, 1, 0)]
+        program.append(ret(Action.ERRNO, FILTER_ERRNO + 3 + at))
+    task.install((*program, DENIED)).result()
+    assert result_of(task.call(NATIVE[0])) == f"errno {FILTER_ERRNO}"
+    assert result_of(task.call(NATIVE[1])) == "ran"
+
+
 # fmt: off
 UNSIGNED = {
     # a word, what it is compared with, the action if it is larger, and if not        the result of a native call

@@ -10,11 +10,12 @@ import pytest
 
 from guests.bpf import AUDIT_ARCH, Action, policy, rule
 from guests.call_arguments import Out
+from guests.call_plan import Plan, start, start_realtime
 from guests.guest import Guest
-from guests.outcome import GONE, killed
+from guests.outcome import GONE, killed, returned
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
-from guests.uapi import Signal
+from guests.uapi import SCHED_FIFO, Clone, Signal
 from suites.seccomp.support.filtered_tasks import (
     CORE_BYTES,
     DUMPED,
@@ -22,6 +23,7 @@ from suites.seccomp.support.filtered_tasks import (
     allow_core_dumps,
     core_dumps,
     dumped,
+    let_priorities_decide,
     one_of_several,
     unprivileged,
 )
@@ -93,6 +95,14 @@ PR_REG = 112
 RAX, RDI, RIP = 10, 14, 16
 
 
+def core_path(guest: Guest, task: Task) -> str:
+    """The path of the process's core dump, which must exist."""
+    names = [f"/tmp/{name}" for name in ("core", f"core.{task.pid}")]  # noqa: S108
+    paths = [name for name in names if guest.exists(name)]
+    assert len(paths) == 1, f"of {' and '.join(names)}, there is {paths}"
+    return paths[0]
+
+
 def core_notes(core: bytes) -> dict[int, bytes]:
     """The notes of a core dump, by type; of several of one type, the first, which is the dying thread's."""
     offset, count = struct.unpack_from("<Q", core, 32)[0], struct.unpack_from("<H", core, 56)[0]
@@ -119,11 +129,8 @@ def test_contents_of_the_core(guest: Guest, promised: Callable[[str], bool], act
     allow_core_dumps(task)
     task.install(policy(rule(action, "getppid", data=5))).result()
     assert task.call("getppid", 0x1234) == dumped(promised)
-    names = [f"/tmp/{name}" for name in ("core", f"core.{task.pid}")]  # noqa: S108
-    paths = [name for name in names if guest.exists(name)]
-    assert len(paths) == 1, f"of {' and '.join(names)}, there is {paths}"
     # The limit for core dumps does not count holes, so the file may be long; the notes come first.
-    notes = core_notes(guest.read_bytes(paths[0], beginning=True))
+    notes = core_notes(guest.read_bytes(core_path(guest, task), beginning=True))
     signal = struct.unpack_from("<i", notes[NT_PRSTATUS])[0]
     registers = struct.unpack_from("<27Q", notes[NT_PRSTATUS], PR_REG)
     assert (signal, registers[RAX], registers[RDI]) == (Signal.SYS, GETPPID, 0x1234)
@@ -131,3 +138,51 @@ def test_contents_of_the_core(guest: Guest, promised: Callable[[str], bool], act
     address, nr, arch = struct.unpack_from("<QiI", notes[NT_SIGINFO], 16)
     assert (signal, code, error) == (Signal.SYS, SYS_SECCOMP, 5)
     assert (nr, arch, address) == (GETPPID, AUDIT_ARCH["x86_64"], registers[RIP])
+
+
+@core_dumps
+@pytest.mark.requirement("seccomp.kill-core-alone")
+def test_the_parent_in_vfork(guest: Guest, promised: Callable[[str], bool]) -> None:
+    """A filtered child dumps core, and its parent, which waits in vfork() and shares its memory, lives on."""
+    parent = guest.spawn("parent")
+    child = parent.spawn("child", flags=Clone.VM | Clone.VFORK)
+    allow_core_dumps(child)
+    child.set_no_new_privs().result()
+    child.install(policy(rule(Action.KILL_PROCESS, "getppid"))).result()
+    assert child.call("getppid") == dumped(promised)
+    assert parent.call("getuid") == returned(1000)
+
+
+@core_dumps
+@pytest.mark.requirement("seccomp.kill-core-signals")
+@pytest.mark.parametrize("signal", [Signal.TERM, Signal.KILL], ids=lambda one: one.name)
+def test_a_signal_to_a_dumping_process(guest: Guest, promised: Callable[[str], bool], signal: Signal) -> None:
+    """While a killed process waits for its other threads to dump core, SIGTERM is ignored.
+
+    The control is SIGKILL, which ends the dump.  Priorities decide who runs when: first the killed thread until
+    it waits, then who sends the signal, and then the other thread.
+    """
+    guest.set_sysctl("kernel.core_pattern", "core")
+    let_priorities_decide(guest)
+    sender = guest.spawn("sender")
+    reading, writing = sender.pipe()
+    leader = unprivileged(guest, "leader", parent=sender)
+    leader.thread("other")
+    allow_core_dumps(leader)
+    leader.install(policy(rule(Action.KILL_PROCESS, "getppid"))).result()
+    fatal = Plan(leader.slot)
+    fatal.call("read", reading, leader.store(b"-"), 1)
+    fatal.call("getppid")
+    end = start(leader, fatal, 1)
+    leader.wait_state("S")
+    guest.init.call("sched_setscheduler", leader.tid, SCHED_FIFO, (20).to_bytes(4, "little")).result()
+    plan = Plan(sender.slot)
+    plan.call("write", writing, b"-", 1)
+    plan.call("kill", leader.pid, signal)
+    assert start_realtime(sender, plan, priority=10).counts() == [{"OK": 1}] * 2
+    end.counts()
+    if signal is Signal.KILL:
+        leader.wait_death().require(killed(Signal.KILL, core=False))
+    else:
+        assert leader.wait_death() == dumped(promised)
+        assert guest.read_bytes(core_path(guest, leader), beginning=True).startswith(b"\x7fELF")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +14,7 @@ from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EINTR, EINVAL, ENOENT, OK, Expected, killed, returned
 from guests.syscalls.seccomp import FilterFlag, Notification, Poll
-from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
+from guests.uapi import PTRACE_EVENT_EXIT, PTRACE_EVENT_SECCOMP, PtraceOption, Signal, number
 from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
 from suites.seccomp.support.freezer import Freezer
 
@@ -132,3 +133,33 @@ def test_a_frozen_tracee(guest: Guest, changes: dict[str, int], wanted: Expected
     assert not call.finished()
     freezer.thaw()
     assert call.outcome() == wanted
+
+
+@pytest.mark.requirement("seccomp.trace-frozen-running")
+def test_a_resumed_tracee_that_runs(guest: Guest) -> None:
+    """A traced execve() that its tracer resumes while the group is frozen waits for another thread to end, and runs.
+
+    While it does, the group is not frozen; once it has returned, the group is.
+    """
+    tracer = guest.spawn("tracer")
+    tracee = unprivileged(guest, "tracee", parent=tracer)
+    other = tracee.thread("other")
+    tracee.install(policy(trace("execve")), FilterFlag.TSYNC).result()
+    for thread in (tracee, other):
+        tracer.seize(thread, PtraceOption.TRACESECCOMP | PtraceOption.TRACEEXIT).result()
+    freezer = Freezer(guest, tracee)
+    argv = [tracee.store(word.encode() + b"\0") for word in ("/init", "task", str(tracee.slot))]
+    call = tracee.begin("execve", guest.program, tracee.store(struct.pack("<4Q", *argv, 0)), None, shown="execve()")
+    require(tracer.wait(tracee).event == PTRACE_EVENT_SECCOMP, f"{tracee} did not stop for its tracer")
+    freezer.freeze()
+    freezer.wait_until_frozen()
+    tracer.resume(tracee).result()
+    require(tracer.wait(other).event == PTRACE_EVENT_EXIT, f"{other} did not stop before its end")
+    tracee.wait_state("D")
+    assert not freezer.frozen()
+    tracer.resume(other).result()
+    tracer.reap(other).result()
+    freezer.wait_until_frozen()
+    assert not call.finished()
+    freezer.thaw()
+    assert call.outcome() == OK

@@ -3,18 +3,34 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from guests.bpf import notify, policy
+from guests.call_plan import Plan, start_realtime
 from guests.guest import Guest
 from guests.outcome import EINTR, EINVAL, ENOENT, OK, killed, returned
-from guests.syscalls.seccomp import FilterFlag, Poll
-from guests.uapi import Signal
-from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, signal_mask, status, unprivileged
+from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_SEND, AddFd, FilterFlag, Poll
+from guests.task import Task
+from guests.uapi import RLIMIT_NOFILE, SCHED_FIFO, Signal
+from suites.seccomp.support.filtered_tasks import (
+    SupervisedPair,
+    let_priorities_decide,
+    mismatches,
+    signal_mask,
+    status,
+    unprivileged,
+)
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 NOTIFY = policy(notify("getppid"))
+SCHED_NORMAL = 0
+
+
+def set_priority(guest: Guest, task: Task, policy_: int, priority: int) -> None:
+    guest.init.call("sched_setscheduler", task.tid, policy_, priority.to_bytes(4, "little")).result()
 
 
 def caught_signals(pair: SupervisedPair) -> list[int]:
@@ -161,3 +177,35 @@ def test_wait_killable_needs_a_listener(guest: Guest) -> None:
         "with a listener": (task.listen(NOTIFY, WAIT_KILLABLE), OK),
     }
     assert mismatches(found) == []
+
+
+@pytest.mark.requirement("seccomp.notif-wait-killable-answer")
+def test_an_answer_right_behind_a_signal(guest: Guest) -> None:
+    """A received call that a signal has just woken up returns its answer, and then the signal is caught.
+
+    The answer comes while the woken thread waits for the listener's lock: another thread of its process holds it,
+    because it is adding a descriptor beyond the end of their table, and in a kernel that can be preempted waits for
+    readers of the old one.  Who runs next is decided by priorities.
+    """
+    let_priorities_decide(guest)
+    pair = SupervisedPair(guest, policy(notify("getppid", "getpgrp")), FilterFlag.WAIT_KILLABLE_RECV)
+    adding = pair.target.thread("adding")
+    pair.target.catch(Signal.USR1).result()
+    pair.target.call("setrlimit", RLIMIT_NOFILE, struct.pack("<QQ", 4096, 4096)).result()
+    calls, notifs = {}, {}
+    for thread, name in ((pair.target, "getppid"), (adding, "getpgrp")):
+        calls[thread] = thread.begin(name)
+        notifs[thread] = pair.receive()
+        calls[thread].wait_until_blocked()
+    plan = Plan(pair.supervisor.slot)
+    plan.call("tgkill", pair.target.pid, pair.target.tid, Signal.USR1)
+    request = struct.pack("<QIIII", notifs[adding].id, AddFd.SETFD, pair.listener, 4000, 0)
+    plan.call("ioctl", pair.listener, NOTIF_ADDFD, request)
+    plan.call("ioctl", pair.listener, NOTIF_SEND, struct.pack("<QqiI", notifs[pair.target].id, 7, 0, 0))
+    set_priority(guest, adding, SCHED_FIFO, 5)
+    assert start_realtime(pair.supervisor, plan, priority=10).counts() == [{"OK": 1}] * 3
+    assert calls[pair.target].outcome() == returned(7)
+    assert caught_signals(pair) == [Signal.USR1]
+    set_priority(guest, adding, SCHED_NORMAL, 0)
+    assert pair.reply(notifs[adding], value=8) == OK
+    assert calls[adding].outcome() == returned(8)

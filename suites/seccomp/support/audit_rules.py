@@ -13,13 +13,14 @@ from guests.uapi import number
 AUDIT_ADD_RULE, REQUEST_AND_ACK, NETLINK_AUDIT = 1011, 5, 9
 AT_CREATION, AT_THE_EXIT = 1, 4
 NEVER, ALWAYS = 0, 2
+UID, EQUAL = 1, 0x40000000
 
 
-def audit_calls(guest: Guest, name: str) -> None:
-    """Audit each call of this name at its exit: auditctl -a always,exit -S NAME."""
+def audit_calls(guest: Guest, name: str, *, uid: int | None = None) -> None:
+    """Audit each call of this name at its exit, perhaps only that of a user: auditctl -a always,exit -S NAME."""
     # With audit=1, the boot may have logged as many records as the kernel logs in five seconds.
     guest.set_sysctl("kernel.printk_ratelimit", 0)
-    _add_rule(guest, AT_THE_EXIT, ALWAYS, (1 << number(name)).to_bytes(256, "little"))
+    _add_rule(guest, AT_THE_EXIT, ALWAYS, (1 << number(name)).to_bytes(256, "little"), uid)
 
 
 def leave_new_tasks_alone(guest: Guest) -> None:
@@ -30,9 +31,11 @@ def leave_new_tasks_alone(guest: Guest) -> None:
     _add_rule(guest, AT_CREATION, NEVER, bytes(256))
 
 
-def _add_rule(guest: Guest, list_: int, action: int, calls: bytes) -> None:
+def _add_rule(guest: Guest, list_: int, action: int, calls: bytes, uid: int | None = None) -> None:
     auditor = guest.root("auditor")
-    rule = struct.pack("<III256s768xI", list_, action, 0, calls, 0)
+    field, value, operator = (UID, uid, EQUAL) if uid is not None else (0, 0, 0)
+    fields = struct.pack("<I252xI252xI252x", field, value, operator)
+    rule = struct.pack("<III256s768sI", list_, action, int(uid is not None), calls, fields, 0)
     header = struct.pack("<IHHII", 16 + len(rule), AUDIT_ADD_RULE, REQUEST_AND_ACK, 1, 0)
     socket = auditor.call("socket", AF_NETLINK, SOCK_RAW, NETLINK_AUDIT).result()
     auditor.call("sendto", socket, header + rule, 16 + len(rule), 0, None, 0).result()

@@ -80,6 +80,12 @@ def allow_core_dumps(task: Task, size: int = CORE_BYTES) -> None:
     task.call("chdir", "/tmp").result()  # noqa: S108 - the guest's
 
 
+def let_priorities_decide(guest: Guest) -> None:
+    """Let real-time tasks run for as long as they want: otherwise the kernel reserves a share for the others."""
+    if guest.exists("/proc/sys/kernel/sched_rt_runtime_us"):
+        guest.set_sysctl("kernel.sched_rt_runtime_us", -1)
+
+
 def dumped(promised: Callable[[str], bool]) -> Expected:
     """How the zombie shows a death by SIGSYS, where core dumps are allowed.
 

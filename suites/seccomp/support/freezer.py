@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A control group whose tasks can be frozen (Documentation/admin-guide/cgroup-v2.rst)."""
+"""Control groups whose tasks can be frozen.
+
+Documentation/admin-guide/cgroup-v2.rst; for version 1, cgroup-v1/freezer-subsystem.rst beside it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from guests.guest import Guest
 from guests.task import Task
 
 _MOUNT = "/sys/fs/cgroup"
+_LEGACY_MOUNT = "/tmp/freezer"  # noqa: S108 - the guest's
 
 
 class Freezer:
@@ -33,6 +37,35 @@ class Freezer:
 
     def wait_until_frozen(self) -> None:
         self._guest.wait_until(self.frozen, "the control group to be frozen")
+
+    def _write(self, name: str, text: str) -> None:
+        self._guest.write_file(f"{self._directory}/{name}", text).result()
+
+
+class LegacyFreezer:
+    """A control group of version 1 with one thread."""
+
+    def __init__(self, guest: Guest, task: Task) -> None:
+        self._guest = guest
+        root = guest.root("freezer")
+        if not guest.exists(f"{_LEGACY_MOUNT}/tasks"):
+            root.mount("freezer", _LEGACY_MOUNT, "cgroup", 0, "freezer").result()
+        self._directory = f"{_LEGACY_MOUNT}/{task.name}"
+        root.mkdir(self._directory).result()
+        self._write("tasks", str(task.tid))
+
+    def freeze(self) -> None:
+        self._write("freezer.state", "FROZEN")
+
+    def thaw(self) -> None:
+        self._write("freezer.state", "THAWED")
+
+    def frozen(self) -> bool:
+        """Whether the thread is frozen, and not only to be."""
+        return self._guest.read_file(f"{self._directory}/freezer.state").strip() == "FROZEN"
+
+    def wait_until_frozen(self) -> None:
+        self._guest.wait_until(self.frozen, f"{self._directory} to be frozen")
 
     def _write(self, name: str, text: str) -> None:
         self._guest.write_file(f"{self._directory}/{name}", text).result()
