@@ -95,7 +95,7 @@ PR_REG = 112
 RAX, RDI, RIP = 10, 14, 16
 
 
-def core_path(guest: Guest, task: Task) -> str:
+def check_core(guest: Guest, task: Task) -> str:
     """The path of the process's core dump, which must exist."""
     names = [f"/tmp/{name}" for name in ("core", f"core.{task.pid}")]  # noqa: S108
     paths = [name for name in names if guest.exists(name)]
@@ -130,7 +130,7 @@ def test_contents_of_the_core(guest: Guest, promised: Callable[[str], bool], act
     task.install(policy(rule(action, "getppid", data=5))).result()
     assert task.call("getppid", 0x1234) == dumped(promised)
     # The limit for core dumps does not count holes, so the file may be long; the notes come first.
-    notes = core_notes(guest.read_bytes(core_path(guest, task), beginning=True))
+    notes = core_notes(guest.read_bytes(check_core(guest, task), beginning=True))
     signal = struct.unpack_from("<i", notes[NT_PRSTATUS])[0]
     registers = struct.unpack_from("<27Q", notes[NT_PRSTATUS], PR_REG)
     assert (signal, registers[RAX], registers[RDI]) == (Signal.SYS, GETPPID, 0x1234)
@@ -185,4 +185,4 @@ def test_a_signal_to_a_dumping_process(guest: Guest, promised: Callable[[str], b
         leader.wait_death().require(killed(Signal.KILL, core=False))
     else:
         assert leader.wait_death() == dumped(promised)
-        assert guest.read_bytes(core_path(guest, leader), beginning=True).startswith(b"\x7fELF")
+        assert guest.read_bytes(check_core(guest, leader), beginning=True).startswith(b"\x7fELF")

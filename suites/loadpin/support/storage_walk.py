@@ -153,18 +153,23 @@ class StorageWalk(Walk):
             elif filesystems(self):
                 self.mount_tmpfs("root")
 
+    def _new_directory(self, task: str, name: str) -> str:
+        """A directory to mount on, which the choices of the steps have found to be free."""
+        found = self.free_directory(task, name)
+        if found is None:
+            raise ValueError(f"{task} has no free directory for {name}")
+        return found
+
     @action(4, device=mountable)
     def mount(self, device: tuple[str, str]) -> None:
         task, name = device
-        where, found = self.free_directory(task, name), self.devices[name]
-        assert where is not None
+        where, found = self._new_directory(task, name), self.devices[name]
         self.do(f'{task}.mount({found.source}, "{where}", "{found.filesystem}", MS_RDONLY).result()')
         self.storage.mount(self.place(task, where), found)
 
     @action(1, task=filesystems)
     def mount_tmpfs(self, task: str) -> None:
-        where = self.free_directory(task, "tmpfs")
-        assert where is not None
+        where = self._new_directory(task, "tmpfs")
         self.do(f'{task}.mount("tmpfs", "{where}", "tmpfs").result()')
         self.do(f'copy_files({task}, "{where}")')
         self.storage.mount(self.place(task, where), None)
@@ -172,8 +177,7 @@ class StorageWalk(Walk):
     @action(1, layer=layers)
     def mount_overlay(self, layer: tuple[str, str]) -> None:
         task, below = layer
-        where = self.free_directory(task, "overlay")
-        assert where is not None
+        where = self._new_directory(task, "overlay")
         self.do(f'{task}.mkdir("/empty")')
         options = f'"lowerdir={below}:/empty"'
         self.do(f'{task}.mount("overlay", "{where}", "overlay", MS_RDONLY, {options}).result()')
@@ -182,8 +186,7 @@ class StorageWalk(Walk):
     @action(1, source=bindable)
     def bind(self, source: tuple[str, str]) -> None:
         task, below = source
-        where = self.free_directory(task, "bound")
-        assert where is not None
+        where = self._new_directory(task, "bound")
         self.do(f'{task}.bind_mount("{below}", "{where}").result()')
         self.storage.bind(self.place(task, where), self.place(task, below))
 
