@@ -52,6 +52,7 @@ FOREIGN_OPTIONS = {
     "-Wall",
     "-Wextra",
     "-Werror",
+    "-m32",
 } | {word.partition("=")[0] for family in FAMILIES for word in family.manager.install if word.startswith("-")}
 """Options of tox, package managers, Python, ruff and the C compiler, which are not checked."""
 PRIVATE = ("/work/", "/tmp/w/", "/root/")  # noqa: S108 - words to look for
