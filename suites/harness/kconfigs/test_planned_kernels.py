@@ -102,13 +102,15 @@ def test_a_build_has_its_name_from_the_beginning(tree: Path, tmp_path: Path, end
 
 def test_kernels_are_built_in_the_order_of_the_plan(tree: Path, tmp_path: Path) -> None:
     """A lock alone would let any builder go next."""
-    flavors = sorted(FLAVORS.keys() - {"mine"})
+    flavors = sorted(name for name, one in FLAVORS.items() if name != "mine" and not one.profiled)
     candidates = [Candidate(one, tmp_path / "run") for one in planned(str(tree), flavors=flavors)]
-    for candidate, before in zip(candidates, [None, *candidates], strict=False):
-        assert candidate.begin(after=before)
-    built = [candidate.kernel().image.with_name("made.json").stat().st_mtime_ns for candidate in candidates]
-    for candidate in candidates:
-        candidate.abandon()
+    try:
+        for candidate, before in zip(candidates, [None, *candidates], strict=False):
+            assert candidate.begin(after=before)
+        built = [candidate.kernel().image.with_name("made.json").stat().st_mtime_ns for candidate in candidates]
+    finally:
+        for candidate in candidates:
+            candidate.abandon()
     assert built == sorted(built)
 
 
