@@ -67,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
         resume.require_same_machine(config, changes_of_guests(config, config.stash[FOLDER].settings))
     preparation_times.watch_builds(config, lambda: builds(config))
+    preparation_times.group_boots(config, lambda item: (boot := boot_of(item)) and (_kernel_of(item), boot))
     expect_backports(config, backports_of(config))
     config.stash[POOL] = Pool(
         Cache(),
@@ -84,10 +85,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests that boot alike within a kernel, so that a spare clone fits the next test."""
     boots: dict[tuple[str | None, Boot | None], int] = {}
     items.sort(key=lambda item: boots.setdefault((_kernel_of(item), boot_of(item)), len(boots)))
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    preparation_times.number_boots(session.items, lambda item: (boot := boot_of(item)) and (_kernel_of(item), boot))
 
 
 def _kernel_of(item: pytest.Item) -> str | None:

@@ -191,13 +191,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[LIMIT] = TimeLimit(config.getoption("test_timeout"))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> None:
-    item.config.stash[LIMIT].begin()
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    # Not when the test begins: with --repeat and --confirm, each attempt at it has the whole time.
+    item.config.stash[LIMIT].begin()
     with item.config.stash[LIMIT].applied():
         yield
 

@@ -3,6 +3,7 @@
 
     diff OLD NEW        what changed; exit status 0, 1 (something newly fails) or 3 (only errors are new)
     merge IN...         one report from several; the exit status that one run would have had
+    timings RESULTS...  the durations of tests, by which --shard divides them
     ktap RESULTS        the results as KTAP, version 1
     kcidb RESULTS       the results for KCIDB
     summary RESULTS     a short summary in Markdown
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +27,13 @@ from common import atomic, commandline
 from common.errors import UsageError
 from common.text import printable
 from reports.formats import index_html, kcidb, ktap, markdown_summary
+from reports.judgement import shard_cut
 from reports.judgement.comparison import Comparison, compare
-from reports.judgement.exit_status import HELD, MEANING
+from reports.judgement.exit_status import HELD, meaning
 from reports.model.display import one_line
 from reports.model.document import Document, load
 from reports.model.report_directory import DEFAULT
+from reports.model.result import VERDICTS
 from reports.tools import diff, merge, prune
 
 if TYPE_CHECKING:
@@ -61,6 +65,11 @@ def add_commands(commands: Commands) -> None:
     command.add_argument("results", metavar="IN", type=Path, nargs="+", help=RESULTS)
     command.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the merged report goes")
     _add_origin(command, "--kcidb-origin", default=kcidb.ORIGIN)
+
+    command = commands.add_parser("timings", help="write the durations of tests, by which --shard divides them")
+    command.set_defaults(run=_timings)
+    command.add_argument("results", metavar="RESULTS", type=Path, nargs="+", help=RESULTS)
+    _add_output(command)
 
     command = commands.add_parser("ktap", help="write the results as KTAP, version 1")
     command.set_defaults(run=_ktap)
@@ -152,11 +161,16 @@ def _merge(args: argparse.Namespace) -> int:
     merged = merge.merge(args.results, args.output, origin=args.kcidb_origin)
     for remark in merged.remarks:
         commandline.say(f"remark: {one_line(remark)}")
-    counts = merged.document.run.counts
-    totals = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) or "no tests"
-    meaning = MEANING[merged.exit_status]
-    _write(f"{totals}\nreport: {printable(args.output)}\nexit status {merged.exit_status}: {meaning}\n", None)
+    counts = Counter(result.verdict for result in merged.document.results)
+    totals = ", ".join(f"{count} {verdict}" for verdict in VERDICTS if (count := counts[verdict])) or "no tests"
+    ending = f"exit status {merged.exit_status}: {meaning(merged.exit_status, counts)}"
+    _write(f"{totals}\nreport: {printable(args.output)}\n{ending}\n", None)
     return merged.exit_status
+
+
+def _timings(args: argparse.Namespace) -> int:
+    _write(shard_cut.render(shard_cut.Timings.of(map(load, args.results))), args.output)
+    return HELD
 
 
 def _ktap(args: argparse.Namespace) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""junit.xml: a `failure` for a broken promise, an `error` for what could not be determined.
+"""junit.xml: a `failure` for a promise that was seen broken, an `error` for what could not be determined.
 
 pytest's own file would not do: it decides by the phase of a test what is a failure, and has a second case of the same
 name for a teardown that fails after its call did.  Here each test is one case, and it says what results.json says.
@@ -15,9 +15,17 @@ from pathlib import Path
 from common import atomic
 from reports.model.document import Document
 from reports.model.names_of_tests import junit_name
-from reports.model.result import VERDICTS, Result, Verdict
+from reports.model.result import BROKE, VERDICTS, Result, Verdict
 
-ELEMENTS: Mapping[Verdict, str] = {"fail": "failure", "error": "error", "skip": "skipped", "waived": "skipped"}
+ELEMENTS: Mapping[Verdict, str] = {
+    "fail": "failure",
+    "flaky": "failure",
+    "error": "error",
+    "skip": "skipped",
+    "waived": "skipped",
+}
+FLAKY = "flaky"
+"""The type of the failure of a flaky test.  Surefire's `flakyFailure` would not do: it is for a test that passes."""
 SKIPPED: Mapping[Verdict, str] = {"skip": "pytest.skip", "waived": "pytest.xfail"}
 """The type of a skipped case, by the names that pytest gives them."""
 
@@ -38,7 +46,7 @@ def render(document: Document) -> bytes:
     suite.extend(map(_case, tests))
     for attribute, verdicts in (
         ("tests", VERDICTS),
-        ("failures", ("fail",)),
+        ("failures", BROKE),
         ("errors", ("error",)),
         ("skipped", tuple(SKIPPED)),
     ):
@@ -54,9 +62,11 @@ def _case(result: Result) -> ElementTree.Element:
     case = ElementTree.Element("testcase", classname=classname, name=name, time=f"{result.duration_s:.3f}")
     properties = ElementTree.SubElement(case, "properties")
     known = [("test", result.nodeid), *(("requirement", identifier) for identifier in result.requirements)]
-    if result.verdict == "fail":
+    if result.verdict in BROKE:
         known += [("breaks", identifier) for identifier in result.subjects]
     known += [(key, value) for key, value in (("kernel", result.kernel), ("flavor", result.flavor)) if value]
+    if result.repetition:
+        known.append(("broken-in", f"{result.repetition.broken} of {result.repetition.of}"))
     for key, value in (*known, ("outcome", result.verdict)):
         ElementTree.SubElement(properties, "property", name=key, value=_xml(value))
     if result.verdict in ELEMENTS:
@@ -65,6 +75,8 @@ def _case(result: Result) -> ElementTree.Element:
             element.set("type", SKIPPED[result.verdict])
         else:
             element.text = _xml(result.longrepr)
+        if result.verdict == "flaky":
+            element.set("type", FLAKY)
     return case
 
 

@@ -23,7 +23,7 @@ from common.text import printable
 from reports.model.display import one_line
 from reports.model.document import Document
 from reports.model.names_of_tests import kcidb_path
-from reports.model.result import KernelRecord, Result, Verdict
+from reports.model.result import BROKE, KernelRecord, Result, Verdict
 
 VERSION = {"major": 5, "minor": 3}
 ORIGIN = "kconform"
@@ -42,6 +42,8 @@ STATUSES: Mapping[Verdict, str] = {
     # in its issues what is known; our reason is in the comment, our word in `misc`.
     "waived": "FAIL",
     "unexpected-pass": "PASS",
+    # Never PASS: the tested code was seen to be faulty.  Our word and the numbers are in `misc`.
+    "flaky": "FAIL",
 }
 """KCIDB's word for each verdict."""
 
@@ -132,12 +134,14 @@ def _test(result: Result, document: Document, origin: str) -> dict[str, Any]:
                 "outcome": result.verdict,
                 "reason": result.reason,
                 "requirements": list(result.requirements),
-                "breaks": list(result.subjects) if result.verdict in ("fail", "waived") else [],
+                "breaks": list(result.subjects) if result.verdict in (*BROKE, "waived") else [],
                 "flavor": result.flavor,
                 "run": document.run.id,
             }
         },
     }
+    if result.repetition:
+        test["misc"]["kconform"]["repetition"] = msgspec.to_builtins(result.repetition)
     if result.longrepr:
         # The end is kept, because it says what happened.
         test["log_excerpt"] = result.longrepr.replace("\0", "\\x00")[-EXCERPT_LIMIT:]

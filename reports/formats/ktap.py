@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from reports.model.display import one_line
 from reports.model.document import Document
 from reports.model.names_of_tests import ktap_name
-from reports.model.result import NO_KERNEL, KernelRecord, PromiseRecord, Result, Verdict
+from reports.model.result import BROKE, NO_KERNEL, KernelRecord, PromiseRecord, Result, Verdict
 
 VERSION = "KTAP version 1"
 NO_AREA = "other"
@@ -35,12 +35,14 @@ WORDS: Mapping[Verdict, tuple[str, str]] = {
     "waived": ("ok", "XFAIL"),
     "error": ("not ok", "ERROR"),
     "fail": ("not ok", ""),
+    "flaky": ("not ok", ""),
 }
 """What is in front of a test's name, and the directive after it; a verdict that is not here is a plain `ok`.
 
 A waived failure is `ok`: the directive says that it was expected, kselftest's XFAIL is `ok` too
 (ksft_test_result_xfail() in tools/testing/selftests/kselftest.h), and a reader that does not know XFAIL goes by the
-first word.  An error is `not ok`, as ktap.rst wants it."""
+first word.  An error is `not ok`, as ktap.rst wants it.  KTAP has no word for a flaky test: its
+reason begins with one."""
 
 
 def render(document: Document) -> str:
@@ -71,8 +73,9 @@ def _tests(results: Sequence[Result], promises: Mapping[str, PromiseRecord]) -> 
     lines = []
     for number, result in enumerate(results, 1):
         if result.reason:
-            lines.append(f"# {one_line(result.reason)}")
-        if result.verdict == "fail":
+            flaky = "flaky: " if result.verdict == "flaky" else ""
+            lines.append(f"# {flaky}{one_line(result.reason)}")
+        if result.verdict in BROKE:
             lines += [
                 f"# breaks {one_line(name)}: {one_line(promises[name].text)}"
                 for name in result.subjects
@@ -88,7 +91,7 @@ def _tests(results: Sequence[Result], promises: Mapping[str, PromiseRecord]) -> 
 def _parent(number: int, name: str, results: Iterable[Result]) -> str:
     """A group's own result: not ok if anything in it is not, skipped if everything is."""
     verdicts = {result.verdict for result in results}
-    word = "not ok" if verdicts & {"fail", "error"} else "ok"
+    word = "not ok" if verdicts & {*BROKE, "error"} else "ok"
     skipped = " # SKIP nothing in it applies" if verdicts == {"skip"} else ""
     return f"{word} {number} {ktap_name(name)}{skipped}"
 

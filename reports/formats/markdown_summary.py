@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reports.formats.markdown_escape import code, text
 from reports.judgement.comparison import Comparison
-from reports.judgement.exit_status import MEANING
+from reports.judgement.exit_status import meaning
 from reports.model.document import Document
 from reports.model.result import NO_KERNEL, VERDICTS, Verdict
 
@@ -32,7 +32,8 @@ def render(document: Document, comparison: Comparison | None = None) -> str:
     """The run, and what changed since the baseline if there is one.  At most LIMIT bytes of UTF-8."""
     lines = ["## kconform", "", *_head(document), "", *_table(document), ""]
     parts = [
-        _broken(document),
+        _seen_broken(document, "fail", "### Broken promises"),
+        _seen_broken(document, "flaky", "### Flaky promises, broken in some attempts and not in others"),
         *([_changed(comparison)] if comparison else []),
         _errors(document),
         _remarks(document),
@@ -66,9 +67,8 @@ def append_to_step(summary: str, environment: Mapping[str, str] = os.environ) ->
 def _head(document: Document) -> list[str]:
     run = document.run
     status = run.exit_status
-    words = (
-        "the run is still going on" if status is None else f"exit status {status}: {MEANING.get(status, 'unknown')}"
-    )
+    counts = Counter(result.verdict for result in document.results)
+    words = "the run is still going on" if status is None else f"exit status {status}: {meaning(status, counts)}"
     return [f"**{words}** ({text(run.id)}, {len(document.results)} tests, {run.duration_s:.0f} s)"]
 
 
@@ -76,7 +76,7 @@ def _table(document: Document) -> list[str]:
     counts: dict[str, Counter[Verdict]] = {name: Counter() for name in document.kernels}
     for result in document.tests():
         counts.setdefault(result.kernel or NO_KERNEL, Counter())[result.verdict] += 1
-    # `waived` and `unexpected-pass` only if there are any: most runs need no waiver.
+    # The others only if there are any: most runs need no waiver, and run each test once.
     columns = [each for each in VERDICTS if each in VERDICTS[:4] or any(row[each] for row in counts.values())]
     rows = [["kernel", *columns], ["---", *("---:" for _ in columns)]]
     for name, row in list(counts.items())[:MOST]:
@@ -84,9 +84,9 @@ def _table(document: Document) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def _broken(document: Document) -> list[str]:
-    found = [result for result in document.tests() if result.verdict == "fail"]
-    lines = ["### Broken promises", ""] if found else []
+def _seen_broken(document: Document, verdict: Verdict, title: str) -> list[str]:
+    found = [result for result in document.tests() if result.verdict == verdict]
+    lines = [title, ""] if found else []
     for result in found[:MOST]:
         lines.append(f"- {code(result.nodeid)}  ")
         lines.append(f"  {text(result.reason)}")
@@ -99,11 +99,12 @@ def _broken(document: Document) -> list[str]:
 def _changed(comparison: Comparison) -> list[str]:
     base = f"run {comparison.old.run.id} of {comparison.old.run.started}"
     lines = ["### Since the baseline", "", f"{text(base)}: {text(comparison.totals())}", ""]
-    failing = comparison.changes["failing"]
-    if failing:
-        lines += ["Newly failing:", ""]
-        lines += [f"- {code(change.nodeid)}: {text(change.verdicts)}" for change in failing[:MOST]]
-    return _ended(lines, len(failing))
+    most = 0
+    for kind, title in (("failing", "Newly failing:"), ("flaky", "Newly flaky:")):
+        if changes := comparison.changes[kind]:
+            lines += [title, "", *(f"- {code(each.nodeid)}: {text(each.verdicts)}" for each in changes[:MOST]), ""]
+            most = max(most, len(changes))
+    return _ended(lines, most)
 
 
 def _errors(document: Document) -> list[str]:

@@ -16,12 +16,12 @@ import msgspec
 
 from common.text import printable
 from reports.judgement.comparison import KINDS, Comparison
-from reports.judgement.exit_status import MEANING
+from reports.judgement.exit_status import meaning
 from reports.model.display import tail
 from reports.model.document import Document
-from reports.model.result import NO_KERNEL, STATUSES, VERDICTS, PromiseRecord, Result, Verdict
+from reports.model.result import NO_KERNEL, STATUSES, VERDICTS, PromiseRecord, Repetition, Result, Verdict
 
-SHOWN_VERDICTS: tuple[Verdict, ...] = ("fail", "error", "unexpected-pass", "waived")
+SHOWN_VERDICTS: tuple[Verdict, ...] = ("fail", "flaky", "error", "unexpected-pass", "waived")
 """Results whose evidence is in the page, in the order in which it is taken while there is room."""
 
 EVIDENCE_LIMIT = 8 << 20
@@ -79,7 +79,7 @@ def page_data(
     return {
         "run": _plain({key: run[key] for key in RUN_KEYS}),
         "counts": {verdict: counted[verdict] for verdict in VERDICTS},
-        "meaning": _meaning(document.run.exit_status),
+        "meaning": _meaning(document.run.exit_status, counted),
         "statuses": STATUSES,
         "outcomes": VERDICTS,
         "kernels": _plain(kernels),
@@ -114,8 +114,8 @@ def rows(comparison: Comparison) -> list[dict[str, str]]:
     return found
 
 
-def _meaning(exit_status: int | None) -> str:
-    return "the run has not ended" if exit_status is None else MEANING.get(exit_status, "not a status of kconform")
+def _meaning(exit_status: int | None, counts: Mapping[Verdict, int]) -> str:
+    return "the run has not ended" if exit_status is None else meaning(exit_status, counts)
 
 
 def _kernels(document: Document) -> list[dict[str, Any]]:
@@ -186,12 +186,15 @@ def _texts(
             pieces.append((printable(title), text))
         if pieces:
             texts[number] = pieces
-        without += not room.left and len(pieces) < len(result.evidence) + bool(result.longrepr)
+        all_pieces = len(result.evidence) + bool(result.longrepr) + bool(result.repetition)
+        without += not room.left and len(pieces) < all_pieces
     return texts, without
 
 
 def _pieces(result: Result, evidence: Callable[[str], str]) -> Iterable[tuple[str, str]]:
     """Title and end of each piece; they are read one by one, so that those without room are not read."""
+    if result.repetition:
+        yield "attempts", _attempts(result.repetition)
     if result.longrepr:
         yield "failure", _end("failure", result.longrepr)
     for title, path in result.evidence.items():
@@ -200,6 +203,14 @@ def _pieces(result: Result, evidence: Callable[[str], str]) -> Iterable[tuple[st
         except OSError as error:
             text = f"[{path} cannot be read: {error.strerror or error}]"
         yield title, _end(title, text)
+
+
+def _attempts(repetition: Repetition) -> str:
+    """One line for each."""
+    numbered = enumerate(repetition.attempts, 1)
+    return "\n".join(
+        f"{number}: {each.verdict} after {each.duration_s:.2f} s {each.reason}".rstrip() for number, each in numbered
+    )
 
 
 def _end(title: str, text: str) -> str:

@@ -24,6 +24,7 @@ HOLDS: tuple[Verdict, ...] = ("pass", "unexpected-pass")
 
 KINDS = {
     "failing": "newly failing",
+    "flaky": "newly flaky",
     "errors": "new errors",
     "waived": "newly waived",
     "passing": "newly passing",
@@ -35,8 +36,10 @@ KINDS = {
 }
 """Every kind of change and its title, the most important first."""
 
-# What differs between two runs with the same result: numbers of tasks, addresses, times in the log.
-_INCIDENTAL = re.compile(r"(?<=\w)\[\d+|\b0x[0-9a-f]{5,}\b|\[ *\d+\.\d+\]")
+# What differs between two runs with the same result: numbers of tasks, addresses, times in the log, attempts.
+_INCIDENTAL = re.compile(
+    r"(?<=\w)\[\d+|\b0x[0-9a-f]{5,}\b|\[ *\d+\.\d+\]|^broken (?:again )?in \d+ of \d+ attempts[^:]*: "
+)
 _VERSION = re.compile(r"[-_.]?\d[\w.+~]*")
 
 
@@ -95,8 +98,14 @@ class Comparison:
 
     @property
     def exit_status(self) -> int:
-        """1 if something newly fails, 3 if only errors are new, otherwise 0."""
-        return BROKEN if self.changes["failing"] else UNDETERMINED if self.changes["errors"] else HELD
+        """1 if something newly fails, or is flaky and did not fail before, 3 if only errors are new, otherwise 0.
+
+        A run with --flaky=undetermined takes flaky tests for errors here, too.
+        """
+        flaky = any(change.old is None or change.old.verdict != "fail" for change in self.changes["flaky"])
+        if self.changes["failing"] or (flaky and self.new.run.certainty.flaky == "broken"):
+            return BROKEN
+        return UNDETERMINED if self.changes["errors"] or flaky else HELD
 
 
 def compare(old: Document, new: Document, named: Iterable[tuple[str, str]] = ()) -> Comparison:
@@ -231,7 +240,7 @@ def _kind(old: Result | None, new: Result | None) -> str | None:
     before, after = (result.verdict if result else None for result in (old, new))
     if before != after:
         # Whatever it was before, or if it did not exist: this was not known to be broken.
-        for verdict, kind in (("fail", "failing"), ("error", "errors")):
+        for verdict, kind in (("fail", "failing"), ("flaky", "flaky"), ("error", "errors")):
             if after == verdict:
                 return kind
         if old is None or new is None:
@@ -271,7 +280,7 @@ def _promises(
         for identifier, promise in new.promises.items():
             before = old.promises[identifier].status.get(one) if identifier in old.promises else None
             after = promise.status.get(other)
-            if (one, identifier) in unasked and after not in ("broken", "unknown"):
+            if (one, identifier) in unasked and after not in ("broken", "flaky", "unknown"):
                 continue
             if before != after and not {before, after} <= {None, "untested"}:
                 found.append(PromiseChange(identifier, promise.text, other, before, after))

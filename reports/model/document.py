@@ -28,12 +28,10 @@ from reports.model.result import (
     KernelRecord,
     PromiseRecord,
     Result,
-    ResultsFile,
-    RunRecord,
     clean,
     not_run_remark,
-    partial_run_remark,
 )
+from reports.model.run_record import ResultsFile, RunRecord, partial_run_remark, shard_remark
 
 VALUES_LIMIT = 2_000_000
 """Texts, numbers, lists and objects, each of which takes memory of its own.  A real file of 32 MiB has 1,500,000."""
@@ -80,14 +78,18 @@ class Document:
                 worst[result.nodeid] = result
         return list(worst.values())
 
-    def remarks(self) -> list[str]:
-        """What a reader has to know before the results mean what they seem to mean."""
+    def remarks(self, *, whole: bool = True) -> list[str]:
+        """What a reader has to know before the results mean what they seem to mean.
+
+        Without `whole`, not that they are those of one shard: its reader has the others.
+        """
         found = []
         if self.run.state == "running":
             found.append(f"{self.path}: the run is still going on or was killed; these are its results so far")
         if self.run.state == "interrupted":
             found.append(f"{self.path}: the run was interrupted; these are the results that it had")
         found += [f"{self.path}: {remark}" for remark in partial_run_remark(self.run.selection)]
+        found += [f"{self.path}: {remark}" for remark in shard_remark(self.run.shard if whole else None)]
         if self.run.state != "running":
             found += [f"{self.path}: {remark}" for remark in not_run_remark(self.run.collected, self.results)]
         return found

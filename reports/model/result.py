@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The records that results.json is made of, one class for each kind of object in it.
+"""The records of results and kernels in results.json, one class for each kind of object; `run_record` has the others.
 
 msgspec writes them, reads them back, and makes results.schema.json from them (see `schema`).  The descriptions below
 are the schema's.
@@ -15,28 +15,32 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from common.versions import Version, release_version
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of results.json.  It grows when a reader of the former version could be misled.
 
 1: the duration of a test contained what it waited for its kernel, and kernels had no `preparation`.
+2: no outcome and no promise was `flaky`; a program that looks for `fail` would overlook it.
 """
 
 JSON: TypeAlias = bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"] | None
 
-Verdict = Literal["pass", "fail", "error", "skip", "waived", "unexpected-pass"]
+Verdict = Literal["pass", "fail", "error", "skip", "waived", "unexpected-pass", "flaky"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-"""What a test ended with.  The last two exist only where there are waivers.  results.json calls it `outcome`."""
+"""What a test ended with.  results.json calls it `outcome`.
+
+`waived` and `unexpected-pass` exist only where there are waivers, `flaky` only where a test is run more than once."""
 
 SEVERITY: Mapping[Verdict, int] = {
-    "fail": 5, "error": 4, "waived": 3, "unexpected-pass": 2, "skip": 1, "pass": 0,
+    "fail": 6, "flaky": 5, "error": 4, "waived": 3, "unexpected-pass": 2, "skip": 1, "pass": 0,
 }  # fmt: skip
 """Which of several verdicts on one test counts: the most severe, and among equals the first."""
 
-PromiseStatus = Literal["held", "broken", "unknown", "waived", "skipped", "untested"]
+BROKE: tuple[Verdict, ...] = ("fail", "flaky")
+"""A promise was seen broken: in all attempts at the test, or in some of them."""
+
+PromiseStatus = Literal["held", "broken", "unknown", "waived", "skipped", "untested", "flaky"]
 STATUSES: tuple[PromiseStatus, ...] = get_args(PromiseStatus)
 """What a promise can be on a kernel."""
-
-RunState = Literal["running", "finished", "interrupted"]
 
 NO_KERNEL = "(no kernel)"
 """What stands for the kernel of a test that had none, for example because it could not be built."""
@@ -49,6 +53,36 @@ Time = Annotated[
     str,
     Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z(?!\n)$", description="UTC."),
 ]
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One of several attempts at a test, each on a fresh guest."""
+
+    verdict: Annotated[Verdict, Meta(description="Never flaky.")] = field(name="outcome")
+    reason: OneLine
+    started: Time
+    duration_s: Seconds
+    breaks: tuple[str, ...] = ()
+
+
+class Repetition(Struct, frozen=True, kw_only=True):
+    """That a test was run more than once (--repeat, --confirm), and what came of it."""
+
+    option: Annotated[
+        Literal["repeat", "confirm"],
+        Meta(
+            description="repeat: all attempts count; confirm: not the first, whose failure is why there are others."
+        ),
+    ]
+    broken: Annotated[Count, Meta(description="How many of the attempts that count broke a promise.")]
+    of: Annotated[Count, Meta(description="How many attempts count; those that ended in an error do not.")]
+    attempts: Annotated[tuple[Attempt, ...], Meta(description="All of them, in their order.")]
+
+    @property
+    def words(self) -> str:
+        """`broken in 1 of 3 attempts`, or, if the first attempt does not count, `broken again in 1 of 3 attempts`."""
+        again = "again " if self.option == "confirm" else ""
+        return f"broken {again}in {self.broken} of {self.of} attempts"
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -64,7 +98,8 @@ class Result(Struct, frozen=True, kw_only=True):
     verdict: Annotated[Verdict, Meta(description="See docs/read-a-report.md.")] = field(name="outcome")
     reason: Annotated[OneLine, Meta(description="Why it is not a plain pass.")]
     duration_s: Annotated[
-        Seconds, Meta(description="Set-up, call and teardown together, without what the test waited for its kernel.")
+        Seconds,
+        Meta(description="Set-up, call and teardown, without what the test waited for its kernel; of all attempts."),
     ]
     accel: str | None
     worker: Annotated[str | None, Meta(description="pytest-xdist's name for the process that ran the test.")]
@@ -75,6 +110,7 @@ class Result(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Those of the requirements that a failure, waived or not, broke; empty for all of them."),
     ] = ()
+    repetition: Repetition | UnsetType = UNSET
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -156,103 +192,21 @@ class PromiseRecord(Struct, frozen=True, kw_only=True):
     status: Annotated[
         dict[str, PromiseStatus],
         Meta(
-            description="By kernel id, or (no kernel).  From the tests that ran: broken if one broke it, else unknown"
-            " if one had an error, else waived if one was, else held if one passed, else unknown if one failed"
-            " for another promise, else skipped."
+            description="By kernel id, or (no kernel).  From the tests that ran: broken if one broke it, else flaky"
+            " if one broke it in some of its attempts, else unknown if one had an error, else waived if one was, else"
+            " held if one passed, else unknown if one failed for another promise, else skipped."
         ),
     ]
     nodeids: Annotated[list[str], Meta(description="Its tests that ran.")]
 
 
-class SuiteRecord(Struct, frozen=True):
-    """Which state of the suite was run."""
-
-    commit: Annotated[str | None, Meta(description="The git commit, with -dirty for a changed tree.")]
-
-
-class BaselineRecord(Struct, frozen=True):
-    """The run that this one was compared with (--baseline)."""
-
-    path: str
-    id: str
-    started: str
-
-
-class ResumedRecord(Struct, frozen=True):
-    """The run that this one continued (--resume), and how many of its results still count."""
-
-    started: Time
-    state: RunState
-    results: Count
-
-
-class MergedRecord(Struct, frozen=True):
-    """A run that is part of a merged report."""
-
-    path: str
-    id: str
-    state: RunState
-    started: Time
-    exit_status: int | None
-
-
-class RunRecord(Struct, frozen=True, kw_only=True):
-    """The run itself."""
-
-    id: Annotated[str, Meta(description="The name of the report directory.")]
-    state: Annotated[
-        RunState, Meta(description="A file that says running and no longer changes was left by a killed run.")
-    ]
-    started: Time
-    finished: Time | None
-    duration_s: Annotated[Seconds, Meta(description="Of a merged report: the sum of its parts.")]
-    exit_status: Annotated[
-        int | None,
-        Meta(
-            description="0 all promises held; 1 a promise was broken; 2 interrupted; 3 something could not be"
-            " determined; 4 wrong use; 5 nothing ran; null while the run goes on."
-        ),
-    ]
-    collected: Annotated[Count, Meta(description="Tests that were to run; with fewer results, the run ended early.")]
-    counts: dict[str, Count]
-    argv: list[str]
-    host: Annotated[dict[str, str], Meta(description="uname of the machine.")]
-    suite: SuiteRecord
-    versions: Annotated[
-        dict[str, Any], Meta(description="Of whatever a result depends on, such as qemu, virtme-ng, accel.")
-    ]
-    selection: Annotated[
-        str | None, Meta(description="Which tests were chosen, as pytest's options and arguments; null: all.")
-    ] = None
-    baseline: BaselineRecord | None = None
-    resumed: ResumedRecord | None = None
-    merged: Annotated[
-        list[MergedRecord] | UnsetType, Meta(description="The runs that were merged into this report.")
-    ] = UNSET
-
-
-class ResultsFile(Struct, frozen=True, kw_only=True):
-    """The whole of results.json."""
-
-    schema: int
-    run: RunRecord
-    kernels: list[KernelRecord]
-    requirements: list[PromiseRecord]
-    results: list[Result]
-
-
 def promise_status(verdicts: Collection[Verdict | None]) -> PromiseStatus:
     """What a promise is on a kernel, from what each of its tests that have run there says about it (`Result.on`)."""
     meaning: Mapping[Verdict | None, PromiseStatus] = {
-        "fail": "broken", "error": "unknown", "waived": "waived", "pass": "held", "unexpected-pass": "held",
-        None: "unknown", "skip": "skipped",
+        "fail": "broken", "flaky": "flaky", "error": "unknown", "waived": "waived", "pass": "held",
+        "unexpected-pass": "held", None: "unknown", "skip": "skipped",
     }  # fmt: skip
     return next((status for verdict, status in meaning.items() if verdict in verdicts), "untested")
-
-
-def partial_run_remark(selection: str | None) -> list[str]:
-    """A line for whoever reads the results of a part of the tests; none if all were to run."""
-    return [f"not all tests were chosen, only: {selection}"] if selection else []
 
 
 def not_run_remark(collected: int, results: Iterable[Result]) -> list[str]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from reports.model.result import SCHEMA, ResultsFile
+from reports.model.result import SCHEMA
+from reports.model.run_record import ResultsFile
 
 CLOSED = ("Result", "PromiseRecord", "RunRecord")
 """Records that have no other keys in a file of this version.  Reading lets through what a later version may add."""

@@ -26,11 +26,10 @@ from reports.model.result import (
     Preparation,
     PromiseRecord,
     Result,
-    ResultsFile,
-    RunRecord,
     Verdict,
     promise_status,
 )
+from reports.model.run_record import ResultsFile, RunRecord
 
 UNTHROTTLED_SIZE = 1 << 20
 WRITE_RATE = 20 << 20

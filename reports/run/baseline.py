@@ -14,7 +14,7 @@ from common.errors import UsageError
 from common.paths import users_path
 from reports.judgement.comparison import KINDS, Comparison, compare
 from reports.model.document import Document, load
-from reports.model.result import BaselineRecord
+from reports.model.run_record import BaselineRecord
 from reports.run.wrong_use import as_wrong_use
 
 MOST = 5
@@ -63,11 +63,11 @@ def compared(config: pytest.Config, document: Document) -> Compared:
 def lines(comparison: Comparison, title: str) -> list[str]:
     """A few lines: how much has changed in each way, and the most important changes by name."""
     found = [f"{title}: {comparison.totals()}"]
-    for kind in ("failing", "passing"):
+    for kind in ("failing", "flaky", "passing"):
         changes = comparison.changes[kind]
         found += [f"  {KINDS[kind]}: {change.nodeid} ({change.verdicts})" for change in changes[:MOST]]
         found += [f"  ... and {len(changes) - MOST} more"] if len(changes) > MOST else []
-    promises = [each for each in comparison.promises if "broken" in (each.old, each.new)]
+    promises = [each for each in comparison.promises if {each.old, each.new} & {"broken", "flaky"}]
     found += [f"  promise {each.id} on {each.kernel}: {each.old} -> {each.new}" for each in promises[:MOST]]
     found += [f"  ... and {len(promises) - MOST} more promises"] if len(promises) > MOST else []
     return found + [f"  {remark}" for remark in comparison.old.remarks()]

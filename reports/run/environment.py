@@ -17,7 +17,8 @@ from types import MappingProxyType
 import pytest
 
 from common import git
-from reports.model.result import JSON, SuiteRecord, clean_text
+from reports.model.result import JSON, clean_text
+from reports.model.run_record import SuiteRecord
 
 _CHOOSING = {
     "-m": "markexpr",

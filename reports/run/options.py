@@ -11,6 +11,7 @@ import pytest
 from reports.formats.kcidb import ORIGIN
 from reports.judgement.promise_coverage import KERNEL_AREAS
 from reports.model.report_directory import DEFAULT, LATEST
+from reports.run import repeat, shard
 
 NO_RUN = (
     "help",
@@ -61,6 +62,8 @@ def add(parser: pytest.Parser) -> None:
         help="a former run's results.json, or its directory: say at the end what has changed since; "
         "the exit status does not depend on it",
     )
+    repeat.add_options(group)
+    shard.add_options(group)
     group.addoption(
         "--kcidb-origin",
         default=ORIGIN,

@@ -13,9 +13,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
 from reports.judgement.verdict import all_broken, judge_collection
-from reports.model.result import SEVERITY, KernelRecord, Preparation, Result, Verdict, clean_text, utc
+from reports.model.result import (
+    BROKE,
+    SEVERITY,
+    KernelRecord,
+    Preparation,
+    Repetition,
+    Result,
+    Verdict,
+    clean_text,
+    utc,
+)
 
 ATTRIBUTE = "kconform"
 """The attribute of a pytest report that holds its phase."""
@@ -44,6 +55,8 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that the phase waited for its kernel; the report's duration is without them."""
     boot: tuple[int, int] | None = None
     """The number of the boot that the test needs, and how many boots all tests need."""
+    repetition: Repetition | None = None
+    """With the last phase of a test that was run more than once: all attempts at it."""
 
 
 def put(report: pytest.TestReport, phase: Phase) -> None:
@@ -88,6 +101,7 @@ class OpenTest:
     breaks: tuple[str, ...] = ()
     kernel: KernelRecord | None = None
     duration: float = 0.0
+    repetition: Repetition | None = None
     longrepr: list[str] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
     """Of its evidence."""
@@ -102,7 +116,7 @@ class OpenTest:
 
     def take_subtest(self, phase: Phase) -> None:
         """A skipped subtest does not change the test; a failed one does."""
-        if phase.verdict in ("fail", "error"):
+        if phase.verdict in (*BROKE, "error"):
             self.take(phase.verdict, phase.reason, phase.breaks)
 
     def with_subtests(self, report: pytest.TestReport, phase: Phase) -> Phase:
@@ -110,7 +124,7 @@ class OpenTest:
 
         pytest's terminal reporter lets such a report fail when it sees it; here that must happen before.
         """
-        if report.when != "call" or not report.passed or self.verdict not in ("fail", "error"):
+        if report.when != "call" or not report.passed or self.verdict not in (*BROKE, "error"):
             return phase
         report.outcome, report.longrepr = "failed", self.reason
         return msgspec.structs.replace(phase, verdict=self.verdict, reason=self.reason, breaks=self.breaks)
@@ -118,6 +132,7 @@ class OpenTest:
     def result(self, nodeid: str) -> Result:
         """The result, when all phases are known."""
         kernel = self.kernel
+        attempts = self.repetition.attempts if self.repetition else ()
         return Result(
             nodeid=clean_text(nodeid),
             area=area_of(nodeid),
@@ -126,13 +141,14 @@ class OpenTest:
             flavor=kernel.flavor if kernel else None,
             verdict=self.verdict,
             reason=clean_text(self.reason),
-            duration_s=round(self.duration, 6),
+            duration_s=round(sum(each.duration_s for each in attempts) if attempts else self.duration, 6),
             accel=kernel.accel if kernel else None,
             worker=self.worker,
-            started=utc(self.started),
+            started=attempts[0].started if attempts else utc(self.started),
             longrepr=clean_text("\n\n".join(self.longrepr))[-LONGREPR_LIMIT:],
             evidence=dict(self.paths),
             breaks=self.breaks,
+            repetition=self.repetition or UNSET,
         )
 
 
@@ -157,6 +173,7 @@ class Assembler:
         test.take(phase.verdict, phase.reason, phase.breaks)
         test.requirements = phase.requirements or test.requirements
         test.kernel = phase.kernel or test.kernel
+        test.repetition = phase.repetition or test.repetition
         test.duration += report.duration
         if report.failed:
             test.longrepr.append(report.longreprtext)

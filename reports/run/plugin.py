@@ -31,10 +31,13 @@ from reports.run import (
     few_cases,
     options,
     own_errors,
+    preparation_times,
     printed_reports,
     quick_marker,
+    repeat,
     requirement_marker,
     resume,
+    shard,
 )
 from reports.run.judging import judged
 from reports.run.phases import drop, phase_of, put
@@ -46,11 +49,6 @@ T = TypeVar("T")
 
 ENDED = "kconform_ended"
 """The key under which a worker tells the controller why it has ended before any test: exit status and message."""
-
-STATUS_WORDS = {("call", "error"): ("error", "E", "ERROR")} | {
-    (when, "fail"): ("failed", "F", "FAILED") for when in ("setup", "teardown")
-}
-"""Where the verdict is not what pytest would guess from the phase."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,6 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.code_highlight = "no"
     requirement_marker.registry(config)
     apply_waivers.read(config)
+    repeat.asked_for(config)
     recorder = None
     if not is_worker(config):
         with as_wrong_use("--kcidb-origin"):
@@ -158,6 +157,7 @@ class Hooks:
             quick_marker.mark(self._config, items)
             result = yield  # kconfigs checks the kernels, pytest deselects, conftest.py sorts
             few_cases.deselect_others(self._config, items)
+            shard.deselect_others(self._config, items)
             resume.deselect_done(self._config, items)
             return result
         except (pytest.UsageError, pytest.exit.Exception):
@@ -173,6 +173,7 @@ class Hooks:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Also called after wrong use, then without items."""
+        preparation_times.number_boots(session.items)
         self._begin([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
@@ -190,18 +191,13 @@ class Hooks:
         """With --requirements, list what the tests prove instead of running them."""
         if not self._config.option.requirements:
             return None
-        if session.testsfailed:
-            raise session.Interrupted(f"{session.testsfailed} errors during collection: the list would have holes")
-        coverage = requirement_marker.coverage(session)
-        self._gaps = len(coverage.gaps)
-        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        if terminal is not None:
-            terminal.ensure_newline()
-            for line in coverage.lines():
-                terminal.write_line(line)
+        self._gaps = requirement_marker.list_coverage(session)
         return True
 
     # -- where a test runs --------------------------------------------------------------------------------
+
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        return repeat.run(item, nextitem) or None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -246,13 +242,11 @@ class Hooks:
     def pytest_report_teststatus(
         self, report: pytest.TestReport | pytest.CollectReport
     ) -> tuple[str, str, str] | None:
-        """Let pytest's letters and totals say the same as the report."""
-        if isinstance(report, pytest.CollectReport) or not report.failed:
-            return None
-        return STATUS_WORDS.get((str(report.when), phase_of(report).verdict))
+        return printed_reports.status_words(report)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
+        shard.take_from_worker(self._config, node)
         ended = getattr(node, "workeroutput", {}).get(ENDED)
         if self._recorder is not None and ended is not None:
             self._recorder.end.take_worker_end(*ended)
@@ -287,6 +281,7 @@ class Hooks:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._recorder is None or getattr(self._config.option, "no_summary", False):
             return
+        printed_reports.show_flaky(terminalreporter)
         terminalreporter.section("kconform")
         for line in self._recorder.summary_lines(self._config.option.verbose):
             terminalreporter.write_line(line.text, **line.markup)

@@ -27,6 +27,7 @@ class Measured:
 
 
 BOOT = pytest.StashKey[tuple[int, int]]()
+BOOT_OF = pytest.StashKey[Callable[[pytest.Item], Hashable]]()
 MEASURED = pytest.StashKey[Measured]()
 BUILDS = pytest.StashKey[Callable[[], Mapping[str, float | None]]]()
 
@@ -53,8 +54,22 @@ def take(config: pytest.Config) -> Measured:
     return measured
 
 
-def number_boots(items: Sequence[pytest.Item], boot_of: Callable[[pytest.Item], Hashable]) -> None:
-    """Note which tests need the same boot of the same kernel; None stands for no boot."""
+def group_boots(config: pytest.Config, function: Callable[[pytest.Item], Hashable]) -> None:
+    """Register a function that returns the same for tests that need the same boot of the same kernel.
+
+    None stands for no boot.
+    """
+    config.stash[BOOT_OF] = function
+
+
+def boot_of(item: pytest.Item) -> Hashable:
+    """What that function returns for a test."""
+    function = item.config.stash.get(BOOT_OF, None)
+    return None if function is None else function(item)
+
+
+def number_boots(items: Sequence[pytest.Item]) -> None:
+    """Note on each test which boot it needs, and how many boots all of them need."""
     wanted = [(item, boot) for item in items if (boot := boot_of(item)) is not None]
     numbers = {boot: number for number, boot in enumerate(dict.fromkeys(boot for _, boot in wanted))}
     for item, boot in wanted:

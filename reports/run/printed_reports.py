@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reports.model.display import lines, tail
-from reports.run.phases import Phase
+from reports.run.phases import Phase, phase_of
 
 EVIDENCE_LINES = {"transcript": 60, "process tree": 40, "kernel log": 40}
 """How much of a piece of evidence a failure shows on the terminal."""
@@ -39,6 +39,14 @@ def add_evidence(report: pytest.TestReport, phase: Phase) -> None:
     ]
 
 
+STATUS_WORDS = (
+    {("call", "error"): ("error", "E", "ERROR")}
+    | {(when, "fail"): ("failed", "F", "FAILED") for when in ("setup", "teardown")}
+    | {(when, "flaky"): ("flaky", "~", "FLAKY") for when in ("setup", "call", "teardown")}
+)
+"""Where the verdict is not what pytest would guess from the phase."""
+
+
 class RepeatedErrors:
     """Errors that many tests have, such as that of a kernel that cannot be built.
 
@@ -60,6 +68,27 @@ class RepeatedErrors:
         report.longrepr = f"the same error as that of {known[0]}"
         report.sections = []
         return True
+
+
+def status_words(report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, str] | None:
+    """pytest's category, letter and word, so that its totals say the same as the report; None leaves them to it."""
+    if isinstance(report, pytest.CollectReport) or not report.failed:
+        return None
+    return STATUS_WORDS.get((str(report.when), phase_of(report).verdict))
+
+
+def show_flaky(terminal: pytest.TerminalReporter) -> None:
+    """Show what flaky tests failed with.  pytest does so only for verdicts of its own."""
+    found = terminal.getreports("flaky")
+    if not found or terminal.config.option.tbstyle == "no":
+        return
+    terminal.section("FLAKY")
+    for report in found:
+        terminal.write_sep("_", lines(report.head_line or report.nodeid), yellow=True, bold=True)
+        terminal.write_line(report.longreprtext)
+        for title, text in report.sections:
+            terminal.write_sep("-", title)
+            terminal.write_line(text)
 
 
 def prepare(report: pytest.TestReport, phase: Phase, repeated: RepeatedErrors) -> None:

@@ -19,7 +19,7 @@ from reports.model.result import Verdict
 from reports.run.phases import Phase, ends_test, worker_of
 from reports.run.preparation_times import builds_of
 
-FIRST: dict[Verdict, str] = {"fail": "broken promise", "error": "error"}
+FIRST: dict[Verdict, str] = {"fail": "broken promise", "flaky": "flaky promise", "error": "error"}
 EVERY_S = 60.0
 
 

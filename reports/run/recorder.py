@@ -30,13 +30,13 @@ from reports.model.result import (
     KernelRecord,
     Preparation,
     Result,
-    RunRecord,
     clean_text,
     not_run_remark,
     utc,
 )
+from reports.model.run_record import RunRecord
 from reports.model.store import Store
-from reports.run import baseline, environment, own_errors, resume
+from reports.run import baseline, environment, own_errors, repeat, resume, shard
 from reports.run.apply_waivers import waivers_of
 from reports.run.notes import versions_told
 from reports.run.phases import Assembler, Phase, collection_result
@@ -226,14 +226,14 @@ class Recorder:
             asked_for=self.end.asked_for,
             strict_waivers=self._config.option.strict_waivers,
             idle_waivers=bool(self._idle_waivers()),
+            flaky=self._config.option.flaky,
         )
         return exit_status.exit_status(self._store.counts, frozenset(self._error_statuses), ending)
 
     def _idle_waivers(self) -> list[Waiver]:
         """Those that no test needed.  A part of the tests cannot tell."""
-        if self._selection:
-            return []
-        return not_needed(waivers_of(self._config), self._store.results, self._store.kernels)
+        partial = self._selection or self._config.option.shard
+        return [] if partial else not_needed(waivers_of(self._config), self._store.results, self._store.kernels)
 
     def summary_lines(self, verbosity: int) -> list[SummaryLine]:
         """What the terminal says at the end."""
@@ -255,6 +255,7 @@ class Recorder:
             problems=self._problems,
             messages=self.end.messages,
             selection=self._selection,
+            shard=shard.record(self._config),
             collected=self._collected(),
             baseline=self._baseline.lines,
             resumed=resume.lines(self._config),
@@ -294,4 +295,6 @@ class Recorder:
             selection=self._selection,
             baseline=baseline.record(self._config),
             resumed=former.record() if former else None,
+            certainty=repeat.asked_for(self._config),
+            shard=shard.record(self._config),
         )

@@ -76,6 +76,19 @@ def check_markers(items: Iterable[pytest.Item], known: Mapping[str, Requirement]
         raise pytest.UsageError("\n".join(dict.fromkeys(problems)))
 
 
+def list_coverage(session: pytest.Session) -> int:
+    """Print which tests of the session are about which promise, and return the number of gaps."""
+    if session.testsfailed:
+        raise session.Interrupted(f"{session.testsfailed} errors during collection: the list would have holes")
+    found = coverage(session)
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        terminal.ensure_newline()
+        for line in found.lines():
+            terminal.write_line(line)
+    return len(found.gaps)
+
+
 def coverage(session: pytest.Session) -> Coverage:
     """Which tests of the session are about which promise of the areas that the run's arguments name."""
     known = {

@@ -17,12 +17,15 @@ from typing import Any
 
 import pytest
 
+from common.errors import UsageError
 from common.workers import handed_over
 from reports.model import evidence
 from reports.model.document import Document, load
 from reports.model.report_directory import DEFAULT, EVIDENCE, LATEST
-from reports.model.result import KernelRecord, Result, ResumedRecord
+from reports.model.result import KernelRecord, Result
+from reports.model.run_record import CertaintyRecord, ResumedRecord
 from reports.model.store import Store
+from reports.run import repeat
 from reports.run.wrong_use import as_wrong_use
 
 WORKER_INPUT = "kconform_resumed"
@@ -57,8 +60,18 @@ def begin(config: pytest.Config, path: Path) -> None:
     """Read the report at `path`.  pytest.UsageError if there is none."""
     with as_wrong_use("--resume"):
         document = load(path)
+        former, now = document.run.certainty, repeat.asked_for(config)
+        if (former.repeat, former.confirm) != (now.repeat, now.confirm):
+            raise UsageError(
+                f"the run to be continued had {_options(former)}, and this one has {_options(now)}",
+                hint="give it the same options, or leave --resume out",
+            )
     kept = tuple(result for result in document.tests() if result.verdict != "error")
     config.stash[FORMER] = Former(document, document.kernels, kept)
+
+
+def _options(certainty: CertaintyRecord) -> str:
+    return f"--repeat={certainty.repeat} and --confirm={certainty.confirm}"
 
 
 def keep(config: pytest.Config, specs: Collection[str], is_there: Callable[[str, str], bool]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from reports.model.result import Verdict
+from reports.model.result import BROKE, Verdict
 
 
 class RunEnd:
@@ -46,5 +46,5 @@ class RunEnd:
 
         `incomplete`: whether tests have no result.
         """
-        failed = counts.get("fail") or counts.get("error")
+        failed = any(counts.get(verdict) for verdict in (*BROKE, "error"))
         return self.interrupted or (self._stopped and not failed and incomplete)

@@ -7,19 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.judgement.exit_status import BROKEN, MEANING
+from reports.judgement.exit_status import meaning
 from reports.model.display import one_line
 from reports.model.evidence import slug
 from reports.model.report_directory import EVIDENCE
 from reports.model.requirements import Requirement
-from reports.model.result import (
-    KernelRecord,
-    Preparation,
-    Result,
-    Verdict,
-    not_run_remark,
-    partial_run_remark,
-)
+from reports.model.result import BROKE, KernelRecord, Preparation, Result, Verdict, not_run_remark
+from reports.model.run_record import ShardRecord, partial_run_remark, shard_remark
 from reports.run.progress import duration
 
 SHOWN_FROM_S = 1.0
@@ -53,6 +47,8 @@ class Summary:
     """Why workers have ended before any test."""
     selection: str | None = None
     """Which tests were chosen, if not all."""
+    shard: ShardRecord | None = None
+    """Which part of them, if not all."""
     collected: int = 0
     """How many tests were to run."""
     baseline: Sequence[str] = ()
@@ -66,7 +62,9 @@ class Summary:
         """The section's lines: with -q (below 0) without the skip reasons, with -v (above 0) without limits."""
         most = MOST if verbosity <= 0 else len(self.results) or 1
         lines = [_line(text, red=True) for message in self.messages for text in f"ERROR: {message}".split("\n")]
-        lines += [*self._broken(most), *self._errors(most), *self._unexpected(most)]
+        lines += self._seen_broken("fail", "broken promises:", most)
+        lines += self._seen_broken("flaky", "flaky promises, broken in some attempts and not in others:", most)
+        lines += [*self._errors(most), *self._unexpected(most)]
         if verbosity >= 0:
             lines += self._counted("waived", "waived:", most)
             lines += self._counted("skip", "not applicable:", most)
@@ -81,15 +79,13 @@ class Summary:
         return lines
 
     def _meaning(self) -> str:
-        if self.status == BROKEN and not any(result.verdict == "fail" for result in self.results):
-            return "a waiver is not needed (--strict-waivers)"
-        return MEANING.get(self.status, "ended by pytest.exit()")
+        return meaning(self.status, Counter(result.verdict for result in self.results))
 
-    def _broken(self, most: int) -> list[SummaryLine]:
-        broken = [result for result in self.results if result.verdict == "fail"]
+    def _seen_broken(self, verdict: Verdict, title: str, most: int) -> list[SummaryLine]:
+        broken = [result for result in self.results if result.verdict == verdict]
         if not broken:
             return []
-        lines = [_line("broken promises:", red=True, bold=True)]
+        lines = [_line(title, red=True, bold=True)]
         for result in broken[:most]:
             for identifier in result.subjects:
                 sentence = self.requirements[identifier].text if identifier in self.requirements else "?"
@@ -135,7 +131,7 @@ class Summary:
 
     def chosen(self) -> list[SummaryLine]:
         """That not all tests were chosen, if so."""
-        return [_line(text) for text in partial_run_remark(self.selection)]
+        return [_line(text) for text in (*partial_run_remark(self.selection), *shard_remark(self.shard))]
 
     def not_run(self) -> list[SummaryLine]:
         """How many tests have no result: the run ended before, after -x, a signal, or too many dead workers."""
@@ -192,12 +188,14 @@ def _total(title: str, counted: Counter[Verdict]) -> SummaryLine:
     )
     # Only if there are any: most kernels need no waiver.
     extra: tuple[tuple[Verdict, str], ...] = (
+        ("flaky", "flaky"),
         ("waived", "waived"),
         ("unexpected-pass", "passed though waived"),
     )
     for verdict, words in extra:
         text += f", {counted[verdict]} {words}" if counted[verdict] else ""
-    color = "red" if counted["fail"] else "yellow" if counted["error"] or not counted["pass"] else "green"
+    seen_broken = any(counted[verdict] for verdict in BROKE)
+    color = "red" if seen_broken else "yellow" if counted["error"] or not counted["pass"] else "green"
     return _line(text, **{color: True})
 
 

@@ -7,15 +7,16 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 // Never colour alone: each word has a sign, and the sign a label.
 const SIGNS = {
   held: "✓", broken: "✗", unknown: "?", waived: "w", skipped: "–", untested: "·",
+  flaky: "~",
   pass: "✓", fail: "✗", error: "?", skip: "–", "unexpected-pass": "!",
 };
 const TONES = {
-  held: "good", pass: "good", broken: "bad", fail: "bad", unknown: "odd", error: "odd", waived: "known",
+  held: "good", pass: "good", broken: "bad", fail: "bad", flaky: "bad", unknown: "odd", error: "odd", waived: "known",
   "unexpected-pass": "known", skipped: "none", skip: "none", untested: "none",
-  "newly failing": "bad", "new errors": "odd", "newly waived": "known", "newly passing": "good",
+  "newly failing": "bad", "newly flaky": "bad", "new errors": "odd", "newly waived": "known", "newly passing": "good",
   "no longer applicable": "none", "applicable now": "none", "changed reason": "odd", new: "known", gone: "known",
 };
-const WORST = ["fail", "error", "unexpected-pass", "waived", "skip", "pass"];
+const WORST = ["fail", "flaky", "error", "unexpected-pass", "waived", "skip", "pass"];
 const KINDS = DATA.kinds;
 
 const REQUIREMENTS = DATA.requirements.map((each, number) => ({

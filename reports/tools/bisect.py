@@ -4,6 +4,8 @@
 git takes 0 for good, 125 for a commit that cannot be judged, any other status up to 127 for bad, and ends the
 bisection at 128 or more (git-bisect(1)).  A run's own status does not fit: wrong use would be bad, and so would a
 tree that does not build.
+
+With --repeat among ARGS, a commit is good if it keeps its promises in every attempt, and bad if it breaks one in any.
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.errors import UsageError
-from reports.judgement.exit_status import BROKEN, HELD, MEANING, NOTHING_RAN, UNDETERMINED, WRONG_USE
+from reports.judgement.exit_status import BROKEN, HELD, NOTHING_RAN, UNDETERMINED, WRONG_USE, meaning
 from reports.model.document import load
 from reports.model.report_directory import DEFAULT, RESULTS
+from reports.model.result import Verdict
 
 ROOT = Path(__file__).parents[2]
 REPORT = DEFAULT / "bisect"
@@ -30,13 +34,17 @@ GOOD, BAD, SKIP, STOP = 0, 1, 125, 128
 WORDS = {GOOD: "good", BAD: "bad", SKIP: "cannot be judged", STOP: "the bisection cannot go on"}
 
 
-def answer(exit_status: int, report: Path) -> int:
-    """What to tell git about a run that ended with this status and left its report there."""
+def verdicts_in(report: Path) -> Counter[Verdict]:
+    """How many tests of each verdict the run has left there; none without a report."""
     try:
-        tested = len(load(report).results) > 0
+        return Counter(result.verdict for result in load(report).results)
     except UsageError:
-        tested = False
-    if not tested:
+        return Counter()
+
+
+def answer(exit_status: int, counts: Mapping[Verdict, int]) -> int:
+    """What to tell git about a run that ended with this status and so many tests of each verdict."""
+    if not any(counts.values()):
         # 0 and 1 may have another cause than tests: --collect-only, or a Python without pytest.
         return STOP
     if exit_status in (HELD, BROKEN):
@@ -62,9 +70,9 @@ def main(arguments: Sequence[str]) -> int:
         return STOP
     command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--report-dir={report}", *arguments]
     exit_status = _run(command)
-    answered = answer(exit_status, report)
-    meaning = MEANING.get(exit_status, "not a status of kconform")
-    print(f"bisect: {WORDS[answered]} (exit status {exit_status}: {meaning})", flush=True)
+    counts = verdicts_in(report)
+    answered = answer(exit_status, counts)
+    print(f"bisect: {WORDS[answered]} (exit status {exit_status}: {meaning(exit_status, counts)})", flush=True)
     return answered
 
 

@@ -16,11 +16,11 @@ from reports.model.display import one_line
 from reports.model.document import Document
 
 MOST = 50
-"""Entries of a section before the others are only counted.  What newly fails is always listed in full."""
+"""Entries of a section before the others are only counted.  What newly fails or is flaky is always listed in full."""
 
 MEANING = {
-    BROKEN: "something newly fails",
-    UNDETERMINED: "only errors are new",
+    BROKEN: "something newly fails, or is newly flaky",
+    UNDETERMINED: "only errors are new, or what the run takes for one (--flaky=undetermined)",
 }
 
 
@@ -60,7 +60,7 @@ def sections(comparison: Comparison, *, most: int | None = MOST) -> list[Section
             _section(
                 f"{words}: {len(changes)}",
                 [_entry(change) for change in changes],
-                None if kind == "failing" else most,
+                None if kind in ("failing", "flaky") else most,
             )
         )
     return [section for section in found if section.entries]
@@ -134,7 +134,7 @@ def _entry(change: Change) -> DiffEntry:
     details = [f"{change.verdicts}: {said}" if said else change.verdicts]
     if change.kind in ("passing", "applicable", "waived") and old:
         details.append(f"was: {old}")
-    if change.kind in ("failing", "errors") and change.old is None:
+    if change.kind in ("failing", "flaky", "errors") and change.old is None:
         details.append("this test was not in the old run")
     return DiffEntry(change.nodeid, details)
 

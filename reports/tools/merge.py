@@ -6,6 +6,7 @@ The rules, which docs/gate-a-ci.md has too:
 - A kernel id stands for one kernel.  Two that have the same id and differ in their digest are not merged.
 - Of a test that is in more than one shard, the most severe verdict counts, with its evidence.
 - A shard that was interrupted or killed, or is still running, makes the whole interrupted.
+- So does one of `--shard K/N` that is missing, or that was cut in other places than the others.
 - The exit status is the one that a single run with all these results would have had.
 """
 
@@ -28,16 +29,8 @@ from reports.model import evidence
 from reports.model.document import Document, load
 from reports.model.report_directory import EVIDENCE, RESULTS, clear_former, holding
 from reports.model.requirements import Requirement
-from reports.model.result import (
-    SEVERITY,
-    VERDICTS,
-    MergedRecord,
-    PromiseRecord,
-    Result,
-    RunRecord,
-    SuiteRecord,
-    Verdict,
-)
+from reports.model.result import SEVERITY, VERDICTS, PromiseRecord, Result, Verdict
+from reports.model.run_record import CertaintyRecord, MergedRecord, RunRecord, SuiteRecord
 from reports.model.store import Store
 
 MOST = 5
@@ -67,6 +60,7 @@ def merge(paths: Sequence[Path], output: Path, *, origin: str) -> Merged:
         if shard.directory.resolve() == output.resolve():
             raise UsageError(f"--output {output}: this is one of the reports to be merged")
     kept, remarks = choose(shards)
+    remarks += missing_shards([shard.run for shard in shards])
     requirements: dict[str, Requirement] = {}
     for shard in shards:
         others = [
@@ -86,7 +80,7 @@ def merge(paths: Sequence[Path], output: Path, *, origin: str) -> Merged:
             document = _write(shards, kept, store, remarks, origin)
     except OSError as error:
         raise UsageError(f"{output}: cannot be written: {error}") from error
-    return Merged(document, [*(remark for shard in shards for remark in shard.remarks()), *remarks])
+    return Merged(document, [*(remark for shard in shards for remark in shard.remarks(whole=False)), *remarks])
 
 
 def _write(
@@ -184,7 +178,7 @@ def describe(shards: Sequence[Document], found: Sequence[Result], name: str) -> 
     """The `run` part of the merged results.json."""
     runs = [shard.run for shard in shards]
     counts: dict[Verdict, int] = {verdict: sum(result.verdict == verdict for result in found) for verdict in VERDICTS}
-    complete = all(run.state == "finished" for run in runs)
+    complete = all(run.state == "finished" for run in runs) and not missing_shards(runs)
     ends = [run.finished for run in runs if run.finished is not None]
     repeated = sum(len(shard.results) for shard in shards) - len(found)
     return RunRecord(
@@ -195,39 +189,43 @@ def describe(shards: Sequence[Document], found: Sequence[Result], name: str) -> 
         finished=max(ends, default=max(run.started for run in runs)),
         duration_s=round(sum(run.duration_s for run in runs), 3),
         exit_status=_exit_status(shards, counts),
-        collected=max(sum(run.collected for run in runs) - repeated, len(found)),
+        collected=max(_collected(runs) - repeated, len(found)),
         counts={str(verdict): count for verdict, count in counts.items()},
         argv=runs[0].argv if all(run.argv == runs[0].argv for run in runs) else [],
         selection=_selections([run.selection for run in runs]),
         host={key: str(value) for key, value in _joined([run.host for run in runs]).items() if value is not None},
         suite=SuiteRecord(_joined([{"commit": run.suite.commit} for run in runs])["commit"]),
         versions=_joined([run.versions for run in runs]),
+        certainty=certainty(runs),
         merged=[
-            MergedRecord(str(shard.path), run.id, run.state, run.started, run.exit_status)
+            MergedRecord(str(shard.path), run.id, run.state, run.started, run.exit_status, run.shard)
             for shard, run in zip(shards, runs, strict=True)
         ],
     )
 
 
-def _exit_status(shards: Iterable[Document], counts: dict[Verdict, int]) -> int:
+def _exit_status(shards: Sequence[Document], counts: dict[Verdict, int]) -> int:
     """What a single run with these verdicts would have ended with.
 
     A shard's exit status says what its verdicts do not explain: an internal error, wrong use, a report that could not
     be written, and waivers that are not needed where the user wants none of these.
     """
-    interrupted = internal = wrong_use = unwritten = strict = False
+    internal = wrong_use = unwritten = strict = False
+    interrupted = bool(missing_shards([shard.run for shard in shards]))
     asked: set[int] = set()
     for shard in shards:
         ended, state = shard.run.exit_status, shard.run.state
         verdicts = {result.verdict for result in shard.results}
+        unsure = shard.run.certainty.flaky == "undetermined"
+        broken = "fail" in verdicts or ("flaky" in verdicts and not unsure)
         internal |= state == "interrupted" and ended == UNDETERMINED
         interrupted |= state != "finished" and ended != UNDETERMINED
         if ended == WRONG_USE and "error" in verdicts:
             asked.add(WRONG_USE)
         elif ended == WRONG_USE:
             wrong_use = True
-        unwritten |= ended == UNDETERMINED and "error" not in verdicts
-        strict |= ended == BROKEN and "fail" not in verdicts
+        unwritten |= ended == UNDETERMINED and "error" not in verdicts and not (unsure and "flaky" in verdicts)
+        strict |= ended == BROKEN and not broken
     return exit_status.exit_status(
         counts,
         frozenset(asked),
@@ -238,7 +236,39 @@ def _exit_status(shards: Iterable[Document], counts: dict[Verdict, int]) -> int:
             write_failed=unwritten,
             strict_waivers=strict,
             idle_waivers=strict,
+            flaky=certainty([shard.run for shard in shards]).flaky,
         ),
+    )
+
+
+def missing_shards(runs: Sequence[RunRecord]) -> list[str]:
+    """A sentence for each shard of --shard that the others were cut with, and that is not there."""
+    plans: dict[tuple[str, int], set[int]] = {}
+    for run in runs:
+        if run.shard is not None:
+            plans.setdefault((run.shard.plan, run.shard.of), set()).add(run.shard.number)
+    return [
+        f"shard {number} of {of} is missing (plan {plan}, of which there is {', '.join(map(str, sorted(there)))}):"
+        " it was not given, or it had other tests or timings than the others"
+        for (plan, of), there in plans.items()
+        for number in range(1, of + 1)
+        if number not in there
+    ]
+
+
+def _collected(runs: Sequence[RunRecord]) -> int:
+    """Tests that were to run, also those of missing shards."""
+    plans = {run.shard.plan: run.shard.tests for run in runs if run.shard is not None}
+    return sum(plans.values()) + sum(run.collected for run in runs if run.shard is None)
+
+
+def certainty(runs: Sequence[RunRecord]) -> CertaintyRecord:
+    """What all shards have in common: the fewest attempts, and the stricter view of flaky tests."""
+    each = [run.certainty for run in runs]
+    return CertaintyRecord(
+        repeat=min(one.repeat for one in each),
+        confirm=min(one.confirm for one in each),
+        flaky="broken" if any(one.flaky == "broken" for one in each) else "undetermined",
     )
 
 

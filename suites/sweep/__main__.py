@@ -37,7 +37,7 @@ from common.text import printable
 from common.toml import read
 from kconfigs.config_changes import parse_changes
 from reports.model import document
-from reports.model.result import Result
+from reports.model.result import BROKE, Result
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = Path(__file__).with_name("options.toml")
@@ -169,7 +169,7 @@ def _outcome(change: str, results: Sequence[Result], plain: Set[str]) -> SweptKe
         held=counts["pass"],
         waived=counts["waived"],
         skipped=counts["skip"],
-        broken=[result for result in results if result.verdict == "fail"],
+        broken=[result for result in results if result.verdict in BROKE],
         errors=errors,
         no_kernel=absent[0] if absent and not counts["pass"] else "",
         new_skips=new.most_common(),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import shlex
 import subprocess
@@ -22,13 +23,20 @@ TEMPLATES = sorted((ROOT / "docs" / "ci").iterdir())
 GITLAB_KEYWORDS = {"stages", "default", "variables", "include", "workflow"}
 
 
-def read(name: str) -> dict[str, Any]:
-    """A template, without duplicate keys, which the YAML parser would accept silently."""
+def read_all(name: str) -> list[dict[str, Any]]:
+    """The documents of a template, without duplicate keys, which the YAML parser would accept silently."""
     text = (ROOT / "docs" / "ci" / name).read_text(encoding="utf-8")
-    for mapping in _mappings(yaml.compose(text)):
-        keys = [key.value for key, _ in mapping.value]
-        assert len(set(keys)) == len(keys), keys
-    return dict(yaml.safe_load(text))
+    for document in yaml.compose_all(text):
+        for mapping in _mappings(document):
+            keys = [key.value for key, _ in mapping.value]
+            assert len(set(keys)) == len(keys), keys
+    return list(yaml.safe_load_all(text))
+
+
+def read(name: str) -> dict[str, Any]:
+    """A template of one document."""
+    (document,) = read_all(name)
+    return document
 
 
 def _mappings(node: Any) -> Iterator[yaml.MappingNode]:
@@ -48,10 +56,28 @@ def gitlab_jobs() -> dict[str, dict[str, Any]]:
     return {name: job for name, job in read("gitlab-ci.yml").items() if name not in GITLAB_KEYWORDS}
 
 
+def kubernetes_jobs() -> dict[str, dict[str, Any]]:
+    documents = [document for name in KUBERNETES for document in read_all(name)]
+    return {each["metadata"]["name"]: each["spec"] for each in documents if each["kind"] == "Job"}
+
+
+def container(job: dict[str, Any]) -> dict[str, Any]:
+    (only,) = job["template"]["spec"]["containers"]
+    return dict(only)
+
+
+def lava_steps() -> list[str]:
+    (test,) = [action["test"] for action in read("lava-job.yml")["actions"] if "test" in action]
+    (definition,) = test["definitions"]
+    return list(definition["repository"]["run"]["steps"])
+
+
 def scripts() -> list[str]:
     """The shell scripts of all templates."""
+    kubernetes = [container(job)["command"][-1] for job in kubernetes_jobs().values()]
     gitlab = [job["script"] for job in gitlab_jobs().values()] + [read("gitlab-ci.yml")["default"]["before_script"]]
-    return [step["run"] for step in github_steps() if "run" in step] + ["\n".join(lines) for lines in gitlab]
+    github = [step["run"] for step in github_steps() if "run" in step]
+    return [*github, *("\n".join(lines) for lines in (*gitlab, lava_steps())), *kubernetes]
 
 
 def commands() -> list[list[str]]:
@@ -59,10 +85,11 @@ def commands() -> list[list[str]]:
     return [
         shlex.split(call.partition("||")[0])
         for script in scripts()
-        for call in re.findall(r"^\s*(tox .*)$", script, re.MULTILINE)
+        for call in re.findall(r"^\s*(tox .*)$", script.replace("\\\n", ""), re.MULTILINE)
     ]
 
 
+KUBERNETES = ("kubernetes-shards.yml", "kubernetes-verdict.yml")
 SCHEMAS = {
     "github-workflow.yml": ("--builtin-schema=vendor.github-workflows",),
     "gitlab-ci.yml": ("--builtin-schema=vendor.gitlab-ci", "--data-transform=gitlab-ci"),
@@ -75,10 +102,14 @@ def check_schema(path: Path, schema: tuple[str, ...]) -> subprocess.CompletedPro
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+@pytest.mark.parametrize("template", [ROOT / "docs" / "ci" / name for name in SCHEMAS], ids=lambda path: path.name)
 def test_it_is_valid_by_the_schema_of_its_ci_system(template: Path) -> None:
     done = check_schema(template, SCHEMAS[template.name])
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_template_is_checked() -> None:
+    assert {path.name for path in TEMPLATES} == {*SCHEMAS, *KUBERNETES, "lava-job.yml"}
 
 
 @pytest.mark.parametrize(("name", "key"), [("github-workflow.yml", "runs-on"), ("gitlab-ci.yml", "script")])
@@ -87,6 +118,66 @@ def test_the_schema_knows_what_a_job_needs(tmp_path: Path, name: str, key: str) 
     text = (ROOT / "docs" / "ci" / name).read_text(encoding="utf-8")
     (tmp_path / name).write_text(text.replace(f"{key}:", "misspelt:"))
     assert check_schema(tmp_path / name, SCHEMAS[name]).returncode == 1
+
+
+@pytest.mark.parametrize("name", KUBERNETES)
+def test_kubernetes_accepts_it(name: str) -> None:
+    """By the schema of its API, in the oldest version that has `backoffLimitPerIndex` for all, and in the newest."""
+    validator = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
+    for document in read_all(name):
+        for version in ("1.33", validator.latest_version()):
+            validator.validate(document, version, strict=True)
+    wrong = read_all(name)[-1]
+    wrong["spec"]["completionModes"] = "Indexed"
+    with pytest.raises(validator.ValidationError):
+        validator.validate(wrong, "1.33", strict=True)
+
+
+def test_lava_accepts_it() -> None:
+    """By the schema that LAVA checks jobs with, which Debian's package lava-common has."""
+    schemas = pytest.importorskip("lava_common.schemas", reason="lava-common is not installed (Debian's package)")
+    schemas.validate(read("lava-job.yml"))
+    wrong = read("lava-job.yml")
+    wrong["actions"][0]["deploy"]["images"] = wrong["actions"][0]["deploy"].pop("image")
+    with pytest.raises(Exception, match=r"extra keys not allowed|required key not provided"):
+        schemas.validate(wrong)
+
+
+def test_every_index_of_the_kubernetes_job_has_its_shard() -> None:
+    """The indices begin at 0, shards at 1; each index writes to a directory of its own."""
+    job = kubernetes_jobs()["kconform-shards"]
+    assert job["completionMode"] == "Indexed"
+    environment = {each["name"]: each["value"] for each in container(job)["env"]}
+    assert environment["SHARDS"] == str(job["completions"])
+    script = container(job)["command"][-1]
+    stub = 'tox() { echo "$@"; return "$ENDS"; }\n'
+    for index, ends, status in ((0, 0, 0), (1, 1, 0), (2, 3, 0), (3, 5, 0), (3, 2, 2), (3, 4, 4)):
+        done = subprocess.run(
+            ["bash", "-c", stub + script],
+            env=environment | {"JOB_COMPLETION_INDEX": str(index), "ENDS": str(ends)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (status, "")
+        assert f"--shard={index + 1}/{job['completions']} " in done.stdout
+        assert f"/shard-{index}" in done.stdout
+
+
+def test_lava_is_told_the_result_of_each_test(tmp_path: Path) -> None:
+    """The job's script turns kcidb.json into calls of lava-test-case."""
+    tests = [("a.b", "PASS"), ("a.c", "FAIL"), ("a.d", "SKIP"), ("a.e", "ERROR")]
+    content = {"tests": [{"path": path, "status": status} for path, status in tests]}
+    (tmp_path / "kcidb.json").write_text(json.dumps(content))
+    script = lava_steps()[-1].replace("/tmp/report", str(tmp_path))  # noqa: S108
+    stub = 'lava-test-case() { echo "$@"; }\n'
+    done = subprocess.run(["bash", "-c", stub + script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "a.b --result pass",
+        "a.c --result fail",
+        "a.d --result skip",
+        "a.e --result unknown",
+    ]
 
 
 def test_github_finds_jobs_with_steps() -> None:
@@ -137,7 +228,8 @@ def test_their_calls_of_tox_are_valid() -> None:
         environment = before[before.index("-e") + 1] if "-e" in before else "main"
         environments.append(environment)
         if environment == "main":
-            assert {argument.partition("=")[0] for argument in arguments} == {"--kernel", "--report-dir"}
+            options = {argument.partition("=")[0] for argument in arguments}
+            assert options - {"$resume"} == {"--kernel", "--shard", "--confirm", "--report-dir"}
         else:
             assert f"testenv:{environment}" in tox
             assert parser().parse_args(arguments)

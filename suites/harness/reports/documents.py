@@ -10,7 +10,7 @@ from typing import Any
 
 from reports.model.document import Document, parse
 from reports.model.requirements import Requirement
-from reports.model.result import VERDICTS, KernelRecord, Result, Verdict
+from reports.model.result import SCHEMA, VERDICTS, KernelRecord, Result, Verdict
 
 TIME = "2026-11-22T01:17:49.660Z"
 FULL = "debian-6.12.117/full"
@@ -47,7 +47,7 @@ def result(
     } | more
 
 
-_STATUS = {"fail": "broken", "error": "unknown", "skip": "skipped", "waived": "waived"}
+_STATUS = {"fail": "broken", "flaky": "flaky", "error": "unknown", "skip": "skipped", "waived": "waived"}
 
 
 def document(
@@ -77,7 +77,7 @@ def document(
             promise["status"][each["kernel"] or "(no kernel)"] = _STATUS.get(each["outcome"], "held")
             promise["nodeids"].append(each["nodeid"])
     return {
-        "schema": 2,
+        "schema": SCHEMA,
         "run": {
             "id": "sample",
             "state": "finished",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.model import document as documents
-from reports.model.result import VERDICTS, promise_status
+from reports.model.result import SCHEMA, VERDICTS, promise_status
 
 AREAS = ("yama", "loadpin", "seccomp")
 TITLES = {"transcript": "transcript.txt", "process tree": "process-tree.txt", "kernel log": "kernel-log.txt"}
@@ -65,7 +65,7 @@ def document(kernels: int = 2, tests: int = 60, requirements: int = 12) -> dict[
         known.setdefault(each["kernel"], []).append(each)
     counts = {name: sum(each["outcome"] == name for each in all_results) for name in VERDICTS}
     return {
-        "schema": 2,
+        "schema": SCHEMA,
         "run": {
             "id": "20261121T214550Z",
             "state": "finished",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from suites.harness.reports.documents import NEXT, result
 
 NASTY = "# SKIP <b>|`x`*\x1b[2J\u2028 100% \udcff"
-OUTCOMES = ("pass", "fail", "error", "skip", "waived", "unexpected-pass")
+OUTCOMES = ("pass", "fail", "error", "skip", "waived", "unexpected-pass", "flaky")
 SAMPLE = [
     *(result(f"yama/{outcome}", outcome) for outcome in OUTCOMES),
     *(result(f"loadpin/nasty[{outcome}]", outcome, NASTY) for outcome in OUTCOMES),

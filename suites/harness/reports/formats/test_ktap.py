@@ -30,11 +30,19 @@ class TestKtap:
             "skip": (True, "SKIP"),
             "waived": (True, "XFAIL"),
             "unexpected-pass": (True, ""),
+            "flaky": (False, ""),
         }
         for area in top.tests:
             assert [(test.ok, test.directive) for test in area.tests] == list(words.values())
         skipped = top.tests[0].tests[3]
         assert (skipped.said, skipped.diagnostics) == ("why skip", ["why skip"])
+
+    def test_a_flaky_test_is_called_so_and_names_its_promise(self) -> None:
+        (top,) = ktap_reader.read(ktap.render(read(result("yama/scope", "flaky", "broken in 1 of 3 attempts: OK"))))
+        assert top.leaves()[0].diagnostics == [
+            "flaky: broken in 1 of 3 attempts: OK",
+            "breaks yama.scope: The promise yama.scope.",
+        ]
 
     def test_a_failure_says_why_and_which_promise_it_breaks(self) -> None:
         (top,) = ktap_reader.read(ktap.render(read(result("yama/scope", "fail", "evil -> OK"))))

@@ -14,13 +14,21 @@ from suites.harness.reports.formats.format_samples import SAMPLE
 class TestSummary:
     def test_it_has_a_row_for_each_kernel_and_what_broke(self) -> None:
         lines = markdown_summary.render(read(*SAMPLE, exit_status=1)).splitlines()
-        assert "**exit status 1: a promise was broken** (sample, 16 tests, 2 s)" in lines
-        assert "| kernel | pass | fail | error | skip | waived | unexpected-pass |" in lines
-        assert "| debian-6.12.117/full | 2 | 2 | 2 | 2 | 2 | 2 |" in lines
+        assert "**exit status 1: a promise was broken** (sample, 18 tests, 2 s)" in lines
+        assert "| kernel | pass | fail | error | skip | waived | unexpected-pass | flaky |" in lines
+        assert "| debian-6.12.117/full | 2 | 2 | 2 | 2 | 2 | 2 | 2 |" in lines
         assert f"- `suites/yama/test_it.py::test_fail[{FULL}]`  " in lines
         assert "  why fail" in lines
         assert "  - yama.fail: The promise yama.fail." in lines
         assert "- 1 x why error" in lines or "- 2 x why error" in lines
+
+    def test_flaky_tests_have_a_section_of_their_own(self) -> None:
+        text = markdown_summary.render(read(result("yama/scope", "flaky", "broken in 1 of 3 attempts: OK")))
+        assert "### Broken promises" not in text
+        _, _, section = text.partition("### Flaky promises, broken in some attempts and not in others\n")
+        assert f"- `suites/yama/test_it.py::test_scope[{FULL}]`  " in section
+        assert "  broken in 1 of 3 attempts: OK" in section
+        assert "  - yama.scope: The promise yama.scope." in section
 
     def test_it_tells_what_newly_fails(self) -> None:
         old, new = read(result("yama/scope")), read(result("yama/scope", "fail"))

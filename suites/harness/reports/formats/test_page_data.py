@@ -12,7 +12,11 @@ import pytest
 from reports.formats import page_data
 from reports.formats.index_html import render
 from reports.formats.page_data import PIECE_LIMIT
+from reports.judgement.comparison import KINDS
+from reports.model.result import STATUSES, VERDICTS
+from suites.harness.checkout import ROOT
 from suites.harness.reports import page_sample as sample
+from suites.harness.reports.documents import TIME, read, result
 
 SMALL = sample.document()
 READ = sample.read(SMALL)
@@ -41,6 +45,35 @@ def test_what_a_kernel_says_reaches_the_page_whole_and_spelled_out() -> None:
     (number,) = [place for place, row in enumerate(data["results"]) if sample.SPELLED in row[0]]
     assert data["texts"][str(number)][0] == ["failure", sample.SPELLED]
     assert data["texts"][str(number)][1] == [sample.SPELLED, f"{sample.SPELLED}\nsecond"]
+
+
+def test_the_page_has_a_sign_and_a_colour_for_every_word_and_none_is_green_that_is_not_held() -> None:
+    script = (ROOT / "reports" / "templates" / "state.js").read_text(encoding="utf-8")
+    signs, tones, worst = (
+        re.search(rf"const {name} = [{{\[](.*?)[}}\]];", script, re.DOTALL)[1]  # type: ignore[index]
+        for name in ("SIGNS", "TONES", "WORST")
+    )
+
+    def table(text: str) -> dict[str, str]:
+        return {key.strip('"'): value for key, value in re.findall(r'("[^"]+"|\w+): "([^"]+)"', text)}
+
+    assert set(table(signs)) >= {*VERDICTS, *STATUSES}
+    assert set(table(tones)) >= {*VERDICTS, *STATUSES, *KINDS.values()} - {"changed reason"}
+    assert set(re.findall(r'"([\w-]+)"', worst)) == set(VERDICTS)
+    green = {word for word, tone in table(tones).items() if tone == "good"}
+    assert green == {"pass", "held", "newly passing"}
+
+
+def test_a_repeated_test_lists_its_attempts() -> None:
+    tried = [{"outcome": "fail", "reason": "why"}, {"outcome": "pass", "reason": ""}]
+    repetition = {
+        "option": "confirm",
+        "broken": 0,
+        "of": 1,
+        "attempts": [{**each, "started": TIME, "duration_s": 0.25} for each in tried],
+    }
+    data = page_data.page_data(read(result("yama/a", "flaky", repetition=repetition)), sample.evidence)
+    assert data["texts"][0][0] == ("attempts", "1: fail after 0.25 s why\n2: pass after 0.25 s")
 
 
 def test_only_what_did_not_pass_brings_its_evidence_along() -> None:

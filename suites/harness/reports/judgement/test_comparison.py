@@ -9,16 +9,17 @@ from common.errors import UsageError
 from reports.judgement.comparison import compare
 from suites.harness.reports.documents import FULL, NEXT, kernel, read, result
 
-COLUMNS = ("pass", "fail", "error", "skip", "waived", "unexpected-pass")
-#   was                  pass              fail       error     skip              waived    unexpected-pass
+COLUMNS = ("pass", "fail", "error", "skip", "waived", "unexpected-pass", "flaky")
+#   was                  pass              fail       error     skip              waived    unexpected-pass flaky
 BECAME = {
-    "pass": (None, "failing", "errors", "not applicable", "waived", None),
-    "fail": ("passing", None, "errors", "not applicable", "waived", "passing"),
-    "error": ("passing", "failing", None, "not applicable", "waived", "passing"),
-    "skip": ("applicable", "failing", "errors", None, "waived", "applicable"),
-    "waived": ("passing", "failing", "errors", "not applicable", None, "passing"),
-    "unexpected-pass": (None, "failing", "errors", "not applicable", "waived", None),
-    "absent": ("new", "failing", "errors", "new", "new", "new"),
+    "pass": (None, "failing", "errors", "not applicable", "waived", None, "flaky"),
+    "fail": ("passing", None, "errors", "not applicable", "waived", "passing", "flaky"),
+    "error": ("passing", "failing", None, "not applicable", "waived", "passing", "flaky"),
+    "skip": ("applicable", "failing", "errors", None, "waived", "applicable", "flaky"),
+    "waived": ("passing", "failing", "errors", "not applicable", None, "passing", "flaky"),
+    "unexpected-pass": (None, "failing", "errors", "not applicable", "waived", None, "flaky"),
+    "flaky": ("passing", "failing", "errors", "not applicable", "waived", "passing", None),
+    "absent": ("new", "failing", "errors", "new", "new", "new", "flaky"),
 }
 
 
@@ -30,7 +31,15 @@ def test_what_a_test_has_become(before: str, after: str) -> None:
     found = compare(read(*old, result("yama/same")), read(result("yama/scope", after), result("yama/same")))
     assert {name: len(changes) for name, changes in found.changes.items() if changes} == ({kind: 1} if kind else {})
     assert found.same == (1 if kind else 2)
-    assert found.exit_status == {"failing": 1, "errors": 3}.get(str(kind), 0)
+    # A test that has failed before is known to be broken, and a fluke is no news of it.
+    flaky = 0 if before == "fail" else 1
+    assert found.exit_status == {"failing": 1, "flaky": flaky, "errors": 3}.get(str(kind), 0)
+
+
+def test_the_new_run_says_what_a_flaky_test_counts_as() -> None:
+    old, new = result("yama/scope"), result("yama/scope", "flaky")
+    found = compare(read(old), read(new, certainty={"confirm": 3, "flaky": "undetermined"}))
+    assert (len(found.changes["flaky"]), found.exit_status) == (1, 3)
 
 
 def test_what_is_gone() -> None:
@@ -51,6 +60,9 @@ def test_a_new_failure_outweighs_new_errors() -> None:
         ("[   12.345678] BUG at 0xffffffff81000000", "[    1.5] BUG at 0xffffffff82000000", False),
         ("evil[41].attach(secret[40]) -> OK", "evil[41].attach(secret[40]) -> ESRCH", True),
         ("expected 5, got 6", "expected 5, got 7", True),
+        ("got OK", "broken again in 3 of 3 attempts: got OK", False),
+        ("broken in 1 of 3 attempts: got OK", "broken in 2 of 2 attempts, 1 undetermined: got OK", False),
+        ("broken in 1 of 3 attempts: got OK", "broken in 1 of 3 attempts: got ESRCH", True),
     ],
 )
 def test_a_reason_has_changed_if_it_tells_something_else(old: str, new: str, changed: bool) -> None:

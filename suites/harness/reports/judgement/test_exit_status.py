@@ -27,6 +27,12 @@ from reports.model.result import Verdict
         ({}, {}, Ending(), 5),
         ({"skip": 7}, {}, Ending(), 5),
         ({"pass": 1}, {}, Ending(asked_for=3), 3),
+        ({"pass": 1, "flaky": 1, "error": 1}, {4}, Ending(), 1),
+        ({"pass": 1, "flaky": 1}, {}, Ending(flaky="undetermined"), 3),
+        ({"flaky": 1}, {}, Ending(flaky="undetermined"), 3),
+        ({"flaky": 1, "fail": 1}, {}, Ending(flaky="undetermined"), 1),
+        ({"flaky": 1, "error": 1}, {4}, Ending(flaky="undetermined"), 4),
+        ({"flaky": 1}, {}, Ending(interrupted=True), 2),
     ],
 )
 def test_the_exit_status_table(

@@ -66,7 +66,7 @@ class TestReading:
     @pytest.mark.parametrize(
         ("keys", "value", "complaint"),
         [
-            (("schema",), 3, "$.schema: written by a newer kconform (format 3, this one reads 2)"),
+            (("schema",), 4, "$.schema: written by a newer kconform (format 4, this one reads 3)"),
             (("schema",), "1", '$.schema: expected a version number, not "1"'),
             (("schema",), True, "$.schema: expected a version number, not true"),
             (("run",), [], "$.run: expected `object`, got `array`"),

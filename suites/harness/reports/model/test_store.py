@@ -11,7 +11,8 @@ import pytest
 
 from reports.model import store
 from reports.model.document import load as load_document
-from reports.model.result import KernelRecord, RunRecord, SuiteRecord, Verdict
+from reports.model.result import KernelRecord, Verdict
+from reports.model.run_record import RunRecord, SuiteRecord
 from suites.harness.reports.documents import REQUIREMENTS, TIME, kernel_record, numbered_record
 
 

@@ -97,6 +97,7 @@ def test_the_run_is_described(run: Run) -> None:
         "skip": 4,
         "waived": 0,
         "unexpected-pass": 0,
+        "flaky": 0,
     }
     assert described["collected"] == 2 * len(OUTCOMES)
     assert described["versions"]["qemu"] == "7.2"

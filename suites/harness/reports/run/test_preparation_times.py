@@ -134,8 +134,10 @@ def test_the_duration_of_a_test_is_its_own(project: Path, workers: tuple[str, ..
 def test_boots_are_numbered() -> None:
     """By what tests need; a test that needs no boot has no number."""
     boots = {"a": ("k", "quiet"), "b": None, "c": ("k", "debug"), "d": ("k", "quiet"), "e": ("other", "quiet")}
-    items: Any = {name: SimpleNamespace(name=name, stash=pytest.Stash()) for name in boots}
-    preparation_times.number_boots(list(items.values()), lambda item: boots[item.name])
+    config: Any = SimpleNamespace(stash=pytest.Stash())
+    items: Any = {name: SimpleNamespace(name=name, config=config, stash=pytest.Stash()) for name in boots}
+    preparation_times.group_boots(config, lambda item: boots[item.name])
+    preparation_times.number_boots(list(items.values()))
     found = {name: item.stash.get(preparation_times.BOOT, None) for name, item in items.items()}
     assert found == {"a": (0, 3), "b": None, "c": (1, 3), "d": (0, 3), "e": (2, 3)}
 

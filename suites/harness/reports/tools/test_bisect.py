@@ -41,7 +41,15 @@ TALK = "suites/yama/test_talk.py"
 def test_what_git_is_told(tmp_path: Path, exit_status: int, with_results: bool, told: int) -> None:
     if with_results:
         write(tmp_path, result("yama/scope"))
-    assert bisect.answer(exit_status, tmp_path) == told
+    assert bisect.answer(exit_status, bisect.verdicts_in(tmp_path)) == told
+
+
+def test_git_is_told_that_a_flaky_commit_is_bad(tmp_path: Path) -> None:
+    """With --repeat: any attempt that broke a promise is enough, unless --flaky=undetermined says otherwise."""
+    write(tmp_path, result("yama/a"), result("yama/b", "flaky"))
+    counts = bisect.verdicts_in(tmp_path)
+    assert bisect.answer(1, counts) == bisect.BAD
+    assert bisect.answer(3, counts) == bisect.SKIP
 
 
 def bisected(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,7 @@ import pytest
 from common.errors import UsageError
 from kconform import main
 from reports.model.document import load
+from reports.model.run_record import CertaintyRecord
 from reports.tools.merge import merge
 from suites.harness.checkout import ROOT
 from suites.harness.reports import ktap_reader
@@ -58,7 +59,10 @@ def test_a_merged_report_has_all_of_its_shards(tmp_path: Path) -> None:
     assert [each.verdict for each in found.results] == ["pass", "fail", "skip", "waived", "error"]
     assert list(found.kernels) == [FULL, NEXT]
     assert found.promises["yama.b"].status == {FULL: "broken", NEXT: "untested"}
-    assert found.run.counts == {"pass": 1, "fail": 1, "error": 1, "skip": 1, "waived": 1, "unexpected-pass": 0}
+    assert found.run.counts == dict.fromkeys(("pass", "fail", "error", "skip", "waived"), 1) | {
+        "unexpected-pass": 0,
+        "flaky": 0,
+    }
     assert [each.id for each in found.run.merged or ()] == ["one", "two", "three"]
     assert (found.run.collected, found.run.duration_s, found.run.state) == (5, 4.5, "finished")
     texts = [(found.directory / path).read_text() for each in found.results for path in each.evidence.values()]
@@ -130,6 +134,9 @@ def test_of_a_test_that_is_in_two_the_worse_counts_and_it_is_said(tmp_path: Path
         (["pass", "pass"], [0, 3], ["finished", "finished"], 3),
         (["pass", "pass"], [0, 4], ["finished", "finished"], 4),
         (["pass", "unexpected-pass"], [0, 1], ["finished", "finished"], 1),
+        (["pass", "flaky"], [0, 1], ["finished", "finished"], 1),
+        (["fail", "flaky"], [1, 1], ["finished", "finished"], 1),
+        (["error", "flaky"], [3, 1], ["finished", "finished"], 1),
     ],
 )
 def test_the_exit_status_is_that_of_one_run(
@@ -142,6 +149,20 @@ def test_the_exit_status_is_that_of_one_run(
     merged = merge(paths, tmp_path / "out", origin="my_ci")
     assert merged.exit_status == status
     assert merged.document.run.state == ("finished" if set(states) == {"finished"} else "interrupted")
+
+
+@pytest.mark.parametrize(("policies", "status"), [(("undetermined",) * 2, 3), (("undetermined", "broken"), 1)])
+def test_a_flaky_test_counts_as_the_shards_say_and_is_never_green(
+    tmp_path: Path, policies: tuple[str, ...], status: int
+) -> None:
+    """The stricter one decides.  What all shards have in common is the fewest attempts."""
+    one = shard(
+        tmp_path, "one", result("yama/a", "flaky"), exit_status=3, certainty={"confirm": 3, "flaky": policies[0]}
+    )
+    two = shard(tmp_path, "two", result("yama/b"), exit_status=0, certainty={"confirm": 2, "flaky": policies[1]})
+    merged = merge([one, two], tmp_path / "out", origin="my_ci")
+    assert merged.exit_status == status
+    assert merged.document.run.certainty == CertaintyRecord(confirm=2, flaky=policies[1])  # type: ignore[arg-type]
 
 
 def test_evidence_that_is_not_there_or_leads_out_is_said(tmp_path: Path) -> None:
