@@ -33,6 +33,7 @@ from reports.run.apply_waivers import check_flavors, splat_waivers
 from reports.run.options import runs_tests
 from reports.run.requirement_marker import expect_backports
 from suites.applicable_tests import promises_of, skip_unless_applicable
+from suites.reproducers import kept, replayed_guest
 from suites.walks.fresh_guests import GuestSupply
 
 pytest_plugins = ["pytester"]
@@ -88,8 +89,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _kernel_of(item: pytest.Item) -> str | None:
-    candidate = candidate_of(item)
-    return candidate.id if candidate is not None else None
+    return candidate.id if (candidate := candidate_of(item)) is not None else None
 
 
 @pytest.fixture(scope="session")
@@ -166,12 +166,13 @@ def guest_supply(request: pytest.FixtureRequest, kernel: Kernel, _applies: None)
 
 def _take_for_test(request: pytest.FixtureRequest, kernel: Kernel, following: pytest.Item | None) -> Guest:
     """The guest that a test's evidence is about, which the caller must close.  `following` needs the next one."""
-    pool = request.config.stash[POOL]
-    boot = boot_of(request.node) or DEFAULT_BOOT
+    if (replayed := replayed_guest(request.node)) is not None:
+        return replayed
+    pool, boot = request.config.stash[POOL], boot_of(request.node) or DEFAULT_BOOT
     skip_without_devices(boot, pool.qemu(kernel.arch))
     with contextlib.ExitStack() as on_error:
         taken = on_error.enter_context(contextlib.closing(_take(request, kernel, boot)))
-        request.node.stash[GUEST] = taken
+        request.node.stash[GUEST] = kept(request.node, taken, boot, pool)
         if splat := _boot_splat(request, taken):
             info = _kernel_info(request.config, kernel, pool.acceleration(kernel))
             notes.set_kernel(request.node, {**info, "boot_complaint": splat})
@@ -258,8 +259,7 @@ def pytest_runtest_makereport(
     if guest is not None and call.when == "teardown":
         del item.stash[GUEST]
     report = yield
-    candidate = candidate_of(item)
-    if candidate is not None and candidate.error is not None and call.excinfo is not None:
+    if (candidate := candidate_of(item)) and candidate.error is not None and call.excinfo is not None:
         # Every test of this kernel fails with this error; a traceback through kconform's code would add nothing.
         report.longrepr = str(candidate.error)
     return report

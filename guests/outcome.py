@@ -11,8 +11,10 @@ An outcome has no truth value: `if evil.attach(secret)` would take -EPERM for su
 
 from __future__ import annotations
 
+import contextlib
 import errno as errno_names
 import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, NoReturn
 
@@ -93,7 +95,10 @@ class Expected:
     mask: int = -1
 
     def matches(self, outcome: Outcome) -> bool:
-        return outcome.state is self.state and self.low <= outcome.value & self.mask <= self.high
+        found = outcome.state is self.state and self.low <= outcome.value & self.mask <= self.high
+        for watcher in _watchers:
+            watcher(outcome, self, found)
+        return found
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Outcome):
@@ -110,6 +115,21 @@ class Expected:
 
     def __bool__(self) -> NoReturn:
         raise TypeError(f"an expectation has no truth value: compare an outcome with it ({self.name})")
+
+
+Watcher = Callable[[Outcome, Expected, bool], None]
+"""Is told of a comparison, and whether the outcome was the expected one."""
+_watchers: list[Watcher] = []
+
+
+@contextlib.contextmanager
+def comparisons_watched(watcher: Watcher) -> Iterator[None]:
+    """Tell `watcher` of each comparison that is made inside (guests/reproducer/replay.py)."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
 
 
 def returned(value: int) -> Expected:

@@ -20,6 +20,7 @@ from common.text import printable
 from guests import system_settings, time_limit
 from guests.errors import UsageError
 from guests.outcome import Expected, Outcome
+from guests.reproducer.replay import last_compared
 from guests.time_limit import TimeLimit
 from guests.vm import acceleration, machine_options
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot
@@ -91,6 +92,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="arguments for QEMU, quoted as for a shell; repeatable",
     )
+    group.addoption(
+        "--reproducers",
+        choices=("failed", "all", "none"),
+        default="failed",
+        help="the tests that a C program is made from, as evidence/TEST/reproducer.c (default: %(default)s)",
+    )
     group.addoption("--cold", action="store_true", help="boot each kernel, without templates from the cache")
 
 
@@ -143,6 +150,7 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
     If a list of such lines should be empty, show all of them.
     """
+    last_compared[:] = [right]
     if op == "==" and isinstance(left, Outcome) and isinstance(right, Expected):
         return [f"{left!r}, expected {right!r}"]
     if op == "==" and right == [] and isinstance(left, list) and all(isinstance(line, str) for line in left):

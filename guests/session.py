@@ -12,6 +12,7 @@ from guests.log import kernel_log
 from guests.outcome import OK, Outcome, describe, returned
 from guests.protocol import wire
 from guests.protocol.channel import Stream
+from guests.protocol.record import LogContains
 from guests.protocol.wire import Frame, Op, SpawnOption, State
 from guests.task import Task, TaskOwner
 from guests.uapi import AT_FDCWD, O_APPEND, O_CREAT, O_TRUNC, Cap, Clone
@@ -121,6 +122,11 @@ class Session(TaskOwner):
         self._next_slot += 1
         return slot
 
+    @property
+    def tasks(self) -> list[Task]:
+        """All tasks so far, init first, also those that have ended."""
+        return list(self._tasks.values())
+
     def _adopt(
         self, slot: int, name: str, *, tid: int, own_tid: int, parent: Task | None, leader: Task | None
     ) -> Task:
@@ -221,7 +227,7 @@ class Session(TaskOwner):
             found.extend(line for line in self.log() if words in line)
             return bool(found)
 
-        self.wait_until(logged, f"the log to contain {words!r}", LOG_DEADLINE_S)
+        self.wait_until(logged, f"the log to contain {words!r}", LOG_DEADLINE_S, awaited=LogContains(words))
         return found[0]
 
     def process_tree(self) -> str:

@@ -18,6 +18,7 @@ from guests.errors import AgentError, GuestBroke
 from guests.outcome import Outcome, describe, exited
 from guests.protocol import wire
 from guests.protocol.conversation import Conversation
+from guests.protocol.record import TaskEnds, TaskState
 from guests.protocol.wire import Entry, Hello, Op, SpawnOption, State
 from guests.syscalls.base import Pending
 from guests.syscalls.block_devices import BlockDeviceCalls
@@ -245,7 +246,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
 
     def wait_death(self) -> Outcome:
         """Wait until the task has ended for any reason; its process may still be a zombie."""
-        self.guest.wait_until(lambda: self.death is not None, f"{self} to end")
+        self.guest.wait_until(lambda: self.death is not None, f"{self} to end", awaited=TaskEnds(self.slot))
         if self.death is None:
             raise AgentError(f"{self} has not ended")
         return self.death
@@ -260,7 +261,8 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
 
     def wait_state(self, *letters: str) -> None:
         """Wait until the task is in one of these states."""
-        self.guest.wait_until(lambda: self.state() in letters, f"{self} to reach state {' or '.join(letters)}")
+        what, awaited = f"{self} to reach state {' or '.join(letters)}", TaskState(self.slot, letters)
+        self.guest.wait_until(lambda: self.state() in letters, what, awaited=awaited)
 
     def be_quiet(self) -> None:
         """Have the task's process wait for orders without any system call from now on."""

@@ -22,6 +22,10 @@ PROGRAMS = {
     "soak": ("suites.soak.__main__", "run tests many times, and look for drift and for what is lost or left behind"),
     "sweep": ("suites.sweep.__main__", "build a kernel with one option changed at a time, and test each"),
     "hosts": ("suites.hosts.__main__", "try the suites on minimal installations of other hosts"),
+    "reproduce": (
+        "suites.reproduce_command",
+        "build a test's program in C, and run it in a guest of the same kernel",
+    ),
     "bisect": ("reports.tools.bisect", "for `git bisect run`: run tests, with an exit status for git"),
     "bench-selftest": (
         "suites.bench.selftest_benchmark",

@@ -17,6 +17,7 @@ from typing import Protocol
 from guests.errors import ProtocolError
 from guests.protocol import wire
 from guests.protocol.deadline import Deadline
+from guests.protocol.record import Asked, Collected, Happened, Record, Sent
 from guests.protocol.wire import Event, Frame, Op
 
 CALL_DEADLINE = 20.0
@@ -71,6 +72,7 @@ class Channel:
         """Whether only a part of the last request could be sent."""
         self.received = 0
         """The number of bytes received so far."""
+        self.record = Record()
         self.broken: ProtocolError | None = None
         """The error that ended the conversation, if invalid data did."""
 
@@ -96,6 +98,7 @@ class Channel:
         self._sequence += 1
         frame = Frame(op, slot, self._sequence, body).encode()
         self._unanswered[self._sequence] = op
+        self.record.add(Sent(op, slot, self._sequence, body))
         try:
             self._partly_sent = True
             self._send_all(memoryview(frame))
@@ -108,14 +111,18 @@ class Channel:
     def answered(self, sequence: int) -> bool:
         """Whether the answer has arrived; does not wait."""
         self._receive(0)
-        return sequence in self._answers
+        arrived = sequence in self._answers
+        self.record.add(Asked(sequence, arrived))
+        return arrived
 
     def collect(self, sequence: int, deadline: float = CALL_DEADLINE) -> Frame:
         """Wait for the answer to a request; NoAnswer after `deadline` seconds.  Events are delivered meanwhile."""
         self.check()
         if not self._receive_until(lambda: sequence in self._answers, deadline):
             raise NoAnswer
-        return self._answers.pop(sequence)
+        frame = self._answers.pop(sequence)
+        self.record.add(Collected(sequence, frame.body))
+        return frame
 
     def wait(self, until: Callable[[], bool], deadline: float = CALL_DEADLINE) -> bool:
         """Receive events until they make the condition true; False if the deadline passes first."""
@@ -199,6 +206,7 @@ class Channel:
 
     def _deliver(self, frame: Frame) -> None:
         if frame.op in Event.__members__.values():
+            self.record.add(Happened(frame))
             self._on_event(frame)
         elif (asked := self._unanswered.pop(frame.sequence, None)) is None:
             raise ProtocolError(f"there is an answer to request {frame.sequence}, which is not pending")

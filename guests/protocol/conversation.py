@@ -12,6 +12,7 @@ from common.text import printable
 from guests.errors import AgentError, GuestBroke, HostPausedError, ProtocolError
 from guests.outcome import Outcome, describe
 from guests.protocol.channel import CALL_DEADLINE, Channel, Closed, NoAnswer, Stream
+from guests.protocol.record import AnyCondition, Awaited, Record, WaitBegins, WaitEnds, WaitTries
 from guests.protocol.wire import VERSION, Frame, Hello, Op, State
 
 _T = TypeVar("_T")
@@ -69,16 +70,37 @@ class Conversation:
     def request(self, op: Op, slot: int = 0, body: bytes = b"", what: str = "the agent") -> bytes:
         return self.collect(self.send(op, slot, body, what), what)
 
-    def wait_until(self, condition: Callable[[], bool], what: str, deadline_s: float = CALL_DEADLINE) -> None:
-        """Wait until the condition is true; GuestBroke if it does not become true within the deadline."""
+    @property
+    def record(self) -> Record:
+        """All that was said so far."""
+        return self._channel.record
+
+    def wait_until(
+        self,
+        condition: Callable[[], bool],
+        what: str,
+        deadline_s: float = CALL_DEADLINE,
+        *,
+        awaited: Awaited | None = None,
+    ) -> None:
+        """Wait until the condition is true; GuestBroke if it does not become true within the deadline.
+
+        `awaited` is the condition for the record, if it has a name there.
+        """
+        self.record.add(WaitBegins(awaited or AnyCondition(what)))
         deadline = self._channel.deadline(deadline_s)
         with self._diagnosing(what):
             self._channel.check()
-            while not condition():
+            while not self._tried(condition):
                 if deadline.left() <= 0:
                     raise self._timeout(f"waited {deadline_s:.0f} s for {what}, which did not happen")
                 # Events arrive by themselves; a condition that sends requests needs a pause between them.
                 self._channel.wait(lambda: False, 0.001)
+        self.record.add(WaitEnds())
+
+    def _tried(self, condition: Callable[[], bool]) -> bool:
+        self.record.add(WaitTries())
+        return condition()
 
     def check_accepted(self, state: State, value: int, what: str) -> None:
         if state is State.REFUSED:

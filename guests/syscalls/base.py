@@ -9,6 +9,7 @@ from guests.errors import SetupFailed
 from guests.outcome import Outcome
 from guests.protocol import wire
 from guests.protocol.conversation import Conversation
+from guests.protocol.record import CallBlocks
 from guests.protocol.wire import Entry, Hello, Op, State
 
 
@@ -47,7 +48,7 @@ class Pending:
             self._task.guest.request(Op.HELLO)
             return asleep or self.finished()
 
-        self._task.guest.wait_until(settled, f"{self._what} to block")
+        self._task.guest.wait_until(settled, f"{self._what} to block", awaited=CallBlocks(self._sequence))
         return not self.finished()
 
     def wait_until_blocked(self) -> None:

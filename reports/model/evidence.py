@@ -32,11 +32,13 @@ def slug(nodeid: str) -> str:
 def file_name(title: str, taken: Iterable[str] = ()) -> str:
     """A file name for a piece of evidence: `kernel log` is kernel-log.txt.  Differs from all of `taken`."""
     stem = _UNSAFE.sub("-", title)[:SLUG_LIMIT].strip("-.") or "evidence"
+    # A program keeps its suffix: compilers go by it.
+    stem, suffix = (stem[:-2], ".c") if stem.endswith(".c") else (stem, ".txt")
     used = {name.lower() for name in taken}
-    name, count = f"{stem}.txt", 1
+    name, count = f"{stem}{suffix}", 1
     while name.lower() in used:
         count += 1
-        name = f"{stem}-{count}.txt"
+        name = f"{stem}-{count}{suffix}"
     return name
 
 

@@ -74,7 +74,7 @@ def plant(guest: Guest, code: Callable[[Symbols], bytes]) -> None:
     """Replace the system call."""
     symbols, start = _layout(guest)
     place = start + symbols[PLACE] - symbols["_text"]
-    address = _memory_of(guest) + place
+    address = memory_of(guest) + place
     with Path(f"/proc/{guest.pid}/mem").open("r+b", buffering=0) as memory:
         require(os.pwrite(memory.fileno(), code(symbols), address) > 0, "the guest's memory cannot be written to")
 
@@ -90,7 +90,7 @@ def run(guest: Guest, code: Callable[[Symbols], bytes]) -> Outcome:
     return begin(guest, code).outcome()
 
 
-def _memory_of(guest: Guest) -> int:
+def memory_of(guest: Guest) -> int:
     """The address at which the guest's QEMU maps its memory."""
     ram = str(guest.template.directory / "ram")
     for line in Path(f"/proc/{guest.pid}/maps").read_text().splitlines():
