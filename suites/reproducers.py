@@ -44,6 +44,11 @@ class Recorded:
     failure: BaseException | None = None
 
 
+MOST = 10
+"""How many tests of one process get a reproducer because they have failed: the first ones tell what is broken."""
+
+MADE = pytest.StashKey[list[str]]()
+"""The tests that were to get one."""
 RECORDED = pytest.StashKey[Recorded]()
 REPLAYED = pytest.StashKey[Guest]()
 FOLLOWING = pytest.StashKey[pytest.Item | None]()
@@ -93,7 +98,14 @@ def pytest_runtest_makereport(
         del item.stash[RECORDED]
         wanted = item.config.getoption("reproducers")
         if recorded.ended and (wanted == "all" or (wanted == "failed" and recorded.failure is not None)):
-            _attach(item, recorded)
+            made = item.config.stash.setdefault(MADE, [])
+            if wanted == "failed" and len(made) >= MOST:
+                notes.attach(
+                    item, REASON, f"there are {MOST} already; kconform's --reproducers=all makes one for each test"
+                )
+            else:
+                made.append(item.nodeid)
+                _attach(item, recorded)
     return (yield)
 
 
@@ -106,6 +118,10 @@ def _attach(item: pytest.Item, recorded: Recorded) -> None:
         source = make(guest, _run(item), recorded.failure, _subject(item, recorded))
     except CannotReproduce as why:
         notes.attach(item, REASON, str(why))
+        return
+    except Exception as error:
+        # Whatever goes wrong here must not cost the run.
+        notes.attach(item, REASON, f"making it failed: {type(error).__name__} {printable(str(error))}")
         return
     notes.attach(item, SOURCE, source)
     if boot != DEFAULT_BOOT:

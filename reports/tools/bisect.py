@@ -68,7 +68,8 @@ def main(arguments: Sequence[str]) -> int:
     if _run(DOCTOR):
         print(f"bisect: {WORDS[STOP]}: this machine lacks something", flush=True)
         return STOP
-    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--report-dir={report}", *arguments]
+    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--report-dir={report}"]
+    command += ["--reproducers=none", *arguments]
     exit_status = _run(command)
     counts = verdicts_in(report)
     answered = answer(exit_status, counts)

@@ -112,7 +112,7 @@ class MutantTester:
         """Run the tests, which are named by their paths in suites/, and return the status and its reason."""
         report = self._objects / "kconform-report"
         shutil.rmtree(report, ignore_errors=True)
-        command = [sys.executable, "-m", "pytest", *(f"suites/{path}" for path in tests), "-q"]
+        command = [sys.executable, "-m", "pytest", *(f"suites/{path}" for path in tests), "-q", "--reproducers=none"]
         command += ["-p", "no:cacheprovider", "-p", "suites.mutation.stop_at_failure"]
         command += ["--kernel", str(image), "--report-dir", str(report), *arguments]
         deadline_s = self._deadline_s * len(tests)
