@@ -31,7 +31,7 @@ BOOT, TRIAL = "reproducer's boot", "reproducer's run"
 
 
 @dataclass
-class Recorded:
+class RecordedTest:
     """The guest that a test had, and what the test raised."""
 
     guest: Guest
@@ -49,7 +49,7 @@ MOST = 10
 
 MADE = pytest.StashKey[list[str]]()
 """The tests that were to get one."""
-RECORDED = pytest.StashKey[Recorded]()
+RECORDED = pytest.StashKey[RecordedTest]()
 REPLAYED = pytest.StashKey[Guest]()
 FOLLOWING = pytest.StashKey[pytest.Item | None]()
 
@@ -57,7 +57,7 @@ FOLLOWING = pytest.StashKey[pytest.Item | None]()
 def kept(item: pytest.Item, guest: Guest, boot: Boot, pool: Pool) -> Guest:
     """Keep what a reproducer is made from; returns the guest."""
     former = item.stash.get(RECORDED, None)
-    item.stash[RECORDED] = Recorded(guest, boot, pool, 1 if former is None else former.guests + 1)
+    item.stash[RECORDED] = RecordedTest(guest, boot, pool, 1 if former is None else former.guests + 1)
     return guest
 
 
@@ -109,7 +109,7 @@ def pytest_runtest_makereport(
     return (yield)
 
 
-def _attach(item: pytest.Item, recorded: Recorded) -> None:
+def _attach(item: pytest.Item, recorded: RecordedTest) -> None:
     """Attach a reproducer, and what it printed in a fresh guest of the same boot; or the reason why there is none."""
     guest, boot = recorded.guest, recorded.boot
     try:
@@ -151,7 +151,7 @@ def _run(item: pytest.Item) -> Run:
     return run
 
 
-def _subject(item: pytest.Item, recorded: Recorded) -> Subject:
+def _subject(item: pytest.Item, recorded: RecordedTest) -> Subject:
     known = registry(item.config)
     failure = recorded.failure
     broken = getattr(failure, "breaks", ()) or requirements_of(item)
