@@ -18,7 +18,7 @@ FLUKES = "suites/harness/project/samples/flukes.py"
 def test_a_failure_is_confirmed_on_fresh_guests(kernel: Kernel, tmp_path: Path, workers: tuple[str, ...]) -> None:
     attempts = tmp_path / "attempts"
     attempts.mkdir()
-    arguments = ("-c", str(ROOT / "pyproject.toml"), *workers, FLUKES, "--confirm=2")
+    arguments = ("-c", str(ROOT / "pyproject.toml"), *workers, FLUKES, "--confirm=2", "--reproducers=none")
     with SeparateRun(
         tmp_path, *arguments, *kernel_options(kernel, tmp_path), env={"KCONFORM_ATTEMPTS": str(attempts)}
     ) as run:

@@ -180,12 +180,12 @@ def test_the_table_of_kernels_tells_what_took_more_than_a_second(opener: Opener)
     document["kernels"][1]["preparation"] = {"boot_s": 1.0, "boots": 1}
     table = opener.open(opener.file(document)).locator("table.kernels")
     names = table.locator("th[scope=col]").all_inner_texts()
-    assert names[-4:] == ["skipped", "built in", "booted in", "tests took"]
+    assert names[-4:] == ["flaky", "built in", "booted in", "tests took"]
     cells = [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
     assert [row[-3:-1] for row in cells] == [["3 min 10 s", "17 s"], ["", ""]]
     assert table.locator("td[title='3 boots']").inner_text() == "17 s"
     plain = opener.open(opener.file(SMALL)).locator("table.kernels th[scope=col]").all_inner_texts()
-    assert plain[-2:] == ["skipped", "tests took"]
+    assert plain[-2:] == ["flaky", "tests took"]
 
 
 def test_durations_are_of_the_tests_that_ran(opener: Opener) -> None:
