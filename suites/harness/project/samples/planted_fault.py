@@ -39,4 +39,4 @@ def _planted_resume(guest: Guest) -> None:
 
 
 if FAULT:
-    Guest.resume = _planted_resume  # type: ignore[method-assign]
+    setattr(Guest, "resume", _planted_resume)  # noqa: B010 - mypy takes a function for one without self
