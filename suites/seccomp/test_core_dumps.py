@@ -150,6 +150,8 @@ def test_the_parent_in_vfork(guest: Guest, promised: Callable[[str], bool]) -> N
     child.set_no_new_privs().result()
     child.install(policy(rule(Action.KILL_PROCESS, "getppid"))).result()
     assert child.call("getppid") == dumped(promised)
+    # It may not have returned from vfork() yet.
+    parent.wait_state("S", "Z")
     assert parent.call("getuid") == returned(1000)
 
 
