@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -82,8 +81,7 @@ def _run(guest: Guest) -> ReproducerRun:
     for descriptor in (1, 2):
         task.call("dup3", output, descriptor, 0).result()
     task.close(output).result()
-    arguments = task.store(struct.pack("<QQ", task.store(_PROGRAM.encode() + b"\0"), 0))
-    execution = task.begin("execve", _PROGRAM, arguments, None, shown=f"execve({_PROGRAM})")
+    execution = task.begin("execve", _PROGRAM, task.store_words(_PROGRAM), None, shown=f"execve({_PROGRAM})")
     try:
         guest.wait_until(lambda: execution.finished(), "the reproducer to end", LONGEST_S)
         outcome = execution.outcome()

@@ -93,6 +93,11 @@ class SyscallGroup:
     def store(self, content: bytes) -> int:
         raise NotImplementedError
 
+    def store_words(self, *words: str) -> int:
+        """Store an array of pointers to these words, which NULL ends, as execve() takes them; return its address."""
+        addresses = [self.store(word.encode() + b"\0") for word in words]
+        return self.store(self.abi.words(*addresses, 0))
+
     def load(self, address: int, length: int) -> bytes:
         raise NotImplementedError
 

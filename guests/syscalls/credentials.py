@@ -39,9 +39,8 @@ class CredentialCalls(SyscallGroup):
         return self._execute(program, f"become({program.abi.name})")
 
     def _execute(self, program: AgentProgram, shown: str) -> Outcome:
-        argv = [self.store(word.encode() + b"\0") for word in ("/init", "task", str(self.slot))]
-        pointers = self.store(self.abi.words(*argv, 0))
-        done = self.call("execve", program.path, pointers, None, shown=shown)
+        words = self.store_words("/init", "task", str(self.slot))
+        done = self.call("execve", program.path, words, None, shown=shown)
         if done == OK:
             self.agent = program
             self.become_leader()

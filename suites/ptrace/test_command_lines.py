@@ -10,7 +10,7 @@ from guests.guest import Guest
 from guests.outcome import OK
 from guests.task import Task
 from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, O_CREAT, O_RDWR, PROT_READ, PROT_WRITE, Cap
-from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs, stored_words
+from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs
 
 PAGE = 4096
 ARG_START = 48
@@ -30,7 +30,7 @@ def execute_with(guest: Guest, task: Task, *words: str) -> bytes:
     """execve() the program of a task with these arguments besides its own, and return its command line."""
     path = Programs(guest).create()
     words = (path, "task", str(task.slot), *words)
-    task.call("execve", path, stored_words(task, *words), stored_words(task, ENVIRONMENT), shown="execute()").result()
+    task.call("execve", path, task.store_words(*words), task.store_words(ENVIRONMENT), shown="execute()").result()
     return b"".join(word.encode() + b"\0" for word in words)
 
 

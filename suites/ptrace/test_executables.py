@@ -17,7 +17,6 @@ from suites.ptrace.support.programs import (
     Programs,
     execute,
     stored_arguments,
-    stored_words,
     wait_until_it_waits,
 )
 
@@ -65,7 +64,7 @@ def test_name_of_a_program_executed_by_descriptor(guest: Guest) -> None:
 def test_without_arguments(guest: Guest, empty: bool) -> None:
     """A program that is executed without arguments gets an empty one, and does not take its environment for it."""
     task, path = guest.spawn("task"), Programs(guest).create_waiting()
-    words, environment = stored_words(task) if empty else None, stored_words(task, ENVIRONMENT)
+    words, environment = task.store_words() if empty else None, task.store_words(ENVIRONMENT)
     running = task.begin("execve", path, words, environment, shown=f'execute("{path}") without arguments')
     wait_until_it_waits(task, running)
     require(not running.finished(), f"{running}, and the test needs it to run")

@@ -12,7 +12,7 @@ from guests.outcome import ENOEXEC, OK, Outcome, error
 from guests.promises import breaks
 from guests.syscalls.base import Pending
 from guests.task import Task
-from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs, stored_words, wait_until_it_waits
+from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs, wait_until_it_waits
 
 pytestmark = pytest.mark.needs("BINFMT_SCRIPT")
 
@@ -33,8 +33,8 @@ def script(guest: Guest, name: str, line: str) -> str:
 def begin_in_tmp(task: Task, path: str, *arguments: str) -> Pending:
     """Start an execve() in /tmp, where relative names of interpreters are found."""
     task.call("chdir", FOLDER).result()
-    words = stored_words(task, path, *arguments)
-    return task.begin("execve", path, words, stored_words(task, ENVIRONMENT), shown=f'execute("{path}")')
+    words = task.store_words(path, *arguments)
+    return task.begin("execve", path, words, task.store_words(ENVIRONMENT), shown=f'execute("{path}")')
 
 
 def execute_in_tmp(task: Task, path: str, *arguments: str) -> Outcome:

@@ -10,7 +10,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EACCES, OK, killed, returned
 from guests.uapi import Signal
-from suites.ptrace.support.programs import ENVIRONMENT, Programs, stored_words
+from suites.ptrace.support.programs import ENVIRONMENT, Programs
 from suites.ptrace.support.withheld_page import WithheldPage
 
 pytestmark = pytest.mark.needs("USERFAULTFD")
@@ -26,9 +26,9 @@ def test_program_whose_mode_changes(guest: Guest, mode: int, uid: int) -> None:
     """A program that becomes set-uid during execve() gives its ids only to those who may execute it then."""
     root, task = guest.root(), guest.spawn("task")
     path, page = Programs(guest).create(), WithheldPage(guest, task)
-    words = stored_words(task, path, "task", str(task.slot))
+    words = task.store_words(path, "task", str(task.slot))
     array = task.store(task.load(words, 3 * 8) + struct.pack("<QQ", page.address, 0))
-    running = task.begin("execve", path, array, stored_words(task, ENVIRONMENT), shown=f'execute("{path}")')
+    running = task.begin("execve", path, array, task.store_words(ENVIRONMENT), shown=f'execute("{path}")')
     running.wait_until_blocked()
     root.call("chmod", path, mode).result()
     page.release()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import struct
 from collections.abc import Callable
 
 import pytest
@@ -148,8 +147,8 @@ def test_a_resumed_tracee_that_runs(guest: Guest) -> None:
     for thread in (tracee, other):
         tracer.seize(thread, PtraceOption.TRACESECCOMP | PtraceOption.TRACEEXIT).result()
     freezer = Freezer(guest, tracee)
-    argv = [tracee.store(word.encode() + b"\0") for word in ("/init", "task", str(tracee.slot))]
-    call = tracee.begin("execve", guest.program, tracee.store(struct.pack("<4Q", *argv, 0)), None, shown="execve()")
+    words = tracee.store_words("/init", "task", str(tracee.slot))
+    call = tracee.begin("execve", guest.program, words, None, shown="execve()")
     require(tracer.wait(tracee).event == PTRACE_EVENT_SECCOMP, f"{tracee} did not stop for its tracer")
     freezer.freeze()
     freezer.wait_until_frozen()

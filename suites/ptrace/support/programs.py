@@ -126,10 +126,4 @@ def wait_until_it_waits(task: Task, execution: Pending) -> None:
 
 def stored_arguments(task: Task, path: str, slot: int) -> tuple[int, int]:
     """The addresses of the arguments and the environment with which the program becomes the task of a slot."""
-    return stored_words(task, path, "task", str(slot)), stored_words(task, ENVIRONMENT)
-
-
-def stored_words(task: Task, *words: str) -> int:
-    """The address of an array of pointers to these words that NULL ends, as execve() takes them."""
-    addresses = [task.store(word.encode() + b"\0") for word in words]
-    return task.store(struct.pack(f"<{len(words) + 1}Q", *addresses, 0))
+    return task.store_words(path, "task", str(slot)), task.store_words(ENVIRONMENT)

@@ -108,8 +108,8 @@ def seccomp_state(guest: Guest, task: Task) -> tuple[str, str, str]:
 
 def begin_to_execute(task: Task, path: str) -> Pending:
     """execve() a copy of the program that every task runs: the task continues in it, and waits for commands."""
-    argv = [task.store(word.encode() + b"\0") for word in (path, "task", str(task.slot))]
-    return task.begin("execve", path, task.store(struct.pack("<4Q", *argv, 0)), None, shown=f'execute("{path}")')
+    words = task.store_words(path, "task", str(task.slot))
+    return task.begin("execve", path, words, None, shown=f'execute("{path}")')
 
 
 def execute(task: Task, path: str) -> Outcome:
