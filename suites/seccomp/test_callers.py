@@ -13,6 +13,7 @@ from guests.guest import Guest
 from guests.outcome import EINTR, EINVAL, ENOSYS, GONE, OK, Expected, killed, returned
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_EXIT, PtraceOption, Signal
+from suites.seccomp.support.filter_model import PROMISES_OF_ACTIONS
 from suites.seccomp.support.filtered_tasks import (
     DUMPED,
     GETPPID,
@@ -85,16 +86,6 @@ NON_FATAL: dict[Action, Expected] = {
     Action.ALLOW:      OK,
 }
 # fmt: on
-PROMISES = {
-    Action.KILL_PROCESS: "seccomp.kill-process",
-    Action.KILL_THREAD: "seccomp.kill-thread",
-    Action.TRAP: "seccomp.trap",
-    Action.ERRNO: "seccomp.errno",
-    Action.USER_NOTIF: "seccomp.user-notif",
-    Action.TRACE: "seccomp.trace",
-    Action.LOG: "seccomp.log",
-    Action.ALLOW: "seccomp.allow",
-}
 
 
 def wanted_of(caller: str) -> dict[Action, Expected]:
@@ -103,7 +94,7 @@ def wanted_of(caller: str) -> dict[Action, Expected]:
     return dict(zip((Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP), severe, strict=True)) | NON_FATAL
 
 
-@pytest.mark.requirement(*PROMISES.values(), "seccomp.trap-blocked", "seccomp.kill-core")
+@pytest.mark.requirement(*PROMISES_OF_ACTIONS.values(), "seccomp.trap-blocked", "seccomp.kill-core")
 @core_dumps
 @pytest.mark.parametrize("caller", caller_cases(CALLERS))
 def test_every_action(guest: Guest, promised: Callable[[str], bool], caller: str) -> None:
@@ -115,7 +106,7 @@ def test_every_action(guest: Guest, promised: Callable[[str], bool], caller: str
         task.install(policy(rule(action, "getppid", data=errno.EINVAL if action is Action.ERRNO else 0))).result()
         outcome = task.call("getppid")
         blocked = action is Action.TRAP and caller in ("sigsys-blocked", "sigsys-ignored")
-        rows = found.setdefault("seccomp.trap-blocked" if blocked else PROMISES[action], {})
+        rows = found.setdefault("seccomp.trap-blocked" if blocked else PROMISES_OF_ACTIONS[action], {})
         rows[action.name] = (outcome, killed(Signal.SYS) if wanted is DUMPED else wanted)
         if wanted is DUMPED:
             found.setdefault("seccomp.kill-core", {})[f"{action.name}, its core"] = (outcome, dumped(promised))
@@ -142,7 +133,7 @@ def test_kill_process_ends_every_thread(guest: Guest, caller: str) -> None:
 @pytest.mark.parametrize(
     "action",
     [
-        pytest.param(action, id=action.name, marks=pytest.mark.requirement(PROMISES[action]))
+        pytest.param(action, id=action.name, marks=pytest.mark.requirement(PROMISES_OF_ACTIONS[action]))
         for action in (Action.KILL_PROCESS, Action.KILL_THREAD)
     ],
 )
