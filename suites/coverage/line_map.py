@@ -10,7 +10,8 @@ A test executes a line if its guest has executed it more often than a guest that
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -71,13 +72,25 @@ class LineMap(msgspec.Struct, frozen=True):
         known = self.file(file).lines
         found: dict[MappedTest, int] = {}
         for line in lines:
-            bits = int(self.sets[known[line]], 16) if line in known else 0
-            while bits:
-                low = bits & -bits
-                test = self.tests[low.bit_length() - 1]
+            for test in self._members(known[line]) if line in known else ():
                 found[test] = found.get(test, 0) + 1
-                bits ^= low
         return found
+
+    def sizes(self) -> Counter[MappedTest]:
+        """How many lines each test executes."""
+        found: Counter[MappedTest] = Counter()
+        for place, lines in Counter(at for file in self.files.values() for at in file.lines.values()).items():
+            for test in self._members(place):
+                found[test] += lines
+        return found
+
+    def _members(self, place: int) -> Iterator[MappedTest]:
+        """The tests of a set, by its place in `sets`."""
+        bits = int(self.sets[place], 16)
+        while bits:
+            low = bits & -bits
+            yield self.tests[low.bit_length() - 1]
+            bits ^= low
 
     def executed_by(self, name: str) -> dict[str, set[int]]:
         """The lines that a test executes, by file."""

@@ -115,30 +115,16 @@ def choose(lines: LineMap, touched: Touched, boots: Mapping[str, str], budget_s:
 
 def _ranked(lines: LineMap, touched: Touched) -> list[MappedTest]:
     executed = touched.tests(lines)
-    size = _sizes(lines)
+    size = lines.sizes()
     cases: dict[str, list[MappedTest]] = defaultdict(list)
     for test in sorted(executed, key=lambda test: (-executed[test], test.seconds, test.name)):
         cases[test.name.partition("[")[0]].append(test)
     ranks = {
-        test: (number, size[test.name] / executed[test], test.name)
+        test: (number, size[test] / executed[test], test.name)
         for of_function in cases.values()
         for number, test in enumerate(of_function)
     }
     return sorted(ranks, key=lambda test: ranks[test])
-
-
-def _sizes(lines: LineMap) -> dict[str, int]:
-    """How many lines each test executes."""
-    bits: list[int] = [int(members, 16) for members in lines.sets]
-    count = dict.fromkeys(range(len(lines.tests)), 0)
-    for file in lines.files.values():
-        for at in file.lines.values():
-            members = bits[at]
-            while members:
-                low = members & -members
-                count[low.bit_length() - 1] += 1
-                members ^= low
-    return {test.name: count[number] for number, test in enumerate(lines.tests)}
 
 
 def _ranges(numbers: Sequence[int]) -> str:
