@@ -10,6 +10,7 @@ from guests.outcome import EACCES, EPERM, OK, returned
 from guests.task import Task
 from guests.uapi import O_WRONLY, Clone
 from suites.ptrace.support.programs import FOLDER
+from suites.user_namespaces import map_ids
 
 pytestmark = pytest.mark.needs("USER_NS")
 
@@ -57,8 +58,7 @@ def test_map_of_groups(guest: Guest) -> None:
 def test_nested_map(guest: Guest, count: int) -> None:
     """Ids of a nested namespace are translated back as they were there, however many ranges its map has."""
     outer = guest.spawn("creator").spawn("outer", flags=Clone.NEWUSER)
-    for ids in ("uid_map", "gid_map"):
-        guest.write_file(f"/proc/{outer.pid}/{ids}", "0 100000 1000").result()
+    map_ids(guest, outer, "0 100000 1000")
     outer.call("setresgid", 0, 0, 0).result()
     outer.call("setresuid", 0, 0, 0).result()
     # Otherwise the files of its child in /proc would be root's outside.

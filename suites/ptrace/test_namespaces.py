@@ -14,6 +14,7 @@ from guests.uapi import Cap, Clone, Prctl, Signal
 from suites.process_accesses import read_memory
 from suites.ptrace.support.programs import Programs, execute
 from suites.ptrace.support.ways import Way, few, not_closed, not_open
+from suites.user_namespaces import map_ids
 
 pytestmark = pytest.mark.needs("USER_NS", "CROSS_MEMORY_ATTACH")
 
@@ -24,8 +25,7 @@ def namespace_root(guest: Guest) -> Task:
     """uid 0 of a namespace, with all capabilities there: user 1000 outside, who owns it."""
     creator = guest.spawn("creator")
     root = creator.spawn("namespace-root", flags=Clone.NEWUSER)
-    for ids in ("uid_map", "gid_map"):
-        guest.write_file(f"/proc/{root.pid}/{ids}", "0 1000 1").result()
+    map_ids(guest, root, "0 1000 1")
     return root
 
 
@@ -90,8 +90,7 @@ def test_who_is_outside(guest: Guest) -> None:
 def test_owner_of_a_deeper_namespace(guest: Guest) -> None:
     """Who owns a namespace has its capabilities only from the namespace directly above it."""
     outer = guest.spawn("creator", uid=1001).spawn("outer", flags=Clone.NEWUSER)
-    for ids in ("uid_map", "gid_map"):
-        guest.write_file(f"/proc/{outer.pid}/{ids}", "0 1001 1\n1 1000 1\n").result()
+    map_ids(guest, outer, "0 1001 1\n1 1000 1\n")
     outer.call("setresgid", 1, 1, 1).result()
     outer.call("setresuid", 1, 1, 1).result()
     outer.set_dumpable(True).result()

@@ -16,6 +16,7 @@ from guests.uapi import AT_FDCWD, O_DIRECTORY, O_RDONLY, O_WRONLY, Cap, Clone
 from suites.process_accesses import COMMON_DESCRIPTOR
 from suites.ptrace.support.programs import Programs, execute
 from suites.ptrace.support.ways import OBSERVER, observer
+from suites.user_namespaces import map_ids
 
 STATX_UID_AND_GID = 0x18
 OWN, OTHER = 1000, 1001
@@ -169,8 +170,7 @@ def test_owner(guest: Guest) -> None:
 def test_owner_in_a_namespace(guest: Guest) -> None:
     """What was executed in a user namespace, and is not dumpable, belongs to root of that namespace."""
     inside = guest.spawn("creator").spawn("inside", flags=Clone.NEWUSER)
-    for ids in ("uid_map", "gid_map"):
-        guest.write_file(f"/proc/{inside.pid}/{ids}", "0 1000 1").result()
+    map_ids(guest, inside, "0 1000 1")
     root, path = guest.root(), f"/proc/{inside.pid}/environ"
     inside.set_dumpable(False).result()
     assert owner(root, path) == (0, 0)

@@ -18,6 +18,7 @@ from guests.uapi import THREAD_FLAGS, Cap, Clone, Prctl, PtraceOption, Signal
 from suites.process_accesses import read_memory
 from suites.ptrace.support.programs import Programs, begin_execute, execute
 from suites.ptrace.support.traced_children import changed_root_after_exec
+from suites.user_namespaces import map_ids
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 
@@ -214,8 +215,7 @@ def test_traceme_with_the_capability(guest: Guest) -> None:
 def test_traced_root_of_a_namespace(guest: Guest, caps: Cap, uid: int) -> None:
     """A tracee that may set its ids itself, by CAP_SETUID in its namespace, gets them from a program too."""
     parent = guest.spawn("creator").spawn("namespace-root", flags=Clone.NEWUSER)
-    for ids in ("uid_map", "gid_map"):
-        guest.write_file(f"/proc/{parent.pid}/{ids}", "0 1000 1\n1 1001 1\n").result()
+    map_ids(guest, parent, "0 1000 1\n1 1001 1\n")
     tracee = parent.spawn("tracee")
     path = Programs(guest).create(mode=0o4755, uid=1001, gid=1001)
     tracee.set_caps(caps).result()

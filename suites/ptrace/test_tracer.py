@@ -16,6 +16,7 @@ from guests.task import Task
 from guests.uapi import O_RDONLY, Cap, Clone, Ptrace, PtraceOption, Signal
 from suites.process_accesses import UNUSED, read_memory
 from suites.ptrace.support.programs import Programs, execute
+from suites.user_namespaces import map_ids
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 
@@ -155,8 +156,7 @@ def test_tracer_that_gains_the_capability(guest: Guest) -> None:
 def test_tracer_in_a_namespace(guest: Guest, owner: int, wanted: Expected) -> None:
     """Root of a namespace, tracing a process that executes what it cannot read, sees only what is the namespace's."""
     inside = guest.spawn("creator").spawn("namespace-root", flags=Clone.NEWUSER)
-    for ids in ("uid_map", "gid_map"):
-        guest.write_file(f"/proc/{inside.pid}/{ids}", "0 1000 1").result()
+    map_ids(guest, inside, "0 1000 1")
     tracee = inside.spawn("tracee")
     tracee.set_caps(Cap.NONE).result()
     inside.seize(tracee).result()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from guests.guest import Guest
 from guests.task import Task
 from guests.uapi import Cap, Clone
+from suites.user_namespaces import map_ids
 from suites.yama.support.relations import Pair
 
 Ids = tuple[int, int, int]
@@ -55,8 +56,8 @@ def owner(guest: Guest) -> Pair:
 
 def owner_of_parent_namespace(guest: Guest) -> Pair:
     outer = guest.spawn("creator").spawn("outer", flags=Clone.NEWUSER)
-    for ids in ("uid_map", "gid_map"):  # only a task whose ids are mapped may create another namespace
-        guest.write_file(f"/proc/{outer.pid}/{ids}", "0 1000 1").result()
+    # Only a task whose ids are mapped may create another namespace.
+    map_ids(guest, outer, "0 1000 1")
     return guest.spawn("tracer"), outer.spawn("target", flags=Clone.NEWUSER)
 
 
