@@ -14,7 +14,7 @@ from guests.errors import GuestBroke, KconformError
 from guests.guest import Guest
 from guests.outcome import OK, describe
 from guests.uapi import O_CREAT, O_TRUNC, O_WRONLY
-from guests.vm.initramfs import compiler
+from guests.vm.initramfs import installed_compiler
 
 KEPT, BROKEN, UNDETERMINED = 0, 1, 2
 """Exit statuses of a reproducer."""
@@ -51,14 +51,8 @@ def build(source: str, arch: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="kconform-reproducer-") as directory:
         written, made = Path(directory) / "reproducer.c", Path(directory) / "reproducer"
         written.write_text(source, encoding="utf-8")
-        command = [compiler(arch), *FLAGS, "-o", str(made), str(written)]
-        try:
-            done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
-        except FileNotFoundError as error:
-            raise KconformError(
-                f"no C compiler for {arch}: {command[0]} is not installed",
-                hint="run `./kconform doctor`, which can install it",
-            ) from error
+        command = [installed_compiler(arch), *FLAGS, "-o", str(made), str(written)]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if done.returncode:
             said = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip())
             raise KconformError(f"the reproducer does not compile: {said}", hint="is a static libc installed?")

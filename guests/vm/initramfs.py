@@ -54,6 +54,17 @@ def compiler(arch: str) -> str:
     return f"{arch}-linux-gnu-gcc"
 
 
+def installed_compiler(arch: str) -> str:
+    """The same.  KconformError if it is not installed."""
+    program = compiler(arch)
+    if shutil.which(program) is None:
+        raise KconformError(
+            f"no C compiler for {arch}: {program} is not installed",
+            hint="run `./kconform doctor`, which can install it",
+        )
+    return program
+
+
 def compile_command(arch: str, output: Path) -> list[str]:
     if arch not in _ARCH_FLAGS:
         raise UsageError(
@@ -82,11 +93,7 @@ def _files() -> list[Path]:
 @cache
 def _source_digest(arch: str) -> str:
     command = compile_command(arch, Path("agent"))
-    if shutil.which(command[0]) is None:
-        raise KconformError(
-            f"no C compiler for {arch}: {command[0]} is not installed",
-            hint="run `./kconform doctor`, which can install it",
-        )
+    installed_compiler(arch)
     # The location of the checkout does not affect the compiled program.
     digest = hashlib.sha256(_FORMAT + " ".join(command).replace(str(AGENT), "agent").encode())
     version = subprocess.run([compiler(arch), "--version"], capture_output=True, check=False).stdout
