@@ -18,7 +18,7 @@ struct tracked {
 	unsigned int parent;
 	unsigned int child;	/* the slot of the task that it is making; not in the arena, which tasks can write to */
 	unsigned int reads;	/* pieces of the task's memory that the answer to the pending call carries */
-	int seen_gone;		/* how many times in a row the thread was found to have ended ... */
+	unsigned int seen_gone;		/* how many times in a row the thread was found to have ended ... */
 	__u64 gone_since;	/* ... and when it first was, in nanoseconds */
 	int pending;		/* an order is under way, for the frame with this ... */
 	__u32 sequence;
@@ -132,8 +132,8 @@ int ended_alone(struct tracked *task, const struct slot *slot);
 
 /* What wait4 would return as the status of a process that has died; -1 if /proc/PID/stat can't be read. */
 int wait_status(const struct tracked *task);
-/* What /proc shows of a task: that there is no such task, that it is about to end, or neither. */
-enum task_sign { SIGN_NONE, SIGN_ENDING, SIGN_LIVING };
+/* What /proc shows of a task: that there is no such task, that it is about to end, or neither; then whether it runs. */
+enum task_sign { SIGN_NONE, SIGN_ENDING, SIGN_RUNNING, SIGN_BLOCKED };
 enum task_sign task_sign(const struct tracked *task);
 /* Whether a task has ended, although its process goes on. */
 int is_zombie(const struct tracked *task);

@@ -66,7 +66,9 @@ enum task_sign task_sign(const struct tracked *task)
 		return SIGN_ENDING;
 	if (read_task_file(task->pid, task->tid, "stat", stat, sizeof(stat)) <= 0)
 		return SIGN_NONE;
-	return stat_flags(stat) & (PF_EXITING | PF_SIGNALED) ? SIGN_ENDING : SIGN_LIVING;
+	if (stat_flags(stat) & (PF_EXITING | PF_SIGNALED))
+		return SIGN_ENDING;
+	return state == 'R' ? SIGN_RUNNING : SIGN_BLOCKED;
 }
 
 /* struct linux_dirent64 */

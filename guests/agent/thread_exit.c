@@ -10,32 +10,44 @@
 
 #include "agent.h"
 
-#define TIMES_SEEN 4
-#define SEEN_FOR_NS 8000000
+/* How often, and for how long, it has to look as if the process went on. */
+struct certainty {
+	unsigned int times;
+	__u64 ns;
+};
+
+static const struct certainty impossible = { 0, 0 }, other_blocked = { 4, 8000000 }, other_runs = { 40, 400000000 };
 
 /*
- * Whether another thread of the process lives on. A group exit sends a SIGKILL to every other thread before the first
- * one is gone (zap_other_threads()), so a thread that has not run since then shows it. The thread that began the exit
- * shows nothing until it runs again; ended_alone() gives it the time.
+ * What makes certain that another thread of the process lives on.
+ *
+ * A group exit sends a SIGKILL to every other thread before the first one is gone (zap_other_threads()), so a thread
+ * that has not run since then shows it. Two kinds of threads show nothing for a moment: one that has just dequeued its
+ * SIGKILL, and the one that began the exit. Both are running, or would be if the agent, which goes before them, and
+ * other threads let them; so if all that there is of the process is running, they are given much more time.
  */
-static int process_goes_on(const struct tracked *task)
+static struct certainty process_goes_on(const struct tracked *task)
 {
-	int living = 0;
+	struct certainty needed = impossible;
 
 	for (unsigned int i = 1; i <= highest; i++) {
 		if (&tracked[i] == task || tracked[i].pid != task->pid || tracked[i].state != TASK_ALIVE)
 			continue;
 		switch (task_sign(&tracked[i])) {
 		case SIGN_ENDING:
-			return 0;
-		case SIGN_LIVING:
-			living = 1;
+			return impossible;
+		case SIGN_BLOCKED:
+			needed = other_blocked;
+			break;
+		case SIGN_RUNNING:
+			if (!needed.times)
+				needed = other_runs;
 			break;
 		case SIGN_NONE:
 			break;
 		}
 	}
-	return living;
+	return needed;
 }
 
 /*
@@ -58,21 +70,18 @@ static int thread_gone(const struct tracked *task, const struct slot *slot)
 	return task->is_thread ? !is_taking_the_lead(task, slot) : is_zombie(task);
 }
 
-/*
- * It takes several observations, and some time between the first and the last of them. A thread that has just
- * dequeued its SIGKILL, or that ends the others, shows no sign of its own end for a moment, which is long if other
- * threads run.
- */
+/* It takes several observations, and some time between the first and the last of them. */
 int ended_alone(struct tracked *task, const struct slot *slot)
 {
+	struct certainty needed = thread_gone(task, slot) ? process_goes_on(task) : impossible;
 	__u64 time;
 
-	if (!thread_gone(task, slot) || !process_goes_on(task)) {
+	if (!needed.times) {
 		task->seen_gone = 0;
 		return 0;
 	}
 	time = now_ns();
 	if (!task->seen_gone++)
 		task->gone_since = time;
-	return task->seen_gone >= TIMES_SEEN && time - task->gone_since >= SEEN_FOR_NS;
+	return task->seen_gone >= needed.times && time - task->gone_since >= needed.ns;
 }
