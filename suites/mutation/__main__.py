@@ -6,7 +6,8 @@
     kconform mutants AREA --mechanical N --seed S    faults that nobody chose, drawn from the area's kernel files
 
 Each fault is put into a copy of the kernel's source, built, and tested until a test fails: by the area's tests, and
-with --all-areas, which --history implies, then by those of all other areas.
+with --all-areas, which --history implies, then by those of all other areas.  If `kconform coverage` has recorded
+which tests execute what a fault changes, these are the first, and with --touched-only the only ones.
 Exit status: 0 all were detected, or need no test; 1 one survived; 3 one could not be built or tested, or its edits do
 not match the source, or do not change the kernel; 4 wrong usage.
 """
@@ -27,11 +28,12 @@ from kconfigs.cache import Cache
 from kconfigs.fetch import source_tree
 from kconfigs.flavors import DEFAULT, flavor
 from kconfigs.resolve import packaged_source
+from suites.coverage.line_map import LineMap, find_map
 from suites.mutation.c_source import c_parser, live_lines
 from suites.mutation.mechanical_mutants import FILES, draw, stale_arguments
 from suites.mutation.mutant_builder import MutantBuilder
 from suites.mutation.mutant_report import as_markdown, exit_status, line, read_json, summary, write_json
-from suites.mutation.mutant_run import run_sample, run_table
+from suites.mutation.mutant_run import Known, run_sample, run_table
 from suites.mutation.mutant_table import (
     HISTORY,
     MUTANTS,
@@ -108,7 +110,9 @@ def _groups(options: argparse.Namespace, cache: Cache, results: _Results) -> Ite
         chosen = _chosen(mutants, options.only)
         wanted = len(chosen) if options.only else options.mechanical
         output(f"mutants: {wanted} of {len(mutants)} of {options.area}, in {builder.tree.path}")
-        yield from run_sample(builder, _tester(options, builder), chosen, wanted, _kept(options, results))
+        lines = find_map(builder.tree.text_version, cache)
+        known = Known(_kept(options, results), lines)
+        yield from run_sample(builder, _tester(options, builder, lines), chosen, wanted, known)
         return
     mutants = load_history(options.area) if options.history else load_mutants(options.area)
     results.begin(mutants)
@@ -116,7 +120,9 @@ def _groups(options: argparse.Namespace, cache: Cache, results: _Results) -> Ite
     for folder, config, members in _plans(options, open_tree(source), chosen):
         builder = _builder(options, source, cache, folder, config)
         output(f"mutants: {len(members)} of {options.area}, in {builder.tree.path}")
-        yield from run_table(builder, _tester(options, builder), members, _kept(options, results))
+        lines = find_map(builder.tree.text_version, cache)
+        known = Known(_kept(options, results), lines)
+        yield from run_table(builder, _tester(options, builder, lines), members, known)
 
 
 def _plans(
@@ -145,9 +151,16 @@ def _builder(
     return MutantBuilder.prepare(source, cache, folder, config)
 
 
-def _tester(options: argparse.Namespace, builder: MutantBuilder) -> MutantTester:
+def _tester(options: argparse.Namespace, builder: MutantBuilder, lines: LineMap | None) -> MutantTester:
     all_areas = options.history if options.all_areas is None else options.all_areas
-    return MutantTester(builder.objects, options.area, options.pytest.split(), all_areas=all_areas)
+    return MutantTester(
+        builder.objects,
+        options.area,
+        options.pytest.split(),
+        all_areas=all_areas,
+        touched_only=options.touched_only,
+        lines=lines,
+    )
 
 
 def _kept(options: argparse.Namespace, results: _Results) -> dict[str, MutantResult]:
@@ -199,6 +212,11 @@ def _parser() -> argparse.ArgumentParser:
         "--all-areas",
         action=argparse.BooleanOptionalAction,
         help="after the area's tests, run those of all other areas (default: only with --history)",
+    )
+    parser.add_argument(
+        "--touched-only",
+        action="store_true",
+        help="leave out the tests that do not execute what a mutant changes, as far as that is recorded",
     )
     parser.add_argument(
         "--check", action="store_true", help="only list what does not match the source, of all tables of the area"

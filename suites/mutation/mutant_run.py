@@ -6,9 +6,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import KconformError
+from suites.coverage.line_map import LineMap
+from suites.mutation.executing_tests import Execution, execution_of
 from suites.mutation.mutant_builder import MutantBuilder, NoEffectError
 from suites.mutation.mutant_table import EditMismatchError, Mutant
 from suites.mutation.mutant_tester import (
@@ -26,11 +29,21 @@ MOST_DRAWS = 3
 """How many mechanical mutants are tried at most for each that is wanted."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known before a run."""
+
+    kept: Mapping[str, MutantResult]
+    """Results by id; these mutants are not built again."""
+    lines: LineMap | None
+    """Of this version of the kernel."""
+
+
 def run_table(
-    builder: MutantBuilder, tester: MutantTester, mutants: Iterable[Mutant], kept: Mapping[str, MutantResult]
+    builder: MutantBuilder, tester: MutantTester, mutants: Iterable[Mutant], known: Known
 ) -> Iterator[MutantResult]:
-    """The results of all mutants, in order; those that are kept, by id, are not built again."""
-    return _run(_Steps(builder, tester, kept), mutants, None)
+    """The results of all mutants, in order."""
+    return _run(_Steps(builder, tester, known), mutants, None)
 
 
 def run_sample(
@@ -38,11 +51,17 @@ def run_sample(
     tester: MutantTester,
     mutants: Iterable[Mutant],
     wanted: int,
-    kept: Mapping[str, MutantResult],
+    known: Known,
 ) -> Iterator[MutantResult]:
     """The results of as many mutants as wanted.  Those that do not compile or have no effect are extra."""
-    steps = _Steps(builder, tester, kept, failed_build=NOT_COMPILED)
+    steps = _Steps(builder, tester, known, failed_build=NOT_COMPILED)
     return _run(steps, itertools.islice(mutants, MOST_DRAWS * wanted), wanted)
+
+
+@dataclass(frozen=True)
+class _Built:
+    image: Path
+    execution: Execution
 
 
 class _Steps:
@@ -52,20 +71,20 @@ class _Steps:
         self,
         builder: MutantBuilder,
         tester: MutantTester,
-        kept: Mapping[str, MutantResult],
+        known: Known,
         *,
         failed_build: str = ERROR,
     ) -> None:
         self._builder = builder
         self.tester = tester
-        self._kept = kept
+        self._known = known
         self._failed_build = failed_build
         self._checked = False
 
-    def build(self, mutant: Mutant) -> Path | MutantResult:
-        """The image to test, or the result if there is nothing to test."""
-        if mutant.id in self._kept:
-            return self._kept[mutant.id]
+    def build(self, mutant: Mutant) -> _Built | MutantResult:
+        """What to test, or the result if there is nothing to test."""
+        if mutant.id in self._known.kept:
+            return self._known.kept[mutant.id]
         if mutant.argued:
             return MutantResult(mutant, ARGUED, mutant.argued)
         if mutant.missing:
@@ -73,8 +92,10 @@ class _Steps:
         if lacks := self._builder.lacks(mutant):
             return MutantResult(mutant, NOT_HERE, f"this kernel lacks {lacks}")
         self._check_unchanged()
+        lines = self._known.lines
         try:
-            return self._builder.build_mutant(mutant)
+            execution = execution_of(mutant, self._builder.tree, lines) if lines else Execution()
+            return _Built(self._builder.build_mutant(mutant), execution)
         except EditMismatchError as error:
             return MutantResult(mutant, NO_MATCH, error.message)
         except NoEffectError as error:
@@ -105,6 +126,6 @@ def _run(steps: _Steps, mutants: Iterable[Mutant], wanted: int | None) -> Iterat
             if isinstance(built, MutantResult):
                 yield built
             else:
-                under_test = thread.submit(steps.tester.test, mutant, built)
+                under_test = thread.submit(steps.tester.test, mutant, built.image, built.execution)
         if under_test is not None:
             yield under_test.result()

@@ -50,7 +50,6 @@ MUTANTS, HISTORY = "mutants.toml", "history.toml"
 
 NEEDS: Mapping[str, str] = {
     "smp": "several CPUs",
-    "compat": "a 32-bit program",
     "kvm": "hardware virtualisation",
     "hardware": "a device that QEMU lacks",
     "time": "more time than a test has",

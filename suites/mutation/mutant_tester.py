@@ -12,13 +12,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common.errors import KconformError, UsageError
 from kconfigs.cache import Cache
+from suites.coverage.line_map import LineMap, save_map
+from suites.mutation.executing_tests import Execution
 from suites.mutation.mutant_builder import UNCHANGED, discard_image
 from suites.mutation.mutant_table import SUITES, Mutant
 
@@ -26,6 +28,9 @@ TESTS_DEADLINE_S = 1800.0
 
 DETECTED, SURVIVED, ARGUED, NOT_HERE = "detected", "SURVIVED", "argued", "not here"
 NO_MATCH, NO_EFFECT, NOT_COMPILED, ERROR = "no match", "no effect", "does not compile", "error"
+
+UNKNOWN = Execution()
+"""Nothing is recorded."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,20 @@ class MutantTester:
         arguments: Sequence[str] = (),
         *,
         all_areas: bool = False,
+        touched_only: bool = False,
+        lines: LineMap | None = None,
         deadline_s: float = TESTS_DEADLINE_S,
     ) -> None:
-        """`arguments` are for pytest.  `deadline_s` is for the tests of an area: a mutant may hang all guests."""
+        """`arguments` are for pytest.  `deadline_s` is for the tests of an area: a mutant may hang all guests.
+
+        `touched_only` leaves out tests that do not execute what a mutant changes, as far as the map knows that.
+        """
         self._objects = objects
+        self._touched_only = touched_only
+        # A private cache, because templates of mutants are not used again.
+        self._scratch = Cache(objects / "kconform-cache")
+        if lines:
+            save_map(lines, self._scratch)
         self._area = area
         self._arguments = list(arguments)
         self._deadline_s = deadline_s
@@ -77,38 +92,48 @@ class MutantTester:
         if result.status != SURVIVED:
             raise KconformError(f"the tests already fail on the unmodified kernel: {result.by}")
 
-    def test(self, mutant: Mutant, image: Path) -> MutantResult:
-        """Run the mutant's own tests first, then all of the area, then those of other areas, until a test fails.
+    def test(self, mutant: Mutant, image: Path, execution: Execution = UNKNOWN) -> MutantResult:
+        """Run tests until one fails.
+
+        First the mutant's own, then those that execute what it changes, then all of the area, then the others'.
 
         If the arguments choose tests, such as the walks, only these are run: it is their strength that is measured.
         """
         started = time.monotonic()
-        # A private cache, because templates of mutants are not used again.
-        scratch = Cache(self._objects / "kconform-cache")
         try:
-            status, by = self._test(mutant, image, scratch)
+            status, by = self._test(mutant, image, execution)
         finally:
             # The unchanged kernel stays: it is the control for mutants that do not boot.
             if mutant is not UNCHANGED:
-                _discard_templates(scratch, image)
+                _discard_templates(self._scratch, image)
                 discard_image(image)
         return MutantResult(mutant, status, by, time.monotonic() - started)
 
-    def _test(self, mutant: Mutant, image: Path, scratch: Cache) -> tuple[str, str]:
+    def _test(self, mutant: Mutant, image: Path, execution: Execution) -> tuple[str, str]:
         """The status and its reason."""
-        if mutant.first and not chooses_tests(self._arguments):
-            found = self._pytest(image, [f"{self._area}/{mutant.first}"], [], scratch)
-            if found[0] == DETECTED:
-                return found
         outcomes = []
-        for areas in self._steps:
-            outcomes.append(self._pytest(image, areas, self._arguments, scratch))
+        for tests, arguments in self._runs(mutant, execution):
+            outcomes.append(self._pytest(image, tests, arguments))
             if outcomes[-1][0] == DETECTED:
                 return outcomes[-1]
         # If some tests could not be run, they might have detected it.
         return next((outcome for outcome in outcomes if outcome[0] == ERROR), (SURVIVED, ""))
 
-    def _pytest(self, image: Path, tests: Sequence[str], arguments: Sequence[str], scratch: Cache) -> tuple[str, str]:
+    def _runs(self, mutant: Mutant, execution: Execution) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+        """The runs of pytest, each with its paths and arguments."""
+        if not chooses_tests(self._arguments):
+            if mutant.first:
+                yield [f"{self._area}/{mutant.first}"], []
+            executing = [area for areas in self._steps for area in areas if area in execution.areas]
+            if executing:
+                touched = [f"--touched={place}" for place in execution.places]
+                yield executing, [*self._arguments, "--touched-seconds=0", *touched]
+            if execution.complete and self._touched_only:
+                return
+        for areas in self._steps:
+            yield areas, self._arguments
+
+    def _pytest(self, image: Path, tests: Sequence[str], arguments: Sequence[str]) -> tuple[str, str]:
         """Run the tests, which are named by their paths in suites/, and return the status and its reason."""
         report = self._objects / "kconform-report"
         shutil.rmtree(report, ignore_errors=True)
@@ -116,7 +141,7 @@ class MutantTester:
         command += ["-p", "no:cacheprovider", "-p", "suites.mutation.stop_at_failure"]
         command += ["--kernel", str(image), "--report-dir", str(report), *arguments]
         deadline_s = self._deadline_s * len(tests)
-        status, said = _run(command, {**os.environ, "KCONFORM_CACHE": str(scratch.root)}, deadline_s)
+        status, said = _run(command, {**os.environ, "KCONFORM_CACHE": str(self._scratch.root)}, deadline_s)
         results = _results_of(report)
         failed = [result for result in results if result["outcome"] == "fail"]
         if failed:

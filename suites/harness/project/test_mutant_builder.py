@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,11 @@ from kconfigs.image import Image
 from kconfigs.image_config import find_config
 from kconfigs.kconfig import Config
 from kconfigs.kernel_folder import find_modules
+from suites.coverage.line_map import load_map
 from suites.harness.kconfigs import fake_kernels as fakes
+from suites.harness.project.line_map_sample import LINES
 from suites.mutation import mutant_tester
+from suites.mutation.executing_tests import Execution
 from suites.mutation.mutant_builder import MutantBuilder, NoEffectError
 from suites.mutation.mutant_table import Edit, EditMismatchError, Mutant
 from suites.mutation.mutant_tester import MutantTester
@@ -171,9 +174,13 @@ class FakeRuns:
     def __init__(self) -> None:
         self.paths: list[list[str]] = []
         """What each run was given."""
+        self.commands: list[list[str]] = []
+        self.cache = Path()
         self.outcomes: dict[str, tuple[int, str]] = {}
 
-    def __call__(self, command: Sequence[str], *_: object) -> tuple[int, str]:
+    def __call__(self, command: Sequence[str], environment: Mapping[str, str], _: float) -> tuple[int, str]:
+        self.commands.append(list(command))
+        self.cache = Path(environment["KCONFORM_CACHE"])
         self.paths.append([word for word in command if word.startswith("suites/")])
         status, outcome = self.outcomes.get(self.paths[-1][0], (0, "pass"))
         report = Path(command[command.index("--report-dir") + 1])
@@ -197,6 +204,30 @@ class TestTester:
         result = tester.test(tested, builder.build_mutant(tested))
         assert runs.paths == [["suites/yama/test_log.py"], ["suites/yama"], ["suites/boot", "suites/seccomp"]]
         assert (result.status, result.by) == ("SURVIVED", "")
+
+    @pytest.mark.parametrize("complete", [True, False])
+    @pytest.mark.parametrize("touched_only", [True, False])
+    def test_those_that_execute_the_change_come_next(
+        self, builder: MutantBuilder, runs: FakeRuns, complete: bool, touched_only: bool
+    ) -> None:
+        """They are all if the map is complete, and if this was asked for.  The map is in the cache of the tests."""
+        execution = Execution(("a.c:1", "a.c:2"), frozenset({"seccomp", "yama"}), complete)
+        tester = MutantTester(builder.objects, "yama", ["-n2"], touched_only=touched_only, lines=LINES)
+        tester.test(SEVEN, builder.build_mutant(SEVEN), execution)
+        assert runs.paths == [["suites/yama"]] * (1 if complete and touched_only else 2)
+        assert runs.commands[0][-4:] == ["-n2", "--touched-seconds=0", "--touched=a.c:1", "--touched=a.c:2"]
+        assert load_map(cache=Cache(runs.cache)) == LINES
+
+    def test_an_area_that_does_not_execute_the_change(self, builder: MutantBuilder, runs: FakeRuns) -> None:
+        """pytest, which would find no test there, is not started for it."""
+        execution = Execution(("a.c:1",), frozenset({"seccomp"}))
+        MutantTester(builder.objects, "yama").test(SEVEN, builder.build_mutant(SEVEN), execution)
+        assert "--touched=a.c:1" not in runs.commands[0]
+
+    def test_chosen_tests_are_the_only_ones(self, builder: MutantBuilder, runs: FakeRuns) -> None:
+        execution = Execution(("a.c:1",), frozenset({"yama"}))
+        MutantTester(builder.objects, "yama", ["-m", "walks"]).test(SEVEN, builder.build_mutant(SEVEN), execution)
+        assert [command[-2:] for command in runs.commands] == [["-m", "walks"]]
 
     def test_the_area_alone(self, builder: MutantBuilder, runs: FakeRuns) -> None:
         MutantTester(builder.objects, "yama").test(SEVEN, builder.build_mutant(SEVEN))

@@ -9,19 +9,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from common.errors import KconformError
 from kconfigs.architectures import architecture
 from kconfigs.build import kbuild
+from kconfigs.cache import Cache
 from kconfigs.kconfig import Config
+from suites.coverage.line_map import save_map
 from suites.harness.kconfigs import fake_kernels as fakes
+from suites.harness.project import line_map_sample
+from suites.harness.project.line_map_sample import DENIED, line_map
 from suites.mutation import __main__ as command
 from suites.mutation import mechanical_mutants, mutant_table, mutant_tester
+from suites.mutation.executing_tests import Execution
 from suites.mutation.mutant_builder import UNCHANGED, MutantBuilder, discard_image
 from suites.mutation.mutant_table import Mutant
-from suites.mutation.mutant_tester import MutantResult, MutantTester
+from suites.mutation.mutant_tester import UNKNOWN, MutantResult, MutantTester
 
 FILE = "security/yama/yama_lsm.c"
 SOURCE = "static int f(int a)\n{\n\tif (a == 1)\n\t\treturn g(a);\n\treturn 0;\n}\n"
@@ -54,6 +60,7 @@ class Bench:
         self.results = folder / "results.json"
         self.tested: list[str] = []
         self.all_areas: set[bool] = set()
+        self.executions: list[Execution] = []
         self.fails_unchanged = False
         for module in (mutant_table, mechanical_mutants):
             monkeypatch.setattr(module, "SUITES", folder / "suites")
@@ -90,11 +97,12 @@ class Bench:
         image.parent.mkdir(parents=True, exist_ok=True)
         image.write_text(source.replace("==", ">="))
 
-    def _tester(self, objects: Path, area: str, arguments: Sequence[str], *, all_areas: bool) -> MutantTester:
-        self.all_areas.add(all_areas)
-        tester = MutantTester(objects, area, arguments, all_areas=all_areas)
+    def _tester(self, objects: Path, area: str, arguments: Sequence[str], **options: Any) -> MutantTester:
+        self.all_areas.add(options["all_areas"])
+        tester = MutantTester(objects, area, arguments, **options)
 
-        def test(mutant: Mutant, image: Path) -> MutantResult:
+        def test(mutant: Mutant, image: Path, execution: Execution = UNKNOWN) -> MutantResult:
+            self.executions.append(execution)
             self.tested.append(mutant.id)
             content = image.read_text()
             if mutant is UNCHANGED:
@@ -120,6 +128,19 @@ class TestMadeUp:
         assert bench.tested == ["unchanged", "a", "b"]
         assert bench.statuses() == {"a": "detected", "b": "detected", "c": "argued"}
         assert bench.all_areas == {False}
+
+    def test_what_is_recorded_is_of_the_same_version(self, bench: Bench) -> None:
+        """The lines of another may be others."""
+        (bench.tree / FILE).write_text(line_map_sample.SOURCE)
+        (bench.area / "mutants.toml").write_text(made_up("a", "return -1", "return 7"))
+        for version, executed in (
+            ("6.12.8", UNKNOWN),
+            ("6.12.7", Execution((f"{FILE}:7",), frozenset({"yama"}), True)),
+        ):
+            save_map(line_map({DENIED: (0.5, [7])}, version), Cache())
+            bench.executions.clear()
+            assert bench() == 0
+            assert bench.executions[-1] == executed
 
     def test_the_first_survivor_is_the_last(self, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
         table = made_up("a", "1", "2") + made_up("b", "1", "3") + made_up("c", "1", "7") + made_up("d", "1", "7")

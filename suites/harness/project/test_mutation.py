@@ -105,7 +105,7 @@ class TestTable:
         return tmp_path / "yama"
 
     def test_all_keys(self, folder: Path) -> None:
-        keys = 'needs = ["smp", "compat"]\nconfig = ["USERFAULTFD=y"]\nfirst = "test_a.py"\nunconfirmed = true\n'
+        keys = 'needs = ["smp", "kvm"]\nconfig = ["USERFAULTFD=y"]\nfirst = "test_a.py"\nunconfirmed = true\n'
         edit = EDIT + 'since = "6.1"\nuntil = "6.12"\n'
         (folder / HISTORY).write_text(BUG + keys + edit + EDIT.replace("a.c", "b.c"))
         (bug,) = load_history("yama")
@@ -114,11 +114,11 @@ class TestTable:
             "It was broken.",
             (Edit("a.c", "scope = 1", "", VersionRange((6, 1), (6, 12))), Edit("b.c", "scope = 1", "")),
             first="test_a.py",
-            needs=("smp", "compat"),
+            needs=("smp", "kvm"),
             config=("USERFAULTFD=y",),
             fix=Fix("area: Fix it", "0123456789ab", "5.2", confirmed=False),
         )
-        assert bug.missing == "several CPUs, a 32-bit program"
+        assert bug.missing == "several CPUs, hardware virtualisation"
 
     @pytest.mark.parametrize(
         ("text", "message"),
