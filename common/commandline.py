@@ -26,6 +26,18 @@ class Parser(argparse.ArgumentParser):
         self.exit(UsageError.exit_status, f"{PREFIX}error: {printable(message)}\n  hint: see {self.prog} --help\n")
 
 
+def whole_number(what: str, least: int, most: int | None = None) -> Callable[[str], int]:
+    """The parser of an option whose value is a number of something."""
+
+    def parse(text: str) -> int:
+        if text.isascii() and text.isdigit() and least <= int(text) and (most is None or int(text) <= most):
+            return int(text)
+        bounds = f"from {least} to {most}" if most is not None else f"of {least} or more"
+        raise argparse.ArgumentTypeError(f"{printable(text)!r} is not a number of {what} {bounds}")
+
+    return parse
+
+
 def say(message: str) -> None:
     """A message to the user, on standard error."""
     print(PREFIX + printable_lines(message), file=sys.stderr, flush=True)

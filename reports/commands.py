@@ -98,7 +98,9 @@ def add_commands(commands: Commands) -> None:
     )
     command.set_defaults(run=_prune)
     command.add_argument("directory", type=Path, nargs="?", default=DEFAULT, help=f"default: {DEFAULT}")
-    command.add_argument("--keep", type=_count, metavar="N", help="keep the newest N reports")
+    command.add_argument(
+        "--keep", type=commandline.whole_number("reports", 0), metavar="N", help="keep the newest N reports"
+    )
     command.add_argument("--since", type=_day, metavar="DATE", help="keep the reports of runs since that day, in UTC")
 
 
@@ -136,12 +138,6 @@ def _origin(text: str) -> str:
         return kcidb.check_origin(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(error.message) from error
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{printable(text)!r} is not a number of reports")
-    return int(text)
 
 
 def _day(text: str) -> datetime.date:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 
+from common.commandline import whole_number
 from reports.formats.kcidb import ORIGIN
 from reports.judgement.promise_coverage import KERNEL_AREAS
 from reports.model.report_directory import DEFAULT, LATEST
@@ -51,7 +51,7 @@ def add(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--cases",
-        type=_number_of_cases,
+        type=whole_number("cases", 1),
         metavar="N",
         help="run at most N cases of each test, other ones for each kernel: a sample, for many kernels",
     )
@@ -85,9 +85,3 @@ def add(parser: pytest.Parser) -> None:
         help="run nothing: list every requirement with its tests, and exit with 1 if one has no test, or a "
         f"test in {', '.join(KERNEL_AREAS)} has no requirement",
     )
-
-
-def _number_of_cases(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError("a number of cases is expected, 1 or more")
-    return int(text)

@@ -11,8 +11,7 @@ A test that does not apply is not run again.  What subtests find is reported as 
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ import msgspec
 import pytest
 from _pytest.runner import runtestprotocol
 
+from common.commandline import whole_number
 from reports.judgement.certainty import Together, together
 from reports.model.result import Attempt, Preparation, clean_text, utc
 from reports.model.run_record import CertaintyRecord
@@ -30,29 +30,18 @@ MOST = 100
 """Attempts at a test.  `kconform soak` makes more."""
 
 
-def attempts_at(least: int) -> Callable[[str], int]:
-    """The parser of an option's value."""
-
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and least <= int(text) <= MOST):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number of attempts from {least} to {MOST}")
-        return int(text)
-
-    return parse
-
-
 def add_options(group: pytest.OptionGroup) -> None:
     """Add them to the others of the package."""
     group.addoption(
         "--repeat",
-        type=attempts_at(1),
+        type=whole_number("attempts", 1, MOST),
         default=1,
         metavar="N",
         help="run each test N times; one that breaks a promise in some of them is flaky",
     )
     group.addoption(
         "--confirm",
-        type=attempts_at(0),
+        type=whole_number("attempts", 0, MOST),
         default=0,
         metavar="N",
         help="run each test that breaks a promise N times more before it is reported; if it holds in any of these, it"

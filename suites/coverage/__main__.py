@@ -25,6 +25,7 @@ from common import atomic
 from common.commandline import Parser, output, run
 from common.errors import KconformError, UsageError
 from common.paths import users_path
+from reports.judgement.promise_coverage import KERNEL_AREAS
 from reports.model import document
 from reports.model.names_of_tests import without_kernel
 from reports.model.report_directory import is_report
@@ -37,7 +38,6 @@ from suites.coverage.measurement import Measurement, measure
 from suites.coverage.touched_tests import named
 
 ROOT = Path(__file__).parents[2]
-AREAS = ("boot", "ptrace", "yama", "loadpin", "seccomp")
 REPORT = Path("reports", "out", "coverage")
 
 
@@ -83,15 +83,15 @@ def _report(options: argparse.Namespace) -> Path:
     """The directory of the run to report on, which is run now unless it is named."""
     if len(options.what) == 1 and is_report(users_path(options.what[0])):
         return users_path(options.what[0])
-    if unknown := [word for word in options.what if word not in AREAS]:
+    if unknown := [word for word in options.what if word not in KERNEL_AREAS]:
         raise UsageError(
             f"{unknown[0]!r} is neither an area nor the report of a run",
-            hint=f"areas: {', '.join(AREAS)}; a line of the kernel is FILE:LINE",
+            hint=f"areas: {', '.join(KERNEL_AREAS)}; a line of the kernel is FILE:LINE",
         )
     report = users_path(options.report_dir).absolute()
     command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", *shlex.split(options.pytest)]
     command += [f"--kernel={options.kernel}", "--flavor=coverage", f"--report-dir={report}"]
-    command += [f"--counters={folder_of(report).path}", *(f"suites/{area}" for area in options.what or AREAS)]
+    command += [f"--counters={folder_of(report).path}", *(f"suites/{area}" for area in options.what or KERNEL_AREAS)]
     status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
     if not is_report(report):
         raise KconformError(f"no test ran: pytest ended with {status}", hint="pytest's output, above, tells why")
@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="kconform coverage", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "what", nargs="*", metavar="AREA|REPORT|FILE:LINE", help=f"{', '.join(AREAS)}; default: all areas"
+        "what", nargs="*", metavar="AREA|REPORT|FILE:LINE", help=f"{', '.join(KERNEL_AREAS)}; default: all areas"
     )
     parser.add_argument(
         "--kernel", default="source", metavar="SPEC", help="what to build with counters: source, or a tree (source)"

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from common import atomic
-from common.commandline import Parser, output, run
+from common.commandline import Parser, output, run, whole_number
 from common.errors import UsageError
 from common.paths import users_path
 from kconfigs.build.kernel_tree import Tree, open_tree
@@ -204,7 +204,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("area", choices=known, metavar="AREA", help=", ".join(known))
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--history", action="store_true", help="bring back bugs that the kernel once had")
-    kind.add_argument("--mechanical", type=_count, metavar="N", help="draw N faults from the area's kernel files")
+    kind.add_argument(
+        "--mechanical",
+        type=whole_number("mutants", 1),
+        metavar="N",
+        help="draw N faults from the area's kernel files",
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of --mechanical (1)")
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this mutant; can be repeated")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first survivor")
@@ -238,12 +243,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--table", type=users_path, metavar="FILE", help="also write the results as Markdown")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a number of mutants, 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

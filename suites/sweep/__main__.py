@@ -36,12 +36,12 @@ from common.paths import users_path
 from common.text import printable
 from common.toml import read
 from kconfigs.config_changes import parse_changes
+from reports.judgement.promise_coverage import KERNEL_AREAS
 from reports.model import document
 from reports.model.result import BROKE, Result
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = Path(__file__).with_name("options.toml")
-AREAS = ("boot", "ptrace", "yama", "loadpin", "seccomp")
 NO_KERNEL = ("Kconfig drops", "could not be configured", "could not be compiled", "cannot be tested")
 """What the reasons of results say if there is no kernel with this change, or none that can be tested."""
 
@@ -104,7 +104,7 @@ def _sweep(options: argparse.Namespace) -> int:
         command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--matrix={matrix}", "--allow-dropped"]
         command += [
             f"--report-dir={report.absolute()}",
-            *(f"suites/{area}" for area in AREAS),
+            *(f"suites/{area}" for area in KERNEL_AREAS),
             *shlex.split(options.pytest),
         ]
         subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False)

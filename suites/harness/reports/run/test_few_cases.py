@@ -26,4 +26,4 @@ def test_it_is_a_number_of_cases(pytester: pytest.Pytester, monkeypatch: pytest.
     prepare(pytester, monkeypatch)
     done = pytester.runpytest_subprocess(f"--cases={number}")
     assert done.ret == pytest.ExitCode.USAGE_ERROR
-    done.stderr.fnmatch_lines("*argument --cases: a number of cases is expected, 1 or more")
+    done.stderr.fnmatch_lines(f"*argument --cases: {number!r} is not a number of cases of 1 or more")
