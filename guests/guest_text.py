@@ -11,14 +11,15 @@ import re
 
 from common.text import printable
 
-_KEPT = frozenset("\n\t")
+_LINES = re.compile(r"[^\n\t]+")
+"""What is between newlines and tabs."""
 
 
 def escaped(text: str) -> str:
     """The text with all characters escaped that are not printable, except for newlines and tabs."""
     if text.isprintable():
         return text
-    return "".join(char if char in _KEPT else printable(char) for char in text)
+    return _LINES.sub(lambda found: printable(found[0]), text)
 
 
 def cut(text: str, longest: int) -> str:
