@@ -207,8 +207,9 @@ def test_readable_to_whoever_executes(guest: Guest) -> None:
 @pytest.mark.parametrize("value", range(3), ids=lambda value: f"suid-dumpable-{value}")
 def test_suid_dumpable(guest: Guest, value: int) -> None:
     """fs.suid_dumpable 1 opens processes that gain by execve() or cannot read their program; 0 and 2 do not."""
-    # At 2, the kernel warns of a pattern that is neither a pipe nor an absolute path.
-    guest.set_sysctl("kernel.core_pattern", f"{FOLDER}/core")
+    if guest.exists("/proc/sys/kernel/core_pattern"):
+        # At 2, a kernel that writes core dumps warns of a pattern that is neither a pipe nor an absolute path.
+        guest.set_sysctl("kernel.core_pattern", f"{FOLDER}/core")
     guest.set_sysctl("fs.suid_dumpable", value)
     programs, watcher, target = Programs(guest), observer(guest), guest.spawn("target")
     execute(target, programs.create(mode=0o711)).result()
