@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from functools import partial
@@ -34,6 +35,9 @@ SO_ATTACH_FILTER = 26
 CLOCK_MONOTONIC, SIGEV_SIGNAL = 1, 0
 BPF_PROG_LOAD, BPF_PROG_TYPE_SYSCALL, BPF_F_SLEEPABLE = 5, 31, 1 << 4
 
+ALLOCATED = re.compile(r" bpf_prog_alloc(_no_stats)?(\.llvm\.\d+)?\+")
+"""In a line of /proc/vmallocinfo: who has allocated it.  Link-time optimisation may make one function of the two."""
+
 ALLOW_ALL: Program = (ret(Action.ALLOW),)
 NOTIFY = policy(notify("getppid"))
 INVALID: dict[str, Program] = {
@@ -45,7 +49,7 @@ INVALID: dict[str, Program] = {
 def addresses(guest: Guest) -> set[str]:
     """Where the kernel's BPF programs are, of any kind."""
     lines = guest.read_file("/proc/vmallocinfo").splitlines()
-    return {line.split()[0] for line in lines if " bpf_prog_alloc_no_stats+" in line}
+    return {line.split()[0] for line in lines if ALLOCATED.search(line)}
 
 
 def programs(guest: Guest) -> int:
