@@ -79,8 +79,10 @@ class SetupFailed(KconformError):
     The kernel may be to blame; then the test that is about this step says so, with a comparison.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, needs: str = "") -> None:
+        """`needs` is the kernel option without which the step cannot succeed, if it depends on one."""
         super().__init__(message, hint="this step only prepares the test; see the transcript for what came before")
+        self.needs = needs
 
 
 def require(condition: bool, message: str) -> None:

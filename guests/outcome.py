@@ -51,13 +51,14 @@ class Outcome:
         """Whether the dying task dumped core."""
         return bool(self.signal) and bool(self.value & 0x80)
 
-    def result(self) -> int:
+    def result(self, *, needs: str = "") -> int:
         """The value of a call that only prepares the test, and must have succeeded; otherwise SetupFailed, an error.
 
-        A call that the kernel promises to allow is compared instead: `assert task.install(program) == OK`.
+        A call that the kernel promises to allow is compared instead: `assert task.install(program) == OK`.  Without
+        the option that it `needs`, if any, the test does not apply (suites/conftest.py).
         """
         if self != OK:
-            raise SetupFailed(f"{self.what} -> {describe(self)}, and the test needs it to succeed")
+            raise SetupFailed(f"{self.what} -> {describe(self)}, and the test needs it to succeed", needs=needs)
         return self.value
 
     def require(self, wanted: Expected) -> None:

@@ -188,7 +188,7 @@ class Session(TaskOwner):
 
     def set_sysctl(self, name: str, value: int | str) -> None:
         """Have init set a sysctl.  Must succeed."""
-        self.write_file(f"/proc/sys/{name.replace('.', '/')}", f"{value}").result()
+        self.write_file(f"/proc/sys/{name.replace('.', '/')}", f"{value}").result(needs="SYSCTL")
 
     def upload(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Create a file of any length in the guest."""

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The 32-bit tasks of the suites."""
+"""What the tests of all areas have in common: 32-bit tasks, and steps for which a kernel may lack an option."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import cast
 
 import pytest
 
 from guests.abi import COMPAT, AgentProgram
+from guests.errors import SetupFailed
 from guests.guest import Guest
 from guests.vm import initramfs
 from kconfigs.cache import Cache
@@ -31,3 +33,15 @@ def compat(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ag
     program = AgentProgram("/agent32", abi)
     guest.upload(program.path, initramfs.agent(abi.name, Cache()).read_bytes(), mode=0o755)
     return program
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Skip a test that could not be prepared because its kernel lacks an option, which it need not name itself."""
+    try:
+        yield
+    except SetupFailed as error:
+        kernel = cast(Kernel, getattr(item, "funcargs", {}).get("kernel"))
+        if error.needs and kernel is not None and not kernel.config.enabled(error.needs):
+            pytest.skip(f"needs CONFIG_{error.needs}")
+        raise

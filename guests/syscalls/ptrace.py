@@ -171,7 +171,9 @@ class PtraceCalls(SyscallGroup):
         buffer = self.store(bytes(length))
         local, remote = self.abi.words(buffer, length), self.abi.words(address, length)
         shown = f"read_memory({target}, {address:#x})"
-        self.call("process_vm_readv", target.tid, local, 1, remote, 1, 0, shown=shown).result()
+        self.call("process_vm_readv", target.tid, local, 1, remote, 1, 0, shown=shown).result(
+            needs="CROSS_MEMORY_ATTACH"
+        )
         return self.load(buffer, length)
 
     def process_vm_writev(self, target: SyscallGroup, address: int, content: bytes) -> Outcome:

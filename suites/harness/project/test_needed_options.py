@@ -9,8 +9,14 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
+from typing import cast
 
+import pytest
+
+from guests.errors import SetupFailed
+from kconfigs.kconfig import Config
+from suites import conftest as suites_conftest
 from suites.harness.checkout import ROOT
 
 TOGETHER = {
@@ -97,3 +103,32 @@ def test_a_list_of_security_modules_needs_them() -> None:
     for function in found:
         marks = [mark for mark in getattr(function, "pytestmark", []) if mark.name == "needs"]
         assert {option for mark in marks for option in mark.args} & WITH_SECURITY, function.__name__
+
+
+# What only the preparation of a test needs
+
+
+def ended(config: str, error: BaseException) -> BaseException:
+    """How a test ends that raises this, on a kernel with this config."""
+    item = SimpleNamespace(funcargs={"kernel": SimpleNamespace(config=Config.parse(config))})
+    running = suites_conftest.pytest_runtest_call(cast(pytest.Item, item))
+    next(running)
+    try:
+        running.throw(error)
+    except BaseException as caught:
+        return caught
+    raise AssertionError("it did not end")
+
+
+def test_a_step_without_its_option_is_a_skip() -> None:
+    skipped = ended("CONFIG_SYSCTL=n", SetupFailed("init writes", needs="SYSCTL"))
+    assert (type(skipped), str(skipped)) == (pytest.skip.Exception, "needs CONFIG_SYSCTL")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SetupFailed("init writes", needs="SYSCTL"), SetupFailed("init writes"), AssertionError("broken")],
+    ids=["the-kernel-has-the-option", "no-option", "a-failure"],
+)
+def test_other_ends_stay(error: Exception) -> None:
+    assert ended("CONFIG_SYSCTL=y", error) is error
