@@ -190,10 +190,17 @@ def test_own_descriptors(guest: Guest) -> None:
     assert owner(target, f"/proc/{target.pid}/fd") == (0, 0)
     assert target.read_link(target, f"fd/{COMMON_DESCRIPTOR}") == OK
     assert _opened(target, target, "fd", O_DIRECTORY) == OK
-    assert _opened(target, target, "fdinfo", O_DIRECTORY) == OK
     assert _opened(target, target, "maps", O_RDONLY) == OK
     assert _opened(guest.spawn("own", uid=OWN), target, "fd", O_DIRECTORY) == EACCES
     assert _opened(guest.spawn("other", uid=OTHER), target, "fd", O_DIRECTORY) == EACCES
+
+
+@pytest.mark.requirement("ptrace.proc-own-fdinfo")
+def test_own_descriptions(guest: Guest) -> None:
+    """A process that is not dumpable still opens what describes its descriptors; others of its user do not."""
+    target = guest.spawn("target", dumpable=False)
+    assert _opened(target, target, "fdinfo", O_DIRECTORY) == OK
+    assert _opened(guest.spawn("own"), target, "fdinfo", O_DIRECTORY) == EACCES
 
 
 # At open, and at read

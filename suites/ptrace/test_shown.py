@@ -72,7 +72,13 @@ def test_registers(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("ptrace.stat-exit-code")
-@pytest.mark.parametrize("dumpable", [True, False], ids=["dumpable", "not-dumpable"])
+@pytest.mark.parametrize(
+    "dumpable",
+    [
+        pytest.param(True, id="dumpable"),
+        pytest.param(False, id="not-dumpable", marks=pytest.mark.requirement("ptrace.stat-exit-code-dumpable")),
+    ],
+)
 def test_exit_code(guest: Guest, dumpable: bool) -> None:
     """The exit status of a zombie is shown to those who might look into it while it lived."""
     parent, own, other = guest.spawn("parent"), guest.spawn("own"), guest.spawn("other", uid=OTHER)

@@ -206,6 +206,6 @@ def test_kernel_threads(guest: Guest) -> None:
         assert root.call("ptrace", request, kthreadd, 0, 0, shown=f"{request.name.lower()}({kthreadd})") == EPERM
     local = struct.pack("<QQ", root.store(bytes(8)), 8)
     assert root.call("process_vm_readv", kthreadd, local, 1, local, 1, 0) == ESRCH
-    assert root.open(f"/proc/{kthreadd}/ns/mnt") == OK
-    assert guest.spawn("user").open(f"/proc/{kthreadd}/ns/mnt") == EACCES
-    assert guest.spawn("incapable", uid=0).open(f"/proc/{kthreadd}/ns/mnt") == EACCES
+    assert root.open(f"/proc/{kthreadd}/root") == OK
+    assert guest.spawn("user").open(f"/proc/{kthreadd}/root") == EACCES
+    assert guest.spawn("incapable", uid=0).open(f"/proc/{kthreadd}/root") == EACCES

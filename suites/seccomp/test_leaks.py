@@ -79,9 +79,9 @@ def settled_programs(guest: Guest) -> int:
 
     Filters are freed by a worker, and so are programs of the boot: Linux 6.3 to 6.10 with HID_BPF load some by way of
     one that may sleep.  A program of our own of either kind is freed after them, because it waits for the same grace
-    period of RCU and the same worker.
+    period of RCU and the same worker.  The socket's is last: a kernel that refuses the other frees it by a worker.
     """
-    for use in (of_a_socket, of_the_sleepable_kind):
+    for use in (of_the_sleepable_kind, of_a_socket):
         before = addresses(guest)
         used = use(guest)
         if not used.errno:
