@@ -74,6 +74,15 @@ def of_the_sleepable_kind(guest: Guest) -> Outcome:
     return guest.init.call("bpf", BPF_PROG_LOAD, attributes, len(attributes))
 
 
+def tell_addresses_apart(guest: Guest) -> None:
+    """Have the kernel show addresses: all are `(____ptrval____)` until it has random numbers (lib/vsprintf.c).
+
+    Whoever waits for these makes the kernel gather them (try_to_generate_entropy()).
+    """
+    guest.init.call("getrandom", Out(1), 1, 0).result()
+    guest.wait_until(lambda: "ptrval" not in guest.read_file("/proc/vmallocinfo"), "the kernel to show addresses")
+
+
 def settled_programs(guest: Guest) -> int:
     """The same, once those that are no longer used are freed.  SetupFailed if /proc does not show programs.
 
@@ -81,6 +90,7 @@ def settled_programs(guest: Guest) -> int:
     one that may sleep.  A program of our own of either kind is freed after them, because it waits for the same grace
     period of RCU and the same worker.  The socket's is last: a kernel that refuses the other frees it by a worker.
     """
+    tell_addresses_apart(guest)
     for use in (of_the_sleepable_kind, of_a_socket):
         before = addresses(guest)
         used = use(guest)
