@@ -23,3 +23,14 @@ def is_worker(config: pytest.Config) -> bool:
 def handed_over(config: pytest.Config, key: str) -> Any:
     """What the controller handed to this worker under that key; None if nothing, or if this is not a worker."""
     return getattr(config, "workerinput", {}).get(key)
+
+
+def run_in_one_process(config: pytest.Config) -> None:
+    """Have no workers, whatever -n says: for what only a process can do that collects, or that has the terminal.
+
+    Call it in pytest_cmdline_main, after pytest-xdist's, which is the first.
+    """
+    if hasattr(config.option, "numprocesses"):
+        config.option.numprocesses = None
+        config.option.dist = "no"
+        config.option.tx = []

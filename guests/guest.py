@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 from guests import guest_evidence
 from guests.errors import (
@@ -31,6 +32,8 @@ from guests.vm.template import Template
 from kconfigs.kernel import Kernel
 
 RESUME_DEADLINE_S = 30.0
+DUMP_DEADLINE_S = 300.0
+"""Seconds that it may take to dump a guest's memory."""
 _GAVE_UP = re.compile(r"^kconform: agent: (?!ready)(.*)", re.MULTILINE)
 """The message that the agent prints before it exits by itself (agent/console.c, die())."""
 
@@ -103,6 +106,7 @@ class Guest(Session):
             raise
         self._host_time = HostTime(self._qemu.pid)
         super().__init__(SocketStream(self._qemu.agent), kernel.arch)
+        self._channel.machine = self._qemu
 
     def __repr__(self) -> str:
         return f"<guest of {self.kernel.id}>"
@@ -163,6 +167,33 @@ class Guest(Session):
         found = splat_at_boot(self.template)
         return splats.first(_known_of_boot(self.template), excused) or "" if found and excused(found) else found
 
+    # For a person, or a debugger
+
+    @property
+    def crashed(self) -> bool:
+        """Whether its machine has gone down by itself, or no longer answers.  Its memory is as it was."""
+        return not self._qemu.ended() and (self._qemu.guest_ended or self._hangs)
+
+    @property
+    def condition(self) -> str:
+        """Whether it runs, for a person."""
+        if self._qemu.ended():
+            return "ended"
+        if self._qemu.has_guest_ended():
+            return "down: its kernel has crashed or rebooted"
+        return "hung: it did not answer" if self._hangs else "running"
+
+    def dump_memory(self, descriptor: int) -> None:
+        """Write memory and registers to a file.  QemuError if that is impossible."""
+        self._qemu.dump(descriptor, time.monotonic() + DUMP_DEADLINE_S)
+
+    def physical_memory(self, address: int, size: int) -> bytes:
+        return self._qemu.physical_memory(address, size, time.monotonic() + RESUME_DEADLINE_S)
+
+    def serve_gdb(self, path: Path) -> None:
+        """Let gdb attach at a socket.  QemuError if that is impossible."""
+        self._qemu.serve_gdb(str(path), time.monotonic() + RESUME_DEADLINE_S)
+
     # The influence of the host
 
     def lost_s(self) -> float:
@@ -180,7 +211,9 @@ class Guest(Session):
 
     def why_ended(self, what: str) -> Exception:
         try:
-            self._qemu.process.wait(timeout=RESUME_DEADLINE_S)
+            # A guest that resets its machine leaves QEMU running, with what it was.
+            if not self._qemu.has_guest_ended():
+                self._qemu.process.wait(timeout=RESUME_DEADLINE_S)
         except subprocess.TimeoutExpired:
             return QemuError(f"QEMU closed the agent's channel during {what}, but keeps running")
         if gave_up := _GAVE_UP.search(self.console()):

@@ -26,7 +26,10 @@ PROGRAMS = {
         "suites.reproduce_command",
         "build a test's program in C, and run it in a guest of the same kernel",
     ),
-    "bisect": ("reports.tools.bisect", "for `git bisect run`: run tests, with an exit status for git"),
+    "bisect": (
+        "suites.bisection.bisect_command",
+        "find the version that broke a promise: of a package, or with git; also for `git bisect run`",
+    ),
     "bench-selftest": (
         "suites.bench.selftest_benchmark",
         "compare the seccomp suite's speed with upstream's selftest",

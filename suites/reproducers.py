@@ -61,6 +61,12 @@ def kept(item: pytest.Item, guest: Guest, boot: Boot, pool: Pool) -> Guest:
     return guest
 
 
+def recorded_guest(item: pytest.Item) -> Guest | None:
+    """The guest that the test has, until its teardown is reported; the last one, of many."""
+    recorded = item.stash.get(RECORDED, None)
+    return None if recorded is None else recorded.guest
+
+
 def replayed_guest(item: pytest.Item) -> Guest | None:
     """The guest that the test gets when it runs again; None when it runs for the first time."""
     return item.stash.get(REPLAYED, None)

@@ -8,10 +8,11 @@ ProtocolError, and every later request raises the same error.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from guests.errors import ProtocolError
@@ -27,6 +28,10 @@ _RECEIVE_SIZE = 1 << 18
 """Maximum size in bytes of a single read."""
 _LATE_MAX = 1 << 23
 """Maximum number of bytes to receive after a deadline: more than can have been in transit when it passed."""
+
+
+_LONGEST_POLL_S = 3600.0
+"""poll(2) takes no more than 24 days."""
 
 
 class NoAnswer(Exception):
@@ -54,8 +59,26 @@ class Stream(Protocol):
         ...
 
 
+class Machine(Protocol):
+    """The machine at the other end, if that can end without closing the stream."""
+
+    guest_ended: bool
+    """Whether it is known to have ended."""
+
+    def monitor_fileno(self) -> int:
+        """A descriptor that can be read when the machine may have ended; negative if there is none any more."""
+        ...
+
+    def has_guest_ended(self) -> bool:
+        """Find out whether it has ended; reads what there is at the descriptor."""
+        ...
+
+
 class Channel:
     """Numbers requests, and keeps each answer until it is collected."""
+
+    machine: Machine | None = None
+    """If there is one, its end is the end of the stream, after all data that it has sent."""
 
     def __init__(
         self, stream: Stream, on_event: Callable[[Frame], None], lost_s: Callable[[], float] = lambda: 0.0
@@ -73,6 +96,8 @@ class Channel:
         self.received = 0
         """The number of bytes received so far."""
         self.record = Record()
+        self._patient = False
+        """Whether to wait without a deadline."""
         self.broken: ProtocolError | None = None
         """The error that ended the conversation, if invalid data did."""
 
@@ -81,6 +106,15 @@ class Channel:
         self.broken = error
         self._buffer.clear()
         self._answers.clear()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait without deadlines, and record nothing, until the end of this block."""
+        record, self.record, self._patient = self.record, Record(), True
+        try:
+            yield
+        finally:
+            self.record, self._patient = record, False
 
     @property
     def partial(self) -> bool:
@@ -131,7 +165,7 @@ class Channel:
 
     def deadline(self, seconds: float) -> Deadline:
         """A deadline in the other end's time."""
-        return Deadline(seconds, self._lost_s)
+        return Deadline(math.inf if self._patient else seconds, self._lost_s)
 
     def request(self, op: Op, slot: int = 0, body: bytes = b"", deadline: float = CALL_DEADLINE) -> Frame:
         return self.collect(self.send(op, slot, body), deadline)
@@ -184,7 +218,19 @@ class Channel:
         ready.register(reading, select.POLLIN)
         if writing and (end := self._stream.writing_fileno()) >= 0:
             ready.register(end, select.POLLOUT | (select.POLLIN if end == reading else 0))
-        events = dict(ready.poll(math.ceil(timeout * 1000)))
+        machine = self.machine
+        ended = machine is not None and machine.guest_ended
+        monitor = machine.monitor_fileno() if machine is not None and not ended else -1
+        if monitor >= 0:
+            ready.register(monitor, select.POLLIN)
+        events = dict(ready.poll(0 if ended else math.ceil(min(timeout, _LONGEST_POLL_S) * 1000)))
+        if not events.get(reading, 0) & ~select.POLLOUT and machine is not None:
+            if not ended and (monitor not in events or not machine.has_guest_ended()):
+                return False
+            # What it has sent before its end.
+            events = dict(ready.poll(0))
+            if not events.get(reading, 0) & ~select.POLLOUT:
+                raise Closed("the machine has ended")
         return bool(events.get(reading, 0) & ~select.POLLOUT)
 
     def _receive_some(self) -> int:

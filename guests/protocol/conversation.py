@@ -75,6 +75,10 @@ class Conversation:
         """All that was said so far."""
         return self._channel.record
 
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """A block in which a person makes calls, not the test: none has a deadline, and the record omits them."""
+        return self._channel.held()
+
     def wait_until(
         self,
         condition: Callable[[], bool],

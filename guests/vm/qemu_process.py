@@ -9,13 +9,18 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from common.text import printable
 from guests.errors import QemuError
 from guests.vm.qemu_command import channel_options, dying_with_parent
+
+_MOST_EVENTS = 1000
+"""The number of unread events that are kept."""
 
 
 class SilentMonitorError(QemuError):
@@ -33,6 +38,11 @@ class Qmp:
         self._socket = sock
         self._buffer = b""
         self._events: list[Mapping[str, Any]] = []
+        self._closed = False
+
+    def fileno(self) -> int:
+        """The descriptor to read from; -1 once QEMU has closed the monitor."""
+        return -1 if self._closed else self._socket.fileno()
 
     def send(self, command: str, **arguments: Any) -> None:
         """Write a command; `answer` reads the answers later, in order."""
@@ -67,16 +77,40 @@ class Qmp:
             _raise_refusal(message)
         raise QemuError("QEMU closed its monitor")
 
+    def guest_has_shut_down(self) -> bool:
+        """Whether the guest has shut its machine down or reset it, by what is here; unread answers are dropped."""
+        with contextlib.suppress(SilentMonitorError):
+            for message in self._messages(0.0):
+                # A guest can cause any number of some events.
+                if "event" in message and len(self._events) < _MOST_EVENTS:
+                    self._events.append(message)
+        return any(message["event"] == "SHUTDOWN" and message["data"]["guest"] for message in self._events)
+
     def give_descriptor(self, descriptor: int, name: str, deadline: float) -> None:
         """Pass a file descriptor to QEMU, where commands refer to it by name."""
         message = {"execute": "getfd", "arguments": {"fdname": name}}
         socket.send_fds(self._socket, [json.dumps(message).encode() + b"\n"], [descriptor])
         self.answer(deadline)
 
-    def ask(self, command: str, deadline: float) -> Any:
-        """The result of a command, however many answers of former ones have not been read."""
+    def ask(
+        self,
+        command: str,
+        deadline: float,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        descriptor: int | None = None,
+    ) -> Any:
+        """The result of a command, however many answers of former ones have not been read.
+
+        `descriptor` is passed along (for `getfd`).
+        """
         name = f"ask-{command}-{time.monotonic_ns()}"
-        self._socket.sendall(json.dumps({"execute": command, "id": name}).encode() + b"\n")
+        message = {"execute": command, "id": name, "arguments": arguments or {}}
+        passed = [] if descriptor is None else [descriptor]
+        try:
+            socket.send_fds(self._socket, [json.dumps(message).encode() + b"\n"], passed)
+        except OSError as error:
+            raise QemuError(f"QEMU's monitor takes no commands: {error}") from error
         for message in self._messages(deadline):
             if message.get("id") == name:
                 _raise_refusal(message)
@@ -106,8 +140,9 @@ class Qmp:
             except TimeoutError:
                 raise SilentMonitorError("QEMU's monitor did not answer in time") from None
             except ConnectionError:
-                return
+                received = b""
             if not received:
+                self._closed = True
                 return
             self._buffer += received
 
@@ -135,6 +170,7 @@ class Qemu:
 
     def __init__(self, command: Sequence[str], *, console: str, pass_fds: Sequence[int] = ()) -> None:
         """Start QEMU.  `console`: as in `channel_options`; `pass_fds`: the descriptors that it and `command` name."""
+        self.guest_ended = False
         try:
             with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
                 self.agent, agent = socket.socketpair()
@@ -187,6 +223,38 @@ class Qemu:
         except (QemuError, OSError):
             return ""
         return f"QEMU has paused the guest: {PAUSES[state]} ({state})" if state in PAUSES else ""
+
+    def monitor_fileno(self) -> int:
+        """The descriptor of the monitor, which can be read when the guest has ended; negative once it is closed."""
+        return self.qmp.fileno()
+
+    def has_guest_ended(self) -> bool:
+        """Whether the guest has reset or powered off its machine, which QEMU then keeps as it is (-no-shutdown)."""
+        self.guest_ended = self.guest_ended or self.qmp.guest_has_shut_down()
+        return self.guest_ended
+
+    def dump(self, descriptor: int, deadline: float) -> None:
+        """Write the guest's memory and registers to a file, as makedumpfile does (kdump-zlib).
+
+        A running guest is stopped meanwhile.  QemuError if QEMU cannot.
+        """
+        self.qmp.ask("getfd", deadline, {"fdname": "vmcore"}, descriptor=descriptor)
+        arguments = {"paging": False, "protocol": "fd:vmcore", "format": "kdump-zlib"}
+        self.qmp.ask("dump-guest-memory", deadline, arguments)
+
+    def physical_memory(self, address: int, size: int, deadline: float) -> bytes:
+        """A piece of the guest's memory.  QemuError or OSError if QEMU cannot write it to a temporary file."""
+        with tempfile.TemporaryDirectory(prefix="kconform-") as folder:
+            path = Path(folder) / "memory"
+            self.qmp.ask("pmemsave", deadline, {"val": address, "size": size, "filename": str(path)})
+            return path.read_bytes()
+
+    def serve_gdb(self, path: str, deadline: float) -> None:
+        """Let gdb attach to the guest at a socket of this path, which has no comma.  QemuError if QEMU cannot."""
+        line = f"gdbserver unix:{path},server=on,wait=off"
+        answer = self.qmp.ask("human-monitor-command", deadline, {"command-line": line})
+        if not Path(path).is_socket():
+            raise QemuError(f"QEMU does not serve gdb: {printable(str(answer).strip())}")
 
     def ended(self) -> bool:
         return self.process.poll() is not None

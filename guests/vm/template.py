@@ -79,6 +79,8 @@ class Template:
                     *clone_command(compose(self.machine)),
                     *memory_options(self.directory / "ram", self.machine.memory_mib, shared=False),
                     *("-S", "-incoming", "defer"),
+                    # Of a guest that has crashed, keep what it was, until the test has been reported.
+                    "-no-shutdown",
                     *self.machine.options,
                 ],
                 console=f"file,id=console,path=/proc/self/fd/{console},append=on",

@@ -2,8 +2,8 @@
 """From a tree and a flavor to a kernel: built once for the same content, and kept in the cache.
 
 An entry holds image, config, System.map, modules/, build.log and made.json (release, image_sha256, objects, seconds);
-the lists of lost_options.py, if a user's config has options that the kernel does not have; and gcov/ (gcov_notes.py),
-if the kernel counts which lines it executes.
+vmlinux, for debuggers, unless it is large; the lists of lost_options.py, if a user's config has options that the
+kernel does not have; and gcov/ (gcov_notes.py), if the kernel counts which lines it executes.
 There is never more than one kernel build at a time on a machine.  Kernels of one source share an object directory.
 """
 
@@ -33,6 +33,9 @@ from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel, kernel_digest
 
 _OBJECT = re.compile(r"\s+(?:CC|AS)\s+(?:\[M\]\s+)?\S+\.o$")
+
+_LARGEST_VMLINUX = 128 << 20
+"""Bytes.  It has 14 MB without debugging information, and hundreds with it."""
 
 
 def is_built(job: Job) -> bool:
@@ -167,6 +170,9 @@ def _collect(job: Job, objects: Path, folder: Path, config: Config) -> None:
     shutil.copy2(objects / architecture().image, folder / "image")
     shutil.copy2(objects / ".config", folder / "config")
     shutil.copy2(objects / "System.map", folder / "System.map")
+    with contextlib.suppress(FileNotFoundError):
+        if (objects / "vmlinux").stat().st_size <= _LARGEST_VMLINUX:
+            shutil.copy2(objects / "vmlinux", folder / "vmlinux")
     shutil.copy2(job.log, folder / "build.log")
     for name in (lost_options.UNKNOWN, lost_options.REFUSED):
         if text := lost_options.read(objects / name):

@@ -10,9 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from common.workers import handed_over
+from reports.model.evidence import slug
+from reports.model.report_directory import EVIDENCE
 from reports.model.result import JSON, KernelRecord, clean, clean_text
 
 
@@ -27,6 +32,8 @@ class Attached:
 ATTACHED = pytest.StashKey[Attached]()
 REMARKS = pytest.StashKey[list[str]]()
 KERNEL = pytest.StashKey[KernelRecord]()
+DIRECTORY = pytest.StashKey[Path]()
+WORKER_INPUT = "kconform_report"
 VERSIONS = pytest.StashKey[dict[str, JSON]]()
 
 
@@ -50,6 +57,27 @@ def add_piece(pieces: list[tuple[str, str]], title: str, text: str) -> None:
         count += 1
         numbered = f"{title} ({count})"
     pieces.append((numbered, text))
+
+
+def set_report_directory(config: pytest.Config, path: Path) -> None:
+    """Where this run's report goes."""
+    config.stash[DIRECTORY] = path.absolute()
+
+
+def tell_worker(node: Any) -> None:
+    """Tell a worker of xdist where the report goes."""
+    if (path := node.config.stash.get(DIRECTORY, None)) is not None:
+        node.workerinput[WORKER_INPUT] = str(path)
+
+
+def evidence_directory(item: pytest.Item) -> Path | None:
+    """Where the item's evidence goes, for files that are no text; the directory need not exist yet.
+
+    None if the run leaves no report.
+    """
+    handed = handed_over(item.config, WORKER_INPUT)
+    path = Path(handed) if handed else item.config.stash.get(DIRECTORY, None)
+    return path and path / EVIDENCE / slug(item.nodeid)
 
 
 def add_remark(item: pytest.Item, text: str) -> None:

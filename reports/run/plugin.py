@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pytest
 
 from common.paths import users_path
-from common.workers import is_worker
+from common.workers import is_worker, run_in_one_process
 from reports.formats.kcidb import check_origin
 from reports.judgement.exit_status import HELD, INTERRUPTED, UNDETERMINED, WRONG_USE
 from reports.model.display import one_line
@@ -29,6 +29,7 @@ from reports.run import (
     early_end,
     environment,
     few_cases,
+    notes,
     options,
     own_errors,
     preparation_times,
@@ -57,10 +58,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """--requirements needs the tests themselves, which only a process that collects has."""
-    if config.option.requirements and hasattr(config.option, "numprocesses"):
-        config.option.numprocesses = None
-        config.option.dist = "no"
-        config.option.tx = []
+    if config.option.requirements:
+        run_in_one_process(config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -91,6 +90,7 @@ def _new_recorder(config: pytest.Config) -> Recorder:
             config.option.report_dir = resume.directory(config.rootpath, config.option.report_dir)
             resume.begin(config, users_path(config.option.report_dir, invoked_in))
         claimed = claim(config.rootpath, invoked_in, config.option.report_dir, datetime.now(UTC))
+    notes.set_report_directory(config, claimed.path)
     junit = getattr(config.option, "xmlpath", None)
     config.option.xmlpath = None
     path = None if junit is None else invoked_in / Path(os.path.expandvars(junit)).expanduser()
@@ -113,6 +113,7 @@ class Hooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         resume.tell_worker(node)
+        notes.tell_worker(node)
         early_end.tell_worker(node)
 
     def pytest_report_header(self) -> list[str]:

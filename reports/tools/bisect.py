@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UsageError
@@ -53,7 +54,22 @@ def answer(exit_status: int, counts: Mapping[Verdict, int]) -> int:
     return SKIP if exit_status in (UNDETERMINED, WRONG_USE, NOTHING_RAN) else STOP
 
 
+@dataclass(frozen=True)
+class StepResult:
+    """What one run has shown."""
+
+    answer: int
+    """GOOD, BAD, SKIP or STOP."""
+    exit_status: int
+    """That of the run; WRONG_USE if there was none."""
+
+
 def main(arguments: Sequence[str]) -> int:
+    return judge(arguments).answer
+
+
+def judge(arguments: Sequence[str]) -> StepResult:
+    """Run the suites with these arguments, and say what git is told about the result."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--report-dir", default=str(REPORT))
     try:
@@ -64,17 +80,17 @@ def main(arguments: Sequence[str]) -> int:
         (report / RESULTS).unlink(missing_ok=True)
     except (argparse.ArgumentError, OSError, RuntimeError) as error:
         print(f"bisect: {WORDS[STOP]}: --report-dir cannot be used: {error}", flush=True)
-        return STOP
+        return StepResult(STOP, WRONG_USE)
     if _run(DOCTOR):
         print(f"bisect: {WORDS[STOP]}: this machine lacks something", flush=True)
-        return STOP
+        return StepResult(STOP, WRONG_USE)
     command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--report-dir={report}"]
-    command += ["--reproducers=none", *arguments]
+    command += ["--reproducers=none", "--vmcores=0", *arguments]
     exit_status = _run(command)
     counts = verdicts_in(report)
     answered = answer(exit_status, counts)
     print(f"bisect: {WORDS[answered]} (exit status {exit_status}: {meaning(exit_status, counts)})", flush=True)
-    return answered
+    return StepResult(answered, exit_status)
 
 
 def _run(command: Sequence[str]) -> int:

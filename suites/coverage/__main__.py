@@ -89,7 +89,7 @@ def _report(options: argparse.Namespace) -> Path:
             hint=f"areas: {', '.join(KERNEL_AREAS)}; a line of the kernel is FILE:LINE",
         )
     report = users_path(options.report_dir).absolute()
-    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", *shlex.split(options.pytest)]
+    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "--vmcores=0", *shlex.split(options.pytest)]
     command += [f"--kernel={options.kernel}", "--flavor=coverage", f"--report-dir={report}"]
     command += [f"--counters={folder_of(report).path}", *(f"suites/{area}" for area in options.what or KERNEL_AREAS)]
     status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode

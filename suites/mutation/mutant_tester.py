@@ -138,7 +138,7 @@ class MutantTester:
         report = self._objects / "kconform-report"
         shutil.rmtree(report, ignore_errors=True)
         command = [sys.executable, "-m", "pytest", *(f"suites/{path}" for path in tests), "-q", "--reproducers=none"]
-        command += ["-p", "no:cacheprovider", "-p", "suites.mutation.stop_at_failure"]
+        command += ["--vmcores=0", "-p", "no:cacheprovider", "-p", "suites.mutation.stop_at_failure"]
         command += ["--kernel", str(image), "--report-dir", str(report), *arguments]
         deadline_s = self._deadline_s * len(tests)
         status, said = _run(command, {**os.environ, "KCONFORM_CACHE": str(self._scratch.root)}, deadline_s)

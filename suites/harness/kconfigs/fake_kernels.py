@@ -105,6 +105,7 @@ bzImage:
 	@echo 6.12.7-fake > $(O)/include/config/kernel.release
 	@echo one >> $(MARKS)/builds
 	@: > $(O)/System.map
+	@: > $(O)/vmlinux
 modules:
 	@mkdir -p $(O)/lib
 	@echo lib/test_module.o > $(O)/modules.order

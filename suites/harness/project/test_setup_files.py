@@ -21,6 +21,7 @@ from common import git
 from guests.host.packages import FAMILIES
 from kconfigs.flavors import FLAVORS
 from reports.judgement.exit_status import MEANING
+from suites.bisection.bisect_command import parser_of_names
 from suites.coverage.__main__ import _parser as coverage_parser
 from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
@@ -29,7 +30,7 @@ from suites.mutation.__main__ import _parser as mutants_parser
 from suites.soak.__main__ import _parser as soak_parser
 from suites.sweep.__main__ import _parser as sweep_parser
 
-PARSERS = (coverage_parser, mutants_parser, hosts_parser, soak_parser, sweep_parser)
+PARSERS = (parser_of_names, coverage_parser, mutants_parser, hosts_parser, soak_parser, sweep_parser)
 """Those of commands that parse their own arguments."""
 
 DOCUMENTS = [
@@ -53,8 +54,10 @@ FOREIGN_OPTIONS = {
     "-Wextra",
     "-Werror",
     "-m32",
+    "-t",
+    "-R",
 } | {word.partition("=")[0] for family in FAMILIES for word in family.manager.install if word.startswith("-")}
-"""Options of tox, package managers, Python, ruff and the C compiler, which are not checked."""
+"""Options of tox, package managers, Python, ruff, the C compiler, ssh and makedumpfile, which are not checked."""
 PRIVATE = ("/work/", "/tmp/w/", "/root/")  # noqa: S108 - words to look for
 """Paths that only exist on one machine, and must not be in the repository."""
 
@@ -176,7 +179,7 @@ class TestExample:
         shutil.copy(ROOT / "pyproject.toml", tmp_path)
         suite = tmp_path / "suites" / "yama"
         suite.mkdir(parents=True)
-        for name in ("applicable_tests.py", "coverage", "reproducers.py", "walks"):
+        for name in ("applicable_tests.py", "coverage", "live_guests.py", "reproducers.py", "walks"):
             (tmp_path / "suites" / name).symlink_to(ROOT / "suites" / name)
         (suite / "requirements.toml").write_text(blocks["toml"])
         (suite / "test_family.py").write_text(blocks["python"])

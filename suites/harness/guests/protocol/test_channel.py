@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -115,3 +116,81 @@ class TestChannel:
         monkeypatch.setattr(other, "send_some", broken)
         with pytest.raises(Closed):
             other.channel.send(Op.HELLO)
+
+
+class OtherMachine:
+    """A machine whose monitor is a pipe: each byte is news, and a 0 the news that it has ended."""
+
+    def __init__(self) -> None:
+        self._reading, self._writing = os.pipe()
+        self.guest_ended = False
+
+    def says(self, news: bytes) -> None:
+        os.write(self._writing, news)
+
+    def close(self) -> None:
+        os.close(self._reading)
+        os.close(self._writing)
+
+    # Methods of Machine
+
+    def monitor_fileno(self) -> int:
+        return self._reading
+
+    def has_guest_ended(self) -> bool:
+        self.guest_ended = self.guest_ended or os.read(self._reading, 1) == b"\0"
+        return self.guest_ended
+
+
+class TestMachine:
+    """The end of a machine is that of the channel, although the stream stays open."""
+
+    @pytest.fixture
+    def machine(self, other: OtherEnd) -> Iterator[OtherMachine]:
+        machine = OtherMachine()
+        other.channel.machine = machine
+        yield machine
+        machine.close()
+
+    def test_what_it_sent_before_its_end_is_received(self, other: OtherEnd, machine: OtherMachine) -> None:
+        first = other.channel.send(Op.HELLO)
+        other.says(Frame(Op.HELLO, 0, first, b"the last words"))
+        machine.says(b"\0")
+        assert other.channel.collect(first).body == b"the last words"
+        second = other.channel.send(Op.HELLO)
+        for _ in range(2):
+            with pytest.raises(Closed, match="the machine has ended"):
+                other.channel.collect(second)
+
+    def test_other_news_ends_no_wait(self, other: OtherEnd, machine: OtherMachine) -> None:
+        sequence = other.channel.send(Op.HELLO)
+        machine.says(b"\1\2\3")
+        with pytest.raises(NoAnswer):
+            other.channel.collect(sequence, 0.05)
+        machine.says(b"\0")
+        with pytest.raises(Closed):
+            other.channel.collect(sequence, 0.05)
+
+
+class TestHeld:
+    """While a person has a guest, nothing has a deadline, and the record is about the test alone."""
+
+    def test_a_call_waits_beyond_its_deadline(self, other: OtherEnd) -> None:
+        sequence = other.channel.send(Op.HELLO)
+        with other.channel.held():
+            waiting = threading.Thread(target=other.channel.collect, args=(sequence, 0.0))
+            waiting.start()
+            waiting.join(0.2)
+            assert waiting.is_alive()
+            other.says(Frame(Op.HELLO, 0, sequence, b""))
+            waiting.join(60)
+            assert not waiting.is_alive()
+        with pytest.raises(NoAnswer):
+            other.channel.collect(other.channel.send(Op.HELLO), 0.0)
+
+    def test_it_is_not_recorded(self, other: OtherEnd) -> None:
+        other.channel.send(Op.HELLO)
+        before = list(other.channel.record.entries)
+        with other.channel.held():
+            other.channel.send(Op.HELLO)
+        assert other.channel.record.entries == before

@@ -54,7 +54,7 @@ class TestBuilding:
     def test_the_entry_keeps_what_is_needed_and_no_objects(self, make_tree: MakeTree, cache: Cache) -> None:
         kernel = fakes.resolved(str(make_tree()), cache=cache).kernel()
         assert {path.name for path in kernel.image.parent.iterdir()} == {
-            *("image", "config", "System.map", "modules", "build.log", "made.json"),
+            *("image", "config", "System.map", "vmlinux", "modules", "build.log", "made.json"),
         }
 
     def test_a_kernel_is_built_once(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,9 +36,9 @@ class FakeApt:
         self.lists = True
         return ""
 
-    def search(self, *_: object) -> str:
+    def search(self, arguments: Sequence[str], _: Path | None) -> str:
         names = dict.fromkeys(control["Package"] for control in self.offered)
-        return "".join(f"{name} - words\n" for name in names if name.startswith("linux-source-"))
+        return "".join(f"{name} - words\n" for name in names if re.search(arguments[-1], name))
 
     def pkgnames(self, *_: object) -> str:
         return "\n".join(control["Package"] for control in self.offered)
@@ -49,7 +50,8 @@ class FakeApt:
             name, _, version = wanted.partition("=")
             found = [c for c in self.offered if c["Package"] == name and version in {"", c["Version"]}]
             missing = missing or not found
-            shown += "".join(f"{key}: {value}\n" for control in found[:1] for key, value in control.items()) + "\n"
+            for control in found[:1] if "--no-all-versions" in arguments else found:
+                shown += "".join(f"{key}: {value}\n" for key, value in control.items()) + "\n"
         if missing:
             raise subprocess.CalledProcessError(100, "apt-cache", shown, "E: No packages found")
         return shown
