@@ -15,7 +15,6 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from common.versions import VersionRange
 from guests.guest import Guest
 from guests.kernel_probes import ask
 from guests.outcome import EACCES, EINVAL, ENOSYS, EPERM, OK, Expected, Outcome, error
@@ -237,8 +236,8 @@ WAYS = (
 # fmt: on
 
 
-_SILENT_NAMESPACES = VersionRange((5, 10, 252), (5, 10))
-"""Kernels whose namespace links report no error where they give nothing."""
+_SILENT_NAMESPACES = (5, 10, 252), (5, 11)
+"""From which version on and up to which other one namespace links report no error where they give nothing."""
 _ANSWERS: dict[tuple[str, str], bool] = {}
 """What kernels have answered, by their digests and the names of ways."""
 
@@ -253,11 +252,16 @@ def _has(guest: Guest, way: Way) -> bool:
     return _ANSWERS[kernel.digest, way.name]
 
 
+def _is_silent(version: tuple[int, ...]) -> bool:
+    first, end = _SILENT_NAMESPACES
+    return first <= version < end
+
+
 def supported(guest: Guest) -> list[Way]:
     """The ways that this kernel has, but for those of which suites/yama/waivers.toml knows that they are broken."""
     kernel = guest.kernel
     ways = [way for way in WAYS if (not way.needs or kernel.config.enabled(way.needs)) and _has(guest, way)]
-    return [way for way in ways if not ("ns/" in way.name and kernel.version in _SILENT_NAMESPACES)]
+    return [way for way in ways if not ("ns/" in way.name and _is_silent(kernel.version))]
 
 
 def differences(
