@@ -34,7 +34,7 @@ REFUSED: list[tuple[Program, FilterFlag, str]] = [
     ((ret(Action.ALLOW),),       FilterFlag.NEW_LISTENER, "EBUSY"),
 ]
 # fmt: on
-AT_A_TIME, WARM_UP, TIMES = 64, 8, 32
+AT_A_TIME, WARM_UP, TIMES = 64, 8, 96
 """Attempts, how often they are made before the kernel's memory is stable, and how often from then on."""
 ALLOWED_KIB = AT_A_TIME * TIMES * 32 // 2 // 1024
 """Half of what the smallest structure of each attempt takes.  Without a leak, it is 16 KiB at most."""
