@@ -80,6 +80,16 @@ def attempt(way: Way, watcher: Task, target: Task) -> Outcome:
     return watcher.seize(target) if way.name == "PTRACE_SEIZE" else watcher.attach(target)
 
 
+zombies = pytest.mark.parametrize(
+    "dumpable",
+    [
+        pytest.param(True, id="dumpable", marks=pytest.mark.requirement("ptrace.zombie")),
+        pytest.param(False, id="not-dumpable", marks=pytest.mark.requirement("ptrace.zombie-dumpable")),
+    ],
+)
+"""Zombies of both kinds of memory."""
+
+
 def mistaken(guest: Guest, watcher: Task, target: Task, *, dumpable: bool) -> list[str]:
     """The ways whose result for a zombie differs from the table."""
     lines = []
@@ -92,8 +102,7 @@ def mistaken(guest: Guest, watcher: Task, target: Task, *, dumpable: bool) -> li
     return lines
 
 
-@pytest.mark.requirement("ptrace.zombie")
-@pytest.mark.parametrize("dumpable", [True, False], ids=["dumpable", "not-dumpable"])
+@zombies
 def test_zombie(guest: Guest, dumpable: bool) -> None:
     """A zombie is as open or closed as its memory was; what it no longer has cannot be had."""
     watcher, parent = observer(guest), guest.spawn("parent")
@@ -103,8 +112,7 @@ def test_zombie(guest: Guest, dumpable: bool) -> None:
     assert mistaken(guest, watcher, target, dumpable=dumpable) == []
 
 
-@pytest.mark.requirement("ptrace.zombie")
-@pytest.mark.parametrize("dumpable", [True, False], ids=["dumpable", "not-dumpable"])
+@zombies
 def test_leader_that_has_exited(guest: Guest, dumpable: bool) -> None:
     """The same applies to the first thread of a process if it has exited and others go on."""
     watcher, target = observer(guest), guest.spawn("target")
