@@ -110,9 +110,8 @@ def _groups(options: argparse.Namespace, cache: Cache, results: _Results) -> Ite
         chosen = _chosen(mutants, options.only)
         wanted = len(chosen) if options.only else options.mechanical
         output(f"mutants: {wanted} of {len(mutants)} of {options.area}, in {builder.tree.path}")
-        lines = find_map(builder.tree.text_version, cache)
-        known = Known(_kept(options, results), lines)
-        yield from run_sample(builder, _tester(options, builder, lines), chosen, wanted, known)
+        known = _known(options, builder, cache, results)
+        yield from run_sample(builder, _tester(options, builder, known.lines), chosen, wanted, known)
         return
     mutants = load_history(options.area) if options.history else load_mutants(options.area)
     results.begin(mutants)
@@ -120,9 +119,8 @@ def _groups(options: argparse.Namespace, cache: Cache, results: _Results) -> Ite
     for folder, config, members in _plans(options, open_tree(source), chosen):
         builder = _builder(options, source, cache, folder, config)
         output(f"mutants: {len(members)} of {options.area}, in {builder.tree.path}")
-        lines = find_map(builder.tree.text_version, cache)
-        known = Known(_kept(options, results), lines)
-        yield from run_table(builder, _tester(options, builder, lines), members, known)
+        known = _known(options, builder, cache, results)
+        yield from run_table(builder, _tester(options, builder, known.lines), members, known)
 
 
 def _plans(
@@ -163,9 +161,10 @@ def _tester(options: argparse.Namespace, builder: MutantBuilder, lines: LineMap 
     )
 
 
-def _kept(options: argparse.Namespace, results: _Results) -> dict[str, MutantResult]:
-    """What is not built again: not even with --resume what --only names."""
-    return {name: result for name, result in results.kept.items() if name not in options.only}
+def _known(options: argparse.Namespace, builder: MutantBuilder, cache: Cache, results: _Results) -> Known:
+    """What is known before a run.  What --only names is built again, even with --resume."""
+    kept = {name: result for name, result in results.kept.items() if name not in options.only}
+    return Known(kept, find_map(builder.tree.text_version, cache))
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -27,13 +27,17 @@ class Execution:
     """Whether the map has all that the mutant changes: no other test can see anything of it."""
 
 
+UNKNOWN = Execution()
+"""Nothing is recorded."""
+
+
 def execution_of(mutant: Mutant, tree: Tree, lines: LineMap) -> Execution:
     """What the map knows of a mutant's edits, before they are made.  EditMismatchError if they do not match."""
     edited = mutant.edited(tree)
     touched = Touched({file: _lines(lines, file, content) for file, content in edited.items() if file in lines.files})
     places = tuple(f"{file}:{line}" for file, numbers in sorted(touched.lines.items()) for line in sorted(numbers))
     if not places or len(places) > MOST_PLACES:
-        return Execution()
+        return UNKNOWN
     tests = [test.name for test in (*touched.tests(lines), *lines.unmeasured)]
     complete = edited.keys() <= lines.files.keys() and bool(touched.tests(lines))
     return Execution(places, frozenset(_areas(tests)), complete)

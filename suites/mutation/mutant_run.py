@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.errors import KconformError
 from suites.coverage.line_map import LineMap
-from suites.mutation.executing_tests import Execution, execution_of
+from suites.mutation.executing_tests import UNKNOWN, Execution, execution_of
 from suites.mutation.mutant_builder import MutantBuilder, NoEffectError
 from suites.mutation.mutant_table import EditMismatchError, Mutant
 from suites.mutation.mutant_tester import (
@@ -94,7 +94,7 @@ class _Steps:
         self._check_unchanged()
         lines = self._known.lines
         try:
-            execution = execution_of(mutant, self._builder.tree, lines) if lines else Execution()
+            execution = execution_of(mutant, self._builder.tree, lines) if lines else UNKNOWN
             return _Built(self._builder.build_mutant(mutant), execution)
         except EditMismatchError as error:
             return MutantResult(mutant, NO_MATCH, error.message)

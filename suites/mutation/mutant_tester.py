@@ -20,7 +20,7 @@ from typing import Any
 from common.errors import KconformError, UsageError
 from kconfigs.cache import Cache
 from suites.coverage.line_map import LineMap, save_map
-from suites.mutation.executing_tests import Execution
+from suites.mutation.executing_tests import UNKNOWN, Execution
 from suites.mutation.mutant_builder import UNCHANGED, discard_image
 from suites.mutation.mutant_table import SUITES, Mutant
 
@@ -28,9 +28,6 @@ TESTS_DEADLINE_S = 1800.0
 
 DETECTED, SURVIVED, ARGUED, NOT_HERE = "detected", "SURVIVED", "argued", "not here"
 NO_MATCH, NO_EFFECT, NOT_COMPILED, ERROR = "no match", "no effect", "does not compile", "error"
-
-UNKNOWN = Execution()
-"""Nothing is recorded."""
 
 
 @dataclass(frozen=True)

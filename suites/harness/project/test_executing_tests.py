@@ -13,7 +13,7 @@ from suites.coverage.line_map import LineMap
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.project.line_map_sample import DENIED, FILE, LINES, SOURCE, line_map
 from suites.mutation import executing_tests
-from suites.mutation.executing_tests import Execution, execution_of
+from suites.mutation.executing_tests import UNKNOWN, Execution, execution_of
 from suites.mutation.mutant_table import Edit, EditMismatchError, Mutant
 
 REFUSED = Edit(FILE, "return -1", "return 1")
@@ -47,7 +47,7 @@ def test_a_file_without_a_record(tree: Tree) -> None:
     """What is known comes first, but is not all."""
     found = execution(tree, REFUSED, Edit("other.h", "int", "long"))
     assert found == Execution((f"{FILE}:7",), frozenset({"yama"}), complete=False)
-    assert execution(tree, Edit("other.h", "int", "long")) == Execution()
+    assert execution(tree, Edit("other.h", "int", "long")) == UNKNOWN
 
 
 def test_tests_that_gave_no_counters_may_see_it(tree: Tree) -> None:
@@ -59,7 +59,7 @@ def test_an_edit_of_very_many_lines(tree: Tree, monkeypatch: pytest.MonkeyPatch)
     macro = Edit(FILE, "LIMIT 3", "LIMIT 4")
     assert len(execution(tree, macro).places) == 8
     monkeypatch.setattr(executing_tests, "MOST_PLACES", 7)
-    assert execution(tree, macro) == Execution()
+    assert execution(tree, macro) == UNKNOWN
 
 
 def test_an_edit_that_does_not_match(tree: Tree) -> None:

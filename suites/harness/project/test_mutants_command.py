@@ -24,10 +24,10 @@ from suites.harness.project import line_map_sample
 from suites.harness.project.line_map_sample import DENIED, line_map
 from suites.mutation import __main__ as command
 from suites.mutation import mechanical_mutants, mutant_table, mutant_tester
-from suites.mutation.executing_tests import Execution
+from suites.mutation.executing_tests import UNKNOWN, Execution
 from suites.mutation.mutant_builder import UNCHANGED, MutantBuilder, discard_image
 from suites.mutation.mutant_table import Mutant
-from suites.mutation.mutant_tester import UNKNOWN, MutantResult, MutantTester
+from suites.mutation.mutant_tester import MutantResult, MutantTester
 
 FILE = "security/yama/yama_lsm.c"
 SOURCE = "static int f(int a)\n{\n\tif (a == 1)\n\t\treturn g(a);\n\treturn 0;\n}\n"
