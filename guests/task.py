@@ -28,7 +28,7 @@ from guests.syscalls.process_access import AccessCalls
 from guests.syscalls.ptrace import PtraceCalls
 from guests.syscalls.seccomp import SeccompCalls
 from guests.syscalls.signals import SignalCalls
-from guests.uapi import NR_X32, THREAD_FLAGS, Cap, Clone, number
+from guests.uapi import NR_X32, THREAD_FLAGS, Cap, Clone, has_number, number
 
 _PERSISTENT = 0x8000
 """The offset in a slot's data from which on it belongs to `store`; below are the arguments of the current call."""
@@ -104,6 +104,14 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
     def abi(self) -> Abi:
         return self.agent.abi
 
+    def number(self, name: str) -> int:
+        """The number of a system call for this task.  KeyError if its ABI has no such call."""
+        return number(name, self.abi.name)
+
+    def has(self, name: str) -> bool:
+        """Whether its ABI has a system call of that name."""
+        return has_number(name, self.abi.name)
+
     def hello(self) -> Hello:
         """What the agent says of the program that the task runs."""
         return self.guest.hello if self.agent == self.guest.native else self.guest.ask(self.slot)
@@ -131,8 +139,8 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         return self.call(nr, *arguments, shown=self._shown(f"{name} as x32", arguments))
 
     def begin(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Pending:
-        """Start a call without waiting for it; `outcome()` of the result waits."""
-        nr = name if isinstance(name, int) else number(name, self.abi.name)
+        """Start a call without waiting for it; `outcome()` waits."""
+        nr = name if isinstance(name, int) else self.number(name)
         laid = marshal(self.slot, arguments)
         body = wire.call_body(nr, laid.numbers, entry=entry, writes=laid.writes, reads=laid.reads)
         what = f"{self}.{shown or self._shown(name, arguments)}"

@@ -81,6 +81,9 @@ class SyscallGroup:
     def abi(self) -> Abi:
         raise NotImplementedError
 
+    def number(self, name: str) -> int:
+        raise NotImplementedError
+
     def hello(self) -> Hello:
         raise NotImplementedError
 
