@@ -26,6 +26,7 @@ from guests.vm import acceleration, machine_options
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot
 from guests.vm.machine_options import MachineOptions
 from guests.vm.qemu_program import QemuProgram, has_device
+from kconfigs.architectures import machine
 from kconfigs.cache import Cache
 from kconfigs.sysctl_settings import SysctlSettings
 
@@ -184,6 +185,13 @@ def skip_without_devices(boot: Boot, program: QemuProgram) -> None:
     """Skip a test whose boot needs a device that this QEMU lacks."""
     if any(plan.filesystem == "9p" for plan in boot.disks) and not has_device(program.path, "virtio-9p-pci"):
         pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
+
+
+def skip_without_programs(boot: Boot, arch: str) -> None:
+    """Skip a test whose guest runs programs of this machine, if they are for another architecture."""
+    if boot.programs and arch != machine():
+        names = " and ".join(boot.programs)
+        pytest.skip(f"needs {names} for {arch}, and this machine has them for {machine()}")
 
 
 def changes_of_guests(config: pytest.Config, settings: SysctlSettings | None) -> str | None:
