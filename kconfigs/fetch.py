@@ -155,7 +155,7 @@ def _offered(source: AptSource, progress: BuildProgress, cache: Cache, apt: Apt 
     packages, kernel = source.packages, source.packages.kernel
 
     def make(folder: Path) -> None:
-        machine = apt_for(source.suite, cache, apt)
+        machine = apt_for(source.suite, cache, apt, source.package_arch)
         for package in packages.all:
             progress.update(BuildState("fetching", f"{package.name} {package.version}"))
             file = machine.download(package, folder)
