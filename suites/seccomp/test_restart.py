@@ -18,7 +18,7 @@ from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import Poll
 from guests.task import Task
 from guests.uapi import Ptrace, Signal, number
-from suites.seccomp.support.filtered_tasks import unprivileged
+from suites.seccomp.support.filtered_tasks import need_call, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 HOUR = struct.pack("<qq", 3600, 0)
@@ -119,6 +119,7 @@ def test_restart_syscall_after_a_finished_sleep(guest: Guest) -> None:
     Before the sleep, it polls again.
     """
     task = guest.spawn("task")
+    need_call(task, "poll")
     moment = struct.pack("<qq", 0, 1)
     for name, *clock in (("nanosleep",), ("clock_nanosleep", CLOCK_MONOTONIC, 0)):
         reading, writing = struct.unpack("<ii", task.call("pipe2", Out(8), 0).read())

@@ -93,6 +93,12 @@ def dumped(promised: Callable[[str], bool]) -> Expected:
     return DUMPED if promised("seccomp.kill-core-visible") else killed(Signal.SYS)
 
 
+def need_call(task: Task, name: str) -> None:
+    """Skip the test if the task's ABI has no system call of that name."""
+    if not task.has(name):
+        pytest.skip(f"needs the system call {name}(), which {task.abi.name} lacks")
+
+
 def trapped(task: Task, name: str = "getppid", first: int = 0) -> Expected:
     """What a call of the task returns that TRAP has stopped, by the call's first argument."""
     return _returning(task.abi.trapped_result(task.number(name), first))
