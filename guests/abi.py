@@ -85,8 +85,6 @@ class Abi:
     first argument (syscall_rollback() in asm/syscall.h)."""
     skipped_result: Callable[[int, int], int] = lambda _, __: -errno.ENOSYS
     """What a call returns that its tracer has skipped, and has given no result, by the same."""
-    keeps_first_argument: bool = False
-    """Whether filters see the first argument as the call was made, even if a tracer has changed its register."""
     open_flags: tuple[tuple[int, int], ...] = ()
     """Where it has those flags of open() that x86 has elsewhere: x86's bit, and its own."""
     call_size: int = 2
@@ -178,8 +176,6 @@ AARCH64 = Abi(
     trapped_result=lambda _, first: first,
     # el0_svc_common() in arch/arm64/kernel/syscall.c: x0 is left as the tracer has set it.
     skipped_result=lambda _, first: first,
-    # syscall_get_arguments() in arch/arm64/include/asm/syscall.h: orig_x0
-    keeps_first_argument=True,
     # O_DIRECTORY, O_NOFOLLOW and O_DIRECT in arch/arm64/include/uapi/asm/fcntl.h
     open_flags=((0o200000, 0o40000), (0o400000, 0o100000), (0o40000, 0o200000)),
     call_size=4,

@@ -125,7 +125,10 @@ CHANGED: dict[str, tuple[dict[str, int | str], Expected]] = {
 
 
 @pytest.mark.requirement("seccomp.trace-recheck")
-@pytest.mark.parametrize("change", CHANGED)
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param(name, marks=pytest.mark.needs("X86_64") if name.startswith("x32") else ()) for name in CHANGED],
+)
 def test_a_changed_call_is_filtered_again(guest: Guest, change: str) -> None:
     """All filters run again for the changed call; a second TRACE does not stop it again."""
     changes, wanted = CHANGED[change]
@@ -140,8 +143,6 @@ def test_a_changed_call_is_filtered_again(guest: Guest, change: str) -> None:
     call = pair.stop("getppid", 1)
     pair.change(**changes)
     pair.resume()
-    if "arg0" in changes and pair.tracee.abi.keeps_first_argument:
-        wanted = OK
     assert call.outcome() == wanted
     # There is nothing more to report, except a death.
     assert wanted == killed(Signal.SYS) or nothing_to_report(pair.tracee, pair.tracer)

@@ -92,7 +92,12 @@ def test_kernels_of_another_architecture_need_more_and_only_they() -> None:
 )
 def test_the_architectures_of_a_run(monkeypatch: pytest.MonkeyPatch, arguments: list[str], arches: list[str]) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(doctor, "install_missing", lambda arches, *, sure: asked.append([*arches, str(sure)]) or 0)
+
+    def install_missing(arches: list[str], *, sure: bool) -> int:
+        asked.append([*arches, str(sure)])
+        return 0
+
+    monkeypatch.setattr(doctor, "install_missing", install_missing)
     parser = argparse.ArgumentParser()
     commands.add_commands(parser.add_subparsers())
     options = parser.parse_args(["doctor", "--install", "--yes", "--for-run", *arguments])
