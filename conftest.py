@@ -16,14 +16,7 @@ from common.workers import is_worker
 from guests import guest_evidence, system_settings
 from guests.errors import BootCrashed, GuestBroke, QemuError, UsageError
 from guests.guest import Guest
-from guests.plugin import (
-    LIMIT,
-    boot_of,
-    changes_of_guests,
-    machine_options_of,
-    skip_without_devices,
-    skip_without_programs,
-)
+from guests.plugin import LIMIT, boot_of, changes_of_guests, machine_options_of, skip_without_devices
 from guests.system_settings import ConfiguredGuest
 from guests.vm import device_state
 from guests.vm.acceleration import Acceleration
@@ -176,8 +169,7 @@ def _take_for_test(request: pytest.FixtureRequest, kernel: Kernel, following: py
     if (replayed := replayed_guest(request.node)) is not None:
         return replayed
     pool, boot = request.config.stash[POOL], boot_of(request.node) or DEFAULT_BOOT
-    skip_without_devices(boot, pool.qemu(kernel.arch))
-    skip_without_programs(boot, kernel.arch)
+    skip_without_devices(boot, pool.qemu(kernel.arch), kernel.arch)
     with contextlib.ExitStack() as on_error:
         taken = on_error.enter_context(contextlib.closing(_take(request, kernel, boot)))
         request.node.stash[GUEST] = kept(request.node, taken, boot, pool)

@@ -181,14 +181,10 @@ def boot_of(item: pytest.Item) -> Boot | None:
     return Boot(marker.args, **{what: tuple(wanted) for what, wanted in marker.kwargs.items()})
 
 
-def skip_without_devices(boot: Boot, program: QemuProgram) -> None:
-    """Skip a test whose boot needs a device that this QEMU lacks."""
+def skip_without_devices(boot: Boot, program: QemuProgram, arch: str) -> None:
+    """Skip a test whose boot needs a device that this QEMU lacks, or programs that this machine lacks."""
     if any(plan.filesystem == "9p" for plan in boot.disks) and not has_device(program.path, "virtio-9p-pci"):
         pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
-
-
-def skip_without_programs(boot: Boot, arch: str) -> None:
-    """Skip a test whose guest runs programs of this machine, if they are for another architecture."""
     if boot.programs and arch != machine():
         names = " and ".join(boot.programs)
         pytest.skip(f"needs {names} for {arch}, and this machine has them for {machine()}")

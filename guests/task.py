@@ -28,7 +28,7 @@ from guests.syscalls.process_access import AccessCalls
 from guests.syscalls.ptrace import PtraceCalls
 from guests.syscalls.seccomp import SeccompCalls
 from guests.syscalls.signals import SignalCalls
-from guests.uapi import NR_X32, THREAD_FLAGS, Cap, Clone, has_number, number
+from guests.uapi import NR_X32, THREAD_FLAGS, Cap, Clone, number
 
 _PERSISTENT = 0x8000
 """The offset in a slot's data from which on it belongs to `store`; below are the arguments of the current call."""
@@ -103,14 +103,6 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
     @property
     def abi(self) -> Abi:
         return self.agent.abi
-
-    def number(self, name: str) -> int:
-        """The number of a system call for this task.  KeyError if its ABI has no such call."""
-        return number(name, self.abi.name)
-
-    def has(self, name: str) -> bool:
-        """Whether its ABI has a system call of that name."""
-        return has_number(name, self.abi.name)
 
     def hello(self) -> Hello:
         """What the agent says of the program that the task runs."""
