@@ -169,7 +169,7 @@ def _take_for_test(request: pytest.FixtureRequest, kernel: Kernel, following: py
     if (replayed := replayed_guest(request.node)) is not None:
         return replayed
     pool, boot = request.config.stash[POOL], boot_of(request.node) or DEFAULT_BOOT
-    skip_without_devices(boot, pool.qemu(kernel.arch))
+    skip_without_devices(boot, pool.qemu(kernel.arch), kernel.arch)
     with contextlib.ExitStack() as on_error:
         taken = on_error.enter_context(contextlib.closing(_take(request, kernel, boot)))
         request.node.stash[GUEST] = kept(request.node, taken, boot, pool)

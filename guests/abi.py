@@ -6,12 +6,59 @@ A task has its architecture's own ABI.  `Task.become` makes it execute the agent
 
 from __future__ import annotations
 
+import errno
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 _LETTERS = {4: "I", 8: "Q"}
+
+
+@dataclass(frozen=True)
+class CallRegisters:
+    """Where a call is in the registers, by their names."""
+
+    number: str
+    """What a tracer changes to make it another call, or with -1 none; in a signal's context, what has the number."""
+    result: str
+    arguments: tuple[str, ...]
+    ip: str
+    sp: str
+
+
+class Registers(dict[str, int]):
+    """Registers by their names, of which some have a meaning for every ABI."""
+
+    def __init__(self, abi: Abi, calls: CallRegisters, values: Mapping[str, int]) -> None:
+        super().__init__(values)
+        self._abi, self._calls = abi, calls
+
+    @property
+    def nr(self) -> int:
+        """The number of the call, as a C int."""
+        return (self[self._calls.number] + (1 << 31)) % (1 << 32) - (1 << 31)
+
+    @property
+    def result(self) -> int:
+        """The register for the result, as a C long."""
+        bits = 8 * self._abi.word
+        return (self[self._calls.result] + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
+
+    @property
+    def arguments(self) -> tuple[int, ...]:
+        """The six arguments of the call."""
+        return tuple(self[name] for name in self._calls.arguments)
+
+    @property
+    def ip(self) -> int:
+        """The instruction pointer."""
+        return self[self._calls.ip]
+
+    @property
+    def sp(self) -> int:
+        """The stack pointer."""
+        return self[self._calls.sp]
 
 
 @dataclass(frozen=True)
@@ -19,13 +66,31 @@ class Abi:
     """An ABI of an architecture."""
 
     name: str
-    """As `uapi.number` and `bpf.AUDIT_ARCH` know it."""
+    """As `uapi.number` knows it."""
     word: int
     """Size in bytes of a pointer, and of C's long."""
-    user_registers: tuple[str, ...] = ()
-    """struct user_regs_struct, a word each: what PTRACE_GETREGS writes."""
-    context: tuple[str, ...] = ()
+    audit_arch: int
+    """What seccomp and audit call it (AUDIT_ARCH_* in include/uapi/linux/audit.h)."""
+    user_registers: tuple[str, ...]
+    """What a tracer reads, a word each: struct user_regs_struct by PTRACE_GETREGS, or NT_PRSTATUS."""
+    call: CallRegisters
+    context: tuple[str, ...]
     """The beginning of a signal frame's uc_mcontext, a word each."""
+    context_call: CallRegisters
+    number_set: int = 0
+    """The register set of a C int that has the number of the call, for tracers; 0 if it is one of the registers, and
+    these are read by PTRACE_GETREGS."""
+    trapped_result: Callable[[int, int], int] = lambda number, _: number
+    """What a call returns that SECCOMP_RET_TRAP has stopped, if its handler leaves that alone, by the number and the
+    first argument (syscall_rollback() in asm/syscall.h)."""
+    skipped_result: Callable[[int, int], int] = lambda _, __: -errno.ENOSYS
+    """What a call returns that its tracer has skipped, and has given no result, by the same."""
+    open_flags: tuple[tuple[int, int], ...] = ()
+    """Where it has those flags of open() that x86 has elsewhere: x86's bit, and its own."""
+    call_size: int = 2
+    """Bytes of the instruction that enters the kernel."""
+    breakpoint: bytes = b"\xcc"
+    """The instruction that a debugger puts in the place of another."""
     option: str = ""
     """The kernel's option for programs with this ABI, unless it is the architecture's own."""
 
@@ -37,40 +102,88 @@ class Abi:
         """The words at the beginning of `content`, by name."""
         return dict(zip(names, struct.unpack_from(self._form(len(names)), content), strict=True))
 
+    def flags_of_open(self, flags: int) -> int:
+        """The flags of open(), which guests/uapi.py has as x86 does."""
+        moved = [(bit, own) for bit, own in self.open_flags if flags & bit]
+        return flags & ~sum(bit for bit, _ in moved) | sum(own for _, own in moved)
+
+    def traced(self, content: bytes, number: bytes = b"") -> Registers:
+        """The registers that a tracer has read, and the set with the number, if there is one."""
+        values = self.split_words(content, self.user_registers)
+        if number:
+            values[self.call.number] = int.from_bytes(number, "little")
+        return Registers(self, self.call, values)
+
+    def rolled_back(self, content: bytes) -> Registers:
+        """The same of a task whose call a filter has ended: the number is where the call had it."""
+        return Registers(self, self.context_call, self.split_words(content, self.user_registers))
+
+    def interrupted(self, content: bytes) -> Registers:
+        """The registers in a signal frame."""
+        return Registers(self, self.context_call, self.split_words(content, self.context))
+
     def _form(self, count: int) -> str:
         return f"<{count}{_LETTERS[self.word]}"
 
 
+_CALL_OF_X86_64 = CallRegisters("orig_rax", "rax", ("rdi", "rsi", "rdx", "r10", "r8", "r9"), "rip", "rsp")
 X86_64 = Abi(
     "x86_64",
     8,
+    0xC000003E,
     user_registers=(
         *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
         *("orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs"),
     ),
+    call=_CALL_OF_X86_64,
     # arch/x86/include/uapi/asm/sigcontext.h
     context=(
         *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"),
         *("rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp", "rip", "eflags"),
     ),
+    context_call=replace(_CALL_OF_X86_64, number="rax"),
 )
+_CALL_OF_I386 = CallRegisters("orig_eax", "eax", ("ebx", "ecx", "edx", "esi", "edi", "ebp"), "eip", "esp")
 I386 = Abi(
     "i386",
     4,
+    0x40000003,
     user_registers=(
         *("ebx", "ecx", "edx", "esi", "edi", "ebp", "eax", "ds", "es", "fs", "gs"),
         *("orig_eax", "eip", "cs", "eflags", "esp", "ss"),
     ),
+    call=_CALL_OF_I386,
     context=(
         *("gs", "fs", "es", "ds", "edi", "esi", "ebp", "esp", "ebx", "edx", "ecx", "eax", "trapno", "err"),
         *("eip", "cs", "eflags", "esp_at_signal", "ss"),
     ),
+    context_call=replace(_CALL_OF_I386, number="eax"),
     option="IA32_EMULATION",
 )
-AARCH64 = Abi("aarch64", 8)
+_X = tuple(f"x{number}" for number in range(31))
+_CALL_OF_AARCH64 = CallRegisters("syscallno", "x0", _X[:6], "pc", "sp")
+AARCH64 = Abi(
+    "aarch64",
+    8,
+    0xC00000B7,
+    # struct user_pt_regs
+    user_registers=(*_X, "sp", "pc", "pstate"),
+    call=_CALL_OF_AARCH64,
+    # arch/arm64/include/uapi/asm/sigcontext.h
+    context=("fault_address", *_X, "sp", "pc", "pstate"),
+    context_call=replace(_CALL_OF_AARCH64, number="x8"),
+    number_set=0x404,  # NT_ARM_SYSTEM_CALL
+    trapped_result=lambda _, first: first,
+    # el0_svc_common() in arch/arm64/kernel/syscall.c: x0 is left as the tracer has set it.
+    skipped_result=lambda _, first: first,
+    # O_DIRECTORY, O_NOFOLLOW and O_DIRECT in arch/arm64/include/uapi/asm/fcntl.h
+    open_flags=((0o200000, 0o40000), (0o400000, 0o100000), (0o40000, 0o200000)),
+    call_size=4,
+    breakpoint=bytes.fromhex("00 00 20 d4"),  # brk #0
+)
 
 NATIVE: Mapping[str, Abi] = MappingProxyType({"x86_64": X86_64, "aarch64": AARCH64})
-"""Each architecture's own."""
+"""Each architecture's own, by `uname -m`."""
 COMPAT: Mapping[str, Abi] = MappingProxyType({"x86_64": I386})
 """The ABI of 32-bit programs, for architectures that have one for which the agent has a program."""
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from guests.abi import COMPAT, NATIVE
 from guests.outcome import Expected
 from guests.uapi import number
 
@@ -32,7 +33,8 @@ class Action(enum.IntEnum):
     ALLOW = 0x7FFF0000
 
 
-AUDIT_ARCH = {"x86_64": 0xC000003E, "x32": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7}
+AUDIT_ARCH = {abi.name: abi.audit_arch for abi in (*NATIVE.values(), *COMPAT.values())}
+AUDIT_ARCH["x32"] = AUDIT_ARCH["x86_64"]
 
 # Offsets in struct seccomp_data.
 NR, ARCH, INSTRUCTION_POINTER, ARGS = 0, 4, 8, 16
@@ -184,29 +186,60 @@ def kill_process(*syscalls: str) -> Rule:
     return rule(Action.KILL_PROCESS, *syscalls)
 
 
-def policy(*rules: Rule, default: Action = Action.ALLOW, data: int = 0, arch: str = "x86_64") -> Program:
-    """A filter for one architecture; calls of other architectures get the default too."""
-    program: list[Instruction] = [
-        load(ARCH),
-        Instruction(JEQ, AUDIT_ARCH[arch], 1, 0),
-        ret(default, data),
-        load(NR),
-    ]
-    for one in rules:
-        program += _one_rule(one, arch)
-    return (*program, ret(default, data))
+@dataclass(frozen=True)
+class Policy:
+    """A filter for one ABI, made of rules; calls of other ABIs get the default too."""
+
+    rules: tuple[Rule, ...]
+    default: Action
+    data: int
+    arch: str
+    """Whose numbers it has; empty for the ABI of the task that installs it."""
+
+    def program(self, arch: str) -> Program:
+        """The filter for the tasks of an ABI.  KeyError if the ABI lacks a call that a rule names."""
+        arch = self.arch or arch
+        return self._program(AUDIT_ARCH[arch], lambda name: number(name, arch))
+
+    def __len__(self) -> int:
+        """The number of instructions, which is the same for each ABI."""
+        return len(self._program(0, lambda _: 0))
+
+    def _program(self, audit_arch: int, number_of: Callable[[str], int]) -> Program:
+        program: list[Instruction] = [
+            load(ARCH),
+            Instruction(JEQ, audit_arch, 1, 0),
+            ret(self.default, self.data),
+            load(NR),
+        ]
+        for one in self.rules:
+            program += _one_rule(one, [number_of(name) for name in one.syscalls])
+        return (*program, ret(self.default, self.data))
+
+
+Filter = Program | Policy
+"""What a task installs."""
+
+
+def policy(*rules: Rule, default: Action = Action.ALLOW, data: int = 0, arch: str = "") -> Policy:
+    """A filter made of rules, for the tasks that install it, or for one ABI."""
+    return Policy(rules, default, data, arch)
+
+
+def assembled(filter_: Filter, arch: str) -> Program:
+    """The program of a filter that a task of an ABI installs."""
+    return filter_.program(arch) if isinstance(filter_, Policy) else filter_
 
 
 _NAMES_PER_TEST = 200
 """A conditional jump can skip at most 255 instructions."""
 
 
-def _one_rule(one: Rule, arch: str) -> list[Instruction]:
+def _one_rule(one: Rule, numbers: Sequence[int]) -> list[Instruction]:
     body = [ret(one.action, one.data)]
     # In reverse order, so that each comparison knows the distance to the end.
     for condition in reversed(one.when):
         body = _compare(condition, len(body)) + body
-    numbers = [number(name, arch) for name in one.syscalls]
     program: list[Instruction] = []
     for start in range(0, len(numbers), _NAMES_PER_TEST):
         some = numbers[start : start + _NAMES_PER_TEST]
@@ -247,6 +280,6 @@ def _compare(condition: Condition, skip: int) -> list[Instruction]:
             raise ValueError(f"unknown comparison {other!r}")
 
 
-def allow_list(syscalls: Sequence[str], default: Action = Action.KILL_PROCESS) -> Program:
+def allow_list(syscalls: Sequence[str], default: Action = Action.KILL_PROCESS) -> Policy:
     """A filter that allows only these calls."""
     return policy(allow(*syscalls), default=default)

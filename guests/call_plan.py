@@ -45,11 +45,14 @@ class StepValue:
 class Plan:
     """A sequence of steps for the task of a slot.  Methods that add a step return a placeholder for its value."""
 
-    def __init__(self, slot: int, arch: str = "x86_64") -> None:
-        """`slot` is a task's, or an unused one for a child (see `child`); `arch` is whose numbers its calls have."""
+    def __init__(self, slot: int, arch: str = "") -> None:
+        """`slot` is a task's, or an unused one for a child (see `child`).
+
+        `arch`: the ABI whose numbers its calls have, if it is not the guest's own.
+        """
         self.slot = slot
         self._arch = arch
-        self._steps: list[bytes] = []
+        self._steps: list[tuple[Step, int | str, list[int], int, int]] = []
         self._writes: list[tuple[int, bytes]] = []
 
     def __len__(self) -> int:
@@ -62,7 +65,7 @@ class Plan:
         start = _ARGUMENTS + len(self) * _ARGUMENTS_EACH
         laid = marshal(self.slot, [0 if isinstance(value, StepValue) else value for value in arguments], start=start)
         self._writes += laid.writes
-        return self._add(Step.CALL, number(name, self._arch), laid.numbers, result_of, place)
+        return self._add(Step.CALL, name, laid.numbers, result_of, place)
 
     def child(self, plan: Plan, flags: Clone = Clone.NONE) -> StepValue:
         """Start a process (or, with suitable `flags`, a thread) that executes a plan of its own and ends."""
@@ -72,20 +75,24 @@ class Plan:
         """Wait until the thread of that plan has ended."""
         return self._add(Step.JOIN, plan.slot, [])
 
-    def _add(self, kind: Step, nr: int, arguments: list[int], result_of: int = 0, place: int = 0) -> StepValue:
-        self._steps.append(wire.LOOP_STEP.pack(nr, *wire.six(arguments), kind, result_of, place))
+    def _add(self, kind: Step, nr: int | str, arguments: list[int], result_of: int = 0, place: int = 0) -> StepValue:
+        self._steps.append((kind, nr, arguments, result_of, place))
         return StepValue(len(self) - 1)
 
-    def orders(self, rounds: int) -> list[tuple[Op, bytes]]:
-        """The requests that put the plan into its slot."""
+    def orders(self, rounds: int, arch: str) -> list[tuple[Op, bytes]]:
+        """The requests that put the plan into its slot; `arch` is the guest's."""
         if len(self) > wire.LOOP_STEPS:
             raise ValueError(f"a plan has at most {wire.LOOP_STEPS} steps, but this one has {len(self)}")
         pokes = [(Op.POKE, wire.PIECE.pack(offset, len(content)) + content) for offset, content in self._writes]
-        return [*pokes, (Op.PLAN, wire.PLAN.pack(rounds, len(self)) + b"".join(self._steps))]
+        steps = b""
+        for kind, nr, arguments, result_of, place in self._steps:
+            value = number(nr, self._arch or arch) if isinstance(nr, str) else nr
+            steps += wire.LOOP_STEP.pack(value, *wire.six(arguments), kind, result_of, place)
+        return [*pokes, (Op.PLAN, wire.PLAN.pack(rounds, len(self)) + steps)]
 
     def send(self, conversation: Conversation, rounds: int) -> None:
         """Send the plan to its slot."""
-        for op, body in self.orders(rounds):
+        for op, body in self.orders(rounds, conversation.arch):
             _check_accepted(conversation, conversation.request(op, self.slot, body, _what(self)), _what(self))
 
     def counts(self, conversation: Conversation) -> list[Counts]:
@@ -142,7 +149,7 @@ def run_together(plans: Sequence[tuple[Task, Plan]]) -> list[list[Counts]]:
     """Have several tasks execute a plan each, once, in one round trip.  The transcript does not mention it."""
     sent = []
     for task, plan in plans:
-        orders = [task.guest.send(op, plan.slot, body, _what(plan)) for op, body in plan.orders(rounds=1)]
+        orders = [task.guest.send(op, plan.slot, body, _what(plan)) for op, body in plan.orders(1, task.guest.arch)]
         sent.append((task, plan, orders, task.guest.send(Op.LOOP, plan.slot, b"", _what(plan))))
     found = []
     for task, plan, orders, loop in sent:

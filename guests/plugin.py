@@ -26,6 +26,7 @@ from guests.vm import acceleration, machine_options
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot
 from guests.vm.machine_options import MachineOptions
 from guests.vm.qemu_program import QemuProgram, has_device
+from kconfigs.architectures import machine
 from kconfigs.cache import Cache
 from kconfigs.sysctl_settings import SysctlSettings
 
@@ -180,10 +181,13 @@ def boot_of(item: pytest.Item) -> Boot | None:
     return Boot(marker.args, **{what: tuple(wanted) for what, wanted in marker.kwargs.items()})
 
 
-def skip_without_devices(boot: Boot, program: QemuProgram) -> None:
-    """Skip a test whose boot needs a device that this QEMU lacks."""
+def skip_without_devices(boot: Boot, program: QemuProgram, arch: str) -> None:
+    """Skip a test whose boot needs a device that this QEMU lacks, or programs that this machine lacks."""
     if any(plan.filesystem == "9p" for plan in boot.disks) and not has_device(program.path, "virtio-9p-pci"):
         pytest.skip(f"needs a QEMU that supports 9p shares (virtio-9p-pci), which {program.path} does not")
+    if boot.programs and arch != machine():
+        names = " and ".join(boot.programs)
+        pytest.skip(f"needs {names} for {arch}, and this machine has them for {machine()}")
 
 
 def changes_of_guests(config: pytest.Config, settings: SysctlSettings | None) -> str | None:

@@ -131,8 +131,8 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         return self.call(nr, *arguments, shown=self._shown(f"{name} as x32", arguments))
 
     def begin(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Pending:
-        """Start a call without waiting for it; `outcome()` of the result waits."""
-        nr = name if isinstance(name, int) else number(name, self.abi.name)
+        """Start a call without waiting for it; `outcome()` waits."""
+        nr = name if isinstance(name, int) else self.number(name)
         laid = marshal(self.slot, arguments)
         body = wire.call_body(nr, laid.numbers, entry=entry, writes=laid.writes, reads=laid.reads)
         what = f"{self}.{shown or self._shown(name, arguments)}"

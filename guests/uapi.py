@@ -29,6 +29,11 @@ def number(name: str, arch: str = "x86_64") -> int:
         raise KeyError(f"{arch} has no system call {name!r}") from error
 
 
+def has_number(name: str, arch: str) -> bool:
+    """Whether an architecture has a system call of that name."""
+    return name in names(arch).values()
+
+
 @cache
 def names(arch: str = "x86_64") -> dict[int, str]:
     """The names of all system calls of an architecture, by number."""
@@ -146,6 +151,7 @@ class Ptrace(enum.IntEnum):
     GETEVENTMSG = 0x4201
     GETSIGINFO = 0x4202
     GETREGSET = 0x4204
+    SETREGSET = 0x4205
     SEIZE = 0x4206
     INTERRUPT = 0x4207
     LISTEN = 0x4208
@@ -172,6 +178,7 @@ class PtraceOption(enum.IntFlag):
 PTRACE_EVENT_EXIT = 6
 PTRACE_EVENT_SECCOMP = 7
 PTRACE_EVENT_STOP = 128
+NT_PRSTATUS = 1
 
 O_RDONLY, O_WRONLY, O_RDWR = 0, 1, 2
 O_CREAT, O_EXCL, O_TRUNC, O_APPEND = 0o100, 0o200, 0o1000, 0o2000
@@ -189,7 +196,7 @@ SCHED_FIFO = 1
 MADV_COLD = 20
 LSM_ID_YAMA = 105
 LSM_ID_LOADPIN = 106
-STATX_MODE = 2
+STATX_MODE, STATX_BASIC_STATS = 2, 0x7FF
 LOOP_SET_FD, LOOP_CTL_GET_FREE = 0x4C00, 0x4C82
 LOADPIN_SET_TRUSTED_DIGESTS = 0x40044C00
 MODULE_INIT_COMPRESSED_FILE = 4

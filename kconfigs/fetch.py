@@ -21,7 +21,7 @@ from kconfigs.debian.apt import Apt
 from kconfigs.debian.deb_package import Package
 from kconfigs.flavors import Flavor
 from kconfigs.flavors import flavor as flavor_of
-from kconfigs.image import Image, banner_release, inspect
+from kconfigs.image import Image, banner_release, inspect, stable_version
 from kconfigs.image_config import NoConfigError, find_config
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel, kernel_digest
@@ -155,7 +155,7 @@ def _offered(source: AptSource, progress: BuildProgress, cache: Cache, apt: Apt 
     packages, kernel = source.packages, source.packages.kernel
 
     def make(folder: Path) -> None:
-        machine = apt_for(source.suite, cache, apt)
+        machine = apt_for(source.suite, cache, apt, source.package_arch)
         for package in packages.all:
             progress.update(BuildState("fetching", f"{package.name} {package.version}"))
             file = machine.download(package, folder)
@@ -239,5 +239,5 @@ def _found(
         spec=source.spec,
         identity=identity or f"sha256:{digest[:12]}",
         digest=digest,
-        stable=image.stable,
+        stable=stable_version(image),
     )

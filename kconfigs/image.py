@@ -236,6 +236,18 @@ def _payload(file: BinaryIO) -> tuple[int, int]:
     return start, min(start + length - 4, size)
 
 
+def stable_version(image: Image) -> Version:
+    """The stable version that it was made from, if that is not what the release says; `()` if it is unknown.
+
+    A header that has no release has no version either: then it is that of the unpacked kernel's banner.
+    """
+    if image.release:
+        return image.stable
+    with contextlib.suppress(UsageError):
+        return _stable(banner(image).encode())
+    return ()
+
+
 def _x86(name: str, head: bytes, size: int) -> tuple[str, str, Version]:
     if len(head) < 0x250:
         raise UsageError(f"{name} is cut short: it ends in the header", hint="copy or build it again")

@@ -48,7 +48,7 @@ def resolve(
     kernel_config, modules = _checked_config(kernel_config), checked_folder(modules)
     match spec:
         case PackageSpec():
-            source = _offered(spec, kernel_config, apt_for(spec.suite, cache, apt))
+            source = _offered(spec, kernel_config, apt_for(spec.suite, cache, apt, spec.arch))
         case PathSpec():
             source = _at_path(spec, kernel_config)
         case _:
@@ -64,10 +64,14 @@ def packaged_source() -> SourcePackage:
     return _source_package(PackageSpec("source", ""), None, apt_for("", Cache()))
 
 
-def apt_for(suite: str, cache: Cache, apt: Apt | None = None) -> Apt:
-    """The machine's apt, or one for a suite of the archive; `apt` stands in for the machine's."""
+def apt_for(suite: str, cache: Cache, apt: Apt | None = None, arch: str = "") -> Apt:
+    """The machine's apt, or one for a suite of the archive or for another architecture, by Debian's name.
+
+    `apt` stands in for the machine's.
+    """
     apt = apt or Apt(memory=Memory(cache.root / "apt.json"))
-    return apt_of(suite, apt, cache) if suite else apt
+    foreign = arch if from_debian(arch) != machine() else ""
+    return apt_of(suite, apt, cache, arch=foreign) if suite or foreign else apt
 
 
 def _checked_config(path: Path | None) -> Path | None:
@@ -82,20 +86,28 @@ def _checked_config(path: Path | None) -> Path | None:
 
 def _offered(spec: PackageSpec, kernel_config: Path | None, apt: Apt) -> Source:
     if not spec.package or is_source(spec.package):
+        if spec.arch:
+            raise UsageError(
+                f"{printable(spec.text)} is source, which is the same for all architectures",
+                hint="leave out the architecture",
+            )
         return _source_package(spec, kernel_config, apt)
     packages = apt.kernel(spec.package, spec.version)
     kernel = packages.kernel
     # Two versions of one package may differ in the revision alone.
     pinned = f"{kernel.kernel_name}-{kernel.version}" if spec.version else kernel.kernel_name
+    # Ubuntu's packages have the same name for all architectures.
+    foreign = kernel.arch if from_debian(kernel.arch) != machine() else ""
     return AptSource(
         spec=spec.text,
-        name=clean(pinned),
-        origin=f"{kernel.name} {kernel.version}",
+        name=clean(pinned if kernel.name.endswith(foreign) else f"{pinned}-{foreign}"),
+        origin=f"{kernel.name}{f':{foreign}' if foreign else ''} {kernel.version}",
         arch=_arch_of(spec, from_debian(kernel.arch)),
         version=release_version(kernel.release),
         kernel_config=kernel_config,
         packages=packages,
         suite=spec.suite,
+        package_arch=spec.arch,
     )
 
 

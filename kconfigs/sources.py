@@ -95,3 +95,5 @@ class AptSource(Source):
     packages: KernelPackages
     suite: str = ""
     """As in SourcePackage."""
+    package_arch: str = ""
+    """Debian's name of another architecture than the machine's, if the user has given one."""

@@ -9,6 +9,7 @@
     FILE.rpm,FILE.rpm        package files that make one kernel together, such as its image and its modules
     deb:PACKAGE[=VERSION]    a package that apt offers; a metapackage is followed to its kernel, and linux-source-X.Y
                              is built
+    deb:PACKAGE:ARCH         a package of another architecture, by Debian's name for it; it may have =VERSION, too
     running                  the kernel that runs here
 
 `source` and `deb:` may end in @SUITE, a suite of the archive that is not in apt's sources, as in
@@ -25,8 +26,11 @@ from pathlib import Path
 from common.errors import UsageError
 from common.paths import users_path
 from common.text import printable
+from kconfigs.architectures import ARCHITECTURES
 
-_OFFERED = re.compile(r"(?:source|deb:(?P<name>[^=@]*)(?:=(?P<version>[^@]*))?)(?:@(?P<suite>.*))?", re.DOTALL)
+_OFFERED = re.compile(
+    r"(?:source|deb:(?P<name>[^=@:]*)(?::(?P<arch>[^=@]*))?(?:=(?P<version>[^@]*))?)(?:@(?P<suite>.*))?", re.DOTALL
+)
 _SUITE = re.compile(r"[a-z][a-z0-9.-]*")
 
 
@@ -48,6 +52,8 @@ class PackageSpec(Spec):
     """Empty for any."""
     suite: str = ""
     """Empty for what apt offers by itself."""
+    arch: str = ""
+    """Debian's name of the architecture; empty for this machine's."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +78,20 @@ def parse(text: str, folder: Path = Path()) -> Spec:
     if text == "running":
         return RunningSpec(text)
     if offered := _OFFERED.fullmatch(text):
-        name, version, suite = offered.group("name", "version", "suite")
+        name, version, suite, arch = offered.group("name", "version", "suite", "arch")
         if name == "":
             raise UsageError(f"{printable(text)} names no package", hint="write it as in deb:linux-image-cloud-amd64")
         if suite is not None and not _SUITE.fullmatch(suite):
             raise UsageError(
                 f"{suite!r} is not the name of a suite", hint="write it as in deb:linux-image-amd64@trixie-backports"
             )
-        return PackageSpec(text, name or "", version or "", suite or "")
+        if arch is not None and arch not in {one.debian for one in ARCHITECTURES.values()}:
+            known = " and ".join(one.debian for one in ARCHITECTURES.values())
+            raise UsageError(
+                f"{printable(text)} names an architecture that kconform cannot test yet",
+                hint=f"it can test {known}; write it as in deb:linux-image-cloud-arm64:arm64",
+            )
+        return PackageSpec(text, name or "", version or "", suite or "", arch or "")
     names = [text]
     if "," in text and not _exists(text, folder):  # a path may have a comma
         names = text.split(",")

@@ -34,6 +34,7 @@ def promises_of(request: pytest.FixtureRequest, kernel: Kernel, take: Take) -> K
     return KernelPromises(
         registry(request.config),
         kernel.version,
+        arch=kernel.arch,
         listed=lambda identifier: profile.lists(identifier, kernel.release) if profile is not None else "",
         says=lambda probe: answers.says(kernel, probe, take),
     )

@@ -14,16 +14,18 @@
 void make_spare_children(void)
 {
 	struct __kernel_timespec pause = { 0, 100000 };
+	int pids[SPARE_CHILDREN + 1];
 
 	for (unsigned int i = 1; i <= SPARE_CHILDREN; i++) {
-		long error = task_spare(slot_at(i));
+		long child = task_spare(slot_at(i));
 
-		if (error < 0)
-			end("no spare child", error);
+		if (child < 0)
+			end("no spare child", child);
+		pids[i] = child;
 	}
 	/* Only now: each fork write-protects the pages of this table until they are written to again. */
 	for (unsigned int i = 1; i <= SPARE_CHILDREN; i++) {
-		tracked[i].pidfd = sys2(__NR_pidfd_open, slot_at(i)->parent_view, 0);
+		tracked[i].pidfd = sys2(__NR_pidfd_open, pids[i], 0);
 		if (tracked[i].pidfd < 0)
 			end("no descriptor of a spare child", tracked[i].pidfd);
 	}

@@ -11,7 +11,7 @@
 
 #include <linux/types.h>
 
-#define WIRE_VERSION 5
+#define WIRE_VERSION 6
 #define WIRE_BODY_MAX 0x40000 /* bytes after the header */
 #define WIRE_PACKED __attribute__((packed))
 
@@ -161,7 +161,7 @@ struct wire_handler {
 /* A signal that a task has caught. `context` is the beginning of uc_mcontext. */
 struct wire_caught {
 	__u8 siginfo[128];
-	__u8 context[256];
+	__u8 context[320];
 } WIRE_PACKED;
 
 #define CAUGHT_MAX 8

@@ -20,6 +20,7 @@ from typing import Literal
 from guests.errors import QemuError
 from guests.vm.qemu_process import qemu_version
 from guests.vm.qemu_program import find_qemu
+from kconfigs.architectures import ARCHITECTURES, Architecture
 
 _QEMU = "qemu-system-"
 
@@ -40,12 +41,30 @@ class Dependency:
     """The oldest version that is sufficient."""
     help_names: str = ""
     """An option that its --help must list: BusyBox has a program of the same name without it."""
+    compiler: str = "cc"
+    """What must find the header, whose name comes first in `name`."""
 
 
-def list_dependencies(arch: str | None = None) -> tuple[Dependency, ...]:
-    """All dependencies on a machine of this architecture; by default, this machine's."""
+def list_dependencies(arch: str | None = None, guests: Iterable[str] = ()) -> tuple[Dependency, ...]:
+    """All dependencies on a machine of this architecture (by default, this machine's), for kernels of others, too."""
     arch = arch or platform.machine()
-    return (Dependency(f"{_QEMU}{arch}", "runs the guests", oldest=(7, 0)), *_DEPENDENCIES)
+    foreign = [ARCHITECTURES[one] for one in dict.fromkeys(guests) if one != arch]
+    return (
+        Dependency(f"{_QEMU}{arch}", "runs the guests", oldest=(7, 0)),
+        *_DEPENDENCIES,
+        *(dependency for one in foreign for dependency in _for_guests_of(one)),
+    )
+
+
+def _for_guests_of(arch: Architecture) -> tuple[Dependency, ...]:
+    compiler = f"{arch.gnu}-gcc"
+    return (
+        Dependency(f"{_QEMU}{arch.name}", f"runs guests of {arch.name}", oldest=(7, 0)),
+        Dependency(compiler, f"compiles the agent for {arch.name}"),
+        Dependency(
+            f"linux/types.h of {arch.gnu}", "the only headers that it includes", kind="header", compiler=compiler
+        ),
+    )
 
 
 _DEPENDENCIES = (
@@ -109,8 +128,10 @@ def find_dependencies(wanted: Sequence[Dependency]) -> Found:
         else:
             present[dependency] = path
     headers = [dependency for dependency in wanted if dependency.kind == "header"]
-    readable = find_headers([dependency.name for dependency in headers])
-    present |= {dependency: "present" for dependency in headers if dependency.name in readable}
+    for compiler in {dependency.compiler for dependency in headers}:
+        own = {one.name.partition(" ")[0]: one for one in headers if one.compiler == compiler}
+        readable = find_headers(list(own), compiler)
+        present |= {dependency: "present" for name, dependency in own.items() if name in readable}
     return Found(MappingProxyType(present), MappingProxyType(too_old))
 
 
@@ -146,9 +167,9 @@ def find_program(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path=SYSTEM_PATH)
 
 
-def find_headers(names: Sequence[str]) -> set[str]:
-    """The headers that the C compiler finds; none without a compiler.  It is run once for all of them."""
-    compiler = find_program("cc")
+def find_headers(names: Sequence[str], name: str = "cc") -> set[str]:
+    """The headers that a C compiler finds; none without the compiler.  It is run once for all of them."""
+    compiler = find_program(name)
     if compiler is None:
         return set()
     lines = [f"#if __has_include(<{name}>)\nfound {number}\n#endif" for number, name in enumerate(names)]

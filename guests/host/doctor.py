@@ -39,16 +39,17 @@ _KERNELS = {
 """By whether apt is available."""
 
 
-def examine() -> int:
-    """Print what this machine can do."""
-    wanted = list_dependencies()
+def examine(arches: Sequence[str] = ()) -> int:
+    """Print what this machine can do, and what it lacks for kernels of these architectures, too."""
+    wanted = list_dependencies(guests=arches)
     found = find_dependencies(wanted)
     problem = _cache_problem()
     for title, text in facts(found, cached=not problem):
         print(f"{title:<13} {text}")
     print("\ndependencies:")
+    width = max(20, *(len(dependency.name) for dependency in wanted))
     for dependency in wanted:
-        print(f"  {dependency.name:<20} {_state(dependency, found):<14} {dependency.why}")
+        print(f"  {dependency.name:<{width}} {_state(dependency, found):<14} {dependency.why}")
     missing = found.missing(wanted)
     print()
     if missing:
@@ -62,9 +63,9 @@ def examine() -> int:
     return UsageError.exit_status if problem else _status(missing, found)
 
 
-def install_missing(*, sure: bool) -> int:
+def install_missing(arches: Sequence[str] = (), *, sure: bool) -> int:
     """Install what is missing, if permitted; print one line if nothing is.  `sure`: do not ask on a terminal."""
-    wanted = list_dependencies()
+    wanted = list_dependencies(guests=arches)
     found = find_dependencies(wanted)
     missing = found.missing(wanted)
     if not missing and not found.too_old:

@@ -140,6 +140,15 @@ _QEMU = {
     "alpine": ("qemu-system-x86_64", "qemu-system-aarch64"),
 }
 """For x86_64 and aarch64 guests."""
+_DEBIAN_CROSS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "aarch64-linux-gnu-gcc": ("gcc-aarch64-linux-gnu",),
+        "linux/types.h of aarch64-linux-gnu": ("linux-libc-dev-arm64-cross",),
+        "x86_64-linux-gnu-gcc": ("gcc-x86-64-linux-gnu",),
+        "linux/types.h of x86_64-linux-gnu": ("linux-libc-dev-amd64-cross",),
+    }
+)
+"""For kernels of another architecture than the host's.  Other families' names have not been looked up."""
 
 
 def _column(name: str, qemu: str = "") -> Mapping[str, tuple[str, ...]]:
@@ -153,7 +162,9 @@ def _column(name: str, qemu: str = "") -> Mapping[str, tuple[str, ...]]:
 _NO_REMARKS: Mapping[str, str] = MappingProxyType({})
 
 FAMILIES = (
-    DistributionFamily("Debian", ("debian", "ubuntu"), _APT, _column("debian"), _NO_REMARKS),
+    DistributionFamily(
+        "Debian", ("debian", "ubuntu"), _APT, MappingProxyType({**_column("debian"), **_DEBIAN_CROSS}), _NO_REMARKS
+    ),
     DistributionFamily(
         "RHEL and CentOS Stream",
         ("rhel", "centos"),

@@ -26,6 +26,8 @@ class Conversation:
 
     program = "/init"
     """The agent's own program, which tasks can execute again."""
+    arch: str
+    """The architecture of the tasks, as `uname -m` has it."""
 
     def __init__(self, stream: Stream, on_event: Callable[[Frame], None]) -> None:
         self.transcript: list[str] = []

@@ -18,7 +18,7 @@ from typing import Any
 from guests.errors import ProtocolError
 from guests.guest_text import escaped
 
-VERSION = 5
+VERSION = 6
 BODY_MAX = 0x40000
 """Maximum size in bytes of a frame's body."""
 ARENA_BASE = 0x10000000
@@ -109,7 +109,7 @@ COPY = struct.Struct("<QQQ")
 HANDLER = struct.Struct("<qII")
 WRITE = struct.Struct("<II")
 DEATH = struct.Struct("<iI")
-CAUGHT = struct.Struct("<128s256s")
+CAUGHT = struct.Struct("<128s320s")
 LOOP_STEP = struct.Struct("<Q6QHHHxx")
 PLAN = struct.Struct("<II")
 COUNT = struct.Struct("<II")

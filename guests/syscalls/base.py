@@ -11,6 +11,7 @@ from guests.protocol import wire
 from guests.protocol.conversation import Conversation
 from guests.protocol.record import CallBlocks
 from guests.protocol.wire import Entry, Hello, Op, State
+from guests.uapi import has_number, number
 
 
 class Pending:
@@ -80,6 +81,14 @@ class SyscallGroup:
     @property
     def abi(self) -> Abi:
         raise NotImplementedError
+
+    def number(self, name: str) -> int:
+        """The number of a system call for this task.  KeyError if its ABI has no such call."""
+        return number(name, self.abi.name)
+
+    def has(self, name: str) -> bool:
+        """Whether its ABI has a system call of that name."""
+        return has_number(name, self.abi.name)
 
     def hello(self) -> Hello:
         raise NotImplementedError

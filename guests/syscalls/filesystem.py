@@ -15,7 +15,7 @@ class FilesystemCalls(SyscallGroup):
     """Operations on files and mounts."""
 
     def open(self, path: str, flags: int = O_RDONLY, mode: int = 0o600) -> Outcome:
-        return self.call("openat", AT_FDCWD, path, flags, mode, shown=f'open("{path}")')
+        return self.call("openat", AT_FDCWD, path, self.abi.flags_of_open(flags), mode, shown=f'open("{path}")')
 
     def close(self, fd: int) -> Outcome:
         return self.call("close", fd)
@@ -55,7 +55,16 @@ class FilesystemCalls(SyscallGroup):
         return done
 
     def mkdir(self, path: str) -> Outcome:
-        return self.call("mkdir", path, 0o755)
+        return self.call("mkdirat", AT_FDCWD, path, 0o755, shown=f'mkdir("{path}")')
+
+    def chmod(self, path: str, mode: int) -> Outcome:
+        return self.call("fchmodat", AT_FDCWD, path, mode, shown=f'chmod("{path}", {mode:#o})')
+
+    def chown(self, path: str, uid: int, gid: int) -> Outcome:
+        return self.call("fchownat", AT_FDCWD, path, uid, gid, 0, shown=f'chown("{path}", {uid}, {gid})')
+
+    def access_file(self, path: str, mode: int = 0) -> Outcome:
+        return self.call("faccessat", AT_FDCWD, path, mode, shown=f'access("{path}", {mode})')
 
     def mount(self, source: str, target: str, kind: str, flags: int = 0, data: str = "") -> Outcome:
         """Create the directory, and mount on it."""

@@ -31,7 +31,8 @@ class AccessCalls(SyscallGroup):
 
     def open_proc(self, target: SyscallGroup, file: str, flags: int = O_RDONLY) -> Outcome:
         """Open a file in the target's directory in /proc; a thread has one of its own, which is not listed there."""
-        return self.call("openat", AT_FDCWD, f"/proc/{target.tid}/{file}", flags, 0, shown=_of(target, file))
+        path, own = f"/proc/{target.tid}/{file}", self.abi.flags_of_open(flags)
+        return self.call("openat", AT_FDCWD, path, own, 0, shown=_of(target, file))
 
     def read_proc(self, target: SyscallGroup, file: str) -> Outcome:
         """Open, read once, and close: the outcome of the first call that fails, or of the read."""

@@ -6,11 +6,14 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from guests.call_arguments import Out
+from guests.abi import Registers
+from guests.call_arguments import InOut, Out
 from guests.errors import require
 from guests.outcome import Outcome
+from guests.protocol import wire
 from guests.syscalls.base import SyscallGroup
 from guests.uapi import (
+    NT_PRSTATUS,
     O_RDONLY,
     PTRACE_EVENT_STOP,
     PTRACER_ANY,
@@ -20,6 +23,7 @@ from guests.uapi import (
     Ptrace,
     PtraceOption,
     Signal,
+    number,
 )
 
 
@@ -53,7 +57,7 @@ class PtraceCalls(SyscallGroup):
     """ptrace() and its relatives, and PR_SET_PTRACER."""
 
     def ptrace(
-        self, request: Ptrace, target: SyscallGroup | None, address: int = 0, data: int | bytes | Out = 0
+        self, request: Ptrace, target: SyscallGroup | None, address: int = 0, data: int | bytes | Out | InOut = 0
     ) -> Outcome:
         where = str(target) if target else ""
         extra = f", {data!r}" if isinstance(data, int) and data else ""
@@ -96,18 +100,54 @@ class PtraceCalls(SyscallGroup):
         message = self.ptrace(Ptrace.GETEVENTMSG, target, 0, Out(self.abi.word)).read()
         return int.from_bytes(message, "little")
 
-    def registers(self, target: SyscallGroup) -> dict[str, int]:
-        """The stopped tracee's registers, by their names in the caller's struct user_regs_struct."""
-        names = self.abi.user_registers
-        raw = self.ptrace(Ptrace.GETREGS, target, 0, Out(self.abi.word * len(names))).read()
-        return self.abi.split_words(raw, names)
+    def registers(self, target: SyscallGroup) -> Registers:
+        """The stopped tracee's registers, by their names in the caller's ABI."""
+        size = self.abi.word * len(self.abi.user_registers)
+        if not self.abi.number_set:
+            return self.abi.traced(self.ptrace(Ptrace.GETREGS, target, 0, Out(size)).read())
+        return self.abi.traced(
+            self.register_set(target, NT_PRSTATUS, size), self.register_set(target, self.abi.number_set, 4)
+        )
 
-    def set_registers(self, target: SyscallGroup, **changes: int) -> Outcome:
-        """Change some of them."""
+    def rolled_back_registers(self, target: SyscallGroup) -> Registers:
+        """Those of a tracee whose call a filter has ended, with the number where the call had it."""
+        return self.abi.rolled_back(self.abi.words(*map(self.registers(target).__getitem__, self.abi.user_registers)))
+
+    def set_registers(self, target: SyscallGroup, **changes: int | str) -> Outcome:
+        """Change some of them: by their names, or by `nr`, `result`, `ip`, and `arg0` to `arg5`.
+
+        A number may be the name of a call.
+        """
         mask = (1 << 8 * self.abi.word) - 1
-        new = {**self.registers(target), **{name: value & mask for name, value in changes.items()}}
+        call = self.abi.call
+        names = {"nr": call.number, "result": call.result, "ip": call.ip}
+        names |= {f"arg{index}": name for index, name in enumerate(call.arguments)}
+        values = {
+            names.get(name, name): (number(value, self.abi.name) if isinstance(value, str) else value) & mask
+            for name, value in changes.items()
+        }
+        new = {**self.registers(target), **values}
         packed = self.abi.words(*(new[name] for name in self.abi.user_registers))
-        return self.ptrace(Ptrace.SETREGS, target, 0, packed)
+        if not self.abi.number_set:
+            return self.ptrace(Ptrace.SETREGS, target, 0, packed)
+        done = self.set_register_set(target, NT_PRSTATUS, packed)
+        if done.errno or call.number not in values:
+            return done
+        packed = (values[call.number] & 0xFFFFFFFF).to_bytes(4, "little")
+        return self.set_register_set(target, self.abi.number_set, packed)
+
+    def register_set(self, target: SyscallGroup, kind: int, size: int) -> bytes:
+        """PTRACE_GETREGSET of a kind of registers (NT_* in include/uapi/linux/elf.h).  Must succeed."""
+        return self.ptrace(Ptrace.GETREGSET, target, kind, InOut(self._vector(bytes(size)))).read()[-size:]
+
+    def set_register_set(self, target: SyscallGroup, kind: int, content: bytes) -> Outcome:
+        """PTRACE_SETREGSET."""
+        return self.ptrace(Ptrace.SETREGSET, target, kind, self._vector(content))
+
+    def _vector(self, content: bytes) -> bytes:
+        """struct iovec followed by what it points to, as the first buffer of a call's arguments."""
+        address = wire.data_address(self.slot, 2 * self.abi.word)
+        return self.abi.words(address, len(content)) + content
 
     def peek(self, target: SyscallGroup, address: int) -> int:
         """The word of the caller's size at an address of the stopped tracee."""

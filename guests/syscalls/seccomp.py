@@ -7,7 +7,7 @@ import enum
 import struct
 from dataclasses import dataclass
 
-from guests.bpf import Program, pack
+from guests.bpf import Filter, Program, assembled, pack
 from guests.call_arguments import InOut, Out
 from guests.outcome import Outcome
 from guests.protocol import wire
@@ -93,15 +93,17 @@ class SeccompCalls(SyscallGroup):
     def set_no_new_privs(self) -> Outcome:
         return self.call("prctl", Prctl.SET_NO_NEW_PRIVS, 1, 0, 0, 0, shown="set_no_new_privs()")
 
-    def install(self, program: Program, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
+    def install(self, filter_: Filter, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
         """Install a filter.  From then on, the task's process makes no system call without a command."""
         self.be_quiet()
+        program = assembled(filter_, self.abi.name)
         shown = f"install({len(program)} instructions{f', {flags.name}' if flags else ''})"
         return self.call("seccomp", SET_MODE_FILTER, flags, self._fprog(program), shown=shown)
 
-    def install_by_prctl(self, program: Program) -> Outcome:
+    def install_by_prctl(self, filter_: Filter) -> Outcome:
         """The same by the older call, which has no flags."""
         self.be_quiet()
+        program = assembled(filter_, self.abi.name)
         shown = f"install_by_prctl({len(program)} instructions)"
         # The program must be the first buffer in the task's memory (_fprog).
         return self.call("prctl", Prctl.SET_SECCOMP, MODE_FILTER, self._fprog(program), 0, 0, shown=shown)
@@ -130,9 +132,9 @@ class SeccompCalls(SyscallGroup):
         self.be_quiet()
         return self.call("seccomp", SET_MODE_STRICT, 0, None, shown="enter_strict_mode()")
 
-    def listen(self, program: Program, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
+    def listen(self, filter_: Filter, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
         """Install a filter, and return its listener, a file descriptor."""
-        return self.install(program, flags | FilterFlag.NEW_LISTENER)
+        return self.install(filter_, flags | FilterFlag.NEW_LISTENER)
 
     # The supervisor's side
 
@@ -185,8 +187,8 @@ class SeccompCalls(SyscallGroup):
 
     def poll(self, descriptor: int) -> int:
         """poll() without waiting; returns the events."""
-        pollfd = struct.pack("<iHH", descriptor, Poll.IN | Poll.OUT, 0)
-        raw = self.call("poll", InOut(pollfd), 1, 0, shown=f"poll({descriptor})").read()
+        pollfd, at_once = struct.pack("<iHH", descriptor, Poll.IN | Poll.OUT, 0), self.abi.words(0, 0)
+        raw = self.call("ppoll", InOut(pollfd), 1, at_once, None, 8, shown=f"poll({descriptor})").read()
         return int(struct.unpack("<iHH", raw)[2])
 
     # Queries

@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from guests.abi import Abi
+from guests.abi import Abi, Registers
 from guests.outcome import Outcome
 from guests.protocol import wire
 from guests.protocol.wire import Op
@@ -31,7 +31,7 @@ class CaughtSignal:
     """si_syscall, for SIGSYS."""
     arch: int
     """si_arch, for SIGSYS."""
-    registers: dict[str, int]
+    registers: Registers
 
     @classmethod
     def decode(cls, siginfo: bytes, context: bytes, abi: Abi) -> CaughtSignal:
@@ -40,7 +40,7 @@ class CaughtSignal:
         union = siginfo[12 + -12 % abi.word :]
         address = abi.split_words(union, ("address",))["address"]
         syscall, arch = struct.unpack_from("<iI", union, abi.word)
-        return cls(number, errno, code, address, syscall, arch, abi.split_words(context, abi.context))
+        return cls(number, errno, code, address, syscall, arch, abi.interrupted(context))
 
 
 class SignalCalls(SyscallGroup):

@@ -76,6 +76,14 @@ def device_problem(device: Path = Path("/dev/kvm")) -> str | None:
     return None
 
 
+def emulated(arch: str, mode: str) -> Acceleration:
+    """That of a guest of another architecture than this machine's.  UsageError if KVM is required."""
+    why = f"the kernel is for {arch}, and this machine is {platform.machine()}"
+    if mode == "kvm":
+        raise UsageError(f"KVM was requested, but cannot be used here: {why}", hint="omit --accel for this kernel")
+    return Acceleration(False, why)
+
+
 def decide(
     mode: str, boot: Callable[[bool, float | None], None], memory: Path, *, identity: str = "", again: bool = False
 ) -> Acceleration:

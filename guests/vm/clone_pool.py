@@ -24,9 +24,10 @@ from guests.vm.failed_boots import FailedBoots
 from guests.vm.initramfs import initramfs
 from guests.vm.kernel_modules import virtio_modules
 from guests.vm.machine_options import DEFAULT_MACHINE, MachineOptions, boot_timeout_s, memory_mib
-from guests.vm.qemu_command import COMMAND_LINE_SIZE, VirtualMachine
+from guests.vm.qemu_command import VirtualMachine
 from guests.vm.qemu_program import QemuProgram, find_qemu, inspect
 from guests.vm.template import Template
+from kconfigs.architectures import ARCHITECTURES, machine
 from kconfigs.builtin_command_line import FIXED_COMMAND_LINE
 from kconfigs.cache import Cache
 from kconfigs.kconfig import Config
@@ -46,9 +47,13 @@ REQUIRED_OPTIONS = {
     "MEMFD_CREATE": "the tasks share memory with the agent",
     "FUTEX": "the tasks wait for orders",
     "EVENTFD": "the tasks notify the agent",
-    "SERIAL_8250_CONSOLE": "the boot is monitored on the console",
 }
 """Options that a kernel must have built in to be tested, and the purpose of each."""
+
+
+def required_options(arch: str) -> dict[str, str]:
+    """The same for an architecture, with its console's."""
+    return {**REQUIRED_OPTIONS, ARCHITECTURES[arch].console_option: "the boot is monitored on the console"}
 
 
 @dataclass(frozen=True)
@@ -72,25 +77,34 @@ def check_bootable(kernel: Kernel) -> None:
 
     A kernel that ignores the parameters of a test would be accused of what it was never asked for.
     """
-    missing = [f"CONFIG_{name} ({why})" for name, why in REQUIRED_OPTIONS.items() if not kernel.config.builtin(name)]
+    wanted = required_options(kernel.arch)
+    missing = [f"CONFIG_{name} ({why})" for name, why in wanted.items() if not kernel.config.builtin(name)]
     if missing:
         raise UsageError(
             f"{kernel.id} cannot be tested: it lacks {', '.join(missing)}",
             hint="build it with one of kconform's flavors, or enable these options",
         )
-    if problem := _command_line_problem(kernel.config):
+    architecture = ARCHITECTURES[kernel.arch]
+    virtio = virtio_modules(kernel) is not None
+    if not virtio and not architecture.second_port:
+        raise UsageError(
+            f"{kernel.id} cannot be tested: the channel needs a virtio console, because QEMU's machine for"
+            f" {kernel.arch} has no second serial port",
+            hint="enable CONFIG_VIRTIO_PCI and CONFIG_VIRTIO_CONSOLE; with LoadPin, built in",
+        )
+    if problem := _command_line_problem(kernel.config, architecture.command_line_size):
         raise UsageError(
             f"{kernel.id} cannot be tested: {problem}",
             hint="change the option: CONFIG_CMDLINE is put in front of a test's own parameters",
         )
-    if found := hidden_channel.obstacles(kernel.config, virtio=virtio_modules(kernel) is not None):
+    if found := hidden_channel.obstacles(kernel.config, virtio=virtio):
         raise UsageError(
             f"{kernel.id} cannot be tested because of {', '.join(found)}",
             hint="build it without this; what a boot needs is given to it as arguments",
         )
 
 
-def _command_line_problem(config: Config) -> str:
+def _command_line_problem(config: Config, size: int) -> str:
     """Why a kernel would not see the parameters that tests boot with; empty if it does."""
     for name in FIXED_COMMAND_LINE:
         if config.enabled(name):
@@ -98,7 +112,7 @@ def _command_line_problem(config: Config) -> str:
     built_in = hidden_channel.builtin_arguments(config)
     if "--" in built_in.split():
         return "after the -- in CONFIG_CMDLINE, the parameters that tests boot with are init's"
-    if len(built_in) > COMMAND_LINE_SIZE // 2:
+    if len(built_in) > size // 2:
         return (
             f"CONFIG_CMDLINE has {len(built_in)} bytes, which leaves too few for the parameters that tests boot with"
         )
@@ -147,12 +161,14 @@ class Pool:
 
     def acceleration(self, kernel: Kernel) -> Acceleration:
         """KVM or TCG; determined with this kernel if it is not known yet."""
+        if kernel.arch != machine():
+            return acceleration.emulated(kernel.arch, self._mode)
         if self._acceleration is None:
             check_bootable(kernel)
 
             def boot(kvm: bool, deadline_s: float | None) -> None:
-                machine = self._machine(kernel, DEFAULT_BOOT, kvm)
-                with self._watch.timed(kernel.id, "probe"), booted(machine, deadline_s=deadline_s):
+                virtual = self._machine(kernel, DEFAULT_BOOT, kvm)
+                with self._watch.timed(kernel.id, "probe"), booted(virtual, deadline_s=deadline_s):
                     pass
 
             memory = self._store.root / "acceleration.json"
@@ -221,19 +237,19 @@ class Pool:
 
     def _make_template(self, kernel: Kernel, boot: Boot) -> Template:
         check_bootable(kernel)
-        machine = self._machine(kernel, boot, self.acceleration(kernel).kvm)
+        virtual = self._machine(kernel, boot, self.acceleration(kernel).kvm)
         timer = partial(self._watch.timed, kernel.id, "boot")
         # The paths of initramfs and disks include the digests of their contents.
         identity = {"kernel": kernel.digest}
         try:
-            return template.get(machine, identity, self._store, cold=self._cold, timer=timer)
+            return template.get(virtual, identity, self._store, cold=self._cold, timer=timer)
         except BootError:
             if boot != DEFAULT_BOOT:
                 self.template(kernel, DEFAULT_BOOT)  # if that fails as well, it is not for this boot's arguments
         try:
-            return template.get(machine, identity, self._store, cold=self._cold, timer=timer)
+            return template.get(virtual, identity, self._store, cold=self._cold, timer=timer)
         except BootError as error:
-            raise boot_verdict.of(error, kernel, machine, self._store) from error
+            raise boot_verdict.of(error, kernel, virtual, self._store) from error
 
     def close(self) -> None:
         """End all spare clones.  Raises nothing: anything that remains of one ends with this process."""

@@ -19,6 +19,7 @@ from guests.syscalls.block_devices import Verity
 from guests.vm.hidden_channel import uses_channel_port
 from guests.vm.machine_options import BOOT_TIMEOUT_S
 from guests.vm.qemu_program import SANDBOX, QemuProgram
+from kconfigs.architectures import ARCHITECTURES, Architecture
 
 CHANNEL_NAME = "org.kconform.agent"
 
@@ -26,16 +27,12 @@ TITLE_SPACE = "task-name-".ljust(40, "-")
 """An argument for init: space into which the agent's children write their names, because log lines quote the command
 line of a task."""
 
-COMMAND_LINE_SIZE = 2048
-"""x86's limit, including NUL (arch/x86/include/asm/setup.h)."""
+WITHOUT_CX16 = "-cx16"
+"""A property of an emulated processor: to lack cmpxchg16b, which some versions of QEMU emulate incorrectly.  A
+kernel that is interrupted after it continues in single steps, or not at all.  SLUB (mm/slub.c) uses it in each
+allocation, if the processor has it."""
 
-EMULATED_CPU = "max"
-"""virtme-run's choice."""
-
-CPU_WITHOUT_CX16 = "max,-cx16"
-"""The same without cmpxchg16b, which some versions of QEMU emulate incorrectly: a kernel that is interrupted after it
-continues in single steps, or not at all.  SLUB (mm/slub.c) uses it in each allocation, if the processor has it."""
-
+_SYNONYMS = {"-M": "-machine"}
 _KEPT = {
     "-machine",
     "-cpu",
@@ -103,6 +100,10 @@ class VirtualMachine:
     boot_timeout_s: float = field(default=BOOT_TIMEOUT_S, compare=False)
     """How long its kernel may take to boot."""
 
+    @property
+    def architecture(self) -> Architecture:
+        return ARCHITECTURES[self.arch]
+
 
 def virtme_run(machine: VirtualMachine, *, program: str, root: Path) -> list[str]:
     """The virtme-run command that prints the QEMU command for this machine."""
@@ -125,7 +126,14 @@ def virtme_boot(machine: VirtualMachine, *, program: str, root: Path) -> list[st
     composing = {"--dry-run", "--show-command"}
     before = [word for word in composed if word not in composing]
     at = before.index("--qemu-opts")
-    arguments = ["-a", "console=ttyS0", "-a", "ignore_loglevel", "-a", f"kconform.channel={channel}"]
+    arguments = [
+        "-a",
+        f"console={machine.architecture.console}",
+        "-a",
+        "ignore_loglevel",
+        "-a",
+        f"kconform.channel={channel}",
+    ]
     port = ["-chardev", "null,id=agent"]
     if machine.virtio:
         port += ["-device", "virtio-serial-pci,id=ours"]
@@ -162,23 +170,20 @@ def kernel_arguments(shown: str, machine: VirtualMachine) -> str:
     kept = [word for word in theirs if not word.startswith(_VIRTME_ARGUMENTS)]
     channel = "virtio" if machine.virtio else "serial"
     ours = ["ignore_loglevel", "panic=-1", f"kconform.channel={channel}"]
-    if machine.arch == "x86_64":
-        # On a busy host, a guest may wait for a processor.  The kernel would then consider its clock unstable during
-        # a test, and switch to a worse one (clocksource_watchdog()), or see too few ticks during boot, and panic
-        # (timer_irq_works()).
-        ours += ["tsc=reliable", "no_timer_check"]
+    ours += machine.architecture.arguments
     for word in machine.arguments:
         if not machine.virtio and uses_channel_port(word):
             raise UsageError(
                 f"{word} takes the serial port that the host needs to talk to the guest",
                 hint="leave it out, or test a kernel with CONFIG_VIRTIO_PCI and CONFIG_VIRTIO_CONSOLE",
             )
-    line = " ".join([*kept, *ours, *machine.arguments, "console=ttyS0", "--", TITLE_SPACE])
+    line = " ".join([*kept, *ours, *machine.arguments, f"console={machine.architecture.console}", "--", TITLE_SPACE])
     builtin = f"{machine.builtin_arguments} " if machine.builtin_arguments else ""
-    if len(builtin) + len(line) >= COMMAND_LINE_SIZE:
+    if len(builtin) + len(line) >= machine.architecture.command_line_size:
         among = f", {len(builtin)} of them from CONFIG_CMDLINE" if builtin else ""
         raise UsageError(
-            f"the kernel command line has {len(builtin) + len(line)} bytes{among}, and x86 truncates it to 2047"
+            f"the kernel command line has {len(builtin) + len(line)} bytes{among}, and {machine.arch}"
+            f" truncates it to {machine.architecture.command_line_size - 1}"
         )
     return line
 
@@ -188,12 +193,13 @@ def base_command(shown: Sequence[str], machine: VirtualMachine) -> list[str]:
     command = [shown[0], "-nodefaults", "-no-user-config", "-no-reboot"]
     if machine.qemu.sandboxed:
         command += SANDBOX
-    for option, value in options(shown[1:]):
+    for shown_option, value in options(shown[1:]):
+        option = _SYNONYMS.get(shown_option, shown_option)
         if option == "-append":
             command += [option, kernel_arguments(value or "", machine)]
-        elif option == "-cpu" and value == EMULATED_CPU and not machine.kvm:
-            model = CPU_WITHOUT_CX16 if machine.qemu.breaks_cmpxchg16b else EMULATED_CPU
-            command += [option, ",".join([model, *machine.processor])]
+        elif option == "-cpu" and value == machine.architecture.emulated_cpu and not machine.kvm:
+            lacking = [WITHOUT_CX16] if machine.architecture.has_cmpxchg16b and machine.qemu.breaks_cmpxchg16b else []
+            command += [option, ",".join([value, *lacking, *machine.processor])]
         elif option in _KEPT:
             command += [option] if value is None else [option, value]
     command += ["-serial", "chardev:console"]

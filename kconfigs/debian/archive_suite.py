@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Suites of the distribution's archive that are not in apt's sources: `deb:PACKAGE@SUITE`.
+"""What the distribution's archive has and apt's sources lack: another suite, as in `deb:PACKAGE@SUITE`, or another
+architecture, as in `deb:PACKAGE:ARCH`.
 
 apt uses separate lists for them, which are in our cache and fetched anew once a day; the machine's settings, lists
 and pins are neither used nor changed.  The archive is the one that the machine uses already, and its signature is
@@ -12,7 +13,7 @@ import datetime
 import logging
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from debian.deb822 import Deb822
@@ -44,6 +45,8 @@ class Archive:
     """`Debian` or `Ubuntu`."""
     label: str
     """`Debian`, or `Debian-Security` for its security archive."""
+    suites: tuple[str, ...] = field(default=(), compare=False)
+    """Those that the machine's apt uses, as its sources name them."""
 
     def line(self, suite: str) -> str:
         """The line for sources.list(5); of the indexes, only that of the packages is fetched."""
@@ -55,11 +58,12 @@ class Archive:
 def archives(machine: Apt) -> list[Archive]:
     """Those of the archives in the machine's apt sources that are the distribution's."""
     output = machine.ask("apt-get", "indextargets", "Created-By: Packages")
-    found = [
-        Archive(str(one.get("Repo-URI", "")), str(one.get("Origin", "")), str(one.get("Label", "")))
-        for one in Deb822.iter_paragraphs(output.split("\n"), use_apt_pkg=False)
-    ]
-    return list(dict.fromkeys(one for one in found if one.origin in KEYRINGS))
+    suites: dict[Archive, list[str]] = {}
+    for one in Deb822.iter_paragraphs(output.split("\n"), use_apt_pkg=False):
+        archive = Archive(str(one.get("Repo-URI", "")), str(one.get("Origin", "")), str(one.get("Label", "")))
+        if archive.origin in KEYRINGS:
+            suites.setdefault(archive, []).append(str(one.get("Release", "")))
+    return [replace(one, suites=tuple(dict.fromkeys(filter(None, names)))) for one, names in suites.items()]
 
 
 def archive_of(suite: str, known: list[Archive]) -> Archive:
@@ -81,49 +85,70 @@ def archive_of(suite: str, known: list[Archive]) -> Archive:
     return main
 
 
-def apt_of(suite: str, machine: Apt, cache: Cache, today: datetime.date | None = None) -> Apt:
-    """An apt that knows this suite and no other.
+def apt_of(suite: str, machine: Apt, cache: Cache, today: datetime.date | None = None, *, arch: str = "") -> Apt:
+    """An apt that knows this suite and no other; without one, the suites of the distribution that the machine uses.
 
-    UsageError if the archive has no such suite, or no valid signature for it; KconformError if it cannot be reached
-    and there are no lists from an earlier day.
+    `arch`: another architecture, by Debian's name, instead of the machine's.  UsageError if the archive has no such
+    suite, or no valid signature for it; KconformError if it cannot be reached and there are no lists from an earlier
+    day.
     """
-    machine.ready(f"@{suite}")
-    archive = archive_of(suite, archives(machine))
+    named = f"@{suite}" if suite else f":{arch}"
+    machine.ready(named)
+    known = archives(machine)
+    places = [(archive_of(suite, known), suite)] if suite else _suites_of(known, named)
+    name = "+".join(filter(None, (suite, arch)))
     today = today or datetime.datetime.now(tz=datetime.UTC).date()
-    earlier = sorted(one.key for one in cache.entries() if one.kind == KIND and one.key.startswith(f"{suite}_"))
+    earlier = sorted(one.key for one in cache.entries() if one.kind == KIND and one.key.startswith(f"{name}_"))
 
     def fetch(folder: Path) -> None:
         for needed in ("state/lists/partial", "cache/archives/partial"):
             (folder / needed).mkdir(parents=True)
-        (folder / "sources.list").write_text(archive.line(suite), encoding="utf-8")
-        command = ["apt-get", *options(folder), *as_root(), "-o", "APT::Update::Error-Mode=any", "update", "-qq"]
+        lines = "".join(archive.line(each) for archive, each in places)
+        (folder / "sources.list").write_text(lines, encoding="utf-8")
+        ours = options(folder, arch)
+        command = ["apt-get", *ours, *as_root(), "-o", "APT::Update::Error-Mode=any", "update", "-qq"]
         try:
             machine.run(command, None)
-            there = machine.run(["apt-get", *options(folder), "indextargets", "Created-By: Packages"], None)
+            there = machine.run(["apt-get", *ours, "indextargets", "Created-By: Packages"], None)
         except subprocess.CalledProcessError as error:
-            raise _explained(error, suite, archive) from error
+            raise _explained(error, suite or places[0][1], places[0][0]) from error
         if not there.strip():
-            raise KconformError(f"the lists of {suite} could not be fetched from {archive.uri}", hint=_NETWORK)
+            raise KconformError(f"the lists of {name} could not be fetched from {places[0][0].uri}", hint=_NETWORK)
 
     try:
-        entry = cache.get(KIND, f"{suite}_{today.isoformat()}", fetch)
+        entry = cache.get(KIND, f"{name}_{today.isoformat()}", fetch)
     except KconformError as error:
         if isinstance(error, UsageError) or not earlier:
             raise
-        log.warning("%s; using those of %s", error, earlier[-1].removeprefix(f"{suite}_"))
+        log.warning("%s; using those of %s", error, earlier[-1].removeprefix(f"{name}_"))
         entry = cache.get(KIND, earlier[-1], fetch)
     for old in earlier:
         if old != entry.name:
             cache.discard(KIND, old)
-    return Apt(machine.run, Memory(entry / "answers.json", [entry / "state/lists"]), options(entry))
+    return Apt(machine.run, Memory(entry / "answers.json", [entry / "state/lists"]), options(entry, arch))
+
+
+def _suites_of(known: list[Archive], named: str) -> list[tuple[Archive, str]]:
+    """Each suite of the distribution that this machine uses, with its archive.  UsageError if there is none."""
+    found = [(archive, suite) for archive in known for suite in archive.suites]
+    if not found:
+        raise UsageError(
+            f"this machine's apt uses no archive of Debian or Ubuntu that could have packages for {named[1:]}",
+            hint="pass the downloaded .deb file instead",
+        )
+    return found
 
 
 _NETWORK = "check the network, and the archive that apt uses (/etc/apt/sources.list.d)"
 
 
-def options(folder: Path) -> list[str]:
-    """Options that keep apt to this folder: it ignores the machine's sources, lists, pins and installed packages."""
-    settings = {
+def options(folder: Path, arch: str = "") -> list[str]:
+    """Options that keep apt to this folder: it ignores the machine's sources, lists, pins and installed packages.
+
+    With `arch`, it behaves as on a machine of that architecture; dpkg is not told.
+    """
+    settings: dict[str, Path | str] = {"APT::Architecture": arch, "APT::Architectures": arch} if arch else {}
+    settings |= {
         "Dir::State": folder / "state",
         "Dir::State::status": "/dev/null",
         "Dir::Cache": folder / "cache",

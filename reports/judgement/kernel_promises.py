@@ -8,8 +8,9 @@ the promise too
 - if the kernel's profile lists it ([[backport]], kconfigs/profile.py);
 - if the kernel itself says so, when it is asked what the requirement's `probe` names (guests/kernel_probes.py).
 
-Nothing of that takes away a promise that the version makes, with one exception: if the profile lists a promise that
-takes the place of another one (`successor`), the kernel no longer makes the former.
+Nothing of that takes away a promise that the version makes, with two exceptions: if the profile lists a promise that
+takes the place of another one (`successor`), the kernel no longer makes the former; and some promises are of certain
+architectures alone (`arches`).
 """
 
 from __future__ import annotations
@@ -42,17 +43,21 @@ class KernelPromises:
         known: Mapping[str, Requirement],
         version: Version,
         *,
+        arch: str = "x86_64",
         listed: Callable[[str], str],
         says: Callable[[str], bool],
     ) -> None:
         self._known = known
         self._version = version
+        self._arch = arch
         self._listed = listed
         self._says = says
 
     def standing(self, identifier: str, *, ask: bool = True) -> Standing:
         """What the kernel has to do with a promise.  Without `ask`, the kernel itself is not asked."""
         requirement = self._known[identifier]
+        if requirement.arches and self._arch not in requirement.arches:
+            return Standing(f"{identifier} is about {' and '.join(requirement.arches)}, and this is {self._arch}")
         excluded = requirement.versions.excludes(self._version)
         if not excluded:
             return Standing(self._superseded(requirement))

@@ -17,6 +17,11 @@ A kernel may make a promise that is younger than its version.  Three more keys, 
     probe = "addfd-flag SEND"      # what an older kernel is asked, and says if it has it (guests/kernel_probes.py)
     successor = "yama.scope-4"     # with `until`: the promise that takes its place
 
+Architectures differ, by their names in `uname -m`, and two more keys say how; each difference has its source:
+
+    arches = ["x86_64"]            # the only ones that make the promise
+    differs = ["aarch64: The result is ... (arch/arm64/kernel/syscall.c)."]
+
 Nothing here knows which kernel is tested: `reports.judgement.kernel_promises` does.
 """
 
@@ -34,8 +39,10 @@ from common.versions import SERIES, Version, VersionRange, dotted, parse_version
 FILE_NAME = "requirements.toml"
 REQUIRED = ("id", "text", "source", "since")
 TEXTS = ("until", "note", "probe", "successor")
-OPTIONAL = (*TEXTS, "stable")
+OPTIONAL = (*TEXTS, "stable", "arches", "differs")
 
+_DIFFERENCE = re.compile(r"(\w+): (\S.*\(.+\)\.)")
+"""An architecture, and a sentence that ends with its source."""
 _ID = re.compile(r"\w+\.\w+(?:[.-]\w+)*", re.ASCII)
 
 
@@ -52,6 +59,17 @@ class Requirement:
     probe: str = ""
     successor: str = ""
     stable: tuple[str, ...] = ()
+    arches: tuple[str, ...] = ()
+    """The only architectures that make it; empty for all."""
+    differs: tuple[tuple[str, str], ...] = ()
+    """What else is so on an architecture: its name, and a sentence."""
+
+    @property
+    def remarks(self) -> str:
+        """The note, and what differs between architectures."""
+        only = [f"Only on {' and '.join(self.arches)}."] if self.arches else []
+        differences = [f"On {arch}: {sentence}" for arch, sentence in self.differs]
+        return " ".join(filter(None, (self.note, *only, *differences)))
 
     @property
     def area(self) -> str:
@@ -105,7 +123,12 @@ def _parse(table: toml.Table, area: str) -> Requirement:
     table.check(required=REQUIRED, optional=OPTIONAL)
     versions = table.versions()
     texts = {key: table.sentence(key) for key in (*REQUIRED, *TEXTS) if key in table.content}
-    requirement = Requirement(**texts, stable=tuple(table.texts("stable", [])))
+    requirement = Requirement(
+        **texts,
+        stable=tuple(table.texts("stable", [])),
+        arches=tuple(table.texts("arches", [])),
+        differs=tuple(_difference(table, text) for text in table.texts("differs", [])),
+    )
     for text in requirement.stable:
         try:
             older = parse_version(text)
@@ -123,6 +146,13 @@ def _parse(table: toml.Table, area: str) -> Requirement:
             key="id",
         )
     return requirement
+
+
+def _difference(table: toml.Table, text: str) -> tuple[str, str]:
+    found = _DIFFERENCE.fullmatch(text)
+    if found is None:
+        raise table.error("'differs' must be like 'aarch64: The result is ... (the source).'", key="differs")
+    return found[1], found[2]
 
 
 def unknown_message(place: str, identifier: str, known: Iterable[str]) -> str:

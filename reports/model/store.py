@@ -154,7 +154,7 @@ class Store:
             source=requirement.source,
             since=requirement.since,
             until=requirement.until,
-            note=requirement.note,
+            note=requirement.remarks,
             status={kernel: promise_status(tested.verdicts.get(kernel, ())) for kernel in kernels},
             nodeids=list(tested.nodeids),
         )

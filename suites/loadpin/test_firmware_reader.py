@@ -112,7 +112,7 @@ def test_a_file_that_whoever_asks_cannot_read(guest: Guest) -> None:
     probe(guest, root, OTHER).require(ENOEXEC)
     if guest.kernel.config.enabled("MODULES"):
         root.load_module(f"{OTHER}/test_firmware.ko").result()
-    root.call("chmod", f"{OTHER}/firmware", 0o400).result()
+    root.chmod(f"{OTHER}/firmware", 0o400).result()
     root.write_text(FIRMWARE_PATH, OTHER).result()
     user, trigger = unprivileged_driver_user(root)
     user.open(f"{OTHER}/firmware").require(EACCES)
@@ -129,7 +129,7 @@ def test_a_denial_names_whoever_asks(guest: Guest) -> None:
     root = root_after_pin(guest)
     prepare(guest, FIRMWARE_WHOLE, root)
     root.copy_file(f"{PINNED}/firmware", f"{TMP}/firmware")
-    root.call("chmod", f"{TMP}/firmware", 0o400).result()
+    root.chmod(f"{TMP}/firmware", 0o400).result()
     root.write_text(FIRMWARE_PATH, TMP).result()
     user, trigger = unprivileged_driver_user(root)
     log = LogReader(guest)

@@ -58,7 +58,6 @@ def test_name_of_a_program_executed_by_descriptor(guest: Guest) -> None:
         assert guest.read_file(f"/proc/{task.pid}/comm") == f"{name[: TASK_COMM_LEN - 1]}\n"
 
 
-@pytest.mark.needs("X86_64")
 @pytest.mark.requirement("ptrace.exec-without-arguments")
 @pytest.mark.parametrize("empty", [False, True], ids=["null", "an-empty-array"])
 def test_without_arguments(guest: Guest, empty: bool) -> None:

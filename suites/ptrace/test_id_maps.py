@@ -79,5 +79,5 @@ def test_nested_map(guest: Guest, count: int) -> None:
     for owner, wanted in ((100000 + mapped, OK), (mapped, EACCES), (100000 + mapped + 1, EACCES)):
         path = f"{FOLDER}/file-of-{owner}"
         guest.write_file(path, "a secret", create=True, mode=0o600).result()
-        guest.init.call("chown", path, owner, owner).result()
+        guest.init.chown(path, owner, owner).result()
         assert inner.open(path) == wanted

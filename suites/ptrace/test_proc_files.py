@@ -95,7 +95,7 @@ def test_mode_cannot_be_changed(guest: Guest) -> None:
     target = guest.spawn("target")
     for task in (target, guest.root()):
         for file in ("mem", "environ", "maps", "fd", "fdinfo", "ns"):
-            assert task.call("chmod", f"/proc/{target.pid}/{file}", 0o777) == EPERM
+            assert task.chmod(f"/proc/{target.pid}/{file}", 0o777) == EPERM
 
 
 @pytest.mark.requirement("ptrace.proc-modes")
@@ -103,7 +103,7 @@ def test_mode_of_what_is_closed(guest: Guest) -> None:
     """What nobody else may open nobody else may read by its mode either, of a process and of a thread."""
     target, root = guest.spawn("target"), guest.root()
     for path in (f"/proc/{target.pid}", f"/proc/{target.pid}/task/{target.tid}"):
-        names = [name for name in READ_BY_ITS_OWNER if root.call("access", f"{path}/{name}", 0) == OK]
+        names = [name for name in READ_BY_ITS_OWNER if root.access_file(f"{path}/{name}") == OK]
         assert {name: root.mode(f"{path}/{name}") for name in names} == dict.fromkeys(names, 0o400)
         assert root.mode(f"{path}/mem") == 0o600
 
@@ -118,8 +118,8 @@ def test_names_of_threads(guest: Guest) -> None:
     assert target.write_text(path, "renamed") == OK
     assert thread.content(path) == b"renamed\n"
     assert guest.spawn("own").write_text(path, "other") == EACCES
-    assert target.call("chmod", path, 0o666) == EPERM
-    assert guest.root().call("chmod", path, 0o666) == EPERM
+    assert target.chmod(path, 0o666) == EPERM
+    assert guest.root().chmod(path, 0o666) == EPERM
     assert thread.content(path) == b"renamed\n"
 
 

@@ -13,7 +13,7 @@ from guests.guest import Guest
 from guests.outcome import ECHILD, EINVAL, OK, exited, killed, returned
 from guests.syscalls.base import Pending
 from guests.task import Task
-from guests.uapi import PTRACE_EVENT_EXIT, PTRACE_EVENT_STOP, WALL, Ptrace, PtraceOption, Signal, number
+from guests.uapi import AT_FDCWD, PTRACE_EVENT_EXIT, PTRACE_EVENT_STOP, WALL, Ptrace, PtraceOption, Signal
 from suites.ptrace.support.programs import Programs, begin_execute
 
 PTRACE_PEEKSIGINFO, PTRACE_GETSIGMASK = 0x4209, 0x420A
@@ -143,16 +143,15 @@ def test_breakpoint_after_detaching(guest: Guest) -> None:
 def at_entry_of_mkdir(tracer: Task, tracee: Task) -> Pending:
     """Let the tracee begin a mkdir(), and stop it at the entry."""
     tracer.seize_and_stop(tracee)
-    making = tracee.begin("mkdir", MADE, 0o755)
+    making = tracee.begin("mkdirat", AT_FDCWD, MADE, 0o755)
     for _ in range(MOST_STOPS):
         tracer.resume_to_syscall(tracee).result()
         tracer.wait(tracee)
-        if tracer.registers(tracee)["orig_rax"] == number("mkdir"):
+        if tracer.registers(tracee).nr == tracee.number("mkdirat"):
             return making
     raise SetupFailed(f"{tracee} makes no mkdir()")
 
 
-@pytest.mark.needs("X86_64")
 @pytest.mark.requirement("ptrace.killed-at-entry")
 def test_killed_at_the_entry_of_a_call(guest: Guest) -> None:
     """A tracee that is killed at the entry of a system call does not make it; one that goes on does."""

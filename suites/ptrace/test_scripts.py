@@ -53,7 +53,6 @@ def chain(guest: Guest, name: str, program: str, length: int) -> list[str]:
     return names
 
 
-@pytest.mark.needs("X86_64")
 @pytest.mark.requirement("ptrace.script-arguments", "ptrace.script-chain")
 def test_chain(guest: Guest) -> None:
     """Five scripts are each another's interpreter, and hand down each other's names; six are too many."""

@@ -91,7 +91,7 @@ def test_the_sixth_argument_cannot_be_read(compat: AgentProgram, guest: Guest, i
     assert tracer.wait(tracee).stopped_by == Signal.SEGV
     registers = tracer.registers(tracee)
     assert registers["rax"] & 0xFFFFFFFF == -errno.EFAULT & 0xFFFFFFFF
-    assert registers["rsp"] == NOWHERE
+    assert registers.sp == NOWHERE
     raw = tracer.ptrace(Ptrace.GETSIGINFO, tracee, 0, Out(128)).read()
     assert struct.unpack_from("<Q", raw, 16)[0] == NOWHERE
     tracer.resume(tracee, Signal.SEGV).result()

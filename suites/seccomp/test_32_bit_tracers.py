@@ -74,12 +74,12 @@ def test_a_64_bit_tracer(compat: AgentProgram, guest: Guest, entry: Entry) -> No
     getppid = number("getppid", "i386")
     call = pair.stop_at_entry("getppid", *VALUES, entry=entry)
     registers = tracer.registers(tracee)
-    assert (registers["orig_rax"], registers["cs"]) == (getppid, USER32_CS)
+    assert (registers.nr, registers["cs"]) == (getppid, USER32_CS)
     assert size_of_registers(tracer, tracee) == SIZE_OF_32
     assert syscall_info(tracer, tracee) == SyscallInfo(ENTRY, I386, (getppid, *VALUES))
     resume_to_event(tracer, tracee)
     assert syscall_info(tracer, tracee) == SyscallInfo(SECCOMP, I386, (getppid, *VALUES, 9))
-    pair.change(orig_rax=number("geteuid32", "i386"))
+    pair.change(nr=number("geteuid32", "i386"))
     tracer.resume_to_syscall(tracee).result()
     assert tracer.wait(tracee).stopped_by == SYSCALL_STOP
     assert syscall_info(tracer, tracee) == SyscallInfo(EXIT, I386, (-errno.EINVAL, 1))

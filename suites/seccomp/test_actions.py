@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import pytest
 
-from guests.bpf import AUDIT_ARCH, Action, deny, kill_process, kill_thread, log, notify, policy, trace, trap
+from guests.bpf import Action, deny, kill_process, kill_thread, log, notify, policy, trace, trap
 from guests.guest import Guest
 from guests.outcome import EINVAL, ENOSYS, GONE, OK, killed, returned
 from guests.syscalls.signals import SYS_SECCOMP
-from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal
-from suites.seccomp.support.filtered_tasks import GETPPID, MADE, check_caught, check_not_made, unprivileged
+from guests.uapi import AT_FDCWD, PTRACE_EVENT_SECCOMP, PtraceOption, Signal
+from suites.seccomp.support.filtered_tasks import MADE, check_caught, check_not_made, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -34,7 +34,7 @@ def test_log(guest: Guest) -> None:
     assert task.call("getppid") == returned(1)
     record = guest.wait_for_log("type=1326")
     assert f" pid={task.pid} " in record
-    assert f" sig=0 arch={AUDIT_ARCH['x86_64']:x} syscall={GETPPID} compat=0 " in record
+    assert f" sig=0 arch={task.abi.audit_arch:x} syscall={task.number('getppid')} compat=0 " in record
     assert record.endswith(f" code={Action.LOG:#x}")
 
 
@@ -68,7 +68,7 @@ def test_user_notif(guest: Guest) -> None:
     listener = supervisor.pidfd_getfd(target, installed.value).result()
     call = target.begin("getppid")
     notif = supervisor.receive(listener)
-    assert (notif.nr, notif.pid, notif.arch) == (GETPPID, target.pid, AUDIT_ARCH["x86_64"])
+    assert (notif.nr, notif.pid, notif.arch) == (target.number("getppid"), target.pid, target.abi.audit_arch)
     assert supervisor.reply(listener, notif.id, value=4711) == OK
     assert call.outcome() == returned(4711)
 
@@ -77,8 +77,8 @@ def test_user_notif(guest: Guest) -> None:
 def test_errno(guest: Guest) -> None:
     """ERRNO makes the call fail with the filter's data as errno, and does not run it."""
     task = unprivileged(guest)
-    assert task.install(policy(deny("mkdir", errno=EINVAL))) == OK
-    assert task.call("mkdir", MADE, 0o755) == EINVAL
+    assert task.install(policy(deny("mkdirat", errno=EINVAL))) == OK
+    assert task.call("mkdirat", AT_FDCWD, MADE, 0o755) == EINVAL
     assert task.call("chdir", "/tmp") == OK  # noqa: S108 - the guest's /tmp
     check_not_made(guest)
 
@@ -92,8 +92,8 @@ def test_trap(guest: Guest) -> None:
     assert task.call("getppid") == returned(42)
     caught = check_caught(task)
     assert (caught.signal, caught.code, caught.errno) == (Signal.SYS, SYS_SECCOMP, 7)
-    assert (caught.syscall, caught.arch) == (GETPPID, AUDIT_ARCH["x86_64"])
-    assert caught.call_address == caught.registers["rip"]
+    assert (caught.syscall, caught.arch) == (task.number("getppid"), task.abi.audit_arch)
+    assert caught.call_address == caught.registers.ip
 
 
 @pytest.mark.requirement("seccomp.kill-thread")

@@ -16,7 +16,7 @@ from guests.task import Task
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, fields
 from suites.seccomp.support.audit_rules import audit_calls, leave_new_tasks_alone
 from suites.seccomp.support.filtered_tasks import mismatches
-from suites.seccomp.support.recorded_actions import RECORDED, TAKEN, act
+from suites.seccomp.support.recorded_actions import RECORDED, act, taken
 
 pytestmark = [
     pytest.mark.needs("SECCOMP_FILTER", "AUDITSYSCALL", "SYSCTL"),
@@ -35,7 +35,7 @@ class Parents:
 
     def __init__(self, guest: Guest) -> None:
         self.guest = guest
-        audit_calls(guest, "getpgrp")
+        audit_calls(guest, "getegid")
         self.audited = guest.spawn("audited").spawn("parent")
         self._leave_alone = guest.spawn("unaudited")
         self._require_audited(self.audited.spawn("child"), True)
@@ -49,7 +49,7 @@ class Parents:
 
     def _require_audited(self, task: Task, audited: bool) -> None:
         """Whether the task's calls are audited is what the test depends on."""
-        task.call("getpgrp").require(OK)
+        task.call("getegid").require(OK)
         AuditRecords(self.guest).wait_for_all()
         found = [line for line in self.guest.log() if "type=1300" in line and f" pid={task.pid} " in line]
         require(bool(found) == audited, f"the calls of {task} are{' not' if audited else ''} audited")
@@ -65,7 +65,7 @@ def test_which_actions_are_recorded(guest: Guest, flags: FilterFlag) -> None:
     records.wait_for_all()
     found: dict[str, tuple[object, object]] = {}
     for (process, action), (task, outcome) in acted.items():
-        outcome.require(TAKEN[action])
+        outcome.require(taken(action, task))
         with_flag, without, signal = RECORDED[action]
         logged = [(fields(one)["sig"], fields(one)["code"]) for one in records.of(task)]
         recorded = with_flag if flags else without
@@ -83,7 +83,7 @@ def test_empty_actions_logged(guest: Guest) -> None:
     records.wait_for_all()
     found: dict[str, tuple[object, object]] = {"the control": (len(records.of(control)), 1)}
     for action, (task, outcome) in acted.items():
-        found[f"{action.name}, taken"] = (outcome, TAKEN[action])
+        found[f"{action.name}, taken"] = (outcome, taken(action, task))
         found[f"{action.name}, recorded"] = (records.of(task), [])
     assert mismatches(found) == []
 

@@ -20,14 +20,14 @@ from suites.seccomp.support.bpf_interpreter import constant_result
 from suites.seccomp.support.filter_results import (
     ALL_ONES,
     ALLOWED,
-    ARCHES,
     DENIED,
     NUMBERS,
-    PROBE_CALLS,
+    abi_of,
     check_installs,
     entries,
     kill_task,
     mismatching_numbers,
+    probe_calls,
     result_of,
     seeded,
 )
@@ -37,22 +37,28 @@ from suites.seccomp.support.generated_filters import FILTER_ERRNO, cacheable_fil
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.bpf-semantics")]
 
 
+CACHED = {"x86_64": Entry.NATIVE, "aarch64": Entry.NATIVE, "ia32": Entry.INT80, "arm": None}
+"""The names of architectures in the file (SECCOMP_ARCH_*_NAME in asm/seccomp.h); None if we have no such entry."""
+
+
 def cached(guest: Guest, task: Task) -> dict[Entry, dict[int, bool]]:
     """/proc/PID/seccomp_cache: the calls that the kernel allows without running the filters."""
     found: dict[Entry, dict[int, bool]] = {Entry.NATIVE: {}, Entry.INT80: {}}
     for line in guest.read_file(f"/proc/{task.pid}/seccomp_cache").splitlines():
         arch, nr, word = line.split()
-        found[{"x86_64": Entry.NATIVE, "ia32": Entry.INT80}[arch]][int(nr)] = {"ALLOW": True, "FILTER": False}[word]
+        if (entry := CACHED[arch]) is not None:
+            found[entry][int(nr)] = {"ALLOW": True, "FILTER": False}[word]
     return found
 
 
-def cache_mismatches(filters: Sequence[Program], found: dict[Entry, dict[int, bool]]) -> Iterator[str]:
+def cache_mismatches(arch: str, filters: Sequence[Program], found: dict[Entry, dict[int, bool]]) -> Iterator[str]:
     """Calls that are in the cache but should not be, and calls that should be but are not."""
     for entry, calls in found.items():
+        audit_arch = AUDIT_ARCH[abi_of(entry, arch)]
         for nr, allowed in calls.items():
-            if entry is Entry.NATIVE and nr in PROBE_CALLS:
+            if nr in probe_calls(entry, arch):
                 continue
-            wanted = all(constant_result(program, nr, ARCHES[entry]) == Action.ALLOW for program in filters)
+            wanted = all(constant_result(program, nr, audit_arch) == Action.ALLOW for program in filters)
             if allowed != wanted:
                 yield f"{entry.name} {nr} is {'' if allowed else 'not '}in the cache"
 
@@ -63,7 +69,7 @@ def test_the_cache_of_generated_filters(guest: Guest) -> None:
     """For every number, the kernel reports a call as decided in advance if and only if the filters permit that."""
 
     @settings(seeded, max_examples=30)
-    @given(st.lists(cacheable_filters(), min_size=1, max_size=3))
+    @given(st.lists(cacheable_filters(guest.arch), min_size=1, max_size=3))
     def check(filters: list[Program]) -> None:
         task = unprivileged(guest)
         with breaks("seccomp.bpf-semantics"):
@@ -71,7 +77,7 @@ def test_the_cache_of_generated_filters(guest: Guest) -> None:
         note("\n\n".join(map(listing, installed)))
         found = cached(guest, task)
         with breaks("seccomp.cache"):
-            assert list(cache_mismatches(installed, found)) == []
+            assert list(cache_mismatches(guest.arch, installed, found)) == []
             assert len(found[Entry.NATIVE]) > 400
             assert bool(found[Entry.INT80]) == (len(entries(guest)) > 1)
         kill_task(guest, task)

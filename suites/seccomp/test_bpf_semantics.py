@@ -18,7 +18,6 @@ from guests.task import Task
 from guests.uapi import NR_X32
 from suites.seccomp.support.filter_results import (
     ALLOWED,
-    ARCHES,
     DENIED,
     Call,
     check_installs,
@@ -35,11 +34,11 @@ from suites.seccomp.support.generated_filters import (
     COMPAT,
     FILTER_ERRNO,
     MISSING,
-    NATIVE,
     WORDS,
     arithmetic_filters,
     cacheable_filters,
     listing,
+    native,
 )
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.bpf-semantics")]
@@ -65,18 +64,20 @@ def set_filter_runner(guest: Guest, runner: tuple[int, int]) -> None:
             require(guest.sysctl(f"net.core.bpf_jit_{name}") == f"{value}", f"net.core.bpf_jit_{name} is not {value}")
 
 
-def probes(entry: Entry) -> st.SearchStrategy[list[Call]]:
+def probes(entry: Entry, arch: str) -> st.SearchStrategy[list[Call]]:
     """Harmless calls with any arguments, of 32 bits for 32-bit calls."""
-    x32 = tuple(NR_X32 | nr for nr in NATIVE)
+    x32 = tuple(NR_X32 | nr for nr in native(arch))
     numbers, words = {
-        Entry.NATIVE: (NATIVE + x32 + MISSING, ARGUMENTS),
+        Entry.NATIVE: (native(arch) + x32 + MISSING, ARGUMENTS),
         Entry.INT80: (COMPAT + MISSING, WORDS),
     }[entry]
     call = st.tuples(st.sampled_from(numbers), st.tuples(*[st.sampled_from(words)] * 6))
     return st.lists(call, min_size=10, max_size=10)
 
 
-DRAWN = st.fixed_dictionaries({entry: probes(entry) for entry in ARCHES})
+def drawn_calls(arch: str) -> st.SearchStrategy[dict[Entry, list[Call]]]:
+    """Such calls by each entry."""
+    return st.fixed_dictionaries({entry: probes(entry, arch) for entry in (Entry.NATIVE, Entry.INT80)})
 
 
 def check_all(guest: Guest, task: Task, filters: Sequence[Program], drawn: dict[Entry, list[Call]]) -> None:
@@ -92,7 +93,7 @@ def test_generated_filters(guest: Guest, runner: tuple[int, int]) -> None:
     set_filter_runner(guest, runner)
 
     @seeded
-    @given(st.lists(cacheable_filters(), min_size=1, max_size=3), DRAWN)
+    @given(st.lists(cacheable_filters(guest.arch), min_size=1, max_size=3), drawn_calls(guest.arch))
     def check(filters: list[Program], drawn: dict[Entry, list[Call]]) -> None:
         task = unprivileged(guest)
         installed = check_installs(task, filters)
@@ -109,7 +110,7 @@ def test_generated_arithmetic(guest: Guest, runner: tuple[int, int]) -> None:
     set_filter_runner(guest, runner)
 
     @seeded
-    @given(arithmetic_filters(), DRAWN)
+    @given(arithmetic_filters(guest.arch), drawn_calls(guest.arch))
     def check(program: Program, drawn: dict[Entry, list[Call]]) -> None:
         task = unprivileged(guest)
         note(listing(program))
@@ -142,16 +143,15 @@ def test_computed_with_the_index(guest: Guest, runner: tuple[int, int]) -> None:
     """Operations on two words of a call have the right full result, and neither word is signed."""
     set_filter_runner(guest, runner)
     found: dict[str, tuple[object, object]] = {}
+    getpid = native(guest.arch)[0]
     for name, (code, (a, x), result) in WITH_THE_INDEX.items():
         task = unprivileged(guest)
         compute = (load(bpf.ARGS + 8), Instruction(bpf.TAX), load(bpf.ARGS), Instruction(code | bpf.X))
         wanted = (Instruction(bpf.ST, 0), load(bpf.ARGS + 16), Instruction(bpf.TAX), Instruction(bpf.LD_MEM, 0))
         judge = (Instruction(bpf.JEQ | bpf.X, 0, 0, 1), DENIED, ALLOWED)
-        task.install(
-            (load(bpf.NR), Instruction(bpf.JEQ, NATIVE[0], 1, 0), ALLOWED, *compute, *wanted, *judge)
-        ).result()
-        found[name] = (result_of(task.call(NATIVE[0], a, x, result)), f"errno {FILTER_ERRNO}")
-        found[f"{name}, and nothing else"] = (result_of(task.call(NATIVE[0], a, x, result ^ 1)), "ran")
+        task.install((load(bpf.NR), Instruction(bpf.JEQ, getpid, 1, 0), ALLOWED, *compute, *wanted, *judge)).result()
+        found[name] = (result_of(task.call(getpid, a, x, result)), f"errno {FILTER_ERRNO}")
+        found[f"{name}, and nothing else"] = (result_of(task.call(getpid, a, x, result ^ 1)), "ran")
     assert mismatches(found) == []
 
 
@@ -173,8 +173,8 @@ def test_every_word_of_memory(guest: Guest, runner: tuple[int, int]) -> None:
         for at in range(WORDS_OF_MEMORY)
     ]
     body = (instruction for group in (*written, *read) for instruction in group)
-    task.install((load(bpf.NR), Instruction(bpf.JEQ, NATIVE[0], 1, 0), ALLOWED, *body, DENIED)).result()
-    assert result_of(task.call(NATIVE[0])) == f"errno {FILTER_ERRNO}"
+    task.install((load(bpf.NR), Instruction(bpf.JEQ, native(guest.arch)[0], 1, 0), ALLOWED, *body, DENIED)).result()
+    assert result_of(task.call(native(guest.arch)[0])) == f"errno {FILTER_ERRNO}"
 
 
 ANDED = {
@@ -195,13 +195,13 @@ def test_registers_and_constants(guest: Guest, runner: tuple[int, int]) -> None:
     task = unprivileged(guest)
     program = [Instruction(bpf.JEQ, 0, 1, 0), ret(Action.ERRNO, FILTER_ERRNO + 1), Instruction(bpf.TXA)]
     program += [Instruction(bpf.JEQ, 0, 1, 0), ret(Action.ERRNO, FILTER_ERRNO + 2)]
-    program += [load(bpf.NR), Instruction(bpf.JEQ, NATIVE[0], 1, 0), ALLOWED]
+    program += [load(bpf.NR), Instruction(bpf.JEQ, native(guest.arch)[0], 1, 0), ALLOWED]
     for at, ((value, k), result) in enumerate(ANDED.items()):
         program += [Instruction(bpf.LD_IMM, value), Instruction(bpf.AND, k), Instruction(bpf.JEQ, result, 1, 0)]
         program.append(ret(Action.ERRNO, FILTER_ERRNO + 3 + at))
     task.install((*program, DENIED)).result()
-    assert result_of(task.call(NATIVE[0])) == f"errno {FILTER_ERRNO}"
-    assert result_of(task.call(NATIVE[1])) == "ran"
+    assert result_of(task.call(native(guest.arch)[0])) == f"errno {FILTER_ERRNO}"
+    assert result_of(task.call(native(guest.arch)[1])) == "ran"
 
 
 # fmt: off

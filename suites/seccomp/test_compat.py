@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from guests import bpf
-from guests.bpf import Action, Instruction, Program, deny, notify, pack, policy, ret
+from guests.bpf import Action, Filter, Instruction, Program, assembled, deny, notify, pack, policy, ret
 from guests.call_arguments import InOut
 from guests.guest import Guest
 from guests.outcome import EFAULT, EINVAL, ESRCH, OK, Outcome, returned
@@ -24,7 +24,7 @@ from guests.syscalls.seccomp import (
 )
 from guests.task import Task
 from guests.uapi import Prctl
-from suites.seccomp.support.filtered_tasks import GETPPID, SupervisedPair, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -33,9 +33,10 @@ NOWHERE = 0x1000
 NO_RETURN: Program = (Instruction(bpf.LD_IMM),)
 
 
-def install_compat(task: Task, program: Program, *, x32: bool = False) -> Outcome:
+def install_compat(task: Task, filter_: Filter, *, x32: bool = False) -> Outcome:
     """seccomp(SET_MODE_FILTER) with i386's struct sock_fprog, by int 0x80 or as an x32 call."""
     task.be_quiet()
+    program = assembled(filter_, task.abi.name)
     fprog = struct.pack("<HxxI", len(program), task.store(pack(program)))
     call = task.call_x32 if x32 else task.call32
     return call("seccomp", SET_MODE_FILTER, 0, fprog)
@@ -92,7 +93,7 @@ def test_a_32_bit_supervisor(guest: Guest) -> None:
     received = pair.supervisor.call32("ioctl", pair.listener, NOTIF_RECV, InOut(bytes(NOTIF_SIZE)))
     assert received == OK
     notif = Notification.decode(received.read())
-    assert (notif.nr, notif.pid) == (GETPPID, pair.target.pid)
+    assert (notif.nr, notif.pid) == (pair.target.number("getppid"), pair.target.pid)
     assert pair.supervisor.call32("ioctl", pair.listener, NOTIF_ID_VALID, struct.pack("<Q", notif.id)) == OK
     answer = struct.pack("<QqiI", notif.id, 1 << 33, 0, 0)
     assert pair.supervisor.call32("ioctl", pair.listener, NOTIF_SEND, answer) == OK

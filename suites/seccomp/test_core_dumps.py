@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from guests.bpf import AUDIT_ARCH, Action, policy, rule
+from guests.bpf import Action, policy, rule
 from guests.call_arguments import Out
 from guests.call_plan import Plan, start, start_realtime
 from guests.guest import Guest
@@ -19,7 +19,6 @@ from guests.uapi import SCHED_FIFO, Clone, Signal
 from suites.seccomp.support.filtered_tasks import (
     CORE_BYTES,
     DUMPED,
-    GETPPID,
     allow_core_dumps,
     core_dumps,
     dumped,
@@ -91,8 +90,7 @@ def test_siginfo_of_the_parent(guest: Guest) -> None:
 
 NT_PRSTATUS, NT_SIGINFO = 1, 0x53494749
 PR_REG = 112
-"""The offset of the registers in struct elf_prstatus, in the order of struct user_regs_struct."""
-RAX, RDI, RIP = 10, 14, 16
+"""The offset of the registers in struct elf_prstatus of a 64-bit program."""
 
 
 def check_core(guest: Guest, task: Task) -> str:
@@ -132,12 +130,12 @@ def test_contents_of_the_core(guest: Guest, promised: Callable[[str], bool], act
     # The limit for core dumps does not count holes, so the file may be long; the notes come first.
     notes = core_notes(guest.read_bytes(check_core(guest, task), beginning=True))
     signal = struct.unpack_from("<i", notes[NT_PRSTATUS])[0]
-    registers = struct.unpack_from("<27Q", notes[NT_PRSTATUS], PR_REG)
-    assert (signal, registers[RAX], registers[RDI]) == (Signal.SYS, GETPPID, 0x1234)
+    registers, getppid = task.abi.rolled_back(notes[NT_PRSTATUS][PR_REG:]), task.number("getppid")
+    assert (signal, registers.nr, registers.arguments[0]) == (Signal.SYS, getppid, 0x1234)
     signal, error, code = struct.unpack_from("<iii", notes[NT_SIGINFO])
     address, nr, arch = struct.unpack_from("<QiI", notes[NT_SIGINFO], 16)
     assert (signal, code, error) == (Signal.SYS, SYS_SECCOMP, 5)
-    assert (nr, arch, address) == (GETPPID, AUDIT_ARCH["x86_64"], registers[RIP])
+    assert (nr, arch, address) == (getppid, task.abi.audit_arch, registers.ip)
 
 
 @core_dumps

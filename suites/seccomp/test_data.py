@@ -78,7 +78,7 @@ def task_with_reporting_filter(guest: Guest) -> Task:
 @pytest.mark.parametrize("values", [VALUES, HIGH, (0,) * 6], ids=["all-bytes-differ", "high-halves", "zeros"])
 def test_native(guest: Guest, values: tuple[int, ...]) -> None:
     """For a native call, a filter sees number, architecture, address and both halves of each argument."""
-    assert seen(task_with_reporting_filter(guest), 0, values) == wanted(FIRST_REPORT, "x86_64", values)
+    assert seen(task_with_reporting_filter(guest), 0, values) == wanted(FIRST_REPORT, guest.arch, values)
 
 
 @pytest.mark.needs("IA32_EMULATION")
@@ -107,6 +107,7 @@ def test_int80_with_upper_halves(guest: Guest) -> None:
     assert task.call(umask, 0, entry=Entry.INT80) == returned(5)
 
 
+@pytest.mark.needs("X86_64")
 @pytest.mark.requirement("seccomp.data", "seccomp.data-x32")
 def test_x32(guest: Guest) -> None:
     """For an x32 call, a filter sees the number's bit, x86-64 and whole arguments, even if the kernel lacks x32."""
@@ -117,7 +118,7 @@ def test_x32(guest: Guest) -> None:
 def test_the_upper_half_of_the_number_is_ignored(guest: Guest) -> None:
     """Only the lower 32 bits of the register form the number, for the filter and for the kernel."""
     task = unprivileged(guest)
-    getppid, getuid = number("getppid") | 5 << 32, number("getuid") | 5 << 32
+    getppid, getuid = task.number("getppid") | 5 << 32, task.number("getuid") | 5 << 32
     assert task.call(getppid) == returned(1)
     task.install(policy(deny("getppid", errno=EINVAL))).result()
     assert task.call(getppid) == EINVAL
@@ -140,7 +141,7 @@ NO_CALLS = {
 def test_numbers_of_no_call(guest: Guest, entry: Entry) -> None:
     """Numbers that belong to no call, including -1, are filtered like any other; if allowed, they are ENOSYS."""
     found: dict[str, tuple[object, object]] = {}
-    arch = {Entry.NATIVE: "x86_64", Entry.INT80: "i386"}[entry]
+    arch = {Entry.NATIVE: guest.arch, Entry.INT80: "i386"}[entry]
     for name, nr in NO_CALLS.items():
         task = unprivileged(guest)
         found[f"{name}, unfiltered"] = (task.call(nr, entry=entry), ENOSYS)
@@ -163,7 +164,7 @@ def _deny_number(nr: int, arch: str) -> Program:
 def test_one_number_two_architectures(guest: Guest) -> None:
     """A filter that checks only the number also denies an int 0x80 call of that number, which is another call."""
     task = unprivileged(guest)
-    nr = number("getppid")
+    nr = task.number("getppid")
     task.install(
         (load(bpf.NR), Instruction(bpf.JEQ, nr, 0, 1), ret(Action.ERRNO, errno.EINVAL), ret(Action.ALLOW))
     ).result()
@@ -186,6 +187,7 @@ def test_a_filter_for_one_architecture_leaves_the_others(guest: Guest) -> None:
         assert task.call_x32("getppid") == (returned(1) if guest.kernel.config.enabled("X86_X32_ABI") else ENOSYS)
 
 
+@pytest.mark.needs("X86_64")
 @pytest.mark.lacks("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.data-int80")
 def test_no_int80_at_all(guest: Guest) -> None:

@@ -13,7 +13,7 @@ from guests.guest import Guest
 from guests.outcome import EINVAL, ENOSYS, OK, returned
 from guests.syscall_sweep import sweep
 from guests.uapi import Ptrace, Signal, number
-from suites.seccomp.support.filtered_tasks import GETPPID, check_caught, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import check_caught, mismatches, unprivileged
 from suites.seccomp.support.machine_code import MachineCode
 from suites.seccomp.support.syscall_traced_pair import SyscallTracedPair
 
@@ -54,7 +54,7 @@ def test_the_first_call_of_a_child_of_an_int80_fork(guest: Guest) -> None:
     task.install(NO_IOPL).result()
     # Several times, because an interrupt before the child's call would hide what the kernel keeps of its parent's.
     for _ in range(3):
-        done = code.run(Out(8), GETPPID)
+        done = code.run(Out(8), task.number("getppid"))
         task.call("wait4", done.result(), Out(4), 0, None).result()
         assert struct.unpack("<q", done.read()) == (task.pid,)
     assert task.call32("iopl", 0) == EINVAL
@@ -66,7 +66,7 @@ def test_a_tracers_32_bit_calls(guest: Guest) -> None:
     """A tracer that sets the number of a 64-bit call by a 32-bit ptrace() does not make it a 32-bit call."""
     pair = SyscallTracedPair(guest, NO_IOPL)
     call = pair.stop_at_entry("getuid")
-    pair.tracer.call32("ptrace", Ptrace.POKEUSR, pair.tracee.tid, ORIG_EAX, GETPPID).result()
+    pair.tracer.call32("ptrace", Ptrace.POKEUSR, pair.tracee.tid, ORIG_EAX, pair.tracee.number("getppid")).result()
     assert pair.check_exit_stop() == pair.tracer.pid
     assert call.outcome() == returned(pair.tracer.pid)
     pair.release()

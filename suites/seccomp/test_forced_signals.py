@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from guests.bpf import AUDIT_ARCH, Action, kill_process, policy, rule, trap
+from guests.bpf import Action, kill_process, policy, rule, trap
 from guests.call_arguments import Out
 from guests.errors import require
 from guests.guest import Guest
@@ -19,11 +19,11 @@ from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_EXIT, Ptrace, PtraceOption, Signal
 from suites.seccomp.support.filtered_tasks import (
-    GETPPID,
     check_caught,
     first_of_a_pid_namespace,
     signal_mask,
     status,
+    trapped,
     unprivileged,
 )
 
@@ -89,7 +89,7 @@ def shown(guest: Guest, task: Task) -> frozenset[str]:
     )
 
 
-def trapped(guest: Guest, disposition: str) -> Task:
+def trapped_task(guest: Guest, disposition: str) -> Task:
     """A task whose getppid() is trapped."""
     task = unprivileged(guest)
     DISPOSITIONS[disposition].prepare(task)
@@ -110,7 +110,7 @@ def test_a_tracer_sees_every_trap(guest: Guest, disposition: str, passed_on: boo
     By then, a SIGSYS that was blocked or ignored has its default disposition.
     """
     row = DISPOSITIONS[disposition]
-    tracee = trapped(guest, disposition)
+    tracee = trapped_task(guest, disposition)
     tracer = guest.root("tracer")
     tracer.seize(tracee).result()
     call = tracee.begin("getppid")
@@ -118,17 +118,17 @@ def test_a_tracer_sees_every_trap(guest: Guest, disposition: str, passed_on: boo
     assert (stop.stopped_by, stop.event) == (Signal.SYS, 0)
     siginfo = tracer.ptrace(Ptrace.GETSIGINFO, tracee, 0, Out(128)).read()
     assert struct.unpack_from("<iii", siginfo) == (Signal.SYS, 7, SYS_SECCOMP)
-    assert struct.unpack_from("<iI", siginfo, 24) == (GETPPID, AUDIT_ARCH["x86_64"])
+    assert struct.unpack_from("<iI", siginfo, 24) == (tracee.number("getppid"), tracee.abi.audit_arch)
     assert shown(guest, tracee) == row.forced
     tracer.resume(tracee, Signal.SYS if passed_on else 0).result()
-    assert call.outcome() == (row.delivered if passed_on else returned(GETPPID))
+    assert call.outcome() == (row.delivered if passed_on else trapped(tracee))
 
 
 @pytest.mark.requirement("seccomp.trap-forced")
 @pytest.mark.parametrize("disposition", ["default", "ignored", "blocked"])
 def test_a_tracer_passes_another_signal_on(guest: Guest, disposition: str) -> None:
     """A tracer can replace TRAP's signal by another one, which the tracee then handles; the call does not run."""
-    tracee = trapped(guest, disposition)
+    tracee = trapped_task(guest, disposition)
     tracee.catch(Signal.USR1, result=HANDLED).result()
     tracer = guest.root("tracer")
     tracer.seize(tracee).result()
@@ -167,7 +167,7 @@ def test_the_first_process_of_a_pid_namespace(guest: Guest, disposition: str, tr
     call = first.begin("getppid")
     assert tracer.wait(first).stopped_by == Signal.SYS
     tracer.resume(first, Signal.SYS).result()
-    assert call.outcome() == returned(GETPPID)
+    assert call.outcome() == trapped(first)
 
 
 # KILL_PROCESS and KILL_THREAD
@@ -187,8 +187,8 @@ def test_the_exit_event_of_a_kill(guest: Guest, action: Action, disposition: str
     tracee.begin("getppid", 0x1234)
     assert tracer.wait(tracee).event == PTRACE_EVENT_EXIT
     assert tracer.event_message(tracee) == Signal.SYS
-    registers = tracer.registers(tracee)
-    assert (registers["rax"], registers["rdi"]) == (GETPPID, 0x1234)
+    registers = tracer.rolled_back_registers(tracee)
+    assert (registers.nr, registers.arguments[0]) == (tracee.number("getppid"), 0x1234)
     tracer.resume(tracee).result()
     assert tracer.wait(tracee).raw == Signal.SYS
 

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from guests.bpf import Action, Program, deny, load, log, pack, policy, ret
+from guests.bpf import Action, Filter, assembled, deny, load, log, pack, policy, ret
 from guests.guest import Guest
 from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, Expected, returned
 from guests.promises import breaks
@@ -28,7 +28,7 @@ from suites.seccomp.support.checkpoint_tracers import (
 from suites.seccomp.support.filtered_tasks import caller_cases, check_promises, mismatches
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
-FILTERS = (
+FILTERS: tuple[Filter, ...] = (
     DENY,
     (load(0), load(4), load(60), ret(Action.ALLOW, 7)),
     policy(log("getuid"), deny("getgid", errno=EPERM)),
@@ -36,7 +36,7 @@ FILTERS = (
 NOWHERE = 0x1000
 
 
-def stopped(guest: Guest, *filters: Program) -> tuple[Task, Task]:
+def stopped(guest: Guest, *filters: Filter) -> tuple[Task, Task]:
     """A tracer with CAP_SYS_ADMIN, and its stopped tracee under these filters."""
     tracer = capable(guest)
     tracee = child_of(tracer)
@@ -55,7 +55,7 @@ def test_programs_can_be_read(guest: Guest) -> None:
         assert tracer.filter_length(tracee, index) == returned(len(program))
         read = tracer.filter_program(tracee, index, len(program))
         assert read == returned(len(program))
-        assert read.read() == pack(program)
+        assert read.read() == pack(assembled(program, guest.arch))
     assert tracer.filter_length(tracee, len(FILTERS)) == ENOENT
     assert tracer.filter_length(tracee, 1 << 40) == ENOENT
     bad = tracer.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, 0, NOWHERE)

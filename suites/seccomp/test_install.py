@@ -188,7 +188,7 @@ def test_errors_of_a_listener(guest: Guest) -> None:
 def test_a_filter_is_a_copy(guest: Guest) -> None:
     """The filter is the kernel's own copy: later changes to the caller's memory do not affect it."""
     task = unprivileged(guest)
-    program = policy(deny("getppid", errno=EINVAL))
+    program = policy(deny("getppid", errno=EINVAL)).program(guest.arch)
     address = task.store(pack(program))
     task.install_stored(address, len(program)).result()
     overwritten = pack(ALLOW_ALL * len(program))

@@ -14,7 +14,7 @@ from guests.guest import Guest
 from guests.outcome import ENOENT, OK
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag, Notification
-from guests.uapi import PTRACE_EVENT_EXIT, PTRACE_EVENT_SECCOMP, PtraceOption, Signal
+from guests.uapi import AT_FDCWD, PTRACE_EVENT_EXIT, PTRACE_EVENT_SECCOMP, PtraceOption, Signal
 from suites.seccomp.support.filtered_tasks import MADE, SupervisedPair, check_not_made
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.killed-while-waiting")]
@@ -26,7 +26,7 @@ class TracedPair(SupervisedPair):
     """A supervisor that holds its target's listener, and also traces it: each call of the target stops twice."""
 
     def __init__(self, guest: Guest, action: Action, flags: FilterFlag = FilterFlag.NONE) -> None:
-        super().__init__(guest, policy(rule(action, "mkdir")), flags)
+        super().__init__(guest, policy(rule(action, "mkdirat")), flags)
         self.other = self.target.thread("other")
         self.path = self.target.store(MADE.encode() + b"\0")
         self.call: Pending
@@ -40,7 +40,7 @@ class TracedPair(SupervisedPair):
             self.supervisor.resume_to_syscall(self.target).result()
         else:
             self.supervisor.seize(self.target, options).result()
-        self.call = self.target.begin("mkdir", self.path, 0o755)
+        self.call = self.target.begin("mkdirat", AT_FDCWD, self.path, 0o755)
         if stop_at_entry:
             self.require_stop(SYSCALL_STOP)
 

@@ -85,7 +85,7 @@ def end(pair: SupervisedPair) -> None:
 def check_poll_waits(poller: Task, listener: int, events: int) -> Pending:
     """Begin a poll() of the listener without timeout, and wait until it sleeps."""
     notif = InOut(struct.pack("<iHH", listener, events, 0))
-    pending = poller.begin("poll", notif, 1, -1, shown=f"poll({listener}, forever)")
+    pending = poller.begin("ppoll", notif, 1, None, None, 8, shown=f"poll({listener}, forever)")
     assert pending.blocks(), pending
     return pending
 

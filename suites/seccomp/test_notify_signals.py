@@ -188,12 +188,12 @@ def test_an_answer_right_behind_a_signal(guest: Guest) -> None:
     readers of the old one.  Who runs next is decided by priorities.
     """
     let_priorities_decide(guest)
-    pair = SupervisedPair(guest, policy(notify("getppid", "getpgrp")), FilterFlag.WAIT_KILLABLE_RECV)
+    pair = SupervisedPair(guest, policy(notify("getppid", "getegid")), FilterFlag.WAIT_KILLABLE_RECV)
     adding = pair.target.thread("adding")
     pair.target.catch(Signal.USR1).result()
     pair.target.call("setrlimit", RLIMIT_NOFILE, struct.pack("<QQ", 4096, 4096)).result()
     calls, notifs = {}, {}
-    for thread, name in ((pair.target, "getppid"), (adding, "getpgrp")):
+    for thread, name in ((pair.target, "getppid"), (adding, "getegid")):
         calls[thread] = thread.begin(name)
         notifs[thread] = pair.receive()
         calls[thread].wait_until_blocked()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
-from guests.bpf import AUDIT_ARCH, Action, Program
+from guests.bpf import AUDIT_ARCH, Action, Filter
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EPERM, exited, killed, returned
@@ -28,23 +28,24 @@ pytestmark = [
 IOCTL = "ioctl: arg0 == 1\n"
 
 
-def minijail(calls: Iterable[str]) -> Program:
+def minijail(calls: Iterable[str], arch: str) -> Filter:
     """cat.policy as in the talk: one line for each call."""
-    return parse_policy("# cat.policy\n" + "".join(f"{name}: 1\n" for name in calls))
+    return parse_policy("# cat.policy\n" + "".join(f"{name}: 1\n" for name in calls), arch=arch)
 
 
-def meaning(program: Program, call: str, arguments: tuple[int, ...] = ()) -> tuple[Action, int]:
+def meaning(guest: Guest, filter_: Filter, call: str, arguments: tuple[int, ...] = ()) -> tuple[Action, int]:
     """What a policy says of a native call, according to the reference interpreter."""
-    return run_filters([program], SeccompData(number(call), AUDIT_ARCH["x86_64"], args=(*arguments, *[0] * 6)[:6]))
+    data = SeccompData(number(call, guest.arch), AUDIT_ARCH[guest.arch], args=(*arguments, *[0] * 6)[:6])
+    return run_filters([filter_], data, guest.arch)
 
 
-def forbids(program: Program, call: str) -> Program:
+def forbids(guest: Guest, filter_: Filter, call: str) -> Filter:
     """The policy, which kills for this call, says the reference interpreter: otherwise its compiler is wrong."""
-    require(meaning(program, call)[0] is Action.KILL_PROCESS, f"the compiled policy does not forbid {call}")
-    return program
+    require(meaning(guest, filter_, call)[0] is Action.KILL_PROCESS, f"the compiled policy does not forbid {call}")
+    return filter_
 
 
-COMPILERS: dict[str, Callable[[Iterable[str]], Program]] = {"minijail": minijail, "libseccomp": allow_list}
+COMPILERS: dict[str, Callable[[Iterable[str], str], Filter]] = {"minijail": minijail, "libseccomp": allow_list}
 
 
 @with_programs
@@ -53,7 +54,7 @@ def test_cat(guest: Guest, compiler: str) -> None:
     """cat works under a policy of its own calls, from a minijail file or compiled by libseccomp."""
     guest.upload(MOTD, TEXT.encode())
     calls = trace(guest, "cat", MOTD).names
-    cat = JailedProgram(guest, "cat", MOTD, policy=COMPILERS[compiler](calls))
+    cat = JailedProgram(guest, "cat", MOTD, policy=COMPILERS[compiler](calls, guest.arch))
     assert cat.finish() == exited(0)
     assert cat.output() == TEXT
 
@@ -65,7 +66,8 @@ def test_ls_under_the_policy_of_cat(guest: Guest, compiler: str) -> None:
     guest.upload(MOTD, TEXT.encode())
     calls = trace(guest, "cat", MOTD).names
     first = trace(guest, "ls", DIRECTORY).first_outside(calls)
-    jailed = JailedProgram(guest, "ls", DIRECTORY, policy=forbids(COMPILERS[compiler](calls), first))
+    forbidding = forbids(guest, COMPILERS[compiler](calls, guest.arch), first)
+    jailed = JailedProgram(guest, "ls", DIRECTORY, policy=forbidding)
     assert jailed.run() == killed(Signal.SYS)
 
 
@@ -74,10 +76,10 @@ def test_ls_with_the_line_for_ioctl(guest: Guest) -> None:
     """With the talk's last line, ls runs; without it, ls dies."""
     guest.upload(MOTD, TEXT.encode())
     text = f"{{{', '.join(calls_except_ioctl(guest))}}}: allow\n"
-    allowed = JailedProgram(guest, "ls", DIRECTORY, policy=parse_policy(text + IOCTL))
+    allowed = JailedProgram(guest, "ls", DIRECTORY, policy=parse_policy(text + IOCTL, arch=guest.arch))
     assert allowed.finish() == exited(0)
     assert allowed.output() == LISTING
-    without = forbids(parse_policy(text), "ioctl")
+    without = forbids(guest, parse_policy(text, arch=guest.arch), "ioctl")
     assert JailedProgram(guest, "ls", DIRECTORY, policy=without).run() == killed(Signal.SYS)
 
 
@@ -103,15 +105,14 @@ def check_getppid(
 
     First the reference interpreter has to find the same, so that no mistake of the parser is taken for the kernel's.
     """
-    program = parse_policy(text)
+    program = parse_policy(text, arch=guest.arch)
     task = unprivileged(guest)
     task.install(program).result()
     found: dict[str, tuple[object, object]] = {}
     for rows, action, wanted in ((allowed, Action.ALLOW, returned(1)), (denied, Action.ERRNO, EPERM)):
         for arguments in rows:
-            require(
-                meaning(program, "getppid", arguments)[0] is action, f"the policy is not {action.name}: {arguments}"
-            )
+            meant = meaning(guest, program, "getppid", arguments)[0]
+            require(meant is action, f"the policy is not {action.name}: {arguments}")
             found[str(arguments)] = (task.call("getppid", *arguments), wanted)
     assert mismatches(found) == []
 

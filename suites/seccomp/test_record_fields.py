@@ -13,7 +13,7 @@ from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
 from guests.uapi import Cap, Clone, Signal, number
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, audited, fields
-from suites.seccomp.support.filtered_tasks import GETPPID, check_caught, unprivileged
+from suites.seccomp.support.filtered_tasks import check_caught, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -44,8 +44,8 @@ def test_fields_of_a_record(guest: Guest) -> None:
     }
     assert {name: logged[name] for name in ("sig", "arch", "syscall", "compat", "code")} == {
         "sig": "31",
-        "arch": f"{AUDIT_ARCH['x86_64']:x}",
-        "syscall": str(GETPPID),
+        "arch": f"{task.abi.audit_arch:x}",
+        "syscall": str(task.number("getppid")),
         "compat": "0",
         "code": "0x80000000",
     }
@@ -110,7 +110,8 @@ def test_a_record_of_a_task_in_namespaces(guest: Guest) -> None:
 def test_a_record_of_an_unknown_action(guest: Guest) -> None:
     """An unknown action counts as a kill: it is recorded, with its own value, if kill_process is to be logged."""
     records = AuditRecords(guest)
-    program = (load(0), Instruction(JEQ, GETPPID, 1, 0), ret(Action.ALLOW), Instruction(RET_K, 0x00010007))
+    getppid = guest.init.number("getppid")
+    program = (load(0), Instruction(JEQ, getppid, 1, 0), ret(Action.ALLOW), Instruction(RET_K, 0x00010007))
     recorded, unrecorded = unprivileged(guest, "recorded"), unprivileged(guest, "unrecorded")
     for task, logged in ((recorded, "kill_process"), (unrecorded, DEFAULT.removeprefix("kill_process "))):
         guest.set_sysctl(LOGGED, logged)
@@ -131,4 +132,4 @@ def test_a_record_of_strict_mode(guest: Guest) -> None:
     task.enter_strict_mode().result()
     task.call("getppid").require(killed(Signal.KILL))
     logged = fields(guest.wait_for_log("type=1326"))
-    assert (logged["sig"], logged["syscall"], logged["code"]) == ("9", str(GETPPID), "0x0")
+    assert (logged["sig"], logged["syscall"], logged["code"]) == ("9", str(task.number("getppid")), "0x0")

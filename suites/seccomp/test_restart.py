@@ -18,7 +18,7 @@ from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import Poll
 from guests.task import Task
 from guests.uapi import Ptrace, Signal, number
-from suites.seccomp.support.filtered_tasks import unprivileged
+from suites.seccomp.support.filtered_tasks import need_call, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 HOUR = struct.pack("<qq", 3600, 0)
@@ -38,7 +38,7 @@ def interrupted(guest: Guest, task: Task, call: Pending) -> None:
 # fmt: off
 SLEEP = policy(bpf.allow("nanosleep"), default=Action.KILL_PROCESS)
 SLEEP_AND_RESTART = policy(bpf.allow("nanosleep", "restart_syscall"), default=Action.KILL_PROCESS)
-RESTARTED: dict[str, tuple[bpf.Program, Expected | None]] = {
+RESTARTED: dict[str, tuple[bpf.Policy, Expected | None]] = {
     # a filter, and the result of a sleep that was interrupted; None: it continues to sleep
     "its-own-number-denied":      (policy(deny("restart_syscall", errno=EPERM)),  EPERM),
     "another-number-denied":      (policy(deny("clock_nanosleep", errno=EPERM)),  None),
@@ -104,7 +104,7 @@ def test_registers_that_a_tracer_restores(guest: Guest) -> None:
     saved = tracer.registers(task)
     require(saved["rax"] == (-ERESTART_RESTARTBLOCK) % (1 << 64), f"{call} was not interrupted")
     # Let one instruction run instead, so that the kernel is entered again, and not by a call.
-    tracer.set_registers(task, orig_rax=-1).result()
+    tracer.set_registers(task, nr=-1).result()
     tracer.ptrace(Ptrace.SINGLESTEP, task).result()
     require(tracer.wait(task).stopped_by == Signal.TRAP, f"{task} has not made a step")
     tracer.set_registers(task, **saved).result()
@@ -119,6 +119,7 @@ def test_restart_syscall_after_a_finished_sleep(guest: Guest) -> None:
     Before the sleep, it polls again.
     """
     task = guest.spawn("task")
+    need_call(task, "poll")
     moment = struct.pack("<qq", 0, 1)
     for name, *clock in (("nanosleep",), ("clock_nanosleep", CLOCK_MONOTONIC, 0)):
         reading, writing = struct.unpack("<ii", task.call("pipe2", Out(8), 0).read())

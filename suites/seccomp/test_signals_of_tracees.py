@@ -11,7 +11,7 @@ from guests.guest import Guest
 from guests.outcome import OK, returned
 from guests.task import Task
 from guests.uapi import Ptrace, PtraceOption, Signal
-from suites.seccomp.support.filtered_tasks import GETPPID, begin_to_execute, check_caught, signal_mask, status
+from suites.seccomp.support.filtered_tasks import begin_to_execute, check_caught, signal_mask, status, trapped
 from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP, SyscallTracedPair
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
@@ -37,7 +37,7 @@ def test_a_sent_signal_comes_after_that_of_the_call(guest: Guest) -> None:
         stops.append(pair.tracer.wait(pair.tracee).stopped_by)
     assert stops == [Signal.SYS, Signal.SEGV]
     pair.tracer.resume(pair.tracee).result()
-    call.outcome().require(returned(GETPPID))
+    call.outcome().require(trapped(pair.tracee))
 
 
 @pytest.mark.requirement("seccomp.signal-requeue")
@@ -74,7 +74,7 @@ def test_a_handler_begins_in_a_step(guest: Guest) -> None:
     require(tracer.wait(tracee).stopped_by == Signal.USR1, f"{tracee} did not stop for SIGUSR1")
     tracer.ptrace(Ptrace.SINGLESTEP, tracee, 0, Signal.USR1).result()
     assert tracer.wait(tracee).stopped_by == Signal.TRAP
-    assert tracer.registers(tracee)["rip"] == guest.hello.signal_handler
+    assert tracer.registers(tracee).ip == guest.hello.signal_handler
     tracer.resume(tracee).result()
     guest.wait_until(lambda: tracee.caught_signals() != [], f"{tracee} to run its handler")
     assert check_caught(tracee).registers["eflags"] & TRAP_FLAG == 0

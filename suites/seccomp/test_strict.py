@@ -51,7 +51,7 @@ NATIVE: Table = {
     "pread64":                   ("pread64",      (99, 0, 0, 0), KILLED),
     "readv":                     ("readv",        (99, 0, 0),   KILLED),
     "writev":                    ("writev",       (99, 0, 0),   KILLED),
-    "fork":                      ("fork",         (),           KILLED),
+    "clone":                     ("clone",        (),           KILLED),
     "prctl":                     ("prctl",        (21,),        KILLED),
     "seccomp":                   ("seccomp",      (0, 0, 0),    KILLED),
     "restart_syscall":           ("restart_syscall", (),        KILLED),
@@ -82,7 +82,7 @@ def check_calls(guest: Guest, calls: Table, entry: Entry) -> None:
     """Each call, made by a task of its own in strict mode, has the outcome of the table."""
     found: dict[str, tuple[object, object]] = {}
     for name, (call, arguments, wanted) in calls.items():
-        nr = call if isinstance(call, int) else number(call, "x86_64" if entry is Entry.NATIVE else "i386")
+        nr = call if isinstance(call, int) else number(call, guest.arch if entry is Entry.NATIVE else "i386")
         found[name] = (strict(guest).call(nr, *arguments, entry=entry, shown=f"{call}"), wanted)
     assert mismatches(found) == []
 
@@ -162,6 +162,7 @@ def test_init_of_a_pid_namespace(guest: Guest) -> None:
     assert task.call("getppid") == KILLED
 
 
+@pytest.mark.needs("X86_64")
 @pytest.mark.requirement("seccomp.strict-tsc")
 def test_rdtsc(guest: Guest) -> None:
     """rdtsc raises SIGSEGV in a task in strict mode, and in no other task."""
@@ -171,7 +172,7 @@ def test_rdtsc(guest: Guest) -> None:
     assert free.call(0, entry=Entry.RDTSC) == OK
 
 
-@pytest.mark.needs("SECCOMP_FILTER")
+@pytest.mark.needs("SECCOMP_FILTER", "X86_64")
 @pytest.mark.requirement("seccomp.strict-tsc")
 def test_rdtsc_under_a_filter(guest: Guest) -> None:
     """rdtsc works under a filter, even after the task has tried to enter strict mode and failed."""
@@ -217,6 +218,7 @@ def test_an_interrupted_read(guest: Guest) -> None:
 URETPROBE, UPROBE = 335, 336
 
 
+@pytest.mark.needs("X86_64")
 @pytest.mark.parametrize(
     "probe",
     [

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from guests.bpf import Action, Program, allow, arg, deny, notify, policy, trace
+from guests.bpf import Action, Policy, allow, arg, deny, notify, policy, trace
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, OK, exited, killed
@@ -42,7 +42,7 @@ OPENING = ("open", "openat", "openat2")
 """Calls by which C libraries open a file."""
 
 
-def only(calls: Iterable[str]) -> Program:
+def only(calls: Iterable[str]) -> Policy:
     """A policy that allows only these calls."""
     return policy(allow(*calls), default=Action.KILL_PROCESS)
 
@@ -107,7 +107,7 @@ def test_ls_under_the_policy_of_cat(guest: Guest) -> None:
     with breaks("seccomp.kill-process"):
         assert ls.run() == killed(Signal.SYS)
     with breaks("seccomp.log"):
-        assert f" syscall={number(first)} " in guest.wait_for_log("type=1326")
+        assert f" syscall={number(first, guest.arch)} " in guest.wait_for_log("type=1326")
 
 
 @with_programs

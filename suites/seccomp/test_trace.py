@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from guests.bpf import AUDIT_ARCH, Action, allow, arg, deny, kill_process, policy, rule, trace, trap
+from guests.bpf import Action, allow, arg, deny, kill_process, policy, rule, trace, trap
 from guests.call_arguments import Out
 from guests.errors import require
 from guests.guest import Guest
@@ -17,13 +17,12 @@ from guests.promises import breaks
 from guests.protocol.wire import Entry
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
-from guests.uapi import PTRACE_EVENT_STOP, Ptrace, PtraceOption, Signal, number
-from suites.seccomp.support.filtered_tasks import GETPPID, MADE, check_not_made, mismatches
+from guests.uapi import AT_FDCWD, PTRACE_EVENT_STOP, Ptrace, PtraceOption, Signal, number
+from suites.seccomp.support.filtered_tasks import MADE, check_not_made, mismatches, skipped, trapped
 from suites.seccomp.support.traced_pair import TracedPair
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
-GETUID, GETPID, GETGID = number("getuid"), number("getpid"), number("getgid")
 SKIPPED = -1
 
 
@@ -53,10 +52,10 @@ def test_syscall_info(guest: Guest) -> None:
     outcome = pair.tracer.call("ptrace", request, pair.tracee.tid, 88, info, shown="syscall_info")
     assert outcome == returned(84)
     kind, arch, ip, sp, nr, *arguments, data = struct.unpack_from("<B3xIQQQ6QI", outcome.read())
-    assert (kind, arch, nr, data) == (3, AUDIT_ARCH["x86_64"], GETPPID, 0xBEEF)
+    assert (kind, arch, nr, data) == (3, pair.tracee.abi.audit_arch, pair.tracee.number("getppid"), 0xBEEF)
     assert arguments == [1, 2, 3, 4, 5, 1 << 63]
     registers = pair.tracer.registers(pair.tracee)
-    assert (ip, sp) == (registers["rip"], registers["rsp"])
+    assert (ip, sp) == (registers.ip, registers.sp)
 
 
 @pytest.mark.requirement("seccomp.trace")
@@ -80,25 +79,28 @@ def test_without_the_option(guest: Guest, options: PtraceOption) -> None:
 @pytest.mark.requirement("seccomp.trace-skip")
 @pytest.mark.parametrize(
     ("set_result", "wanted"),
-    [(None, ENOSYS), (0, returned(0)), (42, returned(42)), (-1, EPERM)],
+    [(None, None), (0, returned(0)), (42, returned(42)), (-1, EPERM)],
     ids=["without-a-result", "with-0", "with-42", "with-an-error"],
 )
-def test_the_tracer_skips_the_call(guest: Guest, set_result: int | None, wanted: Expected) -> None:
-    """If the tracer sets the number to -1, the call does not run, and returns the result register's value."""
-    pair = TracedPair(guest, policy(trace("mkdir")))
-    call = pair.stop("mkdir", MADE, 0o755)
-    pair.change(orig_rax=SKIPPED, **({} if set_result is None else {"rax": set_result}))
+def test_the_tracer_skips_the_call(guest: Guest, set_result: int | None, wanted: Expected | None) -> None:
+    """If the tracer sets the number to -1, the call does not run, and returns the result register's value.
+
+    Without a result of the tracer's, that is ENOSYS, or the first argument where both have the same register.
+    """
+    pair = TracedPair(guest, policy(trace("mkdirat")))
+    call = pair.stop("mkdirat", AT_FDCWD, MADE, 0o755)
+    pair.change(nr=SKIPPED, **({} if set_result is None else {"result": set_result}))
     pair.resume()
-    assert call.outcome() == wanted
+    assert call.outcome() == (skipped(pair.tracee, "mkdirat", AT_FDCWD) if wanted is None else wanted)
     check_not_made(guest)
 
 
 @pytest.mark.requirement("seccomp.trace-skip")
 def test_a_skipped_call_is_not_filtered(guest: Guest) -> None:
     """A call skipped by number -1 is not filtered, even if no filter allows -1; the tracee's own call -1 is."""
-    pair = TracedPair(guest, policy(trace("mkdir"), allow("getuid"), default=Action.KILL_PROCESS))
-    call = pair.stop("mkdir", MADE, 0o755)
-    pair.change(orig_rax=SKIPPED, rax=42)
+    pair = TracedPair(guest, policy(trace("mkdirat"), allow("getuid"), default=Action.KILL_PROCESS))
+    call = pair.stop("mkdirat", AT_FDCWD, MADE, 0o755)
+    pair.change(nr=SKIPPED, result=42)
     pair.resume()
     assert call.outcome() == returned(42)
     assert pair.tracee.call("getuid") == returned(1000)
@@ -106,24 +108,27 @@ def test_a_skipped_call_is_not_filtered(guest: Guest) -> None:
 
 
 # fmt: off
-CHANGED = {
+CHANGED: dict[str, tuple[dict[str, int | str], Expected]] = {
     # the tracer changes a traced getppid to                             the result
-    "allowed-call":             ({"orig_rax": GETUID},                    returned(1000)),
-    "denied-call":              ({"orig_rax": GETPID},                    EINVAL),
-    "killing-call":             ({"orig_rax": GETGID},                    killed(Signal.SYS)),
-    "another-traced-call":      ({"orig_rax": number("geteuid")},         returned(1000)),
-    "call-that-does-not-exist": ({"orig_rax": 0x1000},                    ENOSYS),
-    "x32-call-that-is-denied":  ({"orig_rax": number("getuid", "x32")},   EPERM),
-    "argument-that-is-denied":  ({"rdi": 7},                              EINVAL),
-    "high-half-of-an-argument": ({"rdi": 7 << 32},                        EPERM),
-    "unfiltered-argument":    ({"rsi": 7},                              OK),
+    "allowed-call":             ({"nr": "getuid"},                    returned(1000)),
+    "denied-call":              ({"nr": "getpid"},                    EINVAL),
+    "killing-call":             ({"nr": "getgid"},                    killed(Signal.SYS)),
+    "another-traced-call":      ({"nr": "geteuid"},         returned(1000)),
+    "call-that-does-not-exist": ({"nr": 0x1000},                    ENOSYS),
+    "x32-call-that-is-denied":  ({"nr": number("getuid", "x32")},   EPERM),
+    "argument-that-is-denied":  ({"arg0": 7},                              EINVAL),
+    "high-half-of-an-argument": ({"arg0": 7 << 32},                        EPERM),
+    "unfiltered-argument":    ({"arg1": 7},                              OK),
     "nothing":                  ({},                                      OK),
 }
 # fmt: on
 
 
 @pytest.mark.requirement("seccomp.trace-recheck")
-@pytest.mark.parametrize("change", CHANGED)
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param(name, marks=pytest.mark.needs("X86_64") if name.startswith("x32") else ()) for name in CHANGED],
+)
 def test_a_changed_call_is_filtered_again(guest: Guest, change: str) -> None:
     """All filters run again for the changed call; a second TRACE does not stop it again."""
     changes, wanted = CHANGED[change]
@@ -151,17 +156,17 @@ def test_every_action_of_the_second_run(guest: Guest, action: Action) -> None:
     """The second run of the filters may return any action."""
     pair = TracedPair(guest, policy(rule(action, "getpid", data=errno.EACCES)), policy(trace("getppid")))
     call = pair.stop()
-    pair.change(orig_rax=GETPID)
+    pair.change(nr="getpid")
     pair.resume()
     if action is Action.TRAP:
         assert pair.tracer.wait(pair.tracee).stopped_by == Signal.SYS
         # The siginfo names the changed call, which was filtered.
         siginfo = pair.tracer.ptrace(Ptrace.GETSIGINFO, pair.tracee, 0, Out(128)).read()
         assert struct.unpack_from("<iii", siginfo) == (Signal.SYS, errno.EACCES, SYS_SECCOMP)
-        assert struct.unpack_from("<iI", siginfo, 24) == (GETPID, AUDIT_ARCH["x86_64"])
+        assert struct.unpack_from("<iI", siginfo, 24) == (pair.tracee.number("getpid"), pair.tracee.abi.audit_arch)
         pair.resume()
     wanted = {
-        Action.TRAP: returned(GETPID),
+        Action.TRAP: trapped(pair.tracee, "getpid"),
         Action.ERRNO: EACCES,
         Action.USER_NOTIF: ENOSYS,
         Action.LOG: returned(pair.tracee.pid),
@@ -188,8 +193,8 @@ def test_the_tracer_leaves_during_the_stop(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.trace-killed")
 def test_killed_during_the_stop(guest: Guest) -> None:
     """After a SIGKILL during the stop, the call does not run."""
-    pair = TracedPair(guest, policy(trace("mkdir")))
-    call = pair.stop("mkdir", MADE, 0o755)
+    pair = TracedPair(guest, policy(trace("mkdirat")))
+    call = pair.stop("mkdirat", AT_FDCWD, MADE, 0o755)
     pair.tracer.kill(pair.tracee, Signal.KILL).result()
     assert call.outcome() == killed(Signal.KILL)
     check_not_made(guest)
@@ -198,8 +203,8 @@ def test_killed_during_the_stop(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.trace-exitkill")
 def test_the_tracers_death_kills_the_tracee(guest: Guest) -> None:
     """With PTRACE_O_EXITKILL, the tracer's death kills the tracee before its stopped call runs."""
-    pair = TracedPair(guest, policy(trace("mkdir")), options=PtraceOption.TRACESECCOMP | PtraceOption.EXITKILL)
-    call = pair.stop("mkdir", MADE, 0o755)
+    pair = TracedPair(guest, policy(trace("mkdirat")), options=PtraceOption.TRACESECCOMP | PtraceOption.EXITKILL)
+    call = pair.stop("mkdirat", AT_FDCWD, MADE, 0o755)
     pair.tracer.exit().require(exited(0))
     assert call.outcome() == killed(Signal.KILL)
     check_not_made(guest)
@@ -214,7 +219,7 @@ def test_trace_by_int80(guest: Guest) -> None:
     with breaks("seccomp.trace"):
         call = pair.check_stops(number("getppid", "i386"), entry=Entry.INT80)
         assert pair.tracer.event_message(pair.tracee) == 3
-    pair.change(orig_rax=number("getuid32", "i386"))
+    pair.change(nr=number("getuid32", "i386"))
     pair.resume()
     with breaks("seccomp.trace-recheck"):
         assert call.outcome() == EINVAL

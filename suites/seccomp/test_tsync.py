@@ -115,8 +115,8 @@ def test_divergent_threads(guest: Guest, family: str) -> None:
     bystander, thread = caller.thread("bystander"), caller.thread("thread")
     for program in callers:
         caller.install(program).result()
-    for program in threads:
-        thread.install(program).result()
+    for own in threads:
+        thread.install(own).result()
     everyone = (caller, bystander, thread)
     before = [seccomp_state(guest, one) for one in everyone]
     if together:

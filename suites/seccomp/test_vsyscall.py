@@ -136,15 +136,15 @@ def test_notification(guest: Guest, mode: str) -> None:
 
 
 # fmt: off
-CHANGES: dict[str, tuple[dict[str, int], Expected]] = {
+CHANGES: dict[str, tuple[dict[str, int | str], Expected]] = {
     # what the tracer changes                                     the result
     "nothing":              ({},                                  OK),
-    "skips-it":             ({"orig_rax": -1},                    ENOSYS),
-    "skips-with-a-result":  ({"orig_rax": -1, "rax": 42},         returned(42)),
-    "another-number":       ({"orig_rax": number("getuid")},      killed(Signal.SYS)),
-    "another-vsyscall":     ({"orig_rax": number("getcpu")},      killed(Signal.SYS)),
+    "skips-it":             ({"nr": -1},                    ENOSYS),
+    "skips-with-a-result":  ({"nr": -1, "result": 42},         returned(42)),
+    "another-number":       ({"nr": "getuid"},      killed(Signal.SYS)),
+    "another-vsyscall":     ({"nr": "getcpu"},      killed(Signal.SYS)),
     "another-address":      ({"rip": PAGE + 0x800},               killed(Signal.SYS)),
-    "an-address-to-return": ({"orig_rax": -1, "rip": 0x10000},    killed(Signal.SYS)),
+    "an-address-to-return": ({"nr": -1, "rip": 0x10000},    killed(Signal.SYS)),
 }
 # fmt: on
 

@@ -47,7 +47,8 @@ def begin_to_receive(task: Task, listener: int) -> Pending:
 
 def begin_to_poll(task: Task, listener: int, events: int) -> Pending:
     """Wait in poll()."""
-    pending = task.begin("poll", InOut(struct.pack("<iHH", listener, events, 0)), 1, -1, shown=f"poll({listener})")
+    pollfd = InOut(struct.pack("<iHH", listener, events, 0))
+    pending = task.begin("ppoll", pollfd, 1, None, None, 8, shown=f"poll({listener})")
     pending.wait_until_blocked()
     return pending
 

@@ -98,9 +98,9 @@ def test_not_listed_if_left_out(guest: Guest) -> None:
 def check_no_interface(guest: Guest) -> None:
     assert not guest.exists(SYSCTL_FILE)
     target = guest.spawn("target")
-    assert target.call("access", "/proc/sys/kernel/yama", 0) == ENOENT
+    assert target.access_file("/proc/sys/kernel/yama") == ENOENT
     if guest.kernel.config.enabled("SYSCTL"):
-        assert target.call("access", "/proc/sys/kernel", 0) == OK
+        assert target.access_file("/proc/sys/kernel") == OK
     for argument in (PTRACER_ANY, 0, 1, target.pid):
         assert target.set_ptracer(argument) == EINVAL
 

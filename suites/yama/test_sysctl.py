@@ -10,7 +10,7 @@ import pytest
 from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, EPERM, OK, Expected
-from guests.uapi import O_RDWR, O_WRONLY, Cap, Clone
+from guests.uapi import AT_FDCWD, O_RDWR, O_WRONLY, STATX_BASIC_STATS, Cap, Clone
 from suites.yama.support.accesses import SCOPE
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
@@ -24,10 +24,10 @@ def test_mode(guest: Guest) -> None:
     """The mode is 0644, the owner root: anyone can read it, and non-root gets EACCES on opening it for writing."""
     guest.set_sysctl(SCOPE, 2)
     user = guest.spawn("user")
-    status = user.call("stat", FILE, Out(144))
+    status = user.call("statx", AT_FDCWD, FILE, 0, STATX_BASIC_STATS, Out(256))
     assert status == OK
-    # struct stat of x86-64: st_mode, st_uid and st_gid are at byte 24.
-    mode, owner, group = struct.unpack_from("<III", status.read(), 24)
+    # struct statx: stx_uid, stx_gid and stx_mode are at byte 20.
+    owner, group, mode = struct.unpack_from("<IIH", status.read(), 20)
     assert (mode & 0o7777, owner, group) == (0o644, 0, 0)
     for reader in (guest.root("root"), user):
         shown = reader.read_text(FILE)

@@ -27,7 +27,7 @@ from guests.protocol.wire import Frame, Op, State
 from guests.session import Session
 from guests.task import Task
 from guests.uapi import number
-from guests.vm.clone_pool import REQUIRED_OPTIONS
+from guests.vm.clone_pool import required_options
 from guests.vm.initramfs import agent
 from guests.vm.qemu_command import TITLE_SPACE, Disk, VirtualMachine
 from guests.vm.qemu_program import QemuProgram
@@ -44,7 +44,7 @@ UNUSED_FD = 900
 """A descriptor that no task has."""
 ROUNDS = 30
 """Number of repetitions of a race, so that both results occur."""
-BOOTABLE = "".join(f"CONFIG_{name}=y\n" for name in REQUIRED_OPTIONS)
+BOOTABLE = "".join(f"CONFIG_{name}=y\n" for name in required_options("x86_64"))
 """The config of a kernel that can be tested."""
 SOON_S = 0.05
 """A deadline that should pass."""
@@ -74,19 +74,22 @@ class PipeStream:
 class HostSession(Session):
     """An agent that runs on this host, with processes of this host as tasks."""
 
-    def __init__(self, program: Path) -> None:
+    def __init__(self, program: Path, arch: str = "", emulator: str = "") -> None:
+        """`emulator`: QEMU's user emulation, which runs the agent of another architecture."""
         self.program = str(program)
         self._said = os.memfd_create("agent-says")
+        arguments = ["agent", "pipes", TITLE_SPACE]
         self.process = subprocess.Popen(
-            ["agent", "pipes", TITLE_SPACE],
-            executable=program,
+            [emulator, "-0", arguments[0], self.program, *arguments[1:]] if emulator else arguments,
+            executable=emulator or program,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
         )
         assert self.process.stdin
         assert self.process.stdout
-        super().__init__(PipeStream(self.process.stdout.fileno(), self.process.stdin.fileno()), platform.machine())
+        streams = PipeStream(self.process.stdout.fileno(), self.process.stdin.fileno())
+        super().__init__(streams, arch or platform.machine())
         self.greet(init=self.process.pid)
 
     def child(self, name: str, *, quiet: bool = False) -> Task:

@@ -12,7 +12,7 @@ import pytest
 
 from common.errors import UsageError
 from kconfigs.cache import Cache
-from kconfigs.image import banner_release, embedded_config, inspect
+from kconfigs.image import banner_release, embedded_config, inspect, stable_version
 from kconfigs.image_config import find_config, read_config
 from kconfigs.kconfig import Config
 from kconfigs.kernel_folder import find_modules
@@ -63,6 +63,14 @@ def test_the_banner_has_the_stable_version_that_the_release_lacks(
     (tmp_path / "vmlinuz").write_bytes(bzimage(release=release, build=build, config=CONFIG))
     kernel = resolved(str(tmp_path / "vmlinuz"), cache=Cache(tmp_path / "cache")).kernel()
     assert (kernel.release, kernel.version) == (release, version)
+
+
+def test_an_image_without_a_release_in_its_header_has_the_version_of_its_banner(write: Write) -> None:
+    """Debian's release has the number of the ABI, not the stable version; without a banner, that is unknown."""
+    banner = b"Linux version 6.1.0-56-cloud-arm64 (x@y) (gcc) #1 SMP Debian 6.1.192-1 (2026-11-12)\n\0"
+    image = inspect(write(bytes(56) + b"ARM\x64" + bytes(64) + banner))
+    assert (image.release, stable_version(image)) == ("", (6, 1, 192))
+    assert stable_version(inspect(write(bytes(56) + b"ARM\x64" + bytes(64)))) == ()
 
 
 @pytest.mark.parametrize(

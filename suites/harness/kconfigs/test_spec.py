@@ -20,6 +20,9 @@ from kconfigs.spec import PackageSpec, PathSpec, RunningSpec, Spec, parse
         ("source@sid", PackageSpec("source@sid", "", "", "sid")),
         ("deb:linux-image-amd64", PackageSpec("deb:linux-image-amd64", "linux-image-amd64")),
         ("deb:a=6.12.7-1+b1@trixie", PackageSpec("deb:a=6.12.7-1+b1@trixie", "a", "6.12.7-1+b1", "trixie")),
+        ("deb:a:arm64", PackageSpec("deb:a:arm64", "a", arch="arm64")),
+        ("deb:a:arm64=1:6.1-1@sid", PackageSpec("deb:a:arm64=1:6.1-1@sid", "a", "1:6.1-1", "sid", "arm64")),
+        ("deb:a=1:6.1-1", PackageSpec("deb:a=1:6.1-1", "a", "1:6.1-1")),
         ("running", RunningSpec("running")),
         ("./source", PathSpec("./source", Path("source"))),
         ("linux", PathSpec("linux", Path("linux"))),
@@ -38,6 +41,13 @@ def test_what_names_nothing_is_wrong_use(text: str) -> None:
     assert "deb:linux-image" in caught.value.hint
 
 
+@pytest.mark.parametrize("text", ["deb:a:", "deb:a:mips64el", "deb:a:aarch64", "deb:a:arm64:amd64"])
+def test_an_unknown_architecture_is_wrong_use(text: str) -> None:
+    with pytest.raises(UsageError, match="names an architecture that kconform cannot test yet") as caught:
+        parse(text)
+    assert "amd64 and arm64" in caught.value.hint
+
+
 def test_a_path_in_a_file_is_made_whole(tmp_path: Path) -> None:
     (tmp_path / "linux").mkdir()
     assert parse("linux", tmp_path) == PathSpec(str(tmp_path / "linux"), tmp_path / "linux")
@@ -50,13 +60,14 @@ class TestTestable:
         monkeypatch.setattr("platform.machine", lambda: "aarch64")
 
     @pytest.mark.parametrize("version", [(), (5, 10), (5, 10, 262), (7,)])
-    def test_this_architecture_and_a_version_that_is_not_too_old(self, version: Version) -> None:
-        require_testable("k", "aarch64", version)
+    def test_any_architecture_of_the_table_and_a_version_that_is_not_too_old(self, version: Version) -> None:
+        for arch in ARCHITECTURES:
+            require_testable("k", arch, version)
 
     @pytest.mark.parametrize(
         ("arch", "version", "message"),
         [
-            ("x86_64", (6, 12), "k is a kernel for x86_64, and this machine is aarch64"),
+            ("mips64", (6, 12), "k is a kernel for mips64, which kconform cannot test yet"),
             ("aarch64", (5, 9, 16), r"k is Linux 5\.9\.16, and 5\.10 is the oldest that can be tested"),
         ],
     )

@@ -215,7 +215,7 @@ class TestSetUp:
         assert tox["testenv:tests"]["commands"].endswith(last)
 
     def test_the_doctor_installs_before_pytest_runs(self, tox: configparser.ConfigParser) -> None:
-        assert tox["testenv"]["commands_pre"] == "python kconform.py doctor --install --yes"
+        assert tox["testenv"]["commands_pre"] == "python kconform.py doctor --install --yes --for-run {posargs}"
         assert "commands_pre" not in tox["testenv:tests"]
 
     def test_versions_are_in_one_place(self, tox: configparser.ConfigParser) -> None:

@@ -172,7 +172,7 @@ def test_a_rule_may_name_every_system_call() -> None:
     for name in every:
         assert run(program, SeccompData(number(name), AUDIT_ARCH["x86_64"])) == Action.ALLOW, name
     assert run(program, SeccompData(5000, AUDIT_ARCH["x86_64"])) == Action.KILL_PROCESS
-    assert len(bpf.pack(program)) == 8 * len(program)
+    assert len(bpf.pack(program.program("x86_64"))) == 8 * len(program)
 
 
 def test_a_program_is_packed_as_struct_sock_filter() -> None:

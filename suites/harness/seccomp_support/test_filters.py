@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from guests import bpf
-from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, allow, arg, deny, kill_process, load, policy, ret
+from guests.bpf import AUDIT_ARCH, Action, Filter, Instruction, allow, arg, deny, kill_process, load, policy, ret
 from guests.errors import UsageError
 from guests.uapi import names, number
 from suites.seccomp.support import libseccomp
@@ -24,7 +24,7 @@ NATIVE, I386 = AUDIT_ARCH["x86_64"], AUDIT_ARCH["i386"]
 ERRNO_1 = Action.ERRNO | 1
 
 
-def verdict(program: Program, name: str | int, *arguments: int, arch: int = NATIVE) -> int:
+def verdict(program: Filter, name: str | int, *arguments: int, arch: int = NATIVE) -> int:
     nr = name if isinstance(name, int) else number(name)
     return run(program, SeccompData(nr, arch, args=(*arguments, *(0,) * (6 - len(arguments)))))
 
@@ -182,5 +182,5 @@ class TestLibseccomp:
         assert (done.stdout.strip(), done.stderr) == (str(len(allow_list(["read"]))), "")
 
     def test_packed_and_unpacked(self) -> None:
-        program = policy(deny("read", errno=1, when=arg(3) == 1 << 40))
+        program = policy(deny("read", errno=1, when=arg(3) == 1 << 40)).program("x86_64")
         assert unpack(bpf.pack(program)) == program

@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from guests.bpf import Action, Program, allow, arg, deny, policy
+from guests.bpf import Action, Policy, allow, arg, deny, policy
 from guests.guest import Guest
 from guests.outcome import EPERM, exited, killed
 from guests.uapi import Signal
@@ -27,7 +27,7 @@ pytestmark = fakes.x86_only
 Compile = Callable[..., Path]
 
 
-def only(calls: tuple[str, ...]) -> Program:
+def only(calls: tuple[str, ...]) -> Policy:
     return policy(allow(*calls), default=Action.KILL_PROCESS)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from guests.bpf import Action, Program, arg, deny, kill_process, kill_thread, policy, rule
+from guests.bpf import Action, Policy, arg, deny, kill_process, kill_thread, policy, rule
 from guests.outcome import EACCES, ENOSYS, ESRCH, GONE, OK, Expected, error, killed, returned
 from guests.uapi import Signal
 from suites.seccomp.support.filter_model import FilteredProcess, FilteredTask
@@ -19,7 +19,7 @@ def task(name: str = "a", *, no_new_privs: bool = True) -> FilteredTask:
     return process.threads[0]
 
 
-def filtered(*programs: Program) -> FilteredTask:
+def filtered(*programs: Policy) -> FilteredTask:
     one = task()
     for program in programs:
         assert one.install(program).expected == returned(0)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import struct
 
+import pytest
+
 from guests.guest import Guest
 from guests.outcome import OK, Outcome
 from guests.syscalls.base import Pending
 from guests.task import Task
-from guests.uapi import Cap, number
+from guests.uapi import Cap
 
 FOLDER = "/tmp"  # noqa: S108 - the guest's
 ENVIRONMENT = "ENVIRONMENT=1"
@@ -22,8 +24,15 @@ _PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 _ET_EXEC, _PT_LOAD, _PT_INTERP, _PF_X, _PF_R = 2, 1, 3, 1, 4
 _AT_ADDRESS = 0x60000000
 """Where a program of our own lies: away from an interpreter, and from the memory that tasks share."""
-_WAITING = b"\xb8\x22\0\0\0\x0f\x05\xeb\xf7"  # again: mov $__NR_pause, %eax; syscall; jmp again
-"""The code of x86-64 that waits for signals, again and again."""
+# fmt: off
+_WAITING = {
+    # again: mov $__NR_pause, %eax; syscall; jmp again
+    "x86_64": ("pause", "b8 22 00 00 00  0f 05  eb f7"),
+    # again: mov x0, #0, and so to x3; mov x8, #__NR_ppoll; svc #0; b again
+    "aarch64": ("ppoll", "00 00 80 d2  01 00 80 d2  02 00 80 d2  03 00 80 d2  28 09 80 d2  01 00 00 d4  fa ff ff 17"),
+}
+# fmt: on
+"""By architecture, code that waits for signals, again and again: the call, and the instructions."""
 _CAPABILITIES = struct.Struct("<5I")
 _REVISION_2, _EFFECTIVE = 0x02000000, 1
 """struct vfs_cap_data (include/uapi/linux/capability.h)."""
@@ -57,11 +66,13 @@ class Programs:
 
     def create_waiting(self) -> str:
         """A program that does nothing but wait for signals.  It is no task: nobody can give it orders."""
-        path = self._new_path(FOLDER)
+        if self._guest.arch not in _WAITING:
+            pytest.skip(f"needs code that waits, and there is none for {self._guest.arch}")
+        path, code = self._new_path(FOLDER), bytes.fromhex(_WAITING[self._guest.arch][1])
         header = self._elf_header(_AT_ADDRESS + _ELF_HEADER.size + _PROGRAM_HEADER.size, 1)
-        whole = _ELF_HEADER.size + _PROGRAM_HEADER.size + len(_WAITING)
+        whole = _ELF_HEADER.size + _PROGRAM_HEADER.size + len(code)
         load = _PROGRAM_HEADER.pack(_PT_LOAD, _PF_R | _PF_X, 0, _AT_ADDRESS, 0, whole, whole, 4096)
-        self._guest.upload(path, header + load + _WAITING)
+        self._guest.upload(path, header + load + code)
         return self._finish(path, 0o755, 0, 0, Cap.NONE)
 
     def create_script(self, task: Task, interpreter: str, *, mode: int = 0o755) -> str:
@@ -82,10 +93,10 @@ class Programs:
 
     def _finish(self, path: str, mode: int, uid: int, gid: int, caps: Cap) -> str:
         # chown() clears the set-uid bit and the capabilities, so it comes first.
-        self._root.call("chown", path, uid, gid).result()
+        self._root.chown(path, uid, gid).result()
         if caps:
             give_capabilities(self._root, path, caps).result()
-        self._root.call("chmod", path, mode).result()
+        self._root.chmod(path, mode).result()
         return path
 
 
@@ -118,10 +129,8 @@ def execute(task: Task, path: str) -> Outcome:
 def wait_until_it_waits(task: Task, execution: Pending) -> None:
     """Wait for a task to execute the program of `create_waiting`, or for its execve() to fail."""
     path = f"/proc/{task.pid}/syscall"
-    guest = task.guest
-    guest.wait_until(
-        lambda: execution.finished() or guest.read_file(path).startswith(f"{number('pause')} "), f"{task} to wait"
-    )
+    guest, nr = task.guest, task.number(_WAITING[task.abi.name][0])
+    guest.wait_until(lambda: execution.finished() or guest.read_file(path).startswith(f"{nr} "), f"{task} to wait")
 
 
 def stored_arguments(task: Task, path: str, slot: int) -> tuple[int, int]:

@@ -8,7 +8,6 @@ from socket import AF_NETLINK, SOCK_RAW
 
 from guests.errors import require
 from guests.guest import Guest
-from guests.uapi import number
 
 AUDIT_ADD_RULE, REQUEST_AND_ACK, NETLINK_AUDIT = 1011, 5, 9
 AT_CREATION, AT_THE_EXIT = 1, 4
@@ -20,7 +19,7 @@ def audit_calls(guest: Guest, name: str, *, uid: int | None = None) -> None:
     """Audit each call of this name at its exit, perhaps only that of a user: auditctl -a always,exit -S NAME."""
     # With audit=1, the boot may have logged as many records as the kernel logs in five seconds.
     guest.set_sysctl("kernel.printk_ratelimit", 0)
-    _add_rule(guest, AT_THE_EXIT, ALWAYS, (1 << number(name)).to_bytes(256, "little"), uid)
+    _add_rule(guest, AT_THE_EXIT, ALWAYS, (1 << guest.init.number(name)).to_bytes(256, "little"), uid)
 
 
 def leave_new_tasks_alone(guest: Guest) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from guests import bpf
-from guests.bpf import Action, Program
+from guests.bpf import Action, Filter, Program, assembled
 
 _WORD = 0xFFFFFFFF
 _DATA = struct.Struct("<iIQ6Q")
@@ -73,9 +73,9 @@ class _UnknownWordError(Exception):
     """The filter loads a word whose value is not known."""
 
 
-def run(program: Program, data: SeccompData) -> int:
-    """The 32 bits that the filter returns for a call."""
-    return _run(program, struct.unpack("<16I", data.pack()))
+def run(filter_: Filter, data: SeccompData, abi: str = "x86_64") -> int:
+    """The 32 bits that the filter returns for a call; `abi` is that of a task that installs a policy."""
+    return _run(assembled(filter_, abi), struct.unpack("<16I", data.pack()))
 
 
 def _run(program: Program, words: Sequence[int | None]) -> int:
@@ -133,11 +133,11 @@ def _step(registers: _Registers, code: int, k: int, words: Sequence[int | None])
             raise ValueError(f"no filter may have an instruction {code:#x}")
 
 
-def run_filters(filters: Sequence[Program], data: SeccompData) -> tuple[Action, int]:
+def run_filters(filters: Sequence[Filter], data: SeccompData, abi: str = "x86_64") -> tuple[Action, int]:
     """The result of a stack of filters, oldest first: the most severe action, or the newest of several equal ones."""
     strongest = Action.ALLOW, 0
-    for program in reversed(filters):
-        value = run(program, data)
+    for one in reversed(filters):
+        value = run(one, data, abi)
         action = effective_action(value & 0xFFFF0000)
         if SEVERITY.index(action) < SEVERITY.index(strongest[0]):
             strongest = action, value & 0xFFFF
@@ -149,10 +149,10 @@ def effective_action(value: int) -> Action:
     return _ACTIONS.get(value, Action.KILL_PROCESS)
 
 
-def constant_result(program: Program, nr: int, arch: int) -> int | None:
+def constant_result(filter_: Filter, nr: int, arch: int, abi: str = "x86_64") -> int | None:
     """The filter's result for a call number of an architecture; None if it depends on anything else."""
     words: tuple[int | None, ...] = (nr & _WORD, arch, *[None] * 14)
     try:
-        return _run(program, words)
+        return _run(assembled(filter_, abi), words)
     except _UnknownWordError:
         return None

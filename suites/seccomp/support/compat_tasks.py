@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from guests.abi import AgentProgram
-from guests.bpf import Program
+from guests.bpf import Filter
 from guests.errors import require
 from guests.guest import Guest
 from guests.protocol.wire import Entry
@@ -66,7 +66,7 @@ class CompatPair(SupervisedPair):
         self.supervisor = guest.spawn("supervisor")
         self.target = compat_task(guest, program, "target", parent=self.supervisor)
 
-    def filter(self, program: Program) -> None:
+    def filter(self, program: Filter) -> None:
         """Let the target install its filter."""
         self.listener = self.fetch_listener(self.target, program)
 
@@ -78,7 +78,7 @@ class CompatTracedPair(TracedPair):
         self,
         guest: Guest,
         program: AgentProgram,
-        *filters: Program,
+        *filters: Filter,
         options: PtraceOption = PtraceOption.TRACESECCOMP | PtraceOption.TRACESYSGOOD,
     ) -> None:
         self.tracer = guest.spawn("tracer")

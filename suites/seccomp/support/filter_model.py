@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from guests.bpf import AUDIT_ARCH, Action, Program
+from guests.bpf import AUDIT_ARCH, Action, Filter
 from guests.outcome import EACCES, ENOSYS, ESRCH, GONE, OK, error, killed, returned
 from guests.uapi import Signal, number
 from suites.seccomp.support.bpf_interpreter import SeccompData, run, run_filters
@@ -32,7 +32,7 @@ MAX_ERRNO = 4095
 class InstalledFilter:
     """One installation of a program: two of the same program are different filters."""
 
-    program: Program
+    program: Filter
 
 
 Stack = tuple[InstalledFilter, ...]
@@ -55,10 +55,12 @@ class FilteredTask:
     """Whether it has CAP_SYS_ADMIN."""
     no_new_privs: bool = False
     filters: Stack = ()
+    arch: str = "x86_64"
+    """Whose calls it makes."""
 
     def child(self, name: str, process: FilteredProcess) -> FilteredTask:
         """A task that it creates, which inherits everything."""
-        task = FilteredTask(name, process, self.admin, self.no_new_privs, self.filters)
+        task = FilteredTask(name, process, self.admin, self.no_new_privs, self.filters, self.arch)
         process.threads.append(task)
         return task
 
@@ -66,12 +68,12 @@ class FilteredTask:
 
     def call(self, name: str, arguments: tuple[int, ...], *, compat: bool = False) -> Prediction:
         """The outcome of a call of six arguments that always succeeds if it runs."""
-        arch = "i386" if compat else "x86_64"
+        arch = "i386" if compat else self.arch
         seen = tuple(one & 0xFFFFFFFF for one in arguments) if compat else arguments
         call = SeccompData(number(name, arch), AUDIT_ARCH[arch], args=seen)
-        action, data = run_filters([each.program for each in self.filters], call)
+        action, data = run_filters([each.program for each in self.filters], call, self.arch)
         promise = PROMISES_OF_ACTIONS[action]
-        if len({run(each.program, call) & 0xFFFF0000 for each in self.filters} - {Action.ALLOW}) > 1:
+        if len({run(each.program, call, self.arch) & 0xFFFF0000 for each in self.filters} - {Action.ALLOW}) > 1:
             promise = "seccomp.precedence"
         match action:
             case Action.ERRNO if not data:
@@ -89,7 +91,7 @@ class FilteredTask:
 
     # Changes
 
-    def install(self, program: Program) -> Prediction:
+    def install(self, program: Filter) -> Prediction:
         """SECCOMP_SET_MODE_FILTER without flags."""
         if not self.may_install:
             return Prediction(EACCES, "seccomp.privilege")
@@ -105,7 +107,7 @@ class FilteredTask:
         others = (each for each in self.process.threads if each is not self)
         return next((each for each in others if each.filters != self.filters[: len(each.filters)]), None)
 
-    def synchronize(self, program: Program, *, esrch: bool) -> Prediction | FilteredTask:
+    def synchronize(self, program: Filter, *, esrch: bool) -> Prediction | FilteredTask:
         """SECCOMP_FILTER_FLAG_TSYNC; the thread whose number it returns, if one diverges."""
         if not self.may_install:
             return Prediction(EACCES, "seccomp.privilege")

@@ -18,33 +18,34 @@ from guests.protocol.wire import Entry, data_address
 from guests.syscall_sweep import sweep
 from guests.syscalls.seccomp import SET_MODE_FILTER
 from guests.task import Task
-from guests.uapi import Signal, number
+from guests.uapi import Signal, has_number, number
 from suites.seccomp.support.bpf_interpreter import SeccompData, run_filters
 from suites.seccomp.support.filtered_tasks import check_equal
 from suites.seccomp.support.generated_filters import FILTER_ERRNO
 
 ALLOWED, DENIED = ret(Action.ALLOW), ret(Action.ERRNO, FILTER_ERRNO)
 
-ARCHES = {Entry.NATIVE: AUDIT_ARCH["x86_64"], Entry.INT80: AUDIT_ARCH["i386"]}
 NUMBERS = 512
 """More than the number of calls of any architecture."""
 ALL_ONES = {Entry.NATIVE: ((1 << 64) - 1,) * 6, Entry.INT80: (0xFFFFFFFF,) * 6}
 
-PROBE_CALLS = (335, 336)
-"""uretprobe (since 6.14) and uprobe (since 6.18): reserved for the kernel's own code in a program, which no filter
-stops, and fatal from anywhere else."""
+PROBE_CALLS = {"uretprobe": 335, "uprobe": 336}
+"""Reserved for the kernel's own code in a program, which no filter stops, and fatal from anywhere else; on x86-64,
+since 6.14 and 6.18."""
 
-UNCALLABLE = {
-    # Calls that end, fork or suspend their caller even with arguments of all ones.
-    Entry.NATIVE: {number(name) for name in ("exit", "exit_group", "fork", "vfork", "pause", "rt_sigreturn")},
-    Entry.INT80: {
-        number(name, "i386")
-        for name in (
-            *("exit", "exit_group", "fork", "vfork", "pause"),
-            *("sigreturn", "rt_sigreturn", "sigsuspend"),
-        )
-    },
-}
+_FATAL = ("exit", "exit_group", "fork", "vfork", "pause", "sigreturn", "rt_sigreturn", "sigsuspend")
+"""Calls that end, fork or suspend their caller even with arguments of all ones."""
+
+
+def abi_of(entry: Entry, arch: str) -> str:
+    """Whose numbers a call by this entry has in a guest of an architecture."""
+    return {Entry.NATIVE: arch, Entry.INT80: "i386"}[entry]
+
+
+def probe_calls(entry: Entry, arch: str) -> set[int]:
+    """The numbers that no filter stops."""
+    return set(PROBE_CALLS.values()) if abi_of(entry, arch) == "x86_64" else set()
+
 
 # Derandomized: every run draws the same filters.  No shrinking: each attempt costs the guest a task.
 seeded = settings(
@@ -66,8 +67,8 @@ def result_of(outcome: Outcome) -> str:
     return f"errno {outcome.errno}" if outcome.errno >= FILTER_ERRNO else "ran"
 
 
-def expected_result(filters: Sequence[Program], nr: int, entry: Entry, arguments: tuple[int, ...]) -> str:
-    action, value = run_filters(filters, SeccompData(nr, ARCHES[entry], args=arguments))
+def expected_result(filters: Sequence[Program], nr: int, abi: str, arguments: tuple[int, ...]) -> str:
+    action, value = run_filters(filters, SeccompData(nr, AUDIT_ARCH[abi], args=arguments))
     return f"errno {value}" if action is Action.ERRNO else "ran"
 
 
@@ -77,7 +78,7 @@ def check_installs(task: Task, filters: Sequence[Program]) -> list[Program]:
     for program in filters:
         done = task.install(program)
         pointers = (SET_MODE_FILTER, 0, data_address(task.slot), 0, 0, 0)
-        wanted = expected_result(installed, number("seccomp"), Entry.NATIVE, pointers)
+        wanted = expected_result(installed, task.number("seccomp"), task.abi.name, pointers)
         check_equal(result_of(done), wanted)
         if wanted != "ran":
             break
@@ -92,10 +93,10 @@ Call = tuple[int, tuple[int, ...]]
 
 def mismatching_numbers(task: Task, filters: Sequence[Program], entry: Entry) -> list[str]:
     """Make every possible call, with ineffective arguments; return those that differ from the expected results."""
-    numbers = range(NUMBERS)
-    meanings = {nr: expected_result(filters, nr, entry, ALL_ONES[entry]) for nr in numbers}
-    left_out = {nr for nr in UNCALLABLE[entry] if meanings[nr] == "ran"}
-    left_out |= set(PROBE_CALLS) if entry is Entry.NATIVE else set()
+    numbers, abi = range(NUMBERS), abi_of(entry, task.abi.name)
+    meanings = {nr: expected_result(filters, nr, abi, ALL_ONES[entry]) for nr in numbers}
+    fatal = {number(name, abi) for name in _FATAL if has_number(name, abi)}
+    left_out = {nr for nr in fatal if meanings[nr] == "ran"} | probe_calls(entry, abi)
     actual = sweep(task, numbers, ALL_ONES[entry], skip=left_out, entry=entry)
     return [
         f"{entry.name} {nr}: {result_of(outcome)}, expected {meanings[nr]}"
@@ -109,7 +110,7 @@ def mismatching_calls(task: Task, filters: Sequence[Program], entry: Entry, call
     wrong = []
     for nr, arguments in calls:
         actual = result_of(task.call(nr, *arguments, entry=entry))
-        wanted = expected_result(filters, nr, entry, arguments)
+        wanted = expected_result(filters, nr, abi_of(entry, task.abi.name), arguments)
         if actual != wanted:
             wrong.append(f"{entry.name} {nr:#x} {arguments}: {actual}, expected {wanted}")
     return wrong

@@ -99,7 +99,7 @@ class FilterWalk(Walk):
             name = next(self.free_names)
             self.do(f'{name} = guest.spawn("{name}"{KINDS[kind]}, quiet=True)')
             process = FilteredProcess()
-            self.tasks[name] = FilteredTask(name, process, admin=kind == "admin")
+            self.tasks[name] = FilteredTask(name, process, admin=kind == "admin", arch=self.guest.arch)
             process.threads.append(self.tasks[name])
 
     @action(2, parent=roomy)

@@ -10,20 +10,19 @@ from collections.abc import Callable, Iterable, Mapping
 import pytest
 from _pytest.mark import ParameterSet
 
-from guests.bpf import Program
+from guests.bpf import Filter
 from guests.call_arguments import Argument
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINPROGRESS, ENOENT, Expected, Outcome, killed
+from guests.outcome import EINPROGRESS, ENOENT, Expected, Outcome, error, killed, returned
 from guests.promises import breaks
 from guests.protocol.wire import Entry
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag, Notification, Poll
 from guests.syscalls.signals import CaughtSignal
 from guests.task import Task
-from guests.uapi import RLIMIT_CORE, Clone, Signal, number
+from guests.uapi import RLIMIT_CORE, Clone, Signal
 
-GETPPID = number("getppid")
 MADE = "/tmp/made"  # noqa: S108 - the guest's
 """A directory that a call would make if it ran."""
 CORE_BYTES = 0x10000
@@ -94,6 +93,26 @@ def dumped(promised: Callable[[str], bool]) -> Expected:
     return DUMPED if promised("seccomp.kill-core-visible") else killed(Signal.SYS)
 
 
+def need_call(task: Task, name: str) -> None:
+    """Skip the test if the task's ABI has no system call of that name."""
+    if not task.has(name):
+        pytest.skip(f"needs the system call {name}(), which {task.abi.name} lacks")
+
+
+def trapped(task: Task, name: str = "getppid", first: int = 0) -> Expected:
+    """What a call of the task returns that TRAP has stopped, by the call's first argument."""
+    return _returning(task.abi.trapped_result(task.number(name), first))
+
+
+def skipped(task: Task, name: str, first: int) -> Expected:
+    """What a call of the task returns that a tracer has skipped without setting a result."""
+    return _returning(task.abi.skipped_result(task.number(name), first))
+
+
+def _returning(value: int) -> Expected:
+    return error(-value) if -4096 < value < 0 else returned(value)
+
+
 def status(guest: Guest, task: Task) -> dict[str, str]:
     """The task's /proc/PID/task/TID/status, by the names of its lines; a line that is missing is empty."""
     lines = guest.read_file(f"/proc/{task.pid}/task/{task.tid}/status").splitlines()
@@ -156,13 +175,13 @@ def signal_mask(signal: Signal) -> int:
 class SupervisedPair:
     """A target under a filter, and a supervisor, its parent with the same user, that holds the listener."""
 
-    def __init__(self, guest: Guest, program: Program, flags: FilterFlag = FilterFlag.NONE) -> None:
+    def __init__(self, guest: Guest, program: Filter, flags: FilterFlag = FilterFlag.NONE) -> None:
         self.guest = guest
         self.supervisor = guest.spawn("supervisor")
         self.target = unprivileged(guest, "target", parent=self.supervisor)
         self.listener = self.fetch_listener(self.target, program, flags)
 
-    def fetch_listener(self, target: Task, program: Program, flags: FilterFlag = FilterFlag.NONE) -> int:
+    def fetch_listener(self, target: Task, program: Filter, flags: FilterFlag = FilterFlag.NONE) -> int:
         """Let the target install a filter, and move its listener to the supervisor."""
         target_fd = target.listen(program, flags).result()
         listener = self.supervisor.pidfd_getfd(target, target_fd).result()

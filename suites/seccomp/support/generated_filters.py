@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from hypothesis import strategies as st
 
 from guests import bpf
@@ -12,7 +14,7 @@ from guests.uapi import number
 FILTER_ERRNO = 0xC00
 """The first of the errnos, up to 4095, that no call itself returns: such a result comes from a filter."""
 
-NATIVE = tuple(map(number, ("getpid", "getuid", "getgid", "geteuid", "getegid", "getppid", "gettid", "getpgrp")))
+_NATIVE = ("getpid", "getuid", "getgid", "geteuid", "getegid", "getppid", "gettid", "sched_yield")
 COMPAT = tuple(number(name, "i386") for name in ("getpid", "getuid", "getgid", "geteuid", "getegid", "getppid"))
 """Calls without arguments or effects, so that each may be made with any arguments."""
 MISSING = (0x400, 0x401, 0x7FFF, 0x3FFFFFFF)
@@ -20,29 +22,41 @@ MISSING = (0x400, 0x401, 0x7FFF, 0x3FFFFFFF)
 
 WORDS = (0, 1, 2, 7, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 ARGUMENTS = tuple(high << 32 | low for high in (0, 1, 0xFFFFFFFF) for low in WORDS)
-_CONSTANTS = (
-    *NATIVE,
-    *COMPAT,
-    *MISSING,
-    *WORDS,
-    *(AUDIT_ARCH["x86_64"], AUDIT_ARCH["i386"]),
-    *(0x40000000, 0x40000000 | NATIVE[0], 100, 200, 300, 400),
-)
+
+
+@cache
+def native(arch: str) -> tuple[int, ...]:
+    """The numbers of calls of the architecture itself that are as harmless."""
+    return tuple(number(name, arch) for name in _NATIVE)
+
+
+@cache
+def _k(arch: str) -> st.SearchStrategy[int]:
+    """A constant in a filter for tasks of an architecture."""
+    constants = (
+        *native(arch),
+        *COMPAT,
+        *MISSING,
+        *WORDS,
+        *(AUDIT_ARCH[arch], AUDIT_ARCH["i386"]),
+        *(0x40000000, 0x40000000 | native(arch)[0], 100, 200, 300, 400),
+    )
+    return st.one_of(st.sampled_from(constants), st.integers(0, 500))
+
 
 _DENIALS = st.integers(FILTER_ERRNO, 4095).map(lambda data: ret(Action.ERRNO, data))
 _RETURNS = st.one_of(st.just(ret(Action.ALLOW)), _DENIALS)
 _ARGUMENT_OFFSETS = st.integers(0, 11).map(lambda word: bpf.ARGS + 4 * word)
-_K = st.one_of(st.sampled_from(_CONSTANTS), st.integers(0, 500))
 
 
-def _jump(draw: st.DrawFn, codes: tuple[int, ...], room: int) -> Instruction:
+def _jump(draw: st.DrawFn, arch: str, codes: tuple[int, ...], room: int) -> Instruction:
     """A conditional jump that stays inside the program, of which `room` more instructions follow."""
     reach = st.integers(0, min(room - 1, 5))
-    return Instruction(draw(st.sampled_from(codes)), draw(_K), draw(reach), draw(reach))
+    return Instruction(draw(st.sampled_from(codes)), draw(_k(arch)), draw(reach), draw(reach))
 
 
 @st.composite
-def cacheable_filters(draw: st.DrawFn) -> Program:
+def cacheable_filters(draw: st.DrawFn, arch: str) -> Program:
     """A filter that the kernel may decide in advance: number, architecture, comparisons, AND; perhaps an argument."""
     length = draw(st.integers(2, 16))
     program: list[Instruction] = []
@@ -57,11 +71,11 @@ def cacheable_filters(draw: st.DrawFn) -> Program:
             case "argument":
                 program.append(load(draw(_ARGUMENT_OFFSETS)))
             case "jump":
-                program.append(_jump(draw, (bpf.JEQ, bpf.JGE, bpf.JGT, bpf.JSET), room))
+                program.append(_jump(draw, arch, (bpf.JEQ, bpf.JGE, bpf.JGT, bpf.JSET), room))
             case "ahead":
                 program.append(Instruction(bpf.JA, draw(st.integers(0, min(room - 1, 3)))))
             case "and":
-                program.append(Instruction(bpf.AND, draw(_K)))
+                program.append(Instruction(bpf.AND, draw(_k(arch))))
             case "ret":
                 program.append(draw(_RETURNS))
     return (*program, draw(_RETURNS))
@@ -73,7 +87,7 @@ _SCRATCH = 4
 
 
 @st.composite
-def arithmetic_filters(draw: st.DrawFn) -> Program:
+def arithmetic_filters(draw: st.DrawFn, arch: str) -> Program:
     """A filter of all instructions that a filter may have, with a computed return value at its end."""
     # Scratch memory must be written before it is read.
     program = [load(draw(st.sampled_from((bpf.NR, bpf.ARGS)))), *(Instruction(bpf.ST, at) for at in range(_SCRATCH))]
@@ -85,21 +99,22 @@ def arithmetic_filters(draw: st.DrawFn) -> Program:
         match kind:
             case "load":
                 offsets = st.one_of(st.sampled_from((bpf.NR, bpf.ARCH)), _ARGUMENT_OFFSETS)
-                program.append(draw(st.one_of(offsets.map(load), _scratch((bpf.LD_MEM, bpf.LDX_MEM)), _immediate())))
+                loaded = _scratch((bpf.LD_MEM, bpf.LDX_MEM))
+                program.append(draw(st.one_of(offsets.map(load), loaded, _immediate(arch))))
             case "store":
                 program.append(draw(_scratch((bpf.ST, bpf.STX))))
             case "binary":
-                operand = draw(st.sampled_from((0, bpf.X)))
-                program.append(Instruction(draw(st.sampled_from(_BINARY)) | operand, 0 if operand else draw(_K)))
+                operand, code = draw(st.sampled_from((0, bpf.X))), draw(st.sampled_from(_BINARY))
+                program.append(Instruction(code | operand, 0 if operand else draw(_k(arch))))
             case "divide":
-                program.append(Instruction(bpf.DIV, draw(_K.filter(bool))))
+                program.append(Instruction(bpf.DIV, draw(_k(arch).filter(bool))))
             case "shift":
                 program.append(Instruction(draw(st.sampled_from((bpf.LSH, bpf.RSH))), draw(st.integers(0, 31))))
             case "plain":
                 program.append(Instruction(draw(st.sampled_from(_PLAIN))))
             case "jump":
                 codes = (bpf.JEQ, bpf.JGE, bpf.JGT, bpf.JSET)
-                program.append(_jump(draw, codes + tuple(code | bpf.X for code in codes), room))
+                program.append(_jump(draw, arch, codes + tuple(code | bpf.X for code in codes), room))
             case "ahead":
                 program.append(Instruction(bpf.JA, draw(st.integers(0, min(room - 1, 3)))))
     # Ten bits of the accumulator, as an errno that no call itself returns.
@@ -111,8 +126,8 @@ def _scratch(codes: tuple[int, ...]) -> st.SearchStrategy[Instruction]:
     return st.builds(Instruction, st.sampled_from(codes), st.integers(0, _SCRATCH - 1))
 
 
-def _immediate() -> st.SearchStrategy[Instruction]:
-    return st.builds(Instruction, st.sampled_from((bpf.LD_IMM, bpf.LDX_IMM)), _K)
+def _immediate(arch: str) -> st.SearchStrategy[Instruction]:
+    return st.builds(Instruction, st.sampled_from((bpf.LD_IMM, bpf.LDX_IMM)), _k(arch))
 
 
 def listing(program: Program) -> str:

@@ -13,28 +13,25 @@ from __future__ import annotations
 
 import struct
 
-from guests.bpf import AUDIT_ARCH, Action, Program, pack
+from guests.bpf import AUDIT_ARCH, Action, Filter, assembled, pack
 from guests.errors import require
 from guests.outcome import Outcome, killed
 from guests.session import Session
 from guests.syscalls.seccomp import SET_MODE_FILTER
-from guests.uapi import Signal, number
+from guests.uapi import Signal
 from guests.vm.programs_for_guests import ProgramError
 from suites.seccomp.support import bpf_interpreter
 from suites.seccomp.support.bpf_interpreter import SeccompData
 from suites.seccomp.support.traced_program import TracedCall, TracedProgram
 
-_SYSCALL_SIZE = 2
-"""Bytes of x86-64's `syscall`."""
-
 
 class JailedProgram:
     """A program under a filter from its first own system call on."""
 
-    def __init__(self, guest: Session, program: str, *arguments: str, policy: Program) -> None:
+    def __init__(self, guest: Session, program: str, *arguments: str, policy: Filter) -> None:
         """Start a program in /bin or at a path, and stop it, with the filter installed, before its first own call."""
         self._traced = TracedProgram(guest, program, *arguments)
-        self._policy = policy
+        self._policy = assembled(policy, guest.arch)
         self._install()
 
     @property
@@ -80,14 +77,14 @@ class JailedProgram:
         launcher, task, registers = self._traced.launcher, self._traced.task, self._traced.registers
         instructions = pack(self._policy)
         # Below the red zone of the stack, which is unused.
-        program = (registers["rsp"] - 256 - len(instructions)) & ~15
+        program = (registers.sp - 256 - len(instructions)) & ~15
         fprog = program - 16
         memory = struct.pack("<H6xQ", len(self._policy), program) + instructions
         with self._traced.setup():
             launcher.process_vm_writev(task, fprog, memory).result()
-            arguments = {"rdi": SET_MODE_FILTER, "rsi": 0, "rdx": fprog}
-            launcher.set_registers(task, orig_rax=number("seccomp"), **arguments).result()
+            launcher.set_registers(task, nr="seccomp", arg0=SET_MODE_FILTER, arg1=0, arg2=fprog).result()
         require(self._traced.run_to_syscall(), f"{self.program} did not return from installing its filter")
-        require(launcher.registers(task)["rax"] == 0, f"{self.program} could not install its filter")
-        again = {**registers, "rax": registers["orig_rax"], "rip": registers["rip"] - _SYSCALL_SIZE}
+        require(launcher.registers(task).result == 0, f"{self.program} could not install its filter")
+        again = {name: registers[name] for name in task.abi.user_registers}
+        again |= {task.abi.context_call.number: registers.nr, "ip": registers.ip - task.abi.call_size}
         launcher.set_registers(task, **again).result()

@@ -7,17 +7,18 @@ import os
 import struct
 from collections.abc import Iterable
 
-from guests.bpf import Action, Instruction, Program
+from guests.bpf import AUDIT_ARCH, Action, Instruction, Program
 from guests.errors import KconformError
 from guests.uapi import number
+from kconfigs.architectures import machine
 
 _INSTRUCTION = struct.Struct("<HBBI")
 _API_WITH_KILL_PROCESS = 3
 """seccomp_api_get(3)."""
 
 
-def allow_list(names: Iterable[str], default: Action = Action.KILL_PROCESS) -> Program:
-    """The filter that libseccomp compiles to allow only these native calls."""
+def allow_list(names: Iterable[str], arch: str = "x86_64", default: Action = Action.KILL_PROCESS) -> Program:
+    """The filter that libseccomp compiles to allow only these calls of an architecture."""
     try:
         import pyseccomp
     except (ImportError, OSError, RuntimeError) as error:
@@ -25,9 +26,14 @@ def allow_list(names: Iterable[str], default: Action = Action.KILL_PROCESS) -> P
     # Otherwise it asks the host's kernel which actions exist, and in a container another program may answer.
     pyseccomp.set_api(_API_WITH_KILL_PROCESS)
     compiled = pyseccomp.SyscallFilter(int(default))
+    own = pyseccomp.system_arch()
+    if AUDIT_ARCH[arch] != own:
+        compiled.add_arch(AUDIT_ARCH[arch])
+        compiled.remove_arch(own)
     for name in names:
-        # By number, because the program may make a call that is newer than this libseccomp.
-        compiled.add_rule(pyseccomp.ALLOW, number(name))
+        # By number, because the program may make a call that is newer than this libseccomp; by this machine's, which
+        # the library translates.
+        compiled.add_rule(pyseccomp.ALLOW, number(name, machine()))
     with os.fdopen(os.memfd_create("filter"), "rb") as file:
         compiled.export_bpf(file)
         file.seek(0)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import errno as errno_names
 import re
 
-from guests.bpf import Action, Condition, Program, Rule, policy
+from guests.bpf import Action, Condition, Policy, Rule, policy
 from guests.errors import UsageError
 from guests.uapi import number
 
@@ -41,7 +41,7 @@ _RETURN = re.compile(r"return\s+(\w+)")
 _LINE = re.compile(r"(?:\{([\w\s,]+)\}|(\w+))\s*:\s*(.+)")
 
 
-def parse_policy(text: str, *, default: Action = Action.KILL_PROCESS, arch: str = "x86_64") -> Program:
+def parse_policy(text: str, *, default: Action = Action.KILL_PROCESS, arch: str = "x86_64") -> Policy:
     """The filter of a policy file; `default` applies to calls that it does not name, unless it has @default."""
     rules: list[Rule] = []
     for at, line in _lines(text):

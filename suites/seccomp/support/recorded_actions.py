@@ -7,11 +7,11 @@ import errno
 
 from guests.bpf import Action, policy, rule
 from guests.guest import Guest
-from guests.outcome import EIO, ENOSYS, OK, Expected, Outcome, killed, returned
+from guests.outcome import EIO, ENOSYS, OK, Expected, Outcome, killed
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import Signal
-from suites.seccomp.support.filtered_tasks import GETPPID, unprivileged
+from suites.seccomp.support.filtered_tasks import trapped, unprivileged
 
 # fmt: off
 RECORDED: dict[Action, tuple[bool, bool, str]] = {
@@ -25,11 +25,10 @@ RECORDED: dict[Action, tuple[bool, bool, str]] = {
     Action.LOG:            (True,  True,  "0"),
     Action.ALLOW:          (False, False, ""),
 }
-TAKEN: dict[Action, Expected] = {
-    # action                the result of getppid in a task that catches SIGSYS
+_TAKEN: dict[Action, Expected] = {
+    # action                the result of getppid(), other than TRAP
     Action.KILL_PROCESS:   killed(Signal.SYS),
     Action.KILL_THREAD:    killed(Signal.SYS),
-    Action.TRAP:           returned(GETPPID),
     Action.ERRNO:          EIO,
     Action.USER_NOTIF:     ENOSYS,
     Action.TRACE:          ENOSYS,
@@ -37,6 +36,11 @@ TAKEN: dict[Action, Expected] = {
     Action.ALLOW:          OK,
 }
 # fmt: on
+
+
+def taken(action: Action, task: Task) -> Expected:
+    """The result of getppid() in a task that catches SIGSYS."""
+    return trapped(task) if action is Action.TRAP else _TAKEN[action]
 
 
 def act(guest: Guest, action: Action, flags: FilterFlag, *, parent: Task | None = None) -> tuple[Task, Outcome]:

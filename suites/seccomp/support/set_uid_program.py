@@ -11,4 +11,4 @@ SET_UID = "/tmp/set-uid"  # noqa: S108 - in the guest
 def make_set_uid_program(guest: Guest) -> None:
     root = guest.root()
     root.copy_file("/init", SET_UID)
-    root.call("chmod", SET_UID, 0o4755).result()
+    root.chmod(SET_UID, 0o4755).result()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from guests.bpf import Program
+from guests.bpf import Filter
 from guests.errors import require
 from guests.guest import Guest
 from guests.syscalls.base import Pending
@@ -16,7 +16,7 @@ SYSCALL_STOP = Signal.TRAP | 0x80
 class SyscallTracedPair:
     """A tracee whose calls stop at entry and exit, and its tracer."""
 
-    def __init__(self, guest: Guest, *filters: Program) -> None:
+    def __init__(self, guest: Guest, *filters: Filter) -> None:
         self.tracer = guest.spawn("tracer")
         self.tracee = unprivileged(guest, "tracee", parent=self.tracer)
         for program in filters:
@@ -34,16 +34,16 @@ class SyscallTracedPair:
         require(stop.stopped_by == SYSCALL_STOP, f"{self.tracee} did not stop at the entry of {name}: {stop}")
         return call
 
-    def change(self, **registers: int) -> None:
+    def change(self, **registers: int | str) -> None:
         self.tracer.set_registers(self.tracee, **registers).result()
 
     def check_exit_stop(self) -> int:
         """Continue to the exit stop, and return the result that the tracer sees there."""
         self.resume()
         check_equal(self.tracer.wait(self.tracee).stopped_by, SYSCALL_STOP)
-        value = self.tracer.registers(self.tracee)["rax"]
+        value = self.tracer.registers(self.tracee).result
         self.resume()
-        return value - (1 << 64) if value >> 63 else value
+        return value
 
     def interrupt(self) -> None:
         """Stop the tracee between its calls."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from guests.bpf import Program
+from guests.bpf import Filter
 from guests.call_arguments import Argument
 from guests.errors import require
 from guests.guest import Guest
@@ -16,7 +16,7 @@ from suites.seccomp.support.filtered_tasks import check_equal, unprivileged
 class TracedPair:
     """A tracee under a filter, and its tracer, which is its parent."""
 
-    def __init__(self, guest: Guest, *filters: Program, options: PtraceOption = PtraceOption.TRACESECCOMP) -> None:
+    def __init__(self, guest: Guest, *filters: Filter, options: PtraceOption = PtraceOption.TRACESECCOMP) -> None:
         self.tracer = guest.spawn("tracer")
         self.tracee = unprivileged(guest, "tracee", parent=self.tracer)
         for program in filters:
@@ -36,7 +36,7 @@ class TracedPair:
         check_equal(self.tracer.wait(self.tracee).event, PTRACE_EVENT_SECCOMP)
         return call
 
-    def change(self, **registers: int) -> None:
+    def change(self, **registers: int | str) -> None:
         self.tracer.set_registers(self.tracee, **registers).result()
 
     def resume(self) -> None:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
+from guests.abi import Registers
 from guests.call_arguments import Argument, Out
 from guests.outcome import Outcome, describe, exited
 from guests.protocol.wire import State
@@ -22,23 +23,18 @@ from guests.session import Session
 from guests.syscalls.base import Pending
 from guests.syscalls.ptrace import WaitStatus
 from guests.task import Task
-from guests.uapi import PTRACE_EVENT_EXIT, WALL, Ptrace, PtraceOption, Signal, names, number
+from guests.uapi import PTRACE_EVENT_EXIT, WALL, Ptrace, PtraceOption, Signal, names
 from guests.vm.programs_for_guests import ProgramError, find
 
 _BIN = "/bin/"
 _AT_ENTRY = 9
-_INT3 = 0xCC
 _EVENT_EXEC = 4
 _AT_SYSCALL = Signal.TRAP | 0x80
 _OPTIONS = PtraceOption.TRACEEXEC | PtraceOption.TRACEEXIT | PtraceOption.TRACESYSGOOD | PtraceOption.EXITKILL
-_ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
-_OF_THE_C_LIBRARY = {
-    number(name)
-    for name in (
-        *("arch_prctl", "brk", "clock_gettime", "getrandom", "prlimit64", "rseq", "set_robust_list"),
-        "set_tid_address",
-    )
-}
+_OF_THE_C_LIBRARY = (
+    *("arch_prctl", "brk", "clock_gettime", "getrandom", "prlimit64", "rseq", "set_robust_list"),
+    "set_tid_address",
+)
 """Calls that initialize the C library.  It asks for the time if the kernel's random numbers are not ready yet."""
 
 
@@ -48,30 +44,29 @@ class TracedCall:
 
     number: int
     arguments: tuple[int, ...]
+    arch: str = "x86_64"
     outcome: Outcome | None = None
     """None if it has not returned."""
 
     @classmethod
-    def entered(cls, registers: Mapping[str, int]) -> TracedCall:
+    def entered(cls, registers: Registers, program: Task) -> TracedCall:
         """The call that a program stopped at its entry is making."""
-        return cls(registers["orig_rax"], tuple(registers[name] for name in _ARGUMENTS))
+        return cls(registers.nr, registers.arguments, program.abi.name)
 
-    def returning(self, registers: Mapping[str, int], program: Task) -> TracedCall:
+    def returning(self, registers: Registers, program: Task) -> TracedCall:
         """The same call, stopped at its exit."""
-        value = registers["rax"]
-        signed = value - (1 << 64) if value >> 63 else value
-        return replace(self, outcome=Outcome(State.RETURNED, signed, f"{program}.{self.name}"))
+        return replace(self, outcome=Outcome(State.RETURNED, registers.result, f"{program}.{self.name}"))
 
     def __str__(self) -> str:
         return self.name if self.outcome is None else f"{self.name} -> {describe(self.outcome)}"
 
     @property
     def name(self) -> str:
-        if self.number not in names():
+        if self.number not in names(self.arch):
             raise ProgramError(
                 f"system call {self.number} is unknown to the Python package system-calls", hint="upgrade it"
             )
-        return names()[self.number]
+        return names(self.arch)[self.number]
 
 
 @dataclass(frozen=True)
@@ -126,7 +121,7 @@ class TracedProgram:
 
     def _redirect_output(self) -> None:
         for standard in (1, 2):
-            self.task.call("dup2", self._writing, standard).result()
+            self.task.call("dup3", self._writing, standard, 0).result()
         for end in (self._reading, self._writing):
             self.task.close(end)
 
@@ -155,19 +150,22 @@ class TracedProgram:
         auxv = struct.iter_unpack("<QQ", self.guest.read_bytes(f"/proc/{self.task.pid}/auxv"))
         entry = dict(auxv)[_AT_ENTRY]
         word = self.launcher.peek(self.task, entry)
-        self.launcher.poke(self.task, entry, word & ~0xFF | _INT3).result()
+        breakpoint_ = self.task.abi.breakpoint
+        patched = breakpoint_ + word.to_bytes(8, "little")[len(breakpoint_) :]
+        self.launcher.poke(self.task, entry, int.from_bytes(patched, "little")).result()
         self.launcher.resume(self.task).result()
         stop = self.launcher.wait(self.task)
         if stop.stopped_by != Signal.TRAP or stop.event:
             raise self.failure(self.detach(0 if stop.event else stop.stopped_by), "before its entry point")
         self.launcher.poke(self.task, entry, word).result()
-        self.launcher.set_registers(self.task, rip=entry).result()
+        self.launcher.set_registers(self.task, ip=entry).result()
 
-    def _run_to_first_own_call(self) -> dict[str, int]:
+    def _run_to_first_own_call(self) -> Registers:
         """Run to the entry of its first own system call, and return the registers there."""
+        of_the_library = {self.task.number(name) for name in _OF_THE_C_LIBRARY if self.task.has(name)}
         while self.run_to_syscall():
             registers = self.launcher.registers(self.task)
-            if registers["orig_rax"] not in _OF_THE_C_LIBRARY:
+            if registers.nr not in of_the_library:
                 return registers
             if not self.run_to_syscall():
                 break
@@ -195,7 +193,7 @@ class TracedProgram:
             self.launcher.resume(self.task, signal).result()
             stop = self.launcher.wait(self.task)
             if stop.event == PTRACE_EVENT_EXIT:
-                return TracedCall.entered(self.launcher.registers(self.task))
+                return TracedCall.entered(self.launcher.registers(self.task), self.task)
             if not stop.stopped_by:
                 return None
             # Kernels before 5.16 show the tracer the fatal SIGSYS.
@@ -203,14 +201,14 @@ class TracedProgram:
 
     def record(self) -> list[TracedCall]:
         """Run to its end, with a stop at each call; return the calls, from its first own one on."""
-        calls = [TracedCall.entered(self.registers)]
+        calls = [TracedCall.entered(self.registers, self.task)]
         while self.run_to_syscall():
             calls[-1] = calls[-1].returning(self.launcher.registers(self.task), self.task)
             if not self.run_to_syscall():
                 # At the exit stop, a call that kills its task looks like one that has returned.
                 calls[-1] = replace(calls[-1], outcome=None)
                 break
-            calls.append(TracedCall.entered(self.launcher.registers(self.task)))
+            calls.append(TracedCall.entered(self.launcher.registers(self.task), self.task))
         return calls
 
     def detach(self, signal: int = 0) -> Outcome:

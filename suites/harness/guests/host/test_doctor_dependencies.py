@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from guests import commands
 from guests.errors import QemuError
-from guests.host import dependencies, packages
+from guests.host import dependencies, doctor, packages
 from guests.host.dependencies import Dependency
 from guests.vm import qemu_program
 from suites.harness.checkout import ROOT
@@ -61,9 +63,46 @@ def test_each_family_has_an_entry_for_each_dependency(family: packages.Distribut
     wanted = {
         dependency.name for arch in ("x86_64", "aarch64") for dependency in dependencies.list_dependencies(arch)
     }
-    assert set(family.packages) == wanted
+    assert wanted <= set(family.packages)
     assert set(family.remarks) <= wanted
     assert all(family.packages[name] or name in family.remarks for name in wanted)
+
+
+def test_kernels_of_another_architecture_need_more_and_only_they() -> None:
+    own = dependencies.list_dependencies("x86_64")
+    more = [each.name for each in dependencies.list_dependencies("x86_64", ["aarch64", "x86_64", "aarch64"])]
+    foreign = ["qemu-system-aarch64", "aarch64-linux-gnu-gcc", "linux/types.h of aarch64-linux-gnu"]
+    assert more == [*(each.name for each in own), *foreign]
+    debian = next(family for family in packages.FAMILIES if family.name == "Debian")
+    assert debian.packages_for(foreign) == [
+        "qemu-system-arm",
+        "gcc-aarch64-linux-gnu",
+        "linux-libc-dev-arm64-cross",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "arches"),
+    [
+        (["--kernel=deb:linux-image-cloud-arm64:arm64@trixie"], ["aarch64"]),
+        (["--kernel", "deb:a:amd64=1:2", "-k", "talk"], ["x86_64"]),
+        (["--kernel=deb:linux-image-cloud-amd64=6.1:arm64", "deb:a:mips64el"], []),
+        ([], []),
+    ],
+)
+def test_the_architectures_of_a_run(monkeypatch: pytest.MonkeyPatch, arguments: list[str], arches: list[str]) -> None:
+    asked: list[list[str]] = []
+
+    def install_missing(arches: list[str], *, sure: bool) -> int:
+        asked.append([*arches, str(sure)])
+        return 0
+
+    monkeypatch.setattr(doctor, "install_missing", install_missing)
+    parser = argparse.ArgumentParser()
+    commands.add_commands(parser.add_subparsers())
+    options = parser.parse_args(["doctor", "--install", "--yes", "--for-run", *arguments])
+    assert options.run(options) == 0
+    assert asked == [[*arches, "True"]]
 
 
 @pytest.mark.parametrize("family", packages.FAMILIES, ids=lambda family: family.name)

@@ -10,11 +10,13 @@ import pytest
 
 from guests.errors import UsageError
 from guests.vm import clone_pool
-from guests.vm.clone_pool import REQUIRED_OPTIONS, check_bootable
+from guests.vm.clone_pool import check_bootable, required_options
 from kconfigs import flavors
 from kconfigs.builtin_command_line import FIXED_COMMAND_LINE
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
+
+REQUIRED_OPTIONS = required_options("x86_64")
 
 
 class TestBootable:

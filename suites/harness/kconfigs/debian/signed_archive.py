@@ -66,5 +66,5 @@ class Repository:
 
     def run(self, command: Sequence[str], cwd: Path | None) -> str:
         if command[1] == "indextargets":
-            return f"Repo-URI: {self.uri}\nOrigin: Debian\nLabel: Debian\n"
+            return f"Repo-URI: {self.uri}\nOrigin: Debian\nLabel: Debian\nRelease: testing\n"
         return run_command(command, cwd)

@@ -56,7 +56,7 @@ def test_its_config_and_modules_may_be_named(tmp_path: Path) -> None:
         (efi(STUB, count=0xFFFF), "contains no kernel"),
         (efi({".linux": IMAGE}, header=0xFFFFFFFF), "is not a kernel image"),
         (efi({".linux": IMAGE}, header=0xFFF0), "is not a kernel image"),
-        (efi({".linux": bzimage(is_64bit=False)}), "is a kernel for i386, and this machine is x86_64"),
+        (efi({".linux": bzimage(is_64bit=False)}), "is a kernel for i386, which kconform cannot test yet"),
     ],
     ids=[
         "none", "no-kernel", "a-piece", "cut", "huge", "outside", "no-sections", "many-sections", "no-header",

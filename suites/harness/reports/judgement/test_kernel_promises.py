@@ -24,6 +24,7 @@ KNOWN = {
         requirement("old", "5.0", "6.6", successor="seccomp.new"),
         requirement("new", "6.7"),
         requirement("short", "6.3", "6.9", probe=PROBE),
+        requirement("of-one", "6.6", arches=("x86_64",)),
     )
 }
 
@@ -51,6 +52,15 @@ def test_the_version_is_enough(name: str, version: tuple[int, ...]) -> None:
     promises = KernelPromises(KNOWN, version, listed=lambda _: "", says=asked)
     assert promises.standing(f"seccomp.{name}") == Standing()
     assert promises.makes(f"seccomp.{name}")
+
+
+@pytest.mark.parametrize(
+    ("arch", "excluded"), [("x86_64", ""), ("aarch64", "seccomp.of-one is about x86_64, and this is aarch64")]
+)
+def test_a_promise_of_one_architecture(arch: str, excluded: str) -> None:
+    promises = KernelPromises(KNOWN, (6, 12), arch=arch, listed=lambda _: "", says=lambda _: False)
+    assert promises.standing("seccomp.of-one").excluded == excluded
+    assert promises.makes("seccomp.plain")
 
 
 OLDER = "since Linux 6.6, this is 5.14"

@@ -101,6 +101,20 @@ class TestRequirements:
     def test_which_kernels_make_the_promise_is_said(self, tmp_path: Path, more: str, said: str) -> None:
         assert load(write_toml(tmp_path, GOOD + more))["yama.scope-1"].applicability == said
 
+    def test_what_differs_between_architectures_is_said(self, tmp_path: Path) -> None:
+        more = """note = "A note."
+arches = ["x86_64", "aarch64"]
+differs = ["aarch64: It returns 0 (arch/arm64/x.c: f())."]
+"""
+        found = load(write_toml(tmp_path, GOOD + more))["yama.scope-1"]
+        assert found.arches == ("x86_64", "aarch64")
+        assert found.remarks == "A note. Only on x86_64 and aarch64. On aarch64: It returns 0 (arch/arm64/x.c: f())."
+
+    @pytest.mark.parametrize("text", ["It returns 0 (x.c).", "aarch64: It returns 0.", "aarch64 It returns 0 (x.c)."])
+    def test_a_difference_has_its_architecture_and_its_source(self, tmp_path: Path, text: str) -> None:
+        with pytest.raises(UsageError, match="'differs' must be like"):
+            load(write_toml(tmp_path, f'{GOOD}differs = ["{text}"]\n'))
+
     def test_older_stable_series_are_said(self, tmp_path: Path) -> None:
         text = GOOD.replace('"3.4"', '"6.12.110"') + 'stable = ["6.1.188", "5.15.210"]\n'
         said = "since Linux 6.12.110, in 6.1 since 6.1.188, in 5.15 since 5.15.210"
