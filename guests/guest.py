@@ -220,7 +220,7 @@ class Guest(Session):
         """AgentError unless everything logged since the boot was read: an incomplete log proves nothing."""
         if self._log.incomplete:
             raise AgentError("the kernel logs too much to be read to the end, so complaints would be missed")
-        lost = kernel_log.lost(last_record_at_boot(self.template), self._log.records)
+        lost = kernel_log.lost(self._last_record_before(), self._log.records)
         if lost:
             raise AgentError(
                 f"{lost} lines of the kernel's log were overwritten before they were read, so complaints may be lost",
@@ -229,7 +229,7 @@ class Guest(Session):
 
     def _new_taint(self, lines: list[str], excused: Callable[[str], bool]) -> str:
         """The first taint since the boot that is neither excused nor due to an excused splat; otherwise empty."""
-        before = taint_at_boot(self.template)
+        before = self._taint_before()
         if before is None:
             return ""
         with self._diagnosing("reading the kernel's taint"):
@@ -242,6 +242,14 @@ class Guest(Session):
             if not of_excused and not excused(found := f"taint {letter}: {meaning}"):
                 return found
         return ""
+
+    def _last_record_before(self) -> int:
+        """The number of the last record that the log had before the test."""
+        return last_record_at_boot(self.template)
+
+    def _taint_before(self) -> int | None:
+        """The taint before the test."""
+        return taint_at_boot(self.template)
 
     def evidence(self) -> dict[str, str]:
         """Transcript, process tree, kernel log and console for the report, as far as they are available.

@@ -25,6 +25,7 @@ from pathlib import Path
 from common.errors import UsageError
 from common.paths import users_path
 from common.text import printable
+from kconfigs.target_machine import TargetMachine
 
 _OFFERED = re.compile(r"(?:source|deb:(?P<name>[^=@]*)(?:=(?P<version>[^@]*))?)(?:@(?P<suite>.*))?", re.DOTALL)
 _SUITE = re.compile(r"[a-z][a-z0-9.-]*")
@@ -53,6 +54,13 @@ class PackageSpec(Spec):
 @dataclass(frozen=True)
 class RunningSpec(Spec):
     """The running kernel."""
+
+
+@dataclass(frozen=True)
+class TargetSpec(Spec):
+    """The kernel that runs on a machine that somebody else booted (--target)."""
+
+    machine: TargetMachine
 
 
 @dataclass(frozen=True)

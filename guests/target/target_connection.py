@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The connection to a machine that somebody else booted, and the copy of the agent there.
+
+One ssh connection serves the whole run, and each test has a session of its own in it.  The agent's file is removed by
+the session that has put it there, when that session's input ends: also if this process is killed, or the connection
+is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import shlex
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from common.text import printable
+from guests.errors import TargetError
+from guests.target.kept_settings import KEPT, setting_path
+from guests.vm.qemu_command import TITLE_SPACE, dying_with_parent
+from kconfigs.sources import TargetSource
+from kconfigs.target_facts import SUDO
+
+CONNECT_S = 60.0
+END_S = 60.0
+
+# The reader of the file's bytes may take more than these, so nothing follows until it has answered.
+_KEEP_FILE = """\
+umask 022
+folder=$(mktemp -d /tmp/kconform-XXXXXXXX) || exit 1
+trap 'rm -rf "$folder"' EXIT
+trap 'exit 1' HUP INT TERM
+head -c {size} > "$folder/agent" && chmod 755 "$folder/agent" && echo "$folder"
+cat > /dev/null
+"""
+
+
+class TargetConnection:
+    """Opened when the first test needs it."""
+
+    def __init__(self, source: TargetSource, agent: Path) -> None:
+        """`agent` is the file to copy there."""
+        self.machine = source.machine
+        self._sudo = SUDO if source.facts.sudo else ""
+        self._agent = agent
+        self._scratch = tempfile.TemporaryDirectory(prefix="kconform-target-")
+        self._control = Path(self._scratch.name, "control") if self.machine.host else None
+        self._master: subprocess.Popen[bytes] | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._folder = ""
+
+    def agent_command(self) -> list[str]:
+        """What runs the agent there, with its channel as standard input and output.  TargetError if it cannot."""
+        if self._keeper is None or self._keeper.poll() is not None:
+            self._close_keeper()
+            self._connect()
+            self._put_agent()
+        words = [f"{self._folder}/agent", "lent", TITLE_SPACE, *map(setting_path, KEPT)]
+        return self.machine.command(f"exec {self._sudo}{shlex.join(words)}", self._control)
+
+    def close(self) -> None:
+        """Remove the file, and end the connection.  Raises nothing."""
+        self._close_keeper()
+        self._disconnect()
+        self._scratch.cleanup()
+
+    def _connect(self) -> None:
+        if self._control is None or (self._master is not None and self._master.poll() is None):
+            return
+        self._disconnect()
+        self._control.unlink(missing_ok=True)
+        self._master = subprocess.Popen(
+            dying_with_parent(self.machine.connection(self._control)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        deadline = time.monotonic() + CONNECT_S
+        question = self.machine.question(self._control)
+        while subprocess.run(question, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode:
+            if self._master.poll() is not None or time.monotonic() > deadline:
+                self._disconnect()
+                raise TargetError(f"{printable(self.machine.text)} cannot be reached: {self._said(self._master)}")
+            select.select([], [], [], 0.02)
+
+    def _put_agent(self) -> None:
+        content = self._agent.read_bytes()
+        script = _KEEP_FILE.format(size=len(content))
+        self._keeper = subprocess.Popen(
+            self.machine.command(script, self._control),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self._keeper.stdin is not None
+        assert self._keeper.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._keeper.stdin.write(content)
+            self._keeper.stdin.flush()
+        ready, _, _ = select.select([self._keeper.stdout], [], [], CONNECT_S)
+        self._folder = self._keeper.stdout.readline().decode(errors="replace").strip() if ready else ""
+        if not self._folder.startswith("/tmp/kconform-"):  # noqa: S108
+            keeper = self._keeper
+            self._close_keeper()
+            raise TargetError(
+                f"the agent cannot be copied to {printable(self.machine.text)}: {self._said(keeper)}",
+                hint="it needs a shell, mktemp, head and cat there, and some space in /tmp",
+            )
+
+    def _close_keeper(self) -> None:
+        if self._keeper is not None and self._keeper.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._keeper.stdin.close()
+            self._end(self._keeper)
+        self._keeper = None
+
+    def _disconnect(self) -> None:
+        if self._master is not None:
+            self._master.terminate()
+            self._end(self._master)
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        try:
+            process.wait(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    @staticmethod
+    def _said(process: subprocess.Popen[bytes]) -> str:
+        """The last line that an ended process has written to standard error."""
+        lines = process.stderr.read().decode(errors="replace").strip().splitlines() if process.stderr else []
+        return printable(lines[-1]) if lines else "no reason is given"
