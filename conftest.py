@@ -18,20 +18,22 @@ from guests.errors import BootCrashed, GuestBroke, QemuError, UsageError
 from guests.guest import Guest
 from guests.plugin import LIMIT, boot_of, changes_of_guests, machine_options_of, skip_without_devices
 from guests.system_settings import ConfiguredGuest
+from guests.target.target_pool import TargetPool
 from guests.vm import device_state
 from guests.vm.acceleration import Acceleration
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
 from guests.vm.qemu_program import find_qemu, inspect
-from kconfigs import flavors, sources
+from kconfigs import flavors, needed_options, sources
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 from kconfigs.planned_kernels import Candidate
 from kconfigs.plugin import FOLDER, backports_of, builds, candidate_of, is_there, specs_of
+from kconfigs.sources import TargetSource
 from reports.model.result import JSON
 from reports.run import notes, preparation_times, resume
 from reports.run.apply_waivers import check_flavors, splat_waivers
 from reports.run.options import runs_tests
-from reports.run.requirement_marker import expect_backports
+from reports.run.requirement_marker import expect_backports, leave_out, requirements_of
 from suites.applicable_tests import promises_of, skip_unless_applicable
 from suites.reproducers import kept, replayed_guest
 from suites.walks.fresh_guests import GuestSupply
@@ -46,10 +48,13 @@ hypothesis.settings.load_profile("kconform")
 
 GUEST = pytest.StashKey[Guest]()
 POOL = pytest.StashKey[Pool]()
+TARGET = pytest.StashKey[TargetPool]()
 NEXT = pytest.StashKey[pytest.Item | None]()
 
 REACHES_INIT = "boot.reaches-init"
 """The promise that every test needs (suites/boot/requirements.toml)."""
+LIMITED_MESSAGES = "yama.log"
+"""The promise of messages of which a kernel prints ten in five seconds, and no more."""
 
 
 # Markers, and the requested kernels
@@ -61,6 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "lacks(*options): skip if the kernel has any of these config options",
         "boot(*arguments, disks=(), programs=(), processor=()): boot with these kernel arguments, disks"
         " (guests.vm.disk_images.DiskPlan), programs of the host, and properties of the emulated processor",
+        "own_machine(why, promises=()): not on a machine that somebody else booted (--target): it could not be undone"
+        " there, or other programs would suffer or interfere; with promises, only these are left out there",
     ):
         config.addinivalue_line("markers", line)
     check_flavors(config, [sources.SHIPPED, *flavors.FLAVORS])
@@ -107,6 +114,25 @@ def _applies(request: pytest.FixtureRequest) -> None:
     kernel = cast(Kernel, request.getfixturevalue("kernel"))
     notes.set_kernel(request.node, _kernel_info(request.config, kernel))
     skip_unless_applicable(request, kernel, lambda: _take(request, kernel, DEFAULT_BOOT))
+    if kernel.target and (why := _unmet_on_target(request, kernel)):
+        pytest.skip(why)
+
+
+def _unmet_on_target(request: pytest.FixtureRequest, kernel: Kernel) -> str:
+    """Why a test cannot run on a machine that somebody else booted; empty if it can."""
+    for marker in request.node.iter_markers("own_machine"):
+        if not marker.kwargs:
+            return f"needs a machine of its own: {marker.args[0]}"
+        leave_out(request.node, marker.kwargs["promises"])
+    boot, options = boot_of(request.node), needed_options.needed(request.node)
+    return _target_pool(request).unmet(kernel, boot, options, request.fixturenames)
+
+
+def _target_pool(request: pytest.FixtureRequest) -> TargetPool:
+    stash = request.config.stash
+    if TARGET not in stash:
+        stash[TARGET] = TargetPool(cast(TargetSource, cast(Candidate, candidate_of(request.node)).source), Cache())
+    return stash[TARGET]
 
 
 @pytest.fixture
@@ -145,6 +171,7 @@ def _kernel_info(config: pytest.Config, kernel: Kernel, acceleration: Accelerati
         "version": ".".join(map(str, kernel.version)),
         "lost_options": kernel.lost_options or None,
         "machine_options": changes_of_guests(config, config.stash[FOLDER].settings),
+        "target": kernel.target or None,
     }
 
 
@@ -168,6 +195,8 @@ def _take_for_test(request: pytest.FixtureRequest, kernel: Kernel, following: py
     """The guest that a test's evidence is about, which the caller must close.  `following` needs the next one."""
     if (replayed := replayed_guest(request.node)) is not None:
         return replayed
+    if kernel.target:
+        return _take_on_target(request, kernel)
     pool, boot = request.config.stash[POOL], boot_of(request.node) or DEFAULT_BOOT
     skip_without_devices(boot, pool.qemu(kernel.arch))
     with contextlib.ExitStack() as on_error:
@@ -182,8 +211,19 @@ def _take_for_test(request: pytest.FixtureRequest, kernel: Kernel, following: py
     return taken
 
 
+def _take_on_target(request: pytest.FixtureRequest, kernel: Kernel) -> Guest:
+    """A guest on a machine that somebody else booted, which the caller must close."""
+    taken = _target_pool(request).take(kernel)
+    request.node.stash[GUEST] = taken
+    if LIMITED_MESSAGES in requirements_of(request.node):
+        taken.await_messages()
+    return taken
+
+
 def _take(request: pytest.FixtureRequest, kernel: Kernel, boot: Boot) -> Guest:
     """A guest, which the caller must close."""
+    if kernel.target:
+        return _target_pool(request).take(kernel)
     pool, limit = request.config.stash[POOL], request.config.stash[LIMIT]
     try:
         with limit.suspended():
@@ -267,10 +307,14 @@ def pytest_runtest_makereport(
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.stash[POOL].close()
+    if TARGET in session.config.stash:
+        session.config.stash[TARGET].close()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
+    if config.option.target:
+        return
     notes.describe_run(config, "virtme-ng", importlib.metadata.version("virtme-ng"))
     if config.option.sysctl:
         notes.describe_run(config, "sysctl", list(map(str, system_settings.to_make(config.stash[FOLDER].settings))))

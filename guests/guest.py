@@ -91,6 +91,9 @@ def last_record_at_boot(template: Template) -> int:
 class Guest(Session):
     """A clone of a template, running from `resume` to `close`."""
 
+    disposable = True
+    """Whether what a test does to its machine ends with it, so that nothing has to be undone."""
+
     def __init__(self, kernel: Kernel, template: Template) -> None:
         """Start the clone's QEMU, which loads the template's state by itself, and then waits."""
         self.kernel = kernel

@@ -6,15 +6,16 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.errors import KconformError, UsageError
 from common.text import printable
+from kconfigs.builtin_command_line import BuiltinCommandLine
 from kconfigs.kconfig import Config
 from kconfigs.target_machine import TargetMachine
 
-DEADLINE_S = 120.0
+DEADLINE_S = 300.0
 SSH_FAILED = 255
 """ssh's own exit status if it has no connection."""
 SUDO = "sudo -n "
@@ -23,6 +24,14 @@ _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 """include/linux/proc_ns.h (PROC_PID_INIT_INO)."""
 _ALL_IDS = ["0", "0", "4294967295"]
 _SECTION = re.compile(r"^== ([a-z-]+)\n", re.MULTILINE)
+
+_ENTRIES = {
+    "X86_X32_ABI": ("syscall.x32", "X86_X32_DISABLED"),
+    "X86_X32": ("syscall.x32", "X86_X32_DISABLED"),
+    "IA32_EMULATION": ("ia32_emulation", "IA32_EMULATION_DEFAULT_DISABLED"),
+}
+"""Entries that a kernel may have and not offer, with the argument that decides, and what decides without it."""
+_YES = ("1", "y", "Y", "t", "T", "on", "true")
 
 _QUESTIONS: Mapping[str, str] = {
     "release": "uname -r",
@@ -72,7 +81,7 @@ def ask(machine: TargetMachine) -> TargetFacts:
     answers = _sections(_run(machine, f"{'' if root else SUDO}sh -c {shlex.quote(questions)}"))
     if obstacle := _obstacle(answers):
         raise UsageError(f"{printable(machine.text)} cannot be tested: {obstacle[0]}", hint=obstacle[1])
-    config = Config.parse(answers["config"])
+    config = effective(Config.parse(answers["config"]), answers["arguments"].split())
     return TargetFacts(
         release=answers["release"],
         arch=answers["arch"],
@@ -82,6 +91,20 @@ def ask(machine: TargetMachine) -> TargetFacts:
         sudo=not root,
         audited=bool(answers["audit"]),
     )
+
+
+def effective(config: Config, arguments: Sequence[str]) -> Config:
+    """The configuration, without the system call entries that this boot has turned off.
+
+    A guest that is booted for tests has them all.
+    """
+    line = BuiltinCommandLine.of(config).followed_by(arguments)
+    off = set()
+    for option, (parameter, off_by_default) in _ENTRIES.items():
+        said = line.value(parameter)
+        if not (said in _YES if said is not None else not config.enabled(off_by_default)):
+            off.add(option)
+    return Config({name: value for name, value in config.items() if name not in off})
 
 
 def _run(machine: TargetMachine, script: str) -> str:

@@ -47,7 +47,7 @@ class TargetMachine:
         return [*self._ssh(control), "-O", "check", self.host]
 
     def _ssh(self, control: Path | None) -> list[str]:
-        options = ("BatchMode=yes", "ConnectTimeout=20", *_LIVELY, f"ControlPath={control or 'none'}")
+        options = ("BatchMode=yes", "ConnectTimeout=60", *_LIVELY, f"ControlPath={control or 'none'}")
         return ["ssh", "-T", *(word for option in options for word in ("-o", option)), *self._port()]
 
     def _port(self) -> Sequence[str]:

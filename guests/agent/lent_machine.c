@@ -36,6 +36,7 @@
 
 static struct setting {
 	const char *path;
+	const char *first;	/* what it is while the agent runs, unless a test changes it; "" for what it was */
 	long length;
 	char value[VALUE_MAX];
 } settings[SETTINGS_MAX];
@@ -51,13 +52,13 @@ static long read_setting(const char *path, char *value)
 	return length;
 }
 
-static void write_setting(const struct setting *setting)
+static void write_setting(const char *path, const char *value, long length)
 {
-	long fd = sys4(__NR_openat, AT_FDCWD, setting->path, O_WRONLY | O_CLOEXEC, 0);
+	long fd = sys4(__NR_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);
 
 	if (fd < 0)
 		return;
-	sys3(__NR_write, fd, setting->value, setting->length);
+	sys3(__NR_write, fd, value, length);
 	sys1(__NR_close, fd);
 }
 
@@ -74,16 +75,31 @@ static int is_as_before(const struct setting *setting)
 }
 
 /* A setting that this kernel does not have, or does not let anybody read, cannot be changed by a test either. */
-static void note_settings(const char *const *paths, unsigned long count)
+static void note_settings(char *const *words, unsigned long count)
 {
 	if (count > SETTINGS_MAX)
 		die("too many settings", -E2BIG);
 	for (unsigned long i = 0; i < count; i++) {
-		settings[i].path = paths[i];
-		settings[i].length = read_setting(paths[i], settings[i].value);
+		char *first = words[i];
+
+		while (*first && *first != '=')
+			first++;
+		if (*first)
+			*first++ = 0;
+		settings[i].path = words[i];
+		settings[i].first = first;
+		settings[i].length = read_setting(words[i], settings[i].value);
 		if (settings[i].length == VALUE_MAX)
 			die("a setting is too long", -EMSGSIZE);
 	}
+}
+
+/* Nobody may be left to see to it if one cannot be changed: a test that depends on it finds out. */
+static void make_first_settings(void)
+{
+	for (int i = 0; i < SETTINGS_MAX && settings[i].path; i++)
+		if (settings[i].length >= 0 && *settings[i].first)
+			write_setting(settings[i].path, settings[i].first, strlen(settings[i].first));
 }
 
 /* Whether all are what they were. */
@@ -94,7 +110,7 @@ static int put_settings_back(void)
 	for (int i = 0; i < SETTINGS_MAX && settings[i].path; i++) {
 		if (settings[i].length < 0 || is_as_before(&settings[i]))
 			continue;
-		write_setting(&settings[i]);
+		write_setting(settings[i].path, settings[i].value, settings[i].length);
 		if (is_as_before(&settings[i]))
 			continue;
 		say("kconform: agent: not as before: ");
@@ -215,19 +231,20 @@ static void end_all(void)
 	} while (got != -ECHILD);
 }
 
-void live_on_lent_machine(const char *const *paths, unsigned long count)
+void live_on_lent_machine(char *const *words, unsigned long count)
 {
 	__u64 none = 0, signals = 1ULL << (SIGHUP - 1) | 1ULL << (SIGINT - 1) | 1ULL << (SIGTERM - 1) |
 				  1ULL << (SIGQUIT - 1) | 1ULL << (SIGCHLD - 1);
 	__u64 by_default[4] = { (__u64)SIG_DFL };
 	long turn = take_turn(), agent;
 
-	note_settings(paths, count);
+	note_settings(words, count);
 	sys4(__NR_rt_sigaction, SIGCHLD, by_default, NULL, sizeof(__u64));
 	sys4(__NR_rt_sigaction, SIGPIPE, by_default, NULL, sizeof(__u64));
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &signals, NULL, sizeof(signals));
 	must(sys5(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "it cannot adopt processes");
 	make_root();
+	make_first_settings();
 	agent = sys5(__NR_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 	must(agent, "no process for the agent");
 	if (!agent) {

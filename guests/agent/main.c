@@ -5,9 +5,9 @@
  *
  *   agent                 as init: set the guest up, then talk over the channel
  *   agent pipes           on a host, for the agent's own tests: talk over standard input and output
- *   agent lent TITLE PATH...
+ *   agent lent TITLE PATH[=VALUE]...
  *                         on a machine that somebody else booted: the same, from a root like a guest's. The settings
- *                         in these files of /proc/sys are restored afterwards.
+ *                         in these files of /proc/sys have the values meanwhile, and are restored afterwards.
  *   agent task SLOT       what a task becomes when it executes this program again
  */
 
@@ -34,7 +34,7 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 	title = (char *)argv[0];
 	title_size = argv[argc - 1] + strlen(argv[argc - 1]) - argv[0];
 	if (lent)
-		live_on_lent_machine(argv + 3, argc - 3);
+		live_on_lent_machine((char *const *)argv + 3, argc > 3 ? argc - 3 : 0);
 	if (on_host) {
 		setup_host(&channel_in, &channel_out);
 	} else {

@@ -23,9 +23,9 @@ void setup_host(int *in, int *out);
 
 /*
  * On a machine that somebody else booted: return in a child that has a root of its own. When it has ended, end all
- * that it leaves, and restore the settings that these files of /proc/sys hold.
+ * that it leaves, and restore the settings. Each word is a file of /proc/sys, or that with = and a first value.
  */
-void live_on_lent_machine(const char *const *paths, unsigned long count);
+void live_on_lent_machine(char *const *words, unsigned long count);
 
 /* open_channel.c */
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The machine's settings that tests change: the agent restores each when its channel closes, whatever has happened.
+"""The machine's settings that a test may change: the agent restores each when its channel closes, whatever happens.
 
 Nothing else of the machine is written to: its other settings, its devices and its /sys.
 """
@@ -7,25 +7,34 @@ Nothing else of the machine is written to: its other settings, its devices and i
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-KEPT = (
-    "fs.suid_dumpable",
-    "kernel.core_pattern",
-    "kernel.core_uses_pid",
-    "kernel.io_uring_disabled",
-    "kernel.io_uring_group",
-    "kernel.perf_event_paranoid",
-    "kernel.printk_ratelimit",
-    "kernel.sched_rt_runtime_us",
-    "kernel.seccomp.actions_logged",
-    "kernel.yama.ptrace_scope",
-    "net.core.bpf_jit_enable",
-    "net.core.bpf_jit_harden",
-    "net.core.bpf_jit_kallsyms",
-    "net.core.optmem_max",
-    "vm.unprivileged_userfaultfd",
-)
-"""With dots, as sysctl(8) has them."""
+KEPT: Mapping[str, str] = {
+    "fs.protected_fifos": "0",
+    "fs.protected_hardlinks": "0",
+    "fs.protected_regular": "0",
+    "fs.protected_symlinks": "0",
+    "fs.suid_dumpable": "0",
+    "kernel.apparmor_restrict_unprivileged_userns": "0",
+    "kernel.core_pattern": "core",
+    "kernel.core_uses_pid": "0",
+    "kernel.io_uring_disabled": "0",
+    "kernel.io_uring_group": "",
+    "kernel.perf_event_paranoid": "",
+    # What earlier tests have logged would keep the kernel from logging more.
+    "kernel.printk_ratelimit": "0",
+    "kernel.sched_rt_runtime_us": "",
+    "kernel.seccomp.actions_logged": "",
+    "kernel.unprivileged_userns_clone": "1",
+    "kernel.yama.ptrace_scope": "",
+    "net.core.bpf_jit_enable": "",
+    "net.core.bpf_jit_harden": "",
+    "net.core.bpf_jit_kallsyms": "",
+    "net.core.optmem_max": "",
+    "vm.unprivileged_userfaultfd": "",
+}
+"""With dots, as sysctl(8) has them; and what a kernel begins with, where systems commonly set something else that
+decides about tests.  The others begin as the machine has them."""
 
 _OF_THE_MACHINE = re.compile(r"/(?:sys|dev|proc(?!/(?:self|thread-self|[0-9]+)/))(?:/|$)")
 
@@ -35,6 +44,11 @@ def setting_path(name: str) -> str:
 
 
 PATHS = frozenset(map(setting_path, KEPT))
+
+
+def agent_words() -> list[str]:
+    """What the agent has to know of them."""
+    return [f"{setting_path(name)}={first}" if first else setting_path(name) for name, first in KEPT.items()]
 
 
 def is_restored(path: str) -> bool:

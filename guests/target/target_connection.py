@@ -18,12 +18,12 @@ from pathlib import Path
 
 from common.text import printable
 from guests.errors import TargetError
-from guests.target.kept_settings import KEPT, setting_path
+from guests.target.kept_settings import agent_words
 from guests.vm.qemu_command import TITLE_SPACE, dying_with_parent
 from kconfigs.sources import TargetSource
 from kconfigs.target_facts import SUDO
 
-CONNECT_S = 60.0
+CONNECT_S = 180.0
 END_S = 60.0
 
 # The reader of the file's bytes may take more than these, so nothing follows until it has answered.
@@ -50,14 +50,22 @@ class TargetConnection:
         self._master: subprocess.Popen[bytes] | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._folder = ""
+        self._failure: TargetError | None = None
+        """Why there was no connection, or no copy of the agent: every later test has the same error at once."""
 
     def agent_command(self) -> list[str]:
         """What runs the agent there, with its channel as standard input and output.  TargetError if it cannot."""
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)
         if self._keeper is None or self._keeper.poll() is not None:
-            self._close_keeper()
-            self._connect()
-            self._put_agent()
-        words = [f"{self._folder}/agent", "lent", TITLE_SPACE, *map(setting_path, KEPT)]
+            try:
+                self._close_keeper()
+                self._connect()
+                self._put_agent()
+            except TargetError as error:
+                self._failure = error
+                raise
+        words = [f"{self._folder}/agent", "lent", TITLE_SPACE, *agent_words()]
         return self.machine.command(f"exec {self._sudo}{shlex.join(words)}", self._control)
 
     def close(self) -> None:

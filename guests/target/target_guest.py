@@ -45,6 +45,8 @@ _SAYS = re.compile(r"^kconform: agent: (.*)", re.MULTILINE)
 class TargetGuest(Guest):
     """Like a clone of a template, but for what a machine that goes on running cannot offer."""
 
+    disposable = False
+
     def __init__(self, kernel: Kernel, connection: TargetConnection) -> None:
         self.kernel = kernel
         self._name = printable(connection.machine.text)
@@ -69,8 +71,6 @@ class TargetGuest(Guest):
             with self._diagnosing("reading the kernel's log"):
                 self._log_before, _ = kernel_log.read_raw(self._channel)
                 self._taint_at_first = taint.read(self._channel)
-            # Otherwise what earlier tests have logged would keep the kernel from logging more.
-            self.set_sysctl("kernel.printk_ratelimit", 0)
         except GuestBroke as error:
             raise TargetError(f"the agent did not start on {self._name}: {error}") from error
 
@@ -136,9 +136,6 @@ class TargetGuest(Guest):
         if not records or records[0].sequence:
             pytest.skip(f"needs the log of the boot, whose beginning {self._name} no longer has")
         return [record.text for record in records]
-
-    def boot_splat(self, excused: Callable[[str], bool] = lambda _: False) -> str:
-        return ""
 
     # Diagnosis
 
