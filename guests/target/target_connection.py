@@ -46,6 +46,8 @@ class TargetConnection:
         self._sudo = SUDO if source.facts.sudo else ""
         self._agent = agent
         self._scratch = tempfile.TemporaryDirectory(prefix="kconform-target-")
+        self._errors = Path(self._scratch.name, "errors").open("w+b")  # noqa: SIM115
+        """What ssh and the shell there have to complain of."""
         self._control = Path(self._scratch.name, "control") if self.machine.host else None
         self._master: subprocess.Popen[bytes] | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
@@ -72,6 +74,7 @@ class TargetConnection:
         """Remove the file, and end the connection.  Raises nothing."""
         self._close_keeper()
         self._disconnect()
+        self._errors.close()
         self._scratch.cleanup()
 
     def _connect(self) -> None:
@@ -83,14 +86,14 @@ class TargetConnection:
             dying_with_parent(self.machine.connection(self._control)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
         )
         deadline = time.monotonic() + CONNECT_S
         question = self.machine.question(self._control)
         while subprocess.run(question, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode:
             if self._master.poll() is not None or time.monotonic() > deadline:
                 self._disconnect()
-                raise TargetError(f"{printable(self.machine.text)} cannot be reached: {self._said(self._master)}")
+                raise TargetError(f"{printable(self.machine.text)} cannot be reached: {self._complaint()}")
             select.select([], [], [], 0.02)
 
     def _put_agent(self) -> None:
@@ -100,7 +103,7 @@ class TargetConnection:
             self.machine.command(script, self._control),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             start_new_session=True,
         )
         assert self._keeper.stdin is not None
@@ -111,18 +114,20 @@ class TargetConnection:
         ready, _, _ = select.select([self._keeper.stdout], [], [], CONNECT_S)
         self._folder = self._keeper.stdout.readline().decode(errors="replace").strip() if ready else ""
         if not self._folder.startswith("/tmp/kconform-"):  # noqa: S108
-            keeper = self._keeper
             self._close_keeper()
             raise TargetError(
-                f"the agent cannot be copied to {printable(self.machine.text)}: {self._said(keeper)}",
+                f"the agent cannot be copied to {printable(self.machine.text)}: {self._complaint()}",
                 hint="it needs a shell, mktemp, head and cat there, and some space in /tmp",
             )
 
     def _close_keeper(self) -> None:
-        if self._keeper is not None and self._keeper.stdin is not None:
+        if self._keeper is not None:
+            assert self._keeper.stdin is not None
+            assert self._keeper.stdout is not None
             with contextlib.suppress(BrokenPipeError):
                 self._keeper.stdin.close()
             self._end(self._keeper)
+            self._keeper.stdout.close()
         self._keeper = None
 
     def _disconnect(self) -> None:
@@ -138,8 +143,8 @@ class TargetConnection:
             process.kill()
             process.wait()
 
-    @staticmethod
-    def _said(process: subprocess.Popen[bytes]) -> str:
-        """The last line that an ended process has written to standard error."""
-        lines = process.stderr.read().decode(errors="replace").strip().splitlines() if process.stderr else []
+    def _complaint(self) -> str:
+        """The last line that there is of them."""
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return printable(lines[-1]) if lines else "no reason is given"
