@@ -110,11 +110,6 @@ def refuse_careless_target(option: Any) -> None:
             f"tests change settings of {printable(option.target)}, and a faulty kernel may crash under them",
             hint="if it is yours to lose, add --i-own-this-machine",
         )
-    if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
-        raise UsageError(
-            "--target is for one test at a time, because all tests have the machine's settings in common",
-            hint="leave out -n",
-        )
     for name in ("append", "qemu_opts", "memory", "sysctl", "cold", "probe_accel", "qemu"):
         if getattr(option, name, None):
             raise UsageError(
@@ -125,6 +120,15 @@ def refuse_careless_target(option: Any) -> None:
 
 
 # Begin
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run one test at a time on a target, whatever -n says: its settings are those of all tests."""
+    if config.option.target is not None and hasattr(config.option, "numprocesses"):
+        config.option.numprocesses = None
+        config.option.dist = "no"
+        config.option.tx = []
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -30,6 +30,8 @@ from guests.target.target_connection import TargetConnection
 from kconfigs.kernel import Kernel
 from kconfigs.target_facts import SSH_FAILED
 
+START_S = 120.0
+"""Seconds for the agent's first answer."""
 CLOSE_S = 60.0
 """Seconds for the agent to end all tasks, and to restore the settings."""
 SAID_MAX = 1 << 16
@@ -38,7 +40,10 @@ MESSAGES_S = 5.0
 LIMITED = " was attempted by "
 """What a message has that the kernel limits in this way, whatever its settings (yama_lsm.c, report_access())."""
 
+_FIRST = "the first answer"
 _PID = re.compile(r"\bPID: ([0-9]+)\b")
+_CUT = ("the host is gone", "the channel to the host broke")
+"""What the agent says of a channel that has been closed, as it always is in the end."""
 _SAYS = re.compile(r"^kconform: agent: (.*)", re.MULTILINE)
 
 
@@ -66,6 +71,8 @@ class TargetGuest(Guest):
     def resume(self) -> None:
         """Wait for the agent's first answer, and note what the kernel has logged so far."""
         try:
+            # Until then, ssh opens a session, and sudo looks for its rules.
+            self.collect(self.send(Op.HELLO, 0, b"", _FIRST), _FIRST, START_S)
             self._begin()
             self.greet(init=int(self.read_file("/proc/self/stat").split()[0]))
             with self._diagnosing("reading the kernel's log"):
@@ -117,8 +124,7 @@ class TargetGuest(Guest):
             return None
 
     def _reason(self, status: int, said: str) -> str:
-        # "the host is gone" is how the agent, which is not the keeper, ends.
-        lines = [line for line in _SAYS.findall(said) if not line.startswith("the host is gone")]
+        lines = [line for line in _SAYS.findall(said) if not line.startswith(_CUT)]
         if lines:
             return printable("; ".join(lines[-3:]))
         last = said.strip().splitlines()[-1:] or [f"exit status {status}"]
@@ -158,11 +164,14 @@ class TargetGuest(Guest):
         self._reported = True
         said = self.console()
         found = [line for line in _SAYS.findall(said) if not line.startswith("not as before")]
-        if found:
+        cut = bool(found) and found[0].startswith(_CUT)
+        if found and not cut:
             return AgentError(f"the agent on {self._name} gave up during {what}: {printable(found[0])}")
-        if status == SSH_FAILED:
+        if status == SSH_FAILED or cut:
             return TargetError(f"the connection to {self._name} was lost during {what}", hint=_RESTORES)
-        return TargetError(f"the agent on {self._name} ended during {what}", hint=_RESTORES)
+        last = said.strip().splitlines()[-1:]
+        why = f": {printable(last[0])}" if last else ""
+        return TargetError(f"the agent on {self._name} ended during {what}{why}", hint=_RESTORES)
 
     def collect(self, sequence: int, what: str, deadline_s: float = CALL_DEADLINE) -> bytes:
         try:

@@ -43,8 +43,10 @@ def carry(source, target):
     while data := os.read(source, 65536):
         while data:
             data = data[os.write(target, data):]
-    os.close(target)
-threading.Thread(target=carry, args=(0, there.stdin.detach().fileno()), daemon=True).start()
+def to_there():
+    carry(0, there.stdin.fileno())
+    there.stdin.close()
+threading.Thread(target=to_there, daemon=True).start()
 back = threading.Thread(target=carry, args=(there.stdout.fileno(), 1), daemon=True)
 back.start()
 status = there.wait()
