@@ -73,7 +73,7 @@ def test_commands() -> None:
 
 
 @pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def board(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What the machine at the other end of a fake ssh answers; `user` is what it says to the first question."""
     answers = {**ANSWERS, "user": "0"}
 
@@ -133,7 +133,8 @@ def test_a_machine_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.Mo
         ask(parse_target("ssh:board"))
 
 
-def test_the_kernel(board: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("board")
+def test_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is called after the machine, and knows what it was booted with, and its stable version."""
     monkeypatch.setattr("kconfigs.architectures.machine", lambda: "x86_64")
     (planned,) = plan(wanted(None, None, None, None, None, target="ssh:root@board"))
@@ -148,9 +149,7 @@ def test_a_kernel_without_a_config(board: dict[str, str], tmp_path: Path, monkey
     """--kernel-config gives what the machine does not have."""
     monkeypatch.setattr("kconfigs.architectures.machine", lambda: "x86_64")
     board["config"] = ""
-    with pytest.raises(
-        UsageError, match="has neither /proc/config.gz nor /boot/config-6.1.0-56-cloud-amd64"
-    ) as caught:
+    with pytest.raises(UsageError, match=r"has neither /proc/config\.gz nor /boot/config-6\.1\.0-56-") as caught:
         plan(wanted(None, None, None, None, None, target="ssh:board"))
     assert "--kernel-config" in caught.value.hint
     own = tmp_path / "config"
