@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from kconfigs import target_facts
 from kconfigs.fetch import fetch
 from kconfigs.kconfig import Config
 from kconfigs.planned_kernels import plan, wanted
+from kconfigs.plugin import refuse_careless_target
 from kconfigs.target_facts import TargetFacts, ask, effective
 from kconfigs.target_machine import TargetMachine, parse_target
 from suites.harness.guests import fakes
@@ -175,3 +177,28 @@ def test_no_other_kernel_beside_it() -> None:
 def test_an_entry_that_the_boot_has_turned_off(config: dict[str, str], arguments: list[str], there: bool) -> None:
     """The kernel is not held to what it would offer after another boot."""
     assert effective(Config(config), arguments).enabled("X86_X32_ABI") is there
+
+
+def options(**given: object) -> SimpleNamespace:
+    return SimpleNamespace(**{"target": None, "i_own_this_machine": False, "append": [], **given})
+
+
+def test_consent() -> None:
+    """A machine is not touched without its owner's consent, which is good for a target alone."""
+    refuse_careless_target(options())
+    refuse_careless_target(options(target="local", i_own_this_machine=True))
+    with pytest.raises(UsageError, match="tests change settings of ssh:board") as caught:
+        refuse_careless_target(options(target="ssh:board"))
+    assert "--i-own-this-machine" in caught.value.hint
+    assert caught.value.exit_status == 4
+    with pytest.raises(UsageError, match="there is none"):
+        refuse_careless_target(options(i_own_this_machine=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("append", ["quiet"]), ("memory", 512), ("qemu_opts", ["-s"]), ("sysctl", ["/etc/sysctl.d"])]
+)
+def test_options_of_guests(name: str, value: object) -> None:
+    """What is for guests that are booted here is refused, instead of doing nothing."""
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} is for guests"):
+        refuse_careless_target(options(target="local", i_own_this_machine=True, **{name: value}))
