@@ -126,7 +126,11 @@ def start(connection: TargetConnection, tmp_path: Path) -> Callable[[], TargetGu
 
     def started() -> TargetGuest:
         guest = TargetGuest(fakes.kernel(tmp_path), connection)
-        guest.resume()
+        try:
+            guest.resume()
+        except BaseException:
+            guest.close()
+            raise
         return guest
 
     return started

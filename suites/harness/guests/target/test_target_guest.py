@@ -13,6 +13,7 @@ import pytest
 
 from guests.errors import AgentError, GuestBroke, TargetError
 from guests.outcome import OK, returned
+from guests.protocol.wire import Op
 from guests.target.target_guest import TargetGuest
 from guests.uapi import Clone
 from suites.harness.guests.fakes import DEADLINE_S
@@ -173,7 +174,7 @@ def test_a_machine_that_does_not_answer(start: Start, monkeypatch: pytest.Monkey
     try:
         monkeypatch.setattr("guests.protocol.conversation.SIGN_OF_LIFE_S", 0.05)
         with pytest.raises(TargetError, match="ssh:board no longer answers"):
-            guest.collect(guest._channel.send(1), "a greeting", 0.05)
+            guest.collect(guest._channel.send(Op.HELLO), "a greeting", 0.05)
     finally:
         stopped.resume()
         guest.close()
