@@ -14,12 +14,11 @@ import pytest
 
 from common.workers import is_worker
 from guests import guest_evidence, system_settings
-from guests.errors import BootCrashed, GuestBroke, QemuError, UsageError
+from guests.errors import GuestBroke, QemuError, UsageError
 from guests.guest import Guest
-from guests.plugin import LIMIT, boot_of, changes_of_guests, machine_options_of, skip_without_devices
+from guests.plugin import LIMIT, boot_of, changes_of_guests, machine_options_of
 from guests.system_settings import ConfiguredGuest
 from guests.vm import device_state
-from guests.vm.acceleration import Acceleration
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
 from guests.vm.qemu_program import find_qemu, inspect
 from kconfigs import flavors, sources
@@ -27,13 +26,23 @@ from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 from kconfigs.planned_kernels import Candidate
 from kconfigs.plugin import FOLDER, backports_of, builds, candidate_of, is_there, specs_of
-from reports.model.result import JSON
 from reports.run import notes, preparation_times, resume
-from reports.run.apply_waivers import check_flavors, splat_waivers
+from reports.run.apply_waivers import check_flavors
 from reports.run.options import runs_tests
 from reports.run.requirement_marker import expect_backports
 from suites.applicable_tests import promises_of, skip_unless_applicable
-from suites.reproducers import kept, replayed_guest
+from suites.taken_guests import (
+    GUEST,
+    POOL,
+    TARGET,
+    boot_splat_of,
+    complaint_of,
+    kernel_info,
+    kernel_of,
+    take,
+    take_for_test,
+    unmet_on_target,
+)
 from suites.walks.fresh_guests import GuestSupply
 
 pytest_plugins = ["pytester"]
@@ -44,13 +53,7 @@ pytest.register_assert_rewrite(*(f"suites.{area}.support" for area in ("ptrace",
 hypothesis.settings.register_profile("kconform", deadline=None)
 hypothesis.settings.load_profile("kconform")
 
-GUEST = pytest.StashKey[Guest]()
-POOL = pytest.StashKey[Pool]()
 NEXT = pytest.StashKey[pytest.Item | None]()
-
-REACHES_INIT = "boot.reaches-init"
-"""The promise that every test needs (suites/boot/requirements.toml)."""
-
 
 # Markers, and the requested kernels
 
@@ -61,6 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "lacks(*options): skip if the kernel has any of these config options",
         "boot(*arguments, disks=(), programs=(), processor=()): boot with these kernel arguments, disks"
         " (guests.vm.disk_images.DiskPlan), programs of the host, and properties of the emulated processor",
+        "own_machine(why, promises=()): not on a machine that somebody else booted (--target): it could not be undone"
+        " there, or other programs would suffer or interfere; with promises, only these are left out there",
     ):
         config.addinivalue_line("markers", line)
     check_flavors(config, [sources.SHIPPED, *flavors.FLAVORS])
@@ -68,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
         resume.require_same_machine(config, changes_of_guests(config, config.stash[FOLDER].settings))
     preparation_times.watch_builds(config, lambda: builds(config))
-    preparation_times.group_boots(config, lambda item: (boot := boot_of(item)) and (_kernel_of(item), boot))
+    preparation_times.group_boots(config, lambda item: (boot := boot_of(item)) and (kernel_of(item), boot))
     expect_backports(config, backports_of(config))
     config.stash[POOL] = Pool(
         Cache(),
@@ -85,11 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests that boot alike within a kernel, so that a spare clone fits the next test."""
     boots: dict[tuple[str | None, Boot | None], int] = {}
-    items.sort(key=lambda item: boots.setdefault((_kernel_of(item), boot_of(item)), len(boots)))
-
-
-def _kernel_of(item: pytest.Item) -> str | None:
-    return candidate.id if (candidate := candidate_of(item)) is not None else None
+    items.sort(key=lambda item: boots.setdefault((kernel_of(item), boot_of(item)), len(boots)))
 
 
 @pytest.fixture(scope="session")
@@ -105,14 +106,16 @@ def _applies(request: pytest.FixtureRequest) -> None:
     if "kernel" not in request.fixturenames:
         return
     kernel = cast(Kernel, request.getfixturevalue("kernel"))
-    notes.set_kernel(request.node, _kernel_info(request.config, kernel))
-    skip_unless_applicable(request, kernel, lambda: _take(request, kernel, DEFAULT_BOOT))
+    notes.set_kernel(request.node, kernel_info(request.config, kernel))
+    skip_unless_applicable(request, kernel, lambda: take(request, kernel, DEFAULT_BOOT))
+    if kernel.target and (why := unmet_on_target(request, kernel)):
+        pytest.skip(why)
 
 
 @pytest.fixture
 def promised(request: pytest.FixtureRequest, kernel: Kernel) -> Callable[[str], bool]:
     """Whether the kernel makes a promise: for tables in which one row is newer than the others."""
-    return promises_of(request, kernel, lambda: _take(request, kernel, DEFAULT_BOOT)).makes
+    return promises_of(request, kernel, lambda: take(request, kernel, DEFAULT_BOOT)).makes
 
 
 @pytest.fixture
@@ -130,72 +133,20 @@ def required_by_profile(request: pytest.FixtureRequest, kernel: Kernel) -> Calla
     return default
 
 
-def _kernel_info(config: pytest.Config, kernel: Kernel, acceleration: Acceleration | None = None) -> dict[str, JSON]:
-    return {
-        "id": kernel.id,
-        "name": kernel.name,
-        "flavor": kernel.flavor,
-        "release": kernel.release,
-        "arch": kernel.arch,
-        "spec": kernel.spec,
-        "identity": kernel.identity,
-        "digest": kernel.digest,
-        "accel": acceleration.name if acceleration else None,
-        "accel_why": acceleration.why if acceleration else None,
-        "version": ".".join(map(str, kernel.version)),
-        "lost_options": kernel.lost_options or None,
-        "machine_options": changes_of_guests(config, config.stash[FOLDER].settings),
-    }
-
-
 # Guests
 
 
 @pytest.fixture
 def guest(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Iterator[Guest]:
     """A freshly booted guest, booted as the test's `boot` marker specifies."""
-    with contextlib.closing(_take_for_test(request, kernel, request.node.stash.get(NEXT, None))) as taken:
+    with contextlib.closing(take_for_test(request, kernel, request.node.stash.get(NEXT, None))) as taken:
         yield taken
 
 
 @pytest.fixture
 def guest_supply(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> GuestSupply:
     """Fresh guests for a test that takes many, and closes each."""
-    return GuestSupply(partial(_take_for_test, request, kernel, request.node), partial(_complaint, request.node))
-
-
-def _take_for_test(request: pytest.FixtureRequest, kernel: Kernel, following: pytest.Item | None) -> Guest:
-    """The guest that a test's evidence is about, which the caller must close.  `following` needs the next one."""
-    if (replayed := replayed_guest(request.node)) is not None:
-        return replayed
-    pool, boot = request.config.stash[POOL], boot_of(request.node) or DEFAULT_BOOT
-    skip_without_devices(boot, pool.qemu(kernel.arch), kernel.arch)
-    with contextlib.ExitStack() as on_error:
-        taken = on_error.enter_context(contextlib.closing(_take(request, kernel, boot)))
-        request.node.stash[GUEST] = kept(request.node, taken, boot, pool)
-        if splat := _boot_splat(request, taken):
-            info = _kernel_info(request.config, kernel, pool.acceleration(kernel))
-            notes.set_kernel(request.node, {**info, "boot_complaint": splat})
-        if following is not None and _kernel_of(following) == _kernel_of(request.node):
-            pool.prepare(kernel, boot_of(following) or boot)
-        on_error.pop_all()
-    return taken
-
-
-def _take(request: pytest.FixtureRequest, kernel: Kernel, boot: Boot) -> Guest:
-    """A guest, which the caller must close."""
-    pool, limit = request.config.stash[POOL], request.config.stash[LIMIT]
-    try:
-        with limit.suspended():
-            taken_on = pool.acceleration(kernel)
-            notes.set_kernel(request.node, _kernel_info(request.config, kernel, taken_on))
-            limit.kvm = taken_on.kvm
-            return pool.take(kernel, boot)
-    except BootCrashed as crashed:
-        # Whatever the test is about, this is the promise that was seen broken.
-        request.node.add_marker(pytest.mark.requirement(REACHES_INIT))
-        crashed.breaks = (REACHES_INIT,)
-        raise
+    return GuestSupply(partial(take_for_test, request, kernel, request.node), partial(complaint_of, request.node))
 
 
 @pytest.fixture
@@ -210,11 +161,7 @@ def configured(request: pytest.FixtureRequest, guest: Guest) -> ConfiguredGuest:
 @pytest.fixture
 def boot_splat(request: pytest.FixtureRequest, guest: Guest) -> str:
     """The first complaint that the kernel logged while it booted, unless it is waived; empty if there is none."""
-    return _boot_splat(request, guest)
-
-
-def _boot_splat(request: pytest.FixtureRequest, guest: Guest) -> str:
-    return guest.boot_splat(splat_waivers(request.config, _kernel_info(request.config, guest.kernel)))
+    return boot_splat_of(request, guest)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -232,20 +179,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         yield
     except (Exception, pytest.fail.Exception) as error:
         broken = item.stash.get(GUEST, None)
-        if broken and (other := guest_evidence.replacement(error, broken, lambda: _complaint(item, broken))):
+        if broken and (other := guest_evidence.replacement(error, broken, lambda: complaint_of(item, broken))):
             raise other from error
         raise
-    if (guest := item.stash.get(GUEST, None)) and (complaint := _complaint(item, guest)):
+    if (guest := item.stash.get(GUEST, None)) and (complaint := complaint_of(item, guest)):
         raise GuestBroke(complaint)
-
-
-def _complaint(item: pytest.Item, guest: Guest) -> str:
-    """The guest's complaint, unless it is waived; waived ones are attached to the test's evidence."""
-    waived = splat_waivers(item.config, _kernel_info(item.config, guest.kernel))
-    complaint = guest.complaint(waived)
-    if waived.known:
-        notes.attach(item, "waived splats", "".join(waived.known))
-    return complaint
 
 
 @pytest.hookimpl(wrapper=True)
@@ -267,10 +205,14 @@ def pytest_runtest_makereport(
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.stash[POOL].close()
+    if TARGET in session.config.stash:
+        session.config.stash[TARGET].close()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
+    if config.option.target:
+        return
     notes.describe_run(config, "virtme-ng", importlib.metadata.version("virtme-ng"))
     if config.option.sysctl:
         notes.describe_run(config, "sysctl", list(map(str, system_settings.to_make(config.stash[FOLDER].settings))))

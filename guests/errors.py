@@ -19,6 +19,7 @@ __all__ = [
     "SetupFailed",
     "SlowBootError",
     "StartError",
+    "TargetError",
     "UsageError",
     "require",
 ]
@@ -55,6 +56,10 @@ class StartError(KconformError):
     def __init__(self, message: str, *, evidence: Mapping[str, str]) -> None:
         super().__init__(message)
         self.evidence = dict(evidence)
+
+
+class TargetError(KconformError):
+    """The machine that somebody else booted cannot be reached, or does not do what a test needs: a harness error."""
 
 
 class AgentError(KconformError):

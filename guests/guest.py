@@ -8,10 +8,10 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 from guests import guest_evidence
+from guests.boot_log import known_of_boot, last_record_at_boot, splat_at_boot, taint_at_boot, whole_log_at_boot
 from guests.errors import (
     AgentError,
     GuestBroke,
@@ -21,7 +21,6 @@ from guests.errors import (
     QemuError,
     StartError,
 )
-from guests.guest_text import is_cut
 from guests.log import kernel_log, splats, taint
 from guests.protocol.channel import Closed, NoAnswer, SocketStream
 from guests.protocol.wire import Op
@@ -38,61 +37,11 @@ _GAVE_UP = re.compile(r"^kconform: agent: (?!ready)(.*)", re.MULTILINE)
 """The message that the agent prints before it exits by itself (agent/console.c, die())."""
 
 
-@cache
-def log_at_boot(template: Template) -> list[kernel_log.LogRecord]:
-    return kernel_log.parse(template.boot_log)
-
-
-@cache
-def whole_log_at_boot(template: Template) -> list[str]:
-    """The lines of the boot, without times.
-
-    The kernel's buffer holds only its newest lines.  If it has lost the first ones, all are taken from the console;
-    AgentError if that does not have them either, because a missing line proves nothing.
-    """
-    records = log_at_boot(template)
-    lost = records[0].sequence if records else 0
-    if not lost:
-        return [record.text for record in records]
-    console = template.console
-    if "Linux version " not in console or is_cut(console):
-        raise AgentError(
-            f"the first {lost} lines of the boot were overwritten before they were read, and the console lacks them",
-            hint="boot with a larger log_buf_len, or enlarge CONFIG_LOG_BUF_SHIFT",
-        )
-    return [splats.untimed(line) for line in console.splitlines()]
-
-
-@cache
-def splat_at_boot(template: Template) -> str:
-    return splats.first(_known_of_boot(template)) or ""
-
-
-def _known_of_boot(template: Template) -> list[str]:
-    """What is known of the boot's log, whether or not that is all of it."""
-    try:
-        return whole_log_at_boot(template)
-    except AgentError:
-        return [*template.console.splitlines(), *(record.text for record in log_at_boot(template))]
-
-
-@cache
-def taint_at_boot(template: Template) -> int | None:
-    return template.taint
-
-
-@cache
-def last_record_at_boot(template: Template) -> int:
-    records = log_at_boot(template)
-    if not records:
-        raise AgentError(
-            "the kernel's log cannot be read, so complaints would be missed", hint="is CONFIG_PRINTK enabled?"
-        )
-    return records[-1].sequence
-
-
 class Guest(Session):
     """A clone of a template, running from `resume` to `close`."""
+
+    disposable = True
+    """Whether what a test does to its machine ends with it, so that nothing has to be undone."""
 
     def __init__(self, kernel: Kernel, template: Template) -> None:
         """Start the clone's QEMU, which loads the template's state by itself, and then waits."""
@@ -165,7 +114,7 @@ class Guest(Session):
     def boot_splat(self, excused: Callable[[str], bool] = lambda _: False) -> str:
         """The first splat of the boot log that is not `excused`; empty if there is none."""
         found = splat_at_boot(self.template)
-        return splats.first(_known_of_boot(self.template), excused) or "" if found and excused(found) else found
+        return splats.first(known_of_boot(self.template), excused) or "" if found and excused(found) else found
 
     # For a person, or a debugger
 
@@ -253,7 +202,7 @@ class Guest(Session):
         """AgentError unless everything logged since the boot was read: an incomplete log proves nothing."""
         if self._log.incomplete:
             raise AgentError("the kernel logs too much to be read to the end, so complaints would be missed")
-        lost = kernel_log.lost(last_record_at_boot(self.template), self._log.records)
+        lost = kernel_log.lost(self._last_record_before(), self._log.records)
         if lost:
             raise AgentError(
                 f"{lost} lines of the kernel's log were overwritten before they were read, so complaints may be lost",
@@ -262,7 +211,7 @@ class Guest(Session):
 
     def _new_taint(self, lines: list[str], excused: Callable[[str], bool]) -> str:
         """The first taint since the boot that is neither excused nor due to an excused splat; otherwise empty."""
-        before = taint_at_boot(self.template)
+        before = self._taint_before()
         if before is None:
             return ""
         with self._diagnosing("reading the kernel's taint"):
@@ -275,6 +224,14 @@ class Guest(Session):
             if not of_excused and not excused(found := f"taint {letter}: {meaning}"):
                 return found
         return ""
+
+    def _last_record_before(self) -> int:
+        """The number of the last record that the log had before the test."""
+        return last_record_at_boot(self.template)
+
+    def _taint_before(self) -> int | None:
+        """The taint before the test."""
+        return taint_at_boot(self.template)
 
     def evidence(self) -> dict[str, str]:
         """Transcript, process tree, kernel log and console for the report, as far as they are available.

@@ -21,7 +21,7 @@ from kconfigs.debian.apt import Apt
 from kconfigs.debian.deb_package import Package
 from kconfigs.flavors import Flavor
 from kconfigs.flavors import flavor as flavor_of
-from kconfigs.image import Image, banner_release, inspect, stable_version
+from kconfigs.image import Image, banner_release, banner_version, inspect, stable_version
 from kconfigs.image_config import NoConfigError, find_config
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel, kernel_digest
@@ -29,7 +29,16 @@ from kconfigs.kernel_folder import find_modules, named_modules
 from kconfigs.kernel_names import clean
 from kconfigs.packages import package_file
 from kconfigs.resolve import apt_for
-from kconfigs.sources import SHIPPED, AptSource, ImageSource, PackageFilesSource, Source, SourcePackage, TreeSource
+from kconfigs.sources import (
+    SHIPPED,
+    AptSource,
+    ImageSource,
+    PackageFilesSource,
+    Source,
+    SourcePackage,
+    TargetSource,
+    TreeSource,
+)
 
 
 def fetch(
@@ -50,6 +59,8 @@ def fetch(
             return kernel_build.build(_job(source, flavor, progress, cache, apt))
         case ImageSource(image=image, release=release):
             return _found(source, image, release, source.config, find_modules(image.path, release))
+        case TargetSource():
+            return _running_elsewhere(source)
         case PackageFilesSource():
             return _unpacked(source, source.origin, _unpacked_files(source, progress, cache))
         case AptSource():
@@ -220,6 +231,26 @@ def _config_of(source: Source, image: Image, release: str) -> Config:
             f"{printable(source.spec)} has no configuration, and none inside its image (CONFIG_IKCONFIG)",
             hint="name the package that has it too, after a comma, or give it with --kernel-config FILE",
         ) from error
+
+
+def _running_elsewhere(source: TargetSource) -> Kernel:
+    facts = source.facts
+    content = f"{facts.release} {facts.build} {facts.arch} {source.config.digest}"
+    return Kernel(
+        name=source.name,
+        flavor=SHIPPED,
+        release=facts.release,
+        arch=facts.arch,
+        image=Path("/"),  # nobody boots it
+        config=source.config,
+        modules=None,
+        spec=source.spec,
+        identity=source.origin,
+        digest=hashlib.sha256(content.encode()).hexdigest(),
+        arguments=facts.arguments,
+        target=source.spec,
+        stable=banner_version(f" {facts.build}".encode()),
+    )
 
 
 def _found(

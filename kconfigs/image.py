@@ -90,7 +90,7 @@ def _elf(path: Path) -> Image:
     announced = banner(Image(path, "x86_64", ""))
     if not announced:
         raise UsageError(f"{printable(path)} is an ELF file, but not a Linux kernel", hint=_WANTED)
-    return Image(path, "x86_64", announced.split()[2], _stable(announced.encode()))
+    return Image(path, "x86_64", announced.split()[2], banner_version(announced.encode()))
 
 
 def image_of(path: Path, head: bytes, size: int) -> Image:
@@ -244,7 +244,7 @@ def stable_version(image: Image) -> Version:
     if image.release:
         return image.stable
     with contextlib.suppress(UsageError):
-        return _stable(banner(image).encode())
+        return banner_version(banner(image).encode())
     return ()
 
 
@@ -269,11 +269,12 @@ def _x86(name: str, head: bytes, size: int) -> tuple[str, str, Version]:
             f"{name} is damaged: its header has no valid release, but {printable(release, 80)}",
             hint="copy or build it again",
         )
-    return ("x86_64" if load_flags & 1 else "i386"), release, _stable(version)
+    return ("x86_64" if load_flags & 1 else "i386"), release, banner_version(version)
 
 
-def _stable(version: bytes) -> Version:
-    debian = _DEBIAN.search(version)
+def banner_version(banner: bytes) -> Version:
+    """The stable version that a kernel was made from, if its banner, or `uname -v`, has one."""
+    debian = _DEBIAN.search(banner)
     return release_version(debian[1].decode()) if debian else ()
 
 

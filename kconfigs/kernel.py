@@ -37,6 +37,10 @@ class Kernel:
     """A sentence about the options of the user's config that it does not have; empty if there are none."""
     counted: Path | None = None
     """What a build has kept for gcov, if the kernel counts which lines it executes (kconfigs/build/gcov_notes.py)."""
+    arguments: tuple[str, ...] = ()
+    """What the machine was booted with that runs it; empty for a kernel that is booted here."""
+    target: str = ""
+    """What --target calls that machine; empty for a kernel that is booted here."""
     stable: Version = ()
     """The stable version that it was made from, if the release does not have it: Debian's 5.10.0-46 is 5.10.262."""
 

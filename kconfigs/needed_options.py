@@ -17,10 +17,11 @@ TURNED_OFF = dict.fromkeys(("AUDIT", "AUDITSYSCALL"), ("audit", ("0", "off")))
 
 def missing(item: pytest.Item, kernel: Kernel) -> list[str]:
     """The options that the test needs and the kernel lacks, as the test's markers name them."""
-    return [need for need in _needed(item) if not kernel.config.meets(need)]
+    return [need for need in needed(item) if not kernel.config.meets(need)]
 
 
-def _needed(item: pytest.Item) -> list[str]:
+def needed(item: pytest.Item) -> list[str]:
+    """The options that a test needs, as its markers name them."""
     # The options that the whole file needs come first.
     markers = reversed(list(item.iter_markers("needs")))
     return list(dict.fromkeys(need for marker in markers for need in marker.args))
@@ -37,13 +38,13 @@ def skip_unless_configured(request: pytest.FixtureRequest, kernel: Kernel, profi
             raise LackingError(f"CONFIG_{option}", profile, asked)
     if lacking:
         pytest.skip(f"needs {', '.join(map(spelled, lacking))}")
-    needed = _needed(request.node)
+    wanted = needed(request.node)
     boot = request.node.get_closest_marker("boot")
-    line = BuiltinCommandLine.of(kernel.config).followed_by(request.config.option.append)
+    line = BuiltinCommandLine.of(kernel.config).followed_by([*kernel.arguments, *request.config.option.append])
     for option, (parameter, values) in TURNED_OFF.items():
         off = [f"{parameter}={value}" for value in line.values(parameter) if value in values]
         # A test that boots with it is about that.
-        if option in needed and off and not (boot and set(boot.args) & {f"{parameter}={value}" for value in values}):
+        if option in wanted and off and not (boot and set(boot.args) & {f"{parameter}={value}" for value in values}):
             pytest.skip(f"needs CONFIG_{option}, which {off[0]} turns off")
     for marker in request.node.iter_markers("lacks"):
         present = [f"CONFIG_{option}" for option in marker.args if kernel.config.enabled(option)]

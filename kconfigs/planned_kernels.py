@@ -35,7 +35,8 @@ from kconfigs.kernel_matrix import Wanted
 from kconfigs.profile import Profile
 from kconfigs.resolve import resolve
 from kconfigs.sources import SHIPPED, Source
-from kconfigs.spec import parse
+from kconfigs.spec import TargetSpec, parse
+from kconfigs.target_machine import parse_target
 
 PREBUILT = {"debian": "deb:linux-image-cloud-amd64", "ubuntu": "deb:linux-image-virtual"}
 """The small kernel that a distribution ships, which is tested while `source` compiles."""
@@ -53,8 +54,17 @@ def wanted(
     allow_dropped: bool = False,
     changes: Sequence[str] = (),
     modules: Path | None = None,
+    target: str | None = None,
 ) -> list[Wanted]:
     """What the options of a run ask for.  UsageError for what cannot be understood."""
+    if target is not None:
+        if specs or flavors or matrix_file or changes or modules:
+            raise UsageError(
+                "--target tests the kernel that runs there, so no other can be named beside it",
+                hint="leave out --kernel, --flavor, --config, --modules and --matrix, or --target",
+            )
+        asked = profiles.load(profile) if profile else None
+        return [Wanted(TargetSpec(target, parse_target(target)), kernel_config=kernel_config, profile=asked)]
     if matrix_file is not None:
         if specs or flavors or kernel_config or profile or changes or modules:
             raise UsageError(

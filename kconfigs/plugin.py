@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from common.errors import KconformError, UsageError
+from common.text import printable
 from common.workers import handed_over, is_worker
 from kconfigs import profile, sysctl_settings
 from kconfigs.build.build_announcements import BuildAnnouncer, to_terminal
@@ -41,6 +42,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SPEC",
         help="a kernel to test, repeatable: source, deb:PACKAGE[=VERSION][@SUITE], package files, an image, a"
         " kernel tree, a folder, or running (default: the distribution's prebuilt cloud kernel, and source)",
+    )
+    group.addoption(
+        "--target",
+        metavar="MACHINE",
+        help="test the kernel that runs on a machine that somebody else booted: ssh:[USER@]HOST[:PORT], or local;"
+        " what needs a boot of its own, or cannot be undone, is skipped",
+    )
+    group.addoption(
+        "--i-own-this-machine",
+        action="store_true",
+        help="with --target: tests may change the machine's settings, and may crash it",
     )
     group.addoption(
         "--flavor",
@@ -87,7 +99,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def refuse_careless_target(option: Any) -> None:
+    """UsageError if --target is given without its owner's consent, or with what cannot apply to it."""
+    if option.target is None:
+        if option.i_own_this_machine:
+            raise UsageError("--i-own-this-machine says that --target may be used, and there is none", hint="add it")
+        return
+    if not option.i_own_this_machine:
+        raise UsageError(
+            f"tests change settings of {printable(option.target)}, and a faulty kernel may crash under them",
+            hint="if it is yours to lose, add --i-own-this-machine",
+        )
+    for name in ("append", "qemu_opts", "memory", "sysctl", "cold", "probe_accel", "qemu"):
+        if getattr(option, name, None):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for guests that are booted here, and --target tests a machine that"
+                " runs already",
+                hint="leave out one of the two",
+            )
+
+
 # Begin
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run one test at a time on a target, whatever -n says: its settings are those of all tests."""
+    if config.option.target is not None and hasattr(config.option, "numprocesses"):
+        config.option.numprocesses = None
+        config.option.dist = "no"
+        config.option.tx = []
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -99,9 +140,10 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="kconform-run-")
     config.add_cleanup(folder.cleanup)
     config.stash[FOLDER] = RunFolder(Path(folder.name))
-    names = ("kernel", "flavor", "kernel_config", "profile", "matrix", "allow_dropped", "config", "modules")
+    names = ("kernel", "flavor", "kernel_config", "profile", "matrix", "allow_dropped", "config", "modules", "target")
     options = (config.getoption(name) for name in names)
     try:
+        refuse_careless_target(config.option)
         asked = wanted(*options)
         settings = sysctl_settings.read(config.option.sysctl) if config.option.sysctl else None
         if settings is not None and not any(one.profile for one in asked):
@@ -119,7 +161,8 @@ def pytest_configure(config: pytest.Config) -> None:
             f"the run cannot begin: {error}\n  hint: set another TMPDIR, or a umask that leaves you your own files"
         ) from error
     # The default kernels may be missing, as long as no test needs one.
-    if (config.option.kernel or config.option.matrix) and not config.option.help:
+    named = config.option.kernel or config.option.matrix or config.option.target
+    if named and not config.option.help:
         candidates_of(config)
 
 

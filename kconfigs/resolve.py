@@ -21,15 +21,24 @@ from kconfigs.build.kernel_tree import is_tree, open_tree
 from kconfigs.cache import Cache
 from kconfigs.debian.apt import Apt, Memory, is_source
 from kconfigs.debian.archive_suite import apt_of
-from kconfigs.image import banner_release, inspect
+from kconfigs.image import banner_release, banner_version, inspect
 from kconfigs.image_config import find_config, read_config, running_config
 from kconfigs.kconfig import Config
 from kconfigs.kernel_folder import checked_folder, find_image, named_modules
 from kconfigs.kernel_names import clean
 from kconfigs.packages import package_file
 from kconfigs.packages.package_file import format_of_package
-from kconfigs.sources import AptSource, ImageSource, PackageFilesSource, Source, SourcePackage, TreeSource
-from kconfigs.spec import PackageSpec, PathSpec, Spec
+from kconfigs.sources import (
+    AptSource,
+    ImageSource,
+    PackageFilesSource,
+    Source,
+    SourcePackage,
+    TargetSource,
+    TreeSource,
+)
+from kconfigs.spec import PackageSpec, PathSpec, Spec, TargetSpec
+from kconfigs.target_facts import ask
 
 
 def resolve(
@@ -51,6 +60,8 @@ def resolve(
             source = _offered(spec, kernel_config, apt_for(spec.suite, cache, apt, spec.arch))
         case PathSpec():
             source = _at_path(spec, kernel_config)
+        case TargetSpec():
+            source = _target(spec, kernel_config)
         case _:
             source = _running(spec, kernel_config)
     require_testable(printable(spec.text), source.arch, source.version)
@@ -212,6 +223,27 @@ def _image(
         image=image,
         release=release,
         config=config or find_config(image, release, kernel_config),
+    )
+
+
+def _target(spec: TargetSpec, kernel_config: Path | None) -> TargetSource:
+    facts = ask(spec.machine)
+    config = read_config(kernel_config) if kernel_config is not None else facts.config
+    if config is None:
+        raise UsageError(
+            f"{printable(spec.text)} has neither /proc/config.gz nor /boot/config-{printable(facts.release)}",
+            hint="give the kernel's own configuration with --kernel-config FILE",
+        )
+    return TargetSource(
+        spec=spec.text,
+        name=clean(f"{spec.machine.name}-{facts.release}"),
+        origin=f"{facts.release} {facts.build}, on {spec.text}",
+        arch=facts.arch,
+        version=banner_version(f" {facts.build}".encode()) or release_version(facts.release),
+        kernel_config=kernel_config,
+        machine=spec.machine,
+        facts=facts,
+        config=config,
     )
 
 

@@ -18,6 +18,8 @@ from kconfigs.debian.apt import KernelPackages
 from kconfigs.debian.deb_package import Package
 from kconfigs.image import Image
 from kconfigs.kconfig import Config
+from kconfigs.target_facts import TargetFacts
+from kconfigs.target_machine import TargetMachine
 
 SHIPPED = "shipped"
 """The flavor of a kernel that was found, not built."""
@@ -76,6 +78,15 @@ class ImageSource(Source):
 
     image: Image
     release: str
+    config: Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSource(Source):
+    """A kernel that runs on a machine that somebody else booted."""
+
+    machine: TargetMachine
+    facts: TargetFacts
     config: Config
 
 

@@ -27,6 +27,7 @@ from common.errors import UsageError
 from common.paths import users_path
 from common.text import printable
 from kconfigs.architectures import ARCHITECTURES
+from kconfigs.target_machine import TargetMachine
 
 _OFFERED = re.compile(
     r"(?:source|deb:(?P<name>[^=@:]*)(?::(?P<arch>[^=@]*))?(?:=(?P<version>[^@]*))?)(?:@(?P<suite>.*))?", re.DOTALL
@@ -59,6 +60,13 @@ class PackageSpec(Spec):
 @dataclass(frozen=True)
 class RunningSpec(Spec):
     """The running kernel."""
+
+
+@dataclass(frozen=True)
+class TargetSpec(Spec):
+    """The kernel that runs on a machine that somebody else booted (--target)."""
+
+    machine: TargetMachine
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ def why_left_out(request: pytest.FixtureRequest, module: str) -> str:
     """`left_out` for the kernel of a test, and its boot."""
     kernel = cast(Kernel, request.getfixturevalue("kernel"))
     boot = request.node.get_closest_marker("boot")
-    return left_out(module, kernel.config, [*request.config.option.append, *(boot.args if boot else ())])
+    arguments = [*kernel.arguments, *request.config.option.append, *(boot.args if boot else ())]
+    return left_out(module, kernel.config, arguments)
 
 
 def skip_unless_started(request: pytest.FixtureRequest, module: str) -> None:

@@ -67,6 +67,11 @@ def holds(config: pytest.Config) -> bool:
 def pytest_cmdline_main(config: pytest.Config) -> None:
     if not holds(config):
         return
+    if config.option.target:
+        raise pytest.UsageError(
+            "--hold and --gdb keep a guest of QEMU, and a machine that somebody else booted (--target) has none\n"
+            "  hint: log in there; the test's evidence says which calls it made"
+        )
     if (capture := config.pluginmanager.getplugin("capturemanager")) is not None:
         capture.suspend_global_capture(in_=True)  # until a test begins
     if sys.stdin is None or not sys.stdin.isatty():

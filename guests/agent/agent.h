@@ -143,6 +143,9 @@ int is_zombie(const struct tracked *task);
  */
 int find_nested(const struct tracked *parent, unsigned long flags, int own, int *tid);
 
+/* Kill every child of this process. */
+void kill_children(int parent);
+
 /* scheduling.c */
 
 void set_policy(const struct tracked *task, int policy);

@@ -5,6 +5,9 @@
  *
  *   agent                 as init: set the guest up, then talk over the channel
  *   agent pipes           on a host, for the agent's own tests: talk over standard input and output
+ *   agent lent TITLE PATH[=VALUE]...
+ *                         on a machine that somebody else booted: the same, from a root like a guest's. The settings
+ *                         in these files of /proc/sys have the values meanwhile, and are restored afterwards.
  *   agent task SLOT       what a task becomes when it executes this program again
  */
 
@@ -22,7 +25,7 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 {
 	unsigned long argc = stack[0];
 	const char *const *argv = (const char *const *)(stack + 1);
-	int on_host = argc > 1 && starts_with(argv[1], "p");
+	int lent = argc > 1 && starts_with(argv[1], "l"), on_host = lent || (argc > 1 && starts_with(argv[1], "p"));
 	long error;
 
 	if (argc > 2 && starts_with(argv[1], "ta"))
@@ -30,13 +33,16 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 	/* The arguments lie one after the other, each with its NUL. */
 	title = (char *)argv[0];
 	title_size = argv[argc - 1] + strlen(argv[argc - 1]) - argv[0];
+	if (lent)
+		live_on_lent_machine((char *const *)argv + 3, argc > 3 ? argc - 3 : 0);
 	if (on_host) {
 		setup_host(&channel_in, &channel_out);
 	} else {
-		setup_mounts();
+		setup_mounts(1);
 		setup_standard_files();
-		run_before_tasks();
 	}
+	if (lent || !on_host)
+		run_before_tasks();
 	error = setup_arena();
 	if (error < 0)
 		die("no shared memory for the tasks", error);
@@ -47,6 +53,8 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 	for (int i = 1; i < SLOT_COUNT; i++)
 		tracked[i].pidfd = -1;
 	tracked[0] = (struct tracked){ .state = TASK_ALIVE, .pidfd = -1, .pid = 1, .tid = 1 };
+	if (on_host)
+		tracked[0].pid = tracked[0].tid = sys1(__NR_getpid, 0);
 	if (!on_host) {
 		error = open_channel(&channel_in, &channel_out);
 		if (error < 0)

@@ -94,6 +94,7 @@ struct wanted {
 	int pid;	/* a thread of this process; or 0, for a process ... */
 	int parent;	/* ... with this parent */
 	int own;	/* its number in its own pid namespace */
+	int killed;	/* none: kill all children of the parent instead */
 };
 
 static int is_wanted(const struct wanted *wanted, int number)
@@ -104,8 +105,13 @@ static int is_wanted(const struct wanted *wanted, int number)
 		return read_task_file(wanted->pid, number, "status", status, sizeof(status)) > 0 &&
 		       last_number(status_field(status, "NSpid:\t")) == wanted->own;
 	if (read_task_file(number, 0, "status", status, sizeof(status)) <= 0 || status_state(status) == 'Z' ||
-	    last_number(status_field(status, "PPid:\t")) != wanted->parent ||
-	    last_number(status_field(status, "NSpid:\t")) != wanted->own)
+	    last_number(status_field(status, "PPid:\t")) != wanted->parent)
+		return 0;
+	if (wanted->killed) {
+		sys2(__NR_kill, number, SIGKILL);
+		return 0;
+	}
+	if (last_number(status_field(status, "NSpid:\t")) != wanted->own)
 		return 0;
 	for (unsigned int i = 1; i < SLOT_COUNT; i++)
 		if (tracked[i].state == TASK_ALIVE && tracked[i].pid == number)
@@ -149,4 +155,11 @@ int find_nested(const struct tracked *parent, unsigned long flags, int own, int 
 		wanted.parent = last_number(status_field(status, "PPid:\t"));
 	*tid = find_in("/proc", &wanted);
 	return *tid;
+}
+
+void kill_children(int parent)
+{
+	const struct wanted all = { .parent = parent, .killed = 1 };
+
+	find_in("/proc", &all);
 }

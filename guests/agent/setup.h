@@ -5,8 +5,8 @@
 
 /* setup.c */
 
-/* Mount what a test expects to find: /proc, /sys, /dev, /tmp and, where the kernel has it, securityfs. */
-void setup_mounts(void);
+/* Mount what a test expects to find: /proc, /sys, /dev unless it is there, /tmp and, if possible, securityfs. */
+void setup_mounts(int devices);
 /*
  * Open what is missing of standard input, output and error, as where the kernel has no console (console_on_rootfs()):
  * what the agent says would otherwise go to whatever gets the number.
@@ -18,6 +18,14 @@ long setup_arena(void);
 long setup_bell(void);
 /* On a host: use standard input and output as the channel, adopt orphans, get EPIPE if the channel breaks. */
 void setup_host(int *in, int *out);
+
+/* lent_machine.c */
+
+/*
+ * On a machine that somebody else booted: return in a child that has a root of its own. When it has ended, end all
+ * that it leaves, and restore the settings. Each word is a file of /proc/sys, or that with = and a first value.
+ */
+void live_on_lent_machine(char *const *words, unsigned long count);
 
 /* open_channel.c */
 

@@ -125,7 +125,7 @@ def _test(result: Result, document: Document, origin: str) -> dict[str, Any]:
         "start_time": result.started,
         "duration": result.duration_s,
         "environment": {
-            "comment": one_line(f"QEMU, {result.accel or 'acceleration unknown'}"),
+            "comment": one_line(kernel.target or f"QEMU, {result.accel or 'acceleration unknown'}"),
             "misc": {"kconform": {"host": document.run.host, "versions": document.run.versions}},
         },
         "misc": {

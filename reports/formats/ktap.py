@@ -101,6 +101,7 @@ def _about(kernel: KernelRecord) -> str:
         "release": kernel.release,
         "arch": kernel.arch,
         "accel": kernel.accel,
+        "target": kernel.target,
         "machine": kernel.machine_options,
         "digest": kernel.digest,
     }

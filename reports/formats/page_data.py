@@ -39,7 +39,7 @@ RUN_KEYS = (
     *("id", "state", "started", "duration_s", "exit_status", "collected", "selection"),
     *("host", "suite", "versions"),
 )
-KERNEL_KEYS = ("id", "release", "arch", "accel", "machine_options", "spec", "preparation")
+KERNEL_KEYS = ("id", "release", "arch", "accel", "machine_options", "target", "spec", "preparation")
 PROMISE_KEYS = ("id", "area", "text", "source", "since", "until", "note")
 
 

@@ -158,6 +158,13 @@ class KernelRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         str | None,
         Meta(description="The options of the run that changed its guests; null for none."),
     ] = None
+    target: Annotated[
+        str | None,
+        Meta(
+            description="The machine on which it ran already, as --target calls it; null for a kernel that was booted"
+            " for the tests.  Not in older files."
+        ),
+    ] = None
     preparation: Annotated[
         Preparation | None,
         Meta(

@@ -23,6 +23,8 @@ DESCRIPTION = f"{MARKER}(id, ...): the promises, from suites/*/requirements.toml
 REGISTRY = pytest.StashKey[dict[str, Requirement]]()
 BACKPORTED = pytest.StashKey[frozenset[str]]()
 """The promises that profiles of the run list."""
+LEFT_OUT = pytest.StashKey[frozenset[str]]()
+"""The promises that a test does not prove, although its markers name them."""
 
 
 def registry(config: pytest.Config) -> Mapping[str, Requirement]:
@@ -53,10 +55,16 @@ def may_be_backported(config: pytest.Config) -> frozenset[str]:
     return config.stash.get(BACKPORTED, frozenset()).union(probed)
 
 
+def leave_out(item: pytest.Item, promises: Iterable[str]) -> None:
+    """Note that a test does not prove some of the promises that its markers name, where it runs now."""
+    item.stash[LEFT_OUT] = frozenset(promises)
+
+
 def requirements_of(item: pytest.Item) -> tuple[str, ...]:
-    """The ids that the test's markers name, the nearest marker first, each once."""
+    """The ids that the test's markers name, the nearest marker first, each once, without those that are left out."""
+    left_out = item.stash.get(LEFT_OUT, ())
     named = (str(arg) for mark in item.iter_markers(MARKER) for arg in mark.args)
-    return tuple(dict.fromkeys(named))
+    return tuple(dict.fromkeys(name for name in named if name not in left_out))
 
 
 def function_of(item: pytest.Item) -> str:

@@ -165,7 +165,8 @@ class Summary:
 
     def _title(self, name: str) -> str:
         kernel = self.kernels.get(name)
-        details = ", ".join(filter(None, (kernel.release, kernel.accel, kernel.machine_options))) if kernel else ""
+        known = (kernel.release, kernel.accel, kernel.target, kernel.machine_options) if kernel else ()
+        details = ", ".join(filter(None, known))
         return f"{name} ({details})" if details else name
 
 

@@ -48,7 +48,7 @@ function stepSeconds(kernel, step) {
 
 // How it was run: kvm or tcg, and what the user has changed of the machine.
 function machine(kernel) {
-  return [kernel.accel, kernel.machine_options].filter(Boolean).join(", ");
+  return [kernel.accel, kernel.target, kernel.machine_options].filter(Boolean).join(", ");
 }
 
 function kernelTable() {

@@ -6,6 +6,7 @@ Loading a module is what LoadPin checks, so the tests load none but their own.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -20,6 +21,12 @@ from suites.loadpin.support.other_restrictions import SIGNED, lockdown, signatur
 
 AS_MODULES = {"TEST_LKM", "TEST_FIRMWARE"}
 """Options that may be modules: the tests load these themselves."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.own_machine("LoadPin pins the first file that a kernel loads, until reboot"))
 
 
 @pytest.fixture(autouse=True)

@@ -45,6 +45,7 @@ def owner_and_mode(task: Task, path: str) -> tuple[int, int]:
     return int(uid), int(mode) & 0o7777
 
 
+@pytest.mark.own_machine("the kernel writes core files below the root of the machine's first process")
 @pytest.mark.requirement("ptrace.core-path")
 def test_where_core_dumps_go(guest: Guest) -> None:
     """At fs.suid_dumpable 2, what gained by exec dumps below init's root, as root, and not as its user says."""
@@ -97,6 +98,7 @@ def registers(reader: Task, path: str) -> tuple[int, int]:
     return int(fields[EIP - 3]), int(fields[ESP - 3])
 
 
+@pytest.mark.own_machine("the handler of a core dump is a program of the machine's first process")
 @pytest.mark.parametrize(
     "which",
     [

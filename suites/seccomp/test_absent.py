@@ -50,7 +50,7 @@ def test_no_filters(guest: Guest) -> None:
         "prctl": (install(task, "prctl"), EINVAL),
         "seccomp": (install(task, "seccomp"), EINVAL),
         "seccomp with a listener": (install(task, "seccomp", FilterFlag.NEW_LISTENER), EINVAL),
-        "afterwards": (task.call("getppid"), returned(1)),
+        "afterwards": (task.call("getppid"), returned(guest.init.tid)),
         "the mode": (task.call("prctl", Prctl.GET_SECCOMP), returned(MODE_DISABLED)),
         "in status": (status(guest, task)["Seccomp"], "0"),
         "the number of filters": ("Seccomp_filters" in status(guest, task), False),
@@ -72,7 +72,7 @@ def test_no_seccomp(guest: Guest) -> None:
         "strict by prctl": (task.call("prctl", Prctl.SET_SECCOMP, MODE_STRICT, 0, 0, 0), EINVAL),
         "strict by seccomp": (task.call("seccomp", SET_MODE_STRICT, 0, 0), ENOSYS),
         "the mode": (task.call("prctl", Prctl.GET_SECCOMP), EINVAL),
-        "afterwards": (task.call("getppid"), returned(1)),
+        "afterwards": (task.call("getppid"), returned(guest.init.tid)),
         "in status": ([line for line in status(guest, task) if line.startswith("Seccomp")], []),
         "sysctl": (guest.exists("/proc/sys/kernel/seccomp"), False),
     }

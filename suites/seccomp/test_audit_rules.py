@@ -15,7 +15,8 @@ from guests.uapi import Cap
 from suites.seccomp.support.audit_records import AuditRecords, fields
 from suites.seccomp.support.audit_rules import audit_calls
 
-pytestmark = [pytest.mark.needs("SECCOMP_FILTER", "AUDITSYSCALL"), pytest.mark.boot("audit=1")]
+AUDIT_RULES = pytest.mark.own_machine("it changes the audit rules")
+pytestmark = [pytest.mark.needs("SECCOMP_FILTER", "AUDITSYSCALL"), pytest.mark.boot("audit=1"), AUDIT_RULES]
 
 SYSCALL, CAPSET = 1300, 1322
 """Types of records (include/uapi/linux/audit.h)."""

@@ -17,7 +17,10 @@ from guests.uapi import PTRACE_EVENT_EXIT, PTRACE_EVENT_SECCOMP, PtraceOption, S
 from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
 from suites.seccomp.support.freezer import Freezer
 
-pytestmark = pytest.mark.needs("SECCOMP_FILTER", "CGROUPS")
+pytestmark = [
+    pytest.mark.needs("SECCOMP_FILTER", "CGROUPS"),
+    pytest.mark.own_machine("it changes the tree of control groups"),
+]
 
 NOTIFY = policy(notify("getppid"))
 WAIT_KILLABLE = FilterFlag.WAIT_KILLABLE_RECV

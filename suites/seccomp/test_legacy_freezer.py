@@ -16,7 +16,10 @@ from guests.uapi import AT_FDCWD, O_RDONLY
 from suites.seccomp.support.filtered_tasks import allow_core_dumps, core_dumps, dumped, unprivileged
 from suites.seccomp.support.freezer import LegacyFreezer
 
-pytestmark = pytest.mark.needs("SECCOMP_FILTER", "CGROUP_FREEZER")
+pytestmark = [
+    pytest.mark.needs("SECCOMP_FILTER", "CGROUP_FREEZER"),
+    pytest.mark.own_machine("it changes the tree of control groups, and freezes all processes"),
+]
 
 
 @core_dumps
@@ -71,4 +74,4 @@ def test_a_task_that_is_thawed_twice(guest: Guest) -> None:
     guest.wait_until(lambda: task.state() == "D" or call.finished(), f"{task} to run, or to be frozen")
     group.thaw()
     assert call.outcome() == OK
-    assert [task.call("getppid") for _ in range(3)] == [returned(1)] * 3
+    assert [task.call("getppid") for _ in range(3)] == [returned(guest.init.tid)] * 3

@@ -109,7 +109,7 @@ def check_getppid(
     task = unprivileged(guest)
     task.install(program).result()
     found: dict[str, tuple[object, object]] = {}
-    for rows, action, wanted in ((allowed, Action.ALLOW, returned(1)), (denied, Action.ERRNO, EPERM)):
+    for rows, action, wanted in ((allowed, Action.ALLOW, returned(guest.init.tid)), (denied, Action.ERRNO, EPERM)):
         for arguments in rows:
             meant = meaning(guest, program, "getppid", arguments)[0]
             require(meant is action, f"the policy is not {action.name}: {arguments}")

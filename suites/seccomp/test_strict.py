@@ -133,7 +133,7 @@ def test_only_the_calling_thread_dies(guest: Guest) -> None:
     thread.enter_strict_mode().result()
     assert status(guest, leader)["Seccomp"] == "0"
     assert thread.call("getppid") == GONE
-    assert leader.call("getppid") == returned(1)
+    assert leader.call("getppid") == returned(guest.init.tid)
 
 
 @core_dumps

@@ -10,6 +10,7 @@ from guests.outcome import ENOSYS, OK
 from guests.syscall_sweep import sweep
 
 pytestmark = [
+    pytest.mark.own_machine("it turns events of ftrace on"),
     pytest.mark.needs("SECCOMP_FILTER", "FTRACE_SYSCALLS"),
     pytest.mark.requirement("seccomp.ftrace-numbers"),
 ]

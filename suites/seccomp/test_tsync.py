@@ -49,7 +49,7 @@ def test_without_the_flag(guest: Guest) -> None:
     caller.set_no_new_privs().result()
     assert caller.install(DENY) == OK
     assert seccomp_state(guest, thread)[:2] == ("0", "0")
-    assert thread.call("getppid") == returned(1)
+    assert thread.call("getppid") == returned(guest.init.tid)
 
 
 @tsync
@@ -127,7 +127,7 @@ def test_divergent_threads(guest: Guest, family: str) -> None:
         with breaks("seccomp.tsync-divergent"):
             assert caller.install(DENY, TSYNC) == returned(thread.tid)
             assert [seccomp_state(guest, one) for one in everyone] == before
-            assert [one.call("getppid") for one in everyone] == [returned(1)] * 3
+            assert [one.call("getppid") for one in everyone] == [returned(guest.init.tid)] * 3
 
 
 @pytest.mark.requirement("seccomp.tsync", "seccomp.tsync-divergent")

@@ -124,7 +124,7 @@ def check(guest: Guest, programs: list[tuple[str, Program, bool]]) -> None:
     for name, program, valid in programs:
         found[name] = (task.install(program), OK if valid else EINVAL)
     assert mismatches(found) == []
-    assert task.call("getppid") == returned(1)
+    assert task.call("getppid") == returned(guest.init.tid)
 
 
 @pytest.mark.parametrize("rows", [LOADS, MEMORY, ARITHMETIC, JUMPS], ids=["loads", "memory", "arithmetic", "jumps"])

@@ -13,13 +13,13 @@ from guests.promises import breaks
 from guests.uapi import O_RDONLY, O_RDWR, O_WRONLY, Cap, Ptrace, Signal
 from suites.process_accesses import read_memory
 from suites.yama.support import relations
-from suites.yama.support.accesses import SCOPE
+from suites.yama.support.accesses import SCOPE, scopes
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 
 
 @pytest.mark.requirement("yama.at-access")
-@pytest.mark.parametrize("raised", [1, 2, 3], ids=lambda scope: f"trace-continues-when-scope-rises-to-{scope}")
+@pytest.mark.parametrize("raised", scopes(1, 2, 3), ids=lambda scope: f"trace-continues-when-scope-rises-to-{scope}")
 def test_trace_continues(guest: Guest, raised: int) -> None:
     """A tracer keeps its tracee when the scope is raised, but cannot attach again after it detaches."""
     guest.set_sysctl(SCOPE, 0)
@@ -39,7 +39,9 @@ def test_trace_continues(guest: Guest, raised: int) -> None:
 
 
 @pytest.mark.requirement("yama.at-access")
-@pytest.mark.parametrize("raised", [1, 2, 3], ids=lambda scope: f"open-mem-still-works-when-scope-rises-to-{scope}")
+@pytest.mark.parametrize(
+    "raised", scopes(1, 2, 3), ids=lambda scope: f"open-mem-still-works-when-scope-rises-to-{scope}"
+)
 def test_open_mem_still_works(guest: Guest, raised: int) -> None:
     """/proc/PID/mem is checked on open: a file already open still reads and writes, a new open is refused."""
     guest.set_sysctl(SCOPE, 0)
@@ -109,7 +111,7 @@ def test_active_tracer_of_one_thread(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("yama.active-tracer")
-@pytest.mark.parametrize("scope", [2, 3], ids=lambda scope: f"scope-{scope}-active-tracer-may-not-read-memory")
+@pytest.mark.parametrize("scope", scopes(2, 3), ids=lambda scope: f"scope-{scope}-active-tracer-may-not-read-memory")
 def test_active_tracer_at_higher_scopes(guest: Guest, scope: int) -> None:
     """Active tracing grants access at scope 1 only."""
     guest.set_sysctl(SCOPE, 1)

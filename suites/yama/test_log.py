@@ -18,7 +18,7 @@ from guests.outcome import EACCES, EAGAIN, EINVAL, EPERM, OK
 from guests.task import Task
 from guests.uapi import O_NONBLOCK, O_RDONLY, PTRACER_ANY, Cap, Clone, Ptrace
 from suites.yama.support import relations
-from suites.yama.support.accesses import ACCESSES, SCOPE, Access, missing_for, prepare
+from suites.yama.support.accesses import ACCESSES, LOCKING, SCOPE, Access, missing_for, prepare, scopes
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "PRINTK")
 
@@ -47,7 +47,7 @@ def test_every_access_is_logged(guest: Guest, access: Access) -> None:
 
 
 @pytest.mark.requirement("yama.log")
-@pytest.mark.parametrize("scope", [1, 2, 3], ids=lambda scope: f"scope-{scope}-denial-is-logged")
+@pytest.mark.parametrize("scope", scopes(1, 2, 3), ids=lambda scope: f"scope-{scope}-denial-is-logged")
 def test_attach(guest: Guest, scope: int) -> None:
     """At each scope that refuses, each attempt is logged once."""
     guest.set_sysctl(SCOPE, scope)
@@ -60,7 +60,7 @@ def test_attach(guest: Guest, scope: int) -> None:
 
 
 @pytest.mark.requirement("yama.log")
-@pytest.mark.parametrize("scope", [2, 3], ids=lambda scope: f"scope-{scope}-denied-traceme-is-logged")
+@pytest.mark.parametrize("scope", scopes(2, 3), ids=lambda scope: f"scope-{scope}-denied-traceme-is-logged")
 def test_traceme(guest: Guest, scope: int) -> None:
     """The line names the task that called TRACEME as target, and its parent as the one that attempted it."""
     guest.set_sysctl(SCOPE, scope)
@@ -149,6 +149,7 @@ def test_what_is_allowed_is_not_logged(guest: Guest) -> None:
     assert len(denials(guest)) == 1
 
 
+@LOCKING
 @pytest.mark.requirement("yama.log-silence")
 def test_read_accesses_are_not_logged(guest: Guest) -> None:
     """Read accesses, which Yama does not govern, log nothing, even at scope 3."""

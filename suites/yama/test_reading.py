@@ -15,7 +15,7 @@ from guests.protocol import wire
 from guests.task import Task
 from guests.uapi import KCMP_VM, Cap
 from suites.process_accesses import read_memory
-from suites.yama.support.accesses import SCOPE, prepare
+from suites.yama.support.accesses import LOCKING, SCOPE, prepare, scopes
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 
@@ -77,7 +77,7 @@ def _readings(guest: Guest) -> list[Reading]:
 
 
 @pytest.mark.requirement("yama.reading")
-@pytest.mark.parametrize("scope", range(4), ids=lambda scope: f"scope-{scope}-stranger-may-read")
+@pytest.mark.parametrize("scope", scopes(*range(4)), ids=lambda scope: f"scope-{scope}-stranger-may-read")
 def test_stranger_reads(guest: Guest, scope: int) -> None:
     """A stranger of the same uid has every read access at every scope, and access to memory at scope 0 only."""
     prepare(guest, scope)
@@ -98,6 +98,7 @@ def test_another_user_reads_nothing(guest: Guest, what: str) -> None:
     assert [f"{done!r}, expected {each.dac!r}" for each, done in outcomes if done != each.dac] == []
 
 
+@LOCKING
 @pytest.mark.requirement("yama.reading", "yama.log-silence")
 def test_reading_stat_is_not_logged(guest: Guest) -> None:
     """/proc/PID/stat asks not to be audited (PTRACE_MODE_NOAUDIT): it can be read, and nothing is logged."""

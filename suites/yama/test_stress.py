@@ -104,6 +104,7 @@ def executing(one: Family) -> Plan:
     return plan
 
 
+@pytest.mark.own_machine("it takes all processors for a while, and changes how many tasks may be")
 @pytest.mark.requirement("yama.concurrency")
 def test_many_at_once(guest: Guest) -> None:
     """No splat appears; a task never named is always refused, one always named never; the end state is right."""

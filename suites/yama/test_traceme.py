@@ -13,7 +13,7 @@ from guests.outcome import EPERM, OK, Expected
 from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import Cap, Clone, Ptrace, Signal
-from suites.yama.support.accesses import SCOPE
+from suites.yama.support.accesses import LOCKING, SCOPE, scopes
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL")
 
@@ -121,7 +121,7 @@ SUMMARIES = (
 
 
 @pytest.mark.requirement("yama.traceme")
-@pytest.mark.parametrize("scope", range(4), ids=lambda scope: f"scope-{scope}-{SUMMARIES[scope]}")
+@pytest.mark.parametrize("scope", scopes(*range(4)), ids=lambda scope: f"scope-{scope}-{SUMMARIES[scope]}")
 def test_traceme(guest: Guest, scope: int) -> None:
     """One column of the table: each child calls TRACEME once, and each unexpected result is listed."""
     guest.set_sysctl(SCOPE, scope)
@@ -135,6 +135,7 @@ def test_traceme(guest: Guest, scope: int) -> None:
     assert wrong == []
 
 
+@LOCKING
 @pytest.mark.requirement("yama.traceme", "yama.at-access")
 def test_traceme_before_the_scope_was_raised(guest: Guest) -> None:
     """A trace begun by TRACEME continues at scope 3, while the next child is refused."""

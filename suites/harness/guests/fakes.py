@@ -23,6 +23,7 @@ import pytest
 from guests.call_arguments import Out
 from guests.outcome import OK
 from guests.protocol import wire
+from guests.protocol.pipe_stream import PipeStream
 from guests.protocol.wire import Frame, Op, State
 from guests.session import Session
 from guests.task import Task
@@ -48,27 +49,6 @@ BOOTABLE = "".join(f"CONFIG_{name}=y\n" for name in required_options("x86_64"))
 """The config of a kernel that can be tested."""
 SOON_S = 0.05
 """A deadline that should pass."""
-
-
-class PipeStream:
-    """A stream of a channel over two pipes."""
-
-    def __init__(self, reading: int, writing: int) -> None:
-        self._reading = reading
-        self._writing = writing
-        os.set_blocking(writing, False)
-
-    def fileno(self) -> int:
-        return self._reading
-
-    def writing_fileno(self) -> int:
-        return self._writing
-
-    def send_some(self, data: memoryview) -> int:
-        return os.write(self._writing, data)
-
-    def receive_bytes(self) -> bytes:
-        return os.read(self._reading, 1 << 18)
 
 
 class HostSession(Session):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from guests.boot_log import splat_at_boot, whole_log_at_boot
 from guests.errors import AgentError
-from guests.guest import splat_at_boot, whole_log_at_boot
 from guests.guest_text import omission
 from guests.vm.template import Template
 from suites.harness.guests import fakes

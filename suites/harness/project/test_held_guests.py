@@ -209,6 +209,13 @@ class TestWrongUse:
         assert "session starts" not in said
         assert not run.report.exists()
 
+    def test_on_a_machine_that_somebody_else_booted(self, tmp_path: Path) -> None:
+        options = ("--hold", "--target=local", "--i-own-this-machine")
+        with SeparateRun(tmp_path, "-c", str(ROOT / "pyproject.toml"), SAMPLE, *options) as run:
+            assert run.wait() == WRONG_USE
+        assert "keep a guest of QEMU, and a machine that somebody else booted (--target) has none" in run.said()
+        assert not run.report.exists()
+
     def test_a_number_of_dumps(self, tmp_path: Path) -> None:
         with SeparateRun(tmp_path, "-c", str(ROOT / "pyproject.toml"), SAMPLE, "--vmcores=some") as run:
             assert run.wait() == WRONG_USE

@@ -90,12 +90,13 @@ GUEST_ROOMS = {
     "syscalls": {"protocol"},
     "log": {"protocol"},
     "vm": {"protocol", "syscalls", "log"},
+    "target": {"protocol", "log", "vm"},
     "host": {"vm"},
 }
 BELOW_ROOMS = {"abi", "errors", "outcome", "uapi", "bpf", "call_arguments", "guest_text"}
 """Modules on top of guests/ that any room may know."""
-ABOVE_ROOMS = {"vm": {"guest"}}
-"""And those that one room may know: the pool hands out guests."""
+ABOVE_ROOMS = {"vm": {"guest"}, "target": {"guest", "session"}}
+"""And those that one room may know: the pools hand out guests."""
 
 
 @pytest.mark.parametrize("room", GUEST_ROOMS)

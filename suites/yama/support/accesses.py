@@ -12,6 +12,9 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import pytest
+from _pytest.mark import ParameterSet
+
 from guests.guest import Guest
 from guests.kernel_probes import ask
 from guests.outcome import EACCES, EPERM, OK, Expected, Outcome
@@ -20,6 +23,8 @@ from guests.uapi import O_RDONLY, O_WRONLY
 from suites.process_accesses import COMMON_DESCRIPTOR, attach, closed, read_memory, seize, write_memory
 
 SCOPE = "kernel.yama.ptrace_scope"
+LOCKED = 3
+"""The scope that nobody can lower."""
 
 
 class AccessResult(enum.Enum):
@@ -93,6 +98,16 @@ ACCESSES = (
     Access("PTRACE_SEIZE", seize, EPERM, EPERM, traces=True),
     Access("PTRACE_ATTACH", attach, EPERM, EPERM, traces=True),
 )
+
+
+LOCKING_REASON = "Yama's scope 3 lasts until the next boot"
+LOCKING = pytest.mark.own_machine(LOCKING_REASON)
+"""Marks what sets the scope to 3."""
+
+
+def scopes(*values: int) -> list[ParameterSet]:
+    """The parameters of a test that sets each of these scopes."""
+    return [pytest.param(value, marks=LOCKING if value == LOCKED else ()) for value in values]
 
 
 def prepare(guest: Guest, scope: int) -> None:

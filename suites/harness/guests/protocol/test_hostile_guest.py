@@ -23,6 +23,7 @@ from guests.log import kernel_log
 from guests.protocol import wire
 from guests.protocol.channel import Channel
 from guests.protocol.deadline import Deadline
+from guests.protocol.pipe_stream import PipeStream
 from guests.protocol.wire import Event, Frame, Op
 from guests.session import Session
 from guests.syscall_sweep import sweep
@@ -74,7 +75,7 @@ def steps(session: Session) -> Iterator[Callable[[], object]]:
     yield session.process_tree
 
 
-class RecordedStream(fakes.PipeStream):
+class RecordedStream(PipeStream):
     """The stream of a real conversation; `pieces` contains the data received after each request."""
 
     pieces: list[bytes]

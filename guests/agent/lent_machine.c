@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The agent on a machine that somebody else booted. Two processes run this program there:
+ *
+ *   the keeper      knows what the settings were, waits until the agent has ended, for whatever reason, ends every
+ *                   process that is left, and puts the settings back
+ *   └─ the agent    with mounts and IPC of its own, so that its root holds what a guest's does, and goes with it
+ *
+ * The machine's other namespaces are the tasks' too: what the kernel's log calls a task is what a test calls it.
+ */
+
+#include <linux/fcntl.h>
+#include <linux/mount.h>
+#include <linux/prctl.h>
+#include <linux/resource.h>
+#include <linux/sched.h>
+#include <linux/signal.h>
+#include <linux/time_types.h>
+#include <linux/types.h>
+#include <linux/un.h>
+#include <linux/unistd.h>
+#include <linux/wait.h>
+
+#include "agent.h"
+#include "setup.h"
+#include "sys.h"
+
+#define SETTINGS_MAX 64
+#define VALUE_MAX 4096
+#define UNFINISHED 2 /* the keeper's exit status, if a setting is not what it was */
+
+/* The C library has these, and not the headers of the kernel. */
+#define AF_UNIX 1
+#define SOCK_DGRAM 2
+#define SOCK_CLOEXEC O_CLOEXEC
+
+static struct setting {
+	const char *path;
+	const char *first;	/* what it is while the agent runs, unless a test changes it; "" for what it was */
+	long length;
+	char value[VALUE_MAX];
+} settings[SETTINGS_MAX];
+
+static long read_setting(const char *path, char *value)
+{
+	long fd = sys4(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0), length;
+
+	if (fd < 0)
+		return fd;
+	length = sys3(__NR_read, fd, value, VALUE_MAX);
+	sys1(__NR_close, fd);
+	return length;
+}
+
+static void write_setting(const char *path, const char *value, long length)
+{
+	long fd = sys4(__NR_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	sys3(__NR_write, fd, value, length);
+	sys1(__NR_close, fd);
+}
+
+static int is_as_before(const struct setting *setting)
+{
+	static char now[VALUE_MAX];
+
+	if (read_setting(setting->path, now) != setting->length)
+		return 0;
+	for (long i = 0; i < setting->length; i++)
+		if (now[i] != setting->value[i])
+			return 0;
+	return 1;
+}
+
+/* A setting that this kernel does not have, or does not let anybody read, cannot be changed by a test either. */
+static void note_settings(char *const *words, unsigned long count)
+{
+	if (count > SETTINGS_MAX)
+		die("too many settings", -E2BIG);
+	for (unsigned long i = 0; i < count; i++) {
+		char *first = words[i];
+
+		while (*first && *first != '=')
+			first++;
+		if (*first)
+			*first++ = 0;
+		settings[i].path = words[i];
+		settings[i].first = first;
+		settings[i].length = read_setting(words[i], settings[i].value);
+		if (settings[i].length == VALUE_MAX)
+			die("a setting is too long", -EMSGSIZE);
+	}
+}
+
+/* Nobody may be left to see to it if one cannot be changed: a test that depends on it finds out. */
+static void make_first_settings(void)
+{
+	for (int i = 0; i < SETTINGS_MAX && settings[i].path; i++)
+		if (settings[i].length >= 0 && *settings[i].first)
+			write_setting(settings[i].path, settings[i].first, strlen(settings[i].first));
+}
+
+/* Whether all are what they were. */
+static int put_settings_back(void)
+{
+	int all = 1;
+
+	for (int i = 0; i < SETTINGS_MAX && settings[i].path; i++) {
+		if (settings[i].length < 0 || is_as_before(&settings[i]))
+			continue;
+		write_setting(settings[i].path, settings[i].value, settings[i].length);
+		if (is_as_before(&settings[i]))
+			continue;
+		say("kconform: agent: not as before: ");
+		say(settings[i].path);
+		say("\n");
+		all = 0;
+	}
+	return all;
+}
+
+/* Settings belong to the machine, so one agent at a time may change them. The name ends with the keeper. */
+static long take_turn(void)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = "\0org.kconform.agent" };
+	long fd = sys3(__NR_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), error;
+
+	if (fd < 0)
+		die("no socket", fd);
+	error = sys3(__NR_bind, fd, &name, offsetof(struct sockaddr_un, sun_path) + sizeof("org.kconform.agent"));
+	if (error == -EADDRINUSE)
+		die("another run is testing this machine", error);
+	if (error < 0)
+		die("no name for a socket", error);
+	return fd;
+}
+
+static void copy_program(const char *path)
+{
+	long from = sys4(__NR_openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC, 0);
+	long to = sys4(__NR_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755), sent;
+
+	if (from < 0 || to < 0)
+		die("the program cannot be copied", from < 0 ? from : to);
+	while ((sent = sys4(__NR_sendfile, to, from, NULL, 1 << 20)) > 0)
+		;
+	if (sent < 0)
+		die("the program cannot be copied", sent);
+	sys1(__NR_close, from);
+	sys1(__NR_close, to);
+}
+
+static void must(long error, const char *why)
+{
+	if (error < 0)
+		die(why, error);
+}
+
+/* A root as in an initramfs, which nothing outlives. The machine's devices are a part of it. */
+static void make_root(void)
+{
+	static const char place[] = "/tmp";
+
+	/* A kernel without CONFIG_IPC_NS refuses both. */
+	if (sys1(__NR_unshare, CLONE_NEWNS | CLONE_NEWIPC) < 0)
+		must(sys1(__NR_unshare, CLONE_NEWNS), "no mounts of its own");
+	must(sys5(__NR_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "the mounts stay shared");
+	must(sys5(__NR_mount, "tmpfs", place, "tmpfs", 0, "mode=0755"), "no root of its own");
+	sys3(__NR_mkdirat, AT_FDCWD, "/tmp/dev", 0755);
+	must(sys5(__NR_mount, "/dev", "/tmp/dev", NULL, MS_BIND, NULL), "no devices");
+	copy_program("/tmp/init");
+	must(sys1(__NR_chdir, place), "no root of its own");
+	must(sys5(__NR_mount, ".", "/", NULL, MS_MOVE, NULL), "no root of its own");
+	must(sys1(__NR_chroot, "."), "no root of its own");
+	must(sys1(__NR_chdir, "/"), "no root of its own");
+	setup_mounts(0);
+}
+
+/* What a login has changed, and the kernel's first process has as the kernel made it (INIT_RLIMITS). */
+static void take_limits_of_init(void)
+{
+	static const struct {
+		int resource;
+		struct rlimit64 limit;
+	} limits[] = {
+		{ RLIMIT_STACK, { _STK_LIM, RLIM64_INFINITY } },
+		{ RLIMIT_CORE, { 0, RLIM64_INFINITY } },
+		{ RLIMIT_NOFILE, { 1024, 4096 } },
+		{ RLIMIT_CPU, { RLIM64_INFINITY, RLIM64_INFINITY } },
+		{ RLIMIT_FSIZE, { RLIM64_INFINITY, RLIM64_INFINITY } },
+		{ RLIMIT_DATA, { RLIM64_INFINITY, RLIM64_INFINITY } },
+		{ RLIMIT_AS, { RLIM64_INFINITY, RLIM64_INFINITY } },
+		{ RLIMIT_NICE, { 0, 0 } },
+		{ RLIMIT_RTPRIO, { 0, 0 } },
+	};
+
+	for (unsigned int i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		sys4(__NR_prlimit64, 0, limits[i].resource, &limits[i].limit, NULL);
+	sys1(__NR_umask, 022);
+}
+
+/* Wait until the agent has ended. Whoever wants to end the keeper ends the agent instead, and all is put back. */
+static void await_end(long agent, const __u64 *signals)
+{
+	for (;;) {
+		long got = sys4(__NR_rt_sigtimedwait, signals, NULL, NULL, sizeof(*signals));
+
+		if (got > 0 && got != SIGCHLD)
+			sys2(__NR_kill, agent, SIGKILL);
+		if (sys4(__NR_wait4, agent, NULL, WNOHANG, NULL) == agent)
+			return;
+	}
+}
+
+/*
+ * End every process that the agent has left, none of which can leave the keeper: the children of a process that ends
+ * become the keeper's. Never wait for one of them alone: its tracer, not yet a child, may have to end first.
+ */
+static void end_all(void)
+{
+	struct __kernel_timespec pause = { 0, 1000000 };
+	long got;
+
+	do {
+		kill_children(sys1(__NR_getpid, 0));
+		got = sys4(__NR_wait4, -1, NULL, WNOHANG | __WALL, NULL);
+		if (!got)
+			sys2(__NR_nanosleep, &pause, NULL);
+	} while (got != -ECHILD);
+}
+
+void live_on_lent_machine(char *const *words, unsigned long count)
+{
+	__u64 none = 0, signals = 1ULL << (SIGHUP - 1) | 1ULL << (SIGINT - 1) | 1ULL << (SIGTERM - 1) |
+				  1ULL << (SIGQUIT - 1) | 1ULL << (SIGCHLD - 1);
+	__u64 by_default[4] = { (__u64)SIG_DFL };
+	long turn = take_turn(), agent;
+
+	note_settings(words, count);
+	sys4(__NR_rt_sigaction, SIGCHLD, by_default, NULL, sizeof(__u64));
+	sys4(__NR_rt_sigaction, SIGPIPE, by_default, NULL, sizeof(__u64));
+	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &signals, NULL, sizeof(signals));
+	must(sys5(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "it cannot adopt processes");
+	make_root();
+	make_first_settings();
+	agent = sys5(__NR_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	must(agent, "no process for the agent");
+	if (!agent) {
+		sys1(__NR_close, turn);
+		sys1(__NR_setsid, 0);
+		sys4(__NR_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
+		take_limits_of_init();
+		return;
+	}
+	/* The host learns of the agent's end when nobody has the channel open any more. */
+	sys3(__NR_close_range, 0, 1, 0);
+	await_end(agent, &signals);
+	end_all();
+	sys1(__NR_exit_group, put_settings_back() ? 0 : UNFINISHED);
+}

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The machine's settings that a test may change: the agent restores each when its channel closes, whatever happens.
+
+Nothing else of the machine is written to: its other settings, its devices and its /sys.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+KEPT: Mapping[str, str] = {
+    "fs.protected_fifos": "0",
+    "fs.protected_hardlinks": "0",
+    "fs.protected_regular": "0",
+    "fs.protected_symlinks": "0",
+    "fs.suid_dumpable": "0",
+    "kernel.apparmor_restrict_unprivileged_userns": "0",
+    "kernel.core_pattern": "core",
+    "kernel.core_uses_pid": "0",
+    "kernel.io_uring_disabled": "0",
+    "kernel.io_uring_group": "",
+    "kernel.perf_event_paranoid": "",
+    # What earlier tests have logged would keep the kernel from logging more.
+    "kernel.printk_ratelimit": "0",
+    "kernel.sched_rt_runtime_us": "",
+    "kernel.seccomp.actions_logged": "",
+    "kernel.unprivileged_userns_clone": "1",
+    "kernel.yama.ptrace_scope": "",
+    "net.core.bpf_jit_enable": "",
+    "net.core.bpf_jit_harden": "",
+    "net.core.bpf_jit_kallsyms": "",
+    "net.core.optmem_max": "",
+    "vm.unprivileged_userfaultfd": "",
+}
+"""With dots, as sysctl(8) has them; and what a kernel begins with, where systems commonly set something else that
+decides about tests.  The others begin as the machine has them."""
+
+_OF_THE_MACHINE = re.compile(r"/(?:sys|dev|proc(?!/(?:self|thread-self|[0-9]+)/))(?:/|$)")
+
+
+def setting_path(name: str) -> str:
+    return f"/proc/sys/{name.replace('.', '/')}"
+
+
+PATHS = frozenset(map(setting_path, KEPT))
+
+
+def agent_words() -> list[str]:
+    """What the agent has to know of them."""
+    return [f"{setting_path(name)}={first}" if first else setting_path(name) for name, first in KEPT.items()]
+
+
+def is_restored(path: str) -> bool:
+    """Whether what is written to this file does not outlive the agent."""
+    return path in PATHS or not _OF_THE_MACHINE.match(path)

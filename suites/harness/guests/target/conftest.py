@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A machine that somebody else booted: this one, with network settings of its own, reached by a fake ssh."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from guests.target import kept_settings
+from guests.target.target_connection import TargetConnection
+from guests.target.target_guest import TargetGuest
+from guests.vm.initramfs import agent
+from kconfigs.cache import Cache
+from kconfigs.kconfig import Config
+from kconfigs.sources import TargetSource
+from kconfigs.target_facts import TargetFacts
+from kconfigs.target_machine import parse_target
+from suites.harness.guests import fakes
+
+SETTING, FIRST_SETTING = "net.ipv4.ip_default_ttl", "net.ipv4.tcp_fin_timeout"
+"""Settings that each network namespace has, so that the tests change none of this machine's."""
+
+SSH = """
+import os, signal, subprocess, sys, threading
+words = sys.argv[1:]
+control = next(word.partition("=")[2] for word in words if word.startswith("ControlPath="))
+if "-M" in words:
+    open(control, "w").close()
+    signal.pause()
+if "-O" in words:
+    sys.exit(not os.path.exists(control))
+command = ["nsenter", "--net=/proc/{pid}/ns/net", "sh", "-c", words[-1]]
+there = subprocess.Popen(command, stdin=-1, stdout=-1, start_new_session=True)
+signal.signal(signal.SIGUSR1, lambda *_: os._exit(255))
+def carry(source, target):
+    while data := os.read(source, 65536):
+        while data:
+            data = data[os.write(target, data):]
+def to_there():
+    carry(0, there.stdin.fileno())
+    there.stdin.close()
+threading.Thread(target=to_there, daemon=True).start()
+back = threading.Thread(target=carry, args=(there.stdout.fileno(), 1), daemon=True)
+back.start()
+status = there.wait()
+back.join()
+os._exit(status if status >= 0 else 128 - status)
+"""
+"""An ssh that runs what it is told in a network namespace of this machine, and is cut off by SIGUSR1."""
+
+
+@dataclass(frozen=True)
+class OtherMachine:
+    """What the tests see of it."""
+
+    pid: int
+    """A process that has its network settings."""
+    folder: Path
+
+    def setting(self, name: str) -> str:
+        command = ["nsenter", f"--net=/proc/{self.pid}/ns/net", "cat", kept_settings.setting_path(name)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def copies(self) -> list[Path]:
+        """The files of agents there."""
+        return sorted(Path("/tmp").glob("kconform-????????/agent"))  # noqa: S108
+
+
+@pytest.fixture
+def other_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OtherMachine]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo there && exec sleep infinity"], stdout=-1)
+    try:
+        assert holder.stdout is not None
+        if holder.stdout.readline() != b"there\n":
+            pytest.skip("needs network namespaces")
+        fakes.program(tmp_path / "bin" / "ssh", SSH.replace("{pid}", str(holder.pid)))
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+        monkeypatch.setattr(kept_settings, "KEPT", {SETTING: "", FIRST_SETTING: "31"})
+        paths = frozenset(map(kept_settings.setting_path, (SETTING, FIRST_SETTING)))
+        monkeypatch.setattr(kept_settings, "PATHS", paths)
+        yield OtherMachine(holder.pid, tmp_path)
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+
+
+def source() -> TargetSource:
+    facts = TargetFacts("6.12.7", platform.machine(), "#1 SMP", (), None, sudo=False, audited=False)
+    return TargetSource(
+        spec="ssh:board",
+        name="board-6.12.7",
+        origin="fake",
+        arch=platform.machine(),
+        version=(6, 12, 7),
+        machine=parse_target("ssh:board"),
+        facts=facts,
+        config=Config({}),
+    )
+
+
+@pytest.fixture(scope="session")
+def agent_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return agent(platform.machine(), Cache(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def connection(other_machine: OtherMachine, agent_program: Path) -> Iterator[TargetConnection]:
+    made = TargetConnection(source(), agent_program)
+    yield made
+    made.close()
+    assert other_machine.copies() == []
+
+
+@pytest.fixture
+def start(connection: TargetConnection, tmp_path: Path) -> Callable[[], TargetGuest]:
+    """Starts a guest there, which the test closes."""
+
+    def started() -> TargetGuest:
+        guest = TargetGuest(fakes.kernel(tmp_path), connection)
+        try:
+            guest.resume()
+        except BaseException:
+            guest.close()
+            raise
+        return guest
+
+    return started
