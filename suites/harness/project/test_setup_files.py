@@ -179,7 +179,14 @@ class TestExample:
         shutil.copy(ROOT / "pyproject.toml", tmp_path)
         suite = tmp_path / "suites" / "yama"
         suite.mkdir(parents=True)
-        for name in ("applicable_tests.py", "coverage", "live_guests.py", "reproducers.py", "walks"):
+        for name in (
+            "applicable_tests.py",
+            "coverage",
+            "live_guests.py",
+            "reproducers.py",
+            "taken_guests.py",
+            "walks",
+        ):
             (tmp_path / "suites" / name).symlink_to(ROOT / "suites" / name)
         (suite / "requirements.toml").write_text(blocks["toml"])
         (suite / "test_family.py").write_text(blocks["python"])

@@ -161,7 +161,7 @@ class TestLibseccomp:
 
     def test_a_call_that_libseccomp_has_not_heard_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A kernel, and a program that a guest runs, may be newer than the host's libseccomp."""
-        monkeypatch.setattr(libseccomp, "number", lambda _: 1000)
+        monkeypatch.setattr(libseccomp, "number", lambda *_: 1000)
         program = allow_list(["brand_new"])
         assert verdict(program, 1000) == Action.ALLOW
         assert verdict(program, "read") == Action.KILL_PROCESS

@@ -7,10 +7,10 @@ import os
 import struct
 from collections.abc import Iterable
 
+from guests.abi import NATIVE
 from guests.bpf import AUDIT_ARCH, Action, Instruction, Program
 from guests.errors import KconformError
 from guests.uapi import number
-from kconfigs.architectures import machine
 
 _INSTRUCTION = struct.Struct("<HBBI")
 _API_WITH_KILL_PROCESS = 3
@@ -27,13 +27,14 @@ def allow_list(names: Iterable[str], arch: str = "x86_64", default: Action = Act
     pyseccomp.set_api(_API_WITH_KILL_PROCESS)
     compiled = pyseccomp.SyscallFilter(int(default))
     own = pyseccomp.system_arch()
+    own_abi = next(abi.name for abi in NATIVE.values() if abi.audit_arch == own)
     if AUDIT_ARCH[arch] != own:
         compiled.add_arch(AUDIT_ARCH[arch])
         compiled.remove_arch(own)
     for name in names:
         # By number, because the program may make a call that is newer than this libseccomp; by this machine's, which
         # the library translates.
-        compiled.add_rule(pyseccomp.ALLOW, number(name, machine()))
+        compiled.add_rule(pyseccomp.ALLOW, number(name, own_abi))
     with os.fdopen(os.memfd_create("filter"), "rb") as file:
         compiled.export_bpf(file)
         file.seek(0)
