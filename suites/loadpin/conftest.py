@@ -17,7 +17,7 @@ from kconfigs.kconfig import spelled
 from kconfigs.kernel import Kernel
 from suites.inactive_modules import skip_unless_started, why_left_out
 from suites.loadpin.support.disks_and_log import MODULES
-from suites.loadpin.support.other_restrictions import SIGNED, lockdown, signatures_enforced
+from suites.other_restrictions import SIGNED, lockdown, signatures_enforced
 
 AS_MODULES = {"TEST_LKM", "TEST_FIRMWARE"}
 """Options that may be modules: the tests load these themselves."""

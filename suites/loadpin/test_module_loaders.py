@@ -12,8 +12,8 @@ from guests.outcome import ENOEXEC, OK, killed
 from guests.uapi import Signal
 from guests.vm.kernel_modules import read_module
 from suites.loadpin.support.disks_and_log import MODULE, NOT_ENFORCING, loadpin, modules, needs
-from suites.loadpin.support.other_restrictions import signatures_enforced
 from suites.loadpin.support.suspended_disk import SuspendedDisk
+from suites.other_restrictions import signatures_enforced
 
 pytestmark = [loadpin, modules]
 

@@ -6,8 +6,11 @@ Documentation/admin-guide/cgroup-v2.rst; for version 1, cgroup-v1/freezer-subsys
 
 from __future__ import annotations
 
+import pytest
+
 from guests.guest import Guest
 from guests.task import Task
+from suites.other_restrictions import without_legacy_cgroups
 
 _MOUNT = "/sys/fs/cgroup"
 _LEGACY_MOUNT = "/tmp/freezer"  # noqa: S108 - the guest's
@@ -46,6 +49,8 @@ class LegacyFreezer:
     """A control group of version 1 with one thread."""
 
     def __init__(self, guest: Guest, task: Task) -> None:
+        if without_legacy_cgroups(guest):
+            pytest.skip("needs control groups of version 1, which cgroup_no_v1 turns off")
         self._guest = guest
         root = guest.root("freezer")
         if not guest.exists(f"{_LEGACY_MOUNT}/tasks"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What refuses loads beside LoadPin: lockdown, and signatures that modules need.
+"""What else restricts a guest: lockdown, signatures that modules need, and parameters that turn something off.
 
 The guest is asked, because the config, the built-in command line, boot parameters and the firmware all have a say.
 """
@@ -21,6 +21,11 @@ def lockdown(guest: Guest) -> str:
         return "none"
     level = re.search(r"\[(\w+)\]", guest.read_file(file))
     return level[1] if level else "none"
+
+
+def without_legacy_cgroups(guest: Guest) -> bool:
+    """Whether a parameter keeps controllers out of control groups of version 1 (kernel/cgroup/cgroup-v1.c)."""
+    return "cgroup_no_v1=" in guest.read_file("/proc/cmdline")
 
 
 def signatures_enforced(guest: Guest) -> bool:
