@@ -5,7 +5,21 @@ from __future__ import annotations
 
 import pytest
 
+from guests.guest import Guest
 from kconfigs.kernel import Kernel
+from suites import yama_scopes
+
+
+@pytest.fixture(autouse=True)
+def _may_trace(request: pytest.FixtureRequest, _applies: None) -> None:
+    yama_scopes.skip_without_attach(request)
+
+
+@pytest.fixture
+def guest(request: pytest.FixtureRequest, guest: Guest) -> Guest:
+    """A guest in which a task may trace its children, whatever Yama's scope is at first."""
+    yama_scopes.let_trace(request, guest)
+    return guest
 
 
 @pytest.fixture
