@@ -25,6 +25,7 @@ from reports.model.result import JSON
 from reports.run import notes
 from reports.run.apply_waivers import splat_waivers
 from reports.run.requirement_marker import leave_out, requirements_of
+from suites import initial_settings
 from suites.reproducers import kept, replayed_guest
 
 GUEST = pytest.StashKey[Guest]()
@@ -54,6 +55,7 @@ def take_for_test(request: pytest.FixtureRequest, kernel: Kernel, following: pyt
         if splat := boot_splat_of(request, taken):
             info = kernel_info(request.config, kernel, pool.acceleration(kernel))
             notes.set_kernel(request.node, {**info, "boot_complaint": splat})
+        initial_settings.undo(request, taken)
         if following is not None and kernel_of(following) == kernel_of(request.node):
             pool.prepare(kernel, boot_of(following) or boot)
         on_error.pop_all()

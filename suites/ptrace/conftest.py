@@ -8,7 +8,7 @@ import pytest
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import ENOENT, OK
-from suites import yama_scopes
+from suites import initial_settings
 
 SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
 PARANOID = "/proc/sys/kernel/perf_event_paranoid"
@@ -16,7 +16,7 @@ PARANOID = "/proc/sys/kernel/perf_event_paranoid"
 
 @pytest.fixture(autouse=True)
 def _may_trace(request: pytest.FixtureRequest, _applies: None) -> None:
-    yama_scopes.skip_without_attach(request)
+    initial_settings.skip_without_attach(request)
 
 
 @pytest.fixture(autouse=True)

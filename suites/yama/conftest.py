@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from suites import yama_scopes
+from suites import initial_settings
 from suites.inactive_modules import skip_unless_started, why_left_out
 
 
@@ -13,7 +13,7 @@ from suites.inactive_modules import skip_unless_started, why_left_out
 def _started(request: pytest.FixtureRequest, _applies: None) -> None:
     skip_unless_started(request, "yama")
     if "required_by_profile" not in request.fixturenames:
-        yama_scopes.skip_without_attach(request)
+        initial_settings.skip_without_attach(request)
 
 
 @pytest.fixture

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sysctls that a kernel's command line sets (`sysctl.NAME=VALUE`), and with which tests would mean something else.
+
+Tests say what a kernel does with its own initial settings, or make the ones that they are about.  So each setting of
+the command line that matters to them is undone before the test, except for those that ask for the initial settings.
+What Linux makes of the command line is in fs/proc/proc_sysctl.c, do_sysctl_args().
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from guests.guest import Guest
+from kconfigs.builtin_command_line import BuiltinCommandLine
+from kconfigs.kernel import Kernel
+
+SCOPE = "kernel.yama.ptrace_scope"
+RELATIONAL, CAPABLE, NO_ATTACH = "1", "2", "3"
+"""Some scopes (Documentation/admin-guide/LSM/Yama.rst)."""
+
+NEUTRAL = {
+    SCOPE: RELATIONAL,
+    "fs.suid_dumpable": "0",
+    "kernel.core_pattern": "core",
+    "kernel.core_uses_pid": "0",
+    "kernel.io_uring_disabled": "0",
+    "kernel.kptr_restrict": "0",
+    "kernel.perf_event_paranoid": "2",
+    "kernel.pid_max": "32768",
+    "kernel.print-fatal-signals": "0",
+    "kernel.randomize_va_space": "2",
+    "kernel.seccomp.actions_logged": "kill_process kill_thread trap errno user_notif trace log",
+    "kernel.threads-max": "1000",
+    "kernel.unprivileged_bpf_disabled": "0",
+    "kernel.unprivileged_userns_clone": "1",
+    "net.core.bpf_jit_enable": "1",
+    "net.core.bpf_jit_harden": "0",
+    "user.max_user_namespaces": "1000",
+    "vm.overcommit_memory": "0",
+    "vm.unprivileged_userfaultfd": "0",
+}
+"""The settings that matter to tests, with values that every kernel takes and that Linux may have at first."""
+
+ASKS = ("required_by_profile", "boot_splat", "configured")
+"""The fixtures of tests that ask for the initial settings."""
+
+
+def of_command_line(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """Name and value of each sysctl that the command line sets, but for what the test's own boot adds."""
+    kernel = cast(Kernel, request.getfixturevalue("kernel"))
+    words = [*kernel.arguments, *request.config.option.append]
+    for parameter in BuiltinCommandLine.of(kernel.config).followed_by(words).parameters:
+        if parameter.name.startswith("sysctl."):
+            yield parameter.name.removeprefix("sysctl.").replace("/", "."), parameter.value
+
+
+def undo(request: pytest.FixtureRequest, guest: Guest) -> None:
+    """Undo what the command line has set, as far as that is possible and matters."""
+    if not set(ASKS).isdisjoint(request.fixturenames):
+        return
+    for name in dict(of_command_line(request)):
+        # Parameters have underscores where these names may have dashes.
+        for known, value in NEUTRAL.items():
+            if known.replace("-", "_") == name:
+                guest.write_file(f"/proc/sys/{known.replace('.', '/')}", value)
+
+
+def skip_without_attach(request: pytest.FixtureRequest) -> None:
+    """Skip a test, before a boot, if its area traces and the kernel begins with the scope that cannot be left."""
+    if "guest" in request.fixturenames and dict(of_command_line(request)).get(SCOPE) == NO_ATTACH:
+        pytest.skip(f"for a kernel whose tasks can be traced: {SCOPE} is {NO_ATTACH} from the boot on")
+
+
+def let_trace(guest: Guest) -> None:
+    """Lower the scope of a machine that somebody else booted to the one in which parents trace their children."""
+    if not guest.exists(f"/proc/sys/{SCOPE.replace('.', '/')}"):
+        return
+    scope = guest.sysctl(SCOPE)
+    if scope == CAPABLE:
+        guest.set_sysctl(SCOPE, RELATIONAL)
+    elif scope == NO_ATTACH:
+        pytest.skip(f"for a kernel whose tasks can be traced: {SCOPE} is {NO_ATTACH}, which cannot be changed")
