@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from common import atomic, commandline
 from common.errors import UsageError
+from common.installation import REPORTS
 from common.text import printable
 from reports.formats import index_html, kcidb, ktap, markdown_summary
 from reports.judgement import shard_cut
@@ -32,7 +33,6 @@ from reports.judgement.comparison import Comparison, compare
 from reports.judgement.exit_status import HELD, meaning
 from reports.model.display import one_line
 from reports.model.document import Document, load
-from reports.model.report_directory import DEFAULT
 from reports.model.result import VERDICTS
 from reports.tools import diff, merge, prune
 
@@ -97,7 +97,7 @@ def add_commands(commands: Commands) -> None:
         "prune", help="remove old reports, but never the latest or one that is being written"
     )
     command.set_defaults(run=_prune)
-    command.add_argument("directory", type=Path, nargs="?", default=DEFAULT, help=f"default: {DEFAULT}")
+    command.add_argument("directory", type=Path, nargs="?", default=REPORTS, help=f"default: {REPORTS}")
     command.add_argument(
         "--keep", type=commandline.whole_number("reports", 0), metavar="N", help="keep the newest N reports"
     )

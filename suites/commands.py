@@ -6,11 +6,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from common.installation import IS_CHECKOUT, pytest_command, working_folder
 
 PROGRAMS = {
     "mutants": ("suites.mutation.__main__", "build kernels with one fault each, and check that the suites detect it"),
@@ -37,10 +35,15 @@ PROGRAMS = {
 }
 """Commands with their own argument parsers: module and help text.  Each module has `main(arguments)`."""
 
+OF_CHECKOUTS = ("bench", "hosts", "bench-selftest")
+"""The commands that measure the project itself, or try it elsewhere."""
+
 
 def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the commands; each sets `run`, which takes the parsed options and returns an exit status."""
     for name, (module, text) in PROGRAMS.items():
+        if name in OF_CHECKOUTS and not IS_CHECKOUT:
+            continue
         command = subparsers.add_parser(name, help=text, add_help=False)
         command.set_defaults(run=_program, module=module, own_parser=True)
     command = subparsers.add_parser(
@@ -58,5 +61,5 @@ def _program(options: argparse.Namespace) -> int:
 
 
 def _requirements(options: argparse.Namespace) -> int:
-    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "--requirements", *options.others]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    command = pytest_command("--requirements", *options.others)
+    return subprocess.run(command, cwd=working_folder(), check=False).returncode

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The report directory: what is in it, which one a run uses, and what `latest` points to.
 
-A run without --report-dir makes a new one below reports/out, named by the time in UTC.  A run with it uses that one,
+A run without --report-dir makes a new one below reports/out or kconform-reports, named by the time in UTC.  A run with it uses that one,
 and removes what a former run left there: evidence of two runs in one directory would be evidence of nothing.
 """
 
@@ -21,6 +21,7 @@ import msgspec
 
 from common import atomic, bounded
 from common.errors import UsageError
+from common.installation import REPORTS
 from common.paths import users_path
 
 RESULTS = "results.json"
@@ -39,7 +40,6 @@ DERIVED = (PAGE, JUNIT, KTAP, KCIDB, SUMMARY)
 FORMER = ("report.html",)
 """Files that earlier versions wrote."""
 
-DEFAULT = Path("reports", "out")
 LATEST = "latest"
 
 HINT = "name another directory with --report-dir"
@@ -68,7 +68,7 @@ def claim(root: Path, invoked_in: Path, asked_for: str | None, now: datetime) ->
 
     `root` is where the default is, `invoked_in` what a relative --report-dir starts from; `now` is UTC.
     """
-    path = users_path(asked_for, invoked_in) if asked_for else root / DEFAULT
+    path = users_path(asked_for, invoked_in) if asked_for else root / REPORTS
     made = not (asked_for and path.exists())
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from types import MappingProxyType
 import pytest
 
 from common import git
+from common.installation import IS_CHECKOUT
 from reports.model.result import JSON, clean_text
 from reports.model.run_record import SuiteRecord
 
@@ -95,7 +96,9 @@ def _whole(config: pytest.Config) -> bool:
 
 
 def suite(root: Path) -> SuiteRecord:
-    """The git commit of the tree at `root`, or null without git; a changed tree's has `-dirty` appended."""
+    """The git commit of the tree at `root`, or null without git or a checkout; a changed tree's has `-dirty` appended."""
+    if not IS_CHECKOUT:
+        return SuiteRecord(None)  # the folder may be below an unrelated repository
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from common.commandline import whole_number
+from common.installation import REPORTS
 from reports.formats.kcidb import ORIGIN
 from reports.judgement.promise_coverage import KERNEL_AREAS
-from reports.model.report_directory import DEFAULT, LATEST
+from reports.model.report_directory import LATEST
 from reports.run import repeat, shard
 
 NO_RUN = (
@@ -41,7 +42,7 @@ def add(parser: pytest.Parser) -> None:
         metavar="DIR",
         default=None,
         help="where results.json, index.html, junit.xml and the evidence go "
-        f"(default: {DEFAULT}/<run>, also known as {DEFAULT}/{LATEST})",
+        f"(default: {REPORTS}/<run>, also known as {REPORTS}/{LATEST})",
     )
     group.addoption(
         "--resume",

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from common.installation import IS_CHECKOUT
 from common.paths import users_path
 from common.workers import is_worker, run_in_one_process
 from reports.formats.kcidb import check_origin
@@ -85,11 +86,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _new_recorder(config: pytest.Config) -> Recorder:
     invoked_in = config.invocation_params.dir
+    root = config.rootpath if IS_CHECKOUT else invoked_in
     with as_wrong_use():
         if config.option.resume:
-            config.option.report_dir = resume.directory(config.rootpath, config.option.report_dir)
+            config.option.report_dir = resume.directory(root, config.option.report_dir)
             resume.begin(config, users_path(config.option.report_dir, invoked_in))
-        claimed = claim(config.rootpath, invoked_in, config.option.report_dir, datetime.now(UTC))
+        claimed = claim(root, invoked_in, config.option.report_dir, datetime.now(UTC))
     notes.set_report_directory(config, claimed.path)
     junit = getattr(config.option, "xmlpath", None)
     config.option.xmlpath = None

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from common.installation import REPORTS
 from reports.formats import report_files
 from reports.judgement import exit_status
 from reports.judgement.exit_status import HELD, UNDETERMINED, WRONG_USE, Ending
@@ -104,7 +105,7 @@ class Recorder:
                 resume.take_up(self._directory, former, self._store)
         self._write()
         if self._config.option.report_dir is None:
-            latest = report_directory.DEFAULT / report_directory.LATEST
+            latest = REPORTS / report_directory.LATEST
             with self.guarded(f"{latest} does not point to this run"):
                 report_directory.update_latest(self._directory)
 

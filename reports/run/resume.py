@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 from common.errors import UsageError
+from common.installation import REPORTS
 from common.workers import handed_over
 from reports.model import evidence
 from reports.model.document import Document, load
-from reports.model.report_directory import DEFAULT, EVIDENCE, LATEST
+from reports.model.report_directory import EVIDENCE, LATEST
 from reports.model.result import KernelRecord, Result
 from reports.model.run_record import CertaintyRecord, ResumedRecord
 from reports.model.store import Store
@@ -53,7 +54,7 @@ DONE = pytest.StashKey[frozenset[str]]()
 
 def directory(root: Path, report_dir: str | None) -> str:
     """The report directory of the run to continue: the latest, if none is named."""
-    return report_dir or str((root / DEFAULT / LATEST).resolve())
+    return report_dir or str((root / REPORTS / LATEST).resolve())
 
 
 def begin(config: pytest.Config, path: Path) -> None:

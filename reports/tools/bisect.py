@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UsageError
+from common.installation import REPORTS, kconform_command, pytest_command, working_folder
 from reports.judgement.exit_status import BROKEN, HELD, NOTHING_RAN, UNDETERMINED, WRONG_USE, meaning
 from reports.model.document import load
-from reports.model.report_directory import DEFAULT, RESULTS
+from reports.model.report_directory import RESULTS
 from reports.model.result import Verdict
 
-ROOT = Path(__file__).parents[2]
-REPORT = DEFAULT / "bisect"
-"""The report of the last step, below ROOT."""
+REPORT = REPORTS / "bisect"
+"""The report of the last step, below `working_folder()`."""
 
-DOCTOR = (sys.executable, "kconform.py", "doctor", "--install", "--yes")
+DOCTOR = ("doctor", "--install", "--yes")
 """Other environments of tox.ini run it first.  Here it must not run there: its status would be the bisection's."""
 
 GOOD, BAD, SKIP, STOP = 0, 1, 125, 128
@@ -75,18 +75,16 @@ def judge(arguments: Sequence[str]) -> StepResult:
     try:
         # As pytest reads the same option: the last one counts, and ~ is a home directory.
         named, _ = parser.parse_known_args(arguments)
-        report = ROOT / Path(named.report_dir).expanduser()
+        report = working_folder() / Path(named.report_dir).expanduser()
         # A run that ends early must not be judged by the report of the last one.
         (report / RESULTS).unlink(missing_ok=True)
     except (argparse.ArgumentError, OSError, RuntimeError) as error:
         print(f"bisect: {WORDS[STOP]}: --report-dir cannot be used: {error}", flush=True)
         return StepResult(STOP, WRONG_USE)
-    if _run(DOCTOR):
+    if _run(kconform_command(*DOCTOR)):
         print(f"bisect: {WORDS[STOP]}: this machine lacks something", flush=True)
         return StepResult(STOP, WRONG_USE)
-    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--report-dir={report}"]
-    command += ["--reproducers=none", "--vmcores=0", *arguments]
-    exit_status = _run(command)
+    exit_status = _run(pytest_command(f"--report-dir={report}", "--reproducers=none", "--vmcores=0", *arguments))
     counts = verdicts_in(report)
     answered = answer(exit_status, counts)
     print(f"bisect: {WORDS[answered]} (exit status {exit_status}: {meaning(exit_status, counts)})", flush=True)
@@ -95,7 +93,7 @@ def judge(arguments: Sequence[str]) -> StepResult:
 
 def _run(command: Sequence[str]) -> int:
     """The exit status of the command, which may take its time to end after Ctrl-C."""
-    with subprocess.Popen(command, cwd=ROOT) as running:
+    with subprocess.Popen(command, cwd=working_folder()) as running:
         try:
             return running.wait()
         except KeyboardInterrupt:

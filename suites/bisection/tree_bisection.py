@@ -8,17 +8,16 @@ is kept, for `git bisect replay`.
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from common import git
 from common.commandline import INTERRUPTED, output, say
 from common.errors import UsageError
+from common.installation import kconform_command, working_folder
 from common.paths import users_path
 from common.text import printable
 from reports.judgement.exit_status import HELD, UNDETERMINED, WRONG_USE
-from reports.tools import bisect
 from suites.bisection.report_place import reports_of
 
 LOG = "bisect.log"
@@ -31,7 +30,7 @@ def bisect_tree(tree: Path, good: Sequence[str], bad: str, arguments: Sequence[s
     for revision in (*good, bad):
         if _git(tree, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").returncode:
             raise UsageError(f"{printable(str(tree))} has no revision {printable(revision)}")
-    step = [sys.executable, str(bisect.ROOT / "kconform.py"), "bisect", f"--kernel={tree}", *arguments]
+    step = kconform_command("bisect", f"--kernel={tree}", *arguments)
     try:
         started = _git(tree, "bisect", "start", bad, *good, "--")
         if started.returncode:
@@ -75,7 +74,7 @@ def _ended(tree: Path, status: int) -> int:
 
 def _keep_log(tree: Path, arguments: Sequence[str]) -> None:
     log = _git(tree, "bisect", "log").stdout
-    path = bisect.ROOT / reports_of(arguments) / LOG
+    path = working_folder() / reports_of(arguments) / LOG
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(log, encoding="utf-8")

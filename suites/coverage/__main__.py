@@ -24,6 +24,7 @@ from pathlib import Path
 from common import atomic
 from common.commandline import Parser, output, run
 from common.errors import KconformError, UsageError
+from common.installation import REPORTS, pytest_command, working_folder
 from common.paths import users_path
 from reports.judgement.promise_coverage import KERNEL_AREAS
 from reports.model import document
@@ -37,8 +38,7 @@ from suites.coverage.line_map import find_map, joined, load_map, save_map
 from suites.coverage.measurement import Measurement, measure
 from suites.coverage.touched_tests import named
 
-ROOT = Path(__file__).parents[2]
-REPORT = Path("reports", "out", "coverage")
+REPORT = REPORTS / "coverage"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,10 +89,10 @@ def _report(options: argparse.Namespace) -> Path:
             hint=f"areas: {', '.join(KERNEL_AREAS)}; a line of the kernel is FILE:LINE",
         )
     report = users_path(options.report_dir).absolute()
-    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "--vmcores=0", *shlex.split(options.pytest)]
+    command = pytest_command("--vmcores=0", *shlex.split(options.pytest))
     command += [f"--kernel={options.kernel}", "--flavor=coverage", f"--report-dir={report}"]
     command += [f"--counters={folder_of(report).path}", *(f"suites/{area}" for area in options.what or KERNEL_AREAS)]
-    status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
+    status = subprocess.run(command, cwd=working_folder(), stdin=subprocess.DEVNULL, check=False).returncode
     if not is_report(report):
         raise KconformError(f"no test ran: pytest ended with {status}", hint="pytest's output, above, tells why")
     return report

@@ -22,6 +22,7 @@ from pathlib import Path
 from common import atomic
 from common.commandline import Parser, output, run, whole_number
 from common.errors import UsageError
+from common.installation import REPORTS
 from common.paths import users_path
 from kconfigs.build.kernel_tree import Tree, open_tree
 from kconfigs.cache import Cache
@@ -235,7 +236,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the tree's object directory, already built; then both are used in place instead of being copied",
     )
     parser.add_argument("--pytest", default="-n 2", metavar="ARGS", help="further arguments for pytest (-n 2)")
-    default = Path("reports/out/mutants.json")
+    default = REPORTS / "mutants.json"
     parser.add_argument("--results", type=users_path, default=default, metavar="FILE", help=f"default: {default}")
     parser.add_argument(
         "--resume", action="store_true", help="keep what FILE has of mutants that were detected or survived"

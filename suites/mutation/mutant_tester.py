@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import KconformError, UsageError
+from common.installation import pytest_command
 from kconfigs.cache import Cache
 from suites.coverage.line_map import LineMap, save_map
 from suites.mutation.executing_tests import UNKNOWN, Execution
@@ -134,7 +134,7 @@ class MutantTester:
         """Run the tests, which are named by their paths in suites/, and return the status and its reason."""
         report = self._objects / "kconform-report"
         shutil.rmtree(report, ignore_errors=True)
-        command = [sys.executable, "-m", "pytest", *(f"suites/{path}" for path in tests), "-q", "--reproducers=none"]
+        command = pytest_command(*(f"suites/{path}" for path in tests), "-q", "--reproducers=none")
         command += ["--vmcores=0", "-p", "no:cacheprovider", "-p", "suites.mutation.stop_at_failure"]
         command += ["--kernel", str(image), "--report-dir", str(report), *arguments]
         deadline_s = self._deadline_s * len(tests)

@@ -26,11 +26,11 @@ from rich.console import Console
 from rich.table import Table
 
 from common.commandline import Parser
+from common.installation import pytest_command, working_folder
 from suites import marked_processes
 from suites.soak.guest_faults import INJECTED
 from suites.soak.repetition import Sample
 
-ROOT = Path(__file__).parents[2]
 MAY_GROW = {"rss_mib": 32.0, "descriptors": 8, "children": 1, "duration_s": 0.5}
 """How much the median of a process's last pass may be above that of an early one; of a duration, as a fraction."""
 PER_TEST_MIB = 12 / 1024
@@ -93,11 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, folder: Path) -> tuple[int, list[str]]:
     """Run the tests.  pytest's exit status, and a sentence for each process that is left behind."""
     mark = marked_processes.new_mark("KCONFORM_SOAK")
-    command = ["env", mark, sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "no:cacheprovider"]
+    command = ["env", mark, *pytest_command("-p", "no:cacheprovider")]
     command += ["-p", "suites.soak.repetition", "--soak-times", str(options.times), "--soak-samples", str(folder)]
     command += ["--soak-faults", str(options.faults)] if options.faults is not None else []
     command += ["--report-dir", str(folder / "report"), "-q", *options.pytest]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(command, cwd=working_folder(), stdin=subprocess.DEVNULL, check=False)
     left = [f"left behind: {each.info['name']} ({each.pid})" for each in marked_processes.living(mark)]
     return done.returncode, left
 

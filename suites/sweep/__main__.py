@@ -32,6 +32,7 @@ from rich.table import Table
 from common import atomic
 from common.commandline import Parser
 from common.errors import KconformError
+from common.installation import pytest_command, working_folder
 from common.paths import users_path
 from common.text import printable
 from common.toml import read
@@ -40,7 +41,6 @@ from reports.judgement.promise_coverage import KERNEL_AREAS
 from reports.model import document
 from reports.model.result import BROKE, Result
 
-ROOT = Path(__file__).parents[2]
 OPTIONS = Path(__file__).with_name("options.toml")
 NO_KERNEL = ("Kconfig drops", "could not be configured", "could not be compiled", "cannot be tested")
 """What the reasons of results say if there is no kernel with this change, or none that can be tested."""
@@ -101,13 +101,13 @@ def _sweep(options: argparse.Namespace) -> int:
         matrix = Path(scratch, "kconform.toml")
         matrix.write_text(matrix_of(options.kernel, changes))
         report = users_path(options.report_dir) if options.report_dir else Path(scratch, "report")
-        command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--matrix={matrix}", "--allow-dropped"]
+        command = pytest_command(f"--matrix={matrix}", "--allow-dropped")
         command += [
             f"--report-dir={report.absolute()}",
             *(f"suites/{area}" for area in KERNEL_AREAS),
             *shlex.split(options.pytest),
         ]
-        subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
+        subprocess.run(command, cwd=working_folder(), stdin=subprocess.DEVNULL, check=False)
         if not report.is_dir():
             raise KconformError("no test ran", hint="pytest's output, above, tells why")
         outcomes = judge(document.load(report).tests())

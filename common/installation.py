@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the project is, and how it runs its tests: from a checkout, or as pip has installed it.
+
+In a checkout, runs start in its folder, and reports are below it.  An installation leaves its own folder alone: runs
+start where the user is, and reports are there.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+"""The folder of conftest.py and pyproject.toml."""
+
+IS_CHECKOUT = (ROOT / "tox.ini").is_file()
+"""Whether this is a checkout, or a source archive: what pip installs has no tox.ini."""
+
+REPORTS = Path("reports", "out") if IS_CHECKOUT else Path("kconform-reports")
+"""The folder of reports, below `working_folder()`."""
+
+
+def working_folder() -> Path:
+    """Where runs start."""
+    return ROOT if IS_CHECKOUT else Path.cwd()
+
+
+def pytest_command(*arguments: str) -> list[str]:
+    """The command that runs tests, to be started in `working_folder()`."""
+    return [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *arguments]
+
+
+def kconform_command(*arguments: str) -> list[str]:
+    """A command of this project, to be started in `working_folder()`."""
+    return [sys.executable, str(ROOT / "kconform.py"), *arguments]
