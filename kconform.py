@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command `kconform`: everything except for test runs, which use pytest directly (`tox -- ARGS`).
+"""The command `kconform`: runs the suites, as `tox -- ARGS` does, or one of the other commands.
 
 Each package defines its own commands.  This module combines them, as conftest.py does with their fixtures.
 """
@@ -7,19 +7,31 @@ Each package defines its own commands.  This module combines them, as conftest.p
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from common import process_defaults
-from common.commandline import Parser, run
+from common.commandline import Parser, output, run
+from common.paths import user_cache
+from common.project_files import IS_CHECKOUT, ROOT, kconform_command, pytest_command, version
 
 MODULES = ("guests.commands", "kconfigs.commands", "reports.commands", "suites.commands")
-EPILOG = "See also `kconform COMMAND --help`.  `tox -- ARGS` runs the suites; ARGS are pytest's, including `--help`."
+EPILOG = (
+    "Without a command, it runs the suites: `kconform yama --kernel=SPEC` does what `tox -- yama --kernel=SPEC` does "
+    "in a checkout.  Its options are pytest's and its own; `kconform yama --help` lists them.  See also "
+    "`kconform COMMAND --help`."
+)
+
+WITHOUT_GUESTS = ("--help", "--version", "--collect-only", "--co", "--requirements", "--markers", "--fixtures")
+"""Options of runs that start no guest, so that the machine need not have QEMU."""
 
 
 def parser(command: str = "") -> Parser:
     """The parser, with the commands up to this one's module: the doctor must work without what the others import."""
-    made = Parser(prog="kconform", description="Commands for everything except test runs.", epilog=EPILOG)
+    made = Parser(prog="kconform", description="Run the suites on a kernel, or one of these commands.", epilog=EPILOG)
     commands = made.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for module in MODULES:
         importlib.import_module(module).add_commands(commands)
@@ -29,10 +41,14 @@ def parser(command: str = "") -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that the command line specifies, and return the exit status."""
+    """Run the suites, or the command that the command line specifies, and return the exit status."""
     process_defaults.restore()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    made = parser(words[0] if words else "")
+    if words[:1] == ["--version"]:
+        return run(lambda: output(f"kconform {version()}"))
+    if runs_suites(words):
+        return run(lambda: run_suites(words))
+    made = parser(words[0])
     options, others = made.parse_known_args(words)
     options.others = others
     if getattr(options, "own_parser", False):
@@ -41,6 +57,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if others:
         made.error(f"unrecognized arguments: {' '.join(others)}")
     return run(lambda: options.run(options))
+
+
+def runs_suites(words: Sequence[str]) -> bool:
+    """Whether these arguments are those of a run: none, or they begin with an option, an area or a test."""
+    first = words[0] if words else "-"
+    if first in ("-h", "--help"):
+        return False
+    is_area = "/" not in first and (ROOT / "suites" / first / "requirements.toml").is_file()
+    return first.startswith("-") or is_area or "/" in first or "::" in first
+
+
+def run_suites(words: Sequence[str]) -> int:
+    """Install what the machine lacks, as `tox` does, and become pytest.  If that fails, the doctor's exit status."""
+    if set(WITHOUT_GUESTS).isdisjoint(words):
+        consent = [] if sys.stdin is not None and sys.stdin.isatty() else ["--yes"]
+        doctor = kconform_command("doctor", "--install", *consent, "--for-run", *words)
+        status = subprocess.run(doctor, check=False).returncode
+        if status:
+            return status
+    before = ["-n", "auto", "--maxprocesses=8"]
+    if not IS_CHECKOUT:
+        # Neither the installation nor the user's folder is a place for what pytest and Hypothesis remember.
+        before += ["-o", f"cache_dir={user_cache() / 'pytest'}"]
+        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(user_cache() / "hypothesis"))
+    return _become(pytest_command(*before, *words))
+
+
+def _become(command: list[str]) -> NoReturn:
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

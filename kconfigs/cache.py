@@ -30,6 +30,7 @@ from filelock import FileLock, Timeout
 
 from common.errors import KconformError, UsageError
 from common.paths import user_cache
+from common.project_files import COMMAND
 from common.text import printable
 from kconfigs import cache_stamps
 from kconfigs.disk_usage import allocated, parse_size, remove
@@ -260,7 +261,7 @@ class Cache:
     def _full(self, path: Path) -> KconformError:
         return KconformError(
             f"the disk is full: there is no room in {printable(self.root)} for {path.parent.name}/{path.name}",
-            hint="free some space, empty the cache (./kconform cache clear) or set KCONFORM_CACHE",
+            hint=f"free some space, empty the cache ({COMMAND} cache clear) or set KCONFORM_CACHE",
         )
 
 

@@ -25,6 +25,7 @@ from kconfigs import profile as profiles
 from kconfigs.build import background_build
 from kconfigs.build.background_build import BuildOrder
 from kconfigs.build.build_progress import BuildState, PhaseTimes
+from kconfigs.build.kernel_tree import is_tree
 from kconfigs.build.status_file import read_status
 from kconfigs.config_changes import parse_changes
 from kconfigs.fetch import fetch, is_built
@@ -82,7 +83,9 @@ def wanted(
 
 
 def default_specs() -> list[str]:
-    """The distribution's small prebuilt kernel, and its kernel source."""
+    """In a kernel tree, that tree.  Elsewhere the distribution's small prebuilt kernel, and its kernel source."""
+    if is_tree(Path.cwd()):
+        return ["."]
     with contextlib.suppress(OSError):
         prebuilt = PREBUILT.get(platform.freedesktop_os_release()["ID"])
         if prebuilt:

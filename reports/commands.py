@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from common import atomic, commandline
 from common.errors import UsageError
-from common.installation import REPORTS
+from common.project_files import REPORTS
 from common.text import printable
 from reports.formats import index_html, kcidb, ktap, markdown_summary
 from reports.judgement import shard_cut

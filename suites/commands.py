@@ -8,7 +8,7 @@ import importlib
 import subprocess
 from typing import Any
 
-from common.installation import IS_CHECKOUT, pytest_command, working_folder
+from common.project_files import IS_CHECKOUT, pytest_command, working_folder
 
 PROGRAMS = {
     "mutants": ("suites.mutation.__main__", "build kernels with one fault each, and check that the suites detect it"),

@@ -40,6 +40,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_cmdline_main(config: pytest.Config) -> None:
     """What is collected, and what a report says of the run's completeness."""
-    config.args = _places(config, config.option.file_or_dir)
+    if not config.option.help:
+        config.args = _places(config, config.option.file_or_dir)

@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from common.project_files import COMMAND
 from guests.abi import COMPAT
 from guests.errors import KconformError, UsageError
 from guests.host.dependencies import Dependency, Found, find_dependencies, list_dependencies
@@ -69,7 +70,7 @@ def install_missing(arches: Sequence[str] = (), *, sure: bool) -> int:
     found = find_dependencies(wanted)
     missing = found.missing(wanted)
     if not missing and not found.too_old:
-        print("kconform: this machine has all dependencies (see ./kconform doctor)")
+        print(f"kconform: this machine has all dependencies (see {COMMAND} doctor)")
         return 0
     family = host_family()
     if missing and family is not None and _install(missing, family, sure=sure):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from common.project_files import COMMAND
 from common.text import printable
 from guests.errors import BootError, ProtocolError, QemuError, SlowBootError, UsageError
 from guests.protocol.channel import Channel, Closed, NoAnswer, SocketStream
@@ -63,7 +64,7 @@ def compose(machine: VirtualMachine) -> tuple[str, ...]:
         said = (errors or printed).strip().splitlines() or [f"exit status {done.returncode}"]
         raise QemuError(
             f"virtme-run could not compose a command: {printable(said[-1])}",
-            hint="is QEMU installed? run `./kconform doctor`",
+            hint=f"is QEMU installed? run `{COMMAND} doctor`",
         )
     return tuple(base_command(parse_shown(printed), machine))
 

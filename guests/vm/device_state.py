@@ -11,6 +11,7 @@ import os
 import time
 from functools import cache
 
+from common.project_files import COMMAND
 from guests.errors import QemuError
 from guests.vm.qemu_process import Qemu
 from guests.vm.qemu_program import SANDBOX, QemuProgram
@@ -80,7 +81,7 @@ def prove(program: QemuProgram) -> None:
         version = program.version_line or "version unknown"
         raise QemuError(
             f"{program.path} ({version}) cannot save and load guests: {error.message}",
-            hint="use QEMU 7.0 to 11, with --qemu=PATH if necessary, or run `./kconform doctor`",
+            hint=f"use QEMU 7.0 to 11, with --qemu=PATH if necessary, or run `{COMMAND} doctor`",
         ) from error
     finally:
         os.close(state)

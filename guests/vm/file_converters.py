@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
+from common.project_files import COMMAND
 from guests.errors import KconformError
 
 _UNSET = {"POSIXLY_CORRECT", "SOURCE_DATE_EPOCH"}
@@ -20,7 +21,7 @@ def run_host_tool(command: Sequence[str]) -> bytes:
     # On Debian, file system tools are in directories that are only in root's PATH.
     program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/sbin")
     if program is None:
-        raise KconformError(f"{command[0]} is not installed", hint="run `./kconform doctor`, which can install it")
+        raise KconformError(f"{command[0]} is not installed", hint=f"run `{COMMAND} doctor`, which can install it")
     # Its output must not be translated.
     environment = {name: value for name, value in os.environ.items() if name not in _UNSET} | {"LC_ALL": "C"}
     done = subprocess.run([program, *command[1:]], capture_output=True, env=environment, check=False)

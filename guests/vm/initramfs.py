@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from common.project_files import COMMAND
 from guests.errors import KconformError, UsageError
 from guests.vm.cache_checksums import check, with_checksums
 from guests.vm.programs_for_guests import program_files
@@ -60,7 +61,7 @@ def installed_compiler(arch: str) -> str:
     if shutil.which(program) is None:
         raise KconformError(
             f"no C compiler for {arch}: {program} is not installed",
-            hint="run `./kconform doctor`, which can install it",
+            hint=f"run `{COMMAND} doctor`, which can install it",
         )
     return program
 

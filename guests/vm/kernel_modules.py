@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from common import bounded
+from common.project_files import COMMAND
 from common.text import printable
 from guests.errors import KconformError, UsageError
 from kconfigs import input_limits
@@ -113,7 +114,7 @@ def read_module(kernel: Kernel, name: str) -> bytes:
             hint=_HINT,
         ) from error
     except MissingProgramError as error:
-        raise KconformError(str(error), hint="run `./kconform doctor`, which can install it") from error
+        raise KconformError(str(error), hint=f"run `{COMMAND} doctor`, which can install it") from error
 
 
 _HINT = "install or build the kernel's modules again"

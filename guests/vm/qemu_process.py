@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from common.project_files import COMMAND
 from common.text import printable
 from guests.errors import QemuError
 from guests.vm.qemu_command import channel_options, dying_with_parent
@@ -196,7 +197,7 @@ class Qemu:
         except FileNotFoundError as missing:
             raise QemuError(
                 f"{missing.filename} is not installed",
-                hint="run `./kconform doctor`, which can install it",
+                hint=f"run `{COMMAND} doctor`, which can install it",
             ) from None
         except OSError as error:
             raise QemuError(f"QEMU cannot be started: {error}") from error

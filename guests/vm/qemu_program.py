@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from common.project_files import COMMAND
 from guests.errors import QemuError, UsageError
 
 OTHER_PATHS = ("/usr/libexec/qemu-kvm", "/usr/lib/qemu-kvm")
@@ -59,7 +60,7 @@ def find_qemu(arch: str = "x86_64", chosen: str | None = None) -> str:
     for candidate in (f"qemu-system-{arch}", *other_paths):
         if found := shutil.which(candidate):
             return found
-    raise QemuError(f"qemu-system-{arch} is not installed", hint="run `./kconform doctor`, which can install it")
+    raise QemuError(f"qemu-system-{arch} is not installed", hint=f"run `{COMMAND} doctor`, which can install it")
 
 
 @cache

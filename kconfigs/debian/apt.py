@@ -25,6 +25,7 @@ from debian.debian_support import Version
 
 from common import atomic, bounded
 from common.errors import KconformError, UsageError
+from common.project_files import COMMAND
 from common.text import nearest, printable
 from kconfigs import input_limits
 from kconfigs.debian.deb_package import Package, parse_control
@@ -137,7 +138,7 @@ class Apt:
                     f"{package.name} {package.version} comes from an archive without a valid signature",
                     hint="use an archive whose key apt knows (apt-secure(8)), or pass the downloaded .deb file",
                 ) from error
-            refresh = "./kconform cache clear suites" if self._options else "apt-get update"
+            refresh = f"{COMMAND} cache clear suites" if self._options else "apt-get update"
             raise KconformError(
                 f"{package.name} {package.version} could not be downloaded: {last_line(error)}",
                 hint=f"check the network; if the archive has replaced the package, get its new lists ({refresh})",

@@ -17,4 +17,4 @@ def main() -> NoReturn:
     """The command `kconform`.  The processes that it starts find the project by PYTHONPATH."""
     others = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
     os.environ["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *others])
-    os.execv(sys.executable, [sys.executable, str(PROJECT / "kconform.py"), *sys.argv[1:]])
+    os.execv(sys.executable, [sys.executable, str(PROJECT / "kconform.py"), *sys.argv[1:]])  # noqa: S606 - no shell is wanted

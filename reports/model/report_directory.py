@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The report directory: what is in it, which one a run uses, and what `latest` points to.
 
-A run without --report-dir makes a new one below reports/out or kconform-reports, named by the time in UTC.  A run with it uses that one,
-and removes what a former run left there: evidence of two runs in one directory would be evidence of nothing.
+A run without --report-dir makes a new one below reports/out, or kconform-reports (common/project_files.py), named by
+the time in UTC.  A run with it uses that one, and removes what a former run left there: evidence of two runs in one
+directory would be evidence of nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import msgspec
 
 from common import atomic, bounded
 from common.errors import UsageError
-from common.installation import REPORTS
 from common.paths import users_path
+from common.project_files import REPORTS
 
 RESULTS = "results.json"
 SIZE_LIMIT = 32 << 20

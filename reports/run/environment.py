@@ -9,15 +9,13 @@ import os
 import platform
 import shlex
 import subprocess
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
-from common import git
-from common.installation import IS_CHECKOUT
+from common import git, project_files
 from reports.model.result import JSON, clean_text
 from reports.model.run_record import SuiteRecord
 
@@ -35,23 +33,12 @@ _CHOOSING = {
 }
 """The options that leave tests out, and the names under which pytest keeps them."""
 
-PROJECT_FILE = Path(__file__).parents[2] / "pyproject.toml"
-
-
-def _own_version() -> str:
-    """From the tree: the project runs from there, installed or not."""
-    try:
-        project = tomllib.loads(PROJECT_FILE.read_text(encoding="utf-8"))["project"]
-        return str(project["version"])
-    except (OSError, KeyError, tomllib.TOMLDecodeError):
-        return "unknown"
-
 
 @functools.cache
 def versions() -> Mapping[str, JSON]:
     """Versions of the programs that a result depends on; more come from `notes.describe_run`."""
     found: dict[str, JSON] = {
-        "kconform": _own_version(),
+        "kconform": project_files.version(),
         "python": platform.python_version(),
         "pytest": pytest.__version__,
     }
@@ -76,7 +63,7 @@ def host() -> dict[str, str]:
 
 def selection(config: pytest.Config) -> str | None:
     """The tests that the run's options chose, as a user would type it; None if they chose all."""
-    chosen = [] if _whole(config) else [str(argument) for argument in config.args]
+    chosen = [] if _whole(config) else list(map(str, config.option.file_or_dir or config.args))
     for option, name in _CHOOSING.items():
         words = config.getoption(name, None)
         if words is True:
@@ -96,8 +83,8 @@ def _whole(config: pytest.Config) -> bool:
 
 
 def suite(root: Path) -> SuiteRecord:
-    """The git commit of the tree at `root`, or null without git or a checkout; a changed tree's has `-dirty` appended."""
-    if not IS_CHECKOUT:
+    """The git commit of the checkout at `root`, or null if that is unknown; a changed one's has `-dirty` appended."""
+    if not project_files.IS_CHECKOUT:
         return SuiteRecord(None)  # the folder may be below an unrelated repository
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.commandline import whole_number
-from common.installation import REPORTS
+from common.project_files import REPORTS
 from reports.formats.kcidb import ORIGIN
 from reports.judgement.promise_coverage import KERNEL_AREAS
 from reports.model.report_directory import LATEST

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from common.installation import IS_CHECKOUT
 from common.paths import users_path
+from common.project_files import IS_CHECKOUT
 from common.workers import is_worker, run_in_one_process
 from reports.formats.kcidb import check_origin
 from reports.judgement.exit_status import HELD, INTERRUPTED, UNDETERMINED, WRONG_USE

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from common.installation import REPORTS
+from common.project_files import REPORTS
 from reports.formats import report_files
 from reports.judgement import exit_status
 from reports.judgement.exit_status import HELD, UNDETERMINED, WRONG_USE, Ending
@@ -26,15 +26,7 @@ from reports.judgement.waivers import Waiver, not_needed
 from reports.model import evidence, report_directory
 from reports.model.report_directory import RESULTS, Claimed
 from reports.model.requirements import Requirement
-from reports.model.result import (
-    VERDICTS,
-    KernelRecord,
-    Preparation,
-    Result,
-    clean_text,
-    not_run_remark,
-    utc,
-)
+from reports.model.result import VERDICTS, KernelRecord, Preparation, Result, clean_text, not_run_remark, utc
 from reports.model.run_record import RunRecord
 from reports.model.store import Store
 from reports.run import baseline, environment, own_errors, repeat, resume, shard

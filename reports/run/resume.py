@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from common.errors import UsageError
-from common.installation import REPORTS
+from common.project_files import REPORTS
 from common.workers import handed_over
 from reports.model import evidence
 from reports.model.document import Document, load

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UsageError
-from common.installation import REPORTS, kconform_command, pytest_command, working_folder
+from common.project_files import REPORTS, kconform_command, pytest_command, working_folder
 from reports.judgement.exit_status import BROKEN, HELD, NOTHING_RAN, UNDETERMINED, WRONG_USE, meaning
 from reports.model.document import load
 from reports.model.report_directory import RESULTS
@@ -28,7 +28,7 @@ from reports.model.result import Verdict
 REPORT = REPORTS / "bisect"
 """The report of the last step, below `working_folder()`."""
 
-DOCTOR = ("doctor", "--install", "--yes")
+DOCTOR = kconform_command("doctor", "--install", "--yes")
 """Other environments of tox.ini run it first.  Here it must not run there: its status would be the bisection's."""
 
 GOOD, BAD, SKIP, STOP = 0, 1, 125, 128
@@ -81,7 +81,7 @@ def judge(arguments: Sequence[str]) -> StepResult:
     except (argparse.ArgumentError, OSError, RuntimeError) as error:
         print(f"bisect: {WORDS[STOP]}: --report-dir cannot be used: {error}", flush=True)
         return StepResult(STOP, WRONG_USE)
-    if _run(kconform_command(*DOCTOR)):
+    if _run(DOCTOR):
         print(f"bisect: {WORDS[STOP]}: this machine lacks something", flush=True)
         return StepResult(STOP, WRONG_USE)
     exit_status = _run(pytest_command(f"--report-dir={report}", "--reproducers=none", "--vmcores=0", *arguments))

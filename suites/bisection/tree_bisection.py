@@ -14,8 +14,8 @@ from pathlib import Path
 from common import git
 from common.commandline import INTERRUPTED, output, say
 from common.errors import UsageError
-from common.installation import kconform_command, working_folder
 from common.paths import users_path
+from common.project_files import kconform_command, working_folder
 from common.text import printable
 from reports.judgement.exit_status import HELD, UNDETERMINED, WRONG_USE
 from suites.bisection.report_place import reports_of

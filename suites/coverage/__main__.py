@@ -24,8 +24,8 @@ from pathlib import Path
 from common import atomic
 from common.commandline import Parser, output, run
 from common.errors import KconformError, UsageError
-from common.installation import REPORTS, pytest_command, working_folder
 from common.paths import users_path
+from common.project_files import REPORTS, pytest_command, working_folder
 from reports.judgement.promise_coverage import KERNEL_AREAS
 from reports.model import document
 from reports.model.names_of_tests import without_kernel

@@ -18,11 +18,12 @@ import msgspec
 
 from common import atomic
 from common.errors import UsageError
+from common.project_files import COMMAND
 from common.versions import Version, parse_version
 from kconfigs.cache import Cache
 from suites.coverage.execution_counts import FunctionExtent
 
-_NONE_HINT = "./kconform coverage boot ptrace yama loadpin seccomp records it"
+_NONE_HINT = f"{COMMAND} coverage boot ptrace yama loadpin seccomp records it"
 
 
 class MappedTest(msgspec.Struct, frozen=True):

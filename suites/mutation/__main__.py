@@ -22,8 +22,8 @@ from pathlib import Path
 from common import atomic
 from common.commandline import Parser, output, run, whole_number
 from common.errors import UsageError
-from common.installation import REPORTS
 from common.paths import users_path
+from common.project_files import REPORTS
 from kconfigs.build.kernel_tree import Tree, open_tree
 from kconfigs.cache import Cache
 from kconfigs.fetch import source_tree

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import KconformError, UsageError
-from common.installation import pytest_command
+from common.project_files import pytest_command
 from kconfigs.cache import Cache
 from suites.coverage.line_map import LineMap, save_map
 from suites.mutation.executing_tests import UNKNOWN, Execution

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.commandline import Parser
-from common.installation import pytest_command, working_folder
+from common.project_files import pytest_command, working_folder
 from suites import marked_processes
 from suites.soak.guest_faults import INJECTED
 from suites.soak.repetition import Sample

@@ -32,8 +32,8 @@ from rich.table import Table
 from common import atomic
 from common.commandline import Parser
 from common.errors import KconformError
-from common.installation import pytest_command, working_folder
 from common.paths import users_path
+from common.project_files import pytest_command, working_folder
 from common.text import printable
 from common.toml import read
 from kconfigs.config_changes import parse_changes

@@ -8,6 +8,7 @@ start where the user is, and reports are there.
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +19,19 @@ IS_CHECKOUT = (ROOT / "tox.ini").is_file()
 
 REPORTS = Path("reports", "out") if IS_CHECKOUT else Path("kconform-reports")
 """The folder of reports, below `working_folder()`."""
+
+
+COMMAND = "./kconform" if IS_CHECKOUT else "kconform"
+"""How a user types the project's command."""
+
+
+def version() -> str:
+    """The project's version, `unknown` if its pyproject.toml cannot be read."""
+    try:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return str(project["version"])
+    except (OSError, KeyError, tomllib.TOMLDecodeError):
+        return "unknown"
 
 
 def working_folder() -> Path:
