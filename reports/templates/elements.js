@@ -17,6 +17,9 @@ const TONES = {
   "no longer applicable": "none", "applicable now": "none", "changed reason": "odd", new: "known", gone: "known",
 };
 
+// The promise status in whose colour an exit status is drawn.
+const EXIT_TONES = { 0: "held", 1: "broken", 5: "untested" };
+
 // An element.  Text is only ever inserted as text.
 function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);

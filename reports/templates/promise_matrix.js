@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The head of the page, and the matrix: a row for each promise, a column for each kernel.
 
-// The promise status in whose colour an exit status is drawn.
-const EXIT_TONES = { 0: "held", 1: "broken", 5: "untested" };
-
 function drawHead() {
   const run = DATA.run;
   const word = EXIT_TONES[run.exit_status] || "unknown";
