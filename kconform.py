@@ -10,7 +10,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from common import process_defaults
+from common import deprecation, process_defaults
 from common.commandline import Parser, run
 
 MODULES = ("guests.commands", "kconfigs.commands", "reports.commands", "suites.commands")
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = parser(words[0] if words else "")
     options, others = made.parse_known_args(words)
     options.others = others
+    deprecation.warn_of_arguments(words[1:], words[0])
     if getattr(options, "own_parser", False):
         # The command parses the other arguments and handles its errors: git interprets the exit status of bisect.
         return int(options.run(options))

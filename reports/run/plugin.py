@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from common.deprecation import warn_of_arguments
 from common.paths import users_path
 from common.workers import is_worker, run_in_one_process
 from reports.formats.kcidb import check_origin
@@ -75,6 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
     repeat.asked_for(config)
     recorder = None
     if not is_worker(config):
+        warn_of_arguments(config.invocation_params.args)
         with as_wrong_use("--kcidb-origin"):
             check_origin(config.option.kcidb_origin)
         baseline.read(config)
