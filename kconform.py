@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from common import process_defaults
+from common import deprecation, process_defaults
 from common.commandline import Parser, output, run
 from common.paths import user_cache
 from common.project_files import IS_CHECKOUT, ROOT, kconform_command, pytest_command, version
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = parser(words[0])
     options, others = made.parse_known_args(words)
     options.others = others
+    deprecation.warn_of_arguments(words[1:], words[0])
     if getattr(options, "own_parser", False):
         # The command parses the other arguments and handles its errors: git interprets the exit status of bisect.
         return int(options.run(options))

@@ -2,6 +2,7 @@
 """The commands that work on reports of runs that have ended.
 
     diff OLD NEW        what changed; exit status 0, 1 (something newly fails) or 3 (only errors are new)
+    history DIR...      many runs: what began to break in which build, and what is flaky; 3 if a file is left out
     merge IN...         one report from several; the exit status that one run would have had
     timings RESULTS...  the durations of tests, by which --shard divides them
     ktap RESULTS        the results as KTAP, version 1
@@ -28,9 +29,12 @@ from common.errors import UsageError
 from common.project_files import REPORTS
 from common.text import printable
 from reports.formats import index_html, kcidb, ktap, markdown_summary
+from reports.history import history_page, history_text
+from reports.history.fleet_history import history
+from reports.history.history_page import HISTORY_JSON, HISTORY_PAGE
 from reports.judgement import shard_cut
 from reports.judgement.comparison import Comparison, compare
-from reports.judgement.exit_status import HELD, meaning
+from reports.judgement.exit_status import HELD, UNDETERMINED, meaning
 from reports.model.display import one_line
 from reports.model.document import Document, load
 from reports.model.result import VERDICTS
@@ -65,6 +69,19 @@ def add_commands(commands: Commands) -> None:
     command.add_argument("results", metavar="IN", type=Path, nargs="+", help=RESULTS)
     command.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the merged report goes")
     _add_origin(command, "--kcidb-origin", default=kcidb.ORIGIN)
+
+    command = commands.add_parser("history", help="show what began to break in which build, of many runs")
+    command.set_defaults(run=_history)
+    command.add_argument(
+        "paths", metavar="DIR", type=Path, nargs="+", help=f"a folder with reports in it, or {RESULTS}"
+    )
+    command.add_argument("--kernel", metavar="GLOB", help="only kernels whose name or id matches, as '*/full'")
+    command.add_argument("--promise", metavar="GLOB", help="only promises whose id matches, as 'yama.*'")
+    command.add_argument("--since", type=_day, metavar="DATE", help="only runs since that day, in UTC")
+    command.add_argument("--all", action="store_true", help=f"list everything, not {history_text.MOST} of each kind")
+    command.add_argument(
+        "--output", type=Path, metavar="DIR", help=f"write {HISTORY_PAGE} and {HISTORY_JSON} to this folder"
+    )
 
     command = commands.add_parser("timings", help="write the durations of tests, by which --shard divides them")
     command.set_defaults(run=_timings)
@@ -162,6 +179,17 @@ def _merge(args: argparse.Namespace) -> int:
     ending = f"exit status {merged.exit_status}: {meaning(merged.exit_status, counts)}"
     _write(f"{totals}\nreport: {printable(args.output)}\n{ending}\n", None)
     return merged.exit_status
+
+
+def _history(args: argparse.Namespace) -> int:
+    made = history(args.paths, kernel=args.kernel, promise=args.promise, since=args.since)
+    for remark in history_text.remarks(made):
+        commandline.say(f"remark: {remark}")
+    said = history_text.as_text(made, most=None if args.all else history_text.MOST)
+    if args.output is not None:
+        said += f"\npage: {printable(history_page.write(made, args.output))}\n"
+    _write(said, None)
+    return UNDETERMINED if history_text.unreadable(made) else HELD
 
 
 def _timings(args: argparse.Namespace) -> int:

@@ -77,19 +77,19 @@ def page_data(
     counted = Counter(result.verdict for result in document.results)
     run = msgspec.to_builtins(document.run)
     return {
-        "run": _plain({key: run[key] for key in RUN_KEYS}),
+        "run": plain({key: run[key] for key in RUN_KEYS}),
         "counts": {verdict: counted[verdict] for verdict in VERDICTS},
         "meaning": _meaning(document.run.exit_status, counted),
         "statuses": STATUSES,
         "outcomes": VERDICTS,
-        "kernels": _plain(kernels),
+        "kernels": plain(kernels),
         "requirements": [_promise(each, list(kernel_at)) for each in document.promises.values()],
         "kinds": list(KINDS.values()),
-        "files": [_plain(pair) for pair in files],
+        "files": [plain(pair) for pair in files],
         "results": tests,
         "texts": texts,
         "without": without,
-        "comparison": None if comparison is None else [_plain(row) for row in comparison[:COMPARISON_LIMIT]],
+        "comparison": None if comparison is None else [plain(row) for row in comparison[:COMPARISON_LIMIT]],
         "uncompared": max(0, len(comparison or ()) - COMPARISON_LIMIT),
     }
 
@@ -131,7 +131,7 @@ def _kernels(document: Document) -> list[dict[str, Any]]:
 
 def _promise(promise: PromiseRecord, kernels: Sequence[str]) -> dict[str, Any]:
     return {
-        **{key: _plain(getattr(promise, key)) for key in PROMISE_KEYS},
+        **{key: plain(getattr(promise, key)) for key in PROMISE_KEYS},
         "status": [STATUSES.index(promise.status.get(kernel, "untested")) for kernel in kernels],
     }
 
@@ -219,12 +219,12 @@ def _end(title: str, text: str) -> str:
     return text if missing <= 0 else f"[... {missing} characters before these]\n{text[missing:]}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """`value` with nothing in its texts that does not print."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, Mapping):
-        return {printable(str(key)): _plain(part) for key, part in value.items()}
+        return {printable(str(key)): plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     return value

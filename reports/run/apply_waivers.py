@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from common.commandline import say
+from common.deprecation import current_promise
 from common.paths import users_path
+from common.workers import is_worker
 from reports.judgement import waivers
 from reports.judgement.verdict import Judgement
 from reports.judgement.waivers import FILE_NAME, SplatWaivers, Waiver, load
@@ -25,7 +29,15 @@ def read(config: pytest.Config) -> None:
     with as_wrong_use():
         ours = sorted((config.rootpath / "suites").glob(f"*/{FILE_NAME}"))
         theirs = [users_path(path, config.invocation_params.dir) for path in config.option.waivers]
-        config.stash[WAIVERS] = [waiver for path in (*ours, *theirs) for waiver in load(path)]
+        config.stash[WAIVERS] = [_current(config, waiver) for path in (*ours, *theirs) for waiver in load(path)]
+
+
+def _current(config: pytest.Config, waiver: Waiver) -> Waiver:
+    """The waiver; if it names a promise that is deprecated, with the one that takes its place, and with a warning."""
+    identifier, warning = current_promise(waiver.requirement)
+    if warning and not is_worker(config):
+        say(f"{warning} ({waiver.place})")
+    return replace(waiver, requirement=identifier)
 
 
 def waivers_of(config: pytest.Config) -> Sequence[Waiver]:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from common.deprecation import warn_of_arguments
 from common.paths import users_path
 from common.project_files import IS_CHECKOUT
 from common.workers import is_worker, run_in_one_process
@@ -76,6 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
     repeat.asked_for(config)
     recorder = None
     if not is_worker(config):
+        warn_of_arguments(config.invocation_params.args)
         with as_wrong_use("--kcidb-origin"):
             check_origin(config.option.kcidb_origin)
         baseline.read(config)

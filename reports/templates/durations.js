@@ -2,19 +2,7 @@
 // How long the tests took: by area, by kernel, and the slowest; on a logarithmic scale, because they differ by a factor
 // of thousands.
 
-const SVG = "http://www.w3.org/2000/svg";
 const SLOWEST = 20;
-
-function svg(tag, attributes = {}, ...children) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children.flat());
-  return made;
-}
-
-function label(x, y, text, anchor = "start", kind = "") {
-  return svg("text", { x, y, "text-anchor": anchor, class: kind }, text);
-}
 
 function drawDurations(view) {
   const found = shownResults().filter((each) => each.outcome !== "skip");

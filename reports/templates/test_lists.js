@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The lists: every test, and what changed since another run; a page at a time, so that 10,000 rows stay fast.
 
-const PAGE_ROWS = 200;
 const ORDERS = {
   worst: (a, b) => WORST.indexOf(a.outcome) - WORST.indexOf(b.outcome) || a.number - b.number,
   test: (a, b) => (a.test < b.test ? -1 : a.test > b.test ? 1 : 0),
@@ -59,16 +58,4 @@ function drawComparison(view) {
       el("td", { "data-label": "was" }, row.was ? badge(row.was) : ""),
       el("td", { "data-label": "now" }, row.now ? badge(row.now) : ""),
       el("td", { class: "long" }, row.reason || "")))))));
-}
-
-// The table for one page of `rows`, with the buttons that turn pages above and below it.
-function paged(rows, table) {
-  const pages = Math.ceil(rows.length / PAGE_ROWS);
-  const page = Math.min(state.page, pages - 1);
-  const first = page * PAGE_ROWS;
-  const turn = () => (pages < 2 ? null : el("p", { class: "turn" },
-    el("button", { type: "button", disabled: page === 0, click: () => change({ page: page - 1 }) }, "‹ previous"),
-    ` ${first + 1} to ${Math.min(first + PAGE_ROWS, rows.length)} of ${rows.length} `,
-    el("button", { type: "button", disabled: page === pages - 1, click: () => change({ page: page + 1 }) }, "next ›")));
-  return [turn(), el("div", { class: "scroll" }, table(rows.slice(first, first + PAGE_ROWS))), turn()].filter(Boolean);
 }

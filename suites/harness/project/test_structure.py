@@ -154,6 +154,7 @@ REPORTS = {
     "formats": {"formats", "judgement", "model"},
     "run": {"run", "formats", "judgement", "model"},
     "tools": {"tools", "formats", "judgement", "model"},
+    "history": {"history", "formats", "judgement", "model"},
 }
 """The subpackages of reports/, and which of them each may import."""
 

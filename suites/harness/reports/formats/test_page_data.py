@@ -48,7 +48,8 @@ def test_what_a_kernel_says_reaches_the_page_whole_and_spelled_out() -> None:
 
 
 def test_the_page_has_a_sign_and_a_colour_for_every_word_and_none_is_green_that_is_not_held() -> None:
-    script = (ROOT / "reports" / "templates" / "state.js").read_text(encoding="utf-8")
+    templates = ROOT / "reports" / "templates"
+    script = "".join((templates / name).read_text(encoding="utf-8") for name in ("elements.js", "state.js"))
     signs, tones, worst = (
         re.search(rf"const {name} = [{{\[](.*?)[}}\]];", script, re.DOTALL)[1]  # type: ignore[index]
         for name in ("SIGNS", "TONES", "WORST")
