@@ -15,7 +15,9 @@ import pytest
 
 def places(given: Sequence[str], default: Sequence[str], invoked_in: Path, root: Path) -> list[str]:
     """The paths and node ids to run, for those that are given."""
-    return [_place(one, invoked_in, root) for one in given] or [str(root / path) for path in default]
+    return [_place(one, invoked_in, root) for one in given] or [
+        str(root / path) for path in default if (root / path).exists()
+    ]
 
 
 def _place(given: str, invoked_in: Path, root: Path) -> str:

@@ -179,7 +179,14 @@ class TestExample:
         shutil.copy(ROOT / "pyproject.toml", tmp_path)
         suite = tmp_path / "suites" / "yama"
         suite.mkdir(parents=True)
-        modules = ("applicable_tests", "initial_settings", "live_guests", "named_tests", "reproducers", "taken_guests")
+        modules = (
+            "applicable_tests",
+            "initial_settings",
+            "live_guests",
+            "named_tests",
+            "reproducers",
+            "taken_guests",
+        )
         for name in (*(f"{module}.py" for module in modules), "coverage", "walks"):
             (tmp_path / "suites" / name).symlink_to(ROOT / "suites" / name)
         (suite / "requirements.toml").write_text(blocks["toml"])
