@@ -200,6 +200,19 @@ def test_a_device_of_two_verity_targets(guest: Guest) -> None:
     check_untrusted(guest, root, "/both")
 
 
+@ENFORCING
+@requirement("loadpin.verity-parts")
+def test_a_device_of_two_linear_targets(guest: Guest) -> None:
+    """A device that is put together from two parts is not trusted, although LoadPin trusts some devices."""
+    root = root_after_pin(guest, other=False)
+    trust(root)
+    length = verity_of(guest, 2).target("/dev/vdc").length
+    half = length // 2
+    parts = DmTarget(half, "linear", "/dev/vdc 0"), DmTarget(length - half, "linear", f"/dev/vdc {half}", half)
+    root.mount(root.create_mapped("both", *parts), "/both", "squashfs", MS_RDONLY).result()
+    check_untrusted(guest, root, "/both")
+
+
 def moved(target: DmTarget, start: int) -> DmTarget:
     return DmTarget(target.length, target.kind, target.parameters, start)
 

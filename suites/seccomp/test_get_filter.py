@@ -13,7 +13,7 @@ from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, Expecte
 from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
-from guests.uapi import Ptrace
+from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Ptrace
 from suites.seccomp.support.checkpoint_tracers import (
     ALLOW_ALL,
     DENY,
@@ -102,6 +102,8 @@ def test_metadata_sizes(guest: Guest) -> None:
         for name, (index, size, wanted) in METADATA.items()
     }
     found["unreadable"] = (tracer.call("ptrace", Ptrace.SECCOMP_GET_METADATA, tracee.tid, 16, NOWHERE), EFAULT)
+    zeros = tracer.call("mmap", None, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0).result()
+    found["unwritable"] = (tracer.call("ptrace", Ptrace.SECCOMP_GET_METADATA, tracee.tid, 16, zeros), EFAULT)
     assert mismatches(found) == []
 
 
