@@ -19,6 +19,7 @@ from pathlib import Path
 from common.text import printable
 from guests.errors import TargetError
 from guests.target.kept_settings import agent_words
+from guests.target.piped_process import PipedProcess
 from guests.vm.qemu_command import TITLE_SPACE, dying_with_parent
 from kconfigs.sources import TargetSource
 from kconfigs.target_facts import SUDO
@@ -50,7 +51,7 @@ class TargetConnection:
         """What ssh and the shell there have to complain of."""
         self._control = Path(self._scratch.name, "control") if self.machine.host else None
         self._master: subprocess.Popen[bytes] | None = None
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._keeper: PipedProcess | None = None
         self._folder = ""
         self._failure: TargetError | None = None
         """Why there was no connection, or no copy of the agent: every later test has the same error at once."""
@@ -99,20 +100,12 @@ class TargetConnection:
     def _put_agent(self) -> None:
         content = self._agent.read_bytes()
         script = _KEEP_FILE.format(size=len(content))
-        self._keeper = subprocess.Popen(
-            self.machine.command(script, self._control),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,
-        )
-        assert self._keeper.stdin is not None
-        assert self._keeper.stdout is not None
+        self._keeper = PipedProcess(self.machine.command(script, self._control), self._errors)
         with contextlib.suppress(BrokenPipeError):
-            self._keeper.stdin.write(content)
-            self._keeper.stdin.flush()
-        ready, _, _ = select.select([self._keeper.stdout], [], [], CONNECT_S)
-        self._folder = self._keeper.stdout.readline().decode(errors="replace").strip() if ready else ""
+            self._keeper.input.write(content)
+            self._keeper.input.flush()
+        ready, _, _ = select.select([self._keeper.output], [], [], CONNECT_S)
+        self._folder = self._keeper.output.readline().decode(errors="replace").strip() if ready else ""
         if not self._folder.startswith("/tmp/kconform-"):  # noqa: S108
             self._close_keeper()
             raise TargetError(
@@ -122,12 +115,10 @@ class TargetConnection:
 
     def _close_keeper(self) -> None:
         if self._keeper is not None:
-            assert self._keeper.stdin is not None
-            assert self._keeper.stdout is not None
             with contextlib.suppress(BrokenPipeError):
-                self._keeper.stdin.close()
+                self._keeper.input.close()
             self._end(self._keeper)
-            self._keeper.stdout.close()
+            self._keeper.output.close()
         self._keeper = None
 
     def _disconnect(self) -> None:

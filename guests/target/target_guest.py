@@ -26,6 +26,7 @@ from guests.protocol.pipe_stream import PipeStream
 from guests.protocol.wire import Op
 from guests.session import Session
 from guests.target.kept_settings import is_restored
+from guests.target.piped_process import PipedProcess
 from guests.target.target_connection import TargetConnection
 from kconfigs.kernel import Kernel
 from kconfigs.target_facts import SSH_FAILED
@@ -57,16 +58,12 @@ class TargetGuest(Guest):
         self._name = printable(connection.machine.text)
         command = connection.agent_command()
         self._said = os.memfd_create("agent-says", os.MFD_CLOEXEC)
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, start_new_session=True
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        self._process = PipedProcess(command, self._said)
         self._reported = False
         """Whether the test knows already that the agent is gone."""
         self._log_before = ""
         self._taint_at_first: int | None = None
-        Session.__init__(self, PipeStream(self._process.stdout.fileno(), self._process.stdin.fileno()), kernel.arch)
+        Session.__init__(self, PipeStream(self._process.output.fileno(), self._process.input.fileno()), kernel.arch)
 
     def resume(self) -> None:
         """Wait for the agent's first answer, and note what the kernel has logged so far."""
@@ -101,10 +98,9 @@ class TargetGuest(Guest):
         if self._said < 0:
             return
         try:
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
+            for pipe in (self._process.input, self._process.output):
+                with contextlib.suppress(OSError):
+                    pipe.close()
             status = self._wait()
             said = self.console()
         finally:
