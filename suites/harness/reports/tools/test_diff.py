@@ -66,7 +66,6 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("change", "complaint"),
         [
-            pytest.param(lambda _: [], "required: COMMAND", id="no-command"),
             pytest.param(lambda runs: ["diff", runs[0]], "required: NEW", id="one-run"),
             pytest.param(lambda runs: ["diff", *runs, "--format=pdf"], "invalid choice: 'pdf'", id="format"),
             pytest.param(lambda runs: ["diff", *runs, "--kernel=x"], "write OLD=NEW", id="no-pair"),
