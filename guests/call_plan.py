@@ -134,10 +134,16 @@ def run(task: Task, plan: Plan, rounds: int = 1) -> list[Counts]:
     return start(task, plan, rounds).counts()
 
 
+def share_a_processor(*tasks: Task) -> None:
+    """Let these tasks run on the first processor alone, so that priorities decide which of them runs."""
+    for task in tasks:
+        task.guest.init.call("sched_setaffinity", task.tid, 8, (1).to_bytes(8, "little")).result()
+
+
 def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:
     """Start a plan in a task after init has given it a real-time priority, which the task itself may not do.
 
-    Guests have one CPU, so no task with a lower priority runs until this one waits.
+    No task with a lower priority that shares its processor (`share_a_processor`) runs until this one waits.
     """
     plan.send(task.guest, rounds)
     policy = priority.to_bytes(4, "little")
