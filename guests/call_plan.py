@@ -37,9 +37,10 @@ _ARGUMENTS_EACH = 0x200
 
 @dataclass(frozen=True)
 class StepValue:
-    """Stands for the last result of an earlier step."""
+    """Stands for the last result of an earlier step of the plan of a slot."""
 
     step: int
+    slot: int
 
 
 class Plan:
@@ -75,9 +76,21 @@ class Plan:
         """Wait until the thread of that plan has ended."""
         return self._add(Step.JOIN, plan.slot, [])
 
+    def wait(self, kind: Step, place: int, gate: int, parties: int) -> None:
+        """Wait for other plans at a gate of the meeting in a slot (see `guests.meeting`)."""
+        self._add(kind, place, [parties, gate])
+
+    def take(self, value: StepValue) -> StepValue:
+        """The latest value of a step of another plan, as this plan's: only a meeting makes it certain which one."""
+        return self._add(Step.TAKE, value.slot, [value.step])
+
+    def copy(self, to: int, source: int, length: int) -> None:
+        """Copy memory without a system call.  Both places are of what `Task.store` returned."""
+        self._add(Step.COPY, 0, [to, source, length])
+
     def _add(self, kind: Step, nr: int | str, arguments: list[int], result_of: int = 0, place: int = 0) -> StepValue:
         self._steps.append((kind, nr, arguments, result_of, place))
-        return StepValue(len(self) - 1)
+        return StepValue(len(self) - 1, self.slot)
 
     def orders(self, rounds: int, arch: str) -> list[tuple[Op, bytes]]:
         """The requests that put the plan into its slot; `arch` is the guest's."""

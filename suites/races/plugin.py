@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pytest plugin of races (`-p suites.races.plugin`): its options, its marker, and the fixture of its tests."""
+
+from __future__ import annotations
+
+import random
+import zlib
+
+import pytest
+
+from guests.guest import Guest
+from guests.plugin import LIMIT
+from reports.run import notes
+from suites.races.race import ROUNDS, ROUNDS_OF_A_BATCH, ROUNDS_ON_ONE_PROCESSOR, Race, RaceBudget, RaceRecord
+from suites.walks.plugin import positive
+
+FIXED_SEED = 1
+"""The seed of runs that are the same each time."""
+PROPERTY = "races"
+SEED = pytest.StashKey[int]()
+COUNT = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("kconform")
+    group.addoption(
+        *("--race-seconds", "--seconds"),
+        type=positive,
+        metavar="N",
+        help="repeat the tests of the marker `races` for so many seconds in all (default: a few rounds of each)",
+    )
+    group.addoption(
+        *("--race-seed", "--seed"),
+        type=int,
+        metavar="S",
+        help="the seed of the moments by which the sides of a race differ (default: with --race-seconds, a new one)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "races: several tasks at the same time, in rounds; --race-seconds repeats them"
+    )
+    given = config.option.race_seed
+    new = random.SystemRandom().getrandbits(32) if config.option.race_seconds else FIXED_SEED
+    config.stash[SEED] = new if given is None else given
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Give a worker of xdist the seed of the run."""
+    node.workerinput[PROPERTY] = node.config.stash[SEED]  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[COUNT] = sum(item.get_closest_marker("races") is not None for item in items)
+
+
+def budget_of(item: pytest.Item) -> RaceBudget:
+    """The budget that the options give a test.  Each test has a seed of its own."""
+    config = item.config
+    workers = getattr(config, "workerinput", {})
+    seed = zlib.crc32(f"{workers.get(PROPERTY, config.stash[SEED])} {item.nodeid}".encode())
+    if total := config.option.race_seconds:
+        return RaceBudget(ROUNDS_OF_A_BATCH, seed, total / max(1, config.stash.get(COUNT, 1)))
+    return RaceBudget(ROUNDS if config.option.cpus > 1 else ROUNDS_ON_ONE_PROCESSOR, seed)
+
+
+@pytest.fixture
+def race(request: pytest.FixtureRequest, guest: Guest) -> Race:
+    """A race in the test's guest.  The report says what it has come to, whatever the test's outcome."""
+
+    def finished(record: RaceRecord) -> None:
+        notes.add_remark(request.node, str(record))
+        request.node.user_properties.append((PROPERTY, str(record)))
+
+    return Race(guest, budget_of(request.node), starts=request.config.stash[LIMIT].renew, finished=finished)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reports = [report for kind in ("passed", "failed", "error") for report in terminalreporter.getreports(kind)]
+    lines = {
+        report.nodeid: f"{report.nodeid}: {text}"
+        for report in reports
+        for name, text in report.user_properties
+        if name == PROPERTY
+    }
+    if lines and config.option.race_seconds:
+        terminalreporter.section("races")
+        terminalreporter.write_line(f"--race-seed={config.stash[SEED]}")
+        for line in lines.values():
+            terminalreporter.write_line(line)
