@@ -30,7 +30,7 @@ def in_order(before: str, after: str) -> list[tuple[str, ...]]:
 @pytest.mark.requirement("seccomp.suspend")
 @restore
 def test_suspension(guest: Guest, race: Race) -> None:
-    """Calls while a tracer suspends the filters, and while it exits: denied before, allowed after, then denied again."""
+    """Calls while a tracer suspends the filters, and while it exits: denied, then allowed, then denied again."""
     tracee, root = unprivileged(guest, "tracee"), guest.root()
     tracee.install(DENY).result()
     calling, starting, tracing = race.plan(tracee), race.plan(root), race.child()
