@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import random
+import time
 import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -12,6 +15,7 @@ from guests.guest import Guest
 from guests.plugin import LIMIT
 from reports.run import notes
 from suites.races.race import ROUNDS, ROUNDS_OF_A_BATCH, ROUNDS_ON_ONE_PROCESSOR, Race, RaceBudget, RaceRecord
+from suites.walks.fresh_guests import GuestSupply, one_after_another
 from suites.walks.plugin import positive
 
 FIXED_SEED = 1
@@ -67,15 +71,43 @@ def budget_of(item: pytest.Item) -> RaceBudget:
     return RaceBudget(ROUNDS if config.option.cpus > 1 else ROUNDS_ON_ONE_PROCESSOR, seed)
 
 
+def _report(item: pytest.Item, record: RaceRecord) -> None:
+    notes.add_remark(item, str(record))
+    item.user_properties.append((PROPERTY, str(record)))
+
+
 @pytest.fixture
 def race(request: pytest.FixtureRequest, guest: Guest) -> Race:
     """A race in the test's guest.  The report says what it has come to, whatever the test's outcome."""
 
-    def finished(record: RaceRecord) -> None:
-        notes.add_remark(request.node, str(record))
-        request.node.user_properties.append((PROPERTY, str(record)))
+    def starts() -> None:
+        request.config.stash[LIMIT].renew()
+        guest.log()  # before the kernel overwrites what the batches so far have logged
 
-    return Race(guest, budget_of(request.node), starts=request.config.stash[LIMIT].renew, finished=finished)
+    return Race(guest, budget_of(request.node), starts=starts, finished=partial(_report, request.node))
+
+
+@pytest.fixture
+def fresh_races(request: pytest.FixtureRequest, guest_supply: GuestSupply) -> Iterator[Iterator[tuple[Guest, Race]]]:
+    """Fresh guests with a race each, for what can happen only once in a guest: one, or as many as time allows."""
+    with one_after_another(guest_supply.take) as next_guest:
+        yield _fresh_races(request, next_guest, guest_supply.complaint)
+
+
+def _fresh_races(
+    request: pytest.FixtureRequest, next_guest: Callable[[], Guest], complaint: Callable[[Guest], str]
+) -> Iterator[tuple[Guest, Race]]:
+    budget, record = budget_of(request.node), RaceRecord()
+    end = time.monotonic() + budget.seconds
+    seeds = random.Random(budget.seed)  # noqa: S311 - no secret
+    while True:
+        request.config.stash[LIMIT].renew()
+        guest = next_guest()
+        yield guest, Race(guest, RaceBudget(1, seeds.getrandbits(32)), finished=record.add)
+        if time.monotonic() >= end:
+            break
+        assert not (found := complaint(guest)), found
+    _report(request.node, record)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

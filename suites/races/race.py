@@ -57,10 +57,10 @@ class RaceRecord:
     overlaps: int = 0
     outcomes: Counter[RoundOutcome] = field(default_factory=Counter)
 
-    def add(self, tally: Tally) -> None:
-        self.rounds += tally.rounds
-        self.overlaps += tally.overlaps
-        self.outcomes.update({outcome: count for outcome, (count, _) in tally.outcomes.items()})
+    def add(self, other: RaceRecord) -> None:
+        self.rounds += other.rounds
+        self.overlaps += other.overlaps
+        self.outcomes.update(other.outcomes)
 
     def __str__(self) -> str:
         different = len(self.outcomes)
@@ -122,8 +122,8 @@ class Race(Meeting):
             self.watch("look afterwards", look())
         self.tally(changing, looking)
 
-    def check(self, *allowed: AllowedOutcome, rounds: int = 0, longest: int = LONGEST) -> None:
-        """Run the plans, and check that each round came out as one of these.
+    def check(self, *allowed: AllowedOutcome, rounds: int = 0, longest: int = LONGEST) -> RaceRecord:
+        """Run the plans, and check that each round came out as one of these.  Returns what came of it.
 
         rounds: how many there can be at most.  longest: the moments are shorter than 2 to the power of this.
         """
@@ -137,12 +137,14 @@ class Race(Meeting):
                 self._starts()
                 seed = seeds.getrandbits(64)
                 tally = self._run(seed, min(rounds or self._budget.rounds, self._budget.rounds), longest)
-                record.add(tally)
+                counts = Counter({outcome: count for outcome, (count, _) in tally.outcomes.items()})
+                record.add(RaceRecord(tally.rounds, tally.overlaps, counts))
                 self._compare(tally, allowed, seed)
                 if rounds or time.monotonic() >= end:
                     break
         finally:
             self._finished(record)
+        return record
 
     def _run(self, seed: int, rounds: int, longest: int) -> Tally:
         self.begin(self._guest, seed, longest)
