@@ -20,9 +20,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from guests.call_plan import Plan, StepValue
-from guests.protocol import wire
+from guests.protocol import meeting_layout, wire
 from guests.protocol.conversation import Conversation
-from guests.protocol.wire import Op, Step, Watched
+from guests.protocol.meeting_layout import Watched
+from guests.protocol.wire import Op, Step
 from guests.task import Task
 
 LONGEST = 16
@@ -76,8 +77,8 @@ class Meeting:
         self._gate(Step.TALLY, plans)
 
     def _gate(self, kind: Step, plans: Sequence[Plan]) -> None:
-        if self._gates == wire.MEETING_GATES:
-            raise ValueError(f"a meeting has at most {wire.MEETING_GATES} gates")
+        if self._gates == meeting_layout.MEETING_GATES:
+            raise ValueError(f"a meeting has at most {meeting_layout.MEETING_GATES} gates")
         for plan in plans:
             plan.wait(kind, self.slot, self._gates, len(plans))
         self._gates += 1
@@ -96,13 +97,13 @@ class Meeting:
         self._add(name, (task.slot, Watched.WORD, address - wire.data_address(task.slot)))
 
     def _add(self, name: str, watch: tuple[int, Watched, int]) -> None:
-        if len(self._watches) == wire.MEETING_WATCHED:
-            raise ValueError(f"a meeting watches at most {wire.MEETING_WATCHED} results")
+        if len(self._watches) == meeting_layout.MEETING_WATCHED:
+            raise ValueError(f"a meeting watches at most {meeting_layout.MEETING_WATCHED} results")
         self._watches.append((name, watch))
 
     def begin(self, conversation: Conversation, seed: int, longest: int = LONGEST) -> None:
         """Forget all rounds.  `seed` decides the moments that each plan waits in each round."""
-        body = wire.meeting_body(seed=seed, longest=longest, watches=[watch for _, watch in self._watches])
+        body = meeting_layout.meeting_body(seed=seed, longest=longest, watches=[watch for _, watch in self._watches])
         what = f"a meeting in slot {self.slot}"
         answer = conversation.request(Op.POKE, self.slot, wire.PIECE.pack(0, len(body)) + body, what)
         state, value, _ = conversation.decoded(wire.split_result, answer, what)
@@ -111,11 +112,11 @@ class Meeting:
     def results(self, conversation: Conversation) -> Tally:
         """The rounds so far; no plan may be in one."""
         what = f"the outcomes of the meeting in slot {self.slot}"
-        answer = conversation.request(Op.PEEK, self.slot, wire.PIECE.pack(0, wire.MEETING_SIZE), what)
+        answer = conversation.request(Op.PEEK, self.slot, wire.PIECE.pack(0, meeting_layout.MEETING_SIZE), what)
         state, value, tail = conversation.decoded(wire.split_result, answer, what)
         conversation.check_accepted(state, value, what)
         rounds, overlaps, lost, found = conversation.decoded(
-            lambda tail: wire.split_meeting(tail, len(self._watches)), tail, what
+            lambda tail: meeting_layout.split_meeting(tail, len(self._watches)), tail, what
         )
         kinds = [kind for _, (_, kind, _) in self._watches]
         named = {tuple(map(_named, kinds, results)): counted for results, counted in found.items()}
@@ -125,7 +126,7 @@ class Meeting:
 def _named(kind: Watched, result: int) -> Result:
     if kind is Watched.WORD:
         return result
-    if result == wire.NOT_COMPLETED:
+    if result == meeting_layout.NOT_COMPLETED:
         return NOT_COMPLETED
     if -4096 < result < 0:
         return errno.errorcode.get(-result, str(result))

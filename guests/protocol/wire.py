@@ -31,11 +31,6 @@ READS_MAX = 16
 CAUGHT_MAX = 8
 LOOP_STEPS = 16
 LOOP_ERRORS = 8
-MEETING_GATES = 16
-MEETING_WATCHED = 12
-MEETING_OUTCOMES = 64
-NOT_COMPLETED = -(1 << 63)
-"""The value of a step that its plan has not completed."""
 SWEEP_COUNT = 1024
 SWEEP_LEFT_OUT = 64
 SWEEP_LARGE = 0x7FFF
@@ -99,18 +94,6 @@ class Step(enum.IntEnum):
     GO = 7
 
 
-class Watched(enum.IntEnum):
-    """What a meeting notes of a step's value, or of memory."""
-
-    ERROR = 0
-    """0 if the step succeeded, or the negative error."""
-    SIGN = 1
-    """The same; 1 if the value is above 0."""
-    VALUE = 2
-    WORD = 3
-    """Not a step's value, but 32 bits of memory."""
-
-
 class SpawnOption(enum.IntFlag):
     BARE = 1
     CREDENTIALS = 2
@@ -136,11 +119,6 @@ LOOP_STEP = struct.Struct("<Q6QHHHxx")
 PLAN = struct.Struct("<II")
 COUNT = struct.Struct("<II")
 SWEEP = struct.Struct("<6QIIHHxxxx")
-WATCH = struct.Struct("<IIIxxxx")
-GATE = struct.Struct("<II")
-OUTCOME = struct.Struct(f"<II{MEETING_WATCHED}q")
-MEETING = struct.Struct("<IIIIIIQIxxxx")
-"""Without the gates, watches and outcomes, which follow."""
 
 
 @dataclass(frozen=True)
@@ -300,31 +278,6 @@ def split_counts(tail: bytes, steps: int) -> list[dict[int, int]]:
     pairs = list(COUNT.iter_unpack(tail[: steps * LOOP_ERRORS * COUNT.size]))
     rows = [pairs[step * LOOP_ERRORS : (step + 1) * LOOP_ERRORS] for step in range(steps)]
     return [{error: count for error, count in row if count} for row in rows]
-
-
-def meeting_body(*, seed: int, longest: int, watches: Sequence[tuple[int, Watched, int]]) -> bytes:
-    """A meeting before its first round.  A watch is a slot, what is noted of it, and a step or an offset."""
-    packed = b"".join(WATCH.pack(*watch) for watch in watches).ljust(MEETING_WATCHED * WATCH.size, b"\0")
-    head = MEETING.pack(0, 0, 0, 0, 0, len(watches), seed & _MASK, longest)
-    return head + bytes(MEETING_GATES * GATE.size) + packed + bytes(MEETING_OUTCOMES * OUTCOME.size)
-
-
-MEETING_SIZE = len(meeting_body(seed=0, longest=0, watches=()))
-
-
-def split_meeting(body: bytes, watched: int) -> tuple[int, int, int, dict[tuple[int, ...], tuple[int, int]]]:
-    """Of a meeting: its rounds, those with an overlap, those whose outcome found no room, and its outcomes.
-
-    Of each outcome, how often it occurred, and in which round first.
-    """
-    if len(body) != MEETING_SIZE:
-        raise ProtocolError(f"a meeting has {len(body)} bytes instead of {MEETING_SIZE}")
-    _, _, rounds, overlaps, lost, _, _, _ = MEETING.unpack_from(body)
-    rows = OUTCOME.iter_unpack(body[-MEETING_OUTCOMES * OUTCOME.size :])
-    found = {tuple(results[:watched]): (count, first) for count, first, *results in rows if count}
-    if sum(count for count, _ in found.values()) + lost != rounds:
-        raise ProtocolError(f"a meeting of {rounds} rounds has counted other ones, or the same twice")
-    return rounds, overlaps, lost, found
 
 
 def split_caught(tail: bytes, count: int) -> list[tuple[bytes, bytes]]:

@@ -15,6 +15,7 @@ from guests.guest import Guest
 from guests.plugin import LIMIT
 from reports.run import notes
 from suites.races.race import ROUNDS, ROUNDS_OF_A_BATCH, ROUNDS_ON_ONE_PROCESSOR, Race, RaceBudget, RaceRecord
+from suites.reproducers import replayed_guest
 from suites.walks.fresh_guests import GuestSupply, one_after_another
 from suites.walks.plugin import positive
 
@@ -39,6 +40,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="S",
         help="the seed of the moments by which the sides of a race differ (default: with --race-seconds, a new one)",
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """With --race-seconds, test a kernel that is made for it, unless another one is named."""
+    option = config.option
+    if option.race_seconds and not (option.kernel or option.matrix or option.target):
+        option.kernel, option.flavor = ["source"], option.flavor or ["races"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,6 +81,8 @@ def budget_of(item: pytest.Item) -> RaceBudget:
 
 
 def _report(item: pytest.Item, record: RaceRecord) -> None:
+    if replayed_guest(item) is not None:
+        return  # a reproducer is being made, for which the test runs again and again
     notes.add_remark(item, str(record))
     item.user_properties.append((PROPERTY, str(record)))
 
@@ -115,7 +126,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     lines = {
         report.nodeid: f"{report.nodeid}: {text}"
         for report in reports
-        for name, text in report.user_properties
+        for name, text in getattr(report, "user_properties", ())  # a report of a collection has none
         if name == PROPERTY
     }
     if lines and config.option.race_seconds:

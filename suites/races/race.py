@@ -57,6 +57,11 @@ class RaceRecord:
     overlaps: int = 0
     outcomes: Counter[RoundOutcome] = field(default_factory=Counter)
 
+    @classmethod
+    def of(cls, tally: Tally) -> RaceRecord:
+        counts = Counter({outcome: count for outcome, (count, _) in tally.outcomes.items()})
+        return cls(tally.rounds, tally.overlaps, counts)
+
     def add(self, other: RaceRecord) -> None:
         self.rounds += other.rounds
         self.overlaps += other.overlaps
@@ -137,8 +142,7 @@ class Race(Meeting):
                 self._starts()
                 seed = seeds.getrandbits(64)
                 tally = self._run(seed, min(rounds or self._budget.rounds, self._budget.rounds), longest)
-                counts = Counter({outcome: count for outcome, (count, _) in tally.outcomes.items()})
-                record.add(RaceRecord(tally.rounds, tally.overlaps, counts))
+                record.add(RaceRecord.of(tally))
                 self._compare(tally, allowed, seed)
                 if rounds or time.monotonic() >= end:
                     break

@@ -10,11 +10,11 @@ import pytest
 from guests.bpf import notify, policy
 from guests.call_plan import Plan, StepValue
 from guests.guest import Guest
-from guests.protocol.wire import Watched
+from guests.protocol.meeting_layout import Watched
 from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_RECV, NOTIF_SEND, NOTIF_SIZE, AddFd, FilterFlag
 from guests.task import Task
 from guests.uapi import THREAD_FLAGS, WALL, Signal
-from suites.races.race import Race
+from suites.races.race import AllowedOutcome, Race
 from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
 from suites.seccomp.support.filtered_tasks import SupervisedPair
 from suites.seccomp.support.stored_filters import install, stored
@@ -126,7 +126,7 @@ def test_another_answer(guest: Guest, race: Race) -> None:
     race.check((ANSWER, "OK", "OK", TOO_LATE), (OTHER_ANSWER, "OK", TOO_LATE, "OK"))
 
 
-ADDITIONS = {
+ADDITIONS: dict[str, tuple[AddFd, tuple[AllowedOutcome, ...]]] = {
     "add": (
         AddFd.NONE,
         # the call, its reception, the answer, the addition, and whether the call's process can close the number

@@ -9,7 +9,7 @@ import pytest
 
 from guests.bpf import log, policy
 from guests.guest import Guest
-from guests.protocol.wire import Watched
+from guests.protocol.meeting_layout import Watched
 from guests.uapi import O_WRONLY, WALL, Ptrace, PtraceOption
 from suites.races.race import Race
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, PATH, AuditRecords, audited, fields

@@ -16,7 +16,7 @@ from guests.bpf import deny, policy
 from guests.call_plan import Plan, StepValue
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM
-from guests.protocol.wire import Watched
+from guests.protocol.meeting_layout import Watched
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import THREAD_FLAGS, WALL, Prctl
@@ -139,8 +139,8 @@ def test_exec(guest: Guest, race: Race) -> None:
     """Another thread calls execve(), which ends the leader: if TSYNC has returned, the new program is filtered."""
     shell = shell_of(guest)
     leader, executing = race.child(), race.child()
-    words = shell.store_words("/init", "task", str(executing.slot))
-    path = shell.store(b"/init\0")
+    words = shell.store_words(guest.program, "task", str(executing.slot))
+    path = shell.store(guest.program.encode() + b"\0")
     leader.child(executing, THREAD_FLAGS)
     race.go(leader, executing)
     synchronize(race, leader, stored(shell, DENY))

@@ -7,7 +7,7 @@ import pytest
 
 from guests.call_plan import Plan, StepValue
 from guests.guest import Guest
-from guests.protocol.wire import Watched
+from guests.protocol.meeting_layout import Watched
 from guests.task import Task
 from guests.uapi import O_WRONLY, THREAD_FLAGS, WALL, Prctl
 from suites.process_accesses import vector

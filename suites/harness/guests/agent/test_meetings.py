@@ -13,8 +13,8 @@ from guests.call_plan import Plan, run
 from guests.errors import SetupFailed
 from guests.meeting import NOT_COMPLETED
 from guests.outcome import exited
-from guests.protocol import wire
-from guests.protocol.wire import Watched
+from guests.protocol import meeting_layout, wire
+from guests.protocol.meeting_layout import Watched
 from guests.uapi import O_NONBLOCK, WALL, Clone, Signal
 from suites.harness.guests.fakes import UNUSED_FD, HostSession
 from suites.races.race import Race, RaceBudget, RaceRecord
@@ -117,7 +117,7 @@ def test_an_outcome_that_is_not_allowed(host: HostSession) -> None:
 
 def test_more_outcomes_than_there_is_room_for(host: HostSession) -> None:
     with pytest.raises(SetupFailed, match="3 rounds had too many different outcomes"):
-        counting_race(host, wire.MEETING_OUTCOMES + 3).check((set(range(100)),))
+        counting_race(host, meeting_layout.MEETING_OUTCOMES + 3).check((set(range(100)),))
 
 
 def test_as_long_as_asked(host: HostSession) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from guests.protocol import wire
-from guests.protocol.wire import Entry, Event, Op, SpawnOption, State, Step, Watched
+from guests.protocol import meeting_layout, wire
+from guests.protocol.meeting_layout import Watched
+from guests.protocol.wire import Entry, Event, Op, SpawnOption, State, Step
 from guests.vm.initramfs import AGENT
 
 HEADER = (AGENT / "wire.h").read_text()
@@ -35,9 +36,9 @@ CONSTANTS = {
     "CAUGHT_MAX": wire.CAUGHT_MAX,
     "LOOP_STEPS": wire.LOOP_STEPS,
     "LOOP_ERRORS": wire.LOOP_ERRORS,
-    "MEETING_GATES": wire.MEETING_GATES,
-    "MEETING_WATCHED": wire.MEETING_WATCHED,
-    "MEETING_OUTCOMES": wire.MEETING_OUTCOMES,
+    "MEETING_GATES": meeting_layout.MEETING_GATES,
+    "MEETING_WATCHED": meeting_layout.MEETING_WATCHED,
+    "MEETING_OUTCOMES": meeting_layout.MEETING_OUTCOMES,
     "SWEEP_COUNT": wire.SWEEP_COUNT,
     "SWEEP_LEFT_OUT": wire.SWEEP_LEFT_OUT,
     "SWEEP_LARGE": wire.SWEEP_LARGE,
@@ -67,16 +68,17 @@ STRUCTURES = {
     "wire_loop_step": (wire.LOOP_STEP, ("number", "arguments", "kind", "result_of", "argument")),
     "wire_plan": (wire.PLAN, ("rounds", "steps")),
     "wire_count": (wire.COUNT, ("error", "count")),
-    "wire_watch": (wire.WATCH, ("slot", "kind", "place")),
-    "wire_gate": (wire.GATE, ("arrived", "met")),
-    "wire_outcome": (wire.OUTCOME, ("count", "first", "results")),
+    "wire_watch": (meeting_layout.WATCH, ("slot", "kind", "place")),
+    "wire_gate": (meeting_layout.GATE, ("arrived", "met")),
+    "wire_outcome": (meeting_layout.OUTCOME, ("count", "first", "results")),
     "wire_sweep": (wire.SWEEP, ("arguments", "first", "count", "entry", "left_out")),
 }
 
 
+WATCHES = meeting_layout.MEETING_WATCHED * meeting_layout.WATCH.size
 MEETING = struct.Struct(
-    f"{wire.MEETING.format}{wire.MEETING_GATES * wire.GATE.size}s"
-    f"{wire.MEETING_WATCHED * wire.WATCH.size}s{wire.MEETING_OUTCOMES * wire.OUTCOME.size}s"
+    f"{meeting_layout.MEETING.format}{meeting_layout.MEETING_GATES * meeting_layout.GATE.size}s{WATCHES}s"
+    f"{meeting_layout.MEETING_OUTCOMES * meeting_layout.OUTCOME.size}s"
 )
 STRUCTURES["wire_meeting"] = (
     MEETING,
