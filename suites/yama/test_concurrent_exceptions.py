@@ -120,3 +120,25 @@ def test_exit_of_the_target_and_access(guest: Guest, race: Race) -> None:
     race.watch("wait", starting.call("wait4", pid, 0, WALL, 0), Watched.SIGN)
     race.tally(starting, reading, trying)
     race.check(("OK", {"OK", "EPERM", "ESRCH"}, {"EPERM", "ESRCH"}, ">0"))
+
+
+@pytest.mark.requirement("yama.concurrency")
+def test_exec_of_the_target_and_access(guest: Guest, race: Race) -> None:
+    """A process executes another program, while its named tracer and a stranger read its memory.
+
+    The tracer is never refused, and the stranger always.  EFAULT: the new program has not mapped that memory yet.
+    """
+    guest.set_sysctl(SCOPE, 1)
+    target, tracer, stranger = (guest.spawn(name) for name in ("target", "tracer", "stranger"))
+    target.set_ptracer(tracer).result()
+    words = target.store_words(guest.program, "task", str(target.slot))
+    executing, reading, trying = race.plan(target), race.plan(tracer), race.plan(stranger)
+    race.go(executing, reading, trying)
+    race.watch("execute", executing.call("execve", target.store(guest.program.encode() + b"\0"), words, 0))
+    race.watch("tracer reads", read_by(reading, tracer, target))
+    race.watch("stranger reads", read_by(trying, stranger, target))
+    race.meet(executing, reading, trying)
+    race.watch("tracer afterwards", read_by(reading, tracer, target))
+    race.watch("stranger afterwards", read_by(trying, stranger, target))
+    race.tally(executing, reading, trying)
+    race.check(("OK", {"OK", "EFAULT"}, "EPERM", "OK", "EPERM"))
