@@ -73,7 +73,7 @@ def test_a_value_of_another_plan(host: HostSession) -> None:
     race = RecordedRace(host)
     plan, child, using = race.plan(parent), race.child(), race.plan(other)
     pid = plan.child(child)
-    child.call("pause")
+    child.call("ppoll", 0, 0, 0, 0, 0)
     race.meet(plan, using)
     race.watch("kill", using.call("kill", using.take(pid), Signal.KILL))
     race.watch("wait", plan.call("wait4", pid, 0, WALL, 0), Watched.SIGN)
