@@ -155,6 +155,7 @@ class Race(Meeting):
         running = [start(task, plan, rounds) for task, plan in self._plans]
         for (task, plan), one in zip(self._plans, running, strict=True):
             counts = one.counts(BATCH_DEADLINE_S)
+            assert task.death is None, f"{task.death!r} ended {task} before its rounds were over"
             complete = all(sum(step.values()) == rounds for step in counts)
             require(complete, f"{task} did not complete {rounds} rounds of {len(plan)} steps")
         tally = self.results(self._guest)

@@ -115,6 +115,17 @@ def test_an_outcome_that_is_not_allowed(host: HostSession) -> None:
     assert (race.records[0].rounds, len(race.records[0].outcomes)) == (5, 5)
 
 
+def test_a_task_that_dies(host: HostSession) -> None:
+    """Nobody kills the task of a plan, so its death is a failure, and not an error of the test."""
+    task = host.child("task")
+    race = RecordedRace(host)
+    plan = race.plan(task)
+    race.watch("kill", plan.call("kill", task.tid, Signal.KILL))
+    race.tally(plan)
+    with pytest.raises(AssertionError, match="killed by SIGKILL ended task"):
+        race.check(("OK",))
+
+
 def test_more_outcomes_than_there_is_room_for(host: HostSession) -> None:
     with pytest.raises(SetupFailed, match="3 rounds had too many different outcomes"):
         counting_race(host, meeting_layout.MEETING_OUTCOMES + 3).check((set(range(100)),))
