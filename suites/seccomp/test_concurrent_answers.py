@@ -11,7 +11,7 @@ from guests.bpf import notify, policy
 from guests.call_plan import Plan, StepValue
 from guests.guest import Guest
 from guests.protocol.meeting_layout import Watched
-from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_RECV, NOTIF_SEND, NOTIF_SIZE, AddFd, FilterFlag
+from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_RECV, NOTIF_SEND, NOTIF_SIZE, AddFd, FilterFlag, Poll
 from guests.task import Task
 from guests.uapi import THREAD_FLAGS, WALL, Signal
 from suites.races.race import AllowedOutcome, Race
@@ -215,3 +215,27 @@ def test_close(guest: Guest, race: Race) -> None:
         (FREE, "ENOSYS", "OK", "OK", "EBADF", 0),
         (FREE, ANSWER, "OK", "OK", "OK", 0),
     )
+
+
+@pytest.mark.requirement("seccomp.notif-recv-ends")
+def test_exit_of_the_last_caller(guest: Guest, race: Race) -> None:
+    """The only filtered thread exits, while another one begins to receive: that fails, and the listener hangs up."""
+    shell = guest.spawn("shell")
+    shell.set_no_new_privs().result()
+    program, notified, status = stored(shell, NOTIFY), Notified(shell), shell.store(bytes(4))
+    polled, unpolled = (shell.store(struct.pack("<iHH", FREE, 0, 0)) for _ in range(2))
+    starting, reading, calling = race.plan(shell), race.child(), race.child()
+    pid = starting.child(reading)
+    reading.child(calling, THREAD_FLAGS)
+    race.watch("listener", install(calling, program, FilterFlag.NEW_LISTENER), Watched.VALUE)
+    notified.clear(reading)
+    reading.copy(polled, unpolled, 8)
+    # The caller's act is its exit.
+    race.go(reading, calling)
+    race.watch("receive", notified.receive(reading, FREE))
+    reading.call("ppoll", polled, 1, 0, 0, 0)
+    race.watch_word("events", shell, polled + 4)
+    starting.call("wait4", pid, status, WALL, 0)
+    race.watch_word("status", shell, status)
+    race.tally(starting)
+    race.check((FREE, "ENOENT", Poll.HUP << 16, 0))
