@@ -9,8 +9,8 @@
     meeting.watch("declared", declared)
     meeting.watch("read", read)
 
-A meeting is in the data of a slot that no task has.  Plans wait there by polling and sched_yield(), which their
-filters must allow.
+A meeting is in the data of a slot that no task has.  Plans wait there by polling, sched_yield() and
+futex(), which their filters must allow.
 """
 
 from __future__ import annotations

@@ -3,10 +3,12 @@
  * A meeting of several plans: they go on at the same time, each after a moment of its own, and what a round came to is
  * counted in the guest.
  *
- * Plans wait by looking, because a task that sleeps is woken much later than the others go on. A guest with fewer
- * processors than plans needs them to yield.
+ * Plans wait by looking for a while, then by yielding, because a guest may have fewer processors than plans, and then they
+ * sleep, because the host may have fewer. A task that sleeps is woken much later than the others go on, so before they
+ * act, all look until all are awake.
  */
 
+#include <linux/futex.h>
 #include <linux/types.h>
 #include <linux/unistd.h>
 
@@ -14,6 +16,7 @@
 #include "task.h"
 
 #define LOOKS 1000
+#define YIELDS 20
 
 /* The moments of plans that go on together differ at random, by nothing to much: all magnitudes are equally likely. */
 static void wait_a_moment(const struct wire_meeting *meeting, __u32 met, unsigned int salt)
@@ -80,22 +83,52 @@ static void tally(struct wire_meeting *meeting)
 	meeting->acting = 0;
 }
 
-static long wait_for_others(const struct wire_gate *gate, __u32 met)
+/* Let others run, after a while of looking. 0, or -errno if the task may not. */
+static long pause_between_looks(unsigned int *looks)
+{
+	if ((*looks)++ < LOOKS) {
+		arch_relax();
+		return 0;
+	}
+	return sys1(__NR_sched_yield, 0);
+}
+
+static long wait_for_others(struct wire_gate *gate, __u32 met)
 {
 	unsigned int looks = 0;
 
 	while (__atomic_load_n(&gate->met, __ATOMIC_ACQUIRE) == met) {
-		long error;
+		long error = pause_between_looks(&looks);
 
-		if (looks++ < LOOKS) {
-			arch_relax();
-			continue;
-		}
-		error = sys1(__NR_sched_yield, 0);
 		if (error < 0)
 			return error;
+		if (looks < LOOKS + YIELDS)
+			continue;
+		/* Either the last to arrive sees that this one is asleep, or the kernel sees that they have met. */
+		__atomic_add_fetch(&gate->asleep, 1, __ATOMIC_SEQ_CST);
+		sys4(NR_FUTEX, &gate->met, FUTEX_WAIT, met, NULL);
+		__atomic_sub_fetch(&gate->asleep, 1, __ATOMIC_SEQ_CST);
 	}
 	return 0;
+}
+
+static void let_go(struct wire_gate *gate, __u32 met)
+{
+	gate->arrived = 0;
+	__atomic_store_n(&gate->met, met + 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&gate->asleep, __ATOMIC_SEQ_CST))
+		sys3(NR_FUTEX, &gate->met, FUTEX_WAKE, 0x7fffffff);
+}
+
+static long wait_until_awake(struct wire_gate *gate, __u32 all)
+{
+	unsigned int looks = 0;
+	long error = 0;
+
+	__atomic_add_fetch(&gate->awake, 1, __ATOMIC_ACQ_REL);
+	while (error >= 0 && (__s32)(__atomic_load_n(&gate->awake, __ATOMIC_ACQUIRE) - all) < 0)
+		error = pause_between_looks(&looks);
+	return error;
 }
 
 static void begin_act(struct wire_meeting *meeting, struct loop *loop, unsigned int place)
@@ -123,11 +156,12 @@ long meet(struct slot *slot, const struct wire_loop_step *step)
 	if (__atomic_add_fetch(&gate->arrived, 1, __ATOMIC_ACQ_REL) >= step->arguments[0]) {
 		if (step->kind == STEP_TALLY)
 			tally(meeting);
-		gate->arrived = 0;
-		__atomic_store_n(&gate->met, met + 1, __ATOMIC_RELEASE);
+		let_go(gate, met);
 	} else {
 		error = wait_for_others(gate, met);
 	}
+	if (!error && step->kind == STEP_GO)
+		error = wait_until_awake(gate, (met + 1) * (__u32)step->arguments[0]);
 	if (!error && step->kind == STEP_GO) {
 		wait_a_moment(meeting, met, number * SLOT_COUNT + slot_index((unsigned long)slot));
 		begin_act(meeting, &slot->loop, step->number);

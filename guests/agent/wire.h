@@ -257,6 +257,8 @@ struct wire_watch {
 struct wire_gate {
 	__u32 arrived;	/* plans that wait now */
 	__u32 met;	/* how many times all have arrived */
+	__u32 asleep;	/* plans that sleep until `met` changes */
+	__u32 awake;	/* plans that have gone on from there to STEP_GO's moment, in all rounds */
 };
 
 struct wire_outcome {

@@ -29,7 +29,7 @@ class Watched(enum.IntEnum):
 
 
 WATCH = struct.Struct("<IIIxxxx")
-GATE = struct.Struct("<II")
+GATE = struct.Struct("<IIII")
 OUTCOME = struct.Struct(f"<II{MEETING_WATCHED}q")
 MEETING = struct.Struct("<IIIIIIQIxxxx")
 """Without the gates, watches and outcomes, which follow."""

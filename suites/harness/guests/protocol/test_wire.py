@@ -69,7 +69,7 @@ STRUCTURES = {
     "wire_plan": (wire.PLAN, ("rounds", "steps")),
     "wire_count": (wire.COUNT, ("error", "count")),
     "wire_watch": (meeting_layout.WATCH, ("slot", "kind", "place")),
-    "wire_gate": (meeting_layout.GATE, ("arrived", "met")),
+    "wire_gate": (meeting_layout.GATE, ("arrived", "met", "asleep", "awake")),
     "wire_outcome": (meeting_layout.OUTCOME, ("count", "first", "results")),
     "wire_sweep": (wire.SWEEP, ("arguments", "first", "count", "entry", "left_out")),
 }
