@@ -37,9 +37,10 @@ _ARGUMENTS_EACH = 0x200
 
 @dataclass(frozen=True)
 class StepValue:
-    """Stands for the last result of an earlier step."""
+    """Stands for the last result of an earlier step of the plan of a slot."""
 
     step: int
+    slot: int
 
 
 class Plan:
@@ -75,9 +76,21 @@ class Plan:
         """Wait until the thread of that plan has ended."""
         return self._add(Step.JOIN, plan.slot, [])
 
+    def wait(self, kind: Step, place: int, gate: int, parties: int) -> None:
+        """Wait for other plans at a gate of the meeting in a slot (see `guests.meeting`)."""
+        self._add(kind, place, [parties, gate])
+
+    def take(self, value: StepValue) -> StepValue:
+        """The latest value of a step of another plan, as this plan's: only a meeting makes it certain which one."""
+        return self._add(Step.TAKE, value.slot, [value.step])
+
+    def copy(self, to: int, source: int, length: int) -> None:
+        """Copy memory without a system call.  Both places are of what `Task.store` returned."""
+        self._add(Step.COPY, 0, [to, source, length])
+
     def _add(self, kind: Step, nr: int | str, arguments: list[int], result_of: int = 0, place: int = 0) -> StepValue:
         self._steps.append((kind, nr, arguments, result_of, place))
-        return StepValue(len(self) - 1)
+        return StepValue(len(self) - 1, self.slot)
 
     def orders(self, rounds: int, arch: str) -> list[tuple[Op, bytes]]:
         """The requests that put the plan into its slot; `arch` is the guest's."""
@@ -134,10 +147,16 @@ def run(task: Task, plan: Plan, rounds: int = 1) -> list[Counts]:
     return start(task, plan, rounds).counts()
 
 
+def share_a_processor(*tasks: Task) -> None:
+    """Let these tasks run on the first processor alone, so that priorities decide which of them runs."""
+    for task in tasks:
+        task.guest.init.call("sched_setaffinity", task.tid, 8, (1).to_bytes(8, "little")).result()
+
+
 def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:
     """Start a plan in a task after init has given it a real-time priority, which the task itself may not do.
 
-    Guests have one CPU, so no task with a lower priority runs until this one waits.
+    No task with a lower priority that shares its processor (`share_a_processor`) runs until this one waits.
     """
     plan.send(task.guest, rounds)
     policy = priority.to_bytes(4, "little")

@@ -69,6 +69,7 @@ _TABLE = (
         (*_FULL, "hardened"),
         1003,
     ),
+    Flavor("races", "For several processors, and looks for data races.", (*_FULL, "races"), 1063),
     Flavor("sanitizers", "KASAN, lockdep, and the RCU and sleep checks.", (*_FULL, "sanitizers"), 1063),
     Flavor(
         "coverage",

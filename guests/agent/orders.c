@@ -134,7 +134,7 @@ void answer_sweep(const struct wire_header *header, const struct wire_sweep *ord
 static int step_fits(const struct wire_loop_step *step)
 {
 	return step->result_of <= LOOP_STEPS && step->argument < sizeof(step->arguments) / sizeof(*step->arguments) &&
-	       (step->kind == STEP_CALL || step->number < SLOT_COUNT);
+	       (step->kind == STEP_CALL || step->kind == STEP_COPY || step->number < SLOT_COUNT);
 }
 
 static int steps_fit(const struct wire_plan *plan)

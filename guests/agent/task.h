@@ -36,6 +36,8 @@ struct loop {
 	__u32 step;
 	__u32 running;
 	__u32 is_child;	/* ends with its plan; only its parent knows of it */
+	__u32 acting;	/* the last step was STEP_GO: 1 + the slot of the meeting */
+	__u32 pad;
 	struct wire_loop_step plan[LOOP_STEPS];
 	aligned_s64 value[LOOP_STEPS];
 	struct wire_count counts[LOOP_STEPS][LOOP_ERRORS];
@@ -75,6 +77,7 @@ struct slot {
 
 _Static_assert(sizeof(struct slot) <= SLOT_DATA, "a slot's head must end before its data");
 _Static_assert(sizeof(struct sweep) <= SLOT_DATA_SIZE, "a sweep must fit into a slot's data");
+_Static_assert(sizeof(struct wire_meeting) <= SLOT_DATA_SIZE, "a meeting must fit into a slot's data");
 
 static inline struct slot *slot_at(unsigned int index)
 {
@@ -94,6 +97,11 @@ static inline __u8 *slot_data(struct slot *slot)
 static inline struct sweep *slot_sweep(struct slot *slot)
 {
 	return (struct sweep *)slot_data(slot);
+}
+
+static inline struct wire_meeting *slot_meeting(struct slot *slot)
+{
+	return (struct wire_meeting *)slot_data(slot);
 }
 
 static inline void *slot_stack(struct slot *slot)
@@ -151,6 +159,16 @@ long map_arena(void);
 void run_plan(struct slot *slot);
 /* Go on with a plan after a step that was an execve. */
 void __attribute__((noreturn)) resume_plan(void *argument);
+
+/* task_meeting.c */
+
+/*
+ * Arrive at a gate of a meeting, and wait until all have: STEP_MEET, STEP_TALLY or STEP_GO. 0, or -errno if the task
+ * cannot wait.
+ */
+long meet(struct slot *slot, const struct wire_loop_step *step);
+/* The plan has completed the step after STEP_GO. */
+void end_act(struct loop *loop);
 
 /* task_signal.c */
 

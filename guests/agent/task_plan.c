@@ -26,11 +26,19 @@ static void child_main(void *argument)
 	end_child(slot);
 }
 
+static void forget_values(struct loop *loop)
+{
+	for (__u32 i = 0; i < loop->steps; i++)
+		loop->value[i] = NOT_COMPLETED;
+}
+
 static long start_child(struct slot *child, unsigned long flags)
 {
 	child->spawn = (struct wire_spawn_request){ .clone_flags = flags };
 	child->loop.round = child->loop.step = 0;
 	child->loop.running = child->loop.is_child = 1;
+	child->loop.acting = 0;
+	forget_values(&child->loop);
 	if (!(flags & CLONE_THREAD))
 		flags |= SIGCHLD;
 	/* The parent writes the child's number before a join can look for it. The child itself might be too late. */
@@ -47,7 +55,24 @@ static long join(struct slot *child)
 	return 0;
 }
 
-static long take_step(struct slot *slot, const struct wire_loop_step *step)
+/* Whether bytes lie within the data of one slot. */
+static int is_data(__u64 address, __u64 length)
+{
+	__u64 offset = address - ARENA_BASE;
+
+	return offset < (__u64)SLOT_COUNT * SLOT_SIZE && offset % SLOT_SIZE >= SLOT_DATA && length <= SLOT_DATA_SIZE &&
+	       offset % SLOT_SIZE + length <= SLOT_DATA + SLOT_DATA_SIZE;
+}
+
+static long copy(__u64 to, __u64 from, __u64 length)
+{
+	if (!is_data(to, length) || !is_data(from, length))
+		return -EFAULT;
+	memmove((void *)(unsigned long)to, (const void *)(unsigned long)from, length);
+	return 0;
+}
+
+static __s64 take_step(struct slot *slot, const struct wire_loop_step *step)
 {
 	__u64 a[6];
 
@@ -61,11 +86,19 @@ static long take_step(struct slot *slot, const struct wire_loop_step *step)
 		return start_child(slot_at(step->number), a[0]);
 	case STEP_JOIN:
 		return join(slot_at(step->number));
+	case STEP_MEET:
+	case STEP_TALLY:
+	case STEP_GO:
+		return meet(slot, step);
+	case STEP_TAKE:
+		return slot_at(step->number)->loop.value[a[0] % LOOP_STEPS];
+	case STEP_COPY:
+		return copy(a[0], a[1], a[2]);
 	}
 	return -EINVAL;
 }
 
-static void count_result(struct loop *loop, long value)
+static void count_result(struct loop *loop, __s64 value)
 {
 	struct wire_count *count = loop->counts[loop->step], *last = count + LOOP_ERRORS - 1;
 	__u32 error = value < 0 && value >= -MAX_ERRNO ? -value : 0;
@@ -82,8 +115,15 @@ void run_plan(struct slot *slot)
 	struct loop *loop = &slot->loop;
 
 	for (; loop->round < loop->rounds; loop->round++) {
-		for (; loop->step < loop->steps; loop->step++)
-			count_result(loop, take_step(slot, &loop->plan[loop->step]));
+		if (!loop->step)
+			forget_values(loop);
+		for (; loop->step < loop->steps; loop->step++) {
+			const struct wire_loop_step *step = &loop->plan[loop->step];
+
+			count_result(loop, take_step(slot, step));
+			if (step->kind != STEP_GO)
+				end_act(loop);
+		}
 		loop->step = 0;
 	}
 	loop->running = 0;
@@ -95,6 +135,7 @@ void resume_plan(void *argument)
 	struct slot *slot = argument;
 
 	count_result(&slot->loop, 0);
+	end_act(&slot->loop);
 	slot->loop.step++;
 	run_plan(slot);
 	if (slot->loop.is_child)

@@ -11,7 +11,7 @@
 
 #include <linux/types.h>
 
-#define WIRE_VERSION 6
+#define WIRE_VERSION 7
 #define WIRE_BODY_MAX 0x40000 /* bytes after the header */
 #define WIRE_PACKED __attribute__((packed))
 
@@ -198,6 +198,11 @@ enum wire_step {
 	STEP_CALL = 0,
 	STEP_CHILD = 1,	/* start a child in slot `number`, by clone() with flags arguments[0]; the value is its pid */
 	STEP_JOIN = 2,	/* wait until the thread in slot `number` has ended */
+	STEP_MEET = 3,	/* wait at gate arguments[1] of the meeting in slot `number` for arguments[0] plans in all */
+	STEP_TALLY = 4,	/* the same; the last to arrive counts the outcome of the round before anyone goes on */
+	STEP_TAKE = 5,	/* the value is the latest one of step arguments[0] of the plan in slot `number` */
+	STEP_COPY = 6,	/* copy arguments[2] bytes to arguments[0] from arguments[1], both in the data of slots */
+	STEP_GO = 7,	/* STEP_MEET, and then a moment more; the next step is the plan's act */
 };
 
 struct wire_loop_step {
@@ -220,5 +225,61 @@ struct wire_count {
 	__u32 error;
 	__u32 count;
 } WIRE_PACKED;
+
+/*
+ * Several plans meet in a struct wire_meeting, which the host writes to the beginning of the data of a slot without a
+ * task, and reads there afterwards. An outcome is what a round came to: the results that the meeting watches.
+ */
+#define MEETING_GATES 16
+#define MEETING_WATCHED 12
+#define MEETING_OUTCOMES 64
+
+enum wire_watch_kind {
+	WATCH_ERROR = 0,	/* of a step's latest value: 0 if it succeeded, or -errno */
+	WATCH_SIGN = 1,		/* the same; 1 if the value is above 0 */
+	WATCH_VALUE = 2,	/* the value itself */
+	WATCH_WORD = 3,		/* 32 bits at offset `place` of the slot's data */
+};
+
+/* What a step's value is as long as its plan has not completed it in this round. */
+#define NOT_COMPLETED (-0x7fffffffffffffffLL - 1)
+
+struct wire_watch {
+	__u32 slot;
+	__u32 kind;	/* enum wire_watch_kind */
+	__u32 place;	/* the number of a step, or an offset */
+	__u32 pad;
+} WIRE_PACKED;
+
+/* These are not packed, because plans access them atomically and by pointers; they need no padding. */
+
+/* Where the same plans wait for one another, once in each round. */
+struct wire_gate {
+	__u32 arrived;	/* plans that wait now */
+	__u32 met;	/* how many times all have arrived */
+	__u32 asleep;	/* plans that sleep until `met` changes */
+	__u32 awake;	/* plans that have gone on from there to STEP_GO's moment, in all rounds */
+};
+
+struct wire_outcome {
+	__u32 count;
+	__u32 first;	/* the first round that had it, from 0 on */
+	__s64 results[MEETING_WATCHED];
+};
+
+struct wire_meeting {
+	__u32 acting;	/* plans in their acts */
+	__u32 overlap;	/* whether several have been, in this round */
+	__u32 rounds;	/* that were counted */
+	__u32 overlaps;	/* rounds with an overlap */
+	__u32 lost;	/* rounds whose outcome found no room */
+	__u32 watched;
+	__u64 seed;	/* of the moments that follow STEP_GO */
+	__u32 longest;	/* moment: below 2 to the power of this, in turns of a loop */
+	__u32 pad;
+	struct wire_gate gates[MEETING_GATES];
+	struct wire_watch watch[MEETING_WATCHED];
+	struct wire_outcome outcomes[MEETING_OUTCOMES];
+};
 
 #endif

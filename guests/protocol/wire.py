@@ -18,7 +18,7 @@ from typing import Any
 from guests.errors import ProtocolError
 from guests.guest_text import escaped
 
-VERSION = 6
+VERSION = 7
 BODY_MAX = 0x40000
 """Maximum size in bytes of a frame's body."""
 ARENA_BASE = 0x10000000
@@ -87,6 +87,11 @@ class Step(enum.IntEnum):
     CALL = 0
     CHILD = 1
     JOIN = 2
+    MEET = 3
+    TALLY = 4
+    TAKE = 5
+    COPY = 6
+    GO = 7
 
 
 class SpawnOption(enum.IntFlag):

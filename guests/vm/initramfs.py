@@ -41,8 +41,8 @@ _HOSTS = {"i386": "x86_64"}
 """Architectures that the compiler for another one compiles for, too."""
 _TASK_PROGRAM = "task_program.c"
 _OF_TASKS = (
-    *("arena.c", "libc.c", "task.c", "task_exec.c", "task_plan.c", _TASK_PROGRAM, "task_signal.c", "task_start.c"),
-    "text.c",
+    *("arena.c", "libc.c", "task.c", "task_exec.c", "task_meeting.c", "task_plan.c", _TASK_PROGRAM, "task_signal.c"),
+    *("task_start.c", "text.c"),
 )
 """The C files of the program for tasks alone, which an architecture has whose kernels run it beside their own."""
 

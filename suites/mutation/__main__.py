@@ -2,6 +2,7 @@
 """`kconform mutants AREA`: do the tests detect broken kernels?
 
     kconform mutants AREA                            faults that we made up: suites/AREA/mutants.toml
+    kconform mutants AREA --races                    faults that several processors show: suites/AREA/races.toml
     kconform mutants AREA --history                  bugs that the kernel once had: suites/AREA/history.toml
     kconform mutants AREA --mechanical N --seed S    faults that nobody chose, drawn from the area's kernel files
 
@@ -38,14 +39,18 @@ from suites.mutation.mutant_run import Known, run_sample, run_table
 from suites.mutation.mutant_table import (
     HISTORY,
     MUTANTS,
+    RACES,
     Mutant,
     areas,
     load_history,
     load_mutants,
+    load_races,
     mismatches,
     plan_configs,
 )
 from suites.mutation.mutant_tester import SURVIVED, MutantResult, MutantTester
+
+LOADERS = {MUTANTS: load_mutants, RACES: load_races, HISTORY: load_history}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,7 +119,7 @@ def _groups(options: argparse.Namespace, cache: Cache, results: _Results) -> Ite
         known = _known(options, builder, cache, results)
         yield from run_sample(builder, _tester(options, builder, known.lines), chosen, wanted, known)
         return
-    mutants = load_history(options.area) if options.history else load_mutants(options.area)
+    mutants = LOADERS[_table(options) or MUTANTS](options.area)
     results.begin(mutants)
     chosen = _chosen(mutants, options.only)
     for folder, config, members in _plans(options, open_tree(source), chosen):
@@ -174,12 +179,17 @@ def _check(options: argparse.Namespace) -> int:
     if options.mechanical:
         found = [f"{name}: no place has this id" for name in stale_arguments(options.area, tree.path)]
         return _checked(found, f"{len(found)} arguments are of no place in {tree.path}")
-    loaders = {MUTANTS: load_mutants, HISTORY: load_history}
-    names = [HISTORY] if options.history else [name for name in loaders if options.area in areas(name)] or [MUTANTS]
-    mutants = [mutant for name in names for mutant in loaders[name](options.area)]
+    table = _table(options)
+    names = [table] if table else [name for name in LOADERS if options.area in areas(name)] or [MUTANTS]
+    mutants = [mutant for name in names for mutant in LOADERS[name](options.area)]
     chosen = [mutant for mutant in _chosen(mutants, options.only) if mutant.edits]
     found = list(mismatches(tree, chosen))
     return _checked(found, f"{len(chosen) - len(found)} of {len(chosen)} match {tree.path}")
+
+
+def _table(options: argparse.Namespace) -> str:
+    """The table that the options name; empty if they name none."""
+    return HISTORY if options.history else RACES if options.races else ""
 
 
 def _checked(found: Iterable[str], said: str) -> int:
@@ -204,6 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("area", choices=known, metavar="AREA", help=", ".join(known))
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--history", action="store_true", help="bring back bugs that the kernel once had")
+    kind.add_argument("--races", action="store_true", help="faults that several processors show")
     kind.add_argument(
         "--mechanical",
         type=whole_number("mutants", 1),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mutants: kernels with one fault each, made by small edits of the source.  Each area of suites/ has two tables.
+"""Mutants: kernels with one fault each, made by small edits of the source.  Each area of suites/ has three tables.
 
 mutants.toml has faults that we made up:
 
@@ -11,6 +11,8 @@ mutants.toml has faults that we made up:
     replace = "(parent != NULL && "
     first = "test_set_ptracer.py"       # optional: the tests to run before all others of the area
     equivalent = "..."                  # optional: why no test can detect it; then it is not built
+
+races.toml has more of them, in the same format: a lock, a barrier, a grace period or a reference is gone or narrower.
 
 history.toml has bugs that the kernel once had, each brought back by undoing its fix:
 
@@ -46,7 +48,7 @@ from kconfigs.build.kernel_tree import Tree
 from kconfigs.kconfig import VALUE
 
 SUITES = Path(__file__).parents[1]
-MUTANTS, HISTORY = "mutants.toml", "history.toml"
+MUTANTS, HISTORY, RACES = "mutants.toml", "history.toml", "races.toml"
 
 NEEDS: Mapping[str, str] = {
     "smp": "several CPUs",
@@ -161,12 +163,19 @@ def mismatches(tree: Tree, mutants: Iterable[Mutant]) -> Iterator[str]:
 
 def areas(*names: str) -> list[str]:
     """The areas that have a table of one of these names, or of any."""
-    return sorted({path.parent.name for name in names or (MUTANTS, HISTORY) for path in SUITES.glob(f"*/{name}")})
+    return sorted(
+        {path.parent.name for name in names or (MUTANTS, HISTORY, RACES) for path in SUITES.glob(f"*/{name}")}
+    )
 
 
 def load_mutants(area: str) -> list[Mutant]:
     """The mutants of an area's mutants.toml, in its order.  UsageError if there is none, or if it is invalid."""
     return _load(SUITES / area / MUTANTS, "mutant", _mutant)
+
+
+def load_races(area: str) -> list[Mutant]:
+    """The same of races.toml."""
+    return _load(SUITES / area / RACES, "mutant", _mutant)
 
 
 def load_history(area: str) -> list[Mutant]:

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from guests.call_plan import Plan, start_realtime
+from guests.call_plan import Plan, share_a_processor, start_realtime
 from guests.guest import Guest
 from guests.outcome import EBADF, EMFILE, ENOENT, OK, returned
 from guests.syscalls.seccomp import NOTIF_ADDFD, AddFd
@@ -84,6 +84,7 @@ def test_add_and_send_during_another(guest: Guest) -> None:
     request(sending, AddFd.SEND)
     adding.call("write", writing, b"x", 1)
     request(adding, AddFd.NONE)
+    share_a_processor(pair.supervisor, second, pair.target)
     late, first = start_realtime(second, sending), start_realtime(pair.supervisor, adding)
     assert first.counts() == [{"OK": 1}, {"OK": 1}]
     assert late.counts() == [{"OK": 1}, {"EBUSY": 1}]

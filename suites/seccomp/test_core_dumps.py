@@ -10,7 +10,7 @@ import pytest
 
 from guests.bpf import Action, policy, rule
 from guests.call_arguments import Out
-from guests.call_plan import Plan, start, start_realtime
+from guests.call_plan import Plan, share_a_processor, start, start_realtime
 from guests.guest import Guest
 from guests.outcome import GONE, killed, returned
 from guests.syscalls.signals import SYS_SECCOMP
@@ -167,7 +167,8 @@ def test_a_signal_to_a_dumping_process(guest: Guest, promised: Callable[[str], b
     sender = guest.spawn("sender")
     reading, writing = sender.pipe()
     leader = unprivileged(guest, "leader", parent=sender)
-    leader.thread("other")
+    other = leader.thread("other")
+    share_a_processor(sender, leader, other)
     allow_core_dumps(leader)
     leader.install(policy(rule(Action.KILL_PROCESS, "getppid"))).result()
     fatal = Plan(leader.slot)

@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from guests.bpf import notify, policy, trace
-from guests.call_plan import Plan, start_realtime
+from guests.call_plan import Plan, share_a_processor, start_realtime
 from guests.guest import Guest
 from guests.outcome import EFAULT, EINPROGRESS, EINVAL, ENOENT, ENOSYS, EPERM, OK, Expected, error, returned
 from guests.promises import breaks
@@ -134,6 +134,7 @@ def test_between_the_answer_and_the_wakeup(guest: Guest) -> None:
     ):
         plan.call("ioctl", pair.listener, request, argument)
     plan.call("close", pair.listener)
+    share_a_processor(pair.supervisor, pair.target)
     outcome = start_realtime(pair.supervisor, plan).counts()
     assert outcome == [{name: 1} for name in ("OK", "OK", "ENOENT", "EINPROGRESS", "EINPROGRESS", "OK")]
     assert call.outcome() == returned(1)

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from guests.bpf import notify, policy
-from guests.call_plan import Plan, start_realtime
+from guests.call_plan import Plan, share_a_processor, start_realtime
 from guests.guest import Guest
 from guests.outcome import EINTR, EINVAL, ENOENT, OK, killed, returned
 from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_SEND, AddFd, FilterFlag, Poll
@@ -202,6 +202,7 @@ def test_an_answer_right_behind_a_signal(guest: Guest) -> None:
     request = struct.pack("<QIIII", notifs[adding].id, AddFd.SETFD, pair.listener, 4000, 0)
     plan.call("ioctl", pair.listener, NOTIF_ADDFD, request)
     plan.call("ioctl", pair.listener, NOTIF_SEND, struct.pack("<QqiI", notifs[pair.target].id, 7, 0, 0))
+    share_a_processor(pair.supervisor, pair.target, adding)
     set_priority(guest, adding, SCHED_FIFO, 5)
     assert start_realtime(pair.supervisor, plan, priority=10).counts() == [{"OK": 1}] * 3
     assert calls[pair.target].outcome() == returned(7)

@@ -10,7 +10,7 @@ import pytest
 
 from guests.bpf import kill_process, notify, policy
 from guests.call_arguments import InOut
-from guests.call_plan import Counts, Plan, start_realtime
+from guests.call_plan import Counts, Plan, share_a_processor, start_realtime
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EFAULT, EINTR, ENOENT, OK, exited, killed, returned
@@ -30,12 +30,6 @@ NOTIFY = policy(notify("getppid"))
 def zeros_to_read(task: Task) -> int:
     """The address of zeros that the task cannot overwrite: a reception into them fails when it has happened."""
     return task.call("mmap", None, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0).result()
-
-
-def share_a_processor(guest: Guest, *tasks: Task) -> None:
-    """Let these tasks run on the first processor alone, so that priorities decide which of them runs."""
-    for task in tasks:
-        guest.init.call("sched_setaffinity", task.tid, 8, struct.pack("<Q", 1)).result()
 
 
 def begin_to_receive(task: Task, listener: int) -> Pending:
@@ -70,7 +64,7 @@ def test_another_reader_after_an_unwritable_buffer(guest: Guest) -> None:
     pair = SupervisedPair(guest, NOTIFY)
     first, second = pair.supervisor.spawn("first"), pair.supervisor.spawn("second")
     buffer = zeros_to_read(first)
-    share_a_processor(guest, first, second)
+    share_a_processor(first, second)
     guest.init.call("sched_setscheduler", first.tid, SCHED_FIFO, struct.pack("<i", 10)).result()
     failing = first.begin("ioctl", pair.listener, NOTIF_RECV, buffer, shown="receive into an unwritable buffer")
     failing.wait_until_blocked()
@@ -230,7 +224,7 @@ def test_add_is_interrupted(guest: Guest, flags: AddFd, interruption: str) -> No
     adding.call("write", writing, b"x", 1)
     structure = struct.pack("<QIIII", pair.notif.id, flags, pair.file, 0, 0)
     adding.call("ioctl", pair.listener, NOTIF_ADDFD, structure)
-    share_a_processor(guest, pair.supervisor, sender, pair.target)
+    share_a_processor(pair.supervisor, sender, pair.target)
     sent = start_realtime(sender, sending, priority=10)
     added = start_realtime(pair.supervisor, adding, priority=20)
     require(sent.counts() == [{"OK": 1}, {"OK": 1}], "the signal was not sent")

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What must hold at every moment, not only in a settled state.
 
-A guest has one CPU.  A SCHED_FIFO task runs until it blocks, so while tasks with that policy hand over to one
-another, no kernel worker runs in between: they see the state that the call itself has left.
+A SCHED_FIFO task runs until it blocks, so while tasks with that policy hand over to one another on one processor, no
+worker of the kernel runs there in between: they see the state that the call itself has left.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from guests.call_plan import Plan, run, start, start_realtime
+from guests.call_plan import Plan, run, share_a_processor, start, start_realtime
 from guests.guest import Guest
 from guests.outcome import EPERM, OK
 from guests.task import Task
@@ -47,6 +47,7 @@ def test_revoked_at_once(guest: Guest) -> None:
         task.set_dumpable(True).result()
     assert target.set_ptracer(tracer) == OK
     assert read_memory(tracer, target) == OK
+    share_a_processor(target, tracer)
     rounds = 20
     plan = Plan(target.slot)
     plan.call("prctl", Prctl.SET_PTRACER, tracer.tid, 0, 0, 0)

@@ -145,7 +145,7 @@ class TestFlavors:
     def test_the_promised_flavors_are_there(self) -> None:
         assert {
             *("full", "loadpin-enforce", "no-yama", "no-loadpin", "no-seccomp-filter", "no-modules"),
-            *("hardened", "sanitizers"),
+            *("hardened", "races", "sanitizers"),
         } <= set(flavors.FLAVORS)
 
     @pytest.mark.parametrize(
@@ -166,6 +166,8 @@ class TestFlavors:
             ("hardened", "RANDOMIZE_BASE", "n"),
             ("hardened", "IA32_EMULATION", "n"),
             ("hardened", "CHECKPOINT_RESTORE", "n"),
+            ("races", "SMP", "y"),
+            ("races", "KCSAN", "y"),
             ("sanitizers", "KASAN", "y"),
             ("sanitizers", "PROVE_RCU", "y"),
         ],

@@ -187,7 +187,7 @@ class TestExample:
             "reproducers",
             "taken_guests",
         )
-        for name in (*(f"{module}.py" for module in modules), "coverage", "walks"):
+        for name in (*(f"{module}.py" for module in modules), "coverage", "races", "walks"):
             (tmp_path / "suites" / name).symlink_to(ROOT / "suites" / name)
         (suite / "requirements.toml").write_text(blocks["toml"])
         (suite / "test_family.py").write_text(blocks["python"])

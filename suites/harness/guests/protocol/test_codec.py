@@ -15,7 +15,7 @@ from common.text import printable
 from guests.errors import ProtocolError
 from guests.guest_text import escaped
 from guests.log import kernel_log, taint
-from guests.protocol import wire
+from guests.protocol import meeting_layout, wire
 from guests.protocol.channel import Channel
 from guests.protocol.wire import Frame, Hello, Op, State
 from guests.vm.console import clean
@@ -113,6 +113,35 @@ def test_calls_have_the_layout_that_the_agent_reads(
         at += wire.PIECE.size + len(content)
         assert body[at - len(content) : at] == content
     assert body[at:] == wire.PIECE.pack(7, 8)
+
+
+OUTCOMES = st.dictionaries(st.tuples(S64, S64), st.tuples(st.integers(1, 99), U32), max_size=5)
+
+
+@given(OUTCOMES, U32, st.integers(0, 9), st.integers(0, 2))
+def test_meetings_are_read_back(
+    outcomes: dict[tuple[int, int], tuple[int, int]], overlaps: int, lost: int, wrong: int
+) -> None:
+    """Its counts must add up to its rounds, and each outcome is counted in one place."""
+    rows = [
+        (*counted, *results, *[0] * (meeting_layout.MEETING_WATCHED - 2)) for results, counted in outcomes.items()
+    ]
+    rounds = sum(count for count, _ in outcomes.values()) + lost
+    head = (0, 0, rounds + (wrong == 1), overlaps, lost, 2, 0, 0)
+    if wrong == 2 and rows:
+        rows.append(rows[0])
+    whole = bytearray(meeting_layout.meeting_body(seed=0, longest=0, watches=()))
+    meeting_layout.MEETING.pack_into(whole, 0, *head)
+    start = len(whole) - meeting_layout.MEETING_OUTCOMES * meeting_layout.OUTCOME.size
+    for number, row in enumerate(rows):
+        meeting_layout.OUTCOME.pack_into(whole, start + number * meeting_layout.OUTCOME.size, *row)
+    if wrong == 1 or (wrong == 2 and rows):
+        with pytest.raises(ProtocolError, match="has counted other ones, or the same twice"):
+            meeting_layout.split_meeting(bytes(whole), 2)
+    else:
+        assert meeting_layout.split_meeting(bytes(whole), 2) == (rounds, overlaps, lost, outcomes)
+    with pytest.raises(ProtocolError, match="instead of"):
+        meeting_layout.split_meeting(bytes(whole[:-1]), 2)
 
 
 @pytest.mark.parametrize("name", DECODERS)

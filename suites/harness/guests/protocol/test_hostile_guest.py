@@ -20,6 +20,7 @@ from guests.call_arguments import Out
 from guests.call_plan import Plan
 from guests.errors import AgentError, GuestBroke, KconformError, ProtocolError
 from guests.log import kernel_log
+from guests.meeting import Meeting
 from guests.protocol import wire
 from guests.protocol.channel import Channel
 from guests.protocol.deadline import Deadline
@@ -65,6 +66,9 @@ def steps(session: Session) -> Iterator[Callable[[], object]]:
     short = Plan(task.slot)
     short.call("getppid")
     yield lambda: call_plan.run(task, short, 3)
+    meeting = Meeting(call_plan.spare_slot(0))
+    yield lambda: meeting.begin(session, seed=1)
+    yield lambda: meeting.results(session)
     yield lambda: task.catch(Signal.USR1)
     yield task.caught_signals
     yield lambda: session.read_file("/proc/self/comm")

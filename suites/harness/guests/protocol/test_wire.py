@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from guests.protocol import wire
+from guests.protocol import meeting_layout, wire
+from guests.protocol.meeting_layout import Watched
 from guests.protocol.wire import Entry, Event, Op, SpawnOption, State, Step
 from guests.vm.initramfs import AGENT
 
@@ -21,6 +22,7 @@ ENUMS = {
     "wire_state": {f"STATE_{one.name}": one.value for one in State},
     "wire_spawn": {f"SPAWN_{one.name}": one.value for one in SpawnOption},
     "wire_step": {f"STEP_{one.name}": one.value for one in Step},
+    "wire_watch_kind": {f"WATCH_{one.name}": one.value for one in Watched},
 }
 CONSTANTS = {
     "WIRE_VERSION": wire.VERSION,
@@ -34,11 +36,14 @@ CONSTANTS = {
     "CAUGHT_MAX": wire.CAUGHT_MAX,
     "LOOP_STEPS": wire.LOOP_STEPS,
     "LOOP_ERRORS": wire.LOOP_ERRORS,
+    "MEETING_GATES": meeting_layout.MEETING_GATES,
+    "MEETING_WATCHED": meeting_layout.MEETING_WATCHED,
+    "MEETING_OUTCOMES": meeting_layout.MEETING_OUTCOMES,
     "SWEEP_COUNT": wire.SWEEP_COUNT,
     "SWEEP_LEFT_OUT": wire.SWEEP_LEFT_OUT,
     "SWEEP_LARGE": wire.SWEEP_LARGE,
 }
-AGENTS_OWN = {"SLOT_STACK_TOP", "KCONFORM_WIRE_H", "WIRE_PACKED"}
+AGENTS_OWN = {"NOT_COMPLETED", "SLOT_STACK_TOP", "KCONFORM_WIRE_H", "WIRE_PACKED"}
 """Constants in wire.h that only the agent uses."""
 # The format of each C structure in wire.py, and its members in the same order; padding is omitted.
 STRUCTURES = {
@@ -63,8 +68,25 @@ STRUCTURES = {
     "wire_loop_step": (wire.LOOP_STEP, ("number", "arguments", "kind", "result_of", "argument")),
     "wire_plan": (wire.PLAN, ("rounds", "steps")),
     "wire_count": (wire.COUNT, ("error", "count")),
+    "wire_watch": (meeting_layout.WATCH, ("slot", "kind", "place")),
+    "wire_gate": (meeting_layout.GATE, ("arrived", "met", "asleep", "awake")),
+    "wire_outcome": (meeting_layout.OUTCOME, ("count", "first", "results")),
     "wire_sweep": (wire.SWEEP, ("arguments", "first", "count", "entry", "left_out")),
 }
+
+
+WATCHES = meeting_layout.MEETING_WATCHED * meeting_layout.WATCH.size
+MEETING = struct.Struct(
+    f"{meeting_layout.MEETING.format}{meeting_layout.MEETING_GATES * meeting_layout.GATE.size}s{WATCHES}s"
+    f"{meeting_layout.MEETING_OUTCOMES * meeting_layout.OUTCOME.size}s"
+)
+STRUCTURES["wire_meeting"] = (
+    MEETING,
+    (
+        *("acting", "overlap", "rounds", "overlaps", "lost", "watched", "seed", "longest"),
+        *("gates", "watch", "outcomes"),
+    ),
+)
 
 
 def c_enum(name: str) -> dict[str, int]:

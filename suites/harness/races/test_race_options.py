@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The options of races: how the time is shared, what a seed decides, and which kernel is tested by default."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from guests.meeting import Tally
+from suites.races import plugin
+from suites.races.plugin import budget_of
+from suites.races.race import ROUNDS, ROUNDS_OF_A_BATCH, ROUNDS_ON_ONE_PROCESSOR, RaceRecord
+
+TEST = "suites/yama/test_concurrent_exceptions.py::test_scope_and_access"
+OPTIONS = {
+    **dict.fromkeys(("race_seconds", "race_seed", "kernel", "flavor", "matrix", "target")),
+    "cpus": 1,
+}
+
+
+def configured(**options: object) -> pytest.Config:
+    """What the plugin needs of a config, after it was configured."""
+    fake = SimpleNamespace(
+        option=SimpleNamespace(**{**OPTIONS, **options}), stash=pytest.Stash(), addinivalue_line=lambda *_: None
+    )
+    config = cast(pytest.Config, fake)
+    plugin.pytest_cmdline_main(config)
+    plugin.pytest_configure(config)
+    return config
+
+
+def item_of(config: pytest.Config, nodeid: str = TEST, *, races: bool = True) -> pytest.Item:
+    found = object() if races else None
+    return cast(pytest.Item, SimpleNamespace(config=config, nodeid=nodeid, get_closest_marker=lambda _: found))
+
+
+def test_few_rounds_without_options() -> None:
+    """The rounds depend on the number of processors; the seed is the same in each run, and another for each test."""
+    one, two = configured(), configured(cpus=2)
+    assert budget_of(item_of(one)).rounds == ROUNDS_ON_ONE_PROCESSOR
+    assert budget_of(item_of(two)).rounds == ROUNDS
+    assert budget_of(item_of(one)).seconds == 0
+    assert budget_of(item_of(one)).seed == budget_of(item_of(two)).seed
+    assert budget_of(item_of(one)).seed != budget_of(item_of(one, f"{TEST}-other")).seed
+
+
+def test_tests_share_the_seconds() -> None:
+    config = configured(race_seconds=60, race_seed=5)
+    items = [item_of(config), item_of(config, f"{TEST}-other"), item_of(config, "suites/yama/test_x", races=False)]
+    plugin.pytest_collection_modifyitems(config, items)
+    assert [budget_of(item).seconds for item in items[:2]] == [30.0, 30.0]
+    assert budget_of(items[0]).rounds == ROUNDS_OF_A_BATCH
+
+
+def test_seeds() -> None:
+    """A seed gives the same again; without one, a longer run takes a new one."""
+    seeds = [
+        budget_of(item_of(configured(race_seconds=9, race_seed=seed))).seed for seed in (1, 1, 2, None, None, None)
+    ]
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds)) == 5
+
+
+def test_a_worker_has_the_seed_of_the_run() -> None:
+    config, worker = configured(race_seconds=9), configured(race_seconds=9)
+    node = SimpleNamespace(config=config, workerinput={})
+    plugin.pytest_configure_node(node)
+    worker.workerinput = node.workerinput  # type: ignore[attr-defined]
+    assert budget_of(item_of(worker)).seed == budget_of(item_of(config)).seed
+
+
+@pytest.mark.parametrize(
+    ("options", "kernels", "flavors"),
+    [
+        pytest.param({}, None, None, id="the-main-job"),
+        pytest.param({"race_seconds": 9}, ["source"], ["races"], id="seconds"),
+        pytest.param({"race_seconds": 9, "flavor": ["sanitizers"]}, ["source"], ["sanitizers"], id="a-flavor"),
+        pytest.param({"race_seconds": 9, "kernel": ["running"]}, ["running"], None, id="a-kernel"),
+        pytest.param({"race_seconds": 9, "target": "local"}, None, None, id="a-target"),
+        pytest.param({"race_seconds": 9, "matrix": "m.toml"}, None, None, id="a-matrix"),
+    ],
+)
+def test_which_kernel_is_tested(options: dict[str, object], kernels: object, flavors: object) -> None:
+    """With --race-seconds alone, one that is made for races."""
+    option = configured(**options).option
+    assert (option.kernel, option.flavor) == (kernels, flavors)
+
+
+def test_records_are_added_up() -> None:
+    """The same outcome in two batches is one outcome."""
+    record, tally = RaceRecord(), Tally(3, 1, 0, {("OK",): (2, 0), ("EPERM",): (1, 2)})
+    record.add(RaceRecord.of(tally))
+    record.add(RaceRecord.of(tally))
+    assert record.outcomes == {("OK",): 4, ("EPERM",): 2}
+    assert str(record) == "6 rounds, 2 of them with an overlap, 2 outcomes"

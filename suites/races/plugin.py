@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pytest plugin of races (`-p suites.races.plugin`): its options, its marker, and the fixture of its tests."""
+
+from __future__ import annotations
+
+import random
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+
+from guests.guest import Guest
+from guests.plugin import LIMIT
+from reports.run import notes
+from suites.races.race import ROUNDS, ROUNDS_OF_A_BATCH, ROUNDS_ON_ONE_PROCESSOR, Race, RaceBudget, RaceRecord
+from suites.reproducers import replayed_guest
+from suites.walks.fresh_guests import GuestSupply, one_after_another
+from suites.walks.plugin import positive
+
+FIXED_SEED = 1
+"""The seed of runs that are the same each time."""
+PROPERTY = "races"
+SEED = pytest.StashKey[int]()
+COUNT = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("kconform")
+    group.addoption(
+        *("--race-seconds", "--seconds"),
+        type=positive,
+        metavar="N",
+        help="repeat the tests of the marker `races` for so many seconds in all (default: a few rounds of each)",
+    )
+    group.addoption(
+        *("--race-seed", "--seed"),
+        type=int,
+        metavar="S",
+        help="the seed of the moments by which the sides of a race differ (default: with --race-seconds, a new one)",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """With --race-seconds, test a kernel that is made for it, unless another one is named."""
+    option = config.option
+    if option.race_seconds and not (option.kernel or option.matrix or option.target):
+        option.kernel, option.flavor = ["source"], option.flavor or ["races"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "races: several tasks at the same time, in rounds; --race-seconds repeats them"
+    )
+    given = config.option.race_seed
+    new = random.SystemRandom().getrandbits(32) if config.option.race_seconds else FIXED_SEED
+    config.stash[SEED] = new if given is None else given
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Give a worker of xdist the seed of the run."""
+    node.workerinput[PROPERTY] = node.config.stash[SEED]  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[COUNT] = sum(item.get_closest_marker("races") is not None for item in items)
+
+
+def budget_of(item: pytest.Item) -> RaceBudget:
+    """The budget that the options give a test.  Each test has a seed of its own."""
+    config = item.config
+    workers = getattr(config, "workerinput", {})
+    seed = zlib.crc32(f"{workers.get(PROPERTY, config.stash[SEED])} {item.nodeid}".encode())
+    if total := config.option.race_seconds:
+        return RaceBudget(ROUNDS_OF_A_BATCH, seed, total / max(1, config.stash.get(COUNT, 1)))
+    return RaceBudget(ROUNDS if config.option.cpus > 1 else ROUNDS_ON_ONE_PROCESSOR, seed)
+
+
+def _report(item: pytest.Item, record: RaceRecord) -> None:
+    if replayed_guest(item) is not None:
+        return  # a reproducer is being made, for which the test runs again and again
+    notes.add_remark(item, str(record))
+    item.user_properties.append((PROPERTY, str(record)))
+
+
+@pytest.fixture
+def race(request: pytest.FixtureRequest, guest: Guest) -> Race:
+    """A race in the test's guest.  The report says what it has come to, whatever the test's outcome."""
+
+    def starts() -> None:
+        request.config.stash[LIMIT].renew()
+        guest.log()  # before the kernel overwrites what the batches so far have logged
+
+    return Race(guest, budget_of(request.node), starts=starts, finished=partial(_report, request.node))
+
+
+@pytest.fixture
+def fresh_races(request: pytest.FixtureRequest, guest_supply: GuestSupply) -> Iterator[Iterator[tuple[Guest, Race]]]:
+    """Fresh guests with a race each, for what can happen only once in a guest: one, or as many as time allows."""
+    with one_after_another(guest_supply.take) as next_guest:
+        yield _fresh_races(request, next_guest, guest_supply.complaint)
+
+
+def _fresh_races(
+    request: pytest.FixtureRequest, next_guest: Callable[[], Guest], complaint: Callable[[Guest], str]
+) -> Iterator[tuple[Guest, Race]]:
+    budget, record = budget_of(request.node), RaceRecord()
+    end = time.monotonic() + budget.seconds
+    seeds = random.Random(budget.seed)  # noqa: S311 - no secret
+    while True:
+        request.config.stash[LIMIT].renew()
+        guest = next_guest()
+        yield guest, Race(guest, RaceBudget(1, seeds.getrandbits(32)), finished=record.add)
+        if time.monotonic() >= end:
+            break
+        assert not (found := complaint(guest)), found
+    _report(request.node, record)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reports = [report for kind in ("passed", "failed", "error") for report in terminalreporter.getreports(kind)]
+    lines = {
+        report.nodeid: f"{report.nodeid}: {text}"
+        for report in reports
+        for name, text in getattr(report, "user_properties", ())  # a report of a collection has none
+        if name == PROPERTY
+    }
+    if lines and config.option.race_seconds:
+        terminalreporter.section("races")
+        terminalreporter.write_line(f"--race-seed={config.stash[SEED]}")
+        for line in lines.values():
+            terminalreporter.write_line(line)

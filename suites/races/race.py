@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Races: what several tasks do at the same time, round after round, and every outcome that is allowed.
+
+    declaring, reading = race.plan(target), race.plan(tracer)
+    race.go(declaring, reading)
+    race.watch("declare", declaring.call("prctl", Prctl.SET_PTRACER, tracer.tid, 0, 0, 0))
+    race.watch("read", reading.call("process_vm_readv", ...))
+    race.tally(declaring, reading)
+    race.check(("OK", {"OK", "EPERM"}))
+
+Each round begins where the one before has ended, in the guest and without the host.  An outcome has a result for each
+`watch`, in their order.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass, field
+
+from guests.call_plan import Plan, StepValue, spare_slot, start
+from guests.errors import require
+from guests.meeting import LONGEST, Meeting, Result, RoundOutcome, Tally
+from guests.session import Session
+from guests.task import Task
+
+ROUNDS = 25
+"""Of a test that is not told otherwise, in a guest with several processors."""
+ROUNDS_ON_ONE_PROCESSOR = 8
+"""Without a second processor, hardly anything happens at the same time."""
+ROUNDS_OF_A_BATCH = 100
+"""Where the time is limited, and not the number of rounds."""
+BATCH_DEADLINE_S = 120.0
+
+AllowedOutcome = tuple[Result | Set[Result], ...]
+"""An outcome, or several that differ in the results that are sets."""
+
+
+@dataclass(frozen=True)
+class RaceBudget:
+    """How long the races of a test take."""
+
+    rounds: int
+    """Rounds of a batch, of which there is at least one."""
+    seed: int
+    seconds: float = 0.0
+    """Begin no batch after this time."""
+
+
+@dataclass
+class RaceRecord:
+    """What the races of a test have come to."""
+
+    rounds: int = 0
+    overlaps: int = 0
+    outcomes: Counter[RoundOutcome] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, tally: Tally) -> RaceRecord:
+        counts = Counter({outcome: count for outcome, (count, _) in tally.outcomes.items()})
+        return cls(tally.rounds, tally.overlaps, counts)
+
+    def add(self, other: RaceRecord) -> None:
+        self.rounds += other.rounds
+        self.overlaps += other.overlaps
+        self.outcomes.update(other.outcomes)
+
+    def __str__(self) -> str:
+        different = len(self.outcomes)
+        return (
+            f"{_counted(self.rounds, 'round')}, {self.overlaps} of them with an overlap,"
+            f" {_counted(different, 'outcome')}"
+        )
+
+
+class Race(Meeting):
+    """The plans of a race in one guest."""
+
+    def __init__(
+        self,
+        guest: Session,
+        budget: RaceBudget,
+        *,
+        starts: Callable[[], None] = lambda: None,
+        finished: Callable[[RaceRecord], None] = lambda _: None,
+    ) -> None:
+        """`starts` is called before each batch, `finished` at the end, however that comes about."""
+        super().__init__(spare_slot(0))
+        self._guest = guest
+        self._budget = budget
+        self._starts, self._finished = starts, finished
+        self._plans: list[tuple[Task, Plan]] = []
+        self._children: list[Plan] = []
+
+    def plan(self, task: Task) -> Plan:
+        """What a task does in each round."""
+        plan = Plan(task.slot)
+        self._plans.append((task, plan))
+        return plan
+
+    def child(self) -> Plan:
+        """What a child or thread does that another plan starts with `Plan.child`."""
+        plan = Plan(spare_slot(1 + len(self._children)))
+        self._children.append(plan)
+        return plan
+
+    def switch(
+        self,
+        changing: Plan,
+        looking: Plan,
+        on: Callable[[], StepValue],
+        off: Callable[[], StepValue],
+        look: Callable[[], StepValue],
+    ) -> None:
+        """Let one plan change something and change it back, and another one look during each change and after it.
+
+        The functions add a step each.  The results are those of the first change, the look during it and the look
+        after it, and then those of the second change.
+        """
+        for name, change in (("on", on), ("off", off)):
+            self.go(changing, looking)
+            self.watch(f"turn {name}", change())
+            self.watch("look meanwhile", look())
+            self.meet(changing, looking)
+            self.watch("look afterwards", look())
+        self.tally(changing, looking)
+
+    def check(self, *allowed: AllowedOutcome, rounds: int = 0, longest: int = LONGEST) -> RaceRecord:
+        """Run the plans, and check that each round came out as one of these.  Returns what came of it.
+
+        rounds: how many there can be at most.  longest: the moments are shorter than 2 to the power of this.
+        """
+        for child in self._children:
+            child.send(self._guest, 1)
+        record = RaceRecord()
+        end = time.monotonic() + self._budget.seconds
+        seeds = random.Random(self._budget.seed)  # noqa: S311 - no secret
+        try:
+            while True:
+                self._starts()
+                seed = seeds.getrandbits(64)
+                tally = self._run(seed, min(rounds or self._budget.rounds, self._budget.rounds), longest)
+                record.add(RaceRecord.of(tally))
+                self._compare(tally, allowed, seed)
+                if rounds or time.monotonic() >= end:
+                    break
+        finally:
+            self._finished(record)
+        return record
+
+    def _run(self, seed: int, rounds: int, longest: int) -> Tally:
+        self.begin(self._guest, seed, longest)
+        running = [start(task, plan, rounds) for task, plan in self._plans]
+        for (task, plan), one in zip(self._plans, running, strict=True):
+            counts = one.counts(BATCH_DEADLINE_S)
+            assert task.death is None, f"{task.death!r} ended {task} before its rounds were over"
+            complete = all(sum(step.values()) == rounds for step in counts)
+            require(complete, f"{task} did not complete {rounds} rounds of {len(plan)} steps")
+        tally = self.results(self._guest)
+        require(tally.rounds == rounds, f"{tally.rounds} of {rounds} rounds were counted")
+        require(not tally.lost, f"{tally.lost} rounds had too many different outcomes to count them")
+        lines = (f"          {self._shown(outcome)}: {count}" for outcome, (count, _) in _most_first(tally))
+        self._guest.transcript += [f"          seed {seed:#x}: {tally.overlaps} rounds with an overlap", *lines]
+        return tally
+
+    def _compare(self, tally: Tally, allowed: Iterable[AllowedOutcome], seed: int) -> None:
+        rows = list(allowed)
+        require(all(len(row) == len(self.names) for row in rows), "a row has not a result for each name")
+        wrong = [
+            f"{_counted(count, 'round')} of {tally.rounds}, first number {first}: {self._shown(outcome)}"
+            for outcome, (count, first) in _most_first(tally)
+            if not any(_fits(outcome, row) for row in rows)
+        ]
+        lines = ["rounds came out as the specification does not allow:", *wrong, f"seed {seed:#x}"]
+        assert not wrong, "\n".join(lines)
+
+    def _shown(self, outcome: RoundOutcome) -> str:
+        return ", ".join(f"{name}: {result}" for name, result in zip(self.names, outcome, strict=True))
+
+
+def _fits(outcome: RoundOutcome, row: AllowedOutcome) -> bool:
+    return all(
+        result in wanted if isinstance(wanted, Set) else result == wanted
+        for result, wanted in zip(outcome, row, strict=True)
+    )
+
+
+def _most_first(tally: Tally) -> list[tuple[RoundOutcome, tuple[int, int]]]:
+    return sorted(tally.outcomes.items(), key=lambda item: -item[1][0])
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

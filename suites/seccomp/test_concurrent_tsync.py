@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""TSYNC at the same time as what other threads of the process do: the result is that of one order or the other.
+
+Each round has a process of its own, which a shell starts and reaps:
+
+    shell ── leader        synchronizes its filters
+               ├── (thread)    does something else meanwhile
+               └── (another)   sees what has come of it
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.bpf import deny, policy
+from guests.call_plan import Plan, StepValue
+from guests.guest import Guest
+from guests.outcome import EINVAL, EPERM
+from guests.protocol.meeting_layout import Watched
+from guests.syscalls.seccomp import FilterFlag
+from guests.task import Task
+from guests.uapi import THREAD_FLAGS, WALL, Prctl
+from suites.races.race import Race
+from suites.seccomp.support.stored_filters import install, stored
+
+pytestmark = [
+    pytest.mark.races,
+    pytest.mark.needs("SECCOMP_FILTER"),
+    pytest.mark.requirement("seccomp.tsync-concurrent"),
+]
+
+DENY = policy(deny("getppid", errno=EINVAL))
+OTHER = policy(deny("getuid", errno=EPERM))
+TSYNC = FilterFlag.TSYNC
+DIVERGENT = ">0"
+"""TSYNC has returned the number of a thread."""
+
+
+def shell_of(guest: Guest) -> Task:
+    shell = guest.spawn("shell")
+    shell.set_no_new_privs().result()
+    return shell
+
+
+def run_in_a_process(race: Race, shell: Task, leader: Plan) -> None:
+    """Let the shell start the leader's process in each round, and reap it: its status is the last result."""
+    plan, status = race.plan(shell), shell.store(bytes(4))
+    pid = plan.child(leader)
+    plan.call("wait4", pid, status, WALL, 0)
+    race.watch_word("status", shell, status)
+    race.tally(plan)
+
+
+def synchronize(race: Race, plan: Plan, program: int) -> StepValue:
+    step = install(plan, program, TSYNC)
+    race.watch("synchronize", step, Watched.SIGN)
+    return step
+
+
+def test_clone(guest: Guest, race: Race) -> None:
+    """A thread that is created meanwhile has the filter and no_new_privs afterwards, like its creator."""
+    shell = guest.spawn("shell")
+    program = stored(shell, DENY)
+    leader, creator, created = race.child(), race.child(), race.child()
+    leader.child(creator, THREAD_FLAGS)
+    leader.call("prctl", Prctl.SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    race.go(leader, creator)
+    synchronize(race, leader, program)
+    creator.child(created, THREAD_FLAGS)
+    race.watch("created, at first", created.call("getppid"))
+    race.meet(leader, creator, created)
+    race.watch("creator", creator.call("getppid"))
+    race.watch("created", created.call("getppid"))
+    race.watch("its no_new_privs", created.call("prctl", Prctl.GET_NO_NEW_PRIVS, 0, 0, 0, 0), Watched.VALUE)
+    leader.join(creator)
+    leader.join(created)
+    run_in_a_process(race, shell, leader)
+    race.check(("OK", {"OK", "EINVAL"}, "EINVAL", "EINVAL", 1, 0))
+
+
+def test_exit(guest: Guest, race: Race) -> None:
+    """A divergent thread exits meanwhile: all others have the filter afterwards, or none has."""
+    shell = shell_of(guest)
+    program, other = stored(shell, DENY), stored(shell, OTHER)
+    leader, exiting, bystander = race.child(), race.child(), race.child()
+    leader.child(exiting, THREAD_FLAGS)
+    leader.child(bystander, THREAD_FLAGS)
+    install(exiting, other)
+    race.go(leader, exiting)
+    synchronize(race, leader, program)
+    race.meet(leader, bystander)
+    race.watch("leader", leader.call("getppid"))
+    race.watch("bystander", bystander.call("getppid"))
+    leader.join(exiting)
+    leader.join(bystander)
+    run_in_a_process(race, shell, leader)
+    race.check(("OK", "EINVAL", "EINVAL", 0), (DIVERGENT, "OK", "OK", 0))
+
+
+def test_installation(guest: Guest, race: Race) -> None:
+    """Another thread installs a filter: if that comes first, it is divergent; otherwise, it has both filters."""
+    shell = shell_of(guest)
+    program, other = stored(shell, DENY), stored(shell, OTHER)
+    leader, thread = race.child(), race.child()
+    leader.child(thread, THREAD_FLAGS)
+    race.go(leader, thread)
+    synchronize(race, leader, program)
+    race.watch("install", install(thread, other))
+    race.meet(leader, thread)
+    for name, plan in (("leader", leader), ("thread", thread)):
+        race.watch(f"{name}, getppid", plan.call("getppid"))
+        race.watch(f"{name}, getuid", plan.call("getuid"))
+    leader.join(thread)
+    run_in_a_process(race, shell, leader)
+    race.check(
+        ("OK", "OK", "EINVAL", "OK", "EINVAL", "EPERM", 0),
+        (DIVERGENT, "OK", "OK", "OK", "OK", "EPERM", 0),
+    )
+
+
+def test_two_at_once(guest: Guest, race: Race) -> None:
+    """Of two threads that synchronize different filters, both succeed, and both have both filters afterwards."""
+    shell = shell_of(guest)
+    leader, thread = race.child(), race.child()
+    leader.child(thread, THREAD_FLAGS)
+    race.go(leader, thread)
+    synchronize(race, leader, stored(shell, DENY))
+    synchronize(race, thread, stored(shell, OTHER))
+    race.meet(leader, thread)
+    for name, plan in (("leader", leader), ("thread", thread)):
+        race.watch(f"{name}, getppid", plan.call("getppid"))
+        race.watch(f"{name}, getuid", plan.call("getuid"))
+    leader.join(thread)
+    run_in_a_process(race, shell, leader)
+    race.check(("OK", "OK", "EINVAL", "EPERM", "EINVAL", "EPERM", 0))
+
+
+def test_exec(guest: Guest, race: Race) -> None:
+    """Another thread calls execve(), which ends the leader: if TSYNC has returned, the new program is filtered."""
+    shell = shell_of(guest)
+    leader, executing = race.child(), race.child()
+    words = shell.store_words(guest.program, "task", str(executing.slot))
+    path = shell.store(guest.program.encode() + b"\0")
+    leader.child(executing, THREAD_FLAGS)
+    race.go(leader, executing)
+    synchronize(race, leader, stored(shell, DENY))
+    race.watch("execute", executing.call("execve", path, words, 0))
+    race.watch("program", executing.call("getppid"))
+    leader.join(executing)
+    run_in_a_process(race, shell, leader)
+    race.check(("OK", "OK", "EINVAL", 0), ("-", "OK", {"OK", "EINVAL"}, 0))
