@@ -36,7 +36,7 @@ if "-M" in words:
     signal.pause()
 if "-O" in words:
     sys.exit(not os.path.exists(control))
-command = ["nsenter", "--net=/proc/{pid}/ns/net", "sh", "-c", words[-1]]
+command = ["nsenter", "--target={pid}", "--net", "--mount", "sh", "-c", words[-1]]
 there = subprocess.Popen(command, stdin=-1, stdout=-1, start_new_session=True)
 signal.signal(signal.SIGUSR1, lambda *_: os._exit(255))
 def carry(source, target):
@@ -53,7 +53,7 @@ status = there.wait()
 back.join()
 os._exit(status if status >= 0 else 128 - status)
 """
-"""An ssh that runs what it is told in a network namespace of this machine, and is cut off by SIGUSR1."""
+"""An ssh that runs what it is told in namespaces of this machine, and is cut off by SIGUSR1."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class OtherMachine:
     """What the tests see of it."""
 
     pid: int
-    """A process that has its network settings."""
+    """A process that has its network settings and its /tmp."""
     folder: Path
 
     def setting(self, name: str) -> str:
@@ -70,18 +70,20 @@ class OtherMachine:
 
     def copies(self) -> list[Path]:
         """The files of agents there."""
-        return sorted(Path("/tmp").glob("kconform-????????/agent"))  # noqa: S108
+        return sorted(Path(f"/proc/{self.pid}/root/tmp").glob("kconform-????????/agent"))
 
 
 @pytest.fixture
 def other_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OtherMachine]:
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo there && exec sleep infinity"], stdout=-1)
+    # A /tmp of its own: several such machines may be there at a time.
+    script = "mount -t tmpfs tmpfs /tmp && echo there && exec sleep infinity"
+    holder = subprocess.Popen(["unshare", "--net", "--mount", "sh", "-c", script], stdout=-1)
     try:
         assert holder.stdout is not None
         if holder.stdout.readline() != b"there\n":
-            pytest.skip("needs network namespaces")
+            pytest.skip("needs namespaces")
         fakes.program(tmp_path / "bin" / "ssh", SSH.replace("{pid}", str(holder.pid)))
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
         monkeypatch.setattr(kept_settings, "KEPT", {SETTING: "", FIRST_SETTING: "31"})
