@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from guests import guest_evidence
 from guests.boot_log import known_of_boot, last_record_at_boot, splat_at_boot, taint_at_boot, whole_log_at_boot
@@ -80,6 +81,15 @@ class Guest(Session):
             message = f"a clone of {self.kernel.id} did not start: {error.message}"
             boot = guest_evidence.gather({"console of the boot": lambda: self.template.console})
             raise StartError(message, evidence=boot | self.evidence()) from error
+
+    def started(self) -> Self:
+        """This guest, once it has resumed; it is closed if it does not."""
+        try:
+            self.resume()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def _continue(self) -> None:
         deadline = time.monotonic() + RESUME_DEADLINE_S

@@ -26,13 +26,7 @@ class TargetPool:
     def take(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> TargetGuest:
         """A guest whose agent has answered, and which the caller must close.  `boot` is what the machine has."""
         del boot
-        guest = TargetGuest(kernel, self._connection)
-        try:
-            guest.resume()
-        except BaseException:
-            guest.close()
-            raise
-        return guest
+        return TargetGuest(kernel, self._connection).started()
 
     def close(self) -> None:
         self._connection.close()

@@ -191,13 +191,7 @@ class Pool:
         key = (kernel.digest, boot)
         if error := self._unprepared.pop(key, None):
             raise error.with_traceback(None)
-        guest = self._spares.pop(key, None) or self._clone(kernel, boot)
-        try:
-            guest.resume()
-        except BaseException:
-            guest.close()
-            raise
-        return guest
+        return (self._spares.pop(key, None) or self._clone(kernel, boot)).started()
 
     def prepare(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> None:
         """Start a spare clone, if its template is available.

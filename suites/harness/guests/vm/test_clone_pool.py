@@ -11,6 +11,7 @@ import pytest
 
 from common.stopwatch import Stopwatch, What
 from guests.errors import BootError, KconformError, QemuError, UsageError
+from guests.guest import Guest
 from guests.vm import clone_pool, template
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
 from guests.vm.qemu_command import VirtualMachine
@@ -98,6 +99,8 @@ class FakeClone:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.closed = 0
+
+    started = Guest.started
 
     def resume(self) -> None:
         if self.error:
