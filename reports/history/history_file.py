@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from reports.model.result import Count, PromiseStatus, Seconds, Time
 from reports.model.run_record import RunState
+from reports.model.schema import render, schema_of
 
 HISTORY_SCHEMA = 1
 """Version of history.json.  It grows when a reader of the former version could be misled."""
@@ -156,24 +155,8 @@ class HistoryFile(Struct, frozen=True, kw_only=True):
 
 def schema() -> dict[str, Any]:
     """The schema, as JSON Schema 2020-12."""
-    made = msgspec.json.schema(HistoryFile)
-    definitions = made["$defs"]
-    for definition in definitions.values():
-        definition["additionalProperties"] = False
-    top = definitions.pop("HistoryFile")
-    top["properties"]["schema"] = {"const": HISTORY_SCHEMA}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"kconform history.json, version {HISTORY_SCHEMA}",
-        **{key: value for key, value in top.items() if key != "title"},
-        "$defs": definitions,
-    }
-
-
-def render_schema() -> str:
-    """The schema as the file has it."""
-    return json.dumps(schema(), indent=2) + "\n"
+    return schema_of(HistoryFile, "history.json", HISTORY_SCHEMA)
 
 
 if __name__ == "__main__":
-    print(render_schema(), end="")
+    print(render(schema()), end="")

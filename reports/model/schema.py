@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -20,25 +21,33 @@ CLOSED = ("Result", "PromiseRecord", "RunRecord")
 
 def schema() -> dict[str, Any]:
     """The schema, as JSON Schema 2020-12."""
-    made = msgspec.json.schema(ResultsFile)
+    return schema_of(ResultsFile, "results.json", SCHEMA, CLOSED)
+
+
+def schema_of(
+    record: type[msgspec.Struct], file: str, version: int, closed: Collection[str] | None = None
+) -> dict[str, Any]:
+    """The schema of a file that is one record.  `closed` names records within it that have no other keys, all by
+    default; the file itself never has."""
+    made = msgspec.json.schema(record)
     definitions = made["$defs"]
-    for name in CLOSED:
+    top = definitions.pop(record.__name__)
+    for name in definitions if closed is None else closed:
         definitions[name]["additionalProperties"] = False
-    top = definitions.pop("ResultsFile")
-    top["properties"]["schema"] = {"const": SCHEMA}
+    top["properties"]["schema"] = {"const": version}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"kconform results.json, version {SCHEMA}",
+        "title": f"kconform {file}, version {version}",
         **{key: value for key, value in top.items() if key != "title"},
         "additionalProperties": False,
         "$defs": definitions,
     }
 
 
-def render() -> str:
-    """The schema as the file has it."""
-    return json.dumps(schema(), indent=2) + "\n"
+def render(made: Mapping[str, Any]) -> str:
+    """A schema as its file has it."""
+    return json.dumps(made, indent=2) + "\n"
 
 
 if __name__ == "__main__":
-    print(render(), end="")
+    print(render(schema()), end="")

@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 
 from kconform import main
-from reports.history.history_file import render_schema
+from reports.history.history_file import schema
+from reports.model.schema import render
 from suites.harness.checkout import ROOT
 from suites.harness.reports import page_sample
 from suites.harness.reports.history.small_fleet import Fleet
@@ -138,7 +139,7 @@ def test_if_no_file_can_be_read_it_is_4(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_the_schema_is_that_of_the_records() -> None:
-    assert SCHEMA.read_text(encoding="utf-8") == render_schema(), (
+    assert SCHEMA.read_text(encoding="utf-8") == render(schema()), (
         "python -m reports.history.history_file > reports/history.schema.json"
     )
 
