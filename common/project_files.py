@@ -20,7 +20,6 @@ IS_CHECKOUT = (ROOT / "tox.ini").is_file()
 REPORTS = Path("reports", "out") if IS_CHECKOUT else Path("kconform-reports")
 """The folder of reports, below `working_folder()`."""
 
-
 COMMAND = "./kconform" if IS_CHECKOUT else "kconform"
 """How a user types the project's command."""
 

@@ -44,6 +44,9 @@ NEUTRAL = {
 }
 """The settings that matter to tests, with values that every kernel takes and that Linux may have at first."""
 
+_NAMES = {name.replace("-", "_"): name for name in NEUTRAL}
+"""By the parameters, which have underscores where a name has dashes."""
+
 ASKS = ("required_by_profile", "boot_splat", "configured")
 """The fixtures of tests that ask for the initial settings."""
 
@@ -61,11 +64,9 @@ def undo(request: pytest.FixtureRequest, guest: Guest) -> None:
     """Undo what the command line has set, as far as that is possible and matters."""
     if not set(ASKS).isdisjoint(request.fixturenames):
         return
-    for name in dict(of_command_line(request)):
-        # Parameters have underscores where these names may have dashes.
-        for known, value in NEUTRAL.items():
-            if known.replace("-", "_") == name:
-                guest.write_file(f"/proc/sys/{known.replace('.', '/')}", value)
+    for parameter in dict(of_command_line(request)):
+        if name := _NAMES.get(parameter):
+            guest.write_file(f"/proc/sys/{name.replace('.', '/')}", NEUTRAL[name])
 
 
 def skip_without_attach(request: pytest.FixtureRequest) -> None:
