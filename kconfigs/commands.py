@@ -49,7 +49,7 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
     build.add_argument(
         "--allow-dropped",
         action="store_true",
-        help="with --flavor=mine or --config: build although Kconfig does not keep some of the other options",
+        help="with --flavor=mine or --config: build although Kconfig drops some options that no NAME=VALUE asks for",
     )
     build.set_defaults(run=_build)
 

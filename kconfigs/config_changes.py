@@ -38,6 +38,8 @@ class ConfigChanges:
     label: str
     """What ids call them, such as `SECURITY_YAMA=n`; only letters, digits and `._=+-`."""
     fragments: tuple[Fragment, ...]
+    named: frozenset[str] = frozenset()
+    """The options that were given by themselves, not by a file or fragment."""
 
     def applied_to(self, flavor: str) -> str:
         """What ids call this flavor with the changes."""
@@ -59,7 +61,8 @@ def parse_changes(texts: Sequence[str], folder: Path = Path()) -> ConfigChanges 
     label = "+".join(_UNSAFE.sub("-", each.name).strip("-") or "config" for each in parsed)
     if len(label) > _LONGEST:
         label = f"{label[: _LONGEST - 9].rstrip('+')}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
-    return ConfigChanges(label, tuple(parsed))
+    named = frozenset(found[1] for text in texts if (found := _ONE.fullmatch(text)))
+    return ConfigChanges(label, tuple(parsed), named)
 
 
 def _parse(text: str, folder: Path) -> Fragment:

@@ -75,7 +75,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--allow-dropped",
         action="store_true",
-        help="with --flavor=mine or --config: build although Kconfig does not keep some of the other options",
+        help="with --flavor=mine or --config: build although Kconfig drops some options that no NAME=VALUE asks for",
     )
     group.addoption(
         "--profile",

@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,13 +84,9 @@ class Job:
         return f"{self.name}/{self.flavor_name}"
 
     @property
-    def changed(self) -> dict[str, Option]:
-        """The options that the changes ask for."""
-        return self.changes.asked(self.tree.version) if self.changes else {}
-
-    @property
     def asked(self) -> dict[str, Option]:
-        return self.flavor.asked(self.tree.version) | self.changed
+        """The options that the flavor and the changes ask for."""
+        return self.flavor.asked(self.tree.version) | (self.changes.asked(self.tree.version) if self.changes else {})
 
     @property
     def key(self) -> str:
@@ -147,7 +143,9 @@ def configure(job: Job, objects: Path) -> Config:
 def _check_asked(job: Job, objects: Path, final: Config) -> None:
     """An error for what the flavor or the user's changes ask for, and the kernel does not have.
 
-    The changes may take away what options of the flavor depend on; the user may allow that.
+    The changes may take away what options of the flavor depend on, and a file such as the kernel's debug.config
+    names options that this kernel cannot have: the user may allow both.  An option that was given by itself is what
+    is to be tested.
     """
     lost = kconfig.dropped(job.asked, final)
     if not lost:
@@ -161,10 +159,10 @@ def _check_asked(job: Job, objects: Path, final: Config) -> None:
             f"{job.what}: Kconfig drops {listed}",
             hint="enable what they need, or ask only kernels that have them (since, until)",
         )
-    if not job.allow_dropped or any(item.option.name in job.changed for item in lost):
+    if not job.allow_dropped or not may_be_dropped(job, [item.option.name for item in lost]):
         raise UsageError(
             f"{job.what}: with these changes, Kconfig drops {listed}",
-            hint="change what they need too, or give --allow-dropped if only options of the flavor are lost",
+            hint="change what they need too, or give --allow-dropped if only options of a file or flavor are lost",
         )
     (objects / lost_options.REFUSED).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
@@ -183,9 +181,14 @@ def _check_own(job: Job, own_config: Path, objects: Path, final: Config) -> None
     refuse_dropped(job, found.list_refused())
 
 
+def may_be_dropped(job: Job, options: Iterable[str]) -> bool:
+    """Whether the user may allow that Kconfig does not keep these options: none was given by itself."""
+    return not job.changes or job.changes.named.isdisjoint(options)
+
+
 def refuse_dropped(job: Job, refused: str) -> None:
     """An error for the options that Kconfig did not keep, one in a line, unless the user allows that."""
-    if refused and not job.allow_dropped:
+    if refused and not (job.allow_dropped and may_be_dropped(job, lost_options.names(refused))):
         raise UsageError(
             f"{job.what}: Kconfig does not keep {len(refused.splitlines())} options of"
             f" {printable(str(job.own_config or job.flavor.name))}:\n    " + "\n    ".join(refused.splitlines()),

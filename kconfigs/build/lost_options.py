@@ -82,12 +82,17 @@ def read(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
+def names(refused: str) -> list[str]:
+    """The options of a list of those that were refused, without CONFIG_."""
+    return [line.split("=")[0].removeprefix("CONFIG_") for line in refused.splitlines()]
+
+
 def sentence(folder: Path) -> str:
     """What a report says of a kernel whose lists are in this directory; empty if it has all options of its config."""
     parts = []
     if unknown := len(read(folder / UNKNOWN).splitlines()):
         parts.append(f"{unknown} options of its config are unknown to this kernel ({folder / UNKNOWN})")
-    if refused := read(folder / REFUSED).splitlines():
-        names = ", ".join(line.split("=")[0] for line in refused)
-        parts.append(f"Kconfig did not keep {names} ({folder / REFUSED})")
+    if refused := names(read(folder / REFUSED)):
+        listed = ", ".join(f"CONFIG_{name}" for name in refused)
+        parts.append(f"Kconfig did not keep {listed} ({folder / REFUSED})")
     return "; ".join(parts)

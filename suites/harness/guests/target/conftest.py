@@ -70,7 +70,7 @@ class OtherMachine:
 
     def copies(self) -> list[Path]:
         """The files of agents there."""
-        return sorted(Path(f"/proc/{self.pid}/root/tmp").glob("kconform-????????/agent"))
+        return sorted(Path(f"/proc/{self.pid}/root", "tmp").glob("kconform-????????/agent"))
 
 
 @pytest.fixture

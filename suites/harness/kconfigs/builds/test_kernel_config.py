@@ -81,6 +81,19 @@ class TestChanges:
         with pytest.raises(UsageError, match="does not keep 1 options of full"):
             self.changed(path, cache, "SECURITY=n")
 
+    def test_options_of_a_file_may_be_lost(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
+        """The kernel's debug.config names some that depend on the architecture; the report says which were lost."""
+        path, debug = make_tree(dropped=["CONFIG_SECURITY_OTHER=y"]), tmp_path / "debug.config"
+        debug.write_text("CONFIG_SECURITY_OTHER=y\nCONFIG_OWN=5\n")
+        with pytest.raises(UsageError, match="SECURITY_OTHER=y came out as n"):
+            self.changed(path, cache, str(debug))
+        kernel = self.changed(path, cache, str(debug), allow_dropped=True)
+        assert kernel.config["OWN"] == "5"
+        assert "Kconfig did not keep CONFIG_SECURITY_OTHER " in kernel.lost_options
+        for once_more in (str(debug), "OWN=5"):
+            with pytest.raises(UsageError, match="SECURITY_OTHER=y came out as n"):
+                self.changed(path, cache, once_more, "SECURITY_OTHER=y", allow_dropped=True)
+
 
 class TestOwnConfig:
     """Flavor mine: the user's config, and what a guest needs laid over it."""
