@@ -76,9 +76,9 @@ def writer(text: str = "content", size: int = 0) -> Callable[[Path], None]:
     return make
 
 
-def aged(cache: Cache, key: str, hours: float) -> None:
+def aged(cache: Cache, key: str, hours: float, kind: str = "things") -> None:
     then = time.time() - hours * 3600
-    os.utime(cache.root / "things" / f"{key}.used", (then, then))
+    os.utime(cache.root / kind / f"{key}.used", (then, then))
 
 
 class TestMaking:
@@ -210,6 +210,19 @@ class TestGoing:
         aged(cache, "older", 2)
         cache.get("things", "new", writer(size=100_000))
         assert [entry.key for entry in cache.entries()] == ["old", "new"]
+
+    @pytest.mark.parametrize(("kernels_age_h", "stays"), [(6 * 24, "kernel"), (8 * 24, "template")])
+    def test_what_is_quickly_made_goes_before_a_kernel(
+        self, tmp_path: Path, kernels_age_h: float, stays: str
+    ) -> None:
+        """Unless the kernel has not been used for a week longer."""
+        cache = Cache(tmp_path / "cache", limit=350_000)
+        for kind, key, hours in [("kernels", "kernel", kernels_age_h), ("templates", "template", 1)]:
+            Cache(cache.root).get(kind, key, writer(size=100_000))
+            cache_stamps.release(cache.root / kind / key)
+            aged(cache, key, hours, kind)
+        cache.get("things", "new", writer(size=200_000))
+        assert {entry.key for entry in cache.entries()} == {stays, "new"}
 
     def test_what_was_used_within_ten_minutes_stays(self, tmp_path: Path) -> None:
         cache = Cache(tmp_path / "cache", limit=1)

@@ -11,6 +11,7 @@ import pytest
 from common.errors import KconformError
 from kconfigs.architectures import architecture
 from kconfigs.build import kbuild
+from kconfigs.build.build_job import Job
 from kconfigs.cache import Cache
 from kconfigs.image import Image
 from kconfigs.image_config import find_config
@@ -37,7 +38,7 @@ SEVEN = mutant(("scope = 1", "scope = 7"))
 def linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tree whose image is what a.c and b.c say, without comments, and whose module is b.c."""
 
-    def compile_kernel(job: kbuild.Job, objects: Path, _: Config, on_line: Callable[[str], None]) -> None:
+    def compile_kernel(job: Job, objects: Path, _: Config, on_line: Callable[[str], None]) -> None:
         on_line("  CC      a.o")
         sources = [(job.tree.path / name).read_text() for name in ("a.c", "b.c")]
         if any("broken" in source for source in sources):
