@@ -85,7 +85,7 @@ def _source(asked: Wanted) -> Source:
 
 
 def _refuse_unused(sources: Sequence[tuple[Source, Wanted]]) -> None:
-    """UsageError for an option that no kernel of the run uses, and for a key of a matrix that is not for its kernel."""
+    """UsageError for an option that no kernel of the run uses, or a key of a matrix that its kernel does not use."""
     for source, one in sources:
         if one.where:
             _refuse_unused_keys(source, one)

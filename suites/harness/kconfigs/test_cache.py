@@ -17,7 +17,7 @@ import pytest
 
 from common.errors import KconformError, UsageError
 from kconfigs import cache as module
-from kconfigs import disk_usage
+from kconfigs import cache_stamps
 from kconfigs.cache import Cache
 
 ROOT = Path(module.__file__).parent.parent
@@ -25,6 +25,7 @@ ROOT = Path(module.__file__).parent.parent
 ELSEWHERE = """
 import sys, time
 from pathlib import Path
+from kconfigs import cache_stamps
 from kconfigs.cache import Cache
 root, key, action = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 def make(folder):
@@ -286,19 +287,3 @@ class TestSizes:
         (path / "more").write_bytes(b"x" * 500_000)
         cache.remeasure(path)
         assert cache.size() >= 500_000
-
-    @pytest.mark.parametrize(
-        ("text", "size"), [("5", 5), ("2K", 2048), ("1.5 GiB", 3 << 29), ("20G", 20 << 30), ("1t", 1 << 40)]
-    )
-    def test_a_limit_is_read(self, text: str, size: int) -> None:
-        assert disk_usage.parse_size(text) == size
-
-    def test_a_malformed_limit_is_wrong_use(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("KCONFORM_CACHE_LIMIT", "much")
-        with pytest.raises(UsageError, match="is not a size"):
-            Cache()
-
-    def test_the_environment_says_where_and_how_much(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setenv("KCONFORM_CACHE", str(tmp_path / "here"))
-        monkeypatch.setenv("KCONFORM_CACHE_LIMIT", "3G")
-        assert (Cache().root, Cache().limit) == (tmp_path / "here", 3 << 30)
