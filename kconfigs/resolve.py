@@ -21,6 +21,7 @@ from kconfigs.build.kernel_tree import is_tree, open_tree
 from kconfigs.cache import Cache
 from kconfigs.debian.apt import Apt, Memory, is_source
 from kconfigs.debian.archive_suite import apt_of
+from kconfigs.debian.package_lists import with_lists
 from kconfigs.image import banner_release, banner_version, inspect
 from kconfigs.image_config import find_config, read_config, running_config
 from kconfigs.kconfig import Config
@@ -84,7 +85,7 @@ def apt_for(suite: str, cache: Cache, apt: Apt | None = None, arch: str = "") ->
 
     `apt` stands in for the machine's.
     """
-    apt = apt or Apt(memory=Memory(cache.root / "apt.json"))
+    apt = with_lists(apt or Apt(memory=Memory(cache.root / "apt.json")), cache)
     foreign = arch if from_debian(arch) != machine() else ""
     return apt_of(suite, apt, cache, arch=foreign) if suite or foreign else apt
 

@@ -2,7 +2,7 @@
 """What this machine's apt offers; nothing is changed but apt's own lists.
 
 Packages are downloaded, never installed, and root is not needed.  On a fresh machine without package lists they are
-fetched once, if we are root.
+fetched once, if we are root; other users get lists of their own (kconfigs.debian.package_lists).
 """
 
 from __future__ import annotations
@@ -185,9 +185,9 @@ class Apt:
 
     def ready(self, spec: str) -> None:
         """Make sure that apt is there and has lists, and fetch them if we may.  UsageError about the SPEC if not."""
-        if self.run is run_command and not (shutil.which("apt-get") and shutil.which("apt-cache")):
+        if not self.is_installed:
             raise UsageError(f"{printable(spec)} needs apt, which this system lacks", hint=_ELSEWHERE)
-        if self._has_lists:
+        if self.has_lists:
             return
         hint = "run: apt-get update"
         if os.geteuid() != 0:
@@ -196,10 +196,14 @@ class Apt:
             self._run("apt-get", "update", "-qq")
         except subprocess.CalledProcessError as error:
             raise KconformError(f"apt's lists could not be fetched: {last_line(error)}", hint=hint) from error
-        del self._has_lists
+        del self.has_lists
+
+    @property
+    def is_installed(self) -> bool:
+        return self.run is not run_command or bool(shutil.which("apt-get") and shutil.which("apt-cache"))
 
     @cached_property
-    def _has_lists(self) -> bool:
+    def has_lists(self) -> bool:
         try:
             return bool(self.ask("apt-get", "indextargets", "Created-By: Packages").strip())
         except subprocess.CalledProcessError:

@@ -10,7 +10,6 @@ checked with the distribution's keyring (apt-secure(8)): a suite without a valid
 from __future__ import annotations
 
 import datetime
-import logging
 import re
 import subprocess
 from dataclasses import dataclass, field, replace
@@ -21,17 +20,14 @@ from debian.deb822 import Deb822
 from common.errors import KconformError, UsageError
 from common.text import printable
 from kconfigs.cache import Cache
-from kconfigs.debian.apt import Apt, Memory, as_root, last_line
-
-log = logging.getLogger("kconform")
+from kconfigs.debian.apt import Apt, as_root, last_line
+from kconfigs.debian.package_lists import NETWORK_HINT, UPDATE, apt_with, daily, private
 
 KEYRINGS = {
     "Debian": Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     "Ubuntu": Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
 }
 """By the `Origin` in a Release file.  If the file is missing, apt uses its own trusted keys."""
-
-KIND = "suites"
 
 _SECURITY = "-security"
 
@@ -97,35 +93,22 @@ def apt_of(suite: str, machine: Apt, cache: Cache, today: datetime.date | None =
     known = archives(machine)
     places = [(archive_of(suite, known), suite)] if suite else _suites_of(known, named)
     name = "+".join(filter(None, (suite, arch)))
-    today = today or datetime.datetime.now(tz=datetime.UTC).date()
-    earlier = sorted(one.key for one in cache.entries() if one.kind == KIND and one.key.startswith(f"{name}_"))
 
     def fetch(folder: Path) -> None:
-        for needed in ("state/lists/partial", "cache/archives/partial"):
-            (folder / needed).mkdir(parents=True)
         lines = "".join(archive.line(each) for archive, each in places)
         (folder / "sources.list").write_text(lines, encoding="utf-8")
         ours = options(folder, arch)
-        command = ["apt-get", *ours, *as_root(), "-o", "APT::Update::Error-Mode=any", "update", "-qq"]
         try:
-            machine.run(command, None)
+            machine.run(["apt-get", *ours, *as_root(), *UPDATE], None)
             there = machine.run(["apt-get", *ours, "indextargets", "Created-By: Packages"], None)
         except subprocess.CalledProcessError as error:
             raise _explained(error, suite or places[0][1], places[0][0]) from error
         if not there.strip():
-            raise KconformError(f"the lists of {name} could not be fetched from {places[0][0].uri}", hint=_NETWORK)
+            raise KconformError(
+                f"the lists of {name} could not be fetched from {places[0][0].uri}", hint=NETWORK_HINT
+            )
 
-    try:
-        entry = cache.get(KIND, f"{name}_{today.isoformat()}", fetch)
-    except KconformError as error:
-        if isinstance(error, UsageError) or not earlier:
-            raise
-        log.warning("%s; using those of %s", error, earlier[-1].removeprefix(f"{name}_"))
-        entry = cache.get(KIND, earlier[-1], fetch)
-    for old in earlier:
-        if old != entry.name:
-            cache.discard(KIND, old)
-    return Apt(machine.run, Memory(entry / "answers.json", [entry / "state/lists"]), options(entry, arch))
+    return apt_with(daily(cache, name, fetch, today), machine, lambda entry: options(entry, arch))
 
 
 def _suites_of(known: list[Archive], named: str) -> list[tuple[Archive, str]]:
@@ -139,9 +122,6 @@ def _suites_of(known: list[Archive], named: str) -> list[tuple[Archive, str]]:
     return found
 
 
-_NETWORK = "check the network, and the archive that apt uses (/etc/apt/sources.list.d)"
-
-
 def options(folder: Path, arch: str = "") -> list[str]:
     """Options that keep apt to this folder: it ignores the machine's sources, lists, pins and installed packages.
 
@@ -149,17 +129,12 @@ def options(folder: Path, arch: str = "") -> list[str]:
     """
     settings: dict[str, Path | str] = {"APT::Architecture": arch, "APT::Architectures": arch} if arch else {}
     settings |= {
-        "Dir::State": folder / "state",
-        "Dir::State::status": "/dev/null",
-        "Dir::Cache": folder / "cache",
-        "Dir::Cache::pkgcache": "",
-        "Dir::Cache::srcpkgcache": "",
         "Dir::Etc::sourcelist": folder / "sources.list",
         "Dir::Etc::sourceparts": "-",
         "Dir::Etc::preferences": "-",
         "Dir::Etc::preferencesparts": "-",
     }
-    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+    return [*private(folder), *(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))]
 
 
 def _explained(error: subprocess.CalledProcessError, suite: str, archive: Archive) -> KconformError:
@@ -180,4 +155,4 @@ def _explained(error: subprocess.CalledProcessError, suite: str, archive: Archiv
             f"{archive.uri} has no valid signature for {suite}: {first}",
             hint=f"install or update {KEYRINGS[archive.origin].stem}, or use another mirror",
         )
-    return KconformError(f"the lists of {suite} could not be fetched: {first}", hint=_NETWORK)
+    return KconformError(f"the lists of {suite} could not be fetched: {first}", hint=NETWORK_HINT)
