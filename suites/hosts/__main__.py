@@ -2,7 +2,8 @@
 """`tox -e hosts -- ARGS`: do the suites give correct results on the hosts that people use?
 
 Creates a minimal installation of each host, runs README's first command there on the distribution's prebuilt kernel,
-with ARGS for pytest, then the project's own quick tests, and prints a table.  Exit status as in README.md: 0 all
+with ARGS for pytest, then the project's own quick tests, and prints a table.  With `--wheel`, nothing but pipx is
+installed there, and the wheel.  Exit status as in README.md: 0 all
 promises held on all hosts, 1 one was broken, 3 a host could not be created or its results could not be determined,
 4 this machine lacks something.
 """
@@ -19,11 +20,12 @@ from pathlib import Path
 from common.commandline import Parser, output, run, say
 from common.errors import KconformError, UsageError
 from kconfigs.cache import Cache
-from suites.hosts import base_system, host_table, settings
+from suites.hosts import base_system, host_table, settings, trial_ways, wheel
 from suites.hosts.distributions import HOSTS, Host, chosen
 from suites.hosts.host_table import Row
 from suites.hosts.installation import Installation
 from suites.hosts.trial import ROOT, Trial, copy_checkout
+from suites.hosts.trial_ways import TrialWay
 
 LOGS = Path("reports/out/hosts")
 
@@ -42,8 +44,12 @@ def _try_all(options: argparse.Namespace, words: Sequence[str]) -> int:
         with tempfile.TemporaryDirectory(prefix="kconform-hosts-") as folder:
             checkout = Path(folder) / "checkout"  # not `folder` itself, which other users cannot enter
             copy_checkout(ROOT, checkout)
+            way, files = trial_ways.CHECKOUT, checkout
+            if options.wheel and not options.make_only:
+                built = wheel.build(checkout, Path(folder) / "wheel")
+                way, files = trial_ways.of_wheel(built.name), built.parent
             for host in hosts:
-                rows.append(_try(host, checkout, options, words))
+                rows.append(_try(host, way, files, options, words))
     finally:
         # Print the results so far even after an interruption.
         if rows and not options.make_only:
@@ -51,7 +57,7 @@ def _try_all(options: argparse.Namespace, words: Sequence[str]) -> int:
     return host_table.exit_status(rows)
 
 
-def _try(host: Host, checkout: Path, options: argparse.Namespace, words: Sequence[str]) -> Row:
+def _try(host: Host, way: TrialWay, files: Path, options: argparse.Namespace, words: Sequence[str]) -> Row:
     cache = Cache()
     host_settings = settings.of_this_machine()
     logs = ROOT / LOGS
@@ -66,7 +72,7 @@ def _try(host: Host, checkout: Path, options: argparse.Namespace, words: Sequenc
             path = logs / f"{host.name}.log"
             say(f"{host.name}: log: {path}")
             with path.open("w", encoding="utf-8") as file, Installation(entry, host_settings) as on:
-                trial = Trial(host, on, checkout, file, lambda line: say(f"{host.name}: {line}"))
+                trial = Trial(host, on, way, files, file, lambda line: say(f"{host.name}: {line}"))
                 row = trial.run(words, logs / host.name)
             cache.remeasure(entry)
             return row
@@ -93,6 +99,7 @@ def parser() -> Parser:
     names = ", ".join(host.name for host in HOSTS)
     made.add_argument("--host", action="append", default=[], metavar="NAME", help=f"repeatable; {names} (all)")
     made.add_argument("--fresh", action="store_true", help="create the hosts again instead of using the cache")
+    made.add_argument("--wheel", action="store_true", help="try the wheel with pipx instead of the checkout with tox")
     made.add_argument("--make-only", action="store_true", help="create the hosts, but run nothing there")
     return made
 

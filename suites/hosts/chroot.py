@@ -96,5 +96,10 @@ def enter(
 
 def main_job(host: Host, arguments: Sequence[str]) -> list[str]:
     """README's first command with a prebuilt kernel, and with these arguments for pytest."""
+    return ["tox", "--", *with_kernel(host, arguments)]
+
+
+def with_kernel(host: Host, arguments: Sequence[str]) -> list[str]:
+    """Arguments for pytest that name a kernel: the host's prebuilt one, if they do not."""
     named = any(word == "--kernel" or word.startswith("--kernel=") for word in arguments)
-    return ["tox", "--", *([] if named else [f"--kernel={host.kernel}"]), *arguments]
+    return [*([] if named else [f"--kernel={host.kernel}"]), *arguments]

@@ -21,34 +21,28 @@ from suites.hosts.distributions import Host
 from suites.hosts.host_table import Row
 from suites.hosts.installation import Installation
 from suites.hosts.settings import Bind
+from suites.hosts.trial_ways import TrialWay
 
 ROOT = Path(__file__).parents[2]
-REPORT = "reports/out/latest"
-"""The report of the last run, below the checkout."""
-
 LAST_LINES = 30
 """The number of lines to show of a failed step's output; the log contains all of it."""
 
-_VERSIONS = {
-    "tox": ("tox", "--version"),
-    "python": ("python3", "--version"),
-    "qemu": ("sh", "-c", "qemu-system-$(uname -m) --version"),
-}
 _NUMBER = re.compile(r"\d+(?:\.\d+)+")
 
 
 class Trial:
-    """A trial of the files in `checkout` in an installation of the host; all output is appended to `file`.
+    """A trial of the project's files in an installation of the host, in one way; all output is appended to `file`.
 
     `say` is called with a message about each step.
     """
 
     def __init__(
-        self, host: Host, on: Installation, checkout: Path, file: IO[str], say: Callable[[str], None]
+        self, host: Host, on: Installation, way: TrialWay, files: Path, file: IO[str], say: Callable[[str], None]
     ) -> None:
         self._host = host
         self._on = on
-        self._checkout = checkout
+        self._way = way
+        self._files = files
         self._file = file
         self._say = say
         if cache := settings.pip_cache():
@@ -56,17 +50,18 @@ class Trial:
             on.bind(Bind(cache, f"{chroot.HOME}/.cache/pip", writable=True))
 
     def run(self, arguments: Sequence[str], reports: Path) -> Row:
-        """Run all steps, and copy the suites' report to `reports`.  KconformError if tox cannot be installed."""
-        for command in (chroot.UPDATE, chroot.INSTALL_TOX):
+        """Run all steps, and copy the suites' report to `reports`.  KconformError if the installation fails."""
+        shutil.copytree(self._files, self._on.path(self._way.files), symlinks=True)
+        self._on.path(self._way.folder).mkdir(exist_ok=True)
+        for command in self._way.install:
             if status := self._step(command):
                 raise KconformError(f"{shlex.join(command)} ended with status {status} on {self._host.name}")
-        shutil.copytree(self._checkout, self._on.path(chroot.CHECKOUT), symlinks=True)
         started = time.monotonic()
-        status = self._step(chroot.main_job(self._host, arguments))
+        status = self._step(self._way.main_job(self._host, arguments))
         seconds = time.monotonic() - started
         counts = self._counts(reports)  # before the quick tests, which write another report
-        quick = self._step(chroot.QUICK)
-        versions = {name: number(self._on.ask(command)) for name, command in _VERSIONS.items()}
+        quick = self._step(self._way.quick) if self._way.quick else None
+        versions = {name: number(self._on.ask(command)) for name, command in self._way.versions.items()}
         return Row(self._host.name, versions, counts, seconds=seconds, status=status, quick=quick)
 
     def _step(self, command: Sequence[str]) -> int:
@@ -74,9 +69,8 @@ class Trial:
         shown = shlex.join(command)
         self._file.write(f"\n$ {shown}\n")
         last: deque[str] = deque(maxlen=LAST_LINES)
-        folder = chroot.CHECKOUT if command[0] == "tox" else "/"
         started = time.monotonic()
-        status = self._on.run(command, self._file, folder=folder, on_line=last.append)
+        status = self._on.run(command, self._file, folder=self._way.folder, on_line=last.append)
         self._say(f"{shown}: {time.monotonic() - started:.0f} s, exit status {status}")
         if status:
             self._say("its last lines:\n" + "".join(f"    {line}" for line in last))
@@ -84,7 +78,7 @@ class Trial:
 
     def _counts(self, reports: Path) -> Mapping[str, int]:
         """The number of tests by outcome; empty if the run wrote no report."""
-        made = (self._on.path(chroot.CHECKOUT) / REPORT).resolve()
+        made = (self._on.path(self._way.folder) / self._way.report).resolve()
         try:
             found = Counter(str(result.verdict) for result in load(made).tests())
         except UsageError:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from suites.harness.checkout import ROOT
-from suites.hosts import chroot
+from suites.hosts import chroot, trial_ways, wheel
 from suites.hosts.__main__ import parse
 from suites.hosts.distributions import Host
 from suites.hosts.installation import remove_copy
@@ -71,6 +71,36 @@ class TestCommandLines:
     @pytest.mark.parametrize("words", [["--kernel=source"], ["--kernel", "source"]])
     def test_another_kernel_replaces_the_prebuilt_one(self, words: list[str]) -> None:
         assert chroot.main_job(DEBIAN, words) == ["tox", "--", *words]
+
+    def test_the_wheel_needs_nothing_but_pipx(self) -> None:
+        way = trial_ways.of_wheel("kconform-1.0-py3-none-any.whl")
+        assert [command for command in way.install if command[0] == "apt-get"] == [
+            chroot.UPDATE,
+            ("apt-get", "install", "-y", "--no-install-recommends", "pipx"),
+        ]
+        assert ("pipx", "install", f"{way.files}/kconform-1.0-py3-none-any.whl") in way.install
+        assert way.install[-1][1:] == ("doctor", "--install", "--yes")
+        assert way.main_job(DEBIAN, ["-k", "talk"])[1:] == ["--kernel=deb:linux-image-cloud-amd64", "-k", "talk"]
+
+    def test_the_wheel_is_tried_in_a_folder_of_its_own_without_a_checkout(self) -> None:
+        way = trial_ways.of_wheel("k.whl")
+        assert (way.folder != way.files, way.quick) == (True, ())
+        assert way.report.startswith("kconform-reports/")
+        assert (trial_ways.CHECKOUT.folder, trial_ways.CHECKOUT.quick) == (trial_ways.CHECKOUT.files, chroot.QUICK)
+
+    def test_the_wheel_is_an_option(self) -> None:
+        assert [parse(words)[0].wheel for words in ([], ["--wheel"])] == [False, True]
+
+    def test_pip_builds_the_wheel_without_its_dependencies(self) -> None:
+        assert wheel.command(Path("/checkout"), Path("/out"))[1:] == [
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--wheel-dir=/out",
+            "/checkout",
+        ]
 
     @pytest.mark.parametrize(
         ("words", "left"),

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The ways in which a user has kconform on a host: a checkout with tox, or the wheel with pipx.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from suites.hosts import chroot
+from suites.hosts.distributions import Host
+
+Command = tuple[str, ...]
+
+WHEELS = "/srv/wheels"
+"""The directory of the wheel on the host."""
+EMPTY = "/srv/empty"
+KCONFORM = f"{chroot.HOME}/.local/bin/kconform"
+"""Where pipx puts the command."""
+
+
+@dataclass(frozen=True)
+class TrialWay:
+    files: str
+    """The directory on the host to which the project's files are copied."""
+    folder: str
+    """The directory in which commands run; it is empty if it is not that of the files."""
+    install: Sequence[Command]
+    """The commands before the main job."""
+    main_job: Callable[[Host, Sequence[str]], list[str]]
+    report: str
+    """The report of the last run, below `folder`."""
+    quick: Command = ()
+    """The project's own quick tests; empty without a checkout."""
+    versions: Mapping[str, Command] = field(default_factory=dict)
+    """The commands that print the versions of programs, by name."""
+
+
+_VERSIONS: Mapping[str, Command] = {
+    "python": ("python3", "--version"),
+    "qemu": ("sh", "-c", "qemu-system-$(uname -m) --version"),
+}
+
+CHECKOUT = TrialWay(
+    files=chroot.CHECKOUT,
+    folder=chroot.CHECKOUT,
+    install=(chroot.UPDATE, chroot.INSTALL_TOX),
+    main_job=chroot.main_job,
+    report="reports/out/latest",
+    quick=chroot.QUICK,
+    versions={"tox": ("tox", "--version"), **_VERSIONS},
+)
+
+
+def of_wheel(name: str) -> TrialWay:
+    """The way of a wheel with this file name, with nothing installed but pipx."""
+    return TrialWay(
+        files=WHEELS,
+        folder=EMPTY,
+        install=(
+            chroot.UPDATE,
+            ("apt-get", "install", "-y", "--no-install-recommends", "pipx"),
+            ("pipx", "install", f"{WHEELS}/{name}"),
+            (KCONFORM, "doctor", "--install", "--yes"),
+        ),
+        main_job=lambda host, arguments: [KCONFORM, *chroot.with_kernel(host, arguments)],
+        report="kconform-reports/latest",
+        versions=_VERSIONS,
+    )
