@@ -20,6 +20,7 @@ PROGRAMS = {
     "soak": ("suites.soak.__main__", "run tests many times, and look for drift and for what is lost or left behind"),
     "sweep": ("suites.sweep.__main__", "build a kernel with one option changed at a time, and test each"),
     "hosts": ("suites.hosts.__main__", "try the suites on minimal installations of other hosts"),
+    "container": ("suites.hosts.container", "build the container's image, and try the suites in it"),
     "reproduce": (
         "suites.reproduce_command",
         "build a test's program in C, and run it in a guest of the same kernel",
@@ -35,7 +36,7 @@ PROGRAMS = {
 }
 """Commands with their own argument parsers: module and help text.  Each module has `main(arguments)`."""
 
-OF_CHECKOUTS = ("bench", "hosts", "bench-selftest")
+OF_CHECKOUTS = ("bench", "hosts", "container", "bench-selftest")
 """The commands that measure the project itself, or try it elsewhere."""
 
 

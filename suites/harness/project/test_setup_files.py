@@ -26,11 +26,20 @@ from suites.coverage.__main__ import _parser as coverage_parser
 from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.hosts.__main__ import parser as hosts_parser
+from suites.hosts.container import parser as container_parser
 from suites.mutation.__main__ import _parser as mutants_parser
 from suites.soak.__main__ import _parser as soak_parser
 from suites.sweep.__main__ import _parser as sweep_parser
 
-PARSERS = (parser_of_names, coverage_parser, mutants_parser, hosts_parser, soak_parser, sweep_parser)
+PARSERS = (
+    parser_of_names,
+    coverage_parser,
+    mutants_parser,
+    hosts_parser,
+    container_parser,
+    soak_parser,
+    sweep_parser,
+)
 """Those of commands that parse their own arguments."""
 
 DOCUMENTS = [
@@ -58,6 +67,22 @@ FOREIGN_OPTIONS = {
     "-R",
 } | {word.partition("=")[0] for family in FAMILIES for word in family.manager.install if word.startswith("-")}
 """Options of tox, package managers, Python, ruff, the C compiler, ssh and makedumpfile, which are not checked."""
+CONTAINER_OPTIONS = {
+    *(
+        "--cap-drop",
+        "--device",
+        "--file",
+        "--group-add",
+        "--network",
+        "--read-only",
+        "--rm",
+        "--security-opt",
+        "--tag",
+    ),
+    *("--tmpfs", "--user", "--userns", "--volume", "-u"),
+    *("--no-deps", "--wheel-dir", "-g"),
+}
+"""Options of podman, docker, pip, id and stat, around the container."""
 PRIVATE = ("/work/", "/tmp/w/", "/root/")  # noqa: S108 - words to look for
 """Paths that only exist on one machine, and must not be in the repository."""
 
@@ -129,7 +154,7 @@ class TestDocuments:
     @documents
     def test_options_exist(self, document: Path, known_options: set[str]) -> None:
         used = set(re.findall(r"(?<![\w/$'-])--?[a-zA-Z][\w-]*", code_of(document)))
-        assert used - FOREIGN_OPTIONS <= known_options
+        assert used - FOREIGN_OPTIONS - CONTAINER_OPTIONS <= known_options
 
     @documents
     def test_commands_exist(self, document: Path) -> None:
