@@ -29,8 +29,9 @@ from suites.hosts.__main__ import parser as hosts_parser
 from suites.mutation.__main__ import _parser as mutants_parser
 from suites.soak.__main__ import _parser as soak_parser
 from suites.sweep.__main__ import _parser as sweep_parser
+from suites.website.__main__ import _parser as site_parser
 
-PARSERS = (parser_of_names, coverage_parser, mutants_parser, hosts_parser, soak_parser, sweep_parser)
+PARSERS = (parser_of_names, coverage_parser, mutants_parser, hosts_parser, soak_parser, sweep_parser, site_parser)
 """Those of commands that parse their own arguments."""
 
 DOCUMENTS = [
