@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pages that are generated: one for each promise, one with those of each area, and one with an area's faults.
+"""The pages that are generated, as Markdown:
 
-promises/index.md          the areas
-promises/yama/index.md     the promises of an area
-promises/yama/scope-1.md   a promise
-faults/yama.md             the mutants and bugs of an area
+    promises/index.md          the areas
+    promises/yama/index.md     the promises of an area
+    promises/yama/scope-1.md   a promise
+    faults/yama.md             the mutants and bugs of an area
+
+Texts of the specification are escaped; what they show is what was written.
 """
 
 from __future__ import annotations
