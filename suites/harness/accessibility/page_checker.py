@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 WINDOWS = {"desktop": DESKTOP, "phone": PHONE}
 SCHEMES = ("light", "dark")
+OPTIONS = {"resultTypes": ["violations"], "preload": False}
+"""axe-core's.  It would fetch the style sheets again, which a browser refuses it for a file."""
 
 
 def nothing(page: Page) -> None:
@@ -36,6 +38,6 @@ class PageChecker(Opener):
                 act(page)
                 if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
                     yield f"{name}: wider than the window"
-                for each in self._axe.run(page).response["violations"]:
+                for each in self._axe.run(page, options=OPTIONS).response["violations"]:
                     yield f"{name}, {scheme}: {each['id']} at {each['nodes'][0]['target']}: {each['help']}"
                 page.context.close()
