@@ -8,6 +8,7 @@
     ktap RESULTS        the results as KTAP, version 1
     kcidb RESULTS       the results for KCIDB
     summary RESULTS     a short summary in Markdown
+    annotations RESULTS what is broken, as annotations of a GitHub job
     page RESULTS        index.html, for a results.json that has none, or with another baseline
     prune               remove old reports
 
@@ -28,7 +29,7 @@ from common import atomic, commandline
 from common.errors import UsageError
 from common.project_files import REPORTS
 from common.text import printable
-from reports.formats import index_html, kcidb, ktap, markdown_summary
+from reports.formats import github_annotations, index_html, kcidb, ktap, markdown_summary
 from reports.history import history_page, history_text
 from reports.history.fleet_history import history
 from reports.history.history_page import HISTORY_JSON, HISTORY_PAGE
@@ -104,6 +105,10 @@ def add_commands(commands: Commands) -> None:
     _add_results(command)
     command.add_argument("--baseline", type=Path, metavar="OLD", help=f"say what has changed since; {RESULTS}")
     _add_output(command)
+
+    command = commands.add_parser("annotations", help="write what is broken as annotations of a GitHub job")
+    command.set_defaults(run=_annotations)
+    _add_results(command)
 
     command = commands.add_parser("page", help="make index.html, beside the results.json")
     command.set_defaults(run=_page)
@@ -199,6 +204,12 @@ def _timings(args: argparse.Namespace) -> int:
 
 def _ktap(args: argparse.Namespace) -> int:
     _write(ktap.render(_loaded(args.results)), args.output)
+    return HELD
+
+
+def _annotations(args: argparse.Namespace) -> int:
+    if lines := github_annotations.render(_loaded(args.results)):
+        commandline.output(lines.removesuffix("\n"))
     return HELD
 
 

@@ -19,6 +19,7 @@ PROGRAMS = {
     "bench": ("suites.bench.guest_benchmark", "measure the speed of guests"),
     "soak": ("suites.soak.__main__", "run tests many times, and look for drift and for what is lost or left behind"),
     "sweep": ("suites.sweep.__main__", "build a kernel with one option changed at a time, and test each"),
+    "site": ("suites.website.__main__", "build the documentation, with a page for each promise, as a web site"),
     "hosts": ("suites.hosts.__main__", "try the suites on minimal installations of other hosts"),
     "container": ("suites.hosts.container", "build the container's image, and try the suites in it"),
     "reproduce": (
@@ -36,8 +37,8 @@ PROGRAMS = {
 }
 """Commands with their own argument parsers: module and help text.  Each module has `main(arguments)`."""
 
-OF_CHECKOUTS = ("bench", "hosts", "container", "bench-selftest")
-"""The commands that measure the project itself, or try it elsewhere."""
+OF_CHECKOUTS = ("bench", "hosts", "container", "site", "bench-selftest")
+"""The commands that measure the project itself, try it elsewhere, or need its documents."""
 
 
 def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:

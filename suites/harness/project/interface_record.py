@@ -41,7 +41,7 @@ from suites.harness.checkout import ROOT
 
 RECORD = Path(__file__).with_name("interface.json")
 PLUGINS = (guests.plugin, kconfigs.plugin, suites.walks.plugin, suites.coverage.plugin, suites.live_guests)
-OWN_COMMANDS = ("mutants", "coverage", "bench", "bench-selftest", "soak", "sweep", "hosts")
+OWN_COMMANDS = ("mutants", "coverage", "bench", "bench-selftest", "soak", "sweep", "hosts", "site")
 """Commands for those who change the project.  They change with it."""
 OTHERS_MARKS = {
     *("filterwarnings", "skip", "skipif", "xfail", "parametrize", "usefixtures", "tryfirst", "trylast"),

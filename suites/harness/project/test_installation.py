@@ -16,7 +16,7 @@ from common import project_files
 from suites.harness.kconfigs import fake_kernels as fakes
 
 ROOT = project_files.ROOT
-OF_CHECKOUTS = ("suites/harness/", "suites/bench/", "suites/hosts/")
+OF_CHECKOUTS = ("suites/harness/", "suites/bench/", "suites/hosts/", "suites/website/")
 PACKAGES = ("common", "guests", "kconfigs", "reports", "suites")
 FILES = ("conftest.py", "kconform.py", "kconform.toml", "pyproject.toml")
 

@@ -30,6 +30,7 @@ from suites.hosts.container import parser as container_parser
 from suites.mutation.__main__ import _parser as mutants_parser
 from suites.soak.__main__ import _parser as soak_parser
 from suites.sweep.__main__ import _parser as sweep_parser
+from suites.website.__main__ import _parser as site_parser
 
 PARSERS = (
     parser_of_names,
@@ -39,6 +40,7 @@ PARSERS = (
     container_parser,
     soak_parser,
     sweep_parser,
+    site_parser,
 )
 """Those of commands that parse their own arguments."""
 

@@ -27,6 +27,7 @@ class TestCommands:
         for command, begins in (
             (["ktap", report], "KTAP version 1\n"),
             (["kcidb", report, "--origin=my_ci"], "{\n"),
+            (["annotations", report], "::error title="),
             (["summary", report], "## kconform\n\n**the run is still going on**"),
             (["summary", report, "--baseline", report], "## kconform\n"),
         ):

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The documents' sections and blocks of code: links lead to headings that exist, and what is shown can be parsed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from suites.harness.project.test_setup_files import documents, fences
+
+_LINK = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+_FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> Iterator[str]:
+    """The anchors that GitHub makes of a document's headings."""
+    seen: Counter[str] = Counter()
+    for heading in _HEADING.findall(_FENCE.sub("", text)):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        slug = re.sub(r"[^\w\s-]", "", words.lower()).strip().replace(" ", "-")
+        yield slug + (f"-{seen[slug]}" if seen[slug] else "")
+        seen[slug] += 1
+
+
+def dead_links(document: Path) -> list[str]:
+    """Links to sections that do not exist."""
+    found = []
+    for target, anchor in _LINK.findall(_FENCE.sub("", document.read_text(encoding="utf-8"))):
+        path = document.parent / target if target else document
+        if "://" not in target and anchor not in anchors(path.read_text(encoding="utf-8")):
+            found.append(f"{target}#{anchor}")
+    return found
+
+
+def parse_shell(text: str) -> None:
+    done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(done.stderr)
+
+
+def parse_python(text: str) -> None:
+    """A decorator may stand alone."""
+    alone = text.rstrip().splitlines()[-1].startswith("@")
+    ast.parse(f"{text}def decorated(): ..." if alone else text)
+
+
+PARSERS: Mapping[str, Callable[[str], object]] = {
+    "sh": parse_shell,
+    "toml": tomllib.loads,
+    "python": parse_python,
+    "json": json.loads,
+    "yaml": yaml.safe_load,
+}
+
+
+@documents
+def test_links_to_sections_lead_somewhere(document: Path) -> None:
+    assert dead_links(document) == []
+
+
+def test_a_link_to_a_section_that_does_not_exist_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# Of `a`: it\n\n## Again\n\n## Again\n\n```sh\n# no\n```\n")
+    (tmp_path / "b.md").write_text("[](a.md#of-a-it) [](a.md#again-1) [](a.md#no) [](#mine)\n")
+    assert dead_links(tmp_path / "b.md") == ["a.md#no", "#mine"]
+
+
+@documents
+def test_blocks_of_code_can_be_parsed(document: Path) -> None:
+    wrong = []
+    for language, text in fences(document):
+        try:
+            PARSERS.get(language, str)(text)
+        except (ValueError, SyntaxError, yaml.YAMLError) as error:
+            wrong.append(f"{language}: {error}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("language", "text"), [("sh", "if"), ("toml", "a ="), ("python", "a ="), ("json", "{")])
+def test_code_that_is_wrong_is_found(language: str, text: str) -> None:
+    with pytest.raises((ValueError, SyntaxError)):
+        PARSERS[language](text)
