@@ -23,6 +23,7 @@ class CallRegisters:
     """What a tracer changes to make it another call, or with -1 none; in a signal's context, what has the number."""
     result: str
     arguments: tuple[str, ...]
+    """One that is not among the registers is out of a tracer's reach."""
     ip: str
     sp: str
 
@@ -72,14 +73,19 @@ class Abi:
     audit_arch: int
     """What seccomp and audit call it (AUDIT_ARCH_* in include/uapi/linux/audit.h)."""
     user_registers: tuple[str, ...]
-    """What a tracer reads, a word each: struct user_regs_struct by PTRACE_GETREGS, or NT_PRSTATUS."""
+    """What a tracer reads, a word each: by PTRACE_GETREGS, or the register set NT_PRSTATUS."""
     call: CallRegisters
     context: tuple[str, ...]
     """The beginning of a signal frame's uc_mcontext, a word each."""
     context_call: CallRegisters
+    has_getregs: bool = True
+    """Whether there is PTRACE_GETREGS, and PTRACE_SETREGS."""
+    has_restorer: bool = True
+    """Whether struct sigaction has sa_restorer."""
+    returns_by_vdso: bool = False
+    """Whether handlers return to code of the vdso, and not to the restorer."""
     number_set: int = 0
-    """The register set of a C int that has the number of the call, for tracers; 0 if it is one of the registers, and
-    these are read by PTRACE_GETREGS."""
+    """The register set of a C int that has the number of the call, for tracers; 0 if it is one of the registers."""
     trapped_result: Callable[[int, int], int] = lambda number, _: number
     """What a call returns that SECCOMP_RET_TRAP has stopped, if its handler leaves that alone, by the number and the
     first argument (syscall_rollback() in asm/syscall.h)."""
@@ -101,6 +107,27 @@ class Abi:
     def split_words(self, content: bytes, names: tuple[str, ...]) -> dict[str, int]:
         """The words at the beginning of `content`, by name."""
         return dict(zip(names, struct.unpack_from(self._form(len(names)), content), strict=True))
+
+    def action(self, handler: int, flags: int, restorer: int, mask: int = 0) -> bytes:
+        """struct sigaction of the kernel; without the restorer if it has none."""
+        return self.words(handler, flags, *((restorer,) if self.has_restorer else ())) + struct.pack("<Q", mask)
+
+    def split_action(self, content: bytes) -> tuple[int, int, int, int]:
+        """Handler, flags, restorer and mask; the restorer is 0 if it has none."""
+        names = ("handler", "flags", "restorer") if self.has_restorer else ("handler", "flags")
+        found = self.split_words(content, names)
+        (mask,) = struct.unpack_from("<Q", content, len(names) * self.word)
+        return found["handler"], found["flags"], found.get("restorer", 0), mask
+
+    @property
+    def action_size(self) -> int:
+        """Bytes of struct sigaction."""
+        return len(self.action(0, 0, 0))
+
+    def reaches(self, register: str) -> bool:
+        """Whether tracers can read and change a register: by its name, or `arg0` to `arg5`."""
+        arguments = {f"arg{index}": name for index, name in enumerate(self.call.arguments)}
+        return arguments.get(register, register) in {*self.user_registers, self.call.number}
 
     def flags_of_open(self, flags: int) -> int:
         """The flags of open(), which guests/uapi.py has as x86 does."""
@@ -172,6 +199,7 @@ AARCH64 = Abi(
     # arch/arm64/include/uapi/asm/sigcontext.h
     context=("fault_address", *_X, "sp", "pc", "pstate"),
     context_call=replace(_CALL_OF_AARCH64, number="x8"),
+    has_getregs=False,
     number_set=0x404,  # NT_ARM_SYSTEM_CALL
     trapped_result=lambda _, first: first,
     # el0_svc_common() in arch/arm64/kernel/syscall.c: x0 is left as the tracer has set it.
@@ -181,8 +209,34 @@ AARCH64 = Abi(
     call_size=4,
     breakpoint=bytes.fromhex("00 00 20 d4"),  # brk #0
 )
+_A = tuple(f"a{number}" for number in range(8))
+# do_trap_ecall_u() in arch/riscv/kernel/traps.c: the first argument is in orig_a0, which no register set has, and a0
+# is ENOSYS from the beginning.
+_CALL_OF_RISCV64 = CallRegisters("a7", "a0", ("orig_a0", *_A[1:6]), "pc", "sp")
+_USER_REGISTERS_OF_RISCV64 = (
+    *("pc", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1"),
+    *_A,
+    *("s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"),
+)
+RISCV64 = Abi(
+    "riscv64",
+    8,
+    0xC00000F3,
+    # struct user_regs_struct
+    user_registers=_USER_REGISTERS_OF_RISCV64,
+    call=_CALL_OF_RISCV64,
+    # arch/riscv/include/uapi/asm/sigcontext.h
+    context=_USER_REGISTERS_OF_RISCV64,
+    context_call=replace(_CALL_OF_RISCV64, arguments=_A[:6]),
+    has_getregs=False,
+    has_restorer=False,
+    returns_by_vdso=True,
+    trapped_result=lambda _, first: first,
+    call_size=4,
+    breakpoint=bytes.fromhex("73 00 10 00"),  # ebreak
+)
 
-NATIVE: Mapping[str, Abi] = MappingProxyType({"x86_64": X86_64, "aarch64": AARCH64})
+NATIVE: Mapping[str, Abi] = MappingProxyType({"x86_64": X86_64, "aarch64": AARCH64, "riscv64": RISCV64})
 """Each architecture's own, by `uname -m`."""
 COMPAT: Mapping[str, Abi] = MappingProxyType({"x86_64": I386})
 """The ABI of 32-bit programs, for architectures that have one for which the agent has a program."""

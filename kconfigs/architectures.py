@@ -86,6 +86,20 @@ _TABLE = (
         # `max` computes pointer authentication in a cipher that takes long to emulate.
         emulated_cpu="cortex-a57",
     ),
+    Architecture(
+        name="riscv64",
+        debian="riscv64",
+        gnu="riscv64-linux-gnu",
+        srcarch="riscv",
+        target="Image",
+        image="arch/riscv/boot/Image",
+        console="ttyS0",
+        console_option="SERIAL_8250_CONSOLE",
+        # QEMU's machine `virt` has one.
+        second_port="",
+        command_line_size=1024,
+        emulated_cpu="rv64",
+    ),
 )
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({one.name: one for one in _TABLE})

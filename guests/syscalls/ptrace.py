@@ -103,11 +103,11 @@ class PtraceCalls(SyscallGroup):
     def registers(self, target: SyscallGroup) -> Registers:
         """The stopped tracee's registers, by their names in the caller's ABI."""
         size = self.abi.word * len(self.abi.user_registers)
-        if not self.abi.number_set:
+        if self.abi.has_getregs:
             return self.abi.traced(self.ptrace(Ptrace.GETREGS, target, 0, Out(size)).read())
-        return self.abi.traced(
-            self.register_set(target, NT_PRSTATUS, size), self.register_set(target, self.abi.number_set, 4)
-        )
+        content = self.register_set(target, NT_PRSTATUS, size)
+        kind = self.abi.number_set
+        return self.abi.traced(content, self.register_set(target, kind, 4) if kind else b"")
 
     def rolled_back_registers(self, target: SyscallGroup) -> Registers:
         """Those of a tracee whose call a filter has ended, with the number where the call had it."""
@@ -128,10 +128,10 @@ class PtraceCalls(SyscallGroup):
         }
         new = {**self.registers(target), **values}
         packed = self.abi.words(*(new[name] for name in self.abi.user_registers))
-        if not self.abi.number_set:
+        if self.abi.has_getregs:
             return self.ptrace(Ptrace.SETREGS, target, 0, packed)
         done = self.set_register_set(target, NT_PRSTATUS, packed)
-        if done.errno or call.number not in values:
+        if done.errno or not self.abi.number_set or call.number not in values:
             return done
         packed = (values[call.number] & 0xFFFFFFFF).to_bytes(4, "little")
         return self.set_register_set(target, self.abi.number_set, packed)

@@ -193,8 +193,11 @@ def base_command(shown: Sequence[str], machine: VirtualMachine) -> list[str]:
     command = [shown[0], "-nodefaults", "-no-user-config", "-no-reboot"]
     if machine.qemu.sandboxed:
         command += SANDBOX
-    for shown_option, value in options(shown[1:]):
-        option = _SYNONYMS.get(shown_option, shown_option)
+    chosen = [(_SYNONYMS.get(option, option), value) for option, value in options(shown[1:])]
+    if not machine.kvm and "-cpu" not in dict(chosen):
+        # virtme-run leaves the processor of some architectures to QEMU.
+        chosen.append(("-cpu", machine.architecture.emulated_cpu))
+    for option, value in chosen:
         if option == "-append":
             command += [option, kernel_arguments(value or "", machine)]
         elif option == "-cpu" and value == machine.architecture.emulated_cpu and not machine.kvm:

@@ -18,7 +18,15 @@ from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH
 from guests.uapi import AT_FDCWD, PTRACE_EVENT_SECCOMP, Prctl, Ptrace, PtraceOption, Signal
 from suites.seccomp.support.audit_records import AuditRecords
 from suites.seccomp.support.audit_rules import audit_calls
-from suites.seccomp.support.filtered_tasks import MADE, check_not_made, mismatches, skipped, trapped, unprivileged
+from suites.seccomp.support.filtered_tasks import (
+    MADE,
+    check_not_made,
+    code_after_handlers,
+    mismatches,
+    skipped,
+    trapped,
+    unprivileged,
+)
 from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP, SyscallTracedPair
 from suites.seccomp.support.traced_pair import TracedPair
 
@@ -228,9 +236,8 @@ def test_user_dispatch_comes_first(guest: Guest) -> None:
     task.catch(Signal.SYS).result()
     task.install(policy(kill_process("getppid"), bpf.trap("getgid", data=9))).result()
     selector, block, allow = task.store(bytes(16)), task.store(b"\1"), task.store(b"\0")
-    # Calls from the signal restorer are never intercepted.
-    restorer = guest.hello.signal_restorer
-    task.call("prctl", Prctl.SET_SYSCALL_USER_DISPATCH, 1, restorer, 16, selector).result()
+    # The call that returns from a handler is never intercepted.
+    task.call("prctl", Prctl.SET_SYSCALL_USER_DISPATCH, 1, *code_after_handlers(guest, task), selector).result()
 
     task.copy(selector, block, 1).result()
     assert task.call("getppid") == trapped(task)

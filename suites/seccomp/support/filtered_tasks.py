@@ -172,6 +172,17 @@ def signal_mask(signal: Signal) -> int:
     return 1 << (signal - 1)
 
 
+def code_after_handlers(guest: Guest, task: Task) -> tuple[int, int]:
+    """Where the task's handlers return to, for the call that restores what they interrupted: address and size."""
+    if not task.abi.returns_by_vdso:
+        return task.hello().signal_restorer, 16
+    lines = guest.read_file(f"/proc/{task.pid}/maps").splitlines()
+    ranges = [line.split()[0].split("-") for line in lines if line.endswith("[vdso]")]
+    require(len(ranges) == 1, f"{task} has {len(ranges)} vdsos")
+    start, end = (int(address, 16) for address in ranges[0])
+    return start, end - start
+
+
 class SupervisedPair:
     """A target under a filter, and a supervisor, its parent with the same user, that holds the listener."""
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from guests.bpf import Filter
 from guests.call_arguments import Argument
 from guests.errors import require
@@ -37,6 +39,8 @@ class TracedPair:
         return call
 
     def change(self, **registers: int | str) -> None:
+        if lacking := [name for name in registers if name.startswith("arg") and not self.tracer.abi.reaches(name)]:
+            pytest.skip(f"needs a tracer that can change {', '.join(lacking)}, as it cannot on {self.tracer.abi.name}")
         self.tracer.set_registers(self.tracee, **registers).result()
 
     def resume(self) -> None:
