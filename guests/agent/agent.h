@@ -151,5 +151,6 @@ void kill_children(int parent);
 void set_policy(const struct tracked *task, int policy);
 /* Have the calling process run before every task. */
 void run_before_tasks(void);
+void resume_timers(void);
 
 #endif

@@ -44,6 +44,9 @@ static inline unsigned long arch_stack_pointer(void)
 	return sp;
 }
 
+/* vmstate_riscv_mtimer in hw/intc/riscv_aclint.c, and stimecmp in target/riscv/machine.c: values without their timers */
+#define ARCH_LOSES_TIMERS
+
 /* sc_regs.a0 */
 #define ARCH_CONTEXT_RESULT 10
 

@@ -19,6 +19,10 @@ static void answer_hello(const struct wire_header *header)
 	};
 	struct new_utsname names;
 
+#ifdef ARCH_LOSES_TIMERS
+	/* The host's first request is this one. */
+	resume_timers();
+#endif
 	sys1(__NR_uname, &names);
 	memcpy(hello.release, names.release, sizeof(hello.release));
 	memcpy(hello.machine, names.machine, sizeof(hello.machine));

@@ -27,6 +27,8 @@
  *   ARCH_CONTEXT_RESULT                 the index of a system call's result among the words of uc_mcontext
  *
  *   arch_read_auxv(auxv)                note what the kernel tells a new program; of the program for 32-bit tasks alone
+ *   ARCH_LOSES_TIMERS                   if QEMU does not save its machine's timers, so that a clone has lost those that
+ *                                       were pending
  *
  * and the assembly defines _start, which calls start(stack), and the following.
  */
