@@ -15,6 +15,7 @@ from guests.errors import QemuError
 from guests.host import dependencies, doctor, packages
 from guests.host.dependencies import Dependency
 from guests.vm import qemu_program
+from kconfigs.architectures import ARCHITECTURES
 from suites.harness.checkout import ROOT
 from suites.harness.guests.host.fake_host import FakeHost
 from suites.harness.guests.host.os_releases import OS_RELEASES
@@ -79,6 +80,13 @@ def test_kernels_of_another_architecture_need_more_and_only_they() -> None:
         "gcc-aarch64-linux-gnu",
         "linux-libc-dev-arm64-cross",
     ]
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_debian_has_what_each_architecture_needs(arch: str) -> None:
+    debian = next(family for family in packages.FAMILIES if family.name == "Debian")
+    host = "x86_64" if arch != "x86_64" else "aarch64"
+    assert {each.name for each in dependencies.list_dependencies(host, [arch])} <= set(debian.packages)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,13 @@ class TestBaseCommand:
         real = composed(replace(machine, kvm=True), SHOWN.replace("-cpu max", "-cpu host"))
         assert values(real, "-cpu") == ["host"]
 
+    def test_a_processor_that_virtme_run_leaves_to_qemu_is_named(self) -> None:
+        foreign = replace(MACHINE, arch="riscv64")
+        shown = SHOWN.replace("-cpu max ", "")
+        assert values(composed(foreign, shown), "-cpu") == ["rv64"]
+        assert values(composed(replace(foreign, processor=("v=on",)), shown), "-cpu") == ["rv64,v=on"]
+        assert values(composed(replace(foreign, kvm=True), shown), "-cpu") == []
+
     def test_other_options_of_virtme_run_are_removed(self) -> None:
         """Its shares, consoles, watchdog and ports are removed, and QEMU adds no default devices."""
         words = composed()
