@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 _LETTERS = {4: "I", 8: "Q"}
+_OLD_IOCTLS = (0x4C, 0x54)
+"""The types of ioctls that are no _IO(): loop devices, terminals."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,11 @@ class Registers(dict[str, int]):
 
     @property
     def result(self) -> int:
-        """The register for the result, as a C long."""
+        """The register for the result, as a C long; an error is negative."""
         bits = 8 * self._abi.word
-        return (self[self._calls.result] + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
+        value = (self[self._calls.result] + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
+        register, bit = self._abi.error_bit or (self._calls.result, 0)
+        return -value if self[register] & bit else value
 
     @property
     def arguments(self) -> tuple[int, ...]:
@@ -84,15 +88,30 @@ class Abi:
     """Whether struct sigaction has sa_restorer."""
     returns_by_vdso: bool = False
     """Whether handlers return to code of the vdso, and not to the restorer."""
+    single_step: bool = True
+    """Whether there is PTRACE_SINGLESTEP (arch_has_single_step() in asm/ptrace.h)."""
     number_set: int = 0
     """The register set of a C int that has the number of the call, for tracers; 0 if it is one of the registers."""
     trapped_result: Callable[[int, int], int] = lambda number, _: number
     """What a call returns that SECCOMP_RET_TRAP has stopped, if its handler leaves that alone, by the number and the
     first argument (syscall_rollback() in asm/syscall.h)."""
+    whole_number: tuple[bool, bool] = (False, False)
+    """Whether the kernel takes all bits of the number's register for the number, and not the lower half: for a task
+    without a filter, and for one with a filter, which sees the lower half."""
     skipped_result: Callable[[int, int], int] = lambda _, __: -errno.ENOSYS
     """What a call returns that its tracer has skipped, and has given no result, by the same."""
+    keeps_result_beyond: bool = False
+    """Whether a call that its tracer changes to a number beyond the table returns the result that the tracer sets."""
+    keeps_result_at_entry: bool = True
+    """Whether a call does whose number its tracer sets to -1 at its entry, if there is no filter."""
+    error_bit: tuple[str, int] | None = None
+    """The register, and the bit in it, by which the result of a call that has returned is a positive error number."""
     open_flags: tuple[tuple[int, int], ...] = ()
     """Where it has those flags of open() that x86 has elsewhere: x86's bit, and its own."""
+    requests: tuple[tuple[int, int], ...] = ()
+    """The same of requests of ptrace(): x86's number, and its own."""
+    ioctl_directions: tuple[int, ...] = ()
+    """What it has in the highest three bits of an ioctl's number, by what others have in the highest two."""
     call_size: int = 2
     """Bytes of the instruction that enters the kernel."""
     breakpoint: bytes = b"\xcc"
@@ -148,6 +167,16 @@ class Abi:
     def interrupted(self, content: bytes) -> Registers:
         """The registers in a signal frame."""
         return Registers(self, self.context_call, self.split_words(content, self.context))
+
+    def ptrace_request(self, request: int) -> int:
+        """The request of ptrace(), which guests/uapi.py has as x86 does."""
+        return dict(self.requests).get(request, request)
+
+    def ioctl(self, request: int) -> int:
+        """The number of an ioctl, which is x86's.  Old numbers, without direction and size, are the same everywhere."""
+        if not self.ioctl_directions or (request < 0x10000 and request >> 8 in _OLD_IOCTLS):
+            return request
+        return self.ioctl_directions[request >> 30] << 29 | request & 0x1FFFFFFF
 
     def _form(self, count: int) -> str:
         return f"<{count}{_LETTERS[self.word]}"
@@ -231,12 +260,45 @@ RISCV64 = Abi(
     has_getregs=False,
     has_restorer=False,
     returns_by_vdso=True,
+    single_step=False,
+    # syscall_trace_enter() in kernel/entry/common.c gets it anew, as an int, for those calls that it looks at.
+    whole_number=(True, False),
+    keeps_result_beyond=True,
     trapped_result=lambda _, first: first,
     call_size=4,
     breakpoint=bytes.fromhex("73 00 10 00"),  # ebreak
 )
+_R = tuple(f"r{number}" for number in range(32))
+_CALL_OF_PPC64LE = CallRegisters("r0", "r3", ("orig_gpr3", *_R[4:9]), "nip", "r1")
+PPC64LE = Abi(
+    "ppc64le",
+    8,
+    0xC0000015,
+    # struct pt_regs
+    user_registers=(
+        *_R,
+        *("nip", "msr", "orig_gpr3", "ctr", "link", "xer", "ccr", "softe", "trap", "dar", "dsisr", "result"),
+    ),
+    call=_CALL_OF_PPC64LE,
+    # The beginning of gp_regs in arch/powerpc/include/uapi/asm/sigcontext.h
+    context=(*_R, "nip", "msr", "orig_gpr3", "ctr", "link", "xer", "ccr"),
+    context_call=_CALL_OF_PPC64LE,
+    error_bit=("ccr", 0x10000000),
+    returns_by_vdso=True,
+    whole_number=(True, True),
+    keeps_result_at_entry=False,
+    trapped_result=lambda _, first: first,
+    # O_DIRECTORY, O_NOFOLLOW and O_DIRECT in arch/powerpc/include/uapi/asm/fcntl.h
+    open_flags=((0o200000, 0o40000), (0o400000, 0o100000), (0o40000, 0o400000)),
+    requests=((31, 29),),  # PTRACE_SYSEMU
+    ioctl_directions=(1, 4, 2, 6),
+    call_size=4,
+    breakpoint=bytes.fromhex("08 00 e0 7f"),  # trap
+)
 
-NATIVE: Mapping[str, Abi] = MappingProxyType({"x86_64": X86_64, "aarch64": AARCH64, "riscv64": RISCV64})
+NATIVE: Mapping[str, Abi] = MappingProxyType(
+    {"x86_64": X86_64, "aarch64": AARCH64, "riscv64": RISCV64, "ppc64le": PPC64LE}
+)
 """Each architecture's own, by `uname -m`."""
 COMPAT: Mapping[str, Abi] = MappingProxyType({"x86_64": I386})
 """The ABI of 32-bit programs, for architectures that have one for which the agent has a program."""

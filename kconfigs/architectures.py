@@ -104,6 +104,19 @@ _TABLE = (
         # Before, the result of a call that a tracer skips is another (do_trap_ecall_u()), and lines were shorter.
         oldest=(6, 12),
     ),
+    Architecture(
+        name="ppc64le",
+        debian="ppc64el",
+        gnu="powerpc64le-linux-gnu",
+        srcarch="powerpc",
+        target="vmlinux",
+        image="vmlinux",
+        console="hvc0",
+        console_option="HVC_CONSOLE",
+        second_port="hvc1",
+        command_line_size=2048,
+        emulated_cpu="power9",
+    ),
 )
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({one.name: one for one in _TABLE})

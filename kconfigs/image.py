@@ -37,6 +37,8 @@ from kconfigs.elf_image import pvh_memory
 from kconfigs.kconfig import Config
 
 _ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
+_BOOTABLE_ELF = {b"\2\1\x15\0": "ppc64le"}
+"""By class, byte order and machine."""
 HEAD = 0x10000
 """Bytes at the beginning of a file that are enough to know what it is."""
 _X86_SECTOR = 512
@@ -76,21 +78,26 @@ def inspect(path: Path) -> Image:
         with bounded.open_file(path) as file:
             head = file.read(HEAD)
             size = os.fstat(file.fileno()).st_size
-            is_pvh = pvh_memory(file) > 0
+            elf_arch = "x86_64" if pvh_memory(file) > 0 else _bootable_elf(head)
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}", hint="name a file that you may read") from error
     # An ELF file is not packed, and may have debugging information.
-    limit = input_limits.UNPACKED_IMAGE if is_pvh else input_limits.IMAGE
+    limit = input_limits.UNPACKED_IMAGE if elf_arch else input_limits.IMAGE
     if size > limit:
         raise bounded.too_large(name, limit, "kernel image")
-    return _elf(path) if is_pvh else image_of(path, head, size)
+    return _elf(path, elf_arch) if elf_arch else image_of(path, head, size)
 
 
-def _elf(path: Path) -> Image:
-    announced = banner(Image(path, "x86_64", ""))
+def _elf(path: Path, arch: str) -> Image:
+    announced = banner(Image(path, arch, ""))
     if not announced:
         raise UsageError(f"{printable(path)} is an ELF file, but not a Linux kernel", hint=_WANTED)
-    return Image(path, "x86_64", announced.split()[2], banner_version(announced.encode()))
+    return Image(path, arch, announced.split()[2], banner_version(announced.encode()))
+
+
+def _bootable_elf(head: bytes) -> str:
+    """The architecture of an ELF file if QEMU boots those of its kernels as they are; otherwise empty."""
+    return _BOOTABLE_ELF.get(head[4:6] + head[18:20], "") if head[:4] == b"\x7fELF" else ""
 
 
 def image_of(path: Path, head: bytes, size: int) -> Image:

@@ -148,6 +148,9 @@ _DEBIAN_CROSS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "qemu-system-riscv64": ("qemu-system-misc",),
         "riscv64-linux-gnu-gcc": ("gcc-riscv64-linux-gnu",),
         "linux/types.h of riscv64-linux-gnu": ("linux-libc-dev-riscv64-cross",),
+        "qemu-system-ppc64le": ("qemu-system-ppc",),
+        "powerpc64le-linux-gnu-gcc": ("gcc-powerpc64le-linux-gnu",),
+        "linux/types.h of powerpc64le-linux-gnu": ("linux-libc-dev-ppc64el-cross",),
         "x86_64-linux-gnu-gcc": ("gcc-x86-64-linux-gnu",),
         "linux/types.h of x86_64-linux-gnu": ("linux-libc-dev-amd64-cross",),
     }

@@ -63,7 +63,7 @@ class PtraceCalls(SyscallGroup):
         extra = f", {data!r}" if isinstance(data, int) and data else ""
         return self.call(
             "ptrace",
-            request,
+            self.abi.ptrace_request(request),
             target.tid if target else 0,
             address,
             data,

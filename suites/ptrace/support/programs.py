@@ -32,6 +32,8 @@ _WAITING = {
     "aarch64": ("ppoll", "00 00 80 d2  01 00 80 d2  02 00 80 d2  03 00 80 d2  28 09 80 d2  01 00 00 d4  fa ff ff 17"),
     # again: li a0, 0, and so to a3; li a7, __NR_ppoll; ecall; j again
     "riscv64": ("ppoll", "01 45  81 45  01 46  81 46  93 08 90 04  73 00 00 00  c5 bf"),
+    # again: li 0, __NR_pause; sc; b again
+    "ppc64le": ("pause", "1d 00 00 38  02 00 00 44  f8 ff ff 4b"),
 }
 # fmt: on
 """By architecture, code that waits for signals, again and again: the call, and the instructions."""
