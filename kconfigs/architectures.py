@@ -44,6 +44,8 @@ class Architecture:
     """Bytes of the kernel's command line, including NUL (COMMAND_LINE_SIZE in asm/setup.h); it is cut there."""
     emulated_cpu: str
     """The processor of an emulated guest, as virtme-run chooses it."""
+    memory_unit_mib: int = 1
+    """The memory of QEMU's machine is a multiple of this."""
     oldest: Version = OLDEST
     """The oldest Linux that can be tested."""
     arguments: tuple[str, ...] = ()
@@ -116,6 +118,7 @@ _TABLE = (
         second_port="hvc1",
         command_line_size=2048,
         emulated_cpu="power9",
+        memory_unit_mib=256,
     ),
 )
 
