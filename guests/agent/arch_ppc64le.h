@@ -48,6 +48,9 @@ static inline unsigned long arch_stack_pointer(void)
 	return sp;
 }
 
+/* vmstate_ppc_cpu in target/ppc/machine.c lacks the decrementer */
+#define ARCH_LOSES_TIMERS
+
 /* gp_regs, and in it PT_R3 and PT_CCR */
 #define ARCH_CONTEXT_FIRST 8
 #define ARCH_CONTEXT_RESULT 3
