@@ -67,6 +67,7 @@ void __attribute__((noreturn)) end(const char *why, long error);
 
 /* requests.c */
 
+extern __u32 page_size; /* of the kernel, in bytes */
 void answer(const struct wire_header *header, const __u8 *body);
 
 /* spawn.c */

@@ -8,12 +8,14 @@
 #include "agent.h"
 #include "sys.h"
 
+__u32 page_size;
+
 static void answer_hello(const struct wire_header *header)
 {
 	struct program program = header->slot ? slot_at(header->slot)->program : this_program();
 	struct wire_hello hello = {
 		.version = WIRE_VERSION,
-		.page_size = 4096,
+		.page_size = page_size,
 		.signal_handler = program.signal_handler,
 		.signal_restorer = program.signal_restorer,
 	};

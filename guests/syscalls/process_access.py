@@ -62,7 +62,8 @@ class AccessCalls(SyscallGroup):
     def advise(self, target: SyscallGroup, address: int) -> Outcome:
         """process_madvise(MADV_COLD) of a page of the target.  The caller also needs CAP_SYS_NICE."""
         pidfd = self.call("pidfd_open", target.pid, 0, shown=f"pidfd_open({target})").result()
-        range_ = self.abi.words(address & ~0xFFF, 4096)
+        page = self.hello().page_size
+        range_ = self.abi.words(address & -page, page)
         done = self.call("process_madvise", pidfd, range_, 1, MADV_COLD, 0, shown=f"advise({target})")
         self.call("close", pidfd)
         return done

@@ -16,7 +16,6 @@ from guests.uapi import MADV_COLD, Cap
 from suites.ptrace.support.programs import Programs, execute
 
 OWN, OTHER = 1000, 1001
-PAGE = 4096
 
 ADDRESSES = {26: "start_code", 27: "end_code", 28: "startstack", 45: "start_data", 46: "end_data", 48: "arg_start"}
 """Fields of /proc/PID/stat by their numbers in proc(5): addresses that every program has."""
@@ -115,7 +114,8 @@ def test_wchan(guest: Guest) -> None:
 
 def page_frame(task: Task, descriptor: int, address: int) -> tuple[bool, int]:
     """An entry of /proc/PID/pagemap: whether the page is present, and its frame."""
-    (entry,) = struct.unpack("<Q", task.call("pread64", descriptor, Out(8), 8, address // PAGE * 8).read())
+    place = address // task.hello().page_size * 8
+    (entry,) = struct.unpack("<Q", task.call("pread64", descriptor, Out(8), 8, place).read())
     return bool(entry >> 63), entry & ((1 << 55) - 1)
 
 
@@ -181,10 +181,10 @@ def test_advice_needs_nice(guest: Guest) -> None:
 def test_advice_that_ends_early(guest: Guest) -> None:
     """process_madvise() returns how many bytes come before a range that it cannot advise on, or else the error."""
     target, nice = guest.spawn("target"), guest.spawn("nice", caps=Cap.SYS_NICE)
-    pidfd = nice.pidfd_open(target)
-    good, bad = wire.data_address(target.slot) & ~(PAGE - 1), PAGE
-    for ranges, wanted in (((good, good), returned(2 * PAGE)), ((good, bad), returned(PAGE)), ((bad, good), ENOMEM)):
-        vector = struct.pack("<4Q", ranges[0], PAGE, ranges[1], PAGE)
+    pidfd, page = nice.pidfd_open(target), guest.hello.page_size
+    good, bad = wire.data_address(target.slot) & -page, page
+    for ranges, wanted in (((good, good), returned(2 * page)), ((good, bad), returned(page)), ((bad, good), ENOMEM)):
+        vector = struct.pack("<4Q", ranges[0], page, ranges[1], page)
         assert nice.call("process_madvise", pidfd, vector, 2, MADV_COLD, 0) == wanted
 
 

@@ -10,7 +10,6 @@ from guests.guest import Guest
 from guests.task import Task
 from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 
-_PAGE = 4096
 _API, _UFFDIO_API = 0xAA, 0xC018AA3F
 _MISSING, _UFFDIO_REGISTER, _UFFDIO_ZEROPAGE = 1, 0xC020AA00, 0xC020AA04
 """include/uapi/linux/userfaultfd.h."""
@@ -25,14 +24,15 @@ class WithheldPage:
         descriptor = task.call("userfaultfd", 0).result()
         self._ioctl(task, descriptor, _UFFDIO_API, _API, 0, 0)
         protection, flags = PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS
-        self.address = task.call("mmap", 0, _PAGE, protection, flags, -1, 0).result()
-        self._ioctl(task, descriptor, _UFFDIO_REGISTER, self.address, _PAGE, _MISSING, 0)
+        self._size = guest.hello.page_size
+        self.address = task.call("mmap", 0, self._size, protection, flags, -1, 0).result()
+        self._ioctl(task, descriptor, _UFFDIO_REGISTER, self.address, self._size, _MISSING, 0)
         self._keeper = guest.root("keeper of the page")
         self._descriptor = self._keeper.pidfd_getfd(task, descriptor).result()
 
     def release(self) -> None:
         """From now on, the page is there, and full of zeros."""
-        self._ioctl(self._keeper, self._descriptor, _UFFDIO_ZEROPAGE, self.address, _PAGE, 0, 0)
+        self._ioctl(self._keeper, self._descriptor, _UFFDIO_ZEROPAGE, self.address, self._size, 0, 0)
 
     @staticmethod
     def _ioctl(task: Task, descriptor: int, request: int, *fields: int) -> None:

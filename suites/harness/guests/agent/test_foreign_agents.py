@@ -42,6 +42,7 @@ def foreign(request: pytest.FixtureRequest, store: Cache) -> Iterator[HostSessio
 def test_a_foreign_agent(foreign: HostSession) -> None:
     """Its processes and threads make calls with the numbers and the registers of their architecture."""
     assert foreign.hello.machine == foreign.arch
+    assert foreign.hello.page_size in {0x1000, 0x4000, 0x10000}
     task = foreign.child("task")
     assert task.abi is NATIVE[foreign.arch]
     assert task.call("getpid") == returned(task.pid)
