@@ -173,7 +173,7 @@ class Abi:
         return dict(self.requests).get(request, request)
 
     def ioctl(self, request: int) -> int:
-        """The number of an ioctl, which is x86's.  Old numbers, without direction and size, are the same everywhere."""
+        """The number of an ioctl by x86's.  Old numbers, without direction and size, are the same everywhere."""
         if not self.ioctl_directions or (request < 0x10000 and request >> 8 in _OLD_IOCTLS):
             return request
         return self.ioctl_directions[request >> 30] << 29 | request & 0x1FFFFFFF

@@ -85,7 +85,7 @@ def test_a_call_changed_to_minus_one_is_filtered(guest: Guest) -> None:
 def test_a_call_changed_to_a_number_beyond_the_table(guest: Guest) -> None:
     """A call that its tracer changes to a number beyond the table fails with ENOSYS, whatever result the tracer sets.
 
-    A number between those of calls does the same; only -1 keeps the tracer's result.  The ABI says where this differs.
+    A number between those of calls does the same; only -1 keeps the tracer's result.  The ABI says where not.
     """
     pair = SyscallTracedPair(guest)
     beyond = returned(42) if pair.tracee.abi.keeps_result_beyond else ENOSYS
