@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from guests.abi import COMPAT, NATIVE
+from guests.abis import COMPAT, NATIVE
 from guests.outcome import Expected
 from guests.uapi import number
 

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from guests.abis import NATIVE
 from guests.call_arguments import Argument, marshal
 from guests.protocol import wire
 from guests.protocol.channel import CALL_DEADLINE
@@ -99,8 +100,10 @@ class Plan:
         pokes = [(Op.POKE, wire.PIECE.pack(offset, len(content)) + content) for offset, content in self._writes]
         steps = b""
         for kind, nr, arguments, result_of, place in self._steps:
-            value = number(nr, self._arch or arch) if isinstance(nr, str) else nr
-            steps += wire.LOOP_STEP.pack(value, *wire.six(arguments), kind, result_of, place)
+            name = self._arch or arch
+            value = number(nr, name) if isinstance(nr, str) else nr
+            own = NATIVE[name].arguments(nr, arguments) if isinstance(nr, str) and name in NATIVE else arguments
+            steps += wire.LOOP_STEP.pack(value, *wire.six(own), kind, result_of, place)
         return [*pokes, (Op.PLAN, wire.PLAN.pack(rounds, len(self)) + steps)]
 
     def send(self, conversation: Conversation, rounds: int) -> None:

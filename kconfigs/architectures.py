@@ -19,7 +19,7 @@ OLDEST: Version = (5, 10)
 class Architecture:
     """An architecture: its names, how Kbuild makes a kernel for it, and what QEMU's machine for it has.
 
-    What calls look like on it is in guests/abi.py.
+    What calls look like on it is in guests/abis.py.
     """
 
     name: str

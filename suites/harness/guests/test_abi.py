@@ -8,7 +8,8 @@ import struct
 
 import pytest
 
-from guests.abi import AARCH64, I386, NATIVE, PPC64LE, RISCV64, X86_64, Abi
+from guests.abi import Abi
+from guests.abis import AARCH64, I386, NATIVE, PPC64LE, RISCV64, X86_64
 from guests.uapi import BLKROSET, LOOP_SET_FD, Ptrace
 from kconfigs.architectures import ARCHITECTURES
 

@@ -7,7 +7,7 @@ import os
 import struct
 from collections.abc import Iterable
 
-from guests.abi import NATIVE
+from guests.abis import NATIVE
 from guests.bpf import AUDIT_ARCH, Action, Instruction, Program
 from guests.errors import KconformError
 from guests.uapi import number

@@ -40,7 +40,9 @@ class TracedPair:
 
     def change(self, **registers: int | str) -> None:
         if lacking := [name for name in registers if name.startswith("arg") and not self.tracer.abi.reaches(name)]:
-            pytest.skip(f"needs a tracer that can change {', '.join(lacking)}, as it cannot on {self.tracer.abi.name}")
+            pytest.skip(
+                f"needs a tracer that can change {', '.join(lacking)}, as it cannot on {self.tracer.abi.name}"
+            )
         self.tracer.set_registers(self.tracee, **registers).result()
 
     def resume(self) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from guests.abi import NATIVE
+from guests.abis import NATIVE
 from guests.call_plan import Plan, run
 from guests.outcome import EFAULT, GONE, OK, exited, returned
 from guests.uapi import Signal
