@@ -59,7 +59,7 @@ def test_secure_execution(guest: Guest, made: dict[str, int], gives: bool) -> No
         target.call("prctl", PR_GET_PDEATHSIG, signal, 0, 0, 0).result()
         assert int.from_bytes(target.load(signal, 4), "little") == (0 if gives else Signal.TERM)
     with breaks("ptrace.exec-stack-limit"):
-        soft, hard = struct.unpack("<QQ", target.call("getrlimit", RLIMIT_STACK, Out(16)).read())
+        soft, hard = struct.unpack("<QQ", target.call("prlimit64", 0, RLIMIT_STACK, None, Out(16)).read())
         assert (soft, hard) == (USUAL_STACK if gives else 8 * USUAL_STACK, 8 * USUAL_STACK)
 
 

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 MISTAKES: dict[str, tuple[dict[str, int | bytes], Expected]] = {
     "structure-too-short":        ({"size": 23},                        EINVAL),
     "structure-of-no-size":       ({"size": 0},                         EINVAL),
-    "structure-of-a-page":        ({"size": 4096, "tail": b"\0" * 4072}, EINVAL),
     "longer-and-not-zero":        ({"size": 32, "tail": b"\0" * 7 + b"\1"}, E2BIG),
     "unknown-flag":               ({"flags": 4},                        EINVAL),
     "highest-flag":               ({"flags": 1 << 31},                  EINVAL),
@@ -36,6 +35,10 @@ MISTAKES: dict[str, tuple[dict[str, int | bytes], Expected]] = {
 # fmt: on
 
 
+LARGEST = 1 << 13
+"""No size of an ioctl on powerpc is so large; elsewhere, it has a bit more."""
+
+
 @pytest.mark.requirement("seccomp.addfd-errors")
 def test_mistakes(guest: Guest) -> None:
     """Each mistake is rejected without effect on the target's table; a longer structure ending in zeros is valid."""
@@ -43,6 +46,8 @@ def test_mistakes(guest: Guest) -> None:
     found: dict[str, tuple[object, object]] = {
         name: (pair.add(**how), wanted) for name, (how, wanted) in MISTAKES.items()
     }
+    if (page := guest.hello.page_size) < LARGEST:
+        found["structure-of-a-page"] = (pair.add(size=page, tail=bytes(page - 24)), EINVAL)
     path = pair.supervisor.open("/tmp", O_PATH).result()  # noqa: S108
     found["a-path-that-is-not-open"] = (pair.add(descriptor=path), EBADF)
     found["longer, with zeros"] = (pair.add(size=32, tail=bytes(8)), returned(FREE))

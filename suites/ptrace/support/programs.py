@@ -87,9 +87,10 @@ class Programs:
 
     def _elf_header(self, entry: int, segments: int) -> bytes:
         """That of a program for this machine."""
-        ident, _, machine, *_ = _ELF_HEADER.unpack_from(self._guest.read_bytes(self._guest.program, beginning=True))
+        own = _ELF_HEADER.unpack_from(self._guest.read_bytes(self._guest.program, beginning=True))
+        ident, machine, flags = own[0], own[2], own[7]
         sizes = (_ELF_HEADER.size, _PROGRAM_HEADER.size, segments, 0, 0, 0)
-        return _ELF_HEADER.pack(ident, _ET_EXEC, machine, 1, entry, _ELF_HEADER.size, 0, 0, *sizes)
+        return _ELF_HEADER.pack(ident, _ET_EXEC, machine, 1, entry, _ELF_HEADER.size, 0, flags, *sizes)
 
     def _new_path(self, folder: str) -> str:
         self._made += 1
