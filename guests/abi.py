@@ -10,12 +10,21 @@ import errno
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 _T = TypeVar("_T")
 _LETTERS = {4: "I", 8: "Q"}
 _OLD_IOCTLS = (0x4C, 0x54)
 """The types of ioctls that are no _IO(): loop devices, terminals."""
+_ORDERS = {"little": "<", "big": ">"}
+
+ByteOrder = Literal["little", "big"]
+"""As int.from_bytes() takes it."""
+
+
+def size_of(form: str) -> int:
+    """The size in bytes of a structure with this format (of the module struct, without a byte order)."""
+    return struct.calcsize(f"<{form}")
 
 
 @dataclass(frozen=True)
@@ -53,8 +62,12 @@ class Registers(dict[str, int]):
 
     @property
     def arguments(self) -> tuple[int, ...]:
-        """The six arguments of the call."""
+        """The six arguments of the call.  KeyError if one is not among the registers."""
         return tuple(self[name] for name in self._calls.arguments)
+
+    def has_arguments(self, *values: int) -> bool:
+        """Whether these are the arguments of the call, as far as they are among the registers."""
+        return all(self.get(name, value) == value for name, value in zip(self._calls.arguments, values, strict=False))
 
     @property
     def ip(self) -> int:
@@ -83,6 +96,7 @@ class Abi:
     context: tuple[str, ...]
     """The beginning of a signal frame's uc_mcontext, a word each."""
     context_call: CallRegisters
+    byte_order: ByteOrder = "little"
     has_getregs: bool = True
     """Whether there is PTRACE_GETREGS, and PTRACE_SETREGS."""
     has_restorer: bool = True
@@ -117,26 +131,84 @@ class Abi:
     """Bytes of the instruction that enters the kernel."""
     breakpoint: bytes = b"\xcc"
     """The instruction that a debugger puts in the place of another."""
+    number_bits: int = 32
+    """How many bits of the number the kernel looks at; 16 where a number of -1 is one of no call, and not none."""
+    stepped_bytes: int = 0
+    """How far behind a call a tracer stops that lets its tracee do a single step from the call's entry."""
+    strict_sigreturn: str = "rt_sigreturn"
+    """The call by which handlers return in strict mode (__NR_seccomp_sigreturn in asm/seccomp.h)."""
+    flags_of_clone: int = 0
+    """Which argument of clone() has the flags: 0, or 1 if the stack comes first."""
+    mmap_by_address: bool = False
+    """Whether mmap() takes the address of its arguments."""
     option: str = ""
     """The kernel's option for programs with this ABI, unless it is the architecture's own."""
 
+    @property
+    def can_skip(self) -> bool:
+        """Whether a tracer can make a call none, with a result of its own."""
+        return self.number_bits == 32
+
+    def seen_number(self, number: int) -> int:
+        """What filters and the kernel see of the number of a call."""
+        return number & (1 << self.number_bits) - 1
+
+    def arguments(self, name: str, values: Sequence[_T | int]) -> list[_T | int | bytes]:
+        """The arguments of a call, from those that it has in most ABIs."""
+        given: list[_T | int | bytes] = list(values)
+        if name == "clone" and self.flags_of_clone:
+            given[:2] = reversed(given[:2])
+        if name == "ioctl" and isinstance(given[1], int):
+            given[1] = self.ioctl(given[1])
+        if name == "mmap" and self.mmap_by_address:
+            mask = (1 << 8 * self.word) - 1
+            return [self.words(*(value & mask if isinstance(value, int) else 0 for value in given))]
+        return given
+
+    # Structures of the kernel and of programs.  All of them have the ABI's byte order, which only these methods know.
+
+    def layout(self, form: str) -> struct.Struct:
+        """A structure with this format (of the module struct, without a byte order); it has no implicit padding."""
+        return struct.Struct(_ORDERS[self.byte_order] + form)
+
+    def pack(self, form: str, *values: int | bytes) -> bytes:
+        return self.layout(form).pack(*values)
+
+    def unpack(self, form: str, content: bytes) -> tuple[Any, ...]:
+        return self.layout(form).unpack(content)
+
+    def unpack_from(self, form: str, content: bytes, offset: int = 0) -> tuple[Any, ...]:
+        return self.layout(form).unpack_from(content, offset)
+
+    def integer(self, content: bytes) -> int:
+        """An unsigned integer of any size."""
+        return int.from_bytes(content, self.byte_order)
+
     def words(self, *values: int) -> bytes:
         """An array of unsigned longs, or of pointers."""
-        return struct.pack(self._form(len(values)), *values)
+        return self.pack(self._words(len(values)), *values)
 
     def split_words(self, content: bytes, names: tuple[str, ...]) -> dict[str, int]:
         """The words at the beginning of `content`, by name."""
-        return dict(zip(names, struct.unpack_from(self._form(len(names)), content), strict=True))
+        return dict(zip(names, self.unpack_from(self._words(len(names)), content), strict=True))
+
+    def bit_fields(self, bits: int) -> int:
+        """A 64-bit integer of bit-fields of C that are one bit each: the first one declared is bit 0 of `bits`."""
+        return bits if self.byte_order == "little" else int(f"{bits:064b}"[::-1], 2)
+
+    def with_padding(self, value: int, size: int) -> bytes:
+        """A word that begins with an integer of this size, and continues with padding."""
+        return value.to_bytes(size, self.byte_order).ljust(self.word, b"\0")
 
     def action(self, handler: int, flags: int, restorer: int, mask: int = 0) -> bytes:
         """struct sigaction of the kernel; without the restorer if it has none."""
-        return self.words(handler, flags, *((restorer,) if self.has_restorer else ())) + struct.pack("<Q", mask)
+        return self.words(handler, flags, *((restorer,) if self.has_restorer else ())) + self.pack("Q", mask)
 
     def split_action(self, content: bytes) -> tuple[int, int, int, int]:
         """Handler, flags, restorer and mask; the restorer is 0 if it has none."""
         names = ("handler", "flags", "restorer") if self.has_restorer else ("handler", "flags")
         found = self.split_words(content, names)
-        (mask,) = struct.unpack_from("<Q", content, len(names) * self.word)
+        (mask,) = self.unpack_from("Q", content, len(names) * self.word)
         return found["handler"], found["flags"], found.get("restorer", 0), mask
 
     @property
@@ -158,7 +230,7 @@ class Abi:
         """The registers that a tracer has read, and the set with the number, if there is one."""
         values = self.split_words(content, self.user_registers)
         if number:
-            values[self.call.number] = int.from_bytes(number, "little")
+            values[self.call.number] = self.integer(number)
         return Registers(self, self.call, values)
 
     def rolled_back(self, content: bytes) -> Registers:
@@ -168,13 +240,6 @@ class Abi:
     def interrupted(self, content: bytes) -> Registers:
         """The registers in a signal frame."""
         return Registers(self, self.context_call, self.split_words(content, self.context))
-
-    def arguments(self, name: str, values: Sequence[_T | int]) -> list[_T | int]:
-        """The arguments of a call, from those that it has in most ABIs."""
-        given: list[_T | int] = list(values)
-        if name == "ioctl" and isinstance(given[1], int):
-            given[1] = self.ioctl(given[1])
-        return given
 
     def ptrace_request(self, request: int) -> int:
         """The request of ptrace(), which guests/uapi.py has as x86 does."""
@@ -186,8 +251,8 @@ class Abi:
             return request
         return self.ioctl_directions[request >> 30] << 29 | request & 0x1FFFFFFF
 
-    def _form(self, count: int) -> str:
-        return f"<{count}{_LETTERS[self.word]}"
+    def _words(self, count: int) -> str:
+        return f"{count}{_LETTERS[self.word]}"
 
 
 @dataclass(frozen=True)

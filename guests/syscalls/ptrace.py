@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 from guests.abi import Registers
@@ -97,8 +96,7 @@ class PtraceCalls(SyscallGroup):
         return self.ptrace(Ptrace.SETOPTIONS, target, 0, options)
 
     def event_message(self, target: SyscallGroup) -> int:
-        message = self.ptrace(Ptrace.GETEVENTMSG, target, 0, Out(self.abi.word)).read()
-        return int.from_bytes(message, "little")
+        return self.abi.integer(self.ptrace(Ptrace.GETEVENTMSG, target, 0, Out(self.abi.word)).read())
 
     def registers(self, target: SyscallGroup) -> Registers:
         """The stopped tracee's registers, by their names in the caller's ABI."""
@@ -126,6 +124,8 @@ class PtraceCalls(SyscallGroup):
             names.get(name, name): (number(value, self.abi.name) if isinstance(value, str) else value) & mask
             for name, value in changes.items()
         }
+        if len(values) < len(changes):
+            raise ValueError(f"on {self.abi.name}, several of {', '.join(changes)} are in one register")
         new = {**self.registers(target), **values}
         packed = self.abi.words(*(new[name] for name in self.abi.user_registers))
         if self.abi.has_getregs:
@@ -133,7 +133,7 @@ class PtraceCalls(SyscallGroup):
         done = self.set_register_set(target, NT_PRSTATUS, packed)
         if done.errno or not self.abi.number_set or call.number not in values:
             return done
-        packed = (values[call.number] & 0xFFFFFFFF).to_bytes(4, "little")
+        packed = self.abi.pack("I", values[call.number] & 0xFFFFFFFF)
         return self.set_register_set(target, self.abi.number_set, packed)
 
     def register_set(self, target: SyscallGroup, kind: int, size: int) -> bytes:
@@ -151,7 +151,7 @@ class PtraceCalls(SyscallGroup):
 
     def peek(self, target: SyscallGroup, address: int) -> int:
         """The word of the caller's size at an address of the stopped tracee."""
-        return int.from_bytes(self.ptrace(Ptrace.PEEKDATA, target, address, Out(self.abi.word)).read(), "little")
+        return self.abi.integer(self.ptrace(Ptrace.PEEKDATA, target, address, Out(self.abi.word)).read())
 
     def poke(self, target: SyscallGroup, address: int, word: int) -> Outcome:
         return self.ptrace(Ptrace.POKEDATA, target, address, word)
@@ -159,7 +159,7 @@ class PtraceCalls(SyscallGroup):
     def wait(self, target: SyscallGroup, options: int = WALL) -> WaitStatus:
         """wait4() for a child or tracee.  Must succeed."""
         done = self.call("wait4", target.tid, Out(4), options, None, shown=f"wait({target})")
-        return WaitStatus(struct.unpack("<I", done.read())[0])
+        return WaitStatus(self.abi.integer(done.read()))
 
     def reap(self, target: SyscallGroup) -> Outcome:
         """wait4() for a child that has ended, or is about to."""

@@ -38,9 +38,9 @@ pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("secc
 
 
 CACHED = {
-    **dict.fromkeys(("x86_64", "aarch64", "riscv64", "ppc64le"), Entry.NATIVE),
+    **dict.fromkeys(("x86_64", "aarch64", "riscv64", "ppc64le", "s390x"), Entry.NATIVE),
     "ia32": Entry.INT80,
-    **dict.fromkeys(("arm", "ppcle")),
+    **dict.fromkeys(("arm", "ppcle", "s390"), None),
 }
 """The names of architectures in the file (SECCOMP_ARCH_*_NAME in asm/seccomp.h); None if we have no such entry."""
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.bpf import policy, trap
@@ -98,7 +96,7 @@ def test_a_frame_that_is_too_large_for_its_stack(guest: Guest) -> None:
     task.catch(Signal.SYS, result=42, on_stack=True).result()
     task.install(policy(trap("getppid"))).result()
     for size, wanted in ((8 * MINSIGSTKSZ, returned(42)), (MINSIGSTKSZ, killed(Signal.SEGV))):
-        stack = struct.pack("<QiiQ", memory + len(below), 0, 0, size)
+        stack = task.abi.pack("QiiQ", memory + len(below), 0, 0, size)
         task.call("sigaltstack", stack, None, shown=f"sigaltstack({size} bytes)").result()
         assert task.call("getppid") == wanted
     # All tasks share the memory that they store in.

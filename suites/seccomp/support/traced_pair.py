@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from guests.bpf import Filter
 from guests.call_arguments import Argument
 from guests.errors import require
@@ -12,7 +10,7 @@ from guests.guest import Guest
 from guests.protocol.wire import Entry
 from guests.syscalls.base import Pending
 from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption
-from suites.seccomp.support.filtered_tasks import check_equal, unprivileged
+from suites.seccomp.support.filtered_tasks import change_registers, check_equal, unprivileged
 
 
 class TracedPair:
@@ -39,11 +37,7 @@ class TracedPair:
         return call
 
     def change(self, **registers: int | str) -> None:
-        if lacking := [name for name in registers if name.startswith("arg") and not self.tracer.abi.reaches(name)]:
-            pytest.skip(
-                f"needs a tracer that can change {', '.join(lacking)}, as it cannot on {self.tracer.abi.name}"
-            )
-        self.tracer.set_registers(self.tracee, **registers).result()
+        change_registers(self.tracer, self.tracee, **registers)
 
     def resume(self) -> None:
         self.tracer.resume(self.tracee).result()

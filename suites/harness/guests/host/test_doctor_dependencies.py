@@ -82,11 +82,13 @@ def test_kernels_of_another_architecture_need_more_and_only_they() -> None:
     ]
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_debian_has_what_each_architecture_needs(arch: str) -> None:
+@pytest.mark.parametrize("arch", list(ARCHITECTURES))
+def test_debian_has_packages_for_kernels_of_each_architecture(arch: str) -> None:
     debian = next(family for family in packages.FAMILIES if family.name == "Debian")
-    host = "x86_64" if arch != "x86_64" else "aarch64"
-    assert {each.name for each in dependencies.list_dependencies(host, [arch])} <= set(debian.packages)
+    own = "aarch64" if arch == "x86_64" else "x86_64"
+    more = {each.name for each in dependencies.list_dependencies(own, [arch])}
+    wanted = more - {each.name for each in dependencies.list_dependencies(own)}
+    assert {name: debian.packages_for([name]) for name in wanted if not debian.packages_for([name])} == {}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_red_hats_qemu_is_for_the_hosts_architecture(host: FakeHost) -> None:
     host.lack(dependencies.list_dependencies()[0].name)
     assert qemu_program.find_qemu(platform.machine()) == str(libexec)
     with pytest.raises(QemuError):
-        qemu_program.find_qemu("s390x")
+        qemu_program.find_qemu("sparc64")
 
 
 @pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
