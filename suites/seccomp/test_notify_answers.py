@@ -38,7 +38,6 @@ ANSWERS: dict[str, tuple[dict[str, int], Expected]] = {
     "an-error":           ({"error": -errno.EPERM},       EPERM),
     "the-largest-error":  ({"error": -4095},              error(4095)),
     "value-and-error":    ({"value": 7, "error": -errno.EPERM}, EPERM),
-    "a-positive-error":   ({"error": 5},                  returned(5)),
 }
 # fmt: on
 
@@ -48,7 +47,10 @@ def test_answers(guest: Guest) -> None:
     """The call returns the answer's error if there is one, otherwise its value; CONTINUE runs the call."""
     pair = SupervisedPair(guest, NOTIFY)
     found: dict[str, tuple[object, object]] = {}
-    for name, (answer, wanted) in ANSWERS.items():
+    # The kernel takes it for a result, unless a bit of its own says that the result is an error.
+    positive = error(5) if pair.target.abi.error_bit else returned(5)
+    answers = {**ANSWERS, "a-positive-error": ({"error": 5}, positive)}
+    for name, (answer, wanted) in answers.items():
         call, notif = pair.call_and_receive("getppid")
         found[f"{name}, the answer"] = (pair.reply(notif, **answer), OK)
         found[name] = (call.outcome(), wanted)
