@@ -102,8 +102,9 @@ class Plan:
         for kind, nr, arguments, result_of, place in self._steps:
             name = self._arch or arch
             value = number(nr, name) if isinstance(nr, str) else nr
-            own = NATIVE[name].arguments(nr, arguments) if isinstance(nr, str) and name in NATIVE else arguments
-            steps += wire.LOOP_STEP.pack(value, *wire.six(own), kind, result_of, place)
+            if nr == "ioctl" and name in NATIVE:
+                arguments = [arguments[0], NATIVE[name].ioctl(arguments[1]), *arguments[2:]]
+            steps += wire.LOOP_STEP.pack(value, *wire.six(arguments), kind, result_of, place)
         return [*pokes, (Op.PLAN, wire.PLAN.pack(rounds, len(self)) + steps)]
 
     def send(self, conversation: Conversation, rounds: int) -> None:
