@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from common.errors import UsageError
+from common.text import did_you_mean, printable
 from common.versions import Version, dotted
 
 OLDEST: Version = (5, 10)
@@ -155,14 +156,28 @@ def machine() -> str:
     return platform.machine()
 
 
-def architecture() -> Architecture:
-    """This machine's.  UsageError if no kernel can be built for it."""
+def architecture(name: str = "") -> Architecture:
+    """That of a kernel that is built, by `uname -m`; without a name, this machine's.  UsageError if it is unknown."""
     try:
-        return ARCHITECTURES[machine()]
+        return ARCHITECTURES[name or machine()]
     except KeyError:
         raise UsageError(
-            f"building a kernel on {machine()} is not supported yet", hint="pass a kernel that is built already"
+            f"building a kernel for {name or machine()} is not supported yet",
+            hint="pass a kernel that is built already, or name another architecture with --arch",
         ) from None
+
+
+def named_architecture(text: str) -> str:
+    """`uname -m` of an architecture by any of its names: that, Debian's, or the kernel's.  UsageError for others."""
+    # arch/x86 is of two.
+    for kind in ("name", "debian", "srcarch"):
+        for one in _TABLE:
+            if getattr(one, kind) == text:
+                return one.name
+    known = [one.debian for one in _TABLE]
+    raise UsageError(
+        f"no architecture {printable(text)}{did_you_mean(text, known)}", hint=f"architectures: {', '.join(known)}"
+    )
 
 
 def from_debian(name: str) -> str:

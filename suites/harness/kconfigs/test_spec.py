@@ -81,5 +81,5 @@ class TestTestable:
         assert [from_debian(name) for name in ("amd64", "arm64", "mips64el")] == ["x86_64", "aarch64", "mips64el"]
         assert list(ARCHITECTURES)[:2] == ["x86_64", "aarch64"]
         monkeypatch.setattr("platform.machine", lambda: "mips64")
-        with pytest.raises(UsageError, match="building a kernel on mips64 is not supported yet"):
+        with pytest.raises(UsageError, match="building a kernel for mips64 is not supported yet"):
             architecture()
