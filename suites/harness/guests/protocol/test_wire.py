@@ -43,7 +43,7 @@ CONSTANTS = {
     "SWEEP_LEFT_OUT": wire.SWEEP_LEFT_OUT,
     "SWEEP_LARGE": wire.SWEEP_LARGE,
 }
-AGENTS_OWN = {"NOT_COMPLETED", "SLOT_STACK_TOP", "KCONFORM_WIRE_H", "WIRE_PACKED"}
+AGENTS_OWN = {"NOT_COMPLETED", "SLOT_STACK_TOP", "KCONFORM_WIRE_H", "WIRE_ORDER", "WIRE_PACKED"}
 """Constants in wire.h that only the agent uses."""
 # The format of each C structure in wire.py, and its members in the same order; padding is omitted.
 STRUCTURES = {
