@@ -8,11 +8,22 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any, Literal, TypeVar
 
+_T = TypeVar("_T")
 _LETTERS = {4: "I", 8: "Q"}
+_ORDERS = {"little": "<", "big": ">"}
+
+ByteOrder = Literal["little", "big"]
+"""As int.from_bytes() takes it."""
+
+
+def size_of(form: str) -> int:
+    """The size in bytes of a structure with this format (of the module struct, without a byte order)."""
+    return struct.calcsize(f"<{form}")
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,7 @@ class CallRegisters:
     """What a tracer changes to make it another call, or with -1 none; in a signal's context, what has the number."""
     result: str
     arguments: tuple[str, ...]
+    """One that is not among the registers is out of a tracer's reach."""
     ip: str
     sp: str
 
@@ -47,7 +59,7 @@ class Registers(dict[str, int]):
 
     @property
     def arguments(self) -> tuple[int, ...]:
-        """The six arguments of the call."""
+        """The six arguments of the call.  KeyError if one is not among the registers."""
         return tuple(self[name] for name in self._calls.arguments)
 
     @property
@@ -72,14 +84,16 @@ class Abi:
     audit_arch: int
     """What seccomp and audit call it (AUDIT_ARCH_* in include/uapi/linux/audit.h)."""
     user_registers: tuple[str, ...]
-    """What a tracer reads, a word each: struct user_regs_struct by PTRACE_GETREGS, or NT_PRSTATUS."""
+    """What a tracer reads, a word each: by PTRACE_GETREGS, or the register set NT_PRSTATUS."""
     call: CallRegisters
     context: tuple[str, ...]
     """The beginning of a signal frame's uc_mcontext, a word each."""
     context_call: CallRegisters
+    byte_order: ByteOrder = "little"
+    has_getregs: bool = True
+    """Whether there is PTRACE_GETREGS, and PTRACE_SETREGS."""
     number_set: int = 0
-    """The register set of a C int that has the number of the call, for tracers; 0 if it is one of the registers, and
-    these are read by PTRACE_GETREGS."""
+    """The register set of a C int that has the number of the call, for tracers; 0 if it is one of the registers."""
     trapped_result: Callable[[int, int], int] = lambda number, _: number
     """What a call returns that SECCOMP_RET_TRAP has stopped, if its handler leaves that alone, by the number and the
     first argument (syscall_rollback() in asm/syscall.h)."""
@@ -91,16 +105,57 @@ class Abi:
     """Bytes of the instruction that enters the kernel."""
     breakpoint: bytes = b"\xcc"
     """The instruction that a debugger puts in the place of another."""
+    flags_of_clone: int = 0
+    """Which argument of clone() has the flags: 0, or 1 if the stack comes first."""
+    mmap_by_address: bool = False
+    """Whether mmap() takes the address of its arguments."""
     option: str = ""
     """The kernel's option for programs with this ABI, unless it is the architecture's own."""
 
+    def arguments(self, name: str, values: Sequence[_T | int]) -> list[_T | int | bytes]:
+        """The arguments of a call, from those that it has in most ABIs."""
+        given: list[_T | int | bytes] = list(values)
+        if name == "clone" and self.flags_of_clone:
+            given[:2] = reversed(given[:2])
+        if name == "mmap" and self.mmap_by_address:
+            mask = (1 << 8 * self.word) - 1
+            return [self.words(*(value & mask if isinstance(value, int) else 0 for value in given))]
+        return given
+
+    # Structures of the kernel and of programs.  All of them have the ABI's byte order, which only these methods know.
+
+    def layout(self, form: str) -> struct.Struct:
+        """A structure with this format (of the module struct, without a byte order); it has no implicit padding."""
+        return struct.Struct(_ORDERS[self.byte_order] + form)
+
+    def pack(self, form: str, *values: int | bytes) -> bytes:
+        return self.layout(form).pack(*values)
+
+    def unpack(self, form: str, content: bytes) -> tuple[Any, ...]:
+        return self.layout(form).unpack(content)
+
+    def unpack_from(self, form: str, content: bytes, offset: int = 0) -> tuple[Any, ...]:
+        return self.layout(form).unpack_from(content, offset)
+
+    def integer(self, content: bytes) -> int:
+        """An unsigned integer of any size."""
+        return int.from_bytes(content, self.byte_order)
+
     def words(self, *values: int) -> bytes:
         """An array of unsigned longs, or of pointers."""
-        return struct.pack(self._form(len(values)), *values)
+        return self.pack(self._words(len(values)), *values)
 
     def split_words(self, content: bytes, names: tuple[str, ...]) -> dict[str, int]:
         """The words at the beginning of `content`, by name."""
-        return dict(zip(names, struct.unpack_from(self._form(len(names)), content), strict=True))
+        return dict(zip(names, self.unpack_from(self._words(len(names)), content), strict=True))
+
+    def bit_fields(self, bits: int) -> int:
+        """A 64-bit integer of bit-fields of C that are one bit each: the first one declared is bit 0 of `bits`."""
+        return bits if self.byte_order == "little" else int(f"{bits:064b}"[::-1], 2)
+
+    def with_padding(self, value: int, size: int) -> bytes:
+        """A word that begins with an integer of this size, and continues with padding."""
+        return value.to_bytes(size, self.byte_order).ljust(self.word, b"\0")
 
     def flags_of_open(self, flags: int) -> int:
         """The flags of open(), which guests/uapi.py has as x86 does."""
@@ -111,7 +166,7 @@ class Abi:
         """The registers that a tracer has read, and the set with the number, if there is one."""
         values = self.split_words(content, self.user_registers)
         if number:
-            values[self.call.number] = int.from_bytes(number, "little")
+            values[self.call.number] = self.integer(number)
         return Registers(self, self.call, values)
 
     def rolled_back(self, content: bytes) -> Registers:
@@ -122,8 +177,8 @@ class Abi:
         """The registers in a signal frame."""
         return Registers(self, self.context_call, self.split_words(content, self.context))
 
-    def _form(self, count: int) -> str:
-        return f"<{count}{_LETTERS[self.word]}"
+    def _words(self, count: int) -> str:
+        return f"{count}{_LETTERS[self.word]}"
 
 
 _CALL_OF_X86_64 = CallRegisters("orig_rax", "rax", ("rdi", "rsi", "rdx", "r10", "r8", "r9"), "rip", "rsp")
@@ -172,6 +227,7 @@ AARCH64 = Abi(
     # arch/arm64/include/uapi/asm/sigcontext.h
     context=("fault_address", *_X, "sp", "pc", "pstate"),
     context_call=replace(_CALL_OF_AARCH64, number="x8"),
+    has_getregs=False,
     number_set=0x404,  # NT_ARM_SYSTEM_CALL
     trapped_result=lambda _, first: first,
     # el0_svc_common() in arch/arm64/kernel/syscall.c: x0 is left as the tracer has set it.
@@ -186,6 +242,8 @@ NATIVE: Mapping[str, Abi] = MappingProxyType({"x86_64": X86_64, "aarch64": AARCH
 """Each architecture's own, by `uname -m`."""
 COMPAT: Mapping[str, Abi] = MappingProxyType({"x86_64": I386})
 """The ABI of 32-bit programs, for architectures that have one for which the agent has a program."""
+BY_NAME: Mapping[str, Abi] = MappingProxyType({abi.name: abi for abi in (*NATIVE.values(), *COMPAT.values())})
+"""All of them."""
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def run(task: Task, plan: Plan, rounds: int = 1) -> list[Counts]:
 def share_a_processor(*tasks: Task) -> None:
     """Let these tasks run on the first processor alone, so that priorities decide which of them runs."""
     for task in tasks:
-        task.guest.init.call("sched_setaffinity", task.tid, 8, (1).to_bytes(8, "little")).result()
+        task.guest.init.call("sched_setaffinity", task.tid, 8, task.guest.init.abi.words(1)).result()
 
 
 def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:
@@ -159,7 +159,7 @@ def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) 
     No task with a lower priority that shares its processor (`share_a_processor`) runs until this one waits.
     """
     plan.send(task.guest, rounds)
-    policy = priority.to_bytes(4, "little")
+    policy = task.guest.init.abi.pack("I", priority)
     task.guest.init.call("sched_setscheduler", task.tid, SCHED_FIFO, policy).result()
     return Running(task, plan, rounds)
 

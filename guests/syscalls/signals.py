@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 from guests.abi import Abi, Registers
@@ -36,10 +35,10 @@ class CaughtSignal:
     @classmethod
     def decode(cls, siginfo: bytes, context: bytes, abi: Abi) -> CaughtSignal:
         """The union in siginfo begins with a pointer, and is aligned as one."""
-        number, errno, code = struct.unpack_from("<iii", siginfo)
+        number, errno, code = abi.unpack_from("iii", siginfo)
         union = siginfo[12 + -12 % abi.word :]
         address = abi.split_words(union, ("address",))["address"]
-        syscall, arch = struct.unpack_from("<iI", union, abi.word)
+        syscall, arch = abi.unpack_from("iI", union, abi.word)
         return cls(number, errno, code, address, syscall, arch, abi.interrupted(context))
 
 
@@ -72,7 +71,7 @@ class SignalCalls(SyscallGroup):
         return self.abi.words(handler, flags, restorer) + bytes(8)
 
     def block(self, signal: Signal) -> Outcome:
-        mask = struct.pack("<Q", 1 << (signal - 1))
+        mask = self.abi.pack("Q", 1 << (signal - 1))
         return self.call("rt_sigprocmask", 0, mask, None, 8, shown=f"block({signal.name})")
 
     def caught_signals(self) -> list[CaughtSignal]:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.guest import Guest
@@ -76,7 +74,7 @@ def test_only_between_reception_and_answer(guest: Guest) -> None:
 def test_descriptor_limit(guest: Guest) -> None:
     """The target's limit applies: EMFILE, or EBADF for a chosen number beyond it; the call continues to wait."""
     pair = AddFdPair(guest, waiting=False)
-    pair.target.call("prlimit64", 0, RLIMIT_NOFILE, struct.pack("<QQ", FREE, FREE), None).result()
+    pair.target.call("prlimit64", 0, RLIMIT_NOFILE, pair.target.abi.pack("QQ", FREE, FREE), None).result()
     pair.wait()
     assert pair.add() == EMFILE
     assert pair.add(number=CHOSEN, flags=AddFd.SETFD) == EBADF

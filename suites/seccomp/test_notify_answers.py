@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import errno
-import struct
 
 import pytest
 
+from guests.abi import Abi
 from guests.bpf import notify, policy, trace
 from guests.call_plan import Plan, share_a_processor, start_realtime
 from guests.guest import Guest
@@ -123,14 +123,17 @@ def test_between_the_answer_and_the_wakeup(guest: Guest) -> None:
     """
     pair = SupervisedPair(guest, NOTIFY)
     call, notif = pair.call_and_receive("getppid")
-    id_, one, two = (struct.pack("<Q", notif.id), *(answer(notif.id, value) for value in (1, 2)))
+    id_, one, two = (
+        guest.init.abi.pack("Q", notif.id),
+        *(answer(guest.init.abi, notif.id, value) for value in (1, 2)),
+    )
     plan = Plan(pair.supervisor.slot)
     for request, argument in (
         (NOTIF_ID_VALID, id_),
         (NOTIF_SEND, one),
         (NOTIF_ID_VALID, id_),
         (NOTIF_SEND, two),
-        (NOTIF_ADDFD, struct.pack("<QIIII", notif.id, 0, pair.listener, 0, 0)),
+        (NOTIF_ADDFD, guest.init.abi.pack("QIIII", notif.id, 0, pair.listener, 0, 0)),
     ):
         plan.call("ioctl", pair.listener, request, argument)
     plan.call("close", pair.listener)
@@ -141,9 +144,9 @@ def test_between_the_answer_and_the_wakeup(guest: Guest) -> None:
     assert pair.target.call("getppid") == ENOSYS
 
 
-def answer(id_: int, value: int) -> bytes:
+def answer(abi: Abi, id_: int, value: int) -> bytes:
     """struct seccomp_notif_resp."""
-    return struct.pack("<QqiI", id_, value, 0, 0)
+    return abi.pack("QqiI", id_, value, 0, 0)
 
 
 @pytest.mark.requirement("seccomp.notif-id-valid")

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 from guests.call_arguments import InOut
 from guests.guest import Guest
 from guests.task import Task
@@ -36,5 +34,5 @@ class WithheldPage:
 
     @staticmethod
     def _ioctl(task: Task, descriptor: int, request: int, *fields: int) -> None:
-        argument = InOut(struct.pack(f"<{len(fields)}Q", *fields))
+        argument = InOut(task.abi.pack(f"{len(fields)}Q", *fields))
         task.call("ioctl", descriptor, request, argument, shown=f"userfaultfd_ioctl({request:#x})").result()

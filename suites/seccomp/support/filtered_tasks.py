@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
@@ -75,7 +74,7 @@ def first_of_a_pid_namespace(guest: Guest, name: str = "first", *, parent: Task 
 
 def allow_core_dumps(task: Task, size: int = CORE_BYTES) -> None:
     """Let a fatal signal dump core: allow the size, and change to a writable directory."""
-    task.call("setrlimit", RLIMIT_CORE, struct.pack("<QQ", size, size)).result()
+    task.call("setrlimit", RLIMIT_CORE, task.abi.pack("QQ", size, size)).result()
     task.call("chdir", "/tmp").result()  # noqa: S108 - the guest's
 
 
@@ -194,7 +193,7 @@ class SupervisedPair:
     def receive_after_signal(self) -> Notification:
         """The same; but for a notification that a signal has discarded before, the kernel may return ENOENT, once."""
         received = self.supervisor.begin_receive(self.listener).outcome()
-        return self.receive() if received == ENOENT else Notification.decode(received.read())
+        return self.receive() if received == ENOENT else Notification.decode(received.read(), self.supervisor.abi)
 
     def check_too_early(self, attempt: Outcome, former: Notification) -> None:
         """The attempt, for the id after that of `former`, came before its notification was received."""
