@@ -237,8 +237,31 @@ AARCH64 = Abi(
     call_size=4,
     breakpoint=bytes.fromhex("00 00 20 d4"),  # brk #0
 )
+_GPR = tuple(f"gpr{number}" for number in range(16))
+# do_syscall() in arch/s390/kernel/syscall.c: at a stop, gpr2 has the number, or the result, and orig_gpr2 the first
+# argument.
+_CALL_OF_S390X = CallRegisters("gpr2", "gpr2", ("orig_gpr2", *_GPR[3:8]), "psw_addr", "gpr15")
+S390X = Abi(
+    "s390x",
+    8,
+    0x80000016,
+    # s390_regs in arch/s390/include/uapi/asm/ptrace.h; each word of the access registers is two of them.
+    user_registers=("psw_mask", "psw_addr", *_GPR, *(f"acrs{number}" for number in range(0, 16, 2)), "orig_gpr2"),
+    call=_CALL_OF_S390X,
+    # _s390_regs_common in arch/s390/include/uapi/asm/sigcontext.h
+    context=("psw_mask", "psw_addr", *_GPR),
+    # The agent enters the kernel by `svc 0`, which has the number in gpr1.
+    context_call=replace(_CALL_OF_S390X, number="gpr1"),
+    byte_order="big",
+    has_getregs=False,
+    # do_syscall(): what syscall_rollback() has restored is overwritten.
+    trapped_result=lambda _, __: -errno.ENOSYS,
+    breakpoint=bytes.fromhex("00 01"),  # S390_BREAKPOINT_U16
+    flags_of_clone=1,  # CONFIG_CLONE_BACKWARDS2
+    mmap_by_address=True,  # sys_old_mmap in arch/s390/kernel/syscalls/syscall.tbl
+)
 
-NATIVE: Mapping[str, Abi] = MappingProxyType({"x86_64": X86_64, "aarch64": AARCH64})
+NATIVE: Mapping[str, Abi] = MappingProxyType({"x86_64": X86_64, "aarch64": AARCH64, "s390x": S390X})
 """Each architecture's own, by `uname -m`."""
 COMPAT: Mapping[str, Abi] = MappingProxyType({"x86_64": I386})
 """The ABI of 32-bit programs, for architectures that have one for which the agent has a program."""

@@ -47,6 +47,12 @@ class Architecture:
     """The processor of an emulated guest, as virtme-run chooses it."""
     arguments: tuple[str, ...] = ()
     """Kernel arguments for every boot."""
+    virtio_bus: str = "pci"
+    """How QEMU's names of its virtio devices end."""
+    virtio_option: str = "VIRTIO_PCI"
+    """The option of the kernel for such devices."""
+    virtio_module: str = "virtio_pci"
+    """The module, if that is one."""
     has_cmpxchg16b: bool = False
     """Whether its emulated processor has this instruction, which some versions of QEMU emulate incorrectly."""
 
@@ -86,6 +92,24 @@ _TABLE = (
         command_line_size=2048,
         # `max` computes pointer authentication in a cipher that takes long to emulate.
         emulated_cpu="cortex-a57",
+    ),
+    Architecture(
+        name="s390x",
+        debian="s390x",
+        gnu="s390x-linux-gnu",
+        srcarch="s390",
+        target="bzImage",
+        image="arch/s390/boot/bzImage",
+        console="ttysclp0",
+        console_option="SCLP_CONSOLE",
+        # QEMU has a second SCLP console, which speaks to z/VM's line mode.
+        second_port="",
+        # Its smallest CONFIG_COMMAND_LINE_SIZE, and before 5.18 its only one.
+        command_line_size=896,
+        emulated_cpu="max",
+        virtio_bus="ccw",
+        virtio_option="S390_GUEST",
+        virtio_module="virtio_ccw",
     ),
 )
 

@@ -37,7 +37,7 @@ from kconfigs.elf_image import pvh_memory
 from kconfigs.kconfig import Config
 
 _ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
-HEAD = 0x10000
+HEAD = 0x11000
 """Bytes at the beginning of a file that are enough to know what it is."""
 _X86_SECTOR = 512
 _BANNER = re.compile(rb"Linux version ([!-~]{1,64}) ")
@@ -285,6 +285,9 @@ def _other_arch(head: bytes) -> str | None:
         return "riscv64"
     if head[0x24:0x28] == b"\x18\x28\x6f\x01":
         return "arm"
+    # EP_OFFSET and EP_STRING in arch/s390/boot/head.S
+    if head[0x10008:0x1000E] == b"S390EP":
+        return "s390x"
     # EFI_ZBOOT (drivers/firmware/efi/libstub/zboot-header.S), which x86 does not have.
     if head[4:8] == b"zimg" and (program := read_program(head)) is not None:
         return program.machine

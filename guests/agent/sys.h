@@ -10,6 +10,7 @@
 
 #include <asm/unistd.h>
 #include <linux/errno.h>
+#include <linux/signal.h>
 #include <linux/types.h>
 
 #include "libc.h"
@@ -25,6 +26,9 @@
  *   arch_call_by(entry, number, args)   make a system call by an entry other than ENTRY_NATIVE;
  *                                       -ENOSYS if the architecture has no such entry
  *   ARCH_CONTEXT_RESULT                 the index of a system call's result among the words of uc_mcontext
+ *
+ *   ARCH_CLONE_BACKWARDS2               if clone() takes the stack before the flags
+ *   ARCH_OLD_MMAP                       if mmap() takes the address of its arguments
  *
  *   arch_read_auxv(auxv)                note what the kernel tells a new program; of the program for 32-bit tasks alone
  *
@@ -55,5 +59,15 @@ void arch_restorer(void);
 #define sys3(nr, a, b, c) sys6(nr, a, b, c, 0, 0, 0)
 #define sys2(nr, a, b) sys6(nr, a, b, 0, 0, 0, 0)
 #define sys1(nr, a) sys6(nr, a, 0, 0, 0, 0, 0)
+
+/* As fork(), which not every architecture has: another process goes on from here as well. */
+static inline long sys_fork(void)
+{
+#ifdef ARCH_CLONE_BACKWARDS2
+	return sys5(__NR_clone, NULL, SIGCHLD, NULL, NULL, NULL);
+#else
+	return sys5(__NR_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+#endif
+}
 
 #endif

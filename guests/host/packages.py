@@ -144,6 +144,10 @@ _DEBIAN_CROSS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "aarch64-linux-gnu-gcc": ("gcc-aarch64-linux-gnu",),
         "linux/types.h of aarch64-linux-gnu": ("linux-libc-dev-arm64-cross",),
+        # Since Debian 13, it depends on qemu-system-s390x.
+        "qemu-system-s390x": ("qemu-system-misc",),
+        "s390x-linux-gnu-gcc": ("gcc-s390x-linux-gnu",),
+        "linux/types.h of s390x-linux-gnu": ("linux-libc-dev-s390x-cross",),
         "x86_64-linux-gnu-gcc": ("gcc-x86-64-linux-gnu",),
         "linux/types.h of x86_64-linux-gnu": ("linux-libc-dev-amd64-cross",),
     }

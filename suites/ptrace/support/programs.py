@@ -31,6 +31,8 @@ _WAITING = {
     "x86_64": ("pause", "b8 22 00 00 00  0f 05  eb f7"),
     # again: mov x0, #0, and so to x3; mov x8, #__NR_ppoll; svc #0; b again
     "aarch64": ("ppoll", "00 00 80 d2  01 00 80 d2  02 00 80 d2  03 00 80 d2  28 09 80 d2  01 00 00 d4  fa ff ff 17"),
+    # again: xgr %r2, %r2, and so to %r5; lghi %r1, __NR_ppoll; svc 0; j again
+    "s390x": ("ppoll", "b9 82 00 22  b9 82 00 33  b9 82 00 44  b9 82 00 55  a7 19 01 2e  0a 00  a7 f4 ff f5"),
 }
 # fmt: on
 """By architecture, code that waits for signals, again and again: the call, and the instructions."""
