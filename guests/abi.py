@@ -62,6 +62,10 @@ class Registers(dict[str, int]):
         """The six arguments of the call.  KeyError if one is not among the registers."""
         return tuple(self[name] for name in self._calls.arguments)
 
+    def has_arguments(self, *values: int) -> bool:
+        """Whether these are the arguments of the call, as far as they are among the registers."""
+        return all(self.get(name, value) == value for name, value in zip(self._calls.arguments, values, strict=False))
+
     @property
     def ip(self) -> int:
         """The instruction pointer."""
@@ -105,12 +109,25 @@ class Abi:
     """Bytes of the instruction that enters the kernel."""
     breakpoint: bytes = b"\xcc"
     """The instruction that a debugger puts in the place of another."""
+    number_bits: int = 32
+    """How many bits of the number the kernel looks at; 16 where a number of -1 is one of no call, and not none."""
+    strict_sigreturn: str = "rt_sigreturn"
+    """The call by which handlers return in strict mode (__NR_seccomp_sigreturn in asm/seccomp.h)."""
     flags_of_clone: int = 0
     """Which argument of clone() has the flags: 0, or 1 if the stack comes first."""
     mmap_by_address: bool = False
     """Whether mmap() takes the address of its arguments."""
     option: str = ""
     """The kernel's option for programs with this ABI, unless it is the architecture's own."""
+
+    @property
+    def can_skip(self) -> bool:
+        """Whether a tracer can make a call none, with a result of its own."""
+        return self.number_bits == 32
+
+    def seen_number(self, number: int) -> int:
+        """What filters and the kernel see of the number of a call."""
+        return number & (1 << self.number_bits) - 1
 
     def arguments(self, name: str, values: Sequence[_T | int]) -> list[_T | int | bytes]:
         """The arguments of a call, from those that it has in most ABIs."""
@@ -257,6 +274,8 @@ S390X = Abi(
     # do_syscall(): what syscall_rollback() has restored is overwritten.
     trapped_result=lambda _, __: -errno.ENOSYS,
     breakpoint=bytes.fromhex("00 01"),  # S390_BREAKPOINT_U16
+    number_bits=16,  # do_syscall()
+    strict_sigreturn="sigreturn",
     flags_of_clone=1,  # CONFIG_CLONE_BACKWARDS2
     mmap_by_address=True,  # sys_old_mmap in arch/s390/kernel/syscalls/syscall.tbl
 )

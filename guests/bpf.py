@@ -69,9 +69,8 @@ def pack(program: Program, abi: Abi) -> bytes:
     return b"".join(instruction.pack(abi) for instruction in program)
 
 
-def halves(argument: int, arch: str) -> tuple[int, int]:
-    """The offsets of the upper and the lower half of an argument in struct seccomp_data of an ABI."""
-    at = ARGS + 8 * argument
+def halves(at: int, arch: str) -> tuple[int, int]:
+    """The offsets of the upper and the lower half of a 64-bit field of struct seccomp_data, on an ABI."""
     return (at, at + 4) if _ABIS[arch].byte_order == "big" else (at + 4, at)
 
 
@@ -263,7 +262,7 @@ def _one_rule(one: Rule, numbers: Sequence[int], arch: str) -> list[Instruction]
 def _compare(condition: Condition, skip: int, arch: str) -> list[Instruction]:
     """Fall through if the condition holds, else jump over the `skip` instructions that follow."""
     high, low = condition.value >> 32 & 0xFFFFFFFF, condition.value & 0xFFFFFFFF
-    load_high, load_low = map(load, halves(condition.argument, arch))
+    load_high, load_low = map(load, halves(ARGS + 8 * condition.argument, arch))
     match condition.comparison:
         case "==":
             return [load_high, Instruction(JEQ, high, 0, skip + 2), load_low, Instruction(JEQ, low, 0, skip)]

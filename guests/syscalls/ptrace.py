@@ -124,6 +124,8 @@ class PtraceCalls(SyscallGroup):
             names.get(name, name): (number(value, self.abi.name) if isinstance(value, str) else value) & mask
             for name, value in changes.items()
         }
+        if len(values) < len(changes):
+            raise ValueError(f"on {self.abi.name}, several of {', '.join(changes)} are in one register")
         new = {**self.registers(target), **values}
         packed = self.abi.words(*(new[name] for name in self.abi.user_registers))
         if self.abi.has_getregs:

@@ -98,6 +98,13 @@ def need_call(task: Task, name: str) -> None:
         pytest.skip(f"needs the system call {name}(), which {task.abi.name} lacks")
 
 
+def change_registers(tracer: Task, tracee: Task, **changes: int | str) -> None:
+    """Change the registers of a stopped tracee.  Skip the test if the tracer cannot change them all."""
+    if "nr" in changes and "result" in changes and not tracer.abi.can_skip:
+        pytest.skip(f"needs a register for the number and one for the result, and {tracer.abi.name} has one for both")
+    tracer.set_registers(tracee, **changes).result()
+
+
 def trapped(task: Task, name: str = "getppid", first: int = 0) -> Expected:
     """What a call of the task returns that TRAP has stopped, by the call's first argument."""
     return _returning(task.abi.trapped_result(task.number(name), first))
