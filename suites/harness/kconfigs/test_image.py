@@ -80,6 +80,7 @@ def test_an_image_without_a_release_in_its_header_has_the_version_of_its_banner(
         pytest.param(bytes(56) + b"ARM\x64" + bytes(64), "aarch64", id="arm64-image"),
         pytest.param(bytes(56) + b"RSC\x05" + bytes(64), "riscv64", id="riscv-image"),
         pytest.param(bytes(0x24) + b"\x18\x28\x6f\x01" + bytes(64), "arm", id="arm-zimage"),
+        pytest.param(bytes(0x10008) + b"S390EP\0\1" + bytes(64), "s390x", id="s390x-image"),
         pytest.param(pe(0xAA64, b"MZ\0\0zimg"), "aarch64", id="arm64-efi-zboot"),
     ],
 )
