@@ -10,7 +10,7 @@ from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 
 _PAGE = 4096
 _API, _UFFDIO_API = 0xAA, 0xC018AA3F
-_MISSING, _UFFDIO_REGISTER, _UFFDIO_ZEROPAGE = 1, 0xC020AA00, 0xC020AA04
+_MISSING, _UFFDIO_REGISTER, _UFFDIO_COPY = 1, 0xC020AA00, 0xC028AA03
 """include/uapi/linux/userfaultfd.h."""
 
 
@@ -28,9 +28,10 @@ class WithheldPage:
         self._keeper = guest.root("keeper of the page")
         self._descriptor = self._keeper.pidfd_getfd(task, descriptor).result()
 
-    def release(self) -> None:
-        """From now on, the page is there, and full of zeros."""
-        self._ioctl(self._keeper, self._descriptor, _UFFDIO_ZEROPAGE, self.address, _PAGE, 0, 0)
+    def release(self, content: bytes = b"") -> None:
+        """From now on, the page is there, and has this content, followed by zeros."""
+        page = self._keeper.store(content.ljust(_PAGE, b"\0"))
+        self._ioctl(self._keeper, self._descriptor, _UFFDIO_COPY, self.address, page, _PAGE, 0, 0)
 
     @staticmethod
     def _ioctl(task: Task, descriptor: int, request: int, *fields: int) -> None:
