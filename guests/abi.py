@@ -111,7 +111,7 @@ class Abi:
     """The instruction that a debugger puts in the place of another."""
     number_bits: int = 32
     """How many bits of the number the kernel looks at; 16 where a number of -1 is one of no call, and not none."""
-    stepped_bytes: tuple[int, ...] = (0,)
+    stepped_bytes: int = 0
     """How far behind a call a tracer stops that lets its tracee do a single step from the call's entry."""
     strict_sigreturn: str = "rt_sigreturn"
     """The call by which handlers return in strict mode (__NR_seccomp_sigreturn in asm/seccomp.h)."""
@@ -278,7 +278,7 @@ S390X = Abi(
     breakpoint=bytes.fromhex("00 01"),  # S390_BREAKPOINT_U16
     number_bits=16,  # do_syscall()
     # user_enable_single_step() in arch/s390/kernel/ptrace.c: of one instruction, and the call has begun already.
-    stepped_bytes=(2, 4, 6),
+    stepped_bytes=4,
     strict_sigreturn="sigreturn",
     flags_of_clone=1,  # CONFIG_CLONE_BACKWARDS2
     mmap_by_address=True,  # sys_old_mmap in arch/s390/kernel/syscalls/syscall.tbl

@@ -106,7 +106,7 @@ def test_a_single_step_over_a_call(guest: Guest) -> None:
         next_instruction = pair.tracer.registers(pair.tracee).ip
         pair.tracer.ptrace(Ptrace.SINGLESTEP, pair.tracee).result()
         assert pair.tracer.wait(pair.tracee).stopped_by == Signal.TRAP
-        assert pair.tracer.registers(pair.tracee).ip - next_instruction in pair.tracee.abi.stepped_bytes
+        assert pair.tracer.registers(pair.tracee).ip == next_instruction + pair.tracee.abi.stepped_bytes
         pair.resume()
         assert call.outcome() == wanted
 
@@ -149,7 +149,7 @@ def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
     call = pair.stop_at_entry("getppid")
     pair.change(result=77)
     pair.tracer.resume(pair.tracee).result()
-    assert call.outcome() == returned(77)
+    assert call.outcome() == (returned(77) if pair.tracee.abi.can_skip else skipped(pair.tracee, "getppid", 0))
     control = unprivileged(guest, "control")
     control.install(kills).result()
     control.call("getppid").require(killed(Signal.SYS))
