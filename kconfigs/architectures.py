@@ -138,7 +138,7 @@ _TABLE = (
         console_option="SCLP_CONSOLE",
         # QEMU has a second SCLP console, which speaks to z/VM's line mode.
         second_port="",
-        # Its smallest CONFIG_COMMAND_LINE_SIZE, and before 5.18 its only one.
+        # The smallest CONFIG_COMMAND_LINE_SIZE; older kernels have no option for it.
         command_line_size=896,
         emulated_cpu="max",
         virtio_bus="ccw",

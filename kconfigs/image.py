@@ -22,7 +22,7 @@ from common import bounded
 from common.errors import UsageError
 from common.text import printable
 from common.versions import Version, release_version
-from kconfigs import input_limits
+from kconfigs import input_limits, s390_image
 from kconfigs.decompression import (
     DamagedDataError,
     MissingProgramError,
@@ -43,8 +43,6 @@ _X86_SECTOR = 512
 _BANNER = re.compile(rb"Linux version ([!-~]{1,64}) ")
 _RELEASE = re.compile(r"[!-~]{0,64}")
 """No release is longer (__NEW_UTS_LEN in uapi/linux/utsname.h)."""
-_S390_KERNEL_VERSION = 0x10428
-"""In s390x's images, which begin at address 0: the address of the version."""
 _CONFIG_MARK = b"IKCFG_ST"
 _BANNER_SIZE = 512
 """It has about 200 bytes: the release, who built it with which compiler, and when."""
@@ -177,7 +175,9 @@ def banner_release(image: Image) -> str:
 def banner(image: Image) -> str:
     """The line with which the unpacked kernel announces itself, from `Linux version` on; empty if it has none."""
     if image.arch == "s390x":
-        return _banner_of_s390(image.path)
+        with contextlib.suppress(OSError), bounded.open_file(image.path) as file:
+            line = b"Linux version " + s390_image.version_line(file)
+            return line.decode("ascii", "replace") if _BANNER.match(line) else ""
     with contextlib.closing(_kernel(image)) as pieces:
         rest = b""
         for piece in pieces:
@@ -186,18 +186,6 @@ def banner(image: Image) -> str:
                 line = window[match.start() : match.start() + _BANNER_SIZE] + next(pieces, b"")[:_BANNER_SIZE]
                 return re.split(rb"[\n\0]", line[:_BANNER_SIZE])[0].decode("ascii", "replace")
             rest = window[-_OVERLAP:]
-    return ""
-
-
-def _banner_of_s390(path: Path) -> str:
-    """The same as far as the code before the packed kernel has it (struct parmarea in arch/s390)."""
-    with contextlib.suppress(OSError), bounded.open_file(path) as file:
-        file.seek(_S390_KERNEL_VERSION)
-        address = int.from_bytes(file.read(8), "big")
-        if HEAD <= address < os.fstat(file.fileno()).st_size:
-            file.seek(address)
-            line = b"Linux version " + re.split(rb"[\n\0]", file.read(_BANNER_SIZE))[0]
-            return line.decode("ascii", "replace") if _BANNER.match(line) else ""
     return ""
 
 

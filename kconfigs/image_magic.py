@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 
+from kconfigs import s390_image
 from kconfigs.efi_program import read_program
 
 _ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
@@ -31,8 +32,7 @@ def other_arch(head: bytes) -> str | None:
         return "riscv64"
     if head[0x24:0x28] == b"\x18\x28\x6f\x01":
         return "arm"
-    # EP_OFFSET and EP_STRING in arch/s390/boot/head.S
-    if head[0x10008:0x1000E] == b"S390EP":
+    if s390_image.is_image(head):
         return "s390x"
     # EFI_ZBOOT (drivers/firmware/efi/libstub/zboot-header.S), which x86 does not have.
     if head[4:8] == b"zimg" and (program := read_program(head)) is not None:

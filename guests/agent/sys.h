@@ -10,7 +10,6 @@
 
 #include <asm/unistd.h>
 #include <linux/errno.h>
-#include <linux/signal.h>
 #include <linux/types.h>
 
 #include "libc.h"
@@ -70,13 +69,10 @@ void arch_restorer(void);
 #define sys1(nr, a) sys6(nr, a, 0, 0, 0, 0, 0)
 
 /* As fork(), which not every architecture has: another process goes on from here as well. */
-static inline long sys_fork(void)
-{
 #ifdef ARCH_CLONE_BACKWARDS2
-	return sys5(__NR_clone, NULL, SIGCHLD, NULL, NULL, NULL);
+#define sys_fork() sys5(__NR_clone, NULL, SIGCHLD, NULL, NULL, NULL)
 #else
-	return sys5(__NR_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+#define sys_fork() sys5(__NR_clone, SIGCHLD, NULL, NULL, NULL, NULL)
 #endif
-}
 
 #endif
