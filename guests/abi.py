@@ -118,7 +118,7 @@ class Abi:
     keeps_result_beyond: bool = False
     """Whether a call that its tracer changes to a number beyond the table returns the result that the tracer sets."""
     keeps_result_at_entry: bool = True
-    """Whether a call does whose number its tracer sets to -1 at its entry, if there is no filter."""
+    """Whether a call does whose number its tracer sets to -1 at its entry."""
     error_bit: tuple[str, int] | None = None
     """The register, and the bit in it, by which the result of a call that has returned is a positive error number."""
     open_flags: tuple[tuple[int, int], ...] = ()
