@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from guests.abis import NATIVE
 from guests.call_arguments import Argument, marshal
 from guests.protocol import wire
 from guests.protocol.channel import CALL_DEADLINE
@@ -99,7 +100,10 @@ class Plan:
         pokes = [(Op.POKE, wire.PIECE.pack(offset, len(content)) + content) for offset, content in self._writes]
         steps = b""
         for kind, nr, arguments, result_of, place in self._steps:
-            value = number(nr, self._arch or arch) if isinstance(nr, str) else nr
+            name = self._arch or arch
+            value = number(nr, name) if isinstance(nr, str) else nr
+            if nr == "ioctl" and name in NATIVE:
+                arguments = [arguments[0], NATIVE[name].ioctl(arguments[1]), *arguments[2:]]
             steps += wire.LOOP_STEP.pack(value, *wire.six(arguments), kind, result_of, place)
         return [*pokes, (Op.PLAN, wire.PLAN.pack(rounds, len(self)) + steps)]
 
@@ -150,7 +154,7 @@ def run(task: Task, plan: Plan, rounds: int = 1) -> list[Counts]:
 def share_a_processor(*tasks: Task) -> None:
     """Let these tasks run on the first processor alone, so that priorities decide which of them runs."""
     for task in tasks:
-        task.guest.init.call("sched_setaffinity", task.tid, 8, (1).to_bytes(8, "little")).result()
+        task.guest.init.call("sched_setaffinity", task.tid, 8, task.guest.init.abi.words(1)).result()
 
 
 def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:
@@ -159,7 +163,7 @@ def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) 
     No task with a lower priority that shares its processor (`share_a_processor`) runs until this one waits.
     """
     plan.send(task.guest, rounds)
-    policy = priority.to_bytes(4, "little")
+    policy = task.guest.init.abi.pack("I", priority)
     task.guest.init.call("sched_setscheduler", task.tid, SCHED_FIFO, policy).result()
     return Running(task, plan, rounds)
 

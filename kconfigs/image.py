@@ -22,7 +22,7 @@ from common import bounded
 from common.errors import UsageError
 from common.text import printable
 from common.versions import Version, release_version
-from kconfigs import input_limits
+from kconfigs import input_limits, s390_image
 from kconfigs.decompression import (
     DamagedDataError,
     MissingProgramError,
@@ -34,10 +34,10 @@ from kconfigs.decompression import (
 )
 from kconfigs.efi_program import read_program
 from kconfigs.elf_image import pvh_memory
+from kconfigs.image_magic import bootable_elf, elf_machine, other_arch
 from kconfigs.kconfig import Config
 
-_ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
-HEAD = 0x10000
+HEAD = 0x11000
 """Bytes at the beginning of a file that are enough to know what it is."""
 _X86_SECTOR = 512
 _BANNER = re.compile(rb"Linux version ([!-~]{1,64}) ")
@@ -76,21 +76,21 @@ def inspect(path: Path) -> Image:
         with bounded.open_file(path) as file:
             head = file.read(HEAD)
             size = os.fstat(file.fileno()).st_size
-            is_pvh = pvh_memory(file) > 0
+            elf_arch = "x86_64" if pvh_memory(file) > 0 else bootable_elf(head)
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}", hint="name a file that you may read") from error
     # An ELF file is not packed, and may have debugging information.
-    limit = input_limits.UNPACKED_IMAGE if is_pvh else input_limits.IMAGE
+    limit = input_limits.UNPACKED_IMAGE if elf_arch else input_limits.IMAGE
     if size > limit:
         raise bounded.too_large(name, limit, "kernel image")
-    return _elf(path) if is_pvh else image_of(path, head, size)
+    return _elf(path, elf_arch) if elf_arch else image_of(path, head, size)
 
 
-def _elf(path: Path) -> Image:
-    announced = banner(Image(path, "x86_64", ""))
+def _elf(path: Path, arch: str) -> Image:
+    announced = banner(Image(path, arch, ""))
     if not announced:
         raise UsageError(f"{printable(path)} is an ELF file, but not a Linux kernel", hint=_WANTED)
-    return Image(path, "x86_64", announced.split()[2], banner_version(announced.encode()))
+    return Image(path, arch, announced.split()[2], banner_version(announced.encode()))
 
 
 def image_of(path: Path, head: bytes, size: int) -> Image:
@@ -104,13 +104,12 @@ def image_of(path: Path, head: bytes, size: int) -> Image:
     if not head:
         raise UsageError(f"{name} is empty", hint=_WANTED)
     if head[:4] == b"\x7fELF":
-        machine = struct.unpack_from("<H" if head[5] == 1 else ">H", head, 18)[0] if len(head) > 20 else 0
-        what = f"an ELF file for {_ELF_MACHINES.get(machine, 'an unknown architecture')}"
+        what = f"an ELF file for {elf_machine(head)}"
         raise UsageError(
             f"{name} is {what}, not a bootable image",
             hint="pass the bzImage that was built with it (arch/x86/boot/bzImage), or a vmlinux with CONFIG_PVH",
         )
-    arch = _other_arch(head)
+    arch = other_arch(head)
     if arch is None:
         program = read_program(head)
         what = f"an EFI program for {program.machine} that contains no kernel" if program else "not a kernel image"
@@ -175,6 +174,10 @@ def banner_release(image: Image) -> str:
 
 def banner(image: Image) -> str:
     """The line with which the unpacked kernel announces itself, from `Linux version` on; empty if it has none."""
+    if image.arch == "s390x":
+        with contextlib.suppress(OSError), bounded.open_file(image.path) as file:
+            line = b"Linux version " + s390_image.version_line(file)
+            return line.decode("ascii", "replace") if _BANNER.match(line) else ""
     with contextlib.closing(_kernel(image)) as pieces:
         rest = b""
         for piece in pieces:
@@ -276,16 +279,3 @@ def banner_version(banner: bytes) -> Version:
     """The stable version that a kernel was made from, if its banner, or `uname -v`, has one."""
     debian = _DEBIAN.search(banner)
     return release_version(debian[1].decode()) if debian else ()
-
-
-def _other_arch(head: bytes) -> str | None:
-    if head[56:60] == b"ARM\x64":
-        return "aarch64"
-    if head[56:60] == b"RSC\x05":
-        return "riscv64"
-    if head[0x24:0x28] == b"\x18\x28\x6f\x01":
-        return "arm"
-    # EFI_ZBOOT (drivers/firmware/efi/libstub/zboot-header.S), which x86 does not have.
-    if head[4:8] == b"zimg" and (program := read_program(head)) is not None:
-        return program.machine
-    return None

@@ -24,9 +24,17 @@
  *   arch_syscall(), arch_relax(), arch_stack_pointer()
  *   arch_call_by(entry, number, args)   make a system call by an entry other than ENTRY_NATIVE;
  *                                       -ENOSYS if the architecture has no such entry
- *   ARCH_CONTEXT_RESULT                 the index of a system call's result among the words of uc_mcontext
+ *   ARCH_CONTEXT_RESULT                 the index of a system call's result among the words of uc_mcontext ...
+ *   ARCH_CONTEXT_FIRST                  ... counted from this one, if that is not the first
+ *   ARCH_CONTEXT_ERROR, ARCH_ERROR      the index of a word, and the bit in it that makes the result a positive error
+ *                                       number; of architectures with such a bit alone
+ *
+ *   ARCH_CLONE_BACKWARDS2               if clone() takes the stack before the flags
+ *   ARCH_OLD_MMAP                       if mmap() takes the address of its arguments
  *
  *   arch_read_auxv(auxv)                note what the kernel tells a new program; of the program for 32-bit tasks alone
+ *   ARCH_LOSES_TIMERS                   if QEMU does not save its machine's timers, so that a clone has lost those that
+ *                                       were pending
  *
  * and the assembly defines _start, which calls start(stack), and the following.
  */
@@ -40,6 +48,10 @@ void __attribute__((noreturn)) arch_switch_stack(void *stack, void (*function)(v
 void arch_restorer(void);
 
 #include KCONFORM_ARCH_HEADER
+
+#ifndef ARCH_CONTEXT_FIRST
+#define ARCH_CONTEXT_FIRST 0
+#endif
 
 /* 32-bit architectures have an older call of this name, with 32-bit times, which a kernel may be built without. */
 #ifdef __NR_futex_time64
@@ -55,5 +67,12 @@ void arch_restorer(void);
 #define sys3(nr, a, b, c) sys6(nr, a, b, c, 0, 0, 0)
 #define sys2(nr, a, b) sys6(nr, a, b, 0, 0, 0, 0)
 #define sys1(nr, a) sys6(nr, a, 0, 0, 0, 0, 0)
+
+/* As fork(), which not every architecture has: another process goes on from here as well. */
+#ifdef ARCH_CLONE_BACKWARDS2
+#define sys_fork() sys5(__NR_clone, NULL, SIGCHLD, NULL, NULL, NULL)
+#else
+#define sys_fork() sys5(__NR_clone, SIGCHLD, NULL, NULL, NULL, NULL)
+#endif
 
 #endif

@@ -24,6 +24,11 @@ class Pending:
         self._lengths = lengths
         self._outcome: Outcome | None = None
 
+    @property
+    def abi(self) -> Abi:
+        """That of the task, and so of its buffers."""
+        return self._task.abi
+
     def finished(self) -> bool:
         """Whether the outcome is available; does not wait."""
         return self._outcome is not None or self._task.guest.answered(self._sequence)

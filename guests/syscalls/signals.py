@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 from guests.abi import Abi, Registers
@@ -36,10 +35,10 @@ class CaughtSignal:
     @classmethod
     def decode(cls, siginfo: bytes, context: bytes, abi: Abi) -> CaughtSignal:
         """The union in siginfo begins with a pointer, and is aligned as one."""
-        number, errno, code = struct.unpack_from("<iii", siginfo)
+        number, errno, code = abi.unpack_from("iii", siginfo)
         union = siginfo[12 + -12 % abi.word :]
         address = abi.split_words(union, ("address",))["address"]
-        syscall, arch = struct.unpack_from("<iI", union, abi.word)
+        syscall, arch = abi.unpack_from("iI", union, abi.word)
         return cls(number, errno, code, address, syscall, arch, abi.interrupted(context))
 
 
@@ -57,22 +56,18 @@ class SignalCalls(SyscallGroup):
         """
         hello = self.hello()
         flags = SA_SIGINFO | SA_RESTORER | (SA_RESTART if restart else 0) | (SA_ONSTACK if on_stack else 0)
-        action = self._action(hello.signal_handler, flags, hello.signal_restorer)
+        action = self.abi.action(hello.signal_handler, flags, hello.signal_restorer)
         done = self.call("rt_sigaction", signal, action, None, 8, shown=f"catch({signal.name})")
         handler = wire.HANDLER.pack(result or 0, result is not None, True)
         self.guest.request(Op.CAUGHT, self.slot, handler)
         return done
 
     def ignore(self, signal: Signal) -> Outcome:
-        action = self._action(1, 0, 0)
+        action = self.abi.action(1, 0, 0)
         return self.call("rt_sigaction", signal, action, None, 8, shown=f"ignore({signal.name})")
 
-    def _action(self, handler: int, flags: int, restorer: int) -> bytes:
-        """struct sigaction of the kernel, with no signal blocked in the handler."""
-        return self.abi.words(handler, flags, restorer) + bytes(8)
-
     def block(self, signal: Signal) -> Outcome:
-        mask = struct.pack("<Q", 1 << (signal - 1))
+        mask = self.abi.pack("Q", 1 << (signal - 1))
         return self.call("rt_sigprocmask", 0, mask, None, 8, shown=f"block({signal.name})")
 
     def caught_signals(self) -> list[CaughtSignal]:

@@ -18,6 +18,7 @@ from common.project_files import COMMAND
 from guests.errors import KconformError, UsageError
 from guests.vm.cache_checksums import check, with_checksums
 from guests.vm.programs_for_guests import program_files
+from kconfigs.architectures import ARCHITECTURES
 from kconfigs.cache import Cache
 
 AGENT = Path(__file__).parents[1] / "agent"
@@ -32,6 +33,11 @@ _FLAGS = (
 _ARCH_FLAGS: Mapping[str, tuple[str, ...]] = {
     "x86_64": ("-march=x86-64",),
     "aarch64": ("-march=armv8-a", "-mno-outline-atomics"),
+    "riscv64": ("-march=rv64gc", "-mabi=lp64d"),
+    # The linker would put the program where the arena is.
+    "ppc64le": ("-mcpu=power8", "-mno-altivec", "-mno-vsx", "-Wl,-Ttext-segment=0x400000"),
+    # The warning is about frames that are copied as a whole (wire.h).
+    "s390x": ("-march=z10", "-Wno-scalar-storage-order"),
     # Without a 32-bit C library, Debian has the kernel's headers only where they are for all its x86 compilers.
     "i386": ("-m32", "-march=i686", "-idirafter", "/usr/include/x86_64-linux-gnu", "-Wl,-z,noseparate-code"),
 }
@@ -52,7 +58,7 @@ def compiler(arch: str) -> str:
     arch = _HOSTS.get(arch, arch)
     if arch == platform.machine():
         return "cc"
-    return f"{arch}-linux-gnu-gcc"
+    return f"{ARCHITECTURES[arch].gnu if arch in ARCHITECTURES else f'{arch}-linux-gnu'}-gcc"
 
 
 def installed_compiler(arch: str) -> str:

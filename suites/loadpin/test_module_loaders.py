@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
+from guests.abi import Abi
 from guests.guest import Guest
 from guests.outcome import ENOEXEC, OK, killed
 from guests.uapi import Signal
@@ -24,12 +23,12 @@ SECTION_HEADER_SIZE, OFFSET_AND_SIZE = 64, 24
 """Of struct elf64_shdr, and the offset of sh_offset and sh_size in it."""
 
 
-def without_names(module: bytes) -> bytes:
+def without_names(module: bytes, abi: Abi) -> bytes:
     """The module, whose table of the names of its sections is now empty, and begins where the file does."""
-    (headers,) = struct.unpack_from("<Q", module, SECTION_HEADERS)
-    (index,) = struct.unpack_from("<H", module, NAMES_SECTION)
+    (headers,) = abi.unpack_from("Q", module, SECTION_HEADERS)
+    (index,) = abi.unpack_from("H", module, NAMES_SECTION)
     content = bytearray(module)
-    struct.pack_into("<QQ", content, headers + index * SECTION_HEADER_SIZE + OFFSET_AND_SIZE, 0, 0)
+    abi.layout("QQ").pack_into(content, headers + index * SECTION_HEADER_SIZE + OFFSET_AND_SIZE, 0, 0)
     return bytes(content)
 
 
@@ -40,7 +39,7 @@ def test_module_without_names_of_sections(guest: Guest) -> None:
     if signatures_enforced(guest):
         pytest.skip("needs a kernel that loads modules without signatures")
     root, module = guest.root(), read_module(guest.kernel, MODULE)
-    assert root.init_module(without_names(module)) == ENOEXEC
+    assert root.init_module(without_names(module, root.abi)) == ENOEXEC
     assert root.init_module(module) == OK
 
 

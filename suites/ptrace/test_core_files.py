@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.call_arguments import Out
@@ -43,7 +41,7 @@ def owner_and_mode(task: Task, path: str) -> tuple[int, int] | None:
     done = task.call("statx", AT_FDCWD, path, 0, STATX_MODE_AND_UID, Out(256), shown=f'owner_and_mode("{path}")')
     if done == ENOENT:
         return None
-    uid, _, mode = struct.unpack_from("<IIH", done.read(), 20)
+    uid, _, mode = task.abi.unpack_from("IIH", done.read(), 20)
     return int(uid), int(mode) & 0o7777
 
 
@@ -66,7 +64,7 @@ def test_where_core_dumps_go(guest: Guest) -> None:
         """A user's task that has executed a program, in a directory, and with another root directory if jailed."""
         # It may not be dumpable, and so not change its limits in /proc.
         task = guest.root(name)
-        task.call("setrlimit", RLIMIT_CORE, struct.pack("<QQ", CORE_BYTES, CORE_BYTES)).result()
+        task.call("setrlimit", RLIMIT_CORE, task.abi.pack("QQ", CORE_BYTES, CORE_BYTES)).result()
         if jailed:
             task.call("chroot", JAIL).result()
         task.call("chdir", where).result()

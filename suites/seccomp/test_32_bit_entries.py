@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import struct
 
 import pytest
 
@@ -93,7 +92,7 @@ def test_the_sixth_argument_cannot_be_read(compat: AgentProgram, guest: Guest, i
     assert registers["rax"] & 0xFFFFFFFF == -errno.EFAULT & 0xFFFFFFFF
     assert registers.sp == NOWHERE
     raw = tracer.ptrace(Ptrace.GETSIGINFO, tracee, 0, Out(128)).read()
-    assert struct.unpack_from("<Q", raw, 16)[0] == NOWHERE
+    assert tracer.abi.unpack_from("Q", raw, 16)[0] == NOWHERE
     tracer.resume(tracee, Signal.SEGV).result()
     assert call.outcome() == killed(Signal.SEGV)
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.bpf import policy, trap
@@ -12,6 +10,7 @@ from guests.call_arguments import Out
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import OK, killed, returned
+from guests.syscalls.signals import SA_RESTORER
 from guests.task import Task
 from guests.uapi import Signal
 from suites.seccomp.support.filtered_tasks import check_caught, execute, first_of_a_pid_namespace, unprivileged
@@ -29,9 +28,8 @@ MINSIGSTKSZ = 2048
 
 def disposition(task: Task, signal: Signal) -> tuple[int, int, int, int]:
     """Handler, flags, restorer and mask, as rt_sigaction() returns them."""
-    old = task.call("rt_sigaction", signal, None, Out(32), 8, shown=f"disposition({signal.name})")
-    handler, flags, restorer, mask = struct.unpack("<4Q", old.read())
-    return handler, flags, restorer, mask
+    old = task.call("rt_sigaction", signal, None, Out(task.abi.action_size), 8, shown=f"disposition({signal.name})")
+    return task.abi.split_action(old.read())
 
 
 @pytest.mark.needs("PID_NS")
@@ -57,8 +55,9 @@ def test_flags_that_are_not_of_the_api(guest: Guest) -> None:
     """rt_sigaction() drops unknown flags, and the kernel's own: no program can hide a signal from its tracer."""
     tracer = guest.spawn("tracer")
     task = tracer.spawn("task")
-    for handler, flags, kept in ((SIG_IGN, ALL_FLAGS & ~IMMUTABLE, API_FLAGS), (SIG_DFL, IMMUTABLE, 0)):
-        action = struct.pack("<4Q", handler, flags, 0, 0)
+    known = API_FLAGS if task.abi.has_restorer else API_FLAGS & ~SA_RESTORER
+    for handler, flags, kept in ((SIG_IGN, ALL_FLAGS & ~IMMUTABLE, known), (SIG_DFL, IMMUTABLE, 0)):
+        action = task.abi.action(handler, flags, 0)
         task.call("rt_sigaction", Signal.USR1, action, None, 8, shown=f"use flags {flags:#x}").result()
         assert disposition(task, Signal.USR1) == (handler, kept, 0, 0)
     tracer.seize(task).result()
@@ -74,7 +73,8 @@ def test_a_new_program(guest: Guest) -> None:
     task = unprivileged(guest)
     task.catch(Signal.USR1, restart=True).result()
     task.ignore(Signal.USR2).result()
-    require(disposition(task, Signal.USR1)[2] == guest.hello.signal_restorer, "the handler has no restorer")
+    restorer = guest.hello.signal_restorer if task.abi.has_restorer else 0
+    require(disposition(task, Signal.USR1)[2] == restorer, "the handler has another restorer")
     execute(task, guest.program).result()
     assert disposition(task, Signal.USR1) == (SIG_DFL, 0, 0, 0)
     assert disposition(task, Signal.USR2) == (SIG_IGN, 0, 0, 0)
@@ -96,7 +96,7 @@ def test_a_frame_that_is_too_large_for_its_stack(guest: Guest) -> None:
     task.catch(Signal.SYS, result=42, on_stack=True).result()
     task.install(policy(trap("getppid"))).result()
     for size, wanted in ((8 * MINSIGSTKSZ, returned(42)), (MINSIGSTKSZ, killed(Signal.SEGV))):
-        stack = struct.pack("<QiiQ", memory + len(below), 0, 0, size)
+        stack = task.abi.pack("QiiQ", memory + len(below), 0, 0, size)
         task.call("sigaltstack", stack, None, shown=f"sigaltstack({size} bytes)").result()
         assert task.call("getppid") == wanted
     # All tasks share the memory that they store in.

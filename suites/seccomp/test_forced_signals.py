@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -117,8 +116,8 @@ def test_a_tracer_sees_every_trap(guest: Guest, disposition: str, passed_on: boo
     stop = tracer.wait(tracee)
     assert (stop.stopped_by, stop.event) == (Signal.SYS, 0)
     siginfo = tracer.ptrace(Ptrace.GETSIGINFO, tracee, 0, Out(128)).read()
-    assert struct.unpack_from("<iii", siginfo) == (Signal.SYS, 7, SYS_SECCOMP)
-    assert struct.unpack_from("<iI", siginfo, 24) == (tracee.number("getppid"), tracee.abi.audit_arch)
+    assert tracer.abi.unpack_from("iii", siginfo) == (Signal.SYS, 7, SYS_SECCOMP)
+    assert tracer.abi.unpack_from("iI", siginfo, 24) == (tracee.number("getppid"), tracee.abi.audit_arch)
     assert shown(guest, tracee) == row.forced
     tracer.resume(tracee, Signal.SYS if passed_on else 0).result()
     assert call.outcome() == (row.delivered if passed_on else trapped(tracee))
@@ -251,7 +250,7 @@ def test_a_tracer_cannot_block_the_signal_of_a_kill(guest: Guest) -> None:
     tracer = guest.spawn("tracer")
     tracee = unprivileged(guest, "tracee", parent=tracer)
     call = killed_at_its_exit(tracer, tracee)
-    mask = struct.pack("<Q", signal_mask(Signal.SYS))
+    mask = tracer.abi.pack("Q", signal_mask(Signal.SYS))
     tracer.ptrace(Ptrace.SETSIGMASK, tracee, len(mask), mask).result()
     tracer.resume(tracee).result()
     assert call.outcome() == KILLED

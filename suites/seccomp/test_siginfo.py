@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
+from guests.abi import Abi
 from guests.bpf import policy, trap
 from guests.call_arguments import Out
 from guests.call_plan import Plan, run
@@ -21,7 +20,7 @@ from suites.seccomp.support.filtered_tasks import check_caught, mismatches, sign
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
-HOUR = struct.pack("<qq", 3600, 0)
+HOUR_S = 3600
 SIGINFO = 128
 """sizeof(siginfo_t)"""
 SI_USER, SI_QUEUE, SI_TKILL = 0, -1, -6
@@ -42,16 +41,16 @@ def sent(signal: int, code: int, pid: int, uid: int, value: int = 0) -> Sent:
     return signal, 0, code, 0, pid, uid, value, b""
 
 
-def pack(siginfo: Sent) -> bytes:
-    return struct.pack("<iiiiiIQ", *siginfo[:7]).ljust(SIGINFO, b"\0")
+def pack(abi: Abi, siginfo: Sent) -> bytes:
+    return abi.pack("iiiiiIQ", *siginfo[:7]).ljust(SIGINFO, b"\0")
 
 
 def take(task: Task, signal: Signal = Signal.USR1) -> Sent:
     """The siginfo of a signal that is pending, and that the task blocks."""
-    mask, at_once = struct.pack("<Q", signal_mask(signal)), struct.pack("<qq", 0, 0)
+    mask, at_once = task.abi.pack("Q", signal_mask(signal)), task.abi.pack("qq", 0, 0)
     done = task.call("rt_sigtimedwait", mask, Out(SIGINFO), at_once, 8, shown=f"take({signal.name})")
     done.require(returned(signal))
-    number, error, code, padding, pid, uid, value = struct.unpack_from("<iiiiiIQ", done.read())
+    number, error, code, padding, pid, uid, value = task.abi.unpack_from("iiiiiIQ", done.read())
     return number, error, code, padding, pid, uid, value, done.read()[32:].rstrip(b"\0")
 
 
@@ -60,11 +59,11 @@ def take(task: Task, signal: Signal = Signal.USR1) -> Sent:
 def test_a_forced_signal_at_the_limit_of_pending_signals(guest: Guest) -> None:
     """The SIGSYS of TRAP has its siginfo even in a user namespace in which no signal can be queued any more."""
     creator = guest.spawn("creator")
-    creator.call("setrlimit", RLIMIT_SIGPENDING, struct.pack("<QQ", 0, 0)).result()
+    creator.call("setrlimit", RLIMIT_SIGPENDING, creator.abi.pack("QQ", 0, 0)).result()
     task = creator.spawn("task", flags=Clone.NEWUSER, quiet=True)
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid", data=7))).result()
-    queued = pack(sent(REALTIME, SI_QUEUE, task.own_tid, 0))
+    queued = pack(task.abi, sent(REALTIME, SI_QUEUE, task.own_tid, 0))
     task.call("rt_sigqueueinfo", task.own_tid, REALTIME, queued).require(EAGAIN)
     assert task.call("getppid") == trapped(task)
     caught = check_caught(task)
@@ -79,7 +78,7 @@ def test_the_rest_of_the_siginfo(guest: Guest) -> None:
     """
     task = guest.spawn("task")
     task.block(Signal.USR1).result()
-    readable = struct.pack("<iHH", task.call("eventfd2", 1, 0).result(), Poll.IN, 0)
+    readable = task.abi.pack("iHH", task.call("eventfd2", 1, 0).result(), Poll.IN, 0)
     found: dict[str, tuple[object, object]] = {}
     for name, arguments, code in (
         ("tgkill", (task.pid, task.tid), SI_TKILL),
@@ -90,7 +89,7 @@ def test_the_rest_of_the_siginfo(guest: Guest) -> None:
         if task.has("poll"):
             plan.call("poll", readable, 1, 3_600_000)
         else:
-            plan.call("ppoll", readable, 1, HOUR, None, 8)
+            plan.call("ppoll", readable, 1, task.abi.pack("qq", HOUR_S, 0), None, 8)
         plan.call(name, *arguments, Signal.USR1)
         require(run(task, plan) == [{"OK": 1}] * 2, f"{task} has not polled, or not sent the signal by {name}()")
         found[name] = (take(task), sent(Signal.USR1, code, task.pid, 1000))
@@ -102,7 +101,7 @@ def test_a_siginfo_of_another_signal(guest: Guest) -> None:
     """A queued signal arrives with its own number in its siginfo, whatever number the sender had written there."""
     task = guest.spawn("task")
     task.block(Signal.USR1).result()
-    queued = pack(sent(Signal.USR2, SI_QUEUE, 4711, 1000, value=42))
+    queued = pack(task.abi, sent(Signal.USR2, SI_QUEUE, 4711, 1000, value=42))
     found: dict[str, tuple[object, object]] = {}
     for name, target in (("rt_sigqueueinfo", (task.pid,)), ("rt_tgsigqueueinfo", (task.pid, task.tid))):
         task.call(name, *target, Signal.USR1, queued).result()
@@ -141,7 +140,7 @@ def test_sigsys_from_a_signalfd(guest: Guest) -> None:
     """
     tracer = guest.spawn("tracer")
     task = unprivileged(guest, parent=tracer)
-    mask = struct.pack("<Q", signal_mask(Signal.SYS))
+    mask = task.abi.pack("Q", signal_mask(Signal.SYS))
     signalfd = task.call("signalfd4", -1, mask, 8, O_NONBLOCK).result()
     task.install(policy(trap("getppid", data=7))).result()
     tracer.seize(task).result()
@@ -153,6 +152,6 @@ def test_sigsys_from_a_signalfd(guest: Guest) -> None:
     call.outcome().require(trapped(task))
     info = task.read(signalfd, 128)
     assert info == returned(128)
-    assert struct.unpack_from("<Iii", info.read()) == (Signal.SYS, 7, SYS_SECCOMP)
-    seen = struct.unpack_from("<iQI", info.read(), SSI_SYSCALL)
+    assert tracer.abi.unpack_from("Iii", info.read()) == (Signal.SYS, 7, SYS_SECCOMP)
+    seen = tracer.abi.unpack_from("iQI", info.read(), SSI_SYSCALL)
     assert seen == (task.number("getppid"), address, task.abi.audit_arch)

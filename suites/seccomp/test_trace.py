@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import struct
 
 import pytest
 
@@ -51,7 +50,7 @@ def test_syscall_info(guest: Guest) -> None:
     request = Ptrace.GET_SYSCALL_INFO
     outcome = pair.tracer.call("ptrace", request, pair.tracee.tid, 88, info, shown="syscall_info")
     assert outcome == returned(84)
-    kind, arch, ip, sp, nr, *arguments, data = struct.unpack_from("<B3xIQQQ6QI", outcome.read())
+    kind, arch, ip, sp, nr, *arguments, data = pair.tracer.abi.unpack_from("B3xIQQQ6QI", outcome.read())
     assert (kind, arch, nr, data) == (3, pair.tracee.abi.audit_arch, pair.tracee.number("getppid"), 0xBEEF)
     assert arguments == [1, 2, 3, 4, 5, 1 << 63]
     registers = pair.tracer.registers(pair.tracee)
@@ -162,8 +161,11 @@ def test_every_action_of_the_second_run(guest: Guest, action: Action) -> None:
         assert pair.tracer.wait(pair.tracee).stopped_by == Signal.SYS
         # The siginfo names the changed call, which was filtered.
         siginfo = pair.tracer.ptrace(Ptrace.GETSIGINFO, pair.tracee, 0, Out(128)).read()
-        assert struct.unpack_from("<iii", siginfo) == (Signal.SYS, errno.EACCES, SYS_SECCOMP)
-        assert struct.unpack_from("<iI", siginfo, 24) == (pair.tracee.number("getpid"), pair.tracee.abi.audit_arch)
+        assert pair.tracer.abi.unpack_from("iii", siginfo) == (Signal.SYS, errno.EACCES, SYS_SECCOMP)
+        assert pair.tracer.abi.unpack_from("iI", siginfo, 24) == (
+            pair.tracee.number("getpid"),
+            pair.tracee.abi.audit_arch,
+        )
         pair.resume()
     wanted = {
         Action.TRAP: trapped(pair.tracee, "getpid"),

@@ -8,7 +8,6 @@ a splat fails the test; on every kernel, the test counts the results that must h
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 import pytest
@@ -98,7 +97,7 @@ def tracing(one: Family, other: Family) -> Plan:
 def executing(one: Family) -> Plan:
     plan = Plan(one.executor.slot)
     words = [one.executor.store(word.encode() + b"\0") for word in ("/init", "task", str(one.executor.slot))]
-    pointers = one.executor.store(b"".join(word.to_bytes(8, "little") for word in [*words, 0]))
+    pointers = one.executor.store(one.executor.abi.words(*words, 0))
     plan.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
     plan.call("execve", words[0], pointers, 0)
     return plan
@@ -144,7 +143,7 @@ def test_many_at_once(guest: Guest) -> None:
 def raise_task_limits(guest: Guest) -> None:
     """Allow one user this many tasks, however little memory the guest has."""
     guest.set_sysctl("kernel.threads-max", TASK_LIMIT)
-    limit = struct.pack("<QQ", TASK_LIMIT, TASK_LIMIT)
+    limit = guest.init.abi.pack("QQ", TASK_LIMIT, TASK_LIMIT)
     guest.init.call("prlimit64", 0, RLIMIT_NPROC, limit, None).result()
 
 

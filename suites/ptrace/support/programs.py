@@ -10,6 +10,7 @@ import struct
 
 import pytest
 
+from guests.abi import size_of
 from guests.guest import Guest
 from guests.outcome import OK, Outcome
 from guests.syscalls.base import Pending
@@ -19,8 +20,8 @@ from guests.uapi import Cap
 FOLDER = "/tmp"  # noqa: S108 - the guest's
 ENVIRONMENT = "ENVIRONMENT=1"
 """What they find in their environment."""
-_ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
-_PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
+_ELF_HEADER = "16sHHIQQQIHHHHHH"
+_PROGRAM_HEADER = "IIQQQQQQ"
 _ET_EXEC, _PT_LOAD, _PT_INTERP, _PF_X, _PF_R = 2, 1, 3, 1, 4
 _AT_ADDRESS = 0x60000000
 """Where a program of our own lies: away from an interpreter, and from the memory that tasks share."""
@@ -30,12 +31,18 @@ _WAITING = {
     "x86_64": ("pause", "b8 22 00 00 00  0f 05  eb f7"),
     # again: mov x0, #0, and so to x3; mov x8, #__NR_ppoll; svc #0; b again
     "aarch64": ("ppoll", "00 00 80 d2  01 00 80 d2  02 00 80 d2  03 00 80 d2  28 09 80 d2  01 00 00 d4  fa ff ff 17"),
+    # again: li a0, 0, and so to a3; li a7, __NR_ppoll; ecall; j again
+    "riscv64": ("ppoll", "01 45  81 45  01 46  81 46  93 08 90 04  73 00 00 00  c5 bf"),
+    # again: li 0, __NR_pause; sc; b again
+    "ppc64le": ("pause", "1d 00 00 38  02 00 00 44  f8 ff ff 4b"),
+    # again: xgr %r2, %r2, and so to %r5; lghi %r1, __NR_ppoll; svc 0; j again
+    "s390x": ("ppoll", "b9 82 00 22  b9 82 00 33  b9 82 00 44  b9 82 00 55  a7 19 01 2e  0a 00  a7 f4 ff f5"),
 }
 # fmt: on
 """By architecture, code that waits for signals, again and again: the call, and the instructions."""
-_CAPABILITIES = struct.Struct("<5I")
+_CAPABILITIES = "<5I"
 _REVISION_2, _EFFECTIVE = 0x02000000, 1
-"""struct vfs_cap_data (include/uapi/linux/capability.h)."""
+"""struct vfs_cap_data (include/uapi/linux/capability.h), which is little-endian everywhere."""
 
 
 class Programs:
@@ -56,11 +63,13 @@ class Programs:
         """A program that its ELF interpreter runs, which is to be one of these files."""
         path = self._new_path(FOLDER)
         name = interpreter.encode() + b"\0"
-        size = _ELF_HEADER.size + 2 * _PROGRAM_HEADER.size
+        size = size_of(_ELF_HEADER) + 2 * size_of(_PROGRAM_HEADER)
         header = self._elf_header(_AT_ADDRESS, 2)
-        interp = _PROGRAM_HEADER.pack(_PT_INTERP, _PF_R, size, _AT_ADDRESS + size, 0, len(name), len(name), 1)
+        interp = self._root.abi.pack(
+            _PROGRAM_HEADER, _PT_INTERP, _PF_R, size, _AT_ADDRESS + size, 0, len(name), len(name), 1
+        )
         whole = size + len(name)
-        load = _PROGRAM_HEADER.pack(_PT_LOAD, _PF_R, 0, _AT_ADDRESS, 0, whole, whole, 4096)
+        load = self._root.abi.pack(_PROGRAM_HEADER, _PT_LOAD, _PF_R, 0, _AT_ADDRESS, 0, whole, whole, 4096)
         self._guest.upload(path, header + interp + load + name)
         return self._finish(path, mode, 0, 0, Cap.NONE)
 
@@ -69,9 +78,9 @@ class Programs:
         if self._guest.arch not in _WAITING:
             pytest.skip(f"needs code that waits, and there is none for {self._guest.arch}")
         path, code = self._new_path(FOLDER), bytes.fromhex(_WAITING[self._guest.arch][1])
-        header = self._elf_header(_AT_ADDRESS + _ELF_HEADER.size + _PROGRAM_HEADER.size, 1)
-        whole = _ELF_HEADER.size + _PROGRAM_HEADER.size + len(code)
-        load = _PROGRAM_HEADER.pack(_PT_LOAD, _PF_R | _PF_X, 0, _AT_ADDRESS, 0, whole, whole, 4096)
+        header = self._elf_header(_AT_ADDRESS + size_of(_ELF_HEADER) + size_of(_PROGRAM_HEADER), 1)
+        whole = size_of(_ELF_HEADER) + size_of(_PROGRAM_HEADER) + len(code)
+        load = self._root.abi.pack(_PROGRAM_HEADER, _PT_LOAD, _PF_R | _PF_X, 0, _AT_ADDRESS, 0, whole, whole, 4096)
         self._guest.upload(path, header + load + code)
         return self._finish(path, 0o755, 0, 0, Cap.NONE)
 
@@ -83,9 +92,12 @@ class Programs:
 
     def _elf_header(self, entry: int, segments: int) -> bytes:
         """That of a program for this machine."""
-        ident, _, machine, *_ = _ELF_HEADER.unpack_from(self._guest.read_bytes(self._guest.program, beginning=True))
-        sizes = (_ELF_HEADER.size, _PROGRAM_HEADER.size, segments, 0, 0, 0)
-        return _ELF_HEADER.pack(ident, _ET_EXEC, machine, 1, entry, _ELF_HEADER.size, 0, 0, *sizes)
+        own = self._root.abi.unpack_from(_ELF_HEADER, self._guest.read_bytes(self._guest.program, beginning=True))
+        ident, machine, flags = own[0], own[2], own[7]
+        sizes = (size_of(_ELF_HEADER), size_of(_PROGRAM_HEADER), segments, 0, 0, 0)
+        return self._root.abi.pack(
+            _ELF_HEADER, ident, _ET_EXEC, machine, 1, entry, size_of(_ELF_HEADER), 0, flags, *sizes
+        )
 
     def _new_path(self, folder: str) -> str:
         self._made += 1
@@ -103,7 +115,7 @@ class Programs:
 def give_capabilities(task: Task, path: str, caps: Cap) -> Outcome:
     """Set a file's permitted capabilities, which become effective at once."""
     low, high = int(caps) & 0xFFFFFFFF, int(caps) >> 32
-    content = _CAPABILITIES.pack(_REVISION_2 | _EFFECTIVE, low, 0, high, 0)
+    content = struct.pack(_CAPABILITIES, _REVISION_2 | _EFFECTIVE, low, 0, high, 0)
     shown = f'give_capabilities("{path}", {caps.name})'
     return task.call("setxattr", path, "security.capability", content, len(content), 0, shown=shown)
 

@@ -33,8 +33,11 @@ PROBE_CALLS = {"uretprobe": 335, "uprobe": 336}
 """Reserved for the kernel's own code in a program, which no filter stops, and fatal from anywhere else; on x86-64,
 since 6.14 and 6.18."""
 
-_FATAL = ("exit", "exit_group", "fork", "vfork", "pause", "sigreturn", "rt_sigreturn", "sigsuspend")
-"""Calls that end, fork or suspend their caller even with arguments of all ones."""
+_FATAL = (
+    *("exit", "exit_group", "fork", "vfork", "pause", "sigreturn", "rt_sigreturn", "sigsuspend"),
+    *("switch_endian", "swapcontext"),
+)
+"""Calls that end, fork or suspend their caller, or make it another, even with arguments of all ones."""
 
 
 def abi_of(entry: Entry, arch: str) -> str:
