@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import TypeVar
 
+from guests.uapi import has_number, number
+
+_T = TypeVar("_T")
 _LETTERS = {4: "I", 8: "Q"}
 
 
@@ -87,12 +91,37 @@ class Abi:
     """What a call returns that its tracer has skipped, and has given no result, by the same."""
     open_flags: tuple[tuple[int, int], ...] = ()
     """Where it has those flags of open() that x86 has elsewhere: x86's bit, and its own."""
+    call_names: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Its names for calls of 64-bit ABIs that it has under others: those with the same structures, if there are any."""
+    pair_alignment: int = 0
+    """The registers of a 64-bit argument, which are two, begin at a multiple of this; 0 if one register holds it."""
     call_size: int = 2
     """Bytes of the instruction that enters the kernel."""
     breakpoint: bytes = b"\xcc"
     """The instruction that a debugger puts in the place of another."""
     option: str = ""
     """The kernel's option for programs with this ABI, unless it is the architecture's own."""
+
+    def number(self, name: str) -> int:
+        """The number of a call by the name that 64-bit ABIs have for it, or by its own.  KeyError if it has none."""
+        return number(self.call_names.get(name, name), self.name)
+
+    def has(self, name: str) -> bool:
+        """Whether it has a call of that name."""
+        return has_number(self.call_names.get(name, name), self.name)
+
+    def arguments(self, name: str, values: Sequence[_T | int]) -> list[_T | int]:
+        """The arguments of a call, one for each register, from those of 64-bit ABIs."""
+        given = list(values)
+        if not self.pair_alignment:
+            return given
+        place = _OFFSETS.get(name, len(given))
+        if place < len(given) and isinstance(offset := given[place], int):
+            padding = [0] * (-place % self.pair_alignment)
+            given[place : place + 1] = [*padding, offset & 0xFFFFFFFF, offset >> 32 & 0xFFFFFFFF]
+        if name == "mmap" and len(given) == 6 and isinstance(offset := given[5], int):
+            given[5] = offset // 4096
+        return given
 
     def words(self, *values: int) -> bytes:
         """An array of unsigned longs, or of pointers."""
@@ -126,6 +155,24 @@ class Abi:
         return f"<{count}{_LETTERS[self.word]}"
 
 
+_OFFSETS: Mapping[str, int] = MappingProxyType({"pread64": 3, "pwrite64": 3})
+"""Calls with a 64-bit argument: its place."""
+_IDS = ("getuid", "geteuid", "getgid", "getegid", "setuid", "setgid", "setreuid", "setregid", "setgroups", "getgroups")
+_IDS += ("setresuid", "setresgid", "getresuid", "getresgid", "setfsuid", "setfsgid", "chown", "fchown", "lchown")
+_TIMES = ("clock_gettime", "clock_settime", "timer_gettime", "timer_settime", "timerfd_gettime", "timerfd_settime")
+_TIMES_OF_WAITS = ("clock_nanosleep", "futex", "ppoll", "pselect6", "recvmmsg", "rt_sigtimedwait", "semtimedop")
+NAMES_ON_32_BITS: Mapping[str, str] = MappingProxyType(
+    {
+        **{name: f"{name}32" for name in _IDS},
+        **{name: f"{name}64" for name in _TIMES},
+        **{name: f"{name}_time64" for name in (*_TIMES_OF_WAITS, "utimensat")},
+        "getrlimit": "ugetrlimit",
+        "mmap": "mmap2",
+        "fstat": "fstat64",
+        "newfstatat": "fstatat64",
+    }
+)
+"""Old 32-bit ABIs have 16-bit ids, 32-bit times and limits of 2 GiB in the calls of these names."""
 _CALL_OF_X86_64 = CallRegisters("orig_rax", "rax", ("rdi", "rsi", "rdx", "r10", "r8", "r9"), "rip", "rsp")
 X86_64 = Abi(
     "x86_64",
@@ -158,6 +205,8 @@ I386 = Abi(
         *("eip", "cs", "eflags", "esp_at_signal", "ss"),
     ),
     context_call=replace(_CALL_OF_I386, number="eax"),
+    call_names=NAMES_ON_32_BITS,
+    pair_alignment=1,
     option="IA32_EMULATION",
 )
 _X = tuple(f"x{number}" for number in range(31))
@@ -182,10 +231,21 @@ AARCH64 = Abi(
     breakpoint=bytes.fromhex("00 00 20 d4"),  # brk #0
 )
 
-NATIVE: Mapping[str, Abi] = MappingProxyType({"x86_64": X86_64, "aarch64": AARCH64})
+NATIVE: Mapping[str, Abi] = MappingProxyType(
+    {"x86_64": X86_64, "i386": replace(I386, option=""), "aarch64": AARCH64}
+)
 """Each architecture's own, by `uname -m`."""
 COMPAT: Mapping[str, Abi] = MappingProxyType({"x86_64": I386})
 """The ABI of 32-bit programs, for architectures that have one for which the agent has a program."""
+
+
+def call_number(name: str, abi: str) -> int:
+    """The number of a call by the name that 64-bit ABIs have for it, on an ABI of this name, such as `x32`, too."""
+    known = _BY_NAME.get(abi)
+    return number(name, abi) if known is None else known.number(name)
+
+
+_BY_NAME = {abi.name: abi for abi in (*NATIVE.values(), *COMPAT.values())}
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from guests.abi import call_number
 from guests.call_arguments import Argument, marshal
 from guests.protocol import wire
 from guests.protocol.channel import CALL_DEADLINE
 from guests.protocol.conversation import Conversation
 from guests.protocol.wire import Op, State, Step
 from guests.task import Task
-from guests.uapi import SCHED_FIFO, Clone, number
+from guests.uapi import SCHED_FIFO, Clone
 
 Counts = dict[str, int]
 """The number of times that a step had each result: `OK`, or the name of an error."""
@@ -99,7 +100,7 @@ class Plan:
         pokes = [(Op.POKE, wire.PIECE.pack(offset, len(content)) + content) for offset, content in self._writes]
         steps = b""
         for kind, nr, arguments, result_of, place in self._steps:
-            value = number(nr, self._arch or arch) if isinstance(nr, str) else nr
+            value = call_number(nr, self._arch or arch) if isinstance(nr, str) else nr
             steps += wire.LOOP_STEP.pack(value, *wire.six(arguments), kind, result_of, place)
         return [*pokes, (Op.PLAN, wire.PLAN.pack(rounds, len(self)) + steps)]
 

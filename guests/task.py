@@ -133,7 +133,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
     def begin(self, name: str | int, *arguments: Argument, entry: Entry = Entry.NATIVE, shown: str = "") -> Pending:
         """Start a call without waiting for it; `outcome()` waits."""
         nr = name if isinstance(name, int) else self.number(name)
-        laid = marshal(self.slot, arguments)
+        laid = marshal(self.slot, arguments if isinstance(name, int) else self.abi.arguments(name, arguments))
         body = wire.call_body(nr, laid.numbers, entry=entry, writes=laid.writes, reads=laid.reads)
         what = f"{self}.{shown or self._shown(name, arguments)}"
         sequence = self.guest.send(Op.CALL, self.slot, body, what)

@@ -23,7 +23,7 @@ class Architecture:
     """
 
     name: str
-    """`uname -m`, which is what QEMU and virtme-ng call it, too."""
+    """What QEMU and virtme-ng call it: `uname -m`, unless `machine` is different."""
     debian: str
     """In packages of Debian and Ubuntu."""
     gnu: str
@@ -46,6 +46,8 @@ class Architecture:
     """The processor of an emulated guest, as virtme-run chooses it."""
     arguments: tuple[str, ...] = ()
     """Kernel arguments for every boot."""
+    machine: str = ""
+    """`uname -m`, if that is not its name."""
     has_cmpxchg16b: bool = False
     """Whether its emulated processor has this instruction, which some versions of QEMU emulate incorrectly."""
 
@@ -70,6 +72,22 @@ _TABLE = (
         emulated_cpu="max",
         arguments=_STEADY_CLOCK,
         has_cmpxchg16b=True,
+    ),
+    Architecture(
+        name="i386",
+        debian="i386",
+        # Its compiler compiles for i386, too.
+        gnu="x86_64-linux-gnu",
+        srcarch="x86",
+        target="bzImage",
+        image="arch/x86/boot/bzImage",
+        console="ttyS0",
+        console_option="SERIAL_8250_CONSOLE",
+        second_port="ttyS1",
+        command_line_size=2048,
+        emulated_cpu="max",
+        arguments=_STEADY_CLOCK,
+        machine="i686",
     ),
     Architecture(
         name="aarch64",

@@ -28,10 +28,10 @@ def compat(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ag
     if not kernel.config.enabled(abi.option):
         pytest.skip(f"needs CONFIG_{abi.option}")
     if not initramfs.compiles(abi.name):
-        pytest.skip(f"needs a C compiler for {abi.name}: {initramfs.compiler(abi.name)} -m32 cannot compile")
+        pytest.skip(f"needs a C compiler for {abi.name}: {initramfs.compiler(abi.name)} cannot compile for it")
     guest = cast(Guest, request.getfixturevalue("guest"))
     program = AgentProgram("/agent32", abi)
-    guest.upload(program.path, initramfs.agent(abi.name, Cache()).read_bytes(), mode=0o755)
+    guest.upload(program.path, initramfs.agent(abi.name, Cache(), for_tasks=True).read_bytes(), mode=0o755)
     return program
 
 

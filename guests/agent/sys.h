@@ -26,7 +26,7 @@
  *                                       -ENOSYS if the architecture has no such entry
  *   ARCH_CONTEXT_RESULT                 the index of a system call's result among the words of uc_mcontext
  *
- *   arch_read_auxv(auxv)                note what the kernel tells a new program; of the program for 32-bit tasks alone
+ *   arch_read_auxv(auxv)                note what the kernel tells a new program, if a call needs any of it
  *
  * and the assembly defines _start, which calls start(stack), and the following.
  */
@@ -41,11 +41,40 @@ void arch_restorer(void);
 
 #include KCONFORM_ARCH_HEADER
 
-/* 32-bit architectures have an older call of this name, with 32-bit times, which a kernel may be built without. */
+/* An architecture that needs nothing of it defines nothing. */
+#ifndef arch_read_auxv
+#define arch_read_auxv(auxv) ((void)(auxv))
+#endif
+
+/* 32-bit architectures have older calls of these names, with 32-bit times, which a kernel may be built without ... */
 #ifdef __NR_futex_time64
 #define NR_FUTEX __NR_futex_time64
+#define NR_PPOLL __NR_ppoll_time64
+#define NR_CLOCK_GETTIME __NR_clock_gettime64
+#define NR_CLOCK_NANOSLEEP __NR_clock_nanosleep_time64
 #else
 #define NR_FUTEX __NR_futex
+#define NR_PPOLL __NR_ppoll
+#define NR_CLOCK_GETTIME __NR_clock_gettime
+#define NR_CLOCK_NANOSLEEP __NR_clock_nanosleep
+#endif
+
+/* ... with 16-bit ids, ... */
+#ifdef __NR_setresuid32
+#define NR_SETGROUPS __NR_setgroups32
+#define NR_SETRESGID __NR_setresgid32
+#define NR_SETRESUID __NR_setresuid32
+#else
+#define NR_SETGROUPS __NR_setgroups
+#define NR_SETRESGID __NR_setresgid
+#define NR_SETRESUID __NR_setresuid
+#endif
+
+/* ... and with other arguments. */
+#ifdef __NR_mmap2
+#define NR_MMAP __NR_mmap2
+#else
+#define NR_MMAP __NR_mmap
 #endif
 
 #define sys6(nr, a, b, c, d, e, f) \

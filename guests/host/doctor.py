@@ -153,7 +153,7 @@ def _without_compat() -> str:
     abi = COMPAT.get(platform.machine())
     if abi is None or initramfs.compiles(abi.name):
         return ""
-    return f"; without 32-bit programs ({initramfs.compiler(abi.name)} -m32): tests of 32-bit tasks are skipped"
+    return f"; without 32-bit programs ({initramfs.compiler(abi.name)} cannot compile for {abi.name}): tests of 32-bit tasks are skipped"
 
 
 def _cache_problem() -> str:

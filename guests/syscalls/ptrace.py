@@ -23,7 +23,6 @@ from guests.uapi import (
     Ptrace,
     PtraceOption,
     Signal,
-    number,
 )
 
 
@@ -123,7 +122,7 @@ class PtraceCalls(SyscallGroup):
         names = {"nr": call.number, "result": call.result, "ip": call.ip}
         names |= {f"arg{index}": name for index, name in enumerate(call.arguments)}
         values = {
-            names.get(name, name): (number(value, self.abi.name) if isinstance(value, str) else value) & mask
+            names.get(name, name): (self.number(value) if isinstance(value, str) else value) & mask
             for name, value in changes.items()
         }
         new = {**self.registers(target), **values}
