@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
+from guests.calls_on_32_bits import NAMES_ON_32_BITS, OFFSETS
 from guests.uapi import has_number, number
 
 _T = TypeVar("_T")
@@ -92,7 +93,7 @@ class Abi:
     open_flags: tuple[tuple[int, int], ...] = ()
     """Where it has those flags of open() that x86 has elsewhere: x86's bit, and its own."""
     call_names: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Its names for calls of 64-bit ABIs that it has under others: those with the same structures, if there are any."""
+    """Its names for calls of 64-bit ABIs, where they are others: if possible, those with the same structures."""
     pair_alignment: int = 0
     """The registers of a 64-bit argument, which are two, begin at a multiple of this; 0 if one register holds it."""
     call_size: int = 2
@@ -115,7 +116,7 @@ class Abi:
         given = list(values)
         if not self.pair_alignment:
             return given
-        place = _OFFSETS.get(name, len(given))
+        place = OFFSETS.get(name, len(given))
         if place < len(given) and isinstance(offset := given[place], int):
             padding = [0] * (-place % self.pair_alignment)
             given[place : place + 1] = [*padding, offset & 0xFFFFFFFF, offset >> 32 & 0xFFFFFFFF]
@@ -130,6 +131,40 @@ class Abi:
     def split_words(self, content: bytes, names: tuple[str, ...]) -> dict[str, int]:
         """The words at the beginning of `content`, by name."""
         return dict(zip(names, struct.unpack_from(self._form(len(names)), content), strict=True))
+
+    def all_words(self, content: bytes) -> tuple[int, ...]:
+        """All words of `content`."""
+        return struct.unpack(self._form(len(content) // self.word), content)
+
+    def pairs(self, content: bytes) -> dict[int, int]:
+        """Pairs of words, as an auxiliary vector has them; of several with the same first word, the last."""
+        words = self.all_words(content)
+        return dict(zip(words[::2], words[1::2], strict=True))
+
+    def action(self, handler: int, flags: int, restorer: int, mask: int = 0) -> bytes:
+        """struct sigaction of the kernel."""
+        return self.words(handler, flags, restorer) + struct.pack("<Q", mask)
+
+    def split_action(self, content: bytes) -> tuple[int, int, int, int]:
+        """Handler, flags, restorer and mask."""
+        found = self.split_words(content, ("handler", "flags", "restorer"))
+        (mask,) = struct.unpack_from("<Q", content, 3 * self.word)
+        return found["handler"], found["flags"], found["restorer"], mask
+
+    @property
+    def action_size(self) -> int:
+        """Bytes of struct sigaction."""
+        return len(self.action(0, 0, 0))
+
+    @property
+    def siginfo_union(self) -> int:
+        """Where the union in siginfo is, which begins with a pointer, and is aligned as one."""
+        return 12 + -12 % self.word
+
+    @property
+    def highest_bit(self) -> int:
+        """That of a register, which a 32-bit call passes, or loses."""
+        return 1 << 8 * self.word - 1
 
     def flags_of_open(self, flags: int) -> int:
         """The flags of open(), which guests/uapi.py has as x86 does."""
@@ -155,24 +190,6 @@ class Abi:
         return f"<{count}{_LETTERS[self.word]}"
 
 
-_OFFSETS: Mapping[str, int] = MappingProxyType({"pread64": 3, "pwrite64": 3})
-"""Calls with a 64-bit argument: its place."""
-_IDS = ("getuid", "geteuid", "getgid", "getegid", "setuid", "setgid", "setreuid", "setregid", "setgroups", "getgroups")
-_IDS += ("setresuid", "setresgid", "getresuid", "getresgid", "setfsuid", "setfsgid", "chown", "fchown", "lchown")
-_TIMES = ("clock_gettime", "clock_settime", "timer_gettime", "timer_settime", "timerfd_gettime", "timerfd_settime")
-_TIMES_OF_WAITS = ("clock_nanosleep", "futex", "ppoll", "pselect6", "recvmmsg", "rt_sigtimedwait", "semtimedop")
-NAMES_ON_32_BITS: Mapping[str, str] = MappingProxyType(
-    {
-        **{name: f"{name}32" for name in _IDS},
-        **{name: f"{name}64" for name in _TIMES},
-        **{name: f"{name}_time64" for name in (*_TIMES_OF_WAITS, "utimensat")},
-        "getrlimit": "ugetrlimit",
-        "mmap": "mmap2",
-        "fstat": "fstat64",
-        "newfstatat": "fstatat64",
-    }
-)
-"""Old 32-bit ABIs have 16-bit ids, 32-bit times and limits of 2 GiB in the calls of these names."""
 _CALL_OF_X86_64 = CallRegisters("orig_rax", "rax", ("rdi", "rsi", "rdx", "r10", "r8", "r9"), "rip", "rsp")
 X86_64 = Abi(
     "x86_64",
@@ -231,9 +248,7 @@ AARCH64 = Abi(
     breakpoint=bytes.fromhex("00 00 20 d4"),  # brk #0
 )
 
-NATIVE: Mapping[str, Abi] = MappingProxyType(
-    {"x86_64": X86_64, "i386": replace(I386, option=""), "aarch64": AARCH64}
-)
+NATIVE: Mapping[str, Abi] = MappingProxyType({"x86_64": X86_64, "i386": replace(I386, option=""), "aarch64": AARCH64})
 """Each architecture's own, by `uname -m`."""
 COMPAT: Mapping[str, Abi] = MappingProxyType({"x86_64": I386})
 """The ABI of 32-bit programs, for architectures that have one for which the agent has a program."""

@@ -72,7 +72,15 @@ def compile_command(arch: str, output: Path, *, for_tasks: bool = False) -> list
             f"add guests/agent/arch_{arch}.h and arch_{arch}.S, and a row to _ARCH_FLAGS",
         )
     header = f'-DKCONFORM_ARCH_HEADER="arch_{arch}.h"'
-    return [compiler(arch), *_FLAGS, *_ARCH_FLAGS[arch], header, "-o", str(output), *map(str, sources(arch, for_tasks=for_tasks))]
+    return [
+        compiler(arch),
+        *_FLAGS,
+        *_ARCH_FLAGS[arch],
+        header,
+        "-o",
+        str(output),
+        *map(str, sources(arch, for_tasks=for_tasks)),
+    ]
 
 
 def sources(arch: str, *, for_tasks: bool = False) -> list[Path]:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.call_arguments import Out
@@ -39,7 +37,7 @@ PROGRAMS = [
 
 def secure(guest: Guest, task: Task) -> int:
     """AT_SECURE, by which the kernel tells the C library that the program has gained something."""
-    return int(dict(struct.iter_unpack("<QQ", guest.read_bytes(f"/proc/{task.pid}/auxv")))[AT_SECURE])
+    return task.abi.pairs(guest.read_bytes(f"/proc/{task.pid}/auxv"))[AT_SECURE]
 
 
 @pytest.mark.requirement("ptrace.exec-secure", "ptrace.exec-stack-limit")
@@ -50,7 +48,7 @@ def test_secure_execution(guest: Guest, made: dict[str, int], gives: bool) -> No
     path = Programs(guest).create(**made)  # type: ignore[arg-type]
     target.call("personality", ADDR_NO_RANDOMIZE).result()
     target.call("prctl", Prctl.SET_PDEATHSIG, Signal.TERM, 0, 0, 0).result()
-    target.call("setrlimit", RLIMIT_STACK, struct.pack("<QQ", 8 * USUAL_STACK, 8 * USUAL_STACK)).result()
+    target.call("setrlimit", RLIMIT_STACK, target.abi.words(8 * USUAL_STACK, 8 * USUAL_STACK)).result()
     execute(target, path).result()
     with breaks("ptrace.exec-secure"):
         assert secure(guest, target) == int(gives)
@@ -59,8 +57,8 @@ def test_secure_execution(guest: Guest, made: dict[str, int], gives: bool) -> No
         target.call("prctl", PR_GET_PDEATHSIG, signal, 0, 0, 0).result()
         assert int.from_bytes(target.load(signal, 4), "little") == (0 if gives else Signal.TERM)
     with breaks("ptrace.exec-stack-limit"):
-        soft, hard = struct.unpack("<QQ", target.call("getrlimit", RLIMIT_STACK, Out(16)).read())
-        assert (soft, hard) == (USUAL_STACK if gives else 8 * USUAL_STACK, 8 * USUAL_STACK)
+        limits = target.call("getrlimit", RLIMIT_STACK, Out(2 * target.abi.word)).read()
+        assert target.abi.all_words(limits) == (USUAL_STACK if gives else 8 * USUAL_STACK, 8 * USUAL_STACK)
 
 
 @pytest.mark.requirement("ptrace.exec-shared-directory")

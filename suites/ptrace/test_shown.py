@@ -184,7 +184,7 @@ def test_advice_that_ends_early(guest: Guest) -> None:
     pidfd = nice.pidfd_open(target)
     good, bad = wire.data_address(target.slot) & ~(PAGE - 1), PAGE
     for ranges, wanted in (((good, good), returned(2 * PAGE)), ((good, bad), returned(PAGE)), ((bad, good), ENOMEM)):
-        vector = struct.pack("<4Q", ranges[0], PAGE, ranges[1], PAGE)
+        vector = nice.abi.words(ranges[0], PAGE, ranges[1], PAGE)
         assert nice.call("process_madvise", pidfd, vector, 2, MADV_COLD, 0) == wanted
 
 

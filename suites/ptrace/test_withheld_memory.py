@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.guest import Guest
@@ -27,7 +25,7 @@ def test_program_whose_mode_changes(guest: Guest, mode: int, uid: int) -> None:
     root, task = guest.root(), guest.spawn("task")
     path, page = Programs(guest).create(), WithheldPage(guest, task)
     words = task.store_words(path, "task", str(task.slot))
-    array = task.store(task.load(words, 3 * 8) + struct.pack("<QQ", page.address, 0))
+    array = task.store(task.load(words, 3 * task.abi.word) + task.abi.words(page.address, 0))
     running = task.begin("execve", path, array, task.store_words(ENVIRONMENT), shown=f'execute("{path}")')
     running.wait_until_blocked()
     root.chmod(path, mode).result()
@@ -45,7 +43,7 @@ def test_killed_during_a_request(guest: Guest) -> None:
     tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
     page = WithheldPage(guest, tracer)
     tracer.seize_and_stop(tracee)
-    first_register = struct.pack("<QQ", page.address, 8)
+    first_register = tracer.abi.words(page.address, 8)
     writing = tracer.begin("ptrace", PTRACE_SETREGSET, tracee.tid, NT_PRSTATUS, first_register, shown="setregset()")
     writing.wait_until_blocked()
     guest.root().kill(tracee, Signal.KILL).result()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import struct
 
 import pytest
 
@@ -34,7 +33,7 @@ def able(guest: Guest) -> Task:
 
 
 def install(task: Task, way: str, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
-    fprog = struct.pack("<H6xQ", 1, task.store(pack((ret(Action.ERRNO, errno.EINVAL),))))
+    fprog = task.abi.words(1, task.store(pack((ret(Action.ERRNO, errno.EINVAL),))))
     if way == "prctl":
         return task.call("prctl", Prctl.SET_SECCOMP, MODE_FILTER, fprog, 0, 0)
     return task.call("seccomp", SET_MODE_FILTER, flags, fprog)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.bpf import policy, trap
@@ -29,9 +27,8 @@ MINSIGSTKSZ = 2048
 
 def disposition(task: Task, signal: Signal) -> tuple[int, int, int, int]:
     """Handler, flags, restorer and mask, as rt_sigaction() returns them."""
-    old = task.call("rt_sigaction", signal, None, Out(32), 8, shown=f"disposition({signal.name})")
-    handler, flags, restorer, mask = struct.unpack("<4Q", old.read())
-    return handler, flags, restorer, mask
+    old = task.call("rt_sigaction", signal, None, Out(task.abi.action_size), 8, shown=f"disposition({signal.name})")
+    return task.abi.split_action(old.read())
 
 
 @pytest.mark.needs("PID_NS")
@@ -58,7 +55,7 @@ def test_flags_that_are_not_of_the_api(guest: Guest) -> None:
     tracer = guest.spawn("tracer")
     task = tracer.spawn("task")
     for handler, flags, kept in ((SIG_IGN, ALL_FLAGS & ~IMMUTABLE, API_FLAGS), (SIG_DFL, IMMUTABLE, 0)):
-        action = struct.pack("<4Q", handler, flags, 0, 0)
+        action = task.abi.action(handler, flags & (2 * task.abi.highest_bit - 1), 0)
         task.call("rt_sigaction", Signal.USR1, action, None, 8, shown=f"use flags {flags:#x}").result()
         assert disposition(task, Signal.USR1) == (handler, kept, 0, 0)
     tracer.seize(task).result()
@@ -96,7 +93,7 @@ def test_a_frame_that_is_too_large_for_its_stack(guest: Guest) -> None:
     task.catch(Signal.SYS, result=42, on_stack=True).result()
     task.install(policy(trap("getppid"))).result()
     for size, wanted in ((8 * MINSIGSTKSZ, returned(42)), (MINSIGSTKSZ, killed(Signal.SEGV))):
-        stack = struct.pack("<QiiQ", memory + len(below), 0, 0, size)
+        stack = task.abi.words(memory + len(below), 0, size)
         task.call("sigaltstack", stack, None, shown=f"sigaltstack({size} bytes)").result()
         assert task.call("getppid") == wanted
     # All tasks share the memory that they store in.

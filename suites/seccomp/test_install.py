@@ -105,7 +105,7 @@ def test_unknown_flags(guest: Guest) -> None:
     """Bits 7 to 31 are not flags: each of them fails with EINVAL, and nothing is installed."""
     task = unprivileged(guest)
     task.be_quiet()
-    fprog = struct.pack("<H6xQ", 1, task.store(pack(ALLOW_ALL)))
+    fprog = task.abi.words(1, task.store(pack(ALLOW_ALL)))
     # Bit 6 is not a flag either, so far, but it has been proposed: SECCOMP_FILTER_FLAG_ALLOW_NESTED_LISTENERS.
     found = {f"bit {bit}": (task.call("seccomp", SET_MODE_FILTER, 1 << bit, fprog), EINVAL) for bit in range(7, 32)}
     assert mismatches(found) == []
@@ -134,7 +134,7 @@ class Attempt:
         program = NO_RETURN if "program-invalid" in self.mistakes else ALLOW_ALL
         length = 4097 if "too-long" in self.mistakes else len(program)
         address = NOWHERE if "program-unreadable" in self.mistakes else self.task.store(pack(program))
-        pointer: Argument = struct.pack("<H6xQ", length, address)
+        pointer: Argument = self.task.abi.words(length, address)
         if "struct-unreadable" in self.mistakes:
             pointer = NOWHERE
         return self.task.call("seccomp", SET_MODE_FILTER, flags, pointer)

@@ -60,7 +60,7 @@ def programs(guest: Guest) -> int:
 def of_a_socket(guest: Guest) -> Outcome:
     """Attach a program to a socket; the result is the socket."""
     socket = guest.init.call("socket", AF_NETLINK, SOCK_RAW, 0)
-    filter_ = struct.pack("<H6xQ", len(ALLOW_ALL), guest.init.store(bpf.pack(ALLOW_ALL)))
+    filter_ = guest.init.abi.words(len(ALLOW_ALL), guest.init.store(bpf.pack(ALLOW_ALL)))
     guest.init.call("setsockopt", socket.result(), SOL_SOCKET, SO_ATTACH_FILTER, filter_, len(filter_)).result()
     return socket
 
@@ -197,7 +197,7 @@ def test_a_fork_that_is_killed(guest: Guest) -> None:
         for protection in (PROT_READ, PROT_READ | PROT_WRITE):
             mapping.call("mmap", None, 4096, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     require(run(target, mapping, MAPPINGS // 16) == [{"OK": MAPPINGS // 16}] * 16, f"{target} could not map memory")
-    kill = struct.pack("<QiI48x", 0, Signal.KILL, SIGEV_SIGNAL)
+    kill = (target.abi.words(0) + struct.pack("<iI", Signal.KILL, SIGEV_SIGNAL)).ljust(64, b"\0")
     timer = struct.unpack("<i", target.call("timer_create", CLOCK_MONOTONIC, kill, Out(4)).read())[0]
     plan = Plan(target.slot)
     plan.call("timer_settime", timer, 0, struct.pack("<4Q", 0, 0, 0, EXPIRES_NS), None)

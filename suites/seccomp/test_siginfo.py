@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from guests.abi import Abi
 from guests.bpf import policy, trap
 from guests.call_arguments import Out
 from guests.call_plan import Plan, run
@@ -33,17 +34,19 @@ NOBODY = 65534
 """What a uid is in a user namespace that does not map it (Documentation/admin-guide/sysctl/fs.rst: overflowuid)."""
 
 
-Sent = tuple[int, int, int, int, int, int, int, bytes]
-"""A siginfo: signal, errno, code, padding, pid, uid, value, and the rest without the zeros at its end."""
+Sent = tuple[int, int, int, bytes, int, int, int, bytes]
+"""A siginfo: signal, errno, code, padding without zeros, pid, uid, value, the rest without the zeros at its end."""
 
 
 def sent(signal: int, code: int, pid: int, uid: int, value: int = 0) -> Sent:
     """The siginfo of a signal that a process sends."""
-    return signal, 0, code, 0, pid, uid, value, b""
+    return signal, 0, code, b"", pid, uid, value, b""
 
 
-def pack(siginfo: Sent) -> bytes:
-    return struct.pack("<iiiiiIQ", *siginfo[:7]).ljust(SIGINFO, b"\0")
+def pack(abi: Abi, siginfo: Sent) -> bytes:
+    number, error, code, _, pid, uid, value, _ = siginfo
+    head = struct.pack("<iii", number, error, code).ljust(abi.siginfo_union, b"\0")
+    return (head + struct.pack("<iI", pid, uid) + abi.words(value)).ljust(SIGINFO, b"\0")
 
 
 def take(task: Task, signal: Signal = Signal.USR1) -> Sent:
@@ -51,8 +54,12 @@ def take(task: Task, signal: Signal = Signal.USR1) -> Sent:
     mask, at_once = struct.pack("<Q", signal_mask(signal)), struct.pack("<qq", 0, 0)
     done = task.call("rt_sigtimedwait", mask, Out(SIGINFO), at_once, 8, shown=f"take({signal.name})")
     done.require(returned(signal))
-    number, error, code, padding, pid, uid, value = struct.unpack_from("<iiiiiIQ", done.read())
-    return number, error, code, padding, pid, uid, value, done.read()[32:].rstrip(b"\0")
+    raw, at = done.read(), task.abi.siginfo_union
+    number, error, code = struct.unpack_from("<iii", raw)
+    pid, uid = struct.unpack_from("<iI", raw, at)
+    value = task.abi.split_words(raw[at + 8 :], ("value",))["value"]
+    rest = raw[at + 8 + task.abi.word :]
+    return number, error, code, raw[12:at].rstrip(b"\0"), pid, uid, value, rest.rstrip(b"\0")
 
 
 @pytest.mark.needs("USER_NS")
@@ -60,11 +67,11 @@ def take(task: Task, signal: Signal = Signal.USR1) -> Sent:
 def test_a_forced_signal_at_the_limit_of_pending_signals(guest: Guest) -> None:
     """The SIGSYS of TRAP has its siginfo even in a user namespace in which no signal can be queued any more."""
     creator = guest.spawn("creator")
-    creator.call("setrlimit", RLIMIT_SIGPENDING, struct.pack("<QQ", 0, 0)).result()
+    creator.call("setrlimit", RLIMIT_SIGPENDING, creator.abi.words(0, 0)).result()
     task = creator.spawn("task", flags=Clone.NEWUSER, quiet=True)
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid", data=7))).result()
-    queued = pack(sent(REALTIME, SI_QUEUE, task.own_tid, 0))
+    queued = pack(task.abi, sent(REALTIME, SI_QUEUE, task.own_tid, 0))
     task.call("rt_sigqueueinfo", task.own_tid, REALTIME, queued).require(EAGAIN)
     assert task.call("getppid") == trapped(task)
     caught = check_caught(task)
@@ -102,7 +109,7 @@ def test_a_siginfo_of_another_signal(guest: Guest) -> None:
     """A queued signal arrives with its own number in its siginfo, whatever number the sender had written there."""
     task = guest.spawn("task")
     task.block(Signal.USR1).result()
-    queued = pack(sent(Signal.USR2, SI_QUEUE, 4711, 1000, value=42))
+    queued = pack(task.abi, sent(Signal.USR2, SI_QUEUE, 4711, 1000, value=42))
     found: dict[str, tuple[object, object]] = {}
     for name, target in (("rt_sigqueueinfo", (task.pid,)), ("rt_tgsigqueueinfo", (task.pid, task.tid))):
         task.call(name, *target, Signal.USR1, queued).result()

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-import struct
 
 import pytest
 
@@ -55,7 +54,7 @@ def test_refused_installations(guest: Guest) -> None:
     task.listen(policy(notify("getppid"))).result()
     plan = Plan(task.slot)
     for program, flags, _ in REFUSED:
-        filter_ = struct.pack("<H6xQ", len(program), task.store(bpf.pack(program)))
+        filter_ = task.abi.words(len(program), task.store(bpf.pack(program)))
         plan.call("seccomp", SET_MODE_FILTER, flags, task.store(filter_))
     wanted = [{error: AT_A_TIME} for _, _, error in REFUSED]
     for _ in range(WARM_UP):

@@ -36,7 +36,7 @@ class FilteredSocket:
 
     def attach(self, program: Program) -> Outcome:
         """Replace the filter."""
-        filter_ = struct.pack("<H6xQ", len(program), self.task.store(bpf.pack(program)))
+        filter_ = self.task.abi.words(len(program), self.task.store(bpf.pack(program)))
         shown = f"attach({len(program)} instructions)"
         return self.task.call(
             "setsockopt", self.receiver, SOL_SOCKET, SO_ATTACH_FILTER, filter_, len(filter_), shown=shown

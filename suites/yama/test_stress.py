@@ -98,7 +98,7 @@ def tracing(one: Family, other: Family) -> Plan:
 def executing(one: Family) -> Plan:
     plan = Plan(one.executor.slot)
     words = [one.executor.store(word.encode() + b"\0") for word in ("/init", "task", str(one.executor.slot))]
-    pointers = one.executor.store(b"".join(word.to_bytes(8, "little") for word in [*words, 0]))
+    pointers = one.executor.store(one.executor.abi.words(*words, 0))
     plan.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
     plan.call("execve", words[0], pointers, 0)
     return plan

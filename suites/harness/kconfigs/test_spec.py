@@ -45,7 +45,7 @@ def test_what_names_nothing_is_wrong_use(text: str) -> None:
 def test_an_unknown_architecture_is_wrong_use(text: str) -> None:
     with pytest.raises(UsageError, match="names an architecture that kconform cannot test yet") as caught:
         parse(text)
-    assert "amd64 and arm64" in caught.value.hint
+    assert "amd64 and i386 and arm64" in caught.value.hint
 
 
 def test_a_path_in_a_file_is_made_whole(tmp_path: Path) -> None:

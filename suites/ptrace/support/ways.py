@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import enum
 import errno
-import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -129,14 +128,14 @@ def _enter(observer: Task, pidfd: int) -> Outcome:
 
 def _move_pages(observer: Task, target: Task) -> Outcome:
     """Asks where a page of the target is, and moves nothing."""
-    page = struct.pack("<Q", wire.data_address(target.slot) & ~0xFFF)
+    page = observer.abi.words(wire.data_address(target.slot) & ~0xFFF)
     status = bytes(4)
     return observer.call("move_pages", target.tid, 1, page, None, status, 0, shown=f"move_pages({target})")
 
 
 def _migrate_pages(observer: Task, target: Task) -> Outcome:
     """From node 0 to itself."""
-    node = struct.pack("<Q", 1)
+    node = observer.abi.words(1)
     return observer.call("migrate_pages", target.tid, 2, node, node, shown=f"migrate_pages({target})")
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
@@ -75,7 +74,7 @@ def first_of_a_pid_namespace(guest: Guest, name: str = "first", *, parent: Task 
 
 def allow_core_dumps(task: Task, size: int = CORE_BYTES) -> None:
     """Let a fatal signal dump core: allow the size, and change to a writable directory."""
-    task.call("setrlimit", RLIMIT_CORE, struct.pack("<QQ", size, size)).result()
+    task.call("setrlimit", RLIMIT_CORE, task.abi.words(size, size)).result()
     task.call("chdir", "/tmp").result()  # noqa: S108 - the guest's
 
 

@@ -11,8 +11,6 @@ by changing the program's first own system call.
 
 from __future__ import annotations
 
-import struct
-
 from guests.bpf import AUDIT_ARCH, Action, Filter, assembled, pack
 from guests.errors import require
 from guests.outcome import Outcome, killed
@@ -79,7 +77,7 @@ class JailedProgram:
         # Below the red zone of the stack, which is unused.
         program = (registers.sp - 256 - len(instructions)) & ~15
         fprog = program - 16
-        memory = struct.pack("<H6xQ", len(self._policy), program) + instructions
+        memory = task.abi.words(len(self._policy), program) + instructions
         with self._traced.setup():
             launcher.process_vm_writev(task, fprog, memory).result()
             launcher.set_registers(task, nr="seccomp", arg0=SET_MODE_FILTER, arg1=0, arg2=fprog).result()
