@@ -90,6 +90,8 @@ class Abi:
     first argument (syscall_rollback() in asm/syscall.h)."""
     skipped_result: Callable[[int, int], int] = lambda _, __: -errno.ENOSYS
     """What a call returns that its tracer has skipped, and has given no result, by the same."""
+    strict_sigreturn: str = "rt_sigreturn"
+    """By which call handlers return in seccomp's strict mode (__NR_seccomp_sigreturn in asm/seccomp.h)."""
     open_flags: tuple[tuple[int, int], ...] = ()
     """Where it has those flags of open() that x86 has elsewhere: x86's bit, and its own."""
     call_names: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -222,6 +224,7 @@ I386 = Abi(
         *("eip", "cs", "eflags", "esp_at_signal", "ss"),
     ),
     context_call=replace(_CALL_OF_I386, number="eax"),
+    strict_sigreturn="sigreturn",
     call_names=NAMES_ON_32_BITS,
     pair_alignment=1,
     option="IA32_EMULATION",
@@ -258,6 +261,13 @@ def call_number(name: str, abi: str) -> int:
     """The number of a call by the name that 64-bit ABIs have for it, on an ABI of this name, such as `x32`, too."""
     known = _BY_NAME.get(abi)
     return number(name, abi) if known is None else known.number(name)
+
+
+def passed(arguments: Sequence[int], abi: str) -> tuple[int, ...]:
+    """The arguments of a call as an ABI of this name passes them: one of 32 bits loses their upper halves."""
+    known = _BY_NAME.get(abi)
+    mask = 2 * known.highest_bit - 1 if known is not None else -1
+    return tuple(value & mask for value in arguments)
 
 
 _BY_NAME = {abi.name: abi for abi in (*NATIVE.values(), *COMPAT.values())}

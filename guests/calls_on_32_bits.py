@@ -7,19 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 _IDS = (
-    *(
-        "getuid",
-        "geteuid",
-        "getgid",
-        "getegid",
-        "getresuid",
-        "getresgid",
-        "getgroups",
-        "setgroups",
-        "setuid",
-        "setgid",
-    ),
-    *("setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "chown", "fchown", "lchown"),
+    *("getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "setgroups"),
+    *("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid"),
+    *("chown", "fchown", "lchown"),
 )
 _TIMES = ("clock_gettime", "clock_settime", "timer_gettime", "timer_settime", "timerfd_gettime", "timerfd_settime")
 _WAITS = ("clock_nanosleep", "futex", "ppoll", "pselect6", "recvmmsg", "rt_sigtimedwait", "semtimedop")
