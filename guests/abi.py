@@ -90,6 +90,10 @@ class Abi:
     first argument (syscall_rollback() in asm/syscall.h)."""
     skipped_result: Callable[[int, int], int] = lambda _, __: -errno.ENOSYS
     """What a call returns that its tracer has skipped, and has given no result, by the same."""
+    number_request: int = 0
+    """The request of ptrace() that sets the number of the call; 0 if tracers set that as they do registers."""
+    unused_number: int = 400
+    """A number between those of calls, which belongs to none."""
     strict_sigreturn: str = "rt_sigreturn"
     """By which call handlers return in seccomp's strict mode (__NR_seccomp_sigreturn in asm/seccomp.h)."""
     open_flags: tuple[tuple[int, int], ...] = ()
@@ -224,6 +228,7 @@ I386 = Abi(
         *("eip", "cs", "eflags", "esp_at_signal", "ss"),
     ),
     context_call=replace(_CALL_OF_I386, number="eax"),
+    unused_number=285,
     strict_sigreturn="sigreturn",
     call_names=NAMES_ON_32_BITS,
     pair_alignment=1,
@@ -250,10 +255,42 @@ AARCH64 = Abi(
     call_size=4,
     breakpoint=bytes.fromhex("00 00 20 d4"),  # brk #0
 )
+_CALL_OF_ARM = CallRegisters("r7", "r0", ("r0", "r1", "r2", "r3", "r4", "r5"), "pc", "sp")
+_USER_REGISTERS_OF_ARM = (*(f"r{number}" for number in range(11)), "fp", "r12", "sp", "lr", "pc", "cpsr")
+ARM = Abi(
+    "arm",
+    4,
+    0x40000028,
+    # struct pt_regs
+    user_registers=(*_USER_REGISTERS_OF_ARM, "orig_r0"),
+    call=_CALL_OF_ARM,
+    # arch/arm/include/uapi/asm/sigcontext.h
+    context=("trap_no", "error_code", "oldmask", *_USER_REGISTERS_OF_ARM, "fault_address"),
+    context_call=_CALL_OF_ARM,
+    number_request=23,  # PTRACE_SET_SYSCALL
+    trapped_result=lambda _, first: first,
+    # __sys_trace in arch/arm/kernel/entry-common.S: r0 is left as the tracer has set it.
+    skipped_result=lambda _, first: first,
+    unused_number=223,
+    # O_DIRECTORY, O_NOFOLLOW and O_DIRECT in arch/arm/include/uapi/asm/fcntl.h
+    open_flags=AARCH64.open_flags,
+    call_names=NAMES_ON_32_BITS,
+    pair_alignment=2,
+    call_size=4,
+    breakpoint=bytes.fromhex("f0 01 f0 e7"),
+    option="COMPAT",
+)
 
-NATIVE: Mapping[str, Abi] = MappingProxyType({"x86_64": X86_64, "i386": replace(I386, option=""), "aarch64": AARCH64})
+NATIVE: Mapping[str, Abi] = MappingProxyType(
+    {
+        "x86_64": X86_64,
+        "i386": replace(I386, option=""),
+        "aarch64": AARCH64,
+        "arm": replace(ARM, option=""),
+    }
+)
 """Each architecture's own, by `uname -m`."""
-COMPAT: Mapping[str, Abi] = MappingProxyType({"x86_64": I386})
+COMPAT: Mapping[str, Abi] = MappingProxyType({"x86_64": I386, "aarch64": ARM})
 """The ABI of 32-bit programs, for architectures that have one for which the agent has a program."""
 
 

@@ -104,6 +104,22 @@ _TABLE = (
         # `max` computes pointer authentication in a cipher that takes long to emulate.
         emulated_cpu="cortex-a57",
     ),
+    Architecture(
+        name="arm",
+        debian="armhf",
+        gnu="arm-linux-gnueabihf",
+        srcarch="arm",
+        target="zImage",
+        image="arch/arm/boot/zImage",
+        console="ttyAMA0",
+        console_option="SERIAL_AMBA_PL011_CONSOLE",
+        # As on aarch64.
+        second_port="",
+        command_line_size=1024,
+        # virtme-run leaves the choice to QEMU's machine `virt`.
+        emulated_cpu="cortex-a15",
+        machine="armv7l",
+    ),
 )
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({one.name: one for one in _TABLE})

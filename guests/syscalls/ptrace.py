@@ -125,6 +125,13 @@ class PtraceCalls(SyscallGroup):
             names.get(name, name): (self.number(value) if isinstance(value, str) else value) & mask
             for name, value in changes.items()
         }
+        if self.abi.number_request and call.number in values:
+            nr = values.pop(call.number)
+            done = self.call(
+                "ptrace", self.abi.number_request, target.tid, 0, nr, shown=f"set_syscall({target}, {nr:#x})"
+            )
+            if done.errno or not values:
+                return done
         new = {**self.registers(target), **values}
         packed = self.abi.words(*(new[name] for name in self.abi.user_registers))
         if not self.abi.number_set:

@@ -33,6 +33,7 @@ _FLAGS = (
 _ARCH_FLAGS: Mapping[str, tuple[str, ...]] = {
     "x86_64": ("-march=x86-64",),
     "aarch64": ("-march=armv8-a", "-mno-outline-atomics"),
+    "arm": ("-marm", "-march=armv7-a+fp"),
     # Without a 32-bit C library, Debian has the kernel's headers only where they are for all its x86 compilers.
     "i386": ("-m32", "-march=i686", "-idirafter", "/usr/include/x86_64-linux-gnu", "-Wl,-z,noseparate-code"),
 }

@@ -25,7 +25,11 @@ TIMES = 5
 # The kernel's direct map of all memory, with tables of four and of five levels, and other parts of its half
 # (Documentation/arch/x86/x86_64/mm.rst), and the map of 32-bit kernels.  The page at 0x2000 of memory is mapped there
 # on every machine.
-KERNEL_ADDRESSES = (0xFFFF888000002000, 0xFF11000000002000, 0xFFFF800000000000, 0xFFFFFFFF81000000, 0xC0002000)
+KERNEL_ADDRESSES = {
+    8: (0xFFFF888000002000, 0xFF11000000002000, 0xFFFF800000000000, 0xFFFFFFFF81000000),
+    4: (0xC0002000, 0xC1000000, 0xFFFFF000),
+}
+"""By the size of a word."""
 
 
 @pytest.mark.requirement("seccomp.waitid-siginfo")
@@ -56,7 +60,7 @@ def test_waitid_into_the_kernel(guest: Guest) -> None:
     ended, alive = parent.spawn("ended"), parent.spawn("alive")
     ended.exit(7).require(exited(7))
     found: dict[str, tuple[object, object]] = {}
-    for address in KERNEL_ADDRESSES:
+    for address in KERNEL_ADDRESSES[parent.abi.word]:
         one = parent.call("waitid", P_PID, ended, address, WEXITED | WNOWAIT, None)
         none = parent.call("waitid", P_PID, alive, address, WEXITED | WNOHANG, None)
         found |= {f"{address:#x}, a child": (one, EFAULT), f"{address:#x}, none": (none, EFAULT)}

@@ -45,7 +45,7 @@ def test_what_names_nothing_is_wrong_use(text: str) -> None:
 def test_an_unknown_architecture_is_wrong_use(text: str) -> None:
     with pytest.raises(UsageError, match="names an architecture that kconform cannot test yet") as caught:
         parse(text)
-    assert "amd64 and i386 and arm64" in caught.value.hint
+    assert "amd64 and i386 and arm64 and armhf" in caught.value.hint
 
 
 def test_a_path_in_a_file_is_made_whole(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ class TestTestable:
         assert [from_debian(name) for name in ("amd64", "i386", "arm64", "mips64el")] == [
             *("x86_64", "i386", "aarch64", "mips64el")
         ]
-        assert list(ARCHITECTURES) == ["x86_64", "i386", "aarch64"]
+        assert list(ARCHITECTURES) == ["x86_64", "i386", "aarch64", "arm"]
         monkeypatch.setattr("platform.machine", lambda: "mips64")
         with pytest.raises(UsageError, match="building a kernel on mips64 is not supported yet"):
             architecture()
