@@ -10,23 +10,23 @@ import pytest
 
 from guests import bpf
 from guests.abi import AgentProgram
-from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, arg, deny, load, policy, ret, trace
+from guests.bpf import Action, Instruction, Program, arg, deny, load, policy, ret, trace
 from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import EACCES, EPERM, OK, error, killed, returned
 from guests.protocol.wire import Entry
 from guests.uapi import Ptrace, Signal, number
 from suites.seccomp.support.compat_tasks import (
+    ENTERING,
     ENTRIES,
     FAST,
-    INT80,
     CompatPair,
     CompatTracedPair,
     compat_task,
     entry_of,
 )
 
-pytestmark = pytest.mark.needs("SECCOMP_FILTER", "IA32_EMULATION")
+pytestmark = pytest.mark.needs("SECCOMP_FILTER", "COMPAT")
 
 NO_CALL = 0x1000
 VALUES = tuple(0xF1223344 + 0x01010101 * i for i in range(6))
@@ -48,23 +48,24 @@ def compare(words: dict[int, int]) -> Program:
 @pytest.mark.requirement("seccomp.data-32-bit")
 @pytest.mark.parametrize("way", ENTRIES)
 def test_what_a_filter_sees(compat: AgentProgram, guest: Guest, way: Entry) -> None:
-    """Filter and supervisor see i386's number and architecture, six arguments without a sign, and the address.
+    """Filter and supervisor see the ABI's number and architecture, six arguments without a sign, and the address.
 
-    The address is behind an `int $0x80`, by which a call restarts: the vDSO has one beside its fast instruction.
+    The address is behind the instruction by which a call restarts: i386's vDSO has an `int $0x80` beside the fast one.
     """
     pair = CompatPair(guest, compat)
     task = pair.target
     entry = entry_of(guest, task, way)
     arguments = {4 + word: 0 if word % 2 else VALUES[word // 2] for word in range(12)}
-    task.install(compare({0: NO_CALL, 1: AUDIT_ARCH["i386"], 3: 0, **arguments})).result()
+    task.install(compare({0: NO_CALL, 1: compat.abi.audit_arch, 3: 0, **arguments})).result()
     assert task.call(NO_CALL, *VALUES, entry=entry) == AS_EXPECTED
     assert task.call(NO_CALL, *VALUES[:5], VALUES[5] ^ 1, entry=entry) == error(FIRST_WORD + 14)
 
-    pair.filter(policy(bpf.notify("getppid"), arch="i386"))
-    call = task.begin(number("getppid", "i386"), *VALUES, entry=entry)
+    pair.filter(policy(bpf.notify("getppid")))
+    call = task.begin("getppid", *VALUES, entry=entry)
     notif = pair.receive()
-    assert (notif.nr, notif.arch, notif.args) == (number("getppid", "i386"), AUDIT_ARCH["i386"], VALUES)
-    assert guest.init.read_memory(task, notif.instruction_pointer - len(INT80), len(INT80)) == INT80
+    assert (notif.nr, notif.arch, notif.args) == (task.number("getppid"), compat.abi.audit_arch, VALUES)
+    entering = ENTERING[compat.abi.name]
+    assert guest.init.read_memory(task, notif.instruction_pointer - len(entering), len(entering)) == entering
     assert pair.reply(notif, error=-errno.EACCES) == OK
     assert call.outcome() == EACCES
 
@@ -131,4 +132,4 @@ def test_strict_mode(compat: AgentProgram, guest: Guest, way: Entry) -> None:
     assert task.call("write", writing, content, 3, entry=entry) == returned(3)
     assert task.call("read", reading, content, 3, entry=entry) == returned(3)
     # 64-bit programs' number of exit(), which strict mode allows them.
-    assert task.call(number("exit"), 0, entry=entry) == killed(Signal.KILL)
+    assert task.call(number("exit", guest.arch), 0, entry=entry) == killed(Signal.KILL)
