@@ -22,7 +22,7 @@ from common import bounded
 from common.errors import UsageError
 from common.text import printable
 from common.versions import Version, release_version
-from kconfigs import input_limits
+from kconfigs import input_limits, zimage
 from kconfigs.decompression import (
     DamagedDataError,
     MissingProgramError,
@@ -228,6 +228,8 @@ def _payload(file: BinaryIO) -> tuple[int, int]:
     if head[:2] == b"MZ" and head[4:8] == b"zimg":
         offset, length = struct.unpack_from("<II", head, 8)
         return offset, min(offset + length, size)
+    if zimage.is_zimage(head):
+        return zimage.payload(file, size)
     if head[0x202:0x206] != b"HdrS" or len(head) < 0x250:
         return 0, size
     offset, length = struct.unpack_from("<II", head, 0x248)
@@ -283,7 +285,7 @@ def _other_arch(head: bytes) -> str | None:
         return "aarch64"
     if head[56:60] == b"RSC\x05":
         return "riscv64"
-    if head[0x24:0x28] == b"\x18\x28\x6f\x01":
+    if zimage.is_zimage(head):
         return "arm"
     # EFI_ZBOOT (drivers/firmware/efi/libstub/zboot-header.S), which x86 does not have.
     if head[4:8] == b"zimg" and (program := read_program(head)) is not None:

@@ -8,21 +8,25 @@ from typing import cast
 
 import pytest
 
-from guests.abi import COMPAT, AgentProgram
+from guests.abi import COMPAT, NATIVE, AgentProgram
 from guests.errors import SetupFailed
 from guests.guest import Guest
 from guests.vm import initramfs
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 
+_WORD_OF_32_BITS = 4
+
 
 @pytest.fixture
 def compat(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> AgentProgram:
-    """The program by which a task of the guest becomes a 32-bit task (`Task.become`).
+    """The program by which a task of the guest becomes a 32-bit task (`Task.become`); its own, if all of them are.
 
     Skip, before a boot if the test names this fixture first, if the kernel or the compiler has no such programs.
     """
     abi = COMPAT.get(kernel.arch)
+    if NATIVE[kernel.arch].word == _WORD_OF_32_BITS:
+        return cast(Guest, request.getfixturevalue("guest")).native
     if abi is None:
         pytest.skip(f"needs 32-bit programs, and the agent has none for {kernel.arch}")
     if not kernel.config.enabled(abi.option):

@@ -144,6 +144,10 @@ _DEBIAN_CROSS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "aarch64-linux-gnu-gcc": ("gcc-aarch64-linux-gnu",),
         "linux/types.h of aarch64-linux-gnu": ("linux-libc-dev-arm64-cross",),
+        "qemu-system-i386": ("qemu-system-x86",),
+        "qemu-system-arm": ("qemu-system-arm",),
+        "arm-linux-gnueabihf-gcc": ("gcc-arm-linux-gnueabihf",),
+        "linux/types.h of arm-linux-gnueabihf": ("linux-libc-dev-armhf-cross",),
         "x86_64-linux-gnu-gcc": ("gcc-x86-64-linux-gnu",),
         "linux/types.h of x86_64-linux-gnu": ("linux-libc-dev-amd64-cross",),
     }

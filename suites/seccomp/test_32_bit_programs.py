@@ -12,10 +12,10 @@ from guests.outcome import EINVAL, EPERM, OK, killed, returned
 from guests.protocol.wire import Entry
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.uapi import Signal
-from suites.seccomp.support.compat_tasks import ENTERING, ENTRIES, compat_task, entry_of, of_x86
+from suites.seccomp.support.compat_tasks import ENTERING, ENTRIES, compat_task, entry_of, of_x86_64
 from suites.seccomp.support.filtered_tasks import check_caught, unprivileged
 
-pytestmark = pytest.mark.needs("SECCOMP_FILTER", "COMPAT")
+pytestmark = pytest.mark.needs("SECCOMP_FILTER", "COMPAT or X86_32")
 
 VALUES = tuple(0xF1223344 + 0x01010101 * i for i in range(6))
 
@@ -40,6 +40,7 @@ def test_trap(compat: AgentProgram, guest: Guest, way: Entry) -> None:
     assert task.call("geteuid", entry=entry) == EINVAL
 
 
+@pytest.mark.needs("COMPAT")
 @pytest.mark.requirement("seccomp.inheritance-32-bit")
 def test_filters_of_both_abis(compat: AgentProgram, guest: Guest) -> None:
     """Filters stay when a program of the other ABI is executed: each decides about the calls of its architecture."""
@@ -55,7 +56,7 @@ def test_filters_of_both_abis(compat: AgentProgram, guest: Guest) -> None:
     assert child.call("getppid") == EPERM
 
 
-@of_x86
+@of_x86_64
 @pytest.mark.requirement("seccomp.inheritance-32-bit")
 def test_filters_of_both_abis_by_other_entries(compat: AgentProgram, guest: Guest) -> None:
     """The same for 32-bit calls of both programs by other entries."""
@@ -69,6 +70,7 @@ def test_filters_of_both_abis_by_other_entries(compat: AgentProgram, guest: Gues
     assert child.call32("getppid") == EINVAL
 
 
+@pytest.mark.needs("COMPAT")
 @pytest.mark.requirement("seccomp.inheritance-32-bit")
 def test_a_policy_for_64_bits_kills_a_32_bit_program(compat: AgentProgram, guest: Guest) -> None:
     """A policy that kills calls of other architectures kills a 32-bit program at its first call, after execve."""

@@ -17,7 +17,7 @@ from guests.uapi import Ptrace, Signal
 from suites.seccomp.support.compat_tasks import ENTRIES, CompatPair, compat_task, entry_of, of_x86
 from suites.seccomp.support.filtered_tasks import unprivileged
 
-pytestmark = pytest.mark.needs("SECCOMP_FILTER", "COMPAT")
+pytestmark = pytest.mark.needs("SECCOMP_FILTER", "COMPAT or X86_32")
 
 NO_RESTART = policy(deny("restart_syscall", errno=EPERM))
 HOUR_MS = 3_600_000

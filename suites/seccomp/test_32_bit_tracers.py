@@ -18,11 +18,11 @@ from guests.outcome import ECHILD, EINVAL, EPERM, Expected, killed, returned
 from guests.protocol.wire import Entry
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal, number
-from suites.seccomp.support.compat_tasks import CompatTracedPair, of_x86
+from suites.seccomp.support.compat_tasks import CompatTracedPair, of_x86, of_x86_64
 from suites.seccomp.support.filtered_tasks import unprivileged
 from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP
 
-pytestmark = pytest.mark.needs("SECCOMP_FILTER", "COMPAT")
+pytestmark = pytest.mark.needs("SECCOMP_FILTER", "COMPAT or X86_32")
 
 I386, X86_64 = AUDIT_ARCH["i386"], AUDIT_ARCH["x86_64"]
 SIZE_OF_32, SIZE_OF_64 = 17 * 4, 27 * 8
@@ -64,7 +64,7 @@ def resume_to_event(tracer: Task, tracee: Task) -> None:
     require(tracer.wait(tracee).event == PTRACE_EVENT_SECCOMP, f"{tracee} did not stop for TRACE")
 
 
-@of_x86
+@of_x86_64
 @pytest.mark.requirement("seccomp.trace-32-bit")
 @pytest.mark.parametrize("entry", [Entry.NATIVE, Entry.VDSO], ids=["int-0x80", "vdso"])
 def test_a_64_bit_tracer(compat: AgentProgram, guest: Guest, entry: Entry) -> None:
@@ -119,7 +119,7 @@ CHANGES: dict[str, tuple[str, Expected]] = {
 # fmt: on
 
 
-@of_x86
+@of_x86_64
 @pytest.mark.requirement("seccomp.trace-by-32-bit")
 def test_a_32_bit_tracer(compat: AgentProgram, guest: Guest) -> None:
     """A 32-bit tracer of a 64-bit program sees the lower halves of its registers, and all of the call's description.
@@ -141,7 +141,7 @@ def test_a_32_bit_tracer(compat: AgentProgram, guest: Guest) -> None:
         assert call.outcome() == wanted
 
 
-@of_x86
+@of_x86_64
 @pytest.mark.requirement("seccomp.trace-by-32-bit")
 def test_a_32_bit_tracer_at_the_entry(compat: AgentProgram, guest: Guest) -> None:
     """The same at the stop at a call's entry: filters see a call of x86-64, as the tracer has left it."""

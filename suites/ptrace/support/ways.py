@@ -64,10 +64,13 @@ class Way:
     since: tuple[int, ...] = ()
     asks: Callable[[Guest], bool] | None = None
     """Asks an older kernel whether it has the way in all the same: vendors backport."""
+    empty_on: tuple[str, ...] = ()
+    """Architectures on which there is nothing to read."""
+    is_empty: bool = False
 
     @property
     def allowed(self) -> Expected:
-        return NOT_EMPTY if self.name.startswith("/proc/") else OK
+        return NOT_EMPTY if self.name.startswith("/proc/") and not self.is_empty else OK
 
     def attempt(self, observer: Task, target: Task, *, as_it_is: bool = False) -> Outcome:
         """Make the access with the capabilities that it needs, unless `as_it_is`, and undo what it has done."""
@@ -224,7 +227,8 @@ WAYS = (
     _proc("io", needs="TASK_IO_ACCOUNTING"),
     _proc("syscall", refused=EPERM),
     _proc("personality", refused=EPERM),
-    _proc("stack", Kind.ADMIN, "STACKTRACE", refused=EPERM),
+    # arch/arm/kernel/stacktrace.c: with CONFIG_SMP, none but the caller's stack is walked.
+    replace(_proc("stack", Kind.ADMIN, "STACKTRACE", refused=EPERM), empty_on=("arm",)),
     replace(_proc(f"fdinfo/{COMMON_DESCRIPTOR}"), since=(5, 14)),
     *(_proc(file, link=True) for file in ("exe", "root", "cwd", f"fd/{COMMON_DESCRIPTOR}", _MAPPING, "ns/mnt")),
     *(_proc(f"ns/{kind}", needs=f"{kind.upper()}_NS", link=True) for kind in _NAMESPACES),
@@ -260,6 +264,7 @@ def supported(guest: Guest) -> list[Way]:
     """The ways that this kernel has, but for those of which suites/yama/waivers.toml knows that they are broken."""
     kernel = guest.kernel
     ways = [way for way in WAYS if (not way.needs or kernel.config.enabled(way.needs)) and _has(guest, way)]
+    ways = [replace(way, is_empty=kernel.arch in way.empty_on) for way in ways]
     return [way for way in ways if not ("ns/" in way.name and _is_silent(kernel.version))]
 
 

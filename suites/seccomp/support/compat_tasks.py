@@ -28,7 +28,8 @@ _VDSO_SIZE = 24
 on_intel = pytest.mark.boot(processor=("vendor=GenuineIntel",))
 """QEMU's own processor is AMD's, for which the vDSO has SYSCALL; for Intel's, it has SYSENTER."""
 
-of_x86 = pytest.mark.needs("IA32_EMULATION")
+of_x86 = pytest.mark.needs("IA32_EMULATION or X86_32")
+of_x86_64 = pytest.mark.needs("IA32_EMULATION")
 FAST = [
     pytest.param(Entry.SYSCALL32, id="syscall", marks=of_x86),
     pytest.param(Entry.SYSENTER, id="sysenter", marks=[of_x86, on_intel]),
@@ -65,7 +66,7 @@ def entry_of(guest: Guest, task: Task, way: Entry) -> Entry:
 
 
 class CompatPair(SupervisedPair):
-    """A 32-bit target, and its 64-bit supervisor."""
+    """A 32-bit target, and its supervisor, which has 64 bits if the kernel has."""
 
     def __init__(self, guest: Guest, program: AgentProgram) -> None:
         self.guest = guest
@@ -78,7 +79,7 @@ class CompatPair(SupervisedPair):
 
 
 class CompatTracedPair(TracedPair):
-    """A 32-bit tracee under a filter, and its tracer, which is its parent, and has 64 bits."""
+    """A 32-bit tracee under a filter, and its tracer, which is its parent, and has 64 bits if the kernel has."""
 
     def __init__(
         self,
