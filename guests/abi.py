@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ABIs that tasks call the kernel by: sizes, layouts and numbers that a call's structures depend on.
+"""What is known of an ABI that tasks call the kernel by: sizes, layouts and numbers that structures depend on.
 
 A task has its architecture's own ABI.  `Task.become` makes it execute the agent's program for another one.
 """
@@ -9,15 +9,26 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
-from guests.calls_on_32_bits import NAMES_ON_32_BITS, OFFSETS
+from guests.calls_on_32_bits import OFFSETS
 from guests.uapi import has_number, number
 
 _T = TypeVar("_T")
 _LETTERS = {4: "I", 8: "Q"}
+_PAGE = 4096
+_OLD_IOCTLS = (0x4C, 0x54)
+"""The types of ioctls that are no _IO(): loop devices, terminals."""
+_ORDERS = {"little": "<", "big": ">"}
+
+ByteOrder = Literal["little", "big"]
+"""As int.from_bytes() takes it."""
+
+
+def size_of(form: str) -> int:
+    """The size in bytes of a structure with this format (of the module struct, without a byte order)."""
+    return struct.calcsize(f"<{form}")
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,7 @@ class CallRegisters:
     """What a tracer changes to make it another call, or with -1 none; in a signal's context, what has the number."""
     result: str
     arguments: tuple[str, ...]
+    """One that is not among the registers is out of a tracer's reach."""
     ip: str
     sp: str
 
@@ -46,14 +58,20 @@ class Registers(dict[str, int]):
 
     @property
     def result(self) -> int:
-        """The register for the result, as a C long."""
+        """The register for the result, as a C long; an error is negative."""
         bits = 8 * self._abi.word
-        return (self[self._calls.result] + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
+        value = (self[self._calls.result] + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
+        register, bit = self._abi.error_bit or (self._calls.result, 0)
+        return -value if self[register] & bit else value
 
     @property
     def arguments(self) -> tuple[int, ...]:
-        """The six arguments of the call."""
+        """The six arguments of the call.  KeyError if one is not among the registers."""
         return tuple(self[name] for name in self._calls.arguments)
+
+    def has_arguments(self, *values: int) -> bool:
+        """Whether these are the arguments of the call, as far as they are among the registers."""
+        return all(self.get(name, value) == value for name, value in zip(self._calls.arguments, values, strict=False))
 
     @property
     def ip(self) -> int:
@@ -77,27 +95,46 @@ class Abi:
     audit_arch: int
     """What seccomp and audit call it (AUDIT_ARCH_* in include/uapi/linux/audit.h)."""
     user_registers: tuple[str, ...]
-    """What a tracer reads, a word each: struct user_regs_struct by PTRACE_GETREGS, or NT_PRSTATUS."""
+    """What a tracer reads, a word each: by PTRACE_GETREGS, or the register set NT_PRSTATUS."""
     call: CallRegisters
     context: tuple[str, ...]
     """The beginning of a signal frame's uc_mcontext, a word each."""
     context_call: CallRegisters
+    byte_order: ByteOrder = "little"
+    has_getregs: bool = True
+    """Whether there is PTRACE_GETREGS, and PTRACE_SETREGS."""
+    has_restorer: bool = True
+    """Whether struct sigaction has sa_restorer."""
+    returns_by_vdso: bool = False
+    """Whether handlers return to code of the vdso, and not to the restorer."""
+    single_step: bool = True
+    """Whether there is PTRACE_SINGLESTEP (arch_has_single_step() in asm/ptrace.h)."""
     number_set: int = 0
-    """The register set of a C int that has the number of the call, for tracers; 0 if it is one of the registers, and
-    these are read by PTRACE_GETREGS."""
+    """The register set of a C int that has the number of the call, for tracers; 0 if it is one of the registers."""
     trapped_result: Callable[[int, int], int] = lambda number, _: number
     """What a call returns that SECCOMP_RET_TRAP has stopped, if its handler leaves that alone, by the number and the
     first argument (syscall_rollback() in asm/syscall.h)."""
+    whole_number: tuple[bool, bool] = (False, False)
+    """Whether the kernel takes all bits of the number's register for the number, and not the lower half: for a task
+    without a filter, and for one with a filter, which sees the lower half."""
     skipped_result: Callable[[int, int], int] = lambda _, __: -errno.ENOSYS
     """What a call returns that its tracer has skipped, and has given no result, by the same."""
+    keeps_result_beyond: bool = False
+    """Whether a call that its tracer changes to a number beyond the table returns the result that the tracer sets."""
+    keeps_result_at_entry: bool = True
+    """Whether a call does whose number its tracer sets to -1 at its entry, if there is no filter."""
+    error_bit: tuple[str, int] | None = None
+    """The register, and the bit in it, by which the result of a call that has returned is a positive error number."""
     number_request: int = 0
     """The request of ptrace() that sets the number of the call; 0 if tracers set that as they do registers."""
-    unused_number: int = 400
+    unused_number: int = 390
     """A number between those of calls, which belongs to none."""
-    strict_sigreturn: str = "rt_sigreturn"
-    """By which call handlers return in seccomp's strict mode (__NR_seccomp_sigreturn in asm/seccomp.h)."""
     open_flags: tuple[tuple[int, int], ...] = ()
     """Where it has those flags of open() that x86 has elsewhere: x86's bit, and its own."""
+    requests: tuple[tuple[int, int], ...] = ()
+    """The same of requests of ptrace(): x86's number, and its own."""
+    ioctl_directions: tuple[int, ...] = ()
+    """What it has in the highest three bits of an ioctl's number, by what others have in the highest two."""
     call_names: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Its names for calls of 64-bit ABIs, where they are others: if possible, those with the same structures."""
     pair_alignment: int = 0
@@ -106,61 +143,89 @@ class Abi:
     """Bytes of the instruction that enters the kernel."""
     breakpoint: bytes = b"\xcc"
     """The instruction that a debugger puts in the place of another."""
+    number_bits: int = 32
+    """How many bits of the number the kernel looks at; 16 where a number of -1 is one of no call, and not none."""
+    stepped_bytes: int = 0
+    """How far behind a call a tracer stops that lets its tracee do a single step from the call's entry."""
+    strict_sigreturn: str = "rt_sigreturn"
+    """The call by which handlers return in strict mode (__NR_seccomp_sigreturn in asm/seccomp.h)."""
+    flags_of_clone: int = 0
+    """Which argument of clone() has the flags: 0, or 1 if the stack comes first."""
+    mmap_by_address: bool = False
+    """Whether mmap() takes the address of its arguments."""
     option: str = ""
     """The kernel's option for programs with this ABI, unless it is the architecture's own."""
 
-    def number(self, name: str) -> int:
+    @property
+    def can_skip(self) -> bool:
+        """Whether a tracer can make a call none, with a result of its own."""
+        return self.number_bits == 32
+
+    def seen_number(self, number: int) -> int:
+        """What filters and the kernel see of the number of a call."""
+        return number & (1 << self.number_bits) - 1
+
+    def call_number(self, name: str) -> int:
         """The number of a call by the name that 64-bit ABIs have for it, or by its own.  KeyError if it has none."""
         return number(self.call_names.get(name, name), self.name)
 
-    def has(self, name: str) -> bool:
+    def has_call(self, name: str) -> bool:
         """Whether it has a call of that name."""
         return has_number(self.call_names.get(name, name), self.name)
 
-    def arguments(self, name: str, values: Sequence[_T | int]) -> list[_T | int]:
-        """The arguments of a call, one for each register, from those of 64-bit ABIs."""
-        given = list(values)
-        if not self.pair_alignment:
-            return given
+    def arguments(self, name: str, values: Sequence[_T | int]) -> list[_T | int | bytes]:
+        """The arguments of a call, from those that it has in most ABIs."""
+        given: list[_T | int | bytes] = list(values)
         place = OFFSETS.get(name, len(given))
-        if place < len(given) and isinstance(offset := given[place], int):
+        if self.pair_alignment and place < len(given) and isinstance(offset := given[place], int):
             padding = [0] * (-place % self.pair_alignment)
             given[place : place + 1] = [*padding, offset & 0xFFFFFFFF, offset >> 32 & 0xFFFFFFFF]
-        if name == "mmap" and len(given) == 6 and isinstance(offset := given[5], int):
-            given[5] = offset // 4096
+        if self.pair_alignment and name == "mmap" and len(given) == 6 and isinstance(offset := given[5], int):
+            given[5] = offset // _PAGE
+        if name == "clone" and self.flags_of_clone:
+            given[:2] = reversed(given[:2])
+        if name == "ioctl" and isinstance(given[1], int):
+            given[1] = self.ioctl(given[1])
+        if name == "mmap" and self.mmap_by_address:
+            mask = (1 << 8 * self.word) - 1
+            return [self.words(*(value & mask if isinstance(value, int) else 0 for value in given))]
         return given
+
+    # Structures of the kernel and of programs.  All of them have the ABI's byte order, which only these methods know.
+
+    def layout(self, form: str) -> struct.Struct:
+        """A structure with this format (of the module struct, without a byte order); it has no implicit padding."""
+        return struct.Struct(_ORDERS[self.byte_order] + form)
+
+    def pack(self, form: str, *values: int | bytes) -> bytes:
+        return self.layout(form).pack(*values)
+
+    def unpack(self, form: str, content: bytes) -> tuple[Any, ...]:
+        return self.layout(form).unpack(content)
+
+    def unpack_from(self, form: str, content: bytes, offset: int = 0) -> tuple[Any, ...]:
+        return self.layout(form).unpack_from(content, offset)
+
+    def integer(self, content: bytes) -> int:
+        """An unsigned integer of any size."""
+        return int.from_bytes(content, self.byte_order)
 
     def words(self, *values: int) -> bytes:
         """An array of unsigned longs, or of pointers."""
-        return struct.pack(self._form(len(values)), *values)
+        return self.pack(self._words(len(values)), *values)
 
     def split_words(self, content: bytes, names: tuple[str, ...]) -> dict[str, int]:
         """The words at the beginning of `content`, by name."""
-        return dict(zip(names, struct.unpack_from(self._form(len(names)), content), strict=True))
+        return dict(zip(names, self.unpack_from(self._words(len(names)), content), strict=True))
 
     def all_words(self, content: bytes) -> tuple[int, ...]:
         """All words of `content`."""
-        return struct.unpack(self._form(len(content) // self.word), content)
+        return self.unpack(self._words(len(content) // self.word), content)
 
     def pairs(self, content: bytes) -> dict[int, int]:
         """Pairs of words, as an auxiliary vector has them; of several with the same first word, the last."""
         words = self.all_words(content)
         return dict(zip(words[::2], words[1::2], strict=True))
-
-    def action(self, handler: int, flags: int, restorer: int, mask: int = 0) -> bytes:
-        """struct sigaction of the kernel."""
-        return self.words(handler, flags, restorer) + struct.pack("<Q", mask)
-
-    def split_action(self, content: bytes) -> tuple[int, int, int, int]:
-        """Handler, flags, restorer and mask."""
-        found = self.split_words(content, ("handler", "flags", "restorer"))
-        (mask,) = struct.unpack_from("<Q", content, 3 * self.word)
-        return found["handler"], found["flags"], found["restorer"], mask
-
-    @property
-    def action_size(self) -> int:
-        """Bytes of struct sigaction."""
-        return len(self.action(0, 0, 0))
 
     @property
     def siginfo_union(self) -> int:
@@ -169,8 +234,41 @@ class Abi:
 
     @property
     def highest_bit(self) -> int:
-        """That of a register, which a 32-bit call passes, or loses."""
+        """That of a register."""
         return 1 << 8 * self.word - 1
+
+    def passed(self, arguments: Sequence[int]) -> tuple[int, ...]:
+        """The arguments of a call as registers pass them: those of 32 bits lose their upper halves."""
+        return tuple(value & 2 * self.highest_bit - 1 for value in arguments)
+
+    def bit_fields(self, bits: int) -> int:
+        """A 64-bit integer of bit-fields of C that are one bit each: the first one declared is bit 0 of `bits`."""
+        return bits if self.byte_order == "little" else int(f"{bits:064b}"[::-1], 2)
+
+    def with_padding(self, value: int, size: int) -> bytes:
+        """A word that begins with an integer of this size, and continues with padding."""
+        return value.to_bytes(size, self.byte_order).ljust(self.word, b"\0")
+
+    def action(self, handler: int, flags: int, restorer: int, mask: int = 0) -> bytes:
+        """struct sigaction of the kernel; without the restorer if it has none."""
+        return self.words(handler, flags, *((restorer,) if self.has_restorer else ())) + self.pack("Q", mask)
+
+    def split_action(self, content: bytes) -> tuple[int, int, int, int]:
+        """Handler, flags, restorer and mask; the restorer is 0 if it has none."""
+        names = ("handler", "flags", "restorer") if self.has_restorer else ("handler", "flags")
+        found = self.split_words(content, names)
+        (mask,) = self.unpack_from("Q", content, len(names) * self.word)
+        return found["handler"], found["flags"], found.get("restorer", 0), mask
+
+    @property
+    def action_size(self) -> int:
+        """Bytes of struct sigaction."""
+        return len(self.action(0, 0, 0))
+
+    def reaches(self, register: str) -> bool:
+        """Whether tracers can read and change a register: by its name, or `arg0` to `arg5`."""
+        arguments = {f"arg{index}": name for index, name in enumerate(self.call.arguments)}
+        return arguments.get(register, register) in {*self.user_registers, self.call.number}
 
     def flags_of_open(self, flags: int) -> int:
         """The flags of open(), which guests/uapi.py has as x86 does."""
@@ -181,7 +279,7 @@ class Abi:
         """The registers that a tracer has read, and the set with the number, if there is one."""
         values = self.split_words(content, self.user_registers)
         if number:
-            values[self.call.number] = int.from_bytes(number, "little")
+            values[self.call.number] = self.integer(number)
         return Registers(self, self.call, values)
 
     def rolled_back(self, content: bytes) -> Registers:
@@ -192,122 +290,18 @@ class Abi:
         """The registers in a signal frame."""
         return Registers(self, self.context_call, self.split_words(content, self.context))
 
-    def _form(self, count: int) -> str:
-        return f"<{count}{_LETTERS[self.word]}"
+    def ptrace_request(self, request: int) -> int:
+        """The request of ptrace(), which guests/uapi.py has as x86 does."""
+        return dict(self.requests).get(request, request)
 
+    def ioctl(self, request: int) -> int:
+        """The number of an ioctl by x86's.  Old numbers, without direction and size, are the same everywhere."""
+        if not self.ioctl_directions or (request < 0x10000 and request >> 8 in _OLD_IOCTLS):
+            return request
+        return self.ioctl_directions[request >> 30] << 29 | request & 0x1FFFFFFF
 
-_CALL_OF_X86_64 = CallRegisters("orig_rax", "rax", ("rdi", "rsi", "rdx", "r10", "r8", "r9"), "rip", "rsp")
-X86_64 = Abi(
-    "x86_64",
-    8,
-    0xC000003E,
-    user_registers=(
-        *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
-        *("orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs"),
-    ),
-    call=_CALL_OF_X86_64,
-    # arch/x86/include/uapi/asm/sigcontext.h
-    context=(
-        *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"),
-        *("rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp", "rip", "eflags"),
-    ),
-    context_call=replace(_CALL_OF_X86_64, number="rax"),
-)
-_CALL_OF_I386 = CallRegisters("orig_eax", "eax", ("ebx", "ecx", "edx", "esi", "edi", "ebp"), "eip", "esp")
-I386 = Abi(
-    "i386",
-    4,
-    0x40000003,
-    user_registers=(
-        *("ebx", "ecx", "edx", "esi", "edi", "ebp", "eax", "ds", "es", "fs", "gs"),
-        *("orig_eax", "eip", "cs", "eflags", "esp", "ss"),
-    ),
-    call=_CALL_OF_I386,
-    context=(
-        *("gs", "fs", "es", "ds", "edi", "esi", "ebp", "esp", "ebx", "edx", "ecx", "eax", "trapno", "err"),
-        *("eip", "cs", "eflags", "esp_at_signal", "ss"),
-    ),
-    context_call=replace(_CALL_OF_I386, number="eax"),
-    unused_number=285,
-    strict_sigreturn="sigreturn",
-    call_names=NAMES_ON_32_BITS,
-    pair_alignment=1,
-    option="IA32_EMULATION",
-)
-_X = tuple(f"x{number}" for number in range(31))
-_CALL_OF_AARCH64 = CallRegisters("syscallno", "x0", _X[:6], "pc", "sp")
-AARCH64 = Abi(
-    "aarch64",
-    8,
-    0xC00000B7,
-    # struct user_pt_regs
-    user_registers=(*_X, "sp", "pc", "pstate"),
-    call=_CALL_OF_AARCH64,
-    # arch/arm64/include/uapi/asm/sigcontext.h
-    context=("fault_address", *_X, "sp", "pc", "pstate"),
-    context_call=replace(_CALL_OF_AARCH64, number="x8"),
-    number_set=0x404,  # NT_ARM_SYSTEM_CALL
-    trapped_result=lambda _, first: first,
-    # el0_svc_common() in arch/arm64/kernel/syscall.c: x0 is left as the tracer has set it.
-    skipped_result=lambda _, first: first,
-    # O_DIRECTORY, O_NOFOLLOW and O_DIRECT in arch/arm64/include/uapi/asm/fcntl.h
-    open_flags=((0o200000, 0o40000), (0o400000, 0o100000), (0o40000, 0o200000)),
-    call_size=4,
-    breakpoint=bytes.fromhex("00 00 20 d4"),  # brk #0
-)
-_CALL_OF_ARM = CallRegisters("r7", "r0", ("r0", "r1", "r2", "r3", "r4", "r5"), "pc", "sp")
-_USER_REGISTERS_OF_ARM = (*(f"r{number}" for number in range(11)), "fp", "r12", "sp", "lr", "pc", "cpsr")
-ARM = Abi(
-    "arm",
-    4,
-    0x40000028,
-    # struct pt_regs
-    user_registers=(*_USER_REGISTERS_OF_ARM, "orig_r0"),
-    call=_CALL_OF_ARM,
-    # arch/arm/include/uapi/asm/sigcontext.h
-    context=("trap_no", "error_code", "oldmask", *_USER_REGISTERS_OF_ARM, "fault_address"),
-    context_call=_CALL_OF_ARM,
-    number_request=23,  # PTRACE_SET_SYSCALL
-    trapped_result=lambda _, first: first,
-    # __sys_trace in arch/arm/kernel/entry-common.S: r0 is left as the tracer has set it.
-    skipped_result=lambda _, first: first,
-    unused_number=223,
-    # O_DIRECTORY, O_NOFOLLOW and O_DIRECT in arch/arm/include/uapi/asm/fcntl.h
-    open_flags=AARCH64.open_flags,
-    call_names=NAMES_ON_32_BITS,
-    pair_alignment=2,
-    call_size=4,
-    breakpoint=bytes.fromhex("f0 01 f0 e7"),
-    option="COMPAT",
-)
-
-NATIVE: Mapping[str, Abi] = MappingProxyType(
-    {
-        "x86_64": X86_64,
-        "i386": replace(I386, option=""),
-        "aarch64": AARCH64,
-        "arm": replace(ARM, option=""),
-    }
-)
-"""Each architecture's own, by `uname -m`."""
-COMPAT: Mapping[str, Abi] = MappingProxyType({"x86_64": I386, "aarch64": ARM})
-"""The ABI of 32-bit programs, for architectures that have one for which the agent has a program."""
-
-
-def call_number(name: str, abi: str) -> int:
-    """The number of a call by the name that 64-bit ABIs have for it, on an ABI of this name, such as `x32`, too."""
-    known = _BY_NAME.get(abi)
-    return number(name, abi) if known is None else known.number(name)
-
-
-def passed(arguments: Sequence[int], abi: str) -> tuple[int, ...]:
-    """The arguments of a call as an ABI of this name passes them: one of 32 bits loses their upper halves."""
-    known = _BY_NAME.get(abi)
-    mask = 2 * known.highest_bit - 1 if known is not None else -1
-    return tuple(value & mask for value in arguments)
-
-
-_BY_NAME = {abi.name: abi for abi in (*NATIVE.values(), *COMPAT.values())}
+    def _words(self, count: int) -> str:
+        return f"{count}{_LETTERS[self.word]}"
 
 
 @dataclass(frozen=True)

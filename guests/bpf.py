@@ -11,11 +11,11 @@ expects it, with 8 bytes for each instruction (struct sock_filter).
 from __future__ import annotations
 
 import enum
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from guests.abi import COMPAT, NATIVE, call_number
+from guests.abi import Abi
+from guests.abis import BY_NAME, call_number
 from guests.outcome import Expected
 
 
@@ -32,8 +32,8 @@ class Action(enum.IntEnum):
     ALLOW = 0x7FFF0000
 
 
-AUDIT_ARCH = {abi.name: abi.audit_arch for abi in (*NATIVE.values(), *COMPAT.values())}
-AUDIT_ARCH["x32"] = AUDIT_ARCH["x86_64"]
+_ABIS = {**BY_NAME, "x32": BY_NAME["x86_64"]}
+AUDIT_ARCH = {name: abi.audit_arch for name, abi in _ABIS.items()}
 
 # Offsets in struct seccomp_data.
 NR, ARCH, INSTRUCTION_POINTER, ARGS = 0, 4, 8, 16
@@ -57,15 +57,21 @@ class Instruction:
     jt: int = 0
     jf: int = 0
 
-    def pack(self) -> bytes:
-        return struct.pack("<HBBI", self.code, self.jt, self.jf, self.k & 0xFFFFFFFF)
+    def pack(self, abi: Abi) -> bytes:
+        return abi.pack("HBBI", self.code, self.jt, self.jf, self.k & 0xFFFFFFFF)
 
 
 Program = tuple[Instruction, ...]
 
 
-def pack(program: Program) -> bytes:
-    return b"".join(instruction.pack() for instruction in program)
+def pack(program: Program, abi: Abi) -> bytes:
+    """The program in the memory of a task with this ABI."""
+    return b"".join(instruction.pack(abi) for instruction in program)
+
+
+def halves(at: int, arch: str) -> tuple[int, int]:
+    """The offsets of the upper and the lower half of a 64-bit field of struct seccomp_data, on an ABI."""
+    return (at, at + 4) if _ABIS[arch].byte_order == "big" else (at + 4, at)
 
 
 def load(offset: int) -> Instruction:
@@ -198,21 +204,21 @@ class Policy:
     def program(self, arch: str) -> Program:
         """The filter for the tasks of an ABI.  KeyError if the ABI lacks a call that a rule names."""
         arch = self.arch or arch
-        return self._program(AUDIT_ARCH[arch], lambda name: call_number(name, arch))
+        return self._program(arch, lambda name: call_number(name, arch))
 
     def __len__(self) -> int:
         """The number of instructions, which is the same for each ABI."""
-        return len(self._program(0, lambda _: 0))
+        return len(self._program("x86_64", lambda _: 0))
 
-    def _program(self, audit_arch: int, number_of: Callable[[str], int]) -> Program:
+    def _program(self, arch: str, number_of: Callable[[str], int]) -> Program:
         program: list[Instruction] = [
             load(ARCH),
-            Instruction(JEQ, audit_arch, 1, 0),
+            Instruction(JEQ, AUDIT_ARCH[arch], 1, 0),
             ret(self.default, self.data),
             load(NR),
         ]
         for one in self.rules:
-            program += _one_rule(one, [number_of(name) for name in one.syscalls])
+            program += _one_rule(one, [number_of(name) for name in one.syscalls], arch)
         return (*program, ret(self.default, self.data))
 
 
@@ -234,11 +240,11 @@ _NAMES_PER_TEST = 200
 """A conditional jump can skip at most 255 instructions."""
 
 
-def _one_rule(one: Rule, numbers: Sequence[int]) -> list[Instruction]:
+def _one_rule(one: Rule, numbers: Sequence[int], arch: str) -> list[Instruction]:
     body = [ret(one.action, one.data)]
     # In reverse order, so that each comparison knows the distance to the end.
     for condition in reversed(one.when):
-        body = _compare(condition, len(body)) + body
+        body = _compare(condition, len(body), arch) + body
     program: list[Instruction] = []
     for start in range(0, len(numbers), _NAMES_PER_TEST):
         some = numbers[start : start + _NAMES_PER_TEST]
@@ -253,10 +259,10 @@ def _one_rule(one: Rule, numbers: Sequence[int]) -> list[Instruction]:
     return program
 
 
-def _compare(condition: Condition, skip: int) -> list[Instruction]:
+def _compare(condition: Condition, skip: int, arch: str) -> list[Instruction]:
     """Fall through if the condition holds, else jump over the `skip` instructions that follow."""
     high, low = condition.value >> 32 & 0xFFFFFFFF, condition.value & 0xFFFFFFFF
-    load_high, load_low = load(ARGS + 8 * condition.argument + 4), load(ARGS + 8 * condition.argument)
+    load_high, load_low = map(load, halves(ARGS + 8 * condition.argument, arch))
     match condition.comparison:
         case "==":
             return [load_high, Instruction(JEQ, high, 0, skip + 2), load_low, Instruction(JEQ, low, 0, skip)]

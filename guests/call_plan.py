@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from guests.abi import call_number
+from guests.abis import NATIVE, call_number
 from guests.call_arguments import Argument, marshal
 from guests.protocol import wire
 from guests.protocol.channel import CALL_DEADLINE
@@ -97,11 +97,18 @@ class Plan:
         """The requests that put the plan into its slot; `arch` is the guest's."""
         if len(self) > wire.LOOP_STEPS:
             raise ValueError(f"a plan has at most {wire.LOOP_STEPS} steps, but this one has {len(self)}")
-        pokes = [(Op.POKE, wire.PIECE.pack(offset, len(content)) + content) for offset, content in self._writes]
-        steps = b""
-        for kind, nr, arguments, result_of, place in self._steps:
-            value = call_number(nr, self._arch or arch) if isinstance(nr, str) else nr
+        writes, steps = list(self._writes), b""
+        for index, (kind, nr, arguments, result_of, place) in enumerate(self._steps):
+            name = self._arch or arch
+            value = call_number(nr, name) if isinstance(nr, str) else nr
+            if isinstance(nr, str) and name in NATIVE:
+                # Behind what the arguments themselves point to.
+                start = _ARGUMENTS + index * _ARGUMENTS_EACH + _ARGUMENTS_EACH // 2
+                laid = marshal(self.slot, NATIVE[name].arguments(nr, arguments), start=start)
+                arguments = laid.numbers
+                writes += laid.writes
             steps += wire.LOOP_STEP.pack(value, *wire.six(arguments), kind, result_of, place)
+        pokes = [(Op.POKE, wire.PIECE.pack(offset, len(content)) + content) for offset, content in writes]
         return [*pokes, (Op.PLAN, wire.PLAN.pack(rounds, len(self)) + steps)]
 
     def send(self, conversation: Conversation, rounds: int) -> None:
@@ -151,7 +158,7 @@ def run(task: Task, plan: Plan, rounds: int = 1) -> list[Counts]:
 def share_a_processor(*tasks: Task) -> None:
     """Let these tasks run on the first processor alone, so that priorities decide which of them runs."""
     for task in tasks:
-        task.guest.init.call("sched_setaffinity", task.tid, 8, (1).to_bytes(8, "little")).result()
+        task.guest.init.call("sched_setaffinity", task.tid, 8, task.guest.init.abi.words(1)).result()
 
 
 def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:
@@ -160,7 +167,7 @@ def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) 
     No task with a lower priority that shares its processor (`share_a_processor`) runs until this one waits.
     """
     plan.send(task.guest, rounds)
-    policy = priority.to_bytes(4, "little")
+    policy = task.guest.init.abi.pack("I", priority)
     task.guest.init.call("sched_setscheduler", task.tid, SCHED_FIFO, policy).result()
     return Running(task, plan, rounds)
 

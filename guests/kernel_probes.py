@@ -8,7 +8,6 @@ The answer decides whether a test applies to a kernel whose version is too old (
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -72,7 +71,7 @@ def _has_listener_ioctl(guest: Guest, name: str) -> bool:
 def _has_addfd_flag(guest: Guest, name: str) -> bool:
     # seccomp_notify_addfd(): an unknown flag is EINVAL, before the descriptor is looked for.
     task = _asking(guest)
-    request = struct.pack("<QIIII", 0, ADDFD_FLAGS[name], _NOWHERE, 0, 0)
+    request = task.abi.pack("QIIII", 0, ADDFD_FLAGS[name], _NOWHERE, 0, 0)
     listener = _listener(task)
     return listener >= 0 and task.call("ioctl", listener, NOTIF_ADDFD, request) == EBADF
 
@@ -86,8 +85,9 @@ def _listener(task: Task) -> int:
 
 def _perf_attr_size(guest: Guest, name: str) -> bool:
     # perf_copy_attr() rejects a size that is neither 0 nor at least that of the first version, and writes its own.
-    attr = guest.spawn("asking").call("perf_event_open", InOut(struct.pack("<II", 0, 1)), 0, -1, -1, 0)
-    return bool(attr.reads) and struct.unpack("<II", attr.reads[0])[1] >= PERF_ATTR_SIZES[name]
+    task = guest.spawn("asking")
+    attr = task.call("perf_event_open", InOut(task.abi.pack("II", 0, 1)), 0, -1, -1, 0)
+    return bool(attr.reads) and bool(task.abi.unpack("II", attr.reads[0])[1] >= PERF_ATTR_SIZES[name])
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from guests.abis import NATIVE
 from guests.call_plan import Plan, StepValue
 from guests.protocol import meeting_layout, wire
 from guests.protocol.conversation import Conversation
@@ -103,7 +104,8 @@ class Meeting:
 
     def begin(self, conversation: Conversation, seed: int, longest: int = LONGEST) -> None:
         """Forget all rounds.  `seed` decides the moments that each plan waits in each round."""
-        body = meeting_layout.meeting_body(seed=seed, longest=longest, watches=[watch for _, watch in self._watches])
+        watches = [watch for _, watch in self._watches]
+        body = meeting_layout.meeting_body(NATIVE[conversation.arch], seed=seed, longest=longest, watches=watches)
         what = f"a meeting in slot {self.slot}"
         answer = conversation.request(Op.POKE, self.slot, wire.PIECE.pack(0, len(body)) + body, what)
         state, value, _ = conversation.decoded(wire.split_result, answer, what)
@@ -116,7 +118,7 @@ class Meeting:
         state, value, tail = conversation.decoded(wire.split_result, answer, what)
         conversation.check_accepted(state, value, what)
         rounds, overlaps, lost, found = conversation.decoded(
-            lambda tail: meeting_layout.split_meeting(tail, len(self._watches)), tail, what
+            lambda tail: meeting_layout.split_meeting(NATIVE[conversation.arch], tail, len(self._watches)), tail, what
         )
         kinds = [kind for _, (_, kind, _) in self._watches]
         named = {tuple(map(_named, kinds, results)): counted for results, counted in found.items()}

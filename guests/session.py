@@ -6,7 +6,8 @@ The agent runs in a guest (guest.py), or, for the agent's own tests, on the host
 
 from __future__ import annotations
 
-from guests.abi import NATIVE, AgentProgram
+from guests.abi import AgentProgram
+from guests.abis import NATIVE
 from guests.errors import AgentError, ProtocolError, require
 from guests.log import kernel_log
 from guests.outcome import OK, Outcome, describe, returned

@@ -11,6 +11,9 @@ import system_calls
 NR_X32 = 0x40000000
 """The bit that marks an x32 call in the number (__X32_SYSCALL_BIT)."""
 
+_NAMES_IN_TABLE = {"aarch64": "arm64", "ppc64le": "powerpc64"}
+"""What the table calls architectures, if that is not `uname -m`."""
+
 
 @cache
 def _table() -> system_calls.syscalls:
@@ -24,7 +27,7 @@ def number(name: str, arch: str = "x86_64") -> int:
     KeyError if the architecture has no such call.
     """
     try:
-        return int(_table().get(name, {"aarch64": "arm64"}.get(arch, arch)))
+        return int(_table().get(name, _NAMES_IN_TABLE.get(arch, arch)))
     except Exception as error:  # the library's exceptions have no other common base
         raise KeyError(f"{arch} has no system call {name!r}") from error
 

@@ -37,12 +37,16 @@ from kconfigs.elf_image import pvh_memory
 from kconfigs.kconfig import Config
 
 _ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
-HEAD = 0x10000
+_BOOTABLE_ELF = {b"\2\1\x15\0": "ppc64le"}
+"""By class, byte order and machine."""
+HEAD = 0x11000
 """Bytes at the beginning of a file that are enough to know what it is."""
 _X86_SECTOR = 512
 _BANNER = re.compile(rb"Linux version ([!-~]{1,64}) ")
 _RELEASE = re.compile(r"[!-~]{0,64}")
 """No release is longer (__NEW_UTS_LEN in uapi/linux/utsname.h)."""
+_S390_KERNEL_VERSION = 0x10428
+"""In s390x's images, which begin at address 0: the address of the version."""
 _CONFIG_MARK = b"IKCFG_ST"
 _BANNER_SIZE = 512
 """It has about 200 bytes: the release, who built it with which compiler, and when."""
@@ -76,21 +80,26 @@ def inspect(path: Path) -> Image:
         with bounded.open_file(path) as file:
             head = file.read(HEAD)
             size = os.fstat(file.fileno()).st_size
-            is_pvh = pvh_memory(file) > 0
+            elf_arch = "x86_64" if pvh_memory(file) > 0 else _bootable_elf(head)
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}", hint="name a file that you may read") from error
     # An ELF file is not packed, and may have debugging information.
-    limit = input_limits.UNPACKED_IMAGE if is_pvh else input_limits.IMAGE
+    limit = input_limits.UNPACKED_IMAGE if elf_arch else input_limits.IMAGE
     if size > limit:
         raise bounded.too_large(name, limit, "kernel image")
-    return _elf(path) if is_pvh else image_of(path, head, size)
+    return _elf(path, elf_arch) if elf_arch else image_of(path, head, size)
 
 
-def _elf(path: Path) -> Image:
-    announced = banner(Image(path, "x86_64", ""))
+def _elf(path: Path, arch: str) -> Image:
+    announced = banner(Image(path, arch, ""))
     if not announced:
         raise UsageError(f"{printable(path)} is an ELF file, but not a Linux kernel", hint=_WANTED)
-    return Image(path, "x86_64", announced.split()[2], banner_version(announced.encode()))
+    return Image(path, arch, announced.split()[2], banner_version(announced.encode()))
+
+
+def _bootable_elf(head: bytes) -> str:
+    """The architecture of an ELF file if QEMU boots those of its kernels as they are; otherwise empty."""
+    return _BOOTABLE_ELF.get(head[4:6] + head[18:20], "") if head[:4] == b"\x7fELF" else ""
 
 
 def image_of(path: Path, head: bytes, size: int) -> Image:
@@ -175,6 +184,8 @@ def banner_release(image: Image) -> str:
 
 def banner(image: Image) -> str:
     """The line with which the unpacked kernel announces itself, from `Linux version` on; empty if it has none."""
+    if image.arch == "s390x":
+        return _banner_of_s390(image.path)
     with contextlib.closing(_kernel(image)) as pieces:
         rest = b""
         for piece in pieces:
@@ -183,6 +194,18 @@ def banner(image: Image) -> str:
                 line = window[match.start() : match.start() + _BANNER_SIZE] + next(pieces, b"")[:_BANNER_SIZE]
                 return re.split(rb"[\n\0]", line[:_BANNER_SIZE])[0].decode("ascii", "replace")
             rest = window[-_OVERLAP:]
+    return ""
+
+
+def _banner_of_s390(path: Path) -> str:
+    """The same as far as the code before the packed kernel has it (struct parmarea in arch/s390)."""
+    with contextlib.suppress(OSError), bounded.open_file(path) as file:
+        file.seek(_S390_KERNEL_VERSION)
+        address = int.from_bytes(file.read(8), "big")
+        if HEAD <= address < os.fstat(file.fileno()).st_size:
+            file.seek(address)
+            line = b"Linux version " + re.split(rb"[\n\0]", file.read(_BANNER_SIZE))[0]
+            return line.decode("ascii", "replace") if _BANNER.match(line) else ""
     return ""
 
 
@@ -287,6 +310,9 @@ def _other_arch(head: bytes) -> str | None:
         return "riscv64"
     if zimage.is_zimage(head):
         return "arm"
+    # EP_OFFSET and EP_STRING in arch/s390/boot/head.S
+    if head[0x10008:0x1000E] == b"S390EP":
+        return "s390x"
     # EFI_ZBOOT (drivers/firmware/efi/libstub/zboot-header.S), which x86 does not have.
     if head[4:8] == b"zimg" and (program := read_program(head)) is not None:
         return program.machine

@@ -94,7 +94,7 @@ def parse(text: str, folder: Path = Path()) -> Spec:
                 f"{suite!r} is not the name of a suite", hint="write it as in deb:linux-image-amd64@trixie-backports"
             )
         if arch is not None and arch not in {one.debian for one in ARCHITECTURES.values()}:
-            known = " and ".join(one.debian for one in ARCHITECTURES.values())
+            known = ", ".join(one.debian for one in ARCHITECTURES.values())
             raise UsageError(
                 f"{printable(text)} names an architecture that kconform cannot test yet",
                 hint=f"it can test {known}; write it as in deb:linux-image-cloud-arm64:arm64",

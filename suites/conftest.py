@@ -8,7 +8,8 @@ from typing import cast
 
 import pytest
 
-from guests.abi import COMPAT, NATIVE, AgentProgram
+from guests.abi import AgentProgram
+from guests.abis import COMPAT, NATIVE
 from guests.errors import SetupFailed
 from guests.guest import Guest
 from guests.vm import initramfs

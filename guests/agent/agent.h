@@ -67,6 +67,7 @@ void __attribute__((noreturn)) end(const char *why, long error);
 
 /* requests.c */
 
+extern __u32 page_size; /* of the kernel, in bytes */
 void answer(const struct wire_header *header, const __u8 *body);
 
 /* spawn.c */
@@ -151,5 +152,6 @@ void kill_children(int parent);
 void set_policy(const struct tracked *task, int policy);
 /* Have the calling process run before every task. */
 void run_before_tasks(void);
+void resume_timers(void);
 
 #endif

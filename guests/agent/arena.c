@@ -11,7 +11,12 @@
 long map_arena(void)
 {
 	unsigned long size = (unsigned long)SLOT_COUNT * SLOT_SIZE;
-	long got = sys6(NR_MMAP, ARENA_BASE, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, FD_ARENA, 0);
+	const unsigned long a[] = { ARENA_BASE, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, FD_ARENA, 0 };
+#ifdef ARCH_OLD_MMAP
+	long got = sys1(NR_MMAP, a);
+#else
+	long got = sys6(NR_MMAP, a[0], a[1], a[2], a[3], a[4], a[5]);
+#endif
 
 	return got < 0 && got >= -MAX_ERRNO ? got : 0;
 }

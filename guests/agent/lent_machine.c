@@ -246,7 +246,7 @@ void live_on_lent_machine(char *const *words, unsigned long count)
 	must(sys5(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "it cannot adopt processes");
 	make_root();
 	make_first_settings();
-	agent = sys5(__NR_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	agent = sys_fork();
 	must(agent, "no process for the agent");
 	if (!agent) {
 		sys1(__NR_close, turn);

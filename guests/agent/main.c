@@ -11,6 +11,7 @@
  *   agent task SLOT       what a task becomes when it executes this program again
  */
 
+#include <linux/auxvec.h>
 #include <linux/types.h>
 #include <linux/unistd.h>
 
@@ -19,6 +20,20 @@
 #include "sys.h"
 #include "task.h"
 #include "text.h"
+
+/* What the kernel tells a new program, after its arguments and its environment. */
+static unsigned long page_size_from(const unsigned long *stack)
+{
+	const unsigned long *word = stack + 1 + stack[0] + 1;
+
+	while (*word)
+		word++;
+	for (word++; word[0]; word += 2) {
+		if (word[0] == AT_PAGESZ)
+			return word[1];
+	}
+	return 0;
+}
 
 /* Called by _start with the stack that the kernel prepared: argc, argv, and what follows. */
 void __attribute__((noreturn)) start(const unsigned long *stack)
@@ -34,6 +49,7 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 	arch_read_auxv(environment);
 	if (argc > 2 && starts_with(argv[1], "ta"))
 		become_task(argv[2]);
+	page_size = page_size_from(stack);
 	/* The arguments lie one after the other, each with its NUL. */
 	title = (char *)argv[0];
 	title_size = argv[argc - 1] + strlen(argv[argc - 1]) - argv[0];

@@ -70,7 +70,7 @@ static long read_aside(long line)
 
 	if (error < 0)
 		return error;
-	child = sys5(__NR_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	child = sys_fork();
 	if (child < 0)
 		return child;
 	if (child) {

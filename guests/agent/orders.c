@@ -94,7 +94,8 @@ void answer_call(const struct wire_header *header, const __u8 *body)
 	task->reads = call->reads;
 	slot->entry = call->entry;
 	slot->number = call->number;
-	memcpy(slot->arguments, call->arguments, sizeof(slot->arguments));
+	for (int i = 0; i < CALL_ARGUMENTS; i++)
+		slot->arguments[i] = call->arguments[i];
 	if (header->slot) {
 		begin_order(header, ORDER_CALL);
 	} else {

@@ -8,17 +8,23 @@
 #include "agent.h"
 #include "sys.h"
 
+__u32 page_size;
+
 static void answer_hello(const struct wire_header *header)
 {
 	struct program program = header->slot ? slot_at(header->slot)->program : this_program();
 	struct wire_hello hello = {
 		.version = WIRE_VERSION,
-		.page_size = 4096,
+		.page_size = page_size,
 		.signal_handler = program.signal_handler,
 		.signal_restorer = program.signal_restorer,
 	};
 	struct new_utsname names;
 
+#ifdef ARCH_LOSES_TIMERS
+	/* The host's first request is this one. */
+	resume_timers();
+#endif
 	sys1(__NR_uname, &names);
 	memcpy(hello.release, names.release, sizeof(hello.release));
 	memcpy(hello.machine, names.machine, sizeof(hello.machine));

@@ -8,6 +8,8 @@
  */
 
 #include <linux/sched.h>
+#include <linux/time.h>
+#include <linux/time_types.h>
 #include <linux/unistd.h>
 
 #include "agent.h"
@@ -27,4 +29,23 @@ void set_policy(const struct tracked *task, int policy)
 void run_before_tasks(void)
 {
 	set_scheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, 1);
+}
+
+/*
+ * Have each processor's timer interrupt again. The kernel programs it anew only for a timer that expires before the
+ * one that it waits for, and that may be one whose interrupt was lost. Nothing expires before the first nanosecond.
+ */
+void resume_timers(void)
+{
+	struct __kernel_timespec first = { .tv_nsec = 1 };
+	unsigned long one, all = -1;
+	int cpu;
+
+	for (cpu = 0; cpu < (int)(8 * sizeof(one)); cpu++) {
+		one = 1UL << cpu;
+		if (sys3(__NR_sched_setaffinity, 0, sizeof(one), &one))
+			break;
+		sys4(__NR_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &first, NULL);
+	}
+	sys3(__NR_sched_setaffinity, 0, sizeof(all), &all);
 }

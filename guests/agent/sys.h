@@ -10,6 +10,7 @@
 
 #include <asm/unistd.h>
 #include <linux/errno.h>
+#include <linux/signal.h>
 #include <linux/types.h>
 
 #include "libc.h"
@@ -24,9 +25,17 @@
  *   arch_syscall(), arch_relax(), arch_stack_pointer()
  *   arch_call_by(entry, number, args)   make a system call by an entry other than ENTRY_NATIVE;
  *                                       -ENOSYS if the architecture has no such entry
- *   ARCH_CONTEXT_RESULT                 the index of a system call's result among the words of uc_mcontext
+ *   ARCH_CONTEXT_RESULT                 the index of a system call's result among the words of uc_mcontext ...
+ *   ARCH_CONTEXT_FIRST                  ... counted from this one, if that is not the first
+ *   ARCH_CONTEXT_ERROR, ARCH_ERROR      the index of a word, and the bit in it that makes the result a positive error
+ *                                       number; of architectures with such a bit alone
+ *
+ *   ARCH_CLONE_BACKWARDS2               if clone() takes the stack before the flags
+ *   ARCH_OLD_MMAP                       if mmap() takes the address of its arguments
  *
  *   arch_read_auxv(auxv)                note what the kernel tells a new program, if a call needs any of it
+ *   ARCH_LOSES_TIMERS                   if QEMU does not save its machine's timers, so that a clone has lost those that
+ *                                       were pending
  *
  * and the assembly defines _start, which calls start(stack), and the following.
  */
@@ -40,6 +49,10 @@ void __attribute__((noreturn)) arch_switch_stack(void *stack, void (*function)(v
 void arch_restorer(void);
 
 #include KCONFORM_ARCH_HEADER
+
+#ifndef ARCH_CONTEXT_FIRST
+#define ARCH_CONTEXT_FIRST 0
+#endif
 
 /* An architecture that needs nothing of it defines nothing. */
 #ifndef arch_read_auxv
@@ -84,5 +97,15 @@ void arch_restorer(void);
 #define sys3(nr, a, b, c) sys6(nr, a, b, c, 0, 0, 0)
 #define sys2(nr, a, b) sys6(nr, a, b, 0, 0, 0, 0)
 #define sys1(nr, a) sys6(nr, a, 0, 0, 0, 0, 0)
+
+/* As fork(), which not every architecture has: another process goes on from here as well. */
+static inline long sys_fork(void)
+{
+#ifdef ARCH_CLONE_BACKWARDS2
+	return sys5(__NR_clone, NULL, SIGCHLD, NULL, NULL, NULL);
+#else
+	return sys5(__NR_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+#endif
+}
 
 #endif

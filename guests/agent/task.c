@@ -63,7 +63,8 @@ static void sweep(struct slot *slot)
 	struct sweep *sweep = slot_sweep(slot);
 
 	slot->entry = sweep->order.entry;
-	memcpy(slot->arguments, sweep->order.arguments, sizeof(slot->arguments));
+	for (int i = 0; i < CALL_ARGUMENTS; i++)
+		slot->arguments[i] = sweep->order.arguments[i];
 	for (unsigned int i = 0; i < sweep->order.count; i++) {
 		__s64 value = 0;
 

@@ -26,6 +26,9 @@ struct program {
 	__u32 execveat;
 };
 
+/* How many arguments a system call has. */
+#define CALL_ARGUMENTS 6
+
 enum order_kind { ORDER_CALL = 1, ORDER_SPAWN = 2, ORDER_COPY = 3, ORDER_LOOP = 4, ORDER_SWEEP = 5 };
 
 /* A plan, and how far its task has come. It lies in the arena, so it survives an execve that is one of its steps. */
@@ -43,12 +46,12 @@ struct loop {
 	struct wire_count counts[LOOP_STEPS][LOOP_ERRORS];
 };
 
-/* A sweep's order and results, at the beginning of the slot's data. */
+/* A sweep's order and results as frames have them, at the beginning of the slot's data. */
 struct sweep {
 	struct wire_sweep order;
 	__u32 left_out[SWEEP_LEFT_OUT];
 	__s16 values[SWEEP_COUNT];
-};
+} WIRE_ORDER;
 
 struct slot {
 	/* The task waits until `ordered` differs from `done`. It executes the order, then makes them equal. */

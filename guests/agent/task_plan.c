@@ -74,9 +74,10 @@ static long copy(__u64 to, __u64 from, __u64 length)
 
 static __s64 take_step(struct slot *slot, const struct wire_loop_step *step)
 {
-	__u64 a[6];
+	__u64 a[CALL_ARGUMENTS];
 
-	memcpy(a, step->arguments, sizeof(a));
+	for (int i = 0; i < CALL_ARGUMENTS; i++)
+		a[i] = step->arguments[i];
 	if (step->result_of)
 		a[step->argument] = slot->loop.value[step->result_of - 1];
 	switch (step->kind) {

@@ -3,8 +3,12 @@
  * What the host and the agent share: the frames on the channel, and the arena that tasks live in.
  * guests/protocol/wire.py is the host's side; suites/harness/guests/protocol/test_wire.py compares the two.
  *
- * Everything is little-endian, and no structure has implicit padding. They are packed because a request's parts follow
- * one another without regard to alignment.
+ * A frame is little-endian on every machine: on a big-endian one, the compiler swaps the bytes of each field that is
+ * read or written. So a field is copied by assignment; memcpy() is for whole structures, and for bytes. What a frame
+ * carries for a task's memory is in the byte order of that task.
+ *
+ * No structure has implicit padding. They are packed because a request's parts follow one another without regard to
+ * alignment.
  */
 #ifndef KCONFORM_WIRE_H
 #define KCONFORM_WIRE_H
@@ -13,7 +17,12 @@
 
 #define WIRE_VERSION 7
 #define WIRE_BODY_MAX 0x40000 /* bytes after the header */
-#define WIRE_PACKED __attribute__((packed))
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define WIRE_ORDER __attribute__((scalar_storage_order("little-endian")))
+#else
+#define WIRE_ORDER /* a compiler other than GCC need not have that attribute */
+#endif
+#define WIRE_PACKED __attribute__((packed)) WIRE_ORDER
 
 /* The arena: shared memory at the same address in every task, below 4 GiB so that an i386 call can point into it. */
 #define ARENA_BASE 0x10000000
@@ -244,14 +253,17 @@ enum wire_watch_kind {
 /* What a step's value is as long as its plan has not completed it in this round. */
 #define NOT_COMPLETED (-0x7fffffffffffffffLL - 1)
 
+/*
+ * What a meeting consists of lies in the memory of tasks, in their byte order. It is not packed, because plans access
+ * it atomically and by pointers; it needs no padding.
+ */
+
 struct wire_watch {
 	__u32 slot;
 	__u32 kind;	/* enum wire_watch_kind */
 	__u32 place;	/* the number of a step, or an offset */
 	__u32 pad;
-} WIRE_PACKED;
-
-/* These are not packed, because plans access them atomically and by pointers; they need no padding. */
+};
 
 /* Where the same plans wait for one another, once in each round. */
 struct wire_gate {

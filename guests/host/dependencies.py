@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from guests.abi import COMPAT
+from guests.abis import COMPAT
 from guests.errors import QemuError
 from guests.vm.qemu_process import qemu_version
 from guests.vm.qemu_program import find_qemu

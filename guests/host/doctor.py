@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from common.project_files import COMMAND
-from guests.abi import COMPAT
+from guests.abis import COMPAT
 from guests.errors import KconformError, UsageError
 from guests.host.dependencies import Dependency, Found, find_dependencies, list_dependencies
 from guests.host.packages import DistributionFamily, has_apt, host_family, install, privilege, usable

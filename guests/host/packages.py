@@ -148,6 +148,17 @@ _DEBIAN_CROSS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "qemu-system-arm": ("qemu-system-arm",),
         "arm-linux-gnueabihf-gcc": ("gcc-arm-linux-gnueabihf",),
         "linux/types.h of arm-linux-gnueabihf": ("linux-libc-dev-armhf-cross",),
+        # Since Debian 13, it depends on qemu-system-riscv.
+        "qemu-system-riscv64": ("qemu-system-misc",),
+        "riscv64-linux-gnu-gcc": ("gcc-riscv64-linux-gnu",),
+        "linux/types.h of riscv64-linux-gnu": ("linux-libc-dev-riscv64-cross",),
+        "qemu-system-ppc64le": ("qemu-system-ppc",),
+        "powerpc64le-linux-gnu-gcc": ("gcc-powerpc64le-linux-gnu",),
+        "linux/types.h of powerpc64le-linux-gnu": ("linux-libc-dev-ppc64el-cross",),
+        # Since Debian 13, it depends on qemu-system-s390x.
+        "qemu-system-s390x": ("qemu-system-misc",),
+        "s390x-linux-gnu-gcc": ("gcc-s390x-linux-gnu",),
+        "linux/types.h of s390x-linux-gnu": ("linux-libc-dev-s390x-cross",),
         "x86_64-linux-gnu-gcc": ("gcc-x86-64-linux-gnu",),
         "linux/types.h of x86_64-linux-gnu": ("linux-libc-dev-amd64-cross",),
     }

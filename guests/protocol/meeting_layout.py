@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A meeting of plans, as it lies in the data of a slot: struct wire_meeting in `agent/wire.h`.  Pure, like `wire`."""
+"""A meeting of plans, as it lies in the data of a slot: struct wire_meeting in `agent/wire.h`.  Pure, like `wire`.
+
+It has the byte order of the tasks, unlike the frames.
+"""
 
 from __future__ import annotations
 
 import enum
-import struct
 from collections.abc import Sequence
 
+from guests.abi import Abi, size_of
 from guests.errors import ProtocolError
 
 MEETING_GATES = 16
@@ -28,32 +31,37 @@ class Watched(enum.IntEnum):
     """Not a step's value, but 32 bits of memory."""
 
 
-WATCH = struct.Struct("<IIIxxxx")
-GATE = struct.Struct("<IIII")
-OUTCOME = struct.Struct(f"<II{MEETING_WATCHED}q")
-MEETING = struct.Struct("<IIIIIIQIxxxx")
+# Formats, without a byte order.
+WATCH = "IIIxxxx"
+GATE = "IIII"
+OUTCOME = f"II{MEETING_WATCHED}q"
+MEETING = "IIIIIIQIxxxx"
 """Without the gates, watches and outcomes, which follow."""
 
 
-def meeting_body(*, seed: int, longest: int, watches: Sequence[tuple[int, Watched, int]]) -> bytes:
+_WATCHES_SIZE = MEETING_WATCHED * size_of(WATCH)
+_OUTCOMES_SIZE = MEETING_OUTCOMES * size_of(OUTCOME)
+MEETING_SIZE = size_of(MEETING) + MEETING_GATES * size_of(GATE) + _WATCHES_SIZE + _OUTCOMES_SIZE
+
+
+def meeting_body(abi: Abi, *, seed: int, longest: int, watches: Sequence[tuple[int, Watched, int]]) -> bytes:
     """A meeting before its first round.  A watch is a slot, what is noted of it, and a step or an offset."""
-    packed = b"".join(WATCH.pack(*watch) for watch in watches).ljust(MEETING_WATCHED * WATCH.size, b"\0")
-    head = MEETING.pack(0, 0, 0, 0, 0, len(watches), seed & (1 << 64) - 1, longest)
-    return head + bytes(MEETING_GATES * GATE.size) + packed + bytes(MEETING_OUTCOMES * OUTCOME.size)
+    packed = b"".join(abi.pack(WATCH, *watch) for watch in watches).ljust(_WATCHES_SIZE, b"\0")
+    head = abi.pack(MEETING, 0, 0, 0, 0, 0, len(watches), seed & (1 << 64) - 1, longest)
+    return head + bytes(MEETING_GATES * size_of(GATE)) + packed + bytes(_OUTCOMES_SIZE)
 
 
-MEETING_SIZE = len(meeting_body(seed=0, longest=0, watches=()))
-
-
-def split_meeting(body: bytes, watched: int) -> tuple[int, int, int, dict[tuple[int, ...], tuple[int, int]]]:
+def split_meeting(
+    abi: Abi, body: bytes, watched: int
+) -> tuple[int, int, int, dict[tuple[int, ...], tuple[int, int]]]:
     """Of a meeting: its rounds, those with an overlap, those whose outcome found no room, and its outcomes.
 
     Of each outcome, how often it occurred, and in which round first.
     """
     if len(body) != MEETING_SIZE:
         raise ProtocolError(f"a meeting has {len(body)} bytes instead of {MEETING_SIZE}")
-    _, _, rounds, overlaps, lost, _, _, _ = MEETING.unpack_from(body)
-    rows = [row for row in OUTCOME.iter_unpack(body[-MEETING_OUTCOMES * OUTCOME.size :]) if row[0]]
+    _, _, rounds, overlaps, lost, _, _, _ = abi.unpack_from(MEETING, body)
+    rows = [row for row in abi.layout(OUTCOME).iter_unpack(body[-_OUTCOMES_SIZE:]) if row[0]]
     found = {tuple(results[:watched]): (count, first) for count, first, *results in rows}
     if len(found) != len(rows) or sum(count for count, _ in found.values()) + lost != rounds:
         raise ProtocolError(f"a meeting of {rounds} rounds has counted other ones, or the same twice")

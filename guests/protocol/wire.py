@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The frames between host and agent, as bytes and as values.  Pure: this module sends nothing.
 
+Frames are little-endian, whatever the guest.  What they carry for a task's memory is in the byte order of its ABI.
+
 Any bytes that a guest sends can either be decoded or raise a ProtocolError.
 
 The agent's side is `agent/wire.h`, which has the same names; a test compares the two.

@@ -23,6 +23,11 @@ class Pending:
         self._lengths = lengths
         self._outcome: Outcome | None = None
 
+    @property
+    def abi(self) -> Abi:
+        """That of the task, and so of its buffers."""
+        return self._task.abi
+
     def finished(self) -> bool:
         """Whether the outcome is available; does not wait."""
         return self._outcome is not None or self._task.guest.answered(self._sequence)
@@ -83,11 +88,11 @@ class SyscallGroup:
 
     def number(self, name: str) -> int:
         """The number of a system call for this task.  KeyError if its ABI has no such call."""
-        return self.abi.number(name)
+        return self.abi.call_number(name)
 
     def has(self, name: str) -> bool:
         """Whether its ABI has a system call of that name."""
-        return self.abi.has(name)
+        return self.abi.has_call(name)
 
     def hello(self) -> Hello:
         raise NotImplementedError

@@ -7,7 +7,6 @@ a struct dm_target_spec and its parameters for each target.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 from guests.call_arguments import InOut
@@ -28,8 +27,8 @@ from guests.uapi import (
 SECTOR = 512
 
 _DM_VERSION = (4, 0, 0)
-_DM_IOCTL = struct.Struct("<3IIIIiIIIQ128s129s7x")
-_DM_TARGET = struct.Struct("<QQiI16s")
+_DM_IOCTL = "3IIIIiIIIQ128s129s7x"
+_DM_TARGET = "QQiI16s"
 _DM_READONLY, _DM_SUSPEND = 1, 2
 
 
@@ -70,7 +69,7 @@ class BlockDeviceCalls(SyscallGroup):
 
     def set_read_only(self, device: str, read_only: bool) -> Outcome:
         """BLKROSET, as `blockdev --setro` and `--setrw` do."""
-        flag = struct.pack("<i", read_only)
+        flag = self.abi.pack("i", read_only)
         return self._device_ioctl(device, O_RDONLY, BLKROSET, flag, f'set_read_only("{device}", {read_only})')
 
     def attach_loop(self, backing: str, *, read_only: bool = False) -> str:
@@ -97,17 +96,17 @@ class BlockDeviceCalls(SyscallGroup):
     def create_dm(self, name: str) -> str:
         """Create a device without a table, and return its path."""
         answer = self._dm(DmIoctl.DEV_CREATE, name, shown=f'create_dm("{name}")').read()
-        device = _DM_IOCTL.unpack_from(answer)[10]
+        device = self.abi.unpack_from(_DM_IOCTL, answer)[10]
         return f"/dev/dm-{device & 0xFF | device >> 12 & ~0xFF}"
 
     def load_table(self, name: str, *table: DmTarget, read_only: bool = True) -> Outcome:
         """Load a table into the device, which takes effect when the device is resumed."""
-        body = b""
+        body, head = b"", self.abi.layout(_DM_TARGET)
         for target in table:
             parameters = target.parameters.encode() + b"\0"
             parameters += bytes(-len(parameters) % 8)
-            step = _DM_TARGET.size + len(parameters)
-            body += _DM_TARGET.pack(target.start, target.length, 0, step, target.kind.encode()) + parameters
+            step = head.size + len(parameters)
+            body += head.pack(target.start, target.length, 0, step, target.kind.encode()) + parameters
         kinds = ", ".join(target.kind for target in table)
         flags = _DM_READONLY if read_only else 0
         shown = f'load_table("{name}", {kinds})'
@@ -125,8 +124,9 @@ class BlockDeviceCalls(SyscallGroup):
     def _dm(
         self, command: DmIoctl, name: str, flags: int = 0, body: bytes = b"", *, count: int = 0, shown: str
     ) -> Outcome:
-        start = _DM_IOCTL.size
-        header = _DM_IOCTL.pack(*_DM_VERSION, start + len(body), start, count, 0, flags, 0, 0, 0, name.encode(), b"")
+        head = self.abi.layout(_DM_IOCTL)
+        start = head.size
+        header = head.pack(*_DM_VERSION, start + len(body), start, count, 0, flags, 0, 0, 0, name.encode(), b"")
         control = self.call("openat", AT_FDCWD, "/dev/mapper/control", O_RDWR | O_CLOEXEC, 0).result()
         done = self.call("ioctl", control, dm_ioctl_number(command), InOut(header + body), shown=shown)
         self.call("close", control)

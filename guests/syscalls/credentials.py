@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 from guests.abi import AgentProgram
 from guests.outcome import OK, Outcome
 from guests.syscalls.base import SyscallGroup
@@ -20,8 +18,8 @@ class CredentialCalls(SyscallGroup):
         """Set the effective and permitted capabilities, which are the same unless `permitted` is given."""
         both = (int(effective), int(effective if permitted is None else permitted))
         halves = [part >> shift & 0xFFFFFFFF for shift in (0, 32) for part in (*both, 0)]
-        header = struct.pack("<II", _CAPABILITY_VERSION_3, 0)
-        return self.call("capset", header, struct.pack("<6I", *halves), shown=f"set_caps({effective.name})")
+        header = self.abi.pack("II", _CAPABILITY_VERSION_3, 0)
+        return self.call("capset", header, self.abi.pack("6I", *halves), shown=f"set_caps({effective.name})")
 
     def set_dumpable(self, dumpable: bool) -> Outcome:
         return self.call("prctl", Prctl.SET_DUMPABLE, int(dumpable), 0, 0, 0)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 from guests.call_arguments import Out
 from guests.outcome import Outcome, returned
 from guests.syscalls.base import SyscallGroup
@@ -28,7 +26,7 @@ class FilesystemCalls(SyscallGroup):
 
     def pipe(self) -> tuple[int, int]:
         """Create a pipe, and return its read end and write end."""
-        reading, writing = struct.unpack("<ii", self.call("pipe2", Out(8), 0).read())
+        reading, writing = self.abi.unpack("ii", self.call("pipe2", Out(8), 0).read())
         return reading, writing
 
     def read_text(self, path: str, length: int = 4096) -> Outcome:
@@ -91,7 +89,7 @@ class FilesystemCalls(SyscallGroup):
         """The permission bits of the file at a path."""
         # struct statx: stx_mode is at byte 28 (include/uapi/linux/stat.h).
         result = self.call("statx", AT_FDCWD, path, 0, STATX_MODE, Out(256), shown=f'mode("{path}")').read()
-        return int(struct.unpack_from("<H", result, 28)[0]) & 0o7777
+        return int(self.abi.unpack_from("H", result, 28)[0]) & 0o7777
 
     def memfd(self, content: bytes) -> int:
         """A memfd that is only open for reading: the kernel does not load a file that is open for writing."""

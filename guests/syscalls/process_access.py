@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import struct
-
+from guests.abi import Abi
 from guests.call_arguments import Out
 from guests.outcome import Outcome
 from guests.syscalls.base import SyscallGroup
@@ -14,16 +13,16 @@ _PERF_TYPE_SOFTWARE, _PERF_COUNT_SW_DUMMY = 1, 9
 _PERF_ATTR_SIZE = 128
 _PERF_DISABLED, _PERF_EXCLUDE_KERNEL, _PERF_EXCLUDE_HV = 1 << 0, 1 << 5, 1 << 6
 _PERF_REMOVE_ON_EXEC, _PERF_SIGTRAP = 1 << 36, 1 << 37
-"""Bits of struct perf_event_attr (include/uapi/linux/perf_event.h)."""
+"""Bit-fields of struct perf_event_attr (include/uapi/linux/perf_event.h)."""
 
 
-def event_attributes(*, sigtrap: bool) -> bytes:
+def event_attributes(abi: Abi, *, sigtrap: bool) -> bytes:
     """struct perf_event_attr of an event that counts nothing."""
     bits = _PERF_DISABLED | _PERF_EXCLUDE_KERNEL | _PERF_EXCLUDE_HV
     if sigtrap:
         bits |= _PERF_REMOVE_ON_EXEC | _PERF_SIGTRAP
-    fields = (_PERF_TYPE_SOFTWARE, _PERF_ATTR_SIZE, _PERF_COUNT_SW_DUMMY, 0, 0, 0, bits)
-    return struct.pack("<IIQQQQQ", *fields).ljust(_PERF_ATTR_SIZE, b"\0")
+    fields = (_PERF_TYPE_SOFTWARE, _PERF_ATTR_SIZE, _PERF_COUNT_SW_DUMMY, 0, 0, 0, abi.bit_fields(bits))
+    return abi.pack("IIQQQQQ", *fields).ljust(_PERF_ATTR_SIZE, b"\0")
 
 
 class AccessCalls(SyscallGroup):
@@ -50,7 +49,7 @@ class AccessCalls(SyscallGroup):
 
     def count_events(self, target: SyscallGroup, *, sigtrap: bool = False) -> Outcome:
         """perf_event_open() for the target, which returns a descriptor.  `sigtrap`: events send it a signal."""
-        attr = event_attributes(sigtrap=sigtrap)
+        attr = event_attributes(self.abi, sigtrap=sigtrap)
         shown = f"count_events({target}{', sigtrap' if sigtrap else ''})"
         return self.call("perf_event_open", attr, target.tid, -1, -1, 0, shown=shown)
 
@@ -62,7 +61,8 @@ class AccessCalls(SyscallGroup):
     def advise(self, target: SyscallGroup, address: int) -> Outcome:
         """process_madvise(MADV_COLD) of a page of the target.  The caller also needs CAP_SYS_NICE."""
         pidfd = self.call("pidfd_open", target.pid, 0, shown=f"pidfd_open({target})").result()
-        range_ = self.abi.words(address & ~0xFFF, 4096)
+        page = self.hello().page_size
+        range_ = self.abi.words(address & -page, page)
         done = self.call("process_madvise", pidfd, range_, 1, MADV_COLD, 0, shown=f"advise({target})")
         self.call("close", pidfd)
         return done

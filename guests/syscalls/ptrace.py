@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 from guests.abi import Registers
@@ -62,7 +61,7 @@ class PtraceCalls(SyscallGroup):
         extra = f", {data!r}" if isinstance(data, int) and data else ""
         return self.call(
             "ptrace",
-            request,
+            self.abi.ptrace_request(request),
             target.tid if target else 0,
             address,
             data,
@@ -96,17 +95,16 @@ class PtraceCalls(SyscallGroup):
         return self.ptrace(Ptrace.SETOPTIONS, target, 0, options)
 
     def event_message(self, target: SyscallGroup) -> int:
-        message = self.ptrace(Ptrace.GETEVENTMSG, target, 0, Out(self.abi.word)).read()
-        return int.from_bytes(message, "little")
+        return self.abi.integer(self.ptrace(Ptrace.GETEVENTMSG, target, 0, Out(self.abi.word)).read())
 
     def registers(self, target: SyscallGroup) -> Registers:
         """The stopped tracee's registers, by their names in the caller's ABI."""
         size = self.abi.word * len(self.abi.user_registers)
-        if not self.abi.number_set:
+        if self.abi.has_getregs:
             return self.abi.traced(self.ptrace(Ptrace.GETREGS, target, 0, Out(size)).read())
-        return self.abi.traced(
-            self.register_set(target, NT_PRSTATUS, size), self.register_set(target, self.abi.number_set, 4)
-        )
+        content = self.register_set(target, NT_PRSTATUS, size)
+        kind = self.abi.number_set
+        return self.abi.traced(content, self.register_set(target, kind, 4) if kind else b"")
 
     def rolled_back_registers(self, target: SyscallGroup) -> Registers:
         """Those of a tracee whose call a filter has ended, with the number where the call had it."""
@@ -125,21 +123,22 @@ class PtraceCalls(SyscallGroup):
             names.get(name, name): (self.number(value) if isinstance(value, str) else value) & mask
             for name, value in changes.items()
         }
+        if len(values) < len(changes):
+            raise ValueError(f"on {self.abi.name}, several of {', '.join(changes)} are in one register")
         if self.abi.number_request and call.number in values:
             nr = values.pop(call.number)
-            done = self.call(
-                "ptrace", self.abi.number_request, target.tid, 0, nr, shown=f"set_syscall({target}, {nr:#x})"
-            )
+            shown = f"set_syscall({target}, {nr:#x})"
+            done = self.call("ptrace", self.abi.number_request, target.tid, 0, nr, shown=shown)
             if done.errno or not values:
                 return done
         new = {**self.registers(target), **values}
         packed = self.abi.words(*(new[name] for name in self.abi.user_registers))
-        if not self.abi.number_set:
+        if self.abi.has_getregs:
             return self.ptrace(Ptrace.SETREGS, target, 0, packed)
         done = self.set_register_set(target, NT_PRSTATUS, packed)
-        if done.errno or call.number not in values:
+        if done.errno or not self.abi.number_set or call.number not in values:
             return done
-        packed = (values[call.number] & 0xFFFFFFFF).to_bytes(4, "little")
+        packed = self.abi.pack("I", values[call.number] & 0xFFFFFFFF)
         return self.set_register_set(target, self.abi.number_set, packed)
 
     def register_set(self, target: SyscallGroup, kind: int, size: int) -> bytes:
@@ -157,7 +156,7 @@ class PtraceCalls(SyscallGroup):
 
     def peek(self, target: SyscallGroup, address: int) -> int:
         """The word of the caller's size at an address of the stopped tracee."""
-        return int.from_bytes(self.ptrace(Ptrace.PEEKDATA, target, address, Out(self.abi.word)).read(), "little")
+        return self.abi.integer(self.ptrace(Ptrace.PEEKDATA, target, address, Out(self.abi.word)).read())
 
     def poke(self, target: SyscallGroup, address: int, word: int) -> Outcome:
         return self.ptrace(Ptrace.POKEDATA, target, address, word)
@@ -165,7 +164,7 @@ class PtraceCalls(SyscallGroup):
     def wait(self, target: SyscallGroup, options: int = WALL) -> WaitStatus:
         """wait4() for a child or tracee.  Must succeed."""
         done = self.call("wait4", target.tid, Out(4), options, None, shown=f"wait({target})")
-        return WaitStatus(struct.unpack("<I", done.read())[0])
+        return WaitStatus(self.abi.integer(done.read()))
 
     def reap(self, target: SyscallGroup) -> Outcome:
         """wait4() for a child that has ended, or is about to."""

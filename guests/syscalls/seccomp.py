@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import enum
-import struct
 from dataclasses import dataclass
 
+from guests.abi import Abi, size_of
 from guests.bpf import Filter, Program, assembled, pack
 from guests.call_arguments import InOut, Out
 from guests.outcome import Outcome
@@ -29,9 +29,7 @@ NOTIF_ID_VALID_OLD = 0x80082102
 
 NOTIF_SIZE, RESPONSE_SIZE, DATA_SIZE = 80, 24, 64
 """sizeof struct seccomp_notif, seccomp_notif_resp and seccomp_data."""
-_NOTIF = struct.Struct("<QIIiIQ6Q")
-_RESPONSE = struct.Struct("<QqiI")
-_ADDFD = struct.Struct("<QIIII")
+_NOTIF, _RESPONSE, _ADDFD = "QIIiIQ6Q", "QqiI", "QIIII"
 _INLINE_MAX = 0x7F00
 """Maximum size in bytes of a program that is sent with its call; a longer one is stored first."""
 
@@ -82,9 +80,15 @@ class Notification:
     args: tuple[int, ...]
 
     @classmethod
-    def decode(cls, raw: bytes) -> Notification:
-        id_, pid, flags, nr, arch, ip, *args = _NOTIF.unpack(raw)
+    def decode(cls, raw: bytes, abi: Abi) -> Notification:
+        """`abi`: that of the task that has received it."""
+        id_, pid, flags, nr, arch, ip, *args = abi.unpack(_NOTIF, raw)
         return cls(id_, pid, flags, nr, arch, ip, tuple(args))
+
+
+def fprog(abi: Abi, length: int, address: int) -> bytes:
+    """struct sock_fprog: the length of a program, which is shorter than a word, and its address."""
+    return abi.with_padding(length, 2) + abi.words(address)
 
 
 class SeccompCalls(SyscallGroup):
@@ -109,24 +113,21 @@ class SeccompCalls(SyscallGroup):
         return self.call("prctl", Prctl.SET_SECCOMP, MODE_FILTER, self._fprog(program), 0, 0, shown=shown)
 
     def _fprog(self, program: Program) -> bytes:
-        """struct sock_fprog followed by the program, as the first buffer of a call's arguments.
-
-        Its first member is shorter than a word, and followed by padding.
-        """
-        instructions = pack(program)
+        """struct sock_fprog followed by the program, as the first buffer of a call's arguments."""
+        instructions = pack(program, self.abi)
         if not program:
-            return self.abi.words(0, 0)
+            return fprog(self.abi, 0, 0)
         if len(instructions) > _INLINE_MAX:
-            return self.abi.words(len(program), self.store(instructions))
+            return fprog(self.abi, len(program), self.store(instructions))
         address = wire.data_address(self.slot, 2 * self.abi.word)
-        return self.abi.words(len(program), address) + instructions
+        return fprog(self.abi, len(program), address) + instructions
 
     def install_stored(self, address: int, length: int, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
         """Install the program of this length at this address, valid or not."""
         self.be_quiet()
-        fprog = self.abi.words(length, address)
+        pointer = fprog(self.abi, length, address)
         shown = f"install_stored({address:#x}, {length} instructions)"
-        return self.call("seccomp", SET_MODE_FILTER, flags, fprog, shown=shown)
+        return self.call("seccomp", SET_MODE_FILTER, flags, pointer, shown=shown)
 
     def enter_strict_mode(self) -> Outcome:
         self.be_quiet()
@@ -140,7 +141,7 @@ class SeccompCalls(SyscallGroup):
 
     def receive(self, listener: int) -> Notification:
         """SECCOMP_IOCTL_NOTIF_RECV, which blocks until there is a notification.  Must succeed."""
-        return Notification.decode(self.begin_receive(listener).outcome().read())
+        return Notification.decode(self.begin_receive(listener).outcome().read(), self.abi)
 
     def begin_receive(self, listener: int) -> Pending:
         """Start to receive; the outcome's buffer is for `Notification.decode`."""
@@ -153,7 +154,7 @@ class SeccompCalls(SyscallGroup):
 
     def reply(self, listener: int, id_: int, *, value: int = 0, error: int = 0, flags: int = 0) -> Outcome:
         """SECCOMP_IOCTL_NOTIF_SEND.  `error` is negative, as the kernel expects it."""
-        response = _RESPONSE.pack(id_, value, error, flags)
+        response = self.abi.pack(_RESPONSE, id_, value, error, flags)
         shown = f"reply({listener}, value={value}, error={error}, flags={flags})"
         return self.call("ioctl", listener, NOTIF_SEND, InOut(response), shown=shown)
 
@@ -162,7 +163,7 @@ class SeccompCalls(SyscallGroup):
 
     def still_waiting(self, listener: int, id_: int, request: int = NOTIF_ID_VALID) -> Outcome:
         """SECCOMP_IOCTL_NOTIF_ID_VALID."""
-        return self.call("ioctl", listener, request, struct.pack("<Q", id_), shown=f"still_waiting({listener})")
+        return self.call("ioctl", listener, request, self.abi.pack("Q", id_), shown=f"still_waiting({listener})")
 
     def begin_add_fd(
         self,
@@ -173,12 +174,13 @@ class SeccompCalls(SyscallGroup):
         number: int = 0,
         flags: int = 0,
         new_flags: int = 0,
-        size: int = _ADDFD.size,
+        size: int = size_of(_ADDFD),
         tail: bytes = b"",
     ) -> Pending:
         """SECCOMP_IOCTL_NOTIF_ADDFD; `size` is what the ioctl's number claims, `tail` follows the structure."""
         request = NOTIF_ADDFD & ~(0x3FFF << 16) | size << 16
-        structure = _ADDFD.pack(id_, flags, descriptor & 0xFFFFFFFF, number & 0xFFFFFFFF, new_flags) + tail
+        fields = (id_, flags, descriptor & 0xFFFFFFFF, number & 0xFFFFFFFF, new_flags)
+        structure = self.abi.pack(_ADDFD, *fields) + tail
         shown = f"add_fd({listener}, {descriptor}, number={number}, flags={flags}, new_flags={new_flags:#o})"
         return self.begin("ioctl", listener, request, structure, shown=shown)
 
@@ -187,15 +189,15 @@ class SeccompCalls(SyscallGroup):
 
     def poll(self, descriptor: int) -> int:
         """poll() without waiting; returns the events."""
-        pollfd, at_once = struct.pack("<iHH", descriptor, Poll.IN | Poll.OUT, 0), self.abi.words(0, 0)
+        pollfd, at_once = self.abi.pack("iHH", descriptor, Poll.IN | Poll.OUT, 0), self.abi.words(0, 0)
         raw = self.call("ppoll", InOut(pollfd), 1, at_once, None, 8, shown=f"poll({descriptor})").read()
-        return int(struct.unpack("<iHH", raw)[2])
+        return int(self.abi.unpack("iHH", raw)[2])
 
     # Queries
 
     def action_avail(self, action: int | bytes | None) -> Outcome:
         """SECCOMP_GET_ACTION_AVAIL with an action's value."""
-        pointer = struct.pack("<I", action) if isinstance(action, int) else action
+        pointer = self.abi.pack("I", action) if isinstance(action, int) else action
         shown = f"action_avail({action:#x})" if isinstance(action, int) else "action_avail(...)"
         return self.call("seccomp", GET_ACTION_AVAIL, 0, pointer, shown=shown)
 
@@ -213,6 +215,6 @@ class SeccompCalls(SyscallGroup):
 
     def filter_metadata(self, tracee: SyscallGroup, index: int, size: int = 16) -> Outcome:
         """PTRACE_SECCOMP_GET_METADATA: the buffer has the index and then the filter's flags, 8 bytes each."""
-        buffer = InOut(struct.pack("<QQ", index, 0))
+        buffer = InOut(self.abi.pack("QQ", index, 0))
         shown = f"filter_metadata({tracee}, {index}, size={size})"
         return self.call("ptrace", Ptrace.SECCOMP_GET_METADATA, tracee.tid, size, buffer, shown=shown)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 from guests.abi import Abi, Registers
@@ -34,10 +33,10 @@ class SignalInfo:
 
     @classmethod
     def decode_siginfo(cls, siginfo: bytes, abi: Abi) -> SignalInfo:
-        number, errno, code = struct.unpack_from("<iii", siginfo)
+        number, errno, code = abi.unpack_from("iii", siginfo)
         union = siginfo[abi.siginfo_union :]
         address = abi.split_words(union, ("address",))["address"]
-        syscall, arch = struct.unpack_from("<iI", union, abi.word)
+        syscall, arch = abi.unpack_from("iI", union, abi.word)
         return SignalInfo(number, errno, code, address, syscall, arch)
 
 
@@ -68,22 +67,18 @@ class SignalCalls(SyscallGroup):
         """
         hello = self.hello()
         flags = SA_SIGINFO | SA_RESTORER | (SA_RESTART if restart else 0) | (SA_ONSTACK if on_stack else 0)
-        action = self._action(hello.signal_handler, flags, hello.signal_restorer)
+        action = self.abi.action(hello.signal_handler, flags, hello.signal_restorer)
         done = self.call("rt_sigaction", signal, action, None, 8, shown=f"catch({signal.name})")
         handler = wire.HANDLER.pack(result or 0, result is not None, True)
         self.guest.request(Op.CAUGHT, self.slot, handler)
         return done
 
     def ignore(self, signal: Signal) -> Outcome:
-        action = self._action(1, 0, 0)
+        action = self.abi.action(1, 0, 0)
         return self.call("rt_sigaction", signal, action, None, 8, shown=f"ignore({signal.name})")
 
-    def _action(self, handler: int, flags: int, restorer: int) -> bytes:
-        """struct sigaction of the kernel, with no signal blocked in the handler."""
-        return self.abi.action(handler, flags, restorer)
-
     def block(self, signal: Signal) -> Outcome:
-        mask = struct.pack("<Q", 1 << (signal - 1))
+        mask = self.abi.pack("Q", 1 << (signal - 1))
         return self.call("rt_sigprocmask", 0, mask, None, 8, shown=f"block({signal.name})")
 
     def caught_signals(self) -> list[CaughtSignal]:

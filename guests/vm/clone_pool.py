@@ -90,9 +90,9 @@ def check_bootable(kernel: Kernel) -> None:
         raise UsageError(
             f"{kernel.id} cannot be tested: the channel needs a virtio console, because QEMU's machine for"
             f" {kernel.arch} has no second serial port",
-            hint="enable CONFIG_VIRTIO_PCI and CONFIG_VIRTIO_CONSOLE; with LoadPin, built in",
+            hint=f"enable CONFIG_{architecture.virtio_option} and CONFIG_VIRTIO_CONSOLE; with LoadPin, built in",
         )
-    if problem := _command_line_problem(kernel.config, architecture.command_line_size):
+    if problem := _command_line_problem(kernel.config, command_line_size(kernel)):
         raise UsageError(
             f"{kernel.id} cannot be tested: {problem}",
             hint="change the option: CONFIG_CMDLINE is put in front of a test's own parameters",
@@ -117,6 +117,12 @@ def _command_line_problem(config: Config, size: int) -> str:
             f"CONFIG_CMDLINE has {len(built_in)} bytes, which leaves too few for the parameters that tests boot with"
         )
     return ""
+
+
+def command_line_size(kernel: Kernel) -> int:
+    """Bytes of the kernel's command line; some architectures have an option for it."""
+    option = kernel.config["COMMAND_LINE_SIZE"]
+    return int(option) if option.isdecimal() else ARCHITECTURES[kernel.arch].command_line_size
 
 
 class Pool:
@@ -267,6 +273,7 @@ class Pool:
             virtio=modules is not None,
             qemu=self.qemu(kernel.arch),
             arch=kernel.arch,
+            command_line_size=command_line_size(kernel),
             builtin_arguments=hidden_channel.builtin_arguments(kernel.config),
             cpus=self._options.cpus,
             processor=boot.processor,

@@ -34,6 +34,11 @@ _ARCH_FLAGS: Mapping[str, tuple[str, ...]] = {
     "x86_64": ("-march=x86-64",),
     "aarch64": ("-march=armv8-a", "-mno-outline-atomics"),
     "arm": ("-marm", "-march=armv7-a+fp"),
+    "riscv64": ("-march=rv64gc", "-mabi=lp64d"),
+    # The linker would put the program where the arena is.
+    "ppc64le": ("-mcpu=power8", "-mno-altivec", "-mno-vsx", "-Wl,-Ttext-segment=0x400000"),
+    # The warning is about frames that are copied as a whole (wire.h).
+    "s390x": ("-march=z10", "-Wno-scalar-storage-order"),
     # Without a 32-bit C library, Debian has the kernel's headers only where they are for all its x86 compilers.
     "i386": ("-m32", "-march=i686", "-idirafter", "/usr/include/x86_64-linux-gnu", "-Wl,-z,noseparate-code"),
 }

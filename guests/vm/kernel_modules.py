@@ -17,11 +17,11 @@ from common.project_files import COMMAND
 from common.text import printable
 from guests.errors import KconformError, UsageError
 from kconfigs import input_limits
+from kconfigs.architectures import ARCHITECTURES
 from kconfigs.decompression import DamagedDataError, MissingProgramError, TooLargeError, unpacked
 from kconfigs.kernel import Kernel
 
-_CHANNEL = {"VIRTIO_PCI": "virtio_pci", "VIRTIO_CONSOLE": "virtio_console"}
-"""The options that virtio ports need, and their modules."""
+_CONSOLE = ("VIRTIO_CONSOLE", "virtio_console")
 
 _PACKED = {".xz": "xz", ".gz": "gzip", ".zst": "zstd"}
 """Suffixes of module files, and the formats (kconfigs.decompression)."""
@@ -35,16 +35,18 @@ _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 def virtio_modules(kernel: Kernel) -> dict[str, bytes] | None:
     """The modules for virtio ports, in the order of loading; None if they do not exist or must not be loaded."""
     config = kernel.config
-    modular = [option for option in _CHANNEL if not config.builtin(option)]
+    architecture = ARCHITECTURES[kernel.arch]
+    channel = dict([(architecture.virtio_option, architecture.virtio_module), _CONSOLE])
+    modular = [option for option in channel if not config.builtin(option)]
     if not modular:
         return {}
     if config.enabled("SECURITY_LOADPIN") or config.enabled("MODULE_SIG_FORCE"):
         return None
-    if not all(config.enabled(option) and find_module(kernel, _CHANNEL[option]) for option in modular):
+    if not all(config.enabled(option) and find_module(kernel, channel[option]) for option in modular):
         return None
     ordered: dict[str, bytes] = {}
     for option in modular:
-        _add(kernel, _CHANNEL[option], ordered, ())
+        _add(kernel, channel[option], ordered, ())
     return ordered
 
 

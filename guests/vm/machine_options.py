@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from kconfigs.architectures import ARCHITECTURES
 from kconfigs.image import memory_to_start
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
@@ -77,7 +78,9 @@ DEFAULT_MACHINE = MachineOptions()
 def memory_mib(kernel: Kernel) -> int:
     """What a guest with this kernel needs."""
     size = max(MEMORY_MIB, _BESIDE_THE_KERNEL_MIB + math.ceil(memory_to_start(kernel.image) / (1 << 20)))
-    return size * max((factor for name, factor in MEMORY_FACTORS.items() if kernel.config.enabled(name)), default=1)
+    size *= max((factor for name, factor in MEMORY_FACTORS.items() if kernel.config.enabled(name)), default=1)
+    unit = ARCHITECTURES[kernel.arch].memory_unit_mib
+    return -(-size // unit) * unit
 
 
 def boot_timeout_s(config: Config) -> float:

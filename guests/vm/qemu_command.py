@@ -92,6 +92,8 @@ class VirtualMachine:
     arch: str = "x86_64"
     builtin_arguments: str = ""
     """What the kernel puts before its arguments by itself."""
+    command_line_size: int = 0
+    """Bytes of the kernel's command line, if that is not the architecture's."""
     cpus: int = 1
     processor: tuple[str, ...] = ()
     """Properties of its processor, if that is emulated, beside those that QEMU gives it: `family=23`."""
@@ -136,7 +138,7 @@ def virtme_boot(machine: VirtualMachine, *, program: str, root: Path) -> list[st
     ]
     port = ["-chardev", "null,id=agent"]
     if machine.virtio:
-        port += ["-device", "virtio-serial-pci,id=ours"]
+        port += ["-device", f"{_virtio(machine, 'serial')},id=ours"]
         port += ["-device", f"virtserialport,bus=ours.0,chardev=agent,name={CHANNEL_NAME}"]
     else:
         port += ["-serial", "chardev:agent"]
@@ -179,11 +181,12 @@ def kernel_arguments(shown: str, machine: VirtualMachine) -> str:
             )
     line = " ".join([*kept, *ours, *machine.arguments, f"console={machine.architecture.console}", "--", TITLE_SPACE])
     builtin = f"{machine.builtin_arguments} " if machine.builtin_arguments else ""
-    if len(builtin) + len(line) >= machine.architecture.command_line_size:
+    size = machine.command_line_size or machine.architecture.command_line_size
+    if len(builtin) + len(line) >= size:
         among = f", {len(builtin)} of them from CONFIG_CMDLINE" if builtin else ""
         raise UsageError(
             f"the kernel command line has {len(builtin) + len(line)} bytes{among}, and {machine.arch}"
-            f" truncates it to {machine.architecture.command_line_size - 1}"
+            f" truncates it to {size - 1}"
         )
     return line
 
@@ -193,8 +196,11 @@ def base_command(shown: Sequence[str], machine: VirtualMachine) -> list[str]:
     command = [shown[0], "-nodefaults", "-no-user-config", "-no-reboot"]
     if machine.qemu.sandboxed:
         command += SANDBOX
-    for shown_option, value in options(shown[1:]):
-        option = _SYNONYMS.get(shown_option, shown_option)
+    chosen = [(_SYNONYMS.get(option, option), value) for option, value in options(shown[1:])]
+    if not machine.kvm and "-cpu" not in dict(chosen):
+        # virtme-run leaves the processor of some architectures to QEMU.
+        chosen.append(("-cpu", machine.architecture.emulated_cpu))
+    for option, value in chosen:
         if option == "-append":
             command += [option, kernel_arguments(value or "", machine)]
         elif option == "-cpu" and value == machine.architecture.emulated_cpu and not machine.kvm:
@@ -206,7 +212,7 @@ def base_command(shown: Sequence[str], machine: VirtualMachine) -> list[str]:
     if machine.virtio:
         command += [
             "-device",
-            "virtio-serial-pci",
+            _virtio(machine, "serial"),
             "-device",
             f"virtserialport,chardev=agent,name={CHANNEL_NAME}",
         ]
@@ -216,12 +222,17 @@ def base_command(shown: Sequence[str], machine: VirtualMachine) -> list[str]:
         if disk.shared:
             share = f"local,id=disk{number},path={_escaped(disk.image)},security_model=none,readonly=on"
             command += ["-fsdev", share]
-            command += ["-device", f"virtio-9p-pci,fsdev=disk{number},mount_tag=disk{number}"]
+            command += ["-device", f"{_virtio(machine, '9p')},fsdev=disk{number},mount_tag=disk{number}"]
             continue
         mode = "readonly=on" if disk.read_only else "snapshot=on"
         command += ["-drive", f"if=none,id=disk{number},format=raw,file={_escaped(disk.image)},{mode}"]
-        command += ["-device", f"virtio-blk-pci,drive=disk{number}"]
+        command += ["-device", f"{_virtio(machine, 'blk')},drive=disk{number}"]
     return command
+
+
+def _virtio(machine: VirtualMachine, kind: str) -> str:
+    """QEMU's name of a virtio device for this machine."""
+    return f"virtio-{kind}-{machine.architecture.virtio_bus}"
 
 
 _FOR_THE_BOOT = {"-kernel", "-initrd", "-append"}

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 import pytest
@@ -126,9 +125,9 @@ def test_parameters_are_not_in_sysfs(guest: Guest) -> None:
 
 def check_lsm_ids(guest: Guest) -> list[int]:
     """The ids that lsm_list_modules() returns, which must succeed."""
-    outcome = guest.init.call("lsm_list_modules", Out(8 * 32), InOut(struct.pack("<I", 8 * 32)), 0)
+    outcome = guest.init.call("lsm_list_modules", Out(8 * 32), InOut(guest.init.abi.pack("I", 8 * 32)), 0)
     assert outcome == OK
-    return [number for (number,) in struct.iter_unpack("<Q", outcome.read()) if number]
+    return [number for (number,) in guest.init.abi.layout("Q").iter_unpack(outcome.read()) if number]
 
 
 @loadpin

@@ -47,7 +47,7 @@ def test_by_int_0x80(guest: Guest) -> None:
     root = root_after_pin(guest)
     file = root.open(f"{PINNED}/digests").result()
     interface = root.open(DM_VERITY).result()
-    number = file.to_bytes(4, "little")
+    number = root.abi.pack("I", file)
     assert root.call32("ioctl", interface, LOADPIN_SET_TRUSTED_DIGESTS, number) == OK
     check_list_in_effect(guest, root)
 

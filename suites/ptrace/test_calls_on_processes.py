@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import struct
 
 import pytest
 
@@ -45,7 +44,7 @@ def test_forged_signals(guest: Guest) -> None:
     codes: dict[int, Expected] = {SI_QUEUE: OK, SI_USER: EPERM, SI_TKILL: EPERM, SI_KERNEL: EPERM}
     to_target, to_itself = sender.pidfd_open(target), sender.pidfd_open(sender)
     for code, wanted in codes.items():
-        siginfo = struct.pack("<iii", Signal.USR1, 0, code).ljust(SIGINFO_SIZE, b"\0")
+        siginfo = sender.abi.pack("iii", Signal.USR1, 0, code).ljust(SIGINFO_SIZE, b"\0")
         assert sender.call("pidfd_send_signal", to_target, Signal.USR1, siginfo, 0) == wanted
         assert sender.call("pidfd_send_signal", to_itself, Signal.USR1, siginfo, 0) == OK
     # It has handled the signal before it obeys the next order.

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.call_arguments import Out
@@ -41,7 +39,7 @@ def dump(root: Task, task: Task) -> str:
 def owner_and_mode(task: Task, path: str) -> tuple[int, int]:
     """The uid and the permission bits of a file."""
     done = task.call("statx", AT_FDCWD, path, 0, STATX_MODE_AND_UID, Out(256), shown=f'owner_and_mode("{path}")')
-    uid, _, mode = struct.unpack_from("<IIH", done.read(), 20)
+    uid, _, mode = task.abi.unpack_from("IIH", done.read(), 20)
     return int(uid), int(mode) & 0o7777
 
 

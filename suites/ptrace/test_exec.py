@@ -101,7 +101,7 @@ def test_events(guest: Guest, make: Make, ends: bool) -> None:
     path = make(Programs(guest), target)
     events = watcher.count_events(target).result()
     # Only events with a buffer can be waited for.
-    watcher.call("mmap", 0, 2 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, events, 0).result()
+    watcher.call("mmap", 0, 2 * guest.hello.page_size, PROT_READ | PROT_WRITE, MAP_SHARED, events, 0).result()
     assert not watcher.poll(events) & Poll.HUP
     execute(target, path).result()
     assert bool(watcher.poll(events) & Poll.HUP) == ends

@@ -55,10 +55,10 @@ def test_secure_execution(guest: Guest, made: dict[str, int], gives: bool) -> No
         assert target.call("personality", ASK) == returned(0 if gives else ADDR_NO_RANDOMIZE)
         signal = target.store(bytes(4))
         target.call("prctl", PR_GET_PDEATHSIG, signal, 0, 0, 0).result()
-        assert int.from_bytes(target.load(signal, 4), "little") == (0 if gives else Signal.TERM)
+        assert target.abi.integer(target.load(signal, 4)) == (0 if gives else Signal.TERM)
     with breaks("ptrace.exec-stack-limit"):
-        limits = target.call("getrlimit", RLIMIT_STACK, Out(2 * target.abi.word)).read()
-        assert target.abi.all_words(limits) == (USUAL_STACK if gives else 8 * USUAL_STACK, 8 * USUAL_STACK)
+        soft, hard = target.abi.unpack("QQ", target.call("prlimit64", 0, RLIMIT_STACK, None, Out(16)).read())
+        assert (soft, hard) == (USUAL_STACK if gives else 8 * USUAL_STACK, 8 * USUAL_STACK)
 
 
 @pytest.mark.requirement("ptrace.exec-shared-directory")

@@ -29,7 +29,7 @@ def message(tracer: Task, pid: int) -> int:
     """PTRACE_GETEVENTMSG for a tracee, by its number in the tracer's pid namespace."""
     address = tracer.store(bytes(8))
     tracer.call("ptrace", Ptrace.GETEVENTMSG, pid, 0, address, shown=f"event_message({pid})").result()
-    return int.from_bytes(tracer.load(address, 8), "little")
+    return tracer.abi.integer(tracer.load(address, 8))
 
 
 def resume(tracer: Task, pid: int) -> None:

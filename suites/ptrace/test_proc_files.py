@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 import pytest
@@ -141,7 +140,7 @@ def test_every_use_of_fdinfo(guest: Guest) -> None:
 def owner(task: Task, path: str) -> tuple[int, int]:
     """The uid and gid of a file."""
     done = task.call("statx", AT_FDCWD, path, 0, STATX_UID_AND_GID, Out(256), shown=f'owner("{path}")')
-    uid, gid = struct.unpack_from("<II", done.read(), 20)
+    uid, gid = task.abi.unpack_from("II", done.read(), 20)
     return int(uid), int(gid)
 
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.call_arguments import Out
@@ -75,10 +73,10 @@ def test_pending_signals(guest: Guest, offset: int, found: int) -> None:
     tracee.block(Signal.USR1).result()
     tracer.kill(tracee, Signal.USR1).result()
     tracer.seize_and_stop(tracee)
-    which = struct.pack("<QIi", offset, 1, 1)  # shared by the threads, at most one
+    which = tracer.abi.pack("QIi", offset, 1, 1)  # shared by the threads, at most one
     done = tracer.call("ptrace", PTRACE_PEEKSIGINFO, tracee.tid, which, Out(SIGINFO_SIZE), shown="peeksiginfo()")
     assert done == returned(found)
-    assert done.read()[:4] == (int(Signal.USR1).to_bytes(4, "little") if found else bytes(4))
+    assert done.read()[:4] == (tracer.abi.pack("I", Signal.USR1) if found else bytes(4))
 
 
 @pytest.mark.requirement("ptrace.signal-mask")
@@ -87,12 +85,12 @@ def test_mask_of_a_call(guest: Guest) -> None:
     tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
     tracee.block(Signal.USR1).result()
     tracer.seize(tracee).result()
-    waiting = tracee.begin("rt_sigsuspend", struct.pack("<Q", bit(Signal.USR1) | bit(Signal.USR2)), 8)
+    waiting = tracee.begin("rt_sigsuspend", tracee.abi.pack("Q", bit(Signal.USR1) | bit(Signal.USR2)), 8)
     waiting.wait_until_blocked()
     tracer.interrupt(tracee).result()
     require(tracer.wait(tracee).event == PTRACE_EVENT_STOP, f"{tracee} did not stop when it was interrupted")
     mask = tracer.call("ptrace", PTRACE_GETSIGMASK, tracee.tid, 8, Out(8), shown="getsigmask()").read()
-    assert struct.unpack("<Q", mask) == (bit(Signal.USR1),)
+    assert tracer.abi.unpack("Q", mask) == (bit(Signal.USR1),)
 
 
 @pytest.mark.requirement("ptrace.wait-for-a-replaced-leader")

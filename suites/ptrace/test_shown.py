@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.call_arguments import Out
@@ -16,7 +14,6 @@ from guests.uapi import MADV_COLD, Cap
 from suites.ptrace.support.programs import Programs, execute
 
 OWN, OTHER = 1000, 1001
-PAGE = 4096
 
 ADDRESSES = {26: "start_code", 27: "end_code", 28: "startstack", 45: "start_data", 46: "end_data", 48: "arg_start"}
 """Fields of /proc/PID/stat by their numbers in proc(5): addresses that every program has."""
@@ -115,7 +112,8 @@ def test_wchan(guest: Guest) -> None:
 
 def page_frame(task: Task, descriptor: int, address: int) -> tuple[bool, int]:
     """An entry of /proc/PID/pagemap: whether the page is present, and its frame."""
-    (entry,) = struct.unpack("<Q", task.call("pread64", descriptor, Out(8), 8, address // PAGE * 8).read())
+    place = address // task.hello().page_size * 8
+    (entry,) = task.abi.unpack("Q", task.call("pread64", descriptor, Out(8), 8, place).read())
     return bool(entry >> 63), entry & ((1 << 55) - 1)
 
 
@@ -181,10 +179,10 @@ def test_advice_needs_nice(guest: Guest) -> None:
 def test_advice_that_ends_early(guest: Guest) -> None:
     """process_madvise() returns how many bytes come before a range that it cannot advise on, or else the error."""
     target, nice = guest.spawn("target"), guest.spawn("nice", caps=Cap.SYS_NICE)
-    pidfd = nice.pidfd_open(target)
-    good, bad = wire.data_address(target.slot) & ~(PAGE - 1), PAGE
-    for ranges, wanted in (((good, good), returned(2 * PAGE)), ((good, bad), returned(PAGE)), ((bad, good), ENOMEM)):
-        vector = nice.abi.words(ranges[0], PAGE, ranges[1], PAGE)
+    pidfd, page = nice.pidfd_open(target), guest.hello.page_size
+    good, bad = wire.data_address(target.slot) & -page, page
+    for ranges, wanted in (((good, good), returned(2 * page)), ((good, bad), returned(page)), ((bad, good), ENOMEM)):
+        vector = nice.abi.words(ranges[0], page, ranges[1], page)
         assert nice.call("process_madvise", pidfd, vector, 2, MADV_COLD, 0) == wanted
 
 
@@ -209,7 +207,7 @@ def test_hidepid(guest: Guest, value: str, others: Expected, own: Expected, clos
     root = guest.root()
     root.mount("proc", HIDDEN, "proc", data=f"hidepid={value},gid=5000").result()
     task, member = guest.spawn("task", uid=OWN), guest.root("member")
-    member.call("setgroups", 1, struct.pack("<I", 5000)).result()
+    member.call("setgroups", 1, member.abi.pack("I", 5000)).result()
     member.call("setresgid", OWN, OWN, OWN).result()
     member.call("setresuid", OWN, OWN, OWN).result()
     targets = {
@@ -236,7 +234,7 @@ def names(task: Task, path: str) -> list[str]:
     while (done := task.call("getdents64", descriptor, Out(4096), 4096)).result():
         raw, offset = done.read(), 0
         while offset < done.value:
-            (length,) = struct.unpack_from("<H", raw, offset + 16)
+            (length,) = task.abi.unpack_from("H", raw, offset + 16)
             found.append(raw[offset + 19 : offset + length].split(b"\0", 1)[0].decode())
             offset += length
     task.close(descriptor).result()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 import pytest
@@ -61,8 +60,8 @@ def execute_traced(pair: Pair, path: str) -> None:
 
 def permitted(task: Task) -> int:
     """Its permitted capabilities."""
-    data = task.call("capget", struct.pack("<II", 0x20080522, 0), Out(24), shown="capget()").read()
-    _, low, _, _, high, _ = struct.unpack("<6I", data)
+    data = task.call("capget", task.abi.pack("II", 0x20080522, 0), Out(24), shown="capget()").read()
+    _, low, _, _, high, _ = task.abi.unpack("6I", data)
     return int(low | high << 32)
 
 

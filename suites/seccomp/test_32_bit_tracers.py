@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import struct
 from dataclasses import dataclass
 
 import pytest
@@ -46,9 +45,9 @@ class SyscallInfo:
 
 def syscall_info(tracer: Task, tracee: Task) -> SyscallInfo:
     raw = tracer.ptrace(Ptrace.GET_SYSCALL_INFO, tracee, 88, Out(88)).read()
-    op, arch = struct.unpack_from("<B3xI", raw)
-    form = {ENTRY: "<7Q", EXIT: "<qB", SECCOMP: "<7QI"}[op]
-    return SyscallInfo(op, arch, struct.unpack_from(form, raw, 24))
+    op, arch = tracer.abi.unpack_from("B3xI", raw)
+    form = {ENTRY: "7Q", EXIT: "qB", SECCOMP: "7QI"}[op]
+    return SyscallInfo(op, arch, tracer.abi.unpack_from(form, raw, 24))
 
 
 def size_of_registers(tracer: Task, tracee: Task) -> int:

@@ -19,6 +19,7 @@ from guests.syscalls.seccomp import (
     SET_MODE_FILTER,
     SET_MODE_STRICT,
     FilterFlag,
+    fprog,
 )
 from guests.task import Task
 from guests.uapi import Prctl, PtraceOption, Signal
@@ -33,10 +34,11 @@ def able(guest: Guest) -> Task:
 
 
 def install(task: Task, way: str, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
-    fprog = task.abi.words(1, task.store(pack((ret(Action.ERRNO, errno.EINVAL),))))
+    program = (ret(Action.ERRNO, errno.EINVAL),)
+    pointer = fprog(task.abi, 1, task.store(pack(program, task.abi)))
     if way == "prctl":
-        return task.call("prctl", Prctl.SET_SECCOMP, MODE_FILTER, fprog, 0, 0)
-    return task.call("seccomp", SET_MODE_FILTER, flags, fprog)
+        return task.call("prctl", Prctl.SET_SECCOMP, MODE_FILTER, pointer, 0, 0)
+    return task.call("seccomp", SET_MODE_FILTER, flags, pointer)
 
 
 @pytest.mark.needs("SECCOMP")

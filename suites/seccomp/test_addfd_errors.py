@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.guest import Guest
@@ -21,7 +19,6 @@ pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 MISTAKES: dict[str, tuple[dict[str, int | bytes], Expected]] = {
     "structure-too-short":        ({"size": 23},                        EINVAL),
     "structure-of-no-size":       ({"size": 0},                         EINVAL),
-    "structure-of-a-page":        ({"size": 4096, "tail": b"\0" * 4072}, EINVAL),
     "longer-and-not-zero":        ({"size": 32, "tail": b"\0" * 7 + b"\1"}, E2BIG),
     "unknown-flag":               ({"flags": 4},                        EINVAL),
     "highest-flag":               ({"flags": 1 << 31},                  EINVAL),
@@ -36,6 +33,10 @@ MISTAKES: dict[str, tuple[dict[str, int | bytes], Expected]] = {
 # fmt: on
 
 
+LARGEST = 1 << 13
+"""No size of an ioctl on powerpc is so large; elsewhere, it has a bit more."""
+
+
 @pytest.mark.requirement("seccomp.addfd-errors")
 def test_mistakes(guest: Guest) -> None:
     """Each mistake is rejected without effect on the target's table; a longer structure ending in zeros is valid."""
@@ -43,6 +44,8 @@ def test_mistakes(guest: Guest) -> None:
     found: dict[str, tuple[object, object]] = {
         name: (pair.add(**how), wanted) for name, (how, wanted) in MISTAKES.items()
     }
+    if (page := guest.hello.page_size) < LARGEST:
+        found["structure-of-a-page"] = (pair.add(size=page, tail=bytes(page - 24)), EINVAL)
     path = pair.supervisor.open("/tmp", O_PATH).result()  # noqa: S108
     found["a-path-that-is-not-open"] = (pair.add(descriptor=path), EBADF)
     found["longer, with zeros"] = (pair.add(size=32, tail=bytes(8)), returned(FREE))
@@ -76,7 +79,7 @@ def test_only_between_reception_and_answer(guest: Guest) -> None:
 def test_descriptor_limit(guest: Guest) -> None:
     """The target's limit applies: EMFILE, or EBADF for a chosen number beyond it; the call continues to wait."""
     pair = AddFdPair(guest, waiting=False)
-    pair.target.call("prlimit64", 0, RLIMIT_NOFILE, struct.pack("<QQ", FREE, FREE), None).result()
+    pair.target.call("prlimit64", 0, RLIMIT_NOFILE, pair.target.abi.pack("QQ", FREE, FREE), None).result()
     pair.wait()
     assert pair.add() == EMFILE
     assert pair.add(number=CHOSEN, flags=AddFd.SETFD) == EBADF

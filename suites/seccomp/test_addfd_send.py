@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.call_plan import Plan, share_a_processor, start_realtime
@@ -43,7 +41,7 @@ def test_add_and_send_a_chosen_number(guest: Guest) -> None:
 def test_add_and_send_that_fails(guest: Guest) -> None:
     """A failed ADDFD with SEND does not answer the call, which continues to wait for another answer."""
     pair = AddFdPair(guest, waiting=False)
-    pair.target.call("prlimit64", 0, RLIMIT_NOFILE, struct.pack("<QQ", FREE, FREE), None).result()
+    pair.target.call("prlimit64", 0, RLIMIT_NOFILE, pair.target.abi.pack("QQ", FREE, FREE), None).result()
     pair.wait()
     found: dict[str, tuple[object, object]] = {
         "no room": (pair.add(flags=AddFd.SEND), EMFILE),
@@ -76,7 +74,7 @@ def test_add_and_send_during_another(guest: Guest) -> None:
     second = pair.supervisor.spawn("second")
 
     def request(plan: Plan, flags: AddFd) -> None:
-        structure = struct.pack("<QIIII", pair.notif.id, flags, pair.file, 0, 0)
+        structure = pair.supervisor.abi.pack("QIIII", pair.notif.id, flags, pair.file, 0, 0)
         plan.call("ioctl", pair.listener, NOTIF_ADDFD, structure)
 
     sending, adding = Plan(second.slot), Plan(pair.supervisor.slot)

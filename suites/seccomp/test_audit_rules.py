@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.guest import Guest
@@ -58,8 +56,8 @@ def test_the_record_of_capset(guest: Guest) -> None:
     audit_calls(guest, "capset")
     task = guest.spawn("task", caps=Cap.KILL | Cap.SETUID | Cap.SYS_CHROOT)
     permitted, effective, inheritable = Cap.KILL | Cap.SYS_CHROOT, Cap.KILL, Cap.SYS_CHROOT
-    header = struct.pack("<II", 0x20080522, 0)
-    data = struct.pack("<6I", effective, permitted, inheritable, 0, 0, 0)
+    header = task.abi.pack("II", 0x20080522, 0)
+    data = task.abi.pack("6I", effective, permitted, inheritable, 0, 0, 0)
     assert task.call("capset", header, data, shown="capset()") == returned(0)
     records = [record for record in logged(guest, CAPSET) if record["pid"] == str(task.pid)]
     found = [int(records[-1][name], 16) for name in ("cap_pi", "cap_pp", "cap_pe", "cap_pa")]

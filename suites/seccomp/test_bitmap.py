@@ -37,7 +37,11 @@ from suites.seccomp.support.generated_filters import FILTER_ERRNO, cacheable_fil
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.bpf-semantics")]
 
 
-CACHED = {"x86_64": Entry.NATIVE, "aarch64": Entry.NATIVE, "ia32": Entry.INT80, "arm": None}
+CACHED = {
+    **dict.fromkeys(("x86_64", "aarch64", "riscv64", "ppc64le", "s390x"), Entry.NATIVE),
+    "ia32": Entry.INT80,
+    **dict.fromkeys(("arm", "ppcle", "s390"), None),
+}
 """The names of architectures in the file (SECCOMP_ARCH_*_NAME in asm/seccomp.h); None if we have no such entry."""
 OWN = {"i386": "ia32"}
 """That of an architecture's own calls, if it is not its name."""

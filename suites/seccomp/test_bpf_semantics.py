@@ -144,10 +144,11 @@ def test_computed_with_the_index(guest: Guest, runner: tuple[int, int]) -> None:
     set_filter_runner(guest, runner)
     found: dict[str, tuple[object, object]] = {}
     getpid = native(guest.arch)[0]
+    first, second, third = (load(bpf.halves(bpf.ARGS + 8 * index, guest.arch)[1]) for index in range(3))
     for name, (code, (a, x), result) in WITH_THE_INDEX.items():
         task = unprivileged(guest)
-        compute = (load(bpf.ARGS + 8), Instruction(bpf.TAX), load(bpf.ARGS), Instruction(code | bpf.X))
-        wanted = (Instruction(bpf.ST, 0), load(bpf.ARGS + 16), Instruction(bpf.TAX), Instruction(bpf.LD_MEM, 0))
+        compute = (second, Instruction(bpf.TAX), first, Instruction(code | bpf.X))
+        wanted = (Instruction(bpf.ST, 0), third, Instruction(bpf.TAX), Instruction(bpf.LD_MEM, 0))
         judge = (Instruction(bpf.JEQ | bpf.X, 0, 0, 1), DENIED, ALLOWED)
         task.install((load(bpf.NR), Instruction(bpf.JEQ, getpid, 1, 0), ALLOWED, *compute, *wanted, *judge)).result()
         found[name] = (result_of(task.call(getpid, a, x, result)), f"errno {FILTER_ERRNO}")

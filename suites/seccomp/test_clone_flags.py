@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.bpf import arg, deny, policy
@@ -38,7 +36,8 @@ def test_the_upper_half(guest: Guest) -> None:
     """
     parent = unprivileged(guest, "parent")
     parent.catch(Signal.USR1).result()
-    parent.install(policy(deny("clone", errno=EPERM, when=arg(0) & Clone.NEWUSER))).result()
+    flags = arg(parent.abi.flags_of_clone)
+    parent.install(policy(deny("clone", errno=EPERM, when=flags & Clone.NEWUSER))).result()
     child = parent.spawn("child", flags=Clone(CLEAR_SIGHAND))
     assert child.call("kill", child.own_tid, Signal.USR1) == OK
     assert [caught.signal for caught in child.caught_signals()] == [Signal.USR1]
@@ -74,9 +73,9 @@ EXIT_SIGNALS: dict[int, Expected] = {
 def test_exit_signals_of_clone3(guest: Guest) -> None:
     """clone3() fails with EINVAL for an exit signal that does not exist, before it looks for a number."""
     task = guest.spawn("task")
-    numbers = task.store(struct.pack("<i", task.tid))
+    numbers = task.store(task.abi.pack("i", task.tid))
     found: dict[str, tuple[object, object]] = {}
     for signal, wanted in EXIT_SIGNALS.items():
-        arguments = struct.pack("<10Q", 0, 0, 0, 0, signal, 0, 0, 0, numbers, 1)
+        arguments = task.abi.pack("10Q", 0, 0, 0, 0, signal, 0, 0, 0, numbers, 1)
         found[f"{signal:#x}"] = (task.call("clone3", arguments, len(arguments)), wanted)
     assert mismatches(found) == []

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import struct
 
 import pytest
 
@@ -37,7 +36,7 @@ def install_compat(task: Task, filter_: Filter, *, x32: bool = False) -> Outcome
     """seccomp(SET_MODE_FILTER) with i386's struct sock_fprog, by int 0x80 or as an x32 call."""
     task.be_quiet()
     program = assembled(filter_, task.abi.name)
-    fprog = struct.pack("<HxxI", len(program), task.store(pack(program)))
+    fprog = task.abi.pack("HxxI", len(program), task.store(pack(program, task.abi)))
     call = task.call_x32 if x32 else task.call32
     return call("seccomp", SET_MODE_FILTER, 0, fprog)
 
@@ -59,7 +58,7 @@ def test_installed_by_int80(guest: Guest) -> None:
                 "prctl",
                 Prctl.SET_SECCOMP,
                 MODE_FILTER,
-                struct.pack("<HxxI", 1, task.store(pack((ret(Action.ERRNO, errno.ESRCH),)))),
+                task.abi.pack("HxxI", 1, task.store(pack((ret(Action.ERRNO, errno.ESRCH),), task.abi))),
                 0,
                 0,
             ),
@@ -92,9 +91,11 @@ def test_a_32_bit_supervisor(guest: Guest) -> None:
     call = pair.target.begin("getppid")
     received = pair.supervisor.call32("ioctl", pair.listener, NOTIF_RECV, InOut(bytes(NOTIF_SIZE)))
     assert received == OK
-    notif = Notification.decode(received.read())
+    notif = Notification.decode(received.read(), pair.supervisor.abi)
     assert (notif.nr, notif.pid) == (pair.target.number("getppid"), pair.target.pid)
-    assert pair.supervisor.call32("ioctl", pair.listener, NOTIF_ID_VALID, struct.pack("<Q", notif.id)) == OK
-    answer = struct.pack("<QqiI", notif.id, 1 << 33, 0, 0)
+    assert (
+        pair.supervisor.call32("ioctl", pair.listener, NOTIF_ID_VALID, pair.supervisor.abi.pack("Q", notif.id)) == OK
+    )
+    answer = pair.supervisor.abi.pack("QqiI", notif.id, 1 << 33, 0, 0)
     assert pair.supervisor.call32("ioctl", pair.listener, NOTIF_SEND, answer) == OK
     assert call.outcome() == returned(1 << 33)

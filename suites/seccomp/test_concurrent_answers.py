@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.bpf import notify, policy
@@ -45,11 +43,11 @@ class Notified:
 
     def answer(self, plan: Plan, value: int) -> int:
         """Add a step that takes over the id; the address of the answer."""
-        return self._with_the_id(plan, struct.pack("<QqiI", 0, value, 0, 0))
+        return self._with_the_id(plan, self._owner.abi.pack("QqiI", 0, value, 0, 0))
 
     def addition(self, plan: Plan, pair: AddFdPair, flags: AddFd) -> int:
         """The same; the address of the request that adds the supervisor's file as a certain number."""
-        return self._with_the_id(plan, struct.pack("<QIIII", 0, flags | AddFd.SETFD, pair.file, CHOSEN, 0))
+        return self._with_the_id(plan, self._owner.abi.pack("QIIII", 0, flags | AddFd.SETFD, pair.file, CHOSEN, 0))
 
     def _with_the_id(self, plan: Plan, structure: bytes) -> int:
         address = self._owner.store(structure)
@@ -223,7 +221,7 @@ def test_exit_of_the_last_caller(guest: Guest, race: Race) -> None:
     shell = guest.spawn("shell")
     shell.set_no_new_privs().result()
     program, notified, status = stored(shell, NOTIFY), Notified(shell), shell.store(bytes(4))
-    polled, unpolled = (shell.store(struct.pack("<iHH", FREE, 0, 0)) for _ in range(2))
+    polled, unpolled = (shell.store(shell.abi.pack("iHH", FREE, 0, 0)) for _ in range(2))
     starting, reading, calling = race.plan(shell), race.child(), race.child()
     pid = starting.child(reading)
     reading.child(calling, THREAD_FLAGS)

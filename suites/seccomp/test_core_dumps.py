@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 import pytest
 
+from guests.abi import Abi
 from guests.bpf import Action, policy, rule
 from guests.call_arguments import Out
 from guests.call_plan import Plan, share_a_processor, start, start_realtime
@@ -16,7 +16,7 @@ from guests.outcome import GONE, killed, returned
 from guests.syscalls.signals import SYS_SECCOMP, SignalInfo
 from guests.task import Task
 from guests.uapi import SCHED_FIFO, Clone, Signal
-from suites.elf_files import program_headers
+from suites.elf_files import ElfLayout
 from suites.seccomp.support.filtered_tasks import (
     CORE_BYTES,
     DUMPED,
@@ -84,8 +84,8 @@ def test_siginfo_of_the_parent(guest: Guest) -> None:
     child.install(policy(rule(Action.KILL_PROCESS, "getppid"))).result()
     child.call("getppid").require(killed(Signal.SYS))
     siginfo = parent.call("waitid", P_PID, child.tid, Out(128), WEXITED, None).read()
-    signal, error, code = struct.unpack_from("<iii", siginfo)
-    pid, uid, code_or_signal = struct.unpack_from("<iIi", siginfo, parent.abi.siginfo_union)
+    signal, error, code = parent.abi.unpack_from("iii", siginfo)
+    pid, uid, code_or_signal = parent.abi.unpack_from("iIi", siginfo, parent.abi.siginfo_union)
     assert (signal, error, code, pid, uid) == (Signal.CHLD, 0, CLD_DUMPED, child.pid, 1000)
     assert code_or_signal == Signal.SYS
 
@@ -106,13 +106,13 @@ def check_core(guest: Guest, task: Task) -> str:
     return paths[0]
 
 
-def core_notes(core: bytes) -> dict[int, bytes]:
+def core_notes(core: bytes, abi: Abi) -> dict[int, bytes]:
     """The notes of a core dump, by type; of several of one type, the first, which is the dying thread's."""
-    at, size = next((one.offset, one.size) for one in program_headers(core) if one.kind == PT_NOTE)
+    at, size = next((one.offset, one.size) for one in ElfLayout(core).program_headers(core) if one.kind == PT_NOTE)
     found: dict[int, bytes] = {}
     end = at + size
     while at < end:
-        name, length, kind = struct.unpack_from("<III", core, at)
+        name, length, kind = abi.unpack_from("III", core, at)
         at += 12 + -(-name // 4) * 4
         found.setdefault(kind, core[at : at + length])
         at += -(-length // 4) * 4
@@ -131,8 +131,8 @@ def test_contents_of_the_core(guest: Guest, promised: Callable[[str], bool], act
     task.install(policy(rule(action, "getppid", data=5))).result()
     assert task.call("getppid", 0x1234) == dumped(promised)
     # The limit for core dumps does not count holes, so the file may be long; the notes come first.
-    notes = core_notes(guest.read_bytes(check_core(guest, task), beginning=True))
-    signal = struct.unpack_from("<i", notes[NT_PRSTATUS])[0]
+    notes = core_notes(guest.read_bytes(check_core(guest, task), beginning=True), task.abi)
+    signal = task.abi.unpack_from("i", notes[NT_PRSTATUS])[0]
     registers = task.abi.rolled_back(notes[NT_PRSTATUS][registers_at(task.abi.word) :])
     getppid = task.number("getppid")
     assert (signal, registers.nr, registers.arguments[0]) == (Signal.SYS, getppid, 0x1234)
@@ -179,7 +179,7 @@ def test_a_signal_to_a_dumping_process(guest: Guest, promised: Callable[[str], b
     fatal.call("getppid")
     end = start(leader, fatal, 1)
     leader.wait_state("S")
-    guest.init.call("sched_setscheduler", leader.tid, SCHED_FIFO, (20).to_bytes(4, "little")).result()
+    guest.init.call("sched_setscheduler", leader.tid, SCHED_FIFO, guest.init.abi.pack("I", 20)).result()
     plan = Plan(sender.slot)
     plan.call("write", writing, b"-", 1)
     plan.call("kill", leader.pid, signal)

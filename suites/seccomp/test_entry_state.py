@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.bpf import deny, policy
@@ -56,7 +54,7 @@ def test_the_first_call_of_a_child_of_an_int80_fork(guest: Guest) -> None:
     for _ in range(3):
         done = code.run(Out(8), task.number("getppid"))
         task.call("wait4", done.result(), Out(4), 0, None).result()
-        assert struct.unpack("<q", done.read()) == (task.pid,)
+        assert task.abi.unpack("q", done.read()) == (task.pid,)
     assert task.call32("iopl", 0) == EINVAL
 
 
@@ -110,7 +108,7 @@ def test_registers_after_int80(guest: Guest) -> None:
     """An int 0x80 call preserves r8 to r11, all 64 bits of them, whether its task has filters or not."""
     task = unprivileged(guest)
     code = MachineCode(task, INT80_BETWEEN_REGISTERS)
-    values = struct.pack("<4Q", *(0x8877665544332200 + place for place in range(8, 12)))
+    values = guest.init.abi.pack("4Q", *(0x8877665544332200 + place for place in range(8, 12)))
     for _ in ("without a filter", "with one"):
         done = code.run(InOut(values))
         assert done == returned(task.pid)
@@ -149,7 +147,7 @@ def test_segments_of_16_bits(guest: Guest) -> None:
     seg_32bit, in_pages, useable = 1, 1 << 4, 1 << 6
     flags = {"32 bits": (seg_32bit | in_pages | useable, OK), "16 bits": (in_pages | useable, EINVAL)}
     found = {
-        name: (task.call32("set_thread_area", InOut(struct.pack("<iIII", -1, 0, 0xFFFFF, bits))), wanted)
+        name: (task.call32("set_thread_area", InOut(task.abi.pack("iIII", -1, 0, 0xFFFFF, bits))), wanted)
         for name, (bits, wanted) in flags.items()
     }
     assert mismatches(found) == []

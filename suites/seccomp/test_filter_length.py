@@ -25,7 +25,7 @@ class LongFilters:
         protection, sharing = PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS
         start = task.call("mmap", None, 0x8000, protection, sharing, -1, 0).result()
         # Eight zero bytes are a load of the constant 0.
-        task.copy(start + 0x7FF8, task.store(pack(ALLOW_ALL)), 8).result()
+        task.copy(start + 0x7FF8, task.store(pack(ALLOW_ALL, task.abi)), 8).result()
         self._end = start + 0x8000
 
     def install(self, task: Task, length: int, flags: FilterFlag = FilterFlag.NONE) -> Outcome:
@@ -53,7 +53,7 @@ def test_empty_filter(guest: Guest) -> None:
     """A filter without instructions fails with EINVAL."""
     task = unprivileged(guest)
     assert task.install(()) == EINVAL
-    assert task.install_stored(task.store(pack(ALLOW_ALL)), 0) == EINVAL
+    assert task.install_stored(task.store(pack(ALLOW_ALL, task.abi)), 0) == EINVAL
 
 
 # A filter of n such instructions counts n + 4 (translation lengthens its beginning and end), and 4 more when others

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -252,7 +251,7 @@ def test_a_tracer_cannot_block_the_signal_of_a_kill(guest: Guest) -> None:
     tracer = guest.spawn("tracer")
     tracee = unprivileged(guest, "tracee", parent=tracer)
     call = killed_at_its_exit(tracer, tracee)
-    mask = struct.pack("<Q", signal_mask(Signal.SYS))
+    mask = tracer.abi.pack("Q", signal_mask(Signal.SYS))
     tracer.ptrace(Ptrace.SETSIGMASK, tracee, len(mask), mask).result()
     tracer.resume(tracee).result()
     assert call.outcome() == KILLED

@@ -105,7 +105,7 @@ def test_a_frozen_supervisor(guest: Guest, promised: Callable[[str], bool]) -> N
     freezer.thaw()
     assert receiving.outcome() == (OK if promised("seccomp.notif-recv-restart") else EINTR)
     received = receiving.outcome()
-    notif = pair.receive() if received == EINTR else Notification.decode(received.read())
+    notif = pair.receive() if received == EINTR else Notification.decode(received.read(), pair.supervisor.abi)
     assert notif.args[0] == 5
     assert pair.reply(notif, value=3) == OK
     assert call.outcome() == returned(3)

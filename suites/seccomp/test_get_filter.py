@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.bpf import Action, Filter, assembled, deny, load, log, pack, policy, ret
@@ -55,7 +53,7 @@ def test_programs_can_be_read(guest: Guest) -> None:
         assert tracer.filter_length(tracee, index) == returned(len(program))
         read = tracer.filter_program(tracee, index, len(program))
         assert read == returned(len(program))
-        assert read.read() == pack(assembled(program, guest.arch))
+        assert read.read() == pack(assembled(program, guest.arch), guest.init.abi)
     assert tracer.filter_length(tracee, len(FILTERS)) == ENOENT
     assert tracer.filter_length(tracee, tracer.abi.highest_bit) == ENOENT
     bad = tracer.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, 0, NOWHERE)
@@ -74,7 +72,7 @@ def test_metadata(guest: Guest) -> None:
     for index, flags in enumerate((FilterFlag.NONE, FilterFlag.LOG, FilterFlag.NONE, FilterFlag.LOG)):
         reported = tracer.filter_metadata(tracee, index)
         assert reported == returned(16)
-        assert struct.unpack("<QQ", reported.read()) == (index, flags)
+        assert tracee.abi.unpack("QQ", reported.read()) == (index, flags)
 
 
 # fmt: off

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests import bpf
@@ -13,7 +11,7 @@ from guests.call_arguments import Argument
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EACCES, EBUSY, EFAULT, EINVAL, EMFILE, OK, Expected, Outcome, returned
-from guests.syscalls.seccomp import MODE_FILTER, SET_MODE_FILTER, FilterFlag
+from guests.syscalls.seccomp import MODE_FILTER, SET_MODE_FILTER, FilterFlag, fprog
 from guests.task import Task
 from guests.uapi import RLIMIT_NOFILE, Cap, Clone, Prctl
 from suites.seccomp.support.filtered_tasks import caller_cases, mismatches, status, unprivileged
@@ -105,13 +103,13 @@ def test_unknown_flags(guest: Guest) -> None:
     """Bits 7 to 31 are not flags: each of them fails with EINVAL, and nothing is installed."""
     task = unprivileged(guest)
     task.be_quiet()
-    fprog = task.abi.words(1, task.store(pack(ALLOW_ALL)))
+    pointer = fprog(task.abi, 1, task.store(pack(ALLOW_ALL, task.abi)))
     # Bit 6 is not a flag either, so far, but it has been proposed: SECCOMP_FILTER_FLAG_ALLOW_NESTED_LISTENERS.
-    found = {f"bit {bit}": (task.call("seccomp", SET_MODE_FILTER, 1 << bit, fprog), EINVAL) for bit in range(7, 32)}
+    found = {f"bit {bit}": (task.call("seccomp", SET_MODE_FILTER, 1 << bit, pointer), EINVAL) for bit in range(7, 32)}
     assert mismatches(found) == []
     assert status(guest, task)["Seccomp"] == "0"
     # The flags have 32 bits: higher bits are ignored.
-    assert task.call("seccomp", SET_MODE_FILTER, 1 << 32, fprog) == OK
+    assert task.call("seccomp", SET_MODE_FILTER, 1 << 32, pointer) == OK
 
 
 # Order of errors: each attempt makes all mistakes from one of them on, and fails with the error of the first.
@@ -133,8 +131,8 @@ class Attempt:
         flags = 1 << 31 if "unknown-flag" in self.mistakes else 0
         program = NO_RETURN if "program-invalid" in self.mistakes else ALLOW_ALL
         length = 4097 if "too-long" in self.mistakes else len(program)
-        address = NOWHERE if "program-unreadable" in self.mistakes else self.task.store(pack(program))
-        pointer: Argument = self.task.abi.words(length, address)
+        address = NOWHERE if "program-unreadable" in self.mistakes else self.task.store(pack(program, self.task.abi))
+        pointer: Argument = fprog(self.task.abi, length, address)
         if "struct-unreadable" in self.mistakes:
             pointer = NOWHERE
         return self.task.call("seccomp", SET_MODE_FILTER, flags, pointer)
@@ -175,7 +173,7 @@ def test_errors_of_a_listener(guest: Guest) -> None:
     """An invalid program is detected before a full descriptor table, and a second listener only after it."""
     task = unprivileged(guest)
     listener = task.listen(policy(notify("getppid"))).result()
-    full = struct.pack("<QQ", listener, listener)
+    full = task.abi.pack("QQ", listener, listener)
     task.call("prlimit64", 0, RLIMIT_NOFILE, full, None).result()
     task.call("dup", listener).require(EMFILE)
     assert task.listen(NO_RETURN) == EINVAL
@@ -189,9 +187,9 @@ def test_a_filter_is_a_copy(guest: Guest) -> None:
     """The filter is the kernel's own copy: later changes to the caller's memory do not affect it."""
     task = unprivileged(guest)
     program = policy(deny("getppid", errno=EINVAL)).program(guest.arch)
-    address = task.store(pack(program))
+    address = task.store(pack(program, task.abi))
     task.install_stored(address, len(program)).result()
-    overwritten = pack(ALLOW_ALL * len(program))
+    overwritten = pack(ALLOW_ALL * len(program), task.abi)
     task.copy(address, task.store(overwritten), len(overwritten)).result()
     require(task.load(address, len(overwritten)) == overwritten, f"{task}'s memory has not changed")
     assert task.call("getppid") == EINVAL

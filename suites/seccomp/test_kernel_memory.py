@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.call_arguments import Out
@@ -47,8 +45,8 @@ def test_waitid_that_finds_nothing(guest: Guest) -> None:
         plan.call("waitid", P_PID, ended, found, WEXITED | WNOWAIT, None)
         plan.call("waitid", P_PID, alive, nothing, WEXITED | WNOHANG, None)
     require(run(parent, plan) == [{"OK": 1}] * len(plan), "waitid() failed")
-    form = f"<iii{parent.abi.siginfo_union - 12}xiIi"
-    written = [struct.unpack_from(form, parent.load(buffer, SIGINFO_SIZE)) for buffer in buffers]
+    form = f"iii{parent.abi.siginfo_union - 12}xiIi"
+    written = [parent.abi.unpack_from(form, parent.load(buffer, SIGINFO_SIZE)) for buffer in buffers]
     assert written[::2] == [(Signal.CHLD, 0, CLD_EXITED, ended.pid, 1000, 7)] * TIMES
     assert written[1::2] == [(0,) * 6] * TIMES
 

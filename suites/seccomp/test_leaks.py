@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable
 from functools import partial
 from socket import AF_NETLINK, SOCK_RAW, SOL_SOCKET
@@ -21,7 +20,7 @@ from guests.call_plan import Plan, run, spare_slot, start
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EBUSY, EINVAL, ESRCH, OK, Expected, Outcome, killed, returned
-from guests.syscalls.seccomp import FilterFlag
+from guests.syscalls.seccomp import FilterFlag, fprog
 from guests.task import Task
 from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, Cap, Signal
 from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
@@ -60,16 +59,16 @@ def programs(guest: Guest) -> int:
 def of_a_socket(guest: Guest) -> Outcome:
     """Attach a program to a socket; the result is the socket."""
     socket = guest.init.call("socket", AF_NETLINK, SOCK_RAW, 0)
-    filter_ = guest.init.abi.words(len(ALLOW_ALL), guest.init.store(bpf.pack(ALLOW_ALL)))
+    filter_ = fprog(guest.init.abi, len(ALLOW_ALL), guest.init.store(bpf.pack(ALLOW_ALL, guest.init.abi)))
     guest.init.call("setsockopt", socket.result(), SOL_SOCKET, SO_ATTACH_FILTER, filter_, len(filter_)).result()
     return socket
 
 
 def of_the_sleepable_kind(guest: Guest) -> Outcome:
     """Load an eBPF program that may sleep; the result is its descriptor, or an error before 5.14, which has none."""
-    instructions = guest.init.store(struct.pack("<QQ", 0xB7, 0x95))  # r0 = 0; exit
-    attributes = struct.pack(
-        "<IIQQIIQII", BPF_PROG_TYPE_SYSCALL, 2, instructions, guest.init.store(b"GPL\0"), 0, 0, 0, 0, BPF_F_SLEEPABLE
+    instructions = guest.init.store(b"".join(bytes([code]).ljust(8, b"\0") for code in (0xB7, 0x95)))  # r0 = 0; exit
+    attributes = guest.init.abi.pack(
+        "IIQQIIQII", BPF_PROG_TYPE_SYSCALL, 2, instructions, guest.init.store(b"GPL\0"), 0, 0, 0, 0, BPF_F_SLEEPABLE
     )
     return guest.init.call("bpf", BPF_PROG_LOAD, attributes, len(attributes))
 
@@ -195,12 +194,13 @@ def test_a_fork_that_is_killed(guest: Guest) -> None:
     mapping = Plan(target.slot)
     for _ in range(8):
         for protection in (PROT_READ, PROT_READ | PROT_WRITE):
-            mapping.call("mmap", None, 4096, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            arguments = (0, 4096, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            mapping.call("mmap", *target.abi.arguments("mmap", arguments))
     require(run(target, mapping, MAPPINGS // 16) == [{"OK": MAPPINGS // 16}] * 16, f"{target} could not map memory")
-    kill = (target.abi.words(0) + struct.pack("<iI", Signal.KILL, SIGEV_SIGNAL)).ljust(64, b"\0")
-    timer = struct.unpack("<i", target.call("timer_create", CLOCK_MONOTONIC, kill, Out(4)).read())[0]
+    kill = (target.abi.words(0) + target.abi.pack("iI", Signal.KILL, SIGEV_SIGNAL)).ljust(64, b"\0")
+    timer = target.abi.unpack("i", target.call("timer_create", CLOCK_MONOTONIC, kill, Out(4)).read())[0]
     plan = Plan(target.slot)
-    plan.call("timer_settime", timer, 0, struct.pack("<4Q", 0, 0, 0, EXPIRES_NS), None)
+    plan.call("timer_settime", timer, 0, target.abi.pack("4Q", 0, 0, 0, EXPIRES_NS), None)
     plan.child(Plan(spare_slot(0)))
     start(target, plan, 1).counts()
     target.wait_death().require(killed(Signal.KILL))
@@ -229,7 +229,7 @@ def check_length(tracer: Task, tracee: Task) -> None:
 def check_program(tracer: Task, tracee: Task) -> None:
     read = tracer.filter_program(tracee, 0, 1)
     assert read == returned(1)
-    assert read.read() == bpf.pack(ALLOW_ALL)
+    assert read.read() == bpf.pack(ALLOW_ALL, tracee.abi)
 
 
 def check_metadata(tracer: Task, tracee: Task) -> None:

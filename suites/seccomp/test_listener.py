@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.bpf import Action, Program, notify, policy, ret
@@ -84,7 +82,7 @@ def end(pair: SupervisedPair) -> None:
 
 def check_poll_waits(poller: Task, listener: int, events: int) -> Pending:
     """Begin a poll() of the listener without timeout, and wait until it sleeps."""
-    notif = InOut(struct.pack("<iHH", listener, events, 0))
+    notif = InOut(poller.abi.pack("iHH", listener, events, 0))
     pending = poller.begin("ppoll", notif, 1, None, None, 8, shown=f"poll({listener}, forever)")
     assert pending.blocks(), pending
     return pending
@@ -92,7 +90,7 @@ def check_poll_waits(poller: Task, listener: int, events: int) -> Pending:
 
 def returned_events(pending: Pending) -> int:
     """The events that ended the poll()."""
-    return int(struct.unpack("<iHH", pending.outcome().read())[2])
+    return int(pending.abi.unpack("iHH", pending.outcome().read())[2])
 
 
 above = pytest.mark.parametrize(
@@ -249,7 +247,7 @@ def test_a_synchronous_wake_up(guest: Guest) -> None:
     assert receiving.blocks(), receiving
     call = pair.target.begin("getppid")
     assert receiving.outcome() == OK
-    notif = Notification.decode(receiving.outcome().read())
+    notif = Notification.decode(receiving.outcome().read(), receiving.abi)
     assert pair.reply(notif, value=6) == OK
     assert call.outcome() == returned(6)
     waiting = check_poll_waits(pair.supervisor.spawn("poller"), pair.listener, Poll.IN)
@@ -284,6 +282,6 @@ def test_a_signal_with_sa_restart(guest: Guest) -> None:
     assert receiving.blocks(), receiving
     call = pair.target.begin("getppid")
     assert receiving.outcome() == OK
-    notif = Notification.decode(receiving.outcome().read())
+    notif = Notification.decode(receiving.outcome().read(), receiving.abi)
     assert pair.reply(notif, value=7) == OK
     assert call.outcome() == returned(7)

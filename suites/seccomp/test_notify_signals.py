@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.bpf import notify, policy
@@ -30,7 +28,7 @@ SCHED_NORMAL = 0
 
 
 def set_priority(guest: Guest, task: Task, policy_: int, priority: int) -> None:
-    guest.init.call("sched_setscheduler", task.tid, policy_, priority.to_bytes(4, "little")).result()
+    guest.init.call("sched_setscheduler", task.tid, policy_, guest.init.abi.pack("I", priority)).result()
 
 
 def caught_signals(pair: SupervisedPair) -> list[int]:
@@ -199,9 +197,9 @@ def test_an_answer_right_behind_a_signal(guest: Guest) -> None:
         calls[thread].wait_until_blocked()
     plan = Plan(pair.supervisor.slot)
     plan.call("tgkill", pair.target.pid, pair.target.tid, Signal.USR1)
-    request = struct.pack("<QIIII", notifs[adding].id, AddFd.SETFD, pair.listener, 4000, 0)
+    request = thread.abi.pack("QIIII", notifs[adding].id, AddFd.SETFD, pair.listener, 4000, 0)
     plan.call("ioctl", pair.listener, NOTIF_ADDFD, request)
-    plan.call("ioctl", pair.listener, NOTIF_SEND, struct.pack("<QqiI", notifs[pair.target].id, 7, 0, 0))
+    plan.call("ioctl", pair.listener, NOTIF_SEND, thread.abi.pack("QqiI", notifs[pair.target].id, 7, 0, 0))
     share_a_processor(pair.supervisor, pair.target, adding)
     set_priority(guest, adding, SCHED_FIFO, 5)
     assert start_realtime(pair.supervisor, plan, priority=10).counts() == [{"OK": 1}] * 3

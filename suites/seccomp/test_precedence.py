@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.bpf import Action, policy, rule
@@ -42,7 +40,7 @@ class Stack:
             return f"TRACE {self.tracer.event_message(self.thread)}"
         if stop is not None and stop.stopped_by == Signal.SYS:
             info = self.tracer.ptrace(Ptrace.GETSIGINFO, self.thread, 0, Out(128)).read()
-            return f"TRAP {struct.unpack_from('<ii', info)[1]}"
+            return f"TRAP {self.tracer.abi.unpack_from('ii', info)[1]}"
         outcome = call.outcome()
         if outcome == killed(Signal.SYS):
             return "KILL_PROCESS"
@@ -66,7 +64,7 @@ class Stack:
             if (
                 reported == OK
                 and reported.value
-                and (status := WaitStatus(struct.unpack("<I", reported.read())[0])).stopped_by
+                and (status := WaitStatus(self.tracer.abi.integer(reported.read()))).stopped_by
             ):
                 stops.append(status)
             return bool(stops)

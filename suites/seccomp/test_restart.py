@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests import bpf
@@ -21,7 +19,7 @@ from guests.uapi import Ptrace, Signal, number
 from suites.seccomp.support.filtered_tasks import need_call, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
-HOUR = struct.pack("<qq", 3600, 0)
+HOUR_S = 3600
 ERESTART_RESTARTBLOCK = 516
 """The kernel's own error of an interrupted call that is to resume (include/linux/errno.h)."""
 CLOCK_MONOTONIC = 1
@@ -56,7 +54,7 @@ def test_restart_syscall(guest: Guest, case: str) -> None:
     program, wanted = RESTARTED[case]
     task = unprivileged(guest)
     task.install(program).result()
-    call = task.begin("nanosleep", HOUR, None)
+    call = task.begin("nanosleep", task.abi.pack("qq", HOUR_S, 0), None)
     interrupted(guest, task, call)
     if wanted is None:
         assert call.blocks(), call
@@ -83,7 +81,7 @@ def test_restart_syscall_as_x32(guest: Guest) -> None:
     """An x32 call resumes under restart_syscall's number with the x32 bit."""
     task = unprivileged(guest)
     task.install(policy(deny("restart_syscall", errno=EPERM), arch="x32")).result()
-    call = task.begin(number("nanosleep", "x32"), HOUR, None)
+    call = task.begin(number("nanosleep", "x32"), task.abi.pack("qq", HOUR_S, 0), None)
     interrupted(guest, task, call)
     assert call.outcome() == EPERM
 
@@ -120,11 +118,11 @@ def test_restart_syscall_after_a_finished_sleep(guest: Guest) -> None:
     """
     task = guest.spawn("task")
     need_call(task, "poll")
-    moment = struct.pack("<qq", 0, 1)
+    moment = task.abi.pack("qq", 0, 1)
     for name, *clock in (("nanosleep",), ("clock_nanosleep", CLOCK_MONOTONIC, 0)):
-        reading, writing = struct.unpack("<ii", task.call("pipe2", Out(8), 0).read())
+        reading, writing = task.abi.unpack("ii", task.call("pipe2", Out(8), 0).read())
         writer = task.spawn("writer")
-        call = task.begin("poll", task.store(struct.pack("<iHH", reading, Poll.IN, 0)), 1, -1)
+        call = task.begin("poll", task.store(task.abi.pack("iHH", reading, Poll.IN, 0)), 1, -1)
         interrupted(guest, task, call)
         call.wait_until_blocked()
         writer.call("write", writing, b"x", 1).result()

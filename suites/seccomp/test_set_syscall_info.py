@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import errno
-import struct
 from dataclasses import astuple, dataclass, replace
 
 import pytest
 
+from guests.abi import Abi, size_of
 from guests.bpf import Action, arg, deny, kill_process, policy, trace
 from guests.call_arguments import Out
 from guests.errors import require
@@ -28,7 +28,7 @@ NONE, ENTRY, EXIT, SECCOMP = range(4)
 """The kinds of stop (include/uapi/linux/ptrace.h: PTRACE_SYSCALL_INFO_*)."""
 SKIPPED = (1 << 64) - 1
 NOWHERE = 0x1000
-_LAYOUT = struct.Struct("<BBHIQQQ6QII")
+_LAYOUT = "BBHIQQQ6QII"
 
 
 @dataclass(frozen=True)
@@ -46,22 +46,22 @@ class SyscallInfo:
     data: int = 0
     reserved2: int = 0
 
-    def pack(self) -> bytes:
+    def pack(self, abi: Abi) -> bytes:
         op, reserved, flags, arch, ip, sp, nr, arguments, *rest = astuple(self)
-        return _LAYOUT.pack(op, reserved, flags, arch, ip, sp, nr, *arguments, *rest)
+        return abi.pack(_LAYOUT, op, reserved, flags, arch, ip, sp, nr, *arguments, *rest)
 
 
 def describe(pair: TracedPair) -> SyscallInfo:
     """The call as PTRACE_GET_SYSCALL_INFO describes it."""
-    info = Out(_LAYOUT.size)
-    raw = pair.tracer.call("ptrace", Ptrace.GET_SYSCALL_INFO, pair.tracee.tid, _LAYOUT.size, info).read()
-    op, reserved, flags, arch, ip, sp, nr, *rest = _LAYOUT.unpack(raw)
+    info = Out(size_of(_LAYOUT))
+    raw = pair.tracer.call("ptrace", Ptrace.GET_SYSCALL_INFO, pair.tracee.tid, size_of(_LAYOUT), info).read()
+    op, reserved, flags, arch, ip, sp, nr, *rest = pair.tracer.abi.unpack(_LAYOUT, raw)
     return SyscallInfo(op, reserved, flags, arch, ip, sp, nr, tuple(rest[:6]), *rest[6:])
 
 
-def change(pair: TracedPair, info: SyscallInfo | int, size: int = _LAYOUT.size) -> Outcome:
+def change(pair: TracedPair, info: SyscallInfo | int, size: int = size_of(_LAYOUT)) -> Outcome:
     """PTRACE_SET_SYSCALL_INFO with a description, or an address."""
-    data = info.pack() if isinstance(info, SyscallInfo) else info
+    data = info.pack(pair.tracer.abi) if isinstance(info, SyscallInfo) else info
     return pair.tracer.call("ptrace", Ptrace.SET_SYSCALL_INFO, pair.tracee.tid, size, data, shown="set_syscall_info")
 
 
@@ -144,7 +144,7 @@ def test_mistakes(guest: Guest) -> None:
     call = pair.stop("getppid", 1)
     good = replace(describe(pair), nr=pair.tracee.number("getuid"))
     found: dict[str, tuple[object, object]] = {
-        "too short": (change(pair, good, _LAYOUT.size - 1), EINVAL),
+        "too short": (change(pair, good, size_of(_LAYOUT) - 1), EINVAL),
         "unreadable": (change(pair, NOWHERE), EFAULT),
         "of an entry stop": (change(pair, replace(good, op=ENTRY)), EINVAL),
         "of an exit stop": (change(pair, replace(good, op=EXIT)), EINVAL),

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.abi import Abi
@@ -22,7 +20,7 @@ from suites.seccomp.support.filtered_tasks import check_caught, mismatches, sign
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
-HOUR = struct.pack("<qq", 3600, 0)
+HOUR_S = 3600
 SIGINFO = 128
 """sizeof(siginfo_t)"""
 SI_USER, SI_QUEUE, SI_TKILL = 0, -1, -6
@@ -45,18 +43,18 @@ def sent(signal: int, code: int, pid: int, uid: int, value: int = 0) -> Sent:
 
 def pack(abi: Abi, siginfo: Sent) -> bytes:
     number, error, code, _, pid, uid, value, _ = siginfo
-    head = struct.pack("<iii", number, error, code).ljust(abi.siginfo_union, b"\0")
-    return (head + struct.pack("<iI", pid, uid) + abi.words(value)).ljust(SIGINFO, b"\0")
+    head = abi.pack("iii", number, error, code).ljust(abi.siginfo_union, b"\0")
+    return (head + abi.pack("iI", pid, uid) + abi.words(value)).ljust(SIGINFO, b"\0")
 
 
 def take(task: Task, signal: Signal = Signal.USR1) -> Sent:
     """The siginfo of a signal that is pending, and that the task blocks."""
-    mask, at_once = struct.pack("<Q", signal_mask(signal)), struct.pack("<qq", 0, 0)
+    mask, at_once = task.abi.pack("Q", signal_mask(signal)), task.abi.pack("qq", 0, 0)
     done = task.call("rt_sigtimedwait", mask, Out(SIGINFO), at_once, 8, shown=f"take({signal.name})")
     done.require(returned(signal))
     raw, at = done.read(), task.abi.siginfo_union
-    number, error, code = struct.unpack_from("<iii", raw)
-    pid, uid = struct.unpack_from("<iI", raw, at)
+    number, error, code = task.abi.unpack_from("iii", raw)
+    pid, uid = task.abi.unpack_from("iI", raw, at)
     value = task.abi.split_words(raw[at + 8 :], ("value",))["value"]
     rest = raw[at + 8 + task.abi.word :]
     return number, error, code, raw[12:at].rstrip(b"\0"), pid, uid, value, rest.rstrip(b"\0")
@@ -86,7 +84,7 @@ def test_the_rest_of_the_siginfo(guest: Guest) -> None:
     """
     task = guest.spawn("task")
     task.block(Signal.USR1).result()
-    readable = struct.pack("<iHH", task.call("eventfd2", 1, 0).result(), Poll.IN, 0)
+    readable = task.abi.pack("iHH", task.call("eventfd2", 1, 0).result(), Poll.IN, 0)
     found: dict[str, tuple[object, object]] = {}
     for name, arguments, code in (
         ("tgkill", (task.pid, task.tid), SI_TKILL),
@@ -97,7 +95,7 @@ def test_the_rest_of_the_siginfo(guest: Guest) -> None:
         if task.has("poll"):
             plan.call("poll", readable, 1, 3_600_000)
         else:
-            plan.call("ppoll", readable, 1, HOUR, None, 8)
+            plan.call("ppoll", readable, 1, task.abi.pack("qq", HOUR_S, 0), None, 8)
         plan.call(name, *arguments, Signal.USR1)
         require(run(task, plan) == [{"OK": 1}] * 2, f"{task} has not polled, or not sent the signal by {name}()")
         found[name] = (take(task), sent(Signal.USR1, code, task.pid, 1000))
@@ -148,7 +146,7 @@ def test_sigsys_from_a_signalfd(guest: Guest) -> None:
     """
     tracer = guest.spawn("tracer")
     task = unprivileged(guest, parent=tracer)
-    mask = struct.pack("<Q", signal_mask(Signal.SYS))
+    mask = task.abi.pack("Q", signal_mask(Signal.SYS))
     signalfd = task.call("signalfd4", -1, mask, 8, O_NONBLOCK).result()
     task.install(policy(trap("getppid", data=7))).result()
     tracer.seize(task).result()
@@ -160,6 +158,6 @@ def test_sigsys_from_a_signalfd(guest: Guest) -> None:
     call.outcome().require(trapped(task))
     info = task.read(signalfd, 128)
     assert info == returned(128)
-    assert struct.unpack_from("<Iii", info.read()) == (Signal.SYS, 7, SYS_SECCOMP)
-    seen = struct.unpack_from("<iQI", info.read(), SSI_SYSCALL)
+    assert tracer.abi.unpack_from("Iii", info.read()) == (Signal.SYS, 7, SYS_SECCOMP)
+    seen = tracer.abi.unpack_from("iQI", info.read(), SSI_SYSCALL)
     assert seen == (task.number("getppid"), address, task.abi.audit_arch)

@@ -15,7 +15,7 @@ from guests.bpf import Action, Instruction, Program, notify, policy, ret
 from guests.call_plan import Plan, run
 from guests.errors import require
 from guests.guest import Guest
-from guests.syscalls.seccomp import SET_MODE_FILTER, FilterFlag
+from guests.syscalls.seccomp import SET_MODE_FILTER, FilterFlag, fprog
 from suites.seccomp.support.filtered_tasks import unprivileged
 
 pytestmark = [
@@ -54,7 +54,7 @@ def test_refused_installations(guest: Guest) -> None:
     task.listen(policy(notify("getppid"))).result()
     plan = Plan(task.slot)
     for program, flags, _ in REFUSED:
-        filter_ = task.abi.words(len(program), task.store(bpf.pack(program)))
+        filter_ = fprog(task.abi, len(program), task.store(bpf.pack(program, task.abi)))
         plan.call("seccomp", SET_MODE_FILTER, flags, task.store(filter_))
     wanted = [{error: AT_A_TIME} for _, _, error in REFUSED]
     for _ in range(WARM_UP):

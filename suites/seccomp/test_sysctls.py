@@ -122,6 +122,5 @@ def test_get_notif_sizes(guest: Guest) -> None:
     task = guest.spawn("asking")
     told = task.call("seccomp", GET_NOTIF_SIZES, 0, Out(6))
     assert told == OK
-    sizes = told.read()
-    assert [sizes[i] | sizes[i + 1] << 8 for i in (0, 2, 4)] == [NOTIF_SIZE, RESPONSE_SIZE, DATA_SIZE]
+    assert task.abi.unpack("3H", told.read()) == (NOTIF_SIZE, RESPONSE_SIZE, DATA_SIZE)
     assert task.call("seccomp", GET_NOTIF_SIZES, 0, NOWHERE) == EFAULT

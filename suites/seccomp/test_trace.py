@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import struct
 
 import pytest
 
@@ -52,7 +51,7 @@ def test_syscall_info(guest: Guest) -> None:
     request = Ptrace.GET_SYSCALL_INFO
     outcome = pair.tracer.call("ptrace", request, pair.tracee.tid, 88, info, shown="syscall_info")
     assert outcome == returned(84)
-    kind, arch, ip, sp, nr, *arguments, data = struct.unpack_from("<B3xIQQQ6QI", outcome.read())
+    kind, arch, ip, sp, nr, *arguments, data = pair.tracer.abi.unpack_from("B3xIQQQ6QI", outcome.read())
     assert (kind, arch, nr, data) == (3, pair.tracee.abi.audit_arch, pair.tracee.number("getppid"), 0xBEEF)
     assert arguments == [1, 2, 3, 4, 5, highest]
     registers = pair.tracer.registers(pair.tracee)

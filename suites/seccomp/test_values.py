@@ -115,6 +115,8 @@ def test_the_data_of_allow_is_ignored(guest: Guest) -> None:
 
 # Filters that fail at run time
 
+# The word at ARGS is the lower half of the first argument, or on a big-endian machine the upper one.
+NONZERO = 1 << 32 | 1
 # fmt: off
 DIVISIONS = {
     "zero-from-the-call":   [load(bpf.ARGS), Instruction(bpf.TAX), load(bpf.NR), Instruction(bpf.DIV | bpf.X)],
@@ -141,7 +143,7 @@ def test_division_by_nonzero(guest: Guest) -> None:
     """The same filter runs to its end if it divides by something else."""
     task = unprivileged(guest)
     assert task.install(for_getppid(task, *DIVISIONS["zero-from-the-call"], ret(Action.ERRNO, errno.EINVAL))) == OK
-    assert task.call("getppid", 1) == EINVAL
+    assert task.call("getppid", NONZERO) == EINVAL
     assert task.call("getppid", 0) == killed(Signal.SYS)
 
 
@@ -163,7 +165,7 @@ def test_trap_reports_the_call(guest: Guest, data: int) -> None:
     with breaks("seccomp.trap-context"):
         assert caught.call_address == caught.registers.ip
         assert caught.registers.nr == task.number("getppid")
-        assert caught.registers.arguments == (1, 2, 3, 4, 5, 6)
+        assert caught.registers.has_arguments(1, 2, 3, 4, 5, 6)
 
 
 @pytest.mark.needs("IA32_EMULATION")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import struct
 
 import pytest
 
@@ -178,7 +177,7 @@ def test_a_pointer_into_the_kernel(guest: Guest) -> None:
     call = tracee.begin(TIME, OF_THE_KERNEL, entry=Entry.VSYSCALL, shown="time() by the vsyscall page")
     assert tracer.wait(tracee).stopped_by == Signal.SEGV
     siginfo = tracer.ptrace(Ptrace.GETSIGINFO, tracee, 0, Out(128)).read()
-    assert struct.unpack_from("<iiixxxxQ", siginfo) == (Signal.SEGV, 0, SEGV_MAPERR, OF_THE_KERNEL)
+    assert tracer.abi.unpack_from("iiixxxxQ", siginfo) == (Signal.SEGV, 0, SEGV_MAPERR, OF_THE_KERNEL)
     tracer.resume(tracee, Signal.SEGV).result()
     assert call.outcome() == killed(Signal.SEGV)
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 import pytest
@@ -41,7 +40,7 @@ def begin_to_receive(task: Task, listener: int) -> Pending:
 
 def begin_to_poll(task: Task, listener: int, events: int) -> Pending:
     """Wait in poll()."""
-    pollfd = InOut(struct.pack("<iHH", listener, events, 0))
+    pollfd = InOut(task.abi.pack("iHH", listener, events, 0))
     pending = task.begin("ppoll", pollfd, 1, None, None, 8, shown=f"poll({listener})")
     pending.wait_until_blocked()
     return pending
@@ -49,7 +48,7 @@ def begin_to_poll(task: Task, listener: int, events: int) -> Pending:
 
 def events(pending: Pending) -> int:
     """The events that ended the poll()."""
-    return int(struct.unpack("<iHH", pending.outcome().read())[2])
+    return int(pending.abi.unpack("iHH", pending.outcome().read())[2])
 
 
 # After an error
@@ -65,13 +64,13 @@ def test_another_reader_after_an_unwritable_buffer(guest: Guest) -> None:
     first, second = pair.supervisor.spawn("first"), pair.supervisor.spawn("second")
     buffer = zeros_to_read(first)
     share_a_processor(first, second)
-    guest.init.call("sched_setscheduler", first.tid, SCHED_FIFO, struct.pack("<i", 10)).result()
+    guest.init.call("sched_setscheduler", first.tid, SCHED_FIFO, guest.init.abi.pack("i", 10)).result()
     failing = first.begin("ioctl", pair.listener, NOTIF_RECV, buffer, shown="receive into an unwritable buffer")
     failing.wait_until_blocked()
     receiving = begin_to_receive(second, pair.listener)
     call = pair.target.begin("getppid")
     assert failing.outcome() == EFAULT
-    notif = Notification.decode(receiving.outcome().read())
+    notif = Notification.decode(receiving.outcome().read(), receiving.abi)
     assert pair.reply(notif, value=5) == OK
     assert call.outcome() == returned(5)
 
@@ -183,7 +182,7 @@ def test_a_fatal_signal_to_a_reader(guest: Guest) -> None:
     guest.init.kill(first, Signal.KILL).result()
     assert dying.outcome() == killed(Signal.KILL)
     call = pair.target.begin("getppid")
-    notif = Notification.decode(receiving.outcome().read())
+    notif = Notification.decode(receiving.outcome().read(), receiving.abi)
     assert pair.reply(notif, value=5) == OK
     assert call.outcome() == returned(5)
 
@@ -222,7 +221,7 @@ def test_add_is_interrupted(guest: Guest, flags: AddFd, interruption: str) -> No
     sending.call("read", reading, bytes(1), 1)
     sending.call("kill", pair.supervisor.pid, signal)
     adding.call("write", writing, b"x", 1)
-    structure = struct.pack("<QIIII", pair.notif.id, flags, pair.file, 0, 0)
+    structure = pair.supervisor.abi.pack("QIIII", pair.notif.id, flags, pair.file, 0, 0)
     adding.call("ioctl", pair.listener, NOTIF_ADDFD, structure)
     share_a_processor(pair.supervisor, sender, pair.target)
     sent = start_realtime(sender, sending, priority=10)
@@ -240,7 +239,7 @@ def test_send_again_after_an_interruption(guest: Guest) -> None:
     """The control: without a signal, the same ADDFD with SEND answers the call, in the same order of priorities."""
     pair = AddFdPair(guest)
     adding = Plan(pair.supervisor.slot)
-    structure = struct.pack("<QIIII", pair.notif.id, AddFd.SEND, pair.file, 0, 0)
+    structure = pair.supervisor.abi.pack("QIIII", pair.notif.id, AddFd.SEND, pair.file, 0, 0)
     adding.call("ioctl", pair.listener, NOTIF_ADDFD, structure)
     assert start_realtime(pair.supervisor, adding, priority=20).counts() == [{"OK": 1}]
     assert pair.call.outcome() == returned(FREE)

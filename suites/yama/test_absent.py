@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.call_arguments import InOut, Out
@@ -21,12 +19,12 @@ WITHOUT_YAMA = pytest.mark.boot("lsm=loadpin")
 
 
 def list_modules(guest: Guest) -> Outcome:
-    return guest.spawn("caller").call("lsm_list_modules", Out(512), InOut(struct.pack("<I", 512)), 0)
+    return guest.spawn("caller").call("lsm_list_modules", Out(512), InOut(guest.init.abi.pack("I", 512)), 0)
 
 
-def ids(listed: Outcome) -> set[int]:
+def ids(guest: Guest, listed: Outcome) -> set[int]:
     """The ids that lsm_list_modules() has returned."""
-    return set(struct.unpack("<64Q", listed.read())) - {0}
+    return set(guest.init.abi.unpack("64Q", listed.read())) - {0}
 
 
 @pytest.mark.needs("SECURITY_YAMA", "SECURITYFS")
@@ -54,7 +52,7 @@ def test_listed_if_active(guest: Guest) -> None:
     """lsm_list_modules() returns LSM_ID_YAMA when Yama is active."""
     listed = list_modules(guest)
     assert listed == OK
-    assert LSM_ID_YAMA in ids(listed)
+    assert LSM_ID_YAMA in ids(guest, listed)
 
 
 @pytest.mark.needs("SECURITY_YAMA")
@@ -64,13 +62,14 @@ def test_size_of_the_list(guest: Guest) -> None:
     caller = guest.spawn("caller")
     for after in (0, 0xA5A5A5A5):
         listed, small = (
-            caller.call("lsm_list_modules", Out(512), InOut(struct.pack("<II", room, after)), 0) for room in (512, 1)
+            caller.call("lsm_list_modules", Out(512), InOut(caller.abi.pack("II", room, after)), 0)
+            for room in (512, 1)
         )
-        assert LSM_ID_YAMA in ids(listed)
-        assert listed == returned(len(ids(listed)))
+        assert LSM_ID_YAMA in ids(guest, listed)
+        assert listed == returned(len(ids(guest, listed)))
         assert small == E2BIG
         for done in (listed, small):
-            assert struct.unpack("<II", done.reads[1]) == (8 * len(ids(listed)), after)
+            assert caller.abi.unpack("II", done.reads[1]) == (8 * len(ids(guest, listed)), after)
 
 
 @WITHOUT_YAMA
@@ -91,8 +90,8 @@ def test_not_listed_if_left_out(guest: Guest) -> None:
     """lsm_list_modules() does not return LSM_ID_YAMA when Yama is left out."""
     listed = list_modules(guest)
     assert listed == OK
-    assert ids(listed)
-    assert LSM_ID_YAMA not in ids(listed)
+    assert ids(guest, listed)
+    assert LSM_ID_YAMA not in ids(guest, listed)
 
 
 def check_no_interface(guest: Guest) -> None:

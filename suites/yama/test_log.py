@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import time
 from collections.abc import Iterator
 
@@ -200,5 +199,5 @@ def test_rate(guest: Guest) -> None:
 def seconds(task: Task) -> float:
     """The guest's monotonic clock."""
     now = task.call("clock_gettime", time.CLOCK_MONOTONIC, Out(16)).read()
-    whole, nanoseconds = struct.unpack("<qq", now)
+    whole, nanoseconds = task.abi.unpack("qq", now)
     return float(whole + nanoseconds / 1e9)

@@ -8,7 +8,6 @@ a splat fails the test; on every kernel, the test counts the results that must h
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 import pytest
@@ -144,7 +143,7 @@ def test_many_at_once(guest: Guest) -> None:
 def raise_task_limits(guest: Guest) -> None:
     """Allow one user this many tasks, however little memory the guest has."""
     guest.set_sysctl("kernel.threads-max", TASK_LIMIT)
-    limit = struct.pack("<QQ", TASK_LIMIT, TASK_LIMIT)
+    limit = guest.init.abi.pack("QQ", TASK_LIMIT, TASK_LIMIT)
     guest.init.call("prlimit64", 0, RLIMIT_NPROC, limit, None).result()
 
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from guests.call_arguments import Out
@@ -27,7 +25,7 @@ def test_mode(guest: Guest) -> None:
     status = user.call("statx", AT_FDCWD, FILE, 0, STATX_BASIC_STATS, Out(256))
     assert status == OK
     # struct statx: stx_uid, stx_gid and stx_mode are at byte 20.
-    owner, group, mode = struct.unpack_from("<IIH", status.read(), 20)
+    owner, group, mode = user.abi.unpack_from("IIH", status.read(), 20)
     assert (mode & 0o7777, owner, group) == (0o644, 0, 0)
     for reader in (guest.root("root"), user):
         shown = reader.read_text(FILE)

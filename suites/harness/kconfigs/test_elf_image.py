@@ -57,6 +57,22 @@ def test_a_banner_across_pieces_is_whole(tmp_path: Path) -> None:
     assert inspect(tmp_path / "vmlinux").stable == (6, 12, 117)
 
 
+def test_a_kernel_of_ppc64le_is_one(tmp_path: Path) -> None:
+    """QEMU boots it without such an entry, if the byte order is right."""
+    path = tmp_path / "vmlinux"
+    path.write_bytes(vmlinux(notes=b"", machine=21))
+    image = inspect(path)
+    assert (image.arch, image.release, image.stable) == ("ppc64le", RELEASE, (6, 12, 117))
+    path.write_bytes(vmlinux(notes=b"", machine=21, content=b"a program"))
+    with pytest.raises(UsageError, match="is an ELF file, but not a Linux kernel"):
+        inspect(path)
+    content = bytearray(vmlinux(notes=b"", machine=21))
+    content[5] = 2
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"is an ELF file for .*, not a bootable image"):
+        inspect(path)
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -73,6 +73,20 @@ def test_an_image_without_a_release_in_its_header_has_the_version_of_its_banner(
     assert stable_version(inspect(write(bytes(56) + b"ARM\x64" + bytes(64)))) == ()
 
 
+def test_the_version_of_an_s390x_image(write: Write) -> None:
+    """Its header has the address of the version, and `uname -r` of Debian's is not the stable version."""
+    version = b"6.1.0-50-s390x (debian-kernel@lists.debian.org) #1 SMP Debian 6.1.176-1 (2026-07-02)\0"
+    head = bytearray(0x12000)
+    head[0x10008:0x1000E] = b"S390EP"
+    head[0x10428:0x10430] = len(head).to_bytes(8, "big")
+    image = inspect(write(bytes(head) + version))
+    assert (banner_release(image), stable_version(image)) == ("6.1.0-50-s390x", (6, 1, 176))
+    for address in (0, len(head) + 1, 1 << 40):
+        head[0x10428:0x10430] = address.to_bytes(8, "big")
+        image = inspect(write(bytes(head) + version[:1]))
+        assert (banner_release(image), stable_version(image)) == ("", ())
+
+
 @pytest.mark.parametrize(
     ("content", "arch"),
     [
@@ -80,6 +94,7 @@ def test_an_image_without_a_release_in_its_header_has_the_version_of_its_banner(
         pytest.param(bytes(56) + b"ARM\x64" + bytes(64), "aarch64", id="arm64-image"),
         pytest.param(bytes(56) + b"RSC\x05" + bytes(64), "riscv64", id="riscv-image"),
         pytest.param(bytes(0x24) + b"\x18\x28\x6f\x01" + bytes(64), "arm", id="arm-zimage"),
+        pytest.param(bytes(0x10008) + b"S390EP\0\1" + bytes(64), "s390x", id="s390x-image"),
         pytest.param(pe(0xAA64, b"MZ\0\0zimg"), "aarch64", id="arm64-efi-zboot"),
     ],
 )

@@ -45,7 +45,7 @@ def test_what_names_nothing_is_wrong_use(text: str) -> None:
 def test_an_unknown_architecture_is_wrong_use(text: str) -> None:
     with pytest.raises(UsageError, match="names an architecture that kconform cannot test yet") as caught:
         parse(text)
-    assert "amd64 and i386 and arm64 and armhf" in caught.value.hint
+    assert "amd64, arm64" in caught.value.hint
 
 
 def test_a_path_in_a_file_is_made_whole(tmp_path: Path) -> None:
@@ -61,14 +61,15 @@ class TestTestable:
 
     @pytest.mark.parametrize("version", [(), (5, 10), (5, 10, 262), (7,)])
     def test_any_architecture_of_the_table_and_a_version_that_is_not_too_old(self, version: Version) -> None:
-        for arch in ARCHITECTURES:
-            require_testable("k", arch, version)
+        for arch, row in ARCHITECTURES.items():
+            require_testable("k", arch, version and max(version, row.oldest))
 
     @pytest.mark.parametrize(
         ("arch", "version", "message"),
         [
             ("mips64", (6, 12), "k is a kernel for mips64, which kconform cannot test yet"),
-            ("aarch64", (5, 9, 16), r"k is Linux 5\.9\.16, and 5\.10 is the oldest that can be tested"),
+            ("aarch64", (5, 9, 16), r"k is Linux 5\.9\.16, and 5\.10 is the oldest that can be tested$"),
+            ("riscv64", (6, 6, 1), r"k is Linux 6\.6\.1, and 6\.12 is the oldest that can be tested on riscv64$"),
         ],
     )
     def test_others_are_refused(self, arch: str, version: Version, message: str) -> None:
@@ -80,7 +81,7 @@ class TestTestable:
         assert [from_debian(name) for name in ("amd64", "i386", "arm64", "mips64el")] == [
             *("x86_64", "i386", "aarch64", "mips64el")
         ]
-        assert list(ARCHITECTURES) == ["x86_64", "i386", "aarch64", "arm"]
+        assert list(ARCHITECTURES)[:2] == ["x86_64", "aarch64"]
         monkeypatch.setattr("platform.machine", lambda: "mips64")
         with pytest.raises(UsageError, match="building a kernel on mips64 is not supported yet"):
             architecture()

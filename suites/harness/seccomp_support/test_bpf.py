@@ -9,6 +9,7 @@ import struct
 import pytest
 
 from guests import bpf
+from guests.abis import X86_64
 from guests.bpf import (
     AUDIT_ARCH,
     Action,
@@ -172,7 +173,7 @@ def test_a_rule_may_name_every_system_call() -> None:
     for name in every:
         assert run(program, SeccompData(number(name), AUDIT_ARCH["x86_64"])) == Action.ALLOW, name
     assert run(program, SeccompData(5000, AUDIT_ARCH["x86_64"])) == Action.KILL_PROCESS
-    assert len(bpf.pack(program.program("x86_64"))) == 8 * len(program)
+    assert len(bpf.pack(program.program("x86_64"), X86_64)) == 8 * len(program)
 
 
 def test_a_program_is_packed_as_struct_sock_filter() -> None:
@@ -181,7 +182,7 @@ def test_a_program_is_packed_as_struct_sock_filter() -> None:
         Instruction(bpf.JEQ, AUDIT_ARCH["x86_64"], 1, 2),
         bpf.ret(Action.LOG, 3),
     )
-    assert struct.unpack("<" + "HBBI" * 3, bpf.pack(program)) == (
+    assert struct.unpack("<" + "HBBI" * 3, bpf.pack(program, X86_64)) == (
         *(0x20, 0, 0, 4),
         *(0x15, 1, 2, 0xC000003E),
         *(0x06, 0, 0, 0x7FFC0003),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from guests import bpf
+from guests.abis import X86_64
 from guests.bpf import AUDIT_ARCH, Action, Filter, Instruction, allow, arg, deny, kill_process, load, policy, ret
 from guests.errors import UsageError
 from guests.uapi import names, number
@@ -183,4 +184,4 @@ class TestLibseccomp:
 
     def test_packed_and_unpacked(self) -> None:
         program = policy(deny("read", errno=1, when=arg(3) == 1 << 40)).program("x86_64")
-        assert unpack(bpf.pack(program)) == program
+        assert unpack(bpf.pack(program, X86_64)) == program

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from guests.abi import X86_64
+from guests.abis import X86_64
 from guests.outcome import Outcome
 from guests.protocol.wire import State
 from guests.uapi import PTRACER_ANY, Cap, Clone

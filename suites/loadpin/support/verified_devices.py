@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 from guests.guest import Guest
 from guests.outcome import ENOEXEC, EPERM, Outcome
 from guests.syscalls.block_devices import Verity
@@ -31,7 +29,7 @@ def set_digests(root: Task, path: str) -> Outcome:
 
 def set_digests_of(root: Task, fd: int, *, shown: str = "") -> Outcome:
     interface = root.open(DM_VERITY).result()
-    argument = struct.pack("<I", fd & 0xFFFFFFFF)
+    argument = root.abi.pack("I", fd & 0xFFFFFFFF)
     done = root.call("ioctl", interface, LOADPIN_SET_TRUSTED_DIGESTS, argument, shown=shown or f"set_digests({fd})")
     root.close(interface)
     return done

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
+from guests.abi import size_of
 from guests.call_arguments import Out
 from guests.task import Task
 from guests.uapi import O_RDWR
@@ -13,10 +13,10 @@ from guests.uapi import O_RDWR
 DEVICE = "/dev/fuse"
 LOOKUP, OPEN, FLUSH, INIT = 1, 14, 25, 26
 _OLDEST, _MINOR = 7, 31
-_REQUEST, _ANSWER = struct.Struct("<IIQQIII4x"), struct.Struct("<IiQ")
-_ATTRIBUTES = struct.Struct("<6Q10I")
-_ENTRY, _OPENED = struct.Struct("<4Q2I"), struct.Struct("<QI4x")
-_INITIALIZED = struct.Struct("<4I2H2I32x")
+_REQUEST, _ANSWER = "IIQQIII4x", "IiQ"
+_ATTRIBUTES = "6Q10I"
+_ENTRY, _OPENED = "4Q2I", "QI4x"
+_INITIALIZED = "4I2H2I32x"
 """Structures of include/uapi/linux/fuse.h."""
 _FILE, _LARGEST_WRITE, _LARGEST_REQUEST = 2, 4096, 16384
 _REGULAR = 0o100644
@@ -46,13 +46,13 @@ class FileServer:
     def receive(self) -> Request:
         """Wait for the next request."""
         done = self._server.call("read", self._device, Out(_LARGEST_REQUEST), _LARGEST_REQUEST, shown="receive()")
-        _, kind, number, *_ = _REQUEST.unpack_from(done.read())
+        _, kind, number, *_ = self._server.abi.unpack_from(_REQUEST, done.read())
         return Request(kind, number)
 
     def answer(self, request: Request) -> None:
         """Answer that it is done."""
         content = self._content(request.kind)
-        packed = _ANSWER.pack(_ANSWER.size + len(content), 0, request.number) + content
+        packed = self._server.abi.pack(_ANSWER, size_of(_ANSWER) + len(content), 0, request.number) + content
         self._server.call("write", self._device, packed, len(packed), shown=f"answer({request})").result()
 
     def answer_until(self, kind: int) -> None:
@@ -64,10 +64,11 @@ class FileServer:
                 return
 
     def _content(self, kind: int) -> bytes:
+        pack = self._server.abi.pack
         if kind == INIT:
-            return _INITIALIZED.pack(_OLDEST, _MINOR, 0, 0, 0, 0, _LARGEST_WRITE, 1)
+            return pack(_INITIALIZED, _OLDEST, _MINOR, 0, 0, 0, 0, _LARGEST_WRITE, 1)
         if kind == LOOKUP:
             ids = (self._uid, self._uid)
-            attributes = _ATTRIBUTES.pack(_FILE, 0, 0, 0, 0, 0, 0, 0, 0, _REGULAR, 1, *ids, 0, 4096, 0)
-            return _ENTRY.pack(_FILE, 0, _FOREVER, _FOREVER, 0, 0) + attributes
-        return _OPENED.pack(0, 0) if kind == OPEN else b""
+            attributes = pack(_ATTRIBUTES, _FILE, 0, 0, 0, 0, 0, 0, 0, 0, _REGULAR, 1, *ids, 0, 4096, 0)
+            return pack(_ENTRY, _FILE, 0, _FOREVER, _FOREVER, 0, 0) + attributes
+        return pack(_OPENED, 0, 0) if kind == OPEN else b""

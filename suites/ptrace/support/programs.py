@@ -15,7 +15,7 @@ from guests.outcome import OK, Outcome
 from guests.syscalls.base import Pending
 from guests.task import Task
 from guests.uapi import Cap
-from suites.elf_files import ProgramHeader, head, head_size, word_of
+from suites.elf_files import ElfLayout, ProgramHeader
 
 FOLDER = "/tmp"  # noqa: S108 - the guest's
 ENVIRONMENT = "ENVIRONMENT=1"
@@ -29,14 +29,22 @@ _WAITING = {
     "x86_64": ("pause", "b8 22 00 00 00  0f 05  eb f7"),
     # again: mov $__NR_pause, %eax; int $0x80; jmp again
     "i386": ("pause", "b8 1d 00 00 00  cd 80  eb f7"),
+    # again: mov r7, #__NR_pause; svc #0; b again
+    "arm": ("pause", "1d 70 a0 e3  00 00 00 ef  fc ff ff ea"),
     # again: mov x0, #0, and so to x3; mov x8, #__NR_ppoll; svc #0; b again
     "aarch64": ("ppoll", "00 00 80 d2  01 00 80 d2  02 00 80 d2  03 00 80 d2  28 09 80 d2  01 00 00 d4  fa ff ff 17"),
+    # again: li a0, 0, and so to a3; li a7, __NR_ppoll; ecall; j again
+    "riscv64": ("ppoll", "01 45  81 45  01 46  81 46  93 08 90 04  73 00 00 00  c5 bf"),
+    # again: li 0, __NR_pause; sc; b again
+    "ppc64le": ("pause", "1d 00 00 38  02 00 00 44  f8 ff ff 4b"),
+    # again: xgr %r2, %r2, and so to %r5; lghi %r1, __NR_ppoll; svc 0; j again
+    "s390x": ("ppoll", "b9 82 00 22  b9 82 00 33  b9 82 00 44  b9 82 00 55  a7 19 01 2e  0a 00  a7 f4 ff f5"),
 }
 # fmt: on
 """By architecture, code that waits for signals, again and again: the call, and the instructions."""
-_CAPABILITIES = struct.Struct("<5I")
+_CAPABILITIES = "<5I"
 _REVISION_2, _EFFECTIVE = 0x02000000, 1
-"""struct vfs_cap_data (include/uapi/linux/capability.h)."""
+"""struct vfs_cap_data (include/uapi/linux/capability.h), which is little-endian everywhere."""
 
 
 class Programs:
@@ -57,11 +65,11 @@ class Programs:
         """A program that its ELF interpreter runs, which is to be one of these files."""
         path = self._new_path(FOLDER)
         name = interpreter.encode() + b"\0"
-        like = self._like()
-        size = head_size(word_of(like), 2)
+        like, layout = self._like()
+        size = layout.head_size(2)
         interp = ProgramHeader(_PT_INTERP, _PF_R, size, _AT_ADDRESS + size, len(name), 1)
         load = ProgramHeader(_PT_LOAD, _PF_R, 0, _AT_ADDRESS, size + len(name), 4096)
-        self._guest.upload(path, head(like, _AT_ADDRESS, [interp, load]) + name)
+        self._guest.upload(path, layout.head(like, _AT_ADDRESS, [interp, load]) + name)
         return self._finish(path, mode, 0, 0, Cap.NONE)
 
     def create_waiting(self) -> str:
@@ -69,10 +77,10 @@ class Programs:
         if self._guest.arch not in _WAITING:
             pytest.skip(f"needs code that waits, and there is none for {self._guest.arch}")
         path, code = self._new_path(FOLDER), bytes.fromhex(_WAITING[self._guest.arch][1])
-        like = self._like()
-        size = head_size(word_of(like), 1)
+        like, layout = self._like()
+        size = layout.head_size(1)
         load = ProgramHeader(_PT_LOAD, _PF_R | _PF_X, 0, _AT_ADDRESS, size + len(code), 4096)
-        self._guest.upload(path, head(like, _AT_ADDRESS + size, [load]) + code)
+        self._guest.upload(path, layout.head(like, _AT_ADDRESS + size, [load]) + code)
         return self._finish(path, 0o755, 0, 0, Cap.NONE)
 
     def create_script(self, task: Task, interpreter: str, *, mode: int = 0o755) -> str:
@@ -81,9 +89,10 @@ class Programs:
         self._guest.upload(path, f"#!{interpreter} task\n".encode())
         return self._finish(path, mode, 0, 0, Cap.NONE)
 
-    def _like(self) -> bytes:
-        """A program for this machine."""
-        return self._guest.read_bytes(self._guest.program, beginning=True)
+    def _like(self) -> tuple[bytes, ElfLayout]:
+        """A program for this machine, and the layout of its headers."""
+        program = self._guest.read_bytes(self._guest.program, beginning=True)
+        return program, ElfLayout(program)
 
     def _new_path(self, folder: str) -> str:
         self._made += 1
@@ -101,7 +110,7 @@ class Programs:
 def give_capabilities(task: Task, path: str, caps: Cap) -> Outcome:
     """Set a file's permitted capabilities, which become effective at once."""
     low, high = int(caps) & 0xFFFFFFFF, int(caps) >> 32
-    content = _CAPABILITIES.pack(_REVISION_2 | _EFFECTIVE, low, 0, high, 0)
+    content = struct.pack(_CAPABILITIES, _REVISION_2 | _EFFECTIVE, low, 0, high, 0)
     shown = f'give_capabilities("{path}", {caps.name})'
     return task.call("setxattr", path, "security.capability", content, len(content), 0, shown=shown)
 

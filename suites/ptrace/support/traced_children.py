@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
 from guests.call_arguments import Out
 from guests.call_plan import Counts, Plan, spare_slot, start
 from guests.errors import require
@@ -17,7 +15,7 @@ from suites.ptrace.support.programs import stored_arguments
 def wait_for_any(tracer: Task) -> tuple[int, WaitStatus]:
     """wait4() for any child or tracee: its number, and its status."""
     done = tracer.call("wait4", -1, Out(4), WALL, None, shown="wait(any)")
-    return done.result(), WaitStatus(struct.unpack("<I", done.read())[0])
+    return done.result(), WaitStatus(tracer.abi.unpack("I", done.read())[0])
 
 
 def changed_root_after_exec(tracer: Task, parent: Task, path: str, flags: Clone, reports: int) -> Counts:

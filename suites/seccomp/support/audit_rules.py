@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from socket import AF_NETLINK, SOCK_RAW
 
 from guests.errors import require
@@ -19,7 +18,7 @@ def audit_calls(guest: Guest, name: str, *, uid: int | None = None) -> None:
     """Audit each call of this name at its exit, perhaps only that of a user: auditctl -a always,exit -S NAME."""
     # With audit=1, the boot may have logged as many records as the kernel logs in five seconds.
     guest.set_sysctl("kernel.printk_ratelimit", 0)
-    _add_rule(guest, AT_THE_EXIT, ALWAYS, (1 << guest.init.number(name)).to_bytes(256, "little"), uid)
+    _add_rule(guest, AT_THE_EXIT, ALWAYS, guest.init.number(name), uid)
 
 
 def leave_new_tasks_alone(guest: Guest) -> None:
@@ -27,17 +26,20 @@ def leave_new_tasks_alone(guest: Guest) -> None:
 
     Children of init may have been created before.
     """
-    _add_rule(guest, AT_CREATION, NEVER, bytes(256))
+    _add_rule(guest, AT_CREATION, NEVER)
 
 
-def _add_rule(guest: Guest, list_: int, action: int, calls: bytes, uid: int | None = None) -> None:
+def _add_rule(guest: Guest, list_: int, action: int, call: int | None = None, uid: int | None = None) -> None:
     auditor = guest.root("auditor")
+    calls = [0] * 64
+    if call is not None:
+        calls[call // 32] = 1 << call % 32
     field, value, operator = (UID, uid, EQUAL) if uid is not None else (0, 0, 0)
-    fields = struct.pack("<I252xI252xI252x", field, value, operator)
-    rule = struct.pack("<III256s768sI", list_, action, int(uid is not None), calls, fields, 0)
-    header = struct.pack("<IHHII", 16 + len(rule), AUDIT_ADD_RULE, REQUEST_AND_ACK, 1, 0)
+    fields = auditor.abi.pack("I252xI252xI252x", field, value, operator)
+    rule = auditor.abi.pack("III64I768sI", list_, action, int(uid is not None), *calls, fields, 0)
+    header = auditor.abi.pack("IHHII", 16 + len(rule), AUDIT_ADD_RULE, REQUEST_AND_ACK, 1, 0)
     socket = auditor.call("socket", AF_NETLINK, SOCK_RAW, NETLINK_AUDIT).result()
     auditor.call("sendto", socket, header + rule, 16 + len(rule), 0, None, 0).result()
     answer = auditor.read(socket, 64).read()
-    taken = struct.unpack_from("<IHHIIi", answer)[1::4] == (2, 0)
+    taken = auditor.abi.unpack_from("IHHIIi", answer)[1::4] == (2, 0)
     require(taken, f"the kernel did not take the audit rule of list {list_}, action {action}")

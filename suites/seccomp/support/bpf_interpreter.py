@@ -8,7 +8,7 @@ Filters must be valid: a jump out of the program raises IndexError.
 
 from __future__ import annotations
 
-import struct
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +16,10 @@ from guests import bpf
 from guests.bpf import Action, Filter, Program, assembled
 
 _WORD = 0xFFFFFFFF
-_DATA = struct.Struct("<iIQ6Q")
+_SIZE = 64
+"""sizeof(struct seccomp_data)."""
+_LITTLE_ENDIAN = 0x40000000
+"""The bit of an AUDIT_ARCH that tells the byte order (__AUDIT_ARCH_LE in include/uapi/linux/audit.h)."""
 
 SEVERITY = (
     *(Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP, Action.ERRNO),
@@ -36,9 +39,14 @@ class SeccompData:
     instruction_pointer: int = 0
     args: tuple[int, ...] = (0, 0, 0, 0, 0, 0)
 
-    def pack(self) -> bytes:
-        nr = self.nr - (1 << 32) if self.nr >= 1 << 31 else self.nr
-        return _DATA.pack(nr, self.arch, self.instruction_pointer, *(one & (1 << 64) - 1 for one in self.args))
+    def words(self) -> tuple[int, ...]:
+        """What a filter loads from each offset: a 64-bit field is two words, in the order of the architecture."""
+        is_big = not self.arch & _LITTLE_ENDIAN
+        halves = (
+            (one >> 32 & _WORD, one & _WORD) if is_big else (one & _WORD, one >> 32 & _WORD)
+            for one in (self.instruction_pointer, *self.args)
+        )
+        return (self.nr & _WORD, self.arch, *itertools.chain.from_iterable(halves))
 
 
 @dataclass
@@ -75,7 +83,7 @@ class _UnknownWordError(Exception):
 
 def run(filter_: Filter, data: SeccompData, abi: str = "x86_64") -> int:
     """The 32 bits that the filter returns for a call; `abi` is that of a task that installs a policy."""
-    return _run(assembled(filter_, abi), struct.unpack("<16I", data.pack()))
+    return _run(assembled(filter_, abi), data.words())
 
 
 def _run(program: Program, words: Sequence[int | None]) -> int:
@@ -112,13 +120,13 @@ def _step(registers: _Registers, code: int, k: int, words: Sequence[int | None])
         case bpf.LD_IMM:
             registers.a = k
         case bpf.LD_W_LEN:
-            registers.a = _DATA.size
+            registers.a = _SIZE
         case bpf.LD_MEM:
             registers.a = registers.memory[k]
         case bpf.LDX_IMM:
             registers.x = k
         case bpf.LDX_W_LEN:
-            registers.x = _DATA.size
+            registers.x = _SIZE
         case bpf.LDX_MEM:
             registers.x = registers.memory[k]
         case bpf.ST:

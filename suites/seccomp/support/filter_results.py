@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from hypothesis import HealthCheck, Phase, settings
 
-from guests.abi import passed
+from guests.abis import BY_NAME
 from guests.bpf import AUDIT_ARCH, Action, Program, ret
 from guests.guest import Guest
 from guests.outcome import OK, Outcome
@@ -34,8 +34,11 @@ PROBE_CALLS = {"uretprobe": 335, "uprobe": 336}
 """Reserved for the kernel's own code in a program, which no filter stops, and fatal from anywhere else; on x86-64,
 since 6.14 and 6.18."""
 
-_FATAL = ("exit", "exit_group", "fork", "vfork", "pause", "sigreturn", "rt_sigreturn", "sigsuspend")
-"""Calls that end, fork or suspend their caller even with arguments of all ones."""
+_FATAL = (
+    *("exit", "exit_group", "fork", "vfork", "pause", "sigreturn", "rt_sigreturn", "sigsuspend"),
+    *("switch_endian", "swapcontext"),
+)
+"""Calls that end, fork or suspend their caller, or make it another, even with arguments of all ones."""
 
 
 def abi_of(entry: Entry, arch: str) -> str:
@@ -69,7 +72,7 @@ def result_of(outcome: Outcome) -> str:
 
 
 def expected_result(filters: Sequence[Program], nr: int, abi: str, arguments: tuple[int, ...]) -> str:
-    action, value = run_filters(filters, SeccompData(nr, AUDIT_ARCH[abi], args=passed(arguments, abi)))
+    action, value = run_filters(filters, SeccompData(nr, AUDIT_ARCH[abi], args=BY_NAME[abi].passed(arguments)))
     return f"errno {value}" if action is Action.ERRNO else "ran"
 
 

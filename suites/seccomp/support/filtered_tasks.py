@@ -98,6 +98,15 @@ def need_call(task: Task, name: str) -> None:
         pytest.skip(f"needs the system call {name}(), which {task.abi.name} lacks")
 
 
+def change_registers(tracer: Task, tracee: Task, **changes: int | str) -> None:
+    """Change the registers of a stopped tracee.  Skip the test if the tracer cannot change them all."""
+    if "nr" in changes and "result" in changes and not tracer.abi.can_skip:
+        pytest.skip(f"needs a register for the number and one for the result, and {tracer.abi.name} has one for both")
+    if lacking := [name for name in changes if name.startswith("arg") and not tracer.abi.reaches(name)]:
+        pytest.skip(f"needs a tracer that can change {', '.join(lacking)}, as it cannot on {tracer.abi.name}")
+    tracer.set_registers(tracee, **changes).result()
+
+
 def trapped(task: Task, name: str = "getppid", first: int = 0) -> Expected:
     """What a call of the task returns that TRAP has stopped, by the call's first argument."""
     return _returning(task.abi.trapped_result(task.number(name), first))
@@ -171,6 +180,17 @@ def signal_mask(signal: Signal) -> int:
     return 1 << (signal - 1)
 
 
+def code_after_handlers(guest: Guest, task: Task) -> tuple[int, int]:
+    """Where the task's handlers return to, for the call that restores what they interrupted: address and size."""
+    if not task.abi.returns_by_vdso:
+        return task.hello().signal_restorer, 16
+    lines = guest.read_file(f"/proc/{task.pid}/maps").splitlines()
+    ranges = [line.split()[0].split("-") for line in lines if line.endswith("[vdso]")]
+    require(len(ranges) == 1, f"{task} has {len(ranges)} vdsos")
+    start, end = (int(address, 16) for address in ranges[0])
+    return start, end - start
+
+
 class SupervisedPair:
     """A target under a filter, and a supervisor, its parent with the same user, that holds the listener."""
 
@@ -193,7 +213,7 @@ class SupervisedPair:
     def receive_after_signal(self) -> Notification:
         """The same; but for a notification that a signal has discarded before, the kernel may return ENOENT, once."""
         received = self.supervisor.begin_receive(self.listener).outcome()
-        return self.receive() if received == ENOENT else Notification.decode(received.read())
+        return self.receive() if received == ENOENT else Notification.decode(received.read(), self.supervisor.abi)
 
     def check_too_early(self, attempt: Outcome, former: Notification) -> None:
         """The attempt, for the id after that of `former`, came before its notification was received."""

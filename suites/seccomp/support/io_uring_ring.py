@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import struct
-
+from guests.abi import size_of
 from guests.call_arguments import InOut
 from guests.outcome import Outcome
 from guests.protocol.wire import State
@@ -15,14 +14,14 @@ GETEVENTS = 1
 ASYNC = 1 << 4
 """A flag of an operation: a worker of the kernel executes it."""
 _OPENAT = 18
-_PARAMS = struct.Struct("<10I 8IQ 8IQ")
-_SUBMISSION = struct.Struct("<BBHiQQIIQ24x")
+_PARAMS = "10I 8IQ 8IQ"
+_SUBMISSION = "BBHiQQIIQ24x"
 _SUBMISSIONS_AT = 0x10000000
 
 
 def set_up(task: Task, entries: int = 1) -> Outcome:
     """io_uring_setup(); the result is the ring's descriptor."""
-    return task.call("io_uring_setup", entries, InOut(bytes(_PARAMS.size)), shown=f"io_uring_setup({entries})")
+    return task.call("io_uring_setup", entries, InOut(bytes(size_of(_PARAMS))), shown=f"io_uring_setup({entries})")
 
 
 class Ring:
@@ -32,7 +31,7 @@ class Ring:
         self._task = task
         made = set_up(task)
         self.descriptor = made.result()
-        params = _PARAMS.unpack(made.read())
+        params = task.abi.unpack(_PARAMS, made.read())
         _, tail, *_, array, _, _ = params[10:19]
         *_, completions, _, _, _ = params[19:28]
         protection = PROT_READ | PROT_WRITE
@@ -45,9 +44,10 @@ class Ring:
     def prepare_open(self, path: str, *, how: int = 0) -> None:
         """Put an openat() for reading into the ring.  `how` are flags of the operation."""
         name = self._task.store(path.encode() + b"\0")
-        self._put(self._submissions, _SUBMISSION.pack(_OPENAT, how, 0, AT_FDCWD, 0, name, 0, O_RDONLY, 1))
-        self._put(self._array, struct.pack("<I", 0))
-        self._put(self._tail, struct.pack("<I", 1))
+        fields = (_OPENAT, how, 0, AT_FDCWD, 0, name, 0, O_RDONLY, 1)
+        self._put(self._submissions, self._task.abi.pack(_SUBMISSION, *fields))
+        self._put(self._array, self._task.abi.pack("I", 0))
+        self._put(self._tail, self._task.abi.pack("I", 1))
 
     def enter(self) -> Outcome:
         """io_uring_enter(): submit the operation, and wait until it is done.  The result is the number submitted."""
@@ -57,7 +57,7 @@ class Ring:
         """The result of the operation."""
         copy = self._task.store(bytes(16))
         self._task.copy(copy, self._completions, 16).result()
-        _, result, _ = struct.unpack("<QiI", self._task.load(copy, 16))
+        _, result, _ = self._task.abi.unpack("QiI", self._task.load(copy, 16))
         return Outcome(State.RETURNED, result, f"{self._task}.openat() in a ring")
 
     def _put(self, address: int, content: bytes) -> None:

@@ -15,7 +15,7 @@ from guests.bpf import AUDIT_ARCH, Action, Filter, assembled, pack
 from guests.errors import require
 from guests.outcome import Outcome, killed
 from guests.session import Session
-from guests.syscalls.seccomp import SET_MODE_FILTER
+from guests.syscalls.seccomp import SET_MODE_FILTER, fprog
 from guests.uapi import Signal
 from guests.vm.programs_for_guests import ProgramError
 from suites.seccomp.support import bpf_interpreter
@@ -73,14 +73,14 @@ class JailedProgram:
     def _install(self) -> None:
         """Turn the stopped call into a seccomp() call, and afterwards return to make the original call."""
         launcher, task, registers = self._traced.launcher, self._traced.task, self._traced.registers
-        instructions = pack(self._policy)
+        instructions = pack(self._policy, task.abi)
         # Below the red zone of the stack, which is unused.
         program = (registers.sp - 256 - len(instructions)) & ~15
-        fprog = program - 16
-        memory = task.abi.words(len(self._policy), program) + instructions
+        pointer = program - 16
+        memory = fprog(task.abi, len(self._policy), program) + instructions
         with self._traced.setup():
-            launcher.process_vm_writev(task, fprog, memory).result()
-            launcher.set_registers(task, nr="seccomp", arg0=SET_MODE_FILTER, arg1=0, arg2=fprog).result()
+            launcher.process_vm_writev(task, pointer, memory).result()
+            launcher.set_registers(task, nr="seccomp", arg0=SET_MODE_FILTER, arg1=0, arg2=pointer).result()
         require(self._traced.run_to_syscall(), f"{self.program} did not return from installing its filter")
         require(launcher.registers(task).result == 0, f"{self.program} could not install its filter")
         again = {name: registers[name] for name in task.abi.user_registers}

@@ -7,12 +7,12 @@ import os
 import struct
 from collections.abc import Iterable
 
-from guests.abi import NATIVE
+from guests.abis import NATIVE
 from guests.bpf import AUDIT_ARCH, Action, Instruction, Program
 from guests.errors import KconformError
 from guests.uapi import number
 
-_INSTRUCTION = struct.Struct("<HBBI")
+_INSTRUCTION = struct.Struct("=HBBI")
 _API_WITH_KILL_PROCESS = 3
 """seccomp_api_get(3)."""
 
@@ -42,5 +42,5 @@ def allow_list(names: Iterable[str], arch: str = "x86_64", default: Action = Act
 
 
 def unpack(program: bytes) -> Program:
-    """The filter in these bytes (struct sock_filter, 8 bytes each)."""
+    """The filter in these bytes: struct sock_filter, 8 bytes each, in the byte order of this machine."""
     return tuple(Instruction(code, k, jt, jf) for code, jt, jf, k in _INSTRUCTION.iter_unpack(program))

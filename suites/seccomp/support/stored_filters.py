@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from guests.bpf import Filter, assembled, pack
 from guests.call_plan import Plan, StepValue
-from guests.syscalls.seccomp import SET_MODE_FILTER, FilterFlag
+from guests.syscalls.seccomp import SET_MODE_FILTER, FilterFlag, fprog
 from guests.task import Task
 
 
 def stored(task: Task, filter_: Filter) -> int:
     """The address of a struct sock_fprog that stays, for any process with the task's ABI."""
     program = assembled(filter_, task.abi.name)
-    return task.store(task.abi.words(len(program), task.store(pack(program))))
+    return task.store(fprog(task.abi, len(program), task.store(pack(program, task.abi))))
 
 
 def install(plan: Plan, program: int, flags: FilterFlag = FilterFlag.NONE) -> StepValue:

@@ -8,7 +8,7 @@ from guests.errors import require
 from guests.guest import Guest
 from guests.syscalls.base import Pending
 from guests.uapi import PTRACE_EVENT_STOP, PtraceOption, Signal
-from suites.seccomp.support.filtered_tasks import check_equal, unprivileged
+from suites.seccomp.support.filtered_tasks import change_registers, check_equal, unprivileged
 
 SYSCALL_STOP = Signal.TRAP | 0x80
 
@@ -35,7 +35,7 @@ class SyscallTracedPair:
         return call
 
     def change(self, **registers: int | str) -> None:
-        self.tracer.set_registers(self.tracee, **registers).result()
+        change_registers(self.tracer, self.tracee, **registers)
 
     def check_exit_stop(self) -> int:
         """Continue to the exit stop, and return the result that the tracer sees there."""

@@ -10,7 +10,7 @@ from guests.guest import Guest
 from guests.protocol.wire import Entry
 from guests.syscalls.base import Pending
 from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption
-from suites.seccomp.support.filtered_tasks import check_equal, unprivileged
+from suites.seccomp.support.filtered_tasks import change_registers, check_equal, unprivileged
 
 
 class TracedPair:
@@ -37,7 +37,7 @@ class TracedPair:
         return call
 
     def change(self, **registers: int | str) -> None:
-        self.tracer.set_registers(self.tracee, **registers).result()
+        change_registers(self.tracer, self.tracee, **registers)
 
     def resume(self) -> None:
         self.tracer.resume(self.tracee).result()

@@ -11,7 +11,6 @@ needs, that is a ProgramError.
 from __future__ import annotations
 
 import contextlib
-import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
@@ -133,7 +132,7 @@ class TracedProgram:
         # If it fails, there is no stop to wait for.
         stop = self.launcher.begin("wait4", self.task.tid, Out(4), WALL, None, shown=f"wait({self.task})")
         self.guest.wait_until(lambda: stop.finished() or execution.finished(), f"{path} to be executed")
-        event = WaitStatus(struct.unpack("<I", stop.outcome().read())[0]).event if stop.finished() else None
+        event = WaitStatus(stop.abi.integer(stop.outcome().read())).event if stop.finished() else None
         if event != _EVENT_EXEC:
             if event is not None:
                 self.launcher.detach(self.task)
@@ -143,16 +142,16 @@ class TracedProgram:
     def _strings(self, strings: list[str]) -> int:
         """The address of an array of pointers to these strings, terminated by NULL, in the task's memory."""
         addresses = [self.task.store(string.encode() + b"\0") for string in strings]
-        return self.task.store(struct.pack(f"<{len(strings) + 1}Q", *addresses, 0))
+        return self.task.store(self.task.abi.words(*addresses, 0))
 
     def _run_to_entry(self) -> None:
         """Run past the dynamic linker, to the program's entry point (AT_ENTRY of its auxiliary vector)."""
-        auxv = struct.iter_unpack("<QQ", self.guest.read_bytes(f"/proc/{self.task.pid}/auxv"))
+        auxv = self.task.abi.layout("QQ").iter_unpack(self.guest.read_bytes(f"/proc/{self.task.pid}/auxv"))
         entry = dict(auxv)[_AT_ENTRY]
         word = self.launcher.peek(self.task, entry)
         breakpoint_ = self.task.abi.breakpoint
-        patched = breakpoint_ + word.to_bytes(8, "little")[len(breakpoint_) :]
-        self.launcher.poke(self.task, entry, int.from_bytes(patched, "little")).result()
+        patched = breakpoint_ + self.launcher.abi.pack("Q", word)[len(breakpoint_) :]
+        self.launcher.poke(self.task, entry, self.launcher.abi.integer(patched)).result()
         self.launcher.resume(self.task).result()
         stop = self.launcher.wait(self.task)
         if stop.stopped_by != Signal.TRAP or stop.event:

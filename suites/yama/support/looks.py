@@ -84,7 +84,10 @@ def _compare(plan: Plan, _: Addresses, tracer: Task, target: Task) -> None:
 
 def _events(plan: Plan, at: Addresses, tracer: Task, target: Task) -> None:
     plan.call(
-        "close", plan.call("perf_event_open", at.of(tracer, event_attributes(sigtrap=True)), target.tid, -1, -1, 0)
+        "close",
+        plan.call(
+            "perf_event_open", at.of(tracer, event_attributes(tracer.abi, sigtrap=True)), target.tid, -1, -1, 0
+        ),
     )
 
 

@@ -8,7 +8,8 @@ import struct
 
 import pytest
 
-from guests.abi import COMPAT, AgentProgram
+from guests.abi import AgentProgram
+from guests.abis import COMPAT
 from guests.bpf import AUDIT_ARCH, deny, policy, trap
 from guests.call_arguments import Out
 from guests.call_plan import Plan, run

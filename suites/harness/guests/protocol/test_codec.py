@@ -6,12 +6,14 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.text import printable
+from guests.abi import X86_64, Abi
 from guests.errors import ProtocolError
 from guests.guest_text import escaped
 from guests.log import kernel_log, taint
@@ -118,9 +120,10 @@ def test_calls_have_the_layout_that_the_agent_reads(
 OUTCOMES = st.dictionaries(st.tuples(S64, S64), st.tuples(st.integers(1, 99), U32), max_size=5)
 
 
-@given(OUTCOMES, U32, st.integers(0, 9), st.integers(0, 2))
+@pytest.mark.parametrize("abi", [X86_64, replace(X86_64, byte_order="big")], ids=lambda abi: abi.byte_order)
+@given(outcomes=OUTCOMES, overlaps=U32, lost=st.integers(0, 9), wrong=st.integers(0, 2))
 def test_meetings_are_read_back(
-    outcomes: dict[tuple[int, int], tuple[int, int]], overlaps: int, lost: int, wrong: int
+    abi: Abi, outcomes: dict[tuple[int, int], tuple[int, int]], overlaps: int, lost: int, wrong: int
 ) -> None:
     """Its counts must add up to its rounds, and each outcome is counted in one place."""
     rows = [
@@ -130,18 +133,19 @@ def test_meetings_are_read_back(
     head = (0, 0, rounds + (wrong == 1), overlaps, lost, 2, 0, 0)
     if wrong == 2 and rows:
         rows.append(rows[0])
-    whole = bytearray(meeting_layout.meeting_body(seed=0, longest=0, watches=()))
-    meeting_layout.MEETING.pack_into(whole, 0, *head)
-    start = len(whole) - meeting_layout.MEETING_OUTCOMES * meeting_layout.OUTCOME.size
+    whole = bytearray(meeting_layout.meeting_body(abi, seed=0, longest=0, watches=()))
+    abi.layout(meeting_layout.MEETING).pack_into(whole, 0, *head)
+    outcome = abi.layout(meeting_layout.OUTCOME)
+    start = len(whole) - meeting_layout.MEETING_OUTCOMES * outcome.size
     for number, row in enumerate(rows):
-        meeting_layout.OUTCOME.pack_into(whole, start + number * meeting_layout.OUTCOME.size, *row)
+        outcome.pack_into(whole, start + number * outcome.size, *row)
     if wrong == 1 or (wrong == 2 and rows):
         with pytest.raises(ProtocolError, match="has counted other ones, or the same twice"):
-            meeting_layout.split_meeting(bytes(whole), 2)
+            meeting_layout.split_meeting(abi, bytes(whole), 2)
     else:
-        assert meeting_layout.split_meeting(bytes(whole), 2) == (rounds, overlaps, lost, outcomes)
+        assert meeting_layout.split_meeting(abi, bytes(whole), 2) == (rounds, overlaps, lost, outcomes)
     with pytest.raises(ProtocolError, match="instead of"):
-        meeting_layout.split_meeting(bytes(whole[:-1]), 2)
+        meeting_layout.split_meeting(abi, bytes(whole[:-1]), 2)
 
 
 @pytest.mark.parametrize("name", DECODERS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from guests.abi import size_of
 from guests.protocol import meeting_layout, wire
 from guests.protocol.meeting_layout import Watched
 from guests.protocol.wire import Entry, Event, Op, SpawnOption, State, Step
@@ -43,7 +44,7 @@ CONSTANTS = {
     "SWEEP_LEFT_OUT": wire.SWEEP_LEFT_OUT,
     "SWEEP_LARGE": wire.SWEEP_LARGE,
 }
-AGENTS_OWN = {"NOT_COMPLETED", "SLOT_STACK_TOP", "KCONFORM_WIRE_H", "WIRE_PACKED"}
+AGENTS_OWN = {"NOT_COMPLETED", "SLOT_STACK_TOP", "KCONFORM_WIRE_H", "WIRE_ORDER", "WIRE_PACKED"}
 """Constants in wire.h that only the agent uses."""
 # The format of each C structure in wire.py, and its members in the same order; padding is omitted.
 STRUCTURES = {
@@ -68,18 +69,17 @@ STRUCTURES = {
     "wire_loop_step": (wire.LOOP_STEP, ("number", "arguments", "kind", "result_of", "argument")),
     "wire_plan": (wire.PLAN, ("rounds", "steps")),
     "wire_count": (wire.COUNT, ("error", "count")),
-    "wire_watch": (meeting_layout.WATCH, ("slot", "kind", "place")),
-    "wire_gate": (meeting_layout.GATE, ("arrived", "met", "asleep", "awake")),
-    "wire_outcome": (meeting_layout.OUTCOME, ("count", "first", "results")),
+    "wire_watch": (struct.Struct(f"<{meeting_layout.WATCH}"), ("slot", "kind", "place")),
+    "wire_gate": (struct.Struct(f"<{meeting_layout.GATE}"), ("arrived", "met", "asleep", "awake")),
+    "wire_outcome": (struct.Struct(f"<{meeting_layout.OUTCOME}"), ("count", "first", "results")),
     "wire_sweep": (wire.SWEEP, ("arguments", "first", "count", "entry", "left_out")),
 }
 
 
-WATCHES = meeting_layout.MEETING_WATCHED * meeting_layout.WATCH.size
-MEETING = struct.Struct(
-    f"{meeting_layout.MEETING.format}{meeting_layout.MEETING_GATES * meeting_layout.GATE.size}s{WATCHES}s"
-    f"{meeting_layout.MEETING_OUTCOMES * meeting_layout.OUTCOME.size}s"
-)
+GATES = meeting_layout.MEETING_GATES * size_of(meeting_layout.GATE)
+WATCHES = meeting_layout.MEETING_WATCHED * size_of(meeting_layout.WATCH)
+OUTCOMES = meeting_layout.MEETING_OUTCOMES * size_of(meeting_layout.OUTCOME)
+MEETING = struct.Struct(f"<{meeting_layout.MEETING}{GATES}s{WATCHES}s{OUTCOMES}s")
 STRUCTURES["wire_meeting"] = (
     MEETING,
     (

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from guests.vm.machine_options import (
 )
 from guests.vm.qemu_command import VirtualMachine
 from kconfigs.cache import Cache
+from kconfigs.kconfig import Config
 from suites.harness.guests import fakes
 from suites.harness.kconfigs.fake_kernels import bzimage
 
@@ -81,6 +83,11 @@ class TestNeeds:
     ) -> None:
         kernel = fakes.kernel(tmp_path, config)
         assert (memory_mib(kernel), boot_timeout_s(kernel.config)) == (mib, seconds)
+
+    def test_memory_is_in_units_of_the_machine(self, tmp_path: Path) -> None:
+        kernel = replace(fakes.kernel(tmp_path), arch="ppc64le")
+        assert memory_mib(kernel) == 256
+        assert memory_mib(replace(kernel, config=Config.parse("CONFIG_KMSAN=y\n"))) == 1024
 
     @pytest.mark.parametrize("content", [b"", b"MZ", bytes(0x300), bzimage()[:0x263]], ids=len)
     def test_an_image_that_does_not_say(self, tmp_path: Path, content: bytes) -> None:

@@ -95,6 +95,30 @@ class TestVirtmeRun:
         assert "version of virtme-ng" in caught.value.hint
 
 
+CCW = replace(MACHINE, arch="s390x", qemu=replace(MACHINE.qemu, path="qemu-system-s390x"))
+SHOWN_FOR_CCW = SHOWN.replace("-machine q35 -cpu max", "-M s390-ccw-virtio")
+
+
+class TestChannelIo:
+    def test_devices_are_of_the_machines_kind(self) -> None:
+        disks = (Disk(HERE / "a.img"), Disk(HERE / "share", shared=True))
+        words = composed(replace(CCW, disks=disks), SHOWN_FOR_CCW)
+        kinds = [value.partition(",")[0] for value in values(words, "-device")]
+        assert kinds == ["virtio-serial-ccw", "virtserialport", "virtio-blk-ccw", "virtio-9p-ccw"]
+
+    def test_the_processor_is_ours_where_virtme_run_names_none(self) -> None:
+        assert values(composed(CCW, SHOWN_FOR_CCW), "-cpu") == ["max"]
+        assert values(composed(replace(CCW, kvm=True), SHOWN_FOR_CCW), "-cpu") == []
+
+    def test_the_console_and_the_length_of_the_command_line(self) -> None:
+        (line,) = values(composed(CCW, SHOWN_FOR_CCW), "-append")
+        assert "console=ttysclp0" in line.split()
+        long = replace(CCW, arguments=(f"a={'b' * 800}",))
+        with pytest.raises(UsageError, match="s390x truncates it to 895"):
+            composed(long, SHOWN_FOR_CCW)
+        assert "b" * 800 in shlex.join(composed(replace(long, command_line_size=4096), SHOWN_FOR_CCW))
+
+
 class TestBaseCommand:
     def test_options_that_define_the_machine_are_kept(self) -> None:
         words = composed()
@@ -110,6 +134,13 @@ class TestBaseCommand:
         assert values(composed(sound), "-cpu") == ["max,family=23,+ssbd"]
         real = composed(replace(machine, kvm=True), SHOWN.replace("-cpu max", "-cpu host"))
         assert values(real, "-cpu") == ["host"]
+
+    def test_a_processor_that_virtme_run_leaves_to_qemu_is_named(self) -> None:
+        foreign = replace(MACHINE, arch="riscv64")
+        shown = SHOWN.replace("-cpu max ", "")
+        assert values(composed(foreign, shown), "-cpu") == ["rv64"]
+        assert values(composed(replace(foreign, processor=("v=on",)), shown), "-cpu") == ["rv64,v=on"]
+        assert values(composed(replace(foreign, kvm=True), shown), "-cpu") == []
 
     def test_other_options_of_virtme_run_are_removed(self) -> None:
         """Its shares, consoles, watchdog and ports are removed, and QEMU adds no default devices."""
