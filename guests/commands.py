@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
+from common.errors import UsageError
 from guests.host import doctor
-from kconfigs.architectures import ARCHITECTURES, from_debian
+from kconfigs.architectures import named_architecture
 
-_NAMED = re.compile(r"(?:^|=)deb:[^=@:]*:(\w+)")
-"""The architecture in `--kernel=deb:PACKAGE:ARCH`."""
+_NAMED = re.compile(r"(?:^|=)deb:[^=@:]*:(\w+)|^--arch=(\w+)")
+"""The architecture in `--kernel=deb:PACKAGE:ARCH` and in `--arch=NAME`."""
 
 
 def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -36,20 +40,28 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
         nargs=argparse.REMAINDER,
         metavar="ARGS",
         default=[],
-        help="the same for the architectures of the kernels that these arguments of a run name, as deb:PACKAGE:ARCH",
+        help="the same for the architectures that these arguments of a run name, as deb:PACKAGE:ARCH or --arch=NAME",
     )
     command.set_defaults(run=_doctor)
 
 
 def _arch(text: str) -> str:
-    name = from_debian(text)
-    if name not in ARCHITECTURES:
-        known = ", ".join(one.debian for one in ARCHITECTURES.values())
-        raise argparse.ArgumentTypeError(f"{text!r} is not an architecture that can be tested ({known})")
-    return name
+    try:
+        return named_architecture(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    named = [from_debian(name) for word in options.for_run for name in _NAMED.findall(word)]
-    arches = [*options.arch, *(name for name in named if name in ARCHITECTURES)]
+    arches = [*options.arch, *_named_in(options.for_run)]
     return doctor.install_missing(arches, sure=options.yes) if options.install else doctor.examine(arches)
+
+
+def _named_in(words: Sequence[str]) -> Iterator[str]:
+    """The architectures that the arguments of a run name.  What is wrong there, the run itself says."""
+    joined = (
+        f"{word}={following}" if word == "--arch" else word for word, following in zip_longest(words, words[1:])
+    )
+    for match in filter(None, map(_NAMED.search, joined)):
+        with contextlib.suppress(UsageError):
+            yield named_architecture(match[1] or match[2])

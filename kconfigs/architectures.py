@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from common.errors import UsageError
+from common.text import did_you_mean, printable
 from common.versions import Version, dotted
 
 OLDEST: Version = (5, 10)
@@ -50,6 +51,8 @@ class Architecture:
     """The oldest Linux that can be tested."""
     arguments: tuple[str, ...] = ()
     """Kernel arguments for every boot."""
+    kbuild: str = ""
+    """Kbuild's ARCH, if that is not the name of the folder."""
     machine: str = ""
     """`uname -m`, if that is not its name."""
     virtio_bus: str = "pci"
@@ -160,6 +163,8 @@ _TABLE = (
         command_line_size=2048,
         emulated_cpu="max",
         arguments=_STEADY_CLOCK,
+        # `x86` is the 64-bit half of the folder.
+        kbuild="i386",
         machine="i686",
     ),
     Architecture(
@@ -189,14 +194,28 @@ def machine() -> str:
     return platform.machine()
 
 
-def architecture() -> Architecture:
-    """This machine's.  UsageError if no kernel can be built for it."""
+def architecture(name: str = "") -> Architecture:
+    """That of a kernel that is built, by `uname -m`; without a name, this machine's.  UsageError if it is unknown."""
     try:
-        return ARCHITECTURES[machine()]
+        return ARCHITECTURES[name or machine()]
     except KeyError:
         raise UsageError(
-            f"building a kernel on {machine()} is not supported yet", hint="pass a kernel that is built already"
+            f"building a kernel for {name or machine()} is not supported yet",
+            hint="pass a kernel that is built already, or name another architecture with --arch",
         ) from None
+
+
+def named_architecture(text: str) -> str:
+    """`uname -m` of an architecture by any of its names: that, Debian's, or the kernel's.  UsageError for others."""
+    # arch/x86 is of two.
+    for kind in ("name", "debian", "srcarch"):
+        for one in _TABLE:
+            if getattr(one, kind) == text:
+                return one.name
+    known = [one.debian for one in _TABLE]
+    raise UsageError(
+        f"no architecture {printable(text)}{did_you_mean(text, known)}", hint=f"architectures: {', '.join(known)}"
+    )
 
 
 def from_debian(name: str) -> str:

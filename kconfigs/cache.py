@@ -40,6 +40,11 @@ log = logging.getLogger("kconform")
 DEFAULT_LIMIT = 20 << 30
 """Bytes.  KCONFORM_CACHE_LIMIT overrides it: a number, or one with K, M, G or T."""
 
+QUICKLY_MADE = frozenset({"disks", "initramfs", "templates"})
+"""Kinds that take seconds to make again, where a kernel takes minutes."""
+HEAD_START_S = 7 * 24 * 3600.0
+"""Entries of these kinds are evicted like others that have not been used for that much longer."""
+
 KEEP_S = 600.0
 """What any process used within this many seconds is not evicted."""
 
@@ -205,7 +210,7 @@ class Cache:
     def _evict(self) -> None:
         entries = self.entries()
         excess = sum(entry.size for entry in entries) - self.limit
-        for entry in entries:
+        for entry in sorted(entries, key=lambda entry: entry.used - HEAD_START_S * (entry.kind in QUICKLY_MADE)):
             if excess <= 0:
                 return
             if self._discard(entry.path, unused_since=time.time() - KEEP_S):

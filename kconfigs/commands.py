@@ -18,6 +18,7 @@ from common.text import printable
 from common.versions import Version, dotted, parse_version
 from kconfigs import boot_parameters, config_check, sysctl_settings, unfinished_config
 from kconfigs import profile as profiles
+from kconfigs.architectures import named_architecture
 from kconfigs.build.build_progress import for_stderr
 from kconfigs.cache import Cache
 from kconfigs.config_changes import parse_changes
@@ -37,6 +38,7 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
         "spec", metavar="SPEC", help="as for pytest's --kernel: source, deb:PACKAGE, a tree, an image ..."
     )
     build.add_argument("--flavor", action="append", metavar="NAME", help=f"repeatable; default {DEFAULT}")
+    build.add_argument("--arch", metavar="NAME", help="build for another architecture than this machine's, as arm64")
     build.add_argument("--kernel-config", type=Path, metavar="FILE", help="the .config of an image")
     build.add_argument("--modules", type=Path, metavar="DIR", help="the modules of an image, if they are elsewhere")
     build.add_argument(
@@ -93,7 +95,17 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
 def _build(options: argparse.Namespace) -> None:
     with for_stderr() as progress:
         changes = parse_changes(options.config)
-        source = resolve(parse(options.spec), kernel_config=options.kernel_config, modules=options.modules)
+        source = resolve(
+            parse(options.spec),
+            kernel_config=options.kernel_config,
+            modules=options.modules,
+            arch=named_architecture(options.arch) if options.arch else "",
+        )
+        if options.arch and not source.builds:
+            raise UsageError(
+                f"{printable(options.spec)} is not built, and has the architecture that it has",
+                hint="leave out --arch",
+            )
         if changes and not source.builds:
             raise UsageError(
                 f"{printable(options.spec)} is not built, so its config cannot be changed", hint="leave out --config"

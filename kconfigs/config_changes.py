@@ -45,9 +45,9 @@ class ConfigChanges:
         """What ids call this flavor with the changes."""
         return f"{flavor}+{self.label}"
 
-    def asked(self, version: Version = ()) -> dict[str, Option]:
-        """The options that they ask of a kernel of that version, or of any version."""
-        return merge(self.fragments, version)
+    def asked(self, version: Version = (), arch: str = "") -> dict[str, Option]:
+        """The options that they ask of a kernel of that version and architecture, or of any."""
+        return merge(self.fragments, version, arch)
 
 
 def parse_changes(texts: Sequence[str], folder: Path = Path()) -> ConfigChanges | None:

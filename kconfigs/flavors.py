@@ -43,9 +43,9 @@ class Flavor:
     profiled: tuple[str, ...] = ()
     """Source files whose execution the kernel counts (CONFIG_GCOV_KERNEL)."""
 
-    def asked(self, version: Version = ()) -> dict[str, Option]:
-        """The options that it asks of a kernel of that version, or of any version."""
-        return merge((fragment(name) for name in self.fragments), version)
+    def asked(self, version: Version = (), arch: str = "") -> dict[str, Option]:
+        """The options that it asks of a kernel of that version and architecture, or of any."""
+        return merge((fragment(name) for name in self.fragments), version, arch)
 
 
 _TABLE = (

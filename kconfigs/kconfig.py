@@ -7,6 +7,7 @@ Two notations are read.  A `.config` is what Kconfig writes.  A fragment is what
     CONFIG_YAMA=y                # why it is asked for; never left out
     CONFIG_LOADPIN_VERITY=y      # since 6.0: 6.0 is the first version that has it
     CONFIG_OLD_NAME=y            # until 6.12: 6.12 is the last version that has it
+    CONFIG_X86_X32_ABI=y         # on x86_64: only kernels of that architecture have it; several are joined by `, `
 
 Option names are given without `CONFIG_`; with it is understood too.
 """
@@ -24,6 +25,7 @@ from common.errors import UsageError
 from common.text import printable
 from common.versions import ANY, Version, VersionRange
 from kconfigs import input_limits
+from kconfigs.architectures import ARCHITECTURES
 from kconfigs.decompression import DamagedDataError, TooLargeError, format_of, unpacked
 
 _SET = re.compile(r"CONFIG_(\w+)=(.*)", re.ASCII | re.DOTALL)
@@ -32,6 +34,7 @@ VALUE = r'[ymn]|"(?:[^"\\]|\\.)*"|-?\d+|0[xX][0-9a-fA-F]+'
 """What an option may be set to, as Kconfig writes it."""
 _ASKED = re.compile(rf"CONFIG_(\w+)=({VALUE})\s+#\s+(.*\S)\s*")
 _BOUND = re.compile(r"(since|until) (\d+(?:\.\d+)+): ")
+_ARCHES = re.compile(r"on (\w+(?:, \w+)*): ")
 
 FORMERLY = {"X86_X32_ABI": "X86_X32"}
 """Options by their present name, and what older kernels call them; a Config knows both by the present name."""
@@ -169,6 +172,12 @@ class Option:
     where: str
     """File and line, for messages."""
     versions: VersionRange = ANY
+    arches: frozenset[str] = frozenset()
+    """By `uname -m`; empty if it is asked for on every architecture."""
+
+    def applies(self, version: Version, arch: str) -> bool:
+        """Whether a kernel is asked for it.  An unknown version, `()`, and architecture, "", are accepted."""
+        return version in self.versions and not (arch and self.arches and arch not in self.arches)
 
 
 @dataclass(frozen=True)
@@ -209,7 +218,11 @@ def parse_fragment(name: str, text: str) -> Fragment:
         if match[1] in seen:
             raise UsageError(f"{where}: CONFIG_{match[1]} was already asked for in {seen[match[1]]}")
         seen[match[1]] = where
-        reason, bounds = match[3], dict[str, str]()
+        reason, bounds, arches = match[3], dict[str, str](), frozenset[str]()
+        if on := _ARCHES.match(reason):
+            arches, reason = frozenset(on[1].split(", ")), reason[on.end() :]
+        if unknown := sorted(arches - ARCHITECTURES.keys()):
+            raise UsageError(f"{where}: no architecture {unknown[0]}", hint=f"they are {', '.join(ARCHITECTURES)}")
         while bound := _BOUND.match(reason):
             bounds[bound[1]] = bound[2]
             reason = reason[bound.end() :]
@@ -217,7 +230,7 @@ def parse_fragment(name: str, text: str) -> Fragment:
             versions = VersionRange.parse(**bounds)
         except ValueError as error:
             raise UsageError(f"{where}: {error}") from None
-        options.append(Option(match[1], match[2], reason, where, versions))
+        options.append(Option(match[1], match[2], reason, where, versions, arches))
     return Fragment(name, tuple(options))
 
 
@@ -225,15 +238,15 @@ def load_fragment(path: Path) -> Fragment:
     return parse_fragment(path.name, path.read_text(encoding="utf-8"))
 
 
-def merge(fragments: Iterable[Fragment], version: Version = ()) -> dict[str, Option]:
+def merge(fragments: Iterable[Fragment], version: Version = (), arch: str = "") -> dict[str, Option]:
     """What all fragments together ask for, by option name.  A later fragment overrules an earlier one.
 
-    With a kernel version, only what is asked of that version.
+    With a kernel version, or an architecture (`uname -m`), only what is asked of that.
     """
     merged: dict[str, Option] = {}
     for fragment in fragments:
         for option in fragment.options:
-            if version in option.versions:
+            if option.applies(version, arch):
                 merged[option.name] = option
     return merged
 

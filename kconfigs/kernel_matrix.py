@@ -11,6 +11,7 @@
     config = "mine.config"                    # optional, as for --kernel-config
     modules = "lib/modules/6.12.7"            # optional, as for --modules
     fragments = ["SECURITY_YAMA=n"]           # optional, each as for --config
+    arch = "arm64"                            # optional, as for --arch
 
 The file may have any name, such as kconform.toml; in a pyproject.toml the tables are called [[tool.kconform.kernel]].
 Paths in it are relative to its folder.
@@ -27,6 +28,7 @@ from common.errors import UsageError
 from common.paths import users_path
 from common.toml import Table, read
 from kconfigs import profile as profiles
+from kconfigs.architectures import named_architecture
 from kconfigs.config_changes import ConfigChanges, parse_changes
 from kconfigs.flavors import DEFAULT, FLAVORS
 from kconfigs.profile import Profile
@@ -50,6 +52,8 @@ class Wanted:
     """What is changed of the config that it is built with."""
     modules: Path | None = None
     """The folder with its modules, if it is not where an image or a package has it."""
+    arch: str = ""
+    """The architecture that it is built for, by `uname -m`; empty for this machine's."""
     where: str = ""
     """File and place, for messages; empty if it was asked for on the command line."""
 
@@ -69,7 +73,7 @@ def load(path: Path) -> list[Wanted]:
 
 
 def _wanted(entry: Table, folder: Path) -> Wanted:
-    entry.check(required=("spec",), optional=("flavors", "profile", "config", "fragments", "modules"))
+    entry.check(required=("spec",), optional=("flavors", "profile", "config", "fragments", "modules", "arch"))
     return Wanted(
         spec=_read(entry, "spec", lambda text: parse(text, folder)),
         flavors=tuple(entry.choices("flavors", FLAVORS, [DEFAULT])),
@@ -77,6 +81,7 @@ def _wanted(entry: Table, folder: Path) -> Wanted:
         profile=_read(entry, "profile", lambda name: _profile(folder, name)) if "profile" in entry else None,
         changes=_placed(entry, "fragments", entry.texts("fragments", ()), lambda texts: parse_changes(texts, folder)),
         modules=_read(entry, "modules", lambda text: users_path(text, folder)) if "modules" in entry else None,
+        arch=_read(entry, "arch", named_architecture) if "arch" in entry else "",
         where=entry.place(),
     )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -20,80 +19,17 @@ from common import atomic
 from common.errors import KconformError, UsageError
 from common.stopwatch import UNRECORDED, Stopwatch
 from common.text import printable
-from kconfigs import kernel_matrix
-from kconfigs import profile as profiles
 from kconfigs.build import background_build
 from kconfigs.build.background_build import BuildOrder
 from kconfigs.build.build_progress import BuildState, PhaseTimes
-from kconfigs.build.kernel_tree import is_tree
 from kconfigs.build.status_file import read_status
-from kconfigs.config_changes import parse_changes
 from kconfigs.fetch import fetch, is_built
-from kconfigs.flavors import DEFAULT
 from kconfigs.flavors import flavor as flavor_of
 from kconfigs.kernel import Kernel
 from kconfigs.kernel_matrix import Wanted
 from kconfigs.profile import Profile
 from kconfigs.resolve import resolve
 from kconfigs.sources import SHIPPED, Source
-from kconfigs.spec import TargetSpec, parse
-from kconfigs.target_machine import parse_target
-
-PREBUILT = {"debian": "deb:linux-image-cloud-amd64", "ubuntu": "deb:linux-image-virtual"}
-"""The small kernel that a distribution ships, which is tested while `source` compiles."""
-
-
-# What the user asked for
-
-
-def wanted(
-    specs: Sequence[str] | None,
-    flavors: Sequence[str] | None,
-    kernel_config: Path | None,
-    profile: str | None,
-    matrix_file: Path | None,
-    allow_dropped: bool = False,
-    changes: Sequence[str] = (),
-    modules: Path | None = None,
-    target: str | None = None,
-) -> list[Wanted]:
-    """What the options of a run ask for.  UsageError for what cannot be understood."""
-    if target is not None:
-        if specs or flavors or matrix_file or changes or modules:
-            raise UsageError(
-                "--target tests the kernel that runs there, so no other can be named beside it",
-                hint="leave out --kernel, --flavor, --config, --modules and --matrix, or --target",
-            )
-        asked = profiles.load(profile) if profile else None
-        return [Wanted(TargetSpec(target, parse_target(target)), kernel_config=kernel_config, profile=asked)]
-    if matrix_file is not None:
-        if specs or flavors or kernel_config or profile or changes or modules:
-            raise UsageError(
-                "--matrix names kernels, flavors, configs and so on, so none of them can be given beside it",
-                hint=f"add it to {printable(matrix_file)}, or leave out --matrix",
-            )
-        return [replace(one, allow_dropped=allow_dropped) for one in kernel_matrix.load(matrix_file)]
-    chosen = tuple(flavor_of(name).name for name in flavors or [DEFAULT])
-    asked = profiles.load(profile) if profile else None
-    changed = parse_changes(changes)
-    return [
-        Wanted(parse(spec), chosen, kernel_config, asked, allow_dropped, changed, modules)
-        for spec in specs or default_specs()
-    ]
-
-
-def default_specs() -> list[str]:
-    """In a kernel tree, that tree.  Elsewhere the distribution's small prebuilt kernel, and its kernel source."""
-    if is_tree(Path.cwd()):
-        return ["."]
-    with contextlib.suppress(OSError):
-        prebuilt = PREBUILT.get(platform.freedesktop_os_release()["ID"])
-        if prebuilt:
-            return [prebuilt, "source"]
-    return ["source"]
-
-
-# What that comes to on this machine
 
 
 @dataclass(frozen=True)
@@ -119,7 +55,7 @@ class PlannedKernel:
 def plan(asked: Sequence[Wanted]) -> list[PlannedKernel]:
     """The kernels that are asked for, prebuilt ones first.  UsageError, with the place, for what cannot be tested."""
     sources = [(_source(one), one) for one in asked]
-    _refuse_unused_config(sources)
+    _refuse_unused(sources)
     planned: dict[str, PlannedKernel] = {}
     origins: dict[str, str] = {}
     for source, one in sorted(sources, key=lambda pair: pair[0].builds):
@@ -136,7 +72,7 @@ def plan(asked: Sequence[Wanted]) -> list[PlannedKernel]:
 
 def _source(asked: Wanted) -> Source:
     try:
-        source = resolve(asked.spec, kernel_config=asked.kernel_config, modules=asked.modules)
+        source = resolve(asked.spec, kernel_config=asked.kernel_config, modules=asked.modules, arch=asked.arch)
         # Debian's 6.1.0 may be any 6.1.x, which is known once the package is here.
         series = (*source.version[:2], 1 << 16) if source.version[2:] == (0,) else source.version
         if asked.profile is not None and asked.profile.excludes(series):
@@ -148,44 +84,55 @@ def _source(asked: Wanted) -> Source:
     return replace(source, allow_dropped=asked.allow_dropped, changes=asked.changes if source.builds else None)
 
 
-def _refuse_unused_config(sources: Sequence[tuple[Source, Wanted]]) -> None:
-    """A kernel that is built gets its flavor's config; a config that is named is for flavors that say so."""
+def _refuse_unused(sources: Sequence[tuple[Source, Wanted]]) -> None:
+    """UsageError for an option that no kernel of the run uses, or a key of a matrix that its kernel does not use."""
+    for source, one in sources:
+        if one.where:
+            _refuse_unused_keys(source, one)
+    asked = [one for _, one in sources if not one.where]
+    built = [source.builds for source, one in sources if not one.where]
+    if any(one.changes for one in asked) and not any(built):
+        raise UsageError(
+            "--config changes what a kernel is built with, and none of these is built",
+            hint="name a kernel tree, source or deb:linux-source-X.Y with --kernel",
+        )
+    if any(one.arch for one in asked) and not any(built):
+        raise UsageError(
+            "--arch is for kernels that are built, and none of these is built",
+            hint="an image or a package has the architecture that it has; deb:PACKAGE:ARCH names another package",
+        )
+    if any(one.modules for one in asked) and all(built):
+        raise UsageError(
+            "--modules is for kernels that are not built, and all of these are built",
+            hint="leave it out: a kernel that is built has its modules",
+        )
+    # A kernel that is built gets its flavor's config; a config that is named is for flavors that say so.
     unused = [
         one
         for source, one in sources
         if one.kernel_config and source.builds and not any(flavor_of(name).on_own_config for name in one.flavors)
     ]
-    if sources and not any(source.builds for source, _ in sources) and any(one.changes for _, one in sources):
-        raise UsageError(
-            "--config changes what a kernel is built with, and none of these is built",
-            hint="name a kernel tree, source or deb:linux-source-X.Y with --kernel",
-        )
-    if (
-        sources
-        and all(source.builds for source, _ in sources)
-        and any(one.modules for _, one in sources if not one.where)
-    ):
-        raise UsageError(
-            "--modules is for kernels that are not built, and all of these are built",
-            hint="leave it out: a kernel that is built has its modules",
-        )
-    for source, one in sources:
-        if one.where and one.modules and source.builds:
-            raise UsageError(
-                f"{one.where}: {printable(one.spec.text)} is built, and its modules with it",
-                hint="leave out its modules",
-            )
-        if one.where and one.changes and not source.builds:
-            raise UsageError(
-                f"{one.where}: {printable(one.spec.text)} is not built, so its config cannot be changed",
-                hint="leave out its fragments, or name a source",
-            )
     # --kernel-config on the command line is for all kernels, and one that uses it is enough.
     if unused and (unused[0].where or len(unused) == len(sources)):
         raise UsageError(
             f"{unused[0].where or printable(unused[0].spec.text)}: nothing would be built with the config"
             f" {printable(str(unused[0].kernel_config))}",
             hint="--flavor=mine builds with it; other flavors have a config of their own",
+        )
+
+
+def _refuse_unused_keys(source: Source, one: Wanted) -> None:
+    what = f"{one.where}: {printable(one.spec.text)}"
+    if one.arch and not source.builds:
+        raise UsageError(
+            f"{what} is not built, and has the architecture that it has",
+            hint="leave out its arch, or name another package, as deb:PACKAGE:ARCH",
+        )
+    if one.modules and source.builds:
+        raise UsageError(f"{what} is built, and its modules with it", hint="leave out its modules")
+    if one.changes and not source.builds:
+        raise UsageError(
+            f"{what} is not built, so its config cannot be changed", hint="leave out its fragments, or name a source"
         )
 
 

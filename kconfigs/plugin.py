@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 
 from common.errors import KconformError, UsageError
-from common.text import printable
 from common.workers import handed_over, is_worker
-from kconfigs import profile, sysctl_settings
+from kconfigs import sysctl_settings
 from kconfigs.build.build_announcements import BuildAnnouncer, to_terminal
 from kconfigs.cache import Cache
-from kconfigs.planned_kernels import Candidate, plan, wanted
+from kconfigs.kernel_options import NAMES, add_options, refuse_careless_target
+from kconfigs.planned_kernels import Candidate, plan
 from kconfigs.run_folder import RunFolder
 from kconfigs.sysctl_effects import remarks_of_any_kernel
+from kconfigs.wanted_kernels import wanted
 
 FOLDER_KEY = "kconform_run_folder"
 """In a worker's input: the path of the run's folder."""
@@ -31,92 +32,8 @@ LOOKED_UP = pytest.StashKey[list[Candidate] | KconformError]()
 ANNOUNCER = pytest.StashKey[BuildAnnouncer]()
 
 
-# Options
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("kconform")
-    group.addoption(
-        "--kernel",
-        action="append",
-        metavar="SPEC",
-        help="a kernel to test, repeatable: source, deb:PACKAGE[=VERSION][@SUITE], package files, an image, a"
-        " kernel tree, a folder, or running (default: the distribution's prebuilt cloud kernel, and source)",
-    )
-    group.addoption(
-        "--target",
-        metavar="MACHINE",
-        help="test the kernel that runs on a machine that somebody else booted: ssh:[USER@]HOST[:PORT], or local;"
-        " what needs a boot of its own, or cannot be undone, is skipped",
-    )
-    group.addoption(
-        "--i-own-this-machine",
-        action="store_true",
-        help="with --target: tests may change the machine's settings, and may crash it",
-    )
-    group.addoption(
-        "--flavor",
-        action="append",
-        metavar="NAME",
-        help="a set of config options to build sources and trees with, repeatable (default: full)",
-    )
-    group.addoption("--kernel-config", type=Path, metavar="FILE", help="the .config of a kernel image")
-    group.addoption(
-        "--modules", type=Path, metavar="DIR", help="the modules of a kernel image, if they are elsewhere"
-    )
-    group.addoption(
-        "--config",
-        action="append",
-        metavar="CHANGE",
-        default=[],
-        help="a change of the config that kernels are built with, repeatable: an option as in SECURITY_YAMA=n, or a"
-        " file with such lines",
-    )
-    group.addoption(
-        "--allow-dropped",
-        action="store_true",
-        help="with --flavor=mine or --config: build although Kconfig drops some options that no NAME=VALUE asks for",
-    )
-    group.addoption(
-        "--profile",
-        metavar="NAME",
-        help="what each kernel must have and begin with; a test that would be skipped because that is missing fails"
-        f" ({', '.join(profile.shipped())}, or a TOML file)",
-    )
-    group.addoption(
-        "--sysctl",
-        action="append",
-        metavar="DIR",
-        default=[],
-        help="a sysctl.d folder of the system, or a file of settings, repeatable, the more important ones first: the"
-        " profile's initial settings are compared after these have been made",
-    )
-    group.addoption(
-        "--matrix",
-        type=Path,
-        metavar="FILE",
-        help="a TOML file that names the kernels of the run, their flavors and profiles (docs/many-kernels.md)",
-    )
-
-
-def refuse_careless_target(option: Any) -> None:
-    """UsageError if --target is given without its owner's consent, or with what cannot apply to it."""
-    if option.target is None:
-        if option.i_own_this_machine:
-            raise UsageError("--i-own-this-machine says that --target may be used, and there is none", hint="add it")
-        return
-    if not option.i_own_this_machine:
-        raise UsageError(
-            f"tests change settings of {printable(option.target)}, and a faulty kernel may crash under them",
-            hint="if it is yours to lose, add --i-own-this-machine",
-        )
-    for name in ("append", "qemu_opts", "memory", "sysctl", "cold", "probe_accel", "qemu"):
-        if getattr(option, name, None):
-            raise UsageError(
-                f"--{name.replace('_', '-')} is for guests that are booted here, and --target tests a machine that"
-                " runs already",
-                hint="leave out one of the two",
-            )
+    add_options(parser)
 
 
 # Begin
@@ -140,11 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="kconform-run-")
     config.add_cleanup(folder.cleanup)
     config.stash[FOLDER] = RunFolder(Path(folder.name))
-    names = ("kernel", "flavor", "kernel_config", "profile", "matrix", "allow_dropped", "config", "modules", "target")
-    options = (config.getoption(name) for name in names)
     try:
         refuse_careless_target(config.option)
-        asked = wanted(*options)
+        asked = wanted(*(config.getoption(name) for name in NAMES))
         settings = sysctl_settings.read(config.option.sysctl) if config.option.sysctl else None
         if settings is not None and not any(one.profile for one in asked):
             raise UsageError(

@@ -16,7 +16,7 @@ from common.errors import UsageError
 from common.paths import users_path
 from common.text import printable
 from common.versions import release_version
-from kconfigs.architectures import from_debian, machine, require_testable
+from kconfigs.architectures import architecture, from_debian, machine, require_testable
 from kconfigs.build.kernel_tree import is_tree, open_tree
 from kconfigs.cache import Cache
 from kconfigs.debian.apt import Apt, Memory, is_source
@@ -46,12 +46,14 @@ def resolve(
     *,
     kernel_config: Path | None = None,
     modules: Path | None = None,
+    arch: str = "",
     cache: Cache | None = None,
     apt: Apt | None = None,
 ) -> Source:
     """The source that the SPEC names.  UsageError, in one sentence, if there is none or it cannot be tested here.
 
-    `kernel_config` is a .config that the user named for it, `modules` a folder with its modules.
+    `kernel_config` is a .config that the user named for it, `modules` a folder with its modules.  `arch` (`uname -m`)
+    is for kernels that are built: without it, they are for this machine's architecture.
     """
     cache = cache or Cache()
     kernel_config, modules = _checked_config(kernel_config), checked_folder(modules)
@@ -64,6 +66,8 @@ def resolve(
             source = _target(spec, kernel_config)
         case _:
             source = _running(spec, kernel_config)
+    if source.builds and arch and arch != source.arch:
+        source = replace(source, arch=arch, name=f"{source.name}-{architecture(arch).debian}")
     require_testable(printable(spec.text), source.arch, source.version)
     if modules is not None and isinstance(source, ImageSource):
         named_modules(modules, source.release)  # of a package, the release is not known yet

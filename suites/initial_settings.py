@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 
 from guests.guest import Guest
+from guests.setting_path import setting_path
 from kconfigs.builtin_command_line import BuiltinCommandLine
 from kconfigs.kernel import Kernel
 
@@ -66,7 +67,7 @@ def undo(request: pytest.FixtureRequest, guest: Guest) -> None:
         return
     for parameter in dict(of_command_line(request)):
         if name := _NAMES.get(parameter):
-            guest.write_file(f"/proc/sys/{name.replace('.', '/')}", NEUTRAL[name])
+            guest.write_file(setting_path(name), NEUTRAL[name])
 
 
 def skip_without_attach(request: pytest.FixtureRequest) -> None:
@@ -77,7 +78,7 @@ def skip_without_attach(request: pytest.FixtureRequest) -> None:
 
 def let_trace(guest: Guest) -> None:
     """Lower the scope of a machine that somebody else booted to the one in which parents trace their children."""
-    if not guest.exists(f"/proc/sys/{SCOPE.replace('.', '/')}"):
+    if not guest.exists(setting_path(SCOPE)):
         return
     scope = guest.sysctl(SCOPE)
     if scope == CAPABLE:

@@ -115,7 +115,7 @@ def _kernel(source: Path, spec: str | None, flavor: str | None) -> Kernel:
             return fetch(resolve(parse(spec)), flavor, progress)
         assert record is not None
         built = record.flavor if record.flavor != "shipped" else None
-        kernel = fetch(resolve(parse(str(record.spec))), built, progress)
+        kernel = fetch(resolve(parse(str(record.spec)), arch=record.arch or ""), built, progress)
     if record.digest and kernel.digest != record.digest:
         say(f"remark: {record.spec} is no longer the kernel that was tested")
     return kernel

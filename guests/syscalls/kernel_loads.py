@@ -3,10 +3,23 @@
 
 from __future__ import annotations
 
-from guests.outcome import Outcome
+from guests.outcome import Outcome, returned
+from guests.protocol import wire
 from guests.protocol.wire import State
 from guests.syscalls.filesystem import FilesystemCalls
-from guests.uapi import O_CLOEXEC, O_RDONLY, KexecFile
+from guests.uapi import (
+    AT_FDCWD,
+    MAP_ANONYMOUS,
+    MAP_PRIVATE,
+    O_CLOEXEC,
+    O_CREAT,
+    O_RDONLY,
+    O_RDWR,
+    O_TRUNC,
+    PROT_READ,
+    PROT_WRITE,
+    KexecFile,
+)
 
 FIRMWARE_PATH = "/sys/module/firmware_class/parameters/path"
 TEST_FIRMWARE = "/sys/devices/virtual/misc/test_firmware"
@@ -15,6 +28,9 @@ KEXEC_LOADED = "/sys/kernel/kexec_loaded"
 
 _COMMAND_LINE = b"console=ttyS0\0"
 _PAGE = 4096
+_SMALL = wire.SLOT_DATA_SIZE // 2
+"""Bytes that a call's arguments may have, beside what a test has stored in the task's memory."""
+_CONTENT = "/tmp/content-for-memory"  # noqa: S108 (in a guest)
 _KEXEC_SEGMENT_AT = 0x2000000
 """32 MiB, which is RAM in every guest."""
 
@@ -37,7 +53,25 @@ class KernelReadCalls(FilesystemCalls):
     def init_module(self, content: bytes) -> Outcome:
         """init_module(): the content comes from memory, and the kernel sees no file."""
         shown = f"init_module({len(content)} bytes)"
-        return self.call("init_module", content, len(content), "", shown=shown)
+        if len(content) <= _SMALL:
+            return self.call("init_module", content, len(content), "", shown=shown)
+        address = self._copied_to_memory(content)
+        done = self.call("init_module", address, len(content), "", shown=shown)
+        self.call("munmap", address, len(content)).result()
+        return done
+
+    def _copied_to_memory(self, content: bytes) -> int:
+        """The address of private memory with this content, for what does not fit into the memory for arguments."""
+        flags = MAP_PRIVATE | MAP_ANONYMOUS
+        address = self.call("mmap", None, len(content), PROT_READ | PROT_WRITE, flags, -1, 0).result()
+        fd = self.open(_CONTENT, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600).result()
+        for piece in (content[place : place + _SMALL] for place in range(0, len(content), _SMALL)):
+            self.call("write", fd, piece, len(piece)).require(returned(len(piece)))
+        self.call("lseek", fd, 0, 0).result()
+        self.call("read", fd, address, len(content)).require(returned(len(content)))
+        self.close(fd).result()
+        self.call("unlinkat", AT_FDCWD, _CONTENT, 0).result()
+        return address
 
     def unload_module(self, name: str) -> Outcome:
         return self.call("delete_module", name, 0, shown=f'unload_module("{name}")')
@@ -68,7 +102,7 @@ class KernelReadCalls(FilesystemCalls):
         content = bytes(_PAGE)
         page = self.store(content) if segments else 0
         laid = b"".join(
-            self.abi.pack("4Q", page, _PAGE, _KEXEC_SEGMENT_AT + number * _PAGE, _PAGE) for number in range(segments)
+            self.abi.words(page, _PAGE, _KEXEC_SEGMENT_AT + number * _PAGE, _PAGE) for number in range(segments)
         )
         shown = f"kexec_load({segments} segments)"
         return self.call("kexec_load", _KEXEC_SEGMENT_AT, segments, laid or None, flags, shown=shown)

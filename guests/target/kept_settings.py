@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from guests.setting_path import setting_path
+
 KEPT: Mapping[str, str] = {
     "fs.protected_fifos": "0",
     "fs.protected_hardlinks": "0",
@@ -37,10 +39,6 @@ KEPT: Mapping[str, str] = {
 decides about tests.  The others begin as the machine has them."""
 
 _OF_THE_MACHINE = re.compile(r"/(?:sys|dev|proc(?!/(?:self|thread-self|[0-9]+)/))(?:/|$)")
-
-
-def setting_path(name: str) -> str:
-    return f"/proc/sys/{name.replace('.', '/')}"
 
 
 PATHS = frozenset(map(setting_path, KEPT))

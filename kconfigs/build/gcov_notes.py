@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import KconformError
-from kconfigs.build.kbuild import Job
+from kconfigs.build.build_job import Job
 
 FOLDER = "gcov"
 """The folder of a cache entry that has all of this."""

@@ -10,104 +10,29 @@ A failure is a UsageError where the tree or the config is the user's, and a Kcon
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import atomic
-from common.errors import KconformError, UsageError
+from common.errors import UsageError
 from common.text import printable
 from kconfigs import kconfig
-from kconfigs.architectures import architecture, machine
 from kconfigs.build import lost_options, profiled_files
-from kconfigs.build.build_progress import BuildProgress, NoProgress
+from kconfigs.build.build_job import Job, made_from
 from kconfigs.build.guest_modules import loaded_by_guests
-from kconfigs.build.kernel_tree import Tree, refused_by_kbuild
+from kconfigs.build.kernel_tree import refused_by_kbuild
 from kconfigs.build.missing_files import require_files
 from kconfigs.build.supervised_process import run_logged
-from kconfigs.build.toolchain import Toolchain
 from kconfigs.build.unmet_dependencies import Explanation, explain
-from kconfigs.cache import Cache
-from kconfigs.config_changes import ConfigChanges
-from kconfigs.flavors import Flavor
 from kconfigs.kconfig import Config, Option
-from kconfigs.kernel_names import clean
-
-RECIPE = "1"
-"""Part of every key: change it after a change in how kernels are built, so that all are built again."""
 
 CONFIGURED = "kconform.configured"
 """In an object directory: what its .config was made from.  It is there only when the .config is finished."""
 
 _COMPLAINT = re.compile(r"\berror:|\bError \d|undefined reference|No rule to make|not found|\*\*\*", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One kernel to be built."""
-
-    tree: Tree
-    flavor: Flavor
-    name: str
-    """As in `Kernel.name`."""
-    spec: str
-    identity: str
-    """As in `Kernel.identity`; the same for the same source code."""
-    cache: Cache
-    progress: BuildProgress = field(default_factory=NoProgress)
-    is_users_tree: bool = True
-    """Not the distribution's."""
-    own_config: Path | None = None
-    """The config that the flavor's fragments are added to; without one, allnoconfig."""
-    toolchain: Toolchain = field(default_factory=Toolchain.from_environment)
-    allow_dropped: bool = False
-    """Whether to build although Kconfig does not keep some of that config's options, or of a changed flavor's."""
-    changes: ConfigChanges | None = None
-    """What overrules both the flavor and that config."""
-
-    @property
-    def flavor_name(self) -> str:
-        """With the changes, if there are any."""
-        return self.changes.applied_to(self.flavor.name) if self.changes else self.flavor.name
-
-    @property
-    def _file_name(self) -> str:
-        """As the cache and make allow it."""
-        return clean(f"{self.name}-{self.flavor_name}")
-
-    @property
-    def what(self) -> str:
-        return f"{self.name}/{self.flavor_name}"
-
-    @property
-    def asked(self) -> dict[str, Option]:
-        """The options that the flavor and the changes ask for."""
-        return self.flavor.asked(self.tree.version) | (self.changes.asked(self.tree.version) if self.changes else {})
-
-    @property
-    def key(self) -> str:
-        parts = [RECIPE, self.identity, made_from(self), self.toolchain.identity(), machine()]
-        content = "\0".join(parts + profiled_files.make_arguments(self.flavor.profiled))
-        return f"{self._file_name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-
-    @property
-    def log(self) -> Path:
-        """Where the output of Kbuild goes; it stays after a failure."""
-        return self.cache.root / ".logs" / f"{self._file_name}.log"
-
-    def failed(self, message: str, hint: str) -> KconformError:
-        users = self.is_users_tree or self.own_config or self.changes
-        return (UsageError if users else KconformError)(message, hint=hint)
-
-
-def made_from(job: Job) -> str:
-    """What a job's .config is made from; later lines overrule earlier ones."""
-    own = kconfig.read_text(job.own_config) + "\n" if job.own_config else ""
-    return own + kconfig.render(job.asked)
 
 
 def configure(job: Job, objects: Path) -> Config:
@@ -157,7 +82,7 @@ def _check_asked(job: Job, objects: Path, final: Config) -> None:
     if not job.changes:
         raise job.failed(
             f"{job.what}: Kconfig drops {listed}",
-            hint="enable what they need, or ask only kernels that have them (since, until)",
+            hint="enable what they need, or ask only kernels that have them (since, until, on)",
         )
     if not job.allow_dropped or not may_be_dropped(job, [item.option.name for item in lost]):
         raise UsageError(
@@ -198,7 +123,7 @@ def refuse_dropped(job: Job, refused: str) -> None:
 
 def _explain(job: Job, objects: Path, options: Sequence[Option]) -> Explanation | None:
     tools = {"CC": job.toolchain.compiler, "HOSTCC": job.toolchain.host_compiler, "LD": job.toolchain.linker}
-    return explain(job.tree.path, objects / ".config", options, environment(job) | tools)
+    return explain(job.tree.path, objects / ".config", options, environment(job) | tools, job.architecture)
 
 
 def configured(job: Job, objects: Path) -> bool:
@@ -219,9 +144,9 @@ def compile_kernel(job: Job, objects: Path, config: Config, on_line: Callable[[s
     env = {} if fatal else {"CCACHE_NOCPP2": "1"}
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     if config.builtin("MODULES") and not job.own_config:
-        _kbuild(job, objects, [jobs, architecture().target, "modules"], env, on_line=on_line)
+        _kbuild(job, objects, [jobs, job.architecture.target, "modules"], env, on_line=on_line)
         return
-    _kbuild(job, objects, [jobs, architecture().target], env, on_line=on_line)
+    _kbuild(job, objects, [jobs, job.architecture.target], env, on_line=on_line)
     if modules := loaded_by_guests(config):
         _kbuild(job, objects, [jobs, *modules], env, on_line=on_line)
 
@@ -236,7 +161,7 @@ def command(job: Job, objects: Path, arguments: list[str]) -> list[str]:
     return [
         *("nice", "-n", "19", "make", "--no-print-directory"),
         *("-C", str(job.tree.path), f"O={objects}"),
-        f"ARCH={architecture().srcarch}",
+        f"ARCH={job.architecture.kbuild or job.architecture.srcarch}",
         *job.toolchain.make_arguments(),
         # Otherwise the release, and with it every build, would depend on the state of git.
         "LOCALVERSION=",

@@ -19,8 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from common import atomic
-from kconfigs.architectures import machine
-from kconfigs.build.kbuild import RECIPE, Job
+from kconfigs.build.build_job import RECIPE, Job
 from kconfigs.build.kernel_tree import source_files
 from kconfigs.kernel_names import clean
 
@@ -40,7 +39,7 @@ def objects_key(job: Job) -> str:
     A user's tree is the same source, whatever changes in it.
     """
     source = str(job.tree.path) if job.is_users_tree else job.identity
-    content = "\0".join([RECIPE, source, job.toolchain.identity(), machine()])
+    content = "\0".join([RECIPE, source, job.toolchain.identity(), job.arch])
     return f"{clean(job.name)}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 

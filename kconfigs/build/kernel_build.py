@@ -21,11 +21,11 @@ from pathlib import Path
 
 from common import atomic
 from common.errors import KconformError
-from kconfigs.architectures import architecture
 from kconfigs.build import gcov_notes, kept_objects, lost_options
+from kconfigs.build.build_job import Job
 from kconfigs.build.build_progress import BuildState, Phase
 from kconfigs.build.guest_modules import loaded_by_guests
-from kconfigs.build.kbuild import CONFIGURED, Job, compile_kernel, configure, configured, environment, refuse_dropped
+from kconfigs.build.kbuild import CONFIGURED, compile_kernel, configure, configured, environment, refuse_dropped
 from kconfigs.build.kernel_tree import mirror
 from kconfigs.build.supervised_process import run_logged
 from kconfigs.image import inspect
@@ -53,7 +53,7 @@ def build(job: Job) -> Kernel:
         name=job.name,
         flavor=job.flavor_name,
         release=made["release"],
-        arch=architecture().name,
+        arch=job.arch,
         image=entry / "image",
         config=Config.load(entry / "config"),
         modules=modules if modules.is_dir() else None,
@@ -69,7 +69,6 @@ def _make(job: Job, folder: Path) -> None:
     def tell(phase: Phase, done: int = 0, total: int = 0, started: float | None = None) -> None:
         job.progress.update(BuildState(phase, job.what, done, total, started or time.time()))
 
-    architecture()  # an error if kernels cannot be built here
     gcov_notes.require_gcc(job)
     tell("waiting")
     with job.cache.lock("kernel-build", waiting=f"{job.what} is waiting for another kernel build"):
@@ -82,7 +81,7 @@ def _make(job: Job, folder: Path) -> None:
             job = _mirrored(job, folder / "source")
         with _objects_folder(job, folder) as objects:
             config = Config.load(objects / ".config") if configured(job, objects) else configure(job, objects)
-            is_first = not (objects / architecture().image).exists()
+            is_first = not (objects / job.architecture.image).exists()
             total, done, started = _expected(job), 0, time.time()
             tell("compiling", 0, total, started)
 
@@ -167,7 +166,7 @@ def _mirrored(job: Job, source: Path) -> Job:
 
 
 def _collect(job: Job, objects: Path, folder: Path, config: Config) -> None:
-    shutil.copy2(objects / architecture().image, folder / "image")
+    shutil.copy2(objects / job.architecture.image, folder / "image")
     shutil.copy2(objects / ".config", folder / "config")
     shutil.copy2(objects / "System.map", folder / "System.map")
     with contextlib.suppress(FileNotFoundError):

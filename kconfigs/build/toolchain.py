@@ -13,12 +13,13 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import PurePath
 
 from common.errors import KconformError, UsageError
 from common.text import printable
+from kconfigs.architectures import Architecture, machine
 
 VARIABLES = ("LLVM", "CROSS_COMPILE", "CC", "HOSTCC", "KCFLAGS")
 
@@ -39,6 +40,15 @@ class Toolchain:
         if given["llvm"] == "0":
             given["llvm"] = ""
         return cls(**given)
+
+    def targeting(self, arch: Architecture) -> Toolchain:
+        """The same tools for kernels of an architecture: GNU's for another one than this machine's have a prefix.
+
+        clang needs none; Kbuild tells it the target.
+        """
+        if arch.name == machine() or self.cross_compile or self.llvm:
+            return self
+        return replace(self, cross_compile=f"{arch.gnu}-")
 
     @property
     def compiler(self) -> str:
@@ -130,6 +140,7 @@ def _version(tool: str) -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         raise KconformError(
             f"building a kernel needs {tool}, which is not installed",
-            hint="install a C toolchain, or test a kernel that is built already",
+            hint="install a C toolchain, or test a kernel that is built already; doctor --arch=NAME --install has the"
+            " tools for another architecture",
         ) from error
     return done.stdout.splitlines()[0]

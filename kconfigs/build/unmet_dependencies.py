@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kconfigs.architectures import ARCHITECTURES, machine
+from kconfigs.architectures import Architecture
 from kconfigs.kconfig import Option
 
 _REWRITES = (
@@ -58,7 +58,9 @@ class Explanation:
     """Those that have a prompt, so that a user can set them; Kconfig computes the others."""
 
 
-def explain(tree: Path, config: Path, options: Sequence[Option], env: Mapping[str, str]) -> Explanation | None:
+def explain(
+    tree: Path, config: Path, options: Sequence[Option], env: Mapping[str, str], arch: Architecture
+) -> Explanation | None:
     """None if kconfiglib cannot read this tree."""
     root = Path(__file__).parents[2]
     query = json.dumps([[option.name, option.value] for option in options])
@@ -72,7 +74,7 @@ def explain(tree: Path, config: Path, options: Sequence[Option], env: Mapping[st
             timeout=300,
             check=True,
             cwd=tree,
-            env={**_TOOLS, **env, **_tree_variables(tree), "PYTHONPATH": str(root)},
+            env={**_TOOLS, **env, **_tree_variables(tree, arch), "PYTHONPATH": str(root)},
         )
         found = json.loads(done.stdout)
         return Explanation(found["reasons"], frozenset(found["settable"]))
@@ -87,14 +89,15 @@ def modernised(line: str) -> str:
     return line
 
 
-def _tree_variables(tree: Path) -> dict[str, str]:
+def _tree_variables(tree: Path, arch: Architecture) -> dict[str, str]:
     version = re.findall(
         r"^(?:VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+)",
         (tree / "Makefile").read_text(encoding="utf-8", errors="replace"),
         re.MULTILINE,
     )
-    srcarch = ARCHITECTURES[machine()].srcarch if machine() in ARCHITECTURES else machine()
-    return {"srctree": ".", "ARCH": machine(), "SRCARCH": srcarch, "KERNELVERSION": ".".join(version[:3])}
+    # ARCH=x86_64 is the 64-bit half of arch/x86; elsewhere it is the name of the folder.
+    name = arch.name if arch.srcarch == "x86" else arch.srcarch
+    return {"srctree": ".", "ARCH": name, "SRCARCH": arch.srcarch, "KERNELVERSION": ".".join(version[:3])}
 
 
 def _main(config: str) -> None:

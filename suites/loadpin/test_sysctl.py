@@ -10,6 +10,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, ENOEXEC, EPERM, OK
 from guests.promises import breaks
+from guests.setting_path import setting_path
 from guests.task import Task
 from guests.uapi import MS_RDONLY, MS_REMOUNT, O_WRONLY
 from suites.loadpin.support.disks_and_log import (
@@ -32,7 +33,7 @@ from suites.loadpin.support.disks_and_log import (
 pytestmark = [loadpin, pytest.mark.needs("SYSCTL")]
 
 requirement = pytest.mark.requirement
-FILE = f"/proc/sys/{SYSCTL.replace('.', '/')}"
+FILE = setting_path(SYSCTL)
 INVALID = ("2", "-1", "256", "4294967297", "yes", "0x2")
 BEFORE = "loadpin.sysctl-before"
 CLOSED = "loadpin.sysctl-closed"

@@ -34,6 +34,7 @@ from suites.loadpin.support.disks_and_log import (
 )
 from suites.loadpin.support.load_kinds import (
     FILE_LOADS,
+    KEXEC_FILE,
     KEXEC_IMAGE,
     KEXEC_INITRAMFS,
     KEXEC_LOAD,
@@ -130,7 +131,8 @@ def test_trusted_devices_are_denied_after_the_unmount(guest: Guest) -> None:
         check_untrusted(guest, root)
 
 
-@needs("KEXEC", "KEXEC_FILE", "IMA", "IMA_WRITE_POLICY")
+@KEXEC_FILE
+@needs("KEXEC", "IMA", "IMA_WRITE_POLICY")
 @boot("loadpin.enforce=1", "loadpin.exclude=kexec-image")
 @requirement("loadpin.umount", "loadpin.exclude", "loadpin.exclude-old-api")
 def test_excluded_kinds_load_after_the_unmount(guest: Guest) -> None:

@@ -9,8 +9,8 @@
 Each fault is put into a copy of the kernel's source, built, and tested until a test fails: by the area's tests, and
 with --all-areas, which --history implies, then by those of all other areas.  If `kconform coverage` has recorded
 which tests execute what a fault changes, these are the first, and with --touched-only the only ones.
-Exit status: 0 all were detected, or need no test; 1 one survived; 3 one could not be built or tested, or its edits do
-not match the source, or do not change the kernel; 4 wrong usage.
+Exit status: 0 all were detected, or need no test; 1 one survived, or a reproducer accuses the kernel without a fault;
+3 one could not be built or tested, or its edits do not match the source, or do not change the kernel; 4 wrong usage.
 """
 
 from __future__ import annotations
@@ -163,6 +163,7 @@ def _tester(options: argparse.Namespace, builder: MutantBuilder, lines: LineMap 
         options.pytest.split(),
         all_areas=all_areas,
         touched_only=options.touched_only,
+        reproducers=options.reproducers,
         lines=lines,
     )
 
@@ -233,6 +234,11 @@ def _parser() -> argparse.ArgumentParser:
         "--touched-only",
         action="store_true",
         help="leave out the tests that do not execute what a mutant changes, as far as that is recorded",
+    )
+    parser.add_argument(
+        "--reproducers",
+        action="store_true",
+        help="make a reproducer of each test that fails, and try it on the mutant and on the unchanged kernel",
     )
     parser.add_argument(
         "--check", action="store_true", help="only list what does not match the source, of all tables of the area"

@@ -18,6 +18,7 @@ from common import atomic
 from common.errors import KconformError
 from kconfigs.architectures import architecture
 from kconfigs.build import kbuild
+from kconfigs.build.build_job import Job
 from kconfigs.build.kernel_tree import Tree, identify, mirror, open_tree
 from kconfigs.build.supervised_process import run_logged
 from kconfigs.cache import Cache
@@ -41,7 +42,7 @@ class MutantBuilder:
         self.objects = objects
         self._cache = cache
         self._unchanged = ""
-        self._job = kbuild.Job(
+        self._job = Job(
             tree=open_tree(tree),
             flavor=flavor(DEFAULT),
             name="mutants",

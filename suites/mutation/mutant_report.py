@@ -23,6 +23,7 @@ from suites.mutation.mutant_tester import (
     SURVIVED,
     MutantResult,
 )
+from suites.mutation.reproducer_trials import ACCUSES, REPRODUCES
 
 STATUSES = (DETECTED, SURVIVED, ARGUED, NOT_HERE, NO_MATCH, NO_EFFECT, NOT_COMPILED, ERROR)
 NAMED = (SURVIVED, NO_MATCH, NO_EFFECT, ERROR)
@@ -33,7 +34,7 @@ def line(result: MutantResult) -> str:
     """A result as it is printed."""
     return (
         f"{result.status:<10}  {result.mutant.id:<40}  {result.seconds:5.0f} s  {printable(result.by)}\n"
-        f"{'':<12}{result.mutant.text}"
+        f"{'':<12}{result.mutant.text}" + (f"\n{'':<12}reproducer: {result.reproducer}" if result.reproducer else "")
     )
 
 
@@ -42,13 +43,20 @@ def summary(results: Sequence[MutantResult], *, drawn: bool = False) -> str:
     statuses = [result.status for result in results]
     counts = ", ".join(f"{statuses.count(status)} {status}" for status in STATUSES if status in statuses)
     named = [each for each in results if each.status in NAMED and not (drawn and each.status == NO_EFFECT)]
-    return f"mutants: {counts or 'none'}" + "".join(f"\n  {each.status}: {each.mutant.id}" for each in named)
+    lines = [f"mutants: {counts or 'none'}", *(f"  {each.status}: {each.mutant.id}" for each in named)]
+    tried = [each for each in results if each.reproducer]
+    if tried:
+        shown = sum(each.reproducer == REPRODUCES for each in tried)
+        lines.append(f"reproducers: {shown} of {len(tried)} show the fault, and hold without it")
+        lines += [f"  {each.mutant.id}: {each.reproducer}" for each in tried if each.reproducer != REPRODUCES]
+    return "\n".join(lines)
 
 
 def exit_status(results: Iterable[MutantResult], *, drawn: bool = False) -> int:
-    """1 if one survived, 3 if one could not be judged, else 0."""
+    """1 if one survived, or a reproducer accuses the kernel without a fault; 3 if one could not be judged; else 0."""
+    results = list(results)
     statuses = {result.status for result in results}
-    if SURVIVED in statuses:
+    if SURVIVED in statuses or any(result.reproducer == ACCUSES for result in results):
         return 1
     return 3 if statuses & ({ERROR, NO_MATCH} if drawn else {ERROR, NO_MATCH, NO_EFFECT}) else 0
 
@@ -69,7 +77,8 @@ def read_json(path: Path, mutants: Iterable[Mutant]) -> dict[str, MutantResult]:
         rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         found = {row["id"]: row for row in rows if row["status"] in (DETECTED, SURVIVED) and row["id"] in by_id}
         results = {
-            name: MutantResult(by_id[name], row["status"], row["by"], row["seconds"]) for name, row in found.items()
+            name: MutantResult(by_id[name], row["status"], row["by"], row["seconds"], row.get("reproducer", ""))
+            for name, row in found.items()
         }
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UsageError(

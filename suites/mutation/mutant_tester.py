@@ -23,6 +23,7 @@ from suites.coverage.line_map import LineMap, save_map
 from suites.mutation.executing_tests import UNKNOWN, Execution
 from suites.mutation.mutant_builder import UNCHANGED, discard_image
 from suites.mutation.mutant_table import SUITES, Mutant
+from suites.mutation.reproducer_trials import try_reproducer
 
 TESTS_DEADLINE_S = 1800.0
 
@@ -45,10 +46,22 @@ class MutantResult:
     by: str = ""
     """The test that detected it, or the reason."""
     seconds: float = 0.0
+    reproducer: str = ""
+    """Whether that test's reproducer shows the fault (reproducer_trials.py); empty if that was not tried."""
 
     def json(self) -> dict[str, Any]:
         fields: dict[str, Any] = dataclasses.asdict(self.mutant)
-        return fields | {"status": self.status, "by": self.by, "seconds": round(self.seconds, 1)}
+        fields |= {"status": self.status, "by": self.by, "seconds": round(self.seconds, 1)}
+        return fields | ({"reproducer": self.reproducer} if self.reproducer else {})
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What runs of pytest have found, as in `MutantResult`."""
+
+    status: str
+    by: str = ""
+    reproducer: str = ""
 
 
 class MutantTester:
@@ -62,15 +75,19 @@ class MutantTester:
         *,
         all_areas: bool = False,
         touched_only: bool = False,
+        reproducers: bool = False,
         lines: LineMap | None = None,
         deadline_s: float = TESTS_DEADLINE_S,
     ) -> None:
         """`arguments` are for pytest.  `deadline_s` is for the tests of an area: a mutant may hang all guests.
 
         `touched_only` leaves out tests that do not execute what a mutant changes, as far as the map knows that.
+        `reproducers` tries the reproducer of the test that fails.
         """
         self._objects = objects
         self._touched_only = touched_only
+        self._reproducers = reproducers
+        self._unchanged: Path | None = None
         # A private cache, because templates of mutants are not used again.
         self._scratch = Cache(objects / "kconform-cache")
         if lines:
@@ -85,6 +102,7 @@ class MutantTester:
 
     def check_unchanged(self, image: Path) -> None:
         """KconformError if a test fails on the kernel without a fault: mutants would count as detected."""
+        self._unchanged = image
         result = self.test(UNCHANGED, image)
         if result.status != SURVIVED:
             raise KconformError(f"the tests already fail on the unmodified kernel: {result.by}")
@@ -98,23 +116,23 @@ class MutantTester:
         """
         started = time.monotonic()
         try:
-            status, by = self._test(mutant, image, execution)
+            outcome = self._test(mutant, image, execution)
         finally:
             # The unchanged kernel stays: it is the control for mutants that do not boot.
             if mutant is not UNCHANGED:
                 _discard_templates(self._scratch, image)
                 discard_image(image)
-        return MutantResult(mutant, status, by, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        return MutantResult(mutant, outcome.status, outcome.by, seconds, outcome.reproducer)
 
-    def _test(self, mutant: Mutant, image: Path, execution: Execution) -> tuple[str, str]:
-        """The status and its reason."""
+    def _test(self, mutant: Mutant, image: Path, execution: Execution) -> _Outcome:
         outcomes = []
         for tests, arguments in self._runs(mutant, execution):
             outcomes.append(self._pytest(image, tests, arguments))
-            if outcomes[-1][0] == DETECTED:
+            if outcomes[-1].status == DETECTED:
                 return outcomes[-1]
         # If some tests could not be run, they might have detected it.
-        return next((outcome for outcome in outcomes if outcome[0] == ERROR), (SURVIVED, ""))
+        return next((outcome for outcome in outcomes if outcome.status == ERROR), _Outcome(SURVIVED))
 
     def _runs(self, mutant: Mutant, execution: Execution) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
         """The runs of pytest, each with its paths and arguments."""
@@ -130,27 +148,33 @@ class MutantTester:
         for areas in self._steps:
             yield areas, self._arguments
 
-    def _pytest(self, image: Path, tests: Sequence[str], arguments: Sequence[str]) -> tuple[str, str]:
-        """Run the tests, which are named by their paths in suites/, and return the status and its reason."""
+    def _pytest(self, image: Path, tests: Sequence[str], arguments: Sequence[str]) -> _Outcome:
+        """Run the tests, which are named by their paths in suites/."""
         report = self._objects / "kconform-report"
         shutil.rmtree(report, ignore_errors=True)
-        command = pytest_command(*(f"suites/{path}" for path in tests), "-q", "--reproducers=none")
+        made = "failed" if self._reproducers else "none"
+        command = pytest_command(*(f"suites/{path}" for path in tests), "-q", f"--reproducers={made}")
         command += ["--vmcores=0", "-p", "no:cacheprovider", "-p", "suites.mutation.stop_at_failure"]
         command += ["--kernel", str(image), "--report-dir", str(report), *arguments]
+        environment = {**os.environ, "KCONFORM_CACHE": str(self._scratch.root)}
         deadline_s = self._deadline_s * len(tests)
-        status, said = _run(command, {**os.environ, "KCONFORM_CACHE": str(self._scratch.root)}, deadline_s)
+        status, said = _run(command, environment, deadline_s)
         results = _results_of(report)
         failed = [result for result in results if result["outcome"] == "fail"]
         if failed:
             broken = ", ".join(failed[0]["breaks"])
-            return DETECTED, _name(str(failed[0]["nodeid"])) + (f" ({broken})" if broken else "")
+            tried = ""
+            if self._reproducers and self._unchanged and image != self._unchanged:
+                tried = try_reproducer(report, failed[0], image, self._unchanged, environment)
+            by = _name(str(failed[0]["nodeid"])) + (f" ({broken})" if broken else "")
+            return _Outcome(DETECTED, by, tried)
         if status == 0:
-            return SURVIVED, ""
+            return _Outcome(SURVIVED)
         if status is None:
-            return ERROR, f"the tests did not end within {deadline_s:.0f} s"
+            return _Outcome(ERROR, f"the tests did not end within {deadline_s:.0f} s")
         reasons = [str(result["reason"]) for result in results if result["outcome"] == "error"]
         reasons = reasons or [line for line in said.splitlines() if line.strip()]
-        return ERROR, f"pytest ended with {status}: {reasons[-1] if reasons else 'it said nothing'}"
+        return _Outcome(ERROR, f"pytest ended with {status}: {reasons[-1] if reasons else 'it said nothing'}")
 
 
 def chooses_tests(arguments: Sequence[str]) -> bool:

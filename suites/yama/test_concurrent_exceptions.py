@@ -8,6 +8,7 @@ import pytest
 from guests.call_plan import Plan, StepValue
 from guests.guest import Guest
 from guests.protocol.meeting_layout import Watched
+from guests.setting_path import setting_path
 from guests.task import Task
 from guests.uapi import O_WRONLY, THREAD_FLAGS, WALL, Prctl
 from suites.process_accesses import vector
@@ -67,7 +68,7 @@ def test_scope_and_access(guest: Guest, race: Race) -> None:
     """During a change of the scope, a stranger may read or not; after the write, the new scope decides."""
     guest.set_sysctl(SCOPE, 1)
     target, stranger, root = guest.spawn("target"), guest.spawn("stranger"), guest.root()
-    file = root.open(f"/proc/sys/{SCOPE.replace('.', '/')}", O_WRONLY).result()
+    file = root.open(setting_path(SCOPE), O_WRONLY).result()
     changing, reading = race.plan(root), race.plan(stranger)
     race.switch(
         *(changing, reading),

@@ -17,7 +17,7 @@ import pytest
 
 from common.errors import KconformError, UsageError
 from kconfigs import cache as module
-from kconfigs import disk_usage
+from kconfigs import cache_stamps
 from kconfigs.cache import Cache
 
 ROOT = Path(module.__file__).parent.parent
@@ -25,6 +25,7 @@ ROOT = Path(module.__file__).parent.parent
 ELSEWHERE = """
 import sys, time
 from pathlib import Path
+from kconfigs import cache_stamps
 from kconfigs.cache import Cache
 root, key, action = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 def make(folder):
@@ -76,9 +77,9 @@ def writer(text: str = "content", size: int = 0) -> Callable[[Path], None]:
     return make
 
 
-def aged(cache: Cache, key: str, hours: float) -> None:
+def aged(cache: Cache, key: str, hours: float, kind: str = "things") -> None:
     then = time.time() - hours * 3600
-    os.utime(cache.root / "things" / f"{key}.used", (then, then))
+    os.utime(cache.root / kind / f"{key}.used", (then, then))
 
 
 class TestMaking:
@@ -211,6 +212,19 @@ class TestGoing:
         cache.get("things", "new", writer(size=100_000))
         assert [entry.key for entry in cache.entries()] == ["old", "new"]
 
+    @pytest.mark.parametrize(("kernels_age_h", "stays"), [(6 * 24, "kernel"), (8 * 24, "template")])
+    def test_what_is_quickly_made_goes_before_a_kernel(
+        self, tmp_path: Path, kernels_age_h: float, stays: str
+    ) -> None:
+        """Unless the kernel has not been used for a week longer."""
+        cache = Cache(tmp_path / "cache", limit=350_000)
+        for kind, key, hours in [("kernels", "kernel", kernels_age_h), ("templates", "template", 1)]:
+            Cache(cache.root).get(kind, key, writer(size=100_000))
+            cache_stamps.release(cache.root / kind / key)
+            aged(cache, key, hours, kind)
+        cache.get("things", "new", writer(size=200_000))
+        assert {entry.key for entry in cache.entries()} == {stays, "new"}
+
     def test_what_was_used_within_ten_minutes_stays(self, tmp_path: Path) -> None:
         cache = Cache(tmp_path / "cache", limit=1)
         made_elsewhere(cache.root, "a")
@@ -273,19 +287,3 @@ class TestSizes:
         (path / "more").write_bytes(b"x" * 500_000)
         cache.remeasure(path)
         assert cache.size() >= 500_000
-
-    @pytest.mark.parametrize(
-        ("text", "size"), [("5", 5), ("2K", 2048), ("1.5 GiB", 3 << 29), ("20G", 20 << 30), ("1t", 1 << 40)]
-    )
-    def test_a_limit_is_read(self, text: str, size: int) -> None:
-        assert disk_usage.parse_size(text) == size
-
-    def test_a_malformed_limit_is_wrong_use(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("KCONFORM_CACHE_LIMIT", "much")
-        with pytest.raises(UsageError, match="is not a size"):
-            Cache()
-
-    def test_the_environment_says_where_and_how_much(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setenv("KCONFORM_CACHE", str(tmp_path / "here"))
-        monkeypatch.setenv("KCONFORM_CACHE_LIMIT", "3G")
-        assert (Cache().root, Cache().limit) == (tmp_path / "here", 3 << 30)

@@ -10,7 +10,8 @@ import pytest
 from common.errors import UsageError
 from kconfigs import kernel_matrix
 from kconfigs.config_changes import ConfigChanges, parse_changes
-from kconfigs.planned_kernels import plan, wanted
+from kconfigs.planned_kernels import plan
+from kconfigs.wanted_kernels import wanted
 from suites.harness.kconfigs import fake_kernels as fakes
 
 

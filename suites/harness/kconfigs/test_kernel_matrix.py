@@ -14,8 +14,9 @@ import pytest
 from common.errors import UsageError
 from kconfigs import kernel_matrix, profile
 from kconfigs.kernel_matrix import Wanted
-from kconfigs.planned_kernels import plan, wanted
+from kconfigs.planned_kernels import plan
 from kconfigs.spec import parse
+from kconfigs.wanted_kernels import wanted
 from suites.harness.kconfigs import fake_kernels as fakes
 
 ROOT = Path(kernel_matrix.__file__).parents[1]

@@ -83,5 +83,5 @@ class TestTestable:
         ]
         assert list(ARCHITECTURES)[:2] == ["x86_64", "aarch64"]
         monkeypatch.setattr("platform.machine", lambda: "mips64")
-        with pytest.raises(UsageError, match="building a kernel on mips64 is not supported yet"):
+        with pytest.raises(UsageError, match="building a kernel for mips64 is not supported yet"):
             architecture()

@@ -14,10 +14,11 @@ from common.errors import UsageError
 from kconfigs import target_facts
 from kconfigs.fetch import fetch
 from kconfigs.kconfig import Config
-from kconfigs.planned_kernels import plan, wanted
-from kconfigs.plugin import refuse_careless_target
+from kconfigs.kernel_options import refuse_careless_target
+from kconfigs.planned_kernels import plan
 from kconfigs.target_facts import TargetFacts, ask, effective
 from kconfigs.target_machine import TargetMachine, parse_target
+from kconfigs.wanted_kernels import wanted
 from suites.harness.guests import fakes
 
 ANSWERS = {

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mutants of a tree with a fake compiler: nothing of one is left in the next, and tests decide what was detected."""
+"""Mutants of a tree with a fake compiler: nothing of one is left in the next."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,28 +11,24 @@ import pytest
 from common.errors import KconformError
 from kconfigs.architectures import architecture
 from kconfigs.build import kbuild
+from kconfigs.build.build_job import Job
 from kconfigs.cache import Cache
 from kconfigs.image import Image
 from kconfigs.image_config import find_config
 from kconfigs.kconfig import Config
 from kconfigs.kernel_folder import find_modules
-from suites.coverage.line_map import load_map
 from suites.harness.kconfigs import fake_kernels as fakes
-from suites.harness.project.line_map_sample import LINES
-from suites.mutation import mutant_tester
-from suites.mutation.executing_tests import Execution
 from suites.mutation.mutant_builder import MutantBuilder, NoEffectError
 from suites.mutation.mutant_table import Edit, EditMismatchError, Mutant
-from suites.mutation.mutant_tester import MutantTester
 
 IMAGE = architecture().image
 SOURCE = "int scope = 1;\nint other = 1;\n"
 
 
-def mutant(*edits: tuple[str, str], first: str = "") -> Mutant:
+def mutant(*edits: tuple[str, str]) -> Mutant:
     """A mutant that edits a.c, and b.c if there is a second edit."""
     files = zip(("a.c", "b.c"), edits, strict=False)
-    return Mutant("an-id", "What it breaks.", tuple(Edit(file, *edit) for file, edit in files), first=first)
+    return Mutant("an-id", "What it breaks.", tuple(Edit(file, *edit) for file, edit in files))
 
 
 SEVEN = mutant(("scope = 1", "scope = 7"))
@@ -43,7 +38,7 @@ SEVEN = mutant(("scope = 1", "scope = 7"))
 def linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tree whose image is what a.c and b.c say, without comments, and whose module is b.c."""
 
-    def compile_kernel(job: kbuild.Job, objects: Path, _: Config, on_line: Callable[[str], None]) -> None:
+    def compile_kernel(job: Job, objects: Path, _: Config, on_line: Callable[[str], None]) -> None:
         on_line("  CC      a.o")
         sources = [(job.tree.path / name).read_text() for name in ("a.c", "b.c")]
         if any("broken" in source for source in sources):
@@ -163,128 +158,3 @@ class TestPrepare:
         builder = MutantBuilder.prepare(linux, Cache(tmp_path / "cache"))
         with pytest.raises(KconformError, match=r"c\.c could not be preprocessed"):
             builder.preprocessed("c.c")
-
-
-class FakeRuns:
-    """Runs of pytest.  Each has one test, which passes, except where `outcomes` says something else.
-
-    That has the exit status of pytest, and the outcome of the test, by the first path that pytest is given.
-    """
-
-    def __init__(self) -> None:
-        self.paths: list[list[str]] = []
-        """What each run was given."""
-        self.commands: list[list[str]] = []
-        self.cache = Path()
-        self.outcomes: dict[str, tuple[int, str]] = {}
-
-    def __call__(self, command: Sequence[str], environment: Mapping[str, str], _: float) -> tuple[int, str]:
-        self.commands.append(list(command))
-        self.cache = Path(environment["KCONFORM_CACHE"])
-        self.paths.append([word for word in command if word.startswith("suites/")])
-        status, outcome = self.outcomes.get(self.paths[-1][0], (0, "pass"))
-        report = Path(command[command.index("--report-dir") + 1])
-        report.mkdir()
-        result = {"nodeid": "suites/a.py::test_a[k/full-x]", "outcome": outcome, "reason": "why", "breaks": ["a.b"]}
-        (report / "results.json").write_text(json.dumps({"results": [result]}))
-        return status, "output"
-
-
-class TestTester:
-    @pytest.fixture
-    def runs(self, monkeypatch: pytest.MonkeyPatch) -> FakeRuns:
-        runs = FakeRuns()
-        monkeypatch.setattr(mutant_tester, "_run", runs)
-        monkeypatch.setattr(mutant_tester, "tested_areas", lambda: ["boot", "seccomp", "yama"])
-        return runs
-
-    def test_own_tests_are_first(self, builder: MutantBuilder, runs: FakeRuns) -> None:
-        tester = MutantTester(builder.objects, "yama", all_areas=True)
-        tested = mutant(("scope = 1", "scope = 7"), first="test_log.py")
-        result = tester.test(tested, builder.build_mutant(tested))
-        assert runs.paths == [["suites/yama/test_log.py"], ["suites/yama"], ["suites/boot", "suites/seccomp"]]
-        assert (result.status, result.by) == ("SURVIVED", "")
-
-    @pytest.mark.parametrize("complete", [True, False])
-    @pytest.mark.parametrize("touched_only", [True, False])
-    def test_those_that_execute_the_change_come_next(
-        self, builder: MutantBuilder, runs: FakeRuns, complete: bool, touched_only: bool
-    ) -> None:
-        """They are all if the map is complete, and if this was asked for.  The map is in the cache of the tests."""
-        execution = Execution(("a.c:1", "a.c:2"), frozenset({"seccomp", "yama"}), complete)
-        tester = MutantTester(builder.objects, "yama", ["-n2"], touched_only=touched_only, lines=LINES)
-        tester.test(SEVEN, builder.build_mutant(SEVEN), execution)
-        assert runs.paths == [["suites/yama"]] * (1 if complete and touched_only else 2)
-        assert runs.commands[0][-4:] == ["-n2", "--touched-seconds=0", "--touched=a.c:1", "--touched=a.c:2"]
-        assert load_map(cache=Cache(runs.cache)) == LINES
-
-    def test_an_area_that_does_not_execute_the_change(self, builder: MutantBuilder, runs: FakeRuns) -> None:
-        """pytest, which would find no test there, is not started for it."""
-        execution = Execution(("a.c:1",), frozenset({"seccomp"}))
-        MutantTester(builder.objects, "yama").test(SEVEN, builder.build_mutant(SEVEN), execution)
-        assert "--touched=a.c:1" not in runs.commands[0]
-
-    def test_chosen_tests_are_the_only_ones(self, builder: MutantBuilder, runs: FakeRuns) -> None:
-        execution = Execution(("a.c:1",), frozenset({"yama"}))
-        MutantTester(builder.objects, "yama", ["-m", "walks"]).test(SEVEN, builder.build_mutant(SEVEN), execution)
-        assert [command[-2:] for command in runs.commands] == [["-m", "walks"]]
-
-    def test_the_area_alone(self, builder: MutantBuilder, runs: FakeRuns) -> None:
-        MutantTester(builder.objects, "yama").test(SEVEN, builder.build_mutant(SEVEN))
-        assert runs.paths == [["suites/yama"]]
-
-    def test_an_area_without_tests(self, builder: MutantBuilder, runs: FakeRuns) -> None:
-        """The other areas are asked; without them, nothing was found out."""
-        result = MutantTester(builder.objects, "ptrace", all_areas=True).test(SEVEN, builder.build_mutant(SEVEN))
-        assert (result.status, runs.paths) == ("SURVIVED", [["suites/boot", "suites/seccomp", "suites/yama"]])
-        with pytest.raises(KconformError, match="ptrace has no tests"):
-            MutantTester(builder.objects, "ptrace")
-
-    @pytest.mark.parametrize("detecting", ["suites/yama", "suites/boot"])
-    def test_the_first_failure_is_the_last_run(
-        self,
-        builder: MutantBuilder,
-        runs: FakeRuns,
-        detecting: str,
-    ) -> None:
-        runs.outcomes[detecting] = (1, "fail")
-        image = builder.build_mutant(SEVEN)
-        result = MutantTester(builder.objects, "yama", all_areas=True).test(SEVEN, image)
-        assert (result.status, result.by) == ("detected", "test_a[x] (a.b)")
-        assert runs.paths[-1][0] == detecting
-        assert not image.exists()
-
-    def test_an_error_is_not_forgotten(self, builder: MutantBuilder, runs: FakeRuns) -> None:
-        """If the other areas hold, the test that could not be run might have detected it."""
-        runs.outcomes["suites/yama"] = (3, "error")
-        tester = MutantTester(builder.objects, "yama", all_areas=True)
-        result = tester.test(SEVEN, builder.build_mutant(SEVEN))
-        assert (result.status, result.by) == ("error", "pytest ended with 3: why")
-        runs.outcomes["suites/boot"] = (1, "fail")
-        assert tester.test(SEVEN, builder.build_mutant(SEVEN)).status == "detected"
-
-    def test_the_unchanged_kernel_must_hold(self, builder: MutantBuilder, runs: FakeRuns) -> None:
-        """Its image stays: it is the control for mutants that do not boot."""
-        tester = MutantTester(builder.objects, "yama")
-        image = builder.build_unchanged()
-        tester.check_unchanged(image)
-        assert image.exists()
-        runs.outcomes["suites/yama"] = (1, "fail")
-        with pytest.raises(KconformError, match="already fail on the unmodified kernel: test_a"):
-            tester.check_unchanged(image)
-
-    def test_tests_that_do_not_end_are_an_error(self, builder: MutantBuilder) -> None:
-        """Their processes are killed, and the table goes on."""
-        impatient = MutantTester(builder.objects, "yama", deadline_s=0.01)
-        result = impatient.test(SEVEN, builder.build_mutant(SEVEN))
-        assert (result.status, result.by) == ("error", "the tests did not end within 0 s")
-
-    def test_a_run_without_results_is_an_error(self, builder: MutantBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What pytest said last is the reason."""
-        monkeypatch.setattr(mutant_tester, "_run", lambda *_: (4, "usage\nno such option\n\n"))
-        result = MutantTester(builder.objects, "yama").test(SEVEN, builder.build_mutant(SEVEN))
-        assert (result.status, result.by) == ("error", "pytest ended with 4: no such option")
-
-    def test_the_areas_are_those_with_promises(self) -> None:
-        assert {"boot", "loadpin", "seccomp", "yama"} <= set(mutant_tester.tested_areas())
-        assert "harness" not in mutant_tester.tested_areas()

@@ -27,6 +27,24 @@ def test_the_summary_names_survivors_and_what_could_not_be_judged() -> None:
     )
 
 
+def test_the_summary_counts_reproducers(tmp_path: Path) -> None:
+    """They are kept for --resume."""
+    said = ["reproduces", "none: it has 32-bit tasks", "reproduces", ""]
+    mutants = [replace(MUTANT, id=f"id-{number}") for number in range(4)]
+    results = [MutantResult(each, "detected", reproducer=one) for each, one in zip(mutants, said, strict=True)]
+    assert summary(results).splitlines()[1:] == [
+        "reproducers: 2 of 3 show the fault, and hold without it",
+        "  id-1: none: it has 32-bit tasks",
+    ]
+    write_json(tmp_path / "results.json", results)
+    assert list(read_json(tmp_path / "results.json", mutants).values()) == results
+
+
+def test_a_reproducer_must_not_accuse_a_good_kernel() -> None:
+    assert exit_status([MutantResult(MUTANT, "detected", reproducer="none: it has 32-bit tasks")]) == 0
+    assert exit_status(iter([MutantResult(MUTANT, "detected", reproducer="accuses the unchanged kernel")])) == 1
+
+
 @pytest.mark.parametrize(
     ("statuses", "status", "of_drawn"),
     [

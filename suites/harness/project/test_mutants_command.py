@@ -16,6 +16,7 @@ import pytest
 from common.errors import KconformError
 from kconfigs.architectures import architecture
 from kconfigs.build import kbuild
+from kconfigs.build.build_job import Job
 from kconfigs.cache import Cache
 from kconfigs.kconfig import Config
 from suites.coverage.line_map import save_map
@@ -88,7 +89,7 @@ class Bench:
             return error.exit_status
 
     @staticmethod
-    def _compile(job: kbuild.Job, objects: Path, _: Config, on_line: Callable[[str], None]) -> None:
+    def _compile(job: Job, objects: Path, _: Config, on_line: Callable[[str], None]) -> None:
         on_line("  CC      a.o")
         source = (job.tree.path / FILE).read_text()
         if "broken" in source or "||" in source:

@@ -5,8 +5,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
 
 import pytest
+
+from reports.run.phases import Phase, put
+from suites.mutation.stop_at_failure import StopAtFailure
 
 ROOT = Path(__file__).parents[3]
 
@@ -51,3 +56,21 @@ def test_errors_do_not_end_the_tests_of_a_mutant(
     assert done.ret != 0
     assert outcomes.count("fail") == outcomes.count("error") == 1
     assert len(outcomes) < 150
+
+
+def _report(nodeid: str, when: Literal["call", "teardown"], verdict: Literal["pass", "fail"]) -> pytest.TestReport:
+    report = pytest.TestReport(nodeid, ("a.py", 1, "a"), {}, "passed", None, when)
+    put(report, Phase(verdict=verdict))
+    return report
+
+
+def test_the_failed_test_is_torn_down_first() -> None:
+    """Another worker would be told to end while this one makes the reproducer."""
+    config = SimpleNamespace(pluginmanager=SimpleNamespace(getplugin=lambda _: None))
+    session = SimpleNamespace(config=config, shouldstop=False)
+    plugin = StopAtFailure(session)  # type: ignore[arg-type]
+    plugin.pytest_runtest_logreport(_report("a", "call", "fail"))
+    plugin.pytest_runtest_logreport(_report("b", "teardown", "pass"))
+    assert not session.shouldstop
+    plugin.pytest_runtest_logreport(_report("a", "teardown", "pass"))
+    assert session.shouldstop == "a failed"

@@ -33,9 +33,14 @@ NO_DEVICE = "mnt_sb lacks block device, treating as: writable"
 UNMOUNTED = "umount pinned fs: refusing further loads"
 
 
-def bz_image() -> bytes:
-    """The smallest x86-64 kernel image that kexec accepts (Documentation/arch/x86/boot.rst): a header, no code."""
+def kernel_image() -> bytes:
+    """The smallest kernel image that kexec accepts, on x86-64 and on arm64: two headers in different places, no code.
+
+    They are in Documentation/arch/x86/boot.rst and Documentation/arch/arm64/booting.rst.
+    """
     image = bytearray(2 * 512 + 4096)
+    struct.pack_into("<Q", image, 0x10, 1 << 16)  # image_size
+    image[0x38:0x3C] = b"ARM\x64"
     image[0x1F1] = 1  # setup_sects
     image[0x1FE:0x200] = b"\x55\xaa"  # boot_flag
     image[0x200:0x206] = b"\xeb\x6aHdrS"  # the header's end, and its magic
@@ -51,7 +56,7 @@ def bz_image() -> bytes:
 
 
 FILES = (
-    ("image", bz_image()),
+    ("image", kernel_image()),
     ("initramfs", b"an archive, if anybody looked\n"),
     ("firmware", FIRMWARE),
     ("policy", POLICY),

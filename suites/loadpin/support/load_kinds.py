@@ -115,7 +115,8 @@ def _check_policy(guest: Guest, root: Task) -> None:
         guest.wait_for_log("ima: policy update completed")
 
 
-_KEXEC = needs("KEXEC_FILE", "X86_64")
+KEXEC_FILE = needs("KEXEC_FILE", "X86_64 or ARM64")
+"""Where kexec accepts the image that the disks have."""
 _FIRMWARE = needs("FW_LOADER", "TEST_FIRMWARE")
 _PART = "loadpin.partial-firmware"
 
@@ -123,9 +124,9 @@ _PART = "loadpin.partial-firmware"
 MODULE_FILE = FileLoad(
     "module", "kernel-module", f"{MODULE}.ko", _load_module, _check_module, marks=(modules,))
 KEXEC_IMAGE = FileLoad(
-    "kexec-image", "kexec-image", "image", _load_image, _check_kernel, marks=(_KEXEC,))
+    "kexec-image", "kexec-image", "image", _load_image, _check_kernel, marks=(KEXEC_FILE,))
 KEXEC_INITRAMFS = FileLoad(
-    "kexec-initramfs", "kexec-initramfs", "initramfs", _load_initramfs, _check_kernel, marks=(_KEXEC,))
+    "kexec-initramfs", "kexec-initramfs", "initramfs", _load_initramfs, _check_kernel, marks=(KEXEC_FILE,))
 FIRMWARE_WHOLE = FileLoad(
     "firmware", "firmware", "firmware", _load_firmware, _check_firmware, ENOENT, marks=(_FIRMWARE,))
 FIRMWARE_PART = FileLoad(

@@ -118,6 +118,10 @@ def test_debian_has_packages_for_kernels_of_each_architecture(arch: str) -> None
         (["--kernel=deb:linux-image-cloud-arm64:arm64@trixie"], ["aarch64"]),
         (["--kernel", "deb:a:amd64=1:2", "-k", "talk"], ["x86_64"]),
         (["--kernel=deb:linux-image-cloud-amd64=6.1:arm64", "deb:a:mips64el"], []),
+        (["--arch=arm64", "--kernel=source"], ["aarch64"]),
+        (["--kernel", "source", "--arch", "amd64"], ["x86_64"]),
+        (["--arch=arm46"], []),
+        (["--arch"], []),
         ([], []),
     ],
 )

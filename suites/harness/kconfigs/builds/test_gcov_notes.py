@@ -11,6 +11,7 @@ import pytest
 from common.errors import KconformError, UsageError
 from kconfigs import flavors
 from kconfigs.build import gcov_notes, kbuild, kernel_tree
+from kconfigs.build.build_job import Job
 from kconfigs.build.gcov_notes import CountedFile
 from kconfigs.build.kernel_build import build
 from kconfigs.build.profiled_files import make_arguments
@@ -23,12 +24,12 @@ OBJECTS = "/cache/objects"
 
 
 @pytest.fixture
-def job(_small_flavors: None, make_tree: MakeTree, cache: Cache) -> kbuild.Job:
+def job(_small_flavors: None, make_tree: MakeTree, cache: Cache) -> Job:
     tree = kernel_tree.open_tree(make_tree())
     (tree.path / FILE).parent.mkdir(parents=True)
     (tree.path / FILE).write_text("int scope;\n")
     flavor = dataclasses.replace(flavors.flavor("coverage"), profiled=(FILE,))
-    return kbuild.Job(tree, flavor, "d", "source", "1", cache)
+    return Job(tree, flavor, "d", "source", "1", cache)
 
 
 @pytest.fixture
@@ -41,25 +42,25 @@ def objects(tmp_path: Path) -> Path:
     return tmp_path / "objects"
 
 
-def test_make_is_told_which_files_count(job: kbuild.Job) -> None:
+def test_make_is_told_which_files_count(job: Job) -> None:
     command = kbuild.command(job, Path("objects"), [])
     assert "GCOV_PROFILE_yama_lsm.o=y" in command
     [flags] = [word for word in command if word.startswith("CFLAGS_GCOV=")]
     assert {"-fprofile-arcs", "-ftest-coverage"} < set(flags.partition("=")[2].split())
 
 
-def test_other_kernels_are_built_as_if_there_were_no_counters(job: kbuild.Job) -> None:
+def test_other_kernels_are_built_as_if_there_were_no_counters(job: Job) -> None:
     full = dataclasses.replace(job, flavor=flavors.flavor("full"))
     assert not [word for word in kbuild.command(full, Path("objects"), []) if "GCOV" in word]
     assert make_arguments([]) == []
 
 
-def test_other_files_make_another_kernel(job: kbuild.Job) -> None:
+def test_other_files_make_another_kernel(job: Job) -> None:
     more = dataclasses.replace(job, flavor=dataclasses.replace(job.flavor, profiled=(FILE, "kernel/seccomp.c")))
     assert job.key != more.key
 
 
-def test_notes_and_source_are_kept(job: kbuild.Job, objects: Path, tmp_path: Path) -> None:
+def test_notes_and_source_are_kept(job: Job, objects: Path, tmp_path: Path) -> None:
     gcov_notes.keep(job, objects, tmp_path / "gcov")
     assert (tmp_path / "gcov" / FILE).read_text() == "int scope;\n"
     assert (tmp_path / "gcov" / "security/yama/yama_lsm.gcno").read_bytes() == b"notes"
@@ -68,7 +69,7 @@ def test_notes_and_source_are_kept(job: kbuild.Job, objects: Path, tmp_path: Pat
     assert gcov_notes.gcov_program(tmp_path / "gcov") == "gcov"
 
 
-def test_a_file_that_does_not_count_is_named(job: kbuild.Job, objects: Path, tmp_path: Path) -> None:
+def test_a_file_that_does_not_count_is_named(job: Job, objects: Path, tmp_path: Path) -> None:
     (objects / FILE).with_suffix(".o").write_bytes(b"\x7fELF\0")
     with pytest.raises(UsageError, match=r"yama_lsm\.c was not compiled with counters"):
         gcov_notes.keep(job, objects, tmp_path / "gcov")
@@ -81,7 +82,7 @@ def test_damaged_notes_are_an_error(tmp_path: Path) -> None:
     assert caught.value.hint == "build the kernel again"
 
 
-def test_clang_is_refused_before_anything_is_built(job: kbuild.Job) -> None:
+def test_clang_is_refused_before_anything_is_built(job: Job) -> None:
     with pytest.raises(UsageError, match="cannot be built with clang-19: its counters need gcov"):
         build(dataclasses.replace(job, toolchain=Toolchain(llvm="-19")))
     assert not job.log.exists()

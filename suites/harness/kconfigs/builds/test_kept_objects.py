@@ -13,6 +13,7 @@ import pytest
 from common.errors import UsageError
 from kconfigs import flavors
 from kconfigs.build import kbuild, kernel_build, kernel_tree
+from kconfigs.build.build_job import Job
 from kconfigs.build.kernel_build import build
 from kconfigs.cache import Cache
 from kconfigs.config_changes import parse_changes
@@ -72,11 +73,11 @@ class TestGoingOn:
 
 class TestConfiguring:
     @staticmethod
-    def configured(job: kbuild.Job, monkeypatch: pytest.MonkeyPatch) -> bool:
+    def configured(job: Job, monkeypatch: pytest.MonkeyPatch) -> bool:
         """Builds, and tells whether Kconfig ran."""
         ran = []
 
-        def configure(job: kbuild.Job, objects: Path) -> Config:
+        def configure(job: Job, objects: Path) -> Config:
             ran.append(job)
             return kbuild.configure(job, objects)
 
@@ -86,18 +87,18 @@ class TestConfiguring:
         return bool(ran)
 
     @pytest.fixture
-    def job(self, make_tree: MakeTree, cache: Cache) -> Callable[[], kbuild.Job]:
+    def job(self, make_tree: MakeTree, cache: Cache) -> Callable[[], Job]:
         tree = make_tree()
 
-        def job() -> kbuild.Job:
+        def job() -> Job:
             opened = kernel_tree.open_tree(tree)
-            return kbuild.Job(opened, flavors.flavor("full"), "d", "tree", kernel_tree.identify(tree), cache)
+            return Job(opened, flavors.flavor("full"), "d", "tree", kernel_tree.identify(tree), cache)
 
         return job
 
     @pytest.mark.parametrize(("name", "again"), [("kernel.c", False), ("Kconfig", True), ("Makefile", True)])
     def test_kconfig_runs_again_if_its_files_have_changed(
-        self, job: Callable[[], kbuild.Job], monkeypatch: pytest.MonkeyPatch, name: str, again: bool
+        self, job: Callable[[], Job], monkeypatch: pytest.MonkeyPatch, name: str, again: bool
     ) -> None:
         build(job())
         path = job().tree.path / name
@@ -106,14 +107,14 @@ class TestConfiguring:
         assert self.configured(job(), monkeypatch) == again
 
     def test_kconfig_runs_again_for_other_options(
-        self, job: Callable[[], kbuild.Job], monkeypatch: pytest.MonkeyPatch
+        self, job: Callable[[], Job], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         build(job())
         other = dataclasses.replace(job(), changes=parse_changes(["SECURITY_YAMA=n"]))
         assert self.configured(other, monkeypatch)
 
     def test_kconfig_runs_again_after_it_failed(
-        self, job: Callable[[], kbuild.Job], monkeypatch: pytest.MonkeyPatch
+        self, job: Callable[[], Job], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It has left another .config there."""
         build(job())
@@ -187,7 +188,7 @@ def test_a_mistake_costs_no_objects(make_tree: MakeTree, cache: Cache) -> None:
 def test_a_config_of_the_users_own_has_no_kept_objects(make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
     tree = kernel_tree.open_tree(make_tree())
     (tmp_path / "config").write_text("CONFIG_SECURITY=y\nCONFIG_SECURITY_YAMA=y\nCONFIG_MODULES=y\n")
-    job = kbuild.Job(tree, flavors.flavor("full"), "d", "tree", "1", cache, own_config=tmp_path / "config")
+    job = Job(tree, flavors.flavor("full"), "d", "tree", "1", cache, own_config=tmp_path / "config")
     build(job)
     assert "objects" not in {entry.kind for entry in cache.entries()}
 

@@ -15,7 +15,8 @@ import pytest
 
 from common.errors import KconformError, UsageError
 from kconfigs import flavors
-from kconfigs.build import kbuild, kernel_build, kernel_tree, toolchain
+from kconfigs.build import kernel_build, kernel_tree, toolchain
+from kconfigs.build.build_job import Job
 from kconfigs.build.build_progress import BuildState
 from kconfigs.build.kernel_build import build
 from kconfigs.cache import Cache
@@ -117,10 +118,8 @@ class TestObjectDirectory:
     """Kernels of a distribution's source are built in one object directory."""
 
     @staticmethod
-    def job(path: Path, cache: Cache, *changes: str) -> kbuild.Job:
-        job = kbuild.Job(
-            kernel_tree.open_tree(path), flavors.flavor("full"), "d", "source", "1", cache, is_users_tree=False
-        )
+    def job(path: Path, cache: Cache, *changes: str) -> Job:
+        job = Job(kernel_tree.open_tree(path), flavors.flavor("full"), "d", "source", "1", cache, is_users_tree=False)
         return dataclasses.replace(job, changes=parse_changes(changes)) if changes else job
 
     @staticmethod
@@ -232,7 +231,7 @@ class TestFailing:
         path = make_tree()
         (path / "broken-source").write_text("")
         tree = kernel_tree.open_tree(path)
-        job = kbuild.Job(tree, flavors.flavor("full"), "d", "source", "1", cache, is_users_tree=False)
+        job = Job(tree, flavors.flavor("full"), "d", "source", "1", cache, is_users_tree=False)
         with pytest.raises(KconformError) as caught:
             build(job)
         assert caught.value.exit_status == 3

@@ -12,6 +12,7 @@ import pytest
 from common.errors import UsageError
 from kconfigs import flavors
 from kconfigs.build import kbuild, kernel_tree
+from kconfigs.build.build_job import Job
 from kconfigs.build.kernel_build import build
 from kconfigs.cache import Cache
 from kconfigs.config_changes import parse_changes
@@ -32,7 +33,7 @@ class TestConfigured:
         self, make_tree: MakeTree, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         objects = tmp_path / "objects"
-        job = kbuild.Job(kernel_tree.open_tree(make_tree()), flavors.flavor("full"), "d", "source", "1", cache)
+        job = Job(kernel_tree.open_tree(make_tree()), flavors.flavor("full"), "d", "source", "1", cache)
         assert not kbuild.configured(job, objects)
         kbuild.configure(job, objects)
         assert kbuild.configured(job, objects)
@@ -42,7 +43,7 @@ class TestConfigured:
 
     def test_a_failed_step_leaves_it_unconfigured(self, make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
         path = make_tree(dropped=["CONFIG_SECURITY=y"])
-        job = kbuild.Job(kernel_tree.open_tree(path), flavors.flavor("full"), "d", "source", "1", cache)
+        job = Job(kernel_tree.open_tree(path), flavors.flavor("full"), "d", "source", "1", cache)
         with pytest.raises(UsageError, match="drops 1"):
             kbuild.configure(job, tmp_path / "objects")
         assert not kbuild.configured(job, tmp_path / "objects")
@@ -179,7 +180,7 @@ class TestOwnConfig:
         (path / "broken-source").write_text("")
         named.write_text(self.OWN)
         tree, flavor = kernel_tree.open_tree(path), flavors.flavor("mine")
-        job = kbuild.Job(tree, flavor, "d", "source", "1", cache, is_users_tree=False, own_config=named)
+        job = Job(tree, flavor, "d", "source", "1", cache, is_users_tree=False, own_config=named)
         with pytest.raises(UsageError, match="could not be compiled"):
             build(job)
 

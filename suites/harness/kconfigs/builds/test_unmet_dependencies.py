@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kconfigs.architectures import architecture
 from kconfigs.build import unmet_dependencies
 from kconfigs.kconfig import Option
 from suites.harness.kconfigs.builds.fake_builds import MakeTree
@@ -34,7 +35,8 @@ class TestUnmet:
     ) -> None:
         path = make_tree()
         (tmp_path / "config").write_text(config)
-        found = unmet_dependencies.explain(path, tmp_path / "config", [Option(name, value, "", "")], dict(os.environ))
+        option, arch = Option(name, value, "", ""), architecture("x86_64")
+        found = unmet_dependencies.explain(path, tmp_path / "config", [option], dict(os.environ), arch)
         assert found is not None
         assert reason in found.reasons[name]
         assert (name in found.settable) == (name != "NOSUCH")
@@ -43,10 +45,8 @@ class TestUnmet:
         path = make_tree()
         (path / "Kconfig").write_text("gibberish !!\n")
         (tmp_path / "config").write_text("")
-        assert (
-            unmet_dependencies.explain(path, tmp_path / "config", [Option("A", "y", "", "")], dict(os.environ))
-            is None
-        )
+        option, arch = Option("A", "y", "", ""), architecture("x86_64")
+        assert unmet_dependencies.explain(path, tmp_path / "config", [option], dict(os.environ), arch) is None
 
     @pytest.mark.parametrize(
         ("line", "known"),

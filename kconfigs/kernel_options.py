@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The options of a run that name its kernels, and those that must not be given together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import UsageError
+from common.text import printable
+from kconfigs import profile
+
+NAMES = (
+    *("kernel", "flavor", "kernel_config", "profile", "matrix"),
+    *("allow_dropped", "config", "modules", "target", "arch"),
+)
+"""Those that `wanted` takes, in its order."""
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add the options that name kernels."""
+    group = parser.getgroup("kconform")
+    group.addoption(
+        "--kernel",
+        action="append",
+        metavar="SPEC",
+        help="a kernel to test, repeatable: source, deb:PACKAGE[=VERSION][@SUITE], package files, an image, a"
+        " kernel tree, a folder, or running (default: the distribution's prebuilt cloud kernel, and source)",
+    )
+    group.addoption(
+        "--target",
+        metavar="MACHINE",
+        help="test the kernel that runs on a machine that somebody else booted: ssh:[USER@]HOST[:PORT], or local;"
+        " what needs a boot of its own, or cannot be undone, is skipped",
+    )
+    group.addoption(
+        "--i-own-this-machine",
+        action="store_true",
+        help="with --target: tests may change the machine's settings, and may crash it",
+    )
+    group.addoption(
+        "--flavor",
+        action="append",
+        metavar="NAME",
+        help="a set of config options to build sources and trees with, repeatable (default: full)",
+    )
+    group.addoption(
+        "--arch",
+        metavar="NAME",
+        help="build sources and trees for another architecture than this machine's, such as arm64",
+    )
+    group.addoption("--kernel-config", type=Path, metavar="FILE", help="the .config of a kernel image")
+    group.addoption(
+        "--modules", type=Path, metavar="DIR", help="the modules of a kernel image, if they are elsewhere"
+    )
+    group.addoption(
+        "--config",
+        action="append",
+        metavar="CHANGE",
+        default=[],
+        help="a change of the config that kernels are built with, repeatable: an option as in SECURITY_YAMA=n, or a"
+        " file with such lines",
+    )
+    group.addoption(
+        "--allow-dropped",
+        action="store_true",
+        help="with --flavor=mine or --config: build although Kconfig drops some options that no NAME=VALUE asks for",
+    )
+    group.addoption(
+        "--profile",
+        metavar="NAME",
+        help="what each kernel must have and begin with; a test that would be skipped because that is missing fails"
+        f" ({', '.join(profile.shipped())}, or a TOML file)",
+    )
+    group.addoption(
+        "--sysctl",
+        action="append",
+        metavar="DIR",
+        default=[],
+        help="a sysctl.d folder of the system, or a file of settings, repeatable, the more important ones first: the"
+        " profile's initial settings are compared after these have been made",
+    )
+    group.addoption(
+        "--matrix",
+        type=Path,
+        metavar="FILE",
+        help="a TOML file that names the kernels of the run, their flavors and profiles (docs/many-kernels.md)",
+    )
+
+
+def refuse_careless_target(option: Any) -> None:
+    """UsageError if --target is given without its owner's consent, or with what cannot apply to it."""
+    if option.target is None:
+        if option.i_own_this_machine:
+            raise UsageError("--i-own-this-machine says that --target may be used, and there is none", hint="add it")
+        return
+    if not option.i_own_this_machine:
+        raise UsageError(
+            f"tests change settings of {printable(option.target)}, and a faulty kernel may crash under them",
+            hint="if it is yours to lose, add --i-own-this-machine",
+        )
+    for name in ("append", "qemu_opts", "memory", "sysctl", "cold", "probe_accel", "qemu"):
+        if getattr(option, name, None):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for guests that are booted here, and --target tests a machine that"
+                " runs already",
+                hint="leave out one of the two",
+            )

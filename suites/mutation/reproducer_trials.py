@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Does the reproducer of a failed test show a mutant's fault, and only that?
+
+It has to end with 1 on the mutant, and with 0 on the kernel without the fault.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from common.project_files import kconform_command, working_folder
+from common.text import printable
+from reports.judgement.exit_status import BROKEN, HELD
+from suites.reproducers import REASON, SOURCE
+
+DEADLINE_S = 600.0
+"""For one run of a reproducer, with the boot."""
+
+REPRODUCES = "reproduces"
+NO_REPRODUCER = "none: "
+"""What the result begins with if the test has no reproducer; the reason follows."""
+ACCUSES = "accuses the unchanged kernel"
+
+
+def try_reproducer(
+    report: Path, failed: Mapping[str, Any], mutant: Path, unchanged: Path, environment: Mapping[str, str]
+) -> str:
+    """Run the reproducer that a report has for a failed test, in guests of both images.
+
+    Returns REPRODUCES, ACCUSES, or a sentence that begins with NO_REPRODUCER or says what else happened.
+    """
+    evidence: Mapping[str, str] = failed.get("evidence", {})
+    if SOURCE not in evidence:
+        if REASON not in evidence:
+            return f"{NO_REPRODUCER}the test had no guest"
+        return f"{NO_REPRODUCER}{printable((report / evidence[REASON]).read_text(encoding='utf-8').strip())}"
+    source = report / evidence[SOURCE]
+    without, said = _status(source, unchanged, environment)
+    if without == BROKEN:
+        return ACCUSES
+    if without != HELD:
+        return f"status {without} on the unchanged kernel: {said}"
+    with_fault, said = _status(source, mutant, environment)
+    return REPRODUCES if with_fault == BROKEN else f"status {with_fault} on the mutant: {said}"
+
+
+def _status(source: Path, image: Path, environment: Mapping[str, str]) -> tuple[int | None, str]:
+    """The exit status of `kconform reproduce`, None if it took too long, and the end of what it printed."""
+    command = kconform_command("reproduce", str(source), f"--kernel={image}")
+    try:
+        done = subprocess.run(
+            command,
+            cwd=working_folder(),
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            timeout=DEADLINE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"it did not end within {DEADLINE_S:.0f} s"
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    return done.returncode, "; ".join(lines[-2:]) or "it said nothing"
