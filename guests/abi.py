@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from guests.call_registers import CallRegisters, Registers
 from guests.calls_on_32_bits import OFFSETS
 from guests.uapi import has_number, number
 
@@ -29,59 +30,6 @@ ByteOrder = Literal["little", "big"]
 def size_of(form: str) -> int:
     """The size in bytes of a structure with this format (of the module struct, without a byte order)."""
     return struct.calcsize(f"<{form}")
-
-
-@dataclass(frozen=True)
-class CallRegisters:
-    """Where a call is in the registers, by their names."""
-
-    number: str
-    """What a tracer changes to make it another call, or with -1 none; in a signal's context, what has the number."""
-    result: str
-    arguments: tuple[str, ...]
-    """One that is not among the registers is out of a tracer's reach."""
-    ip: str
-    sp: str
-
-
-class Registers(dict[str, int]):
-    """Registers by their names, of which some have a meaning for every ABI."""
-
-    def __init__(self, abi: Abi, calls: CallRegisters, values: Mapping[str, int]) -> None:
-        super().__init__(values)
-        self._abi, self._calls = abi, calls
-
-    @property
-    def nr(self) -> int:
-        """The number of the call, as a C int."""
-        return (self[self._calls.number] + (1 << 31)) % (1 << 32) - (1 << 31)
-
-    @property
-    def result(self) -> int:
-        """The register for the result, as a C long; an error is negative."""
-        bits = 8 * self._abi.word
-        value = (self[self._calls.result] + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
-        register, bit = self._abi.error_bit or (self._calls.result, 0)
-        return -value if self[register] & bit else value
-
-    @property
-    def arguments(self) -> tuple[int, ...]:
-        """The six arguments of the call.  KeyError if one is not among the registers."""
-        return tuple(self[name] for name in self._calls.arguments)
-
-    def has_arguments(self, *values: int) -> bool:
-        """Whether these are the arguments of the call, as far as they are among the registers."""
-        return all(self.get(name, value) == value for name, value in zip(self._calls.arguments, values, strict=False))
-
-    @property
-    def ip(self) -> int:
-        """The instruction pointer."""
-        return self[self._calls.ip]
-
-    @property
-    def sp(self) -> int:
-        """The stack pointer."""
-        return self[self._calls.sp]
 
 
 @dataclass(frozen=True)
@@ -129,6 +77,10 @@ class Abi:
     """The request of ptrace() that sets the number of the call; 0 if tracers set that as they do registers."""
     unused_number: int = 390
     """A number between those of calls, which belongs to none."""
+    illegal_from: int = 1 << 32
+    """Calls that do not exist raise SIGILL, and not ENOSYS, from this number on."""
+    action_flags: int = 0
+    """Flags of its own in struct sigaction."""
     open_flags: tuple[tuple[int, int], ...] = ()
     """Where it has those flags of open() that x86 has elsewhere: x86's bit, and its own."""
     requests: tuple[tuple[int, int], ...] = ()

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from guests.abi import Abi, CallRegisters
+from guests.abi import Abi
+from guests.call_registers import CallRegisters
 from guests.calls_on_32_bits import NAMES_ON_32_BITS
 from guests.uapi import number
 
@@ -86,6 +87,8 @@ ARM = Abi(
     context_call=_CALL_OF_ARM,
     single_step=False,
     number_request=23,  # PTRACE_SET_SYSCALL
+    illegal_from=0xF0000,  # arm_syscall() in arch/arm/kernel/traps.c: those of Arm itself begin there
+    action_flags=0x02000000,  # SA_THIRTYTWO
     unused_number=223,
     trapped_result=lambda _, first: first,
     # __sys_trace in arch/arm/kernel/entry-common.S: r0 is left as the tracer has set it.

@@ -33,12 +33,10 @@ from kconfigs.decompression import (
     unpacked,
 )
 from kconfigs.efi_program import read_program
-from kconfigs.elf_image import pvh_memory
+from kconfigs.elf_image import ELF_MACHINES, bootable_elf, pvh_memory
+from kconfigs.image_magic import other_arch
 from kconfigs.kconfig import Config
 
-_ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
-_BOOTABLE_ELF = {b"\2\1\x15\0": "ppc64le"}
-"""By class, byte order and machine."""
 HEAD = 0x11000
 """Bytes at the beginning of a file that are enough to know what it is."""
 _X86_SECTOR = 512
@@ -80,7 +78,7 @@ def inspect(path: Path) -> Image:
         with bounded.open_file(path) as file:
             head = file.read(HEAD)
             size = os.fstat(file.fileno()).st_size
-            elf_arch = "x86_64" if pvh_memory(file) > 0 else _bootable_elf(head)
+            elf_arch = "x86_64" if pvh_memory(file) > 0 else bootable_elf(head)
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}", hint="name a file that you may read") from error
     # An ELF file is not packed, and may have debugging information.
@@ -97,11 +95,6 @@ def _elf(path: Path, arch: str) -> Image:
     return Image(path, arch, announced.split()[2], banner_version(announced.encode()))
 
 
-def _bootable_elf(head: bytes) -> str:
-    """The architecture of an ELF file if QEMU boots those of its kernels as they are; otherwise empty."""
-    return _BOOTABLE_ELF.get(head[4:6] + head[18:20], "") if head[:4] == b"\x7fELF" else ""
-
-
 def image_of(path: Path, head: bytes, size: int) -> Image:
     """The image that begins with these bytes (HEAD of them, or all) and has that size.  UsageError as from `inspect`.
 
@@ -114,12 +107,12 @@ def image_of(path: Path, head: bytes, size: int) -> Image:
         raise UsageError(f"{name} is empty", hint=_WANTED)
     if head[:4] == b"\x7fELF":
         machine = struct.unpack_from("<H" if head[5] == 1 else ">H", head, 18)[0] if len(head) > 20 else 0
-        what = f"an ELF file for {_ELF_MACHINES.get(machine, 'an unknown architecture')}"
+        what = f"an ELF file for {ELF_MACHINES.get(machine, 'an unknown architecture')}"
         raise UsageError(
             f"{name} is {what}, not a bootable image",
             hint="pass the bzImage that was built with it (arch/x86/boot/bzImage), or a vmlinux with CONFIG_PVH",
         )
-    arch = _other_arch(head)
+    arch = other_arch(head)
     if arch is None:
         program = read_program(head)
         what = f"an EFI program for {program.machine} that contains no kernel" if program else "not a kernel image"
@@ -301,19 +294,3 @@ def banner_version(banner: bytes) -> Version:
     """The stable version that a kernel was made from, if its banner, or `uname -v`, has one."""
     debian = _DEBIAN.search(banner)
     return release_version(debian[1].decode()) if debian else ()
-
-
-def _other_arch(head: bytes) -> str | None:
-    if head[56:60] == b"ARM\x64":
-        return "aarch64"
-    if head[56:60] == b"RSC\x05":
-        return "riscv64"
-    if zimage.is_zimage(head):
-        return "arm"
-    # EP_OFFSET and EP_STRING in arch/s390/boot/head.S
-    if head[0x10008:0x1000E] == b"S390EP":
-        return "s390x"
-    # EFI_ZBOOT (drivers/firmware/efi/libstub/zboot-header.S), which x86 does not have.
-    if head[4:8] == b"zimg" and (program := read_program(head)) is not None:
-        return program.machine
-    return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guests.abi import Registers
 from guests.call_arguments import InOut, Out
+from guests.call_registers import Registers
 from guests.errors import require
 from guests.outcome import Outcome
 from guests.protocol import wire

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guests.abi import Abi, Registers
+from guests.abi import Abi
+from guests.call_registers import Registers
 from guests.outcome import Outcome
 from guests.protocol import wire
 from guests.protocol.wire import Op
