@@ -97,18 +97,14 @@ class Plan:
         """The requests that put the plan into its slot; `arch` is the guest's."""
         if len(self) > wire.LOOP_STEPS:
             raise ValueError(f"a plan has at most {wire.LOOP_STEPS} steps, but this one has {len(self)}")
-        writes, steps = list(self._writes), b""
-        for index, (kind, nr, arguments, result_of, place) in enumerate(self._steps):
+        pokes = [(Op.POKE, wire.PIECE.pack(offset, len(content)) + content) for offset, content in self._writes]
+        steps = b""
+        for kind, nr, arguments, result_of, place in self._steps:
             name = self._arch or arch
             value = call_number(nr, name) if isinstance(nr, str) else nr
-            if isinstance(nr, str) and name in NATIVE:
-                # Behind what the arguments themselves point to.
-                start = _ARGUMENTS + index * _ARGUMENTS_EACH + _ARGUMENTS_EACH // 2
-                laid = marshal(self.slot, NATIVE[name].arguments(nr, arguments), start=start)
-                arguments = laid.numbers
-                writes += laid.writes
+            if nr == "ioctl" and name in NATIVE:
+                arguments = [arguments[0], NATIVE[name].ioctl(arguments[1]), *arguments[2:]]
             steps += wire.LOOP_STEP.pack(value, *wire.six(arguments), kind, result_of, place)
-        pokes = [(Op.POKE, wire.PIECE.pack(offset, len(content)) + content) for offset, content in writes]
         return [*pokes, (Op.PLAN, wire.PLAN.pack(rounds, len(self)) + steps)]
 
     def send(self, conversation: Conversation, rounds: int) -> None:

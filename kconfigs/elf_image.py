@@ -19,10 +19,6 @@ _LOAD, _NOTES = 1, 4
 _PVH_ENTRY = 18
 _NOTES_SIZE = 64 << 10
 """Bytes that are read of a segment with notes.  A kernel's has 512."""
-ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
-"""By number (EM_* in include/uapi/linux/elf-em.h)."""
-_BOOTABLE_ELF = {b"\2\1\x15\0": "ppc64le"}
-"""By class, byte order and machine."""
 
 
 def pvh_memory(file: BinaryIO) -> int:
@@ -59,8 +55,3 @@ def _has_pvh_entry(notes: bytes) -> bool:
             return True
         place += _NOTE.size + -(-name_size // 4) * 4 + -(-size // 4) * 4
     return False
-
-
-def bootable_elf(head: bytes) -> str:
-    """The architecture of an ELF file if QEMU boots those of its kernels as they are; otherwise empty."""
-    return _BOOTABLE_ELF.get(head[4:6] + head[18:20], "") if head[:4] == b"\x7fELF" else ""

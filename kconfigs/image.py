@@ -33,8 +33,8 @@ from kconfigs.decompression import (
     unpacked,
 )
 from kconfigs.efi_program import read_program
-from kconfigs.elf_image import ELF_MACHINES, bootable_elf, pvh_memory
-from kconfigs.image_magic import other_arch
+from kconfigs.elf_image import pvh_memory
+from kconfigs.image_magic import bootable_elf, elf_machine, other_arch
 from kconfigs.kconfig import Config
 
 HEAD = 0x11000
@@ -106,8 +106,7 @@ def image_of(path: Path, head: bytes, size: int) -> Image:
     if not head:
         raise UsageError(f"{name} is empty", hint=_WANTED)
     if head[:4] == b"\x7fELF":
-        machine = struct.unpack_from("<H" if head[5] == 1 else ">H", head, 18)[0] if len(head) > 20 else 0
-        what = f"an ELF file for {ELF_MACHINES.get(machine, 'an unknown architecture')}"
+        what = f"an ELF file for {elf_machine(head)}"
         raise UsageError(
             f"{name} is {what}, not a bootable image",
             hint="pass the bzImage that was built with it (arch/x86/boot/bzImage), or a vmlinux with CONFIG_PVH",

@@ -84,5 +84,5 @@ class JailedProgram:
         require(self._traced.run_to_syscall(), f"{self.program} did not return from installing its filter")
         require(launcher.registers(task).result == 0, f"{self.program} could not install its filter")
         again = {name: registers[name] for name in task.abi.user_registers}
-        again |= {task.abi.context_call.number: registers.nr, "ip": registers.ip - task.abi.call_size}
+        again |= {task.abi.context_call.number: registers.nr, task.abi.call.ip: registers.ip - task.abi.call_size}
         launcher.set_registers(task, **again).result()

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.text import printable
-from guests.abi import X86_64, Abi
+from guests.abi import Abi
+from guests.abis import X86_64
 from guests.errors import ProtocolError
 from guests.guest_text import escaped
 from guests.log import kernel_log, taint
