@@ -70,6 +70,23 @@ class Replayed:
     def ends_like(self, other: Replayed) -> bool:
         return (self.verdict, self.identity) == (other.verdict, other.identity)
 
+    def ends_before(self, other: Replayed) -> bool:
+        """Whether it did not get as far: fewer entries were replayed, or it ended at an earlier place of the test."""
+        if self.verdict == "passed" or self.length > other.length:
+            return False
+        if self.length < other.length:
+            return True
+        pairs = zip(self.places, other.places, strict=False)
+        (file, line), (others_file, others_line) = next(
+            (pair for pair in pairs if pair[0] != pair[1]), (("", 0),) * 2
+        )
+        return file == others_file and line < others_line
+
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """File and line of each frame of the suites in which it ended, the outermost first."""
+        return [(file, int(line)) for file, _, line in (place.rpartition(":") for place in self.identity[2:])]
+
 
 class NoStream:
     """A stream that is never used."""

@@ -51,9 +51,11 @@ def _flattened(values: Iterable[object]) -> Iterator[object]:
 
 def _changes_the_end(analyst: Analyst, order: Order, body: bytes) -> bool:
     """Whether the test gets further with this answer."""
-    other = analyst.replay(Changes(answers={order.sequence: body}))
-    # An identity is a type, a text, and places; another text at the same place is the same comparison.
-    elsewhere = other.identity[2:] != analyst.found.baseline.identity[2:]
+    other, baseline = analyst.replay(Changes(answers={order.sequence: body})), analyst.found.baseline
+    if other.ends_before(baseline):
+        return False  # a comparison that was met has failed
+    # Another text at the same place is the same comparison.
+    elsewhere = other.places != baseline.places
     return other.verdict in ("passed", "diverged") or (other.verdict == "failed" and elsewhere)
 
 
@@ -123,11 +125,11 @@ def _contents(value: object, length: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _depends(analyst: Analyst, order: Order, body: bytes, at: int, length: int) -> bool:
-    """Whether the failure is another one, or none, if these bytes are others."""
+    """Whether the failure is another one, not before it, or none, if these bytes are others."""
     for bits in (0xFF, 0x01):
         new = body[:at] + bytes(byte ^ bits for byte in body[at : at + length]) + body[at + length :]
-        other = analyst.replay(Changes(answers={order.sequence: new}))
-        if not analyst.same_end(other) or other.text != analyst.found.baseline.text:
+        other, baseline = analyst.replay(Changes(answers={order.sequence: new})), analyst.found.baseline
+        if not other.ends_before(baseline) and (not other.ends_like(baseline) or other.text != baseline.text):
             return True
     return False
 

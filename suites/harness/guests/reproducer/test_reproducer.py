@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from guests import call_plan
 from guests.bpf import deny, policy
 from guests.call_arguments import Out
 from guests.outcome import EBADF, ENOSYS, EPERM, OK, exited, killed, returned
@@ -166,6 +167,20 @@ class TestReasons:
 
         with pytest.raises(CannotReproduce, match="does not do the same again"):
             source_of(recorded, changes)
+
+    def test_a_comparison_of_what_was_counted(self, recorded: RecordedHost) -> None:
+        """An earlier call, with another result, would have let the test fail before: it is not what went wrong."""
+
+        def counts(host: Session) -> None:
+            task = host.init.spawn("counting")
+            assert task.call("close", UNUSED_FD) == EBADF
+            assert task.read(pipe(task)[0], 0).read() == b""
+            plan = call_plan.Plan(task.slot)
+            plan.call("close", UNUSED_FD)
+            assert call_plan.run(task, plan, 3) == [{"OK": 3}]
+
+        with pytest.raises(CannotReproduce, match="it makes calls in a loop"):
+            source_of(recorded, counts)
 
     def test_a_value_that_is_computed(self, recorded: RecordedHost) -> None:
         def computes(host: Session) -> None:
