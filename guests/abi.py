@@ -9,11 +9,16 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
+
+from guests.call_registers import CallRegisters, Registers
+from guests.calls_on_32_bits import OFFSETS
+from guests.uapi import has_number, number
 
 _T = TypeVar("_T")
 _LETTERS = {4: "I", 8: "Q"}
+_PAGE = 4096
 _OLD_IOCTLS = (0x4C, 0x54)
 """The types of ioctls that are no _IO(): loop devices, terminals."""
 _ORDERS = {"little": "<", "big": ">"}
@@ -25,59 +30,6 @@ ByteOrder = Literal["little", "big"]
 def size_of(form: str) -> int:
     """The size in bytes of a structure with this format (of the module struct, without a byte order)."""
     return struct.calcsize(f"<{form}")
-
-
-@dataclass(frozen=True)
-class CallRegisters:
-    """Where a call is in the registers, by their names."""
-
-    number: str
-    """What a tracer changes to make it another call, or with -1 none; in a signal's context, what has the number."""
-    result: str
-    arguments: tuple[str, ...]
-    """One that is not among the registers is out of a tracer's reach."""
-    ip: str
-    sp: str
-
-
-class Registers(dict[str, int]):
-    """Registers by their names, of which some have a meaning for every ABI."""
-
-    def __init__(self, abi: Abi, calls: CallRegisters, values: Mapping[str, int]) -> None:
-        super().__init__(values)
-        self._abi, self._calls = abi, calls
-
-    @property
-    def nr(self) -> int:
-        """The number of the call, as a C int."""
-        return (self[self._calls.number] + (1 << 31)) % (1 << 32) - (1 << 31)
-
-    @property
-    def result(self) -> int:
-        """The register for the result, as a C long; an error is negative."""
-        bits = 8 * self._abi.word
-        value = (self[self._calls.result] + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
-        register, bit = self._abi.error_bit or (self._calls.result, 0)
-        return -value if self[register] & bit else value
-
-    @property
-    def arguments(self) -> tuple[int, ...]:
-        """The six arguments of the call.  KeyError if one is not among the registers."""
-        return tuple(self[name] for name in self._calls.arguments)
-
-    def has_arguments(self, *values: int) -> bool:
-        """Whether these are the arguments of the call, as far as they are among the registers."""
-        return all(self.get(name, value) == value for name, value in zip(self._calls.arguments, values, strict=False))
-
-    @property
-    def ip(self) -> int:
-        """The instruction pointer."""
-        return self[self._calls.ip]
-
-    @property
-    def sp(self) -> int:
-        """The stack pointer."""
-        return self[self._calls.sp]
 
 
 @dataclass(frozen=True)
@@ -121,12 +73,24 @@ class Abi:
     """Whether a call does whose number its tracer sets to -1 at its entry."""
     error_bit: tuple[str, int] | None = None
     """The register, and the bit in it, by which the result of a call that has returned is a positive error number."""
+    number_request: int = 0
+    """The request of ptrace() that sets the number of the call; 0 if tracers set that as they do registers."""
+    unused_number: int = 390
+    """A number between those of calls, which belongs to none."""
+    illegal_from: int = 1 << 32
+    """Calls that do not exist raise SIGILL, and not ENOSYS, from this number on."""
+    action_flags: int = 0
+    """Flags of its own in struct sigaction."""
     open_flags: tuple[tuple[int, int], ...] = ()
     """Where it has those flags of open() that x86 has elsewhere: x86's bit, and its own."""
     requests: tuple[tuple[int, int], ...] = ()
     """The same of requests of ptrace(): x86's number, and its own."""
     ioctl_directions: tuple[int, ...] = ()
     """What it has in the highest three bits of an ioctl's number, by what others have in the highest two."""
+    call_names: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Its names for calls of 64-bit ABIs, where they are others: if possible, those with the same structures."""
+    pair_alignment: int = 0
+    """The registers of a 64-bit argument, which are two, begin at a multiple of this; 0 if one register holds it."""
     call_size: int = 2
     """Bytes of the instruction that enters the kernel."""
     breakpoint: bytes = b"\xcc"
@@ -153,9 +117,23 @@ class Abi:
         """What filters and the kernel see of the number of a call."""
         return number & (1 << self.number_bits) - 1
 
+    def call_number(self, name: str) -> int:
+        """The number of a call by the name that 64-bit ABIs have for it, or by its own.  KeyError if it has none."""
+        return number(self.call_names.get(name, name), self.name)
+
+    def has_call(self, name: str) -> bool:
+        """Whether it has a call of that name."""
+        return has_number(self.call_names.get(name, name), self.name)
+
     def arguments(self, name: str, values: Sequence[_T | int]) -> list[_T | int | bytes]:
         """The arguments of a call, from those that it has in most ABIs."""
         given: list[_T | int | bytes] = list(values)
+        place = OFFSETS.get(name, len(given))
+        if self.pair_alignment and place < len(given) and isinstance(offset := given[place], int):
+            padding = [0] * (-place % self.pair_alignment)
+            given[place : place + 1] = [*padding, offset & 0xFFFFFFFF, offset >> 32 & 0xFFFFFFFF]
+        if self.pair_alignment and name == "mmap" and len(given) == 6 and isinstance(offset := given[5], int):
+            given[5] = offset // _PAGE
         if name == "clone" and self.flags_of_clone:
             given[:2] = reversed(given[:2])
         if name == "ioctl" and isinstance(given[1], int):
@@ -191,6 +169,29 @@ class Abi:
     def split_words(self, content: bytes, names: tuple[str, ...]) -> dict[str, int]:
         """The words at the beginning of `content`, by name."""
         return dict(zip(names, self.unpack_from(self._words(len(names)), content), strict=True))
+
+    def all_words(self, content: bytes) -> tuple[int, ...]:
+        """All words of `content`."""
+        return self.unpack(self._words(len(content) // self.word), content)
+
+    def pairs(self, content: bytes) -> dict[int, int]:
+        """Pairs of words, as an auxiliary vector has them; of several with the same first word, the last."""
+        words = self.all_words(content)
+        return dict(zip(words[::2], words[1::2], strict=True))
+
+    @property
+    def siginfo_union(self) -> int:
+        """Where the union in siginfo is, which begins with a pointer, and is aligned as one."""
+        return 12 + -12 % self.word
+
+    @property
+    def highest_bit(self) -> int:
+        """That of a register."""
+        return 1 << 8 * self.word - 1
+
+    def passed(self, arguments: Sequence[int]) -> tuple[int, ...]:
+        """The arguments of a call as registers pass them: those of 32 bits lose their upper halves."""
+        return tuple(value & 2 * self.highest_bit - 1 for value in arguments)
 
     def bit_fields(self, bits: int) -> int:
         """A 64-bit integer of bit-fields of C that are one bit each: the first one declared is bit 0 of `bits`."""

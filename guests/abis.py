@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from guests.abi import Abi, CallRegisters
+from guests.abi import Abi
+from guests.call_registers import CallRegisters
+from guests.calls_on_32_bits import NAMES_ON_32_BITS
+from guests.uapi import number
 
 _CALL_OF_X86_64 = CallRegisters("orig_rax", "rax", ("rdi", "rsi", "rdx", "r10", "r8", "r9"), "rip", "rsp")
 X86_64 = Abi(
@@ -42,6 +45,10 @@ I386 = Abi(
         *("eip", "cs", "eflags", "esp_at_signal", "ss"),
     ),
     context_call=replace(_CALL_OF_I386, number="eax"),
+    unused_number=285,
+    strict_sigreturn="sigreturn",
+    call_names=NAMES_ON_32_BITS,
+    pair_alignment=1,
     option="IA32_EMULATION",
 )
 _X = tuple(f"x{number}" for number in range(31))
@@ -65,6 +72,34 @@ AARCH64 = Abi(
     open_flags=((0o200000, 0o40000), (0o400000, 0o100000), (0o40000, 0o200000)),
     call_size=4,
     breakpoint=bytes.fromhex("00 00 20 d4"),  # brk #0
+)
+_CALL_OF_ARM = CallRegisters("r7", "r0", ("r0", "r1", "r2", "r3", "r4", "r5"), "pc", "sp")
+_USER_REGISTERS_OF_ARM = (*(f"r{number}" for number in range(11)), "fp", "r12", "sp", "lr", "pc", "cpsr")
+ARM = Abi(
+    "arm",
+    4,
+    0x40000028,
+    # struct pt_regs
+    user_registers=(*_USER_REGISTERS_OF_ARM, "orig_r0"),
+    call=_CALL_OF_ARM,
+    # arch/arm/include/uapi/asm/sigcontext.h
+    context=("trap_no", "error_code", "oldmask", *_USER_REGISTERS_OF_ARM, "fault_address"),
+    context_call=_CALL_OF_ARM,
+    single_step=False,
+    number_request=23,  # PTRACE_SET_SYSCALL
+    illegal_from=0xF0000,  # arm_syscall() in arch/arm/kernel/traps.c: those of Arm itself begin there
+    action_flags=0x02000000,  # SA_THIRTYTWO
+    unused_number=223,
+    trapped_result=lambda _, first: first,
+    # __sys_trace in arch/arm/kernel/entry-common.S: r0 is left as the tracer has set it.
+    skipped_result=lambda _, first: first,
+    # O_DIRECTORY, O_NOFOLLOW and O_DIRECT in arch/arm/include/uapi/asm/fcntl.h
+    open_flags=AARCH64.open_flags,
+    call_names=NAMES_ON_32_BITS,
+    pair_alignment=2,
+    call_size=4,
+    breakpoint=bytes.fromhex("f0 01 f0 e7"),
+    option="COMPAT",
 )
 _A = tuple(f"a{number}" for number in range(8))
 # do_trap_ecall_u() in arch/riscv/kernel/traps.c: the first argument is in orig_a0, which no register set has, and a0
@@ -152,10 +187,23 @@ S390X = Abi(
 )
 
 NATIVE: Mapping[str, Abi] = MappingProxyType(
-    {"x86_64": X86_64, "aarch64": AARCH64, "riscv64": RISCV64, "ppc64le": PPC64LE, "s390x": S390X}
+    {
+        "x86_64": X86_64,
+        "aarch64": AARCH64,
+        "riscv64": RISCV64,
+        "ppc64le": PPC64LE,
+        "s390x": S390X,
+        "i386": replace(I386, option=""),
+        "arm": replace(ARM, option=""),
+    }
 )
 """Each architecture's own, by `uname -m`."""
-COMPAT: Mapping[str, Abi] = MappingProxyType({"x86_64": I386})
+COMPAT: Mapping[str, Abi] = MappingProxyType({"x86_64": I386, "aarch64": ARM})
 """The ABI of 32-bit programs, for architectures that have one for which the agent has a program."""
 BY_NAME: Mapping[str, Abi] = MappingProxyType({abi.name: abi for abi in (*NATIVE.values(), *COMPAT.values())})
 """All of them."""
+
+
+def call_number(name: str, abi: str) -> int:
+    """The number of a call by the name that 64-bit ABIs have for it, on an ABI of this name, such as `x32`, too."""
+    return BY_NAME[abi].call_number(name) if abi in BY_NAME else number(name, abi)

@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from guests.abi import Abi
-from guests.abis import BY_NAME
+from guests.abis import BY_NAME, call_number
 from guests.outcome import Expected
-from guests.uapi import number
 
 
 class Action(enum.IntEnum):
@@ -205,7 +204,7 @@ class Policy:
     def program(self, arch: str) -> Program:
         """The filter for the tasks of an ABI.  KeyError if the ABI lacks a call that a rule names."""
         arch = self.arch or arch
-        return self._program(arch, lambda name: number(name, arch))
+        return self._program(arch, lambda name: call_number(name, arch))
 
     def __len__(self) -> int:
         """The number of instructions, which is the same for each ABI."""

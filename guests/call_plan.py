@@ -18,14 +18,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from guests.abis import NATIVE
+from guests.abis import NATIVE, call_number
 from guests.call_arguments import Argument, marshal
 from guests.protocol import wire
 from guests.protocol.channel import CALL_DEADLINE
 from guests.protocol.conversation import Conversation
 from guests.protocol.wire import Op, State, Step
 from guests.task import Task
-from guests.uapi import SCHED_FIFO, Clone, number
+from guests.uapi import SCHED_FIFO, Clone
 
 Counts = dict[str, int]
 """The number of times that a step had each result: `OK`, or the name of an error."""
@@ -101,7 +101,7 @@ class Plan:
         steps = b""
         for kind, nr, arguments, result_of, place in self._steps:
             name = self._arch or arch
-            value = number(nr, name) if isinstance(nr, str) else nr
+            value = call_number(nr, name) if isinstance(nr, str) else nr
             if nr == "ioctl" and name in NATIVE:
                 arguments = [arguments[0], NATIVE[name].ioctl(arguments[1]), *arguments[2:]]
             steps += wire.LOOP_STEP.pack(value, *wire.six(arguments), kind, result_of, place)

@@ -24,7 +24,7 @@ class Architecture:
     """
 
     name: str
-    """`uname -m`, which is what QEMU and virtme-ng call it, too."""
+    """What QEMU and virtme-ng call it: `uname -m`, unless `machine` is different."""
     debian: str
     """In packages of Debian and Ubuntu."""
     gnu: str
@@ -51,6 +51,10 @@ class Architecture:
     """The oldest Linux that can be tested."""
     arguments: tuple[str, ...] = ()
     """Kernel arguments for every boot."""
+    kbuild: str = ""
+    """Kbuild's ARCH, if that is not the name of the folder."""
+    machine: str = ""
+    """`uname -m`, if that is not its name."""
     virtio_bus: str = "pci"
     """How QEMU's names of its virtio devices end."""
     virtio_option: str = "VIRTIO_PCI"
@@ -144,6 +148,40 @@ _TABLE = (
         virtio_bus="ccw",
         virtio_option="S390_GUEST",
         virtio_module="virtio_ccw",
+    ),
+    Architecture(
+        name="i386",
+        debian="i386",
+        # Its compiler compiles for i386, too.
+        gnu="x86_64-linux-gnu",
+        srcarch="x86",
+        target="bzImage",
+        image="arch/x86/boot/bzImage",
+        console="ttyS0",
+        console_option="SERIAL_8250_CONSOLE",
+        second_port="ttyS1",
+        command_line_size=2048,
+        emulated_cpu="max",
+        arguments=_STEADY_CLOCK,
+        # `x86` is the 64-bit half of the folder.
+        kbuild="i386",
+        machine="i686",
+    ),
+    Architecture(
+        name="arm",
+        debian="armhf",
+        gnu="arm-linux-gnueabihf",
+        srcarch="arm",
+        target="zImage",
+        image="arch/arm/boot/zImage",
+        console="ttyAMA0",
+        console_option="SERIAL_AMBA_PL011_CONSOLE",
+        # As on aarch64.
+        second_port="",
+        command_line_size=1024,
+        # virtme-run leaves the choice to QEMU's machine `virt`.
+        emulated_cpu="cortex-a15",
+        machine="armv7l",
     ),
 )
 

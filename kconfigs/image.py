@@ -22,7 +22,7 @@ from common import bounded
 from common.errors import UsageError
 from common.text import printable
 from common.versions import Version, release_version
-from kconfigs import input_limits, s390_image
+from kconfigs import input_limits, s390_image, zimage
 from kconfigs.decompression import (
     DamagedDataError,
     MissingProgramError,
@@ -231,6 +231,8 @@ def _payload(file: BinaryIO) -> tuple[int, int]:
     if head[:2] == b"MZ" and head[4:8] == b"zimg":
         offset, length = struct.unpack_from("<II", head, 8)
         return offset, min(offset + length, size)
+    if zimage.is_zimage(head):
+        return zimage.payload(file, size)
     if head[0x202:0x206] != b"HdrS" or len(head) < 0x250:
         return 0, size
     offset, length = struct.unpack_from("<II", head, 0x248)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 
-from kconfigs import s390_image
+from kconfigs import s390_image, zimage
 from kconfigs.efi_program import read_program
 
 _ELF_MACHINES = {3: "i386", 62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm", 21: "ppc64", 22: "s390x"}
@@ -30,7 +30,7 @@ def other_arch(head: bytes) -> str | None:
         return "aarch64"
     if head[56:60] == b"RSC\x05":
         return "riscv64"
-    if head[0x24:0x28] == b"\x18\x28\x6f\x01":
+    if zimage.is_zimage(head):
         return "arm"
     if s390_image.is_image(head):
         return "s390x"

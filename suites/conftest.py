@@ -9,30 +9,34 @@ from typing import cast
 import pytest
 
 from guests.abi import AgentProgram
-from guests.abis import COMPAT
+from guests.abis import COMPAT, NATIVE
 from guests.errors import SetupFailed
 from guests.guest import Guest
 from guests.vm import initramfs
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 
+_WORD_OF_32_BITS = 4
+
 
 @pytest.fixture
 def compat(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> AgentProgram:
-    """The program by which a task of the guest becomes a 32-bit task (`Task.become`).
+    """The program by which a task of the guest becomes a 32-bit task (`Task.become`); its own, if all of them are.
 
     Skip, before a boot if the test names this fixture first, if the kernel or the compiler has no such programs.
     """
     abi = COMPAT.get(kernel.arch)
+    if NATIVE[kernel.arch].word == _WORD_OF_32_BITS:
+        return cast(Guest, request.getfixturevalue("guest")).native
     if abi is None:
         pytest.skip(f"needs 32-bit programs, and the agent has none for {kernel.arch}")
     if not kernel.config.enabled(abi.option):
         pytest.skip(f"needs CONFIG_{abi.option}")
     if not initramfs.compiles(abi.name):
-        pytest.skip(f"needs a C compiler for {abi.name}: {initramfs.compiler(abi.name)} -m32 cannot compile")
+        pytest.skip(f"needs a C compiler for {abi.name}: {initramfs.compiler(abi.name)} cannot compile for it")
     guest = cast(Guest, request.getfixturevalue("guest"))
     program = AgentProgram("/agent32", abi)
-    guest.upload(program.path, initramfs.agent(abi.name, Cache()).read_bytes(), mode=0o755)
+    guest.upload(program.path, initramfs.agent(abi.name, Cache(), for_tasks=True).read_bytes(), mode=0o755)
     return program
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* i386, for 32-bit tasks: the ways into the kernel. sys.h says what an architecture has to define. */
+/* i386: the ways into the kernel. sys.h says what an architecture has to define. */
 #ifndef KCONFORM_ARCH_I386_H
 #define KCONFORM_ARCH_I386_H
 
@@ -43,6 +43,7 @@ static inline long arch_call_by(enum wire_entry entry, __u64 number, const __u64
 	}
 }
 
+#define arch_read_auxv arch_read_auxv
 static inline void arch_read_auxv(const unsigned long *auxv)
 {
 	for (; auxv[0] != AT_NULL; auxv += 2)

@@ -8,13 +8,6 @@
 #include "sys.h"
 #include "task.h"
 
-/* 32-bit architectures have an older call of this name, with other arguments. */
-#ifdef __NR_mmap2
-#define NR_MMAP __NR_mmap2
-#else
-#define NR_MMAP __NR_mmap
-#endif
-
 long map_arena(void)
 {
 	unsigned long size = (unsigned long)SLOT_COUNT * SLOT_SIZE;

@@ -21,7 +21,7 @@ __u64 now_ns(void)
 {
 	struct __kernel_timespec now;
 
-	sys2(__NR_clock_gettime, CLOCK_MONOTONIC, &now);
+	sys2(NR_CLOCK_GETTIME, CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
@@ -92,7 +92,7 @@ static int wait_for_events(__u64 wait)
 		owner[n] = i;
 		fds[n++] = (struct pollfd){ .fd = tracked[i].pidfd, .events = POLLIN };
 	}
-	if (sys5(__NR_ppoll, fds, n, wait ? &timeout : NULL, NULL, sizeof(__u64)) < 0)
+	if (sys5(NR_PPOLL, fds, n, wait ? &timeout : NULL, NULL, sizeof(__u64)) < 0)
 		return 0;
 	if (fds[1].revents & POLLIN)
 		sys3(__NR_read, FD_BELL, &rung, sizeof(rung));

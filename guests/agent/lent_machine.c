@@ -15,6 +15,7 @@
 #include <linux/resource.h>
 #include <linux/sched.h>
 #include <linux/signal.h>
+#include <linux/time.h>
 #include <linux/time_types.h>
 #include <linux/types.h>
 #include <linux/un.h>
@@ -227,7 +228,7 @@ static void end_all(void)
 		kill_children(sys1(__NR_getpid, 0));
 		got = sys4(__NR_wait4, -1, NULL, WNOHANG | __WALL, NULL);
 		if (!got)
-			sys2(__NR_nanosleep, &pause, NULL);
+			sys4(NR_CLOCK_NANOSLEEP, CLOCK_MONOTONIC, 0, &pause, NULL);
 	} while (got != -ECHILD);
 }
 
@@ -235,7 +236,7 @@ void live_on_lent_machine(char *const *words, unsigned long count)
 {
 	__u64 none = 0, signals = 1ULL << (SIGHUP - 1) | 1ULL << (SIGINT - 1) | 1ULL << (SIGTERM - 1) |
 				  1ULL << (SIGQUIT - 1) | 1ULL << (SIGCHLD - 1);
-	__u64 by_default[4] = { (__u64)SIG_DFL };
+	__u64 by_default[4] = { (unsigned long)SIG_DFL };
 	long turn = take_turn(), agent;
 
 	note_settings(words, count);

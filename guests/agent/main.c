@@ -41,8 +41,12 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 	unsigned long argc = stack[0];
 	const char *const *argv = (const char *const *)(stack + 1);
 	int lent = argc > 1 && starts_with(argv[1], "l"), on_host = lent || (argc > 1 && starts_with(argv[1], "p"));
+	const unsigned long *environment = stack + 1 + argc + 1;
 	long error;
 
+	while (*environment++)
+		;
+	arch_read_auxv(environment);
 	if (argc > 2 && starts_with(argv[1], "ta"))
 		become_task(argv[2]);
 	page_size = page_size_from(stack);

@@ -4,6 +4,7 @@
 #include <linux/fcntl.h>
 #include <linux/poll.h>
 #include <linux/signal.h>
+#include <linux/time.h>
 #include <linux/time_types.h>
 #include <linux/types.h>
 #include <linux/unistd.h>
@@ -127,7 +128,7 @@ static int host_is_connected(long port)
 	struct pollfd ends = { .fd = port };
 	struct __kernel_timespec at_once = { 0, 0 };
 
-	return sys5(__NR_ppoll, &ends, 1, &at_once, NULL, sizeof(__u64)) >= 0 && !(ends.revents & POLLHUP);
+	return sys5(NR_PPOLL, &ends, 1, &at_once, NULL, sizeof(__u64)) >= 0 && !(ends.revents & POLLHUP);
 }
 
 long open_channel(int *in, int *out)
@@ -150,7 +151,7 @@ long open_channel(int *in, int *out)
 			fd = open_virtio_port();
 		if (fd >= 0 && host_is_connected(fd))
 			break;
-		sys2(__NR_nanosleep, &pause, NULL);
+		sys4(NR_CLOCK_NANOSLEEP, CLOCK_MONOTONIC, 0, &pause, NULL);
 	}
 	*in = *out = fd;
 	return fd < 0 ? fd : 0;

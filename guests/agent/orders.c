@@ -24,7 +24,7 @@ void begin_order(const struct wire_header *header, enum order_kind kind)
 	if (slot->quiet)
 		set_policy(task, SCHED_NORMAL);
 	else
-		sys3(__NR_futex, &slot->ordered, FUTEX_WAKE, 1);
+		sys3(NR_FUTEX, &slot->ordered, FUTEX_WAKE, 1);
 }
 
 int piece_fits(const struct wire_piece *piece)
@@ -100,7 +100,7 @@ void answer_call(const struct wire_header *header, const __u8 *body)
 		begin_order(header, ORDER_CALL);
 	} else {
 		/* Init has no one else to make the call. */
-		long value = task_call(slot);
+		__s64 value = task_call(slot);
 
 		send_data(OP_CALL, 0, header->sequence, STATE_RETURNED, value, collect_reads(0));
 	}

@@ -3,6 +3,7 @@
 
 #include <linux/futex.h>
 #include <linux/sched.h>
+#include <linux/time.h>
 #include <linux/time_types.h>
 #include <linux/types.h>
 #include <linux/unistd.h>
@@ -24,7 +25,7 @@ static int make_quiet(const struct tracked *task, struct slot *slot)
 		return 1;
 	}
 	/* Each time: a task that had not seen it yet, and was on its way to sleep, may only sleep now. */
-	sys3(__NR_futex, &slot->ordered, FUTEX_WAKE, 1);
+	sys3(NR_FUTEX, &slot->ordered, FUTEX_WAKE, 1);
 	return 0;
 }
 
@@ -42,7 +43,7 @@ void answer_quiet(const struct wire_header *header)
 				waiting = 1;
 		pause.tv_nsec = next_wait(pause.tv_nsec);
 		if (waiting)
-			sys2(__NR_nanosleep, &pause, NULL);
+			sys4(NR_CLOCK_NANOSLEEP, CLOCK_MONOTONIC, 0, &pause, NULL);
 	}
 	if (waiting)
 		refuse(header, ETIMEDOUT);

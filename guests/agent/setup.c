@@ -76,7 +76,7 @@ long setup_bell(void)
 
 void setup_host(int *in, int *out)
 {
-	__u64 ignore[4] = { (__u64)SIG_IGN };
+	__u64 ignore[4] = { (unsigned long)SIG_IGN };
 	long null = sys4(__NR_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
 
 	/* Tasks inherit the standard descriptors, and would keep the channel open if it stayed there. */

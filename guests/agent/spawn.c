@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <linux/poll.h>
 #include <linux/sched.h>
+#include <linux/time.h>
 #include <linux/time_types.h>
 #include <linux/types.h>
 #include <linux/unistd.h>
@@ -31,7 +32,7 @@ void make_spare_children(void)
 	}
 	for (unsigned int i = 1; i <= SPARE_CHILDREN; i++)
 		while (!__atomic_load_n(&slot_at(i)->value, __ATOMIC_ACQUIRE))
-			sys2(__NR_nanosleep, &pause, NULL);
+			sys4(NR_CLOCK_NANOSLEEP, CLOCK_MONOTONIC, 0, &pause, NULL);
 }
 
 static int has_ended(int pidfd)
@@ -39,7 +40,7 @@ static int has_ended(int pidfd)
 	struct pollfd process = { .fd = pidfd, .events = POLLIN };
 	struct __kernel_timespec at_once = { 0, 0 };
 
-	return sys5(__NR_ppoll, &process, 1, &at_once, NULL, sizeof(__u64)) > 0;
+	return sys5(NR_PPOLL, &process, 1, &at_once, NULL, sizeof(__u64)) > 0;
 }
 
 /* Have a spare child become what the request says. */
@@ -49,7 +50,7 @@ static void wake_spare_child(unsigned int index, const struct wire_spawn_request
 
 	slot->spawn = *request;
 	__atomic_store_n(&slot->ordered, slot->done + 1, __ATOMIC_RELEASE);
-	sys3(__NR_futex, &slot->ordered, FUTEX_WAKE, 1);
+	sys3(NR_FUTEX, &slot->ordered, FUTEX_WAKE, 1);
 }
 
 static void send_spawn_error(__u16 slot, __u32 sequence, int error)

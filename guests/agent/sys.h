@@ -32,7 +32,7 @@
  *   ARCH_CLONE_BACKWARDS2               if clone() takes the stack before the flags
  *   ARCH_OLD_MMAP                       if mmap() takes the address of its arguments
  *
- *   arch_read_auxv(auxv)                note what the kernel tells a new program; of the program for 32-bit tasks alone
+ *   arch_read_auxv(auxv)                note what the kernel tells a new program, if a call needs any of it
  *   ARCH_LOSES_TIMERS                   if QEMU does not save its machine's timers, so that a clone has lost those that
  *                                       were pending
  *
@@ -53,11 +53,40 @@ void arch_restorer(void);
 #define ARCH_CONTEXT_FIRST 0
 #endif
 
-/* 32-bit architectures have an older call of this name, with 32-bit times, which a kernel may be built without. */
+/* An architecture that needs nothing of it defines nothing. */
+#ifndef arch_read_auxv
+#define arch_read_auxv(auxv) ((void)(auxv))
+#endif
+
+/* 32-bit architectures have older calls of these names, with 32-bit times, which a kernel may be built without ... */
 #ifdef __NR_futex_time64
 #define NR_FUTEX __NR_futex_time64
+#define NR_PPOLL __NR_ppoll_time64
+#define NR_CLOCK_GETTIME __NR_clock_gettime64
+#define NR_CLOCK_NANOSLEEP __NR_clock_nanosleep_time64
 #else
 #define NR_FUTEX __NR_futex
+#define NR_PPOLL __NR_ppoll
+#define NR_CLOCK_GETTIME __NR_clock_gettime
+#define NR_CLOCK_NANOSLEEP __NR_clock_nanosleep
+#endif
+
+/* ... with 16-bit ids, ... */
+#ifdef __NR_setresuid32
+#define NR_SETGROUPS __NR_setgroups32
+#define NR_SETRESGID __NR_setresgid32
+#define NR_SETRESUID __NR_setresuid32
+#else
+#define NR_SETGROUPS __NR_setgroups
+#define NR_SETRESGID __NR_setresgid
+#define NR_SETRESUID __NR_setresuid
+#endif
+
+/* ... and with other arguments. */
+#ifdef __NR_mmap2
+#define NR_MMAP __NR_mmap2
+#else
+#define NR_MMAP __NR_mmap
 #endif
 
 #define sys6(nr, a, b, c, d, e, f) \

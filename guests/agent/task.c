@@ -36,19 +36,18 @@ void report_done(struct slot *slot)
 	ring_bell(slot);
 }
 
-long task_call(const struct slot *slot)
+__s64 widened(long value)
+{
+	return value < 0 && value >= -MAX_ERRNO ? value : (__s64)(unsigned long)value;
+}
+
+__s64 task_call(const struct slot *slot)
 {
 	const __u64 *a = slot->arguments;
 
 	if (slot->entry == ENTRY_NATIVE)
-		return sys6(slot->number, a[0], a[1], a[2], a[3], a[4], a[5]);
-	return arch_call_by(slot->entry, slot->number, a);
-}
-
-/* A result as 64 bits: an error is as negative as in 64 bits, an address in the upper half of 32 bits is not. */
-static __s64 widened(long value)
-{
-	return value < 0 && value >= -MAX_ERRNO ? value : (__s64)(unsigned long)value;
+		return widened(sys6(slot->number, a[0], a[1], a[2], a[3], a[4], a[5]));
+	return widened(arch_call_by(slot->entry, slot->number, a));
 }
 
 static int is_left_out(const struct sweep *sweep, __u32 number)
@@ -67,7 +66,7 @@ static void sweep(struct slot *slot)
 	for (int i = 0; i < CALL_ARGUMENTS; i++)
 		slot->arguments[i] = sweep->order.arguments[i];
 	for (unsigned int i = 0; i < sweep->order.count; i++) {
-		long value = 0;
+		__s64 value = 0;
 
 		slot->number = sweep->order.first + i;
 		if (!is_left_out(sweep, slot->number))
@@ -84,7 +83,7 @@ void task_main(void *argument)
 		wait_for_order(slot);
 		switch (slot->kind) {
 		case ORDER_CALL:
-			slot->value = widened(task_call(slot));
+			slot->value = task_call(slot);
 			break;
 		case ORDER_SPAWN:
 			slot->value = task_spawn(&slot->spawn, 0);

@@ -114,8 +114,10 @@ static inline void *slot_stack(struct slot *slot)
 
 /* task.c */
 
+/* A result as 64 bits: an error is as negative as in 64 bits, an address in the upper half of 32 bits is not. */
+__s64 widened(long value);
 /* Make the call that the slot describes, in the calling task. */
-long task_call(const struct slot *slot);
+__s64 task_call(const struct slot *slot);
 /* Wait until the slot holds an order. */
 void wait_for_order(struct slot *slot);
 /* Mark the order as done, and wake the agent. */

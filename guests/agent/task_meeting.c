@@ -28,7 +28,8 @@ static void wait_a_moment(const struct wire_meeting *meeting, __u32 met, unsigne
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
 	x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
 	x ^= x >> 31;
-	bits = (__u32)(x >> 32) % ((meeting->longest & 31) + 1);
+	/* Not by division, for which some processors need a library. */
+	bits = (x >> 32) * ((meeting->longest & 31) + 1) >> 32;
 	turns = (__u32)x & ((1U << bits) - 1);
 	for (__u32 i = 0; i < turns; i++)
 		__asm__ volatile("");

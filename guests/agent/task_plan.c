@@ -82,7 +82,7 @@ static __s64 take_step(struct slot *slot, const struct wire_loop_step *step)
 		a[step->argument] = slot->loop.value[step->result_of - 1];
 	switch (step->kind) {
 	case STEP_CALL:
-		return sys6(step->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+		return widened(sys6(step->number, a[0], a[1], a[2], a[3], a[4], a[5]));
 	case STEP_CHILD:
 		return start_child(slot_at(step->number), a[0]);
 	case STEP_JOIN:

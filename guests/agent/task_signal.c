@@ -4,7 +4,9 @@
 #include <linux/signal.h>
 #include <linux/types.h>
 #include <asm/sigcontext.h>
+#if __has_include(<asm/ucontext.h>)
 #include <asm/ucontext.h>
+#endif
 
 #include "sys.h"
 #include "task.h"

@@ -11,17 +11,6 @@
 #include "sys.h"
 #include "task.h"
 
-/* 32-bit architectures have older calls of these names, with 16-bit ids. */
-#ifdef __NR_setresuid32
-#define NR_SETGROUPS __NR_setgroups32
-#define NR_SETRESGID __NR_setresgid32
-#define NR_SETRESUID __NR_setresuid32
-#else
-#define NR_SETGROUPS __NR_setgroups
-#define NR_SETRESGID __NR_setresgid
-#define NR_SETRESUID __NR_setresuid
-#endif
-
 extern const char __executable_start[], etext[]; /* defined by the linker */
 
 char *title;

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from guests.abis import COMPAT
 from guests.errors import QemuError
 from guests.vm.qemu_process import qemu_version
 from guests.vm.qemu_program import find_qemu
@@ -49,22 +50,38 @@ def list_dependencies(arch: str | None = None, guests: Iterable[str] = ()) -> tu
     """All dependencies on a machine of this architecture (by default, this machine's), for kernels of others, too."""
     arch = arch or platform.machine()
     foreign = [ARCHITECTURES[one] for one in dict.fromkeys(guests) if one != arch]
+    of_guests: dict[str, Dependency] = {}
+    for dependency in (dependency for one in foreign for dependency in _for_guests_of(one, arch)):
+        if dependency.name not in of_guests or dependency.required:
+            of_guests[dependency.name] = dependency
     return (
         Dependency(f"{_QEMU}{arch}", "runs the guests", oldest=(7, 0)),
         *_DEPENDENCIES,
-        *(dependency for one in foreign for dependency in _for_guests_of(one)),
+        *of_guests.values(),
     )
 
 
-def _for_guests_of(arch: Architecture) -> tuple[Dependency, ...]:
+def _for_guests_of(arch: Architecture, host: str) -> tuple[Dependency, ...]:
+    qemu = Dependency(f"{_QEMU}{arch.name}", f"runs guests of {arch.name}", oldest=(7, 0))
+    found = [qemu, *_compiler(arch, host, f"compiles the agent for {arch.name}")]
+    if arch.name in COMPAT:
+        compat = ARCHITECTURES[COMPAT[arch.name].name]
+        # A compiler of both is there already.
+        if compat.gnu != arch.gnu:
+            found += _compiler(compat, host, f"compiles 32-bit programs for guests of {arch.name}", required=False)
+    return tuple(found)
+
+
+def _compiler(arch: Architecture, host: str, why: str, *, required: bool = True) -> list[Dependency]:
+    """A cross compiler, unless the host's own is one."""
+    if host in ARCHITECTURES and ARCHITECTURES[host].gnu == arch.gnu:
+        return []
     compiler = f"{arch.gnu}-gcc"
-    return (
-        Dependency(f"{_QEMU}{arch.name}", f"runs guests of {arch.name}", oldest=(7, 0)),
-        Dependency(compiler, f"compiles the agent for {arch.name}"),
-        Dependency(
-            f"linux/types.h of {arch.gnu}", "the only headers that it includes", kind="header", compiler=compiler
-        ),
-    )
+    headers = f"linux/types.h of {arch.gnu}"
+    return [
+        Dependency(compiler, why, required=required),
+        Dependency(headers, "the only headers that it includes", kind="header", required=required, compiler=compiler),
+    ]
 
 
 _DEPENDENCIES = (

@@ -153,7 +153,8 @@ def _without_compat() -> str:
     abi = COMPAT.get(platform.machine())
     if abi is None or initramfs.compiles(abi.name):
         return ""
-    return f"; without 32-bit programs ({initramfs.compiler(abi.name)} -m32): tests of 32-bit tasks are skipped"
+    compiler = initramfs.compiler(abi.name)
+    return f"; without 32-bit programs ({compiler} cannot compile for {abi.name}): tests of 32-bit tasks are skipped"
 
 
 def _cache_problem() -> str:

@@ -144,6 +144,10 @@ _DEBIAN_CROSS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "aarch64-linux-gnu-gcc": ("gcc-aarch64-linux-gnu",),
         "linux/types.h of aarch64-linux-gnu": ("linux-libc-dev-arm64-cross",),
+        "qemu-system-i386": ("qemu-system-x86",),
+        "qemu-system-arm": ("qemu-system-arm",),
+        "arm-linux-gnueabihf-gcc": ("gcc-arm-linux-gnueabihf",),
+        "linux/types.h of arm-linux-gnueabihf": ("linux-libc-dev-armhf-cross",),
         # Since Debian 13, it depends on qemu-system-riscv.
         "qemu-system-riscv64": ("qemu-system-misc",),
         "riscv64-linux-gnu-gcc": ("gcc-riscv64-linux-gnu",),

@@ -11,7 +11,6 @@ from guests.protocol import wire
 from guests.protocol.conversation import Conversation
 from guests.protocol.record import CallBlocks
 from guests.protocol.wire import Entry, Hello, Op, State
-from guests.uapi import has_number, number
 
 
 class Pending:
@@ -89,11 +88,11 @@ class SyscallGroup:
 
     def number(self, name: str) -> int:
         """The number of a system call for this task.  KeyError if its ABI has no such call."""
-        return number(name, self.abi.name)
+        return self.abi.call_number(name)
 
     def has(self, name: str) -> bool:
         """Whether its ABI has a system call of that name."""
-        return has_number(name, self.abi.name)
+        return self.abi.has_call(name)
 
     def hello(self) -> Hello:
         raise NotImplementedError

@@ -102,7 +102,7 @@ class KernelReadCalls(FilesystemCalls):
         content = bytes(_PAGE)
         page = self.store(content) if segments else 0
         laid = b"".join(
-            self.abi.pack("4Q", page, _PAGE, _KEXEC_SEGMENT_AT + number * _PAGE, _PAGE) for number in range(segments)
+            self.abi.words(page, _PAGE, _KEXEC_SEGMENT_AT + number * _PAGE, _PAGE) for number in range(segments)
         )
         shown = f"kexec_load({segments} segments)"
         return self.call("kexec_load", _KEXEC_SEGMENT_AT, segments, laid or None, flags, shown=shown)

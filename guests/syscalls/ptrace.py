@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guests.abi import Registers
 from guests.call_arguments import InOut, Out
+from guests.call_registers import Registers
 from guests.errors import require
 from guests.outcome import Outcome
 from guests.protocol import wire
@@ -22,7 +22,6 @@ from guests.uapi import (
     Ptrace,
     PtraceOption,
     Signal,
-    number,
 )
 
 
@@ -121,11 +120,17 @@ class PtraceCalls(SyscallGroup):
         names = {"nr": call.number, "result": call.result, "ip": call.ip}
         names |= {f"arg{index}": name for index, name in enumerate(call.arguments)}
         values = {
-            names.get(name, name): (number(value, self.abi.name) if isinstance(value, str) else value) & mask
+            names.get(name, name): (self.number(value) if isinstance(value, str) else value) & mask
             for name, value in changes.items()
         }
         if len(values) < len(changes):
             raise ValueError(f"on {self.abi.name}, several of {', '.join(changes)} are in one register")
+        if self.abi.number_request and call.number in values:
+            nr = values.pop(call.number)
+            shown = f"set_syscall({target}, {nr:#x})"
+            done = self.call("ptrace", self.abi.number_request, target.tid, 0, nr, shown=shown)
+            if done.errno or not values:
+                return done
         new = {**self.registers(target), **values}
         packed = self.abi.words(*(new[name] for name in self.abi.user_registers))
         if self.abi.has_getregs:

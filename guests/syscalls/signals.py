@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guests.abi import Abi, Registers
+from guests.abi import Abi
+from guests.call_registers import Registers
 from guests.outcome import Outcome
 from guests.protocol import wire
 from guests.protocol.wire import Op
@@ -18,8 +19,8 @@ SYS_SECCOMP, SYS_USER_DISPATCH = 1, 2
 
 
 @dataclass(frozen=True)
-class CaughtSignal:
-    """A caught signal: the fields of its siginfo, and the registers of the context that it interrupted."""
+class SignalInfo:
+    """The fields of a siginfo."""
 
     signal: int
     errno: int
@@ -30,16 +31,27 @@ class CaughtSignal:
     """si_syscall, for SIGSYS."""
     arch: int
     """si_arch, for SIGSYS."""
+
+    @classmethod
+    def decode_siginfo(cls, siginfo: bytes, abi: Abi) -> SignalInfo:
+        number, errno, code = abi.unpack_from("iii", siginfo)
+        union = siginfo[abi.siginfo_union :]
+        address = abi.split_words(union, ("address",))["address"]
+        syscall, arch = abi.unpack_from("iI", union, abi.word)
+        return SignalInfo(number, errno, code, address, syscall, arch)
+
+
+@dataclass(frozen=True)
+class CaughtSignal(SignalInfo):
+    """A caught signal: the fields of its siginfo, and the registers of the context that it interrupted."""
+
     registers: Registers
 
     @classmethod
     def decode(cls, siginfo: bytes, context: bytes, abi: Abi) -> CaughtSignal:
-        """The union in siginfo begins with a pointer, and is aligned as one."""
-        number, errno, code = abi.unpack_from("iii", siginfo)
-        union = siginfo[12 + -12 % abi.word :]
-        address = abi.split_words(union, ("address",))["address"]
-        syscall, arch = abi.unpack_from("iI", union, abi.word)
-        return cls(number, errno, code, address, syscall, arch, abi.interrupted(context))
+        info = cls.decode_siginfo(siginfo, abi)
+        fields = (info.signal, info.errno, info.code, info.call_address, info.syscall, info.arch)
+        return cls(*fields, abi.interrupted(context))
 
 
 class SignalCalls(SyscallGroup):

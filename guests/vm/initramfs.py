@@ -33,6 +33,7 @@ _FLAGS = (
 _ARCH_FLAGS: Mapping[str, tuple[str, ...]] = {
     "x86_64": ("-march=x86-64",),
     "aarch64": ("-march=armv8-a", "-mno-outline-atomics"),
+    "arm": ("-marm", "-march=armv7-a+fp"),
     "riscv64": ("-march=rv64gc", "-mabi=lp64d"),
     # The linker would put the program where the arena is.
     "ppc64le": ("-mcpu=power8", "-mno-altivec", "-mno-vsx", "-Wl,-Ttext-segment=0x400000"),
@@ -43,22 +44,18 @@ _ARCH_FLAGS: Mapping[str, tuple[str, ...]] = {
 }
 """The oldest processor of each architecture: by default, a distribution's compiler may target a newer one than guests
 have."""
-_HOSTS = {"i386": "x86_64"}
-"""Architectures that the compiler for another one compiles for, too."""
 _TASK_PROGRAM = "task_program.c"
 _OF_TASKS = (
     *("arena.c", "libc.c", "task.c", "task_exec.c", "task_meeting.c", "task_plan.c", _TASK_PROGRAM, "task_signal.c"),
     *("task_start.c", "text.c"),
 )
-"""The C files of the program for tasks alone, which an architecture has whose kernels run it beside their own."""
+"""The C files of the program for tasks alone, which a kernel runs beside its own architecture's."""
 
 
 def compiler(arch: str) -> str:
     """The C compiler for an architecture: the host's own, or the GNU cross compiler under its usual name."""
-    arch = _HOSTS.get(arch, arch)
-    if arch == platform.machine():
-        return "cc"
-    return f"{ARCHITECTURES[arch].gnu if arch in ARCHITECTURES else f'{arch}-linux-gnu'}-gcc"
+    gnu, host = ARCHITECTURES[arch].gnu, ARCHITECTURES.get(platform.machine())
+    return "cc" if host is not None and host.gnu == gnu else f"{gnu}-gcc"
 
 
 def installed_compiler(arch: str) -> str:
@@ -72,7 +69,8 @@ def installed_compiler(arch: str) -> str:
     return program
 
 
-def compile_command(arch: str, output: Path) -> list[str]:
+def compile_command(arch: str, output: Path, *, for_tasks: bool = False) -> list[str]:
+    """The command that compiles the agent, or (`for_tasks`) the program for tasks alone."""
     if arch not in _ARCH_FLAGS:
         raise UsageError(
             f"the agent has no entry code for {arch}",
@@ -80,12 +78,20 @@ def compile_command(arch: str, output: Path) -> list[str]:
             f"add guests/agent/arch_{arch}.h and arch_{arch}.S, and a row to _ARCH_FLAGS",
         )
     header = f'-DKCONFORM_ARCH_HEADER="arch_{arch}.h"'
-    return [compiler(arch), *_FLAGS, *_ARCH_FLAGS[arch], header, "-o", str(output), *map(str, sources(arch))]
+    return [
+        compiler(arch),
+        *_FLAGS,
+        *_ARCH_FLAGS[arch],
+        header,
+        "-o",
+        str(output),
+        *map(str, sources(arch, for_tasks=for_tasks)),
+    ]
 
 
-def sources(arch: str) -> list[Path]:
-    """The sources of the agent for an architecture, or of the program for 32-bit tasks: C files, and the assembly."""
-    if arch in _HOSTS:
+def sources(arch: str, *, for_tasks: bool = False) -> list[Path]:
+    """The sources of the agent for an architecture, or of the program for tasks alone: C files, and the assembly."""
+    if for_tasks:
         files = [AGENT / name for name in _OF_TASKS]
     else:
         files = [path for path in _files() if path.suffix == ".c" and path.name != _TASK_PROGRAM]
@@ -98,8 +104,8 @@ def _files() -> list[Path]:
 
 
 @cache
-def _source_digest(arch: str) -> str:
-    command = compile_command(arch, Path("agent"))
+def _source_digest(arch: str, *, for_tasks: bool = False) -> str:
+    command = compile_command(arch, Path("agent"), for_tasks=for_tasks)
     installed_compiler(arch)
     # The location of the checkout does not affect the compiled program.
     digest = hashlib.sha256(_FORMAT + " ".join(command).replace(str(AGENT), "agent").encode())
@@ -123,17 +129,17 @@ def compiles(arch: str) -> bool:
         return subprocess.run(tried, capture_output=True, check=False).returncode == 0
 
 
-def agent(arch: str, store: Cache) -> Path:
-    """The agent, or the program for 32-bit tasks; compiled once for each version of its source."""
+def agent(arch: str, store: Cache, *, for_tasks: bool = False) -> Path:
+    """The agent, or the program for tasks alone; compiled once for each version of its source."""
     name = "agent"
 
     def make(directory: Path) -> None:
-        command = compile_command(arch, directory / name)
+        command = compile_command(arch, directory / name, for_tasks=for_tasks)
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if done.returncode:
             raise KconformError(f"the agent does not compile:\n{done.stderr}")
 
-    key = f"{arch}-{_source_digest(arch)[:24]}"
+    key = f"{arch}-{_source_digest(arch, for_tasks=for_tasks)[:24]}"
     return store.get("agents", key, with_checksums(make), check) / name
 
 

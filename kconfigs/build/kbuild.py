@@ -161,7 +161,7 @@ def command(job: Job, objects: Path, arguments: list[str]) -> list[str]:
     return [
         *("nice", "-n", "19", "make", "--no-print-directory"),
         *("-C", str(job.tree.path), f"O={objects}"),
-        f"ARCH={job.architecture.srcarch}",
+        f"ARCH={job.architecture.kbuild or job.architecture.srcarch}",
         *job.toolchain.make_arguments(),
         # Otherwise the release, and with it every build, would depend on the state of git.
         "LOCALVERSION=",

@@ -64,7 +64,7 @@ def test_where_core_dumps_go(guest: Guest) -> None:
         """A user's task that has executed a program, in a directory, and with another root directory if jailed."""
         # It may not be dumpable, and so not change its limits in /proc.
         task = guest.root(name)
-        task.call("setrlimit", RLIMIT_CORE, task.abi.pack("QQ", CORE_BYTES, CORE_BYTES)).result()
+        task.call("setrlimit", RLIMIT_CORE, task.abi.words(CORE_BYTES, CORE_BYTES)).result()
         if jailed:
             task.call("chroot", JAIL).result()
         task.call("chdir", where).result()

@@ -37,7 +37,7 @@ PROGRAMS = [
 
 def secure(guest: Guest, task: Task) -> int:
     """AT_SECURE, by which the kernel tells the C library that the program has gained something."""
-    return int(dict(task.abi.layout("QQ").iter_unpack(guest.read_bytes(f"/proc/{task.pid}/auxv")))[AT_SECURE])
+    return task.abi.pairs(guest.read_bytes(f"/proc/{task.pid}/auxv"))[AT_SECURE]
 
 
 @pytest.mark.requirement("ptrace.exec-secure", "ptrace.exec-stack-limit")
@@ -48,11 +48,12 @@ def test_secure_execution(guest: Guest, made: dict[str, int], gives: bool) -> No
     path = Programs(guest).create(**made)  # type: ignore[arg-type]
     target.call("personality", ADDR_NO_RANDOMIZE).result()
     target.call("prctl", Prctl.SET_PDEATHSIG, Signal.TERM, 0, 0, 0).result()
-    target.call("setrlimit", RLIMIT_STACK, target.abi.pack("QQ", 8 * USUAL_STACK, 8 * USUAL_STACK)).result()
+    target.call("setrlimit", RLIMIT_STACK, target.abi.words(8 * USUAL_STACK, 8 * USUAL_STACK)).result()
     execute(target, path).result()
     with breaks("ptrace.exec-secure"):
         assert secure(guest, target) == int(gives)
-        assert target.call("personality", ASK) == returned(0 if gives else ADDR_NO_RANDOMIZE)
+        # An architecture may add flags of its own.
+        assert target.call("personality", ASK).result() & ADDR_NO_RANDOMIZE == (0 if gives else ADDR_NO_RANDOMIZE)
         signal = target.store(bytes(4))
         target.call("prctl", PR_GET_PDEATHSIG, signal, 0, 0, 0).result()
         assert target.abi.integer(target.load(signal, 4)) == (0 if gives else Signal.TERM)

@@ -68,6 +68,7 @@ def test_without_arguments(guest: Guest, empty: bool) -> None:
     assert guest.read_bytes(f"/proc/{task.pid}/cmdline") == b"\0"
     assert guest.read_bytes(f"/proc/{task.pid}/environ") == f"{ENVIRONMENT}\0".encode()
     address = int(guest.read_file(f"/proc/{task.pid}/stat").rpartition(")")[2].split()[START_STACK - 3])
-    count, first, second, variable = task.abi.unpack("4Q", guest.root().read_memory(task, address, 32))
+    stack = guest.root().read_memory(task, address, 4 * task.abi.word)
+    count, first, second, variable = task.abi.all_words(stack)
     assert (count, second, variable - first) == (1, 0, 1)
     guest.root().kill(task, Signal.KILL).result()

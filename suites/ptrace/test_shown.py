@@ -182,7 +182,7 @@ def test_advice_that_ends_early(guest: Guest) -> None:
     pidfd, page = nice.pidfd_open(target), guest.hello.page_size
     good, bad = wire.data_address(target.slot) & -page, page
     for ranges, wanted in (((good, good), returned(2 * page)), ((good, bad), returned(page)), ((bad, good), ENOMEM)):
-        vector = nice.abi.pack("4Q", ranges[0], page, ranges[1], page)
+        vector = nice.abi.words(ranges[0], page, ranges[1], page)
         assert nice.call("process_madvise", pidfd, vector, 2, MADV_COLD, 0) == wanted
 
 

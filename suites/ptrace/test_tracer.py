@@ -43,7 +43,7 @@ def check_memory(tracer: Task, tracee: Task, wanted: Expected) -> None:
 def check_control(tracer: Task, tracee: Task) -> None:
     """Everything else: registers, signals, options, and to let it run."""
     registers = tracer.store(bytes(512))
-    vector = tracer.abi.pack("QQ", registers, 512)
+    vector = tracer.abi.words(registers, 512)
     assert tracer.call("ptrace", PTRACE_GETREGSET, tracee.tid, NT_PRSTATUS, vector, shown="getregset()") == OK
     assert tracer.call("ptrace", PTRACE_GETSIGMASK, tracee.tid, 8, Out(8), shown="getsigmask()") == OK
     assert tracer.set_options(tracee, PtraceOption.NONE) == OK
@@ -202,7 +202,7 @@ def test_kernel_threads(guest: Guest) -> None:
     assert root.call("pidfd_open", kthreadd, 0) == OK
     for request in (Ptrace.SEIZE, Ptrace.ATTACH):
         assert root.call("ptrace", request, kthreadd, 0, 0, shown=f"{request.name.lower()}({kthreadd})") == EPERM
-    local = root.abi.pack("QQ", root.store(bytes(8)), 8)
+    local = root.abi.words(root.store(bytes(8)), 8)
     assert root.call("process_vm_readv", kthreadd, local, 1, local, 1, 0) == ESRCH
     assert root.open(f"/proc/{kthreadd}/root") == OK
     assert guest.spawn("user").open(f"/proc/{kthreadd}/root") == EACCES

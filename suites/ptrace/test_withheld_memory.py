@@ -25,7 +25,7 @@ def test_program_whose_mode_changes(guest: Guest, mode: int, uid: int) -> None:
     root, task = guest.root(), guest.spawn("task")
     path, page = Programs(guest).create(), WithheldPage(guest, task)
     words = task.store_words(path, "task", str(task.slot))
-    array = task.store(task.load(words, 3 * 8) + task.abi.pack("QQ", page.address, 0))
+    array = task.store(task.load(words, 3 * task.abi.word) + task.abi.words(page.address, 0))
     running = task.begin("execve", path, array, task.store_words(ENVIRONMENT), shown=f'execute("{path}")')
     running.wait_until_blocked()
     root.chmod(path, mode).result()

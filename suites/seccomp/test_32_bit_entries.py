@@ -9,23 +9,24 @@ import pytest
 
 from guests import bpf
 from guests.abi import AgentProgram
-from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, arg, deny, load, policy, ret, trace
+from guests.bpf import Action, Instruction, Program, arg, deny, load, policy, ret, trace
 from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import EACCES, EPERM, OK, error, killed, returned
 from guests.protocol.wire import Entry
+from guests.syscalls.signals import SignalInfo
 from guests.uapi import Ptrace, Signal, number
 from suites.seccomp.support.compat_tasks import (
+    ENTERING,
     ENTRIES,
     FAST,
-    INT80,
     CompatPair,
     CompatTracedPair,
     compat_task,
     entry_of,
 )
 
-pytestmark = pytest.mark.needs("SECCOMP_FILTER", "IA32_EMULATION")
+pytestmark = pytest.mark.needs("SECCOMP_FILTER", "COMPAT or X86_32")
 
 NO_CALL = 0x1000
 VALUES = tuple(0xF1223344 + 0x01010101 * i for i in range(6))
@@ -34,6 +35,13 @@ FIRST_WORD = 1000
 """What a filter answers if a word of what it sees is not as expected: this, and the word's number."""
 AS_EXPECTED = error(FIRST_WORD - 1)
 NOWHERE = 0x1000
+OF_64_BITS = {"i386": "x86_64", "arm": "aarch64"}
+"""The ABIs of 64-bit programs that kernels have beside these."""
+OF_THE_TRACER = {
+    "x86_64": ("orig_rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp"),
+    "i386": ("orig_eax", "ebx", "ecx", "edx", "esi", "edi", "ebp"),
+}
+"""The number and the arguments of a 32-bit program's call, as its tracer's ABI names the registers."""
 
 
 def compare(words: dict[int, int]) -> Program:
@@ -47,23 +55,24 @@ def compare(words: dict[int, int]) -> Program:
 @pytest.mark.requirement("seccomp.data-32-bit")
 @pytest.mark.parametrize("way", ENTRIES)
 def test_what_a_filter_sees(compat: AgentProgram, guest: Guest, way: Entry) -> None:
-    """Filter and supervisor see i386's number and architecture, six arguments without a sign, and the address.
+    """Filter and supervisor see the ABI's number and architecture, six arguments without a sign, and the address.
 
-    The address is behind an `int $0x80`, by which a call restarts: the vDSO has one beside its fast instruction.
+    The address is behind the instruction by which a call restarts: i386's vDSO has an `int $0x80` beside its own.
     """
     pair = CompatPair(guest, compat)
     task = pair.target
     entry = entry_of(guest, task, way)
     arguments = {4 + word: 0 if word % 2 else VALUES[word // 2] for word in range(12)}
-    task.install(compare({0: NO_CALL, 1: AUDIT_ARCH["i386"], 3: 0, **arguments})).result()
+    task.install(compare({0: NO_CALL, 1: compat.abi.audit_arch, 3: 0, **arguments})).result()
     assert task.call(NO_CALL, *VALUES, entry=entry) == AS_EXPECTED
     assert task.call(NO_CALL, *VALUES[:5], VALUES[5] ^ 1, entry=entry) == error(FIRST_WORD + 14)
 
-    pair.filter(policy(bpf.notify("getppid"), arch="i386"))
-    call = task.begin(number("getppid", "i386"), *VALUES, entry=entry)
+    pair.filter(policy(bpf.notify("getppid")))
+    call = task.begin("getppid", *VALUES, entry=entry)
     notif = pair.receive()
-    assert (notif.nr, notif.arch, notif.args) == (number("getppid", "i386"), AUDIT_ARCH["i386"], VALUES)
-    assert guest.init.read_memory(task, notif.instruction_pointer - len(INT80), len(INT80)) == INT80
+    assert (notif.nr, notif.arch, notif.args) == (task.number("getppid"), compat.abi.audit_arch, VALUES)
+    entering = ENTERING[compat.abi.name]
+    assert guest.init.read_memory(task, notif.instruction_pointer - len(entering), len(entering)) == entering
     assert pair.reply(notif, error=-errno.EACCES) == OK
     assert call.outcome() == EACCES
 
@@ -89,10 +98,11 @@ def test_the_sixth_argument_cannot_be_read(compat: AgentProgram, guest: Guest, i
     call = tracee.begin("getppid", 0, 0, 0, 0, 0, NOWHERE, entry=instruction)
     assert tracer.wait(tracee).stopped_by == Signal.SEGV
     registers = tracer.registers(tracee)
-    assert registers["rax"] & 0xFFFFFFFF == -errno.EFAULT & 0xFFFFFFFF
+    assert registers.result & 0xFFFFFFFF == -errno.EFAULT & 0xFFFFFFFF
     assert registers.sp == NOWHERE
     raw = tracer.ptrace(Ptrace.GETSIGINFO, tracee, 0, Out(128)).read()
-    assert tracer.abi.unpack_from("Q", raw, 16)[0] == NOWHERE
+    # si_addr is where si_call_addr of a SIGSYS is.
+    assert SignalInfo.decode_siginfo(raw, tracer.abi).call_address == NOWHERE
     tracer.resume(tracee, Signal.SEGV).result()
     assert call.outcome() == killed(Signal.SEGV)
 
@@ -109,9 +119,9 @@ def test_the_tracer_changes_the_sixth_argument(compat: AgentProgram, guest: Gues
     nr = number("getppid", "i386")
     call = pair.stop(nr, *VALUES, entry=entry)
     registers = pair.tracer.registers(pair.tracee)
-    names = ("orig_rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp")
+    names = OF_THE_TRACER[pair.tracer.abi.name]
     assert [registers[name] for name in names] == [nr, *VALUES]
-    pair.change(rbp=7)
+    pair.change(**{names[-1]: 7})
     pair.resume()
     assert call.outcome() == EPERM
     assert pair.tracee.call(nr, *VALUES[:5], 8, entry=entry) == returned(pair.tracer.pid)
@@ -130,4 +140,5 @@ def test_strict_mode(compat: AgentProgram, guest: Guest, way: Entry) -> None:
     assert task.call("write", writing, content, 3, entry=entry) == returned(3)
     assert task.call("read", reading, content, 3, entry=entry) == returned(3)
     # 64-bit programs' number of exit(), which strict mode allows them.
-    assert task.call(number("exit"), 0, entry=entry) == killed(Signal.KILL)
+    of_64_bits = number("exit", OF_64_BITS[compat.abi.name])
+    assert task.call(of_64_bits, 0, entry=entry) == killed(Signal.KILL)

@@ -13,22 +13,22 @@ from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EPERM, OK, returned
 from guests.protocol.wire import Entry
-from guests.uapi import Ptrace, Signal, number
-from suites.seccomp.support.compat_tasks import ENTRIES, FAST, CompatPair, compat_task, entry_of
+from guests.uapi import Ptrace, Signal
+from suites.seccomp.support.compat_tasks import ENTRIES, CompatPair, compat_task, entry_of, of_x86
 from suites.seccomp.support.filtered_tasks import unprivileged
 
-pytestmark = pytest.mark.needs("SECCOMP_FILTER", "IA32_EMULATION")
+pytestmark = pytest.mark.needs("SECCOMP_FILTER", "COMPAT or X86_32")
 
-NO_RESTART = policy(deny("restart_syscall", errno=EPERM), arch="i386")
+NO_RESTART = policy(deny("restart_syscall", errno=EPERM))
 HOUR_MS = 3_600_000
 ERESTART_RESTARTBLOCK = 516
 VALUES = tuple(0xF1223344 + 0x01010101 * i for i in range(6))
 
 
 @pytest.mark.requirement("seccomp.restart-32-bit")
-@pytest.mark.parametrize("way", FAST)
+@pytest.mark.parametrize("way", ENTRIES)
 def test_a_stopped_call(compat: AgentProgram, guest: Guest, way: Entry) -> None:
-    """A 32-bit program's sleep in SYSENTER or SYSCALL resumes as i386's restart_syscall, by int 0x80."""
+    """A 32-bit program's sleep, by any entry, resumes as its ABI's restart_syscall."""
     task = compat_task(guest, compat)
     entry = entry_of(guest, task, way)
     task.install(NO_RESTART).result()
@@ -47,8 +47,8 @@ def test_a_notified_call(compat: AgentProgram, guest: Guest, way: Entry) -> None
     pair = CompatPair(guest, compat)
     entry = entry_of(guest, pair.target, way)
     pair.target.catch(Signal.USR1, restart=True).result()
-    pair.filter(policy(notify("getppid"), arch="i386"))
-    call = pair.target.begin(number("getppid", "i386"), *VALUES, entry=entry)
+    pair.filter(policy(notify("getppid")))
+    call = pair.target.begin("getppid", *VALUES, entry=entry)
     first = pair.receive()
     pair.interrupt(Signal.USR1)
     second = pair.receive_after_signal()
@@ -59,6 +59,7 @@ def test_a_notified_call(compat: AgentProgram, guest: Guest, way: Entry) -> None
     assert len(pair.target.caught_signals()) == 1
 
 
+@of_x86
 @pytest.mark.requirement("seccomp.restart-debugger")
 def test_a_32_bit_debugger(compat: AgentProgram, guest: Guest) -> None:
     """A call resumes although a 32-bit debugger has restored its registers, which have no sign, in a later stop.

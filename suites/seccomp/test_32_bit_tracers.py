@@ -17,11 +17,11 @@ from guests.outcome import ECHILD, EINVAL, EPERM, Expected, killed, returned
 from guests.protocol.wire import Entry
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal, number
-from suites.seccomp.support.compat_tasks import CompatTracedPair
+from suites.seccomp.support.compat_tasks import CompatTracedPair, of_x86, of_x86_64
 from suites.seccomp.support.filtered_tasks import unprivileged
 from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP
 
-pytestmark = pytest.mark.needs("SECCOMP_FILTER", "IA32_EMULATION")
+pytestmark = pytest.mark.needs("SECCOMP_FILTER", "COMPAT or X86_32")
 
 I386, X86_64 = AUDIT_ARCH["i386"], AUDIT_ARCH["x86_64"]
 SIZE_OF_32, SIZE_OF_64 = 17 * 4, 27 * 8
@@ -63,6 +63,7 @@ def resume_to_event(tracer: Task, tracee: Task) -> None:
     require(tracer.wait(tracee).event == PTRACE_EVENT_SECCOMP, f"{tracee} did not stop for TRACE")
 
 
+@of_x86_64
 @pytest.mark.requirement("seccomp.trace-32-bit")
 @pytest.mark.parametrize("entry", [Entry.NATIVE, Entry.VDSO], ids=["int-0x80", "vdso"])
 def test_a_64_bit_tracer(compat: AgentProgram, guest: Guest, entry: Entry) -> None:
@@ -117,6 +118,7 @@ CHANGES: dict[str, tuple[str, Expected]] = {
 # fmt: on
 
 
+@of_x86_64
 @pytest.mark.requirement("seccomp.trace-by-32-bit")
 def test_a_32_bit_tracer(compat: AgentProgram, guest: Guest) -> None:
     """A 32-bit tracer of a 64-bit program sees the lower halves of its registers, and all of the call's description.
@@ -138,6 +140,7 @@ def test_a_32_bit_tracer(compat: AgentProgram, guest: Guest) -> None:
         assert call.outcome() == wanted
 
 
+@of_x86_64
 @pytest.mark.requirement("seccomp.trace-by-32-bit")
 def test_a_32_bit_tracer_at_the_entry(compat: AgentProgram, guest: Guest) -> None:
     """The same at the stop at a call's entry: filters see a call of x86-64, as the tracer has left it."""
@@ -150,20 +153,25 @@ def test_a_32_bit_tracer_at_the_entry(compat: AgentProgram, guest: Guest) -> Non
 
 
 @pytest.mark.requirement("seccomp.trace-by-32-bit", "seccomp.trace-skip")
-def test_both_have_32_bits(compat: AgentProgram, guest: Guest) -> None:
-    """A 32-bit tracer sees a 32-bit tracee's registers by i386's names, and skips its call with a result."""
+@pytest.mark.parametrize("entry", [Entry.NATIVE, pytest.param(Entry.VDSO, marks=of_x86)], ids=["native", "vdso"])
+def test_both_have_32_bits(compat: AgentProgram, guest: Guest, entry: Entry) -> None:
+    """A 32-bit tracer sees a 32-bit tracee's call in its registers, changes it, and skips it with a result."""
     tracer = guest.spawn("tracer")
     tracer.become(compat).result()
     tracee = unprivileged(guest, "tracee", parent=tracer)
-    tracee.install(policy(trace("getppid", data=7), arch="i386")).result()
+    tracee.install(policy(trace("getppid", data=7), deny("geteuid", errno=EINVAL))).result()
     tracer.seize(tracee, PtraceOption.TRACESECCOMP).result()
-    for result, wanted in {42: returned(42), -errno.EPERM: EPERM}.items():
-        call = tracee.begin("getppid", *VALUES, entry=Entry.VDSO)
+    changes: list[tuple[dict[str, int | str], Expected]] = [
+        ({"nr": -1, "result": 42}, returned(42)),
+        ({"nr": -1, "result": -errno.EPERM}, EPERM),
+        ({"nr": "geteuid"}, EINVAL),
+    ]
+    for change, wanted in changes:
+        call = tracee.begin("getppid", *VALUES, entry=entry)
         require(tracer.wait(tracee).event == PTRACE_EVENT_SECCOMP, f"{tracee} did not stop for TRACE")
         assert tracer.event_message(tracee) == 7
         registers = tracer.registers(tracee)
-        names = ("orig_eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "cs")
-        assert [registers[name] for name in names] == [number("getppid", "i386"), *VALUES, USER32_CS]
-        tracer.set_registers(tracee, orig_eax=-1, eax=result).result()
+        assert (registers.nr, registers.arguments) == (tracee.number("getppid"), VALUES)
+        tracer.set_registers(tracee, **change).result()
         tracer.resume(tracee).result()
         assert call.outcome() == wanted

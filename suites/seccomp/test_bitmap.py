@@ -43,6 +43,8 @@ CACHED = {
     **dict.fromkeys(("arm", "ppcle", "s390"), None),
 }
 """The names of architectures in the file (SECCOMP_ARCH_*_NAME in asm/seccomp.h); None if we have no such entry."""
+OWN = {"i386": "ia32"}
+"""That of an architecture's own calls, if it is not its name."""
 
 
 def cached(guest: Guest, task: Task) -> dict[Entry, dict[int, bool]]:
@@ -50,7 +52,8 @@ def cached(guest: Guest, task: Task) -> dict[Entry, dict[int, bool]]:
     found: dict[Entry, dict[int, bool]] = {Entry.NATIVE: {}, Entry.INT80: {}}
     for line in guest.read_file(f"/proc/{task.pid}/seccomp_cache").splitlines():
         arch, nr, word = line.split()
-        if (entry := CACHED[arch]) is not None:
+        own = arch == OWN.get(guest.arch, guest.arch)
+        if (entry := Entry.NATIVE if own else CACHED[arch]) is not None:
             found[entry][int(nr)] = {"ALLOW": True, "FILTER": False}[word]
     return found
 

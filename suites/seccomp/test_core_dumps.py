@@ -13,9 +13,10 @@ from guests.call_arguments import Out
 from guests.call_plan import Plan, share_a_processor, start, start_realtime
 from guests.guest import Guest
 from guests.outcome import GONE, killed, returned
-from guests.syscalls.signals import SYS_SECCOMP
+from guests.syscalls.signals import SYS_SECCOMP, SignalInfo
 from guests.task import Task
 from guests.uapi import SCHED_FIFO, Clone, Signal
+from suites.elf_files import ElfLayout
 from suites.seccomp.support.filtered_tasks import (
     CORE_BYTES,
     DUMPED,
@@ -83,14 +84,18 @@ def test_siginfo_of_the_parent(guest: Guest) -> None:
     child.install(policy(rule(Action.KILL_PROCESS, "getppid"))).result()
     child.call("getppid").require(killed(Signal.SYS))
     siginfo = parent.call("waitid", P_PID, child.tid, Out(128), WEXITED, None).read()
-    signal, error, code, pid, uid, code_or_signal = parent.abi.unpack_from("iii4xiIi", siginfo)
+    signal, error, code = parent.abi.unpack_from("iii", siginfo)
+    pid, uid, code_or_signal = parent.abi.unpack_from("iIi", siginfo, parent.abi.siginfo_union)
     assert (signal, error, code, pid, uid) == (Signal.CHLD, 0, CLD_DUMPED, child.pid, 1000)
     assert code_or_signal == Signal.SYS
 
 
-NT_PRSTATUS, NT_SIGINFO = 1, 0x53494749
-PR_REG = 112
-"""The offset of the registers in struct elf_prstatus of a 64-bit program."""
+NT_PRSTATUS, NT_SIGINFO, PT_NOTE = 1, 0x53494749, 4
+
+
+def registers_at(word: int) -> int:
+    """The offset of the registers in struct elf_prstatus: ten words and eight integers come first."""
+    return 32 + 10 * word
 
 
 def check_core(guest: Guest, task: Task) -> str:
@@ -103,9 +108,7 @@ def check_core(guest: Guest, task: Task) -> str:
 
 def core_notes(core: bytes, abi: Abi) -> dict[int, bytes]:
     """The notes of a core dump, by type; of several of one type, the first, which is the dying thread's."""
-    offset, count = abi.unpack_from("Q", core, 32)[0], abi.unpack_from("H", core, 56)[0]
-    headers = [abi.unpack_from("IIQQQQQQ", core, offset + 56 * i) for i in range(count)]
-    _, _, at, _, _, size, _, _ = next(header for header in headers if header[0] == 4)
+    at, size = next((one.offset, one.size) for one in ElfLayout(core).program_headers(core) if one.kind == PT_NOTE)
     found: dict[int, bytes] = {}
     end = at + size
     while at < end:
@@ -130,12 +133,12 @@ def test_contents_of_the_core(guest: Guest, promised: Callable[[str], bool], act
     # The limit for core dumps does not count holes, so the file may be long; the notes come first.
     notes = core_notes(guest.read_bytes(check_core(guest, task), beginning=True), task.abi)
     signal = task.abi.unpack_from("i", notes[NT_PRSTATUS])[0]
-    registers, getppid = task.abi.rolled_back(notes[NT_PRSTATUS][PR_REG:]), task.number("getppid")
+    registers = task.abi.rolled_back(notes[NT_PRSTATUS][registers_at(task.abi.word) :])
+    getppid = task.number("getppid")
     assert (signal, registers.nr, registers.arguments[0]) == (Signal.SYS, getppid, 0x1234)
-    signal, error, code = task.abi.unpack_from("iii", notes[NT_SIGINFO])
-    address, nr, arch = task.abi.unpack_from("QiI", notes[NT_SIGINFO], 16)
-    assert (signal, code, error) == (Signal.SYS, SYS_SECCOMP, 5)
-    assert (nr, arch, address) == (getppid, task.abi.audit_arch, registers.ip)
+    info = SignalInfo.decode_siginfo(notes[NT_SIGINFO], task.abi)
+    assert (info.signal, info.code, info.errno) == (Signal.SYS, SYS_SECCOMP, 5)
+    assert (info.syscall, info.arch, info.call_address) == (getppid, task.abi.audit_arch, registers.ip)
 
 
 @core_dumps

@@ -55,9 +55,9 @@ def test_flags_that_are_not_of_the_api(guest: Guest) -> None:
     """rt_sigaction() drops unknown flags, and the kernel's own: no program can hide a signal from its tracer."""
     tracer = guest.spawn("tracer")
     task = tracer.spawn("task")
-    known = API_FLAGS if task.abi.has_restorer else API_FLAGS & ~SA_RESTORER
+    known = task.abi.action_flags | (API_FLAGS if task.abi.has_restorer else API_FLAGS & ~SA_RESTORER)
     for handler, flags, kept in ((SIG_IGN, ALL_FLAGS & ~IMMUTABLE, known), (SIG_DFL, IMMUTABLE, 0)):
-        action = task.abi.action(handler, flags, 0)
+        action = task.abi.action(handler, flags & (2 * task.abi.highest_bit - 1), 0)
         task.call("rt_sigaction", Signal.USR1, action, None, 8, shown=f"use flags {flags:#x}").result()
         assert disposition(task, Signal.USR1) == (handler, kept, 0, 0)
     tracer.seize(task).result()
@@ -96,7 +96,7 @@ def test_a_frame_that_is_too_large_for_its_stack(guest: Guest) -> None:
     task.catch(Signal.SYS, result=42, on_stack=True).result()
     task.install(policy(trap("getppid"))).result()
     for size, wanted in ((8 * MINSIGSTKSZ, returned(42)), (MINSIGSTKSZ, killed(Signal.SEGV))):
-        stack = task.abi.pack("QiiQ", memory + len(below), 0, 0, size)
+        stack = task.abi.words(memory + len(below), 0, size)
         task.call("sigaltstack", stack, None, shown=f"sigaltstack({size} bytes)").result()
         assert task.call("getppid") == wanted
     # All tasks share the memory that they store in.

@@ -14,7 +14,7 @@ from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EINVAL, OK, Expected, killed, returned
 from guests.syscalls.base import Pending
-from guests.syscalls.signals import SYS_SECCOMP
+from guests.syscalls.signals import SYS_SECCOMP, SignalInfo
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_EXIT, Ptrace, PtraceOption, Signal
 from suites.seccomp.support.filtered_tasks import (
@@ -116,8 +116,9 @@ def test_a_tracer_sees_every_trap(guest: Guest, disposition: str, passed_on: boo
     stop = tracer.wait(tracee)
     assert (stop.stopped_by, stop.event) == (Signal.SYS, 0)
     siginfo = tracer.ptrace(Ptrace.GETSIGINFO, tracee, 0, Out(128)).read()
-    assert tracer.abi.unpack_from("iii", siginfo) == (Signal.SYS, 7, SYS_SECCOMP)
-    assert tracer.abi.unpack_from("iI", siginfo, 24) == (tracee.number("getppid"), tracee.abi.audit_arch)
+    info = SignalInfo.decode_siginfo(siginfo, tracer.abi)
+    assert (info.signal, info.errno, info.code) == (Signal.SYS, 7, SYS_SECCOMP)
+    assert (info.syscall, info.arch) == (tracee.number("getppid"), tracee.abi.audit_arch)
     assert shown(guest, tracee) == row.forced
     tracer.resume(tracee, Signal.SYS if passed_on else 0).result()
     assert call.outcome() == (row.delivered if passed_on else trapped(tracee))

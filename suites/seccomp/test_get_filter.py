@@ -55,7 +55,7 @@ def test_programs_can_be_read(guest: Guest) -> None:
         assert read == returned(len(program))
         assert read.read() == pack(assembled(program, guest.arch), guest.init.abi)
     assert tracer.filter_length(tracee, len(FILTERS)) == ENOENT
-    assert tracer.filter_length(tracee, 1 << 40) == ENOENT
+    assert tracer.filter_length(tracee, tracer.abi.highest_bit) == ENOENT
     bad = tracer.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, 0, NOWHERE)
     assert bad == EFAULT
 
@@ -85,7 +85,7 @@ METADATA: dict[str, tuple[int, int, Expected]] = {
     "too-short":             (0,     7,    EINVAL),
     "nothing":               (0,     0,    EINVAL),
     "past-the-end":          (1,     16,   ENOENT),
-    "far-past-the-end":      (1 << 40, 16, ENOENT),
+    "far-past-the-end":      (1 << 31, 16, ENOENT),
 }
 # fmt: on
 
@@ -103,6 +103,15 @@ def test_metadata_sizes(guest: Guest) -> None:
     zeros = tracer.call("mmap", None, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0).result()
     found["unwritable"] = (tracer.call("ptrace", Ptrace.SECCOMP_GET_METADATA, tracee.tid, 16, zeros), EFAULT)
     assert mismatches(found) == []
+
+
+@pytest.mark.needs("64BIT")
+@pytest.mark.requirement("seccomp.get-metadata")
+@restore
+def test_metadata_of_a_large_index(guest: Guest) -> None:
+    """All bits of the index count."""
+    tracer, tracee = stopped(guest, DENY)
+    assert tracer.filter_metadata(tracee, 1 << 40) == ENOENT
 
 
 # fmt: off

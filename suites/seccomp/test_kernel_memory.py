@@ -21,8 +21,13 @@ SIGINFO_SIZE = 128
 TIMES = 5
 
 # The kernel's direct map of all memory, with tables of four and of five levels, and other parts of its half
-# (Documentation/arch/x86/x86_64/mm.rst).  The page at 0x2000 of memory is mapped there on every machine.
-KERNEL_ADDRESSES = (0xFFFF888000002000, 0xFF11000000002000, 0xFFFF800000000000, 0xFFFFFFFF81000000)
+# (Documentation/arch/x86/x86_64/mm.rst), and the map of 32-bit kernels.  The page at 0x2000 of memory is mapped there
+# on every machine.
+KERNEL_ADDRESSES = {
+    8: (0xFFFF888000002000, 0xFF11000000002000, 0xFFFF800000000000, 0xFFFFFFFF81000000),
+    4: (0xC0002000, 0xC1000000, 0xFFFFF000),
+}
+"""By the size of a word."""
 
 
 @pytest.mark.requirement("seccomp.waitid-siginfo")
@@ -40,7 +45,8 @@ def test_waitid_that_finds_nothing(guest: Guest) -> None:
         plan.call("waitid", P_PID, ended, found, WEXITED | WNOWAIT, None)
         plan.call("waitid", P_PID, alive, nothing, WEXITED | WNOHANG, None)
     require(run(parent, plan) == [{"OK": 1}] * len(plan), "waitid() failed")
-    written = [parent.abi.unpack_from("iii4xiIi", parent.load(buffer, SIGINFO_SIZE)) for buffer in buffers]
+    form = f"iii{parent.abi.siginfo_union - 12}xiIi"
+    written = [parent.abi.unpack_from(form, parent.load(buffer, SIGINFO_SIZE)) for buffer in buffers]
     assert written[::2] == [(Signal.CHLD, 0, CLD_EXITED, ended.pid, 1000, 7)] * TIMES
     assert written[1::2] == [(0,) * 6] * TIMES
 
@@ -52,7 +58,7 @@ def test_waitid_into_the_kernel(guest: Guest) -> None:
     ended, alive = parent.spawn("ended"), parent.spawn("alive")
     ended.exit(7).require(exited(7))
     found: dict[str, tuple[object, object]] = {}
-    for address in KERNEL_ADDRESSES:
+    for address in KERNEL_ADDRESSES[parent.abi.word]:
         one = parent.call("waitid", P_PID, ended, address, WEXITED | WNOWAIT, None)
         none = parent.call("waitid", P_PID, alive, address, WEXITED | WNOHANG, None)
         found |= {f"{address:#x}, a child": (one, EFAULT), f"{address:#x}, none": (none, EFAULT)}
@@ -61,20 +67,20 @@ def test_waitid_into_the_kernel(guest: Guest) -> None:
 
 
 PR_SET_MM, PR_SET_MM_AUXV, PR_GET_AUXV = 35, 12, 0x41555856
-AT_PAGESZ, AT_vector_LONGEST = 6, 1024
+AT_PAGESZ, AT_VECTOR_LONGEST = 6, 1024
 
 
 @pytest.mark.requirement("seccomp.auxv")
 def test_a_short_auxiliary_vector(guest: Guest) -> None:
     """After a task has set a short vector, zeros follow it, in /proc/PID/auxv and for PR_GET_AUXV (since 6.4)."""
     task = guest.spawn("task", caps=Cap.SYS_RESOURCE)
-    vector = task.abi.pack("QQ", AT_PAGESZ, 4096)
-    require(len(guest.read_bytes(f"/proc/{task.pid}/auxv")) > 10 * 16, "the vector was short before")
+    require(len(guest.read_bytes(f"/proc/{task.pid}/auxv")) > 10 * 2 * task.abi.word, "the vector was short before")
+    vector = task.abi.words(AT_PAGESZ, 4096)
     assert task.call("prctl", PR_SET_MM, PR_SET_MM_AUXV, vector, len(vector), 0) == OK
-    assert guest.read_bytes(f"/proc/{task.pid}/auxv") == vector + bytes(16)
-    read = task.call("prctl", PR_GET_AUXV, Out(AT_vector_LONGEST), AT_vector_LONGEST, 0, 0)
+    assert guest.read_bytes(f"/proc/{task.pid}/auxv") == vector + bytes(2 * task.abi.word)
+    read = task.call("prctl", PR_GET_AUXV, Out(AT_VECTOR_LONGEST), AT_VECTOR_LONGEST, 0, 0)
     if read != EINVAL:
-        assert read.read() == vector + bytes(AT_vector_LONGEST - len(vector))
+        assert read.read() == vector + bytes(AT_VECTOR_LONGEST - len(vector))
 
 
 UNAME26 = 0x0020000

@@ -197,7 +197,7 @@ def test_a_fork_that_is_killed(guest: Guest) -> None:
             arguments = (0, 4096, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             mapping.call("mmap", *target.abi.arguments("mmap", arguments))
     require(run(target, mapping, MAPPINGS // 16) == [{"OK": MAPPINGS // 16}] * 16, f"{target} could not map memory")
-    kill = target.abi.pack("QiI48x", 0, Signal.KILL, SIGEV_SIGNAL)
+    kill = (target.abi.words(0) + target.abi.pack("iI", Signal.KILL, SIGEV_SIGNAL)).ljust(64, b"\0")
     timer = target.abi.unpack("i", target.call("timer_create", CLOCK_MONOTONIC, kill, Out(4)).read())[0]
     plan = Plan(target.slot)
     plan.call("timer_settime", timer, 0, target.abi.pack("4Q", 0, 0, 0, EXPIRES_NS), None)

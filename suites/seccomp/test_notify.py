@@ -28,10 +28,11 @@ NOWHERE = 0x1000
 def test_notification_contents(guest: Guest) -> None:
     """A notification has what a filter sees, and the caller's pid; its flags are 0."""
     pair = SupervisedPair(guest, NOTIFY)
-    call, notif = pair.call_and_receive("getppid", 1, 2, 3, 4, 5, 1 << 63)
+    arguments = (1, 2, 3, 4, 5, pair.target.abi.highest_bit)
+    call, notif = pair.call_and_receive("getppid", *arguments)
     assert (notif.nr, notif.arch) == (pair.target.number("getppid"), pair.target.abi.audit_arch)
     assert (notif.pid, notif.flags) == (pair.target.pid, 0)
-    assert notif.args == (1, 2, 3, 4, 5, 1 << 63)
+    assert notif.args == arguments
     call.wait_until_blocked()  # the target wakes the supervisor before it sleeps
     assert guest.read_file(f"/proc/{pair.target.pid}/syscall").split()[-1] == f"{notif.instruction_pointer:#x}"
     assert pair.reply(notif) == OK

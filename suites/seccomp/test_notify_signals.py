@@ -189,7 +189,7 @@ def test_an_answer_right_behind_a_signal(guest: Guest) -> None:
     pair = SupervisedPair(guest, policy(notify("getppid", "getegid")), FilterFlag.WAIT_KILLABLE_RECV)
     adding = pair.target.thread("adding")
     pair.target.catch(Signal.USR1).result()
-    pair.target.call("setrlimit", RLIMIT_NOFILE, pair.target.abi.pack("QQ", 4096, 4096)).result()
+    pair.target.call("setrlimit", RLIMIT_NOFILE, pair.target.abi.words(4096, 4096)).result()
     calls, notifs = {}, {}
     for thread, name in ((pair.target, "getppid"), (adding, "getegid")):
         calls[thread] = thread.begin(name)

@@ -117,6 +117,7 @@ def check_getppid(
     assert mismatches(found) == []
 
 
+@pytest.mark.needs("64BIT")
 @pytest.mark.parametrize("comparison", COMPARISONS)
 def test_comparisons(guest: Guest, comparison: str) -> None:
     """A policy compares whole 64-bit arguments, as unsigned numbers."""

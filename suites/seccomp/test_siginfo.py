@@ -32,17 +32,19 @@ NOBODY = 65534
 """What a uid is in a user namespace that does not map it (Documentation/admin-guide/sysctl/fs.rst: overflowuid)."""
 
 
-Sent = tuple[int, int, int, int, int, int, int, bytes]
-"""A siginfo: signal, errno, code, padding, pid, uid, value, and the rest without the zeros at its end."""
+Sent = tuple[int, int, int, bytes, int, int, int, bytes]
+"""A siginfo: signal, errno, code, padding without zeros, pid, uid, value, the rest without the zeros at its end."""
 
 
 def sent(signal: int, code: int, pid: int, uid: int, value: int = 0) -> Sent:
     """The siginfo of a signal that a process sends."""
-    return signal, 0, code, 0, pid, uid, value, b""
+    return signal, 0, code, b"", pid, uid, value, b""
 
 
 def pack(abi: Abi, siginfo: Sent) -> bytes:
-    return abi.pack("iiiiiIQ", *siginfo[:7]).ljust(SIGINFO, b"\0")
+    number, error, code, _, pid, uid, value, _ = siginfo
+    head = abi.pack("iii", number, error, code).ljust(abi.siginfo_union, b"\0")
+    return (head + abi.pack("iI", pid, uid) + abi.words(value)).ljust(SIGINFO, b"\0")
 
 
 def take(task: Task, signal: Signal = Signal.USR1) -> Sent:
@@ -50,8 +52,12 @@ def take(task: Task, signal: Signal = Signal.USR1) -> Sent:
     mask, at_once = task.abi.pack("Q", signal_mask(signal)), task.abi.pack("qq", 0, 0)
     done = task.call("rt_sigtimedwait", mask, Out(SIGINFO), at_once, 8, shown=f"take({signal.name})")
     done.require(returned(signal))
-    number, error, code, padding, pid, uid, value = task.abi.unpack_from("iiiiiIQ", done.read())
-    return number, error, code, padding, pid, uid, value, done.read()[32:].rstrip(b"\0")
+    raw, at = done.read(), task.abi.siginfo_union
+    number, error, code = task.abi.unpack_from("iii", raw)
+    pid, uid = task.abi.unpack_from("iI", raw, at)
+    value = task.abi.split_words(raw[at + 8 :], ("value",))["value"]
+    rest = raw[at + 8 + task.abi.word :]
+    return number, error, code, raw[12:at].rstrip(b"\0"), pid, uid, value, rest.rstrip(b"\0")
 
 
 @pytest.mark.needs("USER_NS")
@@ -59,7 +65,7 @@ def take(task: Task, signal: Signal = Signal.USR1) -> Sent:
 def test_a_forced_signal_at_the_limit_of_pending_signals(guest: Guest) -> None:
     """The SIGSYS of TRAP has its siginfo even in a user namespace in which no signal can be queued any more."""
     creator = guest.spawn("creator")
-    creator.call("setrlimit", RLIMIT_SIGPENDING, creator.abi.pack("QQ", 0, 0)).result()
+    creator.call("setrlimit", RLIMIT_SIGPENDING, creator.abi.words(0, 0)).result()
     task = creator.spawn("task", flags=Clone.NEWUSER, quiet=True)
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid", data=7))).result()

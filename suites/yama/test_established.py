@@ -27,9 +27,9 @@ def test_trace_continues(guest: Guest, raised: int) -> None:
     address = target.store(b"password")
     assert tracer.attach_and_wait(target) == OK
     guest.set_sysctl(SCOPE, raised)
-    peeked = tracer.ptrace(Ptrace.PEEKDATA, target, address, Out(8))
+    peeked = tracer.ptrace(Ptrace.PEEKDATA, target, address, Out(tracer.abi.word))
     assert peeked == OK
-    assert peeked.read() == b"password"
+    assert peeked.read() == b"password"[: tracer.abi.word]
     assert tracer.resume(target) == OK
     assert target.call("getpid") == OK
     assert tracer.kill(target, Signal.STOP) == OK

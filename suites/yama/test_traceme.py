@@ -149,9 +149,9 @@ def test_traceme_before_the_scope_was_raised(guest: Guest) -> None:
     with breaks("yama.at-access"):
         stopping = first.begin("kill", first, Signal.STOP)
         assert gdb.wait(first).stopped_by == Signal.STOP
-        peeked = gdb.ptrace(Ptrace.PEEKDATA, first, secret, Out(8))
+        peeked = gdb.ptrace(Ptrace.PEEKDATA, first, secret, Out(gdb.abi.word))
         assert peeked == OK
-        assert peeked.read() == b"password"
+        assert peeked.read() == b"password"[: gdb.abi.word]
         assert gdb.detach(first) == OK
         assert stopping.outcome() == OK
     with breaks("yama.traceme"):

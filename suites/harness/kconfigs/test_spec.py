@@ -78,7 +78,9 @@ class TestTestable:
 
     def test_an_architecture_has_one_row(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (architecture().srcarch, architecture().target) == ("arm64", "Image")
-        assert [from_debian(name) for name in ("amd64", "arm64", "mips64el")] == ["x86_64", "aarch64", "mips64el"]
+        assert [from_debian(name) for name in ("amd64", "i386", "arm64", "mips64el")] == [
+            *("x86_64", "i386", "aarch64", "mips64el")
+        ]
         assert list(ARCHITECTURES)[:2] == ["x86_64", "aarch64"]
         monkeypatch.setattr("platform.machine", lambda: "mips64")
         with pytest.raises(UsageError, match="building a kernel for mips64 is not supported yet"):

@@ -93,7 +93,18 @@ GUEST_ROOMS = {
     "target": {"protocol", "log", "vm"},
     "host": {"vm"},
 }
-BELOW_ROOMS = {"abi", "abis", "errors", "outcome", "uapi", "bpf", "call_arguments", "guest_text", "setting_path"}
+BELOW_ROOMS = {
+    "abi",
+    "abis",
+    "call_registers",
+    "errors",
+    "outcome",
+    "uapi",
+    "bpf",
+    "call_arguments",
+    "guest_text",
+    "setting_path",
+}
 """Modules on top of guests/ that any room may know."""
 ABOVE_ROOMS = {"vm": {"guest"}, "target": {"guest", "session"}}
 """And those that one room may know: the pools hand out guests."""

@@ -10,25 +10,27 @@ import struct
 
 import pytest
 
-from guests.abi import size_of
 from guests.guest import Guest
 from guests.outcome import OK, Outcome
 from guests.syscalls.base import Pending
 from guests.task import Task
 from guests.uapi import Cap
+from suites.elf_files import ElfLayout, ProgramHeader
 
 FOLDER = "/tmp"  # noqa: S108 - the guest's
 ENVIRONMENT = "ENVIRONMENT=1"
 """What they find in their environment."""
-_ELF_HEADER = "16sHHIQQQIHHHHHH"
-_PROGRAM_HEADER = "IIQQQQQQ"
-_ET_EXEC, _PT_LOAD, _PT_INTERP, _PF_X, _PF_R = 2, 1, 3, 1, 4
+_PT_LOAD, _PT_INTERP, _PF_X, _PF_R = 1, 3, 1, 4
 _AT_ADDRESS = 0x60000000
 """Where a program of our own lies: away from an interpreter, and from the memory that tasks share."""
 # fmt: off
 _WAITING = {
     # again: mov $__NR_pause, %eax; syscall; jmp again
     "x86_64": ("pause", "b8 22 00 00 00  0f 05  eb f7"),
+    # again: mov $__NR_pause, %eax; int $0x80; jmp again
+    "i386": ("pause", "b8 1d 00 00 00  cd 80  eb f7"),
+    # again: mov r7, #__NR_pause; svc #0; b again
+    "arm": ("pause", "1d 70 a0 e3  00 00 00 ef  fc ff ff ea"),
     # again: mov x0, #0, and so to x3; mov x8, #__NR_ppoll; svc #0; b again
     "aarch64": ("ppoll", "00 00 80 d2  01 00 80 d2  02 00 80 d2  03 00 80 d2  28 09 80 d2  01 00 00 d4  fa ff ff 17"),
     # again: li a0, 0, and so to a3; li a7, __NR_ppoll; ecall; j again
@@ -63,14 +65,11 @@ class Programs:
         """A program that its ELF interpreter runs, which is to be one of these files."""
         path = self._new_path(FOLDER)
         name = interpreter.encode() + b"\0"
-        size = size_of(_ELF_HEADER) + 2 * size_of(_PROGRAM_HEADER)
-        header = self._elf_header(_AT_ADDRESS, 2)
-        interp = self._root.abi.pack(
-            _PROGRAM_HEADER, _PT_INTERP, _PF_R, size, _AT_ADDRESS + size, 0, len(name), len(name), 1
-        )
-        whole = size + len(name)
-        load = self._root.abi.pack(_PROGRAM_HEADER, _PT_LOAD, _PF_R, 0, _AT_ADDRESS, 0, whole, whole, 4096)
-        self._guest.upload(path, header + interp + load + name)
+        like, layout = self._like()
+        size = layout.head_size(2)
+        interp = ProgramHeader(_PT_INTERP, _PF_R, size, _AT_ADDRESS + size, len(name), 1)
+        load = ProgramHeader(_PT_LOAD, _PF_R, 0, _AT_ADDRESS, size + len(name), 4096)
+        self._guest.upload(path, layout.head(like, _AT_ADDRESS, [interp, load]) + name)
         return self._finish(path, mode, 0, 0, Cap.NONE)
 
     def create_waiting(self) -> str:
@@ -78,10 +77,10 @@ class Programs:
         if self._guest.arch not in _WAITING:
             pytest.skip(f"needs code that waits, and there is none for {self._guest.arch}")
         path, code = self._new_path(FOLDER), bytes.fromhex(_WAITING[self._guest.arch][1])
-        header = self._elf_header(_AT_ADDRESS + size_of(_ELF_HEADER) + size_of(_PROGRAM_HEADER), 1)
-        whole = size_of(_ELF_HEADER) + size_of(_PROGRAM_HEADER) + len(code)
-        load = self._root.abi.pack(_PROGRAM_HEADER, _PT_LOAD, _PF_R | _PF_X, 0, _AT_ADDRESS, 0, whole, whole, 4096)
-        self._guest.upload(path, header + load + code)
+        like, layout = self._like()
+        size = layout.head_size(1)
+        load = ProgramHeader(_PT_LOAD, _PF_R | _PF_X, 0, _AT_ADDRESS, size + len(code), 4096)
+        self._guest.upload(path, layout.head(like, _AT_ADDRESS + size, [load]) + code)
         return self._finish(path, 0o755, 0, 0, Cap.NONE)
 
     def create_script(self, task: Task, interpreter: str, *, mode: int = 0o755) -> str:
@@ -90,14 +89,10 @@ class Programs:
         self._guest.upload(path, f"#!{interpreter} task\n".encode())
         return self._finish(path, mode, 0, 0, Cap.NONE)
 
-    def _elf_header(self, entry: int, segments: int) -> bytes:
-        """That of a program for this machine."""
-        own = self._root.abi.unpack_from(_ELF_HEADER, self._guest.read_bytes(self._guest.program, beginning=True))
-        ident, machine, flags = own[0], own[2], own[7]
-        sizes = (size_of(_ELF_HEADER), size_of(_PROGRAM_HEADER), segments, 0, 0, 0)
-        return self._root.abi.pack(
-            _ELF_HEADER, ident, _ET_EXEC, machine, 1, entry, size_of(_ELF_HEADER), 0, flags, *sizes
-        )
+    def _like(self) -> tuple[bytes, ElfLayout]:
+        """A program for this machine, and the layout of its headers."""
+        program = self._guest.read_bytes(self._guest.program, beginning=True)
+        return program, ElfLayout(program)
 
     def _new_path(self, folder: str) -> str:
         self._made += 1

@@ -19,18 +19,25 @@ from suites.seccomp.support.traced_pair import TracedPair
 
 _AT_SYSINFO = 32
 _INSTRUCTIONS = {Entry.SYSENTER: b"\x0f\x34", Entry.SYSCALL32: b"\x0f\x05"}
-INT80 = b"\xcd\x80"
+ENTERING = {"i386": b"\xcd\x80", "arm": b"\x00\x00\x00\xef"}
+"""The instruction behind which a call restarts, by ABI: int $0x80, svc #0."""
 _VDSO_SIZE = 24
 """Size in bytes of __kernel_vsyscall, about (arch/x86/entry/vdso/vdso32/system_call.S)."""
 on_intel = pytest.mark.boot(processor=("vendor=GenuineIntel",))
 """QEMU's own processor is AMD's, for which the vDSO has SYSCALL; for Intel's, it has SYSENTER."""
 
+of_x86 = pytest.mark.needs("IA32_EMULATION or X86_32")
+of_x86_64 = pytest.mark.needs("IA32_EMULATION")
 FAST = [
-    pytest.param(Entry.SYSCALL32, id="syscall"),
-    pytest.param(Entry.SYSENTER, id="sysenter", marks=on_intel),
+    pytest.param(Entry.SYSCALL32, id="syscall", marks=of_x86),
+    pytest.param(Entry.SYSENTER, id="sysenter", marks=[of_x86, on_intel]),
 ]
 """The instructions that __kernel_vsyscall may use, for parametrize."""
-ENTRIES = [pytest.param(Entry.INT80, id="int-0x80"), *FAST]
+ENTRIES = [
+    pytest.param(Entry.INT80, id="int-0x80", marks=of_x86),
+    *FAST,
+    pytest.param(Entry.NATIVE, id="svc", marks=pytest.mark.needs("ARM64")),
+]
 """All the ways to enter the kernel."""
 
 
@@ -46,7 +53,7 @@ def entry_of(guest: Guest, task: Task, way: Entry) -> Entry:
 
     Skip the test if that has another instruction.
     """
-    if way is Entry.INT80:
+    if way in (Entry.INT80, Entry.NATIVE):
         return way
     auxv = dict(guest.init.abi.layout("II").iter_unpack(guest.read_bytes(f"/proc/{task.pid}/auxv")))
     if _AT_SYSINFO not in auxv:
@@ -57,7 +64,7 @@ def entry_of(guest: Guest, task: Task, way: Entry) -> Entry:
 
 
 class CompatPair(SupervisedPair):
-    """A 32-bit target, and its 64-bit supervisor."""
+    """A 32-bit target, and its supervisor, which has 64 bits if the kernel has."""
 
     def __init__(self, guest: Guest, program: AgentProgram) -> None:
         self.guest = guest
@@ -70,7 +77,7 @@ class CompatPair(SupervisedPair):
 
 
 class CompatTracedPair(TracedPair):
-    """A 32-bit tracee under a filter, and its tracer, which is its parent, and has 64 bits."""
+    """A 32-bit tracee under a filter, and its tracer, which is its parent, and has 64 bits if the kernel has."""
 
     def __init__(
         self,

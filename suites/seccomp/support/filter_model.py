@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from guests.abis import BY_NAME, call_number
 from guests.bpf import AUDIT_ARCH, Action, Filter
 from guests.outcome import EACCES, ENOSYS, ESRCH, GONE, OK, error, killed, returned
-from guests.uapi import Signal, number
+from guests.uapi import Signal
 from suites.seccomp.support.bpf_interpreter import SeccompData, run, run_filters
 from suites.walks.walk import Prediction
 
@@ -69,8 +70,7 @@ class FilteredTask:
     def call(self, name: str, arguments: tuple[int, ...], *, compat: bool = False) -> Prediction:
         """The outcome of a call of six arguments that always succeeds if it runs."""
         arch = "i386" if compat else self.arch
-        seen = tuple(one & 0xFFFFFFFF for one in arguments) if compat else arguments
-        call = SeccompData(number(name, arch), AUDIT_ARCH[arch], args=seen)
+        call = SeccompData(call_number(name, arch), AUDIT_ARCH[arch], args=BY_NAME[arch].passed(arguments))
         action, data = run_filters([each.program for each in self.filters], call, self.arch)
         promise = PROMISES_OF_ACTIONS[action]
         if len({run(each.program, call, self.arch) & 0xFFFF0000 for each in self.filters} - {Action.ALLOW}) > 1:

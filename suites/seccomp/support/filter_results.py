@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from hypothesis import HealthCheck, Phase, settings
 
+from guests.abis import BY_NAME
 from guests.bpf import AUDIT_ARCH, Action, Program, ret
 from guests.guest import Guest
 from guests.outcome import OK, Outcome
@@ -71,7 +72,7 @@ def result_of(outcome: Outcome) -> str:
 
 
 def expected_result(filters: Sequence[Program], nr: int, abi: str, arguments: tuple[int, ...]) -> str:
-    action, value = run_filters(filters, SeccompData(nr, AUDIT_ARCH[abi], args=arguments))
+    action, value = run_filters(filters, SeccompData(nr, AUDIT_ARCH[abi], args=BY_NAME[abi].passed(arguments)))
     return f"errno {value}" if action is Action.ERRNO else "ran"
 
 

@@ -13,7 +13,7 @@ from guests.bpf import Filter
 from guests.call_arguments import Argument
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINPROGRESS, ENOENT, Expected, Outcome, error, killed, returned
+from guests.outcome import EINPROGRESS, ENOENT, ENOSYS, Expected, Outcome, error, killed, returned
 from guests.promises import breaks
 from guests.protocol.wire import Entry
 from guests.syscalls.base import Pending
@@ -74,7 +74,7 @@ def first_of_a_pid_namespace(guest: Guest, name: str = "first", *, parent: Task 
 
 def allow_core_dumps(task: Task, size: int = CORE_BYTES) -> None:
     """Let a fatal signal dump core: allow the size, and change to a writable directory."""
-    task.call("setrlimit", RLIMIT_CORE, task.abi.pack("QQ", size, size)).result()
+    task.call("setrlimit", RLIMIT_CORE, task.abi.words(size, size)).result()
     task.call("chdir", "/tmp").result()  # noqa: S108 - the guest's
 
 
@@ -105,6 +105,11 @@ def change_registers(tracer: Task, tracee: Task, **changes: int | str) -> None:
     if lacking := [name for name in changes if name.startswith("arg") and not tracer.abi.reaches(name)]:
         pytest.skip(f"needs a tracer that can change {', '.join(lacking)}, as it cannot on {tracer.abi.name}")
     tracer.set_registers(tracee, **changes).result()
+
+
+def no_call(task: Task, nr: int) -> Expected:
+    """What a call with a number that belongs to none comes to."""
+    return ENOSYS if nr < task.abi.illegal_from else killed(Signal.ILL)
 
 
 def trapped(task: Task, name: str = "getppid", first: int = 0) -> Expected:

@@ -14,8 +14,8 @@ import contextlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-from guests.abi import Registers
 from guests.call_arguments import Argument, Out
+from guests.call_registers import Registers
 from guests.outcome import Outcome, describe, exited
 from guests.protocol.wire import State
 from guests.session import Session

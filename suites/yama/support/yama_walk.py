@@ -94,12 +94,16 @@ class YamaWalk(Population):
     def revoke(self, task: str) -> None:
         self.declare_someone(task, "0")
 
-    @action(1, task=living, argument=lambda _: ("-2", str(UNUSED_PID), "1 << 32", "dead"))
+    @action(
+        1, task=living, argument=lambda walk: ("-2", str(UNUSED_PID), str(walk.guest.init.abi.highest_bit), "dead")
+    )
     def declare_nobody(self, task: str, argument: str) -> None:
         if argument == "dead":
             if not self.dead or not self.outside(self.tasks[task]):
                 return
             argument = self.dead[-1]
+        if argument == "high":
+            argument = f"{task}.abi.highest_bit"
         self.compare(f"{task}.set_ptracer({argument})", Prediction(EINVAL, "yama.set-ptracer-argument"))
 
     # Changes

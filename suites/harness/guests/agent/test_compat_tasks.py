@@ -32,7 +32,7 @@ def program(store: Cache) -> AgentProgram:
     abi = COMPAT.get(platform.machine())
     if abi is None or not compiles(abi.name):
         pytest.skip(f"needs a compiler for 32-bit programs of {platform.machine()}")
-    return AgentProgram(str(agent(abi.name, store)), abi)
+    return AgentProgram(str(agent(abi.name, store, for_tasks=True)), abi)
 
 
 @pytest.fixture

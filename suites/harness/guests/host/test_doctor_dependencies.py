@@ -72,14 +72,35 @@ def test_each_family_has_an_entry_for_each_dependency(family: packages.Distribut
 def test_kernels_of_another_architecture_need_more_and_only_they() -> None:
     own = dependencies.list_dependencies("x86_64")
     more = [each.name for each in dependencies.list_dependencies("x86_64", ["aarch64", "x86_64", "aarch64"])]
-    foreign = ["qemu-system-aarch64", "aarch64-linux-gnu-gcc", "linux/types.h of aarch64-linux-gnu"]
+    foreign = [
+        *("qemu-system-aarch64", "aarch64-linux-gnu-gcc", "linux/types.h of aarch64-linux-gnu"),
+        *("arm-linux-gnueabihf-gcc", "linux/types.h of arm-linux-gnueabihf"),
+    ]
     assert more == [*(each.name for each in own), *foreign]
     debian = next(family for family in packages.FAMILIES if family.name == "Debian")
     assert debian.packages_for(foreign) == [
         "qemu-system-arm",
         "gcc-aarch64-linux-gnu",
         "linux-libc-dev-arm64-cross",
+        "gcc-arm-linux-gnueabihf",
+        "linux-libc-dev-armhf-cross",
     ]
+
+
+def test_the_hosts_compiler_may_be_that_of_guests() -> None:
+    own = dependencies.list_dependencies("x86_64")
+    more = dependencies.list_dependencies("x86_64", ["i386"])
+    assert [each.name for each in more[len(own) :]] == ["qemu-system-i386"]
+
+
+@pytest.mark.parametrize("guests", [["arm", "aarch64"], ["aarch64", "arm"]])
+def test_what_some_guests_need_and_others_can_use_is_required(guests: list[str]) -> None:
+    compilers = [
+        each for each in dependencies.list_dependencies("x86_64", guests) if each.name == "arm-linux-gnueabihf-gcc"
+    ]
+    assert [compiler.required for compiler in compilers] == [True]
+    optional = [each.name for each in dependencies.list_dependencies("x86_64", ["aarch64"]) if not each.required]
+    assert {"arm-linux-gnueabihf-gcc", "linux/types.h of arm-linux-gnueabihf"} <= set(optional)
 
 
 @pytest.mark.parametrize("arch", list(ARCHITECTURES))

@@ -72,7 +72,10 @@ class TestReport:
         initramfs.compiles.cache_clear()
         assert main(["doctor"]) == 0
         initramfs.compiles.cache_clear()
-        assert "; without 32-bit programs (cc -m32): tests of 32-bit tasks are skipped" in capsys.readouterr().out
+        assert (
+            "; without 32-bit programs (cc cannot compile for i386): tests of 32-bit tasks are skipped"
+            in capsys.readouterr().out
+        )
 
     @pytest.mark.usefixtures("host")
     def test_an_unwritable_cache_is_reported(

@@ -24,7 +24,7 @@ class TestTaskProgram:
 
     def test_the_hosts_compiler_makes_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-        command = initramfs.compile_command("i386", Path("/out/agent32"))
+        command = initramfs.compile_command("i386", Path("/out/agent32"), for_tasks=True)
         assert command[0] == "cc"
         assert {"-m32", "-static", "-nostdlib", "-Wall", "-Wextra", "-Werror"} <= set(command)
 
@@ -100,11 +100,12 @@ class TestInitramfs:
     def test_every_source_of_the_agent_is_compiled(self) -> None:
         everything = {path.name for path in initramfs.AGENT.glob("*.c")}
         assert self.compiled("x86_64") == everything - {"task_program.c"}
-        assert {"task_program.c", "task.c"} < self.compiled("i386") < everything - {"main.c"}
+        assert self.compiled("i386") == self.compiled("x86_64")
+        assert {"task_program.c", "task.c"} < self.compiled("i386", for_tasks=True) < everything - {"main.c"}
 
     @staticmethod
-    def compiled(arch: str) -> set[str]:
-        command = initramfs.compile_command(arch, Path("agent"))
+    def compiled(arch: str, *, for_tasks: bool = False) -> set[str]:
+        command = initramfs.compile_command(arch, Path("agent"), for_tasks=for_tasks)
         return {Path(word).name for word in command if word.endswith(".c")}
 
     def test_an_architecture_without_entry_code_is_wrong_use(self) -> None:
