@@ -13,7 +13,7 @@ from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
 from guests.uapi import Cap, Clone, Signal, number
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, audited, fields
-from suites.seccomp.support.filtered_tasks import check_caught, unprivileged
+from suites.seccomp.support.filtered_tasks import check_caught, trapped, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -59,7 +59,7 @@ def test_address_in_a_record(guest: Guest) -> None:
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
     task.install(policy(trap("getppid")), FilterFlag.LOG).result()
-    task.call("getppid").result()
+    task.call("getppid").require(trapped(task))
     caught = check_caught(task)
     assert fields(guest.wait_for_log("type=1326"))["ip"] == f"{caught.call_address:#x}"
 
