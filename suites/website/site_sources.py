@@ -16,9 +16,10 @@ from suites.website.site_markdown import contents
 
 NAVIGATION: Mapping[str, Sequence[str]] = {
     "How to": (
-        "docs/install", "docs/kernels", "docs/many-kernels", "docs/check-a-config", "docs/read-a-report",
-        "docs/gate-a-ci", "docs/bisect", "docs/history", "docs/targets", "docs/reproducers", "docs/live-guest",
-        "docs/coverage", "docs/troubleshooting", "docs/add-a-scenario", "docs/extend", "CONTRIBUTING",
+        "docs/install", "docs/container", "docs/kernels", "docs/many-kernels", "docs/check-a-config",
+        "docs/read-a-report", "docs/gate-a-ci", "docs/bisect", "docs/history", "docs/targets", "docs/reproducers",
+        "docs/live-guest", "docs/coverage", "docs/troubleshooting", "docs/add-a-scenario", "docs/extend",
+        "CONTRIBUTING",
     ),
     "Reference": (
         "docs/README", "docs/stability", "docs/hosts", "docs/architectures", "docs/hostile-input", "docs/faults",
