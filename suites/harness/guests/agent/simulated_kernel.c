@@ -122,7 +122,7 @@ long arch_call_by(enum wire_entry entry, __u64 number, const __u64 *args)
 }
 
 /* In place of task.c: a call of a test, which init makes itself, could do anything to this process. */
-long task_call(const struct slot *slot)
+__s64 task_call(const struct slot *slot)
 {
 	(void)slot;
 	return any_result();
