@@ -36,11 +36,6 @@ void report_done(struct slot *slot)
 	ring_bell(slot);
 }
 
-__s64 widened(long value)
-{
-	return value < 0 && value >= -MAX_ERRNO ? value : (__s64)(unsigned long)value;
-}
-
 __s64 task_call(const struct slot *slot)
 {
 	const __u64 *a = slot->arguments;

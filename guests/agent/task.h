@@ -112,10 +112,14 @@ static inline void *slot_stack(struct slot *slot)
 	return (char *)slot + SLOT_STACK_TOP;
 }
 
+/* A result as 64 bits: an error is as negative as in 64 bits, an address in the upper half of 32 bits is not. */
+static inline __s64 widened(long value)
+{
+	return value < 0 && value >= -MAX_ERRNO ? value : (__s64)(unsigned long)value;
+}
+
 /* task.c */
 
-/* A result as 64 bits: an error is as negative as in 64 bits, an address in the upper half of 32 bits is not. */
-__s64 widened(long value);
 /* Make the call that the slot describes, in the calling task. */
 __s64 task_call(const struct slot *slot);
 /* Wait until the slot holds an order. */

@@ -7,6 +7,7 @@ import re
 import struct
 from typing import TYPE_CHECKING, Any
 
+from guests.abis import X86_64
 from guests.outcome import ENOENT, ENOEXEC, EPERM, OK, Expected, Outcome, exited
 from guests.protocol.wire import State
 from guests.syscalls.block_devices import DmTarget
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 class FakeLoader:
     """What a walk uses of guests.task.Task."""
+
+    abi = X86_64
 
     def __init__(self, guest: FakeLoadPinGuest, name: str, number: int, *, apart: bool = False) -> None:
         self.guest, self.name, self.tid, self.pid, self.slot = guest, name, number, number, number
