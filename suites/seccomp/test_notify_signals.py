@@ -77,7 +77,7 @@ def test_a_restarted_call_is_a_new_notification(guest: Guest, received: bool) ->
     assert call.outcome() == returned(2)
 
 
-@pytest.mark.requirement("seccomp.notif-restart")
+@pytest.mark.requirement("seccomp.notif-restart-continued")
 def test_stopped_and_continued(guest: Guest) -> None:
     """SIGSTOP and SIGCONT, without any handler, create a new notification too."""
     pair = SupervisedPair(guest, NOTIFY)
