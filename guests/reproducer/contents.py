@@ -45,6 +45,11 @@ class ContentAnalyst:
         changed = body[:at] + new + body[at + len(new) :]
         return self._analyst.replay(Changes(answers={order.sequence: changed}))
 
+    def _fails_there(self, changed: Replayed) -> bool:
+        """Whether the comparison that failed still does: what it compares is no promise that was kept."""
+        baseline = self._analyst.found.baseline
+        return changed.verdict == baseline.verdict == "failed" and changed.places == baseline.places
+
     # Buffers
 
     def _look_at_buffers(self, order: Order, body: bytes) -> None:
@@ -88,7 +93,9 @@ class ContentAnalyst:
         for place in range(offset, offset + size):
             byte = body[at + place]
             others = [self._altered(order, body, at + place, bytes([byte ^ bits])) for bits in (1, 2, 0x80, 0xFF)]
-            if any(self._analyst.same_end(other) for other in others) or may_be_pointer(body[at:], place):
+            if any(self._analyst.same_end(other) or self._fails_there(other) for other in others):
+                continue
+            if may_be_pointer(body[at:], place):
                 continue
             weight = Weight.EXPECT if all(other.verdict == "failed" for other in others) else Weight.NEED
             if task is not None and self._analyst.renumbered and word > 1:
@@ -133,7 +140,7 @@ class ContentAnalyst:
             changed = self._analyst.replay(
                 Changes(answers={order.sequence: b"".join([*lines[:index], *lines[index + 1 :]])})
             )
-            if self._analyst.same_end(changed):
+            if self._analyst.same_end(changed) or self._fails_there(changed):
                 continue
             named = with_names(self._analyst, text.decode(errors="replace"))
             if changed.verdict == "passed" and self._analyst.found.baseline.verdict == "failed":

@@ -86,6 +86,19 @@ class TestExitStatus:
         assert status == 1
         assert "liar: what read() wrote is 29 00 00 00 instead of 2a 00 00 00\n" in printed
 
+    def test_what_a_wrong_text_has_is_not_expected(self, recorded: RecordedHost) -> None:
+        """A kernel that keeps the promise has another one."""
+
+        def lies_in_a_text(host: Session) -> None:
+            task = host.init.spawn("liar")
+            reading, writing = pipe(task)
+            task.write(writing, b"cdef").result()
+            assert task.read(reading, 4).read() == b"abef"
+
+        story = "\n".join(story_of(source_of(recorded, lies_in_a_text)))
+        assert "abef" in story
+        assert story.count("cdef") == 1, story  # it is written
+
     def test_a_step_that_only_prepares_is_2(self, recorded: RecordedHost, tmp_path: Path) -> None:
         needed = tmp_path / "needed"
         needed.touch()
