@@ -23,6 +23,7 @@ static inline long arch_syscall(long nr, long a, long b, long c, long d, long e,
 	return arch_int80(nr, args);
 }
 
+#define arch_call_by arch_call_by
 static inline long arch_call_by(enum wire_entry entry, __u64 number, const __u64 *args)
 {
 	__u32 low[6];

@@ -22,14 +22,6 @@ static inline long arch_syscall(long nr, long a, long b, long c, long d, long e,
 	return a0;
 }
 
-static inline long arch_call_by(enum wire_entry entry, __u64 number, const __u64 *args)
-{
-	(void)entry;
-	(void)number;
-	(void)args;
-	return -ENOSYS;
-}
-
 /* pause, as its number: assemblers know the name only for processors that have Zihintpause. To others, it is a fence. */
 static inline void arch_relax(void)
 {

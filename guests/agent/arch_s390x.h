@@ -31,14 +31,6 @@ static inline long arch_syscall(long nr, long a, long b, long c, long d, long e,
 	return r2;
 }
 
-static inline long arch_call_by(enum wire_entry entry, __u64 number, const __u64 *args)
-{
-	(void)entry;
-	(void)number;
-	(void)args;
-	return -ENOSYS;
-}
-
 static inline void arch_relax(void)
 {
 	__asm__ volatile("" : : : "memory");

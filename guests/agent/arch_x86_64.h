@@ -30,6 +30,7 @@ static inline long arch_rdtsc(void)
 	return (long)((__u64)high << 32 | low);
 }
 
+#define arch_call_by arch_call_by
 static inline long arch_call_by(enum wire_entry entry, __u64 number, const __u64 *args)
 {
 	long (*vsyscall)(__u64, __u64, __u64) = (long (*)(__u64, __u64, __u64))number;

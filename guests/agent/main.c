@@ -21,35 +21,30 @@
 #include "task.h"
 #include "text.h"
 
-/* What the kernel tells a new program, after its arguments and its environment. */
-static unsigned long page_size_from(const unsigned long *stack)
+static unsigned long page_size_from(const unsigned long *auxv)
 {
-	const unsigned long *word = stack + 1 + stack[0] + 1;
-
-	while (*word)
-		word++;
-	for (word++; word[0]; word += 2) {
-		if (word[0] == AT_PAGESZ)
-			return word[1];
+	for (; auxv[0] != AT_NULL; auxv += 2) {
+		if (auxv[0] == AT_PAGESZ)
+			return auxv[1];
 	}
 	return 0;
 }
 
-/* Called by _start with the stack that the kernel prepared: argc, argv, and what follows. */
+/* Called by _start with the stack that the kernel prepared: argc, argv, environment, auxiliary vector. */
 void __attribute__((noreturn)) start(const unsigned long *stack)
 {
 	unsigned long argc = stack[0];
 	const char *const *argv = (const char *const *)(stack + 1);
 	int lent = argc > 1 && starts_with(argv[1], "l"), on_host = lent || (argc > 1 && starts_with(argv[1], "p"));
-	const unsigned long *environment = stack + 1 + argc + 1;
+	const unsigned long *auxv = stack + 1 + argc + 1;
 	long error;
 
-	while (*environment++)
+	while (*auxv++)
 		;
-	arch_read_auxv(environment);
+	arch_read_auxv(auxv);
 	if (argc > 2 && starts_with(argv[1], "ta"))
 		become_task(argv[2]);
-	page_size = page_size_from(stack);
+	page_size = page_size_from(auxv);
 	/* The arguments lie one after the other, each with its NUL. */
 	title = (char *)argv[0];
 	title_size = argv[argc - 1] + strlen(argv[argc - 1]) - argv[0];

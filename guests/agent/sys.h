@@ -22,7 +22,7 @@
  * arch_<machine>.S. The header defines
  *
  *   arch_syscall(), arch_relax(), arch_stack_pointer()
- *   arch_call_by(entry, number, args)   make a system call by an entry other than ENTRY_NATIVE;
+ *   arch_call_by(entry, number, args)   make a system call by an entry other than ENTRY_NATIVE, if there are others;
  *                                       -ENOSYS if the architecture has no such entry
  *   ARCH_CONTEXT_RESULT                 the index of a system call's result among the words of uc_mcontext ...
  *   ARCH_CONTEXT_FIRST                  ... counted from this one, if that is not the first
@@ -51,6 +51,17 @@ void arch_restorer(void);
 
 #ifndef ARCH_CONTEXT_FIRST
 #define ARCH_CONTEXT_FIRST 0
+#endif
+
+/* An architecture with no other entry does not define it. */
+#ifndef arch_call_by
+static inline long arch_call_by(enum wire_entry entry, __u64 number, const __u64 *args)
+{
+	(void)entry;
+	(void)number;
+	(void)args;
+	return -ENOSYS;
+}
 #endif
 
 /* An architecture that needs nothing of it defines nothing. */

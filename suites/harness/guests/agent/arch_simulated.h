@@ -6,6 +6,7 @@
 #include "task.h"
 
 long arch_syscall(long nr, long a, long b, long c, long d, long e, long f);
+#define arch_call_by arch_call_by
 long arch_call_by(enum wire_entry entry, __u64 number, const __u64 *args);
 
 static inline void arch_relax(void)
