@@ -38,19 +38,16 @@ from suites.mutation.mutant_report import as_markdown, exit_status, line, read_j
 from suites.mutation.mutant_run import Known, run_sample, run_table
 from suites.mutation.mutant_table import (
     HISTORY,
+    LOADERS,
     MUTANTS,
     RACES,
     Mutant,
     areas,
     load_history,
-    load_mutants,
-    load_races,
     mismatches,
     plan_configs,
 )
 from suites.mutation.mutant_tester import SURVIVED, MutantResult, MutantTester
-
-LOADERS = {MUTANTS: load_mutants, RACES: load_races, HISTORY: load_history}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

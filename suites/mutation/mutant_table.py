@@ -183,6 +183,14 @@ def load_history(area: str) -> list[Mutant]:
     return _load(SUITES / area / HISTORY, "bug", _bug)
 
 
+LOADERS: Mapping[str, Callable[[str], list[Mutant]]] = {
+    MUTANTS: load_mutants,
+    RACES: load_races,
+    HISTORY: load_history,
+}
+"""What reads an area's table, by its file name."""
+
+
 def _load(path: Path, kind: str, parse: Callable[[Table], Mutant]) -> list[Mutant]:
     if not path.exists():
         others = ", ".join(areas(path.name)) or "no area"

@@ -8,8 +8,6 @@ import dataclasses
 import json
 import os
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from common.project_files import pytest_command
 from kconfigs.cache import Cache
 from suites.coverage.line_map import LineMap, save_map
 from suites.mutation.executing_tests import UNKNOWN, Execution
+from suites.mutation.limited_run import run_within
 from suites.mutation.mutant_builder import UNCHANGED, discard_image
 from suites.mutation.mutant_table import SUITES, Mutant
 from suites.mutation.reproducer_trials import try_reproducer
@@ -158,7 +157,7 @@ class MutantTester:
         command += ["--kernel", str(image), "--report-dir", str(report), *arguments]
         environment = {**os.environ, "KCONFORM_CACHE": str(self._scratch.root)}
         deadline_s = self._deadline_s * len(tests)
-        status, said = _run(command, environment, deadline_s)
+        status, said = run_within(command, environment, deadline_s)
         results = _results_of(report)
         failed = [result for result in results if result["outcome"] == "fail"]
         if failed:
@@ -191,30 +190,6 @@ def _discard_templates(scratch: Cache, image: Path) -> None:
     for entry in scratch.entries():
         if entry.kind == "templates" and str(image) in (entry.path / "meta.json").read_text(encoding="utf-8"):
             scratch.discard(entry.kind, entry.key)
-
-
-def _run(command: Sequence[str], environment: dict[str, str], deadline_s: float) -> tuple[int | None, str]:
-    """The exit status of a command, or None if it did not end in time and was killed, and its output."""
-    with subprocess.Popen(
-        command,
-        cwd=SUITES.parent,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    ) as process:
-        try:
-            said, _ = process.communicate(timeout=deadline_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return None, ""
-        except BaseException:
-            os.killpg(process.pid, signal.SIGINT)
-            raise
-    return process.returncode, said
 
 
 def _results_of(report: Path) -> list[dict[str, Any]]:

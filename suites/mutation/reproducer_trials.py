@@ -6,14 +6,14 @@ It has to end with 1 on the mutant, and with 0 on the kernel without the fault.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common.project_files import kconform_command, working_folder
+from common.project_files import kconform_command
 from common.text import printable
 from reports.judgement.exit_status import BROKEN, HELD
+from suites.mutation.limited_run import run_within
 from suites.reproducers import REASON, SOURCE
 
 DEADLINE_S = 600.0
@@ -50,20 +50,8 @@ def try_reproducer(
 def _status(source: Path, image: Path, environment: Mapping[str, str]) -> tuple[int | None, str]:
     """The exit status of `kconform reproduce`, None if it took too long, and the end of what it printed."""
     command = kconform_command("reproduce", str(source), f"--kernel={image}")
-    try:
-        done = subprocess.run(
-            command,
-            cwd=working_folder(),
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            timeout=DEADLINE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+    status, printed = run_within(command, environment, DEADLINE_S)
+    if status is None:
         return None, f"it did not end within {DEADLINE_S:.0f} s"
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    return done.returncode, "; ".join(lines[-2:]) or "it said nothing"
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    return status, "; ".join(lines[-2:]) or "it said nothing"

@@ -24,16 +24,12 @@ from reports.model.requirements import Requirement
 from reports.model.result import KernelRecord, PromiseStatus
 from suites.mutation import mutant_table
 from suites.mutation.mutant_report import read_json
-from suites.mutation.mutant_table import HISTORY, MUTANTS, RACES, Mutant
+from suites.mutation.mutant_table import HISTORY, LOADERS, MUTANTS, RACES, Mutant
 from suites.mutation.mutant_tester import DETECTED, MutantResult
 from suites.website.proving_tests import ProvingTest, Tests
 
 FaultKind = Literal["mutant", "race", "bug"]
-LOADERS = {
-    "mutant": (MUTANTS, mutant_table.load_mutants),
-    "race": (RACES, mutant_table.load_races),
-    "bug": (HISTORY, mutant_table.load_history),
-}
+TABLES: Mapping[FaultKind, str] = {"mutant": MUTANTS, "race": RACES, "bug": HISTORY}
 _BROKEN = re.compile(r" \(([\w.-]+(?:, [\w.-]+)*)\)$", re.ASCII)
 """At the end of what detected a mutant: the promises that the failure broke, where the test is about several."""
 
@@ -131,10 +127,9 @@ def _faults(tests: Tests, known: Mapping[str, Requirement], measured: Sequence[P
             of_file = by_file.setdefault(test.file, [])
             if promise not in of_file:
                 of_file.append(promise)
-    kind: FaultKind
-    for kind, (table, load) in LOADERS.items():  # type: ignore[assignment]
+    for kind, table in TABLES.items():
         for area in mutant_table.areas(table):
-            mutants = load(area)
+            mutants = LOADERS[table](area)
             results = {name: result for path in measured for name, result in _results(path, mutants).items()}
             for mutant in mutants:
                 result = results.get(mutant.id)

@@ -19,7 +19,7 @@ from common.versions import VersionRange, dotted
 from reports.formats.markdown_escape import code, text
 from reports.model.result import STATUSES
 from suites.mutation.mutant_table import Edit, Fix
-from suites.website.promise_book import Fault, Promise, PromiseBook, PromiseFinding
+from suites.website.promise_book import Fault, FaultKind, Promise, PromiseBook, PromiseFinding
 from suites.website.site_markdown import (
     bullets,
     commit,
@@ -34,7 +34,7 @@ from suites.website.site_markdown import (
 )
 
 NO_RUNS = "No results of a run were given to the build of this site."
-KINDS = {
+KINDS: Mapping[FaultKind, tuple[str, str]] = {
     "mutant": ("Mutants", "Kernels with one small fault each, which breaks a promise."),
     "race": (
         "Races",
@@ -66,7 +66,7 @@ def overview(book: PromiseBook) -> str:
     for area in book.areas:
         promises = book.of_area(area)
         tests = {test.name for promise in promises for test in promise.tests}
-        faults = [str(len(book.faults_of(area, kind))) for kind in ("mutant", "race", "bug")]
+        faults = [str(len(book.faults_of(area, kind))) for kind in KINDS]
         rows.append(
             [link(area, f"{area}/index.md"), str(len(promises)), str(len(tests)), *faults, _summary(promises)]
         )
@@ -217,10 +217,8 @@ def _detector(fault: Fault) -> str:
 
 def faults_page(book: PromiseBook, area: str) -> str:
     blocks = [f"See also {link(f'the promises of {area}', f'../promises/{area}/index.md')}."]
-    kinds: Mapping[str, tuple[str, str]] = KINDS
-    for kind, (title, sentence) in kinds.items():
-        faults = [fault for fault in book.faults if (fault.area, fault.kind) == (area, kind)]
-        if faults:
+    for kind, (title, sentence) in KINDS.items():
+        if faults := book.faults_of(area, kind):
             blocks += [f"## {title}", sentence, *map(_fault_section, faults)]
     return page(f"Mutants and bugs: {area}", *blocks)
 

@@ -64,7 +64,7 @@ class FakeRuns:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> FakeRuns:
     runs = FakeRuns()
-    monkeypatch.setattr(mutant_tester, "_run", runs)
+    monkeypatch.setattr(mutant_tester, "run_within", runs)
     monkeypatch.setattr(mutant_tester, "tested_areas", lambda: ["boot", "seccomp", "yama"])
     return runs
 
@@ -190,7 +190,7 @@ def test_tests_that_do_not_end_are_an_error(objects: Path) -> None:
 
 def test_a_run_without_results_is_an_error(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What pytest said last is the reason."""
-    monkeypatch.setattr(mutant_tester, "_run", lambda *_: (4, "usage\nno such option\n\n"))
+    monkeypatch.setattr(mutant_tester, "run_within", lambda *_: (4, "usage\nno such option\n\n"))
     result = MutantTester(objects, "yama").test(MUTANT, image_of(objects))
     assert (result.status, result.by) == ("error", "pytest ended with 4: no such option")
 

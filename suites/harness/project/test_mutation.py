@@ -20,8 +20,8 @@ from suites.harness.kconfigs import fake_kernels as fakes
 from suites.mutation import mutant_table
 from suites.mutation.mutant_table import (
     HISTORY,
+    LOADERS,
     MUTANTS,
-    RACES,
     Edit,
     EditMismatchError,
     Fix,
@@ -29,7 +29,6 @@ from suites.mutation.mutant_table import (
     areas,
     load_history,
     load_mutants,
-    load_races,
     mismatches,
     plan_configs,
 )
@@ -37,7 +36,6 @@ from suites.mutation.mutant_table import (
 SUITES = Path(__file__).parents[2]
 
 TABLES_ARE_FOR = (6, 12)
-LOADERS = {MUTANTS: load_mutants, RACES: load_races, HISTORY: load_history}
 TABLES = [(area, name) for name in LOADERS for area in areas(name)]
 
 SOURCE = "int scope = 1;\nint other = 1;\n"

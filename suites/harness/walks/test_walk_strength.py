@@ -41,7 +41,7 @@ def test_a_mutant_s_own_tests_do_not_measure_walks(tmp_path: Path, monkeypatch: 
         (report / "results.json").write_text(json.dumps({"results": []}))
         return 0, "output"
 
-    monkeypatch.setattr(mutant_tester, "_run", run)
+    monkeypatch.setattr(mutant_tester, "run_within", run)
     # It removes what surrounds a mutant's image, and this mutant has none.
     monkeypatch.setattr(mutant_tester, "discard_image", lambda _: None)
     assert MutantTester(tmp_path, "yama", WALKS).test(MUTANT, tmp_path / "image").status == "SURVIVED"
