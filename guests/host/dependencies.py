@@ -51,9 +51,10 @@ def list_dependencies(arch: str | None = None, guests: Iterable[str] = ()) -> tu
     arch = arch or platform.machine()
     foreign = [ARCHITECTURES[one] for one in dict.fromkeys(guests) if one != arch]
     of_guests: dict[str, Dependency] = {}
-    for dependency in (dependency for one in foreign for dependency in _for_guests_of(one, arch)):
-        if dependency.name not in of_guests or dependency.required:
-            of_guests[dependency.name] = dependency
+    for one in foreign:
+        for dependency in _for_guests_of(one, arch):
+            if dependency.name not in of_guests or dependency.required:
+                of_guests[dependency.name] = dependency
     return (
         Dependency(f"{_QEMU}{arch}", "runs the guests", oldest=(7, 0)),
         *_DEPENDENCIES,

@@ -49,9 +49,7 @@ class CaughtSignal(SignalInfo):
 
     @classmethod
     def decode(cls, siginfo: bytes, context: bytes, abi: Abi) -> CaughtSignal:
-        info = cls.decode_siginfo(siginfo, abi)
-        fields = (info.signal, info.errno, info.code, info.call_address, info.syscall, info.arch)
-        return cls(*fields, abi.interrupted(context))
+        return cls(**vars(cls.decode_siginfo(siginfo, abi)), registers=abi.interrupted(context))
 
 
 class SignalCalls(SyscallGroup):

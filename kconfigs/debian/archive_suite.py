@@ -21,7 +21,7 @@ from common.errors import KconformError, UsageError
 from common.text import printable
 from kconfigs.cache import Cache
 from kconfigs.debian.apt import Apt, as_root, last_line
-from kconfigs.debian.package_lists import NETWORK_HINT, UPDATE, apt_with, daily, private
+from kconfigs.debian.package_lists import NETWORK_HINT, apt_with, daily, private, update
 
 KEYRINGS = {
     "Debian": Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
@@ -97,13 +97,11 @@ def apt_of(suite: str, machine: Apt, cache: Cache, today: datetime.date | None =
     def fetch(folder: Path) -> None:
         lines = "".join(archive.line(each) for archive, each in places)
         (folder / "sources.list").write_text(lines, encoding="utf-8")
-        ours = options(folder, arch)
         try:
-            machine.run(["apt-get", *ours, *as_root(), *UPDATE], None)
-            there = machine.run(["apt-get", *ours, "indextargets", "Created-By: Packages"], None)
+            there = update(machine, [*options(folder, arch), *as_root()])
         except subprocess.CalledProcessError as error:
             raise _explained(error, suite or places[0][1], places[0][0]) from error
-        if not there.strip():
+        if not there:
             raise KconformError(
                 f"the lists of {name} could not be fetched from {places[0][0].uri}", hint=NETWORK_HINT
             )

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from common.errors import KconformError, UsageError
@@ -37,23 +37,25 @@ def with_lists(
     name = f"SOURCES-{_digest(sources)}"
 
     def fetch(folder: Path) -> None:
-        ours = private(folder)
-        command = ["apt-get", *ours, "-o", "Acquire::Languages=none", *UPDATE]
         try:
-            machine.run(command, None)
-            there = machine.run(["apt-get", *ours, "indextargets", "Created-By: Packages"], None)
+            there = update(machine, [*private(folder), "-o", "Acquire::Languages=none"])
         except subprocess.CalledProcessError as error:
             raise KconformError(
                 f"apt has no package lists, and they could not be fetched: {last_line(error)}", hint=NETWORK_HINT
             ) from error
-        if not there.strip():
+        if not there:
             raise UsageError("apt has no sources of packages", hint="see sources.list(5)")
 
     return apt_with(daily(cache, name, fetch, today), machine, private)
 
 
-UPDATE = ("-o", "APT::Update::Error-Mode=any", "update", "-qq")
-"""Fetch all lists, or fail: what an incomplete update left would be used for a day."""
+def update(machine: Apt, options: Sequence[str]) -> bool:
+    """Fetch all lists, by these options, and return whether there are any.  CalledProcessError if one is missing.
+
+    What an incomplete update left would be used for a day.
+    """
+    machine.run(["apt-get", *options, "-o", "APT::Update::Error-Mode=any", "update", "-qq"], None)
+    return bool(machine.run(["apt-get", *options, "indextargets", "Created-By: Packages"], None).strip())
 
 
 def daily(cache: Cache, name: str, fetch: Callable[[Path], None], today: datetime.date | None = None) -> Path:

@@ -57,6 +57,14 @@ def synchronize(race: Race, plan: Plan, program: int) -> StepValue:
     return step
 
 
+def look_at_both(race: Race, leader: Plan, thread: Plan) -> None:
+    """Once both have acted, watch which of the filters each has."""
+    race.meet(leader, thread)
+    for name, plan in (("leader", leader), ("thread", thread)):
+        race.watch(f"{name}, getppid", plan.call("getppid"))
+        race.watch(f"{name}, getuid", plan.call("getuid"))
+
+
 def test_clone(guest: Guest, race: Race) -> None:
     """A thread that is created meanwhile has the filter and no_new_privs afterwards, like its creator."""
     shell = guest.spawn("shell")
@@ -106,10 +114,7 @@ def test_installation(guest: Guest, race: Race) -> None:
     race.go(leader, thread)
     synchronize(race, leader, program)
     race.watch("install", install(thread, other))
-    race.meet(leader, thread)
-    for name, plan in (("leader", leader), ("thread", thread)):
-        race.watch(f"{name}, getppid", plan.call("getppid"))
-        race.watch(f"{name}, getuid", plan.call("getuid"))
+    look_at_both(race, leader, thread)
     leader.join(thread)
     run_in_a_process(race, shell, leader)
     race.check(
@@ -126,10 +131,7 @@ def test_two_at_once(guest: Guest, race: Race) -> None:
     race.go(leader, thread)
     synchronize(race, leader, stored(shell, DENY))
     synchronize(race, thread, stored(shell, OTHER))
-    race.meet(leader, thread)
-    for name, plan in (("leader", leader), ("thread", thread)):
-        race.watch(f"{name}, getppid", plan.call("getppid"))
-        race.watch(f"{name}, getuid", plan.call("getuid"))
+    look_at_both(race, leader, thread)
     leader.join(thread)
     run_in_a_process(race, shell, leader)
     race.check(("OK", "OK", "EINVAL", "EPERM", "EINVAL", "EPERM", 0))

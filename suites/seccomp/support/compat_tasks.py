@@ -55,7 +55,7 @@ def entry_of(guest: Guest, task: Task, way: Entry) -> Entry:
     """
     if way in (Entry.INT80, Entry.NATIVE):
         return way
-    auxv = dict(guest.init.abi.layout("II").iter_unpack(guest.read_bytes(f"/proc/{task.pid}/auxv")))
+    auxv = task.abi.pairs(guest.read_bytes(f"/proc/{task.pid}/auxv"))
     if _AT_SYSINFO not in auxv:
         pytest.skip("needs a vDSO for 32-bit programs")
     if _INSTRUCTIONS[way] not in guest.init.read_memory(task, auxv[_AT_SYSINFO], _VDSO_SIZE):

@@ -146,11 +146,10 @@ class TracedProgram:
 
     def _run_to_entry(self) -> None:
         """Run past the dynamic linker, to the program's entry point (AT_ENTRY of its auxiliary vector)."""
-        auxv = self.task.abi.layout("QQ").iter_unpack(self.guest.read_bytes(f"/proc/{self.task.pid}/auxv"))
-        entry = dict(auxv)[_AT_ENTRY]
+        entry = self.task.abi.pairs(self.guest.read_bytes(f"/proc/{self.task.pid}/auxv"))[_AT_ENTRY]
         word = self.launcher.peek(self.task, entry)
         breakpoint_ = self.task.abi.breakpoint
-        patched = breakpoint_ + self.launcher.abi.pack("Q", word)[len(breakpoint_) :]
+        patched = breakpoint_ + self.launcher.abi.words(word)[len(breakpoint_) :]
         self.launcher.poke(self.task, entry, self.launcher.abi.integer(patched)).result()
         self.launcher.resume(self.task).result()
         stop = self.launcher.wait(self.task)

@@ -102,8 +102,6 @@ class YamaWalk(Population):
             if not self.dead or not self.outside(self.tasks[task]):
                 return
             argument = self.dead[-1]
-        if argument == "high":
-            argument = f"{task}.abi.highest_bit"
         self.compare(f"{task}.set_ptracer({argument})", Prediction(EINVAL, "yama.set-ptracer-argument"))
 
     # Changes

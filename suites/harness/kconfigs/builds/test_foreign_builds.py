@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,7 +119,7 @@ class TestTools:
         assert given.targeting(architecture("aarch64")) == given
 
     def test_a_compiler_that_was_named(self) -> None:
-        chosen = replace(Toolchain(cc="gcc-14"), hostcc="gcc-13").targeting(architecture("aarch64"))
+        chosen = Toolchain(cc="gcc-14", hostcc="gcc-13").targeting(architecture("aarch64"))
         assert (chosen.compiler, chosen.host_compiler) == ("gcc-14", "gcc-13")
         assert chosen.linker == "aarch64-linux-gnu-ld"
 
