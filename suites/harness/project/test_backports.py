@@ -32,7 +32,7 @@ def pytest_configure(config):
 TESTS = (
     "suites/seccomp/test_notify_signals.py::test_wait_killable_needs_a_listener",
     "suites/seccomp/test_notify_signals.py::test_a_signal_that_is_not_delivered",
-    "suites/seccomp/test_notify_signals.py::test_stopped_and_continued",
+    "suites/seccomp/test_notify_signals.py::test_a_restarted_call_is_a_new_notification",
     "suites/seccomp/test_notify.py::test_a_caller_is_killed",
 )
 
