@@ -45,6 +45,11 @@ class ReproducerRun:
         return f"{self.output}{status}: {self.meaning}\n"
 
 
+def says_broken(text: str) -> bool:
+    """Whether this is the text of a run that found the promise broken."""
+    return text.endswith(f"{ReproducerRun(BROKEN, '')}")
+
+
 @cache
 def build(source: str, arch: str) -> bytes:
     """The static program.  KconformError if it does not compile."""

@@ -23,7 +23,7 @@ from suites.mutation.mutant_tester import (
     SURVIVED,
     MutantResult,
 )
-from suites.mutation.reproducer_trials import ACCUSES, REPRODUCES
+from suites.mutation.reproducer_trials import ACCUSES, REPRODUCES, REPRODUCES_LATER
 
 STATUSES = (DETECTED, SURVIVED, ARGUED, NOT_HERE, NO_MATCH, NO_EFFECT, NOT_COMPILED, ERROR)
 NAMED = (SURVIVED, NO_MATCH, NO_EFFECT, ERROR)
@@ -46,9 +46,13 @@ def summary(results: Sequence[MutantResult], *, drawn: bool = False) -> str:
     lines = [f"mutants: {counts or 'none'}", *(f"  {each.status}: {each.mutant.id}" for each in named)]
     tried = [each for each in results if each.reproducer]
     if tried:
-        shown = sum(each.reproducer == REPRODUCES for each in tried)
-        lines.append(f"reproducers: {shown} of {len(tried)} show the fault, and hold without it")
-        lines += [f"  {each.mutant.id}: {each.reproducer}" for each in tried if each.reproducer != REPRODUCES]
+        others = [each for each in tried if each.reproducer not in (REPRODUCES, REPRODUCES_LATER)]
+        later = sum(each.reproducer == REPRODUCES_LATER for each in tried)
+        lines.append(
+            f"reproducers: {len(tried) - len(others)} of {len(tried)} show the fault, and hold without it; "
+            f"{later} of them are not of the first test that failed"
+        )
+        lines += [f"  {each.mutant.id}: {each.reproducer}" for each in others]
     return "\n".join(lines)
 
 

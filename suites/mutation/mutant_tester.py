@@ -22,7 +22,7 @@ from suites.mutation.executing_tests import UNKNOWN, Execution
 from suites.mutation.limited_run import run_within
 from suites.mutation.mutant_builder import UNCHANGED, discard_image
 from suites.mutation.mutant_table import SUITES, Mutant
-from suites.mutation.reproducer_trials import try_reproducer
+from suites.mutation.reproducer_trials import try_reproducers
 
 TESTS_DEADLINE_S = 1800.0
 
@@ -46,7 +46,9 @@ class MutantResult:
     """The test that detected it, or the reason."""
     seconds: float = 0.0
     reproducer: str = ""
-    """Whether that test's reproducer shows the fault (reproducer_trials.py); empty if that was not tried."""
+    """Whether the reproducer of that test shows the fault, or that of one which failed soon after
+    (reproducer_trials.py); empty if that was not tried.
+    """
 
     def json(self) -> dict[str, Any]:
         fields: dict[str, Any] = dataclasses.asdict(self.mutant)
@@ -81,7 +83,7 @@ class MutantTester:
         """`arguments` are for pytest.  `deadline_s` is for the tests of an area: a mutant may hang all guests.
 
         `touched_only` leaves out tests that do not execute what a mutant changes, as far as the map knows that.
-        `reproducers` tries the reproducer of the test that fails.
+        `reproducers` tries the reproducer of the test that fails; if it does not show the fault, those of later ones.
         """
         self._objects = objects
         self._touched_only = touched_only
@@ -164,7 +166,7 @@ class MutantTester:
             broken = ", ".join(failed[0]["breaks"])
             tried = ""
             if self._reproducers and self._unchanged and image != self._unchanged:
-                tried = try_reproducer(report, failed[0], image, self._unchanged, environment)
+                tried = try_reproducers(report, failed, image, self._unchanged, environment)
             by = _name(str(failed[0]["nodeid"])) + (f" ({broken})" if broken else "")
             return _Outcome(DETECTED, by, tried)
         if status == 0:

@@ -6,7 +6,7 @@ It has to end with 1 on the mutant, and with 0 on the kernel without the fault.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,27 @@ DEADLINE_S = 600.0
 """For one run of a reproducer, with the boot."""
 
 REPRODUCES = "reproduces"
+REPRODUCES_LATER = "reproduces, of a later test that failed"
 NO_REPRODUCER = "none: "
 """What the result begins with if the test has no reproducer; the reason follows."""
 ACCUSES = "accuses the unchanged kernel"
+
+
+def try_reproducers(
+    report: Path, failed: Sequence[Mapping[str, Any]], mutant: Path, unchanged: Path, environment: Mapping[str, str]
+) -> str:
+    """Try the reproducers of failed tests, at least one, in their order, until one shows the fault.
+
+    Returns REPRODUCES, REPRODUCES_LATER, ACCUSES, or what `try_reproducer` says of the first test.
+    """
+    said = []
+    for result in failed:
+        said.append(try_reproducer(report, result, mutant, unchanged, environment))
+        if said[-1] == ACCUSES:
+            return ACCUSES
+        if said[-1] == REPRODUCES:
+            return REPRODUCES if len(said) == 1 else REPRODUCES_LATER
+    return said[0]
 
 
 def try_reproducer(

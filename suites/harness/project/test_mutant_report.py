@@ -13,6 +13,7 @@ from common.errors import UsageError
 from suites.mutation.mutant_report import as_markdown, exit_status, read_json, summary, write_json
 from suites.mutation.mutant_table import Edit, Fix, Mutant
 from suites.mutation.mutant_tester import MutantResult
+from suites.mutation.reproducer_trials import REPRODUCES, REPRODUCES_LATER
 
 MUTANT = Mutant("an-id", "What it breaks.", (Edit("a.c", "a", "b"),))
 BUG = replace(MUTANT, fix=Fix("area: Fix a|b", "0123456789abcdef", "5.2"))
@@ -29,11 +30,11 @@ def test_the_summary_names_survivors_and_what_could_not_be_judged() -> None:
 
 def test_the_summary_counts_reproducers(tmp_path: Path) -> None:
     """They are kept for --resume."""
-    said = ["reproduces", "none: it has 32-bit tasks", "reproduces", ""]
+    said = [REPRODUCES, "none: it has 32-bit tasks", REPRODUCES_LATER, ""]
     mutants = [replace(MUTANT, id=f"id-{number}") for number in range(4)]
     results = [MutantResult(each, "detected", reproducer=one) for each, one in zip(mutants, said, strict=True)]
     assert summary(results).splitlines()[1:] == [
-        "reproducers: 2 of 3 show the fault, and hold without it",
+        "reproducers: 2 of 3 show the fault, and hold without it; 1 of them are not of the first test that failed",
         "  id-1: none: it has 32-bit tasks",
     ]
     write_json(tmp_path / "results.json", results)

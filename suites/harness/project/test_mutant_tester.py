@@ -152,15 +152,16 @@ def test_the_unchanged_kernel_must_hold(objects: Path, runs: FakeRuns) -> None:
         tester.check_unchanged(image)
 
 
-def test_the_reproducer_of_the_failed_test(objects: Path, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is tried on the mutant and on the kernel without the fault; nobody tries one of an unchanged kernel."""
+def test_the_reproducers_of_failed_tests(objects: Path, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are tried on the mutant and on the kernel without the fault; nobody tries one of an unchanged kernel."""
     tried: list[tuple[Path, Path]] = []
 
-    def try_reproducer(_: Path, __: object, image: Path, without: Path, ___: object) -> str:
+    def try_reproducers(_: Path, failed: list[object], image: Path, without: Path, __: object) -> str:
+        assert len(failed) == 1
         tried.append((image, without))
         return "reproduces"
 
-    monkeypatch.setattr(mutant_tester, "try_reproducer", try_reproducer)
+    monkeypatch.setattr(mutant_tester, "try_reproducers", try_reproducers)
     tester = MutantTester(objects, "yama", reproducers=True)
     unchanged = image_of(objects, "unchanged")
     tester.check_unchanged(unchanged)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from suites.mutation import reproducer_trials
-from suites.mutation.reproducer_trials import ACCUSES, REPRODUCES, try_reproducer
+from suites.mutation.reproducer_trials import ACCUSES, REPRODUCES, REPRODUCES_LATER, try_reproducer, try_reproducers
 
 MUTANT, UNCHANGED = Path("mutant/bzImage"), Path("unchanged/bzImage")
 
@@ -69,3 +69,20 @@ def test_a_test_without_a_reproducer(commands: FakeCommands, tmp_path: Path) -> 
     assert tried({"no reproducer": "why.txt"}, tmp_path) == "none: it has 32-bit tasks"
     assert tried({"transcript": "t.txt"}) == "none: the test had no guest"
     assert commands.given == []
+
+
+@pytest.mark.parametrize(
+    ("single", "together"),
+    [
+        ([REPRODUCES, ACCUSES], REPRODUCES),
+        (["none: a loop", REPRODUCES, "none: b"], REPRODUCES_LATER),
+        (["status 0 on the mutant: a", ACCUSES, REPRODUCES], ACCUSES),
+        (["none: a loop", "status 2 on the mutant: b"], "none: a loop"),
+    ],
+)
+def test_many_tests_failed(monkeypatch: pytest.MonkeyPatch, single: list[str], together: str) -> None:
+    """One reproducer is enough, but none may accuse a good kernel."""
+    left = iter(single)
+    monkeypatch.setattr(reproducer_trials, "try_reproducer", lambda *_: next(left))
+    failed: list[dict[str, str]] = [{}] * len(single)
+    assert try_reproducers(Path("report"), failed, MUTANT, UNCHANGED, os.environ) == together

@@ -10,8 +10,9 @@ from typing import Literal
 
 import pytest
 
+from guests.reproducer.guest_trial import BROKEN, KEPT, ReproducerRun
 from reports.run.phases import Phase, put
-from suites.mutation.stop_at_failure import StopAtFailure
+from suites.mutation.stop_at_failure import MOST_TESTS, StopAtFailure
 
 ROOT = Path(__file__).parents[3]
 
@@ -58,19 +59,65 @@ def test_errors_do_not_end_the_tests_of_a_mutant(
     assert len(outcomes) < 150
 
 
-def _report(nodeid: str, when: Literal["call", "teardown"], verdict: Literal["pass", "fail"]) -> pytest.TestReport:
-    report = pytest.TestReport(nodeid, ("a.py", 1, "a"), {}, "passed", None, when)
-    put(report, Phase(verdict=verdict))
-    return report
+class FakeRun:
+    """A run of tests, as the plugin sees it."""
+
+    def __init__(self, reproducers: str) -> None:
+        config = SimpleNamespace(
+            pluginmanager=SimpleNamespace(getplugin=lambda _: None), getoption=lambda *_: reproducers
+        )
+        self.session = SimpleNamespace(config=config, shouldstop=False)
+        self.plugin = StopAtFailure(self.session)  # type: ignore[arg-type]
+
+    def report(
+        self,
+        nodeid: str,
+        when: Literal["call", "teardown"],
+        verdict: Literal["pass", "fail"] = "pass",
+        reproducer_status: int | None = None,
+    ) -> None:
+        report = pytest.TestReport(nodeid, ("a.py", 1, "a"), {}, "passed", None, when)
+        printed = str(ReproducerRun(reproducer_status, "line 7\n"))
+        evidence = () if reproducer_status is None else (("reproducer's run", printed),)
+        put(report, Phase(verdict=verdict, evidence=evidence))
+        self.plugin.pytest_runtest_logreport(report)
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.session.shouldstop)
 
 
 def test_the_failed_test_is_torn_down_first() -> None:
-    """Another worker would be told to end while this one makes the reproducer."""
-    config = SimpleNamespace(pluginmanager=SimpleNamespace(getplugin=lambda _: None))
-    session = SimpleNamespace(config=config, shouldstop=False)
-    plugin = StopAtFailure(session)  # type: ignore[arg-type]
-    plugin.pytest_runtest_logreport(_report("a", "call", "fail"))
-    plugin.pytest_runtest_logreport(_report("b", "teardown", "pass"))
-    assert not session.shouldstop
-    plugin.pytest_runtest_logreport(_report("a", "teardown", "pass"))
-    assert session.shouldstop == "a failed"
+    run = FakeRun("none")
+    run.report("a", "call", "fail")
+    assert not run.ended
+    run.report("a", "teardown")
+    assert run.ended
+
+
+def test_another_worker_does_not_end_while_a_reproducer_is_made() -> None:
+    run = FakeRun("failed")
+    run.report("a", "call", "fail")
+    run.report("b", "teardown")
+    assert not run.ended
+    run.report("a", "teardown", reproducer_status=BROKEN)
+    assert run.ended
+
+
+def test_a_reproducer_that_does_not_show_the_fault() -> None:
+    run = FakeRun("failed")
+    for test, status in (("a", KEPT), ("b", None), ("c", BROKEN)):
+        run.report(test, "call", "fail")
+        assert not run.ended
+        run.report(test, "teardown", reproducer_status=status)
+    assert run.ended
+
+
+def test_no_reproducer_shows_the_fault() -> None:
+    run = FakeRun("failed")
+    run.report("a", "call", "fail")
+    for _ in range(MOST_TESTS):
+        run.report("b", "teardown")
+        assert not run.ended
+    run.report("b", "teardown")
+    assert run.ended
