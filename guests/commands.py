@@ -8,14 +8,18 @@ import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from common.errors import UsageError
 from guests.host import doctor
+from kconfigs import kernel_matrix
 from kconfigs.architectures import named_architecture
+from kconfigs.spec import PackageSpec
 
 _NAMED = re.compile(r"(?:^|=)deb:[^=@:]*:(\w+)|^--arch=(\w+)")
 """The architecture in `--kernel=deb:PACKAGE:ARCH` and in `--arch=NAME`."""
+_MATRIX = re.compile(r"^--matrix=(.+)", re.DOTALL)
 
 
 def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -40,7 +44,8 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
         nargs=argparse.REMAINDER,
         metavar="ARGS",
         default=[],
-        help="the same for the architectures that these arguments of a run name, as deb:PACKAGE:ARCH or --arch=NAME",
+        help="the same for the architectures that these arguments of a run name, as deb:PACKAGE:ARCH or --arch=NAME, "
+        "or in the file of --matrix",
     )
     command.set_defaults(run=_doctor)
 
@@ -59,9 +64,17 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _named_in(words: Sequence[str]) -> Iterator[str]:
     """The architectures that the arguments of a run name.  What is wrong there, the run itself says."""
-    joined = (
-        f"{word}={following}" if word == "--arch" else word for word, following in zip_longest(words, words[1:])
-    )
-    for match in filter(None, map(_NAMED.search, joined)):
+    for word, following in zip_longest(words, words[1:]):
+        option = f"{word}={following}" if word in ("--arch", "--matrix") else word
         with contextlib.suppress(UsageError):
-            yield named_architecture(match[1] or match[2])
+            if named := _NAMED.search(option):
+                yield named_architecture(named[1] or named[2])
+            elif matrix := _MATRIX.match(option):
+                yield from _named_in_matrix(Path(matrix[1]))
+
+
+def _named_in_matrix(path: Path) -> Iterator[str]:
+    for wanted in kernel_matrix.load(path):
+        packaged = wanted.spec.arch if isinstance(wanted.spec, PackageSpec) else ""
+        if wanted.arch or packaged:
+            yield wanted.arch or named_architecture(packaged)

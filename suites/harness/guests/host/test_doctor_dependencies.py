@@ -140,6 +140,20 @@ def test_the_architectures_of_a_run(monkeypatch: pytest.MonkeyPatch, arguments: 
     assert asked == [[*arches, "True"]]
 
 
+def test_the_architectures_of_a_matrix(tmp_path: Path) -> None:
+    kernels = ("deb:linux-image-s390x:s390x@trixie", "deb:linux-image-cloud-amd64", 'source"\narch = "riscv64')
+    matrix = tmp_path / "mine.toml"
+    matrix.write_text("".join(f'[[kernel]]\nspec = "{kernel}"\n' for kernel in kernels))
+    for arguments in ([f"--matrix={matrix}"], ["--matrix", str(matrix)]):
+        assert list(commands._named_in(arguments)) == ["s390x", "riscv64"]
+    assert list(commands._named_in([f"--matrix={tmp_path}/none.toml", "--matrix"])) == []
+
+
+def test_the_matrix_of_architectures_has_each() -> None:
+    named = set(commands._named_in(["--matrix", str(ROOT / "architectures.toml")]))
+    assert named == ARCHITECTURES.keys() - {"x86_64"}
+
+
 @pytest.mark.parametrize("family", packages.FAMILIES, ids=lambda family: family.name)
 def test_the_documents_contain_the_command_for_each_family(
     family: packages.DistributionFamily, monkeypatch: pytest.MonkeyPatch
