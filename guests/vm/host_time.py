@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
@@ -29,9 +30,10 @@ _GAP_S = 3.0
 class Heartbeat:
     """A daemon thread that detects periods in which this process did not run."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self._gaps: list[tuple[float, float]] = []
-        self._last = monotonic()
+        self._last = clock()
         self._started = False
         self._lock = threading.Lock()
 
@@ -40,19 +42,19 @@ class Heartbeat:
             if self._started:
                 return
             self._started = True
-        self._last = monotonic()
+        self._last = self._clock()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def lost_s(self, since: float) -> float:
-        """Seconds since `since` (of time.monotonic()) in which this process did not run; short gaps do not count."""
-        self._note(monotonic())
+        """Seconds since `since` (of the clock) in which this process did not run; short gaps do not count."""
+        self._note(self._clock())
         return sum(end - max(start, since) for start, end in self._gaps if end > since)
 
     def _beat(self) -> None:
         never = threading.Event()
         while True:
             never.wait(_BEAT_S)
-            self._note(monotonic())
+            self._note(self._clock())
 
     def _note(self, now: float) -> None:
         with self._lock:
