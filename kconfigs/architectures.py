@@ -64,6 +64,11 @@ class Architecture:
     has_cmpxchg16b: bool = False
     """Whether its emulated processor has this instruction, which some versions of QEMU emulate incorrectly."""
 
+    @property
+    def kbuild_arch(self) -> str:
+        """Kbuild's ARCH."""
+        return self.kbuild or self.srcarch
+
 
 # On a busy host, a guest may wait for a processor.  An x86 kernel would then consider its clock unstable during a
 # test, and switch to a worse one (clocksource_watchdog()), or see too few ticks during boot, and panic

@@ -122,8 +122,8 @@ def refuse_dropped(job: Job, refused: str) -> None:
 
 
 def _explain(job: Job, objects: Path, options: Sequence[Option]) -> Explanation | None:
-    tools = {"CC": job.toolchain.compiler, "HOSTCC": job.toolchain.host_compiler, "LD": job.toolchain.linker}
-    return explain(job.tree.path, objects / ".config", options, environment(job) | tools, job.architecture)
+    variables = environment(job) | job.toolchain.kconfig_variables(job.architecture)
+    return explain(job.tree.path, objects / ".config", options, variables, job.architecture)
 
 
 def configured(job: Job, objects: Path) -> bool:
@@ -161,7 +161,7 @@ def command(job: Job, objects: Path, arguments: list[str]) -> list[str]:
     return [
         *("nice", "-n", "19", "make", "--no-print-directory"),
         *("-C", str(job.tree.path), f"O={objects}"),
-        f"ARCH={job.architecture.kbuild or job.architecture.srcarch}",
+        f"ARCH={job.architecture.kbuild_arch}",
         *job.toolchain.make_arguments(),
         # Otherwise the release, and with it every build, would depend on the state of git.
         "LOCALVERSION=",

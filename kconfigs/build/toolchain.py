@@ -86,6 +86,18 @@ class Toolchain:
         arguments += [f"CROSS_COMPILE={self.cross_compile}"] if self.cross_compile else []
         return arguments
 
+    def kconfig_variables(self, arch: Architecture) -> dict[str, str]:
+        """What Kconfig reads of the tools, as Kbuild's top Makefile exports it.  KconformError as for `identity`."""
+        binutils = {name: self._tool(f"llvm-{name.lower()}", name.lower()) for name in _BINUTILS}
+        return {
+            "CC": self.compiler,
+            "CLANG_FLAGS": f"--target={arch.gnu} -fintegrated-as" if _is_clang(self.compiler) else "",
+            "CC_VERSION_TEXT": _version(_program(self.compiler)),
+            "HOSTCC": self.host_compiler,
+            "LD": self.linker,
+            **binutils,
+        }
+
     def identity(self) -> str:
         """What distinguishes kernels that this and another toolchain build.  KconformError if it is not installed.
 
@@ -103,6 +115,8 @@ class Toolchain:
             return self.llvm + name
         return name + (self.llvm if self.llvm.startswith("-") else "")
 
+
+_BINUTILS = ("AR", "NM", "OBJCOPY", "READELF")
 
 WRAPPERS = frozenset({"ccache", "distcc", "icecc", "sccache"})
 """Programs that are written in front of a compiler, as in CC="ccache gcc"."""

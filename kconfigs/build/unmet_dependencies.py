@@ -28,22 +28,14 @@ _REWRITES = (
 )
 
 _TOOLS = {
-    "CC": "gcc",
-    "HOSTCC": "gcc",
     "HOSTCXX": "g++",
-    "LD": "ld",
-    "AR": "ar",
-    "NM": "nm",
-    "OBJCOPY": "objcopy",
-    "READELF": "readelf",
     "PAHOLE": "pahole",
     "RUSTC": "false",
     "BINDGEN": "false",
-    "CC_VERSION_TEXT": "gcc",
     "RUSTC_VERSION_TEXT": "",
     "PAHOLE_VERSION": "0",
 }
-
+"""Those that no option of a toolchain chooses."""
 
 NO_SUCH_OPTION = "this kernel has no such option"
 
@@ -95,9 +87,7 @@ def _tree_variables(tree: Path, arch: Architecture) -> dict[str, str]:
         (tree / "Makefile").read_text(encoding="utf-8", errors="replace"),
         re.MULTILINE,
     )
-    # ARCH=x86_64 is the 64-bit half of arch/x86; elsewhere it is the name of the folder.
-    name = arch.name if arch.srcarch == "x86" else arch.srcarch
-    return {"srctree": ".", "ARCH": name, "SRCARCH": arch.srcarch, "KERNELVERSION": ".".join(version[:3])}
+    return {"srctree": ".", "ARCH": arch.kbuild_arch, "SRCARCH": arch.srcarch, "KERNELVERSION": ".".join(version[:3])}
 
 
 def _main(config: str) -> None:
@@ -123,6 +113,8 @@ def _main(config: str) -> None:
         text = kconfiglib.expr_str(expression)
         if isinstance(expression, tuple):
             return f"({text})" if expression[0] == kconfiglib.OR else str(text)
+        if expression is kconfig.n:  # the value of a macro that has tried the tools
+            return "something that this toolchain lacks"
         return f"{text} (is {expression.str_value})"
 
     def reason(name: str, value: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import KconformError, UsageError
+from kconfigs.architectures import ARCHITECTURES
 from kconfigs.build import toolchain
 from kconfigs.build.toolchain import Toolchain
 
@@ -88,6 +89,15 @@ def test_a_wrapper_is_not_the_compiler(monkeypatch: pytest.MonkeyPatch, wrapper:
 )
 def test_whether_clang_compiles_anything(chosen: Toolchain, uses_clang: bool) -> None:
     assert chosen.uses_clang is uses_clang
+
+
+def test_kconfig_is_told_the_tools_that_build() -> None:
+    """Without these, it would explain another kernel than the one that is built."""
+    gnu = Toolchain().kconfig_variables(ARCHITECTURES["x86_64"])
+    assert (gnu["CC_VERSION_TEXT"], gnu["OBJCOPY"], gnu["CLANG_FLAGS"]) == ("gcc 1.0", "objcopy", "")
+    llvm = Toolchain(llvm="-19").kconfig_variables(ARCHITECTURES["aarch64"])
+    assert (llvm["CC_VERSION_TEXT"], llvm["OBJCOPY"]) == ("clang-19 1.0", "llvm-objcopy-19")
+    assert llvm["CLANG_FLAGS"] == "--target=aarch64-linux-gnu -fintegrated-as"
 
 
 def test_a_compiler_that_cannot_be_split_is_wrong_use() -> None:

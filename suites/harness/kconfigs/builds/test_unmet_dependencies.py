@@ -10,6 +10,7 @@ import pytest
 
 from kconfigs.architectures import architecture
 from kconfigs.build import unmet_dependencies
+from kconfigs.build.toolchain import Toolchain
 from kconfigs.kconfig import Option
 from suites.harness.kconfigs.builds.fake_builds import MakeTree
 
@@ -40,6 +41,21 @@ class TestUnmet:
         assert found is not None
         assert reason in found.reasons[name]
         assert (name in found.settable) == (name != "NOSUCH")
+
+    def test_an_option_that_depends_on_the_tools(self, make_tree: MakeTree, tmp_path: Path) -> None:
+        path = make_tree()
+        (path / "Kconfig").write_text(
+            'config MODULES\n\tbool "m"\n\toption modules\n'
+            'config CLANG\n\tdef_bool $(shell,echo "$(CC_VERSION_TEXT)" | grep -q clang && echo y || echo n)\n'
+            'config GNU\n\tbool "g"\n\tdepends on !CLANG\n'
+            'config X32\n\tbool "x"\n\tdepends on $(shell,test -n "$(CLANG_FLAGS)" && echo n || echo y)\n'
+        )
+        (tmp_path / "config").write_text("")
+        arch, options = architecture("x86_64"), [Option(name, "y", "", "") for name in ("GNU", "X32")]
+        env = {**os.environ, **Toolchain(llvm="1").kconfig_variables(arch)}
+        found = unmet_dependencies.explain(path, tmp_path / "config", options, env, arch)
+        assert found is not None
+        assert found.reasons == {"GNU": "needs !CLANG", "X32": "needs something that this toolchain lacks"}
 
     def test_kconfig_files_that_cannot_be_parsed_give_no_reasons(self, make_tree: MakeTree, tmp_path: Path) -> None:
         path = make_tree()
