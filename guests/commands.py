@@ -14,7 +14,7 @@ from typing import Any
 from common.errors import UsageError
 from guests.host import doctor
 from kconfigs import kernel_matrix
-from kconfigs.architectures import named_architecture
+from kconfigs.architectures import architecture_argument, named_architecture
 from kconfigs.spec import PackageSpec
 
 _NAMED = re.compile(r"(?:^|=)deb:[^=@:]*:(\w+)|^--arch=(\w+)")
@@ -34,7 +34,7 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
     command.add_argument(
         "--arch",
         action="append",
-        type=_arch,
+        type=architecture_argument,
         metavar="NAME",
         default=[],
         help="what kernels of another architecture need, too, such as arm64; repeatable",
@@ -48,13 +48,6 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
         "or in the file of --matrix",
     )
     command.set_defaults(run=_doctor)
-
-
-def _arch(text: str) -> str:
-    try:
-        return named_architecture(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -221,6 +222,14 @@ def named_architecture(text: str) -> str:
     raise UsageError(
         f"no architecture {printable(text)}{did_you_mean(text, known)}", hint=f"architectures: {', '.join(known)}"
     )
+
+
+def architecture_argument(text: str) -> str:
+    """The same as a type of argparse, which prints the messages of its own errors only."""
+    try:
+        return named_architecture(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def from_debian(name: str) -> str:

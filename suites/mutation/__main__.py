@@ -25,6 +25,7 @@ from common.commandline import Parser, output, run, whole_number
 from common.errors import UsageError
 from common.paths import users_path
 from common.project_files import REPORTS
+from kconfigs.architectures import architecture_argument, machine
 from kconfigs.build.kernel_tree import Tree, open_tree
 from kconfigs.cache import Cache
 from kconfigs.fetch import source_tree
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _mutants(options: argparse.Namespace) -> int:
+    if options.mechanical and options.arch != machine():
+        raise UsageError("--mechanical draws from what this machine's architecture compiles", hint="omit --arch")
     if options.objects and not options.source:
         raise UsageError("--objects is for the tree that --source names", hint="give --source too")
     cache = Cache()
@@ -136,7 +139,7 @@ def _plans(
     if options.objects or not options.history:
         yield "objects", (), chosen
         return
-    asked = {name: option.value for name, option in flavor(DEFAULT).asked(tree.version).items()}
+    asked = {name: option.value for name, option in flavor(DEFAULT).asked(tree.version, options.arch).items()}
     history = [bug for area in areas(HISTORY) for bug in load_history(area)]
     for number, (config, members) in enumerate(plan_configs(history, asked)):
         ours = [mutant for mutant in chosen if mutant in members]
@@ -148,8 +151,8 @@ def _builder(
     options: argparse.Namespace, source: Path, cache: Cache, folder: str = "objects", config: Sequence[str] = ()
 ) -> MutantBuilder:
     if options.objects:
-        return MutantBuilder(source, options.objects.resolve(), cache)
-    return MutantBuilder.prepare(source, cache, folder, config)
+        return MutantBuilder(source, options.objects.resolve(), cache, arch=options.arch)
+    return MutantBuilder.prepare(source, cache, folder, config, options.arch)
 
 
 def _tester(options: argparse.Namespace, builder: MutantBuilder, lines: LineMap | None) -> MutantTester:
@@ -168,7 +171,8 @@ def _tester(options: argparse.Namespace, builder: MutantBuilder, lines: LineMap 
 def _known(options: argparse.Namespace, builder: MutantBuilder, cache: Cache, results: _Results) -> Known:
     """What is known before a run.  What --only names is built again, even with --resume."""
     kept = {name: result for name, result in results.kept.items() if name not in options.only}
-    return Known(kept, find_map(builder.tree.text_version, cache))
+    # The lines are those that this machine's architecture executes.
+    return Known(kept, find_map(builder.tree.text_version, cache) if options.arch == machine() else None)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -220,6 +224,13 @@ def _parser() -> argparse.ArgumentParser:
         help="draw N faults from the area's kernel files",
     )
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of --mechanical (1)")
+    parser.add_argument(
+        "--arch",
+        type=architecture_argument,
+        default=machine(),
+        metavar="NAME",
+        help="kernels of another architecture, such as arm64",
+    )
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this mutant; can be repeated")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first survivor")
     parser.add_argument(

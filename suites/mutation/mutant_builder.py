@@ -16,11 +16,12 @@ from pathlib import Path
 
 from common import atomic
 from common.errors import KconformError
-from kconfigs.architectures import architecture
+from kconfigs.architectures import architecture, machine
 from kconfigs.build import kbuild
 from kconfigs.build.build_job import Job
 from kconfigs.build.kernel_tree import Tree, identify, mirror, open_tree
 from kconfigs.build.supervised_process import run_logged
+from kconfigs.build.toolchain import Toolchain
 from kconfigs.cache import Cache
 from kconfigs.config_changes import parse_changes
 from kconfigs.flavors import DEFAULT, flavor
@@ -28,6 +29,9 @@ from kconfigs.kconfig import Config
 from suites.mutation.mutant_table import Mutant
 
 UNCHANGED = Mutant("unchanged", "Nothing has changed.")
+
+_KEPT = "kconform-mutants"
+"""The folder with what is kept of each mutant, in the object directory."""
 
 
 class NoEffectError(KconformError):
@@ -37,9 +41,10 @@ class NoEffectError(KconformError):
 class MutantBuilder:
     """A private kernel tree, and its objects.  One thread may build while another tests."""
 
-    def __init__(self, tree: Path, objects: Path, cache: Cache, config: Sequence[str] = ()) -> None:
-        """`config` has options beyond those of the flavor."""
+    def __init__(self, tree: Path, objects: Path, cache: Cache, config: Sequence[str] = (), arch: str = "") -> None:
+        """`config` has options beyond those of the flavor.  `arch` is as for `architecture()`."""
         self.objects = objects
+        target = architecture(arch)
         self._cache = cache
         self._unchanged = ""
         self._job = Job(
@@ -49,16 +54,18 @@ class MutantBuilder:
             spec=str(tree),
             identity="",
             cache=cache,
+            arch=target.name,
+            toolchain=Toolchain.from_environment().targeting(target),
             changes=parse_changes(config),
         )
 
     @classmethod
     def prepare(
-        cls, source: Path, cache: Cache, objects: str = "objects", config: Sequence[str] = ()
+        cls, source: Path, cache: Cache, objects: str = "objects", config: Sequence[str] = (), arch: str = ""
     ) -> MutantBuilder:
         """A builder for a tree, with the private tree and its configuration in the cache, where they are kept.
 
-        `objects` is the name of the object directory there.
+        `objects` is the name of the object directory there, to which another architecture's is added.
         """
         tree = open_tree(source)
         folder = cache.root / ".mutants" / f"{tree.text_version}-{identify(source)}"
@@ -67,7 +74,13 @@ class MutantBuilder:
             mirror(tree.path, folder / "tree")
             (folder / "laid-out").touch()
         _restore_all(folder / "tree", tree.path)
-        builder = cls(folder / "tree", folder / objects, cache, config)
+        builder = cls(
+            folder / "tree",
+            folder / (objects if arch in ("", machine()) else f"{objects}-{arch}"),
+            cache,
+            config,
+            arch,
+        )
         if not kbuild.configured(builder._job, builder.objects):
             kbuild.configure(builder._job, builder.objects)
         return builder
@@ -81,6 +94,13 @@ class MutantBuilder:
         config = Config.load(self.objects / ".config")
         options = (option.removeprefix("CONFIG_").split("=", 1) for option in mutant.config)
         return ", ".join(f"CONFIG_{name}={value}" for name, value in options if config[name] != value)
+
+    def foreign(self, mutant: Mutant) -> str:
+        """The folder of another architecture that a mutant is for; empty if it edits anything else."""
+        own = self._job.architecture.srcarch
+        folders = [Path(edit.file).parts[:2] for edit in mutant.edits]
+        others = ["/".join(folder) for folder in folders if folder[0] == "arch" and folder[1] != own]
+        return others[0] if others and len(others) == len(folders) else ""
 
     def build(self) -> None:
         """Compile everything that has changed, including modules.  Only one kernel is built at a time on a host.
@@ -132,7 +152,7 @@ class MutantBuilder:
 
     def _products(self) -> Iterator[Path]:
         """The image and the modules, relative to the object directory."""
-        yield Path(architecture().image)
+        yield Path(self._job.architecture.image)
         listed = self.objects / "modules.order"
         for line in listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []:
             # modules.order has named object files since 6.3, and modules before that.
@@ -147,18 +167,18 @@ class MutantBuilder:
     def _keep(self, mutant: Mutant) -> Path:
         """Copy the image, its config and its modules to where the next build does not overwrite them."""
         # Laid out as an object directory, so that they are found (kconfigs/kernel_folder.py).
-        kept = self.objects / "kconform-mutants" / mutant.id
+        kept = self.objects / _KEPT / mutant.id
         shutil.rmtree(kept, ignore_errors=True)
         for product in [*self._products(), Path(".config"), Path("modules.order")]:
             if (self.objects / product).exists():
                 (kept / product).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self.objects / product, kept / product)
-        return kept / architecture().image
+        return kept / self._job.architecture.image
 
 
 def discard_image(image: Path) -> None:
     """Remove what was kept of a mutant."""
-    shutil.rmtree(image.parents[3])
+    shutil.rmtree(next(folder for folder in image.parents if folder.parent.name == _KEPT))
 
 
 def _restore_all(private: Path, original: Path) -> None:

@@ -89,6 +89,8 @@ class _Steps:
             return MutantResult(mutant, ARGUED, mutant.argued)
         if mutant.missing:
             return MutantResult(mutant, NOT_HERE, f"needs {mutant.missing}")
+        if foreign := self._builder.foreign(mutant):
+            return MutantResult(mutant, NOT_HERE, f"it is for {foreign}")
         if lacks := self._builder.lacks(mutant):
             return MutantResult(mutant, NOT_HERE, f"this kernel lacks {lacks}")
         self._check_unchanged()

@@ -14,6 +14,8 @@ mutants.toml has faults that we made up:
 
 races.toml has more of them, in the same format: a lock, a barrier, a grace period or a reference is gone or narrower.
 
+A mutant whose file is in arch/ is tested only on kernels of that architecture.
+
 history.toml has bugs that the kernel once had, each brought back by undoing its fix:
 
     [[bug]]

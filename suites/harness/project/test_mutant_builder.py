@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import KconformError
-from kconfigs.architectures import architecture
+from kconfigs.architectures import ARCHITECTURES, architecture
 from kconfigs.build import kbuild
 from kconfigs.build.build_job import Job
 from kconfigs.cache import Cache
@@ -18,7 +18,7 @@ from kconfigs.image_config import find_config
 from kconfigs.kconfig import Config
 from kconfigs.kernel_folder import find_modules
 from suites.harness.kconfigs import fake_kernels as fakes
-from suites.mutation.mutant_builder import MutantBuilder, NoEffectError
+from suites.mutation.mutant_builder import MutantBuilder, NoEffectError, discard_image
 from suites.mutation.mutant_table import Edit, EditMismatchError, Mutant
 
 IMAGE = architecture().image
@@ -112,6 +112,29 @@ class TestBuild:
         before = (builder.tree.path / "a.c").stat().st_mtime_ns
         builder.build_mutant(SEVEN)
         assert (builder.tree.path / "a.c").stat().st_mtime_ns > before
+
+    def test_what_is_kept_of_a_mutant_is_discarded_and_nothing_else(self, linux: Path, tmp_path: Path) -> None:
+        """On ppc64le, the image has no folder of its own."""
+        builder = MutantBuilder(linux, tmp_path / "objects", Cache(tmp_path / "cache"), arch="ppc64le")
+        assert builder._job.toolchain.cross_compile == "powerpc64le-linux-gnu-"
+        kept = tmp_path / "objects" / "kconform-mutants" / "an-id"
+        kept.mkdir(parents=True)
+        discard_image(kept / ARCHITECTURES["ppc64le"].image)
+        assert not kept.exists()
+        assert kept.parent.exists()
+
+    @pytest.mark.parametrize(
+        ("files", "foreign"),
+        [
+            (["arch/arm64/kernel/ptrace.c", "arch/arm64/kernel/syscall.c"], "arch/arm64"),
+            (["arch/x86/entry/common.c"], ""),
+            (["arch/arm64/kernel/ptrace.c", "kernel/ptrace.c"], ""),
+            ([], ""),
+        ],
+    )
+    def test_mutants_of_another_architecture(self, builder: MutantBuilder, files: list[str], foreign: str) -> None:
+        edits = tuple(Edit(file, "a", "b") for file in files)
+        assert builder.foreign(Mutant("an-id", "What it breaks.", edits)) == foreign
 
     def test_options_that_the_configuration_lacks(self, builder: MutantBuilder) -> None:
         wanting = Mutant("an-id", "What it breaks.", config=("64BIT=y", "CONFIG_NUMA=y", "AUDIT=n"))

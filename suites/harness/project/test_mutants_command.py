@@ -179,9 +179,19 @@ class TestMadeUp:
         assert bench.tested == ["unchanged", "c"]
         assert list(bench.statuses()) == ["a", "b", "c"]
 
+    def test_each_architecture_has_its_mutants(self, bench: Bench) -> None:
+        """An edit of what Linux compiles for another one cannot be seen."""
+        (bench.tree / "arch/arm64").mkdir(parents=True)
+        (bench.tree / "arch/arm64/a.c").write_text(SOURCE)
+        of_arm64 = made_up("a", "1", "7").replace(FILE, "arch/arm64/a.c")
+        (bench.area / "mutants.toml").write_text(of_arm64 + made_up("b", "1", "7"))
+        assert bench() == 0
+        assert bench.statuses() == {"a": "not here", "b": "detected"}
+
     def test_wrong_use(self, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
         (bench.area / "mutants.toml").write_text(made_up("a", "1", "7"))
         assert (bench("--only=b"), bench("--history"), bench("--resume")) == (4, 4, 4)
+        assert bench("--arch=arm64", "--mechanical=1") == 4
         said = capsys.readouterr().out
         assert "no mutant has the id b" in said
         assert "yama has no history.toml" in said
