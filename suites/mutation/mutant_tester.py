@@ -166,7 +166,7 @@ class MutantTester:
             broken = ", ".join(failed[0]["breaks"])
             tried = ""
             if self._reproducers and self._unchanged and image != self._unchanged:
-                tried = try_reproducers(report, failed, image, self._unchanged, environment)
+                tried = try_reproducers(report, failed, self._unchanged, environment)
             by = _name(str(failed[0]["nodeid"])) + (f" ({broken})" if broken else "")
             return _Outcome(DETECTED, by, tried)
         if status == 0:
