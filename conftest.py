@@ -22,12 +22,13 @@ from guests.vm import device_state
 from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
 from guests.vm.qemu_program import find_qemu, inspect
 from kconfigs import flavors, sources
+from kconfigs.architectures import ARCHITECTURES
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 from kconfigs.planned_kernels import Candidate
 from kconfigs.plugin import FOLDER, backports_of, builds, candidate_of, is_there, specs_of
 from reports.run import notes, preparation_times, resume
-from reports.run.apply_waivers import check_flavors
+from reports.run.apply_waivers import check_kernels
 from reports.run.options import runs_tests
 from reports.run.requirement_marker import expect_backports
 from suites.applicable_tests import promises_of, skip_unless_applicable
@@ -68,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
         " there, or other programs would suffer or interfere; with promises, only these are left out there",
     ):
         config.addinivalue_line("markers", line)
-    check_flavors(config, [sources.SHIPPED, *flavors.FLAVORS])
+    check_kernels(config, [sources.SHIPPED, *flavors.FLAVORS], list(ARCHITECTURES))
     if resume.FORMER in config.stash:
         resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
         resume.require_same_machine(config, changes_of_guests(config, config.stash[FOLDER].settings))

@@ -11,6 +11,7 @@ adds a file of one's own:
     since = "6.1"                                  # optional: the first and the last kernel version that it is for
     until = "6.12"
     flavor = "full"                                # optional
+    arches = ["arm"]                               # optional, by `uname -m`, as promises have it
     reason = "the second line comes late"
     upstream = "https://..."                       # optional: where it is being fixed
     expires = 2027-06-30
@@ -39,7 +40,7 @@ from reports.model.result import KernelRecord, Result
 FILE_NAME = "waivers.toml"
 SUBJECTS = ("test", "requirement", "splat")
 REQUIRED = ("reason", "expires")
-OPTIONAL = (*SUBJECTS, "since", "until", "flavor", "upstream")
+OPTIONAL = (*SUBJECTS, "since", "until", "flavor", "arches", "upstream")
 ANY_VERSION = VersionRange()
 
 
@@ -55,6 +56,8 @@ class Waiver:
     splat: re.Pattern[str] | None = None
     versions: VersionRange = ANY_VERSION
     flavor: str = ""
+    arches: tuple[str, ...] = ()
+    """Empty for all."""
 
     def covers(self, nodeid: str, requirements: Iterable[str], kernel: KernelRecord | None) -> bool:
         """Whether it is for this test on this kernel."""
@@ -64,6 +67,8 @@ class Waiver:
     def is_for(self, kernel: KernelRecord | None) -> bool:
         """Whether it is for this kernel."""
         version, flavor = (kernel.numbers, kernel.flavor or "") if kernel else ((), "")
+        if self.arches and (kernel is None or kernel.arch not in self.arches):
+            return False
         # A waiver for a flavor is also for the flavor with changes, `full+SECURITY_YAMA=n`.
         return version in self.versions and self.flavor in ("", flavor, flavor.partition("+")[0])
 
@@ -111,6 +116,7 @@ def _parse(table: toml.Table) -> Waiver:
         splat=table.pattern("splat") if "splat" in table else None,
         versions=table.versions(),
         flavor=table.sentence("flavor", ""),
+        arches=tuple(table.texts("arches", [])),
     )
 
 
@@ -183,12 +189,18 @@ def check_subjects(
             )
 
 
-def check_flavors(waivers: Iterable[Waiver], known: Collection[str]) -> None:
-    """UsageError for a waiver of a flavor that does not exist."""
+def check_kernels(waivers: Iterable[Waiver], flavors: Collection[str], arches: Collection[str]) -> None:
+    """UsageError for a waiver of a flavor or an architecture that does not exist."""
     for waiver in waivers:
-        if waiver.flavor and waiver.flavor not in known:
-            meant = did_you_mean(waiver.flavor, known)
+        if waiver.flavor and waiver.flavor not in flavors:
+            meant = did_you_mean(waiver.flavor, flavors)
             raise UsageError(f"{waiver.place}: there is no flavor {waiver.flavor!r}{meant}")
+        for arch in waiver.arches:
+            if arch not in arches:
+                raise UsageError(
+                    f"{waiver.place}: there is no architecture {arch!r}{did_you_mean(arch, arches)}",
+                    hint=f"architectures: {', '.join(arches)}",
+                )
 
 
 def not_needed(

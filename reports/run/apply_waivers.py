@@ -58,10 +58,10 @@ def check(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         )
 
 
-def check_flavors(config: pytest.Config, known: Collection[str]) -> None:
-    """pytest.UsageError for a waiver of a flavor that does not exist."""
+def check_kernels(config: pytest.Config, flavors: Collection[str], arches: Collection[str]) -> None:
+    """pytest.UsageError for a waiver of a flavor or an architecture that does not exist."""
     with as_wrong_use():
-        waivers.check_flavors(waivers_of(config), known)
+        waivers.check_kernels(waivers_of(config), flavors, arches)
 
 
 def splat_waivers(config: pytest.Config, kernel: Mapping[str, JSON]) -> SplatWaivers:

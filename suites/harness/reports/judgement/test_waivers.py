@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from common.errors import UsageError
 from common.versions import VersionRange
 from reports.judgement.verdict import Judgement
-from reports.judgement.waivers import Waiver, check_flavors, load, not_needed
+from reports.judgement.waivers import Waiver, check_kernels, load, not_needed
 from reports.model.result import KernelRecord, Result, Verdict
 from suites.harness.reports.documents import record
 
@@ -55,6 +56,12 @@ class TestCovers:
         assert waiver(flavor="full").covers(TEST, [], changed)
         assert waiver(flavor="full+SECURITY_YAMA=n").covers(TEST, [], changed)
         assert not waiver(flavor="hardened").covers(TEST, [], changed)
+
+    def test_one_for_an_architecture(self) -> None:
+        arm = msgspec.structs.replace(KERNEL, arch="arm")
+        assert replace(waiver(), arches=("aarch64", "arm")).covers(TEST, [], arm)
+        for other in (msgspec.structs.replace(KERNEL, arch="x86_64"), None):
+            assert not replace(waiver(), arches=("arm",)).covers(TEST, [], other)
 
     def test_a_test_without_parameters_or_kernel(self) -> None:
         assert waiver().covers(f"{TEST}[k-6.12/full]", [], KERNEL)
@@ -163,6 +170,11 @@ def test_a_range_of_one_version_is_one(tmp_path: Path) -> None:
     assert load(tmp_path / "w.toml")[0].is_for(KernelRecord.of({"id": "k", "version": "6.1.9"}))
 
 
+def test_the_architectures_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "w.toml").write_text(f'[[waiver]]\n{GOOD}arches = ["arm", "i386"]\n')
+    assert load(tmp_path / "w.toml")[0].arches == ("arm", "i386")
+
+
 def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
     """Some editors write one."""
     (tmp_path / "w.toml").write_text(f"[[waiver]]\n{GOOD}", encoding="utf-8-sig")
@@ -176,7 +188,9 @@ def test_what_cannot_be_read_is_named_once(tmp_path: Path, make: Callable[[Path]
         load(tmp_path / "w.toml")
 
 
-def test_a_flavor_that_there_is_not() -> None:
-    check_flavors([waiver(test=TEST), waiver(test=TEST, flavor="full")], ["full"])
+def test_a_flavor_or_an_architecture_that_there_is_not() -> None:
+    check_kernels([waiver(), waiver(flavor="full"), replace(waiver(), arches=("arm",))], ["full"], ["arm"])
     with pytest.raises(UsageError, match="there is no flavor 'ful'; did you mean 'full'"):
-        check_flavors([waiver(test=TEST, flavor="ful")], ["full"])
+        check_kernels([waiver(flavor="ful")], ["full"], ["arm"])
+    with pytest.raises(UsageError, match="there is no architecture 'armhf'"):
+        check_kernels([replace(waiver(), arches=("armhf",))], ["full"], ["arm"])
