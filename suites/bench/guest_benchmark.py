@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The duration of boots, clones and calls, compared with virtme-run's own cold boot in the same run.
 
-    kconform bench [--kernel SPEC]... [--rounds N]
+    kconform bench [--kernel SPEC]... [--accel NAME] [--rounds N]
+
+Of several kernels, all are compared with the first one, too: with --accel=tcg, an architecture with another.
 
 On a shared and busy machine, only medians and ratios within one run are meaningful.
 """
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -30,6 +33,7 @@ from guests.errors import BootError, KconformError
 from guests.guest import Guest
 from guests.outcome import EPERM, OK, Expected, Outcome
 from guests.vm import template
+from guests.vm.acceleration import MODES
 from guests.vm.boot import booted, virtme_run_program
 from guests.vm.clone_pool import Pool
 from guests.vm.console import READY, Console
@@ -46,6 +50,17 @@ CALLS = 200
 """The number of calls in one measurement of the round trip."""
 SCENARIOS = 40
 BOOT_DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast the guests of a kernel are, in seconds: medians, and for scenarios the mean of two workers."""
+
+    kernel: str
+    boot: float
+    clone: float
+    round_trip: float
+    scenario: float
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -147,9 +162,9 @@ def _check(outcome: Outcome, expected: Expected) -> None:
         raise KconformError(f"the benchmark's scenario failed: {outcome!r}, expected {expected!r}")
 
 
-def scenarios(kernel: Kernel, count: int) -> None:
+def scenarios(kernel: Kernel, accel: str, count: int) -> None:
     """Run this many scenarios, each on its own guest, like a worker."""
-    pool = Pool(Cache())
+    pool = Pool(Cache(), mode=accel)
     for left in reversed(range(count)):
         with taken(pool, kernel) as guest:
             if left:
@@ -158,12 +173,13 @@ def scenarios(kernel: Kernel, count: int) -> None:
     pool.close()
 
 
-def scenarios_per_second(kernel: Kernel, workers: int) -> float:
+def scenarios_per_second(kernel: Kernel, accel: str, workers: int) -> float:
     context = multiprocessing.get_context("spawn")
     # The start of the process pool is not included.
     with context.Pool(workers) as pool:
-        pool.starmap(scenarios, [(kernel, 1)] * workers, chunksize=1)
-        took = seconds(lambda: pool.starmap(scenarios, [(kernel, SCENARIOS // workers)] * workers, chunksize=1))
+        pool.starmap(scenarios, [(kernel, accel, 1)] * workers, chunksize=1)
+        share = (kernel, accel, SCENARIOS // workers)
+        took = seconds(lambda: pool.starmap(scenarios, [share] * workers, chunksize=1))
     return SCENARIOS / took
 
 
@@ -173,8 +189,8 @@ def memory_mib(guest: Guest) -> tuple[float, float]:
     return info.rss / (1 << 20), info.uss / (1 << 20)
 
 
-def measure(kernel: Kernel, rounds: int) -> Table:
-    pool = Pool(Cache())
+def measure(kernel: Kernel, accel: str, rounds: int) -> tuple[Table, Speed]:
+    pool = Pool(Cache(), mode=accel)
     machine = pool.template(kernel).machine
     table = Table(title=f"{kernel.id} ({kernel.release}, {pool.acceleration(kernel).name}), {rounds} rounds")
     for column in ("what", "median", "min", "max", "relative"):
@@ -190,11 +206,11 @@ def measure(kernel: Kernel, rounds: int) -> Table:
     boots = [virtme_cold_boot(machine) for _ in range(rounds)]
     cold = statistics.median(boots)
     row("cold boot by virtme-run", boots)
-    row("cold boot by kconform", [our_cold_boot(machine) for _ in range(rounds)])
+    boot = row("cold boot by kconform", [our_cold_boot(machine) for _ in range(rounds)])
     made, saved = zip(*(new_template(machine) for _ in range(rounds)), strict=True)
     row("new template", list(made))
     row("... of which saving the state", list(saved))
-    row(
+    clone = row(
         "clone to first answer, with a spare",
         [first_answer_with_spare(pool, kernel) for _ in range(rounds * 4)],
     )
@@ -205,16 +221,33 @@ def measure(kernel: Kernel, rounds: int) -> Table:
     row("bare test, end to end", [bare_test(pool, kernel) for _ in range(rounds * 4)])
     with taken(pool, kernel) as guest:
         trips = [round_trip(guest, quiet=False) for _ in range(rounds)]
-        row("round trip of a call", trips, unit="ms", scale=1e3)
+        trip = row("round trip of a call", trips, unit="ms", scale=1e3)
         quiet = [round_trip(guest, quiet=True) for _ in range(rounds)]
         row("the same, quiet task", quiet, unit="ms", scale=1e3)
         resident, own = memory_mib(guest)
     pool.close()
     table.add_section()
     for workers in (1, 2):
-        rate = scenarios_per_second(kernel, workers)
+        rate = scenarios_per_second(kernel, accel, workers)
         table.add_row(f"scenarios a second, {workers} worker{'s' * (workers > 1)}", f"{rate:.1f}", "", "", "")
     table.add_row("memory of a clone (its own)", f"{resident:.0f} MiB ({own:.0f} MiB)", "", "", "")
+    return table, Speed(kernel.id, boot, clone, trip, 1 / rate)
+
+
+def compared(speeds: Sequence[Speed]) -> Table:
+    """How many times as long as for the first kernel everything takes."""
+    first = speeds[0]
+    table = Table(title=f"relative to {first.kernel}")
+    for column in ("kernel", "cold boot", "clone", "round trip", "scenario, 2 workers"):
+        table.add_column(column, justify="left" if column == "kernel" else "right")
+    for speed in speeds:
+        ratios = (
+            speed.boot / first.boot,
+            speed.clone / first.clone,
+            speed.round_trip / first.round_trip,
+            speed.scenario / first.scenario,
+        )
+        table.add_row(speed.kernel, *(f"{ratio:.2f}" for ratio in ratios))
     return table
 
 
@@ -222,14 +255,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="kconform bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kernel", action="append", metavar="SPEC", help="like pytest's (default: the same kernels)")
     parser.add_argument("--flavor", metavar="NAME", help="the flavor of kernels that are built")
+    parser.add_argument("--accel", choices=MODES, default="auto", help="as for pytest (default: auto)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="boots to measure (default: 5)")
     options = parser.parse_args(arguments)
     terminal = Terminal()
+    speeds = []
     try:
         for spec in options.kernel or default_specs():
             with for_stderr() as progress:
                 kernel = fetch(resolve(parse(spec)), options.flavor, progress)
-            terminal.print(measure(kernel, options.rounds))
+            table, speed = measure(kernel, options.accel, options.rounds)
+            terminal.print(table)
+            speeds.append(speed)
+        if len(speeds) > 1:
+            terminal.print(compared(speeds))
     except KconformError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_status
