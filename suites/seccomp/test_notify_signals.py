@@ -86,6 +86,8 @@ def test_stopped_and_continued(guest: Guest) -> None:
     pair.target.wait_state("T")
     assert pair.reply(notif, value=1) == ENOENT
     pair.interrupt(Signal.CONT)
+    guest.wait_until(lambda: call.finished() or bool(pair.poll() & Poll.IN), "the call to be made again")
+    assert not call.finished()
     again = pair.receive_after_signal()
     assert again.id != notif.id
     assert pair.reply(again, value=2) == OK
