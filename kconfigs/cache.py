@@ -10,8 +10,8 @@ Layout below the root, for an entry of a kind:
     KIND/.KEY.tmp/  being made, by the holder of the lock; if there is no holder, left by a process that died
     .locks/         the locks
 
-A process that was given an entry holds it until it ends: no other process evicts or clears it.  Sizes are those of
-allocated blocks, because many files are sparse.
+A process that was given an entry holds it until it ends or releases it: no other process evicts or clears it.  Sizes
+are those of allocated blocks, because many files are sparse.
 """
 
 from __future__ import annotations
@@ -103,6 +103,10 @@ class Cache:
                 self._make(path, make, check)
         self._evict()
         return path
+
+    def release(self, path: Path) -> None:
+        """No longer hold an entry that `get` has returned: others may evict it."""
+        cache_stamps.release(path)
 
     def has(self, kind: str, key: str) -> bool:
         """Whether the entry exists now.  It may be damaged, and it is not held."""

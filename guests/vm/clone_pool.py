@@ -21,6 +21,7 @@ from guests.vm.acceleration import Acceleration
 from guests.vm.boot import booted
 from guests.vm.disk_images import DiskPlan
 from guests.vm.failed_boots import FailedBoots
+from guests.vm.held_templates import HeldTemplates
 from guests.vm.initramfs import initramfs
 from guests.vm.kernel_modules import virtio_modules
 from guests.vm.machine_options import DEFAULT_MACHINE, MachineOptions, boot_timeout_s, memory_mib
@@ -154,7 +155,7 @@ class Pool:
         self._qemu = qemu
         self._options = options
         self._acceleration: Acceleration | None = None
-        self._templates: dict[tuple[str, Boot], Template] = {}
+        self._templates = HeldTemplates(store)
         self._failures = FailedBoots(shared)
         self._spares: dict[tuple[str, Boot], Guest] = {}
         self._unprepared: dict[tuple[str, Boot], Exception] = {}
@@ -232,7 +233,7 @@ class Pool:
         if key not in self._templates:
             failures = self._failures.of(kernel.digest, boot, whole_kernel=boot == DEFAULT_BOOT)
             with self._watch.timed(kernel.id, "wait"), failures:
-                self._templates[key] = self._make_template(kernel, boot)
+                self._templates.add(key, self._make_template(kernel, boot))
         return self._templates[key]
 
     def _make_template(self, kernel: Kernel, boot: Boot) -> Template:
