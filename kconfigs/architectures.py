@@ -48,6 +48,8 @@ class Architecture:
     """The processor of an emulated guest, as virtme-run chooses it."""
     memory_unit_mib: int = 1
     """The memory of QEMU's machine is a multiple of this."""
+    rewritten_mib: int = 0
+    """The end of the memory, which the kernel must not use: QEMU writes there at each start, of a clone too."""
     oldest: Version = OLDEST
     """The oldest Linux that can be tested."""
     arguments: tuple[str, ...] = ()
@@ -136,6 +138,9 @@ _TABLE = (
         command_line_size=2048,
         emulated_cpu="power9",
         memory_unit_mib=256,
+        # The device tree takes 2 MiB (QEMU's hw/ppc/spapr.c, spapr_machine_reset()), and the kernel rounds `mem=` to
+        # 16 MiB (arch/powerpc/kernel/prom_init.c, early_cmdline_parse()).
+        rewritten_mib=16,
     ),
     Architecture(
         name="s390x",

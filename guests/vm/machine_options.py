@@ -79,8 +79,9 @@ def memory_mib(kernel: Kernel) -> int:
     """What a guest with this kernel needs."""
     size = max(MEMORY_MIB, _BESIDE_THE_KERNEL_MIB + math.ceil(memory_to_start(kernel.image) / (1 << 20)))
     size *= max((factor for name, factor in MEMORY_FACTORS.items() if kernel.config.enabled(name)), default=1)
-    unit = ARCHITECTURES[kernel.arch].memory_unit_mib
-    return -(-size // unit) * unit
+    architecture = ARCHITECTURES[kernel.arch]
+    unit = architecture.memory_unit_mib
+    return -(-(size + architecture.rewritten_mib) // unit) * unit
 
 
 def boot_timeout_s(config: Config) -> float:

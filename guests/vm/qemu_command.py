@@ -173,6 +173,8 @@ def kernel_arguments(shown: str, machine: VirtualMachine) -> str:
     channel = "virtio" if machine.virtio else "serial"
     ours = ["ignore_loglevel", "panic=-1", f"kconform.channel={channel}"]
     ours += machine.architecture.arguments
+    if rewritten := machine.architecture.rewritten_mib:
+        ours.append(f"mem={machine.memory_mib - rewritten}M")
     for word in machine.arguments:
         if not machine.virtio and uses_channel_port(word):
             raise UsageError(

@@ -216,6 +216,10 @@ class TestKernelArguments:
             *("console=ttyS0", "--", TITLE_SPACE),
         ]
 
+    def test_a_kernel_leaves_alone_what_qemu_writes_into_a_clone(self) -> None:
+        assert "mem=240M" in arguments(replace(MACHINE, arch="ppc64le", memory_mib=256))
+        assert not [word for word in arguments(MACHINE) if word.startswith("mem=")]
+
     def test_the_arguments_of_a_test_override_others(self) -> None:
         machine = replace(MACHINE, arguments=("lsm=yama", "loadpin.enforce=0"))
         words = arguments(machine)
