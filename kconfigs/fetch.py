@@ -10,12 +10,11 @@ from pathlib import Path
 from common.errors import UsageError
 from common.text import printable
 from common.versions import release_version
-from kconfigs.architectures import architecture, require_testable
+from kconfigs.architectures import require_testable
 from kconfigs.build import kernel_build
 from kconfigs.build.build_job import Job
 from kconfigs.build.build_progress import BuildProgress, BuildState, NoProgress
 from kconfigs.build.kernel_tree import Tree, identify, open_tree
-from kconfigs.build.toolchain import Toolchain
 from kconfigs.cache import Cache
 from kconfigs.debian import deb_package
 from kconfigs.debian.apt import Apt
@@ -127,7 +126,6 @@ def _job(
         is_users_tree=isinstance(source, TreeSource),
         own_config=_own_config(chosen, tree, source.kernel_config),
         arch=source.arch,
-        toolchain=Toolchain.from_environment().targeting(architecture(source.arch)),
         allow_dropped=source.allow_dropped,
         changes=source.changes,
     )

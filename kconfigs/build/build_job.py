@@ -49,6 +49,10 @@ class Job:
     changes: ConfigChanges | None = None
     """What overrules both the flavor and that config."""
 
+    def __post_init__(self) -> None:
+        """UsageError if kernels cannot be built for the architecture; the tools are those for it."""
+        object.__setattr__(self, "toolchain", self.toolchain.targeting(self.architecture))
+
     @property
     def architecture(self) -> Architecture:
         """UsageError if kernels cannot be built for it."""

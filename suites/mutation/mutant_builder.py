@@ -21,7 +21,6 @@ from kconfigs.build import kbuild
 from kconfigs.build.build_job import Job
 from kconfigs.build.kernel_tree import Tree, identify, mirror, open_tree
 from kconfigs.build.supervised_process import run_logged
-from kconfigs.build.toolchain import Toolchain
 from kconfigs.cache import Cache
 from kconfigs.config_changes import parse_changes
 from kconfigs.flavors import DEFAULT, flavor
@@ -44,7 +43,6 @@ class MutantBuilder:
     def __init__(self, tree: Path, objects: Path, cache: Cache, config: Sequence[str] = (), arch: str = "") -> None:
         """`config` has options beyond those of the flavor.  `arch` is as for `architecture()`."""
         self.objects = objects
-        target = architecture(arch)
         self._cache = cache
         self._unchanged = ""
         self._job = Job(
@@ -54,8 +52,7 @@ class MutantBuilder:
             spec=str(tree),
             identity="",
             cache=cache,
-            arch=target.name,
-            toolchain=Toolchain.from_environment().targeting(target),
+            arch=architecture(arch).name,
             changes=parse_changes(config),
         )
 
