@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import array
 import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -16,6 +18,30 @@ from guests.outcome import exited, returned
 from guests.vm import template
 
 MARK = "/tmp/mark"  # noqa: S108 - in the guest
+
+PRESENT, SWAPPED, OF_FILE = 1 << 63, 1 << 62, 1 << 61
+"""Bits of a page in /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst)."""
+
+
+def changed_pages(pid: int, file: Path) -> list[int]:
+    """The offsets of the pages in a process's private mapping of a file that are no longer what the file has."""
+    lines = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines()
+    (where,) = (line.split()[0] for line in lines if line.endswith(f" {file}"))
+    start, end = (int(address, 16) for address in where.split("-"))
+    size = os.sysconf("SC_PAGE_SIZE")
+    with Path(f"/proc/{pid}/pagemap").open("rb", buffering=0) as table:
+        table.seek(start // size * 8)
+        (pages := array.array("Q")).frombytes(table.read((end - start) // size * 8))
+    written = [
+        number * size for number, page in enumerate(pages) if page & (PRESENT | SWAPPED) and not page & OF_FILE
+    ]
+    with Path(f"/proc/{pid}/mem").open("rb") as memory, file.open("rb") as unchanged:
+        return [page for page in written if _at(memory, start + page, size) != _at(unchanged, page, size)]
+
+
+def _at(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    return file.read(size)
 
 
 def test_two_clones_of_a_template_do_not_see_each_other(guest: Guest, sibling: Guest) -> None:
@@ -47,6 +73,19 @@ def test_what_a_guest_wrote_disappears_with_it(guest: Guest, sibling: Guest) -> 
         assert following.root().call("getppid") == returned(1)
     finally:
         following.close()
+
+
+def test_qemu_changes_no_memory_of_a_clone(guest: Guest) -> None:
+    """Not even at its start, as when it writes a device tree: the kernel may be using that page."""
+    waiting = Guest(guest.kernel, guest.template)
+    try:
+        waiting.wait_until_loaded()
+        changed = changed_pages(waiting.pid, guest.template.directory / "ram")
+    finally:
+        waiting.close()
+    machine = guest.template.machine
+    left_alone = (machine.memory_mib - machine.architecture.rewritten_mib) << 20
+    assert [page for page in changed if page < left_alone] == []
 
 
 def test_a_guest_runs_the_kernel_under_test(guest: Guest) -> None:
