@@ -27,7 +27,7 @@ history.toml has bugs that the kernel once had, each brought back by undoing its
     unconfirmed = true                  # optional: commit or release was not found in public; either may be empty
     needs = ["smp"]                     # optional: what a guest must have for it, one of NEEDS
     unseen = "..."                      # optional: why no test can detect it; then it is not built
-    config = ["USERFAULTFD=y"]          # optional: options that it needs beyond those of the flavor
+    config = ["MIGRATION=y"]            # optional: options that it needs beyond those of the flavor
     first = "test_traceme.py"           # optional
     [[bug.edit]]                        # one or more
     file = "kernel/ptrace.c"
@@ -238,7 +238,7 @@ def _bug(entry: Table) -> Mutant:
     config = tuple(entry.texts("config", []))
     for option in config:
         if not _OPTION.fullmatch(option):
-            raise entry.error(f"'config' has {option!r}, which is not an option as in USERFAULTFD=y", key="config")
+            raise entry.error(f"'config' has {option!r}, which is not an option as in MIGRATION=y", key="config")
     mutant = Mutant(
         entry.text("id"),
         entry.sentence("seen"),

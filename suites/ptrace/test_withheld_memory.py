@@ -9,7 +9,7 @@ from guests.guest import Guest
 from guests.outcome import EACCES, OK, killed, returned
 from guests.uapi import Signal
 from suites.ptrace.support.programs import ENVIRONMENT, Programs
-from suites.ptrace.support.withheld_page import WithheldPage
+from suites.userfaults import WithheldPage
 
 pytestmark = pytest.mark.needs("USERFAULTFD")
 

@@ -16,14 +16,15 @@ import pytest
 from guests import bpf
 from guests.bpf import Action, Instruction, Program, deny, notify, policy, ret
 from guests.call_arguments import Out
-from guests.call_plan import Plan, run, spare_slot, start
+from guests.call_plan import Plan, spare_slot, start
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EBUSY, EINVAL, ESRCH, OK, Expected, Outcome, killed, returned
+from guests.outcome import EBUSY, EINVAL, ESRCH, OK, Expected, Outcome, returned
 from guests.syscalls.seccomp import FilterFlag, fprog
 from guests.task import Task
-from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, Cap, Signal
+from guests.uapi import Cap, Signal
 from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
+from suites.userfaults import WaitingFork
 
 pytestmark = [
     pytest.mark.needs("SECCOMP_FILTER", "KALLSYMS"),
@@ -31,7 +32,6 @@ pytestmark = [
 ]
 
 SO_ATTACH_FILTER = 26
-CLOCK_MONOTONIC, SIGEV_SIGNAL = 1, 0
 BPF_PROG_LOAD, BPF_PROG_TYPE_SYSCALL, BPF_F_SLEEPABLE = 5, 31, 1 << 4
 
 ALLOCATED = re.compile(r" bpf_prog_alloc(_no_stats)?(\.llvm\.\d+)?\+")
@@ -177,34 +177,21 @@ def test_a_filter_that_is_refused(guest: Guest, who: str) -> None:
     assert programs(guest) == before + 1
 
 
-MAPPINGS, EXPIRES_NS = 8000, 1_000_000
-"""A fork that copies so many takes several times as long as the timer runs, on any machine."""
-
-
-@pytest.mark.needs("POSIX_TIMERS")
+@pytest.mark.needs("USERFAULTFD")
 @pytest.mark.requirement("seccomp.no-leak-fork")
 def test_a_fork_that_is_killed(guest: Guest) -> None:
     """A fork that a fatal signal ends in its midst keeps no filter: the listener hangs up, and the program is freed.
 
-    The signal comes from a timer, and the fork has many mappings to copy.
+    The signal comes when the memory has been copied: before that, dup_mmap() gives up, and after it, copy_process().
     """
     before = settled_programs(guest)
     pair = SupervisedPair(guest, NOTIFY)
-    target = pair.target
-    mapping = Plan(target.slot)
-    for _ in range(8):
-        for protection in (PROT_READ, PROT_READ | PROT_WRITE):
-            arguments = (0, 4096, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-            mapping.call("mmap", *target.abi.arguments("mmap", arguments))
-    require(run(target, mapping, MAPPINGS // 16) == [{"OK": MAPPINGS // 16}] * 16, f"{target} could not map memory")
-    kill = (target.abi.words(0) + target.abi.pack("iI", Signal.KILL, SIGEV_SIGNAL)).ljust(64, b"\0")
-    timer = target.abi.unpack("i", target.call("timer_create", CLOCK_MONOTONIC, kill, Out(4)).read())[0]
-    plan = Plan(target.slot)
-    plan.call("timer_settime", timer, 0, target.abi.pack("4Q", 0, 0, 0, EXPIRES_NS), None)
+    fork = WaitingFork(guest, pair.target)
+    plan = Plan(pair.target.slot)
     plan.child(Plan(spare_slot(0)))
-    start(target, plan, 1).counts()
-    target.wait_death().require(killed(Signal.KILL))
-    pair.supervisor.reap(target).result()
+    start(pair.target, plan, 1)
+    fork.wait_until_it_waits()
+    end(guest, pair.target)
     pair.wait_for_hang_up()
     end(guest, pair.supervisor)
     wait_until_freed(guest, before)

@@ -165,11 +165,11 @@ class TestPrepare:
         cache = Cache(tmp_path / "cache")
         configs = [
             Config.load(MutantBuilder.prepare(linux, cache, name, config).objects / ".config")
-            for name, config in (("objects", ()), ("objects-history-1", ["USERFAULTFD=y"]))
+            for name, config in (("objects", ()), ("objects-history-1", ["KSM=y"]))
         ]
-        assert [config["USERFAULTFD"] for config in configs] == ["n", "y"]
+        assert [config["KSM"] for config in configs] == ["n", "y"]
         assert [config["SECURITY_YAMA"] for config in configs] == ["y", "y"]
-        assert not Config.load(MutantBuilder.prepare(linux, cache).objects / ".config").enabled("USERFAULTFD")
+        assert not Config.load(MutantBuilder.prepare(linux, cache).objects / ".config").enabled("KSM")
 
     def test_the_preprocessor_is_make_s(self, linux: Path, tmp_path: Path) -> None:
         makefile = (linux / "Makefile").read_text()

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls that wait in the middle, because userfaultfd(2) withholds a page from them, or the end of a fork."""
+
+from __future__ import annotations
+
+from guests.call_arguments import InOut
+from guests.guest import Guest
+from guests.syscalls.seccomp import Poll
+from guests.task import Task
+from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, O_NONBLOCK, PROT_READ, PROT_WRITE
+
+_API, _UFFDIO_API, _EVENT_FORK = 0xAA, 0xC018AA3F, 1 << 1
+_MISSING, _UFFDIO_REGISTER, _UFFDIO_COPY = 1, 0xC020AA00, 0xC028AA03
+_USER_MODE_ONLY = 1
+"""include/uapi/linux/userfaultfd.h; the last one since 5.11."""
+
+
+class WithheldPage:
+    """A page, at `address`, for which a call waits.  Nothing has been read from it or written to it yet."""
+
+    def __init__(self, guest: Guest, task: Task) -> None:
+        # Otherwise a user may withhold a page from a program only, and not from the kernel.
+        guest.set_sysctl("vm.unprivileged_userfaultfd", 1)
+        descriptor = task.call("userfaultfd", 0).result()
+        _ioctl(task, descriptor, _UFFDIO_API, _API, 0, 0)
+        self._size = guest.hello.page_size
+        self.address = _new_page(task, self._size)
+        _ioctl(task, descriptor, _UFFDIO_REGISTER, self.address, self._size, _MISSING, 0)
+        self._keeper = guest.root("keeper of the page")
+        self._descriptor = self._keeper.pidfd_getfd(task, descriptor).result()
+
+    def release(self, content: bytes = b"") -> None:
+        """From now on, the page is there, and has this content, followed by zeros."""
+        page = _new_page(self._keeper, self._size)
+        # A page of zeros exists once it has been written to.
+        self._keeper.copy(page, self._keeper.store(content + b"\0"), len(content) + 1).result()
+        _ioctl(self._keeper, self._descriptor, _UFFDIO_COPY, self.address, page, self._size, 0, 0)
+
+
+class WaitingFork:
+    """A task's next fork, which waits when it has copied the memory, until somebody kills the task."""
+
+    def __init__(self, guest: Guest, task: Task) -> None:
+        self._guest = guest
+        # Only who has CAP_SYS_PTRACE may ask for forks (fs/userfaultfd.c, userfaultfd_api()).
+        self._keeper = guest.root("keeper of the fork")
+        descriptor = task.call("userfaultfd", O_NONBLOCK | _USER_MODE_ONLY).result()
+        self._descriptor = self._keeper.pidfd_getfd(task, descriptor).result()
+        _ioctl(self._keeper, self._descriptor, _UFFDIO_API, _API, _EVENT_FORK, 0)
+        size = guest.hello.page_size
+        _ioctl(self._keeper, self._descriptor, _UFFDIO_REGISTER, _new_page(task, size), size, _MISSING, 0)
+
+    def wait_until_it_waits(self) -> None:
+        self._guest.wait_until(
+            lambda: self._keeper.poll(self._descriptor) == Poll.IN, "the fork to have copied the memory"
+        )
+
+
+def _new_page(task: Task, size: int) -> int:
+    return task.call("mmap", 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0).result()
+
+
+def _ioctl(task: Task, descriptor: int, request: int, *fields: int) -> None:
+    argument = InOut(task.abi.pack(f"{len(fields)}Q", *fields))
+    task.call("ioctl", descriptor, request, argument, shown=f"userfaultfd_ioctl({request:#x})").result()
