@@ -204,7 +204,10 @@ def _checked(found: Iterable[str], said: str) -> int:
 def _chosen(mutants: Sequence[Mutant], only: Sequence[str]) -> list[Mutant]:
     unknown = set(only) - {mutant.id for mutant in mutants}
     if unknown:
-        raise UsageError(f"no mutant has the id {', '.join(sorted(unknown))}", hint="the ids are in the table")
+        raise UsageError(
+            f"no mutant has the id {', '.join(sorted(unknown))}",
+            hint="the ids are in suites/AREA/, in mutants.toml, or in the table that --history or --races chooses",
+        )
     return [mutant for mutant in mutants if not only or mutant.id in only]
 
 
