@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Wiring: markers and fixtures that join kernels (kconfigs), guests and reports."""
+"""Markers and fixtures that connect kernels (kconfigs), guests and reports."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command `kconform`: runs the suites, as `tox -- ARGS` does, or one of the other commands.
 
-Each package defines its own commands.  This module combines them, as conftest.py does with their fixtures.
+Each package defines its own commands in its `commands.py`.  This module combines them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from common.project_files import IS_CHECKOUT, ROOT, kconform_command, pytest_com
 MODULES = ("guests.commands", "kconfigs.commands", "reports.commands", "suites.commands")
 EPILOG = (
     "Without a command, it runs the suites: `kconform yama --kernel=SPEC` does what `tox -- yama --kernel=SPEC` does "
-    "in a checkout.  Its options are pytest's and its own; `kconform yama --help` lists them.  See also "
-    "`kconform COMMAND --help`."
+    "in a checkout.  It takes the options of pytest and of kconform; `kconform yama --help` lists them.  "
+    "`kconform COMMAND --help` lists those of a command."
 )
 
 WITHOUT_GUESTS = ("--help", "--version", "--collect-only", "--co", "--requirements", "--markers", "--fixtures")
@@ -31,7 +31,9 @@ WITHOUT_GUESTS = ("--help", "--version", "--collect-only", "--co", "--requiremen
 
 def parser(command: str = "") -> Parser:
     """The parser, with the commands up to this one's module: the doctor must work without what the others import."""
-    made = Parser(prog="kconform", description="Run the suites on a kernel, or one of these commands.", epilog=EPILOG)
+    made = Parser(
+        prog="kconform", description="Test a kernel with the suites, or run one of these commands.", epilog=EPILOG
+    )
     commands = made.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for module in MODULES:
         importlib.import_module(module).add_commands(commands)

@@ -37,15 +37,15 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
         type=architecture_argument,
         metavar="NAME",
         default=[],
-        help="what kernels of another architecture need, too, such as arm64; repeatable",
+        help="include what kernels of this architecture need, such as arm64; repeatable",
     )
     command.add_argument(
         "--for-run",
         nargs=argparse.REMAINDER,
         metavar="ARGS",
         default=[],
-        help="the same for the architectures that these arguments of a run name, as deb:PACKAGE:ARCH or --arch=NAME, "
-        "or in the file of --matrix",
+        help="the same for all architectures in these arguments of a run: in deb:PACKAGE:ARCH, in --arch=NAME, or in "
+        "the file of --matrix",
     )
     command.set_defaults(run=_doctor)
 

@@ -3,7 +3,7 @@
 
 It also applies the time limit of each test (guests/time_limit.py).
 
-It is loaded first.  If no test can run on this host, it ends the run with one message and exit status 4, before
+Pytest loads it first.  If no test can run on this host, it ends the run with one message and exit status 4, before
 anything is written.  Options must be defined before pytest loads conftest.py, so they are in a plugin.
 """
 
@@ -97,9 +97,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--reproducers",
         choices=("failed", "all", "none"),
         default="failed",
-        help="the tests that a C program is made from, as evidence/TEST/reproducer.c (default: %(default)s)",
+        help="for which tests to write a C program, evidence/TEST/reproducer.c (default: %(default)s)",
     )
-    group.addoption("--cold", action="store_true", help="boot each kernel, without templates from the cache")
+    group.addoption("--cold", action="store_true", help="boot each kernel again, without templates from the cache")
 
 
 def _reject_early() -> None:

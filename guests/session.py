@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A conversation with an agent: its tasks, the calls that init makes for the test, and the transcript.
+"""A session with an agent: its tasks, the calls that init makes for the test, and the transcript.
 
 The agent runs in a guest (guest.py), or, for the agent's own tests, on the host.
 """

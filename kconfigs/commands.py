@@ -33,12 +33,14 @@ from kconfigs.spec import parse
 
 def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the commands; each sets `run`, which takes the parsed options and returns an exit status or None."""
-    build = subparsers.add_parser("build", help="make a kernel ready, and print its id and its image")
+    build = subparsers.add_parser("build", help="build or fetch a kernel, and print its id and its image")
     build.add_argument(
         "spec", metavar="SPEC", help="as for pytest's --kernel: source, deb:PACKAGE, a tree, an image ..."
     )
-    build.add_argument("--flavor", action="append", metavar="NAME", help=f"repeatable; default {DEFAULT}")
-    build.add_argument("--arch", metavar="NAME", help="build for another architecture than this machine's, as arm64")
+    build.add_argument(
+        "--flavor", action="append", metavar="NAME", help=f"a set of config options, repeatable (default: {DEFAULT})"
+    )
+    build.add_argument("--arch", metavar="NAME", help="build for this architecture, such as arm64")
     build.add_argument("--kernel-config", type=Path, metavar="FILE", help="the .config of an image")
     build.add_argument("--modules", type=Path, metavar="DIR", help="the modules of an image, if they are elsewhere")
     build.add_argument(
@@ -57,11 +59,16 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     subparsers.add_parser("flavors", help="list the flavors").set_defaults(run=_flavors)
 
-    fragment = subparsers.add_parser("fragment", help="print what a flavor asks for, and why")
+    fragment = subparsers.add_parser("fragment", help="print the options of a flavor, and the reason of each")
     fragment.add_argument("name", metavar="FLAVOR")
     fragment.set_defaults(run=_fragment)
 
-    check = subparsers.add_parser("check", help="compare a config with what a profile asks for, without a boot")
+    check = subparsers.add_parser(
+        "check",
+        help="compare a config with a profile, without a boot",
+        description="Compare configs with a profile, without a boot.  Exit status: 0 they have what the profile asks "
+        "for; 1 one of them lacks something; 4 wrong use, or one could not be judged.",
+    )
     check.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="a .config, or a folder of them")
     check.add_argument(
         "--profile", required=True, metavar="NAME", help=f"{', '.join(profiles.shipped())}, or a TOML file"
@@ -75,16 +82,16 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--sysctl",
         action="append",
         metavar="DIR",
-        help="a sysctl.d folder of the system, or a file of settings, repeatable: in a file of the same name, the"
-        " folder that is given first counts",
+        help="a sysctl.d folder of the system, or a file of settings, repeatable; of two files with the same name,"
+        " that in the folder which is given first counts",
     )
-    check.add_argument("-v", "--verbose", action="store_true", help="also print what is as it should be")
+    check.add_argument("-v", "--verbose", action="store_true", help="also print what is correct")
     check.set_defaults(run=_check)
 
-    cache = subparsers.add_parser("cache", help="list what is in the cache, or empty it")
+    cache = subparsers.add_parser("cache", help="list or clear the cache")
     actions = cache.add_subparsers(required=True, metavar="ACTION")
-    actions.add_parser("list", help="what is in it, least recently used first").set_defaults(run=_cache_list)
-    clear = actions.add_parser("clear", help="remove what no other process uses")
+    actions.add_parser("list", help="list the entries, least recently used first").set_defaults(run=_cache_list)
+    clear = actions.add_parser("clear", help="remove the entries that no process uses")
     clear.add_argument("kind", nargs="?", metavar="KIND", help="only this kind: kernels, source, packages ...")
     clear.set_defaults(run=_cache_clear)
 

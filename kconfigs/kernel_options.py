@@ -32,8 +32,8 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--target",
         metavar="MACHINE",
-        help="test the kernel that runs on a machine that somebody else booted: ssh:[USER@]HOST[:PORT], or local;"
-        " what needs a boot of its own, or cannot be undone, is skipped",
+        help="test the kernel of a machine that already runs: ssh:[USER@]HOST[:PORT], or local; tests that need a"
+        " boot of their own, or cannot be undone, are skipped",
     )
     group.addoption(
         "--i-own-this-machine",
@@ -49,7 +49,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--arch",
         metavar="NAME",
-        help="build sources and trees for another architecture than this machine's, such as arm64",
+        help="build sources and trees for this architecture, such as arm64 (default: that of this machine)",
     )
     group.addoption("--kernel-config", type=Path, metavar="FILE", help="the .config of a kernel image")
     group.addoption(
@@ -71,16 +71,16 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--profile",
         metavar="NAME",
-        help="what each kernel must have and begin with; a test that would be skipped because that is missing fails"
-        f" ({', '.join(profile.shipped())}, or a TOML file)",
+        help="the options and defaults that each kernel must have; a test that would be skipped because one is"
+        f" missing fails ({', '.join(profile.shipped())}, or a TOML file)",
     )
     group.addoption(
         "--sysctl",
         action="append",
         metavar="DIR",
         default=[],
-        help="a sysctl.d folder of the system, or a file of settings, repeatable, the more important ones first: the"
-        " profile's initial settings are compared after these have been made",
+        help="with --profile: a sysctl.d folder of the system, or a file of settings; repeatable, the one with"
+        " precedence first. The defaults are compared after these settings have been applied",
     )
     group.addoption(
         "--matrix",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pytest's hooks of this package (`-p kconfigs.plugin`): the kernels of a run, and the builds that go on beside it.
+"""The pytest plugin of kernels (`-p kconfigs.plugin`): the kernels of a run, and the builds in its background.
 
-A plugin, not a part of conftest.py: pytest takes the value of an option that it does not know yet for a path, so
-`--kernel FILE` would decide where it looks for conftest.py, which comes too late to define the option.
+This is a plugin and not a part of conftest.py, because pytest takes the value of an unknown option for a path:
+`--kernel FILE` would decide where it looks for conftest.py, which would define the option too late.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a SPEC says, before anything is looked at: parsed once, to a value.
+"""Parses a SPEC, the value of --kernel, without looking anything up.
 
     source                   the newest kernel source that apt offers, built with our flavors
     TREE                     a directory: a kernel tree, built with our flavors; nothing in it is changed
     IMAGE                    a file: bzImage or vmlinuz, with its configuration beside or inside it; a unified image
-    FOLDER                   a directory with a kernel that is built or installed already
+    FOLDER                   a directory with a kernel that is already built or installed
     FILE.deb                 a package file, or .rpm, .apk, .pkg.tar.zst, .tar.xz ...
     FILE.rpm,FILE.rpm        package files that make one kernel together, such as its image and its modules
     deb:PACKAGE[=VERSION]    a package that apt offers; a metapackage is followed to its kernel, and linux-source-X.Y

@@ -2,11 +2,12 @@
 """The report of a run, for people and for gates: results.json, other formats, comparisons, the exit status.
 
     model/       the records, the store that writes them, the document that is read back
-    judgement/   what they mean: verdicts, waivers, coverage of promises, changes, the exit status
+    judgement/   verdicts, waivers, coverage of promises, comparison of runs, the exit status
     formats/     one module for each file of a report
     run/         the pytest plugin
     tools/       diff, merge, prune, bisect; their command line is commands.py
+    history/     many runs: since when a promise is broken, which tests are flaky
 
-The package knows pytest and its own records, never the guests or the kernels that the results are about:
-conftest.py tells it about them through `reports.run.notes`.  docs/architecture.md follows a verdict through it.
+The package imports pytest and `common`, never `guests` or `kconfigs`: conftest.py tells it about guests and kernels
+through `reports.run.notes`.  docs/architecture.md follows a verdict through the package.
 """

@@ -49,7 +49,12 @@ RESULTS = "a results.json, or the report directory that holds one"
 
 def add_commands(commands: Commands) -> None:
     """Add each command; `args.run(args)` does what the arguments ask for, and returns the exit status."""
-    command = commands.add_parser("diff", help="show what changed from one run to another")
+    command = commands.add_parser(
+        "diff",
+        help="show what changed from one run to another",
+        description="Show what changed from the run OLD to the run NEW.  Exit status: 0 nothing newly fails; 1 "
+        "something newly fails, or is newly flaky; 3 only errors are new; 4 wrong use.",
+    )
     command.set_defaults(run=_diff)
     for name in ("old", "new"):
         command.add_argument(name, metavar=name.upper(), type=Path, help=RESULTS)
@@ -59,32 +64,42 @@ def add_commands(commands: Commands) -> None:
         default=[],
         type=_pair,
         metavar="OLD=NEW",
-        help="these two kernels, given by their ids, are counterparts; repeatable",
+        help="compare these two kernels, which are given by their ids; repeatable",
     )
     command.add_argument("--format", choices=diff.FORMATS, default="text", help="default: text")
     command.add_argument("--all", action="store_true", help=f"list all changes, not {diff.MOST} of each kind")
     _add_output(command)
 
-    command = commands.add_parser("merge", help="make one report from several, such as the shards of a CI")
+    command = commands.add_parser(
+        "merge",
+        help="make one report from several, such as the shards of a CI",
+        description="Make one report from several, such as those of --shard.  The exit status is that of a single "
+        "run with all these results.",
+    )
     command.set_defaults(run=_merge)
     command.add_argument("results", metavar="IN", type=Path, nargs="+", help=RESULTS)
     command.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the merged report goes")
     _add_origin(command, "--kcidb-origin", default=kcidb.ORIGIN)
 
-    command = commands.add_parser("history", help="show what began to break in which build, of many runs")
+    command = commands.add_parser(
+        "history",
+        help="show, from many runs, in which build promises began to break",
+        description="Show, from many runs, in which build promises began to break, and which tests are flaky.  Exit "
+        "status: 0, even if promises are broken; 3 a file could not be read; 4 wrong use, or nothing could be read.",
+    )
     command.set_defaults(run=_history)
     command.add_argument(
         "paths", metavar="DIR", type=Path, nargs="+", help=f"a folder with reports in it, or {RESULTS}"
     )
-    command.add_argument("--kernel", metavar="GLOB", help="only kernels whose name or id matches, as '*/full'")
-    command.add_argument("--promise", metavar="GLOB", help="only promises whose id matches, as 'yama.*'")
+    command.add_argument("--kernel", metavar="GLOB", help="only kernels whose name or id matches, such as '*/full'")
+    command.add_argument("--promise", metavar="GLOB", help="only promises whose id matches, such as 'yama.*'")
     command.add_argument("--since", type=_day, metavar="DATE", help="only runs since that day, in UTC")
     command.add_argument("--all", action="store_true", help=f"list everything, not {history_text.MOST} of each kind")
     command.add_argument(
         "--output", type=Path, metavar="DIR", help=f"write {HISTORY_PAGE} and {HISTORY_JSON} to this folder"
     )
 
-    command = commands.add_parser("timings", help="write the durations of tests, by which --shard divides them")
+    command = commands.add_parser("timings", help="write the durations of tests, by which --shard makes its parts")
     command.set_defaults(run=_timings)
     command.add_argument("results", metavar="RESULTS", type=Path, nargs="+", help=RESULTS)
     _add_output(command)
@@ -103,23 +118,32 @@ def add_commands(commands: Commands) -> None:
     command = commands.add_parser("summary", help="write a short summary in Markdown")
     command.set_defaults(run=_summary)
     _add_results(command)
-    command.add_argument("--baseline", type=Path, metavar="OLD", help=f"say what has changed since; {RESULTS}")
+    command.add_argument(
+        "--baseline", type=Path, metavar="OLD", help=f"show what has changed since this run: {RESULTS}"
+    )
     _add_output(command)
 
     command = commands.add_parser("annotations", help="write what is broken as annotations of a GitHub job")
     command.set_defaults(run=_annotations)
     _add_results(command)
 
-    command = commands.add_parser("page", help="make index.html, beside the results.json")
+    command = commands.add_parser("page", help="make index.html again, in the directory of the results.json")
     command.set_defaults(run=_page)
     _add_results(command)
-    command.add_argument("--baseline", type=Path, metavar="OLD", help=f"show what has changed since; {RESULTS}")
+    command.add_argument(
+        "--baseline", type=Path, metavar="OLD", help=f"show what has changed since this run: {RESULTS}"
+    )
 
     command = commands.add_parser(
-        "prune", help="remove old reports, but never the latest or one that is being written"
+        "prune",
+        help="remove old reports, but never the latest or one that is being written",
+        description="Remove the reports that neither --keep nor --since keeps, but never the latest or one that is "
+        "being written.",
     )
     command.set_defaults(run=_prune)
-    command.add_argument("directory", type=Path, nargs="?", default=REPORTS, help=f"default: {REPORTS}")
+    command.add_argument(
+        "directory", type=Path, nargs="?", default=REPORTS, help=f"where the reports are (default: {REPORTS})"
+    )
     command.add_argument(
         "--keep", type=commandline.whole_number("reports", 0), metavar="N", help="keep the newest N reports"
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which tests apply to a kernel: those of promises that it makes, if it is configured as they need.
+"""Which tests apply to a kernel: those of promises that it makes, if its config has the options that they need.
 
-What the kernel is asked (guests/kernel_probes.py), it is asked here, before the test, in a guest of its own.
+Probes of a promise (guests/kernel_probes.py) ask the kernel before the test, in a separate guest.
 """
 
 from __future__ import annotations

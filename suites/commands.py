@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands about the suites themselves: mutants, benchmarks, other hosts, bisection, and the list of promises."""
+"""Commands that run the suites or test them: bisection, mutants, benchmarks, other hosts, the list of promises."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ PROGRAMS = {
     "mutants": ("suites.mutation.__main__", "build kernels with one fault each, and check that the suites detect it"),
     "coverage": (
         "suites.coverage.__main__",
-        "report which lines of the kernel the tests execute, and which tests a line",
+        "report which lines of the kernel the tests execute, and which tests execute a line",
     ),
     "bench": ("suites.bench.guest_benchmark", "measure the speed of guests"),
-    "soak": ("suites.soak.__main__", "run tests many times, and look for drift and for what is lost or left behind"),
-    "sweep": ("suites.sweep.__main__", "build a kernel with one option changed at a time, and test each"),
+    "soak": ("suites.soak.__main__", "run tests many times, and look for drift, lost results and leftovers"),
+    "sweep": ("suites.sweep.__main__", "change one option of a kernel at a time, and test each kernel"),
     "site": ("suites.website.__main__", "build the documentation, with a page for each promise, as a web site"),
     "hosts": ("suites.hosts.__main__", "try the suites on minimal installations of other hosts"),
     "container": ("suites.hosts.container", "build the container's image, and try the suites in it"),
     "reproduce": (
         "suites.reproduce_command",
-        "build a test's program in C, and run it in a guest of the same kernel",
+        "build the C program of a test, and run it in a guest of the same kernel",
     ),
     "bisect": (
         "suites.bisection.bisect_command",

@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="keep the guest of a test that fails, and open a prompt in it; the tests run one at a time (-n 0)",
     )
-    group.addoption("--gdb", action="store_true", help="as --hold, and let gdb attach to the kernel of the guest")
+    group.addoption("--gdb", action="store_true", help="like --hold, and let gdb attach to the kernel of the guest")
     group.addoption(
         "--vmcores",
         type=whole_number("dumps", 0, 100),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A pytest plugin by which tests have the same names in every folder.
+"""A pytest plugin that finds the project's tests by name from any folder.
 
-Without a path, all of `testpaths` are run.  A path that does not exist where the user is, is one of the project:
+Without a path, all of `testpaths` are run.  A path that does not exist in the current folder is one of the project:
 `suites/yama/test_talk.py`, or an area such as `yama`.
 """
 

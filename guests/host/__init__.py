@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The host: its dependencies, and the packages that provide them."""
+"""The host: the programs and headers that kconform needs there, and the packages that provide them."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests for a person to look into: a prompt, gdb, and dumps of the memory."""
+"""Looking into the guest of a failed test: a prompt, gdb, and dumps of its memory."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a kernel reports about itself: its log, its splats, its taint."""
+"""The kernel's log, the splats in it, and the kernel's taint."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The conversation between host and agent."""
+"""The protocol between host and agent: frames, the channel, requests and answers."""

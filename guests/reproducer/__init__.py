@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Programs in C that repeat what a test did, made from its record."""
+"""C programs that repeat what a test did, made from the record of its calls."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests on a machine that somebody else booted (--target)."""
+"""Guests on a machine that already runs (--target)."""

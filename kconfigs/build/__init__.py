@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernels that are built here: trees, Kbuild, and builds that go on beside a test run."""
+"""Building kernels: trees, Kbuild, and builds in the background of a test run."""

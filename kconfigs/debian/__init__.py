@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernels out of Debian's and Ubuntu's archives."""
+"""Kernels from the archives of Debian and Ubuntu: apt, suites, .deb files."""

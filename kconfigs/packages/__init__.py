@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernels in files of every package format, which are read and never installed.
+"""Kernels from package files of all distributions.  The files are unpacked, never installed.
 
-kernel_files       what all formats have in common: from the files of a package to image, configuration and modules
-package_file       from a path to the reader of its format
+kernel_files       finds image, configuration and modules among the files of a package, whatever its format
+package_file       chooses the reader for a file
 rpm_file           .rpm, with cpio_archive
 tar_package        packages of Arch and Alpine Linux, and plain tar archives
 unified_image      EFI programs that contain a kernel

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many runs together: which promise was held by which build of a kernel, since when, and how steadily."""
+"""Many runs together: which promise held on which build of a kernel, since when it is broken, and what is flaky."""

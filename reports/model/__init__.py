@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run found: results, promises, the file that they are kept in, and reading it back.  No pytest hooks."""
+"""The records of a run: results, promises, the file that stores them, and how it is read.  No pytest hooks."""

@@ -48,19 +48,19 @@ def add(parser: pytest.Parser) -> None:
         "--resume",
         action="store_true",
         help="continue the run whose report is in --report-dir (default: the latest): "
-        "test only what has no verdict yet",
+        "run only tests that have no verdict, or an error",
     )
     group.addoption(
         "--cases",
         type=whole_number("cases", 1),
         metavar="N",
-        help="run at most N cases of each test, other ones for each kernel: a sample, for many kernels",
+        help="run at most N cases of each test, different ones for each kernel: a sample, for many kernels",
     )
     group.addoption(
         "--baseline",
         type=Path,
         metavar="RESULTS",
-        help="a former run's results.json, or its directory: say at the end what has changed since; "
+        help="an earlier run's results.json, or its directory: show at the end what has changed since; "
         "the exit status does not depend on it",
     )
     repeat.add_options(group)
@@ -79,7 +79,7 @@ def add(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="known failures, each with a reason and the last day on which it is excused; repeatable",
     )
-    group.addoption("--strict-waivers", action="store_true", help="exit with 1 if a test passes that is waived")
+    group.addoption("--strict-waivers", action="store_true", help="exit with 1 if a waived test passes")
     group.addoption(
         "--requirements",
         action="store_true",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The pytest plugin (`-p reports.run.plugin`): every hook of the package, and the order in which it calls the others.
 
-A test runs in the only process of a run or in a worker of pytest-xdist.  There its exceptions are still exceptions,
-so there it is judged, and the `Phase` is put on pytest's report.  In the process that the user started, the
-`Recorder` takes the phases and writes the report, and `RunProgress` says how far the run is.
+A test runs in the only process of a run or in a worker of pytest-xdist.  Its exceptions exist only there, so there it
+is judged, and the `Phase` is put on pytest's report.  In the process that the user started, the `Recorder` takes the
+phases and writes the report, and `RunProgress` says how far the run is.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def add_options(group: pytest.OptionGroup) -> None:
         "--flaky",
         choices=("broken", "undetermined"),
         default="broken",
-        help="what flaky tests make the exit status: 1 as broken promises do (the default), or 3",
+        help="how flaky tests count: as broken promises (exit status 1, the default), or as errors (3)",
     )
 
 

@@ -55,8 +55,8 @@ def add_options(group: pytest.OptionGroup) -> None:
         "--timings",
         type=Path,
         metavar="RESULTS",
-        help="a former run's results.json, or its directory: cut the parts by its durations; the same for all parts"
-        f" (default: those in suites/{RECORDED})",
+        help="an earlier run's results.json, or its directory: make the parts by its durations; give all parts the"
+        f" same (default: those in suites/{RECORDED})",
     )
 
 

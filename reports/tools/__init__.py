@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can be done with the reports of runs that have ended."""
+"""Commands for the reports of finished runs: diff, merge, prune, bisect."""

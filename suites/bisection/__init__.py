@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bisection of kernels that are given by name: the packages of an archive, or the revisions of a git tree."""
+"""`kconform bisect`: finds the first bad package of an archive, or the first bad revision of a git tree."""

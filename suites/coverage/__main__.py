@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kconform coverage`: which lines and branches of the kernel do the tests execute, and which tests a given line?
+"""`kconform coverage`: report which lines and branches of the kernel the tests execute, and which tests execute one.
 
-    kconform coverage                        run all areas on the flavor coverage, and make the tables
+    kconform coverage                        run all areas on the flavor coverage, and print the tables
     kconform coverage yama loadpin           only these areas
-    kconform coverage reports/out/coverage   make the tables of a former run again
+    kconform coverage reports/out/coverage   print the tables of an earlier run
     kconform coverage kernel/seccomp.c:1234  the tests that execute a line, or a function instead of a line
 
-Each guest counts what its kernel executes, and leaves its counters before it ends.  A run also records which tests
-execute which lines: `--touched` and `--since` of a test run, and FILE:LINE here, use that.
-Exit status: 0 the tables were made, or there is a test; 1 no test executes the line; 3 something went wrong; 4 wrong
-usage.
+Each guest's kernel counts what it executes, and its counters are read before it ends.  A run also records which tests
+execute which lines, for `--touched` and `--since` of a test run, and for FILE:LINE here.
+Exit status: 0 the tables were made, or a test executes the line; 1 no test executes the line; 3 something went wrong;
+4 wrong usage.
 """
 
 from __future__ import annotations

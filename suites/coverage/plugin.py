@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--counters",
         metavar="DIR",
-        help="keep what each guest of a kernel of the flavor coverage has counted; see kconform coverage",
+        help="keep the counters of each guest, whose kernel has the flavor coverage; used by kconform coverage",
     )
     group.addoption(
         "--touched",
@@ -55,8 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=float,
         metavar="SECONDS",
         default=touched_tests.SECONDS,
-        help="with --touched or --since: leave out tests beyond about this time, those that tell least first"
-        " (default: %(default).0f; 0: none)",
+        help="with --touched or --since: run the most specific tests, for about this time, and leave out the rest"
+        " (default: %(default).0f; 0: leave out none)",
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kconform mutants AREA`: do the tests detect broken kernels?
+"""`kconform mutants AREA`: build kernels with one fault each, and check that the tests detect them.
 
     kconform mutants AREA                            faults that we made up: suites/AREA/mutants.toml
     kconform mutants AREA --races                    faults that several processors show: suites/AREA/races.toml
@@ -8,7 +8,7 @@
 
 Each fault is put into a copy of the kernel's source, built, and tested until a test fails: by the area's tests, and
 with --all-areas, which --history implies, then by those of all other areas.  If `kconform coverage` has recorded
-which tests execute what a fault changes, these are the first, and with --touched-only the only ones.
+which tests execute what a fault changes, these run first, and with --touched-only no others.
 Exit status: 0 all were detected, or need no test; 1 one survived, or a reproducer accuses the kernel without a fault;
 3 one could not be built or tested, or its edits do not match the source, or do not change the kernel; 4 wrong usage.
 """
@@ -204,7 +204,10 @@ def _checked(found: Iterable[str], said: str) -> int:
 def _chosen(mutants: Sequence[Mutant], only: Sequence[str]) -> list[Mutant]:
     unknown = set(only) - {mutant.id for mutant in mutants}
     if unknown:
-        raise UsageError(f"no mutant has the id {', '.join(sorted(unknown))}", hint="the ids are in the table")
+        raise UsageError(
+            f"no mutant has the id {', '.join(sorted(unknown))}",
+            hint="the ids are in suites/AREA/, in mutants.toml, or in the table that --history or --races chooses",
+        )
     return [mutant for mutant in mutants if not only or mutant.id in only]
 
 
@@ -223,15 +226,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="draw N faults from the area's kernel files",
     )
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="of --mechanical (1)")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="the seed for --mechanical (1)")
     parser.add_argument(
         "--arch",
         type=architecture_argument,
         default=machine(),
         metavar="NAME",
-        help="kernels of another architecture, such as arm64",
+        help="build kernels of this architecture, such as arm64",
     )
-    parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this mutant; can be repeated")
+    parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this mutant; repeatable")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first survivor")
     parser.add_argument(
         "--all-areas",
@@ -249,7 +252,9 @@ def _parser() -> argparse.ArgumentParser:
         help="make a reproducer of each test that fails, and try it on the mutant and on the unchanged kernel",
     )
     parser.add_argument(
-        "--check", action="store_true", help="only list what does not match the source, of all tables of the area"
+        "--check",
+        action="store_true",
+        help="build nothing: list the edits of all tables of the area that do not match the source",
     )
     parser.add_argument(
         "--source", type=users_path, metavar="DIR", help="a kernel tree (default: the distribution's)"
@@ -262,9 +267,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--pytest", default="-n 2", metavar="ARGS", help="further arguments for pytest (-n 2)")
     default = REPORTS / "mutants.json"
-    parser.add_argument("--results", type=users_path, default=default, metavar="FILE", help=f"default: {default}")
     parser.add_argument(
-        "--resume", action="store_true", help="keep what FILE has of mutants that were detected or survived"
+        "--results",
+        type=users_path,
+        default=default,
+        metavar="FILE",
+        help=f"where the results go (default: {default})",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the results in FILE of mutants that were detected or survived"
     )
     parser.add_argument("--table", type=users_path, metavar="FILE", help="also write the results as Markdown")
     return parser

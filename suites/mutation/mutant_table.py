@@ -4,11 +4,11 @@
 mutants.toml has faults that we made up:
 
     [[mutant]]
-    id = "any-is-ignored"
-    text = "PR_SET_PTRACER_ANY admits nobody."
+    id = "exception-any-admits-nobody"
+    text = "PR_SET_PTRACER_ANY gives access to no task."
     file = "security/yama/yama_lsm.c"
-    find = "(parent == NULL || "        # in the file exactly once
-    replace = "(parent != NULL && "
+    find = "parent == NULL || task_is_descendant(parent, tracer)"    # in the file exactly once
+    replace = "task_is_descendant(parent, tracer)"
     first = "test_set_ptracer.py"       # optional: the tests to run before all others of the area
     equivalent = "..."                  # optional: why no test can detect it; then it is not built
 

@@ -32,13 +32,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         *("--race-seconds", "--seconds"),
         type=positive,
         metavar="N",
-        help="repeat the tests of the marker `races` for so many seconds in all (default: a few rounds of each)",
+        help="repeat the tests with the marker `races` for this many seconds in all (default: a few rounds of each)",
     )
     group.addoption(
         *("--race-seed", "--seed"),
         type=int,
         metavar="S",
-        help="the seed of the moments by which the sides of a race differ (default: with --race-seconds, a new one)",
+        help="the seed of the random delays before the tasks of a race act (default: with --race-seconds, a new one)",
     )
 
 

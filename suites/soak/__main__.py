@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kconform soak`: run tests many times in one session; what drifts, what is lost, what is left behind?
+"""`kconform soak`: run tests many times in one session, and look for drift, lost results and leftovers.
 
     kconform soak --times 20 -- -n 2                             the whole suite, 20 times
     kconform soak --times 60 --faults 1 -- suites/yama -k talk   with faults of the host in some of the guests

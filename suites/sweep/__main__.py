@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kconform sweep`: build a kernel with one change at a time: does a good one come out good?
+"""`kconform sweep`: build a kernel with one change at a time, and check that a good kernel passes with each.
 
     kconform sweep                                  all changes of suites/sweep/options.toml, all tests
-    kconform sweep --pytest="-m quick --cases=1"    other cases of the quick tests for each kernel
+    kconform sweep --pytest="-m quick --cases=1"    different cases of the quick tests for each kernel
     kconform sweep AUDIT=n SMP=y                    only these
     kconform sweep BPF_SYSCALL=y+BPF_LSM=y          one change, of two options
     kconform sweep --kernel=path/to/linux --table=sweep.md
 
-A suite may silently need an option that its own flavor has, or count on an entry, a layout or a scheduler that other
-kernels do not have.  Exit status: 0 no promise was broken, and every kernel that could be built was tested; 1 a
-promise was broken; 3 something else went wrong; 4 wrong usage.
+A test may silently need an option that the flavor `full` has, or rely on an entry, a layout or a scheduler that other
+kernels lack.  Exit status: 0 no promise was broken, and every kernel that could be built was tested; 1 a promise was
+broken; 3 something else went wrong; 4 wrong usage.
 """
 
 from __future__ import annotations

@@ -27,14 +27,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--walks",
         type=positive,
         metavar="N",
-        help=f"random walks of each test of the marker `walks` (default: up to {FIXED_WALKS}, the same in each run)",
+        help="how many random walks each test with the marker `walks` takes"
+        f" (default: up to {FIXED_WALKS}, the same in each run)",
     )
     group.addoption(
-        "--walk-seconds", type=positive, metavar="S", help="a test begins no walk after this many seconds"
+        "--walk-seconds", type=positive, metavar="S", help="a test starts no more walks after this many seconds"
     )
     group.addoption("--walk-seed", type=int, metavar="SEED", help="the seed of the walks (default: a new one)")
     group.addoption(
-        "--no-walk-shrink", action="store_true", help="report the first difference of a walk as it was found"
+        "--no-walk-shrink",
+        action="store_true",
+        help="report the first difference that a walk finds, without looking for a shorter walk",
     )
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from suites.harness.project.test_setup_files import documents, fences
+from suites.harness.project.test_setup_files import code_of, documents, fences
+from suites.mutation.mutant_table import HISTORY, LOADERS, MUTANTS
 
 _LINK = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -83,6 +84,13 @@ def test_blocks_of_code_can_be_parsed(document: Path) -> None:
         except (ValueError, SyntaxError, yaml.YAMLError) as error:
             wrong.append(f"{language}: {error}")
     assert wrong == []
+
+
+@documents
+def test_mutants_that_are_named_exist(document: Path) -> None:
+    for area, words, name in re.findall(r"mutants (?:-- )?([a-z]+)(.*) --only ([a-z][\w-]+)", code_of(document)):
+        table = HISTORY if "--history" in words else MUTANTS
+        assert name in {mutant.id for mutant in LOADERS[table](area)}
 
 
 @pytest.mark.parametrize(("language", "text"), [("sh", "if"), ("toml", "a ="), ("python", "a ="), ("json", "{")])
