@@ -80,6 +80,8 @@ class TestVersions:
     ) -> None:
         oldest = dict(python_dependencies(project))["pytest"]
         assert f"python3-pytest (>= {oldest})" in control["source"]["Build-Depends"]
+        # That is why older releases of Debian cannot have it.
+        assert f"pytest {oldest}" in (ROOT / "docs/install.md").read_text()
 
 
 class TestDependencies:
