@@ -60,7 +60,7 @@ def fetch(needed: str, folder: Path) -> list[str]:
 def make(checkout: Path, folder: Path) -> Path:
     """Make the source package of a checkout's files, and return the unpacked source.
 
-    KconformError if the component cannot be downloaded.
+    KconformError if the component cannot be downloaded or unpacked.
     """
     changelog = (checkout / PACKAGING / "changelog").read_text(encoding="utf-8")
     name = f"kconform-{version(changelog)}"
@@ -70,7 +70,7 @@ def make(checkout: Path, folder: Path) -> Path:
     component = folder / f"{prefix}.orig-{COMPONENT}.tar.gz"
     _download(requirement((checkout / "pyproject.toml").read_text(encoding="utf-8")), folder / "download", component)
     shutil.copytree(checkout, source, symlinks=True)
-    _unpack(component, folder / "download", source / COMPONENT)
+    _unpack(component, source / COMPONENT)
     shutil.rmtree(folder / "download")
     shutil.copytree(checkout / PACKAGING, source / "debian")
     return source
@@ -106,9 +106,10 @@ def _download(needed: str, folder: Path, component: Path) -> None:
     found[0].rename(component)
 
 
-def _unpack(archive: Path, folder: Path, target: Path) -> None:
+def _unpack(archive: Path, target: Path) -> None:
     """Unpack an archive with one directory in it as `target`, as dpkg-source does with a component."""
-    with tarfile.open(archive) as opened:
-        opened.extractall(folder, filter="data")
-    [top] = [path for path in folder.iterdir() if path.is_dir()]
-    top.rename(target)
+    target.mkdir()
+    command = ["tar", "--extract", f"--file={archive}", f"--directory={target}", "--strip-components=1"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    if done.returncode:
+        raise KconformError(f"{archive.name} could not be unpacked: {done.stderr.strip()}")
