@@ -24,6 +24,10 @@ COMMAND = "./kconform" if IS_CHECKOUT else "kconform"
 """How a user types the project's command."""
 
 
+PLUGINS = ("xdist.plugin", "_hypothesis_pytestplugin")
+"""The plugins of pytest that the project needs, besides its own."""
+
+
 def version() -> str:
     """The project's version, `unknown` if its pyproject.toml cannot be read."""
     try:
@@ -39,8 +43,19 @@ def working_folder() -> Path:
 
 
 def pytest_command(*arguments: str) -> list[str]:
-    """The command that runs tests, to be started in `working_folder()`."""
-    return [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *arguments]
+    """The command that runs tests, to be started in `working_folder()`.
+
+    The system's Python may have plugins that are there for other programs.  A warning of one would end the run, and
+    another may change the order of tests; so only those of the project are loaded.  A virtual environment has no
+    others, unless its user wants them.
+    """
+    named = [word for plugin in PLUGINS for word in ("-p", plugin)]
+    only = [] if in_virtual_environment() else ["--disable-plugin-autoload", *named]
+    return [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *only, *arguments]
+
+
+def in_virtual_environment() -> bool:
+    return sys.prefix != sys.base_prefix
 
 
 def kconform_command(*arguments: str) -> list[str]:

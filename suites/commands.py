@@ -22,6 +22,7 @@ PROGRAMS = {
     "site": ("suites.website.__main__", "build the documentation, with a page for each promise, as a web site"),
     "hosts": ("suites.hosts.__main__", "try the suites on minimal installations of other hosts"),
     "container": ("suites.hosts.container", "build the container's image, and try the suites in it"),
+    "debian-package": ("suites.hosts.debian_package", "build the Debian package, and try the suites with it"),
     "reproduce": (
         "suites.reproduce_command",
         "build the C program of a test, and run it in a guest of the same kernel",
@@ -37,7 +38,7 @@ PROGRAMS = {
 }
 """Commands with their own argument parsers: module and help text.  Each module has `main(arguments)`."""
 
-OF_CHECKOUTS = ("bench", "hosts", "container", "site", "bench-selftest")
+OF_CHECKOUTS = ("bench", "hosts", "container", "debian-package", "site", "bench-selftest")
 """The commands that measure the project itself, try it elsewhere, or need its documents."""
 
 
@@ -63,5 +64,6 @@ def _program(options: argparse.Namespace) -> int:
 
 
 def _requirements(options: argparse.Namespace) -> int:
-    command = pytest_command("--requirements", *options.others)
+    # Nothing runs that could be remembered, and the folder of an installation is no place for it.
+    command = pytest_command("-p", "no:cacheprovider", "--requirements", *options.others)
     return subprocess.run(command, cwd=working_folder(), check=False).returncode

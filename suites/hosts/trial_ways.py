@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ways in which a user has kconform on a host: a checkout with tox, or the wheel with pipx.  Pure."""
+"""The ways in which a user has kconform on a host: a checkout with tox, the wheel with pipx, the package.  Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ Command = tuple[str, ...]
 
 WHEELS = "/srv/wheels"
 """The directory of the wheel on the host."""
+PACKAGES = "/srv/packages"
+"""The directory of the Debian package on the host."""
 EMPTY = "/srv/empty"
 KCONFORM = f"{chroot.HOME}/.local/bin/kconform"
 """Where pipx puts the command."""
@@ -63,6 +65,23 @@ def of_wheel(name: str) -> TrialWay:
             (KCONFORM, "doctor", "--install", "--yes"),
         ),
         main_job=lambda host, arguments: [KCONFORM, *chroot.with_kernel(host, arguments)],
+        report="kconform-reports/latest",
+        versions=_VERSIONS,
+    )
+
+
+def of_package(name: str) -> TrialWay:
+    """The way of a Debian package with this file name.  Its user is not root, and so cannot install what it lacks."""
+    user = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", f"HOME={EMPTY}")
+    return TrialWay(
+        files=PACKAGES,
+        folder=EMPTY,
+        install=(
+            chroot.UPDATE,
+            ("apt-get", "install", "-y", "--no-install-recommends", f"{PACKAGES}/{name}"),
+            ("chown", "nobody:nogroup", EMPTY),
+        ),
+        main_job=lambda host, arguments: [*user, "kconform", *chroot.with_kernel(host, arguments)],
         report="kconform-reports/latest",
         versions=_VERSIONS,
     )

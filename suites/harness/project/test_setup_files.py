@@ -27,6 +27,7 @@ from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.hosts.__main__ import parser as hosts_parser
 from suites.hosts.container import parser as container_parser
+from suites.hosts.debian_package import parser as debian_package_parser
 from suites.mutation.__main__ import _parser as mutants_parser
 from suites.soak.__main__ import _parser as soak_parser
 from suites.sweep.__main__ import _parser as sweep_parser
@@ -38,6 +39,7 @@ PARSERS = (
     mutants_parser,
     hosts_parser,
     container_parser,
+    debian_package_parser,
     soak_parser,
     sweep_parser,
     site_parser,
@@ -149,7 +151,7 @@ class TestDocuments:
 
     @documents
     def test_environments_of_tox_exist(self, document: Path, tox: configparser.ConfigParser) -> None:
-        for names in re.findall(r"tox -e ([\w,]+)", code_of(document)):
+        for names in re.findall(r"tox -e ([\w,-]+)", code_of(document)):
             for name in names.split(","):
                 assert f"testenv:{name}" in tox or name == tox["tox"]["env_list"], name
 

@@ -31,7 +31,11 @@ LONGEST = 300
 SOURCES = {".py", ".c", ".h", ".S", ".js"}
 
 LICENCE = "SPDX-License-Identifier: GPL-2.0-or-later"
-NO_COMMENTS = {".md", ".json", ".txt", ".gitignore", "LICENSE"}
+NO_COMMENTS = {
+    *(".md", ".json", ".txt", ".gitignore", "LICENSE"),
+    # Of packaging/debian.
+    *("changelog", "copyright", "format", "README.source"),
+}
 """Names and suffixes of files that cannot contain the licence."""
 
 

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import subprocess
 import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from guests import bpf
 from guests.abis import X86_64
 from guests.bpf import AUDIT_ARCH, Action, Filter, Instruction, allow, arg, deny, kill_process, load, policy, ret
-from guests.errors import UsageError
+from guests.errors import KconformError, UsageError
 from guests.uapi import names, number
 from suites.seccomp.support import libseccomp
 from suites.seccomp.support.bpf_interpreter import SeccompData, constant_result, run, run_filters
@@ -152,6 +155,32 @@ class TestPolicyFile:
             parse_policy(f"write: 1\n{line}\n")
 
 
+def own_module() -> types.ModuleType:
+    """libseccomp's own module as it differs from pyseccomp: actions and architectures are C ints."""
+    real: Any = importlib.import_module("pyseccomp")
+
+    class SyscallFilter(real.SyscallFilter):  # type: ignore[misc]
+        def __init__(self, defaction: int) -> None:
+            super().__init__(c_int(defaction))
+
+        def add_arch(self, arch: int) -> None:
+            super().add_arch(c_int(arch))
+
+        def remove_arch(self, arch: int) -> None:
+            super().remove_arch(c_int(arch))
+
+    def c_int(value: int) -> int:
+        if not -(1 << 31) <= value < 1 << 31:
+            raise OverflowError("value too large to convert to int")
+        return value
+
+    made = types.ModuleType("seccomp")
+    vars(made).update(
+        SyscallFilter=SyscallFilter, ALLOW=real.ALLOW, set_api=real.set_api, system_arch=real.system_arch
+    )
+    return made
+
+
 class TestLibseccomp:
     def test_an_allow_list(self) -> None:
         program = allow_list(["read", "write"])
@@ -181,6 +210,20 @@ class TestLibseccomp:
             [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, cwd=ROOT, check=False
         )
         assert (done.stdout.strip(), done.stderr) == (str(len(allow_list(["read"]))), "")
+
+    @pytest.mark.parametrize("arch", ["x86_64", "i386"])
+    def test_the_librarys_own_module_does_as_well(self, arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Distributions package `seccomp`, and not pyseccomp, which has its interface."""
+        expected = allow_list(["read", "write"], arch)
+        monkeypatch.setitem(sys.modules, "seccomp", own_module())
+        monkeypatch.setitem(sys.modules, "pyseccomp", None)
+        assert allow_list(["read", "write"], arch) == expected
+
+    def test_without_either_module_the_first_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("pyseccomp", "seccomp"):
+            monkeypatch.setitem(sys.modules, name, None)
+        with pytest.raises(KconformError, match=r"libseccomp cannot be used: .*\bpyseccomp\b"):
+            allow_list(["read"])
 
     def test_packed_and_unpacked(self) -> None:
         program = policy(deny("read", errno=1, when=arg(3) == 1 << 40)).program("x86_64")
