@@ -15,8 +15,7 @@ from typing import NoReturn
 
 from common import deprecation, process_defaults
 from common.commandline import Parser, output, run
-from common.paths import user_cache
-from common.project_files import IS_CHECKOUT, ROOT, kconform_command, pytest_command, version
+from common.project_files import ROOT, kconform_command, pytest_command, version
 
 MODULES = ("guests.commands", "kconfigs.commands", "reports.commands", "suites.commands")
 EPILOG = (
@@ -80,10 +79,6 @@ def run_suites(words: Sequence[str]) -> int:
         if status:
             return status
     before = ["-n", "auto", "--maxprocesses=8"]
-    if not IS_CHECKOUT:
-        # Neither the installation nor the user's folder is a place for what pytest and Hypothesis remember.
-        before += ["-o", f"cache_dir={user_cache() / 'pytest'}"]
-        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(user_cache() / "hypothesis"))
     return _become(pytest_command(*before, *words))
 
 

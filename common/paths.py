@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import platformdirs
@@ -39,8 +40,10 @@ def users_path(text: str | Path, folder: Path = Path()) -> Path:
     return path
 
 
-def user_cache() -> Path:
-    """Our directory in the user's cache.  UsageError for a user without a home directory."""
+def cache_folder() -> Path:
+    """KCONFORM_CACHE, or our directory in the user's cache.  UsageError if there is neither."""
+    if chosen := os.environ.get("KCONFORM_CACHE"):
+        return Path(chosen).absolute()
     try:
         path = platformdirs.user_cache_path("kconform")
     except RuntimeError:

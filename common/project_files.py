@@ -7,9 +7,12 @@ start where the user is, and reports are there.
 
 from __future__ import annotations
 
+import os
 import sys
 import tomllib
 from pathlib import Path
+
+from common.paths import cache_folder
 
 ROOT = Path(__file__).parents[1]
 """The folder of conftest.py and pyproject.toml."""
@@ -22,7 +25,6 @@ REPORTS = Path("reports", "out") if IS_CHECKOUT else Path("kconform-reports")
 
 COMMAND = "./kconform" if IS_CHECKOUT else "kconform"
 """How a user types the project's command."""
-
 
 PLUGINS = ("xdist.plugin", "_hypothesis_pytestplugin")
 """The plugins of pytest that the project needs, besides its own."""
@@ -43,7 +45,7 @@ def working_folder() -> Path:
 
 
 def pytest_command(*arguments: str) -> list[str]:
-    """The command that runs tests, to be started in `working_folder()`.
+    """The command that runs tests, to be started in `working_folder()`.  UsageError as in `cache_folder()`.
 
     The system's Python may have plugins that are there for other programs.  A warning of one would end the run, and
     another may change the order of tests; so only those of the project are loaded.  A virtual environment has no
@@ -51,7 +53,15 @@ def pytest_command(*arguments: str) -> list[str]:
     """
     named = [word for plugin in PLUGINS for word in ("-p", plugin)]
     only = [] if in_virtual_environment() else ["--disable-plugin-autoload", *named]
-    return [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *only, *arguments]
+    return [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *only, *_remembered(), *arguments]
+
+
+def _remembered() -> list[str]:
+    """Where pytest and Hypothesis remember things: neither in an installation nor in the user's folder."""
+    if IS_CHECKOUT:
+        return []
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(cache_folder() / "hypothesis"))
+    return ["-o", f"cache_dir={cache_folder() / 'pytest'}"]
 
 
 def in_virtual_environment() -> bool:

@@ -29,7 +29,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from common.errors import KconformError, UsageError
-from common.paths import user_cache
+from common.paths import cache_folder
 from common.project_files import COMMAND
 from common.text import printable
 from kconfigs import cache_stamps
@@ -67,7 +67,7 @@ class Cache:
     """The cache at `root` (default: KCONFORM_CACHE, or the user's cache directory), of `limit` bytes at most."""
 
     def __init__(self, root: Path | None = None, limit: int | None = None) -> None:
-        self.root = (root or default_root()).absolute()
+        self.root = (root or cache_folder()).absolute()
         self.limit = limit if limit is not None else _limit_from_environment()
 
     def require_usable(self) -> None:
@@ -272,11 +272,6 @@ class Cache:
             f"the disk is full: there is no room in {printable(self.root)} for {path.parent.name}/{path.name}",
             hint=f"free some space, empty the cache ({COMMAND} cache clear) or set KCONFORM_CACHE",
         )
-
-
-def default_root() -> Path:
-    chosen = os.environ.get("KCONFORM_CACHE")
-    return Path(chosen) if chosen else user_cache()
 
 
 def _limit_from_environment() -> int:

@@ -64,6 +64,5 @@ def _program(options: argparse.Namespace) -> int:
 
 
 def _requirements(options: argparse.Namespace) -> int:
-    # Nothing runs that could be remembered, and the folder of an installation is no place for it.
-    command = pytest_command("-p", "no:cacheprovider", "--requirements", *options.others)
+    command = pytest_command("--requirements", *options.others)
     return subprocess.run(command, cwd=working_folder(), check=False).returncode

@@ -10,7 +10,7 @@ import platformdirs
 import pytest
 
 from common.errors import UsageError
-from common.paths import user_cache, users_path
+from common.paths import cache_folder, users_path
 
 
 def test_a_path_starts_at_the_folder_or_at_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +43,8 @@ def test_a_missing_home_directory_for_the_cache_is_wrong_use(
             raise error
         return Path("~/.cache", name)
 
+    monkeypatch.delenv("KCONFORM_CACHE", raising=False)
     monkeypatch.setattr(platformdirs, "user_cache_path", cache_path)
     with pytest.raises(UsageError, match="no place for the cache") as caught:
-        user_cache()
+        cache_folder()
     assert "KCONFORM_CACHE" in caught.value.hint

@@ -49,6 +49,16 @@ def test_plugins_of_others_are_loaded_in_a_virtual_environment_only(
     assert ("not for you" in done.stdout + done.stderr) == virtual
 
 
+def test_an_installation_remembers_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever runs tests there, root included: its own folder and the user's stay as they are."""
+    monkeypatch.setenv("KCONFORM_CACHE", str(tmp_path))
+    monkeypatch.delenv("HYPOTHESIS_STORAGE_DIRECTORY", raising=False)
+    assert f"cache_dir={tmp_path}/pytest" not in project_files.pytest_command()
+    monkeypatch.setattr(project_files, "IS_CHECKOUT", False)
+    assert f"cache_dir={tmp_path}/pytest" in project_files.pytest_command()
+    assert os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] == f"{tmp_path}/hypothesis"
+
+
 def test_a_virtual_environment_is_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.prefix", "/usr")
     monkeypatch.setattr("sys.base_prefix", "/usr")
