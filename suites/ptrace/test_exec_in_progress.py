@@ -9,13 +9,17 @@ observer ───?───────── target ──┘   calls execve()
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from guests.call_arguments import Out
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EPERM, OK, killed, returned
+from guests.outcome import ECHILD, EPERM, OK, killed, returned
 from guests.syscalls.base import Pending
-from guests.uapi import AT_FDCWD, KCMP_VM, O_CLOEXEC, PTRACE_EVENT_STOP, Ptrace, Signal
+from guests.task import Task
+from guests.uapi import AT_FDCWD, KCMP_VM, O_CLOEXEC, PTRACE_EVENT_STOP, WALL, Ptrace, Signal
 from suites.process_accesses import COMMON_DESCRIPTOR, read_memory
 from suites.ptrace.support.file_server import DEVICE, FLUSH, OPEN, FileServer
 from suites.ptrace.support.programs import Programs, begin_execute
@@ -129,6 +133,43 @@ def test_execve_is_killed(guest: Guest) -> None:
     # Only now is the whole process gone.
     exec_.reap_sibling()
     assert exec_.running.outcome() == killed(Signal.KILL)
+
+
+def wait_until_another_thread_executes(guest: Guest, wait: Callable[[Task, Task], Pending]) -> Pending:
+    """The tracer of a process's leader waits, and another thread takes over the leader's number.
+
+    The leader ends before that, of which its tracer is not told while the process has another thread.  So it does not
+    depend on who runs first what wakes the tracer.
+    """
+    tracer, leader = guest.spawn("tracer"), guest.spawn("leader")
+    thread, path = leader.thread("thread"), Programs(guest).create()
+    tracer.seize(leader).result()
+    leader.begin("exit", 0)
+    leader.wait_state("Z")
+    waiting = wait(tracer, leader)
+    waiting.wait_until_blocked()
+    begin_execute(thread, path).outcome().result()
+    return waiting
+
+
+@pytest.mark.requirement("ptrace.exec-ends-a-wait")
+def test_a_wait_for_any_tracee_when_another_thread_executes(guest: Guest) -> None:
+    """The tracer has no tracee any more, and is told so."""
+    waiting = wait_until_another_thread_executes(
+        guest, lambda tracer, _: tracer.begin("wait4", -1, Out(4), WALL, None, shown="reap(any tracee)")
+    )
+    assert waiting.outcome() == ECHILD
+
+
+@pytest.mark.requirement("ptrace.exec-ends-a-wait-by-number")
+def test_a_wait_for_the_leader_when_another_thread_executes(guest: Guest) -> None:
+    """The process that has the leader's number now is not traced."""
+    waiting = wait_until_another_thread_executes(
+        guest,
+        lambda tracer, leader: tracer.begin("wait4", leader.tid, Out(4), WALL, None, shown=f"reap({leader})"),
+    )
+    assert not waiting.blocks(), waiting
+    assert waiting.outcome() == ECHILD
 
 
 @pytest.mark.needs("FUSE_FS")
