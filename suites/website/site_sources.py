@@ -23,7 +23,7 @@ NAVIGATION: Mapping[str, Sequence[str]] = {
     ),
     "Reference": (
         "docs/README", "docs/stability", "docs/hosts", "docs/architectures", "docs/hostile-input", "docs/faults",
-        "docs/results", "CHANGELOG",
+        "docs/strength", "docs/results", "CHANGELOG",
     ),
     "Promises": ("promises/index",),
     "Explanation": ("docs/architecture", "docs/agent", "docs/walks", "docs/races", "docs/field"),
