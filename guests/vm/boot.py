@@ -66,7 +66,7 @@ def compose(machine: VirtualMachine) -> tuple[str, ...]:
             f"virtme-run could not compose a command: {printable(said[-1])}",
             hint=f"is QEMU installed? run `{COMMAND} doctor`",
         )
-    return tuple(base_command(parse_shown(printed), machine))
+    return tuple(base_command(parse_shown(printed, machine.qemu.path), machine))
 
 
 @contextlib.contextmanager

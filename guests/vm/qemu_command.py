@@ -145,10 +145,10 @@ def virtme_boot(machine: VirtualMachine, *, program: str, root: Path) -> list[st
     return [*before[:at], *arguments, *before[at:], *port]
 
 
-def parse_shown(output: str) -> list[str]:
-    """The QEMU command in virtme-run's output: the last line, shell-quoted."""
+def parse_shown(output: str, program: str = "qemu") -> list[str]:
+    """The QEMU command in virtme-run's output: the last line, shell-quoted; `program` may have any name."""
     lines = [line for line in output.splitlines() if line.strip()]
-    if not lines or "qemu" not in lines[-1]:
+    if not lines or not ("qemu" in lines[-1] or lines[-1].startswith(shlex.quote(program))):
         raise QemuError(
             f"virtme-run printed no QEMU command: {lines[-1] if lines else 'no output'}",
             hint="does pyproject.toml permit this version of virtme-ng?",

@@ -88,6 +88,10 @@ class TestVirtmeRun:
             "a b",
         ]
 
+    def test_the_program_may_have_any_name(self) -> None:
+        shown = "'/opt/my emulator' -append 'a b'\n"
+        assert parse_shown(shown, "/opt/my emulator") == ["/opt/my emulator", "-append", "a b"]
+
     @pytest.mark.parametrize(("output", "said"), [("", "no output"), ("\n \n", "no output"), ("Oh no\n", "Oh no")])
     def test_output_without_a_command_is_an_error_that_quotes_it(self, output: str, said: str) -> None:
         with pytest.raises(QemuError, match=f"no QEMU command: {said}") as caught:
