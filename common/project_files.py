@@ -60,8 +60,9 @@ def _remembered() -> list[str]:
     """Where pytest and Hypothesis remember things: neither in an installation nor in the user's folder."""
     if IS_CHECKOUT:
         return []
-    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(cache_folder() / "hypothesis"))
-    return ["-o", f"cache_dir={cache_folder() / 'pytest'}"]
+    folder = cache_folder()
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(folder / "hypothesis"))
+    return ["-o", f"cache_dir={folder / 'pytest'}"]
 
 
 def in_virtual_environment() -> bool:

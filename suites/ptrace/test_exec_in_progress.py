@@ -9,8 +9,6 @@ observer ───?───────── target ──┘   calls execve()
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from guests.call_arguments import Out
@@ -18,7 +16,6 @@ from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import ECHILD, EPERM, OK, killed, returned
 from guests.syscalls.base import Pending
-from guests.task import Task
 from guests.uapi import AT_FDCWD, KCMP_VM, O_CLOEXEC, PTRACE_EVENT_STOP, WALL, Ptrace, Signal
 from suites.process_accesses import COMMON_DESCRIPTOR, read_memory
 from suites.ptrace.support.file_server import DEVICE, FLUSH, OPEN, FileServer
@@ -135,8 +132,8 @@ def test_execve_is_killed(guest: Guest) -> None:
     assert exec_.running.outcome() == killed(Signal.KILL)
 
 
-def wait_until_another_thread_executes(guest: Guest, wait: Callable[[Task, Task], Pending]) -> Pending:
-    """The tracer of a process's leader waits, and another thread takes over the leader's number.
+def wait_until_another_thread_executes(guest: Guest, *, by_number: bool) -> Pending:
+    """The tracer of a process's leader waits for that, or for any tracee, and another thread takes over its number.
 
     The leader ends before that, of which its tracer is not told while the process has another thread.  So it does not
     depend on who runs first what wakes the tracer.
@@ -146,7 +143,8 @@ def wait_until_another_thread_executes(guest: Guest, wait: Callable[[Task, Task]
     tracer.seize(leader).result()
     leader.begin("exit", 0)
     leader.wait_state("Z")
-    waiting = wait(tracer, leader)
+    number, shown = (leader.tid, leader) if by_number else (-1, "any tracee")
+    waiting = tracer.begin("wait4", number, Out(4), WALL, None, shown=f"reap({shown})")
     waiting.wait_until_blocked()
     begin_execute(thread, path).outcome().result()
     return waiting
@@ -155,19 +153,14 @@ def wait_until_another_thread_executes(guest: Guest, wait: Callable[[Task, Task]
 @pytest.mark.requirement("ptrace.exec-ends-a-wait")
 def test_a_wait_for_any_tracee_when_another_thread_executes(guest: Guest) -> None:
     """The tracer has no tracee any more, and is told so."""
-    waiting = wait_until_another_thread_executes(
-        guest, lambda tracer, _: tracer.begin("wait4", -1, Out(4), WALL, None, shown="reap(any tracee)")
-    )
+    waiting = wait_until_another_thread_executes(guest, by_number=False)
     assert waiting.outcome() == ECHILD
 
 
 @pytest.mark.requirement("ptrace.exec-ends-a-wait-by-number")
 def test_a_wait_for_the_leader_when_another_thread_executes(guest: Guest) -> None:
     """The process that has the leader's number now is not traced."""
-    waiting = wait_until_another_thread_executes(
-        guest,
-        lambda tracer, leader: tracer.begin("wait4", leader.tid, Out(4), WALL, None, shown=f"reap({leader})"),
-    )
+    waiting = wait_until_another_thread_executes(guest, by_number=True)
     assert not waiting.blocks(), waiting
     assert waiting.outcome() == ECHILD
 
