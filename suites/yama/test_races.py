@@ -15,6 +15,7 @@ from guests.outcome import EPERM, OK
 from guests.task import Task
 from guests.uapi import PTRACER_ANY, Prctl
 from suites.process_accesses import read_memory, vector
+from suites.slab_growth import unreclaimable_kib
 from suites.yama.support.accesses import SCOPE
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
@@ -99,15 +100,9 @@ def test_memory_is_freed(guest: Guest, arguments: tuple[int, int]) -> None:
     for argument in arguments:
         plan.call("prctl", Prctl.SET_PTRACER, argument, 0, 0, 0)
     run(target, plan, rounds // 10)
-    before = unreclaimable(guest)
+    before = unreclaimable_kib(guest)
     assert run(target, plan, rounds) == [{"OK": rounds}, {"OK": rounds}]
-    guest.wait_until(lambda: unreclaimable(guest) < before + allowed_kib, "the memory of exceptions to be freed")
-
-
-def unreclaimable(guest: Guest) -> int:
-    """The kernel's unreclaimable slab memory in KiB."""
-    lines = dict(line.split(":", 1) for line in guest.read_file("/proc/meminfo").splitlines())
-    return int(lines["SUnreclaim"].split()[0])
+    guest.wait_until(lambda: unreclaimable_kib(guest) < before + allowed_kib, "the memory of exceptions to be freed")
 
 
 @pytest.mark.requirement("yama.revoke")
