@@ -102,7 +102,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     lines, touched = config.stash[TOUCHED]
     names = {item: _name(item) for item in items}
-    boots = {names[item]: repr(boot_of(item)) for item in items}
+    # What a walk executes depends on its seed, so it is never recorded.
+    boots = {names[item]: repr(boot_of(item)) for item in items if not item.get_closest_marker("walks")}
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     budget_s = config.option.touched_seconds * workers
     ranks = {name: rank for rank, name in enumerate(touched_tests.choose(lines, touched, boots, budget_s))}

@@ -3,13 +3,14 @@
 
 First comes one case of each test function, because cases of one function execute much the same; of these, the one
 that executes the most of the touched lines, and among such, the fastest.  Functions that execute the fewest other
-lines come first: what they test is closest to the change.  Then come second cases, and so on.
+lines come first: what they test is closest to the change.  Then come second cases, and so on.  Tests of which the map
+knows nothing come last, such as those that were written after it: they may be about this very change.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from common.errors import UsageError
@@ -20,6 +21,8 @@ SECONDS = 20.0
 """How long the chosen tests may take, by default: after the build of a one-line change, a verdict within 45 s."""
 BOOT_S = 4.0
 """What the first test of each boot takes beside its own time: the kernel is new, so there is no template of it."""
+UNRECORDED_S = 1.0
+"""What a test is taken to need of which nothing is recorded."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,12 @@ def choose(lines: LineMap, touched: Touched, boots: Mapping[str, str], budget_s:
     """The names of the tests to run, in their order.
 
     `boots` has the tests that there are, each with how it boots.  A test that would exceed the budget is left out
-    (0: none is), except for the first.  Tests that are not measured come last.
+    (0: none is), except for the first.
     """
     chosen: list[str] = []
     booted: set[str] = set()
     spent_s = 0.0
-    for test in (*_ranked(lines, touched), *lines.unmeasured):
+    for test in (*_ranked(lines, touched), *lines.unmeasured, *_unrecorded(lines, boots)):
         if test.name not in boots:
             continue
         boot = boots[test.name]
@@ -113,12 +116,31 @@ def choose(lines: LineMap, touched: Touched, boots: Mapping[str, str], budget_s:
     return chosen
 
 
+def _unrecorded(lines: LineMap, names: Iterable[str]) -> Iterator[MappedTest]:
+    """The tests whose functions the map does not know, of the areas that it knows."""
+    recorded = [test.name for test in (*lines.tests, *lines.unmeasured)]
+    functions, areas = {_function(name) for name in recorded}, {area(name) for name in recorded}
+    for name in names:
+        if _function(name) not in functions and area(name) in areas:
+            yield MappedTest(name, UNRECORDED_S)
+
+
+def _function(name: str) -> str:
+    """The node id of a test without its case."""
+    return name.partition("[")[0]
+
+
+def area(name: str) -> str:
+    """The area of a node id such as suites/AREA/test_a.py::test_b."""
+    return name.split("/")[1]
+
+
 def _ranked(lines: LineMap, touched: Touched) -> list[MappedTest]:
     executed = touched.tests(lines)
     size = lines.sizes()
     cases: dict[str, list[MappedTest]] = defaultdict(list)
     for test in sorted(executed, key=lambda test: (-executed[test], test.seconds, test.name)):
-        cases[test.name.partition("[")[0]].append(test)
+        cases[_function(test.name)].append(test)
     ranks = {
         test: (number, size[test] / executed[test], test.name)
         for of_function in cases.values()

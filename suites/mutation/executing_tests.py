@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kconfigs.build.kernel_tree import Tree
 from suites.coverage.line_map import LineMap
 from suites.coverage.source_changes import changed_lines
-from suites.coverage.touched_tests import Touched
+from suites.coverage.touched_tests import Touched, area
 from suites.mutation.mutant_table import Mutant
 
 MOST_PLACES = 100
@@ -40,14 +39,9 @@ def execution_of(mutant: Mutant, tree: Tree, lines: LineMap) -> Execution:
         return UNKNOWN
     tests = [test.name for test in (*touched.tests(lines), *lines.unmeasured)]
     complete = edited.keys() <= lines.files.keys() and bool(touched.tests(lines))
-    return Execution(places, frozenset(_areas(tests)), complete)
+    return Execution(places, frozenset(map(area, tests)), complete)
 
 
 def _lines(lines: LineMap, file: str, edited: str) -> frozenset[int]:
     known = lines.files[file]
     return frozenset(changed_lines(known, known.source.splitlines(), edited.splitlines()))
-
-
-def _areas(names: Iterable[str]) -> Iterable[str]:
-    """Of node ids such as suites/AREA/test_a.py::test_b."""
-    return (name.split("/")[1] for name in names)
