@@ -3,9 +3,10 @@
 
 Creates a minimal installation of each host, runs README's first command there on the distribution's prebuilt kernel,
 with ARGS for pytest, then the project's own quick tests, and prints a table.  With `--wheel`, nothing but pipx is
-installed there, and the wheel.  Exit status as in README.md: 0 all
-promises held on all hosts, 1 one was broken, 3 a host could not be created or its results could not be determined,
-4 this machine lacks something.
+installed there, and the wheel; with `--container`, the host's podman builds the image and runs it.
+
+Exit status as in README.md: 0 all promises held on all hosts, 1 one was broken, 3 a host could not be created or its
+results could not be determined, 4 this machine lacks something.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _try_all(options: argparse.Namespace, words: Sequence[str]) -> int:
         with tempfile.TemporaryDirectory(prefix="kconform-hosts-") as folder:
             checkout = Path(folder) / "checkout"  # not `folder` itself, which other users cannot enter
             copy_checkout(ROOT, checkout)
-            way, files = trial_ways.CHECKOUT, checkout
+            way, files = trial_ways.CONTAINER if options.container else trial_ways.CHECKOUT, checkout
             if options.wheel and not options.make_only:
                 built = wheel.build(checkout, Path(folder) / "wheel")
                 way, files = trial_ways.of_wheel(built.name), built.parent
@@ -99,7 +100,9 @@ def parser() -> Parser:
     names = ", ".join(host.name for host in HOSTS)
     made.add_argument("--host", action="append", default=[], metavar="NAME", help=f"repeatable; {names} (all)")
     made.add_argument("--fresh", action="store_true", help="create the hosts again instead of using the cache")
-    made.add_argument("--wheel", action="store_true", help="try the wheel with pipx instead of the checkout with tox")
+    ways = made.add_mutually_exclusive_group()
+    ways.add_argument("--wheel", action="store_true", help="try the wheel with pipx instead of the checkout with tox")
+    ways.add_argument("--container", action="store_true", help="try `tox -e container` instead, with podman")
     made.add_argument("--make-only", action="store_true", help="create the hosts, but run nothing there")
     return made
 

@@ -26,7 +26,7 @@ from kconfigs.build.supervised_process import run_logged
 from kconfigs.cache import Cache
 from kconfigs.debian.apt import Apt
 from kconfigs.debian.archive_suite import KEYRINGS, Archive, archive_of, archives
-from suites.hosts import chroot
+from suites.hosts import host_commands
 from suites.hosts.distributions import Host, host_of
 from suites.hosts.installation import ARCHIVES, Installation, remove_copy
 from suites.hosts.settings import Bind, Settings
@@ -51,16 +51,21 @@ class UnreachableError(KconformError):
 
 
 def require_tools(which: Callable[[str], str | None] = shutil.which, uid: int | None = None) -> None:
-    """UsageError if this machine lacks something that a chroot needs."""
+    """UsageError if this machine lacks something that a host needs."""
     if (os.geteuid() if uid is None else uid) != 0:
         raise UsageError(
-            "only root can create other hosts: debootstrap, mount and chroot need it", hint="run: sudo tox -e hosts"
+            "only root can create other hosts: debootstrap, mount and pivot_root need it",
+            hint="run: sudo tox -e hosts",
         )
-    for program, package in {"debootstrap": "debootstrap", "unshare": "util-linux", "chroot": "coreutils"}.items():
+    for program, package in {
+        "debootstrap": "debootstrap",
+        "unshare": "util-linux",
+        "pivot_root": "util-linux",
+    }.items():
         if which(program) is None:
             raise UsageError(f"{program} is not installed", hint=f"run: apt-get install {package}")
     done = subprocess.run(
-        chroot.isolated("true"), capture_output=True, encoding="utf-8", errors="replace", check=False
+        host_commands.isolated("true"), capture_output=True, encoding="utf-8", errors="replace", check=False
     )
     if done.returncode:
         raise UsageError(
@@ -118,8 +123,8 @@ class Bases:
         mirror = next((one.uri for one in self._known() if one.label == one.origin == host.distribution), "")
         keyring = KEYRINGS[host.distribution]
         if keyring.exists() and (_SCRIPTS / host.suite).exists():
-            command = chroot.debootstrap(host, str(root), mirror, keyring)
-            return run_logged(chroot.bootstrapping(command), file, env=os.environ)
+            command = host_commands.debootstrap(host, str(root), mirror, keyring)
+            return run_logged(host_commands.bootstrapping(command), file, env=os.environ)
         if host.suite == _MAKER:
             raise UsageError(
                 f"this machine cannot check the archive of {host.distribution}: {keyring} is missing",
@@ -129,10 +134,10 @@ class Bases:
         log.info("%s is created in %s, whose debootstrap supports it", host.name, maker.name)
         with Installation(self.get(maker), self._settings) as made_on:
             made_on.bind(Bind(root, _TARGET, writable=True))
-            for command in (list(chroot.UPDATE), ["apt-get", "install", "-y", *_MAKER_PACKAGES]):
+            for command in (list(host_commands.UPDATE), ["apt-get", "install", "-y", *_MAKER_PACKAGES]):
                 if made_on.run(command, file):
                     raise KconformError(f"{' '.join(command)} failed on {maker.name}", hint=f"see {file.name}")
-            return made_on.run(chroot.debootstrap(host, _TARGET, mirror, keyring), file)
+            return made_on.run(host_commands.debootstrap(host, _TARGET, mirror, keyring), file)
 
     def _complete(self, host: Host, root: Path) -> None:
         """Do what an installer also does: add the sources of updates, and the hostname."""
@@ -141,7 +146,9 @@ class Bases:
         security = (
             archive_of(f"{host.suite}-security", self._known()).uri if host.distribution == "Debian" else mirror
         )
-        (root / "etc/apt/sources.list").write_text(chroot.sources_list(host, mirror, security), encoding="utf-8")
+        (root / "etc/apt/sources.list").write_text(
+            host_commands.sources_list(host, mirror, security), encoding="utf-8"
+        )
         (root / "etc/hostname").write_text(f"{host.name}\n", encoding="utf-8")
         for package in (root / ARCHIVES.lstrip("/")).glob("*.deb"):
             package.unlink()

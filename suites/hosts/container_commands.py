@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from suites.hosts import chroot
+from suites.hosts import host_commands
 from suites.hosts.settings import Settings
 
 CONTAINERFILE = "packaging/Containerfile"
@@ -28,7 +28,8 @@ APT_CONF, PIP_CONF = "/etc/apt/apt.conf.d/90network", "/etc/pip.conf"
 USER, UID = "kconform-trial", 52000
 SUBORDINATE = (5242880, 65536)
 """The user's subordinate ids: the first, and how many."""
-HOME = "/mnt"
+HOME = "/media"
+"""Every Debian has this directory.  /mnt is where a host has this machine's settings (settings.py)."""
 
 _LEFT_OUT = ("dev/*", "proc/*", "sys/*", "var/lib/apt/lists/*", "var/cache/apt/*", "var/log/*")
 """What a base has and an image does not."""
@@ -160,7 +161,7 @@ def as_trial_user(folder: Path, commands: str) -> list[str]:
     ]
     identity = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
     entered = shlex.join([*identity, *as_caller(PodmanFolder(Path(HOME)), commands)])
-    return chroot.isolated(" && ".join([*prepared, entered]))
+    return host_commands.isolated(" && ".join([*prepared, entered]))
 
 
 def accounts(present: Mapping[str, str]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from common.commandline import Parser, output, run, say
 from common.errors import KconformError, UsageError
 from common.paths import users_path
 from kconfigs.cache import Cache
-from suites.hosts import base_system, chroot, debian_source, host_table, settings, trial_ways
+from suites.hosts import base_system, debian_source, host_commands, host_table, settings, trial_ways
 from suites.hosts.distributions import Host, chosen
 from suites.hosts.host_table import Row
 from suites.hosts.installation import Installation
@@ -62,7 +62,7 @@ def installing(*packages: str) -> Command:
 def build_steps() -> tuple[Command, ...]:
     """The commands that build the package in its unpacked source.  Only the package names what it is built with."""
     return (
-        chroot.UPDATE,
+        host_commands.UPDATE,
         installing("build-essential"),
         ("apt-get", "build-dep", "-y", "--no-install-recommends", "./"),
         ("dpkg-buildpackage", "--no-sign"),

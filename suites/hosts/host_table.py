@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from reports.judgement.exit_status import BROKEN, HELD, INTERRUPTED, MEANING, NOTHING_RAN, UNDETERMINED, WRONG_USE
 
-HEAD = ("host", "tox", "Python", "QEMU", "held", "broken", "errors", "seconds", "quick tests", "verdict")
+_PROGRAMS = {"tox": "tox", "podman": "podman", "python": "Python", "qemu": "QEMU"}
+"""The columns of versions, by what `Row.versions` calls the program."""
+_HEAD = ("host", *_PROGRAMS.values(), "held", "broken", "errors", "seconds", "quick tests", "verdict")
 _NUMBERS = {"held", "broken", "errors", "seconds"}
 
 _BY_PRIORITY = (INTERRUPTED, BROKEN, UNDETERMINED, WRONG_USE, NOTHING_RAN)
@@ -21,7 +23,7 @@ class Row:
 
     host: str
     versions: Mapping[str, str] = field(default_factory=dict)
-    """The versions of `tox`, `python` and `qemu`."""
+    """The versions of `tox`, `podman`, `python` and `qemu`."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """The number of tests by outcome; empty if there is no report."""
     seconds: float | None = None
@@ -62,7 +64,7 @@ class Row:
         numbers = [str(count.get(name, 0)) if count else "" for name in ("pass", "fail", "error")]
         return [
             self.host,
-            *(self.versions.get(name, "") for name in ("tox", "python", "qemu")),
+            *(self.versions.get(name, "") for name in _PROGRAMS),
             *numbers,
             "" if self.seconds is None else f"{self.seconds:.0f}",
             "" if self.quick is None else "failed" if self.quick else "passed",
@@ -71,23 +73,18 @@ class Row:
 
 
 def render(rows: Sequence[Row]) -> str:
-    """The table in Markdown, with aligned columns."""
-    cells = [list(HEAD), *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
-    lines = [_line(line, widths) for line in cells]
-    rule = [
-        ("-" * (width - 1) + ":") if name in _NUMBERS else "-" * width
-        for name, width in zip(HEAD, widths, strict=True)
-    ]
-    return "\n".join([lines[0], "| " + " | ".join(rule) + " |", *lines[1:]])
+    """The table in Markdown, with aligned columns; those that are empty for all hosts are left out."""
+    lines = [_HEAD, *(row.cells() for row in rows)]
+    columns = [column for column in zip(*lines, strict=True) if any(column[1:])]
+    head, *others = zip(*(_aligned(column) for column in columns), strict=True)
+    rule = [("-" * (len(cell) - 1) + ":") if cell.strip() in _NUMBERS else "-" * len(cell) for cell in head]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *others))
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [
-        cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
-        for name, cell, width in zip(HEAD, cells, widths, strict=True)
-    ]
-    return "| " + " | ".join(padded) + " |"
+def _aligned(column: Sequence[str]) -> list[str]:
+    """The cells of a column, padded to the same width."""
+    width = max(map(len, column))
+    return [cell.rjust(width) if column[0] in _NUMBERS else cell.ljust(width) for cell in column]
 
 
 def exit_status(rows: Sequence[Row]) -> int:

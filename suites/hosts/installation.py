@@ -13,7 +13,7 @@ from typing import IO, Self
 
 from common.errors import KconformError
 from kconfigs.build.supervised_process import run_logged
-from suites.hosts import chroot
+from suites.hosts import host_commands
 from suites.hosts.settings import Bind, Settings
 
 ARCHIVES = "/var/cache/apt/archives"
@@ -83,7 +83,9 @@ class Installation:
         return done.stdout
 
     def _entered(self, command: Sequence[str], folder: str) -> list[str]:
-        return chroot.enter(self.root, command, environment=self._environment, folder=folder, binds=self._binds)
+        return host_commands.enter(
+            self.root, command, environment=self._environment, folder=folder, binds=self._binds
+        )
 
 
 def remove_copy(entry: Path) -> None:

@@ -16,7 +16,7 @@ from typing import IO
 from common import git
 from common.errors import KconformError, UsageError
 from reports.model.document import load
-from suites.hosts import chroot, settings
+from suites.hosts import host_commands, settings
 from suites.hosts.distributions import Host
 from suites.hosts.host_table import Row
 from suites.hosts.installation import Installation
@@ -47,7 +47,7 @@ class Trial:
         self._say = say
         if cache := settings.pip_cache():
             cache.mkdir(parents=True, exist_ok=True)
-            on.bind(Bind(cache, f"{chroot.HOME}/.cache/pip", writable=True))
+            on.bind(Bind(cache, f"{host_commands.HOME}/.cache/pip", writable=True))
 
     def run(self, arguments: Sequence[str], reports: Path) -> Row:
         """Run all steps, and copy the suites' report to `reports`.  KconformError if the installation fails."""

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ways in which a user has kconform on a host: a checkout with tox, the wheel with pipx, the package.  Pure."""
+"""The ways in which a user has kconform on a host: a checkout, the image of a container, the wheel, the package."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from suites.hosts import chroot
+from suites.hosts import host_commands
 from suites.hosts.distributions import Host
 
 Command = tuple[str, ...]
@@ -16,7 +16,7 @@ WHEELS = "/srv/wheels"
 PACKAGES = "/srv/packages"
 """The directory of the Debian package on the host."""
 EMPTY = "/srv/empty"
-KCONFORM = f"{chroot.HOME}/.local/bin/kconform"
+KCONFORM = f"{host_commands.HOME}/.local/bin/kconform"
 """Where pipx puts the command."""
 
 
@@ -43,14 +43,29 @@ _VERSIONS: Mapping[str, Command] = {
 }
 
 CHECKOUT = TrialWay(
-    files=chroot.CHECKOUT,
-    folder=chroot.CHECKOUT,
-    install=(chroot.UPDATE, chroot.INSTALL_TOX),
-    main_job=chroot.main_job,
+    files=host_commands.CHECKOUT,
+    folder=host_commands.CHECKOUT,
+    install=(host_commands.UPDATE, host_commands.INSTALL_TOX),
+    main_job=host_commands.main_job,
     report="reports/out/latest",
-    quick=chroot.QUICK,
+    quick=host_commands.QUICK,
     versions={"tox": ("tox", "--version"), **_VERSIONS},
 )
+
+CONTAINER = TrialWay(
+    files=host_commands.CHECKOUT,
+    folder=host_commands.CHECKOUT,
+    install=(
+        host_commands.UPDATE,
+        ("apt-get", "install", "-y", "tox", "git", "debootstrap", "podman", "uidmap", "util-linux-extra"),
+        ("git", "init", "--quiet"),
+    ),
+    # It chooses the kernel itself, which is one for the image's distribution and not for the host's.
+    main_job=lambda _, arguments: ["tox", "-e", "container", "--", *arguments],
+    report="reports/out/container/reports/latest",
+    versions={"tox": ("tox", "--version"), "podman": ("podman", "--version")},
+)
+"""The container's image, built and run by the host's podman.  `tox -e container` asks git for the project's files."""
 
 
 def of_wheel(name: str) -> TrialWay:
@@ -59,12 +74,12 @@ def of_wheel(name: str) -> TrialWay:
         files=WHEELS,
         folder=EMPTY,
         install=(
-            chroot.UPDATE,
+            host_commands.UPDATE,
             ("apt-get", "install", "-y", "--no-install-recommends", "pipx"),
             ("pipx", "install", f"{WHEELS}/{name}"),
             (KCONFORM, "doctor", "--install", "--yes"),
         ),
-        main_job=lambda host, arguments: [KCONFORM, *chroot.with_kernel(host, arguments)],
+        main_job=lambda host, arguments: [KCONFORM, *host_commands.with_kernel(host, arguments)],
         report="kconform-reports/latest",
         versions=_VERSIONS,
     )
@@ -77,11 +92,11 @@ def of_package(name: str) -> TrialWay:
         files=PACKAGES,
         folder=EMPTY,
         install=(
-            chroot.UPDATE,
+            host_commands.UPDATE,
             ("apt-get", "install", "-y", "--no-install-recommends", f"{PACKAGES}/{name}"),
             ("chown", "nobody:nogroup", EMPTY),
         ),
-        main_job=lambda host, arguments: [*user, "kconform", *chroot.with_kernel(host, arguments)],
+        main_job=lambda host, arguments: [*user, "kconform", *host_commands.with_kernel(host, arguments)],
         report="kconform-reports/latest",
         versions=_VERSIONS,
     )

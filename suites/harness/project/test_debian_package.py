@@ -11,7 +11,7 @@ import pytest
 
 from common.errors import KconformError
 from suites.harness.checkout import ROOT
-from suites.hosts import chroot, debian_package, debian_source, trial_ways
+from suites.hosts import debian_package, debian_source, host_commands, trial_ways
 from suites.hosts.distributions import Host, chosen
 
 SID = Host("debian-sid", "Debian", "sid")
@@ -111,7 +111,7 @@ class TestCommandLines:
         assert [step for step in steps if step[:2] == ("apt-get", "install")] == [
             ("apt-get", "install", "-y", "--no-install-recommends", "build-essential")
         ]
-        assert steps[0] == chroot.UPDATE
+        assert steps[0] == host_commands.UPDATE
         assert [step[0] for step in steps[-2:]] == ["apt-get", "dpkg-buildpackage"]
         assert steps[-2][1] == "build-dep"
 
@@ -126,7 +126,7 @@ class TestCommandLines:
     def test_apt_installs_the_package_and_nothing_beside(self) -> None:
         way = trial_ways.of_package("kconform_1_all.deb")
         assert [command for command in way.install if command[0] == "apt-get"] == [
-            chroot.UPDATE,
+            host_commands.UPDATE,
             ("apt-get", "install", "-y", "--no-install-recommends", f"{way.files}/kconform_1_all.deb"),
         ]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from suites.harness.checkout import ROOT
-from suites.hosts import chroot, trial_ways, wheel
+from suites.hosts import host_commands, trial_ways, wheel
 from suites.hosts.__main__ import parse
 from suites.hosts.distributions import Host
 from suites.hosts.installation import remove_copy
@@ -23,7 +23,7 @@ UBUNTU = Host("ubuntu", "Ubuntu", "resolute", kernel="deb:linux-image-virtual", 
 
 class TestCommandLines:
     def test_debootstrap_makes_a_minimal_system_and_checks_its_signature(self) -> None:
-        command = chroot.debootstrap(UBUNTU, "/target", "http://mirror.example/ubuntu", Path("/keyring.gpg"))
+        command = host_commands.debootstrap(UBUNTU, "/target", "http://mirror.example/ubuntu", Path("/keyring.gpg"))
         assert command == [
             "debootstrap",
             "--variant=minbase",
@@ -36,10 +36,10 @@ class TestCommandLines:
         ]
 
     def test_debootstrap_chooses_the_mirror_if_none_is_known(self) -> None:
-        assert chroot.debootstrap(DEBIAN, "/target", "", Path("/keyring.gpg"))[-2:] == ["trixie", "/target"]
+        assert host_commands.debootstrap(DEBIAN, "/target", "", Path("/keyring.gpg"))[-2:] == ["trixie", "/target"]
 
     def test_updates_have_the_same_sources_as_after_an_installation(self) -> None:
-        assert chroot.sources_list(DEBIAN, "http://a.example/debian", "http://b.example/security") == (
+        assert host_commands.sources_list(DEBIAN, "http://a.example/debian", "http://b.example/security") == (
             "deb http://a.example/debian trixie main\n"
             "deb http://a.example/debian trixie-updates main\n"
             "deb http://b.example/security trixie-security main\n"
@@ -47,17 +47,21 @@ class TestCommandLines:
 
     def test_a_command_has_its_own_namespaces_and_environment(self) -> None:
         binds = (Bind(Path("/srv/a b"), "/mnt/a b"), Bind(Path("/cache"), "/cache", writable=True))
-        command = chroot.enter(Path("/h"), ["tox", "-e", "quick"], environment={"A": "b c"}, folder="/f", binds=binds)
+        command = host_commands.enter(
+            Path("/h"), ["tox", "-e", "quick"], environment={"A": "b c"}, folder="/f", binds=binds
+        )
         assert command[:-1] == ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c"]
-        variables = " ".join(f"{name}={value}" for name, value in chroot.ENVIRONMENT.items())
+        variables = " ".join(f"{name}={value}" for name, value in host_commands.ENVIRONMENT.items())
         assert command[-1] == (
-            "mount -t proc proc /h/proc && mount --rbind /dev /h/dev && mount --rbind /sys /h/sys"
+            "mount --bind /h /h && mount -t proc proc /h/proc"
+            " && mount --rbind /dev /h/dev && mount --rbind /sys /h/sys"
             " && mount -o bind,ro '/srv/a b' '/h/mnt/a b' && mount -o bind /cache /h/cache"
-            f" && chroot /h env --ignore-environment --chdir=/f {variables} 'A=b c' tox -e quick\nexit $?"
+            " && cd /h && pivot_root . . && umount --lazy ."
+            f" && env --ignore-environment --chdir=/f {variables} 'A=b c' tox -e quick\nexit $?"
         )
 
     def test_the_main_job_is_readmes_on_a_prebuilt_kernel(self) -> None:
-        assert chroot.main_job(DEBIAN, ["-k", "talk"]) == [
+        assert host_commands.main_job(DEBIAN, ["-k", "talk"]) == [
             "tox",
             "--",
             "--kernel=deb:linux-image-cloud-amd64",
@@ -65,17 +69,17 @@ class TestCommandLines:
             "talk",
         ]
         readme = (ROOT / "README.md").read_text()
-        assert " ".join(chroot.INSTALL_TOX) + " && tox" in readme
-        assert "\n# " + " ".join(chroot.main_job(DEBIAN, [])) in readme
+        assert " ".join(host_commands.INSTALL_TOX) + " && tox" in readme
+        assert "\n# " + " ".join(host_commands.main_job(DEBIAN, [])) in readme
 
     @pytest.mark.parametrize("words", [["--kernel=source"], ["--kernel", "source"]])
     def test_another_kernel_replaces_the_prebuilt_one(self, words: list[str]) -> None:
-        assert chroot.main_job(DEBIAN, words) == ["tox", "--", *words]
+        assert host_commands.main_job(DEBIAN, words) == ["tox", "--", *words]
 
     def test_the_wheel_needs_nothing_but_pipx(self) -> None:
         way = trial_ways.of_wheel("kconform-1.0-py3-none-any.whl")
         assert [command for command in way.install if command[0] == "apt-get"] == [
-            chroot.UPDATE,
+            host_commands.UPDATE,
             ("apt-get", "install", "-y", "--no-install-recommends", "pipx"),
         ]
         assert ("pipx", "install", f"{way.files}/kconform-1.0-py3-none-any.whl") in way.install
@@ -86,10 +90,25 @@ class TestCommandLines:
         way = trial_ways.of_wheel("k.whl")
         assert (way.folder != way.files, way.quick) == (True, ())
         assert way.report.startswith("kconform-reports/")
-        assert (trial_ways.CHECKOUT.folder, trial_ways.CHECKOUT.quick) == (trial_ways.CHECKOUT.files, chroot.QUICK)
+        assert (trial_ways.CHECKOUT.folder, trial_ways.CHECKOUT.quick) == (
+            trial_ways.CHECKOUT.files,
+            host_commands.QUICK,
+        )
 
-    def test_the_wheel_is_an_option(self) -> None:
-        assert [parse(words)[0].wheel for words in ([], ["--wheel"])] == [False, True]
+    def test_the_container_is_tried_in_a_checkout_for_which_git_lists_the_files(self) -> None:
+        way = trial_ways.CONTAINER
+        assert (way.files, way.folder, way.quick) == (host_commands.CHECKOUT, host_commands.CHECKOUT, ())
+        assert way.install[-1] == ("git", "init", "--quiet")
+        assert way.main_job(UBUNTU, ["-k", "talk"]) == ["tox", "-e", "container", "--", "-k", "talk"]
+
+    @pytest.mark.parametrize(
+        ("words", "wheel_container"),
+        [([], (False, False)), (["--wheel"], (True, False)), (["--container"], (False, True))],
+        ids=["checkout", "wheel", "container"],
+    )
+    def test_the_way_is_an_option(self, words: list[str], wheel_container: tuple[bool, bool]) -> None:
+        options, _ = parse(words)
+        assert (options.wheel, options.container) == wheel_container
 
     def test_pip_builds_the_wheel_without_its_dependencies(self) -> None:
         assert wheel.command(Path("/checkout"), Path("/out"))[1:] == [
@@ -118,7 +137,7 @@ class TestCommandLines:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a mount namespace")
 class TestNamespaces:
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(chroot.isolated(script), capture_output=True, text=True, check=False)
+        done = subprocess.run(host_commands.isolated(script), capture_output=True, text=True, check=False)
         if "unshare" in done.stderr:
             pytest.skip(f"root may not create namespaces here: {done.stderr.strip()}")
         return done

@@ -68,6 +68,18 @@ class TestTable:
             "all promises held",
         ]
 
+    def test_columns_without_content_are_left_out(self) -> None:
+        row = Row("debian-sid", {"tox": "4.53.0", "podman": "5.8.7"}, SEEN, seconds=700, status=0)
+        head, _, cells = (line.split() for line in host_table.render([row]).splitlines())
+        assert head == [
+            "|",
+            *" | ".join(["host", "tox", "podman", "held", "broken", "errors", "seconds"]).split(),
+            "|",
+            "verdict",
+            "|",
+        ]
+        assert cells[5] == "5.8.7"
+
     @pytest.mark.parametrize(
         ("text", "version"),
         [
@@ -75,6 +87,7 @@ class TestTable:
             ("3.28.0 imported from /usr/lib/python3/dist-packages/tox", "3.28.0"),
             ("Python 3.14.4", "3.14.4"),
             ("QEMU emulator version 11.1.3 (Debian 1:11.1.3+ds-1)", "11.1.3"),
+            ("podman version 5.8.7", "5.8.7"),
             ("", ""),
         ],
     )

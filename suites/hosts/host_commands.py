@@ -78,9 +78,11 @@ def enter(
 ) -> list[str]:
     """A command on the host below `root`, in a directory of the host, with only this environment.
 
-    The targets of the binds must exist.
+    The targets of the binds must exist.  The host gets pivot_root(2) instead of chroot(2), after which the kernel
+    refuses all new user namespaces (create_user_ns()), and with them rootless containers.
     """
     mounts = [
+        ["mount", "--bind", str(root), str(root)],
         ["mount", "-t", "proc", "proc", f"{root}/proc"],
         ["mount", "--rbind", "/dev", f"{root}/dev"],
         ["mount", "--rbind", "/sys", f"{root}/sys"],
@@ -90,8 +92,9 @@ def enter(
         ),
     ]
     variables = [f"{name}={value}" for name, value in {**ENVIRONMENT, **environment}.items()]
-    run = ["chroot", str(root), "env", "--ignore-environment", f"--chdir={folder}", *variables, *command]
-    return isolated(" && ".join(shlex.join(each) for each in [*mounts, run]))
+    entering = [["cd", str(root)], ["pivot_root", ".", "."], ["umount", "--lazy", "."]]
+    run = ["env", "--ignore-environment", f"--chdir={folder}", *variables, *command]
+    return isolated(" && ".join(shlex.join(each) for each in [*mounts, *entering, run]))
 
 
 def main_job(host: Host, arguments: Sequence[str]) -> list[str]:
