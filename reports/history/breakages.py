@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When each promise of a series began to break and when it was mended, and which of its tests are flaky.
+"""When each promise of a series began to break and when it was fixed, and which of its tests are flaky.
 
-A promise that was broken is mended when it is held again, and the tests that broke it ran and held. A run of a part
+A promise that was broken is fixed when it is held again, and the tests that broke it ran and held. A run of a part
 of the tests, in which these did not run, proves nothing; a whole run without them ends the breakage too, because they
 may have been renamed or removed, but the breakage says so.
 
@@ -25,7 +25,7 @@ NOT_HELD: tuple[PromiseStatus, ...] = ("broken", "flaky", "waived")
 
 @dataclass
 class _Open:
-    """A breakage that is not mended yet."""
+    """A breakage that is not fixed yet."""
 
     held: int | None
     first: int
@@ -91,7 +91,7 @@ def _ran_again(known: _Open, verdicts: dict[int, Verdict]) -> bool:
     return bool(now & set(HELD)) and not now & set(DID_NOT_HOLD)
 
 
-def _breakage(kept: KeptRuns, promise: int, known: _Open, mended: int | None, same_tests: bool) -> Breakage:
+def _breakage(kept: KeptRuns, promise: int, known: _Open, fixed: int | None, same_tests: bool) -> Breakage:
     kinds: tuple[BreakageKind, ...] = ("broken", "flaky", "waived")
     return Breakage(
         promise=kept.promises.texts[promise],
@@ -100,7 +100,7 @@ def _breakage(kept: KeptRuns, promise: int, known: _Open, mended: int | None, sa
         first=known.first,
         last=known.last,
         columns=known.columns,
-        mended=mended,
+        fixed=fixed,
         same_tests=same_tests,
         test="" if known.test is None else kept.tests.texts[known.test],
         reason="" if known.reason is None else kept.reasons.texts[known.reason],

@@ -87,7 +87,7 @@ class PromiseRow(Struct, frozen=True, kw_only=True):
 
 
 class Breakage(Struct, frozen=True, kw_only=True):
-    """The time from when a promise began to break up to when it was mended."""
+    """The time from when a promise began to break up to when it was fixed."""
 
     promise: str
     kind: Annotated[
@@ -101,9 +101,9 @@ class Breakage(Struct, frozen=True, kw_only=True):
     first: Column
     last: Column
     columns: Annotated[Count, Meta(description="In how many columns it did not hold.")]
-    mended: Annotated[Column | None, Meta(description="null: it has not been seen to hold since.")]
+    fixed: Annotated[Column | None, Meta(description="null: it has not been seen to hold since.")]
     same_tests: Annotated[
-        bool, Meta(description="The tests that broke it ran again, and held.  False if it is not mended.")
+        bool, Meta(description="The tests that broke it ran again, and held.  False if it is not fixed.")
     ]
     test: Annotated[str, Meta(description="A test that broke it first, without the kernel's id.")]
     reason: str

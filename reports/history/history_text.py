@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The history as people read it in a terminal: what began to break or was mended, and what is flaky, by kernel."""
+"""The history as people read it in a terminal: what began to break or was fixed, and what is flaky, by kernel."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def _series(series: Series, history: HistoryFile, most: int | None) -> list[str]
     builds, runs = _count(len(series.builds), "build"), _count(len(series.columns), "run")
     lines = [f"{series.id}: {runs} of {builds}, {days[0]} to {days[1]}"]
     sections: list[tuple[str, list[list[str]], int | None]] = []
-    # What is only flaky is listed by test: one that happens to hold today is not mended.
+    # What is only flaky is listed by test: one that happens to hold today is not fixed.
     for words, kind in (("broken now", "broken"), ("waived now", "waived")):
-        still = [each for each in series.breakages if each.mended is None and each.kind == kind]
+        still = [each for each in series.breakages if each.fixed is None and each.kind == kind]
         entries = [_began(each, series, history) for each in still]
         sections.append((words, entries, None if kind == "broken" else most))
-    mended = [each for each in series.breakages if each.mended is not None and each.kind != "flaky"]
-    # What was mended last is what a reader looks for.
-    mended.sort(key=lambda each: (-(each.mended or 0), each.promise))
-    sections.append(("mended", [_mended(each, series, history) for each in mended], most))
+    fixed = [each for each in series.breakages if each.fixed is not None and each.kind != "flaky"]
+    # What was fixed last is what a reader looks for.
+    fixed.sort(key=lambda each: (-(each.fixed or 0), each.promise))
+    sections.append(("fixed", [_fixed(each, series, history) for each in fixed], most))
     sections.append(("flaky tests", [_flaky(each, series) for each in series.flaky], most))
     for words, entries, limit in sections:
         if entries:
@@ -75,10 +75,10 @@ def _began(breakage: Breakage, series: Series, history: HistoryFile) -> list[str
     return [f"{breakage.promise}: {', '.join(where)}", *_evidence(breakage)]
 
 
-def _mended(breakage: Breakage, series: Series, history: HistoryFile) -> list[str]:
-    assert breakage.mended is not None
-    place = _place(breakage.mended, series, history)
-    words = f"mended in {place}" if breakage.same_tests else f"held in {place}, but the tests that broke it are gone"
+def _fixed(breakage: Breakage, series: Series, history: HistoryFile) -> list[str]:
+    assert breakage.fixed is not None
+    place = _place(breakage.fixed, series, history)
+    words = f"fixed in {place}" if breakage.same_tests else f"held in {place}, but the tests that broke it are gone"
     excused = ", was waived" if breakage.kind == "waived" else ""
     began = f"began to break in {_place(breakage.first, series, history)}{excused}"
     return [f"{breakage.promise}: {began}, {words}", *_evidence(breakage)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The lists: what began to break and was mended, and the runs.
+// The lists: what began to break and was fixed, and the runs.
 
 function drawChanges(view) {
   const found = shownChanges();
@@ -9,18 +9,18 @@ function drawChanges(view) {
     return;
   }
   const order = (each) => LISTS.kind.indexOf(each.kind);
-  // The latest first; a promise that is broken now comes before what has been mended.
+  // The latest first; a promise that is broken now comes before what has been fixed.
   found.sort((a, b) => order(a) - order(b) || a.series.number - b.series.number || b.first - a.first);
   view.append(...paged(found, (rows) => el("table", { class: "list changes" },
-    heads("now", "promise", "kernel", "began to break", "held before", "mended", "reason"),
+    heads("now", "promise", "kernel", "began to break", "held before", "fixed", "reason"),
     el("tbody", {}, rows.map((each) => el("tr", { "data-kind": each.kind },
       el("td", {}, badge(each.kind)),
       el("td", { class: "long" }, promiseButton(each), el("div", { class: "sentence" }, PROMISES.get(each.promise).text)),
       el("td", { class: "mono" }, each.series.id),
       el("td", { "data-label": "began in" }, place(each.series, each.first)),
       el("td", { "data-label": "held in" }, each.held === null ? "never seen" : place(each.series, each.held)),
-      el("td", { "data-label": "mended in" }, each.mended === null ? "" : place(each.series, each.mended),
-        each.mended !== null && !each.same_tests ? " by other tests: those that broke it are gone" : ""),
+      el("td", { "data-label": "fixed in" }, each.fixed === null ? "" : place(each.series, each.fixed),
+        each.fixed !== null && !each.same_tests ? " by other tests: those that broke it are gone" : ""),
       el("td", { class: "long" }, each.columns > 1 ? `${each.columns} times: ` : "", each.reason || shortTest(each.test))))))));
 }
 

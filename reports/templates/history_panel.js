@@ -32,8 +32,8 @@ function aBreakage(series, each) {
   return el("section", { class: "test" },
     el("p", {}, badge(each.kind), " began to break in ", place(series, each.first),
       each.held === null ? ", never seen to hold before" : ["; held last in ", place(series, each.held)],
-      each.mended === null ? ["; seen last in ", place(series, each.last)] : ["; mended in ", place(series, each.mended)],
-      each.mended !== null && !each.same_tests ? ", by other tests: those that broke it are gone" : ""),
+      each.fixed === null ? ["; seen last in ", place(series, each.last)] : ["; fixed in ", place(series, each.fixed)],
+      each.fixed !== null && !each.same_tests ? ", by other tests: those that broke it are gone" : ""),
     each.test ? el("p", { class: "mono long" }, shortTest(each.test)) : null,
     each.reason ? el("p", { class: "reason" }, each.reason) : null);
 }

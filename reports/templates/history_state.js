@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The data of history.html, what can be shown of it, and what the filters leave.
 
-Object.assign(SIGNS, { mended: "✓" });
-Object.assign(TONES, { mended: "good" });
+Object.assign(SIGNS, { fixed: "✓" });
+Object.assign(TONES, { fixed: "good" });
 
 const PROMISES = new Map(DATA.promises.map((each) => [each.id, each]));
 const SERIES = DATA.series.map((each, number) => ({
@@ -14,10 +14,10 @@ const SERIES = DATA.series.map((each, number) => ({
 const AREAS = [...new Set(DATA.promises.map((each) => each.area))].sort();
 const KERNEL_IDS = SERIES.map((each) => each.id);
 
-// What is only flaky is not mended because it holds once.
+// What is only flaky is not fixed because it holds once.
 const CHANGES = SERIES.flatMap((series) => series.breakages.map((each) => ({
   ...each, series, area: PROMISES.get(each.promise).area,
-  kind: each.kind !== "flaky" && each.mended !== null ? "mended" : each.kind,
+  kind: each.kind !== "flaky" && each.fixed !== null ? "fixed" : each.kind,
   words: [each.promise, PROMISES.get(each.promise).text, each.test, each.reason, series.id].join(" ").toLowerCase(),
 })));
 const FLAKY = SERIES.flatMap((series) => series.flaky.map((each) => ({
@@ -26,7 +26,7 @@ const FLAKY = SERIES.flatMap((series) => series.flaky.map((each) => ({
 })));
 
 const VIEWS = ["changes", "matrix", "flakiness", "durations", "runs"];
-const LISTS = { area: AREAS, kind: ["broken", "waived", "flaky", "mended"], status: DATA.statuses, kernel: KERNEL_IDS };
+const LISTS = { area: AREAS, kind: ["broken", "waived", "flaky", "fixed"], status: DATA.statuses, kernel: KERNEL_IDS };
 const PLAIN = { promise: "", on: "", test: "" };
 
 function shownSeries() {

@@ -45,7 +45,7 @@ def cut(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [flip, cut, Path.unlink], ids=["flipped", "cut", "missing"])
 @pytest.mark.parametrize("make", MADE.values(), ids=MADE)
-def test_damage_is_detected_and_mended(
+def test_damage_is_detected_and_repaired(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     make: Callable[[Cache, Path], Path],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When a promise began to break, when it was mended, and what is flaky."""
+"""When a promise began to break, when it was fixed, and what is flaky."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def runs(fleet: Fleet, *outcomes: str) -> None:
         fleet.run(f"6.12.{number}", {SCOPE: outcome})
 
 
-def test_a_promise_breaks_in_one_build_and_is_mended_in_another(fleet: Fleet) -> None:
+def test_a_promise_breaks_in_one_build_and_is_fixed_in_another(fleet: Fleet) -> None:
     runs(fleet, "pass", "pass", "fail", "fail", "pass", "pass")
     (each,) = fleet.series().breakages
-    assert (each.promise, each.kind, each.held, each.first, each.last, each.mended) == (
+    assert (each.promise, each.kind, each.held, each.first, each.last, each.fixed) == (
         "yama.scope", "broken", 1, 2, 3, 4
     )  # fmt: skip
     assert (each.columns, each.same_tests, each.test) == (2, True, "suites/yama/test_it.py::test_scope")
@@ -31,14 +31,14 @@ def test_a_promise_breaks_in_one_build_and_is_mended_in_another(fleet: Fleet) ->
 def test_what_was_never_seen_to_hold_and_still_breaks(fleet: Fleet) -> None:
     runs(fleet, "fail", "error", "fail")
     (each,) = fleet.series().breakages
-    assert (each.held, each.first, each.last, each.columns, each.mended) == (None, 0, 2, 2, None)
+    assert (each.held, each.first, each.last, each.columns, each.fixed) == (None, 0, 2, 2, None)
 
 
 @pytest.mark.parametrize("silent", ["error", "skip"])
 def test_what_could_not_be_determined_neither_breaks_nor_mends(fleet: Fleet, silent: str) -> None:
     runs(fleet, "pass", silent, "fail", silent)
     (each,) = fleet.series().breakages
-    assert (each.held, each.first, each.mended) == (0, 2, None)
+    assert (each.held, each.first, each.fixed) == (0, 2, None)
 
 
 def test_a_promise_that_always_held_has_no_breakage(fleet: Fleet) -> None:
@@ -65,18 +65,18 @@ class TestPartsOfTheTests:
         fleet.run("6.12.0", {SCOPE: "fail"})
         path = fleet.run("6.12.1", {SCOPE: "pass"}, selection="-m quick")
         (each,) = fleet.series().breakages
-        assert each.mended == 1, "the test that broke it ran"
+        assert each.fixed == 1, "the test that broke it ran"
         file = path / "results.json"
         file.write_text(file.read_text().replace("::test_scope[", "::test_of_another_name["))
         (each,) = fleet.series().breakages
-        assert each.mended is None
+        assert each.fixed is None
 
     def test_a_whole_run_without_that_test_ends_it_and_says_so(self, fleet: Fleet) -> None:
         fleet.run("6.12.0", {SCOPE: "fail"})
         file = fleet.run("6.12.1", {SCOPE: "pass"}) / "results.json"
         file.write_text(file.read_text().replace("::test_scope[", "::test_of_another_name["))
         (each,) = fleet.series().breakages
-        assert (each.mended, each.same_tests) == (1, False)
+        assert (each.fixed, each.same_tests) == (1, False)
 
     @pytest.mark.parametrize(
         "run",

@@ -25,8 +25,8 @@ debian/full: 4 runs of 3 builds, 2026-11-01 to 2026-11-04
   broken now: 1
     yama.scope: began to break in 6.12.2 (2026-11-03), held last in 6.12.1 (2026-11-02), seen 2 times
         suites/yama/test_it.py::test_scope: why fail
-  mended: 1
-    yama.exec: began to break in 6.12.1 (2026-11-02), mended in 6.12.2 (2026-11-03)
+  fixed: 1
+    yama.exec: began to break in 6.12.1 (2026-11-02), fixed in 6.12.2 (2026-11-03)
         suites/yama/test_it.py::test_exec: why fail
   flaky tests: 1
     suites/yama/test_it.py::test_rate: in 1 of 3 builds: 6.12.2
@@ -35,7 +35,7 @@ debian/full: 4 runs of 3 builds, 2026-11-01 to 2026-11-04
 
 @pytest.fixture
 def four(fleet: Fleet) -> Fleet:
-    """Four runs of three builds: one promise breaks, one is mended, and one is flaky."""
+    """Four runs of three builds: one promise breaks, one is fixed, and one is flaky."""
     for version, scope, execute, rate in (
         ("6.12.0", "pass", "pass", "pass"),
         ("6.12.1", "pass", "fail", "pass"),
@@ -59,15 +59,15 @@ def test_nothing_to_say_is_said(fleet: Fleet, capsys: pytest.CaptureFixture[str]
 
 def test_long_sections_are_cut_but_for_what_is_broken_now(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     for number, outcome in enumerate(("fail", "pass")):
-        tests = {f"yama/mended_{test}": outcome for test in range(25)}
+        tests = {f"yama/fixed_{test}": outcome for test in range(25)}
         fleet.run(f"6.12.{number}", tests | {f"yama/broken_{test}": "fail" for test in range(25)})
     assert main(["history", str(fleet.folder)]) == 0
     said = capsys.readouterr().out
     assert said.count("yama.broken_") == 25
-    assert said.count("yama.mended_") == 20
+    assert said.count("yama.fixed_") == 20
     assert "    ... and 5 more; --all lists them\n" in said
     assert main(["history", str(fleet.folder), "--all"]) == 0
-    assert capsys.readouterr().out.count("yama.mended_") == 25
+    assert capsys.readouterr().out.count("yama.fixed_") == 25
 
 
 @pytest.mark.parametrize(

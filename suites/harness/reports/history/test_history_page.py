@@ -20,11 +20,11 @@ ROWS = "table.list tbody tr"
 
 @pytest.fixture
 def page(fleet: Fleet, tmp_path: Path) -> Path:
-    """Fifty runs of 25 builds of two kernels; a promise breaks, is mended, is flaky, and others hold."""
+    """Fifty runs of 25 builds of two kernels; a promise breaks, is fixed, is flaky, and others hold."""
     for run in range(50):
         outcomes = {
             "yama/broken": "fail" if run >= 30 else "pass",
-            "yama/mended": "fail" if 10 <= run < 20 else "pass",
+            "yama/fixed": "fail" if 10 <= run < 20 else "pass",
             "seccomp/flaky": "fail" if run % 10 == 3 else "pass",
             **{f"loadpin/held_{number}": "pass" for number in range(5)},
         }
@@ -47,18 +47,18 @@ def test_changes_come_with_their_builds(page: Path, opener: Opener) -> None:
     window = opener.open(page)
     rows = [row.split("\t") for row in shown(window, ROWS)]
     assert [(row[0], row[1].split()[0]) for row in rows[:1] + rows[-1:]] == [
-        ("✗broken", "yama.broken"), ("✓mended", "yama.mended")
+        ("✗broken", "yama.broken"), ("✓fixed", "yama.fixed")
     ]  # fmt: skip
     assert rows[0][3:6] == ["6.12.15, 2026-11-06", "6.12.14, 2026-11-05", ""]
     assert rows[-1][3:6] == ["6.12.5, 2026-10-11", "6.12.4, 2026-10-10", "6.12.10, 2026-10-21"]
-    chip(window, "kind", "mended")
+    chip(window, "kind", "fixed")
     assert len(shown(window, ROWS)) == 1
-    assert shown(window, "#head .totals .badge") == ["✗1 broken", "~5 flaky", "✓1 mended"]
+    assert shown(window, "#head .totals .badge") == ["✗1 broken", "~5 flaky", "✓1 fixed"]
 
 
 def test_the_matrix_begins_with_the_latest_runs_and_what_did_not_hold(page: Path, opener: Opener) -> None:
     window = opener.open(page, "#view=matrix")
-    assert shown(window, "table.matrix tbody code") == ["seccomp.flaky", "yama.broken", "yama.mended"]
+    assert shown(window, "table.matrix tbody code") == ["seccomp.flaky", "yama.broken", "yama.fixed"]
     row = window.locator('td[data-row="yama.broken"]')
     statuses = [cell.get_attribute("data-status") for cell in row.all()]
     assert statuses == ["held"] * 10 + ["broken"] * 20
