@@ -155,6 +155,8 @@ def as_trial_user(folder: Path, commands: str) -> list[str]:
         "mount -t proc proc /proc",
         # crun refuses to run beside control groups of both versions, though it needs none.
         "{ ! mountpoint --quiet /sys/fs/cgroup/unified || umount --lazy /sys/fs/cgroup/unified; }",
+        # podman's network needs this device, which anybody may open if udev has made it (50-udev-default.rules).
+        "{ ! test -c /dev/net/tun || { mount -t tmpfs none /dev/net && mknod --mode=666 /dev/net/tun c 10 200; }; }",
         *replaced,
         f"mount --bind {shlex.quote(str(folder))} {HOME}",
         "mount --make-rshared /",

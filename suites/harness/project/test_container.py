@@ -127,6 +127,7 @@ class TestUser:
         commands = command[-1]
         assert "mount --bind '/c/a b/subuid' /etc/subuid" in commands
         assert f"mount --bind '/c/a b' {HOME}" in commands
+        assert "mknod --mode=666 /dev/net/tun c 10 200" in commands
         assert f"setpriv --reuid={UID} --regid={UID} --clear-groups env --chdir={HOME}" in commands
 
     def test_the_accounts_of_this_machine_stay(self) -> None:
