@@ -17,7 +17,7 @@ from kconfigs.kconfig import Fragment, Option, load_fragment, merge
 DEFAULT = "full"
 FRAGMENTS = Path(__file__).with_name("fragments")
 
-_FULL = ("base", "ptrace", "yama", "loadpin", "verity", "seccomp")
+_FULL = ("base", "ptrace", "yama", "loadpin", "verity", "seccomp", "allocations")
 
 UNDER_TEST = (
     "kernel/ptrace.c",

@@ -34,6 +34,8 @@ static void forget_values(struct loop *loop)
 
 static long start_child(struct slot *child, unsigned long flags)
 {
+	long started;
+
 	child->spawn = (struct wire_spawn_request){ .clone_flags = flags };
 	child->loop.round = child->loop.step = 0;
 	child->loop.running = child->loop.is_child = 1;
@@ -43,7 +45,10 @@ static long start_child(struct slot *child, unsigned long flags)
 		flags |= SIGCHLD;
 	/* The parent writes the child's number before a join can look for it. The child itself might be too late. */
 	flags |= CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
-	return arch_clone(flags, slot_stack(child), &child->tid, &child->tid, child_main, child);
+	started = arch_clone(flags, slot_stack(child), &child->tid, &child->tid, child_main, child);
+	if (started < 0)
+		child->loop.running = child->loop.is_child = 0;
+	return started;
 }
 
 static long join(struct slot *child)

@@ -16,13 +16,14 @@ import pytest
 from guests import bpf
 from guests.bpf import Action, Instruction, Program, deny, notify, policy, ret
 from guests.call_arguments import Out
-from guests.call_plan import Plan, spare_slot, start
+from guests.call_plan import Counts, Plan, run, spare_slot, start
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EBUSY, EINVAL, ESRCH, OK, Expected, Outcome, returned
 from guests.syscalls.seccomp import FilterFlag, fprog
 from guests.task import Task
-from guests.uapi import Cap, Signal
+from guests.uapi import WALL, Cap, Signal
+from suites.failing_allocations import FailingAllocations, with_failing_allocations
 from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
 from suites.userfaults import WaitingFork
 
@@ -194,6 +195,34 @@ def test_a_fork_that_is_killed(guest: Guest) -> None:
     end(guest, pair.target)
     pair.wait_for_hang_up()
     end(guest, pair.supervisor)
+    wait_until_freed(guest, before)
+
+
+@with_failing_allocations
+@pytest.mark.requirement("seccomp.no-leak-fork")
+def test_a_fork_without_memory(guest: Guest) -> None:
+    """A fork that finds no memory, wherever it is by then, keeps no filter."""
+    before = settled_programs(guest)
+    child = Plan(spare_slot(0))
+    child.call("getpid")
+
+    def filtered() -> Task:
+        task = unprivileged(guest)
+        task.install(ALLOW_ALL).result()
+        return task
+
+    def fork(task: Task) -> Counts:
+        plan = Plan(task.slot)
+        plan.call("wait4", plan.child(child), 0, WALL, 0)
+        child.send(guest, 1)
+        return run(task, plan)[0]
+
+    forks = []
+    for task, forked in FailingAllocations(guest).one_after_another(filtered, fork):
+        forks.append(forked)
+        end(guest, task)
+    assert {"ENOMEM": 1} in forks
+    assert [each for each in forks if each not in ({"ENOMEM": 1}, {"OK": 1})] == []
     wait_until_freed(guest, before)
 
 

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""When there is no memory, a load that LoadPin denies is not allowed."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.guest import Guest
+from guests.outcome import ENOEXEC, ENOMEM, EPERM
+from suites.failing_allocations import MARKS, FailingAllocations
+from suites.loadpin.support.disks_and_log import ENFORCING, OTHER, PINNED, loadpin, modules, root_after_pin
+
+pytestmark = [loadpin, modules, *MARKS]
+
+
+@ENFORCING
+@pytest.mark.requirement("loadpin.no-memory")
+def test_denied_load(guest: Guest) -> None:
+    """Whichever allocation fails, the load fails; the control is a load from the pinned disk."""
+    root = root_after_pin(guest)
+    allowed, denied = (root.open(f"{directory}/junk").result() for directory in (PINNED, OTHER))
+    attempts = FailingAllocations(guest).one_after_another(
+        lambda: root, lambda root: root.call("finit_module", denied, b"\0", 0)
+    )
+    outcomes = [done for _, done in attempts]
+    assert [done for done in outcomes if done not in (EPERM, ENOMEM)] == []
+    assert outcomes[-1] == EPERM
+    assert root.call("finit_module", allowed, b"\0", 0) == ENOEXEC
