@@ -5,7 +5,7 @@
     for task, done in failing.one_after_another(prepare, attempt):
         ...                             # the first allocation has failed, then the second ...
 
-/proc/TID/fail-nth makes an allocation of that task fail, counted from when it is written.
+/proc/PID/task/TID/fail-nth makes an allocation of that task fail, counted from when it is written.
 """
 
 from __future__ import annotations
