@@ -28,6 +28,7 @@ from kconfigs.kconfig import Config
 from suites.mutation.mutant_table import Mutant
 
 UNCHANGED = Mutant("unchanged", "Nothing has changed.")
+_WAITING = "mutants are waiting for another kernel build"
 
 _KEPT = "kconform-mutants"
 """The folder with what is kept of each mutant, in the object directory."""
@@ -104,7 +105,7 @@ class MutantBuilder:
 
         KconformError, with the compiler's output.
         """
-        with self._cache.lock("kernel-build"):
+        with self._cache.lock("kernel-build", waiting=_WAITING):
             config = Config.load(self.objects / ".config")
             kbuild.compile_kernel(self._job, self.objects, config, on_line=lambda _: None)
 
@@ -137,7 +138,7 @@ class MutantBuilder:
         """What the preprocessor makes of a source file, with its line markers."""
         target = str(Path(file).with_suffix(".i"))
         self._job.log.parent.mkdir(parents=True, exist_ok=True)
-        with self._cache.lock("kernel-build"), self._job.log.open("a", encoding="utf-8") as log:
+        with self._cache.lock("kernel-build", waiting=_WAITING), self._job.log.open("a", encoding="utf-8") as log:
             command = kbuild.command(self._job, self.objects, [target])
             status = run_logged(command, log, env=kbuild.environment(self._job))
         if status:
