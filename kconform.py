@@ -16,6 +16,7 @@ from typing import NoReturn
 from common import deprecation, process_defaults
 from common.commandline import Parser, output, run
 from common.project_files import ROOT, kconform_command, pytest_command, version
+from common.text import did_you_mean
 
 MODULES = ("guests.commands", "kconfigs.commands", "reports.commands", "suites.commands")
 EPILOG = (
@@ -29,7 +30,10 @@ WITHOUT_GUESTS = ("--help", "--version", "--collect-only", "--co", "--requiremen
 
 
 def parser(command: str = "") -> Parser:
-    """The parser, with the commands up to this one's module: the doctor must work without what the others import."""
+    """The parser, with the commands up to this one's module: the doctor must work without what the others import.
+
+    If there is no such command, it exits with the status of wrong use.
+    """
     made = Parser(
         prog="kconform", description="Test a kernel with the suites, or run one of these commands.", epilog=EPILOG
     )
@@ -37,8 +41,16 @@ def parser(command: str = "") -> Parser:
     for module in MODULES:
         importlib.import_module(module).add_commands(commands)
         if command in commands.choices:
-            break
+            return made
+    if command and not command.startswith("-"):
+        meant = did_you_mean(command, (*commands.choices, *areas()))
+        made.error(f"{command!r} is neither a command nor one of the areas {', '.join(areas())}{meant}")
     return made
+
+
+def areas() -> list[str]:
+    """The areas that have tests, by their names."""
+    return sorted(path.parent.name for path in ROOT.glob("suites/*/requirements.toml"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,8 +78,7 @@ def runs_suites(words: Sequence[str]) -> bool:
     first = words[0] if words else "-"
     if first in ("-h", "--help"):
         return False
-    is_area = "/" not in first and (ROOT / "suites" / first / "requirements.toml").is_file()
-    return first.startswith("-") or is_area or "/" in first or "::" in first
+    return first.startswith("-") or first in areas() or "/" in first or "::" in first
 
 
 def run_suites(words: Sequence[str]) -> int:

@@ -51,16 +51,16 @@ class Claimed:
     """A report directory that this run may write to."""
 
     path: Path
-    made: bool
-    """Whether the run has made it."""
+    made: tuple[Path, ...]
+    """What the run has made: the directory, then the one around it."""
     held: int
     """A descriptor; while it is open, no other run writes there."""
 
     def release(self) -> None:
-        """Let others have the directory.  One that this run has made and left empty is removed."""
-        if self.made:
-            with contextlib.suppress(OSError):
-                self.path.rmdir()
+        """Let others have the directory.  What this run has made and left empty is removed."""
+        with contextlib.suppress(OSError):
+            for path in self.made:
+                path.rmdir()
         os.close(self.held)
 
 
@@ -70,18 +70,19 @@ def claim(root: Path, invoked_in: Path, asked_for: str | None, now: datetime) ->
     `root` is where the default is, `invoked_in` what a relative --report-dir starts from; `now` is UTC.
     """
     path = users_path(asked_for, invoked_in) if asked_for else root / REPORTS
-    made = not (asked_for and path.exists())
+    made = [] if path.exists() else [path]
     try:
         path.mkdir(parents=True, exist_ok=True)
         if not asked_for:
             path = _new(path, now.strftime("%Y%m%dT%H%M%SZ"))
+            made.insert(0, path)
         with tempfile.TemporaryFile(dir=path) as probe:
             probe.write(b"kconform")
     except OSError as error:
         raise UsageError(f"{path}: no report can be written there: {error.strerror or error}", hint=HINT) from error
     if (path / RESULTS).is_dir():
         raise UsageError(f"{path}: no report can be written there: {RESULTS} is a directory", hint=HINT)
-    return Claimed(path, made, _hold(path))
+    return Claimed(path, tuple(made), _hold(path))
 
 
 def _hold(path: Path) -> int:

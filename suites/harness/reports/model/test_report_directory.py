@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Report directories: what belongs to a former report."""
+"""Report directories: what belongs to a former report, and what remains of a run without one."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from common.project_files import REPORTS
 from reports.model import report_directory
 
 
@@ -20,3 +24,22 @@ def test_only_a_former_report_is_cleared_away(tmp_path: Path) -> None:
     report_directory.clear_former(tmp_path)
     assert not (tmp_path / "evidence").exists()
     assert not any(path.exists() for path in files)
+
+
+@pytest.mark.parametrize("earlier", [[], ["20260101T000000Z"]], ids=["the first run", "a later run"])
+def test_a_run_without_results_leaves_nothing(tmp_path: Path, earlier: list[str]) -> None:
+    for name in earlier:
+        (tmp_path / REPORTS / name).mkdir(parents=True)
+    claimed = report_directory.claim(tmp_path, tmp_path, None, datetime(2026, 11, 29, tzinfo=UTC))
+    assert claimed.path.is_dir()
+    claimed.release()
+    reports = tmp_path / REPORTS
+    assert [path.name for path in reports.glob("*")] == earlier
+    assert reports.exists() == bool(earlier)
+
+
+def test_a_directory_that_was_there_stays(tmp_path: Path) -> None:
+    for name in ("mine", "new"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        report_directory.claim(tmp_path, tmp_path, name, datetime(2026, 11, 29, tzinfo=UTC)).release()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
