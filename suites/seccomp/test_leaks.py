@@ -19,7 +19,7 @@ from guests.call_arguments import Out
 from guests.call_plan import Counts, Plan, run, spare_slot, start
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EBUSY, EINVAL, ESRCH, OK, Expected, Outcome, returned
+from guests.outcome import EBUSY, EINVAL, ENOMEM, ESRCH, OK, Expected, Outcome, returned
 from guests.syscalls.seccomp import FilterFlag, fprog
 from guests.task import Task
 from guests.uapi import WALL, Cap, Signal
@@ -195,6 +195,21 @@ def test_a_fork_that_is_killed(guest: Guest) -> None:
     end(guest, pair.target)
     pair.wait_for_hang_up()
     end(guest, pair.supervisor)
+    wait_until_freed(guest, before)
+
+
+@with_failing_allocations
+def test_an_installation_without_memory(guest: Guest) -> None:
+    """A filter whose listener finds no memory is not kept."""
+    before = settled_programs(guest)
+    attempts = FailingAllocations(guest).one_after_another(
+        lambda: unprivileged(guest), lambda task: task.listen(NOTIFY)
+    )
+    outcomes = []
+    for task, done in attempts:
+        outcomes.append(done)
+        end(guest, task)
+    assert ENOMEM in outcomes
     wait_until_freed(guest, before)
 
 
