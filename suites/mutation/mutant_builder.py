@@ -46,6 +46,8 @@ class MutantBuilder:
         self.objects = objects
         self._cache = cache
         self._unchanged = ""
+        self._unfinished = objects / "kconform-unfinished"
+        """There while make runs."""
         self._job = Job(
             tree=open_tree(tree),
             flavor=flavor(DEFAULT),
@@ -79,6 +81,9 @@ class MutantBuilder:
             config,
             arch,
         )
+        if builder._unfinished.exists():
+            # Kbuild would take for finished what the killed build has left.
+            shutil.rmtree(builder.objects)
         if not kbuild.configured(builder._job, builder.objects):
             kbuild.configure(builder._job, builder.objects)
         return builder
@@ -107,7 +112,14 @@ class MutantBuilder:
         """
         with self._cache.lock("kernel-build", waiting=_WAITING):
             config = Config.load(self.objects / ".config")
-            kbuild.compile_kernel(self._job, self.objects, config, on_line=lambda _: None)
+            self._unfinished.touch()
+            try:
+                kbuild.compile_kernel(self._job, self.objects, config, on_line=lambda _: None)
+            except KconformError:
+                # make has ended by itself, and has removed what is not complete.
+                self._unfinished.unlink()
+                raise
+            self._unfinished.unlink()
 
     def build_unchanged(self) -> Path:
         """Build the kernel without a fault, and return its image.  Later mutants are compared with it."""

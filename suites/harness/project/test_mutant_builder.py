@@ -160,6 +160,33 @@ class TestPrepare:
         assert MutantBuilder.prepare(linux, cache).tree.path == private
         assert sources(private) == [SOURCE] * 2
 
+    @pytest.mark.parametrize(
+        ("ended_by", "stays"), [(KeyboardInterrupt, False), (KconformError, True)], ids=["a signal", "the compiler"]
+    )
+    def test_objects_of_a_killed_build_are_not_used(
+        self,
+        linux: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        ended_by: type[BaseException],
+        stays: bool,
+    ) -> None:
+        """If make has ended by itself, it has removed what was not complete."""
+
+        def compile_kernel(*_: object, **__: object) -> None:
+            raise ended_by("half a file is left")
+
+        cache = Cache(tmp_path / "cache")
+        builder = MutantBuilder.prepare(linux, cache)
+        (builder.objects / "a.o").touch()
+        with monkeypatch.context() as replaced, pytest.raises(ended_by):
+            replaced.setattr(kbuild, "compile_kernel", compile_kernel)
+            builder.build()
+        again = MutantBuilder.prepare(linux, cache)
+        assert (again.objects / "a.o").exists() == stays
+        again.build()
+        assert MutantBuilder.prepare(linux, cache).objects == builder.objects
+
     def test_each_configuration_has_its_objects(self, linux: Path, tmp_path: Path) -> None:
         """The options are added to those of the flavor, and stay when another is prepared."""
         cache = Cache(tmp_path / "cache")
