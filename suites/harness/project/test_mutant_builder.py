@@ -179,9 +179,10 @@ class TestPrepare:
         cache = Cache(tmp_path / "cache")
         builder = MutantBuilder.prepare(linux, cache)
         (builder.objects / "a.o").touch()
-        with monkeypatch.context() as replaced, pytest.raises(ended_by):
+        with monkeypatch.context() as replaced:
             replaced.setattr(kbuild, "compile_kernel", compile_kernel)
-            builder.build()
+            with pytest.raises(ended_by):
+                builder.build()
         again = MutantBuilder.prepare(linux, cache)
         assert (again.objects / "a.o").exists() == stays
         again.build()
