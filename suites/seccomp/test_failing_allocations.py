@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from guests.bpf import Action, deny, notify, policy, trap
 from guests.guest import Guest
-from guests.outcome import ENOMEM, EPERM, OK, returned
+from guests.outcome import ENOMEM, EPERM, OK, Expected, Outcome, returned
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import Signal
@@ -26,6 +28,13 @@ FREE = 3
 """The lowest free descriptor of a task."""
 
 
+def check(outcomes: Sequence[Outcome], success: Expected) -> None:
+    """All are ENOMEM, or succeed: the first cannot do without its memory, and for the last one there is enough."""
+    assert outcomes[0] == ENOMEM
+    assert outcomes[-1] == success
+    assert [done for done in outcomes if done not in (success, ENOMEM)] == []
+
+
 @pytest.mark.requirement("seccomp.no-memory")
 def test_installation(guest: Guest) -> None:
     """Without memory, the call fails with ENOMEM, and the task has no filter."""
@@ -34,9 +43,7 @@ def test_installation(guest: Guest) -> None:
     for task, done in failing.one_after_another(lambda: unprivileged(guest), lambda task: task.install(DENY)):
         outcomes.append(done)
         assert task.call("getppid") == (EPERM if done == OK else returned(1))
-    assert outcomes[0] == ENOMEM
-    assert outcomes[-1] == OK
-    assert [done for done in outcomes if done not in (OK, ENOMEM)] == []
+    check(outcomes, OK)
 
 
 @pytest.mark.requirement("seccomp.no-memory")
@@ -55,8 +62,7 @@ def test_tsync(guest: Guest) -> None:
         outcomes.append(done)
         for thread in (task, others[task]):
             assert thread.call("getppid") == (EPERM if done == OK else returned(1))
-    assert outcomes[0] == ENOMEM
-    assert outcomes[-1] == OK
+    check(outcomes, OK)
 
 
 @pytest.mark.requirement("seccomp.no-memory")
@@ -70,8 +76,7 @@ def test_listener(guest: Guest) -> None:
         if done.errno:
             assert task.call("getppid") == returned(1)
             assert task.listen(filter_) == returned(FREE)
-    assert outcomes[0] == ENOMEM
-    assert outcomes[-1] == returned(FREE)
+    check(outcomes, returned(FREE))
 
 
 @pytest.mark.requirement("seccomp.no-memory-action")
