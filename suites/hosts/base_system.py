@@ -60,7 +60,7 @@ def require_tools(which: Callable[[str], str | None] = shutil.which, uid: int | 
     for program, package in {
         "debootstrap": "debootstrap",
         "unshare": "util-linux",
-        "pivot_root": "util-linux-extra",  # in util-linux up to Debian 13
+        "pivot_root": "util-linux-extra",  # up to Debian 13, util-linux has it
     }.items():
         if which(program) is None:
             raise UsageError(f"{program} is not installed", hint=f"run: apt-get install {package}")
