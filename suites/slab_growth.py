@@ -16,6 +16,9 @@ import pytest
 from guests.errors import require
 from guests.guest import Guest
 
+SIZE_IS_EXACT = pytest.mark.lacks("KASAN", "SMP")
+"""KASAN keeps freed memory back, and each of several processors keeps some."""
+
 PERIODS = 12
 
 

@@ -28,17 +28,20 @@ class CredentialCalls(SyscallGroup):
         """PR_SET_CHILD_SUBREAPER: orphaned descendants become this process's children."""
         return self.call("prctl", Prctl.SET_CHILD_SUBREAPER, 1, 0, 0, 0, shown="become_subreaper()")
 
-    def execute_again(self) -> Outcome:
-        """execve() the program that the task runs, from its start: other threads end, and the task continues."""
-        return self._execute(self.agent, "execute_again()")
+    def execute_again(self, *words: str) -> Outcome:
+        """execve() the program that the task runs, from its start: other threads end, and the task continues.
+
+        `words` are added to its command line.
+        """
+        return self._execute(self.agent, "execute_again()", *words)
 
     def become(self, program: AgentProgram) -> Outcome:
         """The same with another program of the agent, whose ABI the task and its later children then have."""
         return self._execute(program, f"become({program.abi.name})")
 
-    def _execute(self, program: AgentProgram, shown: str) -> Outcome:
-        words = self.store_words("/init", "task", str(self.slot))
-        done = self.call("execve", program.path, words, None, shown=shown)
+    def _execute(self, program: AgentProgram, shown: str, *words: str) -> Outcome:
+        arguments = self.store_words("/init", "task", str(self.slot), *words)
+        done = self.call("execve", program.path, arguments, None, shown=shown)
         if done == OK:
             self.agent = program
             self.become_leader()

@@ -11,13 +11,13 @@ from guests.call_plan import Plan, run
 from guests.guest import Guest
 from guests.syscalls.seccomp import SET_MODE_FILTER, FilterFlag, fprog
 from suites.seccomp.support.filtered_tasks import unprivileged
-from suites.slab_growth import check_stops_growing
+from suites.slab_growth import SIZE_IS_EXACT, check_stops_growing
 
 pytestmark = [
     pytest.mark.needs("SECCOMP_FILTER"),
-    # KASAN keeps freed memory back, each of several processors keeps some, and only interpreted programs make the
-    # kernel free the addresses of earlier ones.
-    pytest.mark.lacks("KASAN", "SMP", "BPF_JIT_ALWAYS_ON"),
+    SIZE_IS_EXACT,
+    # Only interpreted programs make the kernel free the addresses of earlier ones.
+    pytest.mark.lacks("BPF_JIT_ALWAYS_ON"),
     pytest.mark.requirement("seccomp.no-leak"),
 ]
 

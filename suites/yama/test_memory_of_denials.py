@@ -13,13 +13,12 @@ from guests.call_plan import Plan, run, spare_slot
 from guests.guest import Guest
 from guests.task import Task
 from guests.uapi import WALL, Ptrace
-from suites.slab_growth import check_stops_growing
+from suites.slab_growth import SIZE_IS_EXACT, check_stops_growing
 from suites.yama.support.accesses import SCOPE
 
 pytestmark = [
     pytest.mark.needs("SECURITY_YAMA", "SYSCTL"),
-    # KASAN keeps freed memory back, and each of several processors keeps some.
-    pytest.mark.lacks("KASAN", "SMP"),
+    SIZE_IS_EXACT,
     pytest.mark.requirement("yama.no-leak-denied"),
 ]
 
@@ -34,8 +33,7 @@ TASK_SIZE, CHILDREN = 2048, 128
 def with_long_name(guest: Guest, name: str) -> Task:
     """A task with a command line of more than 1,000 bytes."""
     task = guest.spawn(name)
-    words = task.store_words("/init", "task", str(task.slot), "x" * NAME_SIZE)
-    task.call("execve", task.agent.path, words, None, shown="execve()").result()
+    task.execute_again("x" * NAME_SIZE).result()
     return task
 
 
