@@ -10,18 +10,34 @@ of the last build.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from common import atomic
+from common.errors import KconformError
 from kconfigs.build.build_job import RECIPE, Job
 from kconfigs.build.kernel_tree import source_files
 from kconfigs.kernel_names import clean
+
+
+@contextlib.contextmanager
+def unless_killed(finish: Callable[[], None]) -> Iterator[None]:
+    """Call `finish` at the end of a build, also of a failed one: make has ended by itself, and removed what is not
+    complete.  It is not called if the build is killed, which leaves half-written files.
+    """
+    try:
+        yield
+    except KconformError:
+        finish()
+        raise
+    finish()
+
 
 TreeState = dict[str, list[int]]
 """Of each file: size, time of the last change, that of its inode, inode, mode."""

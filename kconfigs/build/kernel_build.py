@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common import atomic
-from common.errors import KconformError
 from kconfigs.build import gcov_notes, kept_objects, lost_options
 from kconfigs.build.build_job import Job
 from kconfigs.build.build_progress import BuildState, Phase
@@ -138,14 +137,13 @@ def _objects_folder(job: Job, folder: Path) -> Iterator[Path]:
     unfinished.touch()
     # It names the modules of the last build, and a kernel without modules does not write it anew.
     (objects / "modules.order").unlink(missing_ok=True)
-    try:
-        yield objects
-    except KconformError:  # make ended by itself
+
+    def finish() -> None:
         kept_objects.save(sources, now)
         unfinished.unlink()
-        raise
-    kept_objects.save(sources, now)
-    unfinished.unlink()
+
+    with kept_objects.unless_killed(finish):
+        yield objects
     job.cache.remeasure(entry)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from common import atomic
 from common.errors import KconformError
 from kconfigs.architectures import architecture, machine
-from kconfigs.build import kbuild
+from kconfigs.build import kbuild, kept_objects
 from kconfigs.build.build_job import Job
 from kconfigs.build.kernel_tree import Tree, identify, mirror, open_tree
 from kconfigs.build.supervised_process import run_logged
@@ -113,13 +113,8 @@ class MutantBuilder:
         with self._cache.lock("kernel-build", waiting=_WAITING):
             config = Config.load(self.objects / ".config")
             self._unfinished.touch()
-            try:
+            with kept_objects.unless_killed(self._unfinished.unlink):
                 kbuild.compile_kernel(self._job, self.objects, config, on_line=lambda _: None)
-            except KconformError:
-                # make has ended by itself, and has removed what is not complete.
-                self._unfinished.unlink()
-                raise
-            self._unfinished.unlink()
 
     def build_unchanged(self) -> Path:
         """Build the kernel without a fault, and return its image.  Later mutants are compared with it."""
