@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from common import deprecation, process_defaults
 from common.commandline import Parser, output, run
-from common.project_files import ROOT, kconform_command, pytest_command, version
+from common.project_files import areas, kconform_command, pytest_command, version
 from common.text import did_you_mean
 
 MODULES = ("guests.commands", "kconfigs.commands", "reports.commands", "suites.commands")
@@ -43,14 +43,10 @@ def parser(command: str = "") -> Parser:
         if command in commands.choices:
             return made
     if command and not command.startswith("-"):
-        meant = did_you_mean(command, (*commands.choices, *areas()))
-        made.error(f"{command!r} is neither a command nor one of the areas {', '.join(areas())}{meant}")
+        known = areas()
+        meant = did_you_mean(command, (*commands.choices, *known))
+        made.error(f"{command!r} is neither a command nor one of the areas {', '.join(known)}{meant}")
     return made
-
-
-def areas() -> list[str]:
-    """The areas that have tests, by their names."""
-    return sorted(path.parent.name for path in ROOT.glob("suites/*/requirements.toml"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -65,6 +65,11 @@ def _remembered() -> list[str]:
     return ["-o", f"cache_dir={folder / 'pytest'}"]
 
 
+def areas() -> list[str]:
+    """The areas that have tests of kernels, by their names."""
+    return sorted(path.parent.name for path in ROOT.glob("suites/*/requirements.toml"))
+
+
 def in_virtual_environment() -> bool:
     return sys.prefix != sys.base_prefix
 

@@ -26,6 +26,11 @@ from suites.coverage.execution_counts import FunctionExtent
 _NONE_HINT = f"{COMMAND} coverage boot ptrace yama loadpin seccomp records it"
 
 
+def area(name: str) -> str:
+    """The area of a node id such as suites/AREA/test_a.py::test_b."""
+    return name.split("/")[1]
+
+
 class MappedTest(msgspec.Struct, frozen=True):
     """A test, by its node id without the kernel, and how long it takes."""
 

@@ -17,7 +17,7 @@ from reports.model.names_of_tests import without_kernel
 from suites.coverage.counter_folder import CounterFolder
 from suites.coverage.execution_counts import FileCounts
 from suites.coverage.gcov_reader import GcovReader
-from suites.coverage.line_map import LineMap, make_map
+from suites.coverage.line_map import LineMap, area, make_map
 
 Counted = dict[str, FileCounts]
 """By source file."""
@@ -67,8 +67,8 @@ def measure(folder: CounterFolder) -> Measurement:
         total: Counted = {}
         executed: dict[str, dict[str, set[int]]] = {}
         for test, counts in zip(tests, threads.map(lambda test: read(test.counters), tests), strict=True):
-            area = test.nodeid.split("/")[1]
-            areas[area] = _plus(areas.get(area, {}), counts)
+            name = area(test.nodeid)
+            areas[name] = _plus(areas.get(name, {}), counts)
             total = _plus(total, counts)
             idle = boots[test.boot]
             lines = {file: of_it.beyond(idle[file]) for file, of_it in counts.items()}

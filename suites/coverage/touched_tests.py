@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 
 from common.errors import UsageError
 from common.text import printable
-from suites.coverage.line_map import LineMap, MappedTest
+from reports.judgement.shard_cut import function_of
+from suites.coverage.line_map import LineMap, MappedTest, area
 
 SECONDS = 20.0
 """How long the chosen tests may take, by default: after the build of a one-line change, a verdict within 45 s."""
@@ -119,20 +120,10 @@ def choose(lines: LineMap, touched: Touched, boots: Mapping[str, str], budget_s:
 def _unrecorded(lines: LineMap, names: Iterable[str]) -> Iterator[MappedTest]:
     """The tests whose functions the map does not know, of the areas that it knows."""
     recorded = [test.name for test in (*lines.tests, *lines.unmeasured)]
-    functions, areas = {_function(name) for name in recorded}, {area(name) for name in recorded}
+    functions, areas = {function_of(name) for name in recorded}, {area(name) for name in recorded}
     for name in names:
-        if _function(name) not in functions and area(name) in areas:
+        if function_of(name) not in functions and area(name) in areas:
             yield MappedTest(name, UNRECORDED_S)
-
-
-def _function(name: str) -> str:
-    """The node id of a test without its case."""
-    return name.partition("[")[0]
-
-
-def area(name: str) -> str:
-    """The area of a node id such as suites/AREA/test_a.py::test_b."""
-    return name.split("/")[1]
 
 
 def _ranked(lines: LineMap, touched: Touched) -> list[MappedTest]:
@@ -140,7 +131,7 @@ def _ranked(lines: LineMap, touched: Touched) -> list[MappedTest]:
     size = lines.sizes()
     cases: dict[str, list[MappedTest]] = defaultdict(list)
     for test in sorted(executed, key=lambda test: (-executed[test], test.seconds, test.name)):
-        cases[_function(test.name)].append(test)
+        cases[function_of(test.name)].append(test)
     ranks = {
         test: (number, size[test] / executed[test], test.name)
         for of_function in cases.values()

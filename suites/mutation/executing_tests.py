@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kconfigs.build.kernel_tree import Tree
-from suites.coverage.line_map import LineMap
+from suites.coverage.line_map import LineMap, area
 from suites.coverage.source_changes import changed_lines
-from suites.coverage.touched_tests import Touched, area
+from suites.coverage.touched_tests import Touched
 from suites.mutation.mutant_table import Mutant
 
 MOST_PLACES = 100

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common import project_files
 from common.errors import KconformError, UsageError
 from common.project_files import pytest_command
 from kconfigs.cache import Cache
@@ -21,7 +22,7 @@ from suites.coverage.line_map import LineMap, save_map
 from suites.mutation.executing_tests import UNKNOWN, Execution
 from suites.mutation.limited_run import run_within
 from suites.mutation.mutant_builder import UNCHANGED, discard_image
-from suites.mutation.mutant_table import SUITES, Mutant
+from suites.mutation.mutant_table import Mutant
 from suites.mutation.reproducer_trials import try_reproducers
 
 TESTS_DEADLINE_S = 1800.0
@@ -96,8 +97,8 @@ class MutantTester:
         self._area = area
         self._arguments = list(arguments)
         self._deadline_s = deadline_s
-        others = [each for each in tested_areas() if each != area] if all_areas else []
-        self._steps = [areas for areas in ([area] if area in tested_areas() else [], others) if areas]
+        others = [each for each in project_files.areas() if each != area] if all_areas else []
+        self._steps = [areas for areas in ([area] if area in project_files.areas() else [], others) if areas]
         if not self._steps:
             raise UsageError(f"{area} has no tests", hint="--all-areas runs those of the other areas")
 
@@ -181,11 +182,6 @@ class MutantTester:
 def chooses_tests(arguments: Sequence[str]) -> bool:
     """Whether arguments of pytest choose tests by their markers or names."""
     return any(word.startswith(("-m", "-k")) for word in arguments)
-
-
-def tested_areas() -> list[str]:
-    """The areas that have tests of kernels."""
-    return sorted(path.parent.name for path in SUITES.glob("*/requirements.toml"))
 
 
 def _discard_templates(scratch: Cache, image: Path) -> None:

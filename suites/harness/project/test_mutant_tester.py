@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from common import project_files
 from common.errors import KconformError
 from kconfigs.architectures import architecture
 from kconfigs.cache import Cache
@@ -65,7 +66,7 @@ class FakeRuns:
 def runs(monkeypatch: pytest.MonkeyPatch) -> FakeRuns:
     runs = FakeRuns()
     monkeypatch.setattr(mutant_tester, "run_within", runs)
-    monkeypatch.setattr(mutant_tester, "tested_areas", lambda: ["boot", "seccomp", "yama"])
+    monkeypatch.setattr(project_files, "areas", lambda: ["boot", "seccomp", "yama"])
     return runs
 
 
@@ -197,5 +198,5 @@ def test_a_run_without_results_is_an_error(objects: Path, monkeypatch: pytest.Mo
 
 
 def test_the_areas_are_those_with_promises() -> None:
-    assert {"boot", "loadpin", "seccomp", "yama"} <= set(mutant_tester.tested_areas())
-    assert "harness" not in mutant_tester.tested_areas()
+    assert {"boot", "loadpin", "seccomp", "yama"} <= set(project_files.areas())
+    assert "harness" not in project_files.areas()

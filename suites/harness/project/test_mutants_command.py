@@ -24,7 +24,7 @@ from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.project import line_map_sample
 from suites.harness.project.line_map_sample import DENIED, line_map
 from suites.mutation import __main__ as command
-from suites.mutation import mechanical_mutants, mutant_table, mutant_tester
+from suites.mutation import mechanical_mutants, mutant_table
 from suites.mutation.executing_tests import UNKNOWN, Execution
 from suites.mutation.mutant_builder import UNCHANGED, MutantBuilder, discard_image
 from suites.mutation.mutant_table import Mutant
@@ -65,7 +65,7 @@ class Bench:
         self.fails_unchanged = False
         for module in (mutant_table, mechanical_mutants):
             monkeypatch.setattr(module, "SUITES", folder / "suites")
-        monkeypatch.setattr(mutant_tester, "tested_areas", lambda: ["yama"])
+        monkeypatch.setattr("common.project_files.areas", lambda: ["yama"])
         monkeypatch.setattr(kbuild, "compile_kernel", self._compile)
         monkeypatch.setattr(MutantBuilder, "preprocessed", lambda *_: f'# 1 "{FILE}"\n{SOURCE}')
         monkeypatch.setattr(command, "MutantTester", self._tester)
