@@ -9,6 +9,9 @@
 Each fault is put into a copy of the kernel's source, built, and tested until a test fails: by the area's tests, and
 with --all-areas, which --history implies, then by those of all other areas.  If `kconform coverage` has recorded
 which tests execute what a fault changes, these run first, and with --touched-only no others.
+
+--races builds kernels of the flavor `races`, and repeats the tests in which several tasks act at the same time.
+
 Exit status: 0 all were detected, or need no test; 1 one survived, or a reproducer accuses the kernel without a fault;
 3 one could not be built or tested, or its edits do not match the source, or do not change the kernel; 4 wrong usage.
 """
@@ -21,11 +24,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from common import atomic
-from common.commandline import Parser, output, run, whole_number
+from common.commandline import output, run
 from common.errors import UsageError
-from common.paths import users_path
-from common.project_files import REPORTS
-from kconfigs.architectures import architecture_argument, machine
+from kconfigs.architectures import machine
 from kconfigs.build.kernel_tree import Tree, open_tree
 from kconfigs.cache import Cache
 from kconfigs.fetch import source_tree
@@ -33,7 +34,7 @@ from kconfigs.flavors import DEFAULT, flavor
 from kconfigs.resolve import packaged_source
 from suites.coverage.line_map import LineMap, find_map
 from suites.mutation.c_source import c_parser, live_lines
-from suites.mutation.mechanical_mutants import FILES, draw, stale_arguments
+from suites.mutation.mechanical_mutants import draw, stale_arguments
 from suites.mutation.mutant_builder import MutantBuilder
 from suites.mutation.mutant_report import as_markdown, exit_status, line, read_json, summary, write_json
 from suites.mutation.mutant_run import Known, run_sample, run_table
@@ -41,7 +42,6 @@ from suites.mutation.mutant_table import (
     HISTORY,
     LOADERS,
     MUTANTS,
-    RACES,
     Mutant,
     areas,
     load_history,
@@ -49,16 +49,19 @@ from suites.mutation.mutant_table import (
     plan_configs,
 )
 from suites.mutation.mutant_tester import SURVIVED, MutantResult, MutantTester
+from suites.mutation.mutants_options import parser, pytest_arguments, table_name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = parser(__doc__).parse_args(arguments)
     return run(lambda: _check(options) if options.check else _mutants(options))
 
 
 def _mutants(options: argparse.Namespace) -> int:
     if options.mechanical and options.arch != machine():
         raise UsageError("--mechanical draws from what this machine's architecture compiles", hint="omit --arch")
+    if options.seconds and (options.pytest or not options.races):
+        raise UsageError("--seconds is for the tests of --races", hint="use --race-seconds in --pytest")
     if options.objects and not options.source:
         raise UsageError("--objects is for the tree that --source names", hint="give --source too")
     cache = Cache()
@@ -119,7 +122,7 @@ def _groups(options: argparse.Namespace, cache: Cache, results: _Results) -> Ite
         known = _known(options, builder, cache, results)
         yield from run_sample(builder, _tester(options, builder, known.lines), chosen, wanted, known)
         return
-    mutants = LOADERS[_table(options) or MUTANTS](options.area)
+    mutants = LOADERS[table_name(options) or MUTANTS](options.area)
     results.begin(mutants)
     chosen = _chosen(mutants, options.only)
     for folder, config, members in _plans(options, open_tree(source), chosen):
@@ -152,16 +155,20 @@ def _builder(
 ) -> MutantBuilder:
     if options.objects:
         return MutantBuilder(source, options.objects.resolve(), cache, arch=options.arch)
+    if options.races:
+        return MutantBuilder.prepare(source, cache, "objects-races", config, options.arch, "races")
     return MutantBuilder.prepare(source, cache, folder, config, options.arch)
 
 
 def _tester(options: argparse.Namespace, builder: MutantBuilder, lines: LineMap | None) -> MutantTester:
     all_areas = options.history if options.all_areas is None else options.all_areas
+    arguments, first = pytest_arguments(options)
     return MutantTester(
         builder.objects,
         options.area,
-        options.pytest.split(),
+        arguments,
         all_areas=all_areas,
+        first=first,
         touched_only=options.touched_only,
         reproducers=options.reproducers,
         lines=lines,
@@ -181,17 +188,12 @@ def _check(options: argparse.Namespace) -> int:
     if options.mechanical:
         found = [f"{name}: no place has this id" for name in stale_arguments(options.area, tree.path)]
         return _checked(found, f"{len(found)} arguments are of no place in {tree.path}")
-    table = _table(options)
+    table = table_name(options)
     names = [table] if table else [name for name in LOADERS if options.area in areas(name)] or [MUTANTS]
     mutants = [mutant for name in names for mutant in LOADERS[name](options.area)]
     chosen = [mutant for mutant in _chosen(mutants, options.only) if mutant.edits]
     found = list(mismatches(tree, chosen))
     return _checked(found, f"{len(chosen) - len(found)} of {len(chosen)} match {tree.path}")
-
-
-def _table(options: argparse.Namespace) -> str:
-    """The table that the options name; empty if they name none."""
-    return HISTORY if options.history else RACES if options.races else ""
 
 
 def _checked(found: Iterable[str], said: str) -> int:
@@ -209,76 +211,6 @@ def _chosen(mutants: Sequence[Mutant], only: Sequence[str]) -> list[Mutant]:
             hint="the ids are in suites/AREA/, in mutants.toml, or in the table that --history or --races chooses",
         )
     return [mutant for mutant in mutants if not only or mutant.id in only]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="kconform mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    known = sorted({*areas(), *FILES})
-    parser.add_argument("area", choices=known, metavar="AREA", help=", ".join(known))
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--history", action="store_true", help="bring back bugs that the kernel once had")
-    kind.add_argument("--races", action="store_true", help="faults that several processors show")
-    kind.add_argument(
-        "--mechanical",
-        type=whole_number("mutants", 1),
-        metavar="N",
-        help="draw N faults from the area's kernel files",
-    )
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="the seed for --mechanical (1)")
-    parser.add_argument(
-        "--arch",
-        type=architecture_argument,
-        default=machine(),
-        metavar="NAME",
-        help="build kernels of this architecture, such as arm64",
-    )
-    parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this mutant; repeatable")
-    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first survivor")
-    parser.add_argument(
-        "--all-areas",
-        action=argparse.BooleanOptionalAction,
-        help="after the area's tests, run those of all other areas (default: only with --history)",
-    )
-    parser.add_argument(
-        "--touched-only",
-        action="store_true",
-        help="leave out the tests that do not execute what a mutant changes, as far as that is recorded",
-    )
-    parser.add_argument(
-        "--reproducers",
-        action="store_true",
-        help="make a reproducer of each test that fails, and try it on the mutant and on the unchanged kernel",
-    )
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="build nothing: list the edits of all tables of the area that do not match the source",
-    )
-    parser.add_argument(
-        "--source", type=users_path, metavar="DIR", help="a kernel tree (default: the distribution's)"
-    )
-    parser.add_argument(
-        "--objects",
-        type=users_path,
-        metavar="DIR",
-        help="the tree's object directory, already built; then both are used in place instead of being copied",
-    )
-    parser.add_argument("--pytest", default="-n 2", metavar="ARGS", help="further arguments for pytest (-n 2)")
-    default = REPORTS / "mutants.json"
-    parser.add_argument(
-        "--results",
-        type=users_path,
-        default=default,
-        metavar="FILE",
-        help=f"where the results go (default: {default})",
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="keep the results in FILE of mutants that were detected or survived"
-    )
-    parser.add_argument("--table", type=users_path, metavar="FILE", help="also write the results as Markdown")
-    return parser
 
 
 if __name__ == "__main__":

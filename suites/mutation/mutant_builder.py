@@ -41,7 +41,15 @@ class NoEffectError(KconformError):
 class MutantBuilder:
     """A private kernel tree, and its objects.  One thread may build while another tests."""
 
-    def __init__(self, tree: Path, objects: Path, cache: Cache, config: Sequence[str] = (), arch: str = "") -> None:
+    def __init__(
+        self,
+        tree: Path,
+        objects: Path,
+        cache: Cache,
+        config: Sequence[str] = (),
+        arch: str = "",
+        flavor_name: str = DEFAULT,
+    ) -> None:
         """`config` has options beyond those of the flavor.  `arch` is as for `architecture()`."""
         self.objects = objects
         self._cache = cache
@@ -50,7 +58,7 @@ class MutantBuilder:
         """There while make runs."""
         self._job = Job(
             tree=open_tree(tree),
-            flavor=flavor(DEFAULT),
+            flavor=flavor(flavor_name),
             name="mutants",
             spec=str(tree),
             identity="",
@@ -61,7 +69,13 @@ class MutantBuilder:
 
     @classmethod
     def prepare(
-        cls, source: Path, cache: Cache, objects: str = "objects", config: Sequence[str] = (), arch: str = ""
+        cls,
+        source: Path,
+        cache: Cache,
+        objects: str = "objects",
+        config: Sequence[str] = (),
+        arch: str = "",
+        flavor_name: str = DEFAULT,
     ) -> MutantBuilder:
         """A builder for a tree, with the private tree and its configuration in the cache, where they are kept.
 
@@ -80,6 +94,7 @@ class MutantBuilder:
             cache,
             config,
             arch,
+            flavor_name,
         )
         if builder._unfinished.exists():
             # Kbuild would take for finished what the killed build has left.

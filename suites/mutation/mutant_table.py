@@ -13,6 +13,7 @@ mutants.toml has faults that we made up:
     equivalent = "..."                  # optional: why no test can detect it; then it is not built
 
 races.toml has more of them, in the same format: a lock, a barrier, a grace period or a reference is gone or narrower.
+With it go the bugs of history.toml that need several processors.
 
 A mutant whose file is in arch/ is tested only on kernels of that architecture.
 
@@ -40,7 +41,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.errors import KconformError, UsageError
@@ -176,8 +177,10 @@ def load_mutants(area: str) -> list[Mutant]:
 
 
 def load_races(area: str) -> list[Mutant]:
-    """The same of races.toml."""
-    return _load(SUITES / area / RACES, "mutant", _mutant)
+    """The same of races.toml, and then the bugs of history.toml that need nothing but several processors."""
+    history = load_history(area) if area in areas(HISTORY) else []
+    racy = [replace(bug, needs=()) for bug in history if bug.needs == ("smp",) and bug.edits]
+    return _load(SUITES / area / RACES, "mutant", _mutant) + racy
 
 
 def load_history(area: str) -> list[Mutant]:

@@ -76,6 +76,7 @@ class MutantTester:
         arguments: Sequence[str] = (),
         *,
         all_areas: bool = False,
+        first: Sequence[str] | None = (),
         touched_only: bool = False,
         reproducers: bool = False,
         lines: LineMap | None = None,
@@ -83,6 +84,7 @@ class MutantTester:
     ) -> None:
         """`arguments` are for pytest.  `deadline_s` is for the tests of an area: a mutant may hang all guests.
 
+        `first` is for pytest with the tests that a mutant names as its first; None: these are not run.
         `touched_only` leaves out tests that do not execute what a mutant changes, as far as the map knows that.
         `reproducers` tries the reproducer of the test that fails; if it does not show the fault, those of later ones.
         """
@@ -96,6 +98,7 @@ class MutantTester:
             save_map(lines, self._scratch)
         self._area = area
         self._arguments = list(arguments)
+        self._first = first
         self._deadline_s = deadline_s
         others = [each for each in project_files.areas() if each != area] if all_areas else []
         self._steps = [areas for areas in ([area] if area in project_files.areas() else [], others) if areas]
@@ -114,7 +117,7 @@ class MutantTester:
 
         First the mutant's own, then those that execute what it changes, then all of the area, then the others'.
 
-        If the arguments choose tests, such as the walks, only these are run: it is their strength that is measured.
+        If the arguments choose tests, such as the walks, there is no choice by what a mutant changes.
         """
         started = time.monotonic()
         try:
@@ -138,9 +141,9 @@ class MutantTester:
 
     def _runs(self, mutant: Mutant, execution: Execution) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
         """The runs of pytest, each with its paths and arguments."""
+        if mutant.first and self._first is not None:
+            yield [f"{self._area}/{mutant.first}"], self._first
         if not chooses_tests(self._arguments):
-            if mutant.first:
-                yield [f"{self._area}/{mutant.first}"], []
             executing = [area for areas in self._steps for area in areas if area in execution.areas]
             if executing:
                 touched = [f"--touched={place}" for place in execution.places]

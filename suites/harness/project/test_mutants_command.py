@@ -62,6 +62,12 @@ class Bench:
         self.tested: list[str] = []
         self.all_areas: set[bool] = set()
         self.executions: list[Execution] = []
+        self.flavors: set[str] = set()
+        self.objects: set[str] = set()
+        self.arguments: list[str] = []
+        """For pytest with an area's tests."""
+        self.first: list[str] | None = []
+        """The same with those that a mutant names as its first."""
         self.fails_unchanged = False
         for module in (mutant_table, mechanical_mutants):
             monkeypatch.setattr(module, "SUITES", folder / "suites")
@@ -88,8 +94,9 @@ class Bench:
             print(f"error: {error}")
             return error.exit_status
 
-    @staticmethod
-    def _compile(job: Job, objects: Path, _: Config, on_line: Callable[[str], None]) -> None:
+    def _compile(self, job: Job, objects: Path, _: Config, on_line: Callable[[str], None]) -> None:
+        self.flavors.add(job.flavor.name)
+        self.objects.add(objects.name)
         on_line("  CC      a.o")
         source = (job.tree.path / FILE).read_text()
         if "broken" in source or "||" in source:
@@ -100,6 +107,7 @@ class Bench:
 
     def _tester(self, objects: Path, area: str, arguments: Sequence[str], **options: Any) -> MutantTester:
         self.all_areas.add(options["all_areas"])
+        self.arguments, self.first = list(arguments), options["first"]
         tester = MutantTester(objects, area, arguments, **options)
 
         def test(mutant: Mutant, image: Path, execution: Execution = UNKNOWN) -> MutantResult:
@@ -192,9 +200,11 @@ class TestMadeUp:
         (bench.area / "mutants.toml").write_text(made_up("a", "1", "7"))
         assert (bench("--only=b"), bench("--history"), bench("--resume")) == (4, 4, 4)
         assert bench("--arch=arm64", "--mechanical=1") == 4
+        assert bench("--seconds=60") == 4
         said = capsys.readouterr().out
         assert "no mutant has the id b" in said
         assert "yama has no history.toml" in said
+        assert "--seconds is for the tests of --races" in said
         assert "results.json has no results of mutants" in said
 
 
@@ -239,6 +249,34 @@ class TestHistory:
         assert bench("--history", f"--table={tmp_path / 'table.md'}") == 0
         row = "| `a` | yama: Fix it (`0123456789ab`) | 5.2 | It hung. | `test_a` |"
         assert (tmp_path / "table.md").read_text().splitlines()[2:] == [row]
+
+
+class TestRaces:
+    @pytest.fixture(autouse=True)
+    def table(self, bench: Bench) -> None:
+        (bench.area / "races.toml").write_text(made_up("a", "1", "7"))
+
+    def test_bugs_that_need_several_processors_are_among_them(self, bench: Bench) -> None:
+        """Not those that need more, or are not in the table of history."""
+        smp, more = 'needs = ["smp"]\n', 'needs = ["smp", "kvm"]\n'
+        bugs = bug("b", "1", "7", smp) + bug("c", "1", "7", more) + bug("d", "1", "7")
+        (bench.area / "history.toml").write_text(bugs)
+        assert bench("--races") == 0
+        assert bench.statuses() == {"a": "detected", "b": "detected"}
+
+    def test_the_kernel_is_for_several_processors(self, bench: Bench) -> None:
+        assert bench("--races") == 0
+        assert bench.flavors == {"races"}
+        assert bench.objects == {"objects-races"}
+
+    def test_the_tests_are_repeated(self, bench: Bench) -> None:
+        """Those that a mutant names are alone for a third of the time; with --pytest, that alone decides."""
+        assert bench("--races", "--seconds=60") == 0
+        assert bench.arguments == ["--cpus=2", "--race-seconds=60", "-mraces"]
+        assert bench.first == ["--cpus=2", "--race-seconds=20"]
+        assert bench("--races", "--pytest=-m races --cpus 4") == 0
+        assert bench.arguments == ["-m", "races", "--cpus", "4"]
+        assert bench.first is None
 
 
 class TestMechanical:

@@ -28,7 +28,7 @@ from suites.harness.kconfigs import fake_kernels as fakes
 from suites.hosts.__main__ import parser as hosts_parser
 from suites.hosts.container import parser as container_parser
 from suites.hosts.debian_package import parser as debian_package_parser
-from suites.mutation.__main__ import _parser as mutants_parser
+from suites.mutation.mutants_options import parser as mutants_parser
 from suites.soak.__main__ import _parser as soak_parser
 from suites.sweep.__main__ import _parser as sweep_parser
 from suites.website.__main__ import _parser as site_parser
