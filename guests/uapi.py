@@ -65,6 +65,8 @@ class Signal(enum.IntEnum):
     CHLD = 17
     CONT = 18
     STOP = 19
+    TSTP = 20
+    URG = 23
     SYS = 31
 
 
@@ -158,6 +160,8 @@ class Ptrace(enum.IntEnum):
     SEIZE = 0x4206
     INTERRUPT = 0x4207
     LISTEN = 0x4208
+    PEEKSIGINFO = 0x4209
+    GETSIGMASK = 0x420A
     SETSIGMASK = 0x420B
     SECCOMP_GET_FILTER = 0x420C
     SECCOMP_GET_METADATA = 0x420D
@@ -181,6 +185,8 @@ class PtraceOption(enum.IntFlag):
 PTRACE_EVENT_EXIT = 6
 PTRACE_EVENT_SECCOMP = 7
 PTRACE_EVENT_STOP = 128
+SIGINFO_SIZE = 128
+"""Of siginfo_t (include/uapi/asm-generic/siginfo.h)."""
 NT_PRSTATUS = 1
 
 O_RDONLY, O_WRONLY, O_RDWR = 0, 1, 2

@@ -11,10 +11,9 @@ from guests.call_plan import Plan, run
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EBADF, EPERM, ESRCH, OK, Expected, exited
-from guests.uapi import AT_FDCWD, KCMP_FILE, O_RDONLY, Signal
+from guests.uapi import AT_FDCWD, KCMP_FILE, O_RDONLY, SIGINFO_SIZE, Signal
 from suites.process_accesses import COMMON_DESCRIPTOR, closed
 
-SIGINFO_SIZE = 128
 SI_KERNEL, SI_USER, SI_QUEUE, SI_TKILL = 0x80, 0, -1, -6
 NOT_OPEN = 999
 """A number that no descriptor has."""

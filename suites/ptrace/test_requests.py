@@ -11,16 +11,23 @@ from guests.guest import Guest
 from guests.outcome import ECHILD, EINVAL, OK, exited, killed, returned
 from guests.syscalls.base import Pending
 from guests.task import Task
-from guests.uapi import AT_FDCWD, PTRACE_EVENT_EXIT, PTRACE_EVENT_STOP, WALL, Ptrace, PtraceOption, Signal
+from guests.uapi import (
+    AT_FDCWD,
+    PTRACE_EVENT_EXIT,
+    PTRACE_EVENT_STOP,
+    SIGINFO_SIZE,
+    WALL,
+    Ptrace,
+    PtraceOption,
+    Signal,
+)
 from suites.ptrace.support.programs import Programs, begin_execute
 
-PTRACE_PEEKSIGINFO, PTRACE_GETSIGMASK = 0x4209, 0x420A
 PTRACE_POKEUSER, DEBUG_REGISTERS = 6, 848
 """The second is the offset of u_debugreg in struct user (arch/x86/include/asm/user_64.h)."""
 ON_WRITING_8_BYTES = 1 | 1 << 16 | 2 << 18
 """Of debug register 7: the breakpoint of debug register 0."""
 TRAP_HWBKPT = 4
-SIGINFO_SIZE = 128
 UNKNOWN_OPTION = 1 << 30
 MADE = "/tmp/made"  # noqa: S108 - the guest's
 MOST_STOPS = 12
@@ -74,7 +81,7 @@ def test_pending_signals(guest: Guest, offset: int, found: int) -> None:
     tracer.kill(tracee, Signal.USR1).result()
     tracer.seize_and_stop(tracee)
     which = tracer.abi.pack("QIi", offset, 1, 1)  # shared by the threads, at most one
-    done = tracer.call("ptrace", PTRACE_PEEKSIGINFO, tracee.tid, which, Out(SIGINFO_SIZE), shown="peeksiginfo()")
+    done = tracer.call("ptrace", Ptrace.PEEKSIGINFO, tracee.tid, which, Out(SIGINFO_SIZE), shown="peeksiginfo()")
     assert done == returned(found)
     assert done.read()[:4] == (tracer.abi.pack("I", Signal.USR1) if found else bytes(4))
 
@@ -89,7 +96,7 @@ def test_mask_of_a_call(guest: Guest) -> None:
     waiting.wait_until_blocked()
     tracer.interrupt(tracee).result()
     require(tracer.wait(tracee).event == PTRACE_EVENT_STOP, f"{tracee} did not stop when it was interrupted")
-    mask = tracer.call("ptrace", PTRACE_GETSIGMASK, tracee.tid, 8, Out(8), shown="getsigmask()").read()
+    mask = tracer.call("ptrace", Ptrace.GETSIGMASK, tracee.tid, 8, Out(8), shown="getsigmask()").read()
     assert tracer.abi.unpack("Q", mask) == (bit(Signal.USR1),)
 
 

@@ -18,7 +18,6 @@ from suites.user_namespaces import map_ids
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 
-PTRACE_GETREGSET, PTRACE_GETSIGMASK = 0x4204, 0x420A
 NT_PRSTATUS = 1
 MAY_TRACE = Cap.SYS_PTRACE
 
@@ -44,8 +43,8 @@ def check_control(tracer: Task, tracee: Task) -> None:
     """Everything else: registers, signals, options, and to let it run."""
     registers = tracer.store(bytes(512))
     vector = tracer.abi.words(registers, 512)
-    assert tracer.call("ptrace", PTRACE_GETREGSET, tracee.tid, NT_PRSTATUS, vector, shown="getregset()") == OK
-    assert tracer.call("ptrace", PTRACE_GETSIGMASK, tracee.tid, 8, Out(8), shown="getsigmask()") == OK
+    assert tracer.call("ptrace", Ptrace.GETREGSET, tracee.tid, NT_PRSTATUS, vector, shown="getregset()") == OK
+    assert tracer.call("ptrace", Ptrace.GETSIGMASK, tracee.tid, 8, Out(8), shown="getsigmask()") == OK
     assert tracer.set_options(tracee, PtraceOption.NONE) == OK
     assert tracer.resume(tracee) == OK
     assert tracee.call("getppid") == OK

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from guests.call_plan import Plan, StepValue, spare_slot, start
 from guests.errors import require
 from guests.meeting import LONGEST, Meeting, Result, RoundOutcome, Tally
+from guests.protocol.meeting_layout import Watched
 from guests.session import Session
 from guests.task import Task
 
@@ -113,18 +114,19 @@ class Race(Meeting):
         on: Callable[[], StepValue],
         off: Callable[[], StepValue],
         look: Callable[[], StepValue],
+        kind: Watched = Watched.ERROR,
     ) -> None:
         """Let one plan change something and change it back, and another one look during each change and after it.
 
         The functions add a step each.  The results are those of the first change, the look during it and the look
-        after it, and then those of the second change.
+        after it, and then those of the second change; `kind` says what is watched of a look.
         """
         for name, change in (("on", on), ("off", off)):
             self.go(changing, looking)
             self.watch(f"turn {name}", change())
-            self.watch("look meanwhile", look())
+            self.watch("look meanwhile", look(), kind)
             self.meet(changing, looking)
-            self.watch("look afterwards", look())
+            self.watch("look afterwards", look(), kind)
         self.tally(changing, looking)
 
     def check(self, *allowed: AllowedOutcome, rounds: int = 0, longest: int = LONGEST) -> RaceRecord:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pytest
 
-from guests.bpf import deny, policy
+from guests.bpf import deny, notify, policy
 from guests.call_plan import Plan, StepValue
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM
@@ -135,6 +135,26 @@ def test_two_at_once(guest: Guest, race: Race) -> None:
     leader.join(thread)
     run_in_a_process(race, shell, leader)
     race.check(("OK", "OK", "EINVAL", "EPERM", "EINVAL", "EPERM", 0))
+
+
+@pytest.mark.requirement("seccomp.listener-concurrent")
+def test_two_listeners(guest: Guest, race: Race) -> None:
+    """Of two threads that install a listener at the same time, one with TSYNC, one succeeds.
+
+    EBUSY: the other one's filter is in the thread's chain by then.  ESRCH: the thread is divergent by then.
+    """
+    shell = shell_of(guest)
+    program = stored(shell, policy(notify("getuid")))
+    leader, thread = race.child(), race.child()
+    leader.child(thread, THREAD_FLAGS)
+    race.go(leader, thread)
+    both = install(leader, program, TSYNC | FilterFlag.TSYNC_ESRCH | FilterFlag.NEW_LISTENER)
+    race.watch("synchronize", both, Watched.SIGN)
+    race.watch("install", install(thread, program, FilterFlag.NEW_LISTENER), Watched.SIGN)
+    race.meet(leader, thread)  # a thread that has ended is not divergent
+    leader.join(thread)
+    run_in_a_process(race, shell, leader)
+    race.check((">0", "EBUSY", 0), ("ESRCH", ">0", 0))
 
 
 def test_exec(guest: Guest, race: Race) -> None:

@@ -10,14 +10,13 @@ from guests.call_plan import Plan, run
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EFAULT, EINVAL, OK, exited
-from guests.uapi import WNOHANG, Cap, Signal
+from guests.uapi import SIGINFO_SIZE, WNOHANG, Cap, Signal
 from suites.seccomp.support.filtered_tasks import mismatches
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 P_PID, WEXITED, WNOWAIT = 1, 4, 0x01000000
 CLD_EXITED = 1
-SIGINFO_SIZE = 128
 TIMES = 5
 
 # The kernel's direct map of all memory, with tables of four and of five levels, and other parts of its half

@@ -21,7 +21,7 @@ FOLDER = "/tmp"  # noqa: S108 - the guest's
 ENVIRONMENT = "ENVIRONMENT=1"
 """What they find in their environment."""
 _PT_LOAD, _PT_INTERP, _PF_X, _PF_R = 1, 3, 1, 4
-_AT_ADDRESS = 0x60000000
+AT_ADDRESS = 0x60000000
 """Where a program of our own lies: away from an interpreter, and from the memory that tasks share."""
 # fmt: off
 _WAITING = {
@@ -67,9 +67,9 @@ class Programs:
         name = interpreter.encode() + b"\0"
         like, layout = self._like()
         size = layout.head_size(2)
-        interp = ProgramHeader(_PT_INTERP, _PF_R, size, _AT_ADDRESS + size, len(name), 1)
-        load = ProgramHeader(_PT_LOAD, _PF_R, 0, _AT_ADDRESS, size + len(name), 4096)
-        self._guest.upload(path, layout.head(like, _AT_ADDRESS, [interp, load]) + name)
+        interp = ProgramHeader(_PT_INTERP, _PF_R, size, AT_ADDRESS + size, len(name), 1)
+        load = ProgramHeader(_PT_LOAD, _PF_R, 0, AT_ADDRESS, size + len(name), 4096)
+        self._guest.upload(path, layout.head(like, AT_ADDRESS, [interp, load]) + name)
         return self._finish(path, mode, 0, 0, Cap.NONE)
 
     def create_waiting(self) -> str:
@@ -79,8 +79,8 @@ class Programs:
         path, code = self._new_path(FOLDER), bytes.fromhex(_WAITING[self._guest.arch][1])
         like, layout = self._like()
         size = layout.head_size(1)
-        load = ProgramHeader(_PT_LOAD, _PF_R | _PF_X, 0, _AT_ADDRESS, size + len(code), 4096)
-        self._guest.upload(path, layout.head(like, _AT_ADDRESS + size, [load]) + code)
+        load = ProgramHeader(_PT_LOAD, _PF_R | _PF_X, 0, AT_ADDRESS, size + len(code), 4096)
+        self._guest.upload(path, layout.head(like, AT_ADDRESS + size, [load]) + code)
         return self._finish(path, 0o755, 0, 0, Cap.NONE)
 
     def create_script(self, task: Task, interpreter: str, *, mode: int = 0o755) -> str:

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Requests of ptrace() at the same time as another tracer's, and as the end of those whom they are about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from guests.call_plan import Plan, StepValue
+from guests.guest import Guest
+from guests.protocol import wire
+from guests.protocol.meeting_layout import Watched
+from guests.task import Task
+from guests.uapi import SIGINFO_SIZE, WALL, WNOHANG, Prctl, Ptrace, Signal
+from suites.process_accesses import COMMON_DESCRIPTOR, UNUSED
+from suites.races.race import Race
+
+pytestmark = pytest.mark.races
+
+SHARED = 1
+"""PTRACE_PEEKSIGINFO_SHARED: the signals of the process, not of the thread."""
+
+
+def request(plan: Plan, what: int, target: Task | StepValue, address: int = 0, data: int = 0) -> StepValue:
+    return plan.call("ptrace", what, target.tid if isinstance(target, Task) else target, address, data)
+
+
+def wait_for(plan: Plan, target: Task | StepValue | int, *, status: int = 0, flags: int = 0) -> StepValue:
+    return plan.call("wait4", target.tid if isinstance(target, Task) else target, status, WALL | flags, 0)
+
+
+def wait_for_signals(plan: Plan) -> None:
+    """Until one ends the process."""
+    plan.call("ppoll", 0, 0, 0, 0, 8)
+
+
+@pytest.mark.requirement("ptrace.attach-at-once")
+def test_two_tracers(guest: Guest, race: Race) -> None:
+    """Of two tracers that attach at the same time, one has the tracee, and the other gets nothing by any request."""
+    tracee, *tracers = (guest.spawn(name) for name in ("tracee", "first", "second"))
+    plans = [race.plan(tracer) for tracer in tracers]
+    race.go(*plans)
+    for plan in plans:
+        race.watch("attach", request(plan, Ptrace.ATTACH, tracee))
+    race.meet(*plans)
+    for plan in plans:
+        race.watch("wait", wait_for(plan, tracee), Watched.SIGN)
+        race.watch("detach", request(plan, Ptrace.DETACH, tracee))
+    race.tally(*plans)
+    race.check(
+        # attach        wait, detach         wait, detach
+        ("OK", "EPERM", ">0", "OK", "ECHILD", "ESRCH"),
+        ("EPERM", "OK", "ECHILD", "ESRCH", ">0", "OK"),
+    )
+
+
+@pytest.mark.requirement("ptrace.attach-at-once")
+def test_attach_and_stop(guest: Guest, race: Race) -> None:
+    """A tracer attaches while signals stop and continue the target: it gets its stop, and can detach."""
+    tracee, tracer, sender = (guest.spawn(name) for name in ("tracee", "tracer", "sender"))
+    attaching, sending = race.plan(tracer), race.plan(sender)
+    race.go(attaching, sending)
+    race.watch("attach", request(attaching, Ptrace.ATTACH, tracee))
+    race.watch("stop", sending.call("kill", tracee.pid, Signal.STOP))
+    race.watch("continue", sending.call("kill", tracee.pid, Signal.CONT))
+    race.watch("wait", wait_for(attaching, tracee), Watched.SIGN)
+    race.watch("detach", request(attaching, Ptrace.DETACH, tracee))
+    race.meet(attaching, sending)
+    # Whether the signal that stops came before or after, nothing is left of it.
+    sending.call("kill", tracee.pid, Signal.CONT)
+    race.tally(attaching, sending)
+    race.check(("OK", "OK", "OK", ">0", "OK"))
+
+
+@pytest.mark.requirement("ptrace.ends-at-once")
+def test_attach_and_end_of_the_target(guest: Guest, race: Race) -> None:
+    """A process exits, and its parent waits: a tracer that was in time is told first, and any other is refused.
+
+    EPERM: nobody has waited for it yet.  ESRCH: it was found no more.
+    """
+    shell, tracer = guest.spawn("shell"), guest.spawn("tracer")
+    starting, attaching, child = race.plan(shell), race.plan(tracer), race.child()
+    pid = starting.child(child)
+    race.meet(starting, attaching, child)
+    taken = attaching.take(pid)
+    race.go(attaching, child)
+    race.watch("attach", request(attaching, Ptrace.SEIZE, taken))
+    child.call("exit_group", 0)
+    race.watch("tracer waits", wait_for(attaching, taken), Watched.SIGN)
+    race.watch("parent waits", wait_for(starting, pid), Watched.SIGN)
+    race.tally(starting, attaching)
+    race.check(("OK", ">0", ">0"), ({"EPERM", "ESRCH"}, "ECHILD", ">0"))
+
+
+@pytest.mark.requirement("ptrace.ends-at-once")
+def test_ends_of_tracer_and_tracee(guest: Guest, race: Race) -> None:
+    """Both exit, and the parent of both is told of each."""
+    shell = guest.spawn("shell")
+    starting, tracer, tracee = race.plan(shell), race.child(), race.child()
+    traced, tracing = starting.child(tracee), starting.child(tracer)
+    race.meet(starting, tracer)
+    race.watch("seize", request(tracer, Ptrace.SEIZE, tracer.take(traced)))
+    race.go(tracer, tracee)
+    for plan in (tracer, tracee):
+        plan.call("exit_group", 0)
+    race.watch("tracer", wait_for(starting, tracing), Watched.SIGN)
+    race.watch("tracee", wait_for(starting, traced), Watched.SIGN)
+    race.tally(starting)
+    race.check(("OK", ">0", ">0"))
+
+
+@pytest.mark.requirement("ptrace.ends-at-once")
+def test_traceme_and_end_of_the_parent(guest: Guest, race: Race) -> None:
+    """A child calls PTRACE_TRACEME while its parent exits: a process that has ended traces nobody.
+
+    EPERM: the call came after the parent's end, so the subreaper traces the child already.
+    """
+    shell = guest.spawn("shell")
+    shell.become_subreaper().result()
+    starting, parent, child = race.plan(shell), race.child(), race.child()
+    pid = starting.child(parent)
+    parent.child(child)
+    race.go(parent, child)
+    parent.call("exit_group", 0)
+    race.watch("traceme", child.call("ptrace", Ptrace.TRACEME, 0, 0, 0))
+    race.watch("parent", wait_for(starting, pid), Watched.SIGN)
+    race.meet(starting, child)
+    race.watch("traceme again", child.call("ptrace", Ptrace.TRACEME, 0, 0, 0))
+    race.watch("child", wait_for(starting, -1), Watched.SIGN)
+    race.tally(starting)
+    race.check(("OK", ">0", {"OK", "EPERM"}, ">0"))
+
+
+@dataclass(frozen=True)
+class _Debugger:
+    """A process with two threads: one stops a child of its own in each round, the other one kills and reaps it.
+
+    debugger ── child
+       └─── (thread)
+    """
+
+    race: Race
+    debugger: Task
+    thread: Task
+
+    def check(self, what: int, address: int = 0, data: int = 0) -> None:
+        """Make a request while the child is killed."""
+        race, status = self.race, self.thread.store(bytes(4))
+        tracing, killing, child = race.plan(self.debugger), race.plan(self.thread), race.child()
+        pid = tracing.child(child)
+        wait_for_signals(child)
+        request(tracing, Ptrace.SEIZE, pid)
+        request(tracing, Ptrace.INTERRUPT, pid)
+        wait_for(tracing, pid)
+        race.meet(tracing, killing)
+        taken = killing.take(pid)
+        race.go(tracing, killing)
+        race.watch("request", request(tracing, what, pid, address, data))
+        race.watch("kill", killing.call("kill", taken, Signal.KILL))
+        race.watch("wait", wait_for(killing, taken, status=status), Watched.SIGN)
+        race.watch_word("status", self.thread, status)
+        race.tally(tracing, killing)
+        race.check(({"OK", "ESRCH"}, "OK", ">0", Signal.KILL))
+
+
+@pytest.fixture
+def debugger(guest: Guest, race: Race) -> _Debugger:
+    task = guest.spawn("debugger")
+    return _Debugger(race, task, task.thread("thread"))
+
+
+@pytest.mark.requirement("ptrace.killed-at-once")
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(Ptrace.CONT, id="cont"),
+        pytest.param(Ptrace.DETACH, id="detach"),
+        pytest.param(Ptrace.SETOPTIONS, id="setoptions"),
+    ],
+)
+def test_request_and_kill(debugger: _Debugger, what: Ptrace) -> None:
+    """A request is carried out, or finds no tracee; either way the kill has its effect."""
+    debugger.check(what)
+
+
+@pytest.mark.requirement("ptrace.killed-at-once")
+def test_peekdata_and_kill(debugger: _Debugger) -> None:
+    """The same of one that reads memory."""
+    debugger.check(Ptrace.PEEKDATA, wire.data_address(debugger.thread.slot, UNUSED), debugger.thread.store(bytes(8)))
+
+
+@pytest.mark.requirement("ptrace.killed-at-once")
+def test_getsiginfo_and_kill(debugger: _Debugger) -> None:
+    """The same of one that reads the signal."""
+    debugger.check(Ptrace.GETSIGINFO, 0, debugger.thread.store(bytes(SIGINFO_SIZE)))
+
+
+@pytest.mark.requirement("ptrace.stop-once")
+def test_a_thread_waits_while_another_resumes(guest: Guest, race: Race) -> None:
+    """The stop was reported before, so there is nothing to report, whatever signal the tracee is resumed with."""
+    tracee, tracer = guest.spawn("tracee"), guest.spawn("tracer")
+    tracer.seize(tracee).result()
+    tracing, waiting = race.plan(tracer), race.plan(tracer.thread("thread"))
+    request(tracing, Ptrace.INTERRUPT, tracee)
+    wait_for(tracing, tracee)
+    race.go(tracing, waiting)
+    race.watch("resume", request(tracing, Ptrace.CONT, tracee, data=Signal.URG))
+    race.watch("wait", wait_for(waiting, tracee, flags=WNOHANG), Watched.VALUE)
+    race.tally(tracing, waiting)
+    race.check(("OK", 0))
+
+
+@pytest.mark.requirement("ptrace.pending-at-once")
+def test_pending_signals_that_replace_one_another(guest: Guest, race: Race) -> None:
+    """SIGCONT removes a pending SIGTSTP, and the other way round: a tracer that looks meanwhile finds one of them."""
+    tracer, tracee, sender = (guest.spawn(name) for name in ("tracer", "tracee", "sender"))
+    for signal in (Signal.CONT, Signal.TSTP):
+        tracee.block(signal).result()
+    tracer.seize_and_stop(tracee)
+    sender.kill(tracee, Signal.CONT).result()
+    which = tracer.store(tracer.abi.pack("QIi", 0, SHARED, 1))
+    looking, sending = race.plan(tracer), race.plan(sender)
+    race.go(looking, sending)
+    found = request(looking, Ptrace.PEEKSIGINFO, tracee, which, tracer.store(bytes(SIGINFO_SIZE)))
+    race.watch("look", found, Watched.VALUE)
+    race.watch("stop", sending.call("kill", tracee.pid, Signal.TSTP))
+    race.watch("continue", sending.call("kill", tracee.pid, Signal.CONT))
+    race.tally(looking, sending)
+    race.check((1, "OK", "OK"))
+
+
+@pytest.mark.requirement("ptrace.getfd-at-once")
+def test_descriptor_of_an_exiting_process(guest: Guest, race: Race) -> None:
+    """A process that is not dumpable exits, and loses its memory before its files: nobody gets them in between."""
+    shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
+    starting, taking, child = race.plan(shell), race.plan(stranger), race.child()
+    pid = starting.child(child)
+    child.call("prctl", Prctl.SET_DUMPABLE, 0, 0, 0, 0)
+    race.meet(starting, taking, child)
+    pidfd = taking.call("pidfd_open", taking.take(pid), 0)
+    race.go(taking, child)
+    got = taking.call("pidfd_getfd", pidfd, COMMON_DESCRIPTOR, 0)
+    race.watch("take", got)
+    child.call("exit_group", 0)
+    taking.call("close", got)
+    taking.call("close", pidfd)
+    race.watch("wait", wait_for(starting, pid), Watched.SIGN)
+    race.tally(starting, taking)
+    race.check(({"EPERM", "ESRCH"}, ">0"))
