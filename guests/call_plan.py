@@ -157,14 +157,19 @@ def share_a_processor(*tasks: Task) -> None:
         task.guest.init.call("sched_setaffinity", task.tid, 8, task.guest.init.abi.words(1)).result()
 
 
-def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:
-    """Start a plan in a task after init has given it a real-time priority, which the task itself may not do.
+def give_realtime_priority(task: Task, priority: int) -> None:
+    """Have init give a task a real-time priority, which the task itself may not do.
 
     No task with a lower priority that shares its processor (`share_a_processor`) runs until this one waits.
     """
-    plan.send(task.guest, rounds)
     policy = task.guest.init.abi.pack("I", priority)
     task.guest.init.call("sched_setscheduler", task.tid, SCHED_FIFO, policy).result()
+
+
+def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:
+    """Start a plan in a task after init has given it a real-time priority."""
+    plan.send(task.guest, rounds)
+    give_realtime_priority(task, priority)
     return Running(task, plan, rounds)
 
 

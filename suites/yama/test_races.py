@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import pytest
 
-from guests.call_plan import Plan, run, share_a_processor, start, start_realtime
+from guests.call_plan import Plan, give_realtime_priority, run, share_a_processor, start, start_realtime
 from guests.guest import Guest
 from guests.outcome import EPERM, OK
 from guests.task import Task
-from guests.uapi import PTRACER_ANY, Prctl
+from guests.uapi import PTRACER_ANY, WALL, Prctl, Ptrace, Signal
 from suites.process_accesses import read_memory, vector
 from suites.slab_growth import check_stops_growing
 from suites.yama.support.accesses import SCOPE
@@ -60,6 +60,36 @@ def test_revoked_at_once(guest: Guest) -> None:
     running = start_realtime(tracer, reader_of(tracer, target, to_tracer[0], to_target[1]), rounds, HIGHER_PRIORITY)
     assert start_realtime(target, plan, rounds, PRIORITY).counts() == [{"OK": rounds}] * 4
     assert running.counts() == [{"OK": rounds}, {"EPERM": rounds}, {"OK": rounds}]
+
+
+@pytest.mark.requirement("yama.gone")
+def test_target_that_is_gone_when_it_is_checked(guest: Guest) -> None:
+    """A stranger's PTRACE_SEIZE waits for the target's execve(), and goes on when the target has been reaped.
+
+    parent ── target         calls execve(), which waits until the sibling is reaped
+                └ (sibling)  is traced by the parent
+
+    The parent kills the target and reaps both.  The stranger, whose priority is lower, runs only after that.
+    """
+    guest.set_sysctl(SCOPE, 1)
+    parent, stranger = guest.spawn("parent"), guest.spawn("stranger")
+    target = parent.spawn("target")
+    sibling = target.thread("sibling")
+    share_a_processor(parent, target, sibling, stranger)
+    parent.seize(sibling).result()
+    words = target.store_words(guest.program, "task", str(target.slot))
+    executing = target.begin("execve", guest.program, words, 0)
+    sibling.wait_state("Z")
+    executing.wait_until_blocked()
+    attaching = stranger.begin("ptrace", Ptrace.SEIZE, target.tid, 0, 0, shown=f"seize({target})")
+    assert attaching.blocks(), attaching
+    give_realtime_priority(target, PRIORITY)
+    ending = Plan(parent.slot)
+    ending.call("kill", target.pid, Signal.KILL)
+    for task in (sibling, target):
+        ending.call("wait4", task.tid, 0, WALL, 0)
+    assert start_realtime(parent, ending, priority=HIGHER_PRIORITY).counts() == [{"OK": 1}] * 3
+    assert attaching.outcome() == EPERM
 
 
 @pytest.mark.requirement("yama.replace")

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from suites.harness.project.test_setup_files import code_of, documents, fences
-from suites.mutation.mutant_table import HISTORY, LOADERS, MUTANTS
+from suites.mutation.mutant_table import HISTORY, LOADERS, MUTANTS, RACES
 
 _LINK = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -89,7 +89,7 @@ def test_blocks_of_code_can_be_parsed(document: Path) -> None:
 @documents
 def test_mutants_that_are_named_exist(document: Path) -> None:
     for area, words, name in re.findall(r"mutants (?:-- )?([a-z]+)(.*) --only ([a-z][\w-]+)", code_of(document)):
-        table = HISTORY if "--history" in words else MUTANTS
+        table = HISTORY if "--history" in words else RACES if "--races" in words else MUTANTS
         assert name in {mutant.id for mutant in LOADERS[table](area)}
 
 
