@@ -18,16 +18,12 @@ from guests.task import Task
 from guests.uapi import O_NONBLOCK, O_RDONLY, PTRACER_ANY, Cap, Clone, Ptrace
 from suites.yama.support import relations
 from suites.yama.support.accesses import ACCESSES, LOCKING, SCOPE, Access, missing_for, prepare, scopes
+from suites.yama.support.denials import denials
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "PRINTK")
 
 LEVEL, NOTICE = 7, 5
 """The bits of a record's first number that are its level, and one of the levels (printk(9))."""
-
-
-def denials(guest: Guest) -> list[str]:
-    """Yama's log lines so far, complete: a denial is logged before the refused task continues."""
-    return [line for line in guest.log() if line.startswith("ptrace ")]
 
 
 @pytest.mark.requirement("yama.log")

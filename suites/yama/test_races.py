@@ -17,6 +17,7 @@ from guests.uapi import PTRACER_ANY, WALL, Prctl, Ptrace, Signal
 from suites.process_accesses import read_memory, vector
 from suites.slab_growth import check_stops_growing
 from suites.yama.support.accesses import SCOPE
+from suites.yama.support.denials import denials
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 
@@ -62,26 +63,28 @@ def test_revoked_at_once(guest: Guest) -> None:
     assert running.counts() == [{"OK": rounds}, {"EPERM": rounds}, {"OK": rounds}]
 
 
+@pytest.mark.needs("PRINTK")
 @pytest.mark.requirement("yama.gone")
 def test_target_that_is_gone_when_it_is_checked(guest: Guest) -> None:
-    """A stranger's PTRACE_SEIZE waits for the target's execve(), and goes on when the target has been reaped.
+    """An ancestor's PTRACE_SEIZE waits for the target's execve(), and goes on when the target has been reaped.
 
-    parent ── target         calls execve(), which waits until the sibling is reaped
-                └ (sibling)  is traced by the parent
+    ancestor ── parent ── target         calls execve(), which waits until the sibling is reaped
+                            └ (sibling)  is traced by the parent
 
-    The parent kills the target and reaps both.  The stranger, whose priority is lower, runs only after that.
+    The parent kills the target and reaps both.  The ancestor, whose priority is lower, runs only after that.
     """
     guest.set_sysctl(SCOPE, 1)
-    parent, stranger = guest.spawn("parent"), guest.spawn("stranger")
+    ancestor = guest.spawn("ancestor")
+    parent = ancestor.spawn("parent")
     target = parent.spawn("target")
     sibling = target.thread("sibling")
-    share_a_processor(parent, target, sibling, stranger)
+    share_a_processor(ancestor, parent, target, sibling)
     parent.seize(sibling).result()
     words = target.store_words(guest.program, "task", str(target.slot))
     executing = target.begin("execve", guest.program, words, 0)
     sibling.wait_state("Z")
     executing.wait_until_blocked()
-    attaching = stranger.begin("ptrace", Ptrace.SEIZE, target.tid, 0, 0, shown=f"seize({target})")
+    attaching = ancestor.begin("ptrace", Ptrace.SEIZE, target.tid, 0, 0, shown=f"seize({target})")
     assert attaching.blocks(), attaching
     give_realtime_priority(target, PRIORITY)
     ending = Plan(parent.slot)
@@ -90,6 +93,8 @@ def test_target_that_is_gone_when_it_is_checked(guest: Guest) -> None:
         ending.call("wait4", task.tid, 0, WALL, 0)
     assert start_realtime(parent, ending, priority=HIGHER_PRIORITY).counts() == [{"OK": 1}] * 3
     assert attaching.outcome() == EPERM
+    # ptrace() itself would have refused that, too, and logged nothing.  A process without memory has no command line.
+    assert denials(guest) == [f'ptrace attach of ""[{target.pid}] was attempted by "ancestor"[{ancestor.pid}]']
 
 
 @pytest.mark.requirement("yama.replace")
