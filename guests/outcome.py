@@ -33,6 +33,8 @@ class Outcome:
     """The task and its call: `evil[41 uid 1000].attach(secret[40])`."""
     reads: tuple[bytes, ...] = field(default=(), repr=False)
     """The contents of the buffers that were passed as `Out`, in order, after the call."""
+    zero: bool = field(default=False, repr=False)
+    """Whether the call returns 0 if it succeeds (syscalls/return_values.py)."""
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
@@ -40,6 +42,11 @@ class Outcome:
     def errno(self) -> int:
         """The error number, or 0."""
         return -self.value if self.state is State.RETURNED and -4095 <= self.value < 0 else 0
+
+    @property
+    def wrong_success(self) -> bool:
+        """Whether the call has returned no error, but not the 0 either that it would have to return."""
+        return self.zero and self.state is State.RETURNED and not self.errno and self.value != 0
 
     @property
     def signal(self) -> int:
@@ -96,9 +103,10 @@ class Expected:
     mask: int = -1
 
     def matches(self, outcome: Outcome) -> bool:
-        found = outcome.state is self.state and self.low <= outcome.value & self.mask <= self.high
+        wanted = _ZERO if self is OK and outcome.wrong_success else self
+        found = outcome.state is wanted.state and wanted.low <= outcome.value & wanted.mask <= wanted.high
         for watcher in _watchers:
-            watcher(outcome, self, found)
+            watcher(outcome, wanted, found)
         return found
 
     def __eq__(self, other: object) -> bool:
@@ -162,7 +170,8 @@ def exited(code: int) -> Expected:
 
 
 OK = Expected("OK", low=0, high=(1 << 63) - 1)
-"""The call succeeded, whatever it returned."""
+"""The call succeeded, whatever it returned; but if it is one that returns 0, it returned that."""
+_ZERO = Expected("OK", low=0, high=0)
 GONE = Expected("the thread ended alone", State.GONE, -1, -1)
 """This thread ended while its process lives on; its status is not reported to anyone."""
 
@@ -204,6 +213,8 @@ def describe(outcome: Outcome) -> str:
     if outcome.state is State.RETURNED:
         if outcome.errno:
             return repr(error(outcome.errno))
+        if outcome.wrong_success:
+            return f"{outcome.value}, and not the 0 that means success"
         return "OK" if outcome.value == 0 else f"OK({outcome.value})"
     if outcome.state is State.GONE:
         return repr(GONE)

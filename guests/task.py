@@ -26,6 +26,7 @@ from guests.syscalls.credentials import CredentialCalls
 from guests.syscalls.kernel_loads import KernelReadCalls
 from guests.syscalls.process_access import AccessCalls
 from guests.syscalls.ptrace import PtraceCalls
+from guests.syscalls.return_values import returns_zero
 from guests.syscalls.seccomp import SeccompCalls
 from guests.syscalls.signals import SignalCalls
 from guests.uapi import NR_X32, THREAD_FLAGS, Cap, Clone, number
@@ -137,7 +138,8 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         body = wire.call_body(nr, laid.numbers, entry=entry, writes=laid.writes, reads=laid.reads)
         what = f"{self}.{shown or self._shown(name, arguments)}"
         sequence = self.guest.send(Op.CALL, self.slot, body, what)
-        return Pending(self, sequence, what, tuple(length for _, length in laid.reads))
+        lengths = tuple(length for _, length in laid.reads)
+        return Pending(self, sequence, what, lengths, zero=returns_zero(name, arguments))
 
     def _shown(self, name: str | int, arguments: tuple[Argument, ...]) -> str:
         return f"{name}({', '.join(marshal(self.slot, arguments).shown)})"

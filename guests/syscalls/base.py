@@ -16,11 +16,15 @@ from guests.protocol.wire import Entry, Hello, Op, State
 class Pending:
     """A pending call."""
 
-    def __init__(self, task: SyscallGroup, sequence: int, what: str, lengths: tuple[int, ...]) -> None:
+    def __init__(
+        self, task: SyscallGroup, sequence: int, what: str, lengths: tuple[int, ...], *, zero: bool = False
+    ) -> None:
+        """`lengths`: of the buffers to be read.  `zero`: whether the call returns 0 if it succeeds."""
         self._task = task
         self._sequence = sequence
         self._what = what
         self._lengths = lengths
+        self._zero = zero
         self._outcome: Outcome | None = None
 
     @property
@@ -40,7 +44,7 @@ class Pending:
             state, value, tail = guest.decoded(wire.split_result, body, self._what)
             self._task.check_accepted(state, value, self._what)
             reads = guest.decoded(lambda tail: wire.split_reads(tail, self._lengths), tail, self._what)
-            self._outcome = Outcome(state, value, self._what, reads)
+            self._outcome = Outcome(state, value, self._what, reads, self._zero)
             self._task.guest.note(self._outcome)
         return self._outcome
 
