@@ -129,10 +129,11 @@ class Race(Meeting):
             self.watch("look afterwards", look(), kind)
         self.tally(changing, looking)
 
-    def check(self, *allowed: AllowedOutcome, rounds: int = 0, longest: int = LONGEST) -> RaceRecord:
+    def check(self, *allowed: AllowedOutcome, rounds: int = 0, most: int = 0, longest: int = LONGEST) -> RaceRecord:
         """Run the plans, and check that each round came out as one of these.  Returns what came of it.
 
-        rounds: how many there can be at most.  longest: the moments are shorter than 2 to the power of this.
+        rounds: how many there can be at most, in one batch.  most: begin no batch after so many rounds, of which each
+        fills the guest's log, for instance.  longest: the moments are shorter than 2 to the power of this.
         """
         for child in self._children:
             child.send(self._guest, 1)
@@ -146,7 +147,7 @@ class Race(Meeting):
                 tally = self._run(seed, min(rounds or self._budget.rounds, self._budget.rounds), longest)
                 record.add(RaceRecord.of(tally))
                 self._compare(tally, allowed, seed)
-                if rounds or time.monotonic() >= end:
+                if rounds or (most and record.rounds >= most) or time.monotonic() >= end:
                     break
         finally:
             self._finished(record)

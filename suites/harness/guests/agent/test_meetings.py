@@ -115,6 +115,12 @@ def test_an_outcome_that_is_not_allowed(host: HostSession) -> None:
     assert (race.records[0].rounds, len(race.records[0].outcomes)) == (5, 5)
 
 
+def test_the_most_rounds(host: HostSession) -> None:
+    """Time is left for more batches, but none begins."""
+    race = counting_race(host, 5, seconds=3600)
+    assert race.check((set(range(1, 100)),), most=8).rounds == 10
+
+
 def test_a_task_that_dies(host: HostSession) -> None:
     """Nobody kills the task of a plan, so its death is a failure, and not an error of the test."""
     task = host.child("task")
