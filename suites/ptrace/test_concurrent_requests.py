@@ -73,6 +73,26 @@ def test_attach_and_stop(guest: Guest, race: Race) -> None:
     race.check(("OK", "OK", "OK", ">0", "OK"))
 
 
+@pytest.mark.requirement("ptrace.attach-at-once")
+def test_attach_and_traceme(guest: Guest, race: Race) -> None:
+    """A child makes its parent its tracer while a stranger attaches: one of the two traces it.
+
+    ESRCH: the child had ended by then, and its parent had waited for it.
+    """
+    shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
+    starting, attaching, child = race.plan(shell), race.plan(stranger), race.child()
+    pid = starting.child(child)
+    race.meet(starting, attaching, child)
+    taken = attaching.take(pid)
+    race.go(attaching, child)
+    race.watch("attach", request(attaching, Ptrace.SEIZE, taken))
+    race.watch("traceme", child.call("ptrace", Ptrace.TRACEME, 0, 0, 0))
+    race.watch("stranger waits", wait_for(attaching, taken), Watched.SIGN)
+    race.watch("parent waits", wait_for(starting, pid), Watched.SIGN)
+    race.tally(starting, attaching)
+    race.check(("OK", "EPERM", ">0", ">0"), ({"EPERM", "ESRCH"}, "OK", "ECHILD", ">0"))
+
+
 @pytest.mark.requirement("ptrace.ends-at-once")
 def test_attach_and_end_of_the_target(guest: Guest, race: Race) -> None:
     """A process exits, and its parent waits: a tracer that was in time is told first, and any other is refused.
