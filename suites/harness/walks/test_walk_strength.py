@@ -14,6 +14,7 @@ from suites.harness.walks.wrong_rules import RULES
 from suites.mutation import mutant_tester
 from suites.mutation.mutant_table import Edit, Mutant
 from suites.mutation.mutant_tester import MutantTester, chooses_tests
+from suites.mutation.mutants_options import parser, pytest_arguments
 from suites.walks.surroundings import Surroundings
 from suites.walks.walk import WalkDifference
 from suites.walks.walk_run import Budget, run_walks
@@ -44,7 +45,9 @@ def test_a_mutant_s_own_tests_do_not_measure_walks(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(mutant_tester, "run_within", run)
     # It removes what surrounds a mutant's image, and this mutant has none.
     monkeypatch.setattr(mutant_tester, "discard_image", lambda _: None)
-    assert MutantTester(tmp_path, "yama", WALKS).test(MUTANT, tmp_path / "image").status == "SURVIVED"
+    arguments, first = pytest_arguments(parser().parse_args(["yama", f"--pytest={' '.join(WALKS)}"]))
+    tester = MutantTester(tmp_path, "yama", arguments, first=first)
+    assert tester.test(MUTANT, tmp_path / "image").status == "SURVIVED"
     (command,) = commands
     assert [word for word in command if word.startswith("suites/")] == ["suites/yama"]
     assert list(command[-len(WALKS) :]) == WALKS
