@@ -164,6 +164,33 @@ def test_an_addition(guest: Guest, race: Race, kind: str) -> None:
     race.check(*allowed)
 
 
+@pytest.mark.requirement("seccomp.addfd-interrupted")
+def test_an_addition_and_a_signal(guest: Guest, race: Race) -> None:
+    """An addition that a signal has interrupted has added nothing, and any other one has added the file."""
+    pair = AddFdPair(guest, waiting=False)
+    notified = Notified(pair.supervisor)
+    second, sender = (pair.supervisor.spawn(name) for name in ("second", "sender"))
+    second.catch(Signal.USR1).result()
+    plans = (race.plan(task) for task in (pair.target, pair.supervisor, second, sender))
+    calling, answering, adding, signalling = plans
+    race.watch("call", calling.call("getppid"), Watched.VALUE)
+    receiving(race, answering, notified, pair.listener)
+    answer = notified.answer(answering, ANSWER)
+    addition = notified.addition(answering, pair, AddFd.NONE)
+    race.meet(answering, adding, signalling)
+    race.go(adding, signalling)
+    race.watch("add", adding.call("ioctl", pair.listener, NOTIF_ADDFD, addition), Watched.VALUE)
+    race.watch("signal", signalling.call("kill", second.pid, Signal.USR1))
+    race.meet(answering, adding, signalling)
+    send(race, answering, pair.listener, answer)
+    race.watch("close", calling.call("close", CHOSEN))
+    race.tally(calling, answering, adding, signalling)
+    race.check(
+        (ANSWER, "OK", CHOSEN, "OK", "OK", "OK"),
+        (ANSWER, "OK", "EINTR", "OK", "OK", "EBADF"),
+    )
+
+
 @concurrent
 def test_several_readers(guest: Guest, race: Race) -> None:
     """Two readers receive two calls of two tasks, each another one, and each call returns its reader's answer."""
