@@ -211,6 +211,25 @@ def test_several_readers(guest: Guest, race: Race) -> None:
 
 
 @concurrent
+def test_one_call_for_two_readers(guest: Guest, race: Race) -> None:
+    """A call wakes two readers, of which one receives it; the other one receives the next call."""
+    pair = SupervisedPair(guest, NOTIFY)
+    caller = race.plan(pair.target)
+    readers = {race.plan(task): Notified(task) for task in (pair.supervisor, pair.supervisor.spawn("second"))}
+    for reader, notified in readers.items():
+        notified.clear(reader)
+    race.go(caller, *readers)
+    for name in ("call", "next call"):
+        race.watch(name, caller.call("getppid"), Watched.VALUE)
+    for value, (reader, notified) in zip((ANSWER, OTHER_ANSWER), readers.items(), strict=True):
+        race.watch("receive", notified.receive(reader, pair.listener))
+        send(race, reader, pair.listener, notified.answer(reader, value))
+    race.tally(caller, *readers)
+    accepted = ("OK",) * 4
+    race.check((ANSWER, OTHER_ANSWER, *accepted), (OTHER_ANSWER, ANSWER, *accepted))
+
+
+@concurrent
 def test_close(guest: Guest, race: Race) -> None:
     """One thread closes its process's only listener, while another one receives a call from it and answers.
 
