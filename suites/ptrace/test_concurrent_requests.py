@@ -14,7 +14,7 @@ from guests.protocol.meeting_layout import Watched
 from guests.task import Task
 from guests.uapi import SIGINFO_SIZE, WALL, WNOHANG, Prctl, Ptrace, Signal
 from suites.process_accesses import COMMON_DESCRIPTOR, UNUSED
-from suites.races.race import Race
+from suites.races.race import AllowedOutcome, Race
 
 pytestmark = pytest.mark.races
 
@@ -73,44 +73,44 @@ def test_attach_and_stop(guest: Guest, race: Race) -> None:
     race.check(("OK", "OK", "OK", ">0", "OK"))
 
 
+class AttachToChild:
+    """In each round, a shell starts a child, and a stranger attaches while the child does what a test adds."""
+
+    def __init__(self, guest: Guest, race: Race) -> None:
+        self._race, self.child = race, race.child()
+        self._starting, self._attaching = race.plan(guest.spawn("shell")), race.plan(guest.spawn("stranger"))
+        self._pid = self._starting.child(self.child)
+        race.meet(self._starting, self._attaching, self.child)
+        self._taken = self._attaching.take(self._pid)
+        race.go(self._attaching, self.child)
+        race.watch("attach", request(self._attaching, Ptrace.SEIZE, self._taken))
+
+    def check(self, *allowed: AllowedOutcome) -> None:
+        """Both wait for the child, whose tracer is told first.  Their results are the last ones of an outcome."""
+        self._race.watch("stranger waits", wait_for(self._attaching, self._taken), Watched.SIGN)
+        self._race.watch("parent waits", wait_for(self._starting, self._pid), Watched.SIGN)
+        self._race.tally(self._starting, self._attaching)
+        self._race.check(*allowed)
+
+
+REFUSED = {"EPERM", "ESRCH"}
+"""ESRCH: the child had ended by then, and its parent had waited for it."""
+
+
 @pytest.mark.requirement("ptrace.attach-at-once")
 def test_attach_and_traceme(guest: Guest, race: Race) -> None:
-    """A child makes its parent its tracer while a stranger attaches: one of the two traces it.
-
-    ESRCH: the child had ended by then, and its parent had waited for it.
-    """
-    shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
-    starting, attaching, child = race.plan(shell), race.plan(stranger), race.child()
-    pid = starting.child(child)
-    race.meet(starting, attaching, child)
-    taken = attaching.take(pid)
-    race.go(attaching, child)
-    race.watch("attach", request(attaching, Ptrace.SEIZE, taken))
-    race.watch("traceme", child.call("ptrace", Ptrace.TRACEME, 0, 0, 0))
-    race.watch("stranger waits", wait_for(attaching, taken), Watched.SIGN)
-    race.watch("parent waits", wait_for(starting, pid), Watched.SIGN)
-    race.tally(starting, attaching)
-    race.check(("OK", "EPERM", ">0", ">0"), ({"EPERM", "ESRCH"}, "OK", "ECHILD", ">0"))
+    """A child makes its parent its tracer while a stranger attaches: one of the two traces it."""
+    attach = AttachToChild(guest, race)
+    race.watch("traceme", attach.child.call("ptrace", Ptrace.TRACEME, 0, 0, 0))
+    attach.check(("OK", "EPERM", ">0", ">0"), (REFUSED, "OK", "ECHILD", ">0"))
 
 
 @pytest.mark.requirement("ptrace.ends-at-once")
 def test_attach_and_end_of_the_target(guest: Guest, race: Race) -> None:
-    """A process exits, and its parent waits: a tracer that was in time is told first, and any other is refused.
-
-    EPERM: nobody has waited for it yet.  ESRCH: it was found no more.
-    """
-    shell, tracer = guest.spawn("shell"), guest.spawn("tracer")
-    starting, attaching, child = race.plan(shell), race.plan(tracer), race.child()
-    pid = starting.child(child)
-    race.meet(starting, attaching, child)
-    taken = attaching.take(pid)
-    race.go(attaching, child)
-    race.watch("attach", request(attaching, Ptrace.SEIZE, taken))
-    child.call("exit_group", 0)
-    race.watch("tracer waits", wait_for(attaching, taken), Watched.SIGN)
-    race.watch("parent waits", wait_for(starting, pid), Watched.SIGN)
-    race.tally(starting, attaching)
-    race.check(("OK", ">0", ">0"), ({"EPERM", "ESRCH"}, "ECHILD", ">0"))
+    """A process exits, and its parent waits: a tracer that was in time is told first, and any other is refused."""
+    attach = AttachToChild(guest, race)
+    attach.child.call("exit_group", 0)
+    attach.check(("OK", ">0", ">0"), (REFUSED, "ECHILD", ">0"))
 
 
 @pytest.mark.requirement("ptrace.ends-at-once")
