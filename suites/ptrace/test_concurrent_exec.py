@@ -28,7 +28,7 @@ LIST, LIST_OF_THE_NEW = 0x10000, 0x20000
 
 
 class Executing:
-    """The plan of a target, and what it executes."""
+    """A target, its plan, and the set-uid program that it executes."""
 
     def __init__(self, guest: Guest, race: Race, path: str) -> None:
         self.target = guest.spawn("target")
@@ -100,7 +100,7 @@ def test_list_of_robust_futexes(guest: Guest, race: Race) -> None:
     race.watch("execute", executing.execute())
     plan.call("set_robust_list", LIST_OF_THE_NEW, 3 * words)
     race.watch("get", reading.call("get_robust_list", executing.target.tid, head, length))
-    race.watch_word("list", stranger, head)
+    race.watch_word("list", stranger, head + stranger.abi.words(0xFFFFFFFF).index(0xFF))
     race.meet(plan, reading)
     race.watch("get afterwards", reading.call("get_robust_list", executing.target.tid, length, length))
     race.meet(plan, reading)
@@ -125,7 +125,7 @@ def test_events(guest: Guest, race: Race) -> None:
     event = counting.call("perf_event_open", attributes, executing.target.tid, -1, -1, 0)
     race.watch("count", event, Watched.SIGN)
     race.meet(executing.plan, counting)
-    counting.call("ppoll", polled, 1, stranger.abi.words(0, 0), 0, 8)
+    counting.call("ppoll", polled, 1, bytes(16), 0, 8)
     race.watch_word("events", stranger, polled + 4)
     counting.call("close", event)
     race.meet(executing.plan, counting)
