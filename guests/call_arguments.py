@@ -46,6 +46,10 @@ class Marshalled:
     reads: list[tuple[int, int]] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
 
+    @property
+    def read_lengths(self) -> tuple[int, ...]:
+        return tuple(length for _, length in self.reads)
+
 
 def marshal(slot: int, arguments: Sequence[Argument], *, start: int = 0) -> Marshalled:
     """Place the arguments in a slot's data, from offset `start` on."""

@@ -5,7 +5,6 @@ evil, secret = guest.spawn("evil"), guest.spawn("secret")
 assert evil.attach(secret) == EPERM
 assert evil.call("getuid") == returned(1000)
 waiting = tracer.begin("wait4", tracee, Out(4), WALL, None)     # a call that blocks
-...
 assert waiting.outcome() == OK
 """
 
@@ -138,8 +137,7 @@ class Task(PtraceCalls, AccessCalls, CredentialCalls, SeccompCalls, SignalCalls,
         body = wire.call_body(nr, laid.numbers, entry=entry, writes=laid.writes, reads=laid.reads)
         what = f"{self}.{shown or self._shown(name, arguments)}"
         sequence = self.guest.send(Op.CALL, self.slot, body, what)
-        lengths = tuple(length for _, length in laid.reads)
-        return Pending(self, sequence, what, lengths, zero=returns_zero(name, arguments))
+        return Pending(self, sequence, what, laid.read_lengths, zero=returns_zero(name, arguments))
 
     def _shown(self, name: str | int, arguments: tuple[Argument, ...]) -> str:
         return f"{name}({', '.join(marshal(self.slot, arguments).shown)})"

@@ -99,6 +99,7 @@ static void set_up(int argc, char **argv)
 
 	if (geteuid())
 		cannot("it needs to run as root");
+	personality(personality(0xffffffff) & ~ADDR_NO_RANDOMIZE);
 	dup3(1, FD_OUTPUT, O_CLOEXEC);
 	for (int i = 0; i < 3; i++)
 		dup2(null, i);
@@ -137,9 +138,11 @@ int main(int argc, char **argv)
 		__atomic_store_n(&me->done, me->ordered, __ATOMIC_RELEASE);
 		switch_stack(stack_of(me), task_main, me);
 	}
-	/* With room for the names of tasks where the command line is. */
-	if (argc == 1)
+	/* With room for the names of tasks where the command line is, and the heap, which chance may put there, off the arena. */
+	if (argc == 1) {
+		personality(personality(0xffffffff) | ADDR_NO_RANDOMIZE);
 		execl("/proc/self/exe", argv[0], "                                ", NULL);
+	}
 	set_up(argc, argv);
 	story();
 	over(0);

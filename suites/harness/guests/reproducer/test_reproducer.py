@@ -75,6 +75,13 @@ class TestExitStatus:
     def test_a_kept_promise_is_0(self, recorded: RecordedHost, tmp_path: Path) -> None:
         assert run(source_of(recorded, truth), tmp_path) == (0, "the promise is kept\n")
 
+    def test_the_heap_is_never_where_tasks_share_memory(self, recorded: RecordedHost, tmp_path: Path) -> None:
+        """Where the kernel puts the heap of a static program by chance, it is there once in some hundred times."""
+        printing = 'dprintf(FD_OUTPUT, "%d", (unsigned long)sbrk(0) < ARENA);'
+        source = source_of(recorded, truth).replace("\tstory();\n", f"\t{printing}\n\tstory();\n")
+        for _ in range(8):
+            assert run(source, tmp_path)[1] == "1the promise is kept\n"
+
     def test_a_broken_promise_is_1_and_names_the_call(self, recorded: RecordedHost, tmp_path: Path) -> None:
         """The host's close() fails with EBADF, which this scenario takes for wrong."""
         status, printed = run(source_of(recorded, lies), tmp_path)
