@@ -46,6 +46,7 @@ from suites.mutation.mutant_table import (
     areas,
     load_history,
     mismatches,
+    mutants_of_run,
     plan_configs,
 )
 from suites.mutation.mutant_tester import SURVIVED, MutantResult, MutantTester
@@ -122,7 +123,7 @@ def _groups(options: argparse.Namespace, cache: Cache, results: _Results) -> Ite
         known = _known(options, builder, cache, results)
         yield from run_sample(builder, _tester(options, builder, known.lines), chosen, wanted, known)
         return
-    mutants = LOADERS[table_name(options) or MUTANTS](options.area)
+    mutants = mutants_of_run(table_name(options) or MUTANTS, options.area)
     results.begin(mutants)
     chosen = _chosen(mutants, options.only)
     for folder, config, members in _plans(options, open_tree(source), chosen):
@@ -189,8 +190,11 @@ def _check(options: argparse.Namespace) -> int:
         found = [f"{name}: no place has this id" for name in stale_arguments(options.area, tree.path)]
         return _checked(found, f"{len(found)} arguments are of no place in {tree.path}")
     table = table_name(options)
-    names = [table] if table else [name for name in LOADERS if options.area in areas(name)] or [MUTANTS]
-    mutants = [mutant for name in names for mutant in LOADERS[name](options.area)]
+    if table:
+        mutants = mutants_of_run(table, options.area)
+    else:
+        names = [name for name in LOADERS if options.area in areas(name)] or [MUTANTS]
+        mutants = [mutant for name in names for mutant in LOADERS[name](options.area)]
     chosen = [mutant for mutant in _chosen(mutants, options.only) if mutant.edits]
     found = list(mismatches(tree, chosen))
     return _checked(found, f"{len(chosen) - len(found)} of {len(chosen)} match {tree.path}")

@@ -13,7 +13,7 @@ mutants.toml has faults that we made up:
     equivalent = "..."                  # optional: why no test can detect it; then it is not built
 
 races.toml has more of them, in the same format: a lock, a barrier, a grace period or a reference is gone or narrower.
-With it go the bugs of history.toml that need several processors.
+A run of it also tries the bugs of history.toml that need several processors.
 
 A mutant whose file is in arch/ is tested only on kernels of that architecture.
 
@@ -177,10 +177,8 @@ def load_mutants(area: str) -> list[Mutant]:
 
 
 def load_races(area: str) -> list[Mutant]:
-    """The same of races.toml, and then the bugs of history.toml that need nothing but several processors."""
-    history = load_history(area) if area in areas(HISTORY) else []
-    racy = [replace(bug, needs=()) for bug in history if bug.needs == ("smp",) and bug.edits]
-    return _load(SUITES / area / RACES, "mutant", _mutant) + racy
+    """The same of races.toml."""
+    return _load(SUITES / area / RACES, "mutant", _mutant)
 
 
 def load_history(area: str) -> list[Mutant]:
@@ -194,6 +192,15 @@ LOADERS: Mapping[str, Callable[[str], list[Mutant]]] = {
     HISTORY: load_history,
 }
 """What reads an area's table, by its file name."""
+
+
+def mutants_of_run(table: str, area: str) -> list[Mutant]:
+    """The mutants that a run of a table tries: with RACES, also the area's bugs that need only several processors."""
+    mutants = LOADERS[table](area)
+    if table == RACES and area in areas(HISTORY):
+        bugs = load_history(area)
+        mutants += [replace(bug, needs=()) for bug in bugs if bug.needs == ("smp",) and bug.edits]
+    return mutants
 
 
 def _load(path: Path, kind: str, parse: Callable[[Table], Mutant]) -> list[Mutant]:

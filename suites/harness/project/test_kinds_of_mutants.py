@@ -64,13 +64,17 @@ class TestRaces:
     def table(self, bench: Bench) -> None:
         (bench.area / "races.toml").write_text(made_up("a", "1", "7"))
 
-    def test_bugs_that_need_several_processors_are_among_them(self, bench: Bench) -> None:
-        """Not those that need more, or are not in the table of history."""
+    def test_bugs_that_need_several_processors_are_among_them(
+        self, bench: Bench, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Not those that need more, or nothing.  A check of all tables has each once."""
         smp, more = 'needs = ["smp"]\n', 'needs = ["smp", "kvm"]\n'
         bugs = bug("b", "1", "7", smp) + bug("c", "1", "7", more) + bug("d", "1", "7")
         (bench.area / "history.toml").write_text(bugs)
         assert bench("--races") == 0
         assert bench.statuses() == {"a": "detected", "b": "detected"}
+        assert bench("--check") == 0
+        assert "4 of 4 match" in capsys.readouterr().out
 
     def test_the_kernel_is_for_several_processors(self, bench: Bench) -> None:
         assert bench("--races") == 0
