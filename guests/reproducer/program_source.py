@@ -22,17 +22,8 @@ _LONGEST_FILE = 200
 """Maximum size in bytes of a file whose content a comment shows."""
 _INCLUDES = (
     *("dirent.h", "errno.h", "fcntl.h", "limits.h", "linux/futex.h", "poll.h", "sched.h", "signal.h", "stdarg.h"),
-    *(
-        "stddef.h",
-        "stdio.h",
-        "stdlib.h",
-        "string.h",
-        "sys/eventfd.h",
-        "sys/mman.h",
-        "sys/personality.h",
-        "sys/prctl.h",
-    ),
-    *("sys/syscall.h", "sys/wait.h", "time.h", "unistd.h"),
+    *("stddef.h", "stdio.h", "stdlib.h", "string.h", "sys/eventfd.h", "sys/mman.h", "sys/personality.h"),
+    *("sys/prctl.h", "sys/syscall.h", "sys/wait.h", "time.h", "unistd.h"),
 )
 
 
