@@ -34,6 +34,7 @@ from kconfigs.flavors import DEFAULT, flavor
 from kconfigs.resolve import packaged_source
 from suites.coverage.line_map import LineMap, find_map
 from suites.mutation.c_source import c_parser, live_lines
+from suites.mutation.config_plans import plan_configs
 from suites.mutation.mechanical_mutants import draw, stale_arguments
 from suites.mutation.mutant_builder import MutantBuilder
 from suites.mutation.mutant_report import as_markdown, exit_status, line, read_json, summary, write_json
@@ -47,7 +48,6 @@ from suites.mutation.mutant_table import (
     load_history,
     mismatches,
     mutants_of_run,
-    plan_configs,
 )
 from suites.mutation.mutant_tester import SURVIVED, MutantResult, MutantTester
 from suites.mutation.mutants_options import parser, pytest_arguments, table_name

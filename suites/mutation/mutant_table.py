@@ -11,6 +11,9 @@ mutants.toml has faults that we made up:
     replace = "task_is_descendant(parent, tracer)"
     first = "test_set_ptracer.py"       # optional: the tests to run before all others of the area
     equivalent = "..."                  # optional: why no test can detect it; then it is not built
+    config = ["X86_32=y"]               # optional: options without which it is not built
+
+If there are several edits, each has its file, find and replace in a [[mutant.edit]], which comes last.
 
 races.toml has more of them, in the same format: a lock, a barrier, a grace period or a reference is gone or narrower.
 A run of it also tries the bugs of history.toml that need several processors.
@@ -67,6 +70,7 @@ AVAILABLE: frozenset[str] = frozenset()
 _ID = re.compile(r"\w[\w.+-]*", re.ASCII)
 """It becomes a part of a path."""
 _COMMIT = re.compile(r"[0-9a-f]{12,40}")
+_EDIT = ("file", "find", "replace")
 _OPTION = re.compile(rf"(CONFIG_)?[A-Z0-9]\w*=({VALUE})", re.ASCII)
 
 
@@ -221,13 +225,18 @@ def _load(path: Path, kind: str, parse: Callable[[Table], Mutant]) -> list[Mutan
 
 
 def _mutant(entry: Table) -> Mutant:
-    entry.check(required=("id", "text", "file", "find", "replace"), optional=("first", "equivalent"))
+    known = ("first", "equivalent", "config")
+    if "edit" in entry:
+        entry.check(required=("id", "text"), optional=("edit", *known))
+    else:
+        entry.check(required=("id", "text", *_EDIT), optional=known)
     return Mutant(
         entry.text("id"),
         entry.sentence("text"),
-        (_edit(entry),),
+        tuple(_edit(edit, alone=True) for edit in entry.tables("edit")) or (_edit(entry),),
         first=entry.text("first", ""),
         argued=entry.sentence("equivalent", ""),
+        config=_config(entry),
     )
 
 
@@ -245,18 +254,14 @@ def _bug(entry: Table) -> Mutant:
         parse_version(release or "0")
     except ValueError as error:
         raise entry.error(f"'fixed': {error}", key="fixed") from None
-    config = tuple(entry.texts("config", []))
-    for option in config:
-        if not _OPTION.fullmatch(option):
-            raise entry.error(f"'config' has {option!r}, which is not an option as in MIGRATION=y", key="config")
     mutant = Mutant(
         entry.text("id"),
         entry.sentence("seen"),
-        tuple(_edit(edit, with_versions=True) for edit in entry.tables("edit")),
+        tuple(_edit(edit, alone=True, with_versions=True) for edit in entry.tables("edit")),
         first=entry.text("first", ""),
         argued=entry.sentence("unseen", ""),
         needs=tuple(entry.choices("needs", NEEDS, [])),
-        config=config,
+        config=_config(entry),
         fix=Fix(entry.sentence("title"), commit, release, not unconfirmed),
     )
     if not (mutant.edits or mutant.argued or mutant.needs):
@@ -264,37 +269,17 @@ def _bug(entry: Table) -> Mutant:
     return mutant
 
 
-def _edit(entry: Table, *, with_versions: bool = False) -> Edit:
-    if with_versions:
-        entry.check(required=("file", "find", "replace"), optional=("since", "until"))
+def _config(entry: Table) -> tuple[str, ...]:
+    options = tuple(entry.texts("config", []))
+    for option in options:
+        if not _OPTION.fullmatch(option):
+            raise entry.error(f"'config' has {option!r}, which is not an option as in MIGRATION=y", key="config")
+    return options
+
+
+def _edit(entry: Table, *, alone: bool = False, with_versions: bool = False) -> Edit:
+    """`alone`: the table has nothing else, and was not checked before."""
+    if alone:
+        entry.check(required=_EDIT, optional=("since", "until") if with_versions else ())
     versions = entry.versions() if with_versions else ANY
     return Edit(entry.text("file"), entry.text("find"), entry.text("replace", blank=True), versions)
-
-
-def plan_configs(mutants: Iterable[Mutant], asked: Mapping[str, str]) -> list[tuple[list[str], list[Mutant]]]:
-    """The options of each kernel that has to be configured, and the mutants that are built from it.
-
-    The first has no options: it is for the mutants without, and for those that are not built.  All others are in one,
-    because a configuration costs a build of what depends on it, and the tests of a kernel without a fault; only a
-    mutant that contradicts them, or what the flavor asks for, gets another.
-    """
-    plain: list[Mutant] = []
-    plans: list[tuple[dict[str, str], list[Mutant]]] = []
-    for mutant in mutants:
-        if mutant.argued or mutant.missing or not mutant.config:
-            plain.append(mutant)
-            continue
-        options = dict(option.removeprefix("CONFIG_").split("=", 1) for option in mutant.config)
-        fitting = (
-            each
-            for each in plans
-            if all(each[0].get(name, asked.get(name, value)) == value for name, value in options.items())
-        )
-        if (chosen := next(fitting, None)) is None:
-            plans.append(chosen := ({}, []))
-        chosen[0].update(options)
-        chosen[1].append(mutant)
-    return [
-        ([], plain),
-        *(([f"{name}={value}" for name, value in sorted(plan.items())], members) for plan, members in plans),
-    ]

@@ -18,6 +18,7 @@ from kconfigs.fetch import source_tree
 from kconfigs.resolve import packaged_source
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.mutation import mutant_table
+from suites.mutation.config_plans import plan_configs
 from suites.mutation.mutant_table import (
     HISTORY,
     LOADERS,
@@ -30,7 +31,6 @@ from suites.mutation.mutant_table import (
     load_history,
     load_mutants,
     mismatches,
-    plan_configs,
 )
 
 SUITES = Path(__file__).parents[2]
@@ -55,8 +55,18 @@ replace = ""
 """
 
 
-def mutant(*edits: Edit, identifier: str = "an-id", config: tuple[str, ...] = ()) -> Mutant:
-    return Mutant(identifier, "What it breaks.", edits, config=config)
+MUTANT = """
+[[mutant]]
+id = "an-id"
+text = "It is broken."
+"""
+EDIT_OF_MUTANT = EDIT.replace("bug", "mutant")
+
+
+def mutant(
+    *edits: Edit, identifier: str = "an-id", text: str = "What it breaks.", config: tuple[str, ...] = ()
+) -> Mutant:
+    return Mutant(identifier, text, edits, config=config)
 
 
 @pytest.fixture
@@ -95,14 +105,16 @@ class TestShippedTables:
         assert list(mismatches(tree, [each for each in LOADERS[name](area) if each.edits])) == []
 
 
-class TestTable:
-    """What a history.toml may say."""
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the only area that there is."""
+    monkeypatch.setattr(mutant_table, "SUITES", tmp_path)
+    (tmp_path / "yama").mkdir()
+    return tmp_path / "yama"
 
-    @pytest.fixture
-    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setattr(mutant_table, "SUITES", tmp_path)
-        (tmp_path / "yama").mkdir()
-        return tmp_path / "yama"
+
+class TestHistory:
+    """What a history.toml may say."""
 
     def test_all_keys(self, folder: Path) -> None:
         keys = 'needs = ["smp", "kvm"]\nconfig = ["USERFAULTFD=y"]\nfirst = "test_a.py"\nunconfirmed = true\n'
@@ -159,6 +171,41 @@ class TestTable:
         (folder / HISTORY).write_text(BUG + EDIT)
         with pytest.raises(UsageError, match=r"loadpin has no history\.toml\n  hint: yama has one"):
             load_history("loadpin")
+
+
+class TestMutants:
+    """What a mutants.toml or a races.toml may say."""
+
+    @pytest.mark.parametrize(
+        ("text", "edits"),
+        [
+            (MUTANT + EDIT_OF_MUTANT.replace("[[mutant.edit]]\n", ""), 1),
+            (MUTANT + EDIT_OF_MUTANT + EDIT_OF_MUTANT, 2),
+        ],
+        ids=["one", "several"],
+    )
+    def test_edits(self, folder: Path, text: str, edits: int) -> None:
+        (folder / MUTANTS).write_text(text)
+        assert load_mutants("yama") == [mutant(*[Edit("a.c", "scope = 1", "")] * edits, text="It is broken.")]
+
+    def test_options(self, folder: Path) -> None:
+        (folder / MUTANTS).write_text(MUTANT + 'config = ["X86_32=y"]\n' + EDIT_OF_MUTANT)
+        assert [each.config for each in load_mutants("yama")] == [("X86_32=y",)]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (MUTANT, "'file' is missing"),
+            (MUTANT + 'find = "scope = 1"' + EDIT_OF_MUTANT, "unknown key 'find'"),
+            (MUTANT + EDIT_OF_MUTANT + 'since = "6.1"', "unknown key 'since'"),
+            (MUTANT + 'config = ["X86_32"]' + EDIT_OF_MUTANT, "'config' has 'X86_32'"),
+        ],
+        ids=["none", "both-forms", "versions", "config"],
+    )
+    def test_an_error_names_its_line(self, folder: Path, text: str, message: str) -> None:
+        (folder / MUTANTS).write_text(text)
+        with pytest.raises(UsageError, match=rf"mutants\.toml:\d+: .*{message}"):
+            load_mutants("yama")
 
 
 class TestEdits:
