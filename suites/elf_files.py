@@ -10,6 +10,7 @@ _AT_CLASS, _CLASS_64 = 4, 2
 _AT_ORDER, _BIG_ENDIAN = 5, 2
 _HEADERS = {4: "16sHHIIIIIHHHHHH", 8: "16sHHIQQQIHHHHHH"}
 _PROGRAM_HEADERS = {4: "IIIIIIII", 8: "IIQQQQQQ"}
+_SECTION_HEADERS = {4: "IIIIIIIIII", 8: "IIQQQQIIQQ"}
 """By the size of a word."""
 _ET_EXEC = 2
 
@@ -35,6 +36,7 @@ class ElfLayout:
         order = ">" if file[_AT_ORDER] == _BIG_ENDIAN else "<"
         self._header = struct.Struct(order + _HEADERS[self._word])
         self._program_header = struct.Struct(order + _PROGRAM_HEADERS[self._word])
+        self._section_header = struct.Struct(order + _SECTION_HEADERS[self._word])
 
     def head_size(self, segments: int) -> int:
         """Bytes of the header and the program headers."""
@@ -63,3 +65,14 @@ class ElfLayout:
             offset, address, _, length, _ = fields
             found.append(ProgramHeader(kind, flags, offset, address, length, alignment))
         return found
+
+    def without_section_names(self, file: bytes) -> bytes:
+        """The file, whose table of the names of its sections is now empty, and begins where the file does."""
+        header = self._header.unpack_from(file)
+        start, names = header[6], header[-1]
+        at = start + names * self._section_header.size
+        fields = list(self._section_header.unpack_from(file, at))
+        fields[4:6] = 0, 0  # sh_offset and sh_size
+        content = bytearray(file)
+        self._section_header.pack_into(content, at, *fields)
+        return bytes(content)

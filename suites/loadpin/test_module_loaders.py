@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from guests.abi import Abi
 from guests.guest import Guest
 from guests.outcome import ENOEXEC, OK, killed
 from guests.uapi import Signal
 from guests.vm.kernel_modules import read_module
+from suites.elf_files import ElfLayout
 from suites.loadpin.support.disks_and_log import MODULE, NOT_ENFORCING, loadpin, modules, needs
 from suites.loadpin.support.suspended_disk import SuspendedDisk
 from suites.other_restrictions import signatures_enforced
@@ -17,19 +17,6 @@ from suites.other_restrictions import signatures_enforced
 pytestmark = [loadpin, modules]
 
 requirement = pytest.mark.requirement
-SECTION_HEADERS, NAMES_SECTION = 40, 62
-"""Offsets in struct elf64_hdr: of e_shoff and of e_shstrndx."""
-SECTION_HEADER_SIZE, OFFSET_AND_SIZE = 64, 24
-"""Of struct elf64_shdr, and the offset of sh_offset and sh_size in it."""
-
-
-def without_names(module: bytes, abi: Abi) -> bytes:
-    """The module, whose table of the names of its sections is now empty, and begins where the file does."""
-    (headers,) = abi.unpack_from("Q", module, SECTION_HEADERS)
-    (index,) = abi.unpack_from("H", module, NAMES_SECTION)
-    content = bytearray(module)
-    abi.layout("QQ").pack_into(content, headers + index * SECTION_HEADER_SIZE + OFFSET_AND_SIZE, 0, 0)
-    return bytes(content)
 
 
 @NOT_ENFORCING
@@ -39,7 +26,7 @@ def test_module_without_names_of_sections(guest: Guest) -> None:
     if signatures_enforced(guest):
         pytest.skip("needs a kernel that loads modules without signatures")
     root, module = guest.root(), read_module(guest.kernel, MODULE)
-    assert root.init_module(without_names(module, root.abi)) == ENOEXEC
+    assert root.init_module(ElfLayout(module).without_section_names(module)) == ENOEXEC
     assert root.init_module(module) == OK
 
 

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from guests import bpf
+from guests.abi import Abi
 from guests.bpf import Action, deny, kill_process, policy
 from guests.call_arguments import Out
 from guests.errors import require
@@ -34,12 +37,12 @@ def interrupted(guest: Guest, task: Task, call: Pending) -> None:
 
 
 # fmt: off
-SLEEP = policy(bpf.allow("nanosleep"), default=Action.KILL_PROCESS)
-SLEEP_AND_RESTART = policy(bpf.allow("nanosleep", "restart_syscall"), default=Action.KILL_PROCESS)
+SLEEP = policy(bpf.allow("clock_nanosleep"), default=Action.KILL_PROCESS)
+SLEEP_AND_RESTART = policy(bpf.allow("clock_nanosleep", "restart_syscall"), default=Action.KILL_PROCESS)
 RESTARTED: dict[str, tuple[bpf.Policy, Expected | None]] = {
     # a filter, and the result of a sleep that was interrupted; None: it continues to sleep
     "its-own-number-denied":      (policy(deny("restart_syscall", errno=EPERM)),  EPERM),
-    "another-number-denied":      (policy(deny("clock_nanosleep", errno=EPERM)),  None),
+    "another-number-denied":      (policy(deny("nanosleep", errno=EPERM)),        None),
     "killed-by-its-number":              (policy(kill_process("restart_syscall")),       killed(Signal.SYS)),
     "an-allow-list-without-it":   (SLEEP,                                          killed(Signal.SYS)),
     "an-allow-list-with-it":      (SLEEP_AND_RESTART,                                       None),
@@ -54,7 +57,7 @@ def test_restart_syscall(guest: Guest, case: str) -> None:
     program, wanted = RESTARTED[case]
     task = unprivileged(guest)
     task.install(program).result()
-    call = task.begin("nanosleep", task.abi.pack("qq", HOUR_S, 0), None)
+    call = task.begin("clock_nanosleep", CLOCK_MONOTONIC, 0, task.abi.pack("qq", HOUR_S, 0), None)
     interrupted(guest, task, call)
     if wanted is None:
         assert call.blocks(), call
@@ -110,23 +113,38 @@ def test_registers_that_a_tracer_restores(guest: Guest) -> None:
     assert call.outcome() == EPERM
 
 
+def nanosleep(abi: Abi) -> tuple[int | bytes, ...]:
+    """Its arguments: a time in longs."""
+    return (abi.words(0, 1),)
+
+
+def clock_nanosleep(abi: Abi) -> tuple[int | bytes, ...]:
+    return CLOCK_MONOTONIC, 0, abi.pack("qq", 0, 1)
+
+
+OLD = pytest.mark.needs("64BIT or COMPAT_32BIT_TIME")
+
+
 @pytest.mark.requirement("seccomp.restart-data")
-def test_restart_syscall_after_a_finished_sleep(guest: Guest) -> None:
+@pytest.mark.parametrize(
+    "sleep", [pytest.param(nanosleep, marks=OLD), clock_nanosleep], ids=lambda sleep: sleep.__name__
+)
+def test_restart_syscall_after_a_finished_sleep(
+    guest: Guest, sleep: Callable[[Abi], tuple[int | bytes, ...]]
+) -> None:
     """restart_syscall() fails with EINTR after a sleep that was not interrupted, even if an earlier poll() was.
 
     Before the sleep, it polls again.
     """
     task = guest.spawn("task")
     need_call(task, "poll")
-    moment = task.abi.pack("qq", 0, 1)
-    for name, *clock in (("nanosleep",), ("clock_nanosleep", CLOCK_MONOTONIC, 0)):
-        reading, writing = task.abi.unpack("ii", task.call("pipe2", Out(8), 0).read())
-        writer = task.spawn("writer")
-        call = task.begin("poll", task.store(task.abi.pack("iHH", reading, Poll.IN, 0)), 1, -1)
-        interrupted(guest, task, call)
-        call.wait_until_blocked()
-        writer.call("write", writing, b"x", 1).result()
-        call.outcome().require(returned(1))
-        task.call("restart_syscall").require(returned(1))
-        task.call(name, *clock, moment, Out(16)).result()
-        assert task.call("restart_syscall") == EINTR
+    reading, writing = task.abi.unpack("ii", task.call("pipe2", Out(8), 0).read())
+    writer = task.spawn("writer")
+    call = task.begin("poll", task.store(task.abi.pack("iHH", reading, Poll.IN, 0)), 1, -1)
+    interrupted(guest, task, call)
+    call.wait_until_blocked()
+    writer.call("write", writing, b"x", 1).result()
+    call.outcome().require(returned(1))
+    task.call("restart_syscall").require(returned(1))
+    task.call(sleep.__name__, *sleep(task.abi), Out(16)).result()
+    assert task.call("restart_syscall") == EINTR
