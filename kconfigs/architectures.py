@@ -50,6 +50,8 @@ class Architecture:
     """The memory of QEMU's machine is a multiple of this."""
     rewritten_mib: int = 0
     """The end of the memory, which the kernel must not use: QEMU writes there at each start, of a clone too."""
+    machine_properties: str = ""
+    """Properties of QEMU's machine, as `-machine` takes them."""
     oldest: Version = OLDEST
     """The oldest Linux that can be tested."""
     arguments: tuple[str, ...] = ()
@@ -192,6 +194,8 @@ _TABLE = (
         command_line_size=1024,
         # virtme-run leaves the choice to QEMU's machine `virt`.
         emulated_cpu="cortex-a15",
+        # Otherwise, PCI is beyond the first 4 GiB, which a kernel without ARM_LPAE cannot reach.
+        machine_properties="highmem=off",
         machine="armv7l",
     ),
 )

@@ -110,6 +110,7 @@ class VirtualMachine:
 def virtme_run(machine: VirtualMachine, *, program: str, root: Path) -> list[str]:
     """The virtme-run command that prints the QEMU command for this machine."""
     acceleration = [] if machine.kvm else ["--disable-kvm"]
+    properties = machine.architecture.machine_properties
     return [
         program,
         *("--kimg", str(machine.image), "--root", str(root), "--arch", machine.arch),
@@ -118,6 +119,7 @@ def virtme_run(machine: VirtualMachine, *, program: str, root: Path) -> list[str
         *acceleration,
         *("--disable-microvm", "--dry-run", "--show-command"),
         *("--qemu-opts", "-initrd", str(machine.initramfs)),
+        *(("-machine", properties) if properties else ()),
     ]
 
 

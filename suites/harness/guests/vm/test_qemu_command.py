@@ -73,6 +73,12 @@ class TestVirtmeRun:
             " --qemu-opts -initrd /boot/initramfs.cpio"
         )
 
+    def test_properties_of_the_machine(self) -> None:
+        """They are those of the architecture: on arm, PCI is where every kernel can reach it."""
+        words = virtme_run(replace(MACHINE, arch="arm"), program="virtme-run", root=Path("/empty"))
+        assert words[words.index("--qemu-opts") :][-2:] == ["-machine", "highmem=off"]
+        assert "-machine" not in virtme_run(MACHINE, program="virtme-run", root=Path("/empty"))
+
     def test_virtme_run_may_use_kvm_only_if_it_works(self) -> None:
         words = virtme_run(replace(MACHINE, kvm=True), program="virtme-run", root=Path("/empty"))
         assert "--disable-kvm" not in words
