@@ -57,6 +57,8 @@ class Abi:
     """Whether handlers return to code of the vdso, and not to the restorer."""
     single_step: bool = True
     """Whether there is PTRACE_SINGLESTEP (arch_has_single_step() in asm/ptrace.h)."""
+    emulates_calls: bool = True
+    """Whether there is PTRACE_SYSEMU."""
     number_set: int = 0
     """The register set of a C int that has the number of the call, for tracers; 0 if it is one of the registers."""
     trapped_result: Callable[[int, int], int] = lambda number, _: number
@@ -103,6 +105,8 @@ class Abi:
     """The call by which handlers return in strict mode (__NR_seccomp_sigreturn in asm/seccomp.h)."""
     flags_of_clone: int = 0
     """Which argument of clone() has the flags: 0, or 1 if the stack comes first."""
+    memory_begins: int = 0
+    """Where the memory of QEMU's machine begins, as a physical address."""
     mmap_by_address: bool = False
     """Whether mmap() takes the address of its arguments."""
     option: str = ""

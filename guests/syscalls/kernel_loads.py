@@ -31,8 +31,8 @@ _PAGE = 4096
 _SMALL = wire.SLOT_DATA_SIZE // 2
 """Bytes that a call's arguments may have, beside what a test has stored in the task's memory."""
 _CONTENT = "/tmp/content-for-memory"  # noqa: S108 (in a guest)
-_KEXEC_SEGMENT_AT = 0x2000000
-"""32 MiB, which is RAM in every guest."""
+_KEXEC_SEGMENT = 0x2000000
+"""32 MiB behind the beginning of the memory, which every guest has."""
 
 
 class KernelReadCalls(FilesystemCalls):
@@ -101,11 +101,10 @@ class KernelReadCalls(FilesystemCalls):
         """kexec_load() of pages from memory: the kernel sees no file.  With no segments, it unloads."""
         content = bytes(_PAGE)
         page = self.store(content) if segments else 0
-        laid = b"".join(
-            self.abi.words(page, _PAGE, _KEXEC_SEGMENT_AT + number * _PAGE, _PAGE) for number in range(segments)
-        )
+        start = self.abi.memory_begins + _KEXEC_SEGMENT
+        laid = b"".join(self.abi.words(page, _PAGE, start + number * _PAGE, _PAGE) for number in range(segments))
         shown = f"kexec_load({segments} segments)"
-        return self.call("kexec_load", _KEXEC_SEGMENT_AT, segments, laid or None, flags, shown=shown)
+        return self.call("kexec_load", start, segments, laid or None, flags, shown=shown)
 
     def kernel_is_loaded(self) -> bool:
         """Whether an image is loaded."""

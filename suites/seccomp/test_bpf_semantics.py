@@ -10,6 +10,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from guests import bpf
+from guests.abis import BY_NAME
 from guests.bpf import Action, Instruction, Program, load, ret
 from guests.errors import require
 from guests.guest import Guest
@@ -20,6 +21,7 @@ from suites.seccomp.support.filter_results import (
     ALLOWED,
     DENIED,
     Call,
+    abi_of,
     check_installs,
     entries,
     kill_task,
@@ -65,13 +67,14 @@ def set_filter_runner(guest: Guest, runner: tuple[int, int]) -> None:
 
 
 def probes(entry: Entry, arch: str) -> st.SearchStrategy[list[Call]]:
-    """Harmless calls with any arguments, of 32 bits for 32-bit calls."""
+    """Harmless calls with any arguments, of 32 bits for 32-bit calls; none raises a signal by itself."""
     x32 = tuple(NR_X32 | nr for nr in native(arch))
     numbers, words = {
         Entry.NATIVE: (native(arch) + x32 + MISSING, ARGUMENTS),
         Entry.INT80: (COMPAT + MISSING, WORDS),
     }[entry]
-    call = st.tuples(st.sampled_from(numbers), st.tuples(*[st.sampled_from(words)] * 6))
+    legal = [nr for nr in numbers if nr < BY_NAME[abi_of(entry, arch)].illegal_from]
+    call = st.tuples(st.sampled_from(legal), st.tuples(*[st.sampled_from(words)] * 6))
     return st.lists(call, min_size=10, max_size=10)
 
 

@@ -12,6 +12,7 @@ from guests.bpf import deny, notify, policy, trace
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EINTR, EINVAL, ENOENT, OK, Expected, killed, returned
+from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag, Notification, Poll
 from guests.uapi import PTRACE_EVENT_EXIT, PTRACE_EVENT_SECCOMP, PtraceOption, Signal
 from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
@@ -24,49 +25,57 @@ pytestmark = [
 
 NOTIFY = policy(notify("getppid"))
 WAIT_KILLABLE = FilterFlag.WAIT_KILLABLE_RECV
+wait_killable = pytest.mark.requirement("seccomp.notif-wait-killable")
 
 
-@pytest.mark.requirement("seccomp.notif-frozen")
-@pytest.mark.parametrize("received", [False, True], ids=["before-it-is-received", "after-it-was-received"])
+@pytest.mark.requirement("seccomp.notif-frozen", "seccomp.notif-thawed")
 @pytest.mark.parametrize(
-    "flags",
+    ("flags", "received"),
     [
-        FilterFlag.NONE,
-        pytest.param(WAIT_KILLABLE, marks=pytest.mark.requirement("seccomp.notif-wait-killable")),
+        pytest.param(FilterFlag.NONE, False, id="any-signal-before-it-is-received"),
+        pytest.param(FilterFlag.NONE, True, id="any-signal-after-it-was-received"),
+        pytest.param(WAIT_KILLABLE, False, id="wait-killable-before-it-is-received", marks=wait_killable),
     ],
-    ids=["any-signal", "wait-killable"],
 )
 def test_a_frozen_target(guest: Guest, flags: FilterFlag, received: bool) -> None:
-    """Freezing discards the notification like a signal, and after thawing the call makes a new one.
-
-    With WAIT_KILLABLE_RECV, a call that has been received keeps its notification, and is frozen once it is answered.
-    """
+    """Freezing discards the notification like a signal, and after thawing the call makes a new one."""
     pair = SupervisedPair(guest, NOTIFY, flags)
     freezer = Freezer(guest, pair.target)
     call = pair.target.begin("getppid", 5)
     call.wait_until_blocked()
     old = pair.receive() if received else None
     freezer.freeze()
-    if old and flags:
-        assert pair.supervisor.still_waiting(pair.listener, old.id) == OK
-        assert pair.poll() == Poll.OUT
-        assert not freezer.frozen()
-        assert pair.reply(old, value=1) == OK
-        freezer.wait_until_frozen()
-        assert not call.finished()
-        freezer.thaw()
-        assert call.outcome() == returned(1)
-        return
     freezer.wait_until_frozen()
     assert pair.poll() == 0
     assert old is None or pair.reply(old, value=1) == ENOENT
     assert not call.finished()
     freezer.thaw()
-    again = pair.receive_after_signal()
-    assert again.args[0] == 5
-    assert old is None or again.id != old.id
-    assert pair.reply(again, value=2) == OK
-    assert call.outcome() == returned(2)
+    with breaks("seccomp.notif-thawed"):
+        again = pair.receive_after_signal()
+        assert again.args[0] == 5
+        assert old is None or again.id != old.id
+        assert pair.reply(again, value=2) == OK
+        assert call.outcome() == returned(2)
+
+
+@wait_killable
+@pytest.mark.requirement("seccomp.notif-frozen")
+def test_a_received_call_is_frozen_once_it_is_answered(guest: Guest) -> None:
+    """With WAIT_KILLABLE_RECV, a call that has been received keeps its notification while its task is to freeze."""
+    pair = SupervisedPair(guest, NOTIFY, WAIT_KILLABLE)
+    freezer = Freezer(guest, pair.target)
+    call = pair.target.begin("getppid", 5)
+    call.wait_until_blocked()
+    old = pair.receive()
+    freezer.freeze()
+    assert pair.supervisor.still_waiting(pair.listener, old.id) == OK
+    assert pair.poll() == Poll.OUT
+    assert not freezer.frozen()
+    assert pair.reply(old, value=1) == OK
+    freezer.wait_until_frozen()
+    assert not call.finished()
+    freezer.thaw()
+    assert call.outcome() == returned(1)
 
 
 @pytest.mark.requirement("seccomp.notif-frozen")

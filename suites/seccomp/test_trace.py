@@ -116,9 +116,10 @@ CHANGED: dict[str, tuple[dict[str, int | str], Expected]] = {
     "another-traced-call":      ({"nr": "geteuid"},         returned(1000)),
     "call-that-does-not-exist": ({"nr": 0x1000},                    ENOSYS),
     "x32-call-that-is-denied":  ({"nr": number("getuid", "x32")},   EPERM),
-    "argument-that-is-denied":  ({"arg0": 7},                              EINVAL),
-    "high-half-of-an-argument": ({"arg0": 7 << 32},                        EPERM),
-    "unfiltered-argument":    ({"arg1": 7},                              OK),
+    # Not the first argument, which some architectures keep twice.
+    "argument-that-is-denied":  ({"arg1": 7},                              EINVAL),
+    "high-half-of-an-argument": ({"arg1": 7 << 32},                        EPERM),
+    "unfiltered-argument":    ({"arg2": 7},                              OK),
     "nothing":                  ({},                                      OK),
 }
 # fmt: on
@@ -137,12 +138,12 @@ def test_a_changed_call_is_filtered_again(guest: Guest, change: str) -> None:
     judge = policy(
         deny("getpid", errno=EINVAL),
         kill_process("getgid"),
-        deny("getppid", errno=EINVAL, when=arg(0) == 7),
-        deny("getppid", errno=EPERM, when=arg(0) == 7 << 32),
+        deny("getppid", errno=EINVAL, when=arg(1) == 7),
+        deny("getppid", errno=EPERM, when=arg(1) == 7 << 32),
     )
     x32 = policy(deny("getuid", errno=EPERM), arch="x32")
     pair = TracedPair(guest, judge, x32, policy(trace("getppid", "geteuid")))
-    call = pair.stop("getppid", 1)
+    call = pair.stop("getppid", 1, 1)
     pair.change(**changes)
     pair.resume()
     assert call.outcome() == wanted
