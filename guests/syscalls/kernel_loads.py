@@ -27,11 +27,12 @@ IMA_POLICY = "/sys/kernel/security/ima/policy"
 KEXEC_LOADED = "/sys/kernel/kexec_loaded"
 
 _COMMAND_LINE = b"console=ttyS0\0"
-_PAGE = 4096
 _SMALL = wire.SLOT_DATA_SIZE // 2
 """Bytes that a call's arguments may have, beside what a test has stored in the task's memory."""
 _CONTENT = "/tmp/content-for-memory"  # noqa: S108 (in a guest)
-_KEXEC_SEGMENT = 0x2000000
+_SEGMENT = 4096
+"""Bytes of a segment for kexec_load(), which gets a page of its own."""
+_SEGMENTS_BEGIN = 0x2000000
 """32 MiB behind the beginning of the memory, which every guest has."""
 
 
@@ -99,10 +100,9 @@ class KernelReadCalls(FilesystemCalls):
 
     def kexec_load(self, *, segments: int = 1, flags: int = 0) -> Outcome:
         """kexec_load() of pages from memory: the kernel sees no file.  With no segments, it unloads."""
-        content = bytes(_PAGE)
-        page = self.store(content) if segments else 0
-        start = self.abi.memory_begins + _KEXEC_SEGMENT
-        laid = b"".join(self.abi.words(page, _PAGE, start + number * _PAGE, _PAGE) for number in range(segments))
+        content = self.store(bytes(_SEGMENT)) if segments else 0
+        start, size = self.abi.memory_begins + _SEGMENTS_BEGIN, self.hello().page_size
+        laid = b"".join(self.abi.words(content, _SEGMENT, start + number * size, size) for number in range(segments))
         shown = f"kexec_load({segments} segments)"
         return self.call("kexec_load", start, segments, laid or None, flags, shown=shown)
 

@@ -18,8 +18,8 @@ pytestmark = [
     SIZE_IS_EXACT,
     # Only interpreted programs make the kernel free the addresses of earlier ones.
     pytest.mark.lacks("BPF_JIT_ALWAYS_ON"),
-    # To free one, arm flushes the address of every page of the kernel (vm_reset_perms(), flush_tlb_kernel_range()): the
-    # memory is used up before all are freed, which is no leak.
+    # To free one, arm flushes the address of every page of the kernel (vm_reset_perms(), flush_tlb_kernel_range()):
+    # the memory is used up before all are freed, which is no leak.
     pytest.mark.lacks("ARM"),
     pytest.mark.requirement("seccomp.no-leak"),
 ]
