@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from suites.loadpin.support.disks_and_log import boot, needs
 from suites.loadpin.support.loadpin_walk import walk_booted
 from suites.loadpin.support.walk_boots import BOOTS, CLOSED, SWITCHED_ON, WalkBoot
-from suites.walks.walk import Walk
+from suites.walks.walk_run import WalkTaker
 
 requirement = pytest.mark.requirement
 
@@ -36,7 +34,7 @@ def marks_of(each: WalkBoot) -> tuple[pytest.MarkDecorator, ...]:
         for each in BOOTS
     ],
 )
-def test_walks(walks: Callable[[type[Walk]], None], booted: WalkBoot, closed: bool) -> None:
+def test_walks(walks: WalkTaker, booted: WalkBoot, closed: bool) -> None:
     """File systems come and go, files of all kinds are loaded, and lists set; after each step, every mount is judged.
 
     A difference breaks the promise from which the model's prediction follows.

@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from suites.seccomp.support.filter_walk import PROMISES, FilterWalk
-from suites.walks.walk import Walk
+from suites.walks.walk import PARTS
+from suites.walks.walk_run import WalkTaker
 
 
 @pytest.mark.walks
 @pytest.mark.needs("SECCOMP_FILTER")
 @pytest.mark.requirement(*PROMISES)
-def test_walks(walks: Callable[[type[Walk]], None]) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_walks(walks: WalkTaker, part: int) -> None:
     """Tasks install filters, fork, execute and die; after each step, all of them make calls and show their state.
 
     A difference breaks the promise from which the model's prediction follows.
     """
-    walks(FilterWalk)
+    walks(FilterWalk, part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +14,7 @@ from kconfigs.cache import Cache
 from suites.walks.fresh_guests import GuestSupply, one_after_another
 from suites.walks.surroundings import Surroundings
 from suites.walks.walk import FIXED_WALKS, Walk
-from suites.walks.walk_run import FIXED_SEED, Budget, run_walks
+from suites.walks.walk_run import FIXED_SEED, Budget, WalkTaker, run_walks
 
 DATABASE = ".walks"
 """The directory in the cache for the differences that were found; the cache's limit does not affect it."""
@@ -64,21 +64,21 @@ def budget_of(config: pytest.Config) -> Budget:
 
 
 @pytest.fixture
-def walks(request: pytest.FixtureRequest, guest_supply: GuestSupply) -> Iterator[Callable[[type[Walk]], None]]:
-    """A function that takes a class of walks, and walks as often as the options say."""
+def walks(request: pytest.FixtureRequest, guest_supply: GuestSupply) -> Iterator[WalkTaker]:
+    """A function that takes a class of walks and perhaps one of PARTS, and walks as often as the options say."""
     with one_after_another(guest_supply.take) as next_guest:
         # Each walk may take as long as a test.
         limit = request.config.stash[LIMIT]
         yield _walker(request, Surroundings(next_guest, guest_supply.complaint, limit.renew))
 
 
-def _walker(request: pytest.FixtureRequest, surroundings: Surroundings) -> Callable[[type[Walk]], None]:
+def _walker(request: pytest.FixtureRequest, surroundings: Surroundings) -> WalkTaker:
 
-    def walk(machine: type[Walk]) -> None:
+    def walk(machine: type[Walk], part: int = 1) -> None:
         budget = budget_of(request.config)
         seed = FIXED_SEED if budget.is_fixed else random.getrandbits(32) if budget.seed is None else budget.seed
         try:
-            walked = run_walks(machine, surroundings, budget, seed)
+            walked = run_walks(machine, surroundings, budget, seed, part)
         except BaseException as error:
             error.add_note(f"to walk there again: --walk-seed={seed}")
             raise

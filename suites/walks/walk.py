@@ -37,8 +37,10 @@ IMPORTS: Mapping[str, str] = {
 """The names that the lines of all areas may use, and the modules that define them."""
 
 
-FIXED_WALKS = 4
+FIXED_WALKS = 2
 """Walks of each test in a run that does not ask for more; they are the same each time."""
+PARTS = (1, 2)
+"""The tests that take the same kind of walks from different seeds, so that two workers share them."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,6 @@ class Walk(RuleBasedStateMachine):
     """Names that the area's lines use, besides IMPORTS, and the modules that define them."""
     marks: ClassVar[tuple[str, ...]] = ()
     """The marks of a test that is made from a walk."""
-    fixed_walks: ClassVar[int] = FIXED_WALKS
-    """The number of walks in a run that does not ask for more."""
 
     def __init__(self) -> None:
         super().__init__()

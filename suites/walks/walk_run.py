@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
@@ -15,7 +16,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
 from suites.walks.surroundings import Surroundings
-from suites.walks.walk import Walk
+from suites.walks.walk import FIXED_WALKS, Walk
 
 FIXED_SEED = 1
 STEPS = 25
@@ -63,14 +64,25 @@ class Walked:
         )
 
 
+class WalkTaker(Protocol):
+    """What the fixture `walks` is."""
+
+    def __call__(self, machine: type[Walk], part: int = 1) -> None: ...
+
+
 def run_walks(
     machine: type[Walk],
     surroundings: Surroundings,
     budget: Budget,
     seed: int,
+    part: int = 1,
+    *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Walked:
-    """Walk until the budget is spent.  Raises what the shortest walk raises that shows a difference."""
+    """Walk until the budget is spent.  Raises what the shortest walk raises that shows a difference.
+
+    With the same seed, each `part` takes walks of its own.
+    """
     walked = Walked(seed)
     began = clock()
     starts = surroundings.starts
@@ -82,10 +94,10 @@ def run_walks(
         starts()
 
     surroundings.starts = begin
-    seeds = random.Random(seed)  # noqa: S311 - no secret
+    seeds = random.Random(f"{seed} {part}")  # noqa: S311 - no secret
     try:
         # Each walk is a run of its own: within one, Hypothesis repeats much of the walk before.
-        for number in range(budget.most(machine.fixed_walks)):
+        for number in range(budget.most(FIXED_WALKS)):
             # A class of its own, because the seed and the surroundings are attributes.
             walk = type(machine.__name__, (machine,), {"surroundings": surroundings})
             seeded = hypothesis.seed(seeds.getrandbits(64))(walk)

@@ -88,7 +88,6 @@ def lists(walk: LoadPinWalk) -> list[tuple[str, str]]:
 class LoadPinWalk(DeviceWalk):
     """Loads by the kernel, and attempts to switch enforcement."""
 
-    fixed_walks = 2
     imports: ClassVar[Mapping[str, str]] = {
         **DeviceWalk.imports,
         **dict.fromkeys((*FILE_LOADS, *MEMORY_LOADS), "suites.loadpin.support.load_kinds"),
