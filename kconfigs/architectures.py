@@ -50,6 +50,8 @@ class Architecture:
     """The memory of QEMU's machine is a multiple of this."""
     rewritten_mib: int = 0
     """The end of the memory, which the kernel must not use: QEMU writes there at each start, of a clone too."""
+    separate_sockets: bool = False
+    """Whether a kernel may find only one processor of each socket."""
     machine_properties: str = ""
     """Properties of QEMU's machine, as `-machine` takes them."""
     oldest: Version = OLDEST
@@ -93,6 +95,8 @@ _TABLE = (
         second_port="ttyS1",
         command_line_size=2048,
         emulated_cpu="max",
+        # Without ACPI, it knows those in SeaBIOS's MP table (mptable_setup()).
+        separate_sockets=True,
         arguments=_STEADY_CLOCK,
         has_cmpxchg16b=True,
     ),
@@ -175,6 +179,8 @@ _TABLE = (
         second_port="ttyS1",
         command_line_size=2048,
         emulated_cpu="max",
+        # Without ACPI, it knows those in SeaBIOS's MP table (mptable_setup()).
+        separate_sockets=True,
         arguments=_STEADY_CLOCK,
         # `x86` is the 64-bit half of the folder.
         kbuild="i386",

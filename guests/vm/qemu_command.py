@@ -111,11 +111,14 @@ def virtme_run(machine: VirtualMachine, *, program: str, root: Path) -> list[str
     """The virtme-run command that prints the QEMU command for this machine."""
     acceleration = [] if machine.kvm else ["--disable-kvm"]
     properties = machine.architecture.machine_properties
+    cpus = str(machine.cpus)
+    if machine.cpus > 1 and machine.architecture.separate_sockets:
+        cpus += f",sockets={machine.cpus}"
     return [
         program,
         *("--kimg", str(machine.image), "--root", str(root), "--arch", machine.arch),
         *("--qemu-bin", machine.qemu.path),
-        *("--mods", "none", "--force-9p", "--cpus", str(machine.cpus), "--memory", f"{machine.memory_mib}M"),
+        *("--mods", "none", "--force-9p", "--cpus", cpus, "--memory", f"{machine.memory_mib}M"),
         *acceleration,
         *("--disable-microvm", "--dry-run", "--show-command"),
         *("--qemu-opts", "-initrd", str(machine.initramfs)),

@@ -30,6 +30,7 @@ from guests.log.kernel_log import read_raw
 from guests.vm import acceleration, device_state
 from guests.vm.boot import booted, compose
 from guests.vm.cache_checksums import DamagedError
+from guests.vm.processors import check_brought_up
 from guests.vm.qemu_command import VirtualMachine, clone_command, memory_options
 from guests.vm.qemu_process import Qemu
 from kconfigs.cache import Cache
@@ -154,6 +155,7 @@ def _make(machine: VirtualMachine, identity: dict[str, str], directory: Path) ->
             log, complete = read_raw(guest.channel)
             if not complete:
                 raise BootError("the kernel does not stop logging after it has booted", console=guest.console.text())
+            check_brought_up(log, machine.cpus, guest.console.text())
             (directory / "boot.log").write_text(log, encoding="utf-8")
             tainted = taint.read(guest.channel)
             start = time.perf_counter()

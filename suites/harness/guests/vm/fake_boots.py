@@ -59,6 +59,7 @@ class FakeBoots:
     times: int = 0
     error: Exception | None = None
     taint: bytes | None = b"512\n"
+    log: bytes = b"6,1,0,-;Linux\n"
 
     @contextlib.contextmanager
     def __call__(
@@ -72,7 +73,7 @@ class FakeBoots:
         os.pwrite(ram, b"stack", SIZE - 5)
         if self.error:
             raise self.error
-        self.lines = [b"6,1,0,-;Linux\n", b""]
+        self.lines = [self.log, b""]
         yield self
 
     @property

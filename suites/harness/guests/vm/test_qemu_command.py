@@ -83,9 +83,12 @@ class TestVirtmeRun:
         words = virtme_run(replace(MACHINE, kvm=True), program="virtme-run", root=Path("/empty"))
         assert "--disable-kvm" not in words
 
-    def test_processors_and_memory(self) -> None:
-        words = virtme_run(replace(MACHINE, cpus=4, memory_mib=512), program="virtme-run", root=Path("/empty"))
-        assert "--cpus 4 --memory 512M" in shlex.join(words)
+    @pytest.mark.parametrize(("arch", "cpus"), [("x86_64", "4,sockets=4"), ("i386", "4,sockets=4"), ("aarch64", "4")])
+    def test_processors_and_memory(self, arch: str, cpus: str) -> None:
+        """On x86, a kernel without ACPI sees one processor of each socket."""
+        machine = replace(MACHINE, arch=arch, cpus=4, memory_mib=512)
+        words = virtme_run(machine, program="virtme-run", root=Path("/empty"))
+        assert words[words.index("--cpus") :][:4] == ["--cpus", cpus, "--memory", "512M"]
 
     def test_the_command_is_the_last_line_that_it_prints(self) -> None:
         assert parse_shown("a warning\n\nqemu-system-x86_64 -append 'a b'\n\n") == [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from guests.errors import KconformError, QemuError
+from guests.errors import BootError, KconformError, QemuError
 from guests.vm import template
 from guests.vm.qemu_command import Disk, VirtualMachine
 from guests.vm.template import template_key
@@ -112,6 +112,25 @@ class TestMaking:
         with pytest.raises(QemuError, match="it broke"):
             template.get(machine, KERNEL, store)
         assert nothing_is_kept(store)
+
+    @pytest.mark.parametrize("brought_up", ["1 node, 1 CPU", "2 nodes, 3 CPUs"])
+    def test_a_kernel_must_find_its_processors(
+        self, machine: VirtualMachine, boots: FakeBoots, store: Cache, brought_up: str
+    ) -> None:
+        """Tests with --cpus would otherwise hold although they had one processor."""
+        boots.log = f"6,1,0,-;smp: Brought up {brought_up}\n".encode()
+        number = brought_up.split()[2]
+        with pytest.raises(BootError, match=rf"the kernel runs on {number} of 4 processors"):
+            template.get(replace(machine, cpus=4), KERNEL, store)
+        assert nothing_is_kept(store)
+        template.get(replace(machine, cpus=int(number)), KERNEL, store)
+
+    def test_a_kernel_without_smp_has_one_processor(
+        self, machine: VirtualMachine, boots: FakeBoots, store: Cache
+    ) -> None:
+        """It says nothing of processors."""
+        template.get(replace(machine, cpus=4), KERNEL, store)
+        assert boots.times == 1
 
     @pytest.mark.parametrize(
         ("status", "said"),
