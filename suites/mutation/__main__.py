@@ -130,7 +130,9 @@ def _groups(options: argparse.Namespace, cache: Cache, results: _Results) -> Ite
         builder = _builder(options, source, cache, folder, config)
         output(f"mutants: {len(members)} of {options.area}, in {builder.tree.path}")
         known = _known(options, builder, cache, results)
-        yield from run_table(builder, _tester(options, builder, known.lines), members, known)
+        tester = _tester(options, builder, known.lines)
+        # A build beside them would leave the guest's processors no host's processor each.
+        yield from run_table(builder, tester, members, known, alone=options.races)
 
 
 def _plans(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Building and testing mutants one after the other: while one is tested, the next is built."""
+"""Building and testing mutants one after the other; while one is tested, the next may be built."""
 
 from __future__ import annotations
 
@@ -40,10 +40,11 @@ class Known:
 
 
 def run_table(
-    builder: MutantBuilder, tester: MutantTester, mutants: Iterable[Mutant], known: Known
+    builder: MutantBuilder, tester: MutantTester, mutants: Iterable[Mutant], known: Known, *, alone: bool = False
 ) -> Iterator[MutantResult]:
-    """The results of all mutants, in order."""
-    return _run(_Steps(builder, tester, known), mutants, None)
+    """The results of all mutants, in order.  `alone`: nothing is built beside tests, which need all processors."""
+    steps = _Steps(builder, tester, known)
+    return _one_after_another(steps, mutants) if alone else _run(steps, mutants, None)
 
 
 def run_sample(
@@ -110,6 +111,15 @@ class _Steps:
         if not self._checked:
             self.tester.check_unchanged(self._builder.build_unchanged())
             self._checked = True
+
+
+def _one_after_another(steps: _Steps, mutants: Iterable[Mutant]) -> Iterator[MutantResult]:
+    for mutant in mutants:
+        built = steps.build(mutant)
+        if isinstance(built, MutantResult):
+            yield built
+        else:
+            yield steps.tester.test(mutant, built.image, built.execution)
 
 
 def _run(steps: _Steps, mutants: Iterable[Mutant], wanted: int | None) -> Iterator[MutantResult]:

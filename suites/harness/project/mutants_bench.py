@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ class Bench:
         self.area.mkdir(parents=True)
         self.results = folder / "results.json"
         self.tested: list[str] = []
+        self.beside_builds = False
+        """Whether another thread has tested than the one that builds."""
         self.all_areas: set[bool] = set()
         self.executions: list[Execution] = []
         self.flavors: set[str] = set()
@@ -106,6 +109,7 @@ class Bench:
         def test(mutant: Mutant, image: Path, execution: Execution = UNKNOWN) -> MutantResult:
             self.executions.append(execution)
             self.tested.append(mutant.id)
+            self.beside_builds |= threading.current_thread() is not threading.main_thread()
             content = image.read_text()
             if mutant is UNCHANGED:
                 return MutantResult(mutant, "detected" if self.fails_unchanged else "SURVIVED", "test_a")

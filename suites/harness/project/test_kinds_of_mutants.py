@@ -81,6 +81,14 @@ class TestRaces:
         assert bench.flavors == {"races"}
         assert bench.objects == {"objects-races"}
 
+    def test_nothing_is_built_beside_them(self, bench: Bench) -> None:
+        """The processors of the host are for those of the guest; other tests run beside the next build."""
+        assert bench("--races") == 0
+        assert not bench.beside_builds
+        (bench.area / "mutants.toml").write_text(made_up("a", "1", "7"))
+        assert bench() == 0
+        assert bench.beside_builds
+
     def test_the_tests_are_repeated(self, bench: Bench) -> None:
         """Those that a mutant names are alone for a third of the time; with --pytest, that alone decides."""
         assert bench("--races", "--seconds=60") == 0
