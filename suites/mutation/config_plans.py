@@ -21,7 +21,7 @@ def plan_configs(mutants: Iterable[Mutant], asked: Mapping[str, str]) -> list[tu
         if mutant.argued or mutant.missing or not mutant.config:
             plain.append(mutant)
             continue
-        options = dict(option.removeprefix("CONFIG_").split("=", 1) for option in mutant.config)
+        options = mutant.options
         fitting = (
             each
             for each in plans

@@ -110,8 +110,7 @@ class MutantBuilder:
     def lacks(self, mutant: Mutant) -> str:
         """The options of a mutant that this configuration does not have; empty if it has all."""
         config = Config.load(self.objects / ".config")
-        options = (option.removeprefix("CONFIG_").split("=", 1) for option in mutant.config)
-        return ", ".join(f"CONFIG_{name}={value}" for name, value in options if config[name] != value)
+        return ", ".join(f"CONFIG_{name}={value}" for name, value in mutant.options.items() if config[name] != value)
 
     def foreign(self, mutant: Mutant) -> str:
         """The folder of another architecture that a mutant is for; empty if it edits anything else."""

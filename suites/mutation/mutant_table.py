@@ -117,6 +117,11 @@ class Mutant:
     fix: Fix | None = None
 
     @property
+    def options(self) -> dict[str, str]:
+        """The options that it needs, by name, without `CONFIG_`."""
+        return dict(option.removeprefix("CONFIG_").split("=", 1) for option in self.config)
+
+    @property
     def missing(self) -> str:
         """What guests would need to show the fault, and do not have; empty if there is nothing."""
         return ", ".join(NEEDS[need] for need in self.needs if need not in AVAILABLE)
@@ -233,7 +238,7 @@ def _mutant(entry: Table) -> Mutant:
     return Mutant(
         entry.text("id"),
         entry.sentence("text"),
-        tuple(_edit(edit, alone=True) for edit in entry.tables("edit")) or (_edit(entry),),
+        _edits(entry) or (_edit(entry),),
         first=entry.text("first", ""),
         argued=entry.sentence("equivalent", ""),
         config=_config(entry),
@@ -257,7 +262,7 @@ def _bug(entry: Table) -> Mutant:
     mutant = Mutant(
         entry.text("id"),
         entry.sentence("seen"),
-        tuple(_edit(edit, alone=True, with_versions=True) for edit in entry.tables("edit")),
+        _edits(entry, optional=("since", "until")),
         first=entry.text("first", ""),
         argued=entry.sentence("unseen", ""),
         needs=tuple(entry.choices("needs", NEEDS, [])),
@@ -277,9 +282,13 @@ def _config(entry: Table) -> tuple[str, ...]:
     return options
 
 
-def _edit(entry: Table, *, alone: bool = False, with_versions: bool = False) -> Edit:
-    """`alone`: the table has nothing else, and was not checked before."""
-    if alone:
-        entry.check(required=_EDIT, optional=("since", "until") if with_versions else ())
-    versions = entry.versions() if with_versions else ANY
-    return Edit(entry.text("file"), entry.text("find"), entry.text("replace", blank=True), versions)
+def _edits(entry: Table, *, optional: Sequence[str] = ()) -> tuple[Edit, ...]:
+    """Those in tables of their own, which may have these keys beside those of an edit."""
+    edits = entry.tables("edit")
+    for edit in edits:
+        edit.check(required=_EDIT, optional=optional)
+    return tuple(map(_edit, edits))
+
+
+def _edit(entry: Table) -> Edit:
+    return Edit(entry.text("file"), entry.text("find"), entry.text("replace", blank=True), entry.versions())
