@@ -106,7 +106,8 @@ class Abi:
     flags_of_clone: int = 0
     """Which argument of clone() has the flags: 0, or 1 if the stack comes first."""
     memory_begins: int = 0
-    """Where the memory of QEMU's machine begins, as a physical address."""
+    """Where the memory of QEMU's machine begins, if the kernel checks that what kexec_load() loads is to be in it: on
+    arm, in machine_kexec_prepare().  Elsewhere 0, wherever it begins."""
     mmap_by_address: bool = False
     """Whether mmap() takes the address of its arguments."""
     option: str = ""
