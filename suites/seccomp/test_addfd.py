@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import pytest
 
+from guests.call_plan import Plan
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EBADF, OK, returned
+from guests.outcome import EBADF, EINTR, ENOENT, OK, returned
 from guests.promises import breaks
-from guests.syscalls.seccomp import AddFd, FilterFlag, Poll
+from guests.syscalls.seccomp import NOTIF_SEND, AddFd, FilterFlag, Poll
 from guests.uapi import O_CLOEXEC, O_RDONLY, Signal
 from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
 
@@ -70,6 +71,19 @@ def test_close_on_exec(guest: Guest, flags: int, wanted: int) -> None:
 
 
 @pytest.mark.requirement("seccomp.addfd")
+def test_close_on_exec_of_the_previous_file(guest: Guest) -> None:
+    """Whether SETFD replaces a file that is closed on exec makes no difference: O_CLOEXEC alone decides."""
+    pair = AddFdPair(guest, waiting=False)
+    marked, unmarked = (pair.target.open("/tmp/secret", flags).result() for flags in (O_CLOEXEC, O_RDONLY))  # noqa: S108
+    pair.wait()
+    assert pair.add(number=marked, flags=AddFd.SETFD) == returned(marked)
+    assert pair.add(number=unmarked, flags=AddFd.SETFD, new_flags=O_CLOEXEC) == returned(unmarked)
+    pair.check_finish()
+    assert pair.target.call("fcntl", marked, F_GETFD) == returned(0)
+    assert pair.target.call("fcntl", unmarked, F_GETFD) == returned(FD_CLOEXEC)
+
+
+@pytest.mark.requirement("seccomp.addfd")
 def test_it_is_the_same_open_file(guest: Guest) -> None:
     """The new descriptor shares the file's position and mode, as with dup()."""
     pair = AddFdPair(guest)
@@ -95,6 +109,43 @@ def test_no_reference_remains(guest: Guest) -> None:
     assert pair.supervisor.read(reading) == returned(0)
 
 
+# Several supervisors
+
+
+@pytest.mark.requirement("seccomp.addfd")
+def test_two_at_once(guest: Guest) -> None:
+    """Two supervisors add a file each before the target runs: both succeed, and the call waits for its answer."""
+    pair = AddFdPair(guest)
+    first, second = pair.start_in_turn(pair.plan_to_add, pair.plan_to_add)
+    assert first.counts()[-1] == {"OK": 1}
+    assert second.counts()[-1] == {"OK": 1}
+    pair.check_finish()
+    pair.check_has(FREE, FREE + 1)
+    pair.check_has_nothing(FREE + 2)
+
+
+@pytest.mark.requirement("seccomp.addfd-concurrent")
+def test_two_and_an_answer(guest: Guest) -> None:
+    """If a third supervisor answers the call before the target runs, both others return: with a file, or ESRCH.
+
+    The control is that both succeed without the answer.
+    """
+    pair = AddFdPair(guest)
+    structure = pair.supervisor.abi.pack("QqiI", pair.notif.id, 77, 0, 0)
+
+    def answer(plan: Plan) -> None:
+        plan.call("ioctl", pair.listener, NOTIF_SEND, structure)
+
+    *adding, answering = pair.start_in_turn(pair.plan_to_add, pair.plan_to_add, answer)
+    added = [one.counts()[-1] for one in adding]
+    assert all(one in ({"OK": 1}, {"ESRCH": 1}) for one in added)
+    assert answering.counts()[-1] == {"OK": 1}
+    assert pair.call.outcome() == returned(77)
+    end = FREE + added.count({"OK": 1})
+    pair.check_has(*range(FREE, end))
+    pair.check_has_nothing(end)
+
+
 # Whose call it is
 
 
@@ -109,6 +160,19 @@ def test_the_callers_descriptor_table(guest: Guest) -> None:
     pair.check_finish()
     pair.check_has(FREE, task=child)
     pair.check_has_nothing(FREE)
+
+
+@pytest.mark.requirement("seccomp.notif-signal")
+def test_a_signal_after_an_addition(guest: Guest) -> None:
+    """A signal interrupts a call that has been given a descriptor like any other one; the descriptor remains."""
+    pair = AddFdPair(guest, waiting=False)
+    pair.target.catch(Signal.USR1).result()
+    pair.wait()
+    pair.add().require(returned(FREE))
+    pair.interrupt(Signal.USR1)
+    assert pair.call.outcome() == EINTR
+    assert pair.reply(pair.notif) == ENOENT
+    pair.check_has(FREE)
 
 
 @pytest.mark.requirement("seccomp.addfd", "seccomp.notif-wait-killable")

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from guests.call_plan import Plan, share_a_processor, start_realtime
 from guests.guest import Guest
 from guests.outcome import EBADF, EMFILE, ENOENT, OK, returned
-from guests.syscalls.seccomp import NOTIF_ADDFD, AddFd
+from guests.syscalls.seccomp import AddFd
 from guests.uapi import O_CLOEXEC, RLIMIT_NOFILE
 from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
 from suites.seccomp.support.filtered_tasks import mismatches
@@ -64,28 +63,11 @@ def test_add_and_then_send(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.addfd-send")
 def test_add_and_send_during_another(guest: Guest) -> None:
-    """While another descriptor is being added, SEND fails with EBUSY, and the call continues to wait.
-
-    Both supervisors have a higher priority than their target: the first one's request is still waiting when the
-    second one's is made.
-    """
+    """While another descriptor is being added, SEND fails with EBUSY, and the call continues to wait."""
     pair = AddFdPair(guest)
-    reading, writing = pair.supervisor.pipe()
-    second = pair.supervisor.spawn("second")
-
-    def request(plan: Plan, flags: AddFd) -> None:
-        structure = pair.supervisor.abi.pack("QIIII", pair.notif.id, flags, pair.file, 0, 0)
-        plan.call("ioctl", pair.listener, NOTIF_ADDFD, structure)
-
-    sending, adding = Plan(second.slot), Plan(pair.supervisor.slot)
-    sending.call("read", reading, bytes(1), 1)
-    request(sending, AddFd.SEND)
-    adding.call("write", writing, b"x", 1)
-    request(adding, AddFd.NONE)
-    share_a_processor(pair.supervisor, second, pair.target)
-    late, first = start_realtime(second, sending), start_realtime(pair.supervisor, adding)
-    assert first.counts() == [{"OK": 1}, {"OK": 1}]
-    assert late.counts() == [{"OK": 1}, {"EBUSY": 1}]
+    first, late = pair.start_in_turn(pair.plan_to_add, lambda plan: pair.plan_to_add(plan, AddFd.SEND))
+    assert first.counts()[-1] == {"OK": 1}
+    assert late.counts()[-1] == {"EBUSY": 1}
     pair.check_finish()
     pair.check_has(FREE)
     pair.check_has_nothing(FREE + 1)

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from guests.bpf import notify, policy
+from guests.call_plan import Plan, Running, share_a_processor, start_realtime
 from guests.guest import Guest
 from guests.outcome import EBADF, OK, Outcome, returned
 from guests.syscalls.base import Pending
-from guests.syscalls.seccomp import FilterFlag, Notification
+from guests.syscalls.seccomp import NOTIF_ADDFD, AddFd, FilterFlag, Notification
 from guests.task import Task
 from suites.seccomp.support.filtered_tasks import SupervisedPair, check_equal
 
@@ -40,6 +43,30 @@ class AddFdPair(SupervisedPair):
 
     def add(self, **how: int | bytes) -> Outcome:
         return self.begin_add(**how).outcome()
+
+    def plan_to_add(self, plan: Plan, flags: AddFd = AddFd.NONE) -> None:
+        """Add a step that adds the supervisor's file, which its children have open, too."""
+        structure = self.supervisor.abi.pack("QIIII", self.notif.id, flags, self.file, 0, 0)
+        plan.call("ioctl", self.listener, NOTIF_ADDFD, structure)
+
+    def start_in_turn(self, *steps: Callable[[Plan], object]) -> list[Running]:
+        """Start a supervisor for each of these steps, up to three, which waits for its turn and then makes the step.
+
+        They have a higher priority than the target, which does not run until all have made their step or sleep in it.
+        A plan's last result is that of the step.
+        """
+        pipes = [self.supervisor.pipe() for _ in steps[1:]]
+        others = ("second", "third")[: len(pipes)]
+        tasks = [self.supervisor, *(self.supervisor.spawn(name) for name in others)]
+        plans = [Plan(task.slot) for task in tasks]
+        for (reading, writing), former, latter in zip(pipes, plans[:-1], plans[1:], strict=True):
+            latter.call("read", reading, bytes(1), 1)
+            former.call("write", writing, b"x", 1)
+        for plan, step in zip(plans, steps, strict=True):
+            step(plan)
+        share_a_processor(*tasks, self.target)
+        # The last one first, so that each waits when its turn comes.
+        return [start_realtime(task, plan) for task, plan in zip(tasks[::-1], plans[::-1], strict=True)][::-1]
 
     def check_finish(self) -> None:
         """The call still waits for its reply."""
