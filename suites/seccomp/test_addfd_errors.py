@@ -46,6 +46,8 @@ def test_mistakes(guest: Guest) -> None:
     }
     if (page := guest.hello.page_size) < LARGEST:
         found["structure-of-a-page"] = (pair.add(size=page, tail=bytes(page - 24)), EINVAL)
+    for bit in (32, 63):
+        found[f"id that differs in bit {bit}"] = (pair.add(id_=pair.notif.id ^ 1 << bit), ENOENT)
     path = pair.supervisor.open("/tmp", O_PATH).result()  # noqa: S108
     found["a-path-that-is-not-open"] = (pair.add(descriptor=path), EBADF)
     found["longer, with zeros"] = (pair.add(size=32, tail=bytes(8)), returned(FREE))

@@ -19,6 +19,8 @@ from guests.syscalls.seccomp import (
     NOTIF_ID_VALID_OLD,
     NOTIF_SEND,
     USER_NOTIF_FLAG_CONTINUE,
+    Notification,
+    Poll,
 )
 from guests.uapi import Signal
 from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
@@ -82,6 +84,11 @@ REFUSED: dict[str, tuple[dict[str, int], Expected]] = {
 # fmt: on
 
 
+def unknown_ids(notif: Notification) -> dict[str, int]:
+    """Ids that resemble that of the only notification."""
+    return {"next id": notif.id + 1, "bit 32 differs": notif.id ^ 1 << 32, "bit 63 differs": notif.id ^ 1 << 63}
+
+
 @pytest.mark.requirement("seccomp.notif-answer-errors")
 def test_wrong_answers(guest: Guest) -> None:
     """After a rejected answer, the call continues to wait, and a valid answer is accepted."""
@@ -90,7 +97,8 @@ def test_wrong_answers(guest: Guest) -> None:
     found: dict[str, tuple[object, object]] = {
         name: (pair.reply(notif, **answer), wanted) for name, (answer, wanted) in REFUSED.items()
     }
-    found["unknown-id"] = (pair.supervisor.reply(pair.listener, notif.id + 1), ENOENT)
+    for name, id_ in unknown_ids(notif).items():
+        found[name] = (pair.supervisor.reply(pair.listener, id_), ENOENT)
     found["bad-pointer"] = (pair.supervisor.call("ioctl", pair.listener, NOTIF_SEND, NOWHERE), EFAULT)
     assert mismatches(found) == []
     assert not call.finished()
@@ -155,6 +163,23 @@ def test_between_the_answer_and_the_wakeup(guest: Guest) -> None:
     assert pair.target.call("getppid") == ENOSYS
 
 
+@pytest.mark.requirement("seccomp.notif-poll")
+def test_poll_between_the_answer_and_the_wakeup(guest: Guest) -> None:
+    """A listener no longer polls writable when the call has been answered, although it has not woken up."""
+    pair = SupervisedPair(guest, NOTIFY)
+    supervisor, abi = pair.supervisor, pair.supervisor.abi
+    call, notif = pair.call_and_receive("getppid")
+    before, after = (supervisor.store(abi.pack("iHH", pair.listener, Poll.OUT, 0)) for _ in range(2))
+    plan = Plan(supervisor.slot)
+    plan.call("ppoll", before, 1, abi.words(0, 0), 0, 0)
+    plan.call("ioctl", pair.listener, NOTIF_SEND, answer(abi, notif.id, 1))
+    plan.call("ppoll", after, 1, abi.words(0, 0), 0, 0)
+    share_a_processor(supervisor, pair.target)
+    assert start_realtime(supervisor, plan).counts() == [{"OK": 1}] * 3
+    assert call.outcome() == returned(1)
+    assert [abi.unpack("iHH", supervisor.load(pollfd, 8))[2] for pollfd in (before, after)] == [Poll.OUT, 0]
+
+
 def answer(abi: Abi, id_: int, value: int) -> bytes:
     """struct seccomp_notif_resp."""
     return abi.pack("QqiI", id_, value, 0, 0)
@@ -170,9 +195,10 @@ def test_id_valid(guest: Guest, request_: int) -> None:
     notif = pair.supervisor.receive(pair.listener)
     found: dict[str, tuple[object, object]] = {
         "received": (pair.supervisor.still_waiting(pair.listener, notif.id, request_), OK),
-        "another": (pair.supervisor.still_waiting(pair.listener, notif.id + 1, request_), ENOENT),
         "unreadable": (pair.supervisor.call("ioctl", pair.listener, request_, NOWHERE), EFAULT),
     }
+    for name, id_ in unknown_ids(notif).items():
+        found[name] = (pair.supervisor.still_waiting(pair.listener, id_, request_), ENOENT)
     pair.reply(notif).result()
     waiting.outcome().require(OK)
     found["answered"] = (pair.supervisor.still_waiting(pair.listener, notif.id, request_), ENOENT)
