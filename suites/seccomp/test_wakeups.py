@@ -172,6 +172,17 @@ def test_the_next_caller_after_a_fatal_signal(guest: Guest) -> None:
     assert call.outcome() == returned(5)
 
 
+@pytest.mark.requirement("seccomp.notif-poll")
+def test_a_poller_after_a_fatal_signal(guest: Guest) -> None:
+    """A poller that begins to wait when one of two callers has been killed is woken by the call of the other."""
+    pair = SupervisedPair(guest, NOTIFY)
+    other, poller = pair.target.spawn("other"), pair.supervisor.spawn("poller")
+    be_killed_unreceived(pair)
+    polling = begin_to_poll(poller, pair.listener, Poll.IN)
+    other.begin("getppid")
+    assert events(polling) == Poll.IN
+
+
 @pytest.mark.requirement("seccomp.notif-recv-signal")
 def test_a_fatal_signal_to_a_reader(guest: Guest) -> None:
     """A fatal signal ends a reader that waits; the other reader receives the next call."""
