@@ -7,7 +7,7 @@ from guests.call_arguments import InOut
 from guests.guest import Guest
 from guests.syscalls.seccomp import Poll
 from guests.task import Task
-from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, O_NONBLOCK, PROT_READ, PROT_WRITE
+from guests.uapi import MADV_DONTNEED, MAP_ANONYMOUS, MAP_PRIVATE, O_NONBLOCK, PROT_READ, PROT_WRITE
 
 _API, _UFFDIO_API, _EVENT_FORK = 0xAA, 0xC018AA3F, 1 << 1
 _MISSING, _UFFDIO_REGISTER, _UFFDIO_COPY = 1, 0xC020AA00, 0xC028AA03
@@ -35,6 +35,10 @@ class WithheldPage:
         # A page of zeros exists once it has been written to.
         self._keeper.copy(page, self._keeper.store(content + b"\0"), len(content) + 1).result()
         _ioctl(self._keeper, self._descriptor, _UFFDIO_COPY, self.address, page, self._size, 0, 0)
+
+    def withhold_again(self, task: Task) -> None:
+        """After its release, remove the page; `task` is a thread of its process that does not wait for it."""
+        task.call("madvise", self.address, self._size, MADV_DONTNEED).result()
 
 
 class WaitingFork:

@@ -9,7 +9,7 @@ from guests.bpf import notify, policy
 from guests.call_plan import Plan, share_a_processor, start_realtime
 from guests.guest import Guest
 from guests.outcome import EINTR, EINVAL, ENOENT, OK, killed, returned
-from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_SEND, AddFd, FilterFlag, Poll
+from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_RECV, NOTIF_SEND, AddFd, FilterFlag, Poll
 from guests.task import Task
 from guests.uapi import RLIMIT_NOFILE, SCHED_FIFO, Signal
 from suites.seccomp.support.filtered_tasks import (
@@ -20,6 +20,7 @@ from suites.seccomp.support.filtered_tasks import (
     status,
     unprivileged,
 )
+from suites.userfaults import WithheldPage
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -154,6 +155,31 @@ def test_wait_killable_before_it_is_received(guest: Guest) -> None:
     pair.interrupt(Signal.USR1)
     assert call.outcome() == EINTR
     assert pair.supervisor.poll(pair.listener) == 0
+
+
+@pytest.mark.needs("USERFAULTFD")
+@pytest.mark.requirement("seccomp.notif-wait-killable")
+def test_wait_killable_until_the_reception_fails(guest: Guest) -> None:
+    """A call whose reader dies while the notification is written to its memory is interrupted by an earlier signal.
+
+    The signal waits as long as the reception may succeed.
+    """
+    pair = SupervisedPair(guest, NOTIFY, WAIT_KILLABLE)
+    pair.target.catch(Signal.USR1).result()
+    reader = pair.supervisor.spawn("reader")
+    thread, page = reader.thread("thread"), WithheldPage(guest, reader)
+    page.release()
+    receiving = reader.begin("ioctl", pair.listener, NOTIF_RECV, page.address, shown="receive into a withheld page")
+    receiving.wait_until_blocked()
+    page.withhold_again(thread)
+    call = pair.target.begin("getppid")
+    guest.wait_until(lambda: pair.poll() == Poll.OUT, "the notification to be received")
+    pair.interrupt(Signal.USR1)
+    pair.target.wait_state("D")
+    guest.init.kill(reader, Signal.KILL).result()
+    receiving.outcome().require(killed(Signal.KILL))
+    assert call.outcome() == EINTR
+    assert caught_signals(pair) == [Signal.USR1]
 
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
