@@ -166,6 +166,11 @@ class PtraceCalls(SyscallGroup):
         done = self.call("wait4", target.tid, Out(4), options, None, shown=f"wait({target})")
         return WaitStatus(self.abi.integer(done.read()))
 
+    def wait_for_any(self) -> tuple[int, WaitStatus]:
+        """wait4() for any child or tracee: its PID or TID, and its status.  Must succeed."""
+        done = self.call("wait4", -1, Out(4), WALL, None, shown="wait(any)")
+        return done.result(), WaitStatus(self.abi.integer(done.read()))
+
     def reap(self, target: SyscallGroup) -> Outcome:
         """wait4() for a child that has ended, or is about to."""
         return self.call("wait4", target.tid, Out(4), WALL, None, shown=f"reap({target})")

@@ -141,6 +141,7 @@ def test_gains_nothing(guest: Guest, make: Make) -> None:
     "make",
     [
         pytest.param(_file(0o6755), id="set-uid"),
+        pytest.param(_file(0o2755, gid=1001), id="set-gid"),
         pytest.param(_file(0o755, caps=GAINED), id="with-capabilities", marks=xattr),
     ],
 )
@@ -151,6 +152,7 @@ def test_no_new_privs(guest: Guest, make: Make) -> None:
     target.set_no_new_privs().result()
     execute(target, path).result()
     assert target.call("geteuid") == returned(1000)
+    assert target.call("getegid") == returned(1000)
     assert dumpable(target) == returned(1)
     assert not_open(watcher, target, few(guest)) == []
 

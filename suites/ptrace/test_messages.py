@@ -13,7 +13,6 @@ from guests.task import Task
 from guests.uapi import KCMP_VM, PTRACE_EVENT_EXIT, Cap, Clone, Ptrace, PtraceOption, Signal
 from suites.process_accesses import read_memory, vector
 from suites.ptrace.support.programs import Programs, begin_execute
-from suites.ptrace.support.traced_children import wait_for_any
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 
@@ -65,7 +64,7 @@ def test_message_of_fork(guest: Guest, where: str) -> None:
     numbers, messages = set(), []
     # The parent's event, the child's first stop, and the child's end, of which the second may come first.
     for _ in range(3):
-        pid, status = wait_for_any(tracer)
+        pid, status = tracer.wait_for_any()
         if status.event == PTRACE_EVENT_FORK:
             messages.append((pid, message(tracer, pid)))
         elif pid != of_parent:
@@ -93,7 +92,7 @@ def test_message_of_exec(guest: Guest, where: str) -> None:
         "ptrace", Ptrace.SEIZE, of_thread, 0, PtraceOption.TRACEEXEC, shown=f"seize({thread}, TRACEEXEC)"
     ).result()
     running = begin_execute(thread, path)
-    pid, status = wait_for_any(tracer)
+    pid, status = tracer.wait_for_any()
     assert (pid, status.event) == (of_leader, PTRACE_EVENT_EXEC)
     assert message(tracer, pid) == of_thread
     resume(tracer, pid)

@@ -19,8 +19,10 @@ from suites.seccomp.support.checkpoint_tracers import (
     capable_in_its_own_user_namespace,
     child_of,
     filtered,
+    filtered_thread,
     restore,
     stop,
+    unfiltered_thread,
     without_capability,
 )
 from suites.seccomp.support.filtered_tasks import caller_cases, check_promises, mismatches
@@ -121,6 +123,8 @@ READERS = {
     "with-every-other-capability":     (without_capability,  EACCES,                     EACCES),
     "in-its-own-user-namespace": (capable_in_its_own_user_namespace, EACCES,   EACCES),
     "filtered-itself":       (filtered,            EACCES,                     EACCES),
+    "filtered-thread":       (filtered_thread,     EACCES,                     EACCES),
+    "unfiltered-thread":     (unfiltered_thread,   returned(len(DENY)),        returned(16)),
 }
 # fmt: on
 
@@ -135,11 +139,30 @@ def test_who_may_read(guest: Guest, who: str) -> None:
     tracee = child_of(tracer)
     tracee.install(DENY).result()
     tracer.seize_and_stop(tracee)
-    inherited = int(who == "filtered-itself")
+    inherited = int(who in ("filtered-itself", "filtered-thread"))
     with breaks("seccomp.get-filter"):
         assert tracer.filter_length(tracee, inherited) == length
     with breaks("seccomp.get-metadata"):
         assert tracer.filter_metadata(tracee, inherited) == metadata
+
+
+@pytest.mark.requirement("seccomp.get-filter", "seccomp.get-metadata")
+@restore
+def test_filters_of_a_thread(guest: Guest) -> None:
+    """A thread's filters are its own, and not those of the first thread of its process."""
+    tracer = capable(guest)
+    leader = child_of(tracer, "leader")
+    thread = leader.thread("thread")
+    leader.install(ALLOW_ALL).result()
+    thread.install(DENY, FilterFlag.LOG).result()
+    for tracee, length, flags in ((leader, len(ALLOW_ALL), FilterFlag.NONE), (thread, len(DENY), FilterFlag.LOG)):
+        tracer.seize_and_stop(tracee)
+        with breaks("seccomp.get-filter"):
+            assert tracer.filter_length(tracee, 0) == returned(length)
+        with breaks("seccomp.get-metadata"):
+            reported = tracer.filter_metadata(tracee, 0)
+            assert reported == returned(16)
+            assert tracee.abi.unpack("QQ", reported.read()) == (0, flags)
 
 
 @pytest.mark.requirement("seccomp.get-filter", "seccomp.get-metadata")

@@ -19,10 +19,10 @@ from guests.call_arguments import Out
 from guests.call_plan import Counts, Plan, run, spare_slot, start
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EBUSY, EINVAL, ENOMEM, ESRCH, OK, Expected, Outcome, returned
+from guests.outcome import EBUSY, EFAULT, EINVAL, ENOENT, ENOMEM, ESRCH, OK, Expected, Outcome, returned
 from guests.syscalls.seccomp import FilterFlag, fprog
 from guests.task import Task
-from guests.uapi import WALL, Cap, Signal
+from guests.uapi import WALL, Cap, Ptrace, Signal
 from suites.failing_allocations import FailingAllocations, with_failing_allocations
 from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
 from suites.userfaults import WaitingFork
@@ -253,43 +253,39 @@ def test_a_listener(guest: Guest, first: str) -> None:
     wait_until_freed(guest, before)
 
 
-def check_length(tracer: Task, tracee: Task) -> None:
-    assert tracer.filter_length(tracee, 0) == returned(1)
+def read_into_nothing(tracer: Task, tracee: Task, index: int) -> Outcome:
+    """PTRACE_SECCOMP_GET_FILTER to an address where there is no memory."""
+    return tracer.call("ptrace", Ptrace.SECCOMP_GET_FILTER, tracee.tid, index, 0x1000)
 
 
-def check_program(tracer: Task, tracee: Task) -> None:
-    read = tracer.filter_program(tracee, 0, 1)
-    assert read == returned(1)
-    assert read.read() == bpf.pack(ALLOW_ALL, tracee.abi)
-
-
-def check_metadata(tracer: Task, tracee: Task) -> None:
-    assert tracer.filter_metadata(tracee, 0) == returned(16)
-
-
-def check_cache(tracer: Task, tracee: Task) -> None:
-    assert tracer.read_proc(tracee, "seccomp_cache") == OK
+# fmt: off
+READS: dict[str, tuple[Callable[..., Outcome], tuple[int | str, ...], Expected]] = {
+    # what a tracer reads of a tracee with two filters              its result
+    "length":                (Task.filter_length,   (0,),               returned(1)),
+    "program":               (Task.filter_program,  (0, 1),             returned(1)),
+    "metadata":              (Task.filter_metadata, (0,),               returned(16)),
+    "cache":                 (Task.read_proc,       ("seccomp_cache",), OK),
+    "past-the-end":          (Task.filter_length,   (2,),               ENOENT),
+    "metadata-past-the-end": (Task.filter_metadata, (2,),               ENOENT),
+    "into-nothing":          (read_into_nothing,    (0,),               EFAULT),
+}
+# fmt: on
 
 
 @pytest.mark.needs("CHECKPOINT_RESTORE")
 @pytest.mark.parametrize(
-    "check_read",
-    [
-        check_length,
-        check_program,
-        check_metadata,
-        pytest.param(check_cache, marks=pytest.mark.needs("SECCOMP_CACHE_DEBUG")),
-    ],
-    ids=lambda check_read: check_read.__name__.removeprefix("check_"),
+    "what",
+    [pytest.param(name, marks=pytest.mark.needs("SECCOMP_CACHE_DEBUG") if name == "cache" else ()) for name in READS],
 )
-def test_a_filter_that_was_read(guest: Guest, check_read: Callable[[Task, Task], None]) -> None:
-    """Reading a filter leaves no reference to it."""
+def test_a_filter_that_was_read(guest: Guest, what: str) -> None:
+    """Reading a filter leaves no reference to it or another one, also if it fails."""
+    read, arguments, wanted = READS[what]
     before = settled_programs(guest)
     tracer = guest.spawn("tracer", caps=Cap.SYS_ADMIN, quiet=True)
     tracee = unprivileged(guest, "tracee", parent=tracer)
     for filter_ in (ALLOW_ALL, policy(deny("getppid", errno=EINVAL))):
         tracee.install(filter_).result()
     tracer.seize_and_stop(tracee)
-    check_read(tracer, tracee)
+    assert read(tracer, tracee, *arguments) == wanted
     end(guest, tracee)
     wait_until_freed(guest, before)

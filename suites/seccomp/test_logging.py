@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from guests.bpf import Action, deny, policy, rule, trace
+from guests.bpf import Action, deny, kill_thread, policy, rule, trace
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EIO, OK, Expected, killed, returned
+from guests.outcome import EIO, GONE, OK, Expected, killed, returned
 from guests.syscalls.seccomp import USER_NOTIF_FLAG_CONTINUE, FilterFlag
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal
@@ -35,6 +35,20 @@ def test_which_actions_are_recorded(guest: Guest, flags: FilterFlag) -> None:
         recorded = with_flag if flags else without
         found[action.name] = (logged, [(signal, f"{int(action):#x}")] if recorded else [])
     assert mismatches(found) == []
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-records")
+def test_the_kill_of_one_of_several_threads(guest: Guest) -> None:
+    """KILL_THREAD is also recorded if the process lives on."""
+    records = AuditRecords(guest)
+    leader = unprivileged(guest, "leader")
+    thread = leader.thread("thread")
+    thread.install(policy(kill_thread("getppid"))).result()
+    thread.call("getppid").require(GONE)
+    leader.call("getppid").require(returned(guest.init.tid))
+    records.wait_for_all()
+    assert [(fields(one)["sig"], fields(one)["code"]) for one in records.of(leader)] == [("31", "0x0")]
 
 
 @audited

@@ -11,7 +11,7 @@ from guests.guest import Guest
 from guests.outcome import killed, returned
 from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
-from guests.uapi import Cap, Clone, Signal, number
+from guests.uapi import Cap, Clone, Prctl, Signal, number
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, audited, fields
 from suites.seccomp.support.filtered_tasks import check_caught, trapped, unprivileged
 
@@ -50,6 +50,30 @@ def test_fields_of_a_record(guest: Guest) -> None:
         "code": "0x80000000",
     }
     assert int(logged["ip"] or "0", 16) > 0x1000
+
+
+# fmt: off
+NAMES = {
+    # name              as it is recorded
+    "plain-name":       '"plain-name"',
+    'a" sig=0 x="b':    "6122207369673D3020783D2262",
+    "a\nsig=0":         "610A7369673D30",
+}
+# fmt: on
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-name")
+@pytest.mark.parametrize("name", NAMES, ids=["plain", "with-quotes", "with-a-newline"])
+def test_name_in_a_record(guest: Guest, name: str) -> None:
+    """A plain name is recorded in quotes, and any other one in hexadecimal: no name looks like other fields."""
+    task = unprivileged(guest)
+    task.call("prctl", Prctl.SET_NAME, name, 0, 0, 0).result()
+    task.install(policy(kill_process("getppid"))).result()
+    task.call("getppid").require(killed(Signal.SYS))
+    record = guest.wait_for_log("type=1326")
+    assert fields(record)["comm"] == NAMES[name]
+    assert record.count(" sig=") == 1
 
 
 @audited

@@ -14,7 +14,7 @@ import pytest
 
 from guests.bpf import Action, ret
 from guests.guest import Guest
-from guests.outcome import EPERM, OK, Expected, error
+from guests.outcome import EPERM, OK, Expected, error, returned
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import Prctl
@@ -181,6 +181,18 @@ def test_who_shares_it(guest: Guest) -> None:
     leader.install(ALLOW_ALL, FilterFlag.TSYNC).result()
     found["an older thread after TSYNC"] = (control(older), FORCED)
     assert mismatches(found) == []
+
+
+@controllable
+@family_23("spec_store_bypass_disable=seccomp")
+@pytest.mark.requirement("seccomp.speculation")
+def test_tsync_with_spec_allow(guest: Guest) -> None:
+    """SPEC_ALLOW counts for every thread that TSYNC reaches: together, they leave store bypass on everywhere."""
+    for flags, wanted in ((FilterFlag.TSYNC | FilterFlag.SPEC_ALLOW, OPEN), (FilterFlag.TSYNC, FORCED)):
+        caller = unprivileged(guest, "caller")
+        other = caller.thread("other")
+        assert caller.install(ALLOW_ALL, flags) == returned(0)
+        assert (control(caller), control(other)) == (wanted, wanted)
 
 
 @controllable

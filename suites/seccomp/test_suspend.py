@@ -19,8 +19,10 @@ from suites.seccomp.support.checkpoint_tracers import (
     capable_in_its_own_user_namespace,
     child_of,
     filtered,
+    filtered_thread,
     restore,
     stop,
+    unfiltered_thread,
     without_capability,
 )
 from suites.seccomp.support.filtered_tasks import caller_cases, status
@@ -135,6 +137,8 @@ SUSPENDERS = {
     "with-every-other-capability":     (without_capability,  EPERM),
     "in-its-own-user-namespace": (capable_in_its_own_user_namespace, EPERM),
     "filtered-itself":       (filtered,            EPERM),
+    "filtered-thread":       (filtered_thread,     EPERM),
+    "unfiltered-thread":     (unfiltered_thread,   OK),
     "traced-itself":         (traced_itself,       OK),
     "suspended-itself":      (suspended_itself,    EPERM),
 }

@@ -8,10 +8,10 @@ import errno
 import pytest
 
 from guests.bpf import Action, allow, arg, deny, kill_process, policy, rule, trace, trap
-from guests.call_arguments import Out
+from guests.call_arguments import InOut, Out
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EACCES, EINVAL, ENOSYS, EPERM, OK, Expected, exited, killed, returned
+from guests.outcome import EACCES, EFAULT, EINVAL, ENOSYS, EPERM, OK, Expected, exited, killed, returned
 from guests.promises import breaks
 from guests.protocol.wire import Entry
 from guests.syscalls.signals import SYS_SECCOMP, SignalInfo
@@ -23,6 +23,7 @@ from suites.seccomp.support.traced_pair import TracedPair
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 SKIPPED = -1
+NOWHERE = 0x1000
 
 
 def nothing_to_report(task: Task, tracer: Task) -> bool:
@@ -56,6 +57,25 @@ def test_syscall_info(guest: Guest) -> None:
     assert arguments == [1, 2, 3, 4, 5, highest]
     registers = pair.tracer.registers(pair.tracee)
     assert (ip, sp) == (registers.ip, registers.sp)
+
+
+@pytest.mark.requirement("seccomp.trace-syscall-info-size")
+def test_syscall_info_in_a_shorter_buffer(guest: Guest) -> None:
+    """A shorter buffer gets the beginning, and what follows it in memory stays; the result is the whole size."""
+    pair = TracedPair(guest, policy(trace("getppid", data=0xBEEF)))
+    pair.stop("getppid", 1, 2, 3, 4, 5, 6)
+
+    def read(size: int) -> bytes:
+        buffer = InOut(b"\xa5" * 88)
+        outcome = pair.tracer.ptrace(Ptrace.GET_SYSCALL_INFO, pair.tracee, size, buffer)
+        assert outcome == returned(84)
+        return outcome.read()
+
+    whole = read(88)
+    for size in (84, 83, 24, 1, 0):
+        assert read(size) == whole[:size] + b"\xa5" * (88 - size)
+    assert pair.tracer.ptrace(Ptrace.GET_SYSCALL_INFO, pair.tracee, 0, NOWHERE) == returned(84)
+    assert pair.tracer.ptrace(Ptrace.GET_SYSCALL_INFO, pair.tracee, 1, NOWHERE) == EFAULT
 
 
 @pytest.mark.requirement("seccomp.trace")

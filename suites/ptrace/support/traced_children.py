@@ -6,16 +6,9 @@ from __future__ import annotations
 from guests.call_arguments import Out
 from guests.call_plan import Counts, Plan, spare_slot, start
 from guests.errors import require
-from guests.syscalls.ptrace import WaitStatus
 from guests.task import Task
 from guests.uapi import WALL, Clone, Ptrace, Signal
 from suites.ptrace.support.programs import stored_arguments
-
-
-def wait_for_any(tracer: Task) -> tuple[int, WaitStatus]:
-    """wait4() for any child or tracee: its number, and its status."""
-    done = tracer.call("wait4", -1, Out(4), WALL, None, shown="wait(any)")
-    return done.result(), WaitStatus(tracer.abi.unpack("I", done.read())[0])
 
 
 def changed_root_after_exec(tracer: Task, parent: Task, path: str, flags: Clone, reports: int) -> Counts:
@@ -36,7 +29,7 @@ def changed_root_after_exec(tracer: Task, parent: Task, path: str, flags: Clone,
     parent.block(Signal.CHLD).result()
     running = start(parent, starting, 1)
     for _ in range(reports):
-        pid, status = wait_for_any(tracer)
+        pid, status = tracer.wait_for_any()
         if status.stopped_by:
             resumed = tracer.call("ptrace", Ptrace.CONT, pid, 0, 0, shown=f"resume({pid})")
             if not (pid == parent.pid and Clone.THREAD in flags):

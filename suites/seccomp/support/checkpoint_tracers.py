@@ -48,3 +48,18 @@ def filtered(guest: Guest) -> Task:
     tracer = capable(guest)
     tracer.install(ALLOW_ALL).result()
     return tracer
+
+
+def filtered_thread(guest: Guest) -> Task:
+    """A filtered thread of a process that is not filtered otherwise."""
+    thread = capable(guest).thread("filtered")
+    thread.install(ALLOW_ALL).result()
+    return thread
+
+
+def unfiltered_thread(guest: Guest) -> Task:
+    """A thread without filters, of a process whose first thread is filtered."""
+    leader = capable(guest)
+    thread = leader.thread("unfiltered")
+    leader.install(ALLOW_ALL).result()
+    return thread
