@@ -10,11 +10,12 @@ import pytest
 from guests.call_plan import Plan, run
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EBADF, EPERM, ESRCH, OK, Expected, exited
+from guests.outcome import EBADF, EPERM, ESRCH, OK, Expected, exited, returned
 from guests.uapi import AT_FDCWD, KCMP_FILE, O_RDONLY, SIGINFO_SIZE, Signal
 from suites.process_accesses import COMMON_DESCRIPTOR, closed
 
 SI_KERNEL, SI_USER, SI_QUEUE, SI_TKILL = 0x80, 0, -1, -6
+F_GETFD, FD_CLOEXEC = 1, 1
 NOT_OPEN = 999
 """A number that no descriptor has."""
 OPENED = 257
@@ -32,6 +33,15 @@ def test_descriptor_of_a_process_that_has_ended(guest: Guest) -> None:
     target.exit().require(exited(0))
     assert watcher.call("pidfd_getfd", pidfd, COMMON_DESCRIPTOR, 0) == ESRCH
     assert watcher.call("pidfd_getfd", pidfd, NOT_OPEN, 0) == ESRCH
+
+
+@pytest.mark.requirement("ptrace.getfd-close-on-exec")
+def test_descriptor_and_exec(guest: Guest) -> None:
+    """A descriptor that pidfd_getfd() returns is closed by execve(), although that of the target is not."""
+    watcher, target = guest.spawn("watcher"), guest.spawn("target")
+    copy = watcher.pidfd_getfd(target, COMMON_DESCRIPTOR).result()
+    assert watcher.call("fcntl", copy, F_GETFD) == returned(FD_CLOEXEC)
+    assert target.call("fcntl", COMMON_DESCRIPTOR, F_GETFD) == returned(0)
 
 
 @pytest.mark.requirement("ptrace.forged-siginfo")

@@ -9,9 +9,11 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, OK, returned
+from guests.promises import breaks
 from guests.task import Task
-from guests.uapi import Cap, Clone, Prctl
+from guests.uapi import Cap, Clone, Prctl, Signal
 from suites.process_accesses import read_memory
+from suites.ptrace.support.privileges import death_signal, set_death_signal
 from suites.ptrace.support.ways import OBSERVER, Kind, differences, not_closed, not_open, observer, supported
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
@@ -132,7 +134,7 @@ CHANGES = {
 # fmt: on
 
 
-@pytest.mark.requirement("ptrace.dumpable-credentials")
+@pytest.mark.requirement("ptrace.dumpable-credentials", "ptrace.death-signal-credentials")
 @pytest.mark.parametrize("what", CHANGES)
 def test_change_of_credentials(guest: Guest, what: str) -> None:
     """Only effective and filesystem ids matter, and capabilities that are gained; the dumpability is not restored."""
@@ -140,9 +142,13 @@ def test_change_of_credentials(guest: Guest, what: str) -> None:
     target = guest.spawn("target", caps=CAPABLE)
     thread = target.thread("thread")
     assert dumpable(target) == returned(1)
+    set_death_signal(target, Signal.TERM)
     change(target)
-    assert dumpable(target) == returned(wanted)
-    assert dumpable(thread) == returned(wanted)
+    with breaks("ptrace.dumpable-credentials"):
+        assert dumpable(target) == returned(wanted)
+        assert dumpable(thread) == returned(wanted)
+    with breaks("ptrace.death-signal-credentials"):
+        assert death_signal(target) == (Signal.TERM if wanted else 0)
 
 
 @pytest.mark.needs("USER_NS")

@@ -7,13 +7,22 @@ import pytest
 
 from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import exited, returned
+from guests.outcome import EPERM, OK, Expected, exited, returned
 from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import Cap, Clone, Prctl, Signal
+from suites.ptrace.support.privileges import (
+    LONG_KNOWN,
+    death_signal,
+    drop_from_bounding_set,
+    make_ambient,
+    permitted,
+    set_death_signal,
+)
 from suites.ptrace.support.programs import Programs, execute
+from suites.ptrace.support.ways import few, not_closed, not_open, observer
 
-PR_GET_PDEATHSIG = 2
+SETPCAP = Cap(1 << 8)
 ADDR_NO_RANDOMIZE = 0x0040000
 ASK = 0xFFFFFFFF
 AT_SECURE = 23
@@ -47,16 +56,14 @@ def test_secure_execution(guest: Guest, made: dict[str, int], gives: bool) -> No
     target = guest.spawn("target")
     path = Programs(guest).create(**made)  # type: ignore[arg-type]
     target.call("personality", ADDR_NO_RANDOMIZE).result()
-    target.call("prctl", Prctl.SET_PDEATHSIG, Signal.TERM, 0, 0, 0).result()
+    set_death_signal(target, Signal.TERM)
     target.call("setrlimit", RLIMIT_STACK, target.abi.words(8 * USUAL_STACK, 8 * USUAL_STACK)).result()
     execute(target, path).result()
     with breaks("ptrace.exec-secure"):
         assert secure(guest, target) == int(gives)
         # An architecture may add flags of its own.
         assert target.call("personality", ASK).result() & ADDR_NO_RANDOMIZE == (0 if gives else ADDR_NO_RANDOMIZE)
-        signal = target.store(bytes(4))
-        target.call("prctl", PR_GET_PDEATHSIG, signal, 0, 0, 0).result()
-        assert target.abi.integer(target.load(signal, 4)) == (0 if gives else Signal.TERM)
+        assert death_signal(target) == (0 if gives else Signal.TERM)
     with breaks("ptrace.exec-stack-limit"):
         soft, hard = target.abi.unpack("QQ", target.call("prlimit64", 0, RLIMIT_STACK, None, Out(16)).read())
         assert (soft, hard) == (USUAL_STACK if gives else 8 * USUAL_STACK, 8 * USUAL_STACK)
@@ -104,3 +111,79 @@ def test_mounts_of_others(guest: Guest) -> None:
         other.set_dumpable(True).result()
         execute(target, f"/proc/{other.pid}{ROOT_LINK}{path}").result()
         assert target.call("geteuid") == returned(uid)
+
+
+# Capabilities, and saved ids
+
+# fmt: off
+BOUNDED = [
+    #             the program         what it gives, and to a process that has dropped CAP_KILL
+    pytest.param({"mode": 0o4755},    LONG_KNOWN,    OK,    LONG_KNOWN & ~Cap.KILL,  id="set-uid-root"),
+    pytest.param({"caps": Cap.KILL},  Cap.KILL,      EPERM, Cap.NONE,                id="with-capabilities",
+                 marks=pytest.mark.needs("TMPFS_XATTR")),
+]
+# fmt: on
+
+
+@pytest.mark.requirement("ptrace.exec-bounding-set")
+@pytest.mark.parametrize(("made", "gives", "executed", "remains"), BOUNDED)
+def test_bounding_set(guest: Guest, made: dict[str, int], gives: Cap, executed: Expected, remains: Cap) -> None:
+    """A program gives nothing that its process has dropped from the bounding set, or cannot be executed."""
+    path = Programs(guest).create(**made)  # type: ignore[arg-type]
+    free, bounded = guest.spawn("free"), guest.spawn("bounded", caps=SETPCAP)
+    drop_from_bounding_set(bounded, Cap.KILL)
+    bounded.set_caps(Cap.NONE).result()
+    assert execute(free, path) == OK
+    assert permitted(free) & LONG_KNOWN == gives
+    assert execute(bounded, path) == executed
+    assert permitted(bounded) & LONG_KNOWN == remains
+
+
+# fmt: off
+AMBIENT = [
+    #             the program                       what a process has then whose ambient set is CAP_KILL
+    pytest.param({},                                Cap.KILL,  id="an-ordinary-program"),
+    pytest.param({"mode": 0o4755, "uid": 1001},     Cap.NONE,  id="set-uid"),
+    pytest.param({"mode": 0o2755, "gid": 1001},     Cap.NONE,  id="set-gid"),
+    pytest.param({"caps": GAINED},                  GAINED,    id="with-capabilities",
+                 marks=pytest.mark.needs("TMPFS_XATTR")),
+]
+# fmt: on
+
+
+@pytest.mark.requirement("ptrace.exec-ambient")
+@pytest.mark.parametrize(("made", "remains"), AMBIENT)
+def test_ambient_capabilities(guest: Guest, made: dict[str, int], remains: Cap) -> None:
+    """A process keeps its ambient capabilities when it executes a program, unless that gives ids or capabilities."""
+    target = guest.spawn("target", caps=Cap.KILL)
+    path = Programs(guest).create(**made)  # type: ignore[arg-type]
+    make_ambient(target, Cap.KILL)
+    execute(target, path).result()
+    assert permitted(target) == remains
+
+
+@pytest.mark.requirement("ptrace.exec-saved-ids")
+@pytest.mark.parametrize("call", ["setresuid", "setresgid"])
+def test_saved_id_that_is_lost(guest: Guest, call: str) -> None:
+    """An id that a process has only as its saved one, which closes it to its user, is gone after execve()."""
+    watcher, target = observer(guest), guest.spawn("target", caps=Cap.SETUID | Cap.SETGID)
+    path = Programs(guest).create()
+    target.call(call, -1, -1, 1001).result()
+    target.set_caps(Cap.NONE).result()
+    assert not_closed(watcher, target, few(guest)) == []
+    assert target.call(call, -1, 1001, -1) == OK
+    assert target.call(call, -1, 1000, -1) == OK
+    execute(target, path).result()
+    assert target.call(call, -1, 1001, -1) == EPERM
+    assert not_open(watcher, target, few(guest)) == []
+
+
+@pytest.mark.requirement("ptrace.exec-saved-ids")
+@pytest.mark.parametrize("call", ["setresuid", "setresgid"])
+def test_saved_id_of_a_program(guest: Guest, call: str) -> None:
+    """A set-uid and set-gid program can act as its caller, and then take its own id again."""
+    target = guest.spawn("target")
+    execute(target, Programs(guest).create(mode=0o6755, uid=1001, gid=1001)).result()
+    assert target.call(call, -1, 1000, -1) == OK
+    assert target.call(call, -1, 1001, -1) == OK
+    assert target.call(call, -1, 1002, -1) == EPERM

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EACCES, EPERM, OK, returned
+from guests.outcome import EACCES, EPERM, OK, Expected, returned
 from guests.task import Task
 from guests.uapi import O_WRONLY, Clone
 from suites.ptrace.support.programs import FOLDER
@@ -51,6 +51,21 @@ def test_map_of_groups(guest: Guest) -> None:
     _, of_root = owner_and_namespace(guest)
     assert guest.root().write_text(f"/proc/{of_root.pid}/gid_map", f"0 {OWNER} 1") == OK
     assert of_root.call("setgroups", 0, 0) == OK
+
+
+@pytest.mark.requirement("ptrace.id-map-groups-nested")
+@pytest.mark.parametrize(("setting", "wanted"), [("deny", EPERM), ("allow", OK)], ids=["denied", "allowed"])
+def test_groups_of_a_nested_map(guest: Guest, setting: str, wanted: Expected) -> None:
+    """A namespace that is nested in one without setgroups() has no setgroups() either, and cannot allow it."""
+    owner, outer = owner_and_namespace(guest)
+    owner.write_text(f"/proc/{outer.pid}/setgroups", setting).result()
+    map_ids(guest, outer, f"0 {OWNER} 1")
+    inner = outer.spawn("inner", flags=Clone.NEWUSER)
+    path = f"/proc/{inner.pid}"
+    assert outer.content(f"{path}/setgroups") == f"{setting}\n".encode()
+    outer.write_text(f"{path}/gid_map", "0 0 1").result()
+    assert inner.call("setgroups", 0, 0) == wanted
+    assert outer.write_text(f"{path}/setgroups", "allow") == wanted
 
 
 @pytest.mark.requirement("ptrace.id-map-nested")

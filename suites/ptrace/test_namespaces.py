@@ -12,7 +12,8 @@ from guests.outcome import EINVAL, EPERM, OK, exited, returned
 from guests.task import Task
 from guests.uapi import Cap, Clone, Prctl, Signal
 from suites.process_accesses import read_memory
-from suites.ptrace.support.programs import Programs, execute
+from suites.ptrace.support.privileges import permitted
+from suites.ptrace.support.programs import Programs, execute, give_capabilities
 from suites.ptrace.support.ways import Way, few, not_closed, not_open
 from suites.user_namespaces import map_ids
 
@@ -171,3 +172,43 @@ def test_dumpable_again(guest: Guest) -> None:
     assert read_memory(inside, target) == EPERM
     target.set_dumpable(True).result()
     assert read_memory(inside, target) == OK
+
+
+# fmt: off
+SET_IDS = [
+    #             its uid, gid    the ids of the process
+    pytest.param((1001, 1001),    (1001, 1001),  id="of-the-namespace"),
+    pytest.param((0, 1001),       (1000, 1000),  id="uid-of-outside"),
+    pytest.param((1001, 0),       (1000, 1000),  id="gid-of-outside"),
+]
+# fmt: on
+
+
+@pytest.mark.requirement("ptrace.exec-unmapped-ids")
+@pytest.mark.parametrize(("owner", "ids"), SET_IDS)
+def test_set_uid_program(guest: Guest, owner: tuple[int, int], ids: tuple[int, int]) -> None:
+    """In a namespace that lacks the uid or the gid of a set-uid and set-gid program, this gives neither of them."""
+    target = guest.spawn("creator").spawn("target", flags=Clone.NEWUSER)
+    map_ids(guest, target, "1000 1000 2")
+    execute(target, Programs(guest).create(mode=0o6755, uid=owner[0], gid=owner[1])).result()
+    assert target.call("geteuid") == returned(ids[0])
+    assert target.call("getegid") == returned(ids[1])
+    assert dumpable(target) == returned(0 if ids == owner else 1)
+
+
+@pytest.mark.needs("TMPFS_XATTR")
+@pytest.mark.requirement("ptrace.exec-namespaced-capabilities")
+def test_capabilities_of_a_namespace(guest: Guest) -> None:
+    """Capabilities that root of a namespace has given to a file count in that namespace, and not outside."""
+    inside = guest.spawn("creator").spawn("namespace-root", flags=Clone.NEWUSER)
+    map_ids(guest, inside, "0 1000 1\n1 1001 1\n")
+    user = inside.spawn("user", uid=1)
+    path = Programs(guest).create(uid=1000, gid=1000)
+    assert give_capabilities(inside, path, Cap.KILL) == OK
+    execute(user, path).result()
+    assert permitted(user) == Cap.KILL
+    for uid in (1000, 1001):
+        outside = guest.spawn("outside", uid=uid)
+        execute(outside, path).result()
+        assert permitted(outside) == Cap.NONE
+        assert dumpable(outside) == returned(1)

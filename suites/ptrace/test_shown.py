@@ -7,17 +7,21 @@ import pytest
 
 from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import EACCES, ENOENT, ENOMEM, EPERM, OK, Expected, exited, returned
+from guests.outcome import EACCES, EINVAL, ENOENT, ENOMEM, EPERM, OK, Expected, Outcome, exited, returned
 from guests.protocol import wire
 from guests.task import Task
-from guests.uapi import MADV_COLD, Cap
+from guests.uapi import AT_FDCWD, MADV_COLD, STATX_BASIC_STATS, Cap, Clone
 from suites.ptrace.support.programs import Programs, execute
+from suites.ptrace.support.ways import MAPPING
 
 OWN, OTHER = 1000, 1001
 
 ADDRESSES = {26: "start_code", 27: "end_code", 28: "startstack", 45: "start_data", 46: "end_data", 48: "arg_start"}
 """Fields of /proc/PID/stat by their numbers in proc(5): addresses that every program has."""
 ESP, EIP, WCHAN, EXIT_CODE = 29, 30, 35, 52
+DESTRUCTIVE = (4, 8, 9)
+"""MADV_DONTNEED, MADV_FREE, MADV_REMOVE."""
+CHECKPOINT_RESTORE = Cap(1 << 40)
 
 
 def stat(task: Task, target: Task) -> dict[int, int]:
@@ -175,6 +179,17 @@ def test_advice_needs_nice(guest: Guest) -> None:
 
 
 @pytest.mark.needs("ADVISE_SYSCALLS")
+@pytest.mark.requirement("ptrace.madvise-harmless")
+def test_advice_that_destroys(guest: Guest) -> None:
+    """process_madvise() does not take advice by which another process would lose what is in its memory."""
+    target, nice = guest.spawn("target"), guest.spawn("nice", caps=Cap.SYS_NICE)
+    pidfd, page = nice.pidfd_open(target), guest.hello.page_size
+    range_ = nice.abi.words(wire.data_address(target.slot) & -page, page)
+    for advice, wanted in ((MADV_COLD, returned(page)), *((advice, EINVAL) for advice in DESTRUCTIVE)):
+        assert nice.call("process_madvise", pidfd, range_, 1, advice, 0) == wanted
+
+
+@pytest.mark.needs("ADVISE_SYSCALLS")
 @pytest.mark.requirement("ptrace.madvise-count")
 def test_advice_that_ends_early(guest: Guest) -> None:
     """process_madvise() returns how many bytes come before a range that it cannot advise on, or else the error."""
@@ -184,6 +199,22 @@ def test_advice_that_ends_early(guest: Guest) -> None:
     for ranges, wanted in (((good, good), returned(2 * page)), ((good, bad), returned(page)), ((bad, good), ENOMEM)):
         vector = nice.abi.words(ranges[0], page, ranges[1], page)
         assert nice.call("process_madvise", pidfd, vector, 2, MADV_COLD, 0) == wanted
+
+
+@pytest.mark.needs("USER_NS")
+@pytest.mark.requirement("ptrace.proc-mapped-files")
+def test_mapped_files(guest: Guest) -> None:
+    """A process's mapped files are named to those who may look into it, and opened for those with a capability."""
+    target, own = guest.spawn("target"), guest.spawn("own")
+    inside = own.spawn("inside", flags=Clone.NEWUSER)
+    for caps in (CHECKPOINT_RESTORE, Cap.SYS_ADMIN):
+        able = guest.spawn("able", caps=caps)
+        assert able.open_proc(target, MAPPING) == OK
+        able.set_caps(Cap.NONE, permitted=caps).result()
+        assert able.open_proc(target, MAPPING) == EPERM
+    for task, of in ((own, target), (target, target), (inside, inside)):
+        assert task.read_link(of, MAPPING) == OK
+        assert task.open_proc(of, MAPPING) == EPERM
 
 
 # hidepid
@@ -225,6 +256,16 @@ def test_hidepid(guest: Guest, value: str, others: Expected, own: Expected, clos
         # Now that the kernel knows the name, it may say so.
         assert value != "ptraceable" or member.read_text(path) in ((OK,) if wanted == OK else (ENOENT, EPERM))
         assert (str(target.pid) in listed) == (wanted != ENOENT)
+        # Who may see that there is a process may know whose it is.
+        seen = ENOENT if wanted == ENOENT else OK
+        assert status(task, f"{HIDDEN}/{target.pid}") == seen
+        assert status(member, f"{HIDDEN}/{target.pid}") == (seen if value == "ptraceable" else OK)
+        assert status(root, f"{HIDDEN}/{target.pid}") == OK
+
+
+def status(task: Task, path: str) -> Outcome:
+    """stat(), which tells the owner."""
+    return task.call("statx", AT_FDCWD, path, 0, STATX_BASIC_STATS, Out(256), shown=f'stat("{path}")')
 
 
 def names(task: Task, path: str) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from guests.call_arguments import Out
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import OK, returned
@@ -15,6 +14,7 @@ from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import THREAD_FLAGS, Cap, Clone, Prctl, PtraceOption, Signal
 from suites.process_accesses import read_memory
+from suites.ptrace.support.privileges import LONG_KNOWN, permitted
 from suites.ptrace.support.programs import Programs, begin_execute, execute
 from suites.ptrace.support.traced_children import changed_root_after_exec
 from suites.user_namespaces import map_ids
@@ -24,8 +24,6 @@ pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 Pair = tuple[Task, Task]
 """A tracer, and its tracee, which runs and obeys orders."""
 GAINED = Cap.SYS_NICE
-LONG_KNOWN = Cap((1 << 37) - 1)
-"""The capabilities that all kernels know."""
 MAY_TRACE = Cap.SYS_PTRACE
 
 
@@ -56,13 +54,6 @@ def execute_traced(pair: Pair, path: str) -> None:
         require(tracer.wait(tracee).stopped_by == Signal.TRAP, f"{tracee} did not stop by SIGTRAP")
         tracer.resume(tracee).result()
     running.outcome().result()
-
-
-def permitted(task: Task) -> int:
-    """Its permitted capabilities."""
-    data = task.call("capget", task.abi.pack("II", 0x20080522, 0), Out(24), shown="capget()").read()
-    _, low, _, _, high, _ = task.abi.unpack("6I", data)
-    return int(low | high << 32)
 
 
 WAYS = {"attached": attached, "seized": seized, "by-traceme": itself}

@@ -30,7 +30,7 @@ OBSERVER = Cap.DAC_OVERRIDE | Cap.SYS_NICE | Cap.SYS_ADMIN | Cap.SYS_CHROOT
 the capabilities that some calls need besides.  CAP_SYS_PTRACE, CAP_PERFMON and CAP_CHECKPOINT_RESTORE it lacks."""
 _ADMIN = Cap.SYS_ADMIN | Cap.SYS_CHROOT
 
-_MAPPING = f"map_files/{wire.ARENA_BASE:x}-{wire.ARENA_BASE + wire.SLOT_COUNT * wire.SLOT_SIZE:x}"
+MAPPING = f"map_files/{wire.ARENA_BASE:x}-{wire.ARENA_BASE + wire.SLOT_COUNT * wire.SLOT_SIZE:x}"
 """The file that all tasks share."""
 
 NOT_EMPTY = replace(OK, name="OK with some bytes", low=1)
@@ -230,7 +230,7 @@ WAYS = (
     # arch/arm/kernel/stacktrace.c: with CONFIG_SMP, none but the caller's stack is walked.
     replace(_proc("stack", Kind.ADMIN, "STACKTRACE", refused=EPERM), empty_on=("arm",)),
     replace(_proc(f"fdinfo/{COMMON_DESCRIPTOR}"), since=(5, 14)),
-    *(_proc(file, link=True) for file in ("exe", "root", "cwd", f"fd/{COMMON_DESCRIPTOR}", _MAPPING, "ns/mnt")),
+    *(_proc(file, link=True) for file in ("exe", "root", "cwd", f"fd/{COMMON_DESCRIPTOR}", MAPPING, "ns/mnt")),
     *(_proc(f"ns/{kind}", needs=f"{kind.upper()}_NS", link=True) for kind in _NAMESPACES),
     _proc("ns/cgroup", needs="CGROUPS", link=True),
     Way("PTRACE_SEIZE",             seize,                       EPERM,   Kind.TRACES),
