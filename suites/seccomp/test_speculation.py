@@ -197,6 +197,19 @@ def test_tsync_with_spec_allow(guest: Guest) -> None:
 
 @controllable
 @family_23("spec_store_bypass_disable=seccomp")
+@pytest.mark.requirement("seccomp.speculation-tsync")
+def test_tsync_after_spec_allow(guest: Guest) -> None:
+    """A filter without SPEC_ALLOW counts for a thread that TSYNC gives it to, also if that has filters already."""
+    caller = unprivileged(guest, "caller")
+    other = caller.thread("other")
+    assert caller.install(ALLOW_ALL, FilterFlag.TSYNC | FilterFlag.SPEC_ALLOW) == returned(0)
+    assert caller.install(ALLOW_ALL, FilterFlag.TSYNC) == returned(0)
+    assert control(caller) == FORCED
+    assert control(other) == FORCED
+
+
+@controllable
+@family_23("spec_store_bypass_disable=seccomp")
 @pytest.mark.requirement("seccomp.speculation")
 def test_several_filters(guest: Guest) -> None:
     """Of several filters, one without SPEC_ALLOW is enough, and a later one with it does not undo that."""
