@@ -3,22 +3,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from guests.guest import Guest
 from guests.outcome import ENOEXEC, ENOMEM, EPERM
+from guests.task import Task
 from suites.failing_allocations import MARKS, FailingAllocations
-from suites.loadpin.support.disks_and_log import ENFORCING, OTHER, PINNED, loadpin, modules, root_after_pin
+from suites.loadpin.support import origins
+from suites.loadpin.support.disks_and_log import ENFORCING, PINNED, loadpin, modules, root_after_pin, verity
 
 pytestmark = [loadpin, modules, *MARKS]
 
 
 @ENFORCING
 @pytest.mark.requirement("loadpin.no-memory")
-def test_denied_load(guest: Guest) -> None:
+@pytest.mark.parametrize(
+    "origin",
+    [
+        pytest.param(origins.other_disk, id="from-another-disk"),
+        pytest.param(origins.untrusted_verity, id="from-an-untrusted-verity-device", marks=verity),
+    ],
+)
+def test_denied_load(guest: Guest, origin: Callable[[Guest, Task], str]) -> None:
     """Whichever allocation fails, the load fails; the control is a load from the pinned disk."""
-    root = root_after_pin(guest)
-    allowed, denied = (root.open(f"{directory}/junk").result() for directory in (PINNED, OTHER))
+    root = root_after_pin(guest, other=False)
+    allowed, denied = (root.open(f"{directory}/junk").result() for directory in (PINNED, origin(guest, root)))
     attempts = FailingAllocations(guest).one_after_another(
         lambda: root, lambda root: root.call("finit_module", denied, b"\0", 0)
     )
