@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOENT, EPERM, OK, Expected
+from guests.outcome import EFBIG, EINVAL, ENOENT, EPERM, OK, Expected
 from guests.syscalls.kernel_loads import FIRMWARE_PATH, TEST_FIRMWARE
 from guests.task import Task
 from guests.uapi import O_WRONLY
@@ -21,7 +21,7 @@ from suites.loadpin.support.disks_and_log import (
     needs,
     root_after_pin,
 )
-from suites.loadpin.support.load_kinds import FIRMWARE_WHOLE, offer_fallback, prepare
+from suites.loadpin.support.load_kinds import FIRMWARE_PART, FIRMWARE_WHOLE, offer_fallback, prepare
 from suites.loadpin.support.suspended_disk import SuspendedDisk
 
 pytestmark = loadpin
@@ -94,6 +94,38 @@ def test_name_that_leads_elsewhere(guest: Guest) -> None:
         assert root.request_firmware(PINNED, name) == ENOENT
     assert root.request_firmware(PINNED, "./firmware") == OK
     assert log.new_lines() == []
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
+@requirement("loadpin.partial-firmware")
+def test_beginning_of_firmware(guest: Guest) -> None:
+    """A driver that reads firmware in parts gets the beginning of a file on the pinned disk, and of no other file."""
+    root = root_after_pin(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    log = LogReader(guest)
+    assert root.request_partial_firmware(PINNED, "firmware", offset=0, length=11) == OK
+    assert root.partial_firmware_content() == FIRMWARE[:11]
+    assert log.new_lines() == []
+    assert root.request_partial_firmware(OTHER, "firmware", offset=0, length=11) == ENOENT
+    assert log.new_lines() == [FIRMWARE_PART.line("denied", OTHER, root)]
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
+@requirement("loadpin.firmware-buffer")
+def test_buffer_of_a_driver(guest: Guest) -> None:
+    """A driver whose buffer is a byte too short for its firmware gets EFBIG; with that byte, it gets the firmware.
+
+    The file is in the directory that is searched last, whose error the driver gets.
+    """
+    root = root_after_pin(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    root.mkdir("/lib").result()
+    root.bind_mount(PINNED, "/lib/firmware").result()
+    assert root.request_firmware_into_buffer("/nowhere", "firmware", length=len(FIRMWARE) - 1) == EFBIG
+    assert root.request_firmware_into_buffer("/nowhere", "firmware", length=len(FIRMWARE)) == OK
+    assert root.partial_firmware_content() == FIRMWARE
 
 
 REQUESTS = 4
