@@ -46,7 +46,7 @@ def excluding(names: str) -> pytest.MarkDecorator:
 SEVERAL_KINDS = ("firmware", "x509-certificate", "security-policy")
 SEVERAL = excluding("firmware,,x509-certificate,security-policy")
 SIX_AND_A_KIND = excluding("a,b,c,d,e,f,kernel-module")
-"""As many names as kernel_read_file_str has (include/linux/kernel_read_file.h), which begins with `unknown`."""
+"""As many names as there is room for until 6.18, with `unknown` (include/linux/kernel_read_file.h)."""
 EMPTY = excluding("")
 ALMOST_RIGHT = excluding(
     "kernel,module,kernel-modules,kernel-modul,Kernel-Module,kernel_module,firmware*,kexec,kexec-,policy"
