@@ -53,15 +53,15 @@ class FailingAllocations:
         """
         for number in itertools.count(1):
             task = prepare()
-            done, failed = self._attempt(task, number, attempt)
+            done, failed = self.attempt(task, number, attempt)
             yield task, done
             if not failed:
                 require(number > 1, f"{done!r} has allocated nothing")
                 return
             require(number < MOST, f"{done!r} has allocated {MOST} times")
 
-    def _attempt(self, task: Task, number: int, attempt: Callable[[Task], T]) -> tuple[T, bool]:
-        """The outcome, and whether an allocation has failed."""
+    def attempt(self, task: Task, number: int, attempt: Callable[[Task], T]) -> tuple[T, bool]:
+        """The outcome of an attempt of which one allocation fails, by its number, and whether it has failed."""
         file = f"/proc/{task.pid}/task/{task.tid}/fail-nth"
         self._guest.write_file(file, str(number)).result()
         done = attempt(task)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System calls for block devices: the read-only flag, loop devices, device mapper.
+"""System calls for block devices: the read-only flag, partitions, loop devices, device mapper.
 
 Device mapper has its own structures (include/uapi/linux/dm-ioctl.h): a struct dm_ioctl, followed, to load a table, by
 a struct dm_target_spec and its parameters for each target.
@@ -14,6 +14,7 @@ from guests.outcome import Outcome
 from guests.syscalls.base import SyscallGroup
 from guests.uapi import (
     AT_FDCWD,
+    BLKPG,
     BLKROSET,
     LOOP_CTL_GET_FREE,
     LOOP_SET_FD,
@@ -30,6 +31,10 @@ _DM_VERSION = (4, 0, 0)
 _DM_IOCTL = "3IIIIiIIIQ128s129s7x"
 _DM_TARGET = "QQiI16s"
 _DM_READONLY, _DM_SUSPEND = 1, 2
+
+_PARTITION = "qqi128s4x"
+"""struct blkpg_partition (include/uapi/linux/blkpg.h), whose names the kernel ignores."""
+_ADD_PARTITION = 1
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,17 @@ class BlockDeviceCalls(SyscallGroup):
         """BLKROSET, as `blockdev --setro` and `--setrw` do."""
         flag = self.abi.pack("i", read_only)
         return self._device_ioctl(device, O_RDONLY, BLKROSET, flag, f'set_read_only("{device}", {read_only})')
+
+    def add_partition(self, disk: str, number: int, *, start: int, length: int) -> str:
+        """Tell the kernel of a partition, as `partx --add` does, and return its path.  Must succeed.
+
+        No table on the disk needs to have it.  `start` and `length` are in sectors of 512 bytes.
+        """
+        partition = self.abi.pack(_PARTITION, start * SECTOR, length * SECTOR, number, b"")
+        head = self.abi.pack("3i", _ADD_PARTITION, 0, len(partition)) + bytes(self.abi.word - 4)
+        argument = head + self.abi.words(self.store(partition))
+        self._device_ioctl(disk, O_RDONLY, BLKPG, argument, f'add_partition("{disk}", {number})').result()
+        return f"{disk}{number}"
 
     def attach_loop(self, backing: str, *, read_only: bool = False) -> str:
         """Attach a free loop device to a file or another device, opened for writing unless `read_only`, and return

@@ -123,17 +123,24 @@ class KernelReadCalls(FilesystemCalls):
 
     def request_partial_firmware(self, directory: str, name: str, *, offset: int, length: int) -> Outcome:
         """request_partial_firmware_into_buf(): the outcome is the driver's result, 0 or an error."""
+        settings = {"config_partial": 1, "config_buf_size": length, "config_file_offset": offset}
+        return self._request_into_buffer(directory, name, settings, "request_partial_firmware")
+
+    def request_firmware_into_buffer(self, directory: str, name: str, *, length: int) -> Outcome:
+        """request_firmware_into_buf(), with a buffer of this length: the outcome is the driver's result."""
+        return self._request_into_buffer(directory, name, {"config_buf_size": length}, "request_firmware_into_buffer")
+
+    def _request_into_buffer(self, directory: str, name: str, own: dict[str, int], what: str) -> Outcome:
         self.write_text(FIRMWARE_PATH, directory).result()
-        settings = {"reset": 1, "config_name": name, "config_num_requests": 1, "config_into_buf": 1}
-        settings |= {"config_partial": 1, "config_buf_size": length, "config_file_offset": offset}
+        settings = {"reset": 1, "config_name": name, "config_num_requests": 1, "config_into_buf": 1, **own}
         for setting, value in settings.items():
             self.write_text(f"{TEST_FIRMWARE}/{setting}", f"{value}").result()
         self.write_text(f"{TEST_FIRMWARE}/trigger_batched_requests", "1").result()
         result = int(self.content(f"{TEST_FIRMWARE}/test_result"))
-        return Outcome(State.RETURNED, result, f'{self}.request_partial_firmware("{directory}", "{name}")')
+        return Outcome(State.RETURNED, result, f'{self}.{what}("{directory}", "{name}")')
 
     def partial_firmware_content(self) -> bytes:
-        """The result of the last request for a part."""
+        """The result of the last request into a buffer, for a part or for the whole."""
         return self.content(f"{TEST_FIRMWARE}/read_firmware")
 
     # Policy

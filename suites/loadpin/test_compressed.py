@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EPERM, OK, Outcome
 from guests.task import Task
-from guests.uapi import MODULE_INIT_COMPRESSED_FILE
+from guests.uapi import MODULE_INIT_COMPRESSED_FILE, MODULE_INIT_IGNORE_MODVERSIONS
 from guests.vm.kernel_modules import read_module
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
@@ -34,28 +35,41 @@ requirement = pytest.mark.requirement
 KINDS_OF_COMPRESSED = ("kernel-module", "kernel-module-compressed")
 
 
-def upload_twice(guest: Guest, root: Task) -> None:
-    """Put the same compressed module on two file systems: TMP and /second."""
+def upload_twice(guest: Guest, root: Task, name: str = "") -> None:
+    """Put the same compressed module on two file systems: TMP and /second.  gzip(1) stores a name in it."""
     root.mount("tmpfs", "/second", "tmpfs").result()
-    compressed = gzip.compress(read_module(guest.kernel, MODULE), mtime=0)
+    compressed = io.BytesIO()
+    with gzip.GzipFile(name, "wb", fileobj=compressed, mtime=0) as file:
+        file.write(read_module(guest.kernel, MODULE))
     for directory in (TMP, "/second"):
-        guest.upload(f"{directory}/{MODULE}.ko.gz", compressed)
+        guest.upload(f"{directory}/{MODULE}.ko.gz", compressed.getvalue())
 
 
-def load_compressed(task: Task, directory: str) -> Outcome:
-    return task.load_module(f"{directory}/{MODULE}.ko.gz", flags=MODULE_INIT_COMPRESSED_FILE)
+def load_compressed(task: Task, directory: str, flags: int = 0) -> Outcome:
+    return task.load_module(f"{directory}/{MODULE}.ko.gz", flags=MODULE_INIT_COMPRESSED_FILE | flags)
 
 
 @ENFORCING
 @requirement("loadpin.compressed-module")
-def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool]) -> None:
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        pytest.param("", 0, id="without-its-name"),
+        pytest.param(f"{MODULE}.ko", 0, id="with-its-name"),
+        # With MODVERSIONS, this flag makes it a forced load, which MODULE_FORCE_LOAD allows, and which taints.
+        pytest.param(
+            "", MODULE_INIT_IGNORE_MODVERSIONS, id="with-another-flag", marks=pytest.mark.lacks("MODVERSIONS")
+        ),
+    ],
+)
+def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool], name: str, flags: int) -> None:
     """The kernel reads the compressed file, and LoadPin checks the superblock of that file."""
     root = root_before_pin(guest)
-    upload_twice(guest, root)
-    assert load_compressed(root, TMP) == OK
+    upload_twice(guest, root, name)
+    assert load_compressed(root, TMP, flags) == OK
     assert root.unload_module(MODULE) == OK
     log = LogReader(guest)
-    assert load_compressed(root, "/second") == EPERM
+    assert load_compressed(root, "/second", flags) == EPERM
     # An older kernel may have the new kind nevertheless: nothing tells whether it was backported.
     kinds = ["kernel-module-compressed"] if promised("loadpin.compressed-kind") else KINDS_OF_COMPRESSED
     assert log.new_lines() in [[line(kind, "denied", f"/second/{MODULE}.ko.gz", root)] for kind in kinds]

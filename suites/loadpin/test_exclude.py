@@ -45,6 +45,8 @@ def excluding(names: str) -> pytest.MarkDecorator:
 
 SEVERAL_KINDS = ("firmware", "x509-certificate", "security-policy")
 SEVERAL = excluding("firmware,,x509-certificate,security-policy")
+SIX_AND_A_KIND = excluding("a,b,c,d,e,f,kernel-module")
+"""As many names as there is room for until 6.18, with `unknown` (include/linux/kernel_read_file.h)."""
 EMPTY = excluding("")
 ALMOST_RIGHT = excluding(
     "kernel,module,kernel-modules,kernel-modul,Kernel-Module,kernel_module,firmware*,kexec,kexec-,policy"
@@ -64,6 +66,7 @@ BOOT_LOGS: tuple[tuple[str, pytest.MarkDecorator, tuple[str, ...]], ...] = (
     ("kexec-initramfs",              excluding("kexec-initramfs"), ("kexec-initramfs",)),
     ("security-policy",              excluding("security-policy"), ("security-policy",)),
     ("several-and-an-empty-name",    SEVERAL,                      SEVERAL_KINDS),
+    ("six-unknown-names-and-a-kind", SIX_AND_A_KIND,               ("kernel-module",)),
     ("nothing",                      EMPTY,                        ()),
 )
 # fmt: on

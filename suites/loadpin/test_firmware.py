@@ -6,13 +6,14 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOENT, EPERM, OK, Expected
+from guests.outcome import EFBIG, EINVAL, ENOENT, EPERM, OK, Expected
 from guests.syscalls.kernel_loads import FIRMWARE_PATH, TEST_FIRMWARE
 from guests.task import Task
 from guests.uapi import O_WRONLY
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     FIRMWARE,
+    NOT_ENFORCING,
     OTHER,
     PINNED,
     LogReader,
@@ -21,7 +22,7 @@ from suites.loadpin.support.disks_and_log import (
     needs,
     root_after_pin,
 )
-from suites.loadpin.support.load_kinds import FIRMWARE_WHOLE, offer_fallback, prepare
+from suites.loadpin.support.load_kinds import FIRMWARE_PART, FIRMWARE_WHOLE, offer_fallback, prepare
 from suites.loadpin.support.suspended_disk import SuspendedDisk
 
 pytestmark = loadpin
@@ -50,6 +51,24 @@ def test_errno_of_refused_firmware(guest: Guest, searched_last: bool, error: Exp
     log = LogReader(guest)
     assert root.request_firmware("/nowhere" if searched_last else where, "firmware") == error
     assert log.new_lines() == [line("firmware", "denied", f"{where}/firmware", root)]
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
+@requirement("loadpin.firmware-updates")
+def test_directory_of_updates(guest: Guest) -> None:
+    """/lib/firmware/updates, which is on the pinned disk, is searched before /lib/firmware, which is not."""
+    root = root_after_pin(guest, other=False)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    root.mkdir("/lib").result()
+    root.mount("tmpfs", "/lib/firmware", "tmpfs").result()
+    root.copy_file(f"{PINNED}/firmware", "/lib/firmware/firmware")
+    log = LogReader(guest)
+    root.request_firmware("/nowhere", "firmware").require(EPERM)
+    assert log.new_lines() == [line("firmware", "denied", "/lib/firmware/firmware", root)]
+    root.bind_mount(PINNED, "/lib/firmware/updates").result()
+    assert root.request_firmware("/nowhere", "firmware") == OK
+    assert log.new_lines() == []
 
 
 @needs("FW_LOADER", "TEST_FIRMWARE")
@@ -96,6 +115,38 @@ def test_name_that_leads_elsewhere(guest: Guest) -> None:
     assert log.new_lines() == []
 
 
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
+@requirement("loadpin.partial-firmware")
+def test_beginning_of_firmware(guest: Guest) -> None:
+    """A driver that reads firmware in parts gets the beginning of a file on the pinned disk, and of no other file."""
+    root = root_after_pin(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    log = LogReader(guest)
+    assert root.request_partial_firmware(PINNED, "firmware", offset=0, length=11) == OK
+    assert root.partial_firmware_content() == FIRMWARE[:11]
+    assert log.new_lines() == []
+    assert root.request_partial_firmware(OTHER, "firmware", offset=0, length=11) == ENOENT
+    assert log.new_lines() == [FIRMWARE_PART.line("denied", OTHER, root)]
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
+@requirement("loadpin.firmware-buffer")
+def test_buffer_of_a_driver(guest: Guest) -> None:
+    """A driver whose buffer is a byte too short for its firmware gets EFBIG; with that byte, it gets the firmware.
+
+    The file is in the directory that is searched last, whose error the driver gets.
+    """
+    root = root_after_pin(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    root.mkdir("/lib").result()
+    root.bind_mount(PINNED, "/lib/firmware").result()
+    assert root.request_firmware_into_buffer("/nowhere", "firmware", length=len(FIRMWARE) - 1) == EFBIG
+    assert root.request_firmware_into_buffer("/nowhere", "firmware", length=len(FIRMWARE)) == OK
+    assert root.partial_firmware_content() == FIRMWARE
+
+
 REQUESTS = 4
 
 
@@ -106,8 +157,29 @@ def test_several_requests_at_the_same_time(guest: Guest) -> None:
     """Of several requests for firmware that is missing, which wait for the same search, each gets its error."""
     root = root_after_pin(guest, other=False)
     prepare(guest, FIRMWARE_WHOLE, root)
+    request_at_the_same_time(guest, root, "no-such-firmware")
+    assert root.content(f"{TEST_FIRMWARE}/test_result") == b"-2\n"
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE", "BLK_DEV_DM")
+@NOT_ENFORCING
+@requirement("loadpin.firmware-batched")
+def test_several_requests_that_succeed(guest: Guest) -> None:
+    """Of several requests for firmware, which wait for the same search, each gets it; LoadPin is asked once."""
+    root = root_after_pin(guest, other=False)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    log = LogReader(guest)
+    request_at_the_same_time(guest, root, "firmware")
+    assert len(log.new_lines()) == 1
+    for number in range(REQUESTS):
+        root.write_text(f"{TEST_FIRMWARE}/config_read_fw_idx", str(number)).result()
+        assert root.content(f"{TEST_FIRMWARE}/read_firmware") == FIRMWARE
+
+
+def request_at_the_same_time(guest: Guest, root: Task, name: str) -> None:
+    """Have the driver make several requests, all of which wait for a disk that is suspended."""
     disk = SuspendedDisk(guest, root)
-    settings = {"reset": "1", "config_name": "no-such-firmware", "config_num_requests": str(REQUESTS)}
+    settings = {"reset": "1", "config_name": name, "config_num_requests": str(REQUESTS)}
     for setting, value in settings.items():
         root.write_text(f"{TEST_FIRMWARE}/{setting}", value).result()
     root.write_text(FIRMWARE_PATH, disk.directory).result()
@@ -116,8 +188,7 @@ def test_several_requests_at_the_same_time(guest: Guest) -> None:
     with disk:
         requesting = root.begin("write", trigger, b"1", 1, shown=f"request_firmware() by {REQUESTS} threads")
         guest.wait_until(lambda: waiting(guest, watcher, before) == REQUESTS, f"{REQUESTS} requests to wait")
-    assert requesting.outcome() == OK
-    assert root.content(f"{TEST_FIRMWARE}/test_result") == b"-2\n"
+    requesting.outcome().require(OK)
 
 
 def last_pid(guest: Guest) -> int:

@@ -11,11 +11,12 @@ import errno
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import ENOENT, OK, error
+from guests.outcome import ENOENT, EPERM, OK, error
+from guests.promises import breaks
 from guests.syscalls.base import Pending
 from guests.syscalls.kernel_loads import FIRMWARE_PATH, TEST_FIRMWARE
 from guests.task import Task
-from guests.uapi import O_WRONLY
+from guests.uapi import O_WRONLY, Cap
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     NOT_ENFORCING,
@@ -115,6 +116,32 @@ def test_passed_while_not_enforcing(guest: Guest) -> None:
     assert log.new_lines() == []
     assert root.request_firmware(PINNED, "firmware") == OK
     assert log.new_lines() == []
+
+
+@NOT_ENFORCING
+@pytest.mark.requirement("loadpin.fallback-restart")
+def test_passed_anew(guest: Guest) -> None:
+    """A program that writes 1 to `loading` again begins anew: what it has passed before is discarded."""
+    root = prepared(guest)
+    request = begin_request(guest, root)
+    program = guest.root("beginner")
+    program.write_text(f"{OFFERED}/loading", "1").result()
+    program.write_text(f"{OFFERED}/data", "longer than " + CONTENT.decode()).result()
+    with breaks("loadpin.fallback-restart"):
+        check_passed(guest, request, root)
+
+
+@NOT_ENFORCING
+@pytest.mark.requirement("loadpin.fallback-capability")
+def test_passed_without_the_capability(guest: Guest) -> None:
+    """A program without CAP_SYS_RAWIO cannot pass firmware; one that has it then can."""
+    root = prepared(guest)
+    request = begin_request(guest, root)
+    program = guest.spawn("without", caps=Cap.ALL & ~Cap.SYS_RAWIO)
+    program.write_text(f"{OFFERED}/loading", "1").result()
+    with breaks("loadpin.fallback-capability"):
+        assert program.write_text(f"{OFFERED}/data", CONTENT.decode()) == EPERM
+    check_passed(guest, request, root)
 
 
 @NOT_ENFORCING

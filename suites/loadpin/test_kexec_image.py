@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The running kernel's own image, loaded for kexec."""
+"""Images for kexec: the running kernel's own, and one that is loaded while others are refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from guests.guest import Guest
 from guests.outcome import EPERM, OK
 from guests.promises import breaks
 from guests.vm.disk_images import DiskPlan
-from suites.loadpin.support.disks_and_log import OTHER, PINNED, LogReader, line, loadpin, needs, root_before_pin
+from suites.loadpin.support.disks_and_log import (
+    ENFORCING,
+    OTHER,
+    PINNED,
+    LogReader,
+    line,
+    loadpin,
+    needs,
+    root_before_pin,
+)
+from suites.loadpin.support.load_kinds import KEXEC_FILE
 
 pytestmark = loadpin
 
@@ -35,3 +45,18 @@ def test_a_real_kernel(guest: Guest) -> None:
         assert root.load_kernel(f"{PINNED}/vmlinuz", f"{OTHER}/initramfs") == EPERM
         assert log.new_lines() == [line("kexec-initramfs", "denied", f"{OTHER}/initramfs", root)]
         assert not root.kernel_is_loaded()
+
+
+@KEXEC_FILE
+@ENFORCING
+@requirement("loadpin.kexec-replaced")
+def test_refused_files_replace_nothing(guest: Guest) -> None:
+    """A kernel stays loaded while an image, and then an initramfs, is refused; unloading it is the control."""
+    root = root_before_pin(guest)
+    root.load_kernel(f"{PINNED}/image").result()
+    root.load_kernel(f"{OTHER}/image").require(EPERM)
+    assert root.kernel_is_loaded()
+    root.load_kernel(f"{PINNED}/image", f"{OTHER}/initramfs").require(EPERM)
+    assert root.kernel_is_loaded()
+    root.unload_kernel().result()
+    assert not root.kernel_is_loaded()

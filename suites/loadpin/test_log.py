@@ -57,6 +57,18 @@ def test_a_command_line_cannot_forge_a_line(guest: Guest) -> None:
 
 
 @ENFORCING
+@requirement("loadpin.pin")
+def test_a_command_line_of_several_words(guest: Guest) -> None:
+    """The log has every word of a command line, with a space between any two."""
+    root = root_after_pin(guest)
+    root.execute_again("several", "words").result()
+    log = LogReader(guest)
+    probe(guest, root, OTHER).require(EPERM)
+    words = f"/init task {root.slot} several words"
+    assert log.new_lines() == [f'{probe_kind(guest)} denied obj="{OTHER}/junk" pid={root.pid} cmdline="{words}"']
+
+
+@ENFORCING
 @requirement("loadpin.quoting", "loadpin.deny")
 def test_a_deleted_file(guest: Guest) -> None:
     """A deleted file still counts by its superblock, and the log marks it as deleted."""

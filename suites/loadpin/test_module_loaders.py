@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Modules that LoadPin lets through: malformed ones, and two processes that load the same."""
+"""Modules that LoadPin lets through: malformed ones, and several processes that load the same."""
 
 from __future__ import annotations
 
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import ENOEXEC, OK, killed
+from guests.outcome import EEXIST, ENOEXEC, OK, killed
 from guests.uapi import Signal
 from guests.vm.kernel_modules import read_module
 from suites.elf_files import ElfLayout
@@ -51,4 +51,33 @@ def test_loader_that_waits_for_another(guest: Guest) -> None:
         assert also.outcome() == killed(Signal.KILL)
         assert not loading.finished()
     assert loading.outcome() == OK
+    assert loader.unload_module(MODULE) == OK
+
+
+@needs("BLK_DEV_DM")
+@NOT_ENFORCING
+@requirement("loadpin.loader-result")
+def test_result_of_a_loader_that_waits(guest: Guest) -> None:
+    """A process that waits because another one loads the same module gets the other's result; later, it is EEXIST.
+
+    A process that loads another module of the same disk at that time loads it.
+    """
+    loader, waiting, another = guest.root("loader"), guest.root("waiting"), guest.root("another")
+    disk = SuspendedDisk(guest, loader)
+    path, other_path = f"{disk.directory}/{MODULE}.ko", f"{disk.directory}/test_firmware.ko"
+    # Names are read from the disk before it is suspended.
+    files = {task: task.open(path).result() for task in (loader, waiting)}
+    files[another] = another.open(other_path).result()
+    with disk:
+        loading = loader.begin("finit_module", files[loader], "", 0, shown=f'load_module("{path}")')
+        loader.wait_state("D")  # as only the one that loads does: it waits for the disk
+        also = waiting.begin("finit_module", files[waiting], "", 0, shown=f'load_module("{path}")')
+        also.wait_until_blocked()
+        beside = another.begin("finit_module", files[another], "", 0, shown=f'load_module("{other_path}")')
+        beside.wait_until_blocked()
+    assert loading.outcome() == OK
+    assert also.outcome() == OK
+    assert waiting.load_module(path) == EEXIST
+    assert beside.outcome() == OK
+    assert another.unload_module("test_firmware") == OK
     assert loader.unload_module(MODULE) == OK

@@ -38,6 +38,7 @@ requirement = pytest.mark.requirement
 UNKNOWN_FLAG = 0x100
 NOT_OPEN = 999
 """A number that no descriptor has."""
+FOR_A_CRASH = KexecFile.NO_INITRAMFS | KexecFile.ON_CRASH
 KEXEC = needs("KEXEC_FILE")
 IMA = needs("IMA", "IMA_WRITE_POLICY")
 READING = requirement("loadpin.order-reading")
@@ -179,6 +180,7 @@ def test_missing_firmware(guest: Guest) -> None:
     [
         pytest.param(module(junk), marks=modules, id="finit_module-of-junk"),
         pytest.param(image(junk), marks=KEXEC, id="kexec_file_load-of-junk"),
+        pytest.param(image(junk, FOR_A_CRASH), marks=KEXEC, id="kexec_file_load-of-junk-for-a-crash"),
     ],
 )
 def test_denied_before_it_is_read(guest: Guest, act: Act) -> None:

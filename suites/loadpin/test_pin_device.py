@@ -78,6 +78,27 @@ def a_writable_loop_device(_: Guest, root: Task) -> tuple[str, str]:
     return OTHER, loop.removeprefix("/dev/")
 
 
+def a_partition(guest: Guest, root: Task) -> tuple[str, str]:
+    """A partition of the writable disk that has all of it."""
+    partition = whole_partition(guest, root)
+    root.mount(partition, OTHER, "ext2", MS_RDONLY).result()
+    return OTHER, "vdb1"
+
+
+def a_partition_set_read_only(guest: Guest, root: Task) -> tuple[str, str]:
+    """The partition is set read-only, and its disk is writable."""
+    partition = whole_partition(guest, root)
+    root.set_read_only(partition, True).result()
+    root.mount(partition, OTHER, "ext2", MS_RDONLY).result()
+    return OTHER, "vdb1"
+
+
+def whole_partition(guest: Guest, root: Task) -> str:
+    root.umount(OTHER).result()
+    sectors = int(guest.read_file("/sys/class/block/vdb/size"))
+    return root.add_partition("/dev/vdb", 1, start=0, length=sectors)
+
+
 def a_verified_disk(guest: Guest, root: Task) -> tuple[str, str]:
     return mount_verified(guest, root, 2), "dm-0"
 
@@ -115,6 +136,8 @@ LOOP, DM, OVERLAY = needs("BLK_DEV_LOOP"), needs("DM_VERITY"), needs("OVERLAY_FS
         pytest.param(a_disk_set_read_only_and_back, "writable", id="disk-set-read-only-and-back"),
         pytest.param(a_read_only_loop_device, "read-only", id="read-only-loop-over-a-writable-disk", marks=LOOP),
         pytest.param(a_writable_loop_device, "writable", id="writable-loop-device", marks=LOOP),
+        pytest.param(a_partition, "writable", id="partition"),
+        pytest.param(a_partition_set_read_only, "read-only", id="partition-set-read-only"),
         pytest.param(a_verified_disk, "read-only", id="verified-disk", marks=DM),
         pytest.param(a_tmpfs, None, id="tmpfs"),
         pytest.param(the_initramfs, None, id="initramfs"),

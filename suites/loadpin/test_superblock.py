@@ -116,6 +116,25 @@ def test_two_tmpfs(guest: Guest) -> None:
     assert probe(guest, root, "/second") == ENOEXEC
 
 
+@ENFORCING
+@requirement("loadpin.superblock")
+def test_two_partitions(guest: Guest) -> None:
+    """With one partition pinned, another partition of the same disk counts as a different superblock."""
+    root = guest.root()
+    sectors = int(guest.read_file("/sys/class/block/vda/size"))
+    for number in (1, 2):
+        partition = root.add_partition("/dev/vdb", number, start=(number - 1) * sectors, length=sectors)
+        root.copy_file("/dev/vda", partition)
+        root.mount(partition, f"/partition{number}", "squashfs", MS_RDONLY).result()
+    root.mount("/dev/vdb1", "/again", "squashfs", MS_RDONLY).result()
+    assert probe(guest, root, "/partition1") == ENOEXEC
+    log = LogReader(guest)
+    assert probe(guest, root, "/partition2") == EPERM
+    assert log.new_lines() == [line(probe_kind(guest), "denied", "/partition2/junk", root)]
+    assert probe(guest, root, "/again") == ENOEXEC
+    assert log.new_lines() == []
+
+
 @modules
 @ENFORCING
 @requirement("loadpin.superblock")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import ENOEXEC, ENOSPC, EPERM, OK, Outcome, exited
+from guests.outcome import EBUSY, ENOEXEC, ENOSPC, EPERM, OK, Expected, Outcome, exited
 from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import MNT_DETACH, MS_PRIVATE, MS_RDONLY, MS_REC, Clone, KexecFile
@@ -26,7 +26,9 @@ from suites.loadpin.support.disks_and_log import (
     probe_kind,
     root_after_pin,
     root_before_pin,
+    verity,
 )
+from suites.loadpin.support.verified_devices import set_digests_of
 
 pytestmark = loadpin
 
@@ -168,3 +170,27 @@ def test_a_file_system_that_was_never_pinned(guest: Guest) -> None:
     logged = log.new_lines()
     assert UNMOUNTED not in logged
     assert logged[-1:] == [line(probe_kind(guest), "pinned", f"{PINNED}/junk", root)]
+
+
+@verity
+@ENFORCING
+@requirement("loadpin.verity-closed")
+@pytest.mark.parametrize(
+    ("directory", "name", "outcome"),
+    [
+        pytest.param(PINNED, "digests", OK, id="accepted"),
+        pytest.param(OTHER, "junk", EPERM, id="denied"),
+    ],
+)
+def test_a_list_of_digests_is_not_kept_open(guest: Guest, directory: str, name: str, outcome: Expected) -> None:
+    """A list keeps its file system mounted only until the program that has set it closes it.
+
+    The program has two threads, so that the kernel takes a reference to the file for the call (fdget()).
+    """
+    root = root_after_pin(guest)
+    root.thread("helper")
+    digests = root.open(f"{directory}/{name}").result()
+    set_digests_of(root, digests).require(outcome)
+    root.umount(directory).require(EBUSY)
+    root.close(digests).result()
+    assert root.umount(directory) == OK
