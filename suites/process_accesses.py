@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Accesses to another process that several areas try.  One that succeeds is undone."""
+"""Accesses to another process that several areas try, and the mark of a capability.  What succeeds is undone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from guests.uapi import PTRACE_EVENT_STOP, Signal
 
 COMMON_DESCRIPTOR = 1001
 """A descriptor that the agent leaves open in every task."""
+_PF_SUPERPRIV = 0x100
+"""In include/linux/sched.h."""
 UNUSED = 0x7000
 """An offset in a task's data that nothing uses."""
 
@@ -55,3 +57,10 @@ def seize(tracer: Task, target: Task) -> Outcome:
         require(tracer.wait(target).event == PTRACE_EVENT_STOP, f"{target} did not stop when {tracer} interrupted it")
         tracer.detach(target).result()
     return done
+
+
+def used_a_capability(task: Task) -> bool:
+    """PF_SUPERPRIV, in field 9 of /proc/PID/stat.  A child does not have its parent's."""
+    fields = task.guest.read_file(f"/proc/{task.pid}/stat").rpartition(")")[2].split()
+    require(len(fields) > 6, f"/proc does not show the flags of {task}")
+    return bool(int(fields[6]) & _PF_SUPERPRIV)

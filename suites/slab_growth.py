@@ -20,6 +20,8 @@ SIZE_IS_EXACT = pytest.mark.lacks("KASAN", "SMP")
 """KASAN keeps freed memory back, and each of several processors keeps some."""
 
 PERIODS = 12
+TASK_SIZE, CHILDREN = 2048, 128
+"""Less than a task_struct has on any architecture, and how many tasks exit in a period, where these may leak."""
 
 
 def unreclaimable_kib(guest: Guest) -> int:

@@ -11,13 +11,12 @@ from guests.guest import Guest
 from guests.outcome import EPERM, ESRCH, OK, Outcome, exited
 from guests.task import Task
 from guests.uapi import KCMP_VM, PTRACE_EVENT_EXIT, Cap, Clone, Ptrace, PtraceOption, Signal
-from suites.process_accesses import read_memory, vector
+from suites.process_accesses import read_memory, used_a_capability, vector
 from suites.ptrace.support.programs import Programs, begin_execute
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 
 PTRACE_EVENT_FORK, PTRACE_EVENT_EXEC = 1, 4
-PF_SUPERPRIV = 0x100
 
 
 def seize(tracer: Task, pid: int, options: PtraceOption = PtraceOption.NONE) -> Outcome:
@@ -167,12 +166,6 @@ def test_numbers_of_callers(guest: Guest) -> None:
 # The trace of a capability
 
 
-def used_a_capability(guest: Guest, task: Task) -> bool:
-    """PF_SUPERPRIV, in field 9 of /proc/PID/stat."""
-    fields = guest.read_file(f"/proc/{task.pid}/stat").rpartition(")")[2].split()
-    return bool(int(fields[6]) & PF_SUPERPRIV)
-
-
 @pytest.mark.requirement("ptrace.capability-leaves-trace")
 def test_trace_of_a_capability(guest: Guest) -> None:
     """An access that needs CAP_SYS_PTRACE marks the process as one that has used a capability, and no other does."""
@@ -183,12 +176,12 @@ def test_trace_of_a_capability(guest: Guest) -> None:
     own, closed = guest.spawn("own"), guest.spawn("closed")
     other = guest.spawn("other", uid=1001)
     closed.set_dumpable(False).result()
-    require(not any(used_a_capability(guest, task) for task in (plain, capable, incapable)), "used before the test")
+    require(not any(used_a_capability(task) for task in (plain, capable, incapable)), "used before the test")
     assert read_memory(plain, own) == OK
-    assert not used_a_capability(guest, plain)
+    assert not used_a_capability(plain)
     assert read_memory(plain, closed) == OK
-    assert used_a_capability(guest, plain)
+    assert used_a_capability(plain)
     assert read_memory(capable, other) == OK
-    assert used_a_capability(guest, capable)
+    assert used_a_capability(capable)
     assert read_memory(incapable, other) == EPERM
-    assert not used_a_capability(guest, incapable)
+    assert not used_a_capability(incapable)

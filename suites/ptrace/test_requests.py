@@ -29,12 +29,16 @@ ON_WRITING_8_BYTES = 1 | 1 << 16 | 2 << 18
 """Of debug register 7: the breakpoint of debug register 0."""
 TRAP_HWBKPT = 4
 UNKNOWN_OPTION = 1 << 30
+REALTIME = 40
+"""The first of some signals that nothing uses."""
+SHARED, MOST_SIGNALS = 1, 4
+"""PTRACE_PEEKSIGINFO_SHARED: the signals of the process, not of the thread; and how many signals are looked for."""
 MADE = "/tmp/made"  # noqa: S108 - the guest's
 MOST_STOPS = 12
 """At entries and exits of the call in which a task waits for orders, before the call that it was ordered to make."""
 
 
-def bit(signal: Signal) -> int:
+def bit(signal: int) -> int:
     """The signal in a mask."""
     return 1 << (signal - 1)
 
@@ -80,10 +84,53 @@ def test_pending_signals(guest: Guest, offset: int, found: int) -> None:
     tracee.block(Signal.USR1).result()
     tracer.kill(tracee, Signal.USR1).result()
     tracer.seize_and_stop(tracee)
-    which = tracer.abi.pack("QIi", offset, 1, 1)  # shared by the threads, at most one
+    which = tracer.abi.pack("QIi", offset, SHARED, 1)
     done = tracer.call("ptrace", Ptrace.PEEKSIGINFO, tracee.tid, which, Out(SIGINFO_SIZE), shown="peeksiginfo()")
     assert done == returned(found)
     assert done.read()[:4] == (tracer.abi.pack("I", Signal.USR1) if found else bytes(4))
+
+
+def pending_signals(tracer: Task, tracee: Task, flags: int, offset: int = 0) -> list[int]:
+    """Those that PTRACE_PEEKSIGINFO finds, from an offset on."""
+    which = tracer.abi.pack("QIi", offset, flags, MOST_SIGNALS)
+    buffer = Out(MOST_SIGNALS * SIGINFO_SIZE)
+    done = tracer.call(
+        "ptrace", Ptrace.PEEKSIGINFO, tracee.tid, which, buffer, shown=f"peeksiginfo({flags}, {offset})"
+    )
+    found = done.read()
+    return [tracer.abi.unpack_from("i", found, SIGINFO_SIZE * index)[0] for index in range(done.value)]
+
+
+@pytest.mark.requirement("ptrace.pending-signals")
+def test_pending_signals_of_whom(guest: Guest) -> None:
+    """The signals of the thread, or of the process, in the order in which they were sent."""
+    tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
+    of_process, of_thread = [Signal.USR1, REALTIME + 1, REALTIME], [Signal.USR2, REALTIME + 2]
+    mask = tracee.abi.pack("Q", sum(map(bit, (*of_process, *of_thread))))
+    tracee.call("rt_sigprocmask", 0, mask, None, 8, shown="block(all of them)").result()
+    for signal in of_process:
+        tracer.call("kill", tracee.pid, signal, shown=f"kill({tracee}, {signal})").result()
+    for signal in of_thread:
+        tracer.call("tgkill", tracee.pid, tracee.tid, signal, shown=f"tgkill({tracee}, {signal})").result()
+    tracer.seize_and_stop(tracee)
+    assert pending_signals(tracer, tracee, 0) == of_thread
+    assert pending_signals(tracer, tracee, SHARED) == of_process
+    assert pending_signals(tracer, tracee, SHARED, 1) == of_process[1:]
+
+
+@pytest.mark.requirement("ptrace.signal-mask-without-kill")
+def test_mask_without_kill_and_stop(guest: Guest) -> None:
+    """A mask of all signals that a tracer sets blocks all but SIGKILL and SIGSTOP."""
+    tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
+    tracer.seize_and_stop(tracee)
+    assert tracer.call("ptrace", Ptrace.SETSIGMASK, tracee.tid, 8, b"\xff" * 8, shown="setsigmask(all)") == OK
+    mask = tracer.call("ptrace", Ptrace.GETSIGMASK, tracee.tid, 8, Out(8), shown="getsigmask()").read()
+    assert tracer.abi.unpack("Q", mask) == (~(bit(Signal.KILL) | bit(Signal.STOP)) & ((1 << 64) - 1),)
+    assert tracer.detach(tracee) == OK
+    assert tracer.kill(tracee, Signal.TERM) == OK
+    assert tracee.call("getppid") == OK
+    assert tracer.kill(tracee, Signal.KILL) == OK
+    assert tracee.wait_death() == killed(Signal.KILL)
 
 
 @pytest.mark.requirement("ptrace.signal-mask")

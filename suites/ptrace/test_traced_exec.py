@@ -44,16 +44,19 @@ def itself(tracer: Task, tracee: Task) -> Pair:
     return tracer, tracee
 
 
-def execute_traced(pair: Pair, path: str) -> None:
-    """execve() by the tracee, which a SIGTRAP follows unless it was seized."""
+def execute_traced(pair: Pair, path: str) -> bool:
+    """execve() by the tracee.  Returns whether a SIGTRAP has followed."""
     tracer, tracee = pair
     running = begin_execute(tracee, path)
     # Either it has finished, or it is stopped by the signal.
     tracee.guest.wait_until(lambda: running.finished() or tracee.state() == "t", f"{tracee} to execute {path}")
-    if not running.finished():
-        require(tracer.wait(tracee).stopped_by == Signal.TRAP, f"{tracee} did not stop by SIGTRAP")
+    stopped = not running.finished()
+    if stopped:
+        status = tracer.wait(tracee)
+        require((status.stopped_by, status.event) == (Signal.TRAP, 0), f"{tracee} did not stop by SIGTRAP")
         tracer.resume(tracee).result()
     running.outcome().result()
+    return stopped
 
 
 WAYS = {"attached": attached, "seized": seized, "by-traceme": itself}
@@ -72,6 +75,15 @@ def test_tracer_without_the_capability(guest: Guest, how: str) -> None:
     assert tracee.call("getegid") == returned(1000)
     assert permitted(tracee) == 0
     assert read_memory(tracer, tracee) == OK
+
+
+@pytest.mark.requirement("ptrace.exec-sigtrap")
+@pytest.mark.parametrize("how", WAYS)
+def test_signal_after_exec(guest: Guest, how: str) -> None:
+    """Without PTRACE_O_TRACEEXEC, a tracee gets one SIGTRAP after execve(), unless it was seized."""
+    tracer = guest.spawn("tracer")
+    pair = WAYS[how](tracer, tracer.spawn("tracee"))
+    assert execute_traced(pair, Programs(guest).create()) == (how != "seized")
 
 
 xattr = pytest.mark.needs("TMPFS_XATTR")
@@ -241,6 +253,18 @@ def test_children(guest: Guest, how: str) -> None:
     tracer.seize(parent, options).result()
     changed = changed_root_after_exec(tracer, parent, path, flags, of_parent + of_child)
     assert changed == ({"EPERM": 1} if of_child else {"OK": 1})
+
+
+@pytest.mark.requirement("ptrace.options-of-children")
+@pytest.mark.parametrize(("options", "reports"), [(FORK, 6), (PtraceOption.NONE, 0)], ids=["fork", "no-option"])
+def test_grandchildren(guest: Guest, options: PtraceOption, reports: int) -> None:
+    """A child that is traced from its start has its parent's options, so that its own child is traced and gains as
+    little."""
+    tracer, parent = guest.spawn("tracer"), guest.spawn("parent")
+    path = Programs(guest).create(mode=0o4755)
+    tracer.seize(parent, options).result()
+    changed = changed_root_after_exec(tracer, parent, path, Clone.NONE, reports, generations=2)
+    assert changed == ({"EPERM": 1} if reports else {"OK": 1})
 
 
 @pytest.mark.requirement("ptrace.traced-exec-children", "ptrace.traced-exec-credentials")

@@ -10,7 +10,7 @@ from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EACCES, EPERM, ESRCH, OK, exited, returned
 from guests.promises import breaks
-from guests.uapi import O_RDONLY, O_RDWR, O_WRONLY, Cap, Ptrace, Signal
+from guests.uapi import O_RDONLY, O_RDWR, O_WRONLY, PTRACER_ANY, Cap, Ptrace, Signal
 from suites.process_accesses import read_memory
 from suites.yama.support import relations
 from suites.yama.support.accesses import SCOPE, scopes
@@ -160,6 +160,23 @@ def test_tracer_of_the_tracer(guest: Guest) -> None:
     assert c.set_ptracer(0) == OK
     assert read_memory(b, c) == OK
     assert read_memory(a, c) == EPERM
+
+
+@pytest.mark.requirement("yama.any", "yama.active-tracer")
+def test_any_while_one_traces(guest: Guest) -> None:
+    """A process that admits any tracer is open to all while one traces it, and to that one once it admits none."""
+    guest.set_sysctl(SCOPE, 1)
+    target, tracer, stranger = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("stranger")
+    target.set_ptracer(PTRACER_ANY).result()
+    tracer.seize(target).result()
+    with breaks("yama.any"):
+        assert read_memory(stranger, target) == OK
+        assert stranger.open_proc(target, "mem") == OK
+    target.set_ptracer(0).result()
+    with breaks("yama.active-tracer"):
+        assert read_memory(stranger, target) == EPERM
+        assert stranger.open_proc(target, "mem") == EACCES
+        assert read_memory(tracer, target) == OK
 
 
 @pytest.mark.requirement("yama.zombie")

@@ -220,6 +220,22 @@ def test_another_threads_exit_keeps_it(guest: Guest) -> None:
     assert read_memory(tracer, target) == OK
 
 
+@pytest.mark.requirement("yama.tracer-exit")
+def test_outlives_the_tracers_leader(guest: Guest) -> None:
+    """When the leader of the named process exits, its other threads keep their access, and so do their children."""
+    guest.set_sysctl(SCOPE, 1)
+    tracer, target, stranger = guest.spawn("tracer"), guest.spawn("target"), guest.spawn("stranger")
+    thread = tracer.thread("thread")
+    child = thread.spawn("child")
+    assert target.set_ptracer(tracer) == OK
+    tracer.begin("exit", 0)
+    tracer.wait_state("Z")
+    wait_for_rcu(guest)
+    assert read_memory(thread, target) == OK
+    assert read_memory(child, target) == OK
+    assert read_memory(stranger, target) == EPERM
+
+
 @pytest.mark.requirement("yama.exec")
 def test_tracers_execve(guest: Guest) -> None:
     """The named thread's execve() keeps the exception; that of another thread of the tracer loses it."""

@@ -77,6 +77,16 @@ def test_threads_have_their_own_numbers(guest: Guest) -> None:
     ]
 
 
+@pytest.mark.requirement("yama.log")
+def test_traceme_of_threads(guest: Guest) -> None:
+    """The same applies to TRACEME: the parent is the thread that forked the child."""
+    guest.set_sysctl(SCOPE, 2)
+    forker = guest.spawn("parent").thread("forker")
+    thread = forker.spawn("child").thread("thread")
+    assert thread.traceme() == EPERM
+    assert denials(guest) == [f'ptrace traceme of "child"[{thread.tid}] was attempted by "parent"[{forker.tid}]']
+
+
 @pytest.mark.needs("PID_NS")
 @pytest.mark.requirement("yama.log")
 def test_numbers_are_those_of_the_initial_pid_namespace(guest: Guest) -> None:
@@ -96,6 +106,8 @@ def test_numbers_are_those_of_the_initial_pid_namespace(guest: Guest) -> None:
         pytest.param('say "hi"', r"say \x22hi\x22", id="quotes"),
         pytest.param("two\nlines", r"two\x0alines", id="a-newline"),
         pytest.param("tab\tbell\a", r"tab\x09bell\x07", id="control-characters"),
+        pytest.param("erase\x1b[2J\rover", r"erase\x1b[2J\x0dover", id="what-commands-a-terminal"),
+        pytest.param("form\ffeed\vtab", r"form\x0cfeed\x0btab", id="what-moves-down-the-page"),
         pytest.param("back\\slash", r"back\x5cslash", id="a-backslash"),
         pytest.param("two words", "two words", id="a-space"),
     ],

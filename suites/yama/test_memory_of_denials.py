@@ -13,7 +13,7 @@ from guests.call_plan import Plan, run, spare_slot
 from guests.guest import Guest
 from guests.task import Task
 from guests.uapi import WALL, Ptrace
-from suites.slab_growth import SIZE_IS_EXACT, check_stops_growing
+from suites.slab_growth import CHILDREN, SIZE_IS_EXACT, TASK_SIZE, check_stops_growing
 from suites.yama.support.accesses import SCOPE
 
 pytestmark = [
@@ -26,8 +26,6 @@ NAME_SIZE = 1000
 """Bytes of a command line."""
 DENIALS, INFO_SIZE = 4096, 32
 """Denials in a period, and less than struct access_report_info has, the smallest that each of them allocates."""
-TASK_SIZE, CHILDREN = 2048, 128
-"""Less than a task_struct has on any architecture, and the tasks that exit in a period."""
 
 
 def with_long_name(guest: Guest, name: str) -> Task:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import pytest
 
-from guests.call_plan import Plan, give_realtime_priority, run, share_a_processor, start, start_realtime
+from guests.call_plan import Plan, give_realtime_priority, run, share_a_processor, spare_slot, start, start_realtime
 from guests.guest import Guest
 from guests.outcome import EPERM, OK
 from guests.task import Task
 from guests.uapi import PTRACER_ANY, WALL, Prctl, Ptrace, Signal
 from suites.process_accesses import read_memory, vector
-from suites.slab_growth import check_stops_growing
+from suites.slab_growth import CHILDREN, SIZE_IS_EXACT, TASK_SIZE, check_stops_growing
 from suites.yama.support.accesses import SCOPE
 from suites.yama.support.denials import denials
+from suites.yama.support.yama_walk import UNUSED_PID
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 
@@ -137,6 +138,32 @@ def test_memory_is_freed(guest: Guest, arguments: tuple[int, int]) -> None:
         assert run(target, plan, DECLARATIONS) == [{"OK": DECLARATIONS}] * 2
 
     check_stops_growing(guest, declare, DECLARATIONS * RELATION_SIZE)
+
+
+@SIZE_IS_EXACT
+@pytest.mark.requirement("yama.no-leak")
+@pytest.mark.parametrize(
+    ("argument", "wanted"),
+    [
+        pytest.param(UNUSED_PID, "EINVAL", id="an-unused-number"),
+        pytest.param(PTRACER_ANY, "OK", id="any"),
+        pytest.param(0, "OK", id="zero"),
+    ],
+)
+def test_tasks_are_freed(guest: Guest, argument: int, wanted: str) -> None:
+    """Many tasks that have declared a tracer, or could not, are freed after their exit."""
+    guest.set_sysctl(SCOPE, 1)
+    parent = guest.spawn("parent")
+    plan, child = Plan(parent.slot), Plan(spare_slot(0))
+    child.call("prctl", Prctl.SET_PTRACER, argument, 0, 0, 0)
+    plan.call("wait4", plan.child(child), 0, WALL, 0)
+
+    def declare() -> None:
+        child.send(guest, 1)
+        assert run(parent, plan, CHILDREN) == [{"OK": CHILDREN}] * 2
+        assert child.counts(guest) == [{wanted: CHILDREN}]
+
+    check_stops_growing(guest, declare, CHILDREN * TASK_SIZE)
 
 
 @pytest.mark.requirement("yama.revoke")

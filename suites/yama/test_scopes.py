@@ -46,6 +46,7 @@ RELATIVES: tuple[Row, ...] = (
     #  the tracer is ... of its target                                             0       1       2       3
     ("parent",                             rel.parent,                             YES,    YES,    NO,     NO),
     ("grandparent",                        rel.grandparent,                        YES,    YES,    NO,     NO),
+    ("ancestor-by-40-generations",         rel.distant_ancestor,                   YES,    YES,    NO,     NO),
     ("thread-of-grandparent",              rel.thread_of_grandparent,              YES,    YES,    NO,     NO),
     ("parent-of-its-threads-child",        rel.parent_of_its_threads_child,        YES,    YES,    NO,     NO),
     ("parent-of-its-exited-threads-child", rel.parent_of_its_exited_threads_child, YES,    YES,    NO,     NO),
@@ -72,6 +73,7 @@ DECLARED: tuple[Row, ...] = (
     ("leader-of-the-declared-thread",      rel.leader_of_declared_thread,          YES,    YES,    NO,     NO),
     ("child-of-the-declared",              rel.child_of_declared,                  YES,    YES,    NO,     NO),
     ("grandchild-of-the-declared",         rel.grandchild_of_declared,             YES,    YES,    NO,     NO),
+    ("far-descendant-of-the-declared",     rel.distant_descendant_of_declared,     YES,    YES,    NO,     NO),
     ("declared-by-another-thread",         rel.declared_by_another_thread,         YES,    YES,    NO,     NO),
     ("anyone-if-any-is-declared",          rel.anyone_if_any_is_declared,          YES,    YES,    NO,     NO),
     ("parent-of-the-declared",             rel.parent_of_declared,                 YES,    NO,     NO,     NO),

@@ -41,6 +41,21 @@ def of_a_thread_of_a_capable_parent(guest: Guest) -> Task:
     return child
 
 
+def of_a_thread_that_alone_is_capable(guest: Guest) -> Task:
+    """The thread that forked the child has kept the capability, which the leader has dropped."""
+    leader = guest.spawn("parent", caps=Cap.SYS_PTRACE)
+    child = leader.thread("forker").spawn("child")
+    for task in (leader, child):
+        task.set_caps(Cap.NONE).result()
+    return child
+
+
+def of_a_plain_thread_of_a_capable_leader(guest: Guest) -> Task:
+    forker = guest.spawn("parent", caps=Cap.SYS_PTRACE).thread("forker")
+    forker.set_caps(Cap.NONE).result()
+    return forker.spawn("child")
+
+
 def of_root(guest: Guest) -> Task:
     return guest.root("parent").spawn("child", uid=1000)
 
@@ -94,6 +109,8 @@ ROWS: tuple[tuple[str, Build, Expected, Expected, Expected, Expected], ...] = (
     ("thread-of-a-plain-parents-child",          thread_of_a_plain_parent,                 OK, OK, EPERM, EPERM),
     ("child-of-a-capable-parent",                of_a_capable_parent,                      OK, OK, OK,    EPERM),
     ("child-of-a-capable-parents-thread",        of_a_thread_of_a_capable_parent,          OK, OK, OK,    EPERM),
+    ("child-of-a-thread-that-alone-is-capable",  of_a_thread_that_alone_is_capable,        OK, OK, OK,    EPERM),
+    ("child-of-a-capable-leaders-plain-thread",  of_a_plain_thread_of_a_capable_leader,    OK, OK, EPERM, EPERM),
     ("child-of-root",                            of_root,                                  OK, OK, OK,    EPERM),
     ("root-child-of-root",                       root_of_root,                             OK, OK, OK,    EPERM),
     ("capable-child-of-a-plain-parent",          capable_of_a_parent_that_is_not,          OK, OK, EPERM, EPERM),

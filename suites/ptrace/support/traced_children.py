@@ -11,8 +11,12 @@ from guests.uapi import WALL, Clone, Ptrace, Signal
 from suites.ptrace.support.programs import stored_arguments
 
 
-def changed_root_after_exec(tracer: Task, parent: Task, path: str, flags: Clone, reports: int) -> Counts:
+def changed_root_after_exec(
+    tracer: Task, parent: Task, path: str, flags: Clone, reports: int, *, generations: int = 1
+) -> Counts:
     """Let `parent` start a child that executes a program and then calls chroot(), which needs a capability.
+
+    Of several generations, the last one does that, and each of the others starts the next one and waits for it.
 
     The tracer resumes parent and child from their stops.  It gets as many reports as there are to be, the child's end
     among them.  A thread's execve() kills its creator, whose stop may then not be reported, or end before it is
@@ -23,8 +27,14 @@ def changed_root_after_exec(tracer: Task, parent: Task, path: str, flags: Clone,
     child.call("execve", path, arguments, environment)
     child.call("chroot", "/")
     child.send(parent.guest, 1)
+    first = child
+    for generation in range(1, generations):
+        above = Plan(spare_slot(generation))
+        above.call("wait4", above.child(first), 0, WALL, 0)
+        above.send(parent.guest, 1)
+        first = above
     starting = Plan(parent.slot)
-    starting.child(child, flags)
+    starting.child(first, flags)
     # Otherwise the parent stops once more, when the child ends.
     parent.block(Signal.CHLD).result()
     running = start(parent, starting, 1)

@@ -14,6 +14,8 @@ from guests.uapi import PTRACER_ANY, Cap, Clone
 Pair = tuple[Task, Task]
 """Tracer and target."""
 
+GENERATIONS = 40
+
 # Relatives
 
 
@@ -25,6 +27,18 @@ def parent(guest: Guest) -> Pair:
 def grandparent(guest: Guest) -> Pair:
     tracer = guest.spawn("tracer")
     return tracer, tracer.spawn("middle").spawn("target")
+
+
+def distant_ancestor(guest: Guest) -> Pair:
+    tracer = guest.spawn("tracer")
+    return tracer, distant_descendant(tracer, "target")
+
+
+def distant_descendant(ancestor: Task, name: str) -> Task:
+    """A descendant so many generations below that no bound on a walk up the tree could pass for a large one."""
+    for generation in range(1, GENERATIONS):
+        ancestor = ancestor.spawn(f"generation-{generation}")
+    return ancestor.spawn(name)
 
 
 def thread_of_grandparent(guest: Guest) -> Pair:
@@ -153,6 +167,11 @@ def child_of_declared(guest: Guest) -> Pair:
 def grandchild_of_declared(guest: Guest) -> Pair:
     named, target = declared(guest)
     return named.spawn("middle").thread("forker").spawn("tracer"), target
+
+
+def distant_descendant_of_declared(guest: Guest) -> Pair:
+    named, target = declared(guest)
+    return distant_descendant(named, "tracer"), target
 
 
 def declared_by_another_thread(guest: Guest) -> Pair:

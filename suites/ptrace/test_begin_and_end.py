@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The beginning of a trace whose process is stopped, and the end of one whose process has ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from guests.call_arguments import Out
+from guests.guest import Guest
+from guests.outcome import ECHILD, OK, exited, returned
+from guests.uapi import PTRACE_EVENT_STOP, WALL, Signal
+
+
+@pytest.mark.requirement("ptrace.attach-to-the-stopped")
+@pytest.mark.parametrize(("how", "event"), [("attach", 0), ("seize", PTRACE_EVENT_STOP)], ids=["attach", "seize"])
+def test_attach_to_the_stopped(guest: Guest, how: str, event: int) -> None:
+    """A process that SIGSTOP has stopped is in a stop of its tracer as soon as that has attached."""
+    tracer, target = guest.spawn("tracer"), guest.spawn("target")
+    tracer.kill(target, Signal.STOP).result()
+    target.wait_state("T")
+    assert (tracer.seize(target) if how == "seize" else tracer.attach(target)) == OK
+    assert target.state() == "t"
+    status = tracer.wait(target)
+    assert (status.stopped_by, status.event) == (Signal.STOP, event)
+    assert tracer.detach(target) == OK
+    tracer.kill(target, Signal.CONT).result()
+    assert target.call("getppid") == OK
+
+
+@pytest.mark.requirement("ptrace.end-of-a-tracer")
+@pytest.mark.parametrize("ignores", [False, True], ids=["parent-waits", "parent-ignores-its-children"])
+def test_end_of_a_tracer(guest: Guest, ignores: bool) -> None:
+    """When a stranger ends whose tracee has ended before, the tracee's parent, which waits for it, is told.
+
+    parent ── target
+    tracer
+    """
+    parent, tracer = guest.spawn("parent"), guest.spawn("tracer")
+    target = parent.spawn("target")
+    (parent.ignore(Signal.CHLD) if ignores else parent.catch(Signal.CHLD, restart=True)).result()
+    tracer.seize(target).result()
+    target.exit(7).require(exited(7))
+    waiting = parent.begin("wait4", target.tid, Out(4), WALL, None, shown=f"reap({target})")
+    assert waiting.blocks(), waiting
+    assert parent.caught_signals() == []
+    tracer.exit(0).require(exited(0))
+    assert waiting.outcome() == (ECHILD if ignores else returned(target.tid))
+    assert [caught.signal for caught in parent.caught_signals()] == ([] if ignores else [Signal.CHLD])
