@@ -81,6 +81,8 @@ class Abi:
     """A number between those of calls, which belongs to none."""
     illegal_from: int = 1 << 32
     """Calls that do not exist raise SIGILL, and not ENOSYS, from this number on."""
+    skips_minus_one: bool = False
+    """Whether a call of number -1 that a filter allows returns its first argument, like one that is skipped."""
     action_flags: int = 0
     """Flags of its own in struct sigaction."""
     open_flags: tuple[tuple[int, int], ...] = ()

@@ -89,6 +89,7 @@ ARM = Abi(
     emulates_calls=False,
     number_request=23,  # PTRACE_SET_SYSCALL
     illegal_from=0xF0000,  # arm_syscall() in arch/arm/kernel/traps.c: those of Arm itself begin there
+    skips_minus_one=True,  # __sys_trace in arch/arm/kernel/entry-common.S
     action_flags=0x02000000,  # SA_THIRTYTWO
     unused_number=223,
     trapped_result=lambda _, first: first,
