@@ -6,20 +6,23 @@ from __future__ import annotations
 import pytest
 
 from guests.call_arguments import Out
+from guests.call_plan import Plan, run, spare_slot
 from guests.guest import Guest
-from guests.outcome import EPERM, OK, Expected, exited, returned
+from guests.outcome import ENOEXEC, EPERM, OK, Expected, exited, returned
 from guests.promises import breaks
 from guests.task import Task
-from guests.uapi import Cap, Clone, Prctl, Signal
+from guests.uapi import WALL, Cap, Clone, Prctl, Signal
 from suites.ptrace.support.privileges import (
     LONG_KNOWN,
     death_signal,
     drop_from_bounding_set,
+    keep_capabilities,
     make_ambient,
+    make_inheritable,
     permitted,
     set_death_signal,
 )
-from suites.ptrace.support.programs import Programs, execute
+from suites.ptrace.support.programs import FOLDER, Programs, execute, give_capabilities
 from suites.ptrace.support.ways import few, not_closed, not_open, observer
 
 SETPCAP = Cap(1 << 8)
@@ -32,14 +35,17 @@ USUAL_STACK = 8 << 20
 """_STK_LIM, in bytes."""
 GAINED = Cap.SYS_NICE
 
+xattr = pytest.mark.needs("TMPFS_XATTR")
+
 # fmt: off
 PROGRAMS = [
-    #             how it is created                 does it give anything?
-    pytest.param({},                                False,  id="an-ordinary-program"),
-    pytest.param({"mode": 0o4755},                  True,   id="set-uid"),
-    pytest.param({"mode": 0o2755},                  True,   id="set-gid"),
-    pytest.param({"caps": GAINED},                  True,   id="with-capabilities",
-                 marks=pytest.mark.needs("TMPFS_XATTR")),
+    #             who executes it   how it is created       does it give anything?
+    pytest.param("user",            {},                     False,  id="an-ordinary-program"),
+    pytest.param("user",            {"mode": 0o4755},       True,   id="set-uid"),
+    pytest.param("user",            {"mode": 0o2755},       True,   id="set-gid"),
+    pytest.param("user",            {"caps": GAINED},       True,   id="with-capabilities", marks=xattr),
+    pytest.param("root",            {},                     False,  id="an-ordinary-program-by-root"),
+    pytest.param("root",            {"caps": GAINED},       False,  id="with-capabilities-by-root", marks=xattr),
 ]
 # fmt: on
 
@@ -50,10 +56,10 @@ def secure(guest: Guest, task: Task) -> int:
 
 
 @pytest.mark.requirement("ptrace.exec-secure", "ptrace.exec-stack-limit")
-@pytest.mark.parametrize(("made", "gives"), PROGRAMS)
-def test_secure_execution(guest: Guest, made: dict[str, int], gives: bool) -> None:
+@pytest.mark.parametrize(("who", "made", "gives"), PROGRAMS)
+def test_secure_execution(guest: Guest, who: str, made: dict[str, int], gives: bool) -> None:
     """A program that gives something is told so, and its addresses, signals and stack are not its caller's choice."""
-    target = guest.spawn("target")
+    target = guest.root("target") if who == "root" else guest.spawn("target")
     path = Programs(guest).create(**made)  # type: ignore[arg-type]
     target.call("personality", ADDR_NO_RANDOMIZE).result()
     set_death_signal(target, Signal.TERM)
@@ -88,6 +94,25 @@ def test_shared_directory(guest: Guest) -> None:
     assert target.call("geteuid") == returned(0)
 
 
+def start_sharer(task: Task) -> dict[str, int]:
+    """Start a child that shares the task's directory and ends at once, and return how the start ended."""
+    child, starting = Plan(spare_slot(0)), Plan(task.slot)
+    child.call("getpid")
+    child.send(task.guest, 1)
+    starting.call("wait4", starting.child(child, Clone.FS), 0, WALL, 0)
+    return run(task, starting)[0]
+
+
+@pytest.mark.requirement("ptrace.exec-that-fails")
+def test_failed_execution(guest: Guest) -> None:
+    """A process whose execve() has failed can still share its directory, as it does with its threads."""
+    task = guest.spawn("task")
+    guest.upload(f"{FOLDER}/junk", b"not a program", 0o755)
+    assert start_sharer(task) == {"OK": 1}
+    assert execute(task, f"{FOLDER}/junk") == ENOEXEC
+    assert start_sharer(task) == {"OK": 1}
+
+
 @pytest.mark.needs("BINFMT_SCRIPT")
 @pytest.mark.requirement("ptrace.exec-scripts")
 def test_scripts(guest: Guest) -> None:
@@ -120,7 +145,7 @@ BOUNDED = [
     #             the program         what it gives, and to a process that has dropped CAP_KILL
     pytest.param({"mode": 0o4755},    LONG_KNOWN,    OK,    LONG_KNOWN & ~Cap.KILL,  id="set-uid-root"),
     pytest.param({"caps": Cap.KILL},  Cap.KILL,      EPERM, Cap.NONE,                id="with-capabilities",
-                 marks=pytest.mark.needs("TMPFS_XATTR")),
+                 marks=xattr),
 ]
 # fmt: on
 
@@ -139,14 +164,58 @@ def test_bounding_set(guest: Guest, made: dict[str, int], gives: Cap, executed: 
     assert permitted(bounded) & LONG_KNOWN == remains
 
 
+@xattr
+@pytest.mark.requirement("ptrace.exec-set-uid-with-capabilities")
+def test_set_uid_program_with_capabilities(guest: Guest) -> None:
+    """A set-uid program of root gives a user the capabilities of its file if that has any, and root all."""
+    programs = Programs(guest)
+    without, with_kill = programs.create(mode=0o4755), programs.create(mode=0o4755, caps=Cap.KILL)
+    for uid, path, gives in ((1000, without, LONG_KNOWN), (1000, with_kill, Cap.KILL), (0, with_kill, LONG_KNOWN)):
+        target = guest.spawn("target", uid=uid)
+        execute(target, path).result()
+        assert target.call("geteuid") == returned(0)
+        assert permitted(target) & LONG_KNOWN == gives
+
+
+@xattr
+@pytest.mark.requirement("ptrace.exec-inheritable")
+def test_inheritable_capabilities(guest: Guest) -> None:
+    """A file's inheritable capability is given only to a process that has it in its own inheritable set."""
+    programs = Programs(guest)
+    ordinary, with_kill = programs.create(), programs.create()
+    give_capabilities(guest.root(), with_kill, Cap.NONE, inheritable=Cap.KILL).result()
+    for path, inheritable, gives in (
+        (ordinary, Cap.KILL, Cap.NONE),
+        (with_kill, Cap.NONE, Cap.NONE),
+        (with_kill, Cap.KILL, Cap.KILL),
+    ):
+        target = guest.spawn("target", caps=Cap.KILL)
+        make_inheritable(target, inheritable)
+        execute(target, path).result()
+        assert permitted(target) == gives
+
+
+@pytest.mark.requirement("ptrace.exec-kept-capabilities")
+def test_kept_capabilities(guest: Guest) -> None:
+    """A program that gives up uid 0 keeps its capabilities if it has set PR_SET_KEEPCAPS, not if its caller has."""
+    path = Programs(guest).create(mode=0o4755)
+    set_before, set_after = guest.spawn("set before"), guest.spawn("set after")
+    keep_capabilities(set_before)
+    for target in (set_before, set_after):
+        execute(target, path).result()
+    keep_capabilities(set_after)
+    for target, remains in ((set_before, Cap.NONE), (set_after, LONG_KNOWN)):
+        target.call("setresuid", 1000, 1000, 1000).result()
+        assert permitted(target) & LONG_KNOWN == remains
+
+
 # fmt: off
 AMBIENT = [
     #             the program                       what a process has then whose ambient set is CAP_KILL
     pytest.param({},                                Cap.KILL,  id="an-ordinary-program"),
     pytest.param({"mode": 0o4755, "uid": 1001},     Cap.NONE,  id="set-uid"),
     pytest.param({"mode": 0o2755, "gid": 1001},     Cap.NONE,  id="set-gid"),
-    pytest.param({"caps": GAINED},                  GAINED,    id="with-capabilities",
-                 marks=pytest.mark.needs("TMPFS_XATTR")),
+    pytest.param({"caps": GAINED},                  GAINED,    id="with-capabilities", marks=xattr),
 ]
 # fmt: on
 

@@ -9,7 +9,7 @@ from guests.uapi import Cap, Prctl, Signal
 
 LONG_KNOWN = Cap((1 << 37) - 1)
 """The capabilities that all kernels know."""
-_GET_PDEATHSIG, _CAPBSET_DROP, _CAP_AMBIENT, _AMBIENT_RAISE = 2, 24, 47, 2
+_GET_PDEATHSIG, _SET_KEEPCAPS, _CAPBSET_DROP, _CAP_AMBIENT, _AMBIENT_RAISE = 2, 8, 24, 47, 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -26,10 +26,20 @@ def drop_from_bounding_set(task: Task, cap: Cap) -> None:
     task.call("prctl", _CAPBSET_DROP, cap.bit_length() - 1, 0, 0, 0, shown=shown).result()
 
 
+def keep_capabilities(task: Task) -> None:
+    """Let the task keep its permitted capabilities when it gives up uid 0."""
+    task.call("prctl", _SET_KEEPCAPS, 1, 0, 0, 0, shown="keep_capabilities()").result()
+
+
+def make_inheritable(task: Task, cap: Cap) -> None:
+    """Make one of its low 32 capabilities inheritable, and give up all others."""
+    header, shown = task.abi.pack("II", _CAPABILITY_VERSION_3, 0), f"make_inheritable({cap.name})"
+    task.call("capset", header, task.abi.pack("6I", cap, cap, cap, 0, 0, 0), shown=shown).result()
+
+
 def make_ambient(task: Task, cap: Cap) -> None:
     """Make one of its low 32 capabilities inheritable and ambient, and give up all others."""
-    header = task.abi.pack("II", _CAPABILITY_VERSION_3, 0)
-    task.call("capset", header, task.abi.pack("6I", cap, cap, cap, 0, 0, 0), shown=f"set_caps({cap.name})").result()
+    make_inheritable(task, cap)
     number = cap.bit_length() - 1
     task.call("prctl", _CAP_AMBIENT, _AMBIENT_RAISE, number, 0, 0, shown=f"make_ambient({cap.name})").result()
 

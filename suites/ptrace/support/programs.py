@@ -107,10 +107,10 @@ class Programs:
         return path
 
 
-def give_capabilities(task: Task, path: str, caps: Cap) -> Outcome:
-    """Set a file's permitted capabilities, which become effective at once."""
-    low, high = int(caps) & 0xFFFFFFFF, int(caps) >> 32
-    content = struct.pack(_CAPABILITIES, _REVISION_2 | _EFFECTIVE, low, 0, high, 0)
+def give_capabilities(task: Task, path: str, caps: Cap, *, inheritable: Cap = Cap.NONE) -> Outcome:
+    """Set a file's permitted capabilities, which become effective at once, and its inheritable ones."""
+    low, high = (int(caps) & 0xFFFFFFFF, int(inheritable) & 0xFFFFFFFF), (int(caps) >> 32, int(inheritable) >> 32)
+    content = struct.pack(_CAPABILITIES, _REVISION_2 | _EFFECTIVE, *low, *high)
     shown = f'give_capabilities("{path}", {caps.name})'
     return task.call("setxattr", path, "security.capability", content, len(content), 0, shown=shown)
 
