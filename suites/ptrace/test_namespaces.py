@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EINVAL, EPERM, OK, exited, returned
+from guests.outcome import EINVAL, EPERM, OK, Outcome, exited, returned
 from guests.task import Task
 from guests.uapi import Cap, Clone, Prctl, Signal
 from suites.process_accesses import read_memory
@@ -39,18 +39,19 @@ def dumpable(task: Task) -> object:
     return task.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0)
 
 
-def enter(task: Task, inside: Task) -> None:
+def enter(task: Task, inside: Task) -> Outcome:
     """setns() into a user namespace."""
     descriptor = task.open(f"/proc/{inside.pid}/ns/user").result()
-    task.call("setns", descriptor, Clone.NEWUSER).result()
+    done = task.call("setns", descriptor, Clone.NEWUSER)
     task.close(descriptor).result()
+    return done
 
 
 @pytest.mark.requirement("ptrace.namespace-enter")
 def test_root_outside_enters(guest: Guest) -> None:
     """Root of a namespace has no access to a process of root that enters it, unless that one is dumpable."""
     inside, visitor = namespace_root(guest), guest.root("visitor")
-    enter(visitor, inside)
+    enter(visitor, inside).result()
     assert dumpable(visitor) == returned(0)
     assert not_closed(inside, visitor, ways(guest)) == []
     visitor.set_dumpable(True).result()
@@ -63,7 +64,7 @@ def test_owner_enters(guest: Guest) -> None:
     inside = namespace_root(guest)
     visitor = guest.spawn("visitor")
     path = Programs(guest).create()
-    enter(visitor, inside)
+    enter(visitor, inside).result()
     visitor.set_dumpable(False).result()
     assert not_closed(inside, visitor, ways(guest)) == []
     child = visitor.spawn("child")
@@ -115,6 +116,18 @@ def test_shared_root(guest: Guest) -> None:
     sharer.exit().require(exited(0))
     creator.reap(sharer).result()
     assert creator.call("setns", descriptor, Clone.NEWUSER) == OK
+
+
+@pytest.mark.requirement("ptrace.namespace-own")
+def test_own_namespace(guest: Guest) -> None:
+    """A process does not get the capabilities back that it lacks by entering the namespace in which it is."""
+    outside = guest.spawn("outside", caps=Cap.SYS_ADMIN)
+    inside = outside.spawn("inside", flags=Clone.NEWUSER)
+    inside.set_caps(Cap.SYS_ADMIN).result()
+    for task in (outside, inside):
+        assert enter(task, task) == EINVAL
+        assert permitted(task) == Cap.SYS_ADMIN
+    assert enter(outside, inside) == OK
 
 
 def _file(mode: int, owner: int) -> Make:
@@ -199,14 +212,18 @@ def test_set_uid_program(guest: Guest, owner: tuple[int, int], ids: tuple[int, i
 @pytest.mark.needs("TMPFS_XATTR")
 @pytest.mark.requirement("ptrace.exec-namespaced-capabilities")
 def test_capabilities_of_a_namespace(guest: Guest) -> None:
-    """Capabilities that root of a namespace has given to a file count in that namespace, and not outside."""
+    """Capabilities that root of a namespace has given to a file count there and further inside, but not outside."""
     inside = guest.spawn("creator").spawn("namespace-root", flags=Clone.NEWUSER)
     map_ids(guest, inside, "0 1000 1\n1 1001 1\n")
     user = inside.spawn("user", uid=1)
-    path = Programs(guest).create(uid=1000, gid=1000)
+    nested = user.spawn("nested", flags=Clone.NEWUSER)
+    programs = Programs(guest)
+    path, of_root_outside = programs.create(uid=1000, gid=1000), programs.create(caps=Cap.KILL)
     assert give_capabilities(inside, path, Cap.KILL) == OK
-    execute(user, path).result()
-    assert permitted(user) == Cap.KILL
+    for task in (user, nested):
+        for program in (path, of_root_outside):
+            execute(task, program).result()
+            assert permitted(task) == Cap.KILL
     for uid in (1000, 1001):
         outside = guest.spawn("outside", uid=uid)
         execute(outside, path).result()
