@@ -39,6 +39,27 @@ def test_opener_of_a_map(guest: Guest) -> None:
     assert root.write_text(f"/proc/{another.pid}/uid_map", f"0 {OTHER} 1") == OK
 
 
+@pytest.mark.requirement("ptrace.id-map-once")
+def test_second_map(guest: Guest) -> None:
+    """Nobody can write a map again once that has succeeded, to give other ids to those in the namespace."""
+    owner, inside = owner_and_namespace(guest)
+    path = f"/proc/{inside.pid}/uid_map"
+    assert owner.write_text(path, f"0 {OTHER} 1") == EPERM
+    assert owner.write_text(path, f"0 {OWNER} 1") == OK
+    for writer in (owner, inside, guest.root()):
+        assert writer.write_text(path, f"5 {OWNER} 1") == EPERM
+    assert inside.call("getuid") == returned(0)
+
+
+@pytest.mark.requirement("ptrace.id-map-before-groups")
+def test_groups_without_a_map(guest: Guest) -> None:
+    """Nobody leaves a group, which may close files to its members, in a namespace whose groups are not mapped yet."""
+    _, inside = owner_and_namespace(guest)
+    assert inside.call("setgroups", 0, 0) == EPERM
+    guest.write_file(f"/proc/{inside.pid}/gid_map", f"0 {OWNER} 1").result()
+    assert inside.call("setgroups", 0, 0) == OK
+
+
 @pytest.mark.requirement("ptrace.id-map-groups")
 def test_map_of_groups(guest: Guest) -> None:
     """A user maps a group only after giving up setgroups(), which could drop one that closes files to its members."""
