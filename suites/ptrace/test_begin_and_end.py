@@ -27,10 +27,33 @@ def test_attach_to_the_stopped(guest: Guest, how: str, event: int) -> None:
     assert target.call("getppid") == OK
 
 
+@pytest.mark.requirement("ptrace.stop-after-a-trace")
+@pytest.mark.parametrize("how", ["detaches", "ends"])
+def test_tracer_of_the_stopped(guest: Guest, how: str) -> None:
+    """A process that SIGSTOP has stopped stays so when its tracer detaches or ends, until it gets SIGCONT."""
+    tracer, stopped, other = guest.spawn("tracer"), guest.spawn("stopped"), guest.spawn("other")
+    tracer.kill(stopped, Signal.STOP).result()
+    stopped.wait_state("T")
+    tracer.seize(stopped).result()
+    tracer.wait(stopped)
+    tracer.seize_and_stop(other)
+    if how == "detaches":
+        for tracee in (stopped, other):
+            tracer.detach(tracee).result()
+    else:
+        tracer.exit(0).require(exited(0))
+    assert other.call("getppid") == OK
+    stopped.wait_state("T", "S")
+    assert stopped.state() == "T"
+    assert guest.root().kill(stopped, Signal.CONT) == OK
+    assert stopped.call("getppid") == OK
+
+
 @pytest.mark.requirement("ptrace.end-of-a-tracer")
+@pytest.mark.parametrize("how", ["tracer-ends", "tracer-waits"])
 @pytest.mark.parametrize("ignores", [False, True], ids=["parent-waits", "parent-ignores-its-children"])
-def test_end_of_a_tracer(guest: Guest, ignores: bool) -> None:
-    """When a stranger ends whose tracee has ended before, the tracee's parent, which waits for it, is told.
+def test_end_of_a_tracer(guest: Guest, ignores: bool, how: str) -> None:
+    """When a stranger ends, or has waited, whose tracee has ended, the tracee's parent, which waits for it, is told.
 
     parent ── target
     tracer
@@ -43,6 +66,9 @@ def test_end_of_a_tracer(guest: Guest, ignores: bool) -> None:
     waiting = parent.begin("wait4", target.tid, Out(4), WALL, None, shown=f"reap({target})")
     assert waiting.blocks(), waiting
     assert parent.caught_signals() == []
-    tracer.exit(0).require(exited(0))
+    if how == "tracer-ends":
+        tracer.exit(0).require(exited(0))
+    else:
+        assert tracer.reap(target) == returned(target.tid)
     assert waiting.outcome() == (ECHILD if ignores else returned(target.tid))
     assert [caught.signal for caught in parent.caught_signals()] == ([] if ignores else [Signal.CHLD])

@@ -11,7 +11,7 @@ from guests.call_plan import Plan, run
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EBADF, EPERM, ESRCH, OK, Expected, exited, returned
-from guests.uapi import AT_FDCWD, KCMP_FILE, O_RDONLY, SIGINFO_SIZE, Signal
+from guests.uapi import AT_FDCWD, KCMP_FILE, O_EXCL, O_RDONLY, SIGINFO_SIZE, Clone, Signal
 from suites.process_accesses import COMMON_DESCRIPTOR, closed
 
 SI_KERNEL, SI_USER, SI_QUEUE, SI_TKILL = 0x80, 0, -1, -6
@@ -19,6 +19,7 @@ F_GETFD, FD_CLOEXEC = 1, 1
 NOT_OPEN = 999
 """A number that no descriptor has."""
 OPENED = 257
+PIDFD_THREAD = O_EXCL
 LESS, GREATER = 1, 2
 
 
@@ -42,6 +43,19 @@ def test_descriptor_and_exec(guest: Guest) -> None:
     copy = watcher.pidfd_getfd(target, COMMON_DESCRIPTOR).result()
     assert watcher.call("fcntl", copy, F_GETFD) == returned(FD_CLOEXEC)
     assert target.call("fcntl", COMMON_DESCRIPTOR, F_GETFD) == returned(0)
+
+
+@pytest.mark.requirement("ptrace.getfd-of-a-thread")
+def test_descriptor_of_a_thread(guest: Guest) -> None:
+    """pidfd_getfd() with the pidfd of a thread takes what that thread has open, which others may lack."""
+    watcher, leader = guest.spawn("watcher"), guest.spawn("leader")
+    thread = leader.thread("thread")
+    thread.call("unshare", Clone.FILES).result()
+    descriptor = thread.open("/dev/null").result()
+    for task, wanted in ((thread, OK), (leader, EBADF)):
+        pidfd = watcher.call("pidfd_open", task.tid, PIDFD_THREAD, shown=f"pidfd_open({task}, thread)").result()
+        assert watcher.call("pidfd_getfd", pidfd, descriptor, 0) == wanted
+    assert closed(watcher, watcher.pidfd_getfd(leader, COMMON_DESCRIPTOR)) == OK
 
 
 @pytest.mark.requirement("ptrace.forged-siginfo")

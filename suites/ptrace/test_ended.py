@@ -10,9 +10,10 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EACCES, EBADF, EINVAL, ENOENT, EPERM, ESRCH, OK, Expected, Outcome, exited, returned
 from guests.task import Task
-from guests.uapi import PTRACE_EVENT_EXIT, PtraceOption
+from guests.uapi import PTRACE_EVENT_EXIT, Clone, PtraceOption
 from suites.process_accesses import COMMON_DESCRIPTOR
 from suites.ptrace.support.ways import NOT_EMPTY, Kind, Way, few, not_closed, not_open, observer, supported
+from suites.user_namespaces import map_ids
 
 NOTHING = returned(0)
 """A file that can be read, and is empty."""
@@ -149,6 +150,25 @@ def test_capable_of_a_zombie(guest: Guest) -> None:
     for way in supported(guest):
         if way.name in ("kcmp", "get_robust_list", "/proc/PID/ns/user", "/proc/PID/personality"):
             assert way.act(root, target) == OK
+
+
+@pytest.mark.needs("USER_NS")
+@zombies
+def test_zombie_of_a_visitor(guest: Guest, dumpable: bool) -> None:
+    """A process that has entered a user namespace and has ended is as open to root there as it was."""
+    inside = guest.spawn("creator").spawn("namespace-root", flags=Clone.NEWUSER)
+    map_ids(guest, inside, "0 1000 1")
+    visitor = guest.spawn("parent").spawn("visitor")
+    namespace = visitor.open(f"/proc/{inside.pid}/ns/user").result()
+    visitor.call("setns", namespace, Clone.NEWUSER).result()
+    visitor.set_dumpable(dumpable).result()
+    visitor.exit(7).require(exited(7))
+    ways = [way for way in supported(guest) if way.name in ("kcmp", "get_robust_list", "/proc/PID/ns/user")]
+    if dumpable:
+        assert not_open(inside, visitor, ways, as_it_is=True) == []
+    else:
+        assert not_closed(inside, visitor, ways) == []
+    assert not_open(guest.root(), visitor, ways, as_it_is=True) == []
 
 
 @pytest.mark.requirement("ptrace.reaped")

@@ -8,7 +8,7 @@ import pytest
 from guests.call_arguments import Out
 from guests.errors import SetupFailed, require
 from guests.guest import Guest
-from guests.outcome import ECHILD, EINVAL, OK, exited, killed, returned
+from guests.outcome import ECHILD, EINTR, EINVAL, OK, exited, killed, returned
 from guests.syscalls.base import Pending
 from guests.task import Task
 from guests.uapi import (
@@ -135,16 +135,30 @@ def test_mask_without_kill_and_stop(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.signal-mask")
 def test_mask_of_a_call(guest: Guest) -> None:
-    """PTRACE_GETSIGMASK returns the tracee's mask, and not that of the call in which it waits."""
+    """A tracer gets and sets the tracee's mask, and not that of the call in which it waits."""
     tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
     tracee.block(Signal.USR1).result()
+    tracee.catch(Signal.HUP).result()
     tracer.seize(tracee).result()
     waiting = tracee.begin("rt_sigsuspend", tracee.abi.pack("Q", bit(Signal.USR1) | bit(Signal.USR2)), 8)
     waiting.wait_until_blocked()
     tracer.interrupt(tracee).result()
     require(tracer.wait(tracee).event == PTRACE_EVENT_STOP, f"{tracee} did not stop when it was interrupted")
-    mask = tracer.call("ptrace", Ptrace.GETSIGMASK, tracee.tid, 8, Out(8), shown="getsigmask()").read()
-    assert tracer.abi.unpack("Q", mask) == (bit(Signal.USR1),)
+
+    def mask() -> int:
+        done = tracer.call("ptrace", Ptrace.GETSIGMASK, tracee.tid, 8, Out(8), shown="getsigmask()")
+        return int(tracer.abi.unpack("Q", done.read())[0])
+
+    # The signal that ends the call is blocked outside of it, or it might come before the call begins again.
+    new = bit(Signal.HUP) | bit(Signal.USR2)
+    assert mask() == bit(Signal.USR1)
+    shown = "setsigmask(HUP, USR2)"
+    assert tracer.call("ptrace", Ptrace.SETSIGMASK, tracee.tid, 8, tracer.abi.pack("Q", new), shown=shown) == OK
+    assert mask() == new
+    tracer.detach(tracee).result()
+    tracer.kill(tracee, Signal.HUP).result()
+    waiting.outcome().require(EINTR)
+    assert tracee.call("rt_sigprocmask", 0, None, Out(8), 8).read() == tracee.abi.pack("Q", new)
 
 
 @pytest.mark.requirement("ptrace.wait-for-a-replaced-leader")

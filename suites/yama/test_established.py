@@ -14,6 +14,7 @@ from guests.uapi import O_RDONLY, O_RDWR, O_WRONLY, PTRACER_ANY, Cap, Ptrace, Si
 from suites.process_accesses import read_memory
 from suites.yama.support import relations
 from suites.yama.support.accesses import SCOPE, scopes
+from suites.yama.support.denials import denials
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 
@@ -201,6 +202,36 @@ def test_zombie(guest: Guest, scope: int) -> None:
     for tracer in tracers:
         assert tracer.attach(target) == ESRCH
         assert read_memory(tracer, target) == ESRCH
+
+
+@pytest.mark.needs("PRINTK")
+@pytest.mark.requirement("yama.zombie-open", "yama.log-silence")
+@pytest.mark.parametrize("ended", ["process", "first-thread"])
+def test_what_has_exited(guest: Guest, ended: str) -> None:
+    """At scope 1, an ancestor and a capable process still read what /proc has of a zombie; a stranger does not."""
+    # The files of a zombie may belong to root, whatever the scope.
+    reads = Cap.DAC_OVERRIDE
+    parent, stranger = guest.spawn("parent", caps=reads), guest.spawn("stranger", caps=reads)
+    capable = guest.spawn("capable", caps=reads | Cap.SYS_PTRACE)
+    target = parent.spawn("target")
+    if ended == "first-thread":
+        target.thread("thread")
+        target.begin("exit", 0)
+        target.wait_state("Z")
+    else:
+        target.exit(7).require(exited(7))
+    guest.set_sysctl(SCOPE, 1)
+    for file in ("personality", "syscall"):
+        with breaks("yama.zombie-open"):
+            assert parent.read_proc(target, file) == OK
+            assert capable.read_proc(target, file) == OK
+    with breaks("yama.log-silence"):
+        assert denials(guest) == []
+    with breaks("yama.zombie-open"):
+        assert stranger.read_proc(target, "personality") == EPERM
+    guest.set_sysctl(SCOPE, 0)
+    with breaks("yama.zombie-open"):
+        assert stranger.read_proc(target, "personality") == OK
 
 
 @pytest.mark.requirement("yama.set-ptracer", "yama.ancestry")

@@ -14,7 +14,7 @@ import pytest
 
 from guests.errors import GuestBroke, SetupFailed
 from guests.guest import Guest
-from guests.outcome import EPERM, GONE, OK, exited
+from guests.outcome import EINVAL, EPERM, GONE, OK, exited
 from guests.task import Task
 from guests.uapi import PTRACER_ANY
 from suites.process_accesses import read_memory
@@ -234,6 +234,24 @@ def test_outlives_the_tracers_leader(guest: Guest) -> None:
     assert read_memory(thread, target) == OK
     assert read_memory(child, target) == OK
     assert read_memory(stranger, target) == EPERM
+
+
+@pytest.mark.requirement("yama.set-ptracer-argument")
+def test_named_after_its_leaders_exit(guest: Guest) -> None:
+    """A process whose leader has exited can still be named, until its last thread has exited and it is reaped."""
+    guest.set_sysctl(SCOPE, 1)
+    shell, target = guest.spawn("shell"), guest.spawn("target")
+    tracer = shell.spawn("tracer")
+    thread = tracer.thread("thread")
+    tracer.begin("exit", 0)
+    tracer.wait_state("Z")
+    assert read_memory(thread, target) == EPERM
+    assert target.set_ptracer(tracer) == OK
+    assert read_memory(thread, target) == OK
+    assert read_memory(shell, target) == EPERM
+    thread.exit_thread().require(exited(0))
+    shell.reap(tracer).result()
+    assert target.set_ptracer(tracer) == EINVAL
 
 
 @pytest.mark.requirement("yama.exec")

@@ -125,15 +125,15 @@ def test_names_cannot_forge_lines(guest: Guest, name: str, shown: str) -> None:
 
 
 @pytest.mark.requirement("yama.log-names")
-def test_name_is_the_command_line(guest: Guest) -> None:
+@pytest.mark.parametrize("word", ["short", "long" * 100], ids=["short", "long"])
+def test_name_is_the_command_line(guest: Guest, word: str) -> None:
     """The name is the whole command line, with spaces between the arguments, not the 15 characters of comm."""
     guest.set_sysctl(SCOPE, 1)
     target, stranger = guest.spawn("target"), guest.spawn("stranger")
-    target.execute_again().result()
+    target.execute_again(word).result()
     assert stranger.attach(target) == EPERM
-    assert denials(guest) == [
-        f'ptrace attach of "/init task {target.slot}"[{target.pid}] was attempted by "stranger"[{stranger.pid}]'
-    ]
+    name = f"/init task {target.slot} {word}"
+    assert denials(guest) == [f'ptrace attach of "{name}"[{target.pid}] was attempted by "stranger"[{stranger.pid}]']
 
 
 @pytest.mark.requirement("yama.log-silence")
