@@ -15,11 +15,13 @@ from guests.uapi import (
     PTRACE_EVENT_SECCOMP,
     PTRACE_EVENT_STOP,
     THREAD_FLAGS,
+    Cap,
     Clone,
     Ptrace,
     PtraceOption,
     Signal,
 )
+from suites.seccomp.support.checkpoint_tracers import restore
 from suites.seccomp.support.filtered_tasks import MADE
 from suites.seccomp.support.traced_pair import TracedPair
 
@@ -35,12 +37,14 @@ CHILDREN = {
 # fmt: on
 
 
-def call_of_a_child(guest: Guest, options: PtraceOption, flags: Clone) -> tuple[list[int], Counts]:
+def call_of_a_child(
+    guest: Guest, options: PtraceOption, flags: Clone, caps: Cap = Cap.NONE
+) -> tuple[list[int], Counts]:
     """Let a tracee create a child that calls getppid() and ends, and resume both from each of their stops.
 
     Returns the events of the child's stops, and how the call ended.
     """
-    pair = TracedPair(guest, policy(trace("getppid")), options=options)
+    pair = TracedPair(guest, policy(trace("getppid")), options=options, caps=caps)
     child, creating = Plan(spare_slot(0)), Plan(pair.tracee.slot)
     child.call("getppid")
     child.send(guest, 1)
@@ -72,6 +76,18 @@ def test_children(guest: Guest, how: str) -> None:
     followed = call_of_a_child(guest, option | PtraceOption.TRACESECCOMP, flags)
     assert followed == ([PTRACE_EVENT_STOP, PTRACE_EVENT_SECCOMP], {"OK": 1})
     assert call_of_a_child(guest, option, flags) == ([PTRACE_EVENT_STOP], {"ENOSYS": 1})
+
+
+@restore
+@pytest.mark.requirement("seccomp.suspend-children")
+@pytest.mark.parametrize("how", CHILDREN)
+def test_suspended_children(guest: Guest, how: str) -> None:
+    """A child or thread that is traced from its start runs without filters if its creator's are suspended."""
+    option, flags = CHILDREN[how]
+    suspended = call_of_a_child(guest, option | PtraceOption.SUSPEND_SECCOMP, flags, Cap.SYS_ADMIN)
+    assert suspended == ([PTRACE_EVENT_STOP], {"OK": 1})
+    filtered = call_of_a_child(guest, option, flags, Cap.SYS_ADMIN)
+    assert filtered == ([PTRACE_EVENT_STOP], {"ENOSYS": 1})
 
 
 @pytest.mark.requirement("seccomp.trace-exitkill")
