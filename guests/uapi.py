@@ -153,6 +153,7 @@ class Ptrace(enum.IntEnum):
     DETACH = 17
     SYSCALL = 24
     SYSEMU = 31
+    SYSEMU_SINGLESTEP = 32
     SETOPTIONS = 0x4200
     GETEVENTMSG = 0x4201
     GETSIGINFO = 0x4202

@@ -8,14 +8,21 @@ import pytest
 from guests.call_plan import Plan
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EBADF, EINTR, ENOENT, OK, returned
+from guests.outcome import EAGAIN, EBADF, EINTR, ENOENT, OK, Outcome, returned
 from guests.promises import breaks
 from guests.syscalls.seccomp import NOTIF_SEND, AddFd, FilterFlag, Poll
-from guests.uapi import O_CLOEXEC, O_RDONLY, Signal
+from guests.task import Task
+from guests.uapi import O_CLOEXEC, O_RDONLY, O_RDWR, Signal
 from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 F_GETFD, F_GETFL, FD_CLOEXEC, O_ACCMODE = 1, 3, 1, 3
+F_SETLK, F_RDLCK, F_WRLCK = 6, 0, 1
+
+
+def set_lock(task: Task, descriptor: int, kind: int) -> Outcome:
+    """Lock a whole file, without waiting."""
+    return task.call("fcntl", descriptor, F_SETLK, task.abi.with_padding(kind, 2) + task.abi.words(0, 0, 0))
 
 
 @pytest.mark.requirement("seccomp.addfd")
@@ -54,6 +61,21 @@ def test_the_previous_file_is_closed(guest: Guest) -> None:
     assert pair.target.poll(reading) == Poll.HUP
     assert pair.target.read(reading) == returned(0)
     pair.check_has(writing)
+
+
+@pytest.mark.requirement("seccomp.addfd")
+def test_locks_of_the_previous_file(guest: Guest) -> None:
+    """SETFD closes the previous file as dup2() does, which releases the target's record locks on it (fcntl(2))."""
+    pair = AddFdPair(guest, waiting=False)
+    other = guest.root("other")
+    of_other = other.open("/tmp/secret", O_RDWR).result()  # noqa: S108
+    first, second = (pair.target.open("/tmp/secret").result() for _ in range(2))  # noqa: S108
+    set_lock(pair.target, first, F_RDLCK).result()
+    pair.wait()
+    set_lock(other, of_other, F_WRLCK).require(EAGAIN)
+    pair.add(number=second, flags=AddFd.SETFD).require(returned(second))
+    pair.check_finish()
+    assert set_lock(other, of_other, F_WRLCK) == OK
 
 
 @pytest.mark.requirement("seccomp.addfd")

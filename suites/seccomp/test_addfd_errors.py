@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import pytest
 
+from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import E2BIG, EBADF, EINTR, EINVAL, EMFILE, ENOENT, Expected, killed, returned
-from guests.syscalls.seccomp import AddFd
-from guests.uapi import O_CLOEXEC, O_NONBLOCK, O_PATH, RLIMIT_NOFILE, Signal
+from guests.outcome import E2BIG, EBADF, EINPROGRESS, EINTR, EINVAL, EMFILE, ENOENT, Expected, killed, returned
+from guests.syscalls.seccomp import AddFd, Poll
+from guests.uapi import O_CLOEXEC, O_NONBLOCK, O_PATH, Signal
 from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
 from suites.seccomp.support.filtered_tasks import mismatches
 
@@ -81,12 +82,53 @@ def test_only_between_reception_and_answer(guest: Guest) -> None:
 def test_descriptor_limit(guest: Guest) -> None:
     """The target's limit applies: EMFILE, or EBADF for a chosen number beyond it; the call continues to wait."""
     pair = AddFdPair(guest, waiting=False)
-    pair.target.call("prlimit64", 0, RLIMIT_NOFILE, pair.target.abi.pack("QQ", FREE, FREE), None).result()
+    pair.limit_numbers(FREE)
     pair.wait()
     assert pair.add() == EMFILE
-    assert pair.add(number=CHOSEN, flags=AddFd.SETFD) == EBADF
+    for number in (FREE, CHOSEN):
+        assert pair.add(number=number, flags=AddFd.SETFD) == EBADF
     assert pair.add(number=2, flags=AddFd.SETFD) == returned(2)
     pair.check_finish()
+    pair.check_has_nothing(FREE)
+    pair.limit_numbers(FREE + 1)
+    pair.wait()
+    assert pair.add(number=FREE, flags=AddFd.SETFD) == returned(FREE)
+    pair.check_finish()
+
+
+# fmt: off
+FAILURES: dict[str, tuple[dict[str, int], Expected]] = {
+    "unknown-id":            ({"id_": 0},                             ENOENT),
+    "number-without-setfd":  ({"number": CHOSEN},                     EINVAL),
+    "no-room":               ({},                                     EMFILE),
+    "beyond-the-limit":      ({"number": FREE, "flags": AddFd.SETFD}, EBADF),
+}
+# fmt: on
+
+
+@pytest.mark.requirement("seccomp.addfd")
+def test_a_file_that_is_not_added(guest: Guest) -> None:
+    """An ADDFD that fails keeps no reference to the file: a pipe is at its end when the supervisor has closed it."""
+    pair = AddFdPair(guest, waiting=False)
+    pair.limit_numbers(FREE)
+    found: dict[str, tuple[object, object]] = {}
+
+    def attempt(name: str, wanted: Expected, **how: int) -> None:
+        reading, writing = pair.supervisor.pipe()
+        pair.add(descriptor=writing, **how).require(wanted)
+        require(pair.supervisor.poll(reading) == 0, "the pipe is at its end before its write end is closed")
+        pair.supervisor.close(writing).result()
+        found[name] = (pair.supervisor.poll(reading), Poll.HUP)
+        pair.supervisor.close(reading).result()
+
+    pair.wait()
+    for name, (how, wanted) in FAILURES.items():
+        attempt(name, wanted, **how)
+    pair.check_finish()
+    attempt("answered", ENOENT)
+    pair.target.begin("getppid").wait_until_blocked()
+    attempt("not received", EINPROGRESS, id_=pair.notif.id + 1)
+    assert mismatches(found) == []
 
 
 @pytest.mark.requirement("seccomp.addfd-gone")

@@ -8,7 +8,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EBADF, EMFILE, ENOENT, OK, returned
 from guests.syscalls.seccomp import AddFd
-from guests.uapi import O_CLOEXEC, RLIMIT_NOFILE
+from guests.uapi import O_CLOEXEC
 from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
 from suites.seccomp.support.filtered_tasks import mismatches
 
@@ -40,10 +40,11 @@ def test_add_and_send_a_chosen_number(guest: Guest) -> None:
 def test_add_and_send_that_fails(guest: Guest) -> None:
     """A failed ADDFD with SEND does not answer the call, which continues to wait for another answer."""
     pair = AddFdPair(guest, waiting=False)
-    pair.target.call("prlimit64", 0, RLIMIT_NOFILE, pair.target.abi.pack("QQ", FREE, FREE), None).result()
+    pair.limit_numbers(FREE)
     pair.wait()
     found: dict[str, tuple[object, object]] = {
         "no room": (pair.add(flags=AddFd.SEND), EMFILE),
+        "the limit itself": (pair.add(flags=AddFd.SEND | AddFd.SETFD, number=FREE), EBADF),
         "beyond the limit": (pair.add(flags=AddFd.SEND | AddFd.SETFD, number=CHOSEN), EBADF),
         "nothing open": (pair.add(flags=AddFd.SEND, descriptor=99), EBADF),
         "still waiting": (pair.supervisor.still_waiting(pair.listener, pair.notif.id), OK),

@@ -5,18 +5,19 @@ from __future__ import annotations
 
 import pytest
 
+from guests.bpf import Filter, kill_process, log, policy
 from guests.guest import Guest
-from guests.outcome import ENOSYS, OK, returned
+from guests.outcome import ENOSYS, OK, Expected, killed, returned
 from guests.syscall_sweep import sweep
 from guests.task import Task
-from guests.uapi import Cap
+from guests.uapi import Cap, Signal
 from suites.seccomp.support.audit_records import AuditRecords, fields
-from suites.seccomp.support.audit_rules import audit_calls
+from suites.seccomp.support.audit_rules import audit_calls, exclude_records
 
 AUDIT_RULES = pytest.mark.own_machine("it changes the audit rules")
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER", "AUDITSYSCALL"), pytest.mark.boot("audit=1"), AUDIT_RULES]
 
-SYSCALL, CAPSET = 1300, 1322
+SYSCALL, CAPSET, SECCOMP = 1300, 1322, 1326
 """Types of records (include/uapi/linux/audit.h)."""
 BITS = 2048
 """The number of calls that a rule can list."""
@@ -65,3 +66,21 @@ def test_the_record_of_capset(guest: Guest) -> None:
     records = [record for record in logged(guest, CAPSET) if record["pid"] == str(task.pid)]
     found = [int(records[-1][name], 16) for name in ("cap_pi", "cap_pp", "cap_pe", "cap_pa")]
     assert found == [inheritable, permitted, effective, 0]
+
+
+@pytest.mark.requirement("seccomp.log-excluded")
+def test_excluded_records(guest: Guest) -> None:
+    """A rule that excludes a user's records of filters' actions excludes no one else's, and the actions are taken."""
+    exclude_records(guest, SECCOMP, uid=2000)
+    rows: list[tuple[Filter, Expected]] = [
+        (policy(log("getppid")), returned(guest.init.tid)),
+        (policy(kill_process("getppid")), killed(Signal.SYS)),
+    ]
+    acting = {uid: [guest.spawn(f"of-{uid}", uid=uid) for _ in rows] for uid in (1000, 2000)}
+    for tasks in acting.values():
+        for task, (filter_, wanted) in zip(tasks, rows, strict=True):
+            task.set_no_new_privs().result()
+            task.install(filter_).result()
+            assert task.call("getppid") == wanted
+    *recorded, _ = [record["pid"] for record in logged(guest, SECCOMP)]
+    assert recorded == [str(task.pid) for task in acting[1000]]

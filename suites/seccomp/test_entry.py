@@ -12,7 +12,7 @@ from guests import bpf
 from guests.bpf import Action, Instruction, arg, deny, kill_process, load, policy, ret, trace
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, killed, returned
+from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, exited, killed, returned
 from guests.syscalls.seccomp import FilterFlag
 from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH
 from guests.uapi import AT_FDCWD, PTRACE_EVENT_SECCOMP, Prctl, Ptrace, PtraceOption, Signal
@@ -169,6 +169,26 @@ def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
     control = unprivileged(guest, "control")
     control.install(kills).result()
     control.call("getppid").require(killed(Signal.SYS))
+
+
+@pytest.mark.requirement("seccomp.entry-emulation-ends")
+@pytest.mark.parametrize("way", ["detaches", "dies"])
+def test_emulation_ends_with_the_tracer(guest: Guest, way: str) -> None:
+    """The tracer leaves at the entry of a call under PTRACE_SYSEMU: that one is skipped, but no later one."""
+    pair = SyscallTracedPair(guest, policy(kill_process("getppid")))
+    if not pair.tracer.abi.emulates_calls:
+        pytest.skip(f"needs PTRACE_SYSEMU, which {guest.arch} lacks")
+    pair.interrupt()
+    pair.tracer.ptrace(Ptrace.SYSEMU, pair.tracee).result()
+    call = pair.stop_at_entry("getppid")
+    pair.change(result=77)
+    if way == "detaches":
+        pair.tracer.detach(pair.tracee).result()
+    else:
+        pair.tracer.exit().require(exited(0))
+    call.outcome().require(returned(77) if pair.tracee.abi.can_skip else skipped(pair.tracee, "getppid", 0))
+    assert pair.tracee.call("getuid") == returned(1000)
+    assert pair.tracee.call("getppid") == killed(Signal.SYS)
 
 
 @pytest.mark.requirement("seccomp.trace-killed")

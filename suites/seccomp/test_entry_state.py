@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import pytest
 
-from guests.bpf import deny, policy
+from guests.bpf import deny, kill_process, policy
 from guests.call_arguments import InOut, Out
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, OK, returned
+from guests.outcome import EINVAL, ENOSYS, OK, killed, returned
 from guests.syscall_sweep import sweep
-from guests.uapi import Ptrace, Signal, number
+from guests.uapi import Ptrace, PtraceOption, Signal, number
 from suites.seccomp.support.filtered_tasks import mismatches, unprivileged
 from suites.seccomp.support.machine_code import MachineCode
-from suites.seccomp.support.syscall_traced_pair import SyscallTracedPair
+from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP, SyscallTracedPair
+from suites.seccomp.support.traced_pair import TracedPair
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -162,3 +163,32 @@ def test_segments_of_16_bits(guest: Guest) -> None:
         for name, (bits, wanted) in flags.items()
     }
     assert mismatches(found) == []
+
+
+CALL_AFTER_A_STOP = """
+    cc                      # int3
+    b8 6e 00 00 00          # mov $110, %eax         getppid()
+    0f 05                   # syscall
+    c3                      # ret
+"""
+
+
+@pytest.mark.requirement("seccomp.entry-emulation-steps")
+def test_emulation_in_steps(guest: Guest) -> None:
+    """PTRACE_SYSEMU_SINGLESTEP stops after an instruction, and then at the entry of a call, which does not run."""
+    pair = TracedPair(guest, policy(kill_process("getppid")), options=PtraceOption.TRACESYSGOOD)
+    code = MachineCode(pair.tracee, CALL_AFTER_A_STOP)
+    running = code.begin()
+    assert pair.tracer.wait(pair.tracee).stopped_by == Signal.TRAP
+    for stop in (Signal.TRAP, SYSCALL_STOP):
+        pair.tracer.ptrace(Ptrace.SYSEMU_SINGLESTEP, pair.tracee).result()
+        assert pair.tracer.wait(pair.tracee).stopped_by == stop
+    assert pair.tracer.registers(pair.tracee).nr == number("getppid")
+    pair.change(result=77)
+    pair.resume()
+    assert running.outcome() == returned(77)
+    # The control: the tracer does not emulate the call.
+    running = code.begin()
+    pair.tracer.wait(pair.tracee)
+    pair.resume()
+    running.outcome().require(killed(Signal.SYS))

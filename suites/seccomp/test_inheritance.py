@@ -89,6 +89,7 @@ def test_no_new_privs_stays(guest: Guest) -> None:
         "at first": (get(task), returned(0)),
         "set to 0": (put(0, 0, 0, 0), EINVAL),
         "set to 2": (put(2, 0, 0, 0), EINVAL),
+        **({"set by the lower half": (put(1 << 32 | 1, 0, 0, 0), EINVAL)} if task.abi.word == 8 else {}),
         "with a third argument": (put(1, 1, 0, 0), EINVAL),
         "with a fourth": (put(1, 0, 1, 0), EINVAL),
         "with a fifth": (put(1, 0, 0, 1), EINVAL),
@@ -152,6 +153,25 @@ def test_set_uid_programs(guest: Guest, who: str) -> None:
     assert task.call("geteuid") == uid
     assert task.call("getuid") == returned(1000)
     assert task.call("getppid") == (EINVAL if filtered else returned(guest.init.tid))
+
+
+@pytest.mark.requirement("seccomp.no-new-privs-exec")
+@pytest.mark.parametrize("filtered", ["leader", "thread"])
+@pytest.mark.parametrize("executing", ["leader", "thread"])
+def test_set_uid_programs_of_threads(guest: Guest, filtered: str, executing: str) -> None:
+    """It is the no_new_privs of the thread that executes a set-uid program that counts, as do its filters."""
+    make_set_uid_program(guest)
+    leader = guest.spawn("leader", quiet=True)
+    threads = {"leader": leader, "thread": leader.thread("thread")}
+    threads[filtered].set_no_new_privs().result()
+    threads[filtered].install(DENY).result()
+    task, itself = threads[executing], executing == filtered
+    execute(task, SET_UID).result()
+    if task != leader:
+        task.become_leader()
+    assert task.call("geteuid") == returned(1000 if itself else 0)
+    assert task.call("getppid") == (EINVAL if itself else returned(guest.init.tid))
+    assert status(guest, task)["NoNewPrivs"] == ("1" if itself else "0")
 
 
 @pytest.mark.requirement("seccomp.no-new-privs-exec")

@@ -16,6 +16,7 @@ from guests.syscalls.seccomp import (
     MODE_STRICT,
     SET_MODE_FILTER,
     SET_MODE_STRICT,
+    FilterFlag,
 )
 from guests.uapi import Prctl
 from suites.seccomp.support.filtered_tasks import mismatches, status, unprivileged
@@ -88,3 +89,18 @@ def test_get_seccomp(guest: Guest) -> None:
     assert task.call("prctl", Prctl.GET_SECCOMP) == returned(MODE_DISABLED)
     task.install(ALLOW_ALL).result()
     assert task.call("prctl", Prctl.GET_SECCOMP) == returned(MODE_FILTER)
+
+
+@pytest.mark.requirement("seccomp.modes")
+@pytest.mark.parametrize("filtered", ["leader", "thread"])
+def test_get_seccomp_of_threads(guest: Guest, filtered: str) -> None:
+    """PR_GET_SECCOMP returns the mode of the thread that calls it, whichever of its process has filters."""
+    leader = unprivileged(guest, "leader")
+    threads = {"leader": leader, "thread": leader.thread("thread")}
+    threads[filtered].install(ALLOW_ALL).result()
+    for name, task in threads.items():
+        mode = MODE_FILTER if name == filtered else MODE_DISABLED
+        assert task.call("prctl", Prctl.GET_SECCOMP) == returned(mode)
+    threads[filtered].install(ALLOW_ALL, FilterFlag.TSYNC).result()
+    for task in threads.values():
+        assert task.call("prctl", Prctl.GET_SECCOMP) == returned(MODE_FILTER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from guests.bpf import notify, policy
+from guests.bpf import Action, notify, policy, ret
 from guests.call_plan import Plan, share_a_processor, start_realtime
 from guests.guest import Guest
 from guests.outcome import EINTR, EINVAL, ENOENT, OK, killed, returned
@@ -143,6 +143,40 @@ def test_wait_killable_with_several_signals(guest: Guest) -> None:
     assert pair.reply(notif, value=5) == OK
     assert call.outcome() == returned(5)
     assert set(caught_signals(pair)) == {Signal.USR1, Signal.USR2}
+
+
+@pytest.mark.requirement("seccomp.notif-wait-killable")
+def test_wait_killable_under_a_newer_filter(guest: Guest) -> None:
+    """The flag of the filter that notifies counts, whatever filters the target has installed since then."""
+    for flags, wanted in ((WAIT_KILLABLE, returned(4)), (FilterFlag.NONE, EINTR)):
+        pair = SupervisedPair(guest, NOTIFY, flags)
+        pair.target.catch(Signal.USR1).result()
+        pair.target.install((ret(Action.ALLOW),)).result()
+        call, notif = pair.call_and_receive("getppid")
+        pair.interrupt(Signal.USR1)
+        if flags:
+            assert pair.supervisor.still_waiting(pair.listener, notif.id) == OK
+            assert pair.reply(notif, value=4) == OK
+        assert call.outcome() == wanted
+
+
+@pytest.mark.requirement("seccomp.notif-wait-killable")
+def test_wait_killable_with_tsync(guest: Guest) -> None:
+    """The flag counts for every thread to which TSYNC gives the filter."""
+    pair = SupervisedPair(guest, NOTIFY)
+    for flags, wanted in ((WAIT_KILLABLE, returned(4)), (FilterFlag.NONE, EINTR)):
+        leader = unprivileged(guest, "leader", parent=pair.supervisor)
+        thread = leader.thread("thread")
+        leader.catch(Signal.USR1).result()
+        listener = pair.fetch_listener(leader, NOTIFY, flags | FilterFlag.TSYNC | FilterFlag.TSYNC_ESRCH)
+        for task in (leader, thread):
+            call = task.begin("getppid")
+            notif = pair.supervisor.receive(listener)
+            guest.init.call("tgkill", task.pid, task.tid, Signal.USR1).result()
+            if flags:
+                assert pair.supervisor.still_waiting(listener, notif.id) == OK
+                assert pair.supervisor.reply(listener, notif.id, value=4) == OK
+            assert call.outcome() == wanted
 
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")

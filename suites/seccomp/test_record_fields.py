@@ -8,14 +8,15 @@ import pytest
 from guests.bpf import AUDIT_ARCH, JEQ, RET_K, Action, Instruction, kill_process, load, log, policy, ret, trap
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import killed, returned
+from guests.outcome import EBUSY, OK, exited, killed, returned
 from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
 from guests.uapi import Cap, Clone, Prctl, Signal, number
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, audited, fields
-from suites.seccomp.support.filtered_tasks import check_caught, trapped, unprivileged
+from suites.seccomp.support.filtered_tasks import check_caught, execute, trapped, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
+MOUNTED = "/tmp/mounted"  # noqa: S108 - the guest's
 
 
 @audited
@@ -76,6 +77,67 @@ def test_name_in_a_record(guest: Guest, name: str) -> None:
     assert record.count(" sig=") == 1
 
 
+# fmt: off
+PROGRAMS = {
+    # name in /tmp      path as it is recorded
+    "plain-name":       '"/tmp/plain-name"',
+    'a" sig=0 x="b':    "2F746D702F6122207369673D3020783D2262",
+    "a\nsig=0":         "2F746D702F610A7369673D30",
+}
+# fmt: on
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-name")
+@pytest.mark.parametrize("name", PROGRAMS, ids=["plain", "with-quotes", "with-a-newline"])
+def test_program_in_a_record(guest: Guest, name: str) -> None:
+    """The path of the caller's program is recorded in the same way."""
+    path = f"/tmp/{name}"  # noqa: S108 - the guest's
+    guest.root().copy_file(guest.program, path)
+    task = unprivileged(guest)
+    execute(task, path).result()
+    task.install(policy(kill_process("getppid"))).result()
+    task.call("getppid").require(killed(Signal.SYS))
+    record = guest.wait_for_log("type=1326")
+    assert fields(record)["exe"] == PROGRAMS[name]
+    assert record.count(" sig=") == 1
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-program")
+def test_the_program_of_a_record_is_released(guest: Guest) -> None:
+    """When callers are gone of whom an action was recorded, the file system of their program can be unmounted."""
+    root = guest.root()
+    root.mount("tmpfs", MOUNTED, "tmpfs", data="mode=0755").result()
+    root.copy_file(guest.program, f"{MOUNTED}/program")
+    logged, dead = unprivileged(guest, "logged"), unprivileged(guest, "dead")
+    for task, judge, wanted in ((logged, log, OK), (dead, kill_process, killed(Signal.SYS))):
+        execute(task, f"{MOUNTED}/program").result()
+        task.install(policy(judge("getppid"))).result()
+        task.call("getppid").require(wanted)
+        guest.wait_for_log(f" pid={task.pid} ")
+    root.umount(MOUNTED).require(EBUSY)
+    logged.exit().require(exited(0))
+    assert root.umount(MOUNTED) == OK
+
+
+@audited
+@pytest.mark.requirement("seccomp.log-record-session")
+def test_session_of_a_record(guest: Guest) -> None:
+    """Records of two logins have their sessions, as /proc shows them."""
+    sessions = []
+    for login in ("4000", "4001"):
+        task = guest.spawn(login)
+        task.write_text("/proc/self/loginuid", login).result()
+        task.set_no_new_privs().result()
+        task.install(policy(log("getppid"))).result()
+        task.call("getppid").result()
+        session = fields(guest.wait_for_log(f" pid={task.pid} "))["ses"]
+        assert session == guest.read_file(f"/proc/{task.pid}/sessionid")
+        sessions.append(session)
+    assert sessions[0] != sessions[1]
+
+
 @audited
 @pytest.mark.requirement("seccomp.log-record-fields")
 def test_address_in_a_record(guest: Guest) -> None:
@@ -91,12 +153,15 @@ def test_address_in_a_record(guest: Guest) -> None:
 @audited
 @pytest.mark.requirement("seccomp.log-record-fields")
 def test_a_record_of_a_thread(guest: Guest) -> None:
-    """A record's pid is that of the process, whichever thread made the call."""
+    """A record's pid is that of the process, whichever thread made the call, and its name that of the thread."""
     leader = unprivileged(guest, "leader")
     thread = leader.thread("thread")
+    thread.call("prctl", Prctl.SET_NAME, "thread", 0, 0, 0).result()
     thread.install(policy(log("getppid"))).result()
     thread.call("getppid").result()
-    assert fields(guest.wait_for_log("type=1326"))["pid"] == str(leader.pid) != str(thread.tid)
+    logged = fields(guest.wait_for_log("type=1326"))
+    assert logged["pid"] == str(leader.pid) != str(thread.tid)
+    assert logged["comm"] == '"thread"'
 
 
 @audited

@@ -12,7 +12,7 @@ from guests.bpf import AUDIT_ARCH, Action, Instruction, load, notify, policy, re
 from guests.call_arguments import Out
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, OK, Expected, Outcome, killed, returned
+from guests.outcome import EINVAL, ENOSYS, GONE, OK, Expected, Outcome, killed, returned
 from guests.protocol.wire import Entry
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import USER_NOTIF_FLAG_CONTINUE
@@ -165,6 +165,22 @@ def test_a_tracers_changes(guest: Guest, mode: str) -> None:
         tracer.resume(tracee).result()
         found[name] = (call.outcome(), wanted)
     assert mismatches(found) == []
+
+
+@both_modes
+@pytest.mark.requirement("seccomp.strict-vsyscall")
+def test_strict_mode(guest: Guest, mode: str) -> None:
+    """Each of the three calls kills a thread in strict mode, and no other one."""
+    require_mode(guest, mode)
+    for address in (GETTIMEOFDAY, TIME, GETCPU):
+        leader = guest.spawn("leader", quiet=True)
+        thread = leader.thread("thread")
+        thread.call(address, 0, 0, entry=Entry.VSYSCALL).require(OK)
+        thread.enter_strict_mode().result()
+        assert thread.call(address, 0, 0, entry=Entry.VSYSCALL) == GONE
+        assert leader.call(address, 0, 0, entry=Entry.VSYSCALL) == OK
+        leader.enter_strict_mode().result()
+        assert leader.call(address, 0, 0, entry=Entry.VSYSCALL) == killed(Signal.KILL, core=False)
 
 
 @pytest.mark.boot("vsyscall=xonly")

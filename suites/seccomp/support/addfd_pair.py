@@ -12,6 +12,7 @@ from guests.outcome import EBADF, OK, Outcome, returned
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import NOTIF_ADDFD, AddFd, FilterFlag, Notification
 from guests.task import Task
+from guests.uapi import RLIMIT_NOFILE
 from suites.seccomp.support.filtered_tasks import SupervisedPair, check_equal
 
 NOTIFY = policy(notify("getppid"))
@@ -36,6 +37,10 @@ class AddFdPair(SupervisedPair):
     def wait(self) -> None:
         """Let the target make a call, which waits for the reply."""
         self.call, self.notif = self.call_and_receive("getppid")
+
+    def limit_numbers(self, limit: int) -> None:
+        """Let the target have no descriptor with this number or a higher one; it may be raised again to CHOSEN."""
+        self.target.call("prlimit64", 0, RLIMIT_NOFILE, self.target.abi.pack("QQ", limit, CHOSEN), None).result()
 
     def begin_add(self, **how: int | bytes) -> Pending:
         options: dict[str, int | bytes] = {"id_": self.notif.id, "descriptor": self.file, **how}

@@ -9,16 +9,16 @@ from guests.errors import require
 from guests.guest import Guest
 
 AUDIT_ADD_RULE, REQUEST_AND_ACK, NETLINK_AUDIT = 1011, 5, 9
-AT_CREATION, AT_THE_EXIT = 1, 4
+AT_CREATION, AT_THE_EXIT, EXCLUDED = 1, 4, 5
 NEVER, ALWAYS = 0, 2
-UID, EQUAL = 1, 0x40000000
+UID, TYPE, EQUAL = 1, 12, 0x40000000
 
 
 def audit_calls(guest: Guest, name: str, *, uid: int | None = None) -> None:
     """Audit each call of this name at its exit, perhaps only that of a user: auditctl -a always,exit -S NAME."""
     # With audit=1, the boot may have logged as many records as the kernel logs in five seconds.
     guest.set_sysctl("kernel.printk_ratelimit", 0)
-    _add_rule(guest, AT_THE_EXIT, ALWAYS, guest.init.number(name), uid)
+    _add_rule(guest, AT_THE_EXIT, ALWAYS, {} if uid is None else {UID: uid}, guest.init.number(name))
 
 
 def leave_new_tasks_alone(guest: Guest) -> None:
@@ -26,17 +26,24 @@ def leave_new_tasks_alone(guest: Guest) -> None:
 
     Children of init may have been created before.
     """
-    _add_rule(guest, AT_CREATION, NEVER)
+    _add_rule(guest, AT_CREATION, NEVER, {})
 
 
-def _add_rule(guest: Guest, list_: int, action: int, call: int | None = None, uid: int | None = None) -> None:
+def exclude_records(guest: Guest, kind: int, *, uid: int) -> None:
+    """Drop a user's records of this type: auditctl -a always,exclude -F msgtype=KIND -F uid=UID."""
+    _add_rule(guest, EXCLUDED, ALWAYS, {TYPE: kind, UID: uid})
+
+
+def _add_rule(guest: Guest, list_: int, action: int, equal: dict[int, int], call: int | None = None) -> None:
+    """`equal`: the values that fields must have."""
     auditor = guest.root("auditor")
     calls = [0] * 64
     if call is not None:
         calls[call // 32] = 1 << call % 32
-    field, value, operator = (UID, uid, EQUAL) if uid is not None else (0, 0, 0)
-    fields = auditor.abi.pack("I252xI252xI252x", field, value, operator)
-    rule = auditor.abi.pack("III64I768sI", list_, action, int(uid is not None), *calls, fields, 0)
+    rest = [0] * (64 - len(equal))
+    values, operators = [*equal.values(), *rest], [EQUAL] * len(equal) + rest
+    rule = auditor.abi.pack("III256I", list_, action, len(equal), *calls, *equal, *rest, *values, *operators)
+    rule += auditor.abi.pack("I", 0)
     header = auditor.abi.pack("IHHII", 16 + len(rule), AUDIT_ADD_RULE, REQUEST_AND_ACK, 1, 0)
     socket = auditor.call("socket", AF_NETLINK, SOCK_RAW, NETLINK_AUDIT).result()
     auditor.call("sendto", socket, header + rule, 16 + len(rule), 0, None, 0).result()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from guests.call_arguments import Argument
 from guests.outcome import Outcome
 from guests.protocol.wire import Entry
+from guests.syscalls.base import Pending
 from guests.task import Task
 from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE
 
@@ -23,4 +24,8 @@ class MachineCode:
 
     def run(self, *arguments: Argument) -> Outcome:
         """Call it with at most three arguments, in rdi, rsi and rdx; its result is what it leaves in rax."""
-        return self._task.call(self._start, *arguments, entry=Entry.VSYSCALL, shown="runs the test's instructions")
+        return self.begin(*arguments).outcome()
+
+    def begin(self, *arguments: Argument) -> Pending:
+        """Start it without waiting for its end."""
+        return self._task.begin(self._start, *arguments, entry=Entry.VSYSCALL, shown="runs the test's instructions")

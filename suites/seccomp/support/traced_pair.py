@@ -9,15 +9,21 @@ from guests.errors import require
 from guests.guest import Guest
 from guests.protocol.wire import Entry
 from guests.syscalls.base import Pending
-from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption
+from guests.uapi import PTRACE_EVENT_SECCOMP, Cap, PtraceOption
 from suites.seccomp.support.filtered_tasks import change_registers, check_equal, unprivileged
 
 
 class TracedPair:
     """A tracee under a filter, and its tracer, which is its parent."""
 
-    def __init__(self, guest: Guest, *filters: Filter, options: PtraceOption = PtraceOption.TRACESECCOMP) -> None:
-        self.tracer = guest.spawn("tracer")
+    def __init__(
+        self,
+        guest: Guest,
+        *filters: Filter,
+        options: PtraceOption = PtraceOption.TRACESECCOMP,
+        caps: Cap = Cap.NONE,
+    ) -> None:
+        self.tracer = guest.spawn("tracer", caps=caps)
         self.tracee = unprivileged(guest, "tracee", parent=self.tracer)
         for program in filters:
             self.tracee.install(program).result()

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The machine code into which the kernel compiles filters is freed with them.
+
+/proc/meminfo counts it with the other memory that the kernel maps for itself, in which the programs are, too.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from guests.bpf import DIV, Action, Instruction, pack, ret
+from guests.call_plan import Plan, run
+from guests.errors import require
+from guests.guest import Guest
+from guests.syscalls.seccomp import SET_MODE_FILTER, FilterFlag, fprog
+from guests.task import Task
+from guests.uapi import Signal
+from suites.seccomp.support.filtered_tasks import unprivileged
+
+pytestmark = [
+    pytest.mark.needs("SECCOMP_FILTER", "BPF_JIT"),
+    # It flushes the addresses of all pages of the kernel for each program that it frees, and so takes long.
+    pytest.mark.lacks("ARM"),
+    pytest.mark.requirement("seccomp.no-leak"),
+]
+
+LONG = (*(Instruction(DIV, 7),) * 4095, ret(Action.ALLOW))
+"""A filter of 32 KiB, whose code takes 32 KiB or more: no architecture divides in less than 8 bytes."""
+TASKS, EACH = 12, 7
+"""How many tasks have the filter, and how often.  Their code needs more than the 2 MiB that the kernel takes for code
+at a time (kernel/bpf/core.c, BPF_PROG_PACK_SIZE)."""
+TAKEN_KIB, LEFT_KIB = 4096, 1024
+"""What all of them take at least, which is more than without their code, and what may be left of it."""
+
+
+def used_kib(guest: Guest) -> int:
+    found = re.search(r"^VmallocUsed: *(\d+) kB$", guest.read_file("/proc/meminfo"), re.MULTILINE)
+    require(found is not None, "/proc/meminfo does not show VmallocUsed")
+    return int(found[1]) if found else 0
+
+
+def with_long_filters(guest: Guest) -> Task:
+    task = unprivileged(guest)
+    plan = Plan(task.slot)
+    filter_ = fprog(task.abi, len(LONG), task.store(pack(LONG, task.abi)))
+    plan.call("seccomp", SET_MODE_FILTER, FilterFlag.NONE, filter_)
+    require(run(task, plan, EACH) == [{"OK": EACH}], f"{task} could not install its filters")
+    return task
+
+
+def end(guest: Guest, task: Task) -> None:
+    guest.init.kill(task, Signal.KILL).result()
+    guest.init.reap(task).result()
+
+
+def test_code_is_freed(guest: Guest) -> None:
+    """Many long filters take much memory while their tasks live, and none any more when these have ended."""
+    guest.set_sysctl("net.core.bpf_jit_enable", 1)
+    # From then on, the kernel has memory for code.
+    end(guest, with_long_filters(guest))
+    before = used_kib(guest)
+    tasks = [with_long_filters(guest) for _ in range(TASKS)]
+    require(used_kib(guest) > before + TAKEN_KIB, "/proc/meminfo does not show the code of filters")
+    for task in tasks:
+        end(guest, task)
+    guest.wait_until(lambda: used_kib(guest) < before + LEFT_KIB, "the kernel to free the code of filters")
