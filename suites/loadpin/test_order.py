@@ -14,7 +14,7 @@ from guests.guest import Guest
 from guests.outcome import EBADF, EINVAL, ENOENT, ENOEXEC, EPERM, ETXTBSY, Expected, Outcome
 from guests.promises import breaks
 from guests.task import Task
-from guests.uapi import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap, KexecFile
+from guests.uapi import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap, Clone, KexecFile
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     OTHER,
@@ -31,6 +31,7 @@ from suites.loadpin.support.disks_and_log import (
     root_before_pin,
 )
 from suites.loadpin.support.load_kinds import FIRMWARE_WHOLE, prepare
+from suites.user_namespaces import map_ids
 
 pytestmark = loadpin
 
@@ -159,6 +160,28 @@ def test_without_the_capability(guest: Guest, act: Act) -> None:
     log = LogReader(guest)
     assert act(unprivileged) == EPERM
     assert log.new_lines() == []
+
+
+@needs("USER_NS")
+@ENFORCING
+@requirement("loadpin.order-namespace")
+@pytest.mark.parametrize(
+    ("act", "kind"),
+    [
+        pytest.param(module(junk), "kernel-module", marks=modules, id="finit_module"),
+        pytest.param(image(junk), "kexec-image", marks=KEXEC, id="kexec_file_load"),
+    ],
+)
+def test_root_of_a_user_namespace(guest: Guest, act: Act, kind: str) -> None:
+    """root of a user namespace, with all capabilities there, gets EPERM, and not from LoadPin; root itself pins."""
+    root = root_before_pin(guest)
+    inside = root.spawn("inside", flags=Clone.NEWUSER)
+    map_ids(guest, inside, "0 0 1")
+    log = LogReader(guest)
+    assert act(inside) == EPERM
+    assert log.new_lines() == []
+    act(root)
+    assert log.last() == line(kind, "pinned", f"{OTHER}/junk", root)
 
 
 @needs("FW_LOADER", "TEST_FIRMWARE")

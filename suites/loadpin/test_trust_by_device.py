@@ -87,7 +87,7 @@ CORRUPT = pytest.mark.boot("loadpin.enforce=1", disks=(WITH_ITS_DIGEST, CORRUPTI
     [pytest.param(False, id="sound-loads"), pytest.param(True, id="corrupt-is-EIO")],
 )
 def test_a_corrupt_trusted_device(guest: Guest, corrupt: bool, options: tuple[str, ...]) -> None:
-    """LoadPin accepts a corrupt file on a trusted device, and dm-verity fails its read, also when it is mounted again."""
+    """LoadPin accepts a corrupt file on a trusted device, and dm-verity fails its read, time after time."""
     root = guest.root()
     root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
     trust(root)
