@@ -61,7 +61,7 @@ def check_accepted(guest: Guest, root: Task, value: str, *, promise: str) -> Non
 @ENFORCING
 @requirement("loadpin.sysctl-root")
 def test_root_of_a_user_namespace(guest: Guest) -> None:
-    """A user who is root of a user namespace cannot open the sysctl for writing; root itself can switch enforcement."""
+    """A user who is root of a user namespace cannot open the sysctl for writing; root itself can."""
     root = root_before_pin(guest)
     probe(guest, root, OTHER).require(ENOEXEC)
     inside = root.spawn("user", uid=1000).spawn("inside", flags=Clone.NEWUSER)
