@@ -81,3 +81,13 @@ def test_whether_there_is_an_initramfs(guest: Guest) -> None:
     assert root.kexec_file_load(image, initramfs, KexecFile.NO_INITRAMFS) == OK
     assert log.new_lines() == []
     assert root.kernel_is_loaded()
+
+
+@KEXEC_FILE
+@ENFORCING
+@requirement("loadpin.kexec-debug")
+def test_debug_messages(guest: Guest) -> None:
+    """An image loads with the flag for debug messages, as `kexec -d` does."""
+    root = root_before_pin(guest, other=False)
+    assert root.load_kernel(f"{PINNED}/image", flags=KexecFile.DEBUG) == OK
+    assert root.kernel_is_loaded()
