@@ -221,6 +221,7 @@ class KexecFile(enum.IntFlag):
     UNLOAD = 1
     ON_CRASH = 2
     NO_INITRAMFS = 4
+    DEBUG = 8
 
 
 class DmIoctl(enum.IntEnum):

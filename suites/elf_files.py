@@ -66,6 +66,14 @@ class ElfLayout:
             found.append(ProgramHeader(kind, flags, offset, address, length, alignment))
         return found
 
+    def with_late_section_headers(self, file: bytes, at: int) -> bytes:
+        """The file, with its section headers moved to the end, at this offset, and zeros before them."""
+        header = list(self._header.unpack_from(file))
+        start, size, count = header[6], header[11], header[12]
+        header[6] = at
+        content = file.ljust(at, b"\0") + file[start : start + size * count]
+        return self._header.pack(*header) + content[self._header.size :]
+
     def without_section_names(self, file: bytes) -> bytes:
         """The file, whose table of the names of its sections is now empty, and begins where the file does."""
         header = self._header.unpack_from(file)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Leaks of small structures, which show in the total of the kernel's unreclaimable slab memory.
+"""Leaks, of small structures in the total of the kernel's unreclaimable slab memory, of large ones in vmalloc()'s.
 
 /proc/meminfo counts all structures together, so what may leak is repeated until even the smallest leak would show.
 Allocators keep freed memory back, more and more for a while: 7.3 grows by 300 KiB in 100,000 refused installations of
@@ -24,22 +24,25 @@ TASK_SIZE, CHILDREN = 2048, 128
 """Less than a task_struct has on any architecture, and how many tasks exit in a period, where these may leak."""
 
 
-def unreclaimable_kib(guest: Guest) -> int:
-    """KiB of slab memory in structures that can only be freed, and not reclaimed."""
-    found = re.search(r"^SUnreclaim: *(\d+) kB$", guest.read_file("/proc/meminfo"), re.MULTILINE)
-    require(found is not None, "/proc/meminfo does not show SUnreclaim")
+def kib(guest: Guest, total: str) -> int:
+    """KiB of the kernel's memory, by the name of a total in /proc/meminfo."""
+    found = re.search(rf"^{total}: *(\d+) kB$", guest.read_file("/proc/meminfo"), re.MULTILINE)
+    require(found is not None, f"/proc/meminfo does not show {total}")
     return int(found[1]) if found else 0
 
 
-def check_stops_growing(guest: Guest, repeat: Callable[[], None], leak_bytes: int) -> None:
+def check_stops_growing(
+    guest: Guest, repeat: Callable[[], None], leak_bytes: int, *, total: str = "SUnreclaim"
+) -> None:
     """Fail if the kernel's memory grows in each of 12 periods.
 
     `repeat` does what may leak, as often as a period has it; `leak_bytes` is the least that a period would leak.
+    `total`: of structures that can only be freed, and not reclaimed, or "VmallocUsed".
     """
-    sizes = [unreclaimable_kib(guest)]
+    sizes = [kib(guest, total)]
     for _ in range(PERIODS):
         repeat()
-        sizes.append(unreclaimable_kib(guest))
+        sizes.append(kib(guest, total))
         if sizes[-1] - sizes[-2] < leak_bytes // 2 // 1024:
             return
     pytest.fail(f"the kernel's memory did not stop growing: {sizes} KiB")

@@ -102,10 +102,10 @@ class BlockDeviceCalls(SyscallGroup):
         self.call("close", file)
         return loop
 
-    def create_mapped(self, name: str, *table: DmTarget) -> str:
-        """Create a read-only mapped device with this table, and return its path.  Must succeed."""
+    def create_mapped(self, name: str, *table: DmTarget, read_only: bool = True) -> str:
+        """Create a mapped device with this table, and return its path.  Must succeed."""
         device = self.create_dm(name)
-        self.load_table(name, *table).result()
+        self.load_table(name, *table, read_only=read_only).result()
         self.resume_dm(name).result()
         return device
 

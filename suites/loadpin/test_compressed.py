@@ -14,6 +14,7 @@ from guests.outcome import EPERM, OK, Outcome
 from guests.task import Task
 from guests.uapi import MODULE_INIT_COMPRESSED_FILE, MODULE_INIT_IGNORE_MODVERSIONS
 from guests.vm.kernel_modules import read_module
+from suites.elf_files import ElfLayout
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     MODULE,
@@ -27,6 +28,7 @@ from suites.loadpin.support.disks_and_log import (
     needs,
     root_before_pin,
 )
+from suites.other_restrictions import signatures_enforced
 
 pytestmark = [loadpin, modules, needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP", "TMPFS")]
 
@@ -73,6 +75,19 @@ def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool], name
     # An older kernel may have the new kind nevertheless: nothing tells whether it was backported.
     kinds = ["kernel-module-compressed"] if promised("loadpin.compressed-kind") else KINDS_OF_COMPRESSED
     assert log.new_lines() in [[line(kind, "denied", f"/second/{MODULE}.ko.gz", root)] for kind in kinds]
+
+
+@ENFORCING
+@requirement("loadpin.compressed-long")
+def test_a_module_that_is_compressed_to_a_fraction(guest: Guest) -> None:
+    """A module that takes a thousandth of its size while it is compressed loads."""
+    if signatures_enforced(guest):
+        pytest.skip("needs a kernel that loads modules without signatures")
+    root, module = guest.root(), read_module(guest.kernel, MODULE)
+    long = ElfLayout(module).with_late_section_headers(module, 4 << 20)
+    guest.upload(f"{TMP}/{MODULE}.ko.gz", gzip.compress(long, mtime=0))
+    assert load_compressed(root, TMP) == OK
+    assert root.unload_module(MODULE) == OK
 
 
 @boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")

@@ -132,6 +132,40 @@ def test_beginning_of_firmware(guest: Guest) -> None:
 
 @needs("FW_LOADER", "TEST_FIRMWARE")
 @ENFORCING
+@requirement("loadpin.firmware-worker")
+def test_firmware_that_a_worker_reads(guest: Guest) -> None:
+    """Firmware that a worker of the kernel reads, so that the driver need not wait, is checked like any other."""
+    root = root_after_pin(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    log = LogReader(guest)
+    root.write_text(FIRMWARE_PATH, OTHER).result()
+    root.write_text(f"{TEST_FIRMWARE}/trigger_async_request", "firmware")  # the driver chooses the error
+    assert log.new_lines() == [FIRMWARE_PART.line("denied", OTHER, root)]
+    assert root.firmware_content() == b""
+    root.write_text(FIRMWARE_PATH, PINNED).result()
+    assert root.write_text(f"{TEST_FIRMWARE}/trigger_async_request", "firmware") == OK
+    assert log.new_lines() == []
+    assert root.firmware_content() == FIRMWARE
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
+@requirement("loadpin.firmware-not-shared")
+def test_firmware_that_another_driver_holds(guest: Guest) -> None:
+    """While a driver holds the whole of a file, another one gets a part of it from the file, if LoadPin allows it."""
+    root = root_after_pin(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    root.request_firmware(PINNED, "firmware").result()
+    log = LogReader(guest)
+    assert root.request_partial_firmware(OTHER, "firmware", offset=0, length=11) == ENOENT
+    assert log.new_lines() == [FIRMWARE_PART.line("denied", OTHER, root)]
+    assert root.request_partial_firmware(PINNED, "firmware", offset=0, length=11) == OK
+    assert root.partial_firmware_content() == FIRMWARE[:11]
+    assert root.firmware_content() == FIRMWARE
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
 @requirement("loadpin.firmware-buffer")
 def test_buffer_of_a_driver(guest: Guest) -> None:
     """A driver whose buffer is a byte too short for its firmware gets EFBIG; with that byte, it gets the firmware.

@@ -11,12 +11,12 @@ import errno
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import ENOENT, EPERM, OK, error
+from guests.outcome import ENOENT, EPERM, OK, error, killed
 from guests.promises import breaks
 from guests.syscalls.base import Pending
 from guests.syscalls.kernel_loads import FIRMWARE_PATH, TEST_FIRMWARE
 from guests.task import Task
-from guests.uapi import O_WRONLY, Cap
+from guests.uapi import O_WRONLY, Cap, Signal
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     NOT_ENFORCING,
@@ -165,3 +165,76 @@ def test_passed_if_excluded(guest: Guest) -> None:
     request = begin_request(guest, root)
     assert log.new_lines() == [line_without_file("firmware", "pinning-excluded", root)]
     check_passed(guest, request, root)
+
+
+# The end of a request that nobody answers
+
+
+@NOT_ENFORCING
+@pytest.mark.requirement("loadpin.fallback-signal")
+def test_passed_after_a_signal(guest: Guest) -> None:
+    """A signal that the requesting program handles, such as that of a child's exit, does not end the request."""
+    root = prepared(guest)
+    root.catch(Signal.CHLD).result()
+    request = begin_request(guest, root)
+    guest.root("sender").kill(root, Signal.CHLD).result()
+    with breaks("loadpin.fallback-signal"):
+        assert request.blocks(), request
+        check_passed(guest, request, root)
+
+
+@NOT_ENFORCING
+@pytest.mark.requirement("loadpin.fallback-signal")
+def test_killed_while_it_waits(guest: Guest) -> None:
+    """The request of a program that is killed ends with it; another program can request the same firmware."""
+    root, another = prepared(guest), guest.root("another")
+    request = begin_request(guest, root)
+    guest.root("killer").kill(root, Signal.KILL).result()
+    assert request.outcome() == killed(Signal.KILL)
+    assert not guest.exists(OFFERED)
+    check_passed(guest, begin_request(guest, another), another)
+
+
+@NOT_ENFORCING
+@pytest.mark.requirement("loadpin.fallback-refused")
+def test_a_program_that_has_no_firmware(guest: Guest) -> None:
+    """A program that writes -1 to `loading` ends the request with an error, and discards what it has passed."""
+    root = prepared(guest)
+    request = begin_request(guest, root)
+    program = guest.root("program")
+    program.write_text(f"{OFFERED}/loading", "1").result()
+    program.write_text(f"{OFFERED}/data", CONTENT.decode()).result()
+    assert program.write_text(f"{OFFERED}/loading", "-1") == OK
+    assert request.outcome() == ENOENT
+    assert not guest.exists(OFFERED)
+
+
+# Requests without a fallback
+
+
+def request_with(root: Task, **settings: int) -> bytes:
+    """Have the driver request firmware that no directory has: the result of its thread."""
+    root.write_text(FIRMWARE_PATH, PINNED).result()
+    for name, value in {"reset": 1, "config_name": ABSENT, "config_num_requests": 1, **settings}.items():
+        root.write_text(f"{TEST_FIRMWARE}/{name}", f"{value}").result()
+    root.write_text(f"{TEST_FIRMWARE}/trigger_batched_requests", "1").result()
+    return root.content(f"{TEST_FIRMWARE}/test_result")
+
+
+@ENFORCING
+@pytest.mark.requirement("loadpin.fallback-not-wanted")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"config_sync_direct": 1}, id="request_firmware_direct"),
+        pytest.param({"config_into_buf": 1, "config_partial": 1}, id="request_partial_firmware_into_buf"),
+    ],
+)
+def test_requests_for_a_file_only(guest: Guest, settings: dict[str, int]) -> None:
+    """A driver that wants its firmware, or a part of it, from a file only gets ENOENT, and LoadPin is not asked."""
+    root = prepared(guest)
+    log = LogReader(guest)
+    assert request_with(root, **settings) == b"-2\n"
+    assert log.new_lines() == []
+    request_with(root)
+    assert log.new_lines() == ["firmware old-api-denied obj=<unknown> by a kernel thread"]

@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EPERM, OK
+from guests.outcome import EBADF, EPERM, OK
 from guests.promises import breaks
+from guests.uapi import KexecFile
 from guests.vm.disk_images import DiskPlan
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
@@ -17,6 +18,7 @@ from suites.loadpin.support.disks_and_log import (
     line,
     loadpin,
     needs,
+    root_after_pin,
     root_before_pin,
 )
 from suites.loadpin.support.load_kinds import KEXEC_FILE
@@ -60,3 +62,32 @@ def test_refused_files_replace_nothing(guest: Guest) -> None:
     assert root.kernel_is_loaded()
     root.unload_kernel().result()
     assert not root.kernel_is_loaded()
+
+
+@KEXEC_FILE
+@ENFORCING
+@requirement("loadpin.kexec-initramfs")
+def test_whether_there_is_an_initramfs(guest: Guest) -> None:
+    """With a flag, there is no initramfs, whatever its descriptor; without it, the descriptor must be an open one."""
+    root = root_after_pin(guest)
+    image, initramfs = root.open(f"{PINNED}/image").result(), root.open(f"{OTHER}/initramfs").result()
+    log = LogReader(guest)
+    for not_open in (-1, 999):
+        assert root.kexec_file_load(image, not_open) == EBADF
+    assert log.new_lines() == []
+    assert root.kexec_file_load(image, initramfs) == EPERM
+    assert log.new_lines() == [line("kexec-initramfs", "denied", f"{OTHER}/initramfs", root)]
+    assert not root.kernel_is_loaded()
+    assert root.kexec_file_load(image, initramfs, KexecFile.NO_INITRAMFS) == OK
+    assert log.new_lines() == []
+    assert root.kernel_is_loaded()
+
+
+@KEXEC_FILE
+@ENFORCING
+@requirement("loadpin.kexec-debug")
+def test_debug_messages(guest: Guest) -> None:
+    """An image loads with the flag for debug messages, as `kexec -d` does."""
+    root = root_before_pin(guest, other=False)
+    assert root.load_kernel(f"{PINNED}/image", flags=KexecFile.DEBUG) == OK
+    assert root.kernel_is_loaded()

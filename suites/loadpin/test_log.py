@@ -69,6 +69,33 @@ def test_a_command_line_of_several_words(guest: Guest) -> None:
 
 
 @ENFORCING
+@requirement("loadpin.log-length")
+def test_a_long_path(guest: Guest) -> None:
+    """The log has all of a path of 600 characters."""
+    root = root_after_pin(guest)
+    directory = TMP
+    for letter in "abc":
+        directory += "/" + letter * 200
+        root.mkdir(directory).result()
+    guest.upload(f"{directory}/junk", b"junk" * 100)
+    log = LogReader(guest)
+    probe(guest, root, directory).require(EPERM)
+    assert log.new_lines() == [line(probe_kind(guest), "denied", f"{directory}/junk", root)]
+
+
+@ENFORCING
+@requirement("loadpin.log-length")
+def test_a_long_command_line(guest: Guest) -> None:
+    """The log has all of a command line of 600 characters."""
+    root = root_after_pin(guest)
+    root.execute_again("x" * 600).result()
+    log = LogReader(guest)
+    probe(guest, root, OTHER).require(EPERM)
+    words = f"/init task {root.slot} {'x' * 600}"
+    assert log.new_lines() == [f'{probe_kind(guest)} denied obj="{OTHER}/junk" pid={root.pid} cmdline="{words}"']
+
+
+@ENFORCING
 @requirement("loadpin.quoting", "loadpin.deny")
 def test_a_deleted_file(guest: Guest) -> None:
     """A deleted file still counts by its superblock, and the log marks it as deleted."""

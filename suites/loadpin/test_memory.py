@@ -10,7 +10,7 @@ from _pytest.mark import ParameterSet
 
 from guests.guest import Guest
 from guests.outcome import EFAULT, EINVAL, ENOEXEC, EPERM, OK, Expected
-from guests.uapi import KEXEC_ON_CRASH, Cap
+from guests.uapi import KEXEC_ON_CRASH, Cap, Clone
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     NOT_ENFORCING,
@@ -28,6 +28,7 @@ from suites.loadpin.support.disks_and_log import (
     root_before_pin,
 )
 from suites.loadpin.support.load_kinds import INIT_MODULE, KEXEC_LOAD, MEMORY_LOADS, MemoryLoad
+from suites.user_namespaces import map_ids
 
 pytestmark = loadpin
 
@@ -241,3 +242,19 @@ def test_without_the_capability(guest: Guest, kind: MemoryLoad) -> None:
     log = LogReader(guest)
     assert kind.load(guest, unprivileged) == EPERM
     assert log.new_lines() == []
+
+
+@needs("USER_NS")
+@requirement("loadpin.order-namespace")
+@ENFORCING
+@pytest.mark.parametrize("kind", each("EPERM-unlogged"))
+def test_root_of_a_user_namespace(guest: Guest, kind: MemoryLoad) -> None:
+    """So is root of a user namespace, with all capabilities there; about root itself, LoadPin is consulted."""
+    root = guest.root()
+    inside = root.spawn("inside", flags=Clone.NEWUSER)
+    map_ids(guest, inside, "0 0 1")
+    log = LogReader(guest)
+    assert kind.load(guest, inside) == EPERM
+    assert log.new_lines() == []
+    kind.load(guest, root).require(EPERM)
+    assert log.new_lines() == [kind.line("old-api-denied", root)]

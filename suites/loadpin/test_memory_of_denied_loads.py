@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Nothing remains in memory of a load that was denied: neither a path nor a command line of the log line."""
+"""Nothing remains in memory of loads: no names of the log lines, no image that was denied, no digest of a device."""
 
 from __future__ import annotations
 
@@ -10,20 +10,32 @@ import pytest
 from guests.call_plan import Plan, run
 from guests.guest import Guest
 from guests.task import Task
-from suites.loadpin.support.disks_and_log import ENFORCING, OTHER, loadpin, modules, root_after_pin
+from suites.loadpin.support.disks_and_log import (
+    ENFORCING,
+    OTHER,
+    PINNED,
+    kernel_image,
+    loadpin,
+    modules,
+    root_after_pin,
+    verity,
+)
+from suites.loadpin.support.load_kinds import KEXEC_FILE
+from suites.loadpin.support.verified_devices import mount_verified, trust
 from suites.slab_growth import SIZE_IS_EXACT, check_stops_growing
 
 pytestmark = [
     loadpin,
-    modules,
     SIZE_IS_EXACT,
-    pytest.mark.requirement("loadpin.no-leak"),
 ]
 
+requirement = pytest.mark.requirement
 NAME_SIZE = 900
 """Bytes of a path or a command line."""
 AT_A_TIME, TIMES = 64, 4
-"""Denials, of which the log has room for the lines, and how often they are made in a period."""
+"""Denials, of which the log has room for the lines, and how often these are made in a period."""
+LOADS = 512
+"""Loads of junk, about which the kernel logs a short line each, at a time."""
 
 
 def at_long_path(root: Task) -> str:
@@ -42,7 +54,9 @@ def with_long_command_line(root: Task) -> str:
     return OTHER
 
 
+@modules
 @ENFORCING
+@requirement("loadpin.no-leak")
 @pytest.mark.parametrize("prepare", [at_long_path, with_long_command_line], ids=["path", "command-line"])
 def test_names(guest: Guest, prepare: Callable[[Task], str]) -> None:
     """Many denials leave no copy of a path or a command line."""
@@ -57,3 +71,40 @@ def test_names(guest: Guest, prepare: Callable[[Task], str]) -> None:
             guest.log()
 
     check_stops_growing(guest, attempt, TIMES * AT_A_TIME * NAME_SIZE)
+
+
+@KEXEC_FILE
+@ENFORCING
+@requirement("loadpin.no-leak-image")
+def test_images(guest: Guest) -> None:
+    """Many kernels whose initramfs is denied leave none of their images, which the kernel has read before."""
+    root = root_after_pin(guest)
+    image, initramfs = root.open(f"{PINNED}/image").result(), root.open(f"{OTHER}/initramfs").result()
+    plan = Plan(root.slot)
+    plan.call("kexec_file_load", image, initramfs, 0, 0, 0)
+
+    def attempt() -> None:
+        assert run(root, plan, AT_A_TIME) == [{"EPERM": AT_A_TIME}]
+        guest.log()
+
+    check_stops_growing(guest, attempt, AT_A_TIME * len(kernel_image()), total="VmallocUsed")
+
+
+@modules
+@verity
+@ENFORCING
+@requirement("loadpin.no-leak-trusted")
+def test_digests(guest: Guest) -> None:
+    """Many loads from a trusted device leave no copy of its digest."""
+    root = root_after_pin(guest, other=False)
+    trust(root)
+    junk = root.open(f"{mount_verified(guest, root, 2)}/junk").result()
+    plan = Plan(root.slot)
+    plan.call("finit_module", junk, root.store(b"\0"), 0)
+
+    def attempt() -> None:
+        for _ in range(TIMES):
+            assert run(root, plan, LOADS) == [{"ENOEXEC": LOADS}]
+            guest.log()
+
+    check_stops_growing(guest, attempt, TIMES * LOADS * 32)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EEXIST, ENOEXEC, OK, killed
+from guests.outcome import EEXIST, EINTR, ENOEXEC, OK, Expected, killed
 from guests.uapi import Signal
 from guests.vm.kernel_modules import read_module
 from suites.elf_files import ElfLayout
@@ -30,12 +30,31 @@ def test_module_without_names_of_sections(guest: Guest) -> None:
     assert root.init_module(module) == OK
 
 
+@NOT_ENFORCING
+@requirement("loadpin.module-in-pieces")
+def test_a_long_module_from_memory(guest: Guest) -> None:
+    """A module of 128 KiB, which the kernel copies in pieces, loads from memory."""
+    if signatures_enforced(guest):
+        pytest.skip("needs a kernel that loads modules without signatures")
+    root, module = guest.root(), read_module(guest.kernel, MODULE)
+    assert root.init_module(ElfLayout(module).with_late_section_headers(module, 128 << 10)) == OK
+    assert root.unload_module(MODULE) == OK
+
+
 @needs("BLK_DEV_DM")
 @NOT_ENFORCING
 @requirement("loadpin.waiting-loader")
-def test_loader_that_waits_for_another(guest: Guest) -> None:
-    """A process that waits because another one loads the same module can be killed; the other loads it."""
+@pytest.mark.parametrize(
+    ("signal", "outcome"),
+    [
+        pytest.param(Signal.KILL, killed(Signal.KILL), id="killed"),
+        pytest.param(Signal.USR1, EINTR, id="interrupted-is-EINTR"),
+    ],
+)
+def test_loader_that_waits_for_another(guest: Guest, signal: Signal, outcome: Expected) -> None:
+    """A process that waits because another one loads the same module reacts to signals; the other loads it."""
     loader, waiting = guest.root("loader"), guest.root("waiting")
+    waiting.catch(Signal.USR1).result()
     disk = SuspendedDisk(guest, loader)
     path = f"{disk.directory}/{MODULE}.ko"
     # Names are read from the disk before it is suspended.
@@ -47,8 +66,8 @@ def test_loader_that_waits_for_another(guest: Guest) -> None:
         loader.wait_state("D")
         also = waiting.begin("finit_module", descriptors[1], "", 0, shown=shown)
         also.wait_until_blocked()
-        guest.root("killer").kill(waiting, Signal.KILL).result()
-        assert also.outcome() == killed(Signal.KILL)
+        guest.root("sender").kill(waiting, signal).result()
+        assert also.outcome() == outcome
         assert not loading.finished()
     assert loading.outcome() == OK
     assert loader.unload_module(MODULE) == OK

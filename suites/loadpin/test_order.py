@@ -13,10 +13,13 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EBADF, EINVAL, ENOENT, ENOEXEC, EPERM, ETXTBSY, Expected, Outcome
 from guests.promises import breaks
+from guests.setting_path import setting_path
 from guests.task import Task
-from guests.uapi import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap, KexecFile
+from guests.uapi import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap, Clone, KexecFile
+from guests.vm.kernel_modules import read_module
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
+    MODULE,
     OTHER,
     PINNED,
     TMP,
@@ -30,7 +33,8 @@ from suites.loadpin.support.disks_and_log import (
     probe_kind,
     root_before_pin,
 )
-from suites.loadpin.support.load_kinds import FIRMWARE_WHOLE, prepare
+from suites.loadpin.support.load_kinds import FIRMWARE_WHOLE, KEXEC_FILE, prepare
+from suites.user_namespaces import map_ids
 
 pytestmark = loadpin
 
@@ -161,6 +165,28 @@ def test_without_the_capability(guest: Guest, act: Act) -> None:
     assert log.new_lines() == []
 
 
+@needs("USER_NS")
+@ENFORCING
+@requirement("loadpin.order-namespace")
+@pytest.mark.parametrize(
+    ("act", "kind"),
+    [
+        pytest.param(module(junk), "kernel-module", marks=modules, id="finit_module"),
+        pytest.param(image(junk), "kexec-image", marks=KEXEC, id="kexec_file_load"),
+    ],
+)
+def test_root_of_a_user_namespace(guest: Guest, act: Act, kind: str) -> None:
+    """root of a user namespace, with all capabilities there, gets EPERM, and not from LoadPin; root itself pins."""
+    root = root_before_pin(guest)
+    inside = root.spawn("inside", flags=Clone.NEWUSER)
+    map_ids(guest, inside, "0 0 1")
+    log = LogReader(guest)
+    assert act(inside) == EPERM
+    assert log.new_lines() == []
+    act(root)
+    assert log.last() == line(kind, "pinned", f"{OTHER}/junk", root)
+
+
 @needs("FW_LOADER", "TEST_FIRMWARE")
 @boot("loadpin.enforce=1", "loadpin.exclude=kernel-module")
 @requirement("loadpin.order")
@@ -194,3 +220,48 @@ def test_denied_before_it_is_read(guest: Guest, act: Act) -> None:
         assert log.new_lines() == [line(kind, "denied", f"{OTHER}/junk", root)]
     with breaks("loadpin.order-after"):
         assert done == EPERM
+
+
+# Toggles that cannot be set back
+
+
+@modules
+@needs("SYSCTL")
+@ENFORCING
+@requirement("loadpin.modules-disabled")
+def test_modules_disabled(guest: Guest) -> None:
+    """Once kernel.modules_disabled is set, modules are neither loaded nor unloaded, and LoadPin is not consulted."""
+    root = root_before_pin(guest)
+    pinned, content = f"{PINNED}/{MODULE}.ko", read_module(guest.kernel, MODULE)
+    root.load_module(f"{PINNED}/test_firmware.ko").result()
+    root.load_module(pinned).result()
+    root.unload_module(MODULE).result()
+    log = LogReader(guest)
+    guest.set_sysctl("kernel.modules_disabled", 1)
+    assert root.load_module(pinned) == EPERM
+    assert root.load_module(f"{OTHER}/{MODULE}.ko") == EPERM
+    assert root.init_module(content) == EPERM
+    assert root.unload_module("test_firmware") == EPERM
+    assert guest.write_file(setting_path("kernel.modules_disabled"), "0") == EINVAL
+    assert log.new_lines() == []
+
+
+@KEXEC_FILE
+@needs("KEXEC", "SYSCTL")
+@ENFORCING
+@requirement("loadpin.kexec-disabled")
+def test_kexec_disabled(guest: Guest) -> None:
+    """Once kernel.kexec_load_disabled is set, the kernel that is loaded stays, and LoadPin is not consulted."""
+    root = root_before_pin(guest)
+    root.load_kernel(f"{PINNED}/image").result()
+    root.unload_kernel().result()
+    root.load_kernel(f"{PINNED}/image").result()
+    log = LogReader(guest)
+    guest.set_sysctl("kernel.kexec_load_disabled", 1)
+    assert root.load_kernel(f"{PINNED}/image") == EPERM
+    assert root.load_kernel(f"{OTHER}/image") == EPERM
+    assert root.kexec_load() == EPERM
+    assert root.unload_kernel() == EPERM
+    assert root.kernel_is_loaded()
+    assert guest.write_file(setting_path("kernel.kexec_load_disabled"), "0") == EINVAL
+    assert log.new_lines() == []

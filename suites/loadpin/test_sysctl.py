@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EACCES, EINVAL, ENOEXEC, EPERM, OK
+from guests.outcome import EACCES, EINVAL, ENOEXEC, EPERM, OK, returned
 from guests.promises import breaks
 from guests.setting_path import setting_path
 from guests.task import Task
-from guests.uapi import MS_RDONLY, MS_REMOUNT, O_WRONLY
+from guests.uapi import MS_RDONLY, MS_REMOUNT, O_WRONLY, Clone
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     NOT_ENFORCING,
@@ -29,6 +29,7 @@ from suites.loadpin.support.disks_and_log import (
     root_after_pin,
     root_before_pin,
 )
+from suites.user_namespaces import map_ids
 
 pytestmark = [loadpin, pytest.mark.needs("SYSCTL")]
 
@@ -54,6 +55,20 @@ def check_accepted(guest: Guest, root: Task, value: str, *, promise: str) -> Non
     with breaks(promise):
         assert root.write_text(FILE, value) == OK
         assert guest.sysctl(SYSCTL) == value
+
+
+@pytest.mark.needs("USER_NS")
+@ENFORCING
+@requirement("loadpin.sysctl-root")
+def test_root_of_a_user_namespace(guest: Guest) -> None:
+    """A user who is root of a user namespace cannot open the sysctl for writing; root itself can."""
+    root = root_before_pin(guest)
+    probe(guest, root, OTHER).require(ENOEXEC)
+    inside = root.spawn("user", uid=1000).spawn("inside", flags=Clone.NEWUSER)
+    map_ids(guest, inside, "0 1000 1")
+    inside.call("geteuid").require(returned(0))
+    assert inside.open(FILE, O_WRONLY) == EACCES
+    check_accepted(guest, root, "0", promise="loadpin.sysctl-root")
 
 
 # Before a pin

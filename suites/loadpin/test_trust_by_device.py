@@ -38,6 +38,8 @@ requirement = pytest.mark.requirement
 
 # Corrupt data
 
+UNREADABLE = requirement("loadpin.verity-error-mode")
+
 
 @ENFORCING
 @requirement("loadpin.verity-mode")
@@ -51,6 +53,13 @@ requirement = pytest.mark.requirement
         pytest.param(("check_at_most_once",), True, id="verified-once-trusted"),
         pytest.param(("ignore_corruption",), False, id="ignored-not-trusted"),
         pytest.param(("ignore_corruption", "check_at_most_once"), False, id="ignored-and-once-not-trusted"),
+        pytest.param(("panic_on_error",), True, id="panic-if-unreadable-trusted", marks=UNREADABLE),
+        pytest.param(
+            ("ignore_corruption", "panic_on_error"),
+            False,
+            id="ignored-and-panic-if-unreadable-not-trusted",
+            marks=UNREADABLE,
+        ),
     ],
 )
 def test_trust_by_corruption_mode(guest: Guest, options: tuple[str, ...], trusted: bool) -> None:
@@ -72,12 +81,13 @@ CORRUPT = pytest.mark.boot("loadpin.enforce=1", disks=(WITH_ITS_DIGEST, CORRUPTI
 
 @CORRUPT
 @requirement("loadpin.verity-corrupt", "loadpin.verity-trusted")
+@pytest.mark.parametrize("options", [(), ("check_at_most_once",)], ids=["verified-each-time", "verified-once"])
 @pytest.mark.parametrize(
     "corrupt",
     [pytest.param(False, id="sound-loads"), pytest.param(True, id="corrupt-is-EIO")],
 )
-def test_a_corrupt_trusted_device(guest: Guest, corrupt: bool) -> None:
-    """LoadPin accepts a corrupt file on a trusted device, and dm-verity fails its read."""
+def test_a_corrupt_trusted_device(guest: Guest, corrupt: bool, options: tuple[str, ...]) -> None:
+    """LoadPin accepts a corrupt file on a trusted device, and dm-verity fails its read, time after time."""
     root = guest.root()
     root.mount("/dev/vda", PINNED, "squashfs", MS_RDONLY).result()
     trust(root)
@@ -87,15 +97,16 @@ def test_a_corrupt_trusted_device(guest: Guest, corrupt: bool) -> None:
         root.mount("/dev/vdb", "/raw", "squashfs", MS_RDONLY).result()
         require(root.content("/raw/junk", 8192) != NOISE[:8192], "the file on /dev/vdb is not corrupt")
         root.umount("/raw").result()
-    root.mount(
-        root.create_mapped("verified", verity_of(guest, 1).target("/dev/vdb")), VERIFIED, "squashfs", MS_RDONLY
-    ).result()
+    device = root.create_mapped("verified", verity_of(guest, 1).target("/dev/vdb", *options))
     log = LogReader(guest)
-    done = probe(guest, root, VERIFIED)
-    with breaks("loadpin.verity-trusted"):
-        assert log.new_lines() == []
-    with breaks("loadpin.verity-corrupt"):
-        assert done == (EIO if corrupt else ENOEXEC)
+    for _ in range(2):
+        root.mount(device, VERIFIED, "squashfs", MS_RDONLY).result()
+        done = probe(guest, root, VERIFIED)
+        with breaks("loadpin.verity-trusted"):
+            assert log.new_lines() == []
+        with breaks("loadpin.verity-corrupt"):
+            assert done == (EIO if corrupt else ENOEXEC)
+        root.umount(VERIFIED).result()
 
 
 def corrupt_files(root: Task, device: str) -> None:

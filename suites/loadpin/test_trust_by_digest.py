@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EBUSY, ENOEXEC, OK
+from guests.outcome import EBUSY, EIO, ENOEXEC, OK, returned
 from guests.promises import breaks
 from guests.task import Task
 from guests.vm.disk_images import DIGESTS_HEADER, digest_list
@@ -180,6 +180,19 @@ def test_the_whole_digest_must_match(guest: Guest, words: str, trusted: bool) ->
         check_trusted(guest, root)
     else:
         check_untrusted(guest, root)
+
+
+@ENFORCING
+@requirement("loadpin.verity-root-digest")
+def test_a_digest_of_another_device(guest: Guest) -> None:
+    """A device whose table has the digest of another device, which a list may trust, cannot be read."""
+    root = guest.root()
+    own = verity_of(guest, 3)
+    another = dataclasses.replace(own, root_digest=verity_of(guest, 2).root_digest)
+    sound = root.create_mapped("sound", own.target("/dev/vdd"))
+    assert root.read(root.open(sound).result()) == returned(4096)
+    false = root.create_mapped("false", another.target("/dev/vdd"))
+    assert root.read(root.open(false).result()) == EIO
 
 
 @ENFORCING

@@ -173,6 +173,21 @@ def test_enforcement_switched_off_after_the_unmount(guest: Guest) -> None:
 
 
 @needs("SYSCTL")
+@ENFORCING
+@requirement("loadpin.umount", "loadpin.umount-sysctl")
+def test_enforcement_not_switched_off_after_the_unmount(guest: Guest) -> None:
+    """If the device was read-only, enforcement cannot be switched off, and the disk mounted again stays denied."""
+    root = root_after_pin(guest)
+    unmount_pinned(guest, root)
+    mount_pinned(root)
+    with breaks("loadpin.umount-sysctl"):
+        assert guest.write_file(SYSCTL_FILE, "0") == EINVAL
+        assert guest.sysctl(SYSCTL) == "1"
+    with breaks("loadpin.umount"):
+        assert probe(guest, root, PINNED) == EPERM
+
+
+@needs("SYSCTL")
 @NOT_ENFORCING
 @requirement("loadpin.umount", "loadpin.sysctl-read-only")
 def test_enforcement_switched_on_before_the_unmount(guest: Guest) -> None:

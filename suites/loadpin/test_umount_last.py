@@ -28,11 +28,14 @@ from suites.loadpin.support.disks_and_log import (
     root_before_pin,
     verity,
 )
+from suites.loadpin.support.load_kinds import FILE_LOADS, FIRMWARE_PART, FileLoad, prepare
 from suites.loadpin.support.verified_devices import set_digests_of
 
 pytestmark = loadpin
 
 requirement = pytest.mark.requirement
+IN_THE_TASK = [kind for kind in FILE_LOADS if kind is not FIRMWARE_PART]
+"""Kinds whose file is closed by the time that the call returns: no other thread of the kernel reads it."""
 
 
 def one_of_two_mounts(_: Guest, root: Task) -> None:
@@ -170,6 +173,24 @@ def test_a_file_system_that_was_never_pinned(guest: Guest) -> None:
     logged = log.new_lines()
     assert UNMOUNTED not in logged
     assert logged[-1:] == [line(probe_kind(guest), "pinned", f"{PINNED}/junk", root)]
+
+
+@ENFORCING
+@requirement("loadpin.closed")
+@pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.id, marks=kind.marks) for kind in IN_THE_TASK])
+def test_a_refused_file_is_not_kept_open(guest: Guest, kind: FileLoad) -> None:
+    """A file that LoadPin has denied does not keep its file system mounted, as it did while a program had it open.
+
+    The program has two threads, so that the kernel takes a reference to the file for the call (fdget()).
+    """
+    root = root_after_pin(guest)
+    root.thread("helper")
+    prepare(guest, kind, root)
+    open_file = root.open(f"{OTHER}/{kind.file}").result()
+    kind.load(root, OTHER).require(kind.refused)
+    root.umount(OTHER).require(EBUSY)
+    root.close(open_file).result()
+    assert root.umount(OTHER) == OK
 
 
 @verity

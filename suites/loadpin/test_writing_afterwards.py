@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files that the kernel has read for its own use, or has refused to read, can be opened for writing afterwards."""
+"""Files that the kernel reads for its own use, or refuses to read, can be opened for writing only afterwards."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import EFBIG, EINVAL, ENOEXEC, EPERM, ETXTBSY, OK, Expected, Outcome
+from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import O_WRONLY
 from suites.loadpin.support.disks_and_log import (
@@ -16,10 +17,13 @@ from suites.loadpin.support.disks_and_log import (
     NOT_ENFORCING,
     TMP,
     loadpin,
+    modules,
+    needs,
     probe_file,
     root_after_pin,
     verity,
 )
+from suites.loadpin.support.suspended_disk import SuspendedDisk
 from suites.loadpin.support.verified_devices import set_digests
 
 pytestmark = [loadpin, pytest.mark.requirement("loadpin.writable-again")]
@@ -49,3 +53,22 @@ def test_writing_to_a_file_that_was_loaded(guest: Guest, load: Load, content: by
     load(guest, root, FILE).require(error)
     assert root.open(FILE, O_WRONLY) == OK
     probe_file(guest, root, FILE).require(ETXTBSY)
+
+
+@modules
+@needs("BLK_DEV_DM")
+@NOT_ENFORCING
+@pytest.mark.requirement("loadpin.writable-again", "loadpin.not-writable")
+def test_writing_to_a_file_that_is_being_loaded(guest: Guest) -> None:
+    """While the kernel reads a file, opening it for writing is ETXTBSY; afterwards it is allowed."""
+    root, writer = guest.root(), guest.root("writer")
+    disk = SuspendedDisk(guest, root, read_only=False)
+    junk = root.open(f"{disk.directory}/junk").result()
+    with disk:
+        loading = root.begin("finit_module", junk, "", 0)
+        root.wait_state("D")  # for the disk
+        with breaks("loadpin.not-writable"):
+            assert writer.open(f"{disk.directory}/junk", O_WRONLY) == ETXTBSY
+    loading.outcome().require(ENOEXEC)
+    with breaks("loadpin.writable-again"):
+        assert writer.open(f"{disk.directory}/junk", O_WRONLY) == OK

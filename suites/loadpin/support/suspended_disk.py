@@ -14,18 +14,18 @@ _NAME, _DISK = "suspended", "vdb"
 
 
 class SuspendedDisk:
-    """The writable disk, mounted read-only at `directory`.  As a context, it is suspended from beginning to end.
+    """The writable disk, mounted at `directory`.  As a context, it is suspended from beginning to end.
 
     What was not read from it before then waits for the end.
     """
 
     directory = f"/{_NAME}"
 
-    def __init__(self, guest: Guest, root: Task) -> None:
+    def __init__(self, guest: Guest, root: Task, *, read_only: bool = True) -> None:
         self._root = root
         sectors = int(guest.read_file(f"/sys/class/block/{_DISK}/size"))
-        device = root.create_mapped(_NAME, DmTarget(sectors, "linear", f"/dev/{_DISK} 0"))
-        root.mount(device, self.directory, "ext2", MS_RDONLY).result()
+        device = root.create_mapped(_NAME, DmTarget(sectors, "linear", f"/dev/{_DISK} 0"), read_only=read_only)
+        root.mount(device, self.directory, "ext2", MS_RDONLY if read_only else 0).result()
         # The task that reads may be the one that waits.
         self._suspending = guest.root("device-mapper")
 
