@@ -44,7 +44,7 @@ static inline unsigned long arch_stack_pointer(void)
 	return sp;
 }
 
-/* target/s390x/machine.c: until QEMU 7.2, the clock comparator without its timer */
+/* Seen with QEMU 7.2: some clones wait for their clock comparator until another timer is set. */
 #define ARCH_LOSES_TIMERS
 
 /* gprs[2], which follows the two words of the PSW, gprs[0] and gprs[1] */
