@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from guests.outcome import Outcome, returned
 from guests.protocol import wire
 from guests.protocol.wire import State
@@ -34,6 +36,8 @@ _SEGMENT = 4096
 """Bytes of a segment for kexec_load(), which gets a page of its own."""
 _SEGMENTS_BEGIN = 0x2000000
 """32 MiB behind the beginning of the memory, which every guest has."""
+_DEVICE_TREE = struct.pack(">10I", 0xD00DFEED, _SEGMENT, 56, 72, 40, 17, 16, 0, 0, 16)
+"""An empty device tree (scripts/dtc/libfdt/fdt.c, fdt_check_header()): riscv64 loads nothing without one."""
 
 
 class KernelReadCalls(FilesystemCalls):
@@ -100,7 +104,7 @@ class KernelReadCalls(FilesystemCalls):
 
     def kexec_load(self, *, segments: int = 1, flags: int = 0) -> Outcome:
         """kexec_load() of pages from memory: the kernel sees no file.  With no segments, it unloads."""
-        content = self.store(bytes(_SEGMENT)) if segments else 0
+        content = self.store(_DEVICE_TREE.ljust(_SEGMENT, b"\0")) if segments else 0
         start, size = self.abi.memory_begins + _SEGMENTS_BEGIN, self.hello().page_size
         laid = b"".join(self.abi.words(content, _SEGMENT, start + number * size, size) for number in range(segments))
         shown = f"kexec_load({segments} segments)"
