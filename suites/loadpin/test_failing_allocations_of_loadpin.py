@@ -67,7 +67,11 @@ def without_complaints(next_guest: Callable[[], Guest], supply: GuestSupply) -> 
     while True:
         guest = next_guest()
         yield guest
-        assert not (found := supply.complaint(guest)), found
+        check_no_complaint(supply, guest)
+
+
+def check_no_complaint(supply: GuestSupply, guest: Guest) -> None:
+    assert not (found := supply.complaint(guest)), found
 
 
 @verity
