@@ -13,6 +13,7 @@ from guests.bpf import Action, Instruction, arg, deny, kill_process, load, polic
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, exited, killed, returned
+from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag
 from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH
 from guests.uapi import AT_FDCWD, PTRACE_EVENT_SECCOMP, Prctl, Ptrace, PtraceOption, Signal
@@ -153,19 +154,25 @@ def test_a_kill_cannot_be_prevented_at_the_exit(guest: Guest) -> None:
     assert pair.tracer.wait(pair.tracee).killed_by == Signal.SYS
 
 
-@pytest.mark.requirement("seccomp.entry-order")
-def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
-    """A call under PTRACE_SYSEMU ends at its entry stop: neither it nor any filter runs."""
-    kills = policy(kill_process("getppid"))
-    pair = SyscallTracedPair(guest, kills)
+def stop_emulated(guest: Guest, pair: SyscallTracedPair) -> tuple[Pending, Expected]:
+    """Stop the tracee at the entry of getppid() under PTRACE_SYSEMU, with a result; what the call is to come to."""
     if not pair.tracer.abi.emulates_calls:
         pytest.skip(f"needs PTRACE_SYSEMU, which {guest.arch} lacks")
     pair.interrupt()
     pair.tracer.ptrace(Ptrace.SYSEMU, pair.tracee).result()
     call = pair.stop_at_entry("getppid")
     pair.change(result=77)
+    return call, returned(77) if pair.tracee.abi.can_skip else skipped(pair.tracee, "getppid", 0)
+
+
+@pytest.mark.requirement("seccomp.entry-order")
+def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
+    """A call under PTRACE_SYSEMU ends at its entry stop: neither it nor any filter runs."""
+    kills = policy(kill_process("getppid"))
+    pair = SyscallTracedPair(guest, kills)
+    call, emulated = stop_emulated(guest, pair)
     pair.tracer.resume(pair.tracee).result()
-    assert call.outcome() == (returned(77) if pair.tracee.abi.can_skip else skipped(pair.tracee, "getppid", 0))
+    assert call.outcome() == emulated
     control = unprivileged(guest, "control")
     control.install(kills).result()
     control.call("getppid").require(killed(Signal.SYS))
@@ -176,17 +183,12 @@ def test_emulated_calls_are_not_filtered(guest: Guest) -> None:
 def test_emulation_ends_with_the_tracer(guest: Guest, way: str) -> None:
     """The tracer leaves at the entry of a call under PTRACE_SYSEMU: that one is skipped, but no later one."""
     pair = SyscallTracedPair(guest, policy(kill_process("getppid")))
-    if not pair.tracer.abi.emulates_calls:
-        pytest.skip(f"needs PTRACE_SYSEMU, which {guest.arch} lacks")
-    pair.interrupt()
-    pair.tracer.ptrace(Ptrace.SYSEMU, pair.tracee).result()
-    call = pair.stop_at_entry("getppid")
-    pair.change(result=77)
+    call, emulated = stop_emulated(guest, pair)
     if way == "detaches":
         pair.tracer.detach(pair.tracee).result()
     else:
         pair.tracer.exit().require(exited(0))
-    call.outcome().require(returned(77) if pair.tracee.abi.can_skip else skipped(pair.tracee, "getppid", 0))
+    call.outcome().require(emulated)
     assert pair.tracee.call("getuid") == returned(1000)
     assert pair.tracee.call("getppid") == killed(Signal.SYS)
 

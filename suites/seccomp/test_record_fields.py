@@ -11,6 +11,7 @@ from guests.guest import Guest
 from guests.outcome import EBUSY, OK, exited, killed, returned
 from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
+from guests.task import Task
 from guests.uapi import Cap, Clone, Prctl, Signal, number
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, audited, fields
 from suites.seccomp.support.filtered_tasks import check_caught, execute, trapped, unprivileged
@@ -53,6 +54,13 @@ def test_fields_of_a_record(guest: Guest) -> None:
     assert int(logged["ip"] or "0", 16) > 0x1000
 
 
+def record_of_a_kill(guest: Guest, task: Task) -> str:
+    """What is recorded when a filter kills the task."""
+    task.install(policy(kill_process("getppid"))).result()
+    task.call("getppid").require(killed(Signal.SYS))
+    return guest.wait_for_log("type=1326")
+
+
 # fmt: off
 NAMES = {
     # name              as it is recorded
@@ -70,9 +78,7 @@ def test_name_in_a_record(guest: Guest, name: str) -> None:
     """A plain name is recorded in quotes, and any other one in hexadecimal: no name looks like other fields."""
     task = unprivileged(guest)
     task.call("prctl", Prctl.SET_NAME, name, 0, 0, 0).result()
-    task.install(policy(kill_process("getppid"))).result()
-    task.call("getppid").require(killed(Signal.SYS))
-    record = guest.wait_for_log("type=1326")
+    record = record_of_a_kill(guest, task)
     assert fields(record)["comm"] == NAMES[name]
     assert record.count(" sig=") == 1
 
@@ -96,9 +102,7 @@ def test_program_in_a_record(guest: Guest, name: str) -> None:
     guest.root().copy_file(guest.program, path)
     task = unprivileged(guest)
     execute(task, path).result()
-    task.install(policy(kill_process("getppid"))).result()
-    task.call("getppid").require(killed(Signal.SYS))
-    record = guest.wait_for_log("type=1326")
+    record = record_of_a_kill(guest, task)
     assert fields(record)["exe"] == PROGRAMS[name]
     assert record.count(" sig=") == 1
 

@@ -42,8 +42,7 @@ def _add_rule(guest: Guest, list_: int, action: int, equal: dict[int, int], call
         calls[call // 32] = 1 << call % 32
     rest = [0] * (64 - len(equal))
     values, operators = [*equal.values(), *rest], [EQUAL] * len(equal) + rest
-    rule = auditor.abi.pack("III256I", list_, action, len(equal), *calls, *equal, *rest, *values, *operators)
-    rule += auditor.abi.pack("I", 0)
+    rule = auditor.abi.pack("III257I", list_, action, len(equal), *calls, *equal, *rest, *values, *operators, 0)
     header = auditor.abi.pack("IHHII", 16 + len(rule), AUDIT_ADD_RULE, REQUEST_AND_ACK, 1, 0)
     socket = auditor.call("socket", AF_NETLINK, SOCK_RAW, NETLINK_AUDIT).result()
     auditor.call("sendto", socket, header + rule, 16 + len(rule), 0, None, 0).result()
