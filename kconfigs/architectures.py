@@ -68,6 +68,8 @@ class Architecture:
     """The option of the kernel for such devices."""
     virtio_module: str = "virtio_pci"
     """The module, if that is one."""
+    saves_interrupts: bool = True
+    """Whether QEMU, when it saves the state of an emulated guest, saves the interrupts that are pending, too."""
     has_cmpxchg16b: bool = False
     """Whether its emulated processor has this instruction, which some versions of QEMU emulate incorrectly."""
 
@@ -165,6 +167,9 @@ _TABLE = (
         virtio_bus="ccw",
         virtio_option="S390_GUEST",
         virtio_module="virtio_ccw",
+        # QEMU 7.2, hw/intc/s390_flic.c: qemu_s390_flic_vmstate has neither which interrupts are pending nor their
+        # list.  If one is lost, the adapter's summary indicator stays set, and no other one follows.
+        saves_interrupts=False,
     ),
     Architecture(
         name="i386",

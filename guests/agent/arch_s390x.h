@@ -44,9 +44,6 @@ static inline unsigned long arch_stack_pointer(void)
 	return sp;
 }
 
-/* Seen with QEMU 7.2: some clones wait for their clock comparator until another timer is set. */
-#define ARCH_LOSES_TIMERS
-
 /* gprs[2], which follows the two words of the PSW, gprs[0] and gprs[1] */
 #define ARCH_CONTEXT_RESULT 4
 

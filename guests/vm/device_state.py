@@ -13,6 +13,7 @@ from functools import cache
 
 from common.project_files import COMMAND
 from guests.errors import QemuError
+from guests.vm.idle_processors import wait_until_idle
 from guests.vm.qemu_process import Qemu
 from guests.vm.qemu_program import SANDBOX, QemuProgram
 
@@ -20,14 +21,16 @@ CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}, {"capability":
 _PROOF_DEADLINE_S = 60.0
 
 
-def save(qemu: Qemu, program: QemuProgram, descriptor: int, deadline: float) -> None:
+def save(qemu: Qemu, program: QemuProgram, descriptor: int, deadline: float, *, idle: bool = False) -> None:
     """Write the state to a file that QEMU has inherited as `descriptor`.  Afterwards, the guest no longer runs.
 
-    `deadline` is of time.monotonic().  QemuError if saving fails.
+    `deadline` is of time.monotonic(); `idle`: first wait until the guest is.  QemuError if saving fails.
     """
     qmp = qemu.qmp
     qmp.execute("qmp_capabilities", deadline)
     qmp.execute("migrate-set-capabilities", deadline, capabilities=CAPABILITIES)
+    if idle:
+        wait_until_idle(qemu, deadline)
     # Do not stop the guest first: the state would be `paused`, and a clone would stay paused unless `cont` came after
     # the migration (migration/migration.c, process_incoming_migration_bh()).  QEMU stops the guest by itself.
     if program.migrates_to_file:

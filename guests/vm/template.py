@@ -159,7 +159,13 @@ def _make(machine: VirtualMachine, identity: dict[str, str], directory: Path) ->
             (directory / "boot.log").write_text(log, encoding="utf-8")
             tainted = taint.read(guest.channel)
             start = time.perf_counter()
-            device_state.save(guest.qemu, machine.qemu, state, time.monotonic() + _SAVE_DEADLINE_S)
+            device_state.save(
+                guest.qemu,
+                machine.qemu,
+                state,
+                time.monotonic() + _SAVE_DEADLINE_S,
+                idle=not machine.architecture.saves_interrupts,
+            )
             saved_s = time.perf_counter() - start
             (directory / "console.log").write_text(guest.console.text(), encoding="utf-8")
         _copy_sparse(ram, directory / "ram")

@@ -147,6 +147,15 @@ class TestMaking:
             template.get(machine, KERNEL, store)
         assert nothing_is_kept(store)
 
+    @pytest.mark.parametrize(("arch", "asked"), [("s390x", True), ("x86_64", False)])
+    def test_the_guest_must_be_idle_where_qemu_does_not_save_its_interrupts(
+        self, machine: VirtualMachine, boots: FakeBoots, store: Cache, arch: str, asked: bool
+    ) -> None:
+        """A clone that has lost an interrupt hangs, and its kernel would be accused of that."""
+        template.get(replace(machine, arch=arch), KERNEL, store)
+        commands = boots.qemu.commands
+        assert ("query-cpus-fast" in commands[: commands.index("migrate")]) == asked
+
     def test_a_full_disk_is_named_and_leaves_nothing(
         self, machine: VirtualMachine, boots: FakeBoots, store: Cache, monkeypatch: pytest.MonkeyPatch
     ) -> None:
