@@ -32,17 +32,22 @@ def kib(guest: Guest, total: str) -> int:
 
 
 def check_stops_growing(
-    guest: Guest, repeat: Callable[[], None], leak_bytes: int, *, total: str = "SUnreclaim"
+    guest: Guest, repeat: Callable[[], None], leak_bytes: int, *, total: str = "SUnreclaim", at_a_time: int = 1
 ) -> None:
     """Fail if the kernel's memory grows in each of 12 periods.
 
     `repeat` does what may leak, as often as a period has it; `leak_bytes` is the least that a period would leak.
     `total`: of structures that can only be freed, and not reclaimed, or "VmallocUsed".
+    `at_a_time`: of so many sizes, one after each period, the smallest counts.  It is more than 1 if a period leaves
+    memory that the next one frees.
     """
-    sizes = [kib(guest, total)]
-    for _ in range(PERIODS):
-        repeat()
-        sizes.append(kib(guest, total))
-        if sizes[-1] - sizes[-2] < leak_bytes // 2 // 1024:
+    sizes: list[int] = [kib(guest, total)] if at_a_time == 1 else []
+    for _ in range(PERIODS // at_a_time):
+        some = []
+        for _ in range(at_a_time):
+            repeat()
+            some.append(kib(guest, total))
+        sizes.append(min(some))
+        if len(sizes) > 1 and sizes[-1] - sizes[-2] < at_a_time * leak_bytes // 2 // 1024:
             return
     pytest.fail(f"the kernel's memory did not stop growing: {sizes} KiB")
