@@ -8,13 +8,15 @@ import pytest
 from guests.call_arguments import InOut, Out
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import E2BIG, EINVAL, ENOENT, EPERM, OK, Outcome, returned
+from guests.outcome import E2BIG, EINVAL, ENOENT, EOPNOTSUPP, EPERM, OK, Outcome, returned
 from guests.uapi import LSM_ID_YAMA, PTRACER_ANY
 from suites.yama.support import relations
 from suites.yama.support.accesses import AccessResult, mismatches, supported_accesses
 
 LSM = "/sys/kernel/security/lsm"
 SYSCTL_FILE = "/proc/sys/kernel/yama/ptrace_scope"
+LSM_ATTR_CURRENT, CONTEXT_SIZE = 100, 32
+"""An attribute, which Yama does not have, and the size of struct lsm_ctx without a context."""
 WITHOUT_YAMA = pytest.mark.boot("lsm=loadpin")
 
 
@@ -70,6 +72,17 @@ def test_size_of_the_list(guest: Guest) -> None:
         assert small == E2BIG
         for done in (listed, small):
             assert caller.abi.unpack("II", done.reads[1]) == (8 * len(ids(guest, listed)), after)
+
+
+@pytest.mark.needs("SECURITY_YAMA")
+@pytest.mark.requirement("yama.attribute-length")
+def test_length_of_an_attribute(guest: Guest) -> None:
+    """lsm_set_self_attr() refuses a context that is longer than the memory in which it is."""
+    caller = guest.spawn("caller")
+    for length, wanted in ((0, EOPNOTSUPP), (1, EINVAL), ((1 << 64) - 1, EINVAL)):
+        context = caller.abi.pack("4Q", LSM_ID_YAMA, 0, CONTEXT_SIZE, length)
+        shown = f"lsm_set_self_attr({length:#x})"
+        assert caller.call("lsm_set_self_attr", LSM_ATTR_CURRENT, context, CONTEXT_SIZE, 0, shown=shown) == wanted
 
 
 @WITHOUT_YAMA

@@ -198,6 +198,27 @@ def test_relatives(guest: Guest, build: Build, results: tuple[AccessResult, ...]
     check(guest, build, results, promises)
 
 
+ORPHANS = [
+    pytest.param(rel.subreaper_that_comes_late, YES, id="late-subreaper-may-attach"),
+    pytest.param(
+        rel.subreaper_outside_the_pid_namespace,
+        NO,
+        id="subreaper-outside-may-not-attach",
+        marks=pytest.mark.needs("PID_NS"),
+    ),
+]
+
+
+@pytest.mark.requirement("yama.ancestry-of-orphans")
+@pytest.mark.parametrize(("build", "result"), ORPHANS)
+def test_orphans(guest: Guest, build: Build, result: AccessResult) -> None:
+    """An orphan's ancestor is the nearest subreaper of its pid namespace, also one that became it after it forked."""
+    tracer, target = build(guest)
+    for scope, wanted in ((0, YES), (1, result)):
+        prepare(guest, scope)
+        assert mismatches(tracer, target, supported_accesses(guest), wanted) == []
+
+
 USER = (1000, 1000, 1000)
 
 # fmt: off

@@ -74,6 +74,26 @@ def subreaper(guest: Guest) -> Pair:
     return tracer, tracer.spawn("shell").orphan("target")
 
 
+def subreaper_that_comes_late(guest: Guest) -> Pair:
+    """The tracer has become a subreaper after it had forked what then forks the target twice."""
+    tracer = guest.spawn("tracer")
+    shell = tracer.spawn("shell")
+    tracer.become_subreaper().result()
+    return tracer, shell.orphan("target")
+
+
+def subreaper_outside_the_pid_namespace(guest: Guest) -> Pair:
+    """The tracer, a subreaper, has forked the target twice into a pid namespace, whose first process adopts it."""
+    tracer = guest.spawn("tracer", caps=Cap.SYS_ADMIN)
+    first = guest.spawn("creator", caps=Cap.SYS_ADMIN).spawn("first", flags=Clone.NEWPID)
+    namespace = tracer.open(f"/proc/{first.pid}/ns/pid").result()
+    tracer.call("setns", namespace, Clone.NEWPID).result()
+    tracer.close(namespace).result()
+    tracer.become_subreaper().result()
+    tracer.set_caps(Cap.NONE).result()
+    return tracer, tracer.orphan("target")
+
+
 def grandparent_of_orphan(guest: Guest) -> Pair:
     """The same without a subreaper: init is the target's parent, and the tracer is no longer its ancestor."""
     tracer = guest.spawn("tracer")
