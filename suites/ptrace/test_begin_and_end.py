@@ -8,7 +8,11 @@ import pytest
 from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import ECHILD, OK, exited, returned
-from guests.uapi import PTRACE_EVENT_STOP, WALL, Signal
+from guests.uapi import PTRACE_EVENT_STOP, WALL, WNOHANG, Signal
+
+WUNTRACED, WCONTINUED = 2, 8
+HAS_CONTINUED = 0xFFFF
+"""The status that wait4() reports then (wait(2), WIFCONTINUED)."""
 
 
 @pytest.mark.requirement("ptrace.attach-to-the-stopped")
@@ -72,3 +76,29 @@ def test_end_of_a_tracer(guest: Guest, ignores: bool, how: str) -> None:
         assert tracer.reap(target) == returned(target.tid)
     assert waiting.outcome() == (ECHILD if ignores else returned(target.tid))
     assert [caught.signal for caught in parent.caught_signals()] == ([] if ignores else [Signal.CHLD])
+
+
+@pytest.mark.requirement("ptrace.stop-of-a-traced-leader")
+@pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
+def test_stop_of_a_process_without_its_leader(guest: Guest, traced: bool) -> None:
+    """A parent learns that its child stops and continues, also if a stranger traces its ended first thread.
+
+    parent ── leader, thread
+    tracer
+    """
+    parent, tracer = guest.spawn("parent"), guest.spawn("tracer")
+    leader = parent.spawn("leader")
+    thread = leader.thread("thread")
+    if traced:
+        tracer.seize(leader).result()
+    leader.exit_thread()
+    leader.wait_death()
+    for signal, state, option, status in (
+        (Signal.STOP, "T", WUNTRACED, Signal.STOP << 8 | 0x7F),
+        (Signal.CONT, "S", WCONTINUED, HAS_CONTINUED),
+    ):
+        parent.kill(leader, signal).result()
+        thread.wait_state(state)
+        waited = parent.call("wait4", leader.tid, Out(4), option | WNOHANG, None)
+        assert waited == returned(leader.tid)
+        assert parent.abi.integer(waited.read()) == status

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Core dumps of processes that are closed to their user: where they go, and what /proc shows of the dying."""
+"""Core dumps: where they go, what their handler gets, and what /proc shows of the dying."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 
 from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import EACCES, ENOENT, OK, killed
+from guests.outcome import EACCES, ENOENT, OK, Outcome, killed
 from guests.task import Task
-from guests.uapi import AT_FDCWD, RLIMIT_CORE, Signal
+from guests.uapi import AT_FDCWD, RLIMIT_CORE, Prctl, Signal
 from suites.ptrace.support.programs import Programs, execute
 
 pytestmark = pytest.mark.needs("COREDUMP", "ELF_CORE", "SYSCTL")
@@ -92,6 +92,51 @@ def test_where_core_dumps_go(guest: Guest) -> None:
     assert guest.spawn("other", uid=OTHER).open(f"{HOME}/{core}") == EACCES
 
 
+@pytest.mark.own_machine("the kernel writes core files below the root of the machine's first process")
+@pytest.mark.requirement("ptrace.core-new-file")
+def test_file_that_is_there_already(guest: Guest) -> None:
+    """A core dump is a new file: what was there before under its name, and may be open, does not become the core."""
+    root, target = guest.root(), guest.spawn("target", uid=OWN)
+    folder(root, HOME, OWN, 0o700)
+    path = f"{HOME}/core"
+    guest.spawn("own", uid=OWN).write_text(path, "old", create=True).result()
+    old = root.open(path).result()
+    guest.set_sysctl("kernel.core_uses_pid", 0)
+    guest.set_sysctl("kernel.core_pattern", path)
+    target.call("setrlimit", RLIMIT_CORE, target.abi.words(CORE_BYTES, CORE_BYTES)).result()
+    dump(root, target)
+    assert root.read(old, 4).read() == b"old\0"
+    assert root.content(path)[:4] == b"\x7fELF"
+
+
+def begin_dump(guest: Guest, task: Task) -> None:
+    """Have a task dump to a handler that only waits: it does not read the core dump, which therefore does not end."""
+    guest.root().kill(task, Signal.ABRT).result()
+    guest.wait_until(lambda: "CoreDumping:\t1\n" in guest.read_file(f"/proc/{task.pid}/status"), "the core dump")
+    # From then on it sleeps like this only if it writes to the handler, after all threads have come to rest.
+    task.wait_state("S")
+
+
+def command_lines_since(guest: Guest, task: Task) -> list[Outcome]:
+    """What reading the command lines of the processes came to that may have been created after a task."""
+    last = int(guest.read_file("/proc/loadavg").split()[-1])
+    return [guest.init.read_text(f"/proc/{pid}/cmdline") for pid in range(task.pid + 1, last + 1)]
+
+
+@pytest.mark.own_machine("the handler of a core dump is a program of the machine's first process")
+@pytest.mark.requirement("ptrace.core-handler-arguments")
+@pytest.mark.parametrize("name", ["one", "one two"], ids=["one-word", "two-words"])
+def test_arguments_of_the_handler(guest: Guest, name: str) -> None:
+    """The handler of core dumps gets the arguments that root has set, however many words a process has for a name."""
+    target, handler = guest.spawn("target", uid=OWN), Programs(guest).create_waiting()
+    guest.set_sysctl("kernel.core_pattern", f"|{handler} %e %p")
+    target.call("prctl", Prctl.SET_NAME, name, 0, 0, 0).result()
+    begin_dump(guest, target)
+    found = [read.read()[: read.value] for read in command_lines_since(guest, target) if not read.errno]
+    words = [line.rstrip(b"\0").split(b"\0") for line in found if line.startswith(handler.encode())]
+    assert words == [[handler.encode(), name.encode(), str(target.pid).encode()]]
+
+
 def registers(reader: Task, path: str) -> tuple[int, int]:
     """The instruction and stack pointers that /proc shows of a thread."""
     fields = reader.content(path).rpartition(b")")[2].split()
@@ -112,14 +157,10 @@ def test_registers_during_a_core_dump(guest: Guest, which: int) -> None:
     target = guest.spawn("target", uid=OWN)
     thread = (target, target.thread("thread"))[which]
     path = f"/proc/{target.pid}/task/{thread.tid}/stat"
-    # It does not read the core dump, which therefore does not end.
     guest.set_sysctl("kernel.core_pattern", f"|{Programs(guest).create_waiting()}")
     for reader in (root, own, other):
         assert registers(reader, path) == (0, 0)
-    root.kill(target, Signal.ABRT).result()
-    guest.wait_until(lambda: "CoreDumping:\t1\n" in guest.read_file(f"/proc/{target.pid}/status"), "the core dump")
-    # From then on it sleeps like this only if it writes to the handler, after all threads have come to rest.
-    target.wait_state("S")
+    begin_dump(guest, target)
     for reader in (root, own):
         assert 0 not in registers(reader, path)
     assert registers(other, path) == (0, 0)

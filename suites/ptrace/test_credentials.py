@@ -10,6 +10,7 @@ from guests.outcome import EACCES, EPERM, OK, Outcome
 from guests.task import Task
 from guests.uapi import AT_FDCWD, Cap
 from suites.process_accesses import read_memory
+from suites.ptrace.support.programs import FOLDER
 from suites.ptrace.support.ways import OBSERVER, Kind, differences, few, not_closed, not_open, observer, supported
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 AT_EACCESS = 0x200
 PERFMON = Cap(1 << 38)
 OWN, OTHER = 1000, 1001
+SECRET = f"{FOLDER}/secret"
 NO_ADMIN = OBSERVER & ~Cap.SYS_ADMIN
 Ids = tuple[int, int, int, int]
 """Real, effective, saved, filesystem."""
@@ -176,8 +178,11 @@ def test_setfsuid_of_a_server(guest: Guest) -> None:
     server, target, other = guest.root("server"), guest.spawn("target", uid=OWN), guest.spawn("other", uid=OTHER)
     closed = guest.spawn("closed", uid=OWN)
     closed.set_dumpable(False).result()
+    guest.write_file(SECRET, "a secret", create=True, mode=0o600).result()
     server.call("setfsgid", OWN).result()
-    server.call("setfsuid", OWN).result()
+    for uid, wanted in ((OWN, EACCES), (0, OK), (OWN, EACCES)):
+        server.call("setfsuid", uid).result()
+        assert server.open(SECRET) == wanted
     # Effective root has still CAP_SYS_PTRACE: setfsuid() takes only the capabilities of the filesystem.
     for task in (target, other, closed):
         assert server.open_proc(task, "maps") == OK

@@ -34,6 +34,8 @@ RLIMIT_STACK = 3
 USUAL_STACK = 8 << 20
 """_STK_LIM, in bytes."""
 GAINED = Cap.SYS_NICE
+SENDS_SIGSYS = Clone(Signal.SYS)
+"""Of clone(): the lowest byte is the signal.  The agent adds the bits of SIGCHLD, which SIGSYS has."""
 
 xattr = pytest.mark.needs("TMPFS_XATTR")
 
@@ -73,6 +75,21 @@ def test_secure_execution(guest: Guest, who: str, made: dict[str, int], gives: b
     with breaks("ptrace.exec-stack-limit"):
         soft, hard = target.abi.unpack("QQ", target.call("prlimit64", 0, RLIMIT_STACK, None, Out(16)).read())
         assert (soft, hard) == (USUAL_STACK if gives else 8 * USUAL_STACK, 8 * USUAL_STACK)
+
+
+@pytest.mark.requirement("ptrace.exec-signal-of-a-child")
+def test_signal_of_a_child(guest: Guest) -> None:
+    """The signal that a child sends when it ends is not one of the caller's choice any more after execve()."""
+    path = Programs(guest).create(mode=0o4755)
+    executed, other = guest.spawn("executed"), guest.spawn("other")
+    other.catch(Signal.SYS).result()
+    children = [parent.spawn("child", flags=SENDS_SIGSYS) for parent in (executed, other)]
+    execute(executed, path).result()
+    for parent, child in zip((executed, other), children, strict=True):
+        child.exit().require(exited(0))
+        assert parent.reap(child) == returned(child.tid)
+    assert executed.call("geteuid") == returned(0)
+    assert [caught.signal for caught in other.caught_signals()] == [Signal.SYS]
 
 
 @pytest.mark.requirement("ptrace.exec-shared-directory")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Executable files: while they run, by descriptor, and with no arguments."""
+"""Executable files: while they run, by descriptor, with no arguments, and in directories of a group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import ETXTBSY, OK, exited
-from guests.uapi import O_PATH, O_WRONLY, Signal
+from guests.uapi import O_CREAT, O_PATH, O_WRONLY, Signal
 from suites.ptrace.support.programs import (
     ENVIRONMENT,
     FOLDER,
@@ -18,6 +18,7 @@ from suites.ptrace.support.programs import (
     wait_until_it_waits,
 )
 
+SHARED = f"{FOLDER}/shared"
 AT_EMPTY_PATH = 0x1000
 TASK_COMM_LEN = 16
 START_STACK = 28
@@ -40,6 +41,20 @@ def test_running_executable(guest: Guest) -> None:
     assert owner.open(path, O_WRONLY) == ETXTBSY
     child.exit().require(exited(0))
     assert owner.open(path, O_WRONLY) == OK
+
+
+@pytest.mark.requirement("ptrace.set-gid-of-others")
+def test_set_gid_program_of_another_group(guest: Guest) -> None:
+    """Who is not in the group of a set-gid directory creates no set-gid program of that group in it."""
+    root = guest.root()
+    root.mkdir(SHARED).result()
+    root.chown(SHARED, 0, 1001).result()
+    root.chmod(SHARED, 0o2777).result()
+    for folder, uid, mode in ((SHARED, 1000, 0o755), (SHARED, 1001, 0o2755), (FOLDER, 1000, 0o2755)):
+        task, path = guest.spawn("task", uid=uid), f"{folder}/program-of-{uid}"
+        task.call("umask", 0).result()
+        task.open(path, O_WRONLY | O_CREAT, 0o2755).result()
+        assert task.mode(path) == mode
 
 
 @pytest.mark.requirement("ptrace.name-by-descriptor")

@@ -6,15 +6,18 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EACCES, EPERM, OK, Expected, returned
+from guests.outcome import EACCES, ENOSPC, EPERM, OK, Expected, Outcome, returned
 from guests.task import Task
-from guests.uapi import O_WRONLY, Clone
+from guests.uapi import O_WRONLY, Cap, Clone
 from suites.ptrace.support.programs import FOLDER
 from suites.user_namespaces import map_ids
 
 pytestmark = pytest.mark.needs("USER_NS")
 
 OWNER, OTHER = 1000, 1001
+SETFCAP = Cap(1 << 31)
+LEVELS = 32
+"""How deep user namespaces can be nested at least; Linux permits one level more (create_user_ns())."""
 
 
 def owner_and_namespace(guest: Guest) -> tuple[Task, Task]:
@@ -49,6 +52,33 @@ def test_second_map(guest: Guest) -> None:
     for writer in (owner, inside, guest.root()):
         assert writer.write_text(path, f"5 {OWNER} 1") == EPERM
     assert inside.call("getuid") == returned(0)
+
+
+@pytest.mark.requirement("ptrace.id-map-creator")
+def test_map_by_another(guest: Guest) -> None:
+    """Nobody but the creator of a namespace maps his own uid there, unless he has CAP_SETUID."""
+    over_the_namespace = Cap.SYS_ADMIN | Cap.DAC_OVERRIDE
+    for caps, wanted in ((over_the_namespace, EPERM), (over_the_namespace | Cap.SETUID, OK)):
+        owner, inside = owner_and_namespace(guest)
+        other = guest.spawn("other", uid=OTHER, caps=caps)
+        assert other.write_text(f"/proc/{inside.pid}/uid_map", f"0 {OTHER} 1") == wanted
+        if wanted == EPERM:
+            assert owner.write_text(f"/proc/{inside.pid}/uid_map", f"0 {OWNER} 1") == OK
+
+
+@pytest.mark.requirement("ptrace.id-map-root")
+@pytest.mark.parametrize("writer", ["from-outside", "from-inside"])
+def test_map_of_root(guest: Guest, writer: str) -> None:
+    """Only who has CAP_SETFCAP, or was created by such a process, maps root, to whom files could owe capabilities."""
+    for caps, wanted in ((Cap.SETUID | Cap.SETGID, EPERM), (Cap.SETUID | Cap.SETGID | SETFCAP, OK)):
+        owner = guest.root("owner")
+        owner.set_caps(caps).result()
+        inside = owner.spawn("inside", flags=Clone.NEWUSER)
+        task, path = owner if writer == "from-outside" else inside, f"/proc/{inside.pid}"
+        assert task.write_text(f"{path}/uid_map", "0 0 1") == wanted
+        assert owner.write_text(f"{path}/gid_map", "0 0 1") == OK
+        if wanted == EPERM:
+            assert owner.write_text(f"{path}/uid_map", f"0 {OWNER} 1") == OK
 
 
 @pytest.mark.requirement("ptrace.id-map-before-groups")
@@ -112,8 +142,36 @@ def test_nested_map(guest: Guest, count: int) -> None:
         assert inside.call("getgid") == returned(id_)
     # Root there has the capabilities over files of ids that are mapped.
     mapped = 10 + 2 * (count - 1)
-    for owner, wanted in ((100000 + mapped, OK), (mapped, EACCES), (100000 + mapped + 1, EACCES)):
-        path = f"{FOLDER}/file-of-{owner}"
+    inner_id = 100000 + mapped
+    for uid, gid, wanted in (
+        (inner_id, inner_id, OK),
+        (mapped, mapped, EACCES),
+        (inner_id + 1, inner_id + 1, EACCES),
+        (inner_id, mapped, EACCES),
+        (mapped, inner_id, EACCES),
+    ):
+        path = f"{FOLDER}/file-of-{uid}-{gid}"
         guest.write_file(path, "a secret", create=True, mode=0o600).result()
-        guest.init.chown(path, owner, owner).result()
+        guest.init.chown(path, uid, gid).result()
         assert inner.open(path) == wanted
+
+
+def nest(task: Task) -> Outcome:
+    """Enter a new user namespace, and map root there to root of the present one."""
+    done = task.call("unshare", Clone.NEWUSER)
+    if done == OK:
+        for ids in ("uid_map", "gid_map"):
+            task.write_text(f"/proc/self/{ids}", "0 0 1").result()
+    return done
+
+
+@pytest.mark.requirement("ptrace.namespace-depth")
+def test_depth(guest: Guest) -> None:
+    """User namespaces can be nested in 32 levels, and not without limit."""
+    task = guest.spawn("creator").spawn("task", flags=Clone.NEWUSER)
+    guest.write_file(f"/proc/{task.pid}/setgroups", "deny").result()
+    map_ids(guest, task, f"0 {OWNER} 1")
+    for _ in range(1, LEVELS):
+        assert nest(task) == OK
+    nest(task)
+    assert nest(task) == ENOSPC

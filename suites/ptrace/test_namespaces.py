@@ -118,6 +118,21 @@ def test_shared_root(guest: Guest) -> None:
     assert creator.call("setns", descriptor, Clone.NEWUSER) == OK
 
 
+@pytest.mark.requirement("ptrace.namespace-threads")
+def test_threads(guest: Guest) -> None:
+    """A thread does not enter another user namespace without the others, which may always look into it."""
+    creator = guest.spawn("creator")
+    inside = creator.spawn("inside", flags=Clone.NEWUSER)
+    thread = creator.thread("thread")
+    # The threads share their root directory, too, which is a reason of its own.
+    creator.call("unshare", Clone.FS).result()
+    assert enter(creator, inside) == EINVAL
+    assert creator.call("unshare", Clone.NEWUSER) == EINVAL
+    thread.exit_thread()
+    thread.wait_death()
+    assert enter(creator, inside) == OK
+
+
 @pytest.mark.requirement("ptrace.namespace-own")
 def test_own_namespace(guest: Guest) -> None:
     """A process does not get the capabilities back that it lacks by entering the namespace in which it is."""
@@ -130,8 +145,8 @@ def test_own_namespace(guest: Guest) -> None:
     assert enter(outside, inside) == OK
 
 
-def _file(mode: int, owner: int) -> Make:
-    return lambda programs, _: programs.create(mode=mode, uid=owner, gid=owner)
+def _file(mode: int, owner: int, group: int | None = None) -> Make:
+    return lambda programs, _: programs.create(mode=mode, uid=owner, gid=owner if group is None else group)
 
 
 def _dynamic(owner: int) -> Make:
@@ -151,6 +166,8 @@ PROGRAMS = [
     pytest.param(_file(0o111, 1000),    True,  id="unreadable-of-the-namespace"),
     pytest.param(_file(0o111, 0),       False, id="unreadable-of-root-outside"),
     pytest.param(_file(0o111, 1001),    False, id="unreadable-of-another-user-outside"),
+    pytest.param(_file(0o111, 1000, 0), False, id="unreadable-of-a-group-outside"),
+    pytest.param(_file(0o111, 0, 1000), False, id="unreadable-of-root-outside-and-the-namespaces-group"),
     pytest.param(_dynamic(1000),        True,  id="elf-interpreter-of-the-namespace"),
     pytest.param(_dynamic(0),           False, id="elf-interpreter-of-root-outside"),
     pytest.param(_script(1000),         True,  id="interpreter-of-the-namespace", marks=scripts),

@@ -8,7 +8,7 @@ import pytest
 from guests.call_arguments import Out
 from guests.errors import SetupFailed, require
 from guests.guest import Guest
-from guests.outcome import ECHILD, EINTR, EINVAL, OK, exited, killed, returned
+from guests.outcome import ECHILD, EINTR, EINVAL, OK, Outcome, exited, killed, returned
 from guests.syscalls.base import Pending
 from guests.task import Task
 from guests.uapi import (
@@ -23,11 +23,13 @@ from guests.uapi import (
 )
 from suites.ptrace.support.programs import Programs, begin_execute
 
-PTRACE_POKEUSER, DEBUG_REGISTERS = 6, 848
-"""The second is the offset of u_debugreg in struct user (arch/x86/include/asm/user_64.h)."""
+PTRACE_PEEKUSER, PTRACE_POKEUSER, DEBUG_REGISTERS = 3, 6, 848
+"""The third is the offset of u_debugreg in struct user (arch/x86/include/asm/user_64.h)."""
 ON_WRITING_8_BYTES = 1 | 1 << 16 | 2 << 18
 """Of debug register 7: the breakpoint of debug register 0."""
 TRAP_HWBKPT = 4
+KERNEL = 0xFFFFFFFF81000000
+"""Where the kernel's code is on x86-64, if it is not moved."""
 UNKNOWN_OPTION = 1 << 30
 REALTIME = 40
 """The first of some signals that nothing uses."""
@@ -187,6 +189,24 @@ def test_wait_for_a_traced_thread(guest: Guest) -> None:
     assert tracer.call("wait4", thread.tid, Out(4), 0, None) == ECHILD
 
 
+def set_debug_register(tracer: Task, tracee: Task, register: int, value: int) -> Outcome:
+    shown = f"set_debug_register({tracee}, {register}, {value:#x})"
+    return tracer.call("ptrace", PTRACE_POKEUSER, tracee.tid, DEBUG_REGISTERS + 8 * register, value, shown=shown)
+
+
+@pytest.mark.needs("X86_64", "HAVE_HW_BREAKPOINT", "PERF_EVENTS")
+@pytest.mark.requirement("ptrace.breakpoint-refused")
+def test_breakpoint_in_the_kernel(guest: Guest) -> None:
+    """A breakpoint that a tracer may not move to an address of the kernel stays where it is."""
+    tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
+    address = tracee.store(bytes(16))
+    tracer.seize_and_stop(tracee)
+    for value, wanted, then in ((address, OK, address), (KERNEL, EINVAL, address), (address + 8, OK, address + 8)):
+        assert set_debug_register(tracer, tracee, 0, value) == wanted
+        found = tracer.call("ptrace", PTRACE_PEEKUSER, tracee.tid, DEBUG_REGISTERS, Out(8), shown="debug_register(0)")
+        assert tracer.abi.integer(found.read()) == then
+
+
 @pytest.mark.needs("X86_64", "HAVE_HW_BREAKPOINT", "PERF_EVENTS")
 @pytest.mark.requirement("ptrace.breakpoints-stay")
 def test_breakpoint_after_detaching(guest: Guest) -> None:
@@ -196,9 +216,7 @@ def test_breakpoint_after_detaching(guest: Guest) -> None:
     watched, beside = (tracee.store(bytes(8)) for _ in range(2))
     tracer.seize_and_stop(tracee)
     for register, value in ((0, watched), (7, ON_WRITING_8_BYTES)):
-        offset = DEBUG_REGISTERS + 8 * register
-        shown = f"set_debug_register({tracee}, {register}, {value:#x})"
-        tracer.call("ptrace", PTRACE_POKEUSER, tracee.tid, offset, value, shown=shown).result()
+        set_debug_register(tracer, tracee, register, value).result()
     tracer.detach(tracee).result()
     assert tracee.copy(beside, watched, 8) == OK
     assert tracee.caught_signals() == []

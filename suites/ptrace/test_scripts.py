@@ -12,7 +12,9 @@ from guests.outcome import ENOEXEC, OK, Outcome, error
 from guests.promises import breaks
 from guests.syscalls.base import Pending
 from guests.task import Task
-from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs, wait_until_it_waits
+from guests.uapi import Cap
+from suites.ptrace.support.privileges import make_ambient, permitted
+from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs, execute, wait_until_it_waits
 
 pytestmark = pytest.mark.needs("BINFMT_SCRIPT")
 
@@ -66,6 +68,24 @@ def test_chain(guest: Guest) -> None:
     with breaks("ptrace.script-arguments"):
         words = (program, "first", *five, "argument", "")
         assert guest.read_bytes(f"/proc/{task.pid}/cmdline") == b"".join(f"{word}\0".encode() for word in words)
+
+
+@pytest.mark.requirement("ptrace.exec-scripts")
+@pytest.mark.parametrize(
+    ("mode", "interpreters", "remains"),
+    [
+        pytest.param(0o755, 0o755, Cap.KILL, id="ordinary"),
+        pytest.param(0o4755, 0o755, Cap.KILL, id="set-uid-script"),
+        pytest.param(0o755, 0o4755, Cap.NONE, id="set-uid-interpreter"),
+    ],
+)
+def test_ambient_capabilities(guest: Guest, mode: int, interpreters: int, remains: Cap) -> None:
+    """The set-uid bit of a script does not cost a process its ambient capabilities; that of an interpreter does."""
+    task, programs = guest.spawn("task", caps=Cap.KILL), Programs(guest)
+    path = programs.create_script(task, programs.create(mode=interpreters, uid=1001), mode=mode)
+    make_ambient(task, Cap.KILL)
+    execute(task, path).result()
+    assert permitted(task) == remains
 
 
 @pytest.mark.requirement("ptrace.script-long-line")

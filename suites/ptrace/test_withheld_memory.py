@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import pytest
 
+from guests.call_arguments import InOut
 from guests.guest import Guest
-from guests.outcome import EACCES, OK, killed, returned
-from guests.uapi import Signal
-from suites.ptrace.support.programs import ENVIRONMENT, Programs
+from guests.outcome import EACCES, EPERM, OK, Expected, Outcome, killed, returned
+from guests.task import Task
+from guests.uapi import MAP_SHARED, O_RDONLY, O_RDWR, PROT_READ, Cap, Signal
+from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs
 from suites.userfaults import WithheldPage
 
 pytestmark = pytest.mark.needs("USERFAULTFD")
 
 PTRACE_SETREGSET, NT_PRSTATUS = 0x4205, 1
+UFFDIO_API, UFFD_API, EVENT_FORK = 0xC018AA3F, 0xAA, 1 << 1
+UFFDIO_REGISTER, MISSING = 0xC020AA00, 1
+"""include/uapi/linux/userfaultfd.h"""
 
 
 @pytest.mark.requirement("ptrace.exec-mode-at-use")
@@ -54,3 +59,46 @@ def test_killed_during_a_request(guest: Guest) -> None:
     page.release(first_register)
     assert writing.outcome() == OK
     assert tracee.wait_death() == killed(Signal.KILL)
+
+
+def open_userfaults(task: Task, features: int = 0) -> tuple[int, Outcome]:
+    """A userfaultfd, and whether it may report what these features name."""
+    descriptor = task.call("userfaultfd", 0).result()
+    asked = InOut(task.abi.pack("3Q", UFFD_API, features, 0))
+    return descriptor, task.call("ioctl", descriptor, UFFDIO_API, asked, shown=f"userfaultfd_api({features})")
+
+
+@pytest.mark.requirement("ptrace.forks-by-userfaultfd")
+@pytest.mark.parametrize(
+    ("caps", "wanted"),
+    [
+        pytest.param(Cap.NONE, EPERM, id="a-user"),
+        pytest.param(Cap.SYS_ADMIN, EPERM, id="with-another-capability"),
+        pytest.param(Cap.SYS_PTRACE, OK, id="with-the-capability"),
+    ],
+)
+def test_forks_are_reported(guest: Guest, caps: Cap, wanted: Expected) -> None:
+    """Only who has CAP_SYS_PTRACE is told of forks by userfaultfd, and so given a descriptor of a child's memory."""
+    guest.set_sysctl("vm.unprivileged_userfaultfd", 1)
+    task = guest.spawn("task", caps=caps)
+    assert open_userfaults(task)[1] == OK
+    assert open_userfaults(task, EVENT_FORK)[1] == wanted
+
+
+@pytest.mark.needs("TMPFS")
+@pytest.mark.requirement("ptrace.userfaultfd-read-only")
+@pytest.mark.parametrize(
+    ("owner", "flags", "wanted"),
+    [pytest.param(0, O_RDONLY, EPERM, id="may-only-be-read"), pytest.param(1000, O_RDWR, OK, id="may-be-written")],
+)
+def test_pages_of_a_file(guest: Guest, owner: int, flags: int, wanted: Expected) -> None:
+    """Who may only read a file does not fill its pages by userfaultfd; who has it open for writing does."""
+    guest.set_sysctl("vm.unprivileged_userfaultfd", 1)
+    task, path, size = guest.spawn("task"), f"{FOLDER}/file", guest.hello.page_size
+    guest.upload(path, b"content")
+    guest.root().chown(path, owner, owner).result()
+    address = task.call("mmap", 0, size, PROT_READ, MAP_SHARED, task.open(path, flags).result(), 0).result()
+    descriptor, opened = open_userfaults(task)
+    opened.result()
+    asked = InOut(task.abi.pack("4Q", address, size, MISSING, 0))
+    assert task.call("ioctl", descriptor, UFFDIO_REGISTER, asked, shown="userfaultfd_register()") == wanted
