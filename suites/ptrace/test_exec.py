@@ -85,6 +85,22 @@ def test_ids_that_differ_already(guest: Guest, call: str) -> None:
     assert dumpable(target) == returned(0)
 
 
+@pytest.mark.requirement("ptrace.exec-keeps-effective-ids")
+@pytest.mark.parametrize("no_new_privs", [False, True], ids=["may-gain", "no-new-privs"])
+def test_effective_ids_stay(guest: Guest, no_new_privs: bool) -> None:
+    """A process whose effective ids are not its real ones keeps them over execve(), also if that may give nothing."""
+    target = guest.spawn("target", caps=Cap.SETUID | Cap.SETGID)
+    path = Programs(guest).create()
+    for call in ("setresgid", "setresuid"):
+        target.call(call, -1, 1001, 1001).result()
+    target.set_caps(Cap.NONE).result()
+    if no_new_privs:
+        target.set_no_new_privs().result()
+    execute(target, path).result()
+    assert target.call("geteuid") == returned(1001)
+    assert target.call("getegid") == returned(1001)
+
+
 @pytest.mark.needs("PERF_EVENTS")
 @pytest.mark.requirement("ptrace.exec-ends-events")
 @pytest.mark.parametrize(
