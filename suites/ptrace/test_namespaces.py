@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, OK, Outcome, exited, returned
 from guests.task import Task
@@ -18,6 +19,9 @@ from suites.ptrace.support.ways import Way, few, not_closed, not_open
 from suites.user_namespaces import map_ids
 
 pytestmark = pytest.mark.needs("USER_NS", "CROSS_MEMORY_ATTACH")
+
+NS_MNT_GET_NEXT, NS_MNT_GET_PREV, MNT_NS_INFO = 0x8010B70B, 0x8010B70C, 16
+"""include/uapi/linux/nsfs.h, and the size of struct mnt_ns_info."""
 
 Make = Callable[[Programs, Task], str]
 
@@ -143,6 +147,19 @@ def test_own_namespace(guest: Guest) -> None:
         assert enter(task, task) == EINVAL
         assert permitted(task) == Cap.SYS_ADMIN
     assert enter(outside, inside) == OK
+
+
+@pytest.mark.needs("PID_NS")
+@pytest.mark.requirement("ptrace.namespace-list")
+def test_list_of_mount_namespaces(guest: Guest) -> None:
+    """From one mount namespace to the next or the one before comes root outside, but not root of a pid namespace."""
+    root, other = guest.root(), guest.root("other", flags=Clone.NEWNS)
+    first = guest.root("creator").spawn("first", flags=Clone.NEWPID)
+    for task, wanted in ((root, OK), (first, EPERM)):
+        for beginning, request in ((root, NS_MNT_GET_NEXT), (other, NS_MNT_GET_PREV)):
+            descriptor = task.open(f"/proc/{beginning.pid}/ns/mnt").result()
+            shown = f"mount_namespace_beside({beginning})"
+            assert task.call("ioctl", descriptor, request, Out(MNT_NS_INFO), shown=shown) == wanted
 
 
 def _file(mode: int, owner: int, group: int | None = None) -> Make:
