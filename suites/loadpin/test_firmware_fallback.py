@@ -32,6 +32,7 @@ from suites.loadpin.support.disks_and_log import (
     root_after_pin,
 )
 from suites.loadpin.support.load_kinds import FIRMWARE_WHOLE, offer_fallback, prepare
+from suites.slab_growth import SIZE_IS_EXACT, check_stops_growing
 
 pytestmark = [
     loadpin,
@@ -42,6 +43,7 @@ pytestmark = [
 ABSENT = "no-such-firmware"
 OFFERED = f"/sys/class/firmware/{ABSENT}"
 CONTENT = b"firmware that a program has"
+MIB = 1 << 20
 
 
 def prepared(guest: Guest) -> Task:
@@ -129,6 +131,26 @@ def test_passed_anew(guest: Guest) -> None:
     program.write_text(f"{OFFERED}/data", "longer than " + CONTENT.decode()).result()
     with breaks("loadpin.fallback-restart"):
         check_passed(guest, request, root)
+
+
+@SIZE_IS_EXACT
+@NOT_ENFORCING
+@pytest.mark.requirement("loadpin.fallback-freed")
+def test_passed_many_times(guest: Guest) -> None:
+    """A driver that is passed new firmware releases what it has, and then the kernel frees the pages of that."""
+    root, program = prepared(guest), guest.root("program")
+
+    def pass_four() -> None:
+        for _ in range(4):
+            request = begin_request(guest, root)
+            program.write_text(f"{OFFERED}/loading", "1").result()
+            data = program.open(f"{OFFERED}/data", O_WRONLY).result()
+            program.call("pwrite64", data, b"\0", 1, MIB - 1).result()
+            program.close(data).result()
+            program.write_text(f"{OFFERED}/loading", "0").result()
+            assert request.outcome() == OK
+
+    check_stops_growing(guest, pass_four, 4 * MIB, total="MemFree")
 
 
 @NOT_ENFORCING

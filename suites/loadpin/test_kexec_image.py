@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EBADF, EPERM, OK
+from guests.outcome import EBADF, EPERM, OK, Expected, error
 from guests.promises import breaks
-from guests.uapi import KexecFile
+from guests.uapi import O_CREAT, O_WRONLY, KexecFile
 from guests.vm.disk_images import DiskPlan
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     OTHER,
     PINNED,
+    TMP,
     LogReader,
     line,
     loadpin,
@@ -81,6 +84,28 @@ def test_whether_there_is_an_initramfs(guest: Guest) -> None:
     assert root.kexec_file_load(image, initramfs, KexecFile.NO_INITRAMFS) == OK
     assert log.new_lines() == []
     assert root.kernel_is_loaded()
+
+
+@KEXEC_FILE
+@ENFORCING
+@requirement("loadpin.kexec-large")
+@pytest.mark.parametrize(
+    ("gib", "outcome", "denied"),
+    [
+        pytest.param(3, EPERM, True, id="3-GiB-denied"),
+        pytest.param(5, error(errno.EFBIG), False, id="5-GiB-is-EFBIG-unlogged"),
+    ],
+)
+def test_a_large_initramfs(guest: Guest, gib: int, outcome: Expected, denied: bool) -> None:
+    """About an initramfs of up to 4 GiB, LoadPin is asked, before it is read; a longer one is too large."""
+    root = root_after_pin(guest, other=False)
+    path = f"{TMP}/large"
+    large = root.open(path, O_WRONLY | O_CREAT).result()
+    root.call("ftruncate", large, gib << 30).result()
+    root.close(large).result()
+    log = LogReader(guest)
+    assert root.load_kernel(f"{PINNED}/image", path) == outcome
+    assert log.new_lines() == [line("kexec-initramfs", "denied", path, root)] * denied
 
 
 @KEXEC_FILE

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 
 import pytest
 from _pytest.mark import ParameterSet
 
 from guests.guest import Guest
-from guests.outcome import EFAULT, EINVAL, ENOEXEC, EPERM, OK, Expected
+from guests.outcome import EFAULT, EINVAL, ENOEXEC, EPERM, OK, Expected, Outcome, error
 from guests.uapi import KEXEC_ON_CRASH, Cap, Clone
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
@@ -231,6 +232,26 @@ def test_kexec_load_with_unknown_flags(guest: Guest, error: Expected, logged: st
     log = LogReader(guest)
     assert root.kexec_load(segments=0, flags=0x800) == error
     assert log.new_lines() == [line_without_file("kexec-image", logged, root)]
+
+
+@needs("KEXEC")
+@NOT_ENFORCING
+@requirement("loadpin.kexec-segments")
+def test_kexec_load_of_impossible_segments(guest: Guest) -> None:
+    """A segment that wraps around, or is larger than the memory, is refused before its content, NULL, is read."""
+    root = guest.root()
+    page, place = root.hello().page_size, root.abi.memory_begins + (32 << 20)
+    last_page, more_than_memory = (1 << 8 * root.abi.word) - page, 1 << (40 if root.abi.word == 8 else 31)
+
+    def load(start: int, size: int) -> Outcome:
+        shown = f"kexec_load({size:#x} bytes at {start:#x})"
+        return root.call("kexec_load", place, 1, root.abi.words(0, page, start, size), 0, shown=shown)
+
+    assert load(place, page) == EFAULT
+    assert load(place + 1, page) == error(errno.EADDRNOTAVAIL)
+    assert load(last_page, 3 * page) == error(errno.EADDRNOTAVAIL)
+    assert load(place, more_than_memory) == EINVAL
+    assert not root.kernel_is_loaded()
 
 
 @requirement("loadpin.order")

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Nothing remains in memory of loads: no names of the log lines, no image that was denied, no digest of a device."""
+"""Nothing remains in memory of loads: no names of the log lines, no image that was denied, no digest of a device.
+
+Nor does anything of a file that could not be read, or of a policy that is not valid.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,22 @@ import pytest
 
 from guests.call_plan import Plan, run
 from guests.guest import Guest
+from guests.outcome import ENOEXEC
 from guests.task import Task
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
+    NOT_ENFORCING,
     OTHER,
     PINNED,
     kernel_image,
     loadpin,
     modules,
+    needs,
     root_after_pin,
     verity,
 )
 from suites.loadpin.support.load_kinds import KEXEC_FILE
+from suites.loadpin.support.suspended_disk import SuspendedDisk
 from suites.loadpin.support.verified_devices import mount_verified, trust
 from suites.slab_growth import SIZE_IS_EXACT, check_stops_growing
 
@@ -88,6 +95,28 @@ def test_images(guest: Guest) -> None:
         guest.log()
 
     check_stops_growing(guest, attempt, AT_A_TIME * len(kernel_image()), total="VmallocUsed")
+
+
+@modules
+@needs("BLK_DEV_DM")
+@NOT_ENFORCING
+@requirement("loadpin.no-leak-unreadable")
+def test_files_that_cannot_be_read(guest: Guest) -> None:
+    """Many loads from a disk that fails leave none of the buffers that the kernel has allocated for their files."""
+    root = guest.root()
+    disk = SuspendedDisk(guest, root)
+    readable, unreadable = (root.open(f"{disk.directory}/{name}").result() for name in ("junk", "image"))
+    assert root.finit_module(readable) == ENOEXEC
+    with disk:
+        disk.fail()
+    plan = Plan(root.slot)
+    plan.call("finit_module", unreadable, root.store(b"\0"), 0)
+
+    def attempt() -> None:
+        assert run(root, plan, LOADS) == [{"EIO": LOADS}]
+        guest.log()
+
+    check_stops_growing(guest, attempt, LOADS * len(kernel_image()), total="VmallocUsed")
 
 
 @modules

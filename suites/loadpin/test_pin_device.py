@@ -93,6 +93,14 @@ def a_partition_set_read_only(guest: Guest, root: Task) -> tuple[str, str]:
     return OTHER, "vdb1"
 
 
+def a_partition_of_a_disk_set_read_only(guest: Guest, root: Task) -> tuple[str, str]:
+    """The whole disk is set read-only, and with it the partition."""
+    partition = whole_partition(guest, root)
+    root.set_read_only("/dev/vdb", True).result()
+    root.mount(partition, OTHER, "ext2", MS_RDONLY).result()
+    return OTHER, "vdb1"
+
+
 def whole_partition(guest: Guest, root: Task) -> str:
     root.umount(OTHER).result()
     sectors = int(guest.read_file("/sys/class/block/vdb/size"))
@@ -138,6 +146,7 @@ LOOP, DM, OVERLAY = needs("BLK_DEV_LOOP"), needs("DM_VERITY"), needs("OVERLAY_FS
         pytest.param(a_writable_loop_device, "writable", id="writable-loop-device", marks=LOOP),
         pytest.param(a_partition, "writable", id="partition"),
         pytest.param(a_partition_set_read_only, "read-only", id="partition-set-read-only"),
+        pytest.param(a_partition_of_a_disk_set_read_only, "read-only", id="partition-of-a-disk-set-read-only"),
         pytest.param(a_verified_disk, "read-only", id="verified-disk", marks=DM),
         pytest.param(a_tmpfs, None, id="tmpfs"),
         pytest.param(the_initramfs, None, id="initramfs"),

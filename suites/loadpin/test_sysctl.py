@@ -35,7 +35,8 @@ pytestmark = [loadpin, pytest.mark.needs("SYSCTL")]
 
 requirement = pytest.mark.requirement
 FILE = setting_path(SYSCTL)
-INVALID = ("2", "-1", "256", "4294967297", "yes", "0x2")
+INVALID = ("2", "-1", "256", "4294967297", "18446744073709551616", "18446744073709551617", "yes", "0x2")
+"""Of the numbers, some are 0 or 1 if only their last 8, 32 or 64 bits count."""
 BEFORE = "loadpin.sysctl-before"
 CLOSED = "loadpin.sysctl-closed"
 READ_ONLY = "loadpin.sysctl-read-only"
@@ -206,6 +207,20 @@ def test_a_pin_that_is_not_read_only_can_be_switched(guest: Guest, pin: Callable
             assert log.new_lines() == [line(probe_kind(guest), "denied", f"{PINNED}/junk", root)]
             assert probe(guest, root, directory) == ENOEXEC
             assert log.new_lines() == []
+
+
+@ENFORCING
+@requirement("loadpin.sysctl-position")
+def test_only_what_is_written_at_the_beginning_counts(guest: Guest) -> None:
+    """A second write through a descriptor is accepted, and has no effect; one at the beginning has."""
+    root = root_before_pin(guest)
+    probe(guest, root, OTHER).require(ENOEXEC)
+    fd = root.open(FILE, O_WRONLY).result()
+    assert root.write(fd, b"1") == returned(1)
+    assert root.write(fd, b"0") == returned(1)
+    assert guest.sysctl(SYSCTL) == "1"
+    assert root.call("pwrite64", fd, b"0", 1, 0) == returned(1)
+    assert guest.sysctl(SYSCTL) == "0"
 
 
 # When LoadPin looks at the device

@@ -73,6 +73,19 @@ def test_trust_by_corruption_mode(guest: Guest, options: tuple[str, ...], truste
         check_untrusted(guest, root)
 
 
+@ENFORCING
+@requirement("loadpin.verity-one-mode")
+def test_two_responses_to_corruption(guest: Guest) -> None:
+    """A table that asks for more than one response to corruption, or twice for the same, is rejected."""
+    root, tree = guest.root(), verity_of(guest, 2)
+    root.create_dm("two")
+    modes = ("ignore_corruption", "restart_on_corruption", "panic_on_corruption")
+    for first in modes:
+        assert root.load_table("two", tree.target("/dev/vdc", first)) == OK
+        for second in modes:
+            assert root.load_table("two", tree.target("/dev/vdc", first, second)) == EINVAL
+
+
 NOISE = b"".join(hashlib.sha256(bytes([number])).digest() for number in range(256)) * 2
 CORRUPTIBLE = DiskPlan("squashfs", files=(("junk", NOISE),), salt="22" * 32)
 WITH_ITS_DIGEST = DiskPlan("squashfs", files=FILES, read_only=True, trusts=(CORRUPTIBLE,))

@@ -77,6 +77,7 @@ def test_capability_of_a_namespace_is_not_enough(guest: Guest) -> None:
         pytest.param("4", EINVAL, "1", id="4-is-refused"),
         pytest.param("2147483647", EINVAL, "1", id="the-largest-number-is-refused"),
         pytest.param("4294967296", EINVAL, "1", id="a-33-bit-number-is-refused"),
+        pytest.param("18446744073709551616", EINVAL, "1", id="a-65-bit-number-is-refused"),
         pytest.param("text", EINVAL, "1", id="text-is-refused"),
         pytest.param("0text", EINVAL, "1", id="a-number-with-text-is-refused"),
     ],

@@ -23,11 +23,15 @@ class SuspendedDisk:
 
     def __init__(self, guest: Guest, root: Task, *, read_only: bool = True) -> None:
         self._root = root
-        sectors = int(guest.read_file(f"/sys/class/block/{_DISK}/size"))
-        device = root.create_mapped(_NAME, DmTarget(sectors, "linear", f"/dev/{_DISK} 0"), read_only=read_only)
+        self._sectors = int(guest.read_file(f"/sys/class/block/{_DISK}/size"))
+        device = root.create_mapped(_NAME, DmTarget(self._sectors, "linear", f"/dev/{_DISK} 0"), read_only=read_only)
         root.mount(device, self.directory, "ext2", MS_RDONLY if read_only else 0).result()
         # The task that reads may be the one that waits.
         self._suspending = guest.root("device-mapper")
+
+    def fail(self) -> None:
+        """While it is suspended: have everything that is not read yet fail with EIO from the end on."""
+        self._suspending.load_table(_NAME, DmTarget(self._sectors, "error", "")).result()
 
     def __enter__(self) -> None:
         self._suspending.suspend_dm(_NAME).result()
