@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Nothing remains in memory of loads: no names of the log lines, no image that was denied, no digest of a device.
 
-Nor does anything of a file that could not be read, or of a policy that is not valid.
+Nor does anything of a file that cannot be read, of a policy that is not valid, or of a table with an option twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from guests.call_plan import Plan, run
 from guests.guest import Guest
-from guests.outcome import ENOEXEC
+from guests.outcome import ENOEXEC, OK
+from guests.syscalls.block_devices import SECTOR
+from guests.syscalls.kernel_loads import IMA_POLICY
 from guests.task import Task
+from guests.uapi import AT_FDCWD, O_WRONLY
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     NOT_ENFORCING,
     OTHER,
     PINNED,
+    TMP,
     kernel_image,
     loadpin,
     modules,
@@ -28,7 +33,7 @@ from suites.loadpin.support.disks_and_log import (
 )
 from suites.loadpin.support.load_kinds import KEXEC_FILE
 from suites.loadpin.support.suspended_disk import SuspendedDisk
-from suites.loadpin.support.verified_devices import mount_verified, trust
+from suites.loadpin.support.verified_devices import mount_verified, trust, verity_of
 from suites.slab_growth import SIZE_IS_EXACT, check_stops_growing
 
 pytestmark = [
@@ -41,6 +46,8 @@ NAME_SIZE = 900
 """Bytes of a path or a command line."""
 AT_A_TIME, TIMES = 64, 4
 """Denials, of which the log has room for the lines, and how often these are made in a period."""
+TABLES, BLOCKS = 16, 10000
+"""Tables that a period loads, each instead of the one before, and the blocks that each has hashes for."""
 LOADS = 512
 """Loads of junk, about which the kernel logs a short line each, at a time."""
 
@@ -117,6 +124,43 @@ def test_files_that_cannot_be_read(guest: Guest) -> None:
         guest.log()
 
     check_stops_growing(guest, attempt, LOADS * len(kernel_image()), total="VmallocUsed")
+
+
+@needs("IMA", "IMA_WRITE_POLICY")
+@NOT_ENFORCING
+@requirement("loadpin.no-leak-policy")
+def test_policies_that_are_refused(guest: Guest) -> None:
+    """Many policies with an invalid line leave none of the names in the valid lines before it."""
+    root, path = guest.root(), f"{TMP}/policy"
+    guest.upload(path, b"measure func=FILE_CHECK fsname=" + b"x" * NAME_SIZE + b"\ninvalid\n")
+    plan = Plan(root.slot)
+    policy = plan.call("openat", AT_FDCWD, root.store(IMA_POLICY.encode() + b"\0"), O_WRONLY, 0)
+    plan.call("write", policy, root.store(path.encode()), len(path))
+    plan.call("close", policy)
+
+    def attempt() -> None:
+        for _ in range(TIMES):
+            assert run(root, plan, AT_A_TIME) == [{"OK": AT_A_TIME}, {"EINVAL": AT_A_TIME}, {"OK": AT_A_TIME}]
+            guest.log()
+
+    check_stops_growing(guest, attempt, TIMES * AT_A_TIME * NAME_SIZE)
+
+
+@verity
+@ENFORCING
+@requirement("loadpin.no-leak-verity")
+def test_options_of_verity(guest: Guest) -> None:
+    """Many tables with an option several times leave none of the bits, one for each block, that it takes."""
+    root = guest.root()
+    root.create_dm("repeated")
+    large = replace(verity_of(guest, 2), data_blocks=BLOCKS, hash_start=0)
+    table = replace(large.target("/dev/vdb", *("check_at_most_once",) * 5), length=large.block_size // SECTOR)
+
+    def attempt() -> None:
+        for _ in range(TABLES):
+            assert root.load_table("repeated", table) == OK
+
+    check_stops_growing(guest, attempt, TABLES * 4 * BLOCKS // 8)
 
 
 @modules

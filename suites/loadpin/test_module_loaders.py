@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Modules that LoadPin lets through: malformed ones, and several processes that load the same."""
+"""Modules that LoadPin lets through: malformed ones, several processes that load one, and no program that does."""
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
+from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EEXIST, EINTR, ENOEXEC, OK, Expected, killed
+from guests.outcome import EEXIST, EINTR, ENOENT, ENOEXEC, OK, Expected, error, killed
 from guests.uapi import Signal
 from guests.vm.kernel_modules import read_module
 from suites.elf_files import ElfLayout
@@ -17,6 +20,7 @@ from suites.other_restrictions import signatures_enforced
 pytestmark = [loadpin, modules]
 
 requirement = pytest.mark.requirement
+WITHOUT_MODULE = "request_module fs-unknown succeeded, but still no fs?"
 
 
 @NOT_ENFORCING
@@ -39,6 +43,40 @@ def test_a_long_module_from_memory(guest: Guest) -> None:
     root, module = guest.root(), read_module(guest.kernel, MODULE)
     assert root.init_module(ElfLayout(module).with_late_section_headers(module, 128 << 10)) == OK
     assert root.unload_module(MODULE) == OK
+
+
+@NOT_ENFORCING
+@requirement("loadpin.module-name-length")
+def test_unloading_by_a_name_that_is_too_long(guest: Guest) -> None:
+    """A name that begins with that of a module, which is as long as it can be, is no module's name."""
+    if signatures_enforced(guest):
+        pytest.skip("needs a kernel that loads modules without signatures")
+    root, module = guest.root(), read_module(guest.kernel, MODULE)
+    size = 64 - root.abi.word  # MODULE_NAME_LEN
+    own, longest = MODULE.encode().ljust(size, b"\0"), "x" * (size - 1)
+    require(module.count(own) == 1, f"struct module is not found in {MODULE}")
+    assert root.init_module(module.replace(own, longest.encode() + b"\0")) == OK
+    assert root.unload_module(longest + "x") == ENOENT
+    assert root.unload_module(longest) == OK
+
+
+@pytest.mark.boot("loadpin.enforce=0", programs=("true",))
+@needs("SYSCTL")
+@requirement("loadpin.autoload-disabled")
+def test_autoloading_is_disabled(guest: Guest) -> None:
+    """Without a program that loads modules, the kernel does not take a module that it wants for loaded."""
+    root = guest.root()
+
+    def mount_unknown() -> list[str]:
+        seen = len(guest.log())
+        assert root.mount("none", "/mnt", "unknown") == error(errno.ENODEV)
+        return guest.log()[seen:]
+
+    guest.set_sysctl("kernel.modprobe", "\n")
+    assert mount_unknown() == []
+    guest.set_sysctl("kernel.modprobe", "/bin/true")
+    logged = mount_unknown()
+    require(any(WITHOUT_MODULE in line for line in logged), f"/bin/true is not executed: {logged}")
 
 
 @needs("BLK_DEV_DM")
