@@ -231,6 +231,18 @@ def test_a_program_that_has_no_firmware(guest: Guest) -> None:
     assert not guest.exists(OFFERED)
 
 
+@NOT_ENFORCING
+@pytest.mark.requirement("loadpin.fallback-timeout")
+def test_nobody_answers_in_time(guest: Guest) -> None:
+    """A request that nobody answers for the seconds in `timeout` ends with ETIMEDOUT; the next can be answered."""
+    root = prepared(guest)
+    root.write_text("/sys/class/firmware/timeout", "1").result()
+    assert begin_request(guest, root).outcome() == error(errno.ETIMEDOUT)
+    assert not guest.exists(OFFERED)
+    root.write_text("/sys/class/firmware/timeout", "60").result()
+    check_passed(guest, begin_request(guest, root), root)
+
+
 # Requests without a fallback
 
 
