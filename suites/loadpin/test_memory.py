@@ -247,7 +247,8 @@ def test_kexec_load_of_impossible_segments(guest: Guest) -> None:
         shown = f"kexec_load({size:#x} bytes at {start:#x})"
         return root.call("kexec_load", place, 1, root.abi.words(0, page, start, size), 0, shown=shown)
 
-    assert load(place, page) == EFAULT
+    assert root.kexec_load() == OK
+    assert root.kexec_load(segments=0) == OK
     assert load(place + 1, page) == error(errno.EADDRNOTAVAIL)
     assert load(last_page, 3 * page) == error(errno.EADDRNOTAVAIL)
     assert load(place, more_than_memory) == EINVAL
