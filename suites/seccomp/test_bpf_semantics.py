@@ -14,6 +14,8 @@ from guests.abis import BY_NAME
 from guests.bpf import Action, Instruction, Program, load, ret
 from guests.errors import require
 from guests.guest import Guest
+from guests.outcome import OK
+from guests.promises import breaks
 from guests.protocol.wire import Entry
 from guests.task import Task
 from guests.uapi import NR_X32
@@ -206,6 +208,42 @@ def test_registers_and_constants(guest: Guest, runner: tuple[int, int]) -> None:
     task.install((*program, DENIED)).result()
     assert result_of(task.call(native(guest.arch)[0])) == f"errno {FILTER_ERRNO}"
     assert result_of(task.call(native(guest.arch)[1])) == "ran"
+
+
+MANY_JUMPS = 64
+
+
+@each_runner
+@pytest.mark.requirement("seccomp.many-jumps")
+def test_many_jumps_to_one_place(guest: Guest, runner: tuple[int, int]) -> None:
+    """A filter may begin with any number of jumps to one place, each of which is nothing once the next one is.
+
+    The compiler on x86 leaves out one of them in each pass.  Of a task's filters, each denies a call of its own.
+    """
+    set_filter_runner(guest, runner)
+    task = unprivileged(guest)
+    getpid, argument = native(guest.arch)[0], load(bpf.halves(bpf.ARGS, guest.arch)[1])
+    installed: dict[str, tuple[object, object]] = {}
+    decided: dict[str, tuple[object, object]] = {}
+    for count in range(MANY_JUMPS):
+        jumps = [Instruction(bpf.JA, left) for left in reversed(range(count))]
+        judge = (
+            load(bpf.NR),
+            Instruction(bpf.JEQ, getpid, 1, 0),
+            ALLOWED,
+            argument,
+            Instruction(bpf.JEQ, count, 1, 0),
+        )
+        installed[f"{count} jumps"] = (
+            task.install((*jumps, *judge, ALLOWED, ret(Action.ERRNO, FILTER_ERRNO + count))),
+            OK,
+        )
+    with breaks("seccomp.many-jumps"):
+        assert mismatches(installed) == []
+    for count in range(MANY_JUMPS):
+        decided[f"{count} jumps"] = (result_of(task.call(getpid, count)), f"errno {FILTER_ERRNO + count}")
+    assert mismatches(decided) == []
+    assert result_of(task.call(getpid, MANY_JUMPS)) == "ran"
 
 
 # fmt: off
