@@ -27,6 +27,7 @@ from suites.seccomp.support.filtered_tasks import (
     one_of_several,
     unprivileged,
 )
+from suites.seccomp.support.io_uring_ring import Ring
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -156,23 +157,35 @@ def test_the_parent_in_vfork(guest: Guest, promised: Callable[[str], bool]) -> N
     assert parent.call("getuid") == returned(1000)
 
 
+by_a_signal = pytest.mark.requirement("seccomp.kill-core-signals")
+by_a_ring = (pytest.mark.needs("IO_URING"), pytest.mark.requirement("seccomp.kill-core-ring"))
+DURING_A_DUMP = [
+    pytest.param(Signal.TERM, id="TERM", marks=by_a_signal),
+    pytest.param(Signal.KILL, id="KILL", marks=by_a_signal),
+    pytest.param(None, id="a-completed-operation", marks=by_a_ring),
+]
+
+
 @core_dumps
-@pytest.mark.requirement("seccomp.kill-core-signals")
-@pytest.mark.parametrize("signal", [Signal.TERM, Signal.KILL], ids=lambda one: one.name)
-def test_a_signal_to_a_dumping_process(guest: Guest, promised: Callable[[str], bool], signal: Signal) -> None:
-    """While a killed process waits for its other threads to dump core, SIGTERM is ignored.
+@pytest.mark.parametrize("event", DURING_A_DUMP)
+def test_an_event_for_a_dumping_process(guest: Guest, promised: Callable[[str], bool], event: Signal | None) -> None:
+    """While a killed process waits for its other threads to dump core, SIGTERM and completed operations are ignored.
 
     The control is SIGKILL, which ends the dump.  Priorities decide who runs when: first the killed thread until
-    it waits, then who sends the signal, and then the other thread.
+    it waits, then who sends the signal or completes the operation, and then the other thread.
     """
     guest.set_sysctl("kernel.core_pattern", "core")
     let_priorities_decide(guest)
     sender = guest.spawn("sender")
-    reading, writing = sender.pipe()
+    (reading, writing), (polled, completing) = sender.pipe(), sender.pipe()
     leader = unprivileged(guest, "leader", parent=sender)
     other = leader.thread("other")
     share_a_processor(sender, leader, other)
     allow_core_dumps(leader)
+    if event is None:
+        ring = Ring(leader)
+        ring.prepare_poll(polled)
+        ring.submit().require(returned(1))
     leader.install(policy(rule(Action.KILL_PROCESS, "getppid"))).result()
     fatal = Plan(leader.slot)
     fatal.call("read", reading, leader.store(b"-"), 1)
@@ -182,10 +195,13 @@ def test_a_signal_to_a_dumping_process(guest: Guest, promised: Callable[[str], b
     guest.init.call("sched_setscheduler", leader.tid, SCHED_FIFO, guest.init.abi.pack("I", 20)).result()
     plan = Plan(sender.slot)
     plan.call("write", writing, b"-", 1)
-    plan.call("kill", leader.pid, signal)
+    if event is None:
+        plan.call("write", completing, b"-", 1)
+    else:
+        plan.call("kill", leader.pid, event)
     assert start_realtime(sender, plan, priority=10).counts() == [{"OK": 1}] * 2
     end.counts()
-    if signal is Signal.KILL:
+    if event is Signal.KILL:
         leader.wait_death().require(killed(Signal.KILL, core=False))
     else:
         assert leader.wait_death() == dumped(promised)

@@ -14,9 +14,11 @@ from guests.guest import Guest
 from guests.outcome import EINTR, EINVAL, ENOENT, OK, Expected, killed, returned
 from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag, Notification, Poll
+from guests.task import Task
 from guests.uapi import PTRACE_EVENT_EXIT, PTRACE_EVENT_SECCOMP, PtraceOption, Signal
 from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
 from suites.seccomp.support.freezer import Freezer
+from suites.seccomp.support.io_uring_ring import Ring
 
 pytestmark = [
     pytest.mark.needs("SECCOMP_FILTER", "CGROUPS"),
@@ -94,6 +96,65 @@ def test_killed_while_it_is_frozen(guest: Guest, received: bool) -> None:
     assert call.outcome() == killed(Signal.KILL)
     pair.supervisor.reap(pair.target).result()
     pair.wait_for_hang_up()
+
+
+@pytest.mark.requirement("seccomp.notif-frozen-below")
+def test_a_group_below_a_frozen_one(guest: Guest) -> None:
+    """A target is frozen when it moves into a group that has been made below a frozen one.
+
+    The control is a group below that one once it is thawed: the call is answered there.
+    """
+    pair = SupervisedPair(guest, NOTIFY)
+    upper = Freezer(guest, guest.spawn("upper"))
+    upper.freeze()
+    upper.wait_until_frozen()
+    call, old = pair.call_and_receive("getppid")
+    lower = Freezer(guest, pair.target, below=upper)
+    lower.wait_until_frozen()
+    assert pair.reply(old, value=1) == ENOENT
+    assert not call.finished()
+    upper.thaw()
+    again = pair.receive_after_signal()
+    Freezer(guest, pair.target, below=lower)
+    assert pair.reply(again, value=2) == OK
+    assert call.outcome() == returned(2)
+
+
+CLOCK_MONOTONIC, HALF_A_SECOND_NS = 1, 500_000_000
+FEW_TICKS = 5
+"""Of the 50 in half a second.  A frozen task that only waits has none."""
+
+
+def ticks(guest: Guest, task: Task) -> int:
+    """The time that the task has run, in ticks of 10 ms (proc_pid_stat(5), utime and stime)."""
+    after_the_name = guest.read_file(f"/proc/{task.pid}/task/{task.tid}/stat").rpartition(") ")[2].split()
+    return int(after_the_name[11]) + int(after_the_name[12])
+
+
+@pytest.mark.needs("IO_URING")
+@pytest.mark.requirement("seccomp.frozen-ring")
+def test_a_frozen_target_with_a_ring(guest: Guest) -> None:
+    """A frozen target whose ring completes an operation waits on; thawed, it has the completion, and is answered."""
+    pair = SupervisedPair(guest, NOTIFY)
+    reading, writing = pair.target.pipe()
+    completing = pair.supervisor.pidfd_getfd(pair.target, writing).result()
+    ring = Ring(pair.target)
+    ring.prepare_poll(reading)
+    ring.submit().require(returned(1))
+    freezer = Freezer(guest, pair.target)
+    call = pair.target.begin("getppid")
+    call.wait_until_blocked()
+    freezer.freeze()
+    freezer.wait_until_frozen()
+    pair.supervisor.write(completing, b"-").require(returned(1))
+    before = ticks(guest, pair.target)
+    half_a_second = pair.supervisor.abi.pack("qq", 0, HALF_A_SECOND_NS)
+    pair.supervisor.call("clock_nanosleep", CLOCK_MONOTONIC, 0, half_a_second, None).result()
+    assert ticks(guest, pair.target) <= before + FEW_TICKS
+    freezer.thaw()
+    assert pair.reply(pair.receive_after_signal(), value=2) == OK
+    assert call.outcome() == returned(2)
+    assert ring.result() == returned(Poll.IN)
 
 
 @pytest.mark.requirement("seccomp.notif-frozen")

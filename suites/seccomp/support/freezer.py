@@ -19,11 +19,13 @@ _LEGACY_MOUNT = "/tmp/freezer"  # noqa: S108 - the guest's
 class Freezer:
     """A control group with one process."""
 
-    def __init__(self, guest: Guest, task: Task) -> None:
+    def __init__(self, guest: Guest, task: Task, *, below: Freezer | None = None) -> None:
+        """Make the group, in that of another freezer or at the root, and move the task's process into it."""
         self._guest = guest
         root = guest.root("freezer")
-        root.mount("cgroup2", _MOUNT, "cgroup2").result()
-        self._directory = f"{_MOUNT}/frozen"
+        if below is None:
+            root.mount("cgroup2", _MOUNT, "cgroup2").result()
+        self._directory: str = f"{below._directory if below else _MOUNT}/of-{task.name}"
         root.mkdir(self._directory).result()
         self._write("cgroup.procs", str(task.pid))
 
