@@ -9,7 +9,7 @@ from guests.call_arguments import Out
 from guests.call_plan import Plan, run
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EFAULT, EINVAL, OK, exited
+from guests.outcome import EBADF, EFAULT, EINVAL, OK, exited
 from guests.uapi import SIGINFO_SIZE, WNOHANG, Cap, Signal
 from suites.seccomp.support.filtered_tasks import mismatches
 
@@ -63,6 +63,27 @@ def test_waitid_into_the_kernel(guest: Guest) -> None:
         found |= {f"{address:#x}, a child": (one, EFAULT), f"{address:#x}, none": (none, EFAULT)}
     assert mismatches(found) == []
     assert parent.call("waitid", P_PID, ended, Out(SIGINFO_SIZE), WEXITED | WNOWAIT, None) == OK
+
+
+MMSGHDR_SIZE = 64
+
+
+@pytest.mark.needs("X86_X32_ABI", "NET")
+@pytest.mark.boot("syscall.x32=y")
+@pytest.mark.requirement("seccomp.recvmmsg-address")
+def test_a_timeout_in_the_kernel(guest: Guest) -> None:
+    """recvmmsg() with a timeout at an address of the kernel fails with EFAULT, also as an x32 call.
+
+    The control is a timeout of the task's own: it is read, and there is no socket.
+    """
+    task = guest.spawn("task")
+    message, timeout = task.store(bytes(MMSGHDR_SIZE)), task.store(bytes(16))
+    found: dict[str, tuple[object, object]] = {}
+    for name, call in {"native": task.call, "x32": task.call_x32}.items():
+        for address in KERNEL_ADDRESSES[8]:
+            found[f"{name}, {address:#x}"] = (call("recvmmsg", -1, message, 1, 0, address), EFAULT)
+        found[f"{name}, its own"] = (call("recvmmsg", -1, message, 1, 0, timeout), EBADF)
+    assert mismatches(found) == []
 
 
 PR_SET_MM, PR_SET_MM_AUXV, PR_GET_AUXV = 35, 12, 0x41555856
