@@ -12,7 +12,7 @@ from guests.outcome import EPERM, OK, returned
 from guests.promises import breaks
 from guests.syscalls.seccomp import Poll
 from guests.task import Task
-from guests.uapi import MAP_SHARED, MS_REMOUNT, PROT_READ, PROT_WRITE, Cap, Prctl
+from guests.uapi import MAP_SHARED, MS_NOSUID, MS_REMOUNT, PROT_READ, PROT_WRITE, Cap, Prctl
 from suites.process_accesses import read_memory
 from suites.ptrace.support.programs import FOLDER, Programs, execute
 from suites.ptrace.support.ways import few, not_closed, not_open, observer
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 
 GAINED = Cap.SYS_NICE
 """What a program with capabilities gives.  The observer has it too: its absence cannot be why it is refused."""
-MS_NOSUID = 2
 NOSUID = "/tmp/nosuid"  # noqa: S108 - the guest's
 
 Make = Callable[[Programs, Task], str]

@@ -8,14 +8,13 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EPERM, OK, returned
 from guests.task import Task
-from guests.uapi import MS_BIND, MS_REMOUNT, Cap, Clone, Prctl, Signal
+from guests.uapi import MS_BIND, MS_NOSUID, MS_REMOUNT, Cap, Clone, Prctl, Signal
 from suites.ptrace.support.privileges import permitted
 from suites.ptrace.support.programs import FOLDER, execute, give_capabilities
 from suites.user_namespaces import map_ids
 
 pytestmark = pytest.mark.needs("USER_NS")
 
-MS_NOSUID = 2
 JAIL, HOSTS, OWN = f"{FOLDER}/jail", f"{FOLDER}/hosts", f"{FOLDER}/own"
 LOWER, UPPER, WORK, MERGED = (f"{FOLDER}/{name}" for name in ("lower", "upper", "work", "merged"))
 

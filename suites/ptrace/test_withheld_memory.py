@@ -5,20 +5,16 @@ from __future__ import annotations
 
 import pytest
 
-from guests.call_arguments import InOut
 from guests.guest import Guest
-from guests.outcome import EACCES, EPERM, OK, Expected, Outcome, killed, returned
+from guests.outcome import EACCES, EPERM, OK, Expected, killed, returned
 from guests.task import Task
 from guests.uapi import MAP_SHARED, O_RDONLY, O_RDWR, PROT_READ, Cap, Signal
 from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs
-from suites.userfaults import WithheldPage
+from suites.userfaults import EVENT_FORK, WithheldPage, enable, register
 
 pytestmark = pytest.mark.needs("USERFAULTFD")
 
 PTRACE_SETREGSET, NT_PRSTATUS = 0x4205, 1
-UFFDIO_API, UFFD_API, EVENT_FORK = 0xC018AA3F, 0xAA, 1 << 1
-UFFDIO_REGISTER, MISSING = 0xC020AA00, 1
-"""include/uapi/linux/userfaultfd.h"""
 
 
 @pytest.mark.requirement("ptrace.exec-mode-at-use")
@@ -61,11 +57,8 @@ def test_killed_during_a_request(guest: Guest) -> None:
     assert tracee.wait_death() == killed(Signal.KILL)
 
 
-def open_userfaults(task: Task, features: int = 0) -> tuple[int, Outcome]:
-    """A userfaultfd, and whether it may report what these features name."""
-    descriptor = task.call("userfaultfd", 0).result()
-    asked = InOut(task.abi.pack("3Q", UFFD_API, features, 0))
-    return descriptor, task.call("ioctl", descriptor, UFFDIO_API, asked, shown=f"userfaultfd_api({features})")
+def open_userfaults(task: Task) -> int:
+    return task.call("userfaultfd", 0).result()
 
 
 @pytest.mark.requirement("ptrace.forks-by-userfaultfd")
@@ -81,8 +74,8 @@ def test_forks_are_reported(guest: Guest, caps: Cap, wanted: Expected) -> None:
     """Only who has CAP_SYS_PTRACE is told of forks by userfaultfd, and so given a descriptor of a child's memory."""
     guest.set_sysctl("vm.unprivileged_userfaultfd", 1)
     task = guest.spawn("task", caps=caps)
-    assert open_userfaults(task)[1] == OK
-    assert open_userfaults(task, EVENT_FORK)[1] == wanted
+    assert enable(task, open_userfaults(task)) == OK
+    assert enable(task, open_userfaults(task), EVENT_FORK) == wanted
 
 
 @pytest.mark.needs("TMPFS")
@@ -98,7 +91,6 @@ def test_pages_of_a_file(guest: Guest, owner: int, flags: int, wanted: Expected)
     guest.upload(path, b"content")
     guest.root().chown(path, owner, owner).result()
     address = task.call("mmap", 0, size, PROT_READ, MAP_SHARED, task.open(path, flags).result(), 0).result()
-    descriptor, opened = open_userfaults(task)
-    opened.result()
-    asked = InOut(task.abi.pack("4Q", address, size, MISSING, 0))
-    assert task.call("ioctl", descriptor, UFFDIO_REGISTER, asked, shown="userfaultfd_register()") == wanted
+    descriptor = open_userfaults(task)
+    enable(task, descriptor).result()
+    assert register(task, descriptor, address, size) == wanted

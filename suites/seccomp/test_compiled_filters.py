@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from guests.bpf import DIV, Action, Instruction, pack, ret
@@ -20,6 +18,7 @@ from guests.syscalls.seccomp import SET_MODE_FILTER, FilterFlag, fprog
 from guests.task import Task
 from guests.uapi import Signal
 from suites.seccomp.support.filtered_tasks import unprivileged
+from suites.slab_growth import kib
 
 pytestmark = [
     pytest.mark.needs("SECCOMP_FILTER", "BPF_JIT"),
@@ -39,9 +38,7 @@ TAKEN_KIB, LEFT_KIB = 4096, 1024
 
 
 def used_kib(guest: Guest) -> int:
-    found = re.search(r"^VmallocUsed: *(\d+) kB$", guest.read_file("/proc/meminfo"), re.MULTILINE)
-    require(found is not None, "/proc/meminfo does not show VmallocUsed")
-    return int(found[1]) if found else 0
+    return kib(guest, "VmallocUsed")
 
 
 def install_long_filters(guest: Guest) -> tuple[Task, list[Counts]]:
