@@ -69,15 +69,15 @@ def source_of(expected: Expected) -> str:
     return "GONE" if expected.name == "the thread ended alone" else expected.name
 
 
-Choices = Callable[[Any], Sequence[Any]]
+Choices = Callable[[Any], Sequence[Any] | st.SearchStrategy[Any]]
 """What an argument of an action may be at this point of a walk."""
 
 
 def action(weight: int = 1, **arguments: Choices) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A method that is a step of a walk.
 
-    weight: how often it is chosen, compared with the others.  arguments: the choices for each of its arguments; while
-    there are none for one of them, it is not chosen, so no step is wasted.
+    weight: how often it is chosen, compared with the others.  arguments: the choices for each of its arguments, or a
+    strategy; while there are no choices for one of them, it is not chosen, so no step is wasted.
     """
 
     def register(method: Callable[..., None]) -> Callable[..., None]:
@@ -101,7 +101,9 @@ def steps(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     """The name of an action that is possible, and its arguments."""
     walk: Walk = draw(st.runner())
 
-    def one_of(values: Sequence[Any]) -> Any:
+    def one_of(values: Sequence[Any] | st.SearchStrategy[Any]) -> Any:
+        if isinstance(values, st.SearchStrategy):
+            return draw(values)
         # A strategy of numbers is made once, one of values anew for each step.
         return values[draw(st.integers(0, len(values) - 1))]
 
@@ -186,13 +188,13 @@ class Walk(RuleBasedStateMachine):
         found = {name: getattr(cls, name) for name in dir(cls) if name != "actions"}
         return {name: method for name, method in found.items() if hasattr(method, "weight")}
 
-    def possible_steps(self) -> tuple[list[str], dict[str, dict[str, Sequence[Any]]]]:
+    def possible_steps(self) -> tuple[list[str], dict[str, dict[str, Any]]]:
         """The names of the actions that are possible now, as often as they weigh; and the choices for each."""
-        open_to: dict[str, dict[str, Sequence[Any]]] = {}
+        open_to: dict[str, dict[str, Any]] = {}
         weighted: list[str] = []
         for name, method in self.actions().items():
             choices = {argument: of(self) for argument, of in method.arguments.items()}  # type: ignore[attr-defined]
-            if all(choices.values()):
+            if all(isinstance(values, st.SearchStrategy) or values for values in choices.values()):
                 open_to[name] = choices
                 weighted += [name] * method.weight  # type: ignore[attr-defined]
         return weighted, open_to

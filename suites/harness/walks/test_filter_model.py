@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from guests.bpf import Action, Policy, arg, deny, kill_process, kill_thread, policy, rule
-from guests.outcome import EACCES, ENOSYS, ESRCH, GONE, OK, Expected, error, killed, returned
+from guests.bpf import Action, Policy, arg, deny, kill_process, kill_thread, notify, policy, rule, trace, trap
+from guests.outcome import EACCES, EBADF, EBUSY, EINVAL, ENOSYS, ESRCH, GONE, OK, Expected, error, killed, returned
 from guests.uapi import Signal
-from suites.seccomp.support.filter_model import FilteredProcess, FilteredTask
+from suites.seccomp.support.filter_model import FilteredProcess, FilteredTask, Sigsys, Tracer
 
 NOTHING = (0,) * 6
 
@@ -17,6 +17,12 @@ def task(name: str = "a", *, no_new_privs: bool = True) -> FilteredTask:
     process = FilteredProcess()
     process.threads.append(FilteredTask(name, process, no_new_privs=no_new_privs))
     return process.threads[0]
+
+
+def outcome(one: FilteredTask, name: str, arguments: tuple[int, ...] = NOTHING, **how: bool) -> Expected | None:
+    """What comes of a call; None if it waits for somebody."""
+    prediction = one.call(name, arguments, **how)
+    return prediction.expected if prediction else None
 
 
 def filtered(*programs: Policy) -> FilteredTask:
@@ -44,8 +50,8 @@ def filtered(*programs: Policy) -> FilteredTask:
 def test_actions(action: Action, data: int, expected: Expected) -> None:
     """What each action makes of a call; others run."""
     one = filtered(policy(rule(action, "getpid", data=data)))
-    assert one.call("getpid", NOTHING).expected == expected
-    assert one.call("getuid", NOTHING).expected == OK
+    assert outcome(one, "getpid") == expected
+    assert outcome(one, "getuid") == OK
 
 
 def test_the_most_severe_action_counts() -> None:
@@ -54,17 +60,18 @@ def test_the_most_severe_action_counts() -> None:
         [kill_process("getpid"), deny("getpid", errno=1)],
     ):
         found = filtered(*map(policy, programs)).call("getpid", NOTHING)
+        assert found is not None
         assert (found.expected, found.promise) == (killed(Signal.SYS), "seccomp.precedence")
     newest = filtered(policy(deny("getpid", errno=1)), policy(deny("getpid", errno=13)))
-    assert newest.call("getpid", NOTHING).expected == EACCES
+    assert outcome(newest, "getpid") == EACCES
 
 
 def test_arguments_and_int80() -> None:
     """A rule holds for the whole argument, and for the architecture of its policy."""
     one = filtered(policy(deny("getpid", errno=13, when=arg(0) == 7)))
-    assert one.call("getpid", (7, 0, 0, 0, 0, 0)).expected == EACCES
-    assert one.call("getpid", (7 | 1 << 32, 0, 0, 0, 0, 0)).expected == OK
-    assert one.call("getpid", (7, 0, 0, 0, 0, 0), compat=True).expected == OK
+    assert outcome(one, "getpid", (7, 0, 0, 0, 0, 0)) == EACCES
+    assert outcome(one, "getpid", (7 | 1 << 32, 0, 0, 0, 0, 0)) == OK
+    assert outcome(one, "getpid", (7, 0, 0, 0, 0, 0), compat=True) == OK
 
 
 def test_privilege() -> None:
@@ -82,8 +89,8 @@ def test_inheritance() -> None:
     child, thread = one.child("b", FilteredProcess()), one.child("c", one.process)
     one.install(policy())
     assert [each.state() for each in (one, child, thread)] == [("1", "2", "2"), ("1", "2", "1"), ("1", "2", "1")]
-    assert child.call("getpid", NOTHING).expected == killed(Signal.SYS)
-    assert thread.call("getpid", NOTHING).expected == GONE
+    assert outcome(child, "getpid") == killed(Signal.SYS)
+    assert outcome(thread, "getpid") == GONE
 
 
 def test_tsync() -> None:
@@ -98,3 +105,57 @@ def test_tsync() -> None:
     assert getattr(one.synchronize(policy(), esrch=True), "expected", None) == ESRCH
     assert [each.state()[2] for each in (one, thread, other)] == ["2", "2", "3"]
     assert getattr(other.synchronize(policy(), esrch=True), "expected", None) == returned(0)
+    other.strict, other.filters = True, ()
+    assert one.synchronize(policy(), esrch=False) is other
+
+
+def test_strict_mode() -> None:
+    """It allows read() and write(), is for tasks without filters, and kills one thread."""
+    one = task()
+    assert one.enter_strict_mode().expected == returned(0)
+    assert (outcome(one, "read"), outcome(one, "getpid"), one.state()) == (
+        EBADF,
+        killed(Signal.KILL),
+        ("1", "1", "0"),
+    )
+    one.process.threads.append(task())
+    assert outcome(one, "getpid", compat=True) == GONE
+    assert filtered(policy()).enter_strict_mode().expected == EINVAL
+
+
+def test_what_becomes_of_a_trapped_call() -> None:
+    """A handler returns to it; SIGSYS that is blocked or ignored kills; a program that is executed has no handler."""
+    one = filtered(policy(trap("getpid")))
+    for sigsys, blocks, expected in (
+        (Sigsys.CAUGHT, False, returned(39)),
+        (Sigsys.CAUGHT, True, killed(Signal.SYS)),
+        (Sigsys.IGNORED, False, killed(Signal.SYS)),
+    ):
+        one.process.sigsys, one.blocks_sigsys = sigsys, blocks
+        assert outcome(one, "getpid") == expected
+    one.process.sigsys = Sigsys.CAUGHT
+    one.execute()
+    assert one.process.sigsys is Sigsys.DEFAULT
+
+
+def test_listeners() -> None:
+    """The call waits if the filter that decides has a listener, of which a task can have one."""
+    one = filtered(policy(notify("getpid")))
+    assert one.listen(policy(notify("getuid")), "listener").expected == OK
+    assert one.listen(policy(), "second").expected == EBUSY
+    assert (outcome(one, "getpid"), outcome(one, "getuid")) == (ENOSYS, None)
+    one.install(policy(notify("getuid")))
+    assert outcome(one, "getuid") == ENOSYS
+
+
+def test_tracers() -> None:
+    """A tracer may stop a call, which then runs, or suspend all filters; it sees the signal of a trapped call."""
+    one = filtered(policy(trace("getpid"), trap("getuid"), deny("getgid", errno=13)))
+    with one.traced(Tracer.PLAIN):
+        assert [outcome(one, call) for call in ("getpid", "getuid", "getgid")] == [ENOSYS, None, EACCES]
+    with one.traced(Tracer.STOPS):
+        assert outcome(one, "getpid") is None
+        assert [outcome(one, call, rechecked=True) for call in ("getpid", "getgid")] == [OK, EACCES]
+    with one.traced(Tracer.SUSPENDS):
+        assert [outcome(one, call) for call in ("getpid", "getuid", "getgid")] == [OK, OK, OK]
+    assert one.tracer is None

@@ -143,12 +143,20 @@ def _step(registers: _Registers, code: int, k: int, words: Sequence[int | None])
 
 def run_filters(filters: Sequence[Filter], data: SeccompData, abi: str = "x86_64") -> tuple[Action, int]:
     """The result of a stack of filters, oldest first: the most severe action, or the newest of several equal ones."""
-    strongest = Action.ALLOW, 0
-    for one in reversed(filters):
+    _, action, value = deciding_filter(filters, data, abi)
+    return action, value
+
+
+def deciding_filter(
+    filters: Sequence[Filter], data: SeccompData, abi: str = "x86_64"
+) -> tuple[int | None, Action, int]:
+    """The same, after the place of the filter that decides; None if all of them allow the call."""
+    strongest: tuple[int | None, Action, int] = None, Action.ALLOW, 0
+    for place, one in reversed(list(enumerate(filters))):
         value = run(one, data, abi)
         action = effective_action(value & 0xFFFF0000)
-        if SEVERITY.index(action) < SEVERITY.index(strongest[0]):
-            strongest = action, value & 0xFFFF
+        if SEVERITY.index(action) < SEVERITY.index(strongest[1]):
+            strongest = place, action, value & 0xFFFF
     return strongest
 
 

@@ -3,53 +3,40 @@
 
 from __future__ import annotations
 
-import errno
-import itertools
 from collections.abc import Mapping
 from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant
 
-from guests.call_plan import Plan, run_together
-from guests.outcome import OK, Outcome, returned
-from guests.protocol.wire import State
-from suites.seccomp.support.filter_model import FilteredProcess, FilteredTask
-from suites.walks.walk import Prediction, Walk, action, beginning
+from guests.bpf import Action, Program
+from guests.outcome import OK, returned
+from suites.seccomp.support.filter_model import FilteredProcess
+from suites.seccomp.support.filter_population import ARGUMENTS, CALLS, NO_DESCRIPTOR, free, is_fatal, living
+from suites.seccomp.support.generated_filters import arithmetic_filters, cacheable_filters, for_calls
+from suites.seccomp.support.supervised_walk import SupervisedWalk, privileged
+from suites.walks.walk import Prediction, action
 
-MOST_TASKS = 6
-NAMES = [f"{letter}{number}" for number in ("", "2") for letter in "abcdefghijklmnopqrstuvwxyz"]
-CALLS = ("getpid", "getuid", "getgid", "geteuid", "getppid")
-"""Calls without arguments or effects: they may be made with any arguments, and succeed."""
-ARGUMENTS: tuple[tuple[int, ...], ...] = ((7, 2, 9, 0, 0, 1 << 32), (0, 5, 1, 0, 0, 1), (7 | 1 << 32, 0, 5, 0, 0, 0))
-VERBS = (
-    *("deny({}, errno={})".format("{}", number) for number in (0, 1, 3077, 4000, 4095, 5000)),
-    *("allow({})", "log({})", "notify({})", "trace({})", "kill_thread({})", "kill_process({})", "trap({})"),
+SAFE = (
+    *("deny({}, errno={})".format("{}", number) for number in (0, 3077, 4095, 5000)),
+    *("allow({})", "log({})", "notify({})", "trace({})", "trace({})"),
 )
-SAFE = VERBS[:10]
+VERBS = (*SAFE, *("kill_thread({})", "kill_process({})", "trap({})") * 2)
+KILLS = (Action.KILL_PROCESS, Action.KILL_THREAD)
+ARGUMENTS_OF_32_BITS = tuple(tuple(value & 0xFFFFFFFF for value in arguments) for arguments in ARGUMENTS)
+"""Whether filters see the upper halves of `int 0x80` depends on the release (seccomp.data-int80-upper-halves)."""
 CONDITIONS = ("", "", "arg(0) == 7", "arg(1) & 2", "arg(2) > 5", "arg(5) == 1 << 32", "arg(0) != 7")
-KINDS = {"user": "", "admin": ", caps=Cap.SYS_ADMIN", "almost admin": ", caps=Cap.ALL & ~Cap.SYS_ADMIN"}
 
 PROMISES = (
-    *("seccomp.allow", "seccomp.errno", "seccomp.errno-data", "seccomp.inheritance", "seccomp.kill-process"),
-    *("seccomp.kill-thread", "seccomp.log", "seccomp.no-new-privs", "seccomp.precedence", "seccomp.privilege"),
-    *("seccomp.status", "seccomp.status-count", "seccomp.trace", "seccomp.trap", "seccomp.tsync"),
-    *("seccomp.tsync-divergent", "seccomp.tsync-esrch", "seccomp.user-notif"),
+    *("seccomp.allow", "seccomp.errno", "seccomp.errno-data", "seccomp.inheritance"),
+    *("seccomp.kill-process", "seccomp.kill-thread", "seccomp.log", "seccomp.modes", "seccomp.no-new-privs"),
+    *("seccomp.notif-answer", "seccomp.notif-one-listener", "seccomp.notif-pid", "seccomp.precedence"),
+    *("seccomp.privilege", "seccomp.status", "seccomp.status-count", "seccomp.strict", "seccomp.strict-enter"),
+    *("seccomp.suspend", "seccomp.trace", "seccomp.trace-recheck", "seccomp.trap"),
+    *("seccomp.trap-blocked", "seccomp.tsync", "seccomp.tsync-divergent", "seccomp.tsync-esrch"),
+    "seccomp.user-notif",
 )
 """The promises from which the model's predictions follow."""
-
-
-def living(walk: FilterWalk) -> list[str]:
-    return sorted(walk.tasks)
-
-
-def roomy(walk: FilterWalk) -> list[str]:
-    return living(walk) if len(walk.tasks) < MOST_TASKS else []
-
-
-def privileged(walk: FilterWalk) -> list[str]:
-    """Tasks that may install filters, more often than others."""
-    return living(walk) + [name for name in living(walk) if walk.tasks[name].may_install] * 4
 
 
 def in_groups(walk: FilterWalk) -> list[str]:
@@ -57,87 +44,59 @@ def in_groups(walk: FilterWalk) -> list[str]:
     return privileged(walk) + [name for name in privileged(walk) if len(walk.tasks[name].process.threads) > 1] * 3
 
 
-def fatal_calls(walk: FilterWalk) -> list[tuple[str, str, tuple[int, ...]]]:
-    """Calls of which a task, or its process, dies, and other processes remain."""
-    found: list[tuple[str, str, tuple[int, ...]]] = []
-    for name, call, arguments in itertools.product(living(walk), CALLS, ARGUMENTS):
-        task = walk.tasks[name]
-        prediction = task.call(call, arguments)
-        alone = all(each.process is task.process for each in walk.tasks.values())
-        leads = task.process.threads[0] is task and len(task.process.threads) > 1
-        if walk.is_fatal(prediction) and not alone and not (leads and prediction.expected.name.startswith("the")):
-            found.append((name, call, arguments))
+def decided_calls(walk: FilterWalk) -> list[tuple[str, str]]:
+    """Tasks that may install filters, and calls that their filters object to, those that kill more often."""
+    found: list[tuple[str, str]] = []
+    for name in free(walk):
+        for call in CALLS if walk.tasks[name].may_install else ():
+            decision = walk.tasks[name].decide(call, ARGUMENTS[0])
+            if decision.made_by:
+                found += [(name, call)] * (4 if decision.action in KILLS else 1)
     return found
 
 
-class FilterWalk(Walk):
-    """Tasks that install filters, alone and for all threads, fork, execute, and die of their calls."""
+def able_to_install(walk: FilterWalk) -> list[str]:
+    """Tasks whose children may install filters."""
+    return [name for name in free(walk) if walk.tasks[name].may_install]
+
+
+def programs(walk: FilterWalk) -> st.SearchStrategy[Program]:
+    """Generated filters, about CALLS alone."""
+    arch = walk.guest.arch
+    generated = st.one_of(cacheable_filters(arch), cacheable_filters(arch), arithmetic_filters(arch))
+    return generated.map(lambda program: for_calls(CALLS, arch, program))
+
+
+class FilterWalk(SupervisedWalk):
+    """Tasks that install filters, alone and for all threads."""
 
     imports: ClassVar[Mapping[str, str]] = {
+        **SupervisedWalk.imports,
         **dict.fromkeys(("policy", "arg", "allow", "deny", "kill_process", "kill_thread"), "guests.bpf"),
-        **dict.fromkeys(("log", "notify", "trace", "trap"), "guests.bpf"),
+        **dict.fromkeys(("log", "notify", "trace", "trap", "Instruction"), "guests.bpf"),
         "FilterFlag": "guests.syscalls.seccomp",
-        "seccomp_state": "suites.seccomp.support.filtered_tasks",
-        "error": "guests.outcome",
     }
-    marks: ClassVar[tuple[str, ...]] = ('needs("SECCOMP_FILTER")',)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tasks: dict[str, FilteredTask] = {}
-        self.free_names = iter(NAMES)
-
-    @staticmethod
-    def is_fatal(prediction: Prediction) -> bool:
-        return prediction.expected.state is not State.RETURNED
-
-    # Tasks
-
-    @beginning(kinds=st.lists(st.sampled_from(["user", *KINDS]), min_size=2, max_size=2))
-    def begin(self, kinds: list[str]) -> None:
-        for kind in kinds:
-            name = next(self.free_names)
-            self.do(f'{name} = guest.spawn("{name}"{KINDS[kind]}, quiet=True)')
-            process = FilteredProcess()
-            self.tasks[name] = FilteredTask(name, process, admin=kind == "admin", arch=self.guest.arch)
-            process.threads.append(self.tasks[name])
-
-    @action(2, parent=roomy)
-    def child(self, parent: str) -> None:
-        name = next(self.free_names)
-        self.do(f'{name} = {parent}.spawn("{name}")')
-        self.tasks[name] = self.tasks[parent].child(name, FilteredProcess())
-
-    @action(3, of=roomy)
-    def thread(self, of: str) -> None:
-        name = next(self.free_names)
-        self.do(f'{name} = {of}.thread("{name}")')
-        self.tasks[name] = self.tasks[of].child(name, self.tasks[of].process)
-
-    @action(1, task=living)
-    def execute(self, task: str) -> None:
-        model = self.tasks[task]
-        leader = model.process.threads[0]
-        self.do(f"{task}.execute_again().result()")
-        for other in model.process.threads:
-            if other is not model:
-                del self.tasks[other.name]
-        if leader is not model:
-            self.do(f"del {leader.name}")
-        model.execute()
-
-    @action(2, task=living)
-    def set_no_new_privs(self, task: str) -> None:
-        self.compare(f"{task}.set_no_new_privs()", Prediction(returned(0), "seccomp.no-new-privs"))
-        self.tasks[task].no_new_privs = True
 
     # Filters
 
-    @action(5, task=privileged, call=lambda _: CALLS, verb=lambda _: VERBS + SAFE, when=lambda _: CONDITIONS)
-    def install(self, task: str, call: str, verb: str, when: str) -> None:
-        source = self._policy(call, verb, when)
+    @action(
+        6,
+        task=privileged,
+        call=lambda _: CALLS + CALLS[:1] * 5,
+        verb=lambda _: VERBS + SAFE,
+        when=lambda _: CONDITIONS,
+        arch=lambda walk: ("", "", "", "i386") if walk.calls_by_int80 else ("",),
+    )
+    def install(self, task: str, call: str, verb: str, when: str, arch: str) -> None:
+        source = self._policy(call, verb, when, arch)
         prediction = self.tasks[task].install(self.value(source))
         self.compare(f"{task}.install({source})", prediction)
+
+    @action(3, decided=decided_calls, verb=lambda _: VERBS)
+    def contradict(self, decided: tuple[str, str], verb: str) -> None:
+        """Another filter about a call that a filter is about already."""
+        task, call = decided
+        self.install(task, call, verb, "", "")
 
     @action(4, task=in_groups, call=lambda _: CALLS, verb=lambda _: SAFE, esrch=lambda _: (False, False, True))
     def synchronize(self, task: str, call: str, verb: str, esrch: bool) -> None:
@@ -151,50 +110,46 @@ class FilterWalk(Walk):
             expected = Prediction(returned(self.names[found.name].tid), "seccomp.tsync-divergent")
             self.compare(f"{task}.install({source}, {flags})", expected, written=f"returned({found.name}.tid)")
 
-    def _policy(self, call: str, verb: str, when: str) -> str:
+    @action(5, task=privileged, program=programs)
+    def install_generated(self, task: str, program: Program) -> None:
+        self.compare(f"{task}.install({program!r})", self.tasks[task].install(program))
+
+    @property
+    def calls_by_int80(self) -> bool:
+        return bool(self.guest.kernel.config.enabled("IA32_EMULATION"))
+
+    def _policy(self, call: str, verb: str, when: str, arch: str = "") -> str:
         condition = f", when={when}" if when and not verb.startswith(("trap", "log", "notify", "kill")) else ""
-        return f"policy({verb.format(repr(call)).removesuffix(')')}{condition}))"
+        return f"policy({verb.format(repr(call)).removesuffix(')')}{condition}){f', arch={arch!r}' if arch else ''})"
 
     # Calls
 
-    @action(2, fatal=fatal_calls)
-    def die(self, fatal: tuple[str, str, tuple[int, ...]]) -> None:
-        name, call, arguments = fatal
-        task = self.tasks[name]
-        prediction = task.call(call, arguments)
-        self.compare(f'{name}.call("{call}", {", ".join(map(str, arguments))})', prediction)
-        ended = [task] if prediction.expected.state is State.GONE else list(task.process.threads)
-        for each in ended:
-            del self.tasks[each.name]
-            task.process.threads.remove(each)
+    @action(2, parent=able_to_install, verb=lambda _: VERBS)
+    def make_directory(self, parent: str, verb: str) -> None:
+        """A call with an effect, by a child that may be killed for it: has it run?"""
+        name = next(self.free_names)
+        source, path = self._policy("mkdirat", verb, ""), f"/tmp/{name}"  # noqa: S108 - the guest's
+        self.do(f'{name} = {parent}.spawn("{name}")')
+        child = self.tasks[parent].child(name, FilteredProcess())
+        self.compare(f"{name}.install({source})", child.install(self.value(source)))
+        if (prediction := child.call("mkdirat", (0,) * 6)) is not None:
+            # The path is absolute, so the descriptor does not matter.
+            self.compare(f'{name}.call("mkdirat", 0, "{path}", 0o700)', prediction)
+            self.compare_value(f'guest.exists("{path}")', prediction.expected == OK, prediction.promise)
+            if not is_fatal(prediction):
+                self.do(f"{name}.exit().require(exited(0))")
 
-    @action(2, task=living, call=lambda _: CALLS, arguments=lambda _: ARGUMENTS)
+    @action(3, task=living, call=lambda _: CALLS, arguments=lambda _: ARGUMENTS_OF_32_BITS)
     def call_by_int80(self, task: str, call: str, arguments: tuple[int, ...]) -> None:
+        if self.tasks[task].strict:
+            call, arguments = "read", NO_DESCRIPTOR
         prediction = self.tasks[task].call(call, arguments, compat=True)
-        if not self.is_fatal(prediction) and self.guest.kernel.config.enabled("IA32_EMULATION"):
+        if prediction and not is_fatal(prediction) and self.calls_by_int80:
             self.compare(f'{task}.call32("{call}", {", ".join(map(str, arguments))})', prediction)
 
     @invariant()
     def everyone_makes_the_calls(self) -> None:
-        asked: list[tuple[str, str, tuple[int, ...], Prediction]] = []
-        plans: list[tuple[str, Plan]] = []
-        for name in living(self):
-            plan = Plan(self.names[name].slot)
-            for call, arguments in itertools.product(CALLS, ARGUMENTS):
-                prediction = self.tasks[name].call(call, arguments)
-                if not self.is_fatal(prediction):
-                    plan.call(call, *arguments)
-                    asked.append((name, call, arguments, prediction))
-            if len(plan):
-                plans.append((name, plan))
-        with self.harness_errors_stop():
-            counts = run_together([(self.names[name], plan) for name, plan in plans])
-        for (name, call, arguments, prediction), found in zip(asked, itertools.chain(*counts), strict=True):
-            wanted = prediction.expected
-            seen = OK if set(found) == {"OK"} else None
-            if not ((seen == OK and wanted.low >= 0) or (found and _errno(next(iter(found))) == -wanted.low > 0)):
-                line = f'{name}.call("{call}", {", ".join(map(str, arguments))})'
-                self.recheck(line, prediction, _outcome(line, found))
+        self.compare_calls(living(self))
 
     @invariant()
     def everyone_shows_its_state(self) -> None:
@@ -205,11 +160,3 @@ class FilterWalk(Walk):
                     promises = ("seccomp.no-new-privs", "seccomp.status", "seccomp.status-count")
                     differing = next(at for at in range(3) if seen[at] != expected[at])
                     self.compare_value(f"seccomp_state(guest, {name})", expected, promises[differing])
-
-
-def _errno(name: str) -> int:
-    return getattr(errno, name) if name.startswith("E") else int(name) if name.isdecimal() else 0
-
-
-def _outcome(line: str, found: dict[str, int]) -> Outcome:
-    return Outcome(State.RETURNED, -_errno(next(iter(found), "0")), line)

@@ -116,15 +116,16 @@ def no_call(task: Task, nr: int, *, filtered: bool = False) -> Expected:
 
 def trapped(task: Task, name: str = "getppid", first: int = 0) -> Expected:
     """What a call of the task returns that TRAP has stopped, by the call's first argument."""
-    return _returning(task.abi.trapped_result(task.number(name), first))
+    return returning(task.abi.trapped_result(task.number(name), first))
 
 
 def skipped(task: Task, name: str, first: int) -> Expected:
     """What a call of the task returns that a tracer has skipped without setting a result."""
-    return _returning(task.abi.skipped_result(task.number(name), first))
+    return returning(task.abi.skipped_result(task.number(name), first))
 
 
-def _returning(value: int) -> Expected:
+def returning(value: int) -> Expected:
+    """What a call returns that leaves this value in the register of results."""
     return error(-value) if -4096 < value < 0 else returned(value)
 
 

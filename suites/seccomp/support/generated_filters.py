@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from functools import cache
 
 from hypothesis import strategies as st
@@ -86,11 +88,23 @@ _PLAIN = (bpf.TAX, bpf.TXA, bpf.NEG, bpf.LD_W_LEN, bpf.LDX_W_LEN)
 _SCRATCH = 4
 
 
+def _by_index(value: int, code: int, index: int) -> Program:
+    return Instruction(bpf.LD_IMM, value), Instruction(bpf.LDX_IMM, index), Instruction(code | bpf.X)
+
+
+_BY_INDEX = st.one_of(
+    st.builds(_by_index, st.sampled_from(WORDS), st.just(bpf.DIV), st.sampled_from([word for word in WORDS if word])),
+    st.builds(_by_index, st.sampled_from(WORDS), st.sampled_from((bpf.LSH, bpf.RSH)), st.integers(0, 31)),
+)
+"""Divisions and shifts by the index register.  No jump may lead in between, because it must have that value."""
+
+
 @st.composite
 def arithmetic_filters(draw: st.DrawFn, arch: str) -> Program:
     """A filter of all instructions that a filter may have, with a computed return value at its end."""
     # Scratch memory must be written before it is read.
     program = [load(draw(st.sampled_from((bpf.NR, bpf.ARGS)))), *(Instruction(bpf.ST, at) for at in range(_SCRATCH))]
+    program += draw(st.lists(_BY_INDEX, max_size=2).map(lambda pairs: list(itertools.chain(*pairs))))
     length = draw(st.integers(2, 20))
     for at in range(length):
         # No jump goes beyond the return.
@@ -128,6 +142,13 @@ def _scratch(codes: tuple[int, ...]) -> st.SearchStrategy[Instruction]:
 
 def _immediate(arch: str) -> st.SearchStrategy[Instruction]:
     return st.builds(Instruction, st.sampled_from((bpf.LD_IMM, bpf.LDX_IMM)), _k(arch))
+
+
+def for_calls(calls: Sequence[str], arch: str, program: Program) -> Program:
+    """A filter that decides about these calls as the program does, and allows all others."""
+    ahead = range(len(calls), 0, -1)
+    tests = (Instruction(bpf.JEQ, number(name, arch), jt=jump) for name, jump in zip(calls, ahead, strict=True))
+    return (load(bpf.NR), *tests, ret(Action.ALLOW), *program)
 
 
 def listing(program: Program) -> str:
