@@ -8,7 +8,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from guests.abis import X86_64
-from guests.outcome import ENOENT, ENOEXEC, EPERM, OK, Expected, Outcome, exited
+from guests.outcome import EINVAL, ENOENT, ENOEXEC, EPERM, OK, Expected, Outcome, exited
 from guests.protocol.wire import State
 from guests.syscalls.block_devices import DmTarget
 from guests.uapi import Clone
@@ -34,11 +34,11 @@ class FakeLoader:
     def __repr__(self) -> str:
         return f"{self.name}[{self.tid}]"
 
-    def _outcome(self, expected: Expected, what: str) -> Outcome:
+    def outcome(self, expected: Expected, what: str) -> Outcome:
         return Outcome(expected.state, expected.low, f"{self}.{what}")
 
     def nothing(self, *_: object, **__: object) -> Outcome:
-        return self._outcome(OK, "nothing()")
+        return self.outcome(OK, "nothing()")
 
     mkdir = copy_file = reap = suspend_dm = resume_dm = unload_module = nothing
 
@@ -50,7 +50,7 @@ class FakeLoader:
         prediction, judgement = self.guest.pins.set_digests(self._superblock(path), self.guest.listed(path))
         if judgement is not None:
             self.guest.note(judgement, line("security-policy", judgement.what, path, self))  # type: ignore[arg-type]
-        return self._outcome(prediction.expected, shown)
+        return self.outcome(prediction.expected, shown)
 
     # Tasks
 
@@ -61,7 +61,7 @@ class FakeLoader:
 
     def exit(self) -> Outcome:
         self.guest.end(self.guest.storage.remove(places=self.guest.storage.places_in(self.namespace)))
-        return self._outcome(exited(0), "exit()")
+        return self.outcome(exited(0), "exit()")
 
     # Files and mounts
 
@@ -73,15 +73,15 @@ class FakeLoader:
         lower = re.match("lowerdir=(.*):", data)
         below = self.guest.storage.mounts[self.namespace, lower[1]] if lower else None
         self.guest.storage.mount(place, self.guest.devices.get(source), below)
-        return self._outcome(OK, f"mount({source})")
+        return self.outcome(OK, f"mount({source})")
 
     def bind_mount(self, source: str, where: str) -> Outcome:
         self.guest.storage.bind((self.namespace, where), (self.namespace, source))
-        return self._outcome(OK, f"bind_mount({source})")
+        return self.outcome(OK, f"bind_mount({source})")
 
     def umount(self, where: str, _: int = 0) -> Outcome:
         self.guest.end(self.guest.storage.remove(places=[(self.namespace, where)]))
-        return self._outcome(OK, f"umount({where})")
+        return self.outcome(OK, f"umount({where})")
 
     def open(self, path: str) -> Outcome:
         number = len(self.guest.opened) + 3
@@ -95,7 +95,7 @@ class FakeLoader:
     def close(self, file: int) -> Outcome:
         if str(file) in self.guest.storage.files:
             self.guest.end(self.guest.storage.remove(files=[str(file)]))
-        return self._outcome(OK, f"close({file})")
+        return self.outcome(OK, f"close({file})")
 
     def content(self, _: str) -> bytes:
         return POLICY
@@ -103,13 +103,13 @@ class FakeLoader:
     def write_text(self, path: str, text: str) -> Outcome:
         assert path == ENFORCE
         prediction = self.guest.pins.write_enforce(int(text), root=self.name == "root")
-        return self._outcome(prediction.expected, f"write_text({text})")
+        return self.outcome(prediction.expected, f"write_text({text})")
 
     # Devices
 
     def set_read_only(self, device: str, read_only: bool) -> Outcome:
         self.guest.devices[device].set_read_only = read_only
-        return self._outcome(OK, f"set_read_only({read_only})")
+        return self.outcome(OK, f"set_read_only({read_only})")
 
     def attach_loop(self, below: str, *, read_only: bool) -> str:
         return self.guest.new_device("loop", Device("", below=self.guest.devices[below], always_read_only=read_only))
@@ -125,7 +125,7 @@ class FakeLoader:
         if table.kind == "verity":
             disk = "abcd".index(device[-1])
             self.guest.devices[self.guest.mapped[name]].table = VerityTable(disk, lenient=bool(options))
-        return self._outcome(OK, f"load_table({name})")
+        return self.outcome(OK, f"load_table({name})")
 
     # Loads
 
@@ -144,7 +144,7 @@ class FakeLoader:
         judgement = self.guest.pins.load(kind, superblock)
         text = by and f'{kind} {judgement.what} obj="{path}" {by}'
         self.guest.note(judgement, text or line(kind, judgement.what, path, self))  # type: ignore[arg-type]
-        return self._outcome(allowed if judgement.allowed else refused, f"load({path})")
+        return self.outcome(allowed if judgement.allowed else refused, f"load({path})")
 
     def load_module(self, path: str) -> Outcome:
         return self._load("kernel-module", path, ENOEXEC if path.endswith("/junk") else OK)
@@ -162,10 +162,11 @@ class FakeLoader:
 
     def unload_kernel(self) -> Outcome:
         self.guest.kernel_loaded = False
-        return self._outcome(OK, "unload_kernel()")
+        return self.outcome(OK, "unload_kernel()")
 
     def request_firmware(self, directory: str, name: str) -> Outcome:
-        return self._load("firmware", f"{directory}/{name}", refused=ENOENT)
+        superblock = self.guest.storage.mounts[FIRST, directory]
+        return self._load_from("firmware", f"{directory}/{name}", superblock, refused=ENOENT)
 
     def request_partial_firmware(self, directory: str, name: str, **_: int) -> Outcome:
         by = 'pid=7 cmdline=""'
@@ -177,10 +178,14 @@ class FakeLoader:
     def _load_from_memory(self, kind: str) -> Outcome:
         judgement = self.guest.pins.load(kind, None)
         self.guest.note(judgement, line_without_file(kind, judgement.what, self))  # type: ignore[arg-type]
-        return self._outcome(OK if judgement.allowed else EPERM, f"load({kind})")
+        return self.outcome(OK if judgement.allowed else EPERM, f"load({kind})")
 
     def init_module(self, _: bytes) -> Outcome:
         return self._load_from_memory("kernel-module")
+
+    def call32(self, name: str, *_: object) -> Outcome:
+        done = self._load_from_memory("kexec-image")
+        return self.outcome(EINVAL, name) if done == OK else done
 
     def kexec_load(self, *, segments: int = 1) -> Outcome:
         done = self._load_from_memory("kexec-image")

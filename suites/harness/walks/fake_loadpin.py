@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
-from guests.outcome import Outcome
+from guests.outcome import EIO, Outcome
 from guests.syscalls.block_devices import DmTarget
 from suites.harness.walks.fake_loader import FakeLoader
 from suites.loadpin.support.disks_and_log import ENGAGED, NO_DEVICE, UNMOUNTED
@@ -92,10 +92,13 @@ class FakeLoadPinGuest:
     def upload(self, path: str, content: bytes) -> None:
         self.files[path] = content.decode()
 
-    def listed(self, path: str) -> list[int] | None:
-        """The disks that a list of digests names; None if it has no header."""
+    def listed(self, path: str) -> list[int] | str:
+        """The disks that a list of digests names, or the promise that says why it is not accepted."""
         text = self.files.get(path, "# digest of 2")
-        return [int(disk) for disk in re.findall("digest of ([0-9])", text)] if text.startswith("#") else None
+        if not text.startswith("#"):
+            return "loadpin.verity-header"
+        disks = [int(disk) for disk in re.findall("digest of ([0-9])", text)]
+        return "loadpin.verity-grammar" if text.endswith("zz\n") else disks
 
     def read_file(self, path: str) -> str:
         """The numbers of a device."""
@@ -138,6 +141,8 @@ class FakeLoadPinWalk(LoadPinWalk):
 
     def __init__(self) -> None:
         super().__init__()
+        self.names["read_module"] = lambda *_: b""
+        self.names["read_false_device"] = lambda _, root: root.outcome(EIO, "read()")
         self.names["INIT_MODULE"] = replace(INIT_MODULE, load=lambda _, root: root.init_module(b""))
 
     def probe_all(self, places: list[tuple[str, str]]) -> list[Outcome]:

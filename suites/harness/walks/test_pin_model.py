@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from guests.outcome import EACCES, EINVAL, EPERM, EPROTO, OK
+from guests.outcome import EACCES, EINVAL, EPERM, EPROTO, OK, Expected
 from suites.loadpin.support.pin_model import Device, End, Gone, PinModel, Superblock, VerityTable
 from suites.loadpin.support.storage_model import FIRST, OpenFile, Storage
 
@@ -116,7 +116,11 @@ def test_trust() -> None:
 
 def test_a_list_that_fails_is_the_last() -> None:
     disk, other = Superblock(DISK), Superblock()
-    for origin, listed, error in ((other, [2], EPERM), (disk, None, EPROTO)):
+    lists: list[tuple[Superblock, list[int] | str, Expected]] = [
+        (other, [2], EPERM),
+        (disk, "loadpin.verity-header", EPROTO),
+    ]
+    for origin, listed, error in lists:
         pins = pinned(disk)
         assert pins.set_digests(origin, listed)[0].expected == error
         prediction, judgement = pins.set_digests(disk, [2])

@@ -275,7 +275,7 @@ class TrustAbove(PinModel):
 
 @wrong("list-twice", "trusting")
 class ListTwice(PinModel):
-    def set_digests(self, origin: Superblock, listed: Collection[int] | None) -> ListResult:
+    def set_digests(self, origin: Superblock, listed: Collection[int] | str) -> ListResult:
         before, self.digests = self.digests, frozenset()
         found = super().set_digests(origin, listed)
         self.digests |= before
@@ -284,13 +284,13 @@ class ListTwice(PinModel):
 
 @wrong("latch-is-not-looked-at", "trusting")
 class LatchNotLookedAt(PinModel):
-    def set_digests(self, origin: Superblock, listed: Collection[int] | None) -> ListResult:
+    def set_digests(self, origin: Superblock, listed: Collection[int] | str) -> ListResult:
         self.latched = False
         return super().set_digests(origin, listed)
 
 
 @wrong("header-wrong-errno", "trusting")
 class HeaderErrno(PinModel):
-    def set_digests(self, origin: Superblock, listed: Collection[int] | None) -> ListResult:
+    def set_digests(self, origin: Superblock, listed: Collection[int] | str) -> ListResult:
         prediction, judgement = super().set_digests(origin, listed)
         return (Prediction(EINVAL, "") if prediction.promise == "loadpin.verity-header" else prediction), judgement

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from guests.outcome import EIO
 from suites.loadpin.support.pin_model import Device, VerityTable
 from suites.loadpin.support.storage_walk import StorageWalk
-from suites.walks.walk import action
+from suites.walks.walk import Prediction, action
 
 TABLES: Mapping[str, tuple[VerityTable, str]] = {
     #  name       its table                          the verity options
@@ -45,6 +46,10 @@ def replaceable(walk: DeviceWalk) -> list[str]:
     return [name for name in ("verified",) if name in walk.devices and walk.is_free(3)]
 
 
+def verity_boots(walk: DeviceWalk) -> list[bool]:
+    return [True] if walk.boot.verity and walk.is_free(3) else []
+
+
 class DeviceWalk(StorageWalk):
     """Loop devices, verity devices with and without a listed digest, and devices above them."""
 
@@ -65,6 +70,11 @@ class DeviceWalk(StorageWalk):
         target = f"verity_of(guest, {table.disk}).target({below.source}{options})"
         self.do(f'{name} = root.create_mapped("{name}", {target})')
         self.devices[name] = Device(name, table=table, below=below)
+
+    @action(1, _=verity_boots)
+    def map_false_verity(self, _: bool) -> None:
+        """A device that claims the digest of another one cannot be read."""
+        self.compare("read_false_device(guest, root)", Prediction(EIO, "loadpin.verity-root-digest"))
 
     @action(1, below=without_a_mount)
     def map_linear(self, below: str) -> None:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 import pytest
 
 from guests.errors import GuestBroke
 from guests.guest import Guest
-from guests.outcome import exited
+from guests.outcome import Outcome, exited
 from guests.syscalls.block_devices import SECTOR, DmTarget
 from guests.task import Task
 from guests.uapi import MS_PRIVATE, MS_REC, Clone
@@ -52,6 +53,16 @@ def replace_table(task: Task, name: str, table: DmTarget) -> None:
     task.load_table(name, table).result()
     task.suspend_dm(name).result()
     task.resume_dm(name).result()
+
+
+def read_false_device(guest: Guest, task: Task) -> Outcome:
+    """Read from a verity device above /dev/vdd whose table has the root digest of /dev/vdc."""
+    table = dataclasses.replace(verity_of(guest, 3), root_digest=verity_of(guest, 2).root_digest).target("/dev/vdd")
+    descriptor = task.open(task.create_mapped("false", table)).result()
+    done = task.read(descriptor)
+    task.close(descriptor).result()
+    task.remove_dm("false").result()
+    return done
 
 
 def lines_of_the_end(guest: Guest, log: LogReader) -> list[str]:

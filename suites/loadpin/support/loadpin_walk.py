@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import errno
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from hypothesis.stateful import invariant
 
 from guests.call_plan import Plan, run_together
-from guests.outcome import ENOEXEC, EPERM, OK, Expected, Outcome
+from guests.outcome import EINVAL, ENOEXEC, EPERM, OK, Expected, Outcome
 from guests.protocol.wire import State
 from guests.uapi import AT_FDCWD, O_RDONLY
 from suites.loadpin.support import load_kinds
@@ -27,12 +28,13 @@ PROBES = 5
 """The number of these loads that fit into one plan."""
 FILE_LOADS = ("MODULE_FILE", "KEXEC_IMAGE", "KEXEC_INITRAMFS", "FIRMWARE_WHOLE", "FIRMWARE_PART", "IMA_POLICY_FILE")
 MEMORY_LOADS = ("INIT_MODULE", "KEXEC_LOAD")
-LISTS: Mapping[str, tuple[str, frozenset[int] | None]] = {
-    #  name       its text in a test                              the disks that it trusts
+LISTS: Mapping[str, tuple[str, frozenset[int] | str]] = {
+    #  name       its text in a test                              the disks that it trusts, or why it is not accepted
     "good": ("GOOD", frozenset({2})),
     "other": ('f"{HEADER}\\n{verity_of(guest, 3).root_digest}\\n"', frozenset({3})),
     "both": ('GOOD + f"{verity_of(guest, 3).root_digest}\\n"', frozenset({2, 3})),
-    "no header": ('"{digest}\\n"', None),
+    "no header": ('"{digest}\\n"', "loadpin.verity-header"),
+    "no digit": ('GOOD + f"{verity_of(guest, 3).root_digest}\\nzz\\n"', "loadpin.verity-grammar"),
 }
 
 
@@ -51,20 +53,29 @@ def of_root(walk: LoadPinWalk) -> list[str]:
     return [where for task, where in mounted(walk) if task == "root"]
 
 
-def loads(walk: LoadPinWalk) -> list[tuple[str, str]]:
-    """Kinds of load from a file, and the directories that they may come from."""
-    found = []
+def loads(walk: LoadPinWalk) -> list[tuple[str, str, str]]:
+    """Kinds of load from a file, the directories that they may come from, and the tasks that may ask for them.
+
+    The kernel looks for firmware where its init does, whoever asks for it.
+    """
+    found: list[tuple[str, str, str]] = []
     for name in kinds(walk, FILE_LOADS):
         needs_driver = walk.kinds[name].name == "firmware" and not walk.has_driver
         needs_image = name == "KEXEC_INITRAMFS" and "/pinned" not in of_root(walk)
         if not needs_driver and not needs_image:
-            found += [(name, where) for where in of_root(walk)]
+            tasks = list(walk.tasks) if name == "FIRMWARE_WHOLE" else ["root"]
+            found += itertools.product([name], of_root(walk), tasks)
     return found
 
 
 def driver_places(walk: LoadPinWalk) -> list[str]:
-    """Directories with the module that requests firmware, if it is not loaded yet."""
-    return [] if walk.has_driver else of_root(walk)
+    """Directories with the module that requests firmware, if it is not loaded yet; "" stands for memory."""
+    return [] if walk.has_driver else of_root(walk) + [""] * (not walk.pins.enforcing) * 2
+
+
+def able_to_enter_by_int80(walk: LoadPinWalk) -> list[bool]:
+    config = walk.guest.kernel.config
+    return [True] if config.meets("KEXEC") and config.enabled("IA32_EMULATION") else []
 
 
 def descriptors(walk: LoadPinWalk) -> list[str]:
@@ -91,6 +102,7 @@ class LoadPinWalk(DeviceWalk):
     imports: ClassVar[Mapping[str, str]] = {
         **DeviceWalk.imports,
         **dict.fromkeys((*FILE_LOADS, *MEMORY_LOADS), "suites.loadpin.support.load_kinds"),
+        "read_module": "guests.vm.kernel_modules",
     }
     closed: ClassVar[bool] = False
     """Whether kernel.loadpin.enforce rejects every value unless the pinned device is writable."""
@@ -118,8 +130,8 @@ class LoadPinWalk(DeviceWalk):
         self.compare_log((judgement, _line_of_junk(judgement, task, where)))
 
     @action(4, load=loads)
-    def load(self, load: tuple[str, str]) -> None:
-        name, where = load
+    def load(self, load: tuple[str, str, str]) -> None:
+        name, where, task = load
         kind: FileLoad = self.kinds[name]
         judged: list[LoggedLoad] = []
         if name == "KEXEC_INITRAMFS":  # its image, from the disk at /pinned, is read first
@@ -127,9 +139,9 @@ class LoadPinWalk(DeviceWalk):
             judged.append((image, f'KEXEC_IMAGE.line("{image.what}", "/pinned", root)'))
         if all(judgement.allowed for judgement, _ in judged):
             judgement = self.pins.load(kind.name, self.superblock("root", where))
-            judged.append((judgement, f'{name}.line("{judgement.what}", "{where}", root)'))
+            judged.append((judgement, f'{name}.line("{judgement.what}", "{where}", {task})'))
         last, _ = judged[-1]
-        self._compare_load(f'{name}.load(root, "{where}")', OK if last.allowed else kind.refused, last, kind)
+        self._compare_load(f'{name}.load({task}, "{where}")', OK if last.allowed else kind.refused, last, kind)
         self.compare_log(*judged, kind=kind)
         if last.allowed:
             self.do(f"{name}.check_and_unload(guest, root)", promise=kind.about(last.promise))
@@ -146,15 +158,27 @@ class LoadPinWalk(DeviceWalk):
             if name == "KEXEC_LOAD":  # it is unloaded by a load of nothing
                 self.compare_log(logged)
 
-    @action(1, where=driver_places)
+    @action(1, _=able_to_enter_by_int80)
+    def load_by_32_bits(self, _: bool) -> None:
+        """kexec_load() of a 32-bit program, which does not get beyond LoadPin: its flags name no architecture."""
+        judgement = self.pins.load("kexec-image", None)
+        call = 'root.call32("kexec_load", 0, 0, None, 0)'
+        self._compare_load(call, EINVAL if judgement.allowed else EPERM, judgement)
+        self.compare_log((judgement, f'KEXEC_LOAD.line("{judgement.what}", root)'))
+
+    @action(2, where=driver_places)
     def load_the_driver(self, where: str) -> None:
         """Load the module that requests firmware, which stays."""
         if self.guest_has("FW_LOADER_USER_HELPER"):
             self.do('guest.set_sysctl("kernel.firmware_config.ignore_sysfs_fallback", 1)')
-        judgement = self.pins.load(KIND, self.superblock("root", where))
+        judgement = self.pins.load(KIND, self.superblock("root", where) if where else None)
         path = f'"{where}/test_firmware.ko"'
-        self._compare_load(f"root.load_module({path})", OK if judgement.allowed else EPERM, judgement)
-        self.compare_log((judgement, f'line("{KIND}", "{judgement.what}", {path}, root)'))
+        call, line = f"root.load_module({path})", f'line("{KIND}", "{judgement.what}", {path}, root)'
+        if not where:
+            call = 'root.init_module(read_module(guest.kernel, "test_firmware"))'
+            line = f'INIT_MODULE.line("{judgement.what}", root)'
+        self._compare_load(call, OK if judgement.allowed else EPERM, judgement)
+        self.compare_log((judgement, line))
         self.loaded_driver = judgement.allowed
 
     @action(2, file=descriptors)

@@ -174,8 +174,8 @@ class PinModel:
         table = origin.device.table if origin.device is not None else None
         return table is not None and not table.lenient and table.disk in self.digests
 
-    def set_digests(self, origin: Superblock, listed: Collection[int] | None) -> ListResult:
-        """Set a list of trusted digests, which is in a file of `origin`; None is a list without its header."""
+    def set_digests(self, origin: Superblock, listed: Collection[int] | str) -> ListResult:
+        """Set a list of trusted digests, which is in a file of `origin`.  A promise: the list is not as it asks."""
         if self.latched:
             return Prediction(EPERM, "loadpin.verity-latch"), None
         if self.digests:
@@ -184,9 +184,9 @@ class PinModel:
         if not judgement.allowed:
             self.latched = True
             return Prediction(EPERM, judgement.promise), judgement
-        if listed is None:
+        if isinstance(listed, str):
             self.latched = True
-            return Prediction(EPROTO, "loadpin.verity-header"), judgement
+            return Prediction(EPROTO, listed), judgement
         self.digests = frozenset(listed)
         return Prediction(OK, "loadpin.verity-list"), judgement
 

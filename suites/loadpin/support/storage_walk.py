@@ -92,9 +92,11 @@ class StorageWalk(Walk):
         **dict.fromkeys(("GOOD", "HEADER", "write_list"), "suites.loadpin.support.digest_lists"),
         **dict.fromkeys(("ENFORCE", "end", "lines_of_the_end"), "suites.loadpin.support.loadpin_lines"),
         **dict.fromkeys(("lines_of_the_new_pin", "map_linear"), "suites.loadpin.support.loadpin_lines"),
-        **dict.fromkeys(("replace_table", "spawn_apart"), "suites.loadpin.support.loadpin_lines"),
+        **dict.fromkeys(
+            ("read_false_device", "replace_table", "spawn_apart"), "suites.loadpin.support.loadpin_lines"
+        ),
         **dict.fromkeys(("MNT_DETACH", "MS_RDONLY"), "guests.uapi"),
-        **dict.fromkeys(("ENOENT", "ENOEXEC", "EPROTO"), "guests.outcome"),
+        **dict.fromkeys(("EIO", "ENOENT", "ENOEXEC", "EPROTO"), "guests.outcome"),
     }
     boot: ClassVar[WalkBoot]
     pins: PinModel

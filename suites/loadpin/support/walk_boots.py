@@ -54,7 +54,8 @@ PROMISES = (
 """Of all walks."""
 OF_EXCLUSION = ("loadpin.exclude", "loadpin.exclude-old-api")
 OF_TRUST = (
-    *("loadpin.verity-above", "loadpin.verity-deviceless", "loadpin.verity-header", "loadpin.verity-latch"),
+    *("loadpin.verity-above", "loadpin.verity-deviceless", "loadpin.verity-grammar", "loadpin.verity-header"),
+    *("loadpin.verity-latch", "loadpin.verity-root-digest"),
     *("loadpin.verity-list", "loadpin.verity-mode", "loadpin.verity-once", "loadpin.verity-trusted"),
     *("loadpin.verity-umount", "loadpin.verity-untrusted"),
 )
