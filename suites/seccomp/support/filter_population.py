@@ -101,10 +101,7 @@ class FilterPopulation(Walk):
             process = FilteredProcess()
             self.tasks[name] = FilteredTask(name, process, admin=kind == "admin", arch=self.guest.arch)
             process.threads.append(self.tasks[name])
-        self.begin_supervision()
-
-    def begin_supervision(self) -> None:
-        """Create who attends to the tasks' calls, if anybody does."""
+        self.do('supervisor = guest.spawn("supervisor", caps=Cap.ALL)')
 
     # Tasks
 
@@ -198,8 +195,8 @@ class FilterPopulation(Walk):
                 self.recheck(line_of(*call), prediction, _outcome(line_of(*call), found))
 
 
-def line_of(name: str, call: str, arguments: tuple[int, ...]) -> str:
-    return f'{name}.call("{call}", {", ".join(map(str, arguments))})'
+def line_of(name: str, call: str, arguments: tuple[int, ...], method: str = "call") -> str:
+    return f'{name}.{method}("{call}", {", ".join(map(str, arguments))})'
 
 
 def _errno(name: str) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -12,9 +13,9 @@ from hypothesis.stateful import invariant
 from guests.bpf import Action, Program
 from guests.outcome import OK, returned
 from suites.seccomp.support.filter_model import FilteredProcess
-from suites.seccomp.support.filter_population import ARGUMENTS, CALLS, NO_DESCRIPTOR, free, is_fatal, living
+from suites.seccomp.support.filter_population import ARGUMENTS, CALLS, NO_DESCRIPTOR, is_fatal, line_of, living
 from suites.seccomp.support.generated_filters import arithmetic_filters, cacheable_filters, for_calls
-from suites.seccomp.support.supervised_walk import SupervisedWalk, privileged
+from suites.seccomp.support.supervised_walk import SupervisedWalk, able_to_install, privileged
 from suites.walks.walk import Prediction, action
 
 SAFE = (
@@ -47,17 +48,11 @@ def in_groups(walk: FilterWalk) -> list[str]:
 def decided_calls(walk: FilterWalk) -> list[tuple[str, str]]:
     """Tasks that may install filters, and calls that their filters object to, those that kill more often."""
     found: list[tuple[str, str]] = []
-    for name in free(walk):
-        for call in CALLS if walk.tasks[name].may_install else ():
-            decision = walk.tasks[name].decide(call, ARGUMENTS[0])
-            if decision.made_by:
-                found += [(name, call)] * (4 if decision.action in KILLS else 1)
+    for name, call in itertools.product(able_to_install(walk), CALLS):
+        decision = walk.tasks[name].decide(call, ARGUMENTS[0])
+        if decision.made_by:
+            found += [(name, call)] * (4 if decision.action in KILLS else 1)
     return found
-
-
-def able_to_install(walk: FilterWalk) -> list[str]:
-    """Tasks whose children may install filters."""
-    return [name for name in free(walk) if walk.tasks[name].may_install]
 
 
 def programs(walk: FilterWalk) -> st.SearchStrategy[Program]:
@@ -72,8 +67,8 @@ class FilterWalk(SupervisedWalk):
 
     imports: ClassVar[Mapping[str, str]] = {
         **SupervisedWalk.imports,
-        **dict.fromkeys(("policy", "arg", "allow", "deny", "kill_process", "kill_thread"), "guests.bpf"),
-        **dict.fromkeys(("log", "notify", "trace", "trap", "Instruction"), "guests.bpf"),
+        **dict.fromkeys(("arg", "allow", "deny", "kill_process", "kill_thread"), "guests.bpf"),
+        **dict.fromkeys(("log", "trace", "trap", "Instruction"), "guests.bpf"),
         "FilterFlag": "guests.syscalls.seccomp",
     }
 
@@ -145,7 +140,7 @@ class FilterWalk(SupervisedWalk):
             call, arguments = "read", NO_DESCRIPTOR
         prediction = self.tasks[task].call(call, arguments, compat=True)
         if prediction and not is_fatal(prediction) and self.calls_by_int80:
-            self.compare(f'{task}.call32("{call}", {", ".join(map(str, arguments))})', prediction)
+            self.compare(line_of(task, call, arguments, "call32"), prediction)
 
     @invariant()
     def everyone_makes_the_calls(self) -> None:

@@ -25,9 +25,14 @@ from suites.walks.walk import Prediction, action
 ANSWERS = ("value=42", "value=0", "error=-13", "error=-4000", "continue")
 
 
+def able_to_install(walk: FilterPopulation) -> list[str]:
+    """Tasks that may install filters, as may their children."""
+    return [name for name in free(walk) if walk.tasks[name].may_install]
+
+
 def privileged(walk: FilterPopulation) -> list[str]:
     """Tasks that may install filters, more often than others."""
-    return free(walk) + [name for name in free(walk) if walk.tasks[name].may_install] * 4
+    return free(walk) + able_to_install(walk) * 4
 
 
 def able_to_listen(walk: FilterPopulation) -> list[str]:
@@ -59,6 +64,12 @@ def stopping_calls(walk: SupervisedWalk) -> list[tuple[Call, str, Prediction]]:
     return found
 
 
+def passive_tracers(walk: SupervisedWalk) -> list[Tracer]:
+    """Tracers that stop no call."""
+    has_suspension = walk.guest.kernel.config.enabled("CHECKPOINT_RESTORE")
+    return [Tracer.PLAIN, Tracer.SUSPENDS] if has_suspension else [Tracer.PLAIN]
+
+
 class SupervisedWalk(FilterPopulation):
     """A privileged process, `supervisor`, has the listeners, and traces a task now and then."""
 
@@ -76,9 +87,6 @@ class SupervisedWalk(FilterPopulation):
     def __init__(self) -> None:
         super().__init__()
         self.listeners = 0
-
-    def begin_supervision(self) -> None:
-        self.do('supervisor = guest.spawn("supervisor", caps=Cap.ALL)')
 
     # Listeners
 
@@ -120,13 +128,11 @@ class SupervisedWalk(FilterPopulation):
 
     # Tracers
 
-    @action(1, task=living, tracer=lambda _: (Tracer.PLAIN, Tracer.SUSPENDS))
+    @action(1, task=living, tracer=passive_tracers)
     def trace(self, task: str, tracer: Tracer) -> None:
         """All calls of a tracee whose tracer does not stop them."""
-        suspends = tracer is Tracer.SUSPENDS
-        if suspends and not self.guest.kernel.config.enabled("CHECKPOINT_RESTORE"):
-            return
-        self.do(f"supervisor.seize({task}, PtraceOption.{'SUSPEND_SECCOMP' if suspends else 'NONE'}).result()")
+        option = {Tracer.PLAIN: "NONE", Tracer.SUSPENDS: "SUSPEND_SECCOMP"}[tracer]
+        self.do(f"supervisor.seize({task}, PtraceOption.{option}).result()")
         with self.tasks[task].traced(tracer):
             self.compare_calls([task])
         self._leave(task)
@@ -147,7 +153,7 @@ class SupervisedWalk(FilterPopulation):
         self._leave(name)
 
     def _begin(self, call: Call) -> None:
-        self.do(f"call = {line_of(*call).replace('.call(', '.begin(', 1)}")
+        self.do(f"call = {line_of(*call, 'begin')}")
 
     def _leave(self, task: str) -> None:
         self.do(f"stop(supervisor, {task})")
