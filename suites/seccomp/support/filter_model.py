@@ -135,7 +135,11 @@ class FilteredTask:
         """What its filters decide about a call."""
         # Of a call that i386 has twice, `int 0x80` makes the older one, and policies are about the newer one.
         nr = number(name, "i386") if compat else call_number(name, self.arch)
-        return _decide(self.filters, self.arch, "i386" if compat else self.arch, nr, arguments)
+        return self.decide_number(nr, arguments, "i386" if compat else self.arch)
+
+    def decide_number(self, nr: int, arguments: tuple[int, ...], arch: str) -> Decision:
+        """What its filters decide about the call that has this number on an architecture."""
+        return _decide(self.filters, self.arch, arch, nr, arguments)
 
     @contextlib.contextmanager
     def traced(self, tracer: Tracer) -> Iterator[None]:
@@ -234,7 +238,7 @@ class FilteredTask:
         return str(int(self.no_new_privs)), mode, str(len(self.filters))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def _decide(filters: Stack, abi: str, arch: str, nr: int, arguments: tuple[int, ...]) -> Decision:
     """What filters that a task of an ABI has installed decide about its call, of perhaps another architecture."""
     call = SeccompData(nr, AUDIT_ARCH[arch], args=BY_NAME[arch].passed(arguments))

@@ -4,17 +4,34 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant
 
-from guests.bpf import Action, Program
-from guests.outcome import OK, returned
-from suites.seccomp.support.filter_model import FilteredProcess
-from suites.seccomp.support.filter_population import ARGUMENTS, CALLS, NO_DESCRIPTOR, is_fatal, line_of, living
-from suites.seccomp.support.generated_filters import arithmetic_filters, cacheable_filters, for_calls
+from guests.bpf import Action, Filter, Program, ret
+from guests.outcome import OK, error, returned
+from guests.protocol.wire import Entry
+from suites.seccomp.support.filter_model import MAX_ERRNO, Decision, FilteredProcess
+from suites.seccomp.support.filter_population import (
+    ARGUMENTS,
+    CALLS,
+    NO_DESCRIPTOR,
+    free,
+    is_fatal,
+    line_of,
+    living,
+)
+from suites.seccomp.support.filter_results import NUMBERS, abi_of, probe_calls
+from suites.seccomp.support.generated_filters import (
+    FILTER_ERRNO,
+    arithmetic_filters,
+    cacheable_filters,
+    for_calls,
+    for_numbers,
+    single_comparisons,
+)
 from suites.seccomp.support.supervised_walk import SupervisedWalk, able_to_install, privileged
 from suites.walks.walk import Prediction, action
 
@@ -22,10 +39,13 @@ SAFE = (
     *("deny({}, errno={})".format("{}", number) for number in (0, 3077, 4095, 5000)),
     *("allow({})", "log({})", "notify({})", "trace({})", "trace({})"),
 )
-VERBS = (*SAFE, *("kill_thread({})", "kill_process({})", "trap({})") * 2)
+DEADLY = ("kill_thread({})", "kill_process({})", "trap({})")
+VERBS = (*SAFE, *DEADLY * 2)
 KILLS = (Action.KILL_PROCESS, Action.KILL_THREAD)
 ARGUMENTS_OF_32_BITS = tuple(tuple(value & 0xFFFFFFFF for value in arguments) for arguments in ARGUMENTS)
 """Whether filters see the upper halves of `int 0x80` depends on the release (seccomp.data-int80-upper-halves)."""
+FIRST_NUMBERS = {Entry.NATIVE: 440, Entry.INT80: 300}
+"""From where on filters decide about all numbers: above those of the calls by which tasks do what they are asked."""
 CONDITIONS = ("", "", "arg(0) == 7", "arg(1) & 2", "arg(2) > 5", "arg(5) == 1 << 32", "arg(0) != 7")
 
 PROMISES = (
@@ -58,8 +78,40 @@ def decided_calls(walk: FilterWalk) -> list[tuple[str, str]]:
 def programs(walk: FilterWalk) -> st.SearchStrategy[Program]:
     """Generated filters, about CALLS alone."""
     arch = walk.guest.arch
-    generated = st.one_of(cacheable_filters(arch), cacheable_filters(arch), arithmetic_filters(arch))
+    generated = st.one_of(cacheable_filters(arch), single_comparisons(arch), arithmetic_filters(arch))
     return generated.map(lambda program: for_calls(CALLS, arch, program))
+
+
+def programs_for_numbers(walk: FilterWalk) -> st.SearchStrategy[tuple[Entry, Program]]:
+    """Generated filters about all calls of an entry from a number on; half of them deny all of these."""
+    entries = (Entry.NATIVE, Entry.INT80) if walk.calls_by_int80 else (Entry.NATIVE,)
+    arch = walk.guest.arch
+    generated = st.one_of(st.just((ret(Action.ERRNO, FILTER_ERRNO),)), cacheable_filters(arch))
+    return st.tuples(st.sampled_from(entries), generated).map(
+        lambda drawn: (drawn[0], for_numbers(FIRST_NUMBERS[drawn[0]], abi_of(drawn[0], arch), drawn[1]))
+    )
+
+
+def tasks_with_denied_numbers(walk: FilterWalk) -> list[tuple[str, Entry]]:
+    """Tasks that have filters about all calls of an entry from a number on."""
+    return [
+        (name, entry)
+        for name in free(walk)
+        for entry, filters in walk.about_numbers.items()
+        if any(each.program in filters for each in walk.tasks[name].filters)
+    ]
+
+
+def is_denial(decision: Decision) -> bool:
+    """Whether a filter returns an errno that no call itself returns."""
+    return decision.action is Action.ERRNO and FILTER_ERRNO <= decision.data <= MAX_ERRNO
+
+
+def consecutive(numbers: Iterable[int]) -> list[range]:
+    """Ascending numbers as ranges without gaps."""
+    groups = itertools.groupby(enumerate(numbers), lambda numbered: numbered[1] - numbered[0])
+    found = [[nr for _, nr in group] for _, group in groups]
+    return [range(each[0], each[-1] + 1) for each in found]
 
 
 class FilterWalk(SupervisedWalk):
@@ -70,7 +122,13 @@ class FilterWalk(SupervisedWalk):
         **dict.fromkeys(("arg", "allow", "deny", "kill_process", "kill_thread"), "guests.bpf"),
         **dict.fromkeys(("log", "trace", "trap", "Instruction"), "guests.bpf"),
         "FilterFlag": "guests.syscalls.seccomp",
+        "Entry": "guests.protocol.wire",
+        "sweep": "guests.syscall_sweep",
     }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.about_numbers: dict[Entry, set[Filter]] = {Entry.NATIVE: set(), Entry.INT80: set()}
 
     # Filters
 
@@ -87,7 +145,7 @@ class FilterWalk(SupervisedWalk):
         prediction = self.tasks[task].install(self.value(source))
         self.compare(f"{task}.install({source})", prediction)
 
-    @action(3, decided=decided_calls, verb=lambda _: VERBS)
+    @action(3, decided=decided_calls, verb=lambda _: SAFE + DEADLY * 5)
     def contradict(self, decided: tuple[str, str], verb: str) -> None:
         """Another filter about a call that a filter is about already."""
         task, call = decided
@@ -107,6 +165,12 @@ class FilterWalk(SupervisedWalk):
 
     @action(5, task=privileged, program=programs)
     def install_generated(self, task: str, program: Program) -> None:
+        self.compare(f"{task}.install({program!r})", self.tasks[task].install(program))
+
+    @action(2, task=privileged, filtered=programs_for_numbers)
+    def install_for_numbers(self, task: str, filtered: tuple[Entry, Program]) -> None:
+        entry, program = filtered
+        self.about_numbers[entry].add(program)
         self.compare(f"{task}.install({program!r})", self.tasks[task].install(program))
 
     @property
@@ -141,6 +205,20 @@ class FilterWalk(SupervisedWalk):
         prediction = self.tasks[task].call(call, arguments, compat=True)
         if prediction and not is_fatal(prediction) and self.calls_by_int80:
             self.compare(line_of(task, call, arguments, "call32"), prediction)
+
+    @action(3, who=tasks_with_denied_numbers)
+    def call_denied_numbers(self, who: tuple[str, Entry]) -> None:
+        """Calls that may not exist, or be anything, but that filters deny."""
+        name, entry = who
+        arch, task = abi_of(entry, self.guest.arch), self.tasks[name]
+        numbers = set(range(FIRST_NUMBERS[entry], NUMBERS)) - probe_calls(entry, self.guest.arch)
+        decisions = {nr: task.decide_number(nr, (0,) * 6, arch) for nr in sorted(numbers)}
+        denied = {nr: each for nr, each in decisions.items() if is_denial(each)}
+        for run in consecutive(denied):
+            for nr, outcome in self.value(f"sweep({name}, {run}, entry=Entry.{entry.name})").items():
+                if outcome.errno != denied[nr].data:
+                    prediction = Prediction(error(denied[nr].data), denied[nr].promise)
+                    self.recheck(f"{name}.call({nr}, entry=Entry.{entry.name})", prediction, outcome)
 
     @invariant()
     def everyone_makes_the_calls(self) -> None:

@@ -83,6 +83,16 @@ def cacheable_filters(draw: st.DrawFn, arch: str) -> Program:
     return (*program, draw(_RETURNS))
 
 
+@st.composite
+def single_comparisons(draw: st.DrawFn, arch: str) -> Program:
+    """A filter in which one comparison of the number or the architecture decides whether to allow a call."""
+    compared = load(draw(st.sampled_from((bpf.NR, bpf.ARCH))))
+    code = draw(st.sampled_from((bpf.JEQ, bpf.JGE, bpf.JGT, bpf.JSET)))
+    denied = draw(st.integers(0, 1))
+    results = draw(_DENIALS), ret(Action.ALLOW)
+    return compared, Instruction(code, draw(_k(arch)), denied, 1 - denied), *results
+
+
 _BINARY = (bpf.ADD, bpf.SUB, bpf.MUL, bpf.AND, bpf.OR, bpf.XOR)
 _PLAIN = (bpf.TAX, bpf.TXA, bpf.NEG, bpf.LD_W_LEN, bpf.LDX_W_LEN)
 _SCRATCH = 4
@@ -149,6 +159,12 @@ def for_calls(calls: Sequence[str], arch: str, program: Program) -> Program:
     ahead = range(len(calls), 0, -1)
     tests = (Instruction(bpf.JEQ, number(name, arch), jt=jump) for name, jump in zip(calls, ahead, strict=True))
     return (load(bpf.NR), *tests, ret(Action.ALLOW), *program)
+
+
+def for_numbers(first: int, arch: str, program: Program) -> Program:
+    """A filter that decides as the program does about an architecture's calls from a number on, and allows others."""
+    is_arch, is_later = Instruction(bpf.JEQ, AUDIT_ARCH[arch], jf=2), Instruction(bpf.JGE, first, jt=1)
+    return (load(bpf.ARCH), is_arch, load(bpf.NR), is_later, ret(Action.ALLOW), *program)
 
 
 def listing(program: Program) -> str:
