@@ -53,6 +53,8 @@ static void over(int status)
 	for (double end = now() + 5; now() < end && (reaped = waitpid(-1, NULL, WNOHANG | __WALL)) >= 0;)
 		if (!reaped)
 			nap(&times);
+	if (guard >= 0 && !syscall(SYS_pidfd_send_signal, guard, SIGKILL, NULL, 0))
+		poll(&(struct pollfd){ .fd = guard, .events = POLLIN }, 1, 5000);
 	if (status != 1 && complaint()) {
 		dprintf(FD_OUTPUT, "the kernel complains: %s\n", complaint());
 		status = 1;

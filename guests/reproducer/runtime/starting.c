@@ -91,6 +91,48 @@ static int map_arena(void)
 	return mmap((void *)ARENA, SLOTS * SLOT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, FD_ARENA, 0) != MAP_FAILED;
 }
 
+/* If this program is killed, its tasks must not stay: some of them poll. */
+static void end_tasks_after(int program)
+{
+	static char maps[8192];
+	struct pollfd ended = { .fd = dup2(program, 0), .events = POLLIN };
+
+	/* Out of our session, so that no signal for that ends it first. */
+	setsid();
+	syscall(SYS_close_range, 1, ~0U, 0);
+	poll(&ended, 1, -1);
+	for (int slot = 1; slot < SLOTS; slot++) {
+		int tid = ((struct shared *)(ARENA + slot * SLOT))->tid;
+
+		/* The number may belong to another process now. */
+		if (tid > 0 && read_text(format("/proc/%d/maps", tid), maps, sizeof(maps)) && strstr(maps, "memfd:arena"))
+			kill(tid, SIGKILL);
+	}
+	_exit(0);
+}
+
+static void start_guard(void)
+{
+	int program = syscall(SYS_pidfd_open, getpid(), 0);
+	pid_t parent = program < 0 ? -1 : fork();
+
+	if (!parent) {
+		/* It loses its parent, so that it is no child of this program, which may wait for any. */
+		pid_t child = fork();
+
+		if (!child)
+			end_tasks_after(program);
+		shared(&tasks[0])->child = child;
+		_exit(0);
+	}
+	if (parent > 0) {
+		waitpid(parent, NULL, 0);
+		guard = syscall(SYS_pidfd_open, shared(&tasks[0])->child, 0);
+	}
+	if (program >= 0)
+		close(program);
+}
+
 static void set_up(int argc, char **argv)
 {
 	static char path[4096];
@@ -116,6 +158,7 @@ static void set_up(int argc, char **argv)
 	fd = eventfd(0, EFD_NONBLOCK);
 	dup2(fd, FD_COMMON);
 	close(fd);
+	start_guard();
 	kernel_log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	lseek(kernel_log, 0, SEEK_END);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);

@@ -32,6 +32,7 @@ struct shared {
 static char *title;
 static size_t title_size;
 static int kernel_log = -1;
+static int guard = -1;		/* a process that ends the tasks if this program is killed */
 static char logged[1 << 20];
 static struct { char path[256], content[256]; } sysctls[32];
 static int sysctl_count;

@@ -4,8 +4,12 @@ with 1, and with 2 if they cannot get that far."""
 
 from __future__ import annotations
 
+import os
+import platform
+import select
 import signal
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from guests.bpf import deny, policy
 from guests.call_arguments import Out
 from guests.outcome import EBADF, ENOSYS, EPERM, OK, exited, killed, returned
 from guests.protocol.record import Sent
+from guests.reproducer import guest_trial
 from guests.reproducer.orders import CannotReproduce
 from guests.session import Session
 from guests.task import Task
@@ -130,6 +135,30 @@ class TestExitStatus:
         status, printed = run(source_of(recorded, blocks), tmp_path)
         assert status == 1
         assert "reader: openat() returns\n" in printed
+
+
+def test_a_killed_program_leaves_no_task(recorded: RecordedHost, tmp_path: Path) -> None:
+    """Not even one that polls, or that is not of its session."""
+
+    def two_tasks(host: Session) -> None:
+        assert host.init.spawn("waiting").call("setsid") != EPERM
+        host.init.spawn("polling", quiet=True)
+
+    waiting = 'dprintf(FD_OUTPUT, "%d %d\\n", tasks[1].tid, tasks[2].tid);\n\tpause();'
+    source = source_of(recorded, two_tasks).replace("\tstory();\n", f"\tstory();\n\t{waiting}\n")
+    program = tmp_path / "reproducer"
+    program.write_bytes(guest_trial.build(source, platform.machine()))
+    program.chmod(0o755)
+    with subprocess.Popen([program], stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        pids = [int(word) for word in running.stdout.readline().split()]
+        ends = [os.pidfd_open(pid) for pid in pids]
+        running.kill()
+    try:
+        assert [bool(select.select([end], [], [], 20)[0]) for end in ends] == [True, True]
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 class TestStory:
