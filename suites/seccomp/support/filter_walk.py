@@ -65,13 +65,17 @@ def in_groups(walk: FilterWalk) -> list[str]:
     return privileged(walk) + [name for name in privileged(walk) if len(walk.tasks[name].process.threads) > 1] * 3
 
 
-def decided_calls(walk: FilterWalk) -> list[tuple[str, str]]:
-    """Tasks that may install filters, and calls that their filters object to, those that kill more often."""
-    found: list[tuple[str, str]] = []
+def contradictions(walk: FilterWalk) -> list[tuple[str, str, str]]:
+    """Tasks that may install filters, calls that their filters object to, and what another filter may say of these.
+
+    Where a call kills, only what kills more or less differs, and only in a process of several threads.
+    """
+    found: list[tuple[str, str, str]] = []
     for name, call in itertools.product(able_to_install(walk), CALLS):
-        decision = walk.tasks[name].decide(call, ARGUMENTS[0])
+        decision, threads = walk.tasks[name].decide(call, ARGUMENTS[0]), walk.tasks[name].process.threads
         if decision.made_by:
-            found += [(name, call)] * (4 if decision.action in KILLS else 1)
+            verbs = DEADLY * (6 if len(threads) > 1 else 1) if decision.action in KILLS else VERBS
+            found += [(name, call, verb) for verb in verbs]
     return found
 
 
@@ -145,10 +149,10 @@ class FilterWalk(SupervisedWalk):
         prediction = self.tasks[task].install(self.value(source))
         self.compare(f"{task}.install({source})", prediction)
 
-    @action(3, decided=decided_calls, verb=lambda _: SAFE + DEADLY * 5)
-    def contradict(self, decided: tuple[str, str], verb: str) -> None:
+    @action(3, contradiction=contradictions)
+    def contradict(self, contradiction: tuple[str, str, str]) -> None:
         """Another filter about a call that a filter is about already."""
-        task, call = decided
+        task, call, verb = contradiction
         self.install(task, call, verb, "", "")
 
     @action(4, task=in_groups, call=lambda _: CALLS, verb=lambda _: SAFE, esrch=lambda _: (False, False, True))
