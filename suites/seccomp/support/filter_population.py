@@ -69,9 +69,8 @@ def fatal_calls(walk: FilterPopulation) -> list[tuple[Call, Prediction]]:
         if prediction is None or not is_fatal(prediction) or alone:
             continue
         if not (leads and prediction.expected.state is State.GONE):
-            # What several filters decide together is rare, and only other threads show some of it.
-            threads = len(task.process.threads)
-            times = (4 if threads == 1 else 12) if prediction.promise == "seccomp.precedence" else 1
+            # What several filters decide together is rare.
+            times = 4 if prediction.promise == "seccomp.precedence" else 1
             found += [((name, call, arguments), prediction)] * times
     return found
 
@@ -105,6 +104,11 @@ class FilterPopulation(Walk):
         self.do('supervisor = guest.spawn("supervisor", caps=Cap.ALL)')
 
     # Tasks
+
+    @property
+    def newest(self) -> str:
+        """The task that was created last."""
+        return list(self.tasks)[-1]
 
     @action(2, parent=roomy)
     def child(self, parent: str) -> None:

@@ -22,6 +22,7 @@ from suites.seccomp.support.filter_population import (
     is_fatal,
     line_of,
     living,
+    roomy,
 )
 from suites.seccomp.support.filter_results import NUMBERS, abi_of, probe_calls
 from suites.seccomp.support.generated_filters import (
@@ -41,6 +42,7 @@ SAFE = (
 )
 DEADLY = ("kill_thread({})", "kill_process({})", "trap({})")
 VERBS = (*SAFE, *DEADLY * 2)
+STRONG = (SAFE[1], *DEADLY)
 KILLS = (Action.KILL_PROCESS, Action.KILL_THREAD)
 ARGUMENTS_OF_32_BITS = tuple(tuple(value & 0xFFFFFFFF for value in arguments) for arguments in ARGUMENTS)
 """Whether filters see the upper halves of `int 0x80` depends on the release (seccomp.data-int80-upper-halves)."""
@@ -65,18 +67,19 @@ def in_groups(walk: FilterWalk) -> list[str]:
     return privileged(walk) + [name for name in privileged(walk) if len(walk.tasks[name].process.threads) > 1] * 3
 
 
-def contradictions(walk: FilterWalk) -> list[tuple[str, str, str]]:
-    """Tasks that may install filters, calls that their filters object to, and what another filter may say of these.
-
-    Where a call kills, only what kills more or less differs, and only in a process of several threads.
-    """
-    found: list[tuple[str, str, str]] = []
+def decided_calls(walk: FilterWalk) -> list[tuple[str, str]]:
+    """Tasks that may install filters, and calls that their filters object to, those that kill more often."""
+    found: list[tuple[str, str]] = []
     for name, call in itertools.product(able_to_install(walk), CALLS):
-        decision, threads = walk.tasks[name].decide(call, ARGUMENTS[0]), walk.tasks[name].process.threads
+        decision = walk.tasks[name].decide(call, ARGUMENTS[0])
         if decision.made_by:
-            verbs = DEADLY * (6 if len(threads) > 1 else 1) if decision.action in KILLS else VERBS
-            found += [(name, call, verb) for verb in verbs]
+            found += [(name, call)] * (4 if decision.action in KILLS else 1)
     return found
+
+
+def able_parents(walk: FilterWalk) -> list[str]:
+    """Tasks that may have children which may install filters."""
+    return able_to_install(walk) if roomy(walk) else []
 
 
 def programs(walk: FilterWalk) -> st.SearchStrategy[Program]:
@@ -149,11 +152,23 @@ class FilterWalk(SupervisedWalk):
         prediction = self.tasks[task].install(self.value(source))
         self.compare(f"{task}.install({source})", prediction)
 
-    @action(3, contradiction=contradictions)
-    def contradict(self, contradiction: tuple[str, str, str]) -> None:
+    @action(3, decided=decided_calls, verb=lambda _: VERBS)
+    def contradict(self, decided: tuple[str, str], verb: str) -> None:
         """Another filter about a call that a filter is about already."""
-        task, call, verb = contradiction
+        task, call = decided
         self.install(task, call, verb, "", "")
+
+    @action(2, parent=able_parents, older=lambda _: STRONG, newer=lambda _: STRONG)
+    def kill_or_deny(self, parent: str, older: str, newer: str) -> None:
+        """Two filters about a call of a thread, which may be the end of the thread alone or of its process."""
+        self.child(parent)
+        self.thread(self.newest)
+        task, call = self.newest, (self.newest, CALLS[0], ARGUMENTS[0])
+        for verb in (older, newer):
+            self.install(task, CALLS[0], verb, "", "")
+        prediction = self.tasks[task].call(*call[1:])
+        if prediction and is_fatal(prediction):
+            self.die((call, prediction))
 
     @action(4, task=in_groups, call=lambda _: CALLS, verb=lambda _: SAFE, esrch=lambda _: (False, False, True))
     def synchronize(self, task: str, call: str, verb: str, esrch: bool) -> None:
