@@ -63,6 +63,29 @@ def test_two_threads_declare(guest: Guest, race: Race) -> None:
     race.check(("OK", "OK", "OK", "EPERM"), ("OK", "OK", "EPERM", "OK"))
 
 
+@pytest.mark.requirement("yama.concurrency", "yama.declared-at-once")
+def test_two_processes_declare_and_revoke(guest: Guest, race: Race) -> None:
+    """Two processes declare and revoke, while a tracer reads; in the end, each has what it has declared last.
+
+    The list of exceptions changes by both of them, and by the workers that remove what was revoked.
+    """
+    guest.set_sysctl(SCOPE, 1)
+    first, second, tracer = (guest.spawn(name) for name in ("first", "second", "tracer"))
+    one, other, reading = race.plan(first), race.plan(second), race.plan(tracer)
+    race.go(one, other, reading)
+    for plan in (one, other):
+        for declared in (tracer.tid, 0, tracer.tid, 0, tracer.tid):
+            declare(plan, declared)
+    race.watch("revoke", declare(other, 0))
+    for target in (first, second) * 2:
+        read_by(reading, tracer, target)
+    race.meet(one, other, reading)
+    race.watch("read the first", read_by(reading, tracer, first))
+    race.watch("read the second", read_by(reading, tracer, second))
+    race.tally(one, other, reading)
+    race.check(("OK", "OK", "EPERM"))
+
+
 @pytest.mark.requirement("yama.scope-at-once")
 def test_scope_and_access(guest: Guest, race: Race) -> None:
     """During a change of the scope, a stranger may read or not; after the write, the new scope decides."""
