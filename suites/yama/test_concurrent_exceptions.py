@@ -67,17 +67,20 @@ def test_two_threads_declare(guest: Guest, race: Race) -> None:
 def test_two_processes_declare_and_revoke(guest: Guest, race: Race) -> None:
     """Two processes declare and revoke, while a tracer reads; in the end, each has what it has declared last.
 
-    The list of exceptions changes by both of them, and by the workers that remove what was revoked.
+    The list of exceptions is changed by both of them, and by a worker that removes what was revoked, for which they
+    make way.
     """
     guest.set_sysctl(SCOPE, 1)
     first, second, tracer = (guest.spawn(name) for name in ("first", "second", "tracer"))
     one, other, reading = race.plan(first), race.plan(second), race.plan(tracer)
     race.go(one, other, reading)
     for plan in (one, other):
-        for declared in (tracer.tid, 0, tracer.tid, 0, tracer.tid):
-            declare(plan, declared)
-    race.watch("revoke", declare(other, 0))
-    for target in (first, second) * 2:
+        for _ in range(4):
+            declare(plan, tracer.tid)
+            declare(plan, 0)
+            plan.call("sched_yield")
+    race.watch("declare", declare(one, tracer.tid))
+    for target in (first, second):
         read_by(reading, tracer, target)
     race.meet(one, other, reading)
     race.watch("read the first", read_by(reading, tracer, first))
