@@ -13,8 +13,6 @@ from suites.loadpin.support.disks_and_log import ENFORCING, loadpin, root_after_
 from suites.loadpin.support.verified_devices import verity_of
 from suites.races.race import Race
 
-BLOCK = 4096
-"""What the device verifies at a time."""
 BLOCKS, COPIES = 4, 8
 
 
@@ -25,12 +23,12 @@ BLOCKS, COPIES = 4, 8
 @pytest.mark.requirement("loadpin.verity-changed-buffer")
 def test_buffer_that_changes_during_a_read(guest: Guest, race: Race) -> None:
     """Another task writes to the buffer, perhaps between the transfer from the disk and its verification."""
-    root = root_after_pin(guest)
-    device = root.create_mapped("verified", verity_of(guest, 2).target("/dev/vdc"))
+    root, tree = root_after_pin(guest), verity_of(guest, 2)
+    device = root.create_mapped("verified", tree.target("/dev/vdc"))
     file = root.open(device, O_RDONLY | O_DIRECT).result()
-    size, writer = BLOCKS * BLOCK, root.spawn("writer")
+    size, writer = BLOCKS * tree.block_size, root.spawn("writer")
     # A direct read needs an aligned buffer.  Each task can write to the memory of every other one.
-    buffer = -(-root.store(bytes(size + BLOCK)) // BLOCK) * BLOCK
+    buffer = -(-root.store(bytes(size + tree.block_size)) // tree.block_size) * tree.block_size
     junk = writer.store(b"junk" * (size // 4))
     require(root.call("pread64", file, buffer, size, 0) == returned(size), f"{device} cannot be read")
     reading, writing = race.plan(root), race.plan(writer)

@@ -74,10 +74,15 @@ def story_of(source: str) -> list[str]:
     return [line.strip() for line in inside.partition("\n\n")[2].splitlines()]
 
 
-def run(source: str, folder: Path) -> tuple[int, str]:
-    """Build the reproducer, run it on this host, and return its exit status and what it printed."""
+def built(source: str, folder: Path) -> Path:
+    """Build the reproducer for this host."""
     program = folder / "reproducer"
     program.write_bytes(guest_trial.build(source, platform.machine()))
     program.chmod(0o755)
-    done = subprocess.run([program], capture_output=True, encoding="utf-8", check=False, timeout=300)
+    return program
+
+
+def run(source: str, folder: Path) -> tuple[int, str]:
+    """Build the reproducer, run it on this host, and return its exit status and what it printed."""
+    done = subprocess.run([built(source, folder)], capture_output=True, encoding="utf-8", check=False, timeout=300)
     return done.returncode, done.stdout

@@ -5,7 +5,6 @@ with 1, and with 2 if they cannot get that far."""
 from __future__ import annotations
 
 import os
-import platform
 import select
 import signal
 import struct
@@ -19,13 +18,12 @@ from guests.bpf import deny, policy
 from guests.call_arguments import Out
 from guests.outcome import EBADF, ENOSYS, EPERM, OK, exited, killed, returned
 from guests.protocol.record import Sent
-from guests.reproducer import guest_trial
 from guests.reproducer.orders import CannotReproduce
 from guests.session import Session
 from guests.task import Task
 from guests.uapi import O_RDONLY, O_RDWR, Signal
 from suites.harness.guests.fakes import UNUSED_FD, pipe, root_only, x86_only
-from suites.harness.guests.reproducer.conftest import RecordedHost, run, source_of, story_of
+from suites.harness.guests.reproducer.conftest import RecordedHost, built, run, source_of, story_of
 
 pytestmark = [root_only, x86_only]
 
@@ -146,10 +144,7 @@ def test_a_killed_program_leaves_no_task(recorded: RecordedHost, tmp_path: Path)
 
     waiting = 'dprintf(FD_OUTPUT, "%d %d\\n", tasks[1].tid, tasks[2].tid);\n\tpause();'
     source = source_of(recorded, two_tasks).replace("\tstory();\n", f"\tstory();\n\t{waiting}\n")
-    program = tmp_path / "reproducer"
-    program.write_bytes(guest_trial.build(source, platform.machine()))
-    program.chmod(0o755)
-    with subprocess.Popen([program], stdout=subprocess.PIPE) as running:
+    with subprocess.Popen([built(source, tmp_path)], stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         pids = [int(word) for word in running.stdout.readline().split()]
         ends = [os.pidfd_open(pid) for pid in pids]
