@@ -6,6 +6,8 @@ The target executes the set-uid program, gives up what it gained, and executes i
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from guests.call_plan import StepValue
@@ -13,8 +15,8 @@ from guests.errors import require
 from guests.guest import Guest
 from guests.protocol.meeting_layout import Watched
 from guests.syscalls.process_access import event_attributes
-from guests.uapi import AT_FDCWD
-from suites.ptrace.support.programs import AT_ADDRESS, Programs
+from guests.uapi import ADDR_NO_RANDOMIZE, AT_FDCWD
+from suites.ptrace.support.programs import AT_ADDRESS, Programs, execute
 from suites.races.race import Race
 
 pytestmark = pytest.mark.races
@@ -23,6 +25,10 @@ POLLHUP, POLLNVAL = 0x10, 0x20
 """What poll() says of an event whose process is gone or closed, and of a descriptor that is not open."""
 USER, OWNER = 1000, 2000
 SET_UID = 0o4755
+LAST_DIGITS = -7
+"""Where, from its end, /proc/PID/stat has the last four digits of its field env_end: before " 0\\n"."""
+HIDDEN = b" 0 0"
+"""What is there if env_end and the field before it are hidden."""
 LIST, LIST_OF_THE_NEW = 0x10000, 0x20000
 """Addresses of lists of robust futexes, where there is nothing."""
 
@@ -85,6 +91,38 @@ def test_link_to_the_program(guest: Guest, race: Race) -> None:
     )
     #           the set-uid program               its own
     race.check(("OK", {own, "EACCES"}, "EACCES", "OK", {own, "EACCES"}, own))
+
+
+@pytest.mark.requirement("ptrace.exec-at-once-stat")
+def test_end_of_the_environment(guest: Guest, race: Race) -> None:
+    """/proc/PID/stat shows where the environment of the target's own program ends, or hides it.
+
+    That place is the same each time, because the target has so chosen.  A set-uid program's is random all the same.
+    """
+    stranger = guest.spawn("stranger")
+    executing = Executing(guest, race, Programs(guest).create(mode=SET_UID))
+    target, plan, reading = executing.target, executing.plan, race.plan(stranger)
+    target.call("personality", ADDR_NO_RANDOMIZE).result()
+    execute(target, guest.program).result()
+    path = f"/proc/{target.pid}/stat"
+    own = guest.read_bytes(path)[LAST_DIGITS:][:4]
+    text, digits = stranger.store(bytes(1024)), stranger.store(bytes(4))
+    file, end = stranger.open(path).result(), stranger.call("memfd_create", "end", 0).result()
+    race.go(plan, reading)
+    race.watch("execute", executing.execute())
+    length = reading.call("pread64", file, text, 1024, 0)
+    # Where the digits are in the text is not known, but how far from its end.
+    reading.call("ftruncate", end, 0)
+    reading.call("pwrite64", end, text, length, 0)
+    reading.call("lseek", end, LAST_DIGITS, os.SEEK_END)
+    race.watch("read", reading.call("read", end, digits, 4), Watched.VALUE)
+    race.watch_word("last digits", stranger, digits)
+    race.meet(plan, reading)
+    plan.call("personality", ADDR_NO_RANDOMIZE)
+    race.watch("return", executing.return_to_its_own())
+    race.tally(plan, reading)
+    word = stranger.abi.integer
+    race.check(("OK", 4, {word(own), word(HIDDEN)}, "OK"))
 
 
 @pytest.mark.requirement("ptrace.exec-at-once-robust-list")

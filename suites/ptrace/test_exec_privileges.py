@@ -11,7 +11,7 @@ from guests.guest import Guest
 from guests.outcome import ENOEXEC, EPERM, OK, Expected, exited, returned
 from guests.promises import breaks
 from guests.task import Task
-from guests.uapi import WALL, Cap, Clone, Prctl, Signal
+from guests.uapi import ADDR_NO_RANDOMIZE, WALL, Cap, Clone, Prctl, Signal
 from suites.ptrace.support.privileges import (
     LONG_KNOWN,
     death_signal,
@@ -26,7 +26,6 @@ from suites.ptrace.support.programs import FOLDER, Programs, execute, give_capab
 from suites.ptrace.support.ways import few, not_closed, not_open, observer
 
 SETPCAP = Cap(1 << 8)
-ADDR_NO_RANDOMIZE = 0x0040000
 ASK = 0xFFFFFFFF
 AT_SECURE = 23
 ROOT_LINK = "/root"
