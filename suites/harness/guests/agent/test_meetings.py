@@ -170,4 +170,4 @@ def test_overlaps(host: HostSession, within: bool) -> None:
     race.watch("child", pid, Watched.SIGN)
     race.check((">0",))
     assert race.records[0].overlaps == (ROUNDS if within else 0)
-    assert str(race.records[0]) == f"50 rounds, {50 if within else 0} of them with an overlap, 1 outcome"
+    assert str(race.records[0]) == f"50 rounds, {50 if within else 0} of them with an overlap, 1 of 1 outcome"
