@@ -55,6 +55,7 @@ class Poll(enum.IntFlag):
     OUT = 4
     ERR = 8
     HUP = 16
+    NVAL = 32
     RDNORM = 64
     WRNORM = 256
 
