@@ -37,6 +37,8 @@ SOON_S = 10
 """Of all rounds together: ppoll() leaves the rest of its time where it has found it."""
 CREATED, CALLS = 3, 200
 """How many threads are created, and how many calls made, so that it takes longer than TSYNC does."""
+WAITING = 3
+"""How many threads end with their process, besides the two that act: each may end at the wrong moment."""
 LONGEST = 20
 """Moments of up to some milliseconds: that is how long TSYNC takes where filters are compiled or accesses watched."""
 DIVERGENT = ">0"
@@ -175,17 +177,20 @@ def test_two_at_once(guest: Guest, race: Race) -> None:
 
 @pytest.mark.requirement("seccomp.tsync-end-of-process")
 def test_end_of_the_process(guest: Guest, race: Race) -> None:
-    """A thread ends the process meanwhile: no thread keeps the filter, so its listener, if there is one, hangs up."""
+    """A thread ends the process meanwhile: no thread keeps the filter, so the listener, if there is one, hangs up."""
     shell = shell_of(guest)
     program, status = stored(shell, policy(notify("getuid"))), shell.store(bytes(4))
     polled, unpolled = (shell.store(shell.abi.pack("iHH", FREE, 0, 0)) for _ in range(2))
-    leader, ending = race.child(), race.child()
+    leader, ending, *waiting = (race.child() for _ in range(2 + WAITING))
     starting = race.plan(shell)
     pid = starting.child(leader, Clone.FILES)
-    leader.child(ending, THREAD_FLAGS)
+    for thread in (*waiting, ending):
+        leader.child(thread, THREAD_FLAGS)
     race.go(leader, ending)
     install(leader, program, TSYNC | FilterFlag.TSYNC_ESRCH | FilterFlag.NEW_LISTENER)
     ending.call("exit_group", 0)
+    for thread in waiting:
+        thread.call("ppoll", 0, 0, 0, 0, 8)
     starting.call("wait4", pid, status, WALL, 0)
     race.watch_word("status", shell, status)
     starting.copy(polled, unpolled, 8)
