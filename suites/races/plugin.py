@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 
 from guests.guest import Guest
+from guests.meeting import LONGEST
 from guests.plugin import LIMIT
 from reports.run import notes
 from suites.races.race import ROUNDS, ROUNDS_OF_A_BATCH, ROUNDS_ON_ONE_PROCESSOR, Race, RaceBudget, RaceRecord
@@ -52,7 +53,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "races: several tasks at the same time, in rounds; --race-seconds repeats them"
+        "markers",
+        "races(longest): several tasks at the same time, in rounds; --race-seconds repeats them.  Before they act,"
+        f" they wait for moments shorter than 2 to the power of `longest` ({LONGEST})",
     )
     given = config.option.race_seed
     new = random.SystemRandom().getrandbits(32) if config.option.race_seconds else FIXED_SEED
@@ -72,12 +75,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def budget_of(item: pytest.Item) -> RaceBudget:
     """The budget that the options give a test.  Each test has a seed of its own."""
-    config = item.config
+    config, marker = item.config, item.get_closest_marker("races")
+    longest = marker.kwargs.get("longest", LONGEST) if marker else LONGEST
     workers = getattr(config, "workerinput", {})
     seed = zlib.crc32(f"{workers.get(PROPERTY, config.stash[SEED])} {item.nodeid}".encode())
     if total := config.option.race_seconds:
-        return RaceBudget(ROUNDS_OF_A_BATCH, seed, total / max(1, config.stash.get(COUNT, 1)))
-    return RaceBudget(ROUNDS if config.option.cpus > 1 else ROUNDS_ON_ONE_PROCESSOR, seed)
+        return RaceBudget(ROUNDS_OF_A_BATCH, seed, total / max(1, config.stash.get(COUNT, 1)), longest)
+    return RaceBudget(ROUNDS if config.option.cpus > 1 else ROUNDS_ON_ONE_PROCESSOR, seed, longest=longest)
 
 
 def _report(item: pytest.Item, record: RaceRecord) -> None:
@@ -114,7 +118,7 @@ def _fresh_races(
     while True:
         request.config.stash[LIMIT].renew()
         guest = next_guest()
-        yield guest, Race(guest, RaceBudget(1, seeds.getrandbits(32)), finished=record.add)
+        yield guest, Race(guest, RaceBudget(1, seeds.getrandbits(32), longest=budget.longest), finished=record.add)
         if time.monotonic() >= end:
             break
         assert not (found := complaint(guest)), found

@@ -49,6 +49,8 @@ class RaceBudget:
     seed: int
     seconds: float = 0.0
     """Begin no batch after this time."""
+    longest: int = LONGEST
+    """Moments are shorter than 2 to the power of this."""
 
 
 @dataclass
@@ -130,11 +132,11 @@ class Race(Meeting):
             self.watch("look afterwards", look(), kind)
         self.tally(changing, looking)
 
-    def check(self, *allowed: AllowedOutcome, rounds: int = 0, most: int = 0, longest: int = LONGEST) -> RaceRecord:
+    def check(self, *allowed: AllowedOutcome, rounds: int = 0, most: int = 0) -> RaceRecord:
         """Run the plans, and check that each round came out as one of these.  Returns what came of it.
 
         rounds: how many there can be at most, in one batch.  most: begin no batch after so many rounds, of which each
-        fills the guest's log, for instance.  longest: the moments are shorter than 2 to the power of this.
+        fills the guest's log, for instance.
         """
         for child, times in self._children:
             child.send(self._guest, times)
@@ -147,7 +149,7 @@ class Race(Meeting):
             while True:
                 self._starts()
                 seed = seeds.getrandbits(64)
-                tally = self._run(seed, min(rounds or self._budget.rounds, self._budget.rounds), longest)
+                tally = self._run(seed, min(rounds or self._budget.rounds, self._budget.rounds))
                 record.add(RaceRecord.of(tally))
                 self._compare(tally, outcomes, seed)
                 if rounds or (most and record.rounds >= most) or time.monotonic() >= end:
@@ -156,8 +158,8 @@ class Race(Meeting):
             self._finished(record)
         return record
 
-    def _run(self, seed: int, rounds: int, longest: int) -> Tally:
-        self.begin(self._guest, seed, longest)
+    def _run(self, seed: int, rounds: int) -> Tally:
+        self.begin(self._guest, seed, self._budget.longest)
         running = [start(task, plan, rounds) for task, plan in self._plans]
         for (task, plan), one in zip(self._plans, running, strict=True):
             counts = one.counts(BATCH_DEADLINE_S)

@@ -25,7 +25,8 @@ from suites.seccomp.support.addfd_pair import FREE
 from suites.seccomp.support.stored_filters import install, stored
 
 pytestmark = [
-    pytest.mark.races,
+    # Moments of up to some milliseconds: that is how long TSYNC takes where filters are compiled or accesses watched.
+    pytest.mark.races(longest=20),
     pytest.mark.needs("SECCOMP_FILTER"),
     pytest.mark.requirement("seccomp.tsync-concurrent"),
 ]
@@ -39,8 +40,6 @@ CREATED, CALLS = 3, 200
 """How many threads are created, and how many calls made, so that it takes longer than TSYNC does."""
 WAITING = 3
 """How many threads end with their process, besides the two that act: each may end at the wrong moment."""
-LONGEST = 20
-"""Moments of up to some milliseconds: that is how long TSYNC takes where filters are compiled or accesses watched."""
 DIVERGENT = ">0"
 """TSYNC has returned the number of a thread."""
 
@@ -103,7 +102,7 @@ def test_clone(guest: Guest, race: Race) -> None:
         leader.join(thread)
     run_in_a_process(race, shell, leader)
     at_first, afterwards = ({"OK", "EINVAL"},), ("EINVAL", 1)
-    race.check(("OK", *at_first * CREATED, "EINVAL", *afterwards * CREATED, 0), longest=LONGEST)
+    race.check(("OK", *at_first * CREATED, "EINVAL", *afterwards * CREATED, 0))
 
 
 def test_calls(guest: Guest, race: Race) -> None:
@@ -120,7 +119,7 @@ def test_calls(guest: Guest, race: Race) -> None:
     leader.join(creator)
     leader.join(calling)
     run_in_a_process(race, shell, leader)
-    race.check(("OK", {"OK", "EINVAL"}, "EINVAL", 0), longest=LONGEST)
+    race.check(("OK", {"OK", "EINVAL"}, "EINVAL", 0))
 
 
 def test_exit(guest: Guest, race: Race) -> None:
@@ -139,7 +138,7 @@ def test_exit(guest: Guest, race: Race) -> None:
     leader.join(exiting)
     leader.join(bystander)
     run_in_a_process(race, shell, leader)
-    race.check(("OK", "EINVAL", "EINVAL", 0), (DIVERGENT, "OK", "OK", 0), longest=LONGEST)
+    race.check(("OK", "EINVAL", "EINVAL", 0), (DIVERGENT, "OK", "OK", 0))
 
 
 def test_installation(guest: Guest, race: Race) -> None:
@@ -157,7 +156,6 @@ def test_installation(guest: Guest, race: Race) -> None:
     race.check(
         ("OK", "OK", "EINVAL", "OK", "EINVAL", "EPERM", 0),
         (DIVERGENT, "OK", "OK", "OK", "OK", "EPERM", 0),
-        longest=LONGEST,
     )
 
 
@@ -172,7 +170,7 @@ def test_two_at_once(guest: Guest, race: Race) -> None:
     look_at_both(race, leader, thread)
     leader.join(thread)
     run_in_a_process(race, shell, leader)
-    race.check(("OK", "OK", "EINVAL", "EPERM", "EINVAL", "EPERM", 0), longest=LONGEST)
+    race.check(("OK", "OK", "EINVAL", "EPERM", "EINVAL", "EPERM", 0))
 
 
 @pytest.mark.requirement("seccomp.tsync-end-of-process")
@@ -199,7 +197,7 @@ def test_end_of_the_process(guest: Guest, race: Race) -> None:
     starting.call("close", FREE)
     race.tally(starting)
     hung_up, not_open = (shell.abi.integer(shell.abi.pack("HH", 0, event)) for event in (Poll.HUP, Poll.NVAL))
-    race.check((0, {hung_up, not_open}), longest=LONGEST)
+    race.check((0, {hung_up, not_open}))
 
 
 @pytest.mark.requirement("seccomp.listener-concurrent")
@@ -219,7 +217,7 @@ def test_two_listeners(guest: Guest, race: Race) -> None:
     race.meet(leader, thread)  # a thread that has ended is not divergent
     leader.join(thread)
     run_in_a_process(race, shell, leader)
-    race.check((">0", "EBUSY", 0), ("ESRCH", ">0", 0), longest=LONGEST)
+    race.check((">0", "EBUSY", 0), ("ESRCH", ">0", 0))
 
 
 def test_exec(guest: Guest, race: Race) -> None:
@@ -235,4 +233,4 @@ def test_exec(guest: Guest, race: Race) -> None:
     race.watch("program", executing.call("getppid"))
     leader.join(executing)
     run_in_a_process(race, shell, leader)
-    race.check(("OK", "OK", "EINVAL", 0), ("-", "OK", {"OK", "EINVAL"}, 0), longest=LONGEST)
+    race.check(("OK", "OK", "EINVAL", 0), ("-", "OK", {"OK", "EINVAL"}, 0))

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from guests.meeting import Tally
+from guests.meeting import LONGEST, Tally
 from suites.races import plugin
 from suites.races.plugin import budget_of
 from suites.races.race import ROUNDS, ROUNDS_OF_A_BATCH, ROUNDS_ON_ONE_PROCESSOR, RaceRecord
@@ -31,8 +31,10 @@ def configured(**options: object) -> pytest.Config:
     return config
 
 
-def item_of(config: pytest.Config, nodeid: str = TEST, *, races: bool = True) -> pytest.Item:
-    found = object() if races else None
+def item_of(
+    config: pytest.Config, nodeid: str = TEST, *, races: bool = True, marker: pytest.MarkDecorator = pytest.mark.races
+) -> pytest.Item:
+    found = marker.mark if races else None
     return cast(pytest.Item, SimpleNamespace(config=config, nodeid=nodeid, get_closest_marker=lambda _: found))
 
 
@@ -86,6 +88,13 @@ def test_which_kernel_is_tested(options: dict[str, object], kernels: object, fla
     """With --race-seconds alone, one that is made for races."""
     option = configured(**options).option
     assert (option.kernel, option.flavor) == (kernels, flavors)
+
+
+def test_the_marker_says_how_long_moments_are() -> None:
+    """With --race-seconds and without; by default as long as those of any meeting."""
+    for config in (configured(), configured(race_seconds=9)):
+        assert budget_of(item_of(config)).longest == LONGEST
+        assert budget_of(item_of(config, marker=pytest.mark.races(longest=20))).longest == 20
 
 
 def test_records_are_added_up() -> None:
