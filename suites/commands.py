@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import subprocess
 from typing import Any
 
-from common.project_files import IS_CHECKOUT, pytest_command, working_folder
+from common.child_command import wait_for
+from common.project_files import IS_CHECKOUT, pytest_command
 
 PROGRAMS = {
     "mutants": ("suites.mutation.__main__", "build kernels with one fault each, and check that the suites detect it"),
@@ -64,5 +64,4 @@ def _program(options: argparse.Namespace) -> int:
 
 
 def _requirements(options: argparse.Namespace) -> int:
-    command = pytest_command("--requirements", *options.others)
-    return subprocess.run(command, cwd=working_folder(), check=False).returncode
+    return wait_for(pytest_command("--requirements", *options.others))

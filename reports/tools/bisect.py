@@ -11,13 +11,13 @@ With --repeat among ARGS, a commit is good if it keeps its promises in every att
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.child_command import wait_for
 from common.errors import UsageError
 from common.project_files import REPORTS, kconform_command, pytest_command, working_folder
 from reports.judgement.exit_status import BROKEN, HELD, NOTHING_RAN, UNDETERMINED, WRONG_USE, meaning
@@ -81,24 +81,14 @@ def judge(arguments: Sequence[str]) -> StepResult:
     except (argparse.ArgumentError, OSError, RuntimeError) as error:
         print(f"bisect: {WORDS[STOP]}: --report-dir cannot be used: {error}", flush=True)
         return StepResult(STOP, WRONG_USE)
-    if _run(DOCTOR):
+    if wait_for(DOCTOR):
         print(f"bisect: {WORDS[STOP]}: this machine lacks something", flush=True)
         return StepResult(STOP, WRONG_USE)
-    exit_status = _run(pytest_command(f"--report-dir={report}", "--reproducers=none", "--vmcores=0", *arguments))
+    exit_status = wait_for(pytest_command(f"--report-dir={report}", "--reproducers=none", "--vmcores=0", *arguments))
     counts = verdicts_in(report)
     answered = answer(exit_status, counts)
     print(f"bisect: {WORDS[answered]} (exit status {exit_status}: {meaning(exit_status, counts)})", flush=True)
     return StepResult(answered, exit_status)
-
-
-def _run(command: Sequence[str]) -> int:
-    """The exit status of the command, which may take its time to end after Ctrl-C."""
-    with subprocess.Popen(command, cwd=working_folder()) as running:
-        try:
-            return running.wait()
-        except KeyboardInterrupt:
-            # The terminal has interrupted the command, too: it ends its guests and writes its report.
-            return running.wait()
 
 
 if __name__ == "__main__":

@@ -16,16 +16,16 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from common import atomic
+from common.child_command import wait_for_tests
 from common.commandline import Parser, output, run
 from common.errors import KconformError, UsageError
 from common.paths import users_path
-from common.project_files import REPORTS, pytest_command, working_folder
+from common.project_files import REPORTS, pytest_command
 from reports.judgement.promise_coverage import KERNEL_AREAS
 from reports.model import document
 from reports.model.names_of_tests import without_kernel
@@ -92,7 +92,7 @@ def _report(options: argparse.Namespace) -> Path:
     command = pytest_command("--vmcores=0", *shlex.split(options.pytest))
     command += [f"--kernel={options.kernel}", "--flavor=coverage", f"--report-dir={report}"]
     command += [f"--counters={folder_of(report).path}", *(f"suites/{area}" for area in options.what or KERNEL_AREAS)]
-    status = subprocess.run(command, cwd=working_folder(), stdin=subprocess.DEVNULL, check=False).returncode
+    status = wait_for_tests(command)
     if not is_report(report):
         raise KconformError(f"no test ran: pytest ended with {status}", hint="pytest's output, above, tells why")
     return report

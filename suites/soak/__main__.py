@@ -5,7 +5,7 @@
     kconform soak --times 60 --faults 1 -- suites/yama -k talk   with faults of the host in some of the guests
 
 Arguments after -- are pytest's.  Exit status: 0 nothing drifted, was lost or left behind, and no kernel was blamed
-for an injected fault; 1 otherwise; 3 the tests could not be run.
+for an injected fault; 1 otherwise; 2 interrupted; 3 the tests could not be run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -25,8 +24,9 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from common.commandline import Parser
-from common.project_files import pytest_command, working_folder
+from common.child_command import wait_for_tests
+from common.commandline import Parser, run
+from common.project_files import pytest_command
 from suites import marked_processes
 from suites.soak.guest_faults import INJECTED
 from suites.soak.repetition import Sample
@@ -59,6 +59,10 @@ class Drift:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    return run(lambda: _soak(options))
+
+
+def _soak(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="kconform-soak-") as scratch:
         folder = Path(scratch)
         status, left = _run(options, folder)
@@ -97,9 +101,9 @@ def _run(options: argparse.Namespace, folder: Path) -> tuple[int, list[str]]:
     command += ["-p", "suites.soak.repetition", "--soak-times", str(options.times), "--soak-samples", str(folder)]
     command += ["--soak-faults", str(options.faults)] if options.faults is not None else []
     command += ["--report-dir", str(folder / "report"), "-q", *options.pytest]
-    done = subprocess.run(command, cwd=working_folder(), stdin=subprocess.DEVNULL, check=False)
+    status = wait_for_tests(command)
     left = [f"left behind: {each.info['name']} ({each.pid})" for each in marked_processes.living(mark)]
-    return done.returncode, left
+    return status, left
 
 
 def _results(report: Path) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@
 
 A test may silently need an option that the flavor `full` has, or rely on an entry, a layout or a scheduler that other
 kernels lack.  Exit status: 0 no promise was broken, and every kernel that could be built was tested; 1 a promise was
-broken; 3 something else went wrong; 4 wrong usage.
+broken; 2 interrupted; 3 something else went wrong; 4 wrong usage.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import argparse
 import json
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -30,10 +29,11 @@ from rich.console import Console
 from rich.table import Table
 
 from common import atomic
-from common.commandline import Parser
+from common.child_command import wait_for_tests
+from common.commandline import Parser, run
 from common.errors import KconformError
 from common.paths import users_path
-from common.project_files import pytest_command, working_folder
+from common.project_files import pytest_command
 from common.text import printable
 from common.toml import read
 from kconfigs.config_changes import parse_changes
@@ -86,11 +86,7 @@ class SweptKernel:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    try:
-        return _sweep(options)
-    except KconformError as error:
-        print(f"sweep: {error}", file=sys.stderr)
-        return error.exit_status
+    return run(lambda: _sweep(options))
 
 
 def _sweep(options: argparse.Namespace) -> int:
@@ -107,7 +103,7 @@ def _sweep(options: argparse.Namespace) -> int:
             *(f"suites/{area}" for area in KERNEL_AREAS),
             *shlex.split(options.pytest),
         ]
-        subprocess.run(command, cwd=working_folder(), stdin=subprocess.DEVNULL, check=False)
+        wait_for_tests(command)
         if not report.is_dir():
             raise KconformError("no test ran", hint="pytest's output, above, tells why")
         outcomes = judge(document.load(report).tests())

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +107,11 @@ class TestCommand:
         """pytest's command lines; it writes no report."""
         ran: list[list[str]] = []
 
-        def run(command: list[str], **_: object) -> None:
+        def run(command: list[str]) -> int:
             ran.append(command)
+            return 0
 
-        monkeypatch.setattr(subprocess, "run", run)
+        monkeypatch.setattr(sweep, "wait_for_tests", run)
         return ran
 
     @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ class TestCommand:
         self, pytest_run: list[list[str]], capsys: pytest.CaptureFixture[str], change: str
     ) -> None:
         assert main([change]) == 4
-        assert capsys.readouterr().err.startswith("sweep: ")
+        assert capsys.readouterr().err.startswith("kconform: error: ")
         assert pytest_run == []
 
     @pytest.mark.usefixtures("pytest_run")

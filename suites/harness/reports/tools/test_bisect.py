@@ -128,7 +128,7 @@ def test_a_machine_that_lacks_something_ends_the_bisection(
         ran.append(command)
         return 4
 
-    monkeypatch.setattr(bisect, "_run", run)
+    monkeypatch.setattr(bisect, "wait_for", run)
     assert bisect.main([TALK, f"--report-dir={tmp_path}"]) == bisect.STOP
     assert ran == [bisect.DOCTOR]
     assert capsys.readouterr().out == "bisect: the bisection cannot go on: this machine lacks something\n"
@@ -143,7 +143,7 @@ def test_the_report_may_lie_in_the_home(tmp_path: Path, monkeypatch: pytest.Monk
         write(tmp_path / "mine", result("yama/scope"))
         return 5
 
-    monkeypatch.setattr(bisect, "_run", run)
+    monkeypatch.setattr(bisect, "wait_for", run)
     assert bisect.main([TALK, "--report-dir=~/mine"]) == bisect.SKIP
 
 
