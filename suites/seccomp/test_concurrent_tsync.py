@@ -21,6 +21,7 @@ from guests.syscalls.seccomp import FilterFlag, Poll
 from guests.task import Task
 from guests.uapi import THREAD_FLAGS, WALL, Clone, Prctl
 from suites.races.race import Race
+from suites.seccomp.support import filter_runner
 from suites.seccomp.support.addfd_pair import FREE
 from suites.seccomp.support.stored_filters import install, stored
 
@@ -47,9 +48,8 @@ DIVERGENT = ">0"
 @pytest.fixture(autouse=True)
 def interpreted(guest: Guest) -> None:
     """Have the kernel interpret filters if it can: to compile one takes longer than all that goes on meanwhile."""
-    config = guest.kernel.config
-    if config.enabled("BPF_JIT") and config.enabled("SYSCTL") and not config.enabled("BPF_JIT_ALWAYS_ON"):
-        guest.set_sysctl("net.core.bpf_jit_enable", 0)
+    if filter_runner.can_be_chosen(guest):
+        guest.set_sysctl(filter_runner.COMPILED, 0)
 
 
 def shell_of(guest: Guest) -> Task:

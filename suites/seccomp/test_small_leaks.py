@@ -10,11 +10,12 @@ from guests.bpf import Action, Instruction, Program, notify, policy, ret
 from guests.call_plan import Plan, run
 from guests.guest import Guest
 from guests.syscalls.seccomp import SET_MODE_FILTER, FilterFlag, fprog
+from suites.seccomp.support import filter_runner
 from suites.seccomp.support.filtered_tasks import unprivileged
 from suites.slab_growth import SIZE_IS_EXACT, check_stops_growing
 
 pytestmark = [
-    pytest.mark.needs("SECCOMP_FILTER"),
+    pytest.mark.needs("SECCOMP_FILTER", "SYSCTL"),
     SIZE_IS_EXACT,
     # Only interpreted programs make the kernel free the addresses of earlier ones.
     pytest.mark.lacks("BPF_JIT_ALWAYS_ON"),
@@ -39,8 +40,8 @@ LEAK = AT_A_TIME * TIMES * 32
 
 def test_refused_installations(guest: Guest) -> None:
     """Many invalid programs and second listeners leave nothing in the kernel."""
-    if guest.kernel.config.enabled("BPF_JIT"):
-        guest.set_sysctl("net.core.bpf_jit_enable", 0)
+    if filter_runner.can_be_chosen(guest):
+        guest.set_sysctl(filter_runner.COMPILED, 0)
     task = unprivileged(guest)
     task.listen(policy(notify("getppid"))).result()
     plan = Plan(task.slot)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from guests.call_plan import Plan, run_together
 from guests.outcome import EBADF, OK, Outcome, returned
 from guests.protocol.wire import State
+from suites.seccomp.support import filter_runner
 from suites.seccomp.support.filter_model import FilteredProcess, FilteredTask, Sigsys
 from suites.walks.walk import Prediction, Walk, action, beginning
 
@@ -92,9 +93,8 @@ class FilterPopulation(Walk):
 
     @beginning(kinds=st.lists(st.sampled_from(["user", *KINDS]), min_size=2, max_size=2), compiled=st.booleans())
     def begin(self, kinds: list[str], compiled: bool) -> None:
-        config = self.guest.kernel.config
-        if config.enabled("BPF_JIT") and config.enabled("SYSCTL") and not config.enabled("BPF_JIT_ALWAYS_ON"):
-            self.do(f'guest.set_sysctl("net.core.bpf_jit_enable", {int(compiled)})')
+        if filter_runner.can_be_chosen(self.guest):
+            self.do(f'guest.set_sysctl("{filter_runner.COMPILED}", {int(compiled)})')
         for kind in kinds:
             name = next(self.free_names)
             self.do(f'{name} = guest.spawn("{name}"{KINDS[kind]}, quiet=True)')
