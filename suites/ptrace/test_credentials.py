@@ -129,6 +129,26 @@ def test_capabilities_for_events(guest: Guest) -> None:
         assert watcher.count_events(target, sigtrap=True) == signal
 
 
+SHOWN = {
+    "process_madvise",
+    *(f"/proc/PID/{file}" for file in ("maps", "numa_maps", "smaps", "smaps_rollup", "pagemap", "environ", "auxv")),
+}
+"""The ways to memory that is not changed."""
+
+
+@pytest.mark.requirement("ptrace.perf-shows-memory")
+def test_capability_for_the_memory_map(guest: Guest) -> None:
+    """With CAP_PERFMON, everybody's memory is shown, and perf events count, but no other way is open."""
+    target = guest.spawn("target", uid=OTHER)
+    target.set_dumpable(False).result()
+    watcher = guest.spawn("watcher", uid=OWN, caps=NO_ADMIN | PERFMON)
+    ways = [way for way in supported(guest) if Kind.ADMIN not in way.kind]
+    opened = SHOWN | {"perf event"}
+    assert differences(watcher, target, ways, lambda way: way.name in opened) == []
+    watcher.set_caps(NO_ADMIN).result()
+    assert not_closed(watcher, target, ways) == []
+
+
 # Credentials in force
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from guests.abis import X86_64
-from guests.outcome import Outcome
+from guests.outcome import OK, Outcome
 from guests.protocol.wire import State
 from guests.uapi import PTRACER_ANY, Cap, Clone
 from suites.walks.walk import Prediction
@@ -22,8 +22,10 @@ def outcome(value: int, what: str) -> Outcome:
     return Outcome(State.RETURNED, value, what)
 
 
-def as_predicted(prediction: Prediction, what: str) -> Outcome:
-    return Outcome(prediction.expected.state, prediction.expected.low, what)
+def as_predicted(prediction: Prediction | None, what: str) -> Outcome:
+    """The outcome that is expected, or any, if the model does not know."""
+    expected = prediction.expected if prediction else OK
+    return Outcome(expected.state, expected.low, what)
 
 
 class FakeTask:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from guests.outcome import EINVAL, EPERM, OK
+from guests.outcome import EACCES, EINVAL, EPERM, OK
 from guests.uapi import Cap
-from suites.yama.support.access_model import AccessModel, traceme, write_scope
+from suites.yama.support.access_model import PERFMON, AccessModel, traceme, write_scope
 from suites.yama.support.model import ANYONE, TaskModel, World
 
 
@@ -42,6 +42,17 @@ def test_dac_decides_first(world: World) -> None:
         for target in (other, closed):
             world.declare(target, ANYONE)
             assert not may_read(world, tracer, target)
+
+
+def test_who_monitors_sees_maps(world: World) -> None:
+    """Where CAP_PERFMON or CAP_SYS_ADMIN decides, the model does not know; it does if the check admits anyway."""
+    found = {}
+    own, other = user(world, "own"), user(world, "other", uid=1001)
+    for name, caps in (("a", Cap.NONE), ("b", PERFMON), ("c", Cap.SYS_ADMIN)):
+        tracer = user(world, name, caps=caps)
+        found[caps] = [AccessModel(world, tracer, target).open_maps() for target in (own, other)]
+    expected = {caps: [maps and maps.expected for maps in both] for caps, both in found.items()}
+    assert expected == {Cap.NONE: [OK, EACCES], PERFMON: [OK, None], Cap.SYS_ADMIN: [OK, None]}
 
 
 def test_orphans(world: World) -> None:

@@ -121,9 +121,14 @@ class AccessModel:
             self._may(by_file=True, memory=True), EACCES, self.target
         )
 
-    def open_maps(self) -> Prediction:
-        """open("/proc/PID/maps")."""
-        return predicted(self._may(attach=False, by_file=True, memory=True), EACCES)
+    def open_maps(self) -> Prediction | None:
+        """open("/proc/PID/maps").
+
+        None: CAP_PERFMON decides, which shows the map of any process since Linux 6.15, or earlier where vendors
+        backport (`ptrace.perf-shows-memory`).
+        """
+        verdict = self._may(attach=False, by_file=True, memory=True)
+        return None if self._monitors() and not verdict.granted else predicted(verdict, EACCES)
 
     def open_syscall(self) -> Prediction:
         """open("/proc/PID/syscall"), which is checked at each read only."""
@@ -137,11 +142,13 @@ class AccessModel:
 
     def events(self) -> Prediction:
         """A perf event that sends signals."""
-        tracer, top = self.tracer, self.world.top
-        counts = tracer.capable(PERFMON, top) or tracer.capable(Cap.SYS_ADMIN, top)
-        if counts and tracer.capable(Cap.KILL, self.target.namespace):
+        if self._monitors() and self.tracer.capable(Cap.KILL, self.target.namespace):
             return Prediction(OK, "yama.attach-accesses")
         return predicted(self._may(), EACCES, self.target)
+
+    def _monitors(self) -> bool:
+        """perfmon_capable(): CAP_SYS_ADMIN is enough, too."""
+        return any(self.tracer.capable(cap, self.world.top) for cap in (PERFMON, Cap.SYS_ADMIN))
 
     def attach(self) -> Prediction:
         """PTRACE_ATTACH and PTRACE_SEIZE."""

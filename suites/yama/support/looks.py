@@ -45,7 +45,8 @@ class Look:
     call: str
     """The same as one call of a test, of the tasks `{0}` and `{1}`."""
     steps: Step
-    predict: Callable[[AccessModel], Prediction]
+    predict: Callable[[AccessModel], Prediction | None]
+    """None: the model does not know."""
     size: int
     judged: int = 0
     by_number: bool = True

@@ -277,5 +277,5 @@ class Population(Walk):
         for each, outcome in zip(glances, outcomes, strict=True):
             one, other = names[each.tracer], names[each.target]
             prediction = each.look.predict(self.access(one, other))
-            if prediction.expected != outcome:
+            if prediction and prediction.expected != outcome:
                 self.recheck(each.look.call.format(one, other), prediction, outcome)
