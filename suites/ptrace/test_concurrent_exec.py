@@ -20,8 +20,10 @@ from guests.uapi import ADDR_NO_RANDOMIZE, AT_FDCWD
 from suites.ptrace.support.programs import AT_ADDRESS, Programs, execute
 from suites.races.race import Race
 
-# Moments of up to some 10 ms: that is how long execve() takes where accesses are watched.
-pytestmark = pytest.mark.races(longest=22)
+pytestmark = pytest.mark.races
+
+as_long_as_exec = pytest.mark.races(longest=22)
+"""Moments of up to some 10 ms: that is how long execve() takes where accesses are watched."""
 
 USER, OWNER = 1000, 2000
 SET_UID = 0o4755
@@ -62,6 +64,7 @@ def test_memory(guest: Guest, race: Race) -> None:
     executing = Executing(guest, race, programs.create_dynamic(guest.program, mode=SET_UID))
     reading, buffer = race.plan(stranger), stranger.abi.words(stranger.store(bytes(8)), 8)
     there = stranger.abi.words(AT_ADDRESS, 8)
+    race.preempt(stranger)
     race.switch(
         *(executing.plan, reading),
         on=executing.execute,
@@ -72,6 +75,7 @@ def test_memory(guest: Guest, race: Race) -> None:
     race.check(("OK", {"EFAULT", "EPERM"}, "EPERM", "OK", {"EFAULT", "EPERM"}, "EFAULT"))
 
 
+@as_long_as_exec
 @pytest.mark.requirement("ptrace.exec-at-once-links")
 def test_link_to_the_program(guest: Guest, race: Race) -> None:
     """/proc/PID/exe shows the path of the target's own program, whose length is the result, or nothing."""
@@ -110,6 +114,7 @@ def test_end_of_the_environment(guest: Guest, race: Race) -> None:
     own = guest.read_bytes(path)[LAST_DIGITS:][:4]
     text, digits = stranger.store(bytes(1024)), stranger.store(bytes(4))
     file, end = stranger.open(path).result(), stranger.call("memfd_create", "end", 0).result()
+    race.preempt(stranger)
     race.go(plan, reading)
     race.watch("execute", executing.execute())
     length = reading.call("pread64", file, text, 1024, 0)
@@ -136,6 +141,7 @@ def test_list_of_robust_futexes(guest: Guest, race: Race) -> None:
     zeros, head, length = (stranger.store(bytes(8)) for _ in range(3))
     plan.call("set_robust_list", LIST, 3 * words)
     reading.copy(head, zeros, 8)
+    race.preempt(stranger)
     race.go(plan, reading)
     race.watch("execute", executing.execute())
     plan.call("set_robust_list", LIST_OF_THE_NEW, 3 * words)
@@ -160,6 +166,7 @@ def test_events(guest: Guest, race: Race) -> None:
     stranger.close(descriptor).result()
     attributes = stranger.store(event_attributes(stranger.abi, sigtrap=False))
     polled = stranger.store(stranger.abi.pack("ihh", descriptor, 0, 0))
+    race.preempt(stranger)
     race.go(executing.plan, counting)
     race.watch("execute", executing.execute())
     event = counting.call("perf_event_open", attributes, executing.target.tid, -1, -1, 0)
@@ -176,6 +183,7 @@ def test_events(guest: Guest, race: Race) -> None:
     race.check(("OK", ">0", ended, "OK"), ("OK", "EACCES", not_open, "OK"))
 
 
+@as_long_as_exec
 @pytest.mark.requirement("ptrace.exec-at-once-owner")
 def test_a_program_that_changes_its_owner(guest: Guest, race: Race) -> None:
     """A set-uid program is given to root, which clears that bit: it runs as its old owner or as its user."""

@@ -7,6 +7,7 @@ import random
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -80,8 +81,10 @@ def budget_of(item: pytest.Item) -> RaceBudget:
     workers = getattr(config, "workerinput", {})
     seed = zlib.crc32(f"{workers.get(PROPERTY, config.stash[SEED])} {item.nodeid}".encode())
     if total := config.option.race_seconds:
-        return RaceBudget(ROUNDS_OF_A_BATCH, seed, total / max(1, config.stash.get(COUNT, 1)), longest)
-    return RaceBudget(ROUNDS if config.option.cpus > 1 else ROUNDS_ON_ONE_PROCESSOR, seed, longest=longest)
+        seconds = total / max(1, config.stash.get(COUNT, 1))
+        return RaceBudget(ROUNDS_OF_A_BATCH, seed, seconds, longest, config.option.cpus)
+    rounds = ROUNDS if config.option.cpus > 1 else ROUNDS_ON_ONE_PROCESSOR
+    return RaceBudget(rounds, seed, longest=longest, processors=config.option.cpus)
 
 
 def _report(item: pytest.Item, record: RaceRecord) -> None:
@@ -118,7 +121,8 @@ def _fresh_races(
     while True:
         request.config.stash[LIMIT].renew()
         guest = next_guest()
-        yield guest, Race(guest, RaceBudget(1, seeds.getrandbits(32), longest=budget.longest), finished=record.add)
+        once = replace(budget, rounds=1, seed=seeds.getrandbits(32), seconds=0)
+        yield guest, Race(guest, once, finished=record.add)
         if time.monotonic() >= end:
             break
         assert not (found := complaint(guest)), found

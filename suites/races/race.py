@@ -21,12 +21,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 
-from guests.call_plan import Plan, StepValue, spare_slot, start
+from guests.call_plan import Plan, StepValue, share_a_processor, spare_slot, start, start_realtime
 from guests.errors import require
 from guests.meeting import LONGEST, Meeting, Result, RoundOutcome, Tally
 from guests.protocol.meeting_layout import Watched
 from guests.session import Session
 from guests.task import Task
+from guests.uapi import Signal
 
 ROUNDS = 25
 """Of a test that is not told otherwise, in a guest with several processors."""
@@ -35,6 +36,15 @@ ROUNDS_ON_ONE_PROCESSOR = 8
 ROUNDS_OF_A_BATCH = 100
 """Where the time is limited, and not the number of rounds."""
 BATCH_DEADLINE_S = 120.0
+FREE_FOR_NS = 50_000
+"""How long a task that is preempted again and again runs in between."""
+PREEMPTIONS = 0x7FFFFFFF
+"""More than there is time for."""
+RANDOM_BYTES = 0x4000
+"""What a preempting task has the kernel compute: it takes about as long as execve()."""
+CLOCK_MONOTONIC = 1
+GRND_INSECURE = 4
+"""For getrandom(): do not wait until they are good ones."""
 
 AllowedOutcome = tuple[Result | Set[Result], ...]
 """An outcome, or several that differ in the results that are sets."""
@@ -51,6 +61,8 @@ class RaceBudget:
     """Begin no batch after this time."""
     longest: int = LONGEST
     """Moments are shorter than 2 to the power of this."""
+    processors: int = 1
+    """The guest's."""
 
 
 @dataclass
@@ -97,6 +109,7 @@ class Race(Meeting):
         self._starts, self._finished = starts, finished
         self._plans: list[tuple[Task, Plan]] = []
         self._children: list[tuple[Plan, int]] = []
+        self._preempted: list[Task] = []
 
     def plan(self, task: Task) -> Plan:
         """What a task does in each round."""
@@ -109,6 +122,19 @@ class Race(Meeting):
         plan = Plan(spare_slot(1 + len(self._children)))
         self._children.append((plan, times))
         return plan
+
+    def preempt(self, task: Task) -> None:
+        """Stop a task again and again for some milliseconds, wherever it is, so that others overtake it in its act.
+
+        Another task with a real-time priority sleeps and computes in turns on the same processor, where the children
+        of this one are, too (see `move_away`).  In a guest with one processor there is none, for it would stop all.
+        """
+        if self._budget.processors > 1:
+            self._preempted.append(task)
+
+    def move_away(self, plan: Plan) -> None:
+        """Let the child or thread with this plan use all processors, unlike its creator, who is preempted."""
+        plan.call("sched_setaffinity", 0, 8, b"\xff" * 8)
 
     def switch(
         self,
@@ -145,18 +171,32 @@ class Race(Meeting):
         record = RaceRecord(allowed=len(outcomes))
         end = time.monotonic() + self._budget.seconds
         seeds = random.Random(self._budget.seed)  # noqa: S311 - no secret
+        # Rounds of a task that is preempted take longer.
+        most_of_a_batch = min(self._budget.rounds, ROUNDS) if self._preempted else self._budget.rounds
+        preempting = [self._start_to_preempt(task) for task in self._preempted]
         try:
             while True:
                 self._starts()
                 seed = seeds.getrandbits(64)
-                tally = self._run(seed, min(rounds or self._budget.rounds, self._budget.rounds))
+                tally = self._run(seed, min(rounds or most_of_a_batch, most_of_a_batch))
                 record.add(RaceRecord.of(tally))
                 self._compare(tally, outcomes, seed)
                 if rounds or (most and record.rounds >= most) or time.monotonic() >= end:
                     break
         finally:
             self._finished(record)
+        for task in preempting:
+            self._guest.init.kill(task, Signal.KILL).result()
         return record
+
+    def _start_to_preempt(self, task: Task) -> Task:
+        preempting = self._guest.init.spawn(f"preempts {task.name}")
+        share_a_processor(task, preempting)
+        plan = Plan(preempting.slot)
+        plan.call("clock_nanosleep", CLOCK_MONOTONIC, 0, preempting.abi.pack("qq", 0, FREE_FOR_NS), None)
+        plan.call("getrandom", preempting.store(bytes(RANDOM_BYTES)), RANDOM_BYTES, GRND_INSECURE)
+        start_realtime(preempting, plan, PREEMPTIONS)
+        return preempting
 
     def _run(self, seed: int, rounds: int) -> Tally:
         self.begin(self._guest, seed, self._budget.longest)

@@ -9,14 +9,16 @@ import struct
 import pytest
 
 from guests.call_arguments import Out
-from guests.call_plan import Plan, run
+from guests.call_plan import Plan, run, start
 from guests.errors import SetupFailed
 from guests.meeting import NOT_COMPLETED
-from guests.outcome import exited
+from guests.outcome import exited, killed
 from guests.protocol import meeting_layout, wire
 from guests.protocol.meeting_layout import Watched
+from guests.task import Task
 from guests.uapi import O_NONBLOCK, WALL, Clone, Signal
 from suites.harness.guests.fakes import UNUSED_FD, HostSession
+from suites.races import race as race_module
 from suites.races.race import Race, RaceBudget, RaceRecord
 
 ROUNDS = 50
@@ -26,9 +28,10 @@ SEEK_CUR = 1
 class RecordedRace(Race):
     """A race on this host, and what it has come to."""
 
-    def __init__(self, host: HostSession, rounds: int = ROUNDS, seconds: float = 0) -> None:
+    def __init__(self, host: HostSession, rounds: int = ROUNDS, seconds: float = 0, processors: int = 1) -> None:
         self.records: list[RaceRecord] = []
-        super().__init__(host, RaceBudget(rounds, seed=7, seconds=seconds), finished=self.records.append)
+        budget = RaceBudget(rounds, seed=7, seconds=seconds, processors=processors)
+        super().__init__(host, budget, finished=self.records.append)
 
 
 def test_plans_wait_for_one_another(host: HostSession) -> None:
@@ -145,6 +148,24 @@ def test_as_long_as_asked(host: HostSession) -> None:
     assert rounds > 5
     assert rounds % 5 == 0
     assert len(race.records[0].outcomes) == rounds
+
+
+@pytest.mark.parametrize("processors", [1, 2])
+def test_preemption(host: HostSession, monkeypatch: pytest.MonkeyPatch, processors: int) -> None:
+    """While there are rounds, a task shares the processor of the preempted one, if that leaves one for the others."""
+    preempting: list[tuple[Task, Task]] = []
+    # What init may do in a guest, the user of a host may not.
+    monkeypatch.setattr(race_module, "share_a_processor", lambda one, other: preempting.append((one, other)))
+    monkeypatch.setattr(race_module, "start_realtime", start)
+    task = host.child("task")
+    race = RecordedRace(host, processors=processors)
+    plan = race.plan(task)
+    race.watch("call", plan.call("getppid"), Watched.SIGN)
+    race.tally(plan)
+    race.preempt(task)
+    race.check((">0",))
+    assert [first for first, _ in preempting] == [task] * (processors - 1)
+    assert [second.wait_death() for _, second in preempting] == [killed(Signal.KILL)] * (processors - 1)
 
 
 def test_rows_must_fit(host: HostSession) -> None:
