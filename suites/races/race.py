@@ -35,6 +35,8 @@ ROUNDS_ON_ONE_PROCESSOR = 8
 """Without a second processor, hardly anything happens at the same time."""
 ROUNDS_OF_A_BATCH = 100
 """Where the time is limited, and not the number of rounds."""
+ROUNDS_WITH_PREEMPTION = 8
+"""Of a batch in which a task is preempted: these rounds take long, and on a busy host much longer."""
 BATCH_DEADLINE_S = 120.0
 FREE_FOR_NS = 50_000
 """How long a task that is preempted again and again runs in between."""
@@ -171,8 +173,7 @@ class Race(Meeting):
         record = RaceRecord(allowed=len(outcomes))
         end = time.monotonic() + self._budget.seconds
         seeds = random.Random(self._budget.seed)  # noqa: S311 - no secret
-        # Rounds of a task that is preempted take longer.
-        most_of_a_batch = min(self._budget.rounds, ROUNDS) if self._preempted else self._budget.rounds
+        most_of_a_batch = min(self._budget.rounds, ROUNDS_WITH_PREEMPTION if self._preempted else ROUNDS_OF_A_BATCH)
         preempting = [self._start_to_preempt(task) for task in self._preempted]
         try:
             while True:
