@@ -14,10 +14,12 @@ They create load, and make calls in quicker succession than the host can request
 from __future__ import annotations
 
 import errno
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from guests.abi import Abi
 from guests.abis import NATIVE, call_number
 from guests.call_arguments import Argument, marshal
 from guests.protocol import wire
@@ -84,6 +86,10 @@ class Plan:
     def take(self, value: StepValue) -> StepValue:
         """The latest value of a step of another plan, as this plan's: only a meeting makes it certain which one."""
         return self._add(Step.TAKE, value.slot, [value.step])
+
+    def sleep(self, abi: Abi, nanoseconds: int) -> None:
+        """Sleep for less than a second; `abi` is that of the task."""
+        self.call("clock_nanosleep", time.CLOCK_MONOTONIC, 0, abi.pack("qq", 0, nanoseconds), None)
 
     def copy(self, to: int, source: int, length: int) -> None:
         """Copy memory without a system call.  Both places are of what `Task.store` returned."""

@@ -33,6 +33,8 @@ HIDDEN = b" 0 0"
 """What is there if env_end and the field before it are hidden."""
 GIVEN = 4
 """How often a program is given to root and back in a round."""
+LATER_NS = 20_000_000
+"""About how long a call takes that is preempted several times."""
 LIST, LIST_OF_THE_NEW = 0x10000, 0x20000
 """Addresses of lists of robust futexes, where there is nothing."""
 
@@ -158,8 +160,13 @@ def test_list_of_robust_futexes(guest: Guest, race: Race) -> None:
 
 @pytest.mark.needs("PERF_EVENTS")
 @pytest.mark.requirement("ptrace.exec-at-once-events")
-def test_events(guest: Guest, race: Race) -> None:
-    """Events of perf that a stranger has begun to count end with the target's own program."""
+@pytest.mark.parametrize("at_once", [True, False], ids=["at-once", "later"])
+def test_events(guest: Guest, race: Race, at_once: bool) -> None:
+    """Events of perf that a stranger has begun to count end with the target's own program.
+
+    The target executes the other one at once, or when the stranger, who is preempted several times in its call, may
+    have come to the check.
+    """
     stranger = guest.spawn("stranger")
     executing, counting = Executing(guest, race, Programs(guest).create(mode=SET_UID)), race.plan(stranger)
     descriptor = stranger.open("/proc/self/stat").result()  # the first free one, from now on
@@ -168,6 +175,8 @@ def test_events(guest: Guest, race: Race) -> None:
     polled = stranger.store(stranger.abi.pack("ihh", descriptor, 0, 0))
     race.preempt(stranger)
     race.go(executing.plan, counting)
+    if not at_once:
+        executing.plan.sleep(executing.target.abi, LATER_NS)
     race.watch("execute", executing.execute())
     event = counting.call("perf_event_open", attributes, executing.target.tid, -1, -1, 0)
     race.watch("count", event, Watched.SIGN)

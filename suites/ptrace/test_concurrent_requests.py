@@ -18,7 +18,6 @@ from suites.races.race import AllowedOutcome, Race
 
 pytestmark = pytest.mark.races
 
-CLOCK_MONOTONIC = 1
 TAKEN, PAUSE_NS = 3, 3_000_000
 """How often a descriptor is taken, and the time in between."""
 SHARED = 1
@@ -274,7 +273,7 @@ def test_descriptor_of_an_exiting_process(guest: Guest, race: Race) -> None:
         got = taking.call("pidfd_getfd", pidfd, COMMON_DESCRIPTOR, 0)
         race.watch("take", got)
         taking.call("close", got)
-        taking.call("clock_nanosleep", CLOCK_MONOTONIC, 0, stranger.abi.pack("qq", 0, PAUSE_NS), None)
+        taking.sleep(stranger.abi, PAUSE_NS)
     taking.call("close", pidfd)
     race.watch("wait", wait_for(starting, pid), Watched.SIGN)
     race.tally(starting, taking)

@@ -44,7 +44,6 @@ PREEMPTIONS = 0x7FFFFFFF
 """More than there is time for."""
 RANDOM_BYTES = 0x4000
 """What a preempting task has the kernel compute: it takes about as long as execve()."""
-CLOCK_MONOTONIC = 1
 GRND_INSECURE = 4
 """For getrandom(): do not wait until they are good ones."""
 
@@ -194,7 +193,7 @@ class Race(Meeting):
         preempting = self._guest.init.spawn(f"preempts {task.name}")
         share_a_processor(task, preempting)
         plan = Plan(preempting.slot)
-        plan.call("clock_nanosleep", CLOCK_MONOTONIC, 0, preempting.abi.pack("qq", 0, FREE_FOR_NS), None)
+        plan.sleep(preempting.abi, FREE_FOR_NS)
         plan.call("getrandom", preempting.store(bytes(RANDOM_BYTES)), RANDOM_BYTES, GRND_INSECURE)
         start_realtime(preempting, plan, PREEMPTIONS)
         return preempting
