@@ -32,6 +32,8 @@ from guests.uapi import SCHED_FIFO, Clone
 Counts = dict[str, int]
 """The number of times that a step had each result: `OK`, or the name of an error."""
 
+ANY_MOMENT = 31
+"""As the meeting allows."""
 _ARGUMENTS = 0x4000
 """The offset of a plan's arguments in a slot's data, after those of single calls."""
 _ARGUMENTS_EACH = 0x200
@@ -79,9 +81,13 @@ class Plan:
         """Wait until the thread of that plan has ended."""
         return self._add(Step.JOIN, plan.slot, [])
 
-    def wait(self, kind: Step, place: int, gate: int, parties: int) -> None:
-        """Wait for other plans at a gate of the meeting in a slot (see `guests.meeting`)."""
-        self._add(kind, place, [parties, gate])
+    def wait(self, kind: Step, place: int, gate: int, parties: int, longest: int = ANY_MOMENT) -> None:
+        """Wait for other plans at a gate of the meeting in a slot (see `guests.meeting`).
+
+        longest: whatever the meeting allows, the moment that this plan waits after `Step.GO` is shorter than 2 to the
+        power of this, in turns of an empty loop.
+        """
+        self._add(kind, place, [parties, gate, longest])
 
     def take(self, value: StepValue) -> StepValue:
         """The latest value of a step of another plan, as this plan's: only a meeting makes it certain which one."""

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from guests.abis import NATIVE
-from guests.call_plan import Plan, StepValue
+from guests.call_plan import ANY_MOMENT, Plan, StepValue
 from guests.protocol import meeting_layout, wire
 from guests.protocol.conversation import Conversation
 from guests.protocol.meeting_layout import Watched
@@ -58,6 +58,11 @@ class Meeting:
         self.slot = slot
         self._gates = 0
         self._watches: list[tuple[str, tuple[int, Watched, int]]] = []
+        self._longest: dict[int, int] = {}
+
+    def limit(self, plan: Plan, longest: int) -> None:
+        """From the next `go` on, let the moments of a plan be shorter than 2 to the power of `longest`."""
+        self._longest[plan.slot] = longest
 
     def meet(self, *plans: Plan) -> None:
         """Let these plans wait for one another, once in each round."""
@@ -81,7 +86,7 @@ class Meeting:
         if self._gates == meeting_layout.MEETING_GATES:
             raise ValueError(f"a meeting has at most {meeting_layout.MEETING_GATES} gates")
         for plan in plans:
-            plan.wait(kind, self.slot, self._gates, len(plans))
+            plan.wait(kind, self.slot, self._gates, len(plans), self._longest.get(plan.slot, ANY_MOMENT))
         self._gates += 1
 
     @property

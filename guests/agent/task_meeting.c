@@ -19,7 +19,7 @@
 #define YIELDS 20
 
 /* The moments of plans that go on together differ at random, by nothing to much: all magnitudes are equally likely. */
-static void wait_a_moment(const struct wire_meeting *meeting, __u32 met, unsigned int salt)
+static void wait_a_moment(const struct wire_meeting *meeting, __u32 longest, __u32 met, unsigned int salt)
 {
 	__u64 x = meeting->seed + met * 0x9e3779b97f4a7c15ULL + salt * 0xd1b54a32d192ed03ULL;
 	__u32 bits, turns;
@@ -29,7 +29,7 @@ static void wait_a_moment(const struct wire_meeting *meeting, __u32 met, unsigne
 	x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
 	x ^= x >> 31;
 	/* Not by division, for which some processors need a library. */
-	bits = (x >> 32) * ((meeting->longest & 31) + 1) >> 32;
+	bits = (x >> 32) * ((longest & 31) + 1) >> 32;
 	turns = (__u32)x & ((1U << bits) - 1);
 	for (__u32 i = 0; i < turns; i++)
 		__asm__ volatile("");
@@ -164,7 +164,9 @@ long meet(struct slot *slot, const struct wire_loop_step *step)
 	if (!error && step->kind == STEP_GO)
 		error = wait_until_awake(gate, (met + 1) * (__u32)step->arguments[0]);
 	if (!error && step->kind == STEP_GO) {
-		wait_a_moment(meeting, met, number * SLOT_COUNT + slot_index((unsigned long)slot));
+		__u32 longest = meeting->longest < step->arguments[2] ? meeting->longest : step->arguments[2];
+
+		wait_a_moment(meeting, longest, met, number * SLOT_COUNT + slot_index((unsigned long)slot));
 		begin_act(meeting, &slot->loop, step->number);
 	}
 	return error;

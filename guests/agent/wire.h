@@ -211,7 +211,7 @@ enum wire_step {
 	STEP_TALLY = 4,	/* the same; the last to arrive counts the outcome of the round before anyone goes on */
 	STEP_TAKE = 5,	/* the value is the latest one of step arguments[0] of the plan in slot `number` */
 	STEP_COPY = 6,	/* copy arguments[2] bytes to arguments[0] from arguments[1], both in the data of slots */
-	STEP_GO = 7,	/* STEP_MEET, and then a moment more; the next step is the plan's act */
+	STEP_GO = 7,	/* STEP_MEET, and then a moment more, at most as in arguments[2]; the next step is the plan's act */
 };
 
 struct wire_loop_step {

@@ -20,10 +20,8 @@ from guests.uapi import ADDR_NO_RANDOMIZE, AT_FDCWD
 from suites.ptrace.support.programs import AT_ADDRESS, Programs, execute
 from suites.races.race import Race
 
-pytestmark = pytest.mark.races
-
-as_long_as_exec = pytest.mark.races(longest=22)
-"""Moments of up to some 10 ms: that is how long execve() takes where accesses are watched."""
+# Moments of up to some 10 ms: that is how long execve() takes where accesses are watched.
+pytestmark = pytest.mark.races(longest=22)
 
 USER, OWNER = 1000, 2000
 SET_UID = 0o4755
@@ -33,8 +31,6 @@ HIDDEN = b" 0 0"
 """What is there if env_end and the field before it are hidden."""
 GIVEN = 4
 """How often a program is given to root and back in a round."""
-LATER_NS = 20_000_000
-"""About how long a call takes that is preempted several times."""
 LIST, LIST_OF_THE_NEW = 0x10000, 0x20000
 """Addresses of lists of robust futexes, where there is nothing."""
 
@@ -66,7 +62,7 @@ def test_memory(guest: Guest, race: Race) -> None:
     executing = Executing(guest, race, programs.create_dynamic(guest.program, mode=SET_UID))
     reading, buffer = race.plan(stranger), stranger.abi.words(stranger.store(bytes(8)), 8)
     there = stranger.abi.words(AT_ADDRESS, 8)
-    race.preempt(stranger)
+    race.preempt(stranger, reading)
     race.switch(
         *(executing.plan, reading),
         on=executing.execute,
@@ -77,7 +73,6 @@ def test_memory(guest: Guest, race: Race) -> None:
     race.check(("OK", {"EFAULT", "EPERM"}, "EPERM", "OK", {"EFAULT", "EPERM"}, "EFAULT"))
 
 
-@as_long_as_exec
 @pytest.mark.requirement("ptrace.exec-at-once-links")
 def test_link_to_the_program(guest: Guest, race: Race) -> None:
     """/proc/PID/exe shows the path of the target's own program, whose length is the result, or nothing."""
@@ -116,7 +111,7 @@ def test_end_of_the_environment(guest: Guest, race: Race) -> None:
     own = guest.read_bytes(path)[LAST_DIGITS:][:4]
     text, digits = stranger.store(bytes(1024)), stranger.store(bytes(4))
     file, end = stranger.open(path).result(), stranger.call("memfd_create", "end", 0).result()
-    race.preempt(stranger)
+    race.preempt(stranger, reading)
     race.go(plan, reading)
     race.watch("execute", executing.execute())
     length = reading.call("pread64", file, text, 1024, 0)
@@ -143,7 +138,7 @@ def test_list_of_robust_futexes(guest: Guest, race: Race) -> None:
     zeros, head, length = (stranger.store(bytes(8)) for _ in range(3))
     plan.call("set_robust_list", LIST, 3 * words)
     reading.copy(head, zeros, 8)
-    race.preempt(stranger)
+    race.preempt(stranger, reading)
     race.go(plan, reading)
     race.watch("execute", executing.execute())
     plan.call("set_robust_list", LIST_OF_THE_NEW, 3 * words)
@@ -160,23 +155,17 @@ def test_list_of_robust_futexes(guest: Guest, race: Race) -> None:
 
 @pytest.mark.needs("PERF_EVENTS")
 @pytest.mark.requirement("ptrace.exec-at-once-events")
-@pytest.mark.parametrize("at_once", [True, False], ids=["at-once", "later"])
-def test_events(guest: Guest, race: Race, at_once: bool) -> None:
-    """Events of perf that a stranger has begun to count end with the target's own program.
-
-    The target executes the other one at once, or when the stranger, who is preempted several times in its call, may
-    have come to the check.
-    """
+@pytest.mark.races(longest=24)  # perf_event_open() is preempted several times
+def test_events(guest: Guest, race: Race) -> None:
+    """Events of perf that a stranger has begun to count end with the target's own program."""
     stranger = guest.spawn("stranger")
     executing, counting = Executing(guest, race, Programs(guest).create(mode=SET_UID)), race.plan(stranger)
     descriptor = stranger.open("/proc/self/stat").result()  # the first free one, from now on
     stranger.close(descriptor).result()
     attributes = stranger.store(event_attributes(stranger.abi, sigtrap=False))
     polled = stranger.store(stranger.abi.pack("ihh", descriptor, 0, 0))
-    race.preempt(stranger)
+    race.preempt(stranger, counting)
     race.go(executing.plan, counting)
-    if not at_once:
-        executing.plan.sleep(executing.target.abi, LATER_NS)
     race.watch("execute", executing.execute())
     event = counting.call("perf_event_open", attributes, executing.target.tid, -1, -1, 0)
     race.watch("count", event, Watched.SIGN)
@@ -192,7 +181,6 @@ def test_events(guest: Guest, race: Race, at_once: bool) -> None:
     race.check(("OK", ">0", ended, "OK"), ("OK", "EACCES", not_open, "OK"))
 
 
-@as_long_as_exec
 @pytest.mark.requirement("ptrace.exec-at-once-owner")
 def test_a_program_that_changes_its_owner(guest: Guest, race: Race) -> None:
     """A set-uid program is given to root, which clears that bit: it runs as its old owner or as its user."""

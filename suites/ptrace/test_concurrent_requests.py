@@ -18,6 +18,8 @@ from suites.races.race import AllowedOutcome, Race
 
 pytestmark = pytest.mark.races
 
+LONGER = 22
+"""For moments of up to some 10 ms: that is how long a task is stopped that is preempted."""
 TAKEN, PAUSE_NS = 3, 3_000_000
 """How often a descriptor is taken, and the time in between."""
 SHARED = 1
@@ -171,7 +173,7 @@ class _Debugger:
         race, status = self.race, self.thread.store(bytes(4))
         tracing, killing, child = race.plan(self.debugger), race.plan(self.thread), race.child()
         pid = tracing.child(child)
-        race.preempt(self.debugger)
+        race.preempt(self.debugger, tracing)
         race.move_away(child)
         wait_for_signals(child)
         request(tracing, Ptrace.SEIZE, pid)
@@ -194,6 +196,7 @@ def debugger(guest: Guest, race: Race) -> _Debugger:
     return _Debugger(race, task, task.thread("thread"))
 
 
+@pytest.mark.races(longest=LONGER)
 @pytest.mark.requirement("ptrace.killed-at-once")
 @pytest.mark.parametrize(
     "what",
@@ -208,12 +211,14 @@ def test_request_and_kill(debugger: _Debugger, what: Ptrace) -> None:
     debugger.check(what)
 
 
+@pytest.mark.races(longest=LONGER)
 @pytest.mark.requirement("ptrace.killed-at-once")
 def test_peekdata_and_kill(debugger: _Debugger) -> None:
     """The same of one that reads memory."""
     debugger.check(Ptrace.PEEKDATA, wire.data_address(debugger.thread.slot, UNUSED), debugger.thread.store(bytes(8)))
 
 
+@pytest.mark.races(longest=LONGER)
 @pytest.mark.requirement("ptrace.killed-at-once")
 def test_getsiginfo_and_kill(debugger: _Debugger) -> None:
     """The same of one that reads the signal."""
@@ -254,6 +259,7 @@ def test_pending_signals_that_replace_one_another(guest: Guest, race: Race) -> N
     race.check((1, "OK", "OK"))
 
 
+@pytest.mark.races(longest=LONGER)
 @pytest.mark.requirement("ptrace.getfd-at-once")
 def test_descriptor_of_an_exiting_process(guest: Guest, race: Race) -> None:
     """A process that is not dumpable exits, and loses its memory before its files: nobody gets them in between.
@@ -266,7 +272,7 @@ def test_descriptor_of_an_exiting_process(guest: Guest, race: Race) -> None:
     child.call("prctl", Prctl.SET_DUMPABLE, 0, 0, 0, 0)
     race.meet(starting, taking, child)
     pidfd = taking.call("pidfd_open", taking.take(pid), 0)
-    race.preempt(shell)
+    race.preempt(shell, child)
     race.go(taking, child)
     child.call("exit_group", 0)
     for _ in range(TAKEN):

@@ -124,12 +124,17 @@ class Race(Meeting):
         self._children.append((plan, times))
         return plan
 
-    def preempt(self, task: Task) -> None:
+    def preempt(self, task: Task, *plans: Plan) -> None:
         """Stop a task again and again for some milliseconds, wherever it is, so that others overtake it in its act.
 
         Another task with a real-time priority sleeps and computes in turns on the same processor, where the children
         of this one are, too (see `move_away`).  In a guest with one processor there is none, for it would stop all.
+
+        `plans` are those that are preempted.  Their moments from the next `go` on are short: each takes many times as
+        long.
         """
+        for plan in plans:
+            self.limit(plan, LONGEST)
         if self._budget.processors > 1:
             self._preempted.append(task)
 

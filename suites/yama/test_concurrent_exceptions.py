@@ -18,6 +18,8 @@ from suites.yama.support.accesses import SCOPE
 pytestmark = [pytest.mark.races, pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")]
 
 EITHER = {"OK", "EPERM"}
+LONGER = 22
+"""For moments of up to some 10 ms: that is how long a task is stopped that is preempted."""
 
 
 def read_by(plan: Plan, tracer: Task, target: Task | StepValue) -> StepValue:
@@ -113,6 +115,7 @@ def test_scope_and_access(guest: Guest, race: Race) -> None:
     race.check(("OK", EITHER, "OK", "OK", EITHER, "EPERM"))
 
 
+@pytest.mark.races(longest=LONGER)
 @pytest.mark.requirement("yama.concurrency")
 def test_declaration_and_exit_of_the_tracer(guest: Guest, race: Race) -> None:
     """A child is named while it exits and another thread reaps it; that admits nobody, then or later.
@@ -125,7 +128,7 @@ def test_declaration_and_exit_of_the_tracer(guest: Guest, race: Race) -> None:
     declaring, child, reaping, reading = race.plan(parent), race.child(), race.child(), race.plan(stranger)
     pid = declaring.child(child)
     declaring.child(reaping, THREAD_FLAGS)
-    race.preempt(parent)
+    race.preempt(parent, declaring)
     race.move_away(child)
     race.move_away(reaping)
     race.watch("child reads", read_by(child, parent, parent))

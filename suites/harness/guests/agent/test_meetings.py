@@ -162,7 +162,7 @@ def test_preemption(host: HostSession, monkeypatch: pytest.MonkeyPatch, processo
     plan = race.plan(task)
     race.watch("call", plan.call("getppid"), Watched.SIGN)
     race.tally(plan)
-    race.preempt(task)
+    race.preempt(task, plan)
     race.check((">0",))
     assert [first for first, _ in preempting] == [task] * (processors - 1)
     assert [second.wait_death() for _, second in preempting] == [killed(Signal.KILL)] * (processors - 1)
