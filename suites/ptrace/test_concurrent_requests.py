@@ -12,16 +12,14 @@ from guests.guest import Guest
 from guests.protocol import wire
 from guests.protocol.meeting_layout import Watched
 from guests.task import Task
-from guests.uapi import SIGINFO_SIZE, WALL, WNOHANG, Prctl, Ptrace, Signal
-from suites.process_accesses import COMMON_DESCRIPTOR, UNUSED
+from guests.uapi import SIGINFO_SIZE, WALL, WNOHANG, Ptrace, Signal
+from suites.process_accesses import UNUSED
 from suites.races.race import AllowedOutcome, Race
 
 pytestmark = pytest.mark.races
 
 LONGER = 22
 """For moments of up to some 10 ms: that is how long a task is stopped that is preempted."""
-TAKEN, PAUSE_NS = 3, 3_000_000
-"""How often a descriptor is taken, and the time in between."""
 SHARED = 1
 """PTRACE_PEEKSIGINFO_SHARED: the signals of the process, not of the thread."""
 
@@ -257,30 +255,3 @@ def test_pending_signals_that_replace_one_another(guest: Guest, race: Race) -> N
     race.watch("continue", sending.call("kill", tracee.pid, Signal.CONT))
     race.tally(looking, sending)
     race.check((1, "OK", "OK"))
-
-
-@pytest.mark.races(longest=LONGER)
-@pytest.mark.requirement("ptrace.getfd-at-once")
-def test_descriptor_of_an_exiting_process(guest: Guest, race: Race) -> None:
-    """A process that is not dumpable exits, and loses its memory before its files: nobody gets them in between.
-
-    Somebody tries several times, because the process may be held up there for some milliseconds.
-    """
-    shell, stranger = guest.spawn("shell"), guest.spawn("stranger")
-    starting, taking, child = race.plan(shell), race.plan(stranger), race.child()
-    pid = starting.child(child)
-    child.call("prctl", Prctl.SET_DUMPABLE, 0, 0, 0, 0)
-    race.meet(starting, taking, child)
-    pidfd = taking.call("pidfd_open", taking.take(pid), 0)
-    race.preempt(shell, child)
-    race.go(taking, child)
-    child.call("exit_group", 0)
-    for _ in range(TAKEN):
-        got = taking.call("pidfd_getfd", pidfd, COMMON_DESCRIPTOR, 0)
-        race.watch("take", got)
-        taking.call("close", got)
-        taking.sleep(stranger.abi, PAUSE_NS)
-    taking.call("close", pidfd)
-    race.watch("wait", wait_for(starting, pid), Watched.SIGN)
-    race.tally(starting, taking)
-    race.check((*[{"EPERM", "ESRCH"}] * TAKEN, ">0"))
