@@ -47,6 +47,7 @@ def test_declaration_and_access(guest: Guest, race: Race) -> None:
     race.check(("OK", EITHER, "OK", "OK", EITHER, "EPERM"))
 
 
+@pytest.mark.races(longest=LONGER)
 @pytest.mark.requirement("yama.declared-at-once")
 def test_two_threads_declare(guest: Guest, race: Race) -> None:
     """Of two declarations by two threads at the same time, one remains, and admits its tracer alone.
@@ -58,6 +59,7 @@ def test_two_threads_declare(guest: Guest, race: Race) -> None:
     thread = target.thread("thread")
     one, other = race.plan(target), race.plan(thread)
     looking, too = race.plan(first), race.plan(second)
+    race.preempt(target, one)
     for before in ("none", "another"):
         race.go(one, other)
         race.watch(f"declare first ({before} before)", declare(one, first.tid))
