@@ -11,10 +11,9 @@ from guests.guest import Guest
 from guests.protocol.meeting_layout import Watched
 from guests.uapi import WALL, Prctl
 from suites.process_accesses import COMMON_DESCRIPTOR, vector
-from suites.races.race import AllowedOutcome, Race
+from suites.races.race import LONGEST_BESIDE_PREEMPTION, AllowedOutcome, Race
 
-# Moments of up to some 10 ms: that is how long a task is stopped that is preempted.
-pytestmark = [pytest.mark.races(longest=22), pytest.mark.needs("CROSS_MEMORY_ATTACH")]
+pytestmark = [pytest.mark.races(longest=LONGEST_BESIDE_PREEMPTION), pytest.mark.needs("CROSS_MEMORY_ATTACH")]
 
 TAKEN, PAUSE_NS = 2, 3_000_000
 """How often a descriptor is taken, and the time in between."""

@@ -14,12 +14,10 @@ from guests.protocol.meeting_layout import Watched
 from guests.task import Task
 from guests.uapi import SIGINFO_SIZE, WALL, WNOHANG, Ptrace, Signal
 from suites.process_accesses import UNUSED
-from suites.races.race import AllowedOutcome, Race
+from suites.races.race import LONGEST_BESIDE_PREEMPTION, AllowedOutcome, Race
 
 pytestmark = pytest.mark.races
 
-LONGER = 22
-"""For moments of up to some 10 ms: that is how long a task is stopped that is preempted."""
 SHARED = 1
 """PTRACE_PEEKSIGINFO_SHARED: the signals of the process, not of the thread."""
 
@@ -194,7 +192,7 @@ def debugger(guest: Guest, race: Race) -> _Debugger:
     return _Debugger(race, task, task.thread("thread"))
 
 
-@pytest.mark.races(longest=LONGER)
+@pytest.mark.races(longest=LONGEST_BESIDE_PREEMPTION)
 @pytest.mark.requirement("ptrace.killed-at-once")
 @pytest.mark.parametrize(
     "what",
@@ -209,14 +207,14 @@ def test_request_and_kill(debugger: _Debugger, what: Ptrace) -> None:
     debugger.check(what)
 
 
-@pytest.mark.races(longest=LONGER)
+@pytest.mark.races(longest=LONGEST_BESIDE_PREEMPTION)
 @pytest.mark.requirement("ptrace.killed-at-once")
 def test_peekdata_and_kill(debugger: _Debugger) -> None:
     """The same of one that reads memory."""
     debugger.check(Ptrace.PEEKDATA, wire.data_address(debugger.thread.slot, UNUSED), debugger.thread.store(bytes(8)))
 
 
-@pytest.mark.races(longest=LONGER)
+@pytest.mark.races(longest=LONGEST_BESIDE_PREEMPTION)
 @pytest.mark.requirement("ptrace.killed-at-once")
 def test_getsiginfo_and_kill(debugger: _Debugger) -> None:
     """The same of one that reads the signal."""

@@ -42,6 +42,8 @@ FREE_FOR_NS = 50_000
 """How long a task that is preempted again and again runs in between."""
 PREEMPTIONS = 0x7FFFFFFF
 """More than there is time for."""
+LONGEST_BESIDE_PREEMPTION = 22
+"""For moments of up to some 10 ms: that is how long a task is stopped that is preempted."""
 RANDOM_BYTES = 0x4000
 """What a preempting task has the kernel compute: it takes about as long as execve()."""
 GRND_INSECURE = 4

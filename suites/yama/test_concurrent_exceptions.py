@@ -12,14 +12,12 @@ from guests.setting_path import setting_path
 from guests.task import Task
 from guests.uapi import O_WRONLY, THREAD_FLAGS, WALL, Prctl
 from suites.process_accesses import vector
-from suites.races.race import Race
+from suites.races.race import LONGEST_BESIDE_PREEMPTION, Race
 from suites.yama.support.accesses import SCOPE
 
 pytestmark = [pytest.mark.races, pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")]
 
 EITHER = {"OK", "EPERM"}
-LONGER = 22
-"""For moments of up to some 10 ms: that is how long a task is stopped that is preempted."""
 
 
 def read_by(plan: Plan, tracer: Task, target: Task | StepValue) -> StepValue:
@@ -47,7 +45,7 @@ def test_declaration_and_access(guest: Guest, race: Race) -> None:
     race.check(("OK", EITHER, "OK", "OK", EITHER, "EPERM"))
 
 
-@pytest.mark.races(longest=LONGER)
+@pytest.mark.races(longest=LONGEST_BESIDE_PREEMPTION)
 @pytest.mark.requirement("yama.declared-at-once")
 def test_two_threads_declare(guest: Guest, race: Race) -> None:
     """Of two declarations by two threads at the same time, one remains, and admits its tracer alone.
@@ -117,7 +115,7 @@ def test_scope_and_access(guest: Guest, race: Race) -> None:
     race.check(("OK", EITHER, "OK", "OK", EITHER, "EPERM"))
 
 
-@pytest.mark.races(longest=LONGER)
+@pytest.mark.races(longest=LONGEST_BESIDE_PREEMPTION)
 @pytest.mark.requirement("yama.concurrency")
 def test_declaration_and_exit_of_the_tracer(guest: Guest, race: Race) -> None:
     """A child is named while it exits and another thread reaps it; that admits nobody, then or later.
