@@ -8,6 +8,7 @@ bytes, not for encoding its past again.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -89,7 +90,8 @@ class Store:
         if known is None:
             for tested in self._tested.values():
                 tested.encoded = None
-            self._kernels[kernel.id] = kernel
+            # Not in the order in which their tests end: columns stay where they are from run to run, and when merged.
+            self._kernels = {each.id: each for each in sorted([*self._kernels.values(), kernel], key=_numbered)}
         elif kernel != known:
             news = {name: getattr(kernel, name) for name in kernel.__struct_fields__ if getattr(known, name) is None}
             self._kernels[kernel.id] = msgspec.structs.replace(known, **news)
@@ -158,6 +160,11 @@ class Store:
             status={kernel: promise_status(tested.verdicts.get(kernel, ())) for kernel in kernels},
             nodeids=list(tested.nodeids),
         )
+
+
+def _numbered(kernel: KernelRecord) -> list[tuple[int, str]]:
+    """A key that sorts kernels by their ids, and numbers in these by their size: 6.9 is before 6.12."""
+    return [(len(number), number or text) for number, text in re.findall(r"(\d+)|(\D+)", kernel.id)]
 
 
 def _lines(parts: Iterable[bytes]) -> bytes:

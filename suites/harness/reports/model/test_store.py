@@ -64,6 +64,20 @@ class TestStore:
         kept.add(numbered_record(1), kernel_record(accel="tcg"))
         assert kept.kernels == {"k/full": kernel_record(release="6.12", accel="tcg")}
 
+    def test_kernels_are_in_an_order_that_does_not_depend_on_their_tests(self, tmp_path: Path) -> None:
+        in_order = [
+            "debian-6.9/full",
+            "debian-6.12.9/full",
+            "debian-6.12.117+deb13",
+            "debian-6.12.117/full",
+            "fedora-6",
+        ]
+        for added in (sorted(in_order), sorted(in_order, reverse=True)):
+            kept = self.store(tmp_path, [0.0])
+            for identifier in added:
+                kept.add_kernel(KernelRecord.of({"id": identifier}))
+            assert list(kept.kernels) == in_order
+
     def test_a_small_file_is_written_for_each_result_and_a_large_one_at_a_bounded_rate(self, tmp_path: Path) -> None:
         clock = [0.0]
         kept = self.store(tmp_path, clock)
