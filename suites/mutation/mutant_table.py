@@ -9,7 +9,7 @@ mutants.toml has faults that we made up:
     file = "security/yama/yama_lsm.c"
     find = "parent == NULL || task_is_descendant(parent, tracer)"    # in the file exactly once
     replace = "task_is_descendant(parent, tracer)"
-    first = "test_set_ptracer.py"       # optional: the tests to run before all others of the area
+    first = "test_set_ptracer.py"       # optional: tests to run before all others of the area, or file::function
     equivalent = "..."                  # optional: why no test can detect it; then it is not built
     config = ["X86_32=y"]               # optional: options without which it is not built
 
@@ -108,7 +108,7 @@ class Mutant:
     """What is wrong with it, in a sentence."""
     edits: tuple[Edit, ...] = ()
     first: str = ""
-    """The file of the area's tests that is run before the others."""
+    """The file of the area's tests that is run before the others, or one of its tests, as `file.py::test_name`."""
     argued: str = ""
     """Why no test can detect it."""
     needs: tuple[str, ...] = ()

@@ -18,6 +18,8 @@ from suites.races.race import LONGEST_BESIDE_PREEMPTION, AllowedOutcome, Race
 
 pytestmark = pytest.mark.races
 
+STOPPED_BY_USR1 = Signal.USR1 << 8 | 0x7F
+"""The status of a tracee that has got the signal; it ends any other process."""
 SHARED = 1
 """PTRACE_PEEKSIGINFO_SHARED: the signals of the process, not of the thread."""
 
@@ -219,6 +221,35 @@ def test_peekdata_and_kill(debugger: _Debugger) -> None:
 def test_getsiginfo_and_kill(debugger: _Debugger) -> None:
     """The same of one that reads the signal."""
     debugger.check(Ptrace.GETSIGINFO, 0, debugger.thread.store(bytes(SIGINFO_SIZE)))
+
+
+@pytest.mark.races(longest=LONGEST_BESIDE_PREEMPTION)
+@pytest.mark.requirement("ptrace.detach-at-once")
+def test_detach_and_traceme(guest: Guest, race: Race) -> None:
+    """A process detaches from one child while another child makes it its tracer: it traces the other one alone."""
+    debugger = guest.spawn("debugger")
+    status = debugger.store(bytes(4))
+    tracing, former_tracee, child = race.plan(debugger), race.child(), race.child()
+    race.preempt(debugger, tracing)
+    race.move_away(child)
+    wait_for_signals(former_tracee)
+    former, other = tracing.child(former_tracee), tracing.child(child)
+    own = child.call("getpid")
+    request(tracing, Ptrace.SEIZE, former)
+    request(tracing, Ptrace.INTERRUPT, former)
+    wait_for(tracing, former)
+    race.go(tracing, child)
+    race.watch("detach", request(tracing, Ptrace.DETACH, former))
+    race.watch("traceme", child.call("ptrace", Ptrace.TRACEME, 0, 0, 0))
+    child.call("kill", own, Signal.USR1)
+    race.watch("wait", wait_for(tracing, other, status=status), Watched.SIGN)
+    race.watch_word("status", debugger, status)
+    race.watch("detach again", request(tracing, Ptrace.DETACH, former))
+    for pid in (former, other):
+        tracing.call("kill", pid, Signal.KILL)
+        wait_for(tracing, pid)
+    race.tally(tracing)
+    race.check(("OK", "OK", ">0", STOPPED_BY_USR1, "ESRCH"))
 
 
 @pytest.mark.requirement("ptrace.stop-once")

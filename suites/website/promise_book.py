@@ -3,8 +3,8 @@
 
 Faults are the mutants and bugs of suites/<area>/{mutants,races,history}.toml.  These tables do not say which promise
 a fault breaks, because that is measured: results of `kconform mutants` say which test has detected it, and which
-promise that test saw broken.  For a fault that the given results do not have, the table may name the file of tests
-that is run first.  It is then listed, as not measured, with each promise that this file has a test of.
+promise that test saw broken.  For a fault that the given results do not have, the table may name a file of tests, or
+one test, that is run first.  It is then listed, as not measured, with each promise that these tests are about.
 """
 
 from __future__ import annotations
@@ -135,8 +135,12 @@ def _faults(tests: Tests, known: Mapping[str, Requirement], measured: Sequence[P
                 result = results.get(mutant.id)
                 if result is not None:
                     promises = _broken(result, by_name, known)
+                elif mutant.argued:
+                    promises = []
                 else:
-                    promises = by_file.get(f"{area}/{mutant.first}", []) if not mutant.argued else []
+                    file, _, function = mutant.first.partition("::")
+                    named = by_name.get(function, ()) if function else known
+                    promises = [promise for promise in by_file.get(f"{area}/{file}", []) if promise in named]
                 yield Fault(area, kind, mutant, result, tuple(promises))
 
 
