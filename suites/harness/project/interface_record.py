@@ -27,6 +27,7 @@ import kconform
 import reports.run.options
 import suites.coverage.plugin
 import suites.live_guests
+import suites.races.plugin
 import suites.walks.plugin
 from common.deprecation import DEPRECATIONS, Deprecation
 from common.versions import parse_version
@@ -40,8 +41,14 @@ from reports.model.result import SCHEMA, STATUSES, VERDICTS
 from suites.harness.checkout import ROOT
 
 RECORD = Path(__file__).with_name("interface.json")
-PLUGINS = (guests.plugin, kconfigs.plugin, suites.walks.plugin, suites.coverage.plugin, suites.live_guests)
-OWN_COMMANDS = ("mutants", "coverage", "bench", "bench-selftest", "soak", "sweep", "hosts", "site")
+PLUGINS = (
+    *(guests.plugin, kconfigs.plugin, suites.live_guests),
+    *(suites.walks.plugin, suites.races.plugin, suites.coverage.plugin),
+)
+OWN_COMMANDS = (
+    *("mutants", "coverage", "bench", "bench-selftest", "soak", "sweep"),
+    *("hosts", "container", "debian-package", "site"),
+)
 """Commands for those who change the project.  They change with it."""
 OTHERS_MARKS = {
     *("filterwarnings", "skip", "skipif", "xfail", "parametrize", "usefixtures", "tryfirst", "trylast"),
