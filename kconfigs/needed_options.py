@@ -9,6 +9,7 @@ from kconfigs.builtin_command_line import BuiltinCommandLine
 from kconfigs.kconfig import spelled
 from kconfigs.kernel import Kernel
 from kconfigs.profile import LackingError, Profile
+from kconfigs.target_facts import ENTRIES, YES
 
 TURNED_OFF = dict.fromkeys(("AUDIT", "AUDITSYSCALL"), ("audit", ("0", "off")))
 """Options that a kernel argument turns off for good, whatever a later one says, with its name and values
@@ -25,6 +26,14 @@ def needed(item: pytest.Item) -> list[str]:
     # The options that the whole file needs come first.
     markers = reversed(list(item.iter_markers("needs")))
     return list(dict.fromkeys(need for marker in markers for need in marker.args))
+
+
+def skip_without_entry(option: str, line: BuiltinCommandLine) -> None:
+    """Skip a test that needs an option for a system call entry which a kernel argument turns off."""
+    parameter, _ = ENTRIES.get(option, ("", ""))
+    said = line.value(parameter)
+    if said is not None and said not in YES:
+        pytest.skip(f"needs CONFIG_{option}, which {parameter}={said} turns off")
 
 
 def skip_unless_configured(request: pytest.FixtureRequest, kernel: Kernel, profile: Profile | None) -> None:
@@ -46,6 +55,8 @@ def skip_unless_configured(request: pytest.FixtureRequest, kernel: Kernel, profi
         # A test that boots with it is about that.
         if option in wanted and off and not (boot and set(boot.args) & {f"{parameter}={value}" for value in values}):
             pytest.skip(f"needs CONFIG_{option}, which {off[0]} turns off")
+    for option in {option for need in wanted for option in need.split(" or ")}:
+        skip_without_entry(option, line)
     for marker in request.node.iter_markers("lacks"):
         present = [f"CONFIG_{option}" for option in marker.args if kernel.config.enabled(option)]
         if present:

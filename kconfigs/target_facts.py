@@ -25,13 +25,13 @@ _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 _ALL_IDS = ["0", "0", "4294967295"]
 _SECTION = re.compile(r"^== ([a-z-]+)\n", re.MULTILINE)
 
-_ENTRIES = {
+ENTRIES = {
     "X86_X32_ABI": ("syscall.x32", "X86_X32_DISABLED"),
     "X86_X32": ("syscall.x32", "X86_X32_DISABLED"),
     "IA32_EMULATION": ("ia32_emulation", "IA32_EMULATION_DEFAULT_DISABLED"),
 }
 """Entries that a kernel may have and not offer, with the argument that decides, and what decides without it."""
-_YES = ("1", "y", "Y", "t", "T", "on", "true")
+YES = ("1", "y", "Y", "t", "T", "on", "true")
 
 _QUESTIONS: Mapping[str, str] = {
     "release": "uname -r",
@@ -100,9 +100,9 @@ def effective(config: Config, arguments: Sequence[str]) -> Config:
     """
     line = BuiltinCommandLine.of(config).followed_by(arguments)
     off = set()
-    for option, (parameter, off_by_default) in _ENTRIES.items():
+    for option, (parameter, off_by_default) in ENTRIES.items():
         said = line.value(parameter)
-        if not (said in _YES if said is not None else not config.enabled(off_by_default)):
+        if not (said in YES if said is not None else not config.enabled(off_by_default)):
             off.add(option)
     return Config({name: value for name, value in config.items() if name not in off})
 

@@ -33,6 +33,7 @@ NEUTRAL = {
     "kernel.pid_max": "32768",
     "kernel.print-fatal-signals": "0",
     "kernel.randomize_va_space": "2",
+    "kernel.sysctl_writes_strict": "1",
     "kernel.seccomp.actions_logged": "kill_process kill_thread trap errno user_notif trace log",
     "kernel.threads-max": "1000",
     "kernel.unprivileged_bpf_disabled": "0",
@@ -52,11 +53,15 @@ ASKS = ("required_by_profile", "boot_splat", "configured")
 """The fixtures of tests that ask for the initial settings."""
 
 
-def of_command_line(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """Name and value of each sysctl that the command line sets, but for what the test's own boot adds."""
+def command_line(request: pytest.FixtureRequest) -> BuiltinCommandLine:
+    """The command line of the test's kernel, but for what the test's own boot adds."""
     kernel = cast(Kernel, request.getfixturevalue("kernel"))
-    words = [*kernel.arguments, *request.config.option.append]
-    for parameter in BuiltinCommandLine.of(kernel.config).followed_by(words).parameters:
+    return BuiltinCommandLine.of(kernel.config).followed_by([*kernel.arguments, *request.config.option.append])
+
+
+def of_command_line(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """Name and value of each sysctl that it sets."""
+    for parameter in command_line(request).parameters:
         if parameter.name.startswith("sysctl."):
             yield parameter.name.removeprefix("sysctl.").replace("/", "."), parameter.value
 

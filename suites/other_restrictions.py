@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from guests.guest import Guest
+from guests.setting_path import setting_path
 
 SIGNED = b"~Module signature appended~\n"
 """The end of a signed module (include/linux/module_signature.h)."""
@@ -21,6 +22,13 @@ def lockdown(guest: Guest) -> str:
         return "none"
     level = re.search(r"\[(\w+)\]", guest.read_file(file))
     return level[1] if level else "none"
+
+
+def turned_off_loads(guest: Guest) -> list[str]:
+    """The settings by which the command line, also by `nomodule`, has turned off loads until the next boot."""
+    settings = ("kernel.modules_disabled", "kernel.kexec_load_disabled")
+    found = [name for name in settings if guest.exists(setting_path(name))]
+    return [name for name in found if guest.sysctl(name) == "1"]
 
 
 def without_legacy_cgroups(guest: Guest) -> bool:

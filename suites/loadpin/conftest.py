@@ -17,7 +17,7 @@ from kconfigs.kconfig import spelled
 from kconfigs.kernel import Kernel
 from suites.inactive_modules import skip_unless_started, why_left_out
 from suites.loadpin.support.disks_and_log import MODULES
-from suites.other_restrictions import SIGNED, lockdown, signatures_enforced
+from suites.other_restrictions import SIGNED, lockdown, signatures_enforced, turned_off_loads
 
 AS_MODULES = {"TEST_LKM", "TEST_FIRMWARE"}
 """Options that may be modules: the tests load these themselves."""
@@ -62,9 +62,12 @@ def _not_locked_down(request: pytest.FixtureRequest, _started: None, _built_in: 
         if config.enabled(option):
             pytest.skip(f"for a kernel without CONFIG_{option}")
     if "guest" in request.fixturenames:
-        level = lockdown(cast(Guest, request.getfixturevalue("guest")))
+        guest = cast(Guest, request.getfixturevalue("guest"))
+        level = lockdown(guest)
         if level != "none":
             pytest.skip(f"for a kernel that is not locked down: its level is {level}")
+        for setting in turned_off_loads(guest):
+            pytest.skip(f"for a kernel that loads modules and other kernels: {setting} is 1 from the boot on")
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +84,11 @@ def _accepts_its_modules(request: pytest.FixtureRequest, _not_locked_down: None)
         own = [name for name, option in MODULES if option in needed and guest.kernel.config[option] == "m"]
         if unsigned := [name for name in own if not read_module(guest.kernel, name).endswith(SIGNED)]:
             pytest.skip(f"the kernel enforces signatures, and {', '.join(unsigned)} has none")
+
+
+@pytest.fixture(autouse=True)
+def _accepts_its_images(request: pytest.FixtureRequest, _not_locked_down: None) -> None:
+    """Skip a test that loads an image for kexec_file_load() if the kernel enforces signatures, for ours have none."""
+    needed = {need for marker in request.node.iter_markers("needs") for need in marker.args}
+    if "KEXEC_FILE" in needed and cast(Kernel, request.getfixturevalue("kernel")).config.enabled("KEXEC_SIG_FORCE"):
+        pytest.skip("for a kernel without CONFIG_KEXEC_SIG_FORCE")

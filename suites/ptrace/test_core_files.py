@@ -123,6 +123,7 @@ def command_lines_since(guest: Guest, task: Task) -> list[Outcome]:
     return [guest.init.read_text(f"/proc/{pid}/cmdline") for pid in range(task.pid + 1, last + 1)]
 
 
+@pytest.mark.lacks("STATIC_USERMODEHELPER")
 @pytest.mark.own_machine("the handler of a core dump is a program of the machine's first process")
 @pytest.mark.requirement("ptrace.core-handler-arguments")
 @pytest.mark.parametrize("name", ["one", "one two"], ids=["one-word", "two-words"])
@@ -143,6 +144,7 @@ def registers(reader: Task, path: str) -> tuple[int, int]:
     return int(fields[EIP - 3]), int(fields[ESP - 3])
 
 
+@pytest.mark.lacks("STATIC_USERMODEHELPER")
 @pytest.mark.own_machine("the handler of a core dump is a program of the machine's first process")
 @pytest.mark.parametrize(
     "which",

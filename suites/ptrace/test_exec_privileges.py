@@ -8,7 +8,7 @@ import pytest
 from guests.call_arguments import Out
 from guests.call_plan import Plan, run, spare_slot
 from guests.guest import Guest
-from guests.outcome import ENOEXEC, EPERM, OK, Expected, exited, returned
+from guests.outcome import EBADF, ENOEXEC, EPERM, OK, Expected, exited, killed, returned
 from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import ADDR_NO_RANDOMIZE, WALL, Cap, Clone, Prctl, Signal
@@ -25,6 +25,7 @@ from suites.ptrace.support.privileges import (
 from suites.ptrace.support.programs import FOLDER, Programs, execute, give_capabilities
 from suites.ptrace.support.ways import few, not_closed, not_open, observer
 
+F_GETFD = 1
 SETPCAP = Cap(1 << 8)
 ASK = 0xFFFFFFFF
 AT_SECURE = 23
@@ -108,6 +109,37 @@ def test_shared_directory(guest: Guest) -> None:
     target.reap(sharer).result()
     execute(target, path).result()
     assert target.call("geteuid") == returned(0)
+
+
+@pytest.mark.requirement("ptrace.exec-own-descriptors")
+def test_shared_descriptors(guest: Guest) -> None:
+    """Two processes that share their descriptors no longer do once one has executed a program, set-uid or not."""
+    made = Programs(guest)
+    for path in (made.create(), made.create(mode=0o4755)):
+        target = guest.spawn("target")
+        sharer = target.spawn("sharer", flags=Clone.FILES)
+        before = target.open("/").result()
+        assert sharer.call("fcntl", before, F_GETFD) == OK
+        execute(target, path).result()
+        after = target.open("/").result()
+        assert sharer.call("fcntl", after, F_GETFD) == EBADF
+        assert sharer.call("close", before) == OK
+        assert target.call("fcntl", before, F_GETFD) == OK
+
+
+@pytest.mark.requirement("ptrace.exec-own-handlers")
+def test_shared_handlers(guest: Guest) -> None:
+    """Who has shared memory and handlers with a process chooses no handler for the program that it executes."""
+    made = Programs(guest)
+    for path in (made.create(), made.create(mode=0o4755)):
+        target = guest.spawn("target")
+        sharer = target.spawn("sharer", flags=Clone.VM | Clone.SIGHAND)
+        sharer.catch(Signal.USR1).result()
+        target.kill(target, Signal.USR1).result()
+        assert [caught.signal for caught in target.caught_signals()] == [Signal.USR1]
+        execute(target, path).result()
+        sharer.catch(Signal.USR2).result()
+        assert target.kill(target, Signal.USR2) == killed(Signal.USR2)
 
 
 def start_sharer(task: Task) -> dict[str, int]:

@@ -8,7 +8,7 @@ import pytest
 from guests.call_arguments import Out
 from guests.errors import SetupFailed, require
 from guests.guest import Guest
-from guests.outcome import ECHILD, EINTR, EINVAL, OK, Outcome, exited, killed, returned
+from guests.outcome import ECHILD, EINTR, EINVAL, EIO, OK, Outcome, exited, killed, returned
 from guests.syscalls.base import Pending
 from guests.task import Task
 from guests.uapi import (
@@ -31,6 +31,8 @@ TRAP_HWBKPT = 4
 KERNEL = 0xFFFFFFFF81000000
 """Where the kernel's code is on x86-64, if it is not moved."""
 UNKNOWN_OPTION = 1 << 30
+NO_SIGNAL = 65
+"""One more than the last signal."""
 REALTIME = 40
 """The first of some signals that nothing uses."""
 SHARED, MOST_SIGNALS = 1, 4
@@ -67,6 +69,19 @@ def test_refused_options(guest: Guest) -> None:
             tracer.resume(tracee).result()
             tracer.wait(tracee)
         ending.outcome().require(exited(7))
+
+
+@pytest.mark.requirement("ptrace.refused-arguments")
+def test_refused_arguments(guest: Guest) -> None:
+    """A signal that does not exist, an address, and an option that does not exist are refused, and change nothing."""
+    tracer, tracee, other = (guest.spawn(name) for name in ("tracer", "tracee", "other"))
+    tracer.seize_and_stop(tracee)
+    for request in (Ptrace.CONT, Ptrace.SYSCALL, Ptrace.DETACH):
+        assert tracer.ptrace(request, tracee, 0, NO_SIGNAL) == EIO
+    assert tracer.set_options(tracee, PtraceOption.NONE) == OK
+    for address, options in ((1, 0), (0, UNKNOWN_OPTION)):
+        assert tracer.ptrace(Ptrace.SEIZE, other, address, options) == EIO
+    assert tracer.seize(other) == OK
 
 
 @pytest.mark.requirement("ptrace.pending-signals")

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from guests.abi import AgentProgram
 from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import EACCES, EIO, EPERM, ESRCH, OK, Expected, killed, returned
+from guests.outcome import EACCES, EIO, EPERM, ESRCH, OK, Expected, Outcome, killed, returned
 from guests.promises import breaks
 from guests.protocol import wire
 from guests.task import Task
@@ -191,6 +192,31 @@ def test_memory_of_others(guest: Guest) -> None:
         assert other.seize(tracee) == EPERM
     check_memory(tracer, tracee, OK)
     assert tracer.ptrace(Ptrace.PEEKDATA, guest.spawn("stranger"), unused(tracee), Out(8)) == ESRCH
+
+
+@pytest.mark.needs("COMPAT")
+@pytest.mark.requirement("ptrace.untraced-memory")
+def test_requests_of_32_bit_programs(compat: AgentProgram, guest: Guest) -> None:
+    """The same by the 32-bit ptrace(): requests work only for the own tracee, and only while that is stopped."""
+    tracer, stranger, tracee = (guest.spawn(name) for name in ("tracer", "stranger", "tracee"))
+    for task in (tracer, stranger):
+        task.become(compat).result()
+    registers = {task: task.abi.words(task.store(bytes(512)), 512) for task in (tracer, stranger)}
+
+    def results(task: Task) -> list[Outcome]:
+        return [
+            task.set_options(tracee, PtraceOption.NONE),
+            task.ptrace(Ptrace.GETREGSET, tracee, NT_PRSTATUS, registers[task]),
+            task.ptrace(Ptrace.PEEKDATA, tracee, unused(tracee), Out(8)),
+        ]
+
+    tracer.seize_and_stop(tracee)
+    assert results(stranger) == [ESRCH] * 3
+    assert stranger.interrupt(tracee) == ESRCH
+    assert stranger.seize(tracee) == EPERM
+    assert results(tracer) == [OK] * 3
+    tracer.resume(tracee).result()
+    assert results(tracer) == [ESRCH] * 3
 
 
 @pytest.mark.requirement("ptrace.kernel-threads")

@@ -18,6 +18,7 @@ from guests.outcome import EPERM, OK, Expected, error, returned
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import Prctl
+from suites import initial_settings
 from suites.seccomp.support.filtered_tasks import mismatches, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER", "X86_64")
@@ -67,8 +68,11 @@ def shown(guest: Guest, task: Task) -> str:
 
 
 @pytest.fixture
-def _controllable(guest: Guest) -> None:
-    """Skip if the processor cannot switch off store bypass, whatever filters ask for."""
+def _controllable(request: pytest.FixtureRequest, guest: Guest) -> None:
+    """Skip if the command line turns off the mitigation, or the processor has none, whatever filters ask for."""
+    line = initial_settings.command_line(request)
+    if line.given("nospec_store_bypass_disable") or "off" in (line.value("mitigations") or "").split(","):
+        pytest.skip("for a kernel whose command line does not turn off mitigations")
     flags = next(line for line in guest.read_file("/proc/cpuinfo").splitlines() if line.startswith("flags"))
     if "ssbd" not in flags.split():
         pytest.skip("needs a processor that can switch off speculative store bypass (its flag ssbd)")
@@ -156,8 +160,10 @@ def test_for_nobody(guest: Guest) -> None:
 @controllable
 @family_23()
 @pytest.mark.requirement("seccomp.speculation-default")
-def test_the_default(guest: Guest) -> None:
+def test_the_default(request: pytest.FixtureRequest, guest: Guest) -> None:
     """Without a parameter, filters have no effect: a task switches store bypass off by prctl()."""
+    if initial_settings.command_line(request).given("spec_store_bypass_disable"):
+        pytest.skip("for a kernel whose command line does not have spec_store_bypass_disable=")
     # Linux 6.12 has made it an option.
     if guest.kernel.version >= (6, 12) and not guest.kernel.config.enabled("MITIGATION_SSB"):
         pytest.skip("needs CONFIG_MITIGATION_SSB")

@@ -45,7 +45,12 @@ def kinds(walk: LoadPinWalk, names: Sequence[str]) -> list[str]:
         name: [need for mark in walk.kinds[name].marks if mark.name == "needs" for need in mark.args]
         for name in names
     }
-    return [name for name in names if all(config.meets(need) for need in needed[name])]
+    refused = {"KEXEC_FILE"} if config.enabled("KEXEC_SIG_FORCE") else set()
+    return [
+        name
+        for name in names
+        if all(config.meets(need) for need in needed[name]) and refused.isdisjoint(needed[name])
+    ]
 
 
 def of_root(walk: LoadPinWalk) -> list[str]:
