@@ -109,7 +109,7 @@ class Channel:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Wait without deadlines, and record nothing, until the end of this block."""
+        """Wait for answers without deadlines, and record nothing, until the end of this block."""
         record, self.record, self._patient = self.record, Record(), True
         try:
             yield
@@ -152,16 +152,19 @@ class Channel:
     def collect(self, sequence: int, deadline: float = CALL_DEADLINE) -> Frame:
         """Wait for the answer to a request; NoAnswer after `deadline` seconds.  Events are delivered meanwhile."""
         self.check()
-        if not self._receive_until(lambda: sequence in self._answers, deadline):
+        if not self._receive_until(lambda: sequence in self._answers, self.deadline(deadline)):
             raise NoAnswer
         frame = self._answers.pop(sequence)
         self.record.add(Collected(sequence, frame.body))
         return frame
 
     def wait(self, until: Callable[[], bool], deadline: float = CALL_DEADLINE) -> bool:
-        """Receive events until they make the condition true; False if the deadline passes first."""
+        """Receive events until they make the condition true; False if the deadline passes first.
+
+        This deadline applies in a `held` block, too: those who wait for a condition that requests decide pause by it.
+        """
         self._receive(0)
-        return self._receive_until(until, deadline)
+        return self._receive_until(until, Deadline(deadline, self._lost_s))
 
     def deadline(self, seconds: float) -> Deadline:
         """A deadline in the other end's time."""
@@ -175,8 +178,7 @@ class Channel:
         if self.broken is not None:
             raise self.broken.with_traceback(None)
 
-    def _receive_until(self, until: Callable[[], bool], seconds: float) -> bool:
-        deadline = self.deadline(seconds)
+    def _receive_until(self, until: Callable[[], bool], deadline: Deadline) -> bool:
         late = 0
         while not until():
             left = deadline.left()

@@ -12,6 +12,7 @@ import pytest
 from guests.protocol import wire
 from guests.protocol.channel import Channel, Closed, NoAnswer
 from guests.protocol.wire import Event, Frame, Op, State
+from suites.harness.guests.fakes import DEADLINE_S
 
 
 class OtherEnd:
@@ -173,7 +174,7 @@ class TestMachine:
 
 
 class TestHeld:
-    """While a person has a guest, nothing has a deadline, and the record is about the test alone."""
+    """While a person has a guest, no answer has a deadline, and the record is about the test alone."""
 
     def test_a_call_waits_beyond_its_deadline(self, other: OtherEnd) -> None:
         sequence = other.channel.send(Op.HELLO)
@@ -183,10 +184,23 @@ class TestHeld:
             waiting.join(0.2)
             assert waiting.is_alive()
             other.says(Frame(Op.HELLO, 0, sequence, b""))
-            waiting.join(60)
+            waiting.join(DEADLINE_S)
             assert not waiting.is_alive()
         with pytest.raises(NoAnswer):
             other.channel.collect(other.channel.send(Op.HELLO), 0.0)
+
+    def test_a_pause_ends(self, other: OtherEnd) -> None:
+        """Otherwise, a wait for a condition would look at it once, and never again."""
+        enough = threading.Event()
+        with other.channel.held():
+            pausing = threading.Thread(target=other.channel.wait, args=(enough.is_set, 0.001))
+            pausing.start()
+            pausing.join(DEADLINE_S)
+            ended = not pausing.is_alive()
+            enough.set()
+            other.says(Frame(Event.DEATH, 4, 0, wire.DEATH.pack(9, State.DIED)))
+            pausing.join()
+        assert ended
 
     def test_it_is_not_recorded(self, other: OtherEnd) -> None:
         other.channel.send(Op.HELLO)
