@@ -99,7 +99,7 @@ class Conversation:
             self._channel.check()
             while not self._tried(condition):
                 if deadline.left() <= 0:
-                    raise self._timeout(f"waited {deadline_s:.0f} s for {what}, which did not happen")
+                    raise self._why_false(condition, what, deadline_s)
                 # Events arrive by themselves; a condition that sends requests needs a pause between them.
                 self._channel.wait(lambda: False, 0.001)
         self.record.add(WaitEnds())
@@ -153,6 +153,10 @@ class Conversation:
         if excuse := self.excuse():
             return HostPausedError(f"{failure}; but {excuse}")
         return GuestBroke(failure)
+
+    def _why_false(self, condition: Callable[[], bool], what: str, deadline_s: float) -> Exception:  # noqa: ARG002
+        """The error for a condition that did not become true in time."""
+        return self._timeout(f"waited {deadline_s:.0f} s for {what}, which did not happen")
 
     def _why_silent(self, what: str, deadline_s: float) -> Exception:
         """The error for a missing answer: find out whether the agent still answers anything."""

@@ -179,6 +179,17 @@ class TargetGuest(Guest):
                 raise TargetError(f"{self._name} answered too late: {error}", hint="run the test again") from error
             raise
 
+    def _why_false(self, condition: Callable[[], bool], what: str, deadline_s: float) -> Exception:
+        # A wait for an event sends nothing, so it cannot tell a silent network from a condition that stays false.
+        alive = self._why_silent(f"the wait for {what}", deadline_s)
+        if not isinstance(alive, GuestBroke):
+            return alive
+        found = super()._why_false(condition, what, deadline_s)
+        # What had happened before that answer has been received with it.
+        if condition():
+            return TargetError(f"{self._name} answered too late: {found}", hint="run the test again")
+        return found
+
     def _why_silent(self, what: str, deadline_s: float) -> Exception:
         found = super()._why_silent(what, deadline_s)
         if not self._hangs:

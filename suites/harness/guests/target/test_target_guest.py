@@ -16,7 +16,7 @@ from guests.outcome import OK, returned
 from guests.protocol.wire import Op
 from guests.target.target_guest import TargetGuest
 from guests.uapi import Clone
-from suites.harness.guests.fakes import DEADLINE_S
+from suites.harness.guests.fakes import DEADLINE_S, await_end
 from suites.harness.guests.target.conftest import FIRST_SETTING, SETTING, OtherMachine
 
 Start = Callable[[], TargetGuest]
@@ -177,6 +177,53 @@ def test_a_machine_that_does_not_answer(start: Start, monkeypatch: pytest.Monkey
             guest.collect(guest._channel.send(Op.HELLO), "a greeting", 0.05)
     finally:
         stopped.resume()
+        guest.close()
+
+
+def test_a_machine_that_does_not_answer_while_a_test_waits(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same if the test waits for an event, and requests nothing meanwhile."""
+    guest = start()
+    task, stopped = guest.init.spawn("task"), psutil.Process(guest.init.tid)
+    stopped.suspend()
+    try:
+        monkeypatch.setattr("guests.protocol.conversation.SIGN_OF_LIFE_S", 0.05)
+        with pytest.raises(TargetError, match=r"ssh:board no longer answers, since the wait for task\[\d+\] to end"):
+            guest.wait_until(lambda: task.death is not None, f"{task} to end", 0.05)
+    finally:
+        stopped.resume()
+        guest.close()
+
+
+def test_an_event_that_arrives_too_late(start: Start) -> None:
+    """The network may have been slow, so that is an error, although the machine answers."""
+    guest = start()
+    task, stopped = guest.init.spawn("task"), psutil.Process(guest.init.tid)
+
+    def ended() -> bool:
+        stopped.resume()
+        return task.death is not None
+
+    stopped.suspend()
+    try:
+        end = os.pidfd_open(task.tid)
+        os.kill(task.tid, signal.SIGKILL)
+        assert await_end(end)
+        os.close(end)
+        with pytest.raises(TargetError, match=r"ssh:board answered too late: waited 0 s for task\[\d+\] to end"):
+            guest.wait_until(ended, f"{task} to end", 0)
+    finally:
+        stopped.resume()
+        guest.close()
+
+
+def test_an_event_that_does_not_happen_is_the_kernels_fault(start: Start) -> None:
+    """As in any guest, if the agent answers at the end of the wait."""
+    guest = start()
+    try:
+        task = guest.init.spawn("task")
+        with pytest.raises(GuestBroke, match=r"waited 0 s for task\[\d+\] to end, which did not happen"):
+            guest.wait_until(lambda: task.death is not None, f"{task} to end", 0.05)
+    finally:
         guest.close()
 
 
