@@ -236,7 +236,7 @@ void live_on_lent_machine(char *const *words, unsigned long count)
 {
 	__u64 none = 0, signals = 1ULL << (SIGHUP - 1) | 1ULL << (SIGINT - 1) | 1ULL << (SIGTERM - 1) |
 				  1ULL << (SIGQUIT - 1) | 1ULL << (SIGCHLD - 1);
-	__u64 by_default[4] = { (unsigned long)SIG_DFL };
+	__u64 by_default[4] = { (unsigned long)SIG_DFL }, ignore[4] = { (unsigned long)SIG_IGN };
 	long turn = take_turn(), agent;
 
 	note_settings(words, count);
@@ -255,6 +255,8 @@ void live_on_lent_machine(char *const *words, unsigned long count)
 		take_limits_of_init();
 		return;
 	}
+	/* A keeper that reports a setting must live to restore the next, although the host may be gone. */
+	sys4(__NR_rt_sigaction, SIGPIPE, ignore, NULL, sizeof(__u64));
 	/* The host learns of the agent's end when nobody has the channel open any more. */
 	sys3(__NR_close_range, 0, 1, 0);
 	await_end(agent, &signals);

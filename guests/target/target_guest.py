@@ -56,6 +56,7 @@ class TargetGuest(Guest):
     def __init__(self, kernel: Kernel, connection: TargetConnection) -> None:
         self.kernel = kernel
         self._name = printable(connection.machine.text)
+        self._by_ssh = bool(connection.machine.host)
         command = connection.agent_command()
         self._said = os.memfd_create("agent-says", os.MFD_CLOEXEC)
         self._process = PipedProcess(command, self._said)
@@ -124,7 +125,11 @@ class TargetGuest(Guest):
         if lines:
             return printable("; ".join(lines[-3:]))
         last = said.strip().splitlines()[-1:] or [f"exit status {status}"]
-        return f"the connection was lost ({printable(last[0])})" if status == SSH_FAILED else printable(last[0])
+        return f"the connection was lost ({printable(last[0])})" if self._lost(status) else printable(last[0])
+
+    def _lost(self, status: int | None) -> bool:
+        """Whether ssh has ended with this status because it lost its connection, or was killed."""
+        return status == SSH_FAILED or (self._by_ssh and status is not None and status < 0)
 
     @property
     def pid(self) -> int:
@@ -163,7 +168,7 @@ class TargetGuest(Guest):
         cut = bool(found) and found[0].startswith(_CUT)
         if found and not cut:
             return AgentError(f"the agent on {self._name} gave up during {what}: {printable(found[0])}")
-        if status == SSH_FAILED or cut:
+        if self._lost(status) or cut:
             return TargetError(f"the connection to {self._name} was lost during {what}", hint=_RESTORES)
         last = said.strip().splitlines()[-1:]
         why = f": {printable(last[0])}" if last else ""

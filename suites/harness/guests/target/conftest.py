@@ -38,7 +38,7 @@ if "-M" in words:
 if "-O" in words:
     sys.exit(not os.path.exists(control))
 command = ["nsenter", "--target={pid}", "--net", "--mount", "sh", "-c", words[-1]]
-there = subprocess.Popen(command, stdin=-1, stdout=-1, start_new_session=True)
+there = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, start_new_session=True)
 signal.signal(signal.SIGUSR1, lambda *_: os._exit(255))
 def carry(source, target):
     while data := os.read(source, 65536):
@@ -48,10 +48,13 @@ def to_there():
     carry(0, there.stdin.fileno())
     there.stdin.close()
 threading.Thread(target=to_there, daemon=True).start()
-back = threading.Thread(target=carry, args=(there.stdout.fileno(), 1), daemon=True)
-back.start()
+ways = (there.stdout, 1), (there.stderr, 2)
+back = [threading.Thread(target=carry, args=(source.fileno(), to), daemon=True) for source, to in ways]
+for one in back:
+    one.start()
 status = there.wait()
-back.join()
+for one in back:
+    one.join()
 os._exit(status if status >= 0 else 128 - status)
 """
 """An ssh that runs what it is told in namespaces of this machine, and is cut off by SIGUSR1."""
