@@ -47,7 +47,9 @@ class TargetMachine:
         return [*self._ssh(control), "-O", "check", self.host]
 
     def _ssh(self, control: Path | None) -> list[str]:
-        options = ("BatchMode=yes", "ConnectTimeout=60", *_LIVELY, f"ControlPath={control or 'none'}")
+        # With the user's ControlPersist, the connection would go into the background, where nothing ends it.
+        sharing = (f"ControlPath={control or 'none'}", "ControlPersist=no")
+        options = ("BatchMode=yes", "ConnectTimeout=60", *_LIVELY, *sharing)
         return ["ssh", "-T", *(word for option in options for word in ("-o", option)), *self._port()]
 
     def _port(self) -> Sequence[str]:
