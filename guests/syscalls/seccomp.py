@@ -190,7 +190,8 @@ class SeccompCalls(SyscallGroup):
 
     def poll(self, descriptor: int) -> int:
         """poll() without waiting; returns the events."""
-        pollfd, at_once = self.abi.pack("iHH", descriptor, Poll.IN | Poll.OUT, 0), self.abi.words(0, 0)
+        # struct __kernel_timespec has 64 bits for each number, for tasks with 32-bit words, too.
+        pollfd, at_once = self.abi.pack("iHH", descriptor, Poll.IN | Poll.OUT, 0), self.abi.pack("qq", 0, 0)
         raw = self.call("ppoll", InOut(pollfd), 1, at_once, None, 8, shown=f"poll({descriptor})").read()
         return int(self.abi.unpack("iHH", raw)[2])
 

@@ -192,7 +192,7 @@ def test_end_of_the_process(guest: Guest, race: Race) -> None:
     starting.call("wait4", pid, status, WALL, 0)
     race.watch_word("status", shell, status)
     starting.copy(polled, unpolled, 8)
-    starting.call("ppoll", polled, 1, shell.abi.words(SOON_S, 0), 0, 8)
+    starting.call("ppoll", polled, 1, shell.abi.pack("qq", SOON_S, 0), 0, 8)
     race.watch_word("events", shell, polled + 4)
     starting.call("close", FREE)
     race.tally(starting)

@@ -171,9 +171,9 @@ def test_poll_between_the_answer_and_the_wakeup(guest: Guest) -> None:
     call, notif = pair.call_and_receive("getppid")
     before, after = (supervisor.store(abi.pack("iHH", pair.listener, Poll.OUT, 0)) for _ in range(2))
     plan = Plan(supervisor.slot)
-    plan.call("ppoll", before, 1, abi.words(0, 0), 0, 0)
+    plan.call("ppoll", before, 1, abi.pack("qq", 0, 0), 0, 0)
     plan.call("ioctl", pair.listener, NOTIF_SEND, answer(abi, notif.id, 1))
-    plan.call("ppoll", after, 1, abi.words(0, 0), 0, 0)
+    plan.call("ppoll", after, 1, abi.pack("qq", 0, 0), 0, 0)
     share_a_processor(supervisor, pair.target)
     assert start_realtime(supervisor, plan).counts() == [{"OK": 1}] * 3
     assert call.outcome() == returned(1)

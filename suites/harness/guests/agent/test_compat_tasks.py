@@ -13,14 +13,15 @@ from guests.abis import COMPAT
 from guests.bpf import AUDIT_ARCH, deny, policy, trap
 from guests.call_arguments import Out
 from guests.call_plan import Plan, run
-from guests.outcome import EFAULT, ENOSYS, EPERM, GONE, OK, exited, returned
+from guests.outcome import EBADF, EFAULT, ENOSYS, EPERM, GONE, OK, exited, returned
 from guests.protocol.wire import Entry
 from guests.syscall_sweep import sweep
+from guests.syscalls.seccomp import Poll
 from guests.task import Task
 from guests.uapi import Signal, number
 from guests.vm.initramfs import agent, compiles
 from kconfigs.cache import Cache
-from suites.harness.guests.fakes import HostSession, quiet_child
+from suites.harness.guests.fakes import UNUSED_FD, HostSession, pipe, quiet_child
 
 MMAP_OF_I386 = (0, 4096, 3, 0x22, -1, 0)
 """An anonymous, writable page, wherever there is room: high addresses come first."""
@@ -73,6 +74,13 @@ class TestCalls:
         stored = task.store(bytes(3))
         assert task.copy(stored, mapped, 3) == OK
         assert task.load(stored, 3) == b"abc"
+
+    def test_a_poll_does_not_wait(self, task: Task) -> None:
+        """Its timeout is as long as the kernel takes it to be: what an earlier call has left is no part of it."""
+        reading, writing = pipe(task)
+        assert task.write(UNUSED_FD, b"\xff" * 64) == EBADF
+        assert task.poll(reading) == 0
+        assert task.poll(writing) == Poll.OUT
 
     def test_a_sweep(self, task: Task) -> None:
         nr = number("getppid", task.abi.name)
