@@ -16,13 +16,13 @@ from guests.vm.clone_pool import DEFAULT_BOOT, Boot
 from guests.vm.disk_images import DiskPlan
 
 _RUNTIME = Path(__file__).parent / "runtime"
-_PARTS = ("task_side.c", "observing.c", "giving_orders.c", "checking.c", "starting.c")
+_PARTS = ("task_side.c", "complaints.c", "observing.c", "giving_orders.c", "checking.c", "starting.c")
 _WIDTH = 110
 _LONGEST_FILE = 200
 """Maximum size in bytes of a file whose content a comment shows."""
 _INCLUDES = (
-    *("dirent.h", "errno.h", "fcntl.h", "limits.h", "linux/futex.h", "poll.h", "sched.h", "signal.h", "stdarg.h"),
-    *("stddef.h", "stdio.h", "stdlib.h", "string.h", "sys/eventfd.h", "sys/mman.h", "sys/personality.h"),
+    *("dirent.h", "errno.h", "fcntl.h", "limits.h", "linux/futex.h", "poll.h", "regex.h", "sched.h", "signal.h"),
+    *("stdarg.h", "stddef.h", "stdio.h", "stdlib.h", "string.h", "sys/eventfd.h", "sys/mman.h", "sys/personality.h"),
     *("sys/prctl.h", "sys/syscall.h", "sys/wait.h", "time.h", "unistd.h"),
 )
 

@@ -1,24 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The side of init */
 
-static void read_log(void);
-
-/* What the kernel has logged about an error of its own; NULL if nothing. */
-static const char *complaint(void)
-{
-	static const char *const words[] = { "WARNING: CPU", "BUG: ", "Oops: ", "kernel BUG at ", "UBSAN: ", "PANIC: ",
-					     "INFO: task ", "rcu: INFO: ", "refcount_t: ", "WARNING: possible " };
-	char *found;
-
-	read_log();
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		if ((found = strstr(logged, words[i]))) {
-			*strchrnul(found, '\n') = 0;
-			return found;
-		}
-	return NULL;
-}
-
 static __attribute__((noreturn, format(printf, 1, 2))) void cannot(const char *how, ...)
 {
 	va_list list;
@@ -36,6 +18,7 @@ static void nap(int *times);
 
 static void over(int status)
 {
+	const char *found;
 	int times = 0;
 	pid_t reaped;
 
@@ -55,8 +38,8 @@ static void over(int status)
 			nap(&times);
 	if (guard >= 0 && !syscall(SYS_pidfd_send_signal, guard, SIGKILL, NULL, 0))
 		poll(&(struct pollfd){ .fd = guard, .events = POLLIN }, 1, 5000);
-	if (status != 1 && complaint()) {
-		dprintf(FD_OUTPUT, "the kernel complains: %s\n", complaint());
+	if (status != 1 && (found = complaint())) {
+		dprintf(FD_OUTPUT, "the kernel complains: %s\n", found);
 		status = 1;
 	}
 	if (!status)
