@@ -230,10 +230,15 @@ def _status(missing: Sequence[Dependency], found: Found) -> int:
 
 
 def _confirmed(packages: Sequence[str]) -> bool:
-    """Ask the user, if there is a terminal."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    """Ask the user, if there is a terminal.  The end of the input (Ctrl-D) means no."""
+    # A stream that was closed when the program started is None.
+    if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         return True
-    answer = input(f"kconform: install {' '.join(packages)}? [Y/n] ")
+    try:
+        answer = input(f"kconform: install {' '.join(packages)}? [Y/n] ")
+    except EOFError:
+        print()
+        return False
     return answer.strip().lower() in {"", "y", "yes"}
 
 

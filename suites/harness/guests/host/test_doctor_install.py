@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+
 import pytest
 
 from guests.host import dependencies
@@ -164,3 +167,48 @@ class TestInstall:
         assert main(self.COMMAND) == 4
         assert f"{qemu.name} 6.2.0 is too old: 7.0 or later is needed" in capsys.readouterr().err
         assert not host.logged
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TestQuestion:
+    """On a terminal, the doctor asks before it installs."""
+
+    COMMAND = ("doctor", "--install")
+
+    @pytest.fixture
+    def enter(self, host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+        """Types an answer, and returns the exit status."""
+        host.apt(bison="bison")
+        host.lack("bison")
+
+        def enter(answer: str) -> int:
+            monkeypatch.setattr("sys.stdin", _Terminal(answer))
+            monkeypatch.setattr("sys.stdout", _Terminal())
+            return main(self.COMMAND)
+
+        return enter
+
+    @pytest.mark.parametrize("answer", ["\n", "y\n", " YES \n"])
+    def test_yes_installs(self, host: FakeHost, enter: Callable[[str], int], answer: str) -> None:
+        assert enter(answer) == 0
+        assert host.logged
+
+    @pytest.mark.parametrize("answer", ["n\n", "what?\n", ""], ids=["n", "something-else", "end-of-input"])
+    def test_no_names_the_command_instead(
+        self, host: FakeHost, enter: Callable[[str], int], capsys: pytest.CaptureFixture[str], answer: str
+    ) -> None:
+        assert enter(answer) == 4
+        assert not host.logged
+        assert "run: " in capsys.readouterr().err
+
+    def test_without_standard_input_nobody_is_asked(self, host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As without a terminal.  A program that was started with `<&-` has none."""
+        host.apt(bison="bison")
+        host.lack("bison")
+        monkeypatch.setattr("sys.stdin", None)
+        assert main(self.COMMAND) == 0
+        assert host.logged
