@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from guests.abi import Abi, size_of
+from guests.abis import NATIVE
 from guests.errors import GuestBroke, KconformError
 from guests.guest import Guest
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 
-_NOTE = struct.Struct("<III4s")
+_NOTE = "III4s"
 _BUILD_ID = 3
 """NT_GNU_BUILD_ID in elf(5)."""
 _TEXT = re.compile(r"^([0-9a-f]+) T (?:_text|_stext)$", re.MULTILINE)
@@ -58,10 +60,15 @@ class Symbols:
 def symbols_of(guest: Guest, cache: Cache) -> Symbols:
     """The symbols of the guest's kernel.  Raises nothing: what cannot be found out is missing."""
     build_id, text, info = b"", None, b""
-    with contextlib.suppress(KconformError, GuestBroke, OSError), _sibling(guest) as sibling:
-        build_id = build_id_in(sibling.read_bytes("/sys/kernel/notes"))
+    abi = NATIVE[guest.kernel.arch]
+    # A broken kernel may say anything, in any form.
+    with (
+        contextlib.suppress(KconformError, GuestBroke, OSError, ValueError, struct.error),
+        _sibling(guest) as sibling,
+    ):
+        build_id = build_id_in(sibling.read_bytes("/sys/kernel/notes"), abi)
         text = _loaded_at(sibling)
-        info = _vmcoreinfo(sibling)
+        info = _vmcoreinfo(sibling, abi)
     vmlinux = next(
         (path for path in _candidates(guest.kernel, cache) if build_id and _contains(path, build_id)), None
     )
@@ -77,11 +84,11 @@ def _sibling(guest: Guest) -> Iterator[Guest]:
         yield sibling
 
 
-def build_id_in(notes: bytes) -> bytes:
-    """The build id in ELF notes, with the header of its note; empty if there is none."""
+def build_id_in(notes: bytes, abi: Abi) -> bytes:
+    """The build id in ELF notes of a kernel with this ABI, with the header of its note; empty if there is none."""
     offset = 0
-    while offset + _NOTE.size <= len(notes):
-        name_size, size, kind, name = _NOTE.unpack_from(notes, offset)
+    while offset + size_of(_NOTE) <= len(notes):
+        name_size, size, kind, name = abi.unpack_from(_NOTE, notes, offset)
         start = offset + 12 + (name_size + 3) // 4 * 4
         if kind == _BUILD_ID and name == b"GNU\0":
             return notes[offset : start + size]
@@ -98,13 +105,13 @@ def _loaded_at(guest: Guest) -> int | None:
     return int(found[1], 16) or None if found else None
 
 
-def _vmcoreinfo(guest: Guest) -> bytes:
+def _vmcoreinfo(guest: Guest, abi: Abi) -> bytes:
     """The content of the note whose place in memory /sys/kernel/vmcoreinfo tells (kernel/vmcore_info.c)."""
     if not guest.exists(_VMCOREINFO):
         return b""
     address, size = (int(word, 16) for word in guest.read_file(_VMCOREINFO).split())
     note = guest.physical_memory(address, min(size, _MOST_VMCOREINFO))
-    _, length, _, _ = _NOTE.unpack_from(note)
+    _, length, _, _ = abi.unpack_from(_NOTE, note)
     start = 12 + len(b"VMCOREINFO\0\0")
     return note[start : start + length]
 
