@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from guests.errors import GuestBroke, KconformError
 from guests.guest import Guest
-from guests.outcome import OK, describe
+from guests.outcome import OK, Outcome, describe
 from guests.uapi import O_CREAT, O_TRUNC, O_WRONLY
 from guests.vm.initramfs import installed_compiler
 
@@ -65,35 +66,42 @@ def build(source: str, arch: str) -> bytes:
 
 
 def run(take: Callable[[], Guest], program: bytes) -> ReproducerRun:
-    """Run it as root in a fresh guest, and wait for its end."""
-    guest = take()
+    """Run it as root in a fresh guest, and wait for its end.  If the kernel ever breaks, there is no status."""
+    try:
+        guest = take()
+    except GuestBroke as error:
+        return ReproducerRun(None, f"{error.message}\n")
+    with contextlib.closing(guest):
+        return _run(guest, program)
+
+
+def _run(guest: Guest, program: bytes) -> ReproducerRun:
+    printed = ""
     try:
         guest.upload(_PROGRAM, program, 0o755)
-        return _run(guest)
-    finally:
-        guest.close()
+        outcome = _execute(guest)
+        printed = guest.read_file(_OUTPUT)
+        if outcome == OK or outcome.signal:
+            return ReproducerRun(None, f"{printed}{describe(outcome)}\n")
+        complaint = guest.complaint()
+    except GuestBroke as error:
+        return ReproducerRun(None, f"{printed}{error.message}\n{_tail(guest)}")
+    if complaint:
+        return ReproducerRun(BROKEN, f"{printed}{complaint}\n")
+    return ReproducerRun(outcome.value >> 8 & 0xFF, printed)
 
 
-def _run(guest: Guest) -> ReproducerRun:
+def _execute(guest: Guest) -> Outcome:
+    """Execute the program, with its output in a file, and return how it ended."""
     task = guest.root("reproducer")
     output = task.open(_OUTPUT, O_WRONLY | O_CREAT | O_TRUNC).result()
     for descriptor in (1, 2):
         task.call("dup3", output, descriptor, 0).result()
     task.close(output).result()
     execution = task.begin("execve", _PROGRAM, task.store_words(_PROGRAM), None, shown=f"execve({_PROGRAM})")
-    try:
-        guest.wait_until(lambda: execution.finished(), "the reproducer to end", LONGEST_S)
-        outcome = execution.outcome()
-        printed = guest.read_file(_OUTPUT)
-    except GuestBroke as error:
-        return ReproducerRun(None, f"{error.message}\n{_tail(guest)}")
-    if outcome == OK or outcome.signal:
-        return ReproducerRun(None, f"{printed}{describe(outcome)}\n")
-    complaint = guest.complaint()
-    if complaint:
-        return ReproducerRun(BROKEN, f"{printed}{complaint}\n")
-    return ReproducerRun(outcome.value >> 8 & 0xFF, printed)
+    guest.wait_until(lambda: execution.finished(), "the reproducer to end", LONGEST_S)
+    return execution.outcome()
 
 
 def _tail(guest: Guest) -> str:
-    return "\n".join(guest.console().splitlines()[-5:])
+    return "".join(f"{line}\n" for line in guest.console().splitlines()[-5:])
