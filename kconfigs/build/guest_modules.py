@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from kconfigs.kconfig import Config
 
-MODULES = {"TEST_LKM": "lib/test_module.ko", "TEST_FIRMWARE": "lib/test_firmware.ko"}
+MODULES = {
+    "TEST_LKM": "lib/test_module.ko",
+    "TEST_FIRMWARE": "lib/test_firmware.ko",
+    "BINFMT_MISC": "fs/binfmt_misc.ko",
+}
 """The module that an option builds, below the object directory."""
 
 

@@ -9,6 +9,7 @@ from guests.guest import Guest
 from guests.outcome import OK, returned
 from guests.task import Task
 from guests.uapi import Prctl
+from guests.vm.kernel_modules import read_module
 from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs
 
 pytestmark = [
@@ -24,6 +25,10 @@ MAGIC = "conform"
 def execute_by_interpreter(guest: Guest, task: Task, mode: int, flags: str) -> None:
     """Have a task execute a file of root's with this mode, by an interpreter with these flags of binfmt_misc."""
     root, interpreter = guest.root("owner of the file"), Programs(guest).create()
+    if guest.kernel.config["BINFMT_MISC"] == "m":
+        loaded = root.init_module(read_module(guest.kernel, "binfmt_misc"))
+        if loaded.errno:
+            pytest.skip(f"needs CONFIG_BINFMT_MISC, and its module cannot be loaded: {loaded!r}")
     root.mount("binfmt_misc", FILESYSTEM, "binfmt_misc").result()
     root.write_text(f"{FILESYSTEM}/register", f":conform:M::{MAGIC}::{interpreter}:{flags}").result()
     # The interpreter takes the name of the file for its first argument, by which it knows that it is a task.
