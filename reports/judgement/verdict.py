@@ -21,6 +21,9 @@ import pytest
 
 from reports.model.result import Verdict, clean_text
 
+BEYOND_PROMISES = ("the kernel complained: ", "the kernel went down during ", "the kernel has hung since ")
+"""How the messages begin in which GuestBroke says that the whole kernel is at fault, and not the answer to a call."""
+
 REASON_LIMIT = 500
 """Characters of a reason; the whole story is in longrepr and in the evidence."""
 
@@ -36,6 +39,8 @@ class Judgement:
     evidence: Mapping[str, str] = field(default_factory=dict)
     breaks: tuple[str, ...] = ()
     """The promises that a failure broke; empty for all promises of the test."""
+    beyond_promises: bool = False
+    """Whether the kernel crashed, hung as a whole or complained: no promise of the test says how bad that is."""
 
 
 def judge(report: pytest.TestReport, raised: BaseException | None, *, xfail_raises: bool) -> Judgement:
@@ -92,7 +97,14 @@ def _blame(raised: BaseException, when: str) -> Judgement:
     broken = [
         tuple(getattr(leaf, "breaks", ())) for leaf, each in zip(leaves, verdicts, strict=True) if each == "fail"
     ]
-    return Judgement(verdict, reason_of(decisive), exit_status, evidence, all_broken(broken))
+    beyond = any(each == "fail" and _is_beyond_promises(leaf) for leaf, each in zip(leaves, verdicts, strict=True))
+    return Judgement(verdict, reason_of(decisive), exit_status, evidence, all_broken(broken), beyond)
+
+
+def _is_beyond_promises(raised: BaseException) -> bool:
+    """A call that does not return, or a task that has been killed, may be just what a promise is about."""
+    # An assertion may quote anything.
+    return not isinstance(raised, AssertionError) and str(getattr(raised, "message", "")).startswith(BEYOND_PROMISES)
 
 
 def all_broken(failures: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

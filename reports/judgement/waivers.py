@@ -18,7 +18,8 @@ adds a file of one's own:
 
 A waived failure does not fail the run until its waiver has expired.  A waived test that passes is an
 `unexpected-pass`, which fails the run under --strict-waivers.  Waivers excuse failures of the kernel, never errors.
-A waived splat is treated as if it had not been logged.
+A waived splat is treated as if it had not been logged.  A waiver of a promise excuses only that promise: neither the
+others that a failure breaks, nor a kernel that crashes, hangs or complains.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ SUBJECTS = ("test", "requirement", "splat")
 REQUIRED = ("reason", "expires")
 OPTIONAL = (*SUBJECTS, "since", "until", "flavor", "arches", "upstream")
 ANY_VERSION = VersionRange()
+OWN_REASON = "; the failure: "
+"""What stands between the reason of a waiver and that of the failure which it excuses."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ class Waiver:
             expired = f"its waiver expired on {self.expires}: {self.reason}"
             return replace(judgement, reason=f"{judgement.reason} ({expired})")
         if judgement.verdict == "fail":
-            return replace(judgement, verdict="waived", reason=f"{self.reason}, waived until {self.expires}")
+            own = judgement.reason and f"{OWN_REASON}{judgement.reason}"
+            return replace(judgement, verdict="waived", reason=f"{self.reason}, waived until {self.expires}{own}")
         # Of the tests of one promise some pass, and that is no surprise.
         if judgement.verdict == "pass" and self.test:
             return replace(judgement, verdict="unexpected-pass", reason=f"passes, though waived: {self.reason}")
@@ -121,25 +125,37 @@ def _parse(table: toml.Table) -> Waiver:
 
 
 def waiver_for(
+    waivers: Iterable[Waiver], nodeid: str, requirements: Collection[str], kernel: KernelRecord | None
+) -> Waiver | None:
+    """The waiver that covers the test, by its name or by one of these promises: the one that expires last."""
+    found = [each for each in waivers if each.covers(nodeid, requirements, kernel)]
+    return max(found, key=lambda each: each.expires, default=None)
+
+
+def waiver_for_failure(
     waivers: Iterable[Waiver],
     nodeid: str,
     requirements: Collection[str],
     kernel: KernelRecord | None,
-    *,
-    all_of_them: bool = False,
+    judgement: Judgement,
 ) -> Waiver | None:
-    """The waiver that covers the test: the one that expires last.
+    """The waiver that covers a failure of the test, which is about these promises.
 
-    A failure may have named the promises that it broke; these are then `requirements`, and `all_of_them` must be
-    waived: the waiver that is returned is the one among theirs that expires first.
+    All promises that it breaks must be waived: of their waivers, the one that expires first is returned.
+    What is beyond promises needs a waiver that names the test.
     """
-    if not all_of_them:
-        found = [each for each in waivers if each.covers(nodeid, requirements, kernel)]
-        return max(found, key=lambda each: each.expires, default=None)
     waivers = list(waivers)
-    each_ones = [waiver_for(waivers, nodeid, (promise,), kernel) for promise in requirements]
+    broken = () if judgement.beyond_promises else judgement.breaks or requirements
+    if not broken:
+        return waiver_for(waivers, nodeid, (), kernel)
+    each_ones = [waiver_for(waivers, nodeid, (promise,), kernel) for promise in broken]
     covering = [each for each in each_ones if each is not None]
     return min(covering, key=lambda each: each.expires) if len(covering) == len(each_ones) else None
+
+
+def without_own_reason(reason: str) -> str:
+    """What the waiver says, of the reason of a waived result: it is the same for all that the waiver excuses."""
+    return reason.partition(OWN_REASON)[0]
 
 
 class SplatWaivers:

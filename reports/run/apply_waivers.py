@@ -71,13 +71,11 @@ def splat_waivers(config: pytest.Config, kernel: Mapping[str, JSON]) -> SplatWai
 
 def excused(item: pytest.Item, report: pytest.TestReport, judgement: Judgement) -> Judgement:
     """The judgement after the waivers; pytest then treats what is waived as an expected failure."""
-    waiver = waivers.waiver_for(
-        waivers_of(item.config),
-        item.nodeid,
-        judgement.breaks or requirements_of(item),
-        kernel_of(item),
-        all_of_them=bool(judgement.breaks),
-    )
+    known, requirements, kernel = waivers_of(item.config), requirements_of(item), kernel_of(item)
+    if judgement.verdict == "fail":
+        waiver = waivers.waiver_for_failure(known, item.nodeid, requirements, kernel, judgement)
+    else:
+        waiver = waivers.waiver_for(known, item.nodeid, requirements, kernel)
     if waiver is None or (judgement.verdict == "pass" and report.when != "call"):
         return judgement
     judgement = waiver.excuse(judgement, datetime.now(UTC).date())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.judgement.exit_status import meaning
+from reports.judgement.waivers import without_own_reason
 from reports.model.display import one_line
 from reports.model.evidence import slug
 from reports.model.report_directory import EVIDENCE
@@ -124,7 +125,8 @@ class Summary:
         found = [result for result in self.results if result.verdict == verdict]
         if not found:
             return []
-        groups = sorted(_grouped(found, lambda result: result.reason), key=lambda group: -len(group[1]))
+        reasons = _grouped(found, lambda result: without_own_reason(result.reason))
+        groups = sorted(reasons, key=lambda group: -len(group[1]))
         lines = [_line(title)]
         lines += [_line(f"  {len(group):5}  {reason}") for reason, group in groups[:most]]
         return lines + _rest(groups, most)

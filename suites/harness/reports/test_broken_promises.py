@@ -18,7 +18,7 @@ import pytest
 from guests.promises import breaks
 from reports.formats import junit_xml, kcidb, ktap, markdown_summary
 from reports.judgement.verdict import Judgement, all_broken, check_breaks
-from reports.judgement.waivers import Waiver, waiver_for
+from reports.judgement.waivers import Waiver, waiver_for, waiver_for_failure
 from reports.model.requirements import Requirement
 from reports.model.result import KernelRecord, Verdict
 from reports.model.store import Store
@@ -155,15 +155,36 @@ def test_every_format_names_only_the_broken_promise() -> None:
     assert [each.get("value") for each in properties if each.get("name") == "breaks"] == ["yama.log"]
 
 
-def test_a_waiver_of_one_promise_excuses_no_failure_of_another() -> None:
-    log, scope = (Waiver("file: waiver", "known", TODAY, requirement=each) for each in ("yama.log", "yama.scope-1"))
-    later = Waiver("file: later", "known", TODAY + datetime.timedelta(days=1), requirement="yama.log")
+class TestWaiversOfPromises:
+    LOG, SCOPE = (Waiver("file: waiver", "known", TODAY, requirement=each) for each in ("yama.log", "yama.scope-1"))
+    BY_NAME = Waiver("file: waiver", "known", TODAY, test="a::b")
 
-    def chosen(waivers: list[Waiver], *broken: str) -> Waiver | None:
-        return waiver_for(waivers, "a::b", broken, None, all_of_them=True)
+    def chosen(
+        self, waivers: list[Waiver], *breaks: str, of: tuple[str, ...] = PROMISES, beyond: bool = False
+    ) -> Waiver | None:
+        failure = Judgement("fail", "why", breaks=breaks, beyond_promises=beyond)
+        return waiver_for_failure(waivers, "a::b", of, None, failure)
 
-    assert chosen([log], "yama.log") is log
-    assert chosen([log], "yama.scope-1") is None
-    assert chosen([log], "yama.log", "yama.scope-1") is None
-    assert chosen([later, scope], "yama.log", "yama.scope-1") is scope
-    assert waiver_for([log], "a::b", ["yama.log", "yama.scope-1"], None) is log
+    def test_one_excuses_no_failure_of_another(self) -> None:
+        later = Waiver("file: later", "known", TODAY + datetime.timedelta(days=1), requirement="yama.log")
+        assert self.chosen([self.LOG], "yama.log") is self.LOG
+        assert self.chosen([self.LOG], "yama.scope-1") is None
+        assert self.chosen([self.LOG], "yama.log", "yama.scope-1") is None
+        assert self.chosen([later, self.SCOPE], "yama.log", "yama.scope-1") is self.SCOPE
+
+    def test_a_failure_that_names_none_breaks_all(self) -> None:
+        both = ("yama.log", "yama.scope-1")
+        assert self.chosen([self.LOG], of=both) is None
+        assert self.chosen([self.LOG, self.SCOPE], of=both) is self.LOG
+        assert self.chosen([self.LOG], of=("yama.log",)) is self.LOG
+        assert self.chosen([self.BY_NAME], of=both) is self.BY_NAME
+        assert self.chosen([self.BY_NAME], of=()) is self.BY_NAME
+        assert self.chosen([self.LOG], of=()) is None
+
+    def test_none_excuses_what_is_beyond_promises(self) -> None:
+        assert self.chosen([self.LOG], of=("yama.log",), beyond=True) is None
+        assert self.chosen([self.LOG], "yama.log", beyond=True) is None
+        assert self.chosen([self.LOG, self.BY_NAME], "yama.log", beyond=True) is self.BY_NAME
+
+    def test_a_pass_needs_only_one(self) -> None:
+        assert waiver_for([self.LOG], "a::b", ["yama.log", "yama.scope-1"], None) is self.LOG

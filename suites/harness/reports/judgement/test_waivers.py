@@ -16,7 +16,7 @@ import pytest
 from common.errors import UsageError
 from common.versions import VersionRange
 from reports.judgement.verdict import Judgement
-from reports.judgement.waivers import Waiver, check_kernels, load, not_needed
+from reports.judgement.waivers import Waiver, check_kernels, load, not_needed, without_own_reason
 from reports.model.result import KernelRecord, Result, Verdict
 from suites.harness.reports.documents import record
 
@@ -77,7 +77,10 @@ class TestCovers:
 class TestExcuse:
     def test_a_failure_until_the_day(self) -> None:
         assert waiver().excuse(Judgement("fail", "broke"), TODAY) == Judgement(
-            "waived", "known, waived until 2026-07-01"
+            "waived", "known, waived until 2026-07-01; the failure: broke"
+        )
+        assert without_own_reason("known, waived until 2026-07-01; the failure: broke") == (
+            "known, waived until 2026-07-01"
         )
 
     def test_no_failure_after_it(self) -> None:

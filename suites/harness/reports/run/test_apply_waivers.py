@@ -128,3 +128,65 @@ class TestWaivers:
     def test_those_beside_the_tests_are_always_read(self, pytester: pytest.Pytester) -> None:
         Path("suites/yama/waivers.toml").write_text(WAIVER % (f'test = "{RATE}[many]"', "2999-01-01"))
         assert run(pytester).ret == 0
+
+
+class TestWaivedPromises:
+    """One promise of a test's two is waived."""
+
+    TESTS = """
+from guests.errors import GuestBroke
+from guests.promises import breaks
+
+rate = pytest.mark.requirement("yama.rate")
+both = pytest.mark.requirement("yama.rate", "yama.log")
+
+@both
+def test_names_it():
+    with breaks("yama.rate"):
+        assert 1 == 2, "late"
+
+@rate
+def test_hangs():
+    raise GuestBroke("wait4() did not return within 20 s")
+
+@both
+def test_names_none():
+    assert 1 == 2, "both"
+
+@rate
+def test_complaint():
+    raise GuestBroke("the kernel complained: BUG: KASAN")
+
+@both
+def test_crash():
+    with breaks("yama.rate"):
+        raise GuestBroke("the kernel went down during wait4(): Kernel panic")
+"""
+
+    @pytest.fixture(autouse=True)
+    def _suite(self, pytester: pytest.Pytester, _inner_project: None) -> None:
+        suite(pytester, self.TESTS, "yama")
+        Path("suites/yama/requirements.toml").write_text(requirements_toml("yama.rate", "yama.log"))
+
+    def outcomes(self, pytester: pytest.Pytester, *waived: str) -> dict[str, str]:
+        Path("mine.toml").write_text("".join(WAIVER % (each, "2999-01-01") for each in waived))
+        run(pytester, "--waivers", "mine.toml")
+        return {each["nodeid"].partition("::test_")[2]: each["outcome"] for each in document()["results"]}
+
+    def test_only_what_breaks_it_alone_is_excused(self, pytester: pytest.Pytester) -> None:
+        assert self.outcomes(pytester, 'requirement = "yama.rate"') == {
+            "names_it": "waived",
+            "hangs": "waived",
+            "names_none": "fail",
+            "complaint": "fail",
+            "crash": "fail",
+        }
+        waived = [each["reason"] for each in document()["results"] if each["outcome"] == "waived"]
+        assert waived == [
+            "known, waived until 2999-01-01; the failure: late",
+            "known, waived until 2999-01-01; the failure: wait4() did not return within 20 s",
+        ]
+
+    def test_a_waiver_of_a_test_excuses_anything_that_it_breaks(self, pytester: pytest.Pytester) -> None:
+        named = [f'test = "suites/yama/test_it.py::test_{each}"' for each in ("names_none", "complaint", "crash")]
+        assert set(self.outcomes(pytester, 'requirement = "yama.rate"', *named).values()) == {"waived"}

@@ -230,7 +230,7 @@ def test_a_waived_failure_is_not_confirmed_and_excuses_a_fluke(flukes: pytest.Py
     )
     names = ("--waivers=known.toml", "-k", "second_fails or broken")
     assert run(flukes, "--confirm=3", *names).ret == 0
-    assert outcomes()["broken"] == ("waived", "known, waived until 2999-01-01")
+    assert outcomes()["broken"] == ("waived", "known, waived until 2999-01-01; the failure: got 1")
     for file in flukes.path.glob("attempts of *"):
         assert file.read_text() == "x"
         file.unlink()
