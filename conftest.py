@@ -26,7 +26,7 @@ from kconfigs.architectures import ARCHITECTURES
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 from kconfigs.planned_kernels import Candidate
-from kconfigs.plugin import FOLDER, backports_of, builds, candidate_of, is_there, specs_of
+from kconfigs.plugin import FOLDER, backports_of, builds, candidate_of, is_there, specs_and_flavors_of
 from reports.run import notes, preparation_times, resume
 from reports.run.apply_waivers import check_kernels
 from reports.run.options import runs_tests
@@ -71,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
     check_kernels(config, [sources.SHIPPED, *flavors.FLAVORS], list(ARCHITECTURES))
     if resume.FORMER in config.stash:
-        resume.keep(config, specs_of(config), lambda kernel, digest: is_there(config, kernel, digest))
+        resume.keep(config, specs_and_flavors_of(config), lambda kernel, digest: is_there(config, kernel, digest))
         resume.require_same_machine(config, changes_of_guests(config, config.stash[FOLDER].settings))
     preparation_times.watch_builds(config, lambda: builds(config))
     preparation_times.group_boots(config, lambda item: (boot := boot_of(item)) and (kernel_of(item), boot))

@@ -135,9 +135,9 @@ def backports_of(config: pytest.Config) -> dict[str, str]:
     return {name: one.where for profile in profiles for one in profile.backports for name in one.requirements}
 
 
-def specs_of(config: pytest.Config) -> set[str]:
-    """The SPECs of this run's kernels."""
-    return {one.source.spec for one in candidates_of(config)}
+def specs_and_flavors_of(config: pytest.Config) -> set[tuple[str, str]]:
+    """The SPEC of each of this run's kernels, with the flavor, as in its id."""
+    return {(one.source.spec, one.id.partition("/")[2]) for one in candidates_of(config)}
 
 
 def builds(config: pytest.Config) -> dict[str, float | None]:

@@ -75,14 +75,16 @@ def _options(certainty: CertaintyRecord) -> str:
     return f"--repeat={certainty.repeat} and --confirm={certainty.confirm}"
 
 
-def keep(config: pytest.Config, specs: Collection[str], is_there: Callable[[str, str], bool]) -> None:
+def keep(config: pytest.Config, asked: Collection[tuple[str, str]], is_there: Callable[[str, str], bool]) -> None:
     """Keep only results without a kernel, or of one for which `is_there(id, digest)` is true.
 
-    pytest.UsageError if the run had a kernel that none of the SPECs asks for: somebody has forgotten an option, and
-    the results of hours would be lost without a question.
+    `asked` has the SPEC and the flavor of each kernel that the options ask for.  A tree may have become another
+    version since, but a SPEC or a flavor that is missing was forgotten, and the results of hours would be lost
+    without a question: pytest.UsageError.
     """
     former = config.stash[FORMER]
-    if others := [one for one, kernel in former.kernels.items() if kernel.spec not in specs]:
+    others = [one for one, kernel in former.kernels.items() if (kernel.spec, one.partition("/")[2]) not in asked]
+    if others:
         options = " ".join(former.document.run.argv)
         raise pytest.UsageError(
             f"--resume: the run to be continued also had {', '.join(others)}, which no option asks for now\n"

@@ -17,7 +17,7 @@ import pytest
 
 from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
-from suites.harness.reports.documents import result, write
+from suites.harness.reports.documents import kernel, result, write
 
 CONFTEST = """
 import os
@@ -28,7 +28,7 @@ from reports.run.notes import attach, set_kernel
 
 def pytest_configure(config):
     if resume.FORMER in config.stash:
-        resume.keep(config, {"tiny"}, lambda kernel, digest: digest == os.environ["DIGEST"])
+        resume.keep(config, {("tiny", "full")}, lambda kernel, digest: digest == os.environ["DIGEST"])
         resume.require_same_machine(config, os.environ.get("MACHINE"))
 
 
@@ -264,3 +264,14 @@ def test_options_that_were_forgotten(tmp_path: Path) -> None:
     said = refused(tmp_path, "--kernel=./vmlinuz")
     assert "also had debian-6.12.117/full, which no option asks for now" in said
     assert "its options were --matrix=kconform.toml -n2;" in said
+
+
+def test_a_flavor_that_was_forgotten(tmp_path: Path) -> None:
+    """All flavors of a source have its SPEC.  The version in the id may be another one now."""
+    (tmp_path / "vmlinuz").write_bytes(fakes.bzimage(config=fakes.CONFIG))
+    found = [kernel(f"vmlinuz-6.1/{flavor}", spec="./vmlinuz") for flavor in ("shipped", "sanitizers")]
+    scope = result("yama/scope", on="vmlinuz-6.1/sanitizers")
+    write(tmp_path / "report", scope, kernels=found, argv=["--flavor=sanitizers"])
+    said = refused(tmp_path, "--kernel=./vmlinuz")
+    assert "also had vmlinuz-6.1/sanitizers, which no option asks for now" in said
+    assert "its options were --flavor=sanitizers;" in said
