@@ -9,16 +9,15 @@ have the same id, or the user named the pair, or they are the only two alike (`d
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from common.errors import UsageError
-from common.text import printable
+from reports.judgement.counterparts import pair_kernels
 from reports.judgement.exit_status import BROKEN, HELD, UNDETERMINED
 from reports.model.document import Document
 from reports.model.names_of_tests import kernel_in, without_kernel
-from reports.model.result import NO_KERNEL, SEVERITY, KernelRecord, PromiseStatus, Result, Verdict
+from reports.model.result import BROKE, NO_KERNEL, SEVERITY, KernelRecord, PromiseStatus, Result, Verdict
 
 HOLDS: tuple[Verdict, ...] = ("pass", "unexpected-pass")
 
@@ -64,6 +63,11 @@ class Change:
         old, new = (result.verdict if result else "absent" for result in (self.old, self.new))
         return old if old == new else f"{old} -> {new}"
 
+    @property
+    def newly_broken(self) -> list[str]:
+        """If the test failed before, too: the promises that only the new failure breaks."""
+        return _newly_broken(self.old, self.new)
+
 
 @dataclass(frozen=True)
 class PromiseChange:
@@ -102,7 +106,8 @@ class Comparison:
 
         A run with --flaky=undetermined takes flaky tests for errors here, too.
         """
-        flaky = any(change.old is None or change.old.verdict != "fail" for change in self.changes["flaky"])
+        found = self.changes["flaky"]
+        flaky = any(each.old is None or each.old.verdict != "fail" or each.newly_broken for each in found)
         if self.changes["failing"] or (flaky and self.new.run.certainty.flaky == "broken"):
             return BROKEN
         return UNDETERMINED if self.changes["errors"] or flaky else HELD
@@ -174,58 +179,6 @@ def _identified(found: Iterable[str | None], document: Document) -> dict[str, tu
     return identified
 
 
-def pair_kernels(
-    old: Mapping[str, tuple[str, str]], new: Mapping[str, tuple[str, str]], named: Iterable[tuple[str, str]] = ()
-) -> list[tuple[str | None, str | None]]:
-    """Counterparts among kernels, each given by its id with its (family, flavor).
-
-    The named pairs first; then equal ids; then the only two of a family and flavor; then the only two of a flavor.
-    UsageError if kernels of one flavor are left over on both sides.
-    """
-    pairs: dict[str, str] = {}
-    for one, other in named:
-        for identifier, known, side in ((one, old, "old"), (other, new, "new")):
-            if identifier not in known:
-                raise UsageError(
-                    f"--kernel {one}={other}: the {side} run has no kernel {printable(identifier)!r}",
-                    hint=f"it has {', '.join(known) or 'none'}",
-                )
-        if one in pairs or other in pairs.values():
-            raise UsageError(f"--kernel {one}={other}: one of the two has a counterpart already")
-        pairs[one] = other
-    left = [kernel for kernel in old if kernel not in pairs]
-    right = [kernel for kernel in new if kernel not in pairs.values()]
-    ways: tuple[Callable[[Mapping[str, tuple[str, str]], str], object], ...] = (
-        lambda _, kernel: kernel,
-        lambda known, kernel: known[kernel],
-        lambda known, kernel: known[kernel][1],
-    )
-    for alike in ways:
-        lefts, rights = _grouped(left, partial(alike, old)), _grouped(right, partial(alike, new))
-        for key in lefts.keys() & rights.keys():
-            if len(lefts[key]) == len(rights[key]) == 1:
-                pairs[lefts[key][0]] = rights[key][0]
-        left = [kernel for kernel in left if kernel not in pairs]
-        right = [kernel for kernel in right if kernel not in pairs.values()]
-    for one in left:
-        others = [kernel for kernel in right if new[kernel][1] == old[one][1]]
-        if others:
-            rivals = [kernel for kernel in left if old[kernel][1] == old[one][1]]
-            raise UsageError(
-                f"which kernels are counterparts? old: {', '.join(rivals)}; new: {', '.join(others)}",
-                hint=f"name them with --kernel {one}={others[0]}",
-            )
-    ordered: list[tuple[str | None, str | None]] = [(kernel, pairs.get(kernel)) for kernel in old]
-    return ordered + [(None, kernel) for kernel in new if kernel not in pairs.values()]
-
-
-def _grouped(kernels: Iterable[str], key: Callable[[str], object]) -> dict[object, list[str]]:
-    groups: dict[object, list[str]] = {}
-    for kernel in kernels:
-        groups.setdefault(key(kernel), []).append(kernel)
-    return groups
-
-
 def _tests(found: Mapping[str | None, Mapping[str, Result]], kernel: str | None) -> Mapping[str, Result]:
     return {} if kernel is None else found[kernel]
 
@@ -238,7 +191,7 @@ def _change(old: Result | None, new: Result | None) -> Change | None:
 
 def _kind(old: Result | None, new: Result | None) -> str | None:
     before, after = (result.verdict if result else None for result in (old, new))
-    if before != after:
+    if before != after or _newly_broken(old, new):
         # Whatever it was before, or if it did not exist: this was not known to be broken.
         for verdict, kind in (("fail", "failing"), ("flaky", "flaky"), ("error", "errors")):
             if after == verdict:
@@ -256,6 +209,12 @@ def _kind(old: Result | None, new: Result | None) -> str | None:
     if old is not None and new is not None and before not in HOLDS and _essence(old) != _essence(new):
         return "reason"
     return None
+
+
+def _newly_broken(old: Result | None, new: Result | None) -> list[str]:
+    if old is None or new is None or not {old.verdict, new.verdict} <= set(BROKE):
+        return []
+    return [promise for promise in new.subjects if promise not in old.subjects]
 
 
 def _essence(result: Result) -> str:

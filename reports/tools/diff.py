@@ -132,7 +132,9 @@ def _entry(change: Change) -> DiffEntry:
         return DiffEntry(change.nodeid, [f"{change.verdicts}, was: {old}", f"now: {new}"])
     said = new if change.new is not None else old
     details = [f"{change.verdicts}: {said}" if said else change.verdicts]
-    if change.kind in ("passing", "applicable", "waived") and old:
+    if change.newly_broken:
+        details.append(f"newly breaks {', '.join(change.newly_broken)}")
+    if (change.kind in ("passing", "applicable", "waived") or change.newly_broken) and old:
         details.append(f"was: {old}")
     if change.kind in ("failing", "flaky", "errors") and change.old is None:
         details.append("this test was not in the old run")

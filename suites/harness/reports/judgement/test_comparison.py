@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from common.errors import UsageError
@@ -34,6 +36,33 @@ def test_what_a_test_has_become(before: str, after: str) -> None:
     # A test that has failed before is known to be broken, and a fluke is no news of it.
     flaky = 0 if before == "fail" else 1
     assert found.exit_status == {"failing": 1, "flaky": flaky, "errors": 3}.get(str(kind), 0)
+
+
+BOTH = ("yama.scope", "yama.log")
+
+
+@pytest.mark.parametrize(
+    ("before", "broke", "after", "breaks", "kind", "status"),
+    [
+        pytest.param("fail", ["yama.log"], "fail", ["yama.scope"], "failing", 1, id="another"),
+        pytest.param("fail", ["yama.log"], "fail", BOTH, "failing", 1, id="one-more"),
+        pytest.param("fail", ["yama.log"], "fail", [], "failing", 1, id="all"),
+        pytest.param("fail", BOTH, "fail", ["yama.log"], None, 0, id="one-less"),
+        pytest.param("fail", [], "fail", ["yama.log"], None, 0, id="no-longer-all"),
+        pytest.param("flaky", ["yama.log"], "flaky", ["yama.scope"], "flaky", 1, id="flaky"),
+        pytest.param("fail", ["yama.log"], "flaky", ["yama.scope"], "flaky", 1, id="another-at-times"),
+        pytest.param("fail", ["yama.log"], "flaky", ["yama.log"], "flaky", 0, id="the-same-at-times"),
+        pytest.param("waived", ["yama.log"], "waived", ["yama.scope"], None, 0, id="waived"),
+    ],
+)
+def test_a_failure_that_breaks_another_promise_is_a_new_one(
+    before: str, broke: Sequence[str], after: str, breaks: Sequence[str], kind: str | None, status: int
+) -> None:
+    old = result("yama/scope", before, "why", requirements=BOTH, breaks=broke)
+    new = result("yama/scope", after, "why", requirements=BOTH, breaks=breaks)
+    found = compare(read(old), read(new))
+    assert {name: len(changes) for name, changes in found.changes.items() if changes} == ({kind: 1} if kind else {})
+    assert found.exit_status == status
 
 
 def test_the_new_run_says_what_a_flaky_test_counts_as() -> None:

@@ -39,6 +39,13 @@ class TestFormats:
         text = diff.as_markdown(compare(read(*self.OLD), read(*self.NEW)))
         assert r"\<script\>alert(1)\</script\> \| \`code\` \*x\*\\x1b\[2J \@all" in text
 
+    def test_a_failure_of_another_promise_says_which(self) -> None:
+        both = ("yama.a", "yama.log")
+        old, new = (result("yama/a", "fail", f"why {each}", requirements=both, breaks=[each]) for each in both)
+        text = diff.as_text(compare(read(old), read(new)))
+        for words in ("newly failing: 1", "fail: why yama.log", "newly breaks yama.log", "was: why yama.a"):
+            assert words in text
+
     def test_every_kind_has_a_title(self) -> None:
         assert set(KINDS) == set(compare(read(*self.OLD), read(*self.NEW)).changes)
 
