@@ -26,7 +26,15 @@ from kconfigs.architectures import ARCHITECTURES
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 from kconfigs.planned_kernels import Candidate
-from kconfigs.plugin import FOLDER, backports_of, builds, candidate_of, is_there, specs_and_flavors_of
+from kconfigs.plugin import (
+    FOLDER,
+    backports_of,
+    builds,
+    candidate_of,
+    is_there,
+    profiles_of,
+    specs_and_flavors_of,
+)
 from reports.run import notes, preparation_times, resume
 from reports.run.apply_waivers import check_kernels
 from reports.run.options import runs_tests
@@ -73,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if resume.FORMER in config.stash:
         resume.keep(config, specs_and_flavors_of(config), lambda kernel, digest: is_there(config, kernel, digest))
         resume.require_same_machine(config, changes_of_guests(config, config.stash[FOLDER].settings))
+        resume.require_same_profiles(config, profiles_of(config))
     preparation_times.watch_builds(config, lambda: builds(config))
     preparation_times.group_boots(config, lambda item: (boot := boot_of(item)) and (kernel_of(item), boot))
     expect_backports(config, backports_of(config))
@@ -212,6 +221,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
+    if profiles := profiles_of(config):
+        notes.describe_run(config, resume.PROFILES, profiles)
     if config.option.target:
         return
     notes.describe_run(config, "virtme-ng", importlib.metadata.version("virtme-ng"))

@@ -135,6 +135,15 @@ def backports_of(config: pytest.Config) -> dict[str, str]:
     return {name: one.where for profile in profiles for one in profile.backports for name in one.requirements}
 
 
+def profiles_of(config: pytest.Config) -> dict[str, str]:
+    """The name of the profile of each kernel of this run that has one.  Looks for no kernel if none has."""
+    if not config.stash[FOLDER].profiles():
+        return {}
+    found = _looked_up(config)
+    planned = [] if isinstance(found, KconformError) else found
+    return {one.id: one.profile.name for one in planned if one.profile is not None}
+
+
 def specs_and_flavors_of(config: pytest.Config) -> set[tuple[str, str]]:
     """The SPEC of each of this run's kernels, with the flavor, as in its id."""
     return {(one.source.spec, one.id.partition("/")[2]) for one in candidates_of(config)}

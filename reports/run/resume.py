@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`--resume`: continue a run that was interrupted or killed, in its own report.
 
-What has a verdict is not tested again, unless that was an error; everything else is, as if the run had never
-stopped.  A verdict counts only for the very kernel that it was about; conftest.py, which knows the kernels, says
-which those are.
+What has a verdict is not tested again, unless that was an error, or depends on a waiver, which may be another one
+now; everything else is, as if the run had never stopped.  A verdict counts only for the very kernel that it was
+about; conftest.py, which knows the kernels, says which those are.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pytest
 
 from common.errors import UsageError
 from common.project_files import REPORTS
+from common.text import printable
 from common.workers import handed_over
 from reports.model import evidence
 from reports.model.document import Document, load
@@ -30,6 +31,10 @@ from reports.run import repeat
 from reports.run.wrong_use import as_wrong_use
 
 WORKER_INPUT = "kconform_resumed"
+PROFILES = "profiles"
+"""The key in `run.versions` of the name of each kernel's profile."""
+WAIVED_SPLATS = "waived splats"
+"""The title of a piece of evidence: the splats that would have made the test fail without a waiver."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,13 @@ def begin(config: pytest.Config, path: Path) -> None:
                 f"the run to be continued had {_options(former)}, and this one has {_options(now)}",
                 hint="give it the same options, or leave --resume out",
             )
-    kept = tuple(result for result in document.tests() if result.verdict != "error")
+    kept = tuple(result for result in document.tests() if result.verdict != "error" and not _needs_waiver(result))
     config.stash[FORMER] = Former(document, document.kernels, kept)
+
+
+def _needs_waiver(result: Result) -> bool:
+    """Whether the verdict is due to a waiver: of the test, of a promise, or of a splat."""
+    return result.verdict in ("waived", "unexpected-pass") or WAIVED_SPLATS in result.evidence
 
 
 def _options(certainty: CertaintyRecord) -> str:
@@ -110,6 +120,26 @@ def require_same_machine(config: pytest.Config, machine_options: str | None) -> 
             raise pytest.UsageError(
                 f"--resume: the run to be continued had {kernel.machine_options or 'no options for the machine'},"
                 f" and this one has {machine_options or 'none'}\n"
+                "  hint: give it the same options, or leave --resume out"
+            )
+
+
+def require_same_profiles(config: pytest.Config, profiles: Mapping[str, str]) -> None:
+    """pytest.UsageError if a kernel whose results count had another profile: it decides what applies, and what holds.
+
+    `profiles` has the name of the profile of each kernel that has one now.
+    """
+    former = config.stash[FORMER]
+    recorded = former.document.run.versions.get(PROFILES)
+    had = recorded if isinstance(recorded, Mapping) else {}
+    for kernel in former.kernels:
+        if had.get(kernel) != profiles.get(kernel):
+            before, now = (
+                f"profile {printable(str(each[kernel]))}" if kernel in each else "no profile"
+                for each in (had, profiles)
+            )
+            raise pytest.UsageError(
+                f"--resume: in the run to be continued, {kernel} had {before}, and in this one it has {now}\n"
                 "  hint: give it the same options, or leave --resume out"
             )
 

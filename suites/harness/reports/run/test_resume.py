@@ -16,20 +16,22 @@ import jsonschema
 import pytest
 
 from suites.harness.checkout import ROOT
-from suites.harness.kconfigs import fake_kernels as fakes
-from suites.harness.reports.documents import kernel, result, write
 
 CONFTEST = """
 import os
 import pytest
 from reports.run import resume
-from reports.run.notes import attach, set_kernel
+from reports.run.notes import attach, describe_run, set_kernel
+
+PROFILES = {"tiny-6.1/full": os.environ["PROFILE"]} if "PROFILE" in os.environ else {}
 
 
 def pytest_configure(config):
     if resume.FORMER in config.stash:
         resume.keep(config, {("tiny", "full")}, lambda kernel, digest: digest == os.environ["DIGEST"])
         resume.require_same_machine(config, os.environ.get("MACHINE"))
+        resume.require_same_profiles(config, PROFILES)
+    describe_run(config, resume.PROFILES, PROFILES)
 
 
 def pytest_generate_tests(metafunc):
@@ -44,6 +46,8 @@ def pytest_runtest_setup(item):
                           "arch": "x86_64", "spec": "tiny", "digest": os.environ["DIGEST"], "identity": "tiny",
                           "accel": "tcg", "machine_options": os.environ.get("MACHINE")})
     attach(item, "transcript", "in run " + os.environ["RUN"])
+    if item.name == os.environ.get("SPLAT"):
+        attach(item, resume.WAIVED_SPLATS, "WARNING")
 """
 
 TESTS = """
@@ -182,14 +186,44 @@ def test_results_of_other_machines_are_not_mixed(
     assert report(tmp_path) == before
 
 
+WAIVER = '[[waiver]]\ntest = "suites/yama/test_it.py::test_%s"\nreason = "known"\nexpires = 2999-12-31\n'
+
+
 def test_a_waiver_may_be_for_a_test_that_is_done(start: Start, tmp_path: Path) -> None:
-    waiver = '[[waiver]]\ntest = "suites/yama/test_it.py::test_broken"\nreason = "known"\nexpires = 2999-12-31\n'
-    (tmp_path / "known.toml").write_text(waiver)
+    (tmp_path / "known.toml").write_text(WAIVER % "broken")
     start("--waivers=known.toml", number=1)
     second = start("--waivers=known.toml", "--resume", number=2)
     assert second.returncode == 0, second.stdout + second.stderr
-    assert "resumed: 7 results" in second.stdout
     assert report(tmp_path)["run"]["counts"]["waived"] == 1
+
+
+def test_what_was_due_to_a_waiver_is_tested_again(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The waivers may be others now: a failure that nothing excuses any more must not stay green."""
+    monkeypatch.setenv("SPLAT", "test_it[tiny-6.1/full-3]")
+    (tmp_path / "known.toml").write_text(WAIVER % "broken" + WAIVER % "it[0]")
+    start("--waivers=known.toml", number=1)
+    assert report(tmp_path)["run"]["counts"]["unexpected-pass"] == 1
+    second = start("--resume", number=2)
+    assert second.returncode == 1, second.stdout + second.stderr
+    assert "resumed: 4 results" in second.stdout
+    again = {name for name, number in ran_in(tmp_path, report(tmp_path)).items() if number == "2"}
+    assert {f"test_{name}]" for name in ("broken[tiny-6.1/full", "it[tiny-6.1/full-0", "it[tiny-6.1/full-3")} <= again
+
+
+def test_another_profile_is_refused(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROFILE", "debian")
+    start(number=1)
+    before = report(tmp_path)
+    assert before["run"]["versions"]["profiles"] == {"tiny-6.1/full": "debian"}
+    for name, now in (("android", "profile android"), (None, "no profile")):
+        monkeypatch.setenv("PROFILE", name) if name else monkeypatch.delenv("PROFILE")
+        second = start("--resume", number=2)
+        assert second.returncode == 4
+        said = f"in the run to be continued, tiny-6.1/full had profile debian, and in this one it has {now}\n  hint: "
+        assert said in second.stderr
+        assert report(tmp_path) == before
 
 
 def test_the_report_may_be_named(start: Start, tmp_path: Path) -> None:
@@ -221,30 +255,6 @@ def test_without_a_report_there_is_nothing_to_resume(
     assert "Traceback" not in done.stderr
 
 
-def refused(tmp_path: Path, *arguments: str) -> str:
-    """The message when a run of the suites cannot be resumed; its report stays as it was."""
-    before = (tmp_path / "report" / "results.json").read_bytes()
-    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*command, "--resume", "--report-dir=report", *arguments, str(ROOT / "suites/yama/test_talk.py")],
-        cwd=tmp_path,
-        env={**os.environ, "KCONFORM_CACHE": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 4, done.stdout + done.stderr
-    assert (tmp_path / "report" / "results.json").read_bytes() == before
-    return done.stderr
-
-
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_misspelt_kernel_leaves_the_report_as_it_was(tmp_path: Path, workers: str) -> None:
-    """A misspelt kernel must not make the kernels of the former run look as if nobody had asked for them."""
-    write(tmp_path / "report", result("yama/scope"))
-    assert "there is no kernel at misspelt" in refused(tmp_path, "--kernel=misspelt", "-n", workers)
-
-
 @pytest.mark.parametrize(
     "arguments",
     [("--report-dir",), ("--resume", "--report-dir"), ("--baseline",), ("--waivers",)],
@@ -255,23 +265,3 @@ def test_a_home_directory_that_does_not_exist(start: Start, arguments: tuple[str
     assert done.returncode == 4, done.stdout + done.stderr
     assert "~nobody-of-that-name/x cannot be found: there is no such home directory\n  hint: " in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_options_that_were_forgotten(tmp_path: Path) -> None:
-    """The results of the kernels that they named would be lost without a question."""
-    write(tmp_path / "report", result("yama/scope"), argv=["--matrix=kconform.toml", "-n2"])
-    (tmp_path / "vmlinuz").write_bytes(fakes.bzimage(config=fakes.CONFIG))
-    said = refused(tmp_path, "--kernel=./vmlinuz")
-    assert "also had debian-6.12.117/full, which no option asks for now" in said
-    assert "its options were --matrix=kconform.toml -n2;" in said
-
-
-def test_a_flavor_that_was_forgotten(tmp_path: Path) -> None:
-    """All flavors of a source have its SPEC.  The version in the id may be another one now."""
-    (tmp_path / "vmlinuz").write_bytes(fakes.bzimage(config=fakes.CONFIG))
-    found = [kernel(f"vmlinuz-6.1/{flavor}", spec="./vmlinuz") for flavor in ("shipped", "sanitizers")]
-    scope = result("yama/scope", on="vmlinuz-6.1/sanitizers")
-    write(tmp_path / "report", scope, kernels=found, argv=["--flavor=sanitizers"])
-    said = refused(tmp_path, "--kernel=./vmlinuz")
-    assert "also had vmlinuz-6.1/sanitizers, which no option asks for now" in said
-    assert "its options were --flavor=sanitizers;" in said
