@@ -5,7 +5,8 @@ All ids begin with the name of the CI system, its origin, and are the same whene
 again: a kernel is identified by what it was made from, the run of a test by its name, its kernel, and the time at
 which it began.
 
-Tests without a kernel are left out, because KCIDB is about kernels.
+Tests without a kernel are left out, because KCIDB is about kernels.  So are kernels that could not be fetched or
+built, which have no digest, with their tests: results.json does not say whether the source is to blame for that.
 """
 
 from __future__ import annotations
@@ -62,9 +63,10 @@ def render(document: Document, origin: str = ORIGIN) -> str:
 
 def convert(document: Document, origin: str = ORIGIN) -> dict[str, Any]:
     """KCIDB's object; `origin` must match ORIGIN_PATTERN."""
-    tests = [result for result in document.tests() if result.kernel is not None]
+    kernels = {identifier: kernel for identifier, kernel in document.kernels.items() if kernel.digest}
+    tests = [result for result in document.tests() if result.kernel in kernels]
     builds, checkouts = [], {}
-    for kernel in document.kernels.values():
+    for kernel in kernels.values():
         checkout = _checkout(kernel, origin)
         checkouts[checkout["id"]] = checkout
         builds.append(_build(kernel, checkout["id"], origin))
@@ -98,7 +100,6 @@ def _build(kernel: KernelRecord, checkout: str, origin: str) -> dict[str, Any]:
         "checkout_id": checkout,
         "origin": origin,
         "comment": one_line(kernel.id),
-        # A kernel that could not be built has no record: its tests are errors without a kernel.
         "status": "PASS",
         "misc": {"kconform": msgspec.to_builtins(kernel)},
     }

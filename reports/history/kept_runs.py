@@ -8,7 +8,7 @@ the next one is read.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -148,12 +148,14 @@ class KeptRuns:
         self._seen.add(same)
         statuses = sum(len(promise.status) for promise in file.requirements)
         self._room.take(len(file.results) + statuses + COLUMN_COST * (1 + len(file.kernels)))
-        summary = _summary(path, file)
+        # A kernel that could not be fetched or built is known only by its name, and belongs to no series.
+        kernels = [kernel for kernel in file.kernels if kernel.digest]
+        summary = _summary(path, file, {kernel.id for kernel in kernels})
         self.runs.append(summary)
         for part in run.merged or ():
             self._room.take(COLUMN_COST)
             self._parts.setdefault((_short(part.id), part.started), set()).add(summary.path)
-        columns = {kernel.id: _column(summary, kernel) for kernel in file.kernels}
+        columns = {kernel.id: _column(summary, kernel) for kernel in kernels}
         self._take_promises(run, columns, file.requirements)
         for result in file.results:
             if (column := columns.get(result.kernel or "")) is not None:
@@ -226,7 +228,8 @@ def _column(run: HistoryRun, kernel: KernelRecord) -> KeptColumn:
     return KeptColumn(run, structs.replace(known, **texts), array("I"), bytearray(), array("I"), bytearray(), {}, {})
 
 
-def _summary(path: Path, file: BriefFile) -> HistoryRun:
+def _summary(path: Path, file: BriefFile, kernels: Collection[str]) -> HistoryRun:
+    """What is said of the run as a whole; `kernels` are the ids of those that were there."""
     run = file.run
     have = len({result.nodeid for result in file.results})
     suite = run.suite.commit or str(run.versions.get("kconform") or "")
@@ -241,5 +244,5 @@ def _summary(path: Path, file: BriefFile) -> HistoryRun:
         selection=None if run.selection is None else _short(run.selection),
         whole=run.state == "finished" and run.selection is None and run.shard is None and have >= run.collected,
         results=len(file.results),
-        without_kernel=sum(result.kernel is None for result in file.results),
+        without_kernel=sum(result.kernel not in kernels for result in file.results),
     )

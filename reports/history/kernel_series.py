@@ -93,17 +93,15 @@ def _order(column: KeptColumn) -> tuple[object, ...]:
 
 
 def _builds(columns: Sequence[KeptColumn]) -> tuple[list[Build], list[int]]:
-    numbers: dict[tuple[object, ...], int] = {}
+    numbers: dict[str | None, int] = {}
     kernels: list[KernelRecord] = []
     build_of = []
     for column in columns:
         kernel = column.kernel
-        # Without a digest, what a kernel says of itself has to do.
-        same = (kernel.digest,) if kernel.digest else (kernel.id, kernel.release, kernel.identity)
-        if same not in numbers:
-            numbers[same] = len(kernels)
+        if kernel.digest not in numbers:
+            numbers[kernel.digest] = len(kernels)
             kernels.append(kernel)
-        build_of.append(numbers[same])
+        build_of.append(numbers[kernel.digest])
     labels = [_label(kernel) for kernel in kernels]
     used = Counter(labels)
     builds = [

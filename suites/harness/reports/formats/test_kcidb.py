@@ -40,6 +40,16 @@ class TestKcidb:
         converted = kcidb.convert(read(kernels=flavors))
         assert (len(converted["checkouts"]), len(converted["builds"])) == (1, 2)
 
+    def test_a_kernel_that_was_not_built_is_left_out(self) -> None:
+        """A build that failed is no build that passed, and its tests belong to none."""
+        found = read(
+            result("yama/x"), result("yama/x", "error", on=NEXT), kernels=[kernel(FULL), kernel(NEXT, digest=None)]
+        )
+        converted = kcidb.convert(found)
+        assert [build["comment"] for build in converted["builds"]] == [FULL]
+        assert [test["build_id"] for test in converted["tests"]] == [converted["builds"][0]["id"]]
+        assert len(converted["checkouts"]) == 1
+
     def test_ids_are_the_same_when_written_again_and_others_for_another_run(self) -> None:
         def identifiers(*results: dict[str, object]) -> list[str]:
             return [test["id"] for test in kcidb.convert(read(*results, id="x"))["tests"]]

@@ -59,7 +59,8 @@ def pytest_generate_tests(metafunc):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     if hasattr(item, "callspec"):
-        info = {"id": item.callspec.params["kernel"], "release": "6.12.1", "accel": "tcg", "version": (6, 12)}
+        kernel = item.callspec.params["kernel"]
+        info = {"id": kernel, "digest": f"d {kernel}", "release": "6.12.1", "accel": "tcg", "version": (6, 12)}
         set_kernel(item, info)
 
 

@@ -93,7 +93,9 @@ def test_a_bad_origin_is_wrong_use(pytester: pytest.Pytester) -> None:
 
 
 def test_the_origin_of_kcidb_is_what_was_said(pytester: pytest.Pytester) -> None:
-    kernel = "@pytest.fixture(autouse=True)\ndef k(request): set_kernel(request.node, {'id': 'k/full'})\n"
+    kernel = (
+        "@pytest.fixture(autouse=True)\ndef k(request): set_kernel(request.node, {'id': 'k/full', 'digest': 'd'})\n"
+    )
     run(
         pytester,
         f"import pytest\nfrom reports.run.notes import set_kernel\n{kernel}{HOLDS}",
