@@ -33,8 +33,12 @@ from reports.model.result import (
 )
 from reports.model.run_record import ResultsFile, RunRecord, partial_run_remark, shard_remark
 
-VALUES_LIMIT = 2_000_000
-"""Texts, numbers, lists and objects, each of which takes memory of its own.  A real file of 32 MiB has 1,500,000."""
+VALUES_LIMIT = 4_000_000
+"""Texts, numbers, lists and objects, each of which takes memory of its own.
+
+They are counted by commas and opening brackets, also those in texts.  A result has 21, and with three attempts 40: a
+matrix of 40 kernels with 2,000 tests each has 1,700,000, and the texts of its failures 1,000,000 at most.
+"""
 DEPTH_LIMIT = 16
 """Lists and objects in each other, in what a run says about versions.  Ours are two."""
 _HINT = "name a results.json that kconform wrote, or merge fewer runs into one"
@@ -95,19 +99,26 @@ class Document:
         return found
 
 
+class LargeReportError(UsageError):
+    """A results.json has more than is ever read: an older version may have written it, and it may be no report."""
+
+
 def load(path: Path) -> Document:
     """The document at `path`: a results.json, or the report directory that holds one.
 
-    UsageError for whatever is not a results.json of ours.
+    UsageError for whatever is not a results.json of ours, and LargeReportError for one that is too large.
     """
     try:
         if path.is_dir():
             path = path / RESULTS
             if not path.exists():
                 raise UsageError(f"{path.parent}: this directory has no {RESULTS}")
-        content = bounded.read(path, SIZE_LIMIT, RESULTS)
+        try:
+            content = bounded.read(path, SIZE_LIMIT, RESULTS)
+        except UsageError as error:
+            raise LargeReportError(error.message, hint=error.hint) from error
         if sum(map(content.count, (b",", b"[", b"{"))) > VALUES_LIMIT:
-            raise UsageError(f"{path}: more than {VALUES_LIMIT:,} values, which no {RESULTS} has", hint=_HINT)
+            raise LargeReportError(f"{path}: more than {VALUES_LIMIT:,} values, which no {RESULTS} has", hint=_HINT)
         text = content.decode("utf-8-sig")  # a program that copied it may have put a mark in front
         del content
     except UnicodeDecodeError as error:

@@ -104,7 +104,13 @@ class Result(Struct, frozen=True, kw_only=True):
     accel: str | None
     worker: Annotated[str | None, Meta(description="pytest-xdist's name for the process that ran the test.")]
     started: Time
-    longrepr: Annotated[str, Meta(description="The failure as pytest prints it; empty where nothing failed.")]
+    longrepr: Annotated[
+        str,
+        Meta(
+            description="The failure as pytest prints it; empty where nothing failed.  Of an error that many tests"
+            " have, only which test has it in full."
+        ),
+    ]
     evidence: Annotated[dict[str, str], Meta(description="Title, and path relative to the directory of this file.")]
     breaks: Annotated[
         tuple[str, ...],

@@ -18,6 +18,7 @@ import msgspec
 
 from common import atomic
 from reports.model.document import Document
+from reports.model.failure_texts import FailureTexts
 from reports.model.report_directory import RESULTS
 from reports.model.requirements import Requirement
 from reports.model.result import (
@@ -65,10 +66,12 @@ class Store:
         self._kernels: dict[str, KernelRecord] = {}
         self._prepared: dict[str, Preparation] = {}
         self._tested: dict[str, Tested] = {identifier: Tested() for identifier in requirements}
+        self._texts = FailureTexts()
         self.counts: Counter[Verdict] = Counter()
 
     def add(self, result: Result, kernel: KernelRecord | None) -> None:
         """Keep a finished test.  This does not write it yet."""
+        result = self._texts.bounded(result)
         encoded = msgspec.json.encode(result)
         if kernel is not None:
             self.add_kernel(kernel)

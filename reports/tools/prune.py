@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UsageError
-from reports.model.document import load
-from reports.model.report_directory import LATEST, holding
+from reports.model.document import LargeReportError, load
+from reports.model.report_directory import LATEST, holding, run_in_large
+from reports.model.result import SCHEMA
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,21 @@ def reports_in(directory: Path) -> list[Report]:
         raise UsageError(f"{directory}: cannot be read: {error.strerror or error}") from error
     for path in paths:
         try:
-            found.append(Report(path, load(path).run.started))
+            started = load(path).run.started
+        except LargeReportError:
+            started = _started_large(path)
         except UsageError:
             continue
+        if started:
+            found.append(Report(path, started))
     return sorted(found, key=lambda report: (report.started, report.path), reverse=True)
+
+
+def _started_large(path: Path) -> str:
+    """When the run of a report began that is too large to be read; empty if it is not a report of this version."""
+    version, run = run_in_large(path) or (0, {})
+    started = run.get("started")
+    return started if 1 <= version <= SCHEMA and isinstance(started, str) and _TIME.fullmatch(started) else ""
 
 
 def old(reports: list[Report], *, keep: int | None = None, since: datetime.date | None = None) -> list[Report]:

@@ -10,6 +10,7 @@ import pytest
 
 from common.project_files import REPORTS
 from reports.model import report_directory
+from suites.harness.reports.documents import result, write
 
 
 def test_only_a_former_report_is_cleared_away(tmp_path: Path) -> None:
@@ -43,3 +44,24 @@ def test_a_directory_that_was_there_stays(tmp_path: Path) -> None:
         (tmp_path / "mine").mkdir(exist_ok=True)
         report_directory.claim(tmp_path, tmp_path, name, datetime(2026, 11, 29, tzinfo=UTC)).release()
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "ours"),
+    [
+        pytest.param({}, True, id="whole"),
+        pytest.param({"end": " "}, False, id="cut"),
+        pytest.param({"begin": "{}"}, False, id="of-something-else"),
+        pytest.param({"begin": '{"schema": 3, "run": {"id": '}, False, id="half-a-run"),
+    ],
+)
+def test_a_report_is_one_whatever_its_size(tmp_path: Path, changed: dict[str, str], ours: bool) -> None:
+    """An earlier version may have written it.  What is no report is not cleared away."""
+    write(tmp_path, result("yama/scope"))
+    text = (tmp_path / "results.json").read_text()
+    begin, end = changed.get("begin", text[:-2]), changed.get("end", text[-2:])
+    (tmp_path / "results.json").write_text(begin + " " * report_directory.SIZE_LIMIT + end)
+    (tmp_path / "evidence").mkdir()
+    assert report_directory.is_report(tmp_path) == ours
+    report_directory.clear_former(tmp_path)
+    assert (tmp_path / "evidence").exists() != ours

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from kconform import main
-from reports.model.report_directory import holding, update_latest
+from reports.model.report_directory import SIZE_LIMIT, holding, update_latest
+from reports.model.result import SCHEMA
 from suites.harness.reports.documents import result, write
 
 
@@ -86,3 +87,17 @@ def test_wrong_use_is_4_and_removes_nothing(
     assert status == 4
     assert complaint in capsys.readouterr().err
     assert left(out) == "abcde"
+
+
+@pytest.mark.parametrize("changed", ["", "schema", "started"])
+def test_one_that_is_too_large_to_be_read_is_removed_too(out: Path, changed: str) -> None:
+    """Unless it is of a newer version, or does not say when it began."""
+    path = out / "d" / "results.json"
+    text = path.read_text()
+    if changed == "schema":
+        text = text.replace(f'"schema": {SCHEMA}', f'"schema": {SCHEMA + 1}')
+    elif changed == "started":
+        text = text.replace(f'"started": "{day(2)}"', '"started": "long ago"')
+    path.write_text(text[:-2] + " " * SIZE_LIMIT + text[-2:])
+    assert main(["prune", str(out), "--keep=2"]) == 0
+    assert left(out) == ("abd" if changed else "ab")
