@@ -12,7 +12,6 @@ The rules, which docs/gate-a-ci.md has too:
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,13 +24,13 @@ from common.errors import UsageError
 from reports.formats import report_files
 from reports.judgement import exit_status
 from reports.judgement.exit_status import BROKEN, UNDETERMINED, WRONG_USE, Ending
-from reports.model import evidence
 from reports.model.document import Document, load
-from reports.model.report_directory import EVIDENCE, RESULTS, clear_former, holding
+from reports.model.report_directory import RESULTS, clear_former, holding
 from reports.model.requirements import Requirement
 from reports.model.result import SEVERITY, VERDICTS, PromiseRecord, Result, Verdict
 from reports.model.run_record import CertaintyRecord, MergedRecord, RunRecord, SuiteRecord
 from reports.model.store import Store
+from reports.tools.copied_evidence import copy_evidence
 
 MOST = 5
 """Promises that a remark names; the others are counted."""
@@ -98,7 +97,7 @@ def _write(
         for kernel in shard.kernels.values():
             store.add_kernel(kernel)
     for shard, result in kept:
-        copied, lost = _copy_evidence(result, shard.directory, output)
+        copied, lost = copy_evidence(result, shard.directory, output)
         if lost:
             remarks.append(f"{shard.path}: evidence of {result.nodeid} is missing: {', '.join(lost)}")
         store.add(msgspec.structs.replace(result, evidence=copied), None)
@@ -152,26 +151,6 @@ def choose(shards: Iterable[Document]) -> tuple[list[tuple[Document, Result]], l
             else:
                 remarks.append(f"{result.nodeid}: {result.verdict} in {other.path} and in {shard.path}")
     return list(chosen.values()), remarks
-
-
-def _copy_evidence(result: Result, source: Path, output: Path) -> tuple[dict[str, str], list[str]]:
-    """Copy a result's files: title and path of each, and the titles of missing ones.  OSError if that fails."""
-    copied: dict[str, str] = {}
-    lost = []
-    inside = source.resolve()
-    for title, path in result.evidence.items():
-        found = (source / path).resolve()
-        # A link may lead out of the report, and no other file of the machine must be published.
-        if not (found.is_file() and found.is_relative_to(inside)):
-            lost.append(title)
-            continue
-        # The shard's name may be that of another file of the report.
-        directory = output / EVIDENCE / evidence.slug(result.nodeid)
-        directory.mkdir(parents=True, exist_ok=True)
-        target = directory / evidence.file_name(title, (Path(known).name for known in copied.values()))
-        shutil.copyfile(found, target)
-        copied[title] = target.relative_to(output).as_posix()
-    return copied, lost
 
 
 def describe(shards: Sequence[Document], found: Sequence[Result], name: str) -> RunRecord:
