@@ -70,9 +70,20 @@ def pytest_configure(config: pytest.Config) -> None:
                 folder.begin()
             config.stash[COUNTERS] = folder
         if option.touched or option.since:
+            _require_same_choice(config)
             config.stash[TOUCHED] = _touched(config, option.touched, option.since)
     except KconformError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def _require_same_choice(config: pytest.Config) -> None:
+    """UsageError if the tests depend on the number of workers, and machines are to cut the same tests into shards."""
+    if config.getoption("shard", None) and config.option.touched_seconds:
+        raise UsageError(
+            "--shard cannot be combined with --touched or --since while these leave tests out: how many, depends on"
+            " the machine's number of workers, so the shards would not be parts of the same tests",
+            hint="add --touched-seconds=0, which leaves out none",
+        )
 
 
 def _touched(config: pytest.Config, places: Sequence[str], since: str | None) -> tuple[LineMap, Touched]:

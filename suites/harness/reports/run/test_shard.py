@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -161,3 +162,26 @@ def test_wrong_use_is_rejected(tests: pytest.Pytester, options: list[str], messa
     assert done.ret == 4
     pytest.LineMatcher([*done.outlines, *done.errlines]).fnmatch_lines([message])
     assert not document_exists()
+
+
+@pytest.mark.parametrize("chosen", ["--touched=security/yama/yama_lsm.c:1", "--since=HEAD"])
+def test_tests_that_depend_on_the_number_of_workers_are_not_cut(tmp_path: Path, chosen: str) -> None:
+    """Machines with other numbers would cut other tests, and `merge` would miss shards."""
+    talk = "suites/yama/test_talk.py"
+    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "no:cacheprovider", "--collect-only"]
+    said = []
+    for more in ((), ("--touched-seconds=0",)):
+        done = subprocess.run(
+            [*command, f"--report-dir={tmp_path}", "--shard=1/2", chosen, *more, talk],
+            cwd=ROOT,
+            env={**os.environ, "KCONFORM_CACHE": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 4, done.stdout + done.stderr
+        said.append(done.stderr)
+    assert "--shard cannot be combined with --touched or --since" in said[0]
+    assert "hint: add --touched-seconds=0" in said[0]
+    # That is no longer what is wrong: there is no map, or no tree.
+    assert "--shard" not in said[1]
