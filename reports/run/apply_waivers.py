@@ -26,6 +26,11 @@ WAIVERS = pytest.StashKey[Sequence[Waiver]]()
 
 def read(config: pytest.Config) -> None:
     """Read the files.  pytest.UsageError for what is not as it should be."""
+    if config.option.no_waivers:
+        if config.option.waivers:
+            raise pytest.UsageError("--waivers and --no-waivers exclude one another")
+        config.stash[WAIVERS] = ()
+        return
     with as_wrong_use():
         ours = sorted((config.rootpath / "suites").glob(f"*/{FILE_NAME}"))
         theirs = [users_path(path, config.invocation_params.dir) for path in config.option.waivers]

@@ -79,6 +79,9 @@ def add(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="known failures, each with a reason and the last day on which it is excused; repeatable",
     )
+    group.addoption(
+        "--no-waivers", action="store_true", help="excuse nothing, not even the known failures that the suites list"
+    )
     group.addoption("--strict-waivers", action="store_true", help="exit with 1 if a waived test passes")
     group.addoption(
         "--requirements",

@@ -5,8 +5,8 @@ git takes 0 for good, 125 for a commit that cannot be judged, any other status u
 bisection at 128 or more (git-bisect(1)).  A run's own status does not fit: wrong use would be bad, and so would a
 tree that does not build.
 
-A waiver excuses a kernel, and does not make it good: its promise is broken.  Waivers are for a range of versions, so
-the search would otherwise end where that range does.
+A waived failure does not make a commit bad, because most searches are for another one.  Waivers are for ranges of
+versions, and a search for what they excuse would end where such a range does; that takes --no-waivers among ARGS.
 
 With --repeat among ARGS, a commit is good if it keeps its promises in every attempt, and bad if it breaks one in any.
 """
@@ -52,7 +52,7 @@ def answer(exit_status: int, counts: Mapping[Verdict, int]) -> int:
         # 0 and 1 may have another cause than tests: --collect-only, or a Python without pytest.
         return STOP
     if exit_status in (HELD, BROKEN):
-        return GOOD if exit_status == HELD and not counts.get("waived") else BAD
+        return GOOD if exit_status == HELD else BAD
     # A tree that does not build is wrong use too, but each of its tests has an error; a misspelt option has none.
     return SKIP if exit_status in (UNDETERMINED, WRONG_USE, NOTHING_RAN) else STOP
 
@@ -90,7 +90,9 @@ def judge(arguments: Sequence[str]) -> StepResult:
     exit_status = wait_for(pytest_command(f"--report-dir={report}", "--reproducers=none", "--vmcores=0", *arguments))
     counts = verdicts_in(report)
     answered = answer(exit_status, counts)
-    but = f", but for what is waived ({waived})" if exit_status == HELD and (waived := counts["waived"]) else ""
+    but = (
+        f", but for {waived} waived: see --no-waivers" if exit_status == HELD and (waived := counts["waived"]) else ""
+    )
     print(f"bisect: {WORDS[answered]} (exit status {exit_status}: {meaning(exit_status, counts)}{but})", flush=True)
     return StepResult(answered, exit_status)
 

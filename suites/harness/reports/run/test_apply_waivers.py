@@ -125,9 +125,15 @@ class TestWaivers:
         assert done.ret == 4
         done.stderr.fnmatch_lines(["*none.toml*No such file*"])
 
-    def test_those_beside_the_tests_are_always_read(self, pytester: pytest.Pytester) -> None:
+    def test_those_beside_the_tests_are_read_unless_none_is_wanted(
+        self, pytester: pytest.Pytester, workers: tuple[str, ...]
+    ) -> None:
         Path("suites/yama/waivers.toml").write_text(WAIVER % (f'test = "{RATE}[many]"', "2999-01-01"))
-        assert run(pytester).ret == 0
+        assert run(pytester, *workers).ret == 0
+        assert run(pytester, "--no-waivers", *workers).ret == 1
+        done = run(pytester, "--no-waivers", "--waivers=mine.toml", *workers)
+        assert done.ret == 4
+        assert "--waivers and --no-waivers exclude one another" in done.stdout.str() + done.stderr.str()
 
 
 class TestWaivedPromises:
