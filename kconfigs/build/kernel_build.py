@@ -20,12 +20,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common import atomic
+from common.errors import UsageError
+from common.text import printable
 from kconfigs.build import gcov_notes, kept_objects, lost_options
 from kconfigs.build.build_job import Job
 from kconfigs.build.build_progress import BuildState, Phase
 from kconfigs.build.guest_modules import loaded_by_guests
 from kconfigs.build.kbuild import CONFIGURED, compile_kernel, configure, configured, environment, refuse_dropped
-from kconfigs.build.kernel_tree import mirror
+from kconfigs.build.kernel_tree import identify, mirror
 from kconfigs.build.supervised_process import run_logged
 from kconfigs.image import inspect
 from kconfigs.kconfig import Config
@@ -43,7 +45,8 @@ def is_built(job: Job) -> bool:
 
 def build(job: Job) -> Kernel:
     """The kernel, from the cache or built now."""
-    entry = job.cache.get("kernels", job.key, lambda folder: _make(job, folder), _check)
+    key = job.key
+    entry = job.cache.get("kernels", key, lambda folder: _make(job, key, folder), _check)
     # It may have been built for a user who allowed that.
     refuse_dropped(job, lost_options.read(entry / lost_options.REFUSED))
     made = json.loads((entry / "made.json").read_text(encoding="utf-8"))
@@ -64,7 +67,9 @@ def build(job: Job) -> Kernel:
     )
 
 
-def _make(job: Job, folder: Path) -> None:
+def _make(job: Job, key: str, folder: Path) -> None:
+    asked = job
+
     def tell(phase: Phase, done: int = 0, total: int = 0, started: float | None = None) -> None:
         job.progress.update(BuildState(phase, job.what, done, total, started or time.time()))
 
@@ -95,6 +100,7 @@ def _make(job: Job, folder: Path) -> None:
             _collect(job, objects, folder, config)
             gcov_notes.keep(job, objects, folder / gcov_notes.FOLDER)
             release = (objects / "include/config/kernel.release").read_text(encoding="utf-8").strip()
+            _require_unchanged(asked, key)
     (folder / "made.json").write_text(
         json.dumps(
             {
@@ -110,6 +116,23 @@ def _make(job: Job, folder: Path) -> None:
         _remember(job, done)
     shutil.rmtree(folder / "source", ignore_errors=True)
     job.progress.update(BuildState("done", job.what, done, done))
+
+
+def _require_unchanged(job: Job, key: str) -> None:
+    """UsageError if what the kernel was made from is no longer what the key, under which it would be kept, was for.
+
+    Somebody may edit a tree or a config while make runs, and while the build waits for another one.
+    """
+    if job.is_users_tree and identify(job.tree.path) != job.identity:
+        what = f"the tree {printable(job.tree.path)}"
+    elif job.key != key:
+        what = "its config or its compiler"
+    else:
+        return
+    raise UsageError(
+        f"{job.what} is not kept: {what} changed while it was built",
+        hint="run again, and leave the tree and its config as they are until the kernel is built",
+    )
 
 
 @contextlib.contextmanager

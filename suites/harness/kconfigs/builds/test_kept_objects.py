@@ -188,7 +188,8 @@ def test_a_mistake_costs_no_objects(make_tree: MakeTree, cache: Cache) -> None:
 def test_a_config_of_the_users_own_has_no_kept_objects(make_tree: MakeTree, cache: Cache, tmp_path: Path) -> None:
     tree = kernel_tree.open_tree(make_tree())
     (tmp_path / "config").write_text("CONFIG_SECURITY=y\nCONFIG_SECURITY_YAMA=y\nCONFIG_MODULES=y\n")
-    job = Job(tree, flavors.flavor("full"), "d", "tree", "1", cache, own_config=tmp_path / "config")
+    identity = kernel_tree.identify(tree.path)
+    job = Job(tree, flavors.flavor("full"), "d", "tree", identity, cache, own_config=tmp_path / "config")
     build(job)
     assert "objects" not in {entry.kind for entry in cache.entries()}
 

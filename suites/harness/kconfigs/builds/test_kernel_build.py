@@ -9,13 +9,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 from common.errors import KconformError, UsageError
 from kconfigs import flavors
-from kconfigs.build import kernel_build, kernel_tree, toolchain
+from kconfigs.build import kbuild, kernel_build, kernel_tree, toolchain
 from kconfigs.build.build_job import Job
 from kconfigs.build.build_progress import BuildState
 from kconfigs.build.kernel_build import build
@@ -165,6 +165,45 @@ class TestObjectDirectory:
         cache.clear("kernels")
         build(self.job(path, cache))
         assert json.loads(counts.read_text()) == {"d/full": 1600}
+
+
+class TestChangedMeanwhile:
+    """What was built of a tree that somebody edited meanwhile is the kernel of neither state."""
+
+    @staticmethod
+    def changing(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+        """Something is written to the file during the first build."""
+
+        def compile_kernel(*arguments: Any) -> None:
+            kbuild.compile_kernel(*arguments)
+            monkeypatch.undo()
+            path.write_text(path.read_text() + "# changed\n")
+
+        monkeypatch.setattr(kernel_build, "compile_kernel", compile_kernel)
+
+    @pytest.mark.parametrize("folder", ["linux", "linux with a space"])
+    def test_a_tree(self, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+        path = fakes.tree(tmp_path / folder)
+        with monkeypatch.context() as patched:
+            self.changing(patched, path / "kernel.c")
+            with pytest.raises(UsageError, match=rf"the tree {path} changed while it was built") as caught:
+                fakes.resolved(str(path), cache=cache).kernel()
+        assert caught.value.hint.startswith("run again")
+        assert "kernels" not in {entry.kind for entry in cache.entries()}
+        fakes.resolved(str(path), cache=cache).kernel()
+        assert builds(tmp_path) == 2
+
+    def test_a_config_of_the_users_own(
+        self, make_tree: MakeTree, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = make_tree()
+        config = path / ".config"
+        config.write_text("CONFIG_SECURITY=y\nCONFIG_SECURITY_YAMA=y\nCONFIG_MODULES=y\n")
+        with monkeypatch.context() as patched:
+            self.changing(patched, config)
+            with pytest.raises(UsageError, match="its config or its compiler changed while it was built"):
+                fakes.resolved(str(path), cache=cache).kernel("mine")
+        assert "kernels" not in {entry.kind for entry in cache.entries()}
 
 
 class TestOldest:
