@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[1]
 IS_CHECKOUT = (ROOT / "tox.ini").is_file()
 """Whether this is a checkout, or a source archive: what pip installs has no tox.ini."""
 
-REPORTS = Path("reports", "out") if IS_CHECKOUT else Path("kconform-reports")
+REPORTS_BESIDE_USER = "kconform-reports"
+"""The folder that an installation makes for reports where the user is, which may be a kernel tree."""
+
+REPORTS = Path("reports", "out") if IS_CHECKOUT else Path(REPORTS_BESIDE_USER)
 """The folder of reports, below `working_folder()`."""
 
 COMMAND = "./kconform" if IS_CHECKOUT else "kconform"

@@ -11,14 +11,21 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import git
+from common.project_files import REPORTS_BESIDE_USER
 
 _LINK_OR_SUBMODULE = (b"120000", b"160000")
 """Modes of entries of the index."""
+
+_UNTRACKED = ("--others", "--exclude-standard", f"--exclude=/{REPORTS_BESIDE_USER}/")
+"""What git would add; a run's own reports are no part of the tree that it tests."""
+
+_PIECE = 1 << 20
+"""Bytes that are read at a time: a tree may have an image of a disk beside its sources."""
 
 
 def commit(path: Path) -> str | None:
@@ -32,7 +39,7 @@ def files(path: Path) -> list[str] | None:
 
     A submodule is among them, and so is another repository, which ends in a slash.
     """
-    listed = _git(path, "ls-files", "-z", "--cached", "--others", "--exclude-standard") if _is_top(path) else None
+    listed = _git(path, "ls-files", "-z", "--cached", *_UNTRACKED) if _is_top(path) else None
     if listed is None:
         return None
     names = set(map(os.fsdecode, listed.split(b"\0"))) - {""}  # after a conflict, the index has a name several times
@@ -53,7 +60,7 @@ def difference(path: Path) -> Difference | None:
     """None if git cannot tell.  OSError if a new file cannot be read."""
     index = _git(path, "rev-parse", "--git-path", "index")
     entries = _git(path, "ls-files", "-z", "--stage")
-    listed = _git(path, "ls-files", "-z", "--others", "--exclude-standard")
+    listed = _git(path, "ls-files", "-z", *_UNTRACKED)
     if index is None or entries is None or listed is None:
         return None
     with tempfile.TemporaryDirectory(prefix="kconform-") as folder:
@@ -74,10 +81,20 @@ def difference(path: Path) -> Difference | None:
     others = sorted(filter(None, listed.split(b"\0")))
     for name in others:
         other = path / os.fsdecode(name)
-        digest.update(b"\0" + name + b"\0" + (other.read_bytes() if other.is_file() else b""))
+        digest.update(b"\0" + name + b"\0")
+        for piece in _content(other):
+            digest.update(piece)
         if name.endswith(b"/") or other.is_symlink():
             special.add(name)
     return Difference(digest.hexdigest()[:12] if tracked or others else "", tuple(sorted(map(os.fsdecode, special))))
+
+
+def _content(path: Path) -> Iterator[bytes]:
+    """The content of a file in pieces; nothing of what is no file."""
+    if path.is_file():
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
 
 
 def changed_since(path: Path, revision: str) -> list[str] | None:

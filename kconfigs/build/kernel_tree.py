@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UsageError
+from common.project_files import REPORTS_BESIDE_USER
 from common.text import printable
 from common.versions import Version
 from kconfigs.architectures import ARCHITECTURES
@@ -23,7 +24,9 @@ _PRODUCT = re.compile(
     r"|\.config(?:\.old)?|\.version|\.tmp_.*|\.?vmlinux(?:\.(?:bin|elf|gz|map|objs|relocs|unstripped|export\.c).*)?"
     r"|System\.map|Module\.symvers|modules\.builtin.*|bzImage"
 )
-_PRODUCT_FOLDERS = re.compile(r"(?:include|arch/\w+/include)/(?:config|generated)|\.git|\.tmp_\w+")
+_PRODUCT_FOLDERS = re.compile(
+    rf"(?:include|arch/\w+/include)/(?:config|generated)|\.git|\.tmp_\w+|{REPORTS_BESIDE_USER}"
+)
 
 _REFUSED = re.compile(r"[^\w@+=,./~-]")
 """Kbuild refuses white space and colons (Makefile: "source directory cannot contain spaces or colons").  Others have
@@ -174,7 +177,7 @@ def _real(path: Path) -> Path:
 
 
 def source_files(path: Path) -> Iterator[str]:
-    """The files and links of a tree, by relative name, sorted; without what a build has made."""
+    """The files and links of a tree, by relative name, sorted; without what a build and our runs have made."""
     top = _real(path)
 
     def walk(folder: str) -> Iterator[str]:

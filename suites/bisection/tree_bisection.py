@@ -30,7 +30,7 @@ def bisect_tree(tree: Path, good: Sequence[str], bad: str, arguments: Sequence[s
     for revision in (*good, bad):
         if _git(tree, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").returncode:
             raise UsageError(f"{printable(str(tree))} has no revision {printable(revision)}")
-    step = kconform_command("bisect", f"--kernel={tree}", *arguments)
+    step = _step(tree, arguments)
     try:
         started = _git(tree, "bisect", "start", bad, *good, "--")
         if started.returncode:
@@ -41,6 +41,12 @@ def bisect_tree(tree: Path, good: Sequence[str], bad: str, arguments: Sequence[s
     finally:
         _keep_log(tree, arguments)
         _git(tree, "bisect", "reset")
+
+
+def _step(tree: Path, arguments: Sequence[str]) -> list[str]:
+    """The command of a step.  git runs it in the tree, and paths in the arguments start from where the user is."""
+    command = kconform_command("bisect", f"--kernel={tree}", *arguments)
+    return ["sh", "-c", 'cd "$0" && exec "$@"', str(working_folder()), *command]
 
 
 def _require_ready(tree: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from common.git import environment
 from reports.judgement.exit_status import HELD, UNDETERMINED, WRONG_USE
+from suites.bisection import tree_bisection
 from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
 
@@ -89,6 +90,21 @@ def test_the_first_bad_commit_between_two_tags(tmp_path: Path) -> None:
     log = (tmp_path / "report" / "bisect.log").read_text(encoding="utf-8")
     assert log.startswith("git bisect start") or "git bisect start" in log
     assert "# first bad commit: " in log
+
+
+def test_a_step_begins_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """git runs it in the tree; relative paths among the arguments, and reports, are not to be there."""
+    (tmp_path / "it's here").mkdir()
+    monkeypatch.setattr(tree_bisection, "working_folder", lambda: tmp_path / "it's here")
+    monkeypatch.setattr(
+        tree_bisection, "kconform_command", lambda *words: ["sh", "-c", 'pwd; echo "$@"', "kconform", *words]
+    )
+    command = tree_bisection._step(Path("/linux"), ["--waivers=my waivers.toml"])
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        str(tmp_path / "it's here"),
+        "bisect --kernel=/linux --waivers=my waivers.toml",
+    ]
 
 
 def test_commits_that_cannot_be_judged_may_be_the_first_bad_one(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
-from kconfigs.build import kernel_tree
+from kconfigs.build import kept_objects, kernel_tree
 from kconfigs.cache import Cache
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.kconfigs.builds.fake_builds import MakeTree, builds, content
@@ -64,6 +64,15 @@ class TestTree:
         assert kernel_tree.identify(path) == before
         (path / "vmlinux.lds.S").write_text("")
         assert kernel_tree.identify(path) != before
+
+    def test_reports_in_it_do_not_change_its_identity(self, make_tree: MakeTree) -> None:
+        """`cd linux && kconform` makes them there."""
+        path = make_tree()
+        before, state = kernel_tree.identify(path), kept_objects.remember(path)
+        (path / "kconform-reports" / "latest").mkdir(parents=True)
+        (path / "kconform-reports" / "latest" / "results.json").write_text("{}")
+        assert kernel_tree.identify(path) == before
+        assert kept_objects.remember(path) == state
 
     def test_the_output_of_a_build_inside_it_does_not_change_its_identity(self, make_tree: MakeTree) -> None:
         path = make_tree()
