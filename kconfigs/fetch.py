@@ -154,8 +154,13 @@ def _unpacked_files(source: PackageFilesSource, progress: BuildProgress, cache: 
             package_file.unpack(path, folder)
 
     first, *others = (f"{clean(path.name)}-{_state(path)}" for path in source.paths)
-    key = f"{first}-{hashlib.sha256(' '.join(others).encode()).hexdigest()[:12]}" if others else first
+    key = _with_digest(first, others)
     return cache.get("packages", key, make, lambda entry: _check_unpacked(source, source.needs, entry))
+
+
+def _with_digest(first: str, others: Sequence[str]) -> str:
+    """The key of what is unpacked of the first package together with the others."""
+    return f"{first}-{hashlib.sha256(' '.join(others).encode()).hexdigest()[:12]}" if others else first
 
 
 def _state(path: Path) -> str:
@@ -174,7 +179,9 @@ def _offered(source: AptSource, progress: BuildProgress, cache: Cache, apt: Apt 
             deb_package.unpack_kernel(file, folder)
             file.unlink()
 
-    key = f"{_key_of(kernel)}_{kernel.arch}"
+    # The same package with the kernel may be named alone, without the one that has the modules.
+    others = sorted(f"{package.name}={package.version}" for package in packages.all if package != kernel)
+    key = _with_digest(f"{_key_of(kernel)}_{kernel.arch}", others)
     entry = cache.get("packages", key, make, lambda entry: _check_unpacked(source, tuple(kernel.parts), entry))
     try:
         return _unpacked(source, f"{kernel.name} {kernel.version}", entry)

@@ -89,7 +89,10 @@ def endpoint(text: str) -> OfferedKernel:
             f"{text} is not a kernel package of an archive",
             hint="write deb:linux-image-cloud-amd64=VERSION; for revisions of a git tree, add --tree DIR",
         )
-    kernel = source.packages.kernel
+    packages = source.packages
+    # Since 6.19, Debian's linux-image-RELEASE depends on linux-binary-RELEASE, which has the kernel, and on a package
+    # with its modules.  Only the first names them all.
+    kernel = next((each for each in packages.all if each.name.startswith("linux-image-")), packages.kernel)
     return OfferedKernel(kernel.name, kernel.version, source.suite)
 
 

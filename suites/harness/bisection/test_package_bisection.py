@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
 from common.errors import UsageError
-from kconfigs.debian.kernel_versions import OfferedKernel
+from kconfigs.cache import Cache
+from kconfigs.debian.apt import Apt
+from kconfigs.debian.kernel_versions import OfferedKernel, kind_of
+from kconfigs.resolve import resolve
 from reports.judgement.exit_status import HELD, INTERRUPTED, UNDETERMINED, WRONG_USE
 from reports.tools import bisect
 from reports.tools.bisect import StepResult
 from suites.bisection import bisect_command, package_bisection
+from suites.harness.kconfigs.debian.fake_apt import FakeApt, debian
 
 VERSIONS = [f"6.1.{n}-1" for n in range(1, 9)]
 KERNELS = {version: OfferedKernel(f"linux-image-{version}-amd64", version) for version in VERSIONS}
@@ -129,3 +134,24 @@ def test_kernels_of_two_kinds_are_not_compared() -> None:
     cloud = OfferedKernel("linux-image-6.1.0-2-cloud-amd64", "6.1.9-1")
     with pytest.raises(UsageError, match="are not of one kind"):
         package_bisection.versions_between(KERNELS["6.1.1-1"], cloud, [])
+
+
+def test_a_kernel_in_several_packages_is_the_one_that_needs_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As Debian has it since 6.19: the search for other versions, and --kernel, need the name that leads to all."""
+    monkeypatch.undo()
+    kernel, exact = "7.3.4+deb14-amd64", "(= 7.3.4-1)"
+    parts = [f"linux-{part}-{kernel}" for part in ("binary", "modules")]
+    apt = Apt(
+        FakeApt(
+            debian("linux-image-amd64", "7.3.4-1", f"linux-image-{kernel} {exact}"),
+            debian(f"linux-image-{kernel}", "7.3.4-1", ", ".join(f"{part} {exact}" for part in parts)),
+            *(debian(part, "7.3.4-1") for part in parts),
+        )
+    )
+    monkeypatch.setattr(package_bisection, "resolve", lambda spec: resolve(spec, cache=Cache(tmp_path), apt=apt))
+    found = package_bisection.endpoint("deb:linux-image-amd64")
+    assert found == OfferedKernel(f"linux-image-{kernel}", "7.3.4-1")
+    assert kind_of(found.package) == "amd64"
+    assert package_bisection.endpoint(found.spec) == found

@@ -140,6 +140,20 @@ class TestKernelPackage:
             fakes.resolved(spec, apt=Apt(fake), cache=Cache(tmp_path))
         assert hint in caught.value.hint
 
+    def test_a_kernel_without_its_modules_is_another_entry_of_the_cache(self, tmp_path: Path) -> None:
+        """What the package with the kernel is called does not tell whether its modules were named, too."""
+        kernel, exact = fakes.RELEASE, "(= 6.12.7-1)"
+        image, binary, modules = (f"linux-{part}-{kernel}" for part in ("image", "binary", "modules"))
+        files = {f"./boot/vmlinuz-{kernel}": fakes.bzimage(), f"./boot/config-{kernel}": fakes.CONFIG.encode()}
+        fakes.deb(tmp_path / f"{binary}.deb", {"Package": binary}, files)
+        fakes.deb(tmp_path / f"{modules}.deb", {"Package": modules}, {f"./lib/modules/{kernel}/a.ko": b"module"})
+        fakes.deb(tmp_path / f"{image}.deb", {"Package": image}, {"./usr/share/doc/x": b"no"})
+        depends = f"{binary} {exact}, {modules} {exact}"
+        apt = Apt(FakeApt(debian(image, depends=depends), debian(binary), debian(modules), pool=tmp_path))
+        for spec, has_modules in ((f"deb:{binary}", False), (f"deb:{image}", True), (f"deb:{binary}", False)):
+            found = fakes.resolved(spec, apt=apt, cache=Cache(tmp_path / "cache")).kernel()
+            assert (found.modules is not None) == has_modules, spec
+
     def test_it_is_downloaded_and_unpacked_once(self, tmp_path: Path) -> None:
         fakes.kernel_deb(tmp_path / f"{PACKAGE}.deb", Version="6.12.7-1")
         fake = FakeApt(debian(CLOUD, depends=PACKAGE), debian(PACKAGE), pool=tmp_path)
