@@ -9,7 +9,7 @@
 Each guest's kernel counts what it executes, and its counters are read before it ends.  A run also records which tests
 execute which lines, for `--touched` and `--since` of a test run, and for FILE:LINE here.
 Exit status: 0 the tables were made, or a test executes the line; 1 no test executes the line; 3 something went wrong;
-4 wrong usage.
+4 wrong usage; 5 nothing ran.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from common import atomic
-from common.child_command import wait_for_tests
 from common.commandline import Parser, output, run
-from common.errors import KconformError, UsageError
+from common.errors import UsageError
 from common.paths import users_path
 from common.project_files import REPORTS, pytest_command
 from reports.judgement.promise_coverage import KERNEL_AREAS
@@ -37,6 +36,7 @@ from suites.coverage.html_report import require_gcovr, write_html
 from suites.coverage.line_map import find_map, joined, load_map, save_map
 from suites.coverage.measurement import Measurement, measure
 from suites.coverage.touched_tests import named
+from suites.report_of_run import run_for_report
 
 REPORT = REPORTS / "coverage"
 
@@ -92,9 +92,7 @@ def _report(options: argparse.Namespace) -> Path:
     command = pytest_command("--vmcores=0", *shlex.split(options.pytest))
     command += [f"--kernel={options.kernel}", "--flavor=coverage", f"--report-dir={report}"]
     command += [f"--counters={folder_of(report).path}", *(f"suites/{area}" for area in options.what or KERNEL_AREAS)]
-    status = wait_for_tests(command)
-    if not is_report(report):
-        raise KconformError(f"no test ran: pytest ended with {status}", hint="pytest's output, above, tells why")
+    run_for_report(command, report)
     return report
 
 

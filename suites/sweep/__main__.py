@@ -9,7 +9,7 @@
 
 A test may silently need an option that the flavor `full` has, or rely on an entry, a layout or a scheduler that other
 kernels lack.  Exit status: 0 no promise was broken, and every kernel that could be built was tested; 1 a promise was
-broken; 2 interrupted; 3 something else went wrong; 4 wrong usage.
+broken; 2 interrupted; 3 something else went wrong; 4 wrong usage; 5 nothing ran.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common import atomic
-from common.child_command import wait_for_tests
 from common.commandline import Parser, run
-from common.errors import KconformError
 from common.paths import users_path
 from common.project_files import pytest_command
 from common.text import printable
@@ -40,6 +38,7 @@ from kconfigs.config_changes import parse_changes
 from reports.judgement.promise_coverage import KERNEL_AREAS
 from reports.model import document
 from reports.model.result import BROKE, Result
+from suites.report_of_run import run_for_report
 
 OPTIONS = Path(__file__).with_name("options.toml")
 NO_KERNEL = ("Kconfig drops", "could not be configured", "could not be compiled", "cannot be tested")
@@ -103,9 +102,7 @@ def _sweep(options: argparse.Namespace) -> int:
             *(f"suites/{area}" for area in KERNEL_AREAS),
             *shlex.split(options.pytest),
         ]
-        wait_for_tests(command)
-        if not report.is_dir():
-            raise KconformError("no test ran", hint="pytest's output, above, tells why")
+        run_for_report(command, report.absolute())
         outcomes = judge(document.load(report).tests())
     _print(outcomes)
     if options.table:

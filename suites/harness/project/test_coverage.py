@@ -12,6 +12,8 @@ import pytest
 
 from common.errors import KconformError, UsageError
 from kconfigs.kernel import Kernel
+from reports.judgement.exit_status import NOTHING_RAN, WRONG_USE
+from suites import report_of_run
 from suites.coverage import __main__ as command
 from suites.coverage import argued_lines, coverage_tables, html_report
 from suites.coverage.argued_lines import ArguedPlace
@@ -20,6 +22,7 @@ from suites.coverage.line_map import load_map
 from suites.coverage.measurement import Measurement, measure
 from suites.harness.project import coverage_sample as sample
 from suites.harness.project.coverage_sample import DENIED, FILE, GRANTED, OTHER, SOURCE, CountedProgram, line_of
+from suites.harness.reports import documents
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +203,15 @@ class TestCommand:
         said = capsys.readouterr().out
         assert {name for name in (DENIED, GRANTED, OTHER) if f"s  {name}\n" in said} == set(tests)
         assert f"{len(tests)} of 3 recorded tests execute that" in said
+
+    @pytest.mark.parametrize("ended", [WRONG_USE, NOTHING_RAN])
+    def test_a_run_without_results_is_not_reported_as_a_former_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ended: int
+    ) -> None:
+        documents.write(tmp_path / "report", documents.result("yama/a"))
+        monkeypatch.setattr(report_of_run, "wait_for_tests", lambda _: ended)
+        assert command.main(["yama", f"--report-dir={tmp_path / 'report'}"]) == ended
+        assert f"no test ran: pytest ended with {ended}" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("arguments", "said"),

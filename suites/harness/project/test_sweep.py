@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from common.errors import UsageError
 from kconfigs import kernel_matrix
 from kconfigs.config_changes import parse_changes
+from reports.judgement.exit_status import HELD, NOTHING_RAN, UNDETERMINED, WRONG_USE
+from suites import report_of_run
 from suites.harness.reports import documents
 from suites.harness.reports.documents import result
 from suites.sweep import __main__ as sweep
@@ -101,17 +104,27 @@ class TestJudging:
         assert all(line.replace("\\|", "").count("|") == 7 for line in lines)
 
 
+class PytestRun:
+    """Stands in for pytest: keeps its command lines, and leaves these results and this exit status."""
+
+    def __init__(self) -> None:
+        self.commands: list[Sequence[str]] = []
+        self.results: Sequence[dict[str, Any]] = ()
+        self.status = 0
+
+    def __call__(self, command: Sequence[str]) -> int:
+        self.commands.append(command)
+        if self.results:
+            [report] = [word.removeprefix("--report-dir=") for word in command if word.startswith("--report-dir=")]
+            documents.write(Path(report), *self.results)
+        return self.status
+
+
 class TestCommand:
     @pytest.fixture
-    def pytest_run(self, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-        """pytest's command lines; it writes no report."""
-        ran: list[list[str]] = []
-
-        def run(command: list[str]) -> int:
-            ran.append(command)
-            return 0
-
-        monkeypatch.setattr(sweep, "wait_for_tests", run)
+    def pytest_run(self, monkeypatch: pytest.MonkeyPatch) -> PytestRun:
+        ran = PytestRun()
+        monkeypatch.setattr(report_of_run, "wait_for_tests", ran)
         return ran
 
     @pytest.mark.parametrize(
@@ -124,25 +137,49 @@ class TestCommand:
         ids=["good", "error", "broken"],
     )
     def test_the_exit_status_and_the_files(
-        self, tmp_path: Path, pytest_run: list[list[str]], more: tuple[dict[str, Any], ...], status: int
+        self, tmp_path: Path, pytest_run: PytestRun, more: tuple[dict[str, Any], ...], status: int
     ) -> None:
-        documents.write(tmp_path / "report", *GOOD, *more)
+        pytest_run.results = (*GOOD, *more)
         options = [f"--report-dir={tmp_path / 'report'}", f"--table={tmp_path / 'sweep.md'}", "--pytest=-m 'a b'"]
         assert main(["AUDIT=n", *options]) == status
-        (command,) = pytest_run
+        (command,) = pytest_run.commands
         assert command[-2:] == ["-m", "a b"]
         assert "--allow-dropped" in command
         assert len((tmp_path / "sweep.md").read_text().splitlines()) == 2 + 3
 
     @pytest.mark.parametrize("change", ["AUDIT", "audit=n", "/nonexistent", "A=$(id)", "A=y+B=$(id)"])
     def test_a_wrong_change_is_refused_before_anything_is_built(
-        self, pytest_run: list[list[str]], capsys: pytest.CaptureFixture[str], change: str
+        self, pytest_run: PytestRun, capsys: pytest.CaptureFixture[str], change: str
     ) -> None:
         assert main([change]) == 4
         assert capsys.readouterr().err.startswith("kconform: error: ")
-        assert pytest_run == []
+        assert pytest_run.commands == []
 
-    @pytest.mark.usefixtures("pytest_run")
-    def test_without_a_report(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["AUDIT=n", f"--report-dir={tmp_path / 'none'}"]) == 3
-        assert "no test ran" in capsys.readouterr().err
+    @pytest.mark.parametrize("former", [False, True], ids=["no-report", "former-report"])
+    @pytest.mark.parametrize(
+        ("ended", "status"), [(HELD, UNDETERMINED), (WRONG_USE, WRONG_USE), (NOTHING_RAN, NOTHING_RAN)]
+    )
+    def test_a_run_without_results_is_not_judged_by_those_of_a_former_one(
+        self,
+        tmp_path: Path,
+        pytest_run: PytestRun,
+        capsys: pytest.CaptureFixture[str],
+        former: bool,
+        ended: int,
+        status: int,
+    ) -> None:
+        if former:
+            documents.write(tmp_path / "report", *GOOD)
+        pytest_run.status = ended
+        assert main(["AUDIT=n", f"--report-dir={tmp_path / 'report'}"]) == status
+        assert f"no test ran: pytest ended with {ended}" in capsys.readouterr().err
+
+    def test_tests_that_are_all_skipped_are_no_result(self, pytest_run: PytestRun) -> None:
+        pytest_run.results, pytest_run.status = [result("yama/b", "skip", "needs CONFIG_X", on=PLAIN)], NOTHING_RAN
+        assert main(["AUDIT=n"]) == NOTHING_RAN
+
+    def test_a_kernel_that_cannot_be_built_is_a_result(self, pytest_run: PytestRun) -> None:
+        """The run ends with wrong use then, but has a report."""
+        dropped = result("yama/a", "error", "with these changes, Kconfig drops 1 of the 99 options", on=SMP)
+        pytest_run.results, pytest_run.status = [*GOOD[:4], dropped], WRONG_USE
+        assert main(["SMP=y"]) == HELD
