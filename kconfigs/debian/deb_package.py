@@ -10,9 +10,11 @@ import re
 import resource
 import stat
 import subprocess
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from debian.deb822 import Deb822, PkgRelation
 
@@ -163,6 +165,8 @@ def unpack_source(package: Path, into: Path) -> None:
     package.unlink()
 
 
+_COMPLAINT = 4096
+"""Bytes of tar's complaints that are kept."""
 _SOURCE_HINT = "try again; if the archive has a newer package, get its lists (apt-get update)"
 
 
@@ -173,6 +177,15 @@ def _untar(packed: Iterator[bytes], into: Path) -> None:
     if packing is None:
         raise DamagedDataError("its format is unknown")
     content = unpacked(packing, _chain(first, packed), input_limits.SOURCE)
+    said: list[bytes] = []
+
+    def listen(errors: BinaryIO) -> None:
+        # On a full disk, tar complains of each file.  It would wait for a reader, and we would wait for it; a file of
+        # its complaints might have no room, either.
+        while piece := errors.read(_COMPLAINT):
+            if not said:
+                said.append(piece)
+
     with (
         contextlib.closing(content),
         subprocess.Popen(
@@ -186,11 +199,14 @@ def _untar(packed: Iterator[bytes], into: Path) -> None:
         resource.prlimit(tar.pid, resource.RLIMIT_AS, (input_limits.TAR_MEMORY, input_limits.TAR_MEMORY))
         assert tar.stdin is not None
         assert tar.stderr is not None
+        listener = threading.Thread(target=listen, args=(tar.stderr,), daemon=True)
+        listener.start()
         with tar.stdin, contextlib.suppress(BrokenPipeError):
             # tar itself says why it ended.
             for piece in content:
                 tar.stdin.write(piece)
-        complaint = tar.stderr.read().decode(errors="replace").strip()
+        listener.join()
+    complaint = b"".join(said).decode(errors="replace").strip()
     if tar.returncode != 0:
         if "No space left" in complaint:
             raise OSError(errno.ENOSPC, "No space left on device", str(into))

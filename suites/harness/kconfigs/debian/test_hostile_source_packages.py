@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tarfile
 from pathlib import Path
 
@@ -55,3 +57,19 @@ class TestSource:
         path = self.source(tmp_path / "s.deb", packed("gzip", tar(member("linux/pipe", type=tarfile.FIFOTYPE))))
         with pytest.raises(KconformError, match="pipe in it is a device or a pipe"):
             deb_package.unpack_source(path, tmp_path / "tree")
+
+    def test_a_disk_that_is_full_ends_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """tar complains of each file that it cannot write, and there are more than a pipe takes."""
+        program = tmp_path / "bin" / "tar"
+        program.parent.mkdir()
+        program.write_text(
+            "#!/bin/sh\n"
+            "for file in $(seq 3000); do echo 'tar: linux/a: Cannot write: No space left on device' >&2; done\n"
+            "cat >/dev/null\nexit 2\n"
+        )
+        program.chmod(0o755)
+        path = self.source(tmp_path / "s.deb", packed("gzip", tar(member("linux/a", bytes(4 * MIB)))))
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            deb_package.unpack_source(path, tmp_path / "tree")
+        assert caught.value.errno == errno.ENOSPC
