@@ -237,8 +237,9 @@ def _payload(file: BinaryIO) -> tuple[int, int]:
         return 0, size
     offset, length = struct.unpack_from("<II", head, 0x248)
     start = ((head[0x1F1] or 4) + 1) * _X86_SECTOR + offset
-    # Kbuild appends the unpacked size, which some unpackers take for damage.
-    return start, min(start + length - 4, size)
+    file.seek(start)
+    # Some unpackers take what Kbuild appends for damage.
+    return start, min(start + length - zimage.appended(format_of(file.read(16))), size)
 
 
 def stable_version(image: Image) -> Version:

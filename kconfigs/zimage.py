@@ -21,6 +21,14 @@ _CODE = 1 << 18
 """More bytes than there are before it: the code that unpacks it."""
 
 
+def appended(packing: str | None) -> int:
+    """The bytes of the unpacked size that Kbuild appends to a packed kernel (size_append in scripts/Makefile.lib).
+
+    A file of gzip ends with it anyway: it is a part of the format.
+    """
+    return 0 if packing == "gzip" else 4
+
+
 def is_zimage(head: bytes) -> bool:
     """Whether a file with these first bytes is one."""
     return head[_AT_MAGIC : _AT_MAGIC + 4] == _MAGIC
@@ -30,9 +38,10 @@ def payload(file: BinaryIO, size: int) -> tuple[int, int]:
     """The first byte of the compressed kernel, and the one after its last; the whole file if there is none."""
     file.seek(0)
     code = file.read(_CODE)
-    end = min(_end(code) or size, size)
+    at_size = _at_size(code)
     for start in _candidates(code):
         packing = format_of(code[start : start + 16])
+        end = min(at_size + 4 - appended(packing), size) if at_size else size
         with contextlib.closing(
             unpacked(packing, pieces_of(file, start, end - start), input_limits.UNPACKED_IMAGE, has_tail=True)
         ) as pieces:
@@ -47,14 +56,16 @@ def payload(file: BinaryIO, size: int) -> tuple[int, int]:
     return 0, size
 
 
-def _end(code: bytes) -> int:
-    """Where the compressed kernel ends, which Linux says since 4.15; 0 if it does not."""
+def _at_size(code: bytes) -> int:
+    """Where the kernel's unpacked size is, in the 4 bytes with which the compressed one ends; 0 if it is unknown.
+
+    Linux says so since 4.15.
+    """
     if code[_AT_TABLE_MARK : _AT_TABLE_MARK + 4] != _TABLE_MARK:
         return 0
     (table,) = struct.unpack_from("<I", code, _AT_TABLE)
     if code[table + 4 : table + 8] != _SIZE_TAG or len(code) < table + 12:
         return 0
-    # There its unpacked size is, in 4 bytes.
     return int(struct.unpack_from("<I", code, table + 8)[0])
 
 

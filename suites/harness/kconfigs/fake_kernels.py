@@ -57,7 +57,8 @@ def bzimage(
         payload = done.stdout
     else:
         payload = compressed(kernel)
-    payload += struct.pack("<I", len(kernel))
+    if packed != "gzip":  # whose format ends with the size; Kbuild appends it to the others
+        payload += struct.pack("<I", len(kernel))
     setup = bytearray(2 * 512)
     setup[0x1F1] = 1
     body = payload + b"\0" * (-len(payload) % 16)
