@@ -18,6 +18,7 @@ from common.paths import users_path
 from common.project_files import kconform_command, working_folder
 from common.text import printable
 from reports.judgement.exit_status import HELD, UNDETERMINED, WRONG_USE
+from suites.bisection.bisection_steps import run_bisection
 from suites.bisection.report_place import reports_of
 
 LOG = "bisect.log"
@@ -30,23 +31,17 @@ def bisect_tree(tree: Path, good: Sequence[str], bad: str, arguments: Sequence[s
     for revision in (*good, bad):
         if _git(tree, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").returncode:
             raise UsageError(f"{printable(str(tree))} has no revision {printable(revision)}")
-    step = _step(tree, arguments)
+    step = kconform_command("bisect", f"--kernel={tree}", *arguments)
     try:
         started = _git(tree, "bisect", "start", bad, *good, "--")
         if started.returncode:
             raise UsageError(f"git cannot bisect from {', '.join(good)} to {bad}: {_last_line(started.stderr)}")
         output(started.stdout.strip())
-        status = _watched(tree, "bisect", "run", *step)
-        return _ended(tree, status)
+        # git runs a step in the tree, and paths among the arguments start from where the user is.
+        return _ended(tree, run_bisection(tree, step, working_folder()))
     finally:
         _keep_log(tree, arguments)
         _git(tree, "bisect", "reset")
-
-
-def _step(tree: Path, arguments: Sequence[str]) -> list[str]:
-    """The command of a step.  git runs it in the tree, and paths in the arguments start from where the user is."""
-    command = kconform_command("bisect", f"--kernel={tree}", *arguments)
-    return ["sh", "-c", 'cd "$0" && exec "$@"', str(working_folder()), *command]
 
 
 def _require_ready(tree: Path) -> None:
@@ -97,16 +92,6 @@ def _git(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         errors="replace",
         check=False,
     )
-
-
-def _watched(tree: Path, *arguments: str) -> int:
-    """Run git where the user sees it.  After Ctrl-C, which it gets as well, wait for its end."""
-    with subprocess.Popen(["git", "-C", str(tree), *arguments], env=git.environment()) as running:
-        while True:
-            try:
-                return running.wait()
-            except KeyboardInterrupt:
-                continue
 
 
 def _last_line(text: str) -> str:

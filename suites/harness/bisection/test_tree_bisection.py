@@ -4,26 +4,31 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from common.git import environment
-from reports.judgement.exit_status import HELD, UNDETERMINED, WRONG_USE
-from suites.bisection import tree_bisection
+from reports.judgement.exit_status import HELD, INTERRUPTED, UNDETERMINED, WRONG_USE
+from reports.model.document import load
 from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
 
 pytestmark = pytest.mark.usefixtures("_own_git_settings")
 
 TEST = """
-import pathlib, pytest
+import os, pathlib, time, pytest
 TREE = pathlib.Path({tree!r})
 
 def test_it():
     state = (TREE / "state").read_text()
+    if state == "endless":
+        (TREE / ".git" / "endless").write_text(str(os.getpid()))
+        time.sleep(1000)
     if state == "unknown":
         raise OSError("nothing can be said")
     assert state == "good"
@@ -62,15 +67,20 @@ class History:
             git(self.tree, "tag", f"v{number}")
 
     def bisected(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        with self.bisecting(*arguments) as running:
+            said, complained = running.communicate()
+        return subprocess.CompletedProcess(running.args, running.returncode, said, complained)
+
+    def bisecting(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(ROOT / "kconform.py"), "bisect", "--tree", str(self.tree), *arguments]
-        return subprocess.run(
+        return subprocess.Popen(
             [*command, str(self.test), "-p", "no:cacheprovider", f"--report-dir={self._folder / 'report'}"],
             cwd=self._folder,
             env={**os.environ, "KCONFORM_CACHE": str(self._folder / "cache")},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
             start_new_session=True,
         )
 
@@ -92,21 +102,6 @@ def test_the_first_bad_commit_between_two_tags(tmp_path: Path) -> None:
     assert "# first bad commit: " in log
 
 
-def test_a_step_begins_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """git runs it in the tree; relative paths among the arguments, and reports, are not to be there."""
-    (tmp_path / "it's here").mkdir()
-    monkeypatch.setattr(tree_bisection, "working_folder", lambda: tmp_path / "it's here")
-    monkeypatch.setattr(
-        tree_bisection, "kconform_command", lambda *words: ["sh", "-c", 'pwd; echo "$@"', "kconform", *words]
-    )
-    command = tree_bisection._step(Path("/linux"), ["--waivers=my waivers.toml"])
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [
-        str(tmp_path / "it's here"),
-        "bisect --kernel=/linux --waivers=my waivers.toml",
-    ]
-
-
 def test_commits_that_cannot_be_judged_may_be_the_first_bad_one(tmp_path: Path) -> None:
     history = History(tmp_path, "good", "unknown", "bad")
     done = history.bisected("--good", "v1", "--bad", "v3")
@@ -121,6 +116,30 @@ def test_a_slip_ends_the_bisection_and_leaves_the_tree(tmp_path: Path) -> None:
     done = history.bisected("--good", "v1", "--bad", "v3", "--flavour=full")
     assert done.returncode == WRONG_USE, done.stdout + done.stderr
     history.require_untouched()
+
+
+@pytest.mark.parametrize(
+    ("kill", "number"),
+    [pytest.param(os.killpg, signal.SIGINT, id="ctrl-c"), pytest.param(os.kill, signal.SIGTERM, id="sigterm")],
+)
+def test_an_interrupted_bisection_ends_in_order(
+    tmp_path: Path, kill: Callable[[int, int], None], number: signal.Signals
+) -> None:
+    """A terminal interrupts all of its processes; `kill` only the one that it names.  The step is over first."""
+    history = History(tmp_path, "good", "endless", "bad")
+    with history.bisecting("--good", "v1", "--bad", "v3") as running:
+        fakes.until(lambda: (history.tree / ".git" / "endless").exists())
+        kill(running.pid, number)
+        said, complained = running.communicate()
+    assert running.returncode == INTERRUPTED, said + complained
+    assert "kconform: interrupted" in complained
+    assert load(tmp_path / "report").run.exit_status == INTERRUPTED
+    assert int((history.tree / ".git" / "endless").read_text()) not in processes()
+    history.require_untouched()
+
+
+def processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
 
 
 class TestRefusals:
