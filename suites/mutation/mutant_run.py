@@ -12,6 +12,7 @@ from pathlib import Path
 from common.errors import KconformError
 from suites.coverage.line_map import LineMap
 from suites.mutation.executing_tests import UNKNOWN, Execution, execution_of
+from suites.mutation.limited_run import end_all
 from suites.mutation.mutant_builder import MutantBuilder, NoEffectError
 from suites.mutation.mutant_table import EditMismatchError, Mutant
 from suites.mutation.mutant_tester import (
@@ -124,20 +125,32 @@ def _one_after_another(steps: _Steps, mutants: Iterable[Mutant]) -> Iterator[Mut
 
 def _run(steps: _Steps, mutants: Iterable[Mutant], wanted: int | None) -> Iterator[MutantResult]:
     with ThreadPoolExecutor(max_workers=1) as thread:
-        under_test: Future[MutantResult] | None = None
-        counted = 0
-        for mutant in mutants:
-            if counted == wanted:
-                break
-            built = steps.build(mutant)
-            if not (isinstance(built, MutantResult) and built.status in (NOT_COMPILED, NO_EFFECT)):
-                counted += 1
-            if under_test is not None:
-                yield under_test.result()
-                under_test = None
-            if isinstance(built, MutantResult):
-                yield built
-            else:
-                under_test = thread.submit(steps.tester.test, mutant, built.image, built.execution)
+        try:
+            yield from _beside(thread, steps, mutants, wanted)
+        except KeyboardInterrupt:
+            # Nobody interrupts the thread, for whose end the executor waits.
+            end_all()
+            raise
+
+
+def _beside(
+    thread: ThreadPoolExecutor, steps: _Steps, mutants: Iterable[Mutant], wanted: int | None
+) -> Iterator[MutantResult]:
+    """Build each mutant while the thread tests the one before."""
+    under_test: Future[MutantResult] | None = None
+    counted = 0
+    for mutant in mutants:
+        if counted == wanted:
+            break
+        built = steps.build(mutant)
+        if not (isinstance(built, MutantResult) and built.status in (NOT_COMPILED, NO_EFFECT)):
+            counted += 1
         if under_test is not None:
             yield under_test.result()
+            under_test = None
+        if isinstance(built, MutantResult):
+            yield built
+        else:
+            under_test = thread.submit(steps.tester.test, mutant, built.image, built.execution)
+    if under_test is not None:
+        yield under_test.result()
