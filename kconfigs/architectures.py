@@ -62,6 +62,8 @@ class Architecture:
     """Kbuild's ARCH, if that is not the name of the folder."""
     machine: str = ""
     """`uname -m`, if that is not its name."""
+    aliases: tuple[str, ...] = ()
+    """Other names for it: in packages of distributions without Debian's names, and `uname -m` on some processors."""
     virtio_bus: str = "pci"
     """How QEMU's names of its virtio devices end."""
     virtio_option: str = "VIRTIO_PCI"
@@ -190,6 +192,8 @@ _TABLE = (
         # `x86` is the 64-bit half of the folder.
         kbuild="i386",
         machine="i686",
+        # RPM has the processor's generation, as has `uname -m`; Alpine has x86.
+        aliases=("i486", "i586", "x86"),
     ),
     Architecture(
         name="arm",
@@ -208,6 +212,8 @@ _TABLE = (
         # Otherwise, PCI is beyond the first 4 GiB, which a kernel without ARM_LPAE cannot reach.
         machine_properties="highmem=off",
         machine="armv7l",
+        # RPM's two, Arch's and Alpine's; a 64-bit processor is armv8l to a 32-bit kernel.
+        aliases=("armv7hl", "armv7hnl", "armv7h", "armv7", "armv8l"),
     ),
 )
 
@@ -232,12 +238,14 @@ def architecture(name: str = "") -> Architecture:
 
 
 def named_architecture(text: str) -> str:
-    """`uname -m` of an architecture by any of its names: that, Debian's, or the kernel's.  UsageError for others."""
-    # arch/x86 is of two.
+    """An architecture's name, by any of its names: `uname -m`, Debian's, or the kernel's.  UsageError for others."""
+    # arch/x86 is of two, and the first is meant, although Alpine calls the other one x86.
     for kind in ("name", "debian", "srcarch"):
         for one in _TABLE:
             if getattr(one, kind) == text:
                 return one.name
+    if (name := known_as(text)) in ARCHITECTURES:
+        return name
     known = [one.debian for one in _TABLE]
     raise UsageError(
         f"no architecture {printable(text)}{did_you_mean(text, known)}", hint=f"architectures: {', '.join(known)}"
@@ -255,6 +263,11 @@ def architecture_argument(text: str) -> str:
 def from_debian(name: str) -> str:
     """`uname -m` of an architecture by Debian's name for it; an unknown one keeps its name."""
     return next((one.name for one in _TABLE if one.debian == name), name)
+
+
+def known_as(name: str) -> str:
+    """The name here of an architecture that `uname -m` or a package calls so; an unknown one keeps its name."""
+    return next((one.name for one in _TABLE if name in (one.name, one.machine, *one.aliases)), name)
 
 
 def require_testable(what: str, arch: str, version: Version) -> None:

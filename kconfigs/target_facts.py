@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from common.errors import KconformError, UsageError
 from common.text import printable
+from kconfigs.architectures import known_as
 from kconfigs.builtin_command_line import BuiltinCommandLine
 from kconfigs.kconfig import Config
 from kconfigs.target_machine import TargetMachine
@@ -57,6 +58,7 @@ class TargetFacts:
 
     release: str
     arch: str
+    """As in kconfigs/architectures.py."""
     build: str
     """`uname -v`."""
     arguments: tuple[str, ...]
@@ -84,7 +86,7 @@ def ask(machine: TargetMachine) -> TargetFacts:
     config = effective(Config.parse(answers["config"]), answers["arguments"].split())
     return TargetFacts(
         release=answers["release"],
-        arch=answers["arch"],
+        arch=known_as(answers["arch"]),
         build=answers["build"],
         arguments=tuple(answers["arguments"].split()),
         config=config or None,

@@ -63,7 +63,7 @@ class PackageInfo:
     name: str
     version: str
     arch: str
-    """`uname -m`; `all` for any architecture; empty if it does not say."""
+    """As in kconfigs/architectures.py; `all` for any architecture; empty if it does not say."""
     kernel_name: str
     """What test ids call its kernel."""
     linux: str

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import BinaryIO
 
 from kconfigs import input_limits
+from kconfigs.architectures import known_as
 from kconfigs.decompression import PIECE, DamagedDataError, Pieces, format_of, unpacked
 from kconfigs.packages.cpio_archive import cpio_files
 from kconfigs.packages.kernel_files import Files, PackageInfo, checked_field, name_of_kernel
@@ -60,7 +61,7 @@ class RpmFile:
         return PackageInfo(
             name=name,
             version=whole,
-            arch="all" if arch == "noarch" else arch,
+            arch="all" if arch == "noarch" else known_as(arch),
             kernel_name=name_of_kernel(vendor, whole, name),
             linux=version,
             holds_kernel=any(_IMAGE.fullmatch(file) for file in fields.texts(_FILE_NAMES)),

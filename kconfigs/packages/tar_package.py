@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kconfigs import input_limits
+from kconfigs.architectures import known_as
 from kconfigs.decompression import PIECE, DamagedDataError, Pieces, format_of, unpacked
 from kconfigs.kernel_names import clean
 from kconfigs.packages.kernel_files import Files, PackageInfo, checked_field, name_of_kernel
@@ -73,7 +74,7 @@ class TarPackage(KernelTarball):
         return PackageInfo(
             name=name,
             version=version,
-            arch="all" if arch in _NO_ARCHITECTURE else arch,
+            arch="all" if arch in _NO_ARCHITECTURE else known_as(arch),
             kernel_name=name_of_kernel(vendor, version, name),
             linux=version,
             holds_kernel=not _HEADERS.fullmatch(name),

@@ -106,6 +106,13 @@ def test_facts(board: dict[str, str]) -> None:
     assert (found.sudo, found.audited) == (True, True)
 
 
+@pytest.mark.parametrize(("machine", "arch"), [("i686", "i386"), ("armv7l", "arm"), ("aarch64", "aarch64")])
+def test_the_architecture_has_its_name_here(board: dict[str, str], machine: str, arch: str) -> None:
+    """`uname -m` names the processor on those with 32 bits."""
+    board["arch"] = machine
+    assert ask(parse_target("ssh:board")).arch == arch
+
+
 @pytest.mark.parametrize(
     ("name", "answer", "message"),
     [

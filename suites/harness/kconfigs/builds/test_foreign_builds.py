@@ -154,7 +154,10 @@ class TestFragments:
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("arm64", "aarch64"), ("aarch64", "aarch64"), ("x86", "x86_64"), ("amd64", "x86_64"), ("x86_64", "x86_64")],
+    [
+        *(("arm64", "aarch64"), ("aarch64", "aarch64"), ("x86", "x86_64"), ("amd64", "x86_64"), ("x86_64", "x86_64")),
+        *(("i386", "i386"), ("i686", "i386"), ("armhf", "arm"), ("armv7l", "arm"), ("armv8l", "arm")),
+    ],
 )
 def test_the_names_of_an_architecture(text: str, name: str) -> None:
     assert named_architecture(text) == name

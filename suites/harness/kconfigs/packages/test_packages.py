@@ -205,6 +205,25 @@ def test_a_package_for_all_architectures_is_refused(
     assert "it is for all architectures" in refused(name, content()).message
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "arch"),
+    [
+        ("k.rpm", lambda: kernel_rpm(WITH_MODULES, arch="i686"), "i386"),
+        ("k.rpm", lambda: kernel_rpm(WITH_MODULES, arch="i586"), "i386"),
+        ("k.rpm", lambda: kernel_rpm(WITH_MODULES, arch="armv7hl"), "arm"),
+        ("k.pkg.tar.zst", lambda: arch_package(USR, pkginfo(pkgname="linux", pkgver="6.12-1", arch="armv7h")), "arm"),
+        ("k.apk", lambda: apk(*apk_files(ALPINE), info=pkginfo(pkgname="lts", pkgver="6.12", arch="x86")), "i386"),
+        ("k.apk", lambda: apk(*apk_files(ALPINE), info=pkginfo(pkgname="lts", pkgver="6.12", arch="armv7")), "arm"),
+    ],
+    ids=["fedora-i686", "opensuse-i586", "fedora-arm", "arch-linux-arm", "alpine-x86", "alpine-armv7"],
+)  # fmt: skip
+def test_distributions_have_names_of_their_own_for_32_bits(
+    tmp_path: Path, name: str, content: Callable[[], bytes], arch: str
+) -> None:
+    (tmp_path / name).write_bytes(content())
+    assert fakes.resolved(str(tmp_path / name), cache=Cache(tmp_path / "cache")).source.arch == arch
+
+
 def test_another_architecture_is_refused_before_it_is_unpacked(
     refused: Callable[[str, bytes], UsageError],
 ) -> None:
