@@ -10,6 +10,7 @@ checked with the distribution's keyring (apt-secure(8)): a suite without a valid
 from __future__ import annotations
 
 import datetime
+import hashlib
 import re
 import subprocess
 from dataclasses import dataclass, field, replace
@@ -92,10 +93,11 @@ def apt_of(suite: str, machine: Apt, cache: Cache, today: datetime.date | None =
     machine.ready(named)
     known = archives(machine)
     places = [(archive_of(suite, known), suite)] if suite else _suites_of(known, named)
-    name = "+".join(filter(None, (suite, arch)))
+    lines = "".join(archive.line(each) for archive, each in places)
+    # A cache may be shared by systems with different releases, so that the architecture alone names nothing.
+    name = "+".join(filter(None, (suite, arch))) if suite else f"{arch}-{_digest(lines)}"
 
     def fetch(folder: Path) -> None:
-        lines = "".join(archive.line(each) for archive, each in places)
         (folder / "sources.list").write_text(lines, encoding="utf-8")
         try:
             there = update(machine, [*options(folder, arch), *as_root()])
@@ -103,10 +105,14 @@ def apt_of(suite: str, machine: Apt, cache: Cache, today: datetime.date | None =
             raise _explained(error, suite or places[0][1], places[0][0]) from error
         if not there:
             raise KconformError(
-                f"the lists of {name} could not be fetched from {places[0][0].uri}", hint=NETWORK_HINT
+                f"the lists of {suite or arch} could not be fetched from {places[0][0].uri}", hint=NETWORK_HINT
             )
 
     return apt_with(daily(cache, name, fetch, today), machine, lambda entry: options(entry, arch))
+
+
+def _digest(lines: str) -> str:
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
 def _suites_of(known: list[Archive], named: str) -> list[tuple[Archive, str]]:
