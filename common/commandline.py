@@ -46,6 +46,8 @@ def say(message: str) -> None:
 def run(command: Callable[[], int | None]) -> int:
     """Run a command to its exit status: 0 if it returns None, and 2, 3 or 4 for the exceptions that it ends with.
 
+    An error of the system is one of ours: Python's own status for it, 1, would mean that a promise was broken.
+
     Call it from the main thread of a program: SIGTERM becomes KeyboardInterrupt, which releases locks and removes
     what is half made, and the project's log goes to standard error.
     """
@@ -58,6 +60,9 @@ def run(command: Callable[[], int | None]) -> int:
     except KconformError as error:
         say(f"error: {error}")
         return error.exit_status
+    except OSError as error:
+        say(f"error: {_sentence(error)}")
+        return KconformError.exit_status
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
@@ -76,6 +81,11 @@ def output(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # `| head` has seen enough
             raise UsageError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def _sentence(error: OSError) -> str:
+    why = error.strerror or str(error) or type(error).__name__
+    return why if error.filename is None else f"{printable(os.fsdecode(error.filename))}: {why}"
 
 
 class _Formatter(logging.Formatter):

@@ -40,6 +40,16 @@ def users_path(text: str | Path, folder: Path = Path()) -> Path:
     return path
 
 
+def output_path(text: str | Path) -> Path:
+    """The path of a file that is going to be written, after what may take hours.  UsageError if it cannot be."""
+    path = users_path(text)
+    folder = path.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK) or path.is_dir():
+        why = "is a directory" if path.is_dir() else "needs a directory that exists and that you may write to"
+        raise UsageError(f"{printable(path)} cannot be written: it {why}", hint="name another file")
+    return path
+
+
 def cache_folder() -> Path:
     """KCONFORM_CACHE, or our directory in the user's cache.  UsageError if there is neither."""
     if chosen := os.environ.get("KCONFORM_CACHE"):

@@ -50,6 +50,8 @@ KEEP_S = 600.0
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~-]*")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_HINT = "set KCONFORM_CACHE to a directory that you may write to"
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ class Cache:
     def clear(self, kind: str | None = None) -> list[CacheEntry]:
         """Remove what no other process uses; returns what was removed."""
         removed = [entry for entry in self.entries() if kind in {None, entry.kind} and self._discard(entry.path)]
-        self._sweep()
+        with self._explained(self.root):
+            self._sweep()
         return removed
 
     def discard(self, kind: str, key: str) -> bool:
@@ -177,12 +180,13 @@ class Cache:
         locks = self.root / ".locks"
         self._prepare(locks)
         lock = FileLock(locks / f"{kind}.{key}")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            if waiting:
-                log.info("%s", waiting)
-            lock.acquire(poll_interval=0.05)
+        with self._explained(locks):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if waiting:
+                    log.info("%s", waiting)
+                lock.acquire(poll_interval=0.05)
         try:
             yield
         finally:
@@ -191,7 +195,14 @@ class Cache:
     # How an entry is removed
 
     def _discard(self, path: Path, *, unused_since: float | None = None) -> bool:
-        """Remove a finished entry, unless another process uses it or anyone has used it after `unused_since`."""
+        """Remove a finished entry, unless another process uses it or anyone has used it after `unused_since`.
+
+        UsageError if it belongs to another user.
+        """
+        with self._explained(path):
+            return self._removed(path, unused_since)
+
+    def _removed(self, path: Path, unused_since: float | None) -> bool:
         if unused_since is None:
             cache_stamps.release(path)
         lock = FileLock(self.root / ".locks" / f"{path.parent.name}.{path.name}")
@@ -217,9 +228,10 @@ class Cache:
         for entry in sorted(entries, key=lambda entry: entry.used - HEAD_START_S * (entry.kind in QUICKLY_MADE)):
             if excess <= 0:
                 return
-            if self._discard(entry.path, unused_since=time.time() - KEEP_S):
-                log.info("evicted %s/%s from the cache", entry.kind, entry.key)
-                excess -= entry.size
+            with contextlib.suppress(UsageError):  # of another user, who has to remove it
+                if self._discard(entry.path, unused_since=time.time() - KEEP_S):
+                    log.info("evicted %s/%s from the cache", entry.kind, entry.key)
+                    excess -= entry.size
 
     def _sweep(self) -> None:
         """Remove what processes that died have left unfinished."""
@@ -241,17 +253,16 @@ class Cache:
             yield from (path for path in kind.glob("[!.]*/") if path.is_dir())
 
     def _prepare(self, directory: Path) -> None:
-        hint = "set KCONFORM_CACHE to a directory that you may write to"
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             if error.errno in _FULL:
                 raise self._full(directory) from error
             raise UsageError(
-                f"the cache directory {printable(self.root)} cannot be made: {error.strerror}", hint=hint
+                f"the cache directory {printable(self.root)} cannot be made: {error.strerror}", hint=_HINT
             ) from error
         if not os.access(directory, os.W_OK | os.X_OK):
-            raise UsageError(f"the cache directory {printable(directory)} is not writable", hint=hint)
+            raise UsageError(f"the cache directory {printable(directory)} is not writable", hint=_HINT)
 
     @contextlib.contextmanager
     def _explained(self, path: Path) -> Iterator[None]:
@@ -260,6 +271,10 @@ class Cache:
         except OSError as error:
             if error.errno in _FULL:
                 raise self._full(path) from error
+            name = error.filename  # shutil.rmtree() leaves out the folder
+            is_ours = isinstance(name, str) and (not name.startswith("/") or Path(name).is_relative_to(self.root))
+            if error.errno in _REFUSED and is_ours:
+                raise UsageError(f"{printable(path)} cannot be used: {error.strerror}", hint=_HINT) from error
             if error.errno == errno.EFBIG:
                 raise KconformError(
                     f"a file of {path.parent.name}/{path.name} is larger than files may be here",

@@ -23,7 +23,7 @@ from pathlib import Path
 from common import atomic
 from common.commandline import Parser, output, run
 from common.errors import UsageError
-from common.paths import users_path
+from common.paths import output_path, users_path
 from common.project_files import REPORTS, pytest_command
 from reports.judgement.promise_coverage import KERNEL_AREAS
 from reports.model import document
@@ -54,6 +54,7 @@ def _coverage(options: argparse.Namespace) -> int:
         return _tests_of(places)
     if options.html:
         require_gcovr()
+    table = output_path(options.table) if options.table else None
     report = _report(options)
     folder = folder_of(report)
     found = measure(folder)
@@ -63,8 +64,8 @@ def _coverage(options: argparse.Namespace) -> int:
     path = save_map(joined(found.map(seconds), find_map(found.version)))
     rows = list(coverage_tables.tables(found, argued))
     output("\n".join(rows))
-    if options.table:
-        atomic.write(users_path(options.table), "".join(f"{row}\n" for row in rows))
+    if table:
+        atomic.write(table, "".join(f"{row}\n" for row in rows))
     if options.missing:
         _list("", coverage_tables.listed_gaps(found, argued))
     _list("argument without a place: ", without_place(arguments, found.sources))

@@ -26,6 +26,7 @@ from pathlib import Path
 from common import atomic
 from common.commandline import output, run
 from common.errors import UsageError
+from common.paths import output_path
 from kconfigs.architectures import machine
 from kconfigs.build.kernel_tree import Tree, open_tree
 from kconfigs.cache import Cache
@@ -65,6 +66,8 @@ def _mutants(options: argparse.Namespace) -> int:
         raise UsageError("--seconds is for the tests of --races", hint="use --race-seconds in --pytest")
     if options.objects and not options.source:
         raise UsageError("--objects is for the tree that --source names", hint="give --source too")
+    if options.table:
+        output_path(options.table)
     cache = Cache()
     with cache.lock("mutants", waiting="another run builds mutants here"):
         results = _Results(options)

@@ -30,7 +30,7 @@ from rich.table import Table
 
 from common import atomic
 from common.commandline import Parser, run
-from common.paths import users_path
+from common.paths import output_path, users_path
 from common.project_files import pytest_command
 from common.text import printable
 from common.toml import read
@@ -92,6 +92,7 @@ def _sweep(options: argparse.Namespace) -> int:
     changes = options.changes or listed()
     for change in changes:
         parse_changes(options_of(change))  # wrong use, before anything is built
+    table = output_path(options.table) if options.table else None
     with tempfile.TemporaryDirectory(prefix="kconform-sweep-") as scratch:
         matrix = Path(scratch, "kconform.toml")
         matrix.write_text(matrix_of(options.kernel, changes))
@@ -105,8 +106,8 @@ def _sweep(options: argparse.Namespace) -> int:
         run_for_report(command, report.absolute())
         outcomes = judge(document.load(report).tests())
     _print(outcomes)
-    if options.table:
-        atomic.write(users_path(options.table), "".join(f"{line}\n" for line in as_markdown(outcomes)))
+    if table:
+        atomic.write(table, "".join(f"{line}\n" for line in as_markdown(outcomes)))
     print(f"sweep: {len(outcomes)} kernels: {', '.join(f'{n} {v}' for v, n in _verdicts(outcomes).items())}")
     verdicts = {outcome.verdict for outcome in outcomes}
     return 1 if "broken" in verdicts else 3 if "error" in verdicts else 0

@@ -40,6 +40,8 @@ def test_wrong_use_is_status_4_and_a_sentence(capsys: pytest.CaptureFixture[str]
         ("return 1", 1, ""),
         ("raise KconformError('no answer', hint='ask again')", 3, "kconform: error: no answer\n  hint: ask again\n"),
         ("raise UsageError('no such kernel')", 4, "kconform: error: no such kernel\n"),
+        ("open('/nonexistent/\\x1b')", 3, "kconform: error: /nonexistent/\\x1b: No such file or directory\n"),
+        ("raise OSError(28, 'No space left on device')", 3, "kconform: error: No space left on device\n"),
         ("raise KeyboardInterrupt", 2, "kconform: interrupted\n"),
         ("os.kill(os.getpid(), signal.SIGTERM); signal.pause()", 2, "kconform: interrupted\n"),
         ("import logging; logging.info('%s', 'a\\n::error::b\x1b')", 0, "kconform: a\n  ::error::b\\x1b\n"),

@@ -10,7 +10,7 @@ import platformdirs
 import pytest
 
 from common.errors import UsageError
-from common.paths import cache_folder, users_path
+from common.paths import cache_folder, output_path, users_path
 
 
 def test_a_path_starts_at_the_folder_or_at_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +48,11 @@ def test_a_missing_home_directory_for_the_cache_is_wrong_use(
     with pytest.raises(UsageError, match="no place for the cache") as caught:
         cache_folder()
     assert "KCONFORM_CACHE" in caught.value.hint
+
+
+def test_a_file_that_cannot_be_written_is_wrong_use(tmp_path: Path) -> None:
+    """Before the work of hours, whose result would be lost."""
+    assert output_path(tmp_path / "table.md") == tmp_path / "table.md"
+    for path in (tmp_path / "none" / "table.md", tmp_path):
+        with pytest.raises(UsageError, match="cannot be written: it "):
+            output_path(path)

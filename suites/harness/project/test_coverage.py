@@ -219,6 +219,7 @@ class TestCommand:
             (["kernel/seccomp.c:1"], "no run has recorded yet which tests execute which lines"),
             (["yama", "kernel/seccomp.c:1"], "FILE:LINE and areas are asked for apart"),
             (["yamma"], "'yamma' is neither an area nor the report of a run"),
+            (["yama", "--table=/nonexistent/table.md"], "/nonexistent/table.md cannot be written"),
         ],
     )
     def test_wrong_use_ends_with_4(self, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

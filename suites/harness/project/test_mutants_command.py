@@ -43,6 +43,11 @@ class TestMadeUp:
             assert bench() == 0
             assert bench.executions[-1] == executed
 
+    def test_a_table_that_cannot_be_written_is_refused_before_anything_is_built(self, bench: Bench) -> None:
+        (bench.area / "mutants.toml").write_text(made_up("a", "1", "7"))
+        assert bench("--table=/nonexistent/table.md") == 4
+        assert bench.tested == []
+
     def test_the_first_survivor_is_the_last(self, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
         table = made_up("a", "1", "2") + made_up("b", "1", "3") + made_up("c", "1", "7") + made_up("d", "1", "7")
         (bench.area / "mutants.toml").write_text(table)

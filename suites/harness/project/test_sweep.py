@@ -174,6 +174,12 @@ class TestCommand:
         assert main(["AUDIT=n", f"--report-dir={tmp_path / 'report'}"]) == status
         assert f"no test ran: pytest ended with {ended}" in capsys.readouterr().err
 
+    def test_a_table_that_cannot_be_written_is_refused_before_anything_is_built(
+        self, tmp_path: Path, pytest_run: PytestRun
+    ) -> None:
+        assert main(["AUDIT=n", f"--table={tmp_path / 'none' / 'sweep.md'}"]) == WRONG_USE
+        assert pytest_run.commands == []
+
     def test_tests_that_are_all_skipped_are_no_result(self, pytest_run: PytestRun) -> None:
         pytest_run.results, pytest_run.status = [result("yama/b", "skip", "needs CONFIG_X", on=PLAIN)], NOTHING_RAN
         assert main(["AUDIT=n"]) == NOTHING_RAN
