@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from kconfigs.kconfig import Config
 
-CommandLineUse = Literal["alone", "added", "fallback", "unused", "known"]
+CommandLineUse = Literal["alone", "added", "appended", "fallback", "unused", "known"]
 
 FIXED_COMMAND_LINE = ("CMDLINE_OVERRIDE", "CMDLINE_FORCE")
 """Options with which a kernel ignores the command line that it is booted with, on x86 and on arm64."""
@@ -18,10 +18,12 @@ FIXED_COMMAND_LINE = ("CMDLINE_OVERRIDE", "CMDLINE_FORCE")
 # A word ends at a blank that is not in double quotes (lib/cmdline.c: next_arg()).
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
 
-# arch/x86/kernel/setup.c: setup_arch(); drivers/of/fdt.c: early_init_dt_scan_chosen().
+# arch/x86/kernel/setup.c: setup_arch(), where the built-in line comes first; drivers/of/fdt.c:
+# early_init_dt_scan_chosen(), and arch/powerpc/kernel/prom_init.c: early_cmdline_parse(), where it comes last.
 _CAVEATS: Mapping[CommandLineUse, str] = {
     "alone": "the boot loader's parameters are ignored",
     "added": "the boot loader's parameters are added to it, and may say otherwise",
+    "appended": "it comes after the boot loader's parameters, and so decides what both of them say",
     "fallback": "it is used only if the boot loader passes no parameters",
     "unused": "",
     "known": "",
@@ -43,8 +45,9 @@ class BuiltinCommandLine:
     """What CONFIG_CMDLINE says, as far as the kernel uses it."""
 
     use: CommandLineUse = "unused"
-    """`alone`: whatever the boot loader passes.  `added`: together with what the boot loader passes.
-    `fallback`: if the boot loader passes nothing.  `known`: what the boot loader passes is in it."""
+    """`alone`: whatever the boot loader passes.  `added`: before what the boot loader passes.  `appended`: after it.
+    `fallback`: if the boot loader passes nothing.  `known`: what the boot loader passes is in it.
+    """
     parameters: tuple[Parameter, ...] = ()
     """In their order."""
 
@@ -68,8 +71,9 @@ class BuiltinCommandLine:
         """The whole command line, if the boot loader passes these."""
         if self.use == "alone":
             return self
-        own = self.parameters if self.use == "added" else ()
-        return BuiltinCommandLine("known", (*own, *passed))
+        before = self.parameters if self.use == "added" else ()
+        after = self.parameters if self.use == "appended" else ()
+        return BuiltinCommandLine("known", (*before, *passed, *after))
 
     def given(self, name: str) -> list[Parameter]:
         """Each time that a parameter is given a value, in this order."""
@@ -93,7 +97,10 @@ class BuiltinCommandLine:
 def _use(config: Config) -> CommandLineUse:
     if any(map(config.builtin, FIXED_COMMAND_LINE)):
         return "alone"
-    if any(config.builtin(option) for option in ("CMDLINE_BOOL", "CMDLINE_EXTEND")):
+    # Although Kconfig's help says the contrary: "the command-line arguments provided during boot will be appended".
+    if config.builtin("CMDLINE_EXTEND"):
+        return "appended"
+    if config.builtin("CMDLINE_BOOL"):
         return "added"
     # x86 has no built-in line without CMDLINE_BOOL.  Elsewhere, as on arm64, the line is a fallback unless an option
     # says otherwise (CMDLINE_FROM_BOOTLOADER, or none at all in older kernels).

@@ -25,7 +25,8 @@ class TestUse:
             (("ARM64", "CMDLINE_FORCE"), "alone"),
             (("ARM64", "CMDLINE_FROM_BOOTLOADER"), "fallback"),
             (("ARM64",), "fallback"),
-            (("RISCV", "CMDLINE_EXTEND"), "added"),
+            (("RISCV", "CMDLINE_EXTEND"), "appended"),
+            (("PPC", "CMDLINE_EXTEND"), "appended"),
         ],
         ids=lambda value: "-".join(value) if isinstance(value, tuple) else value,
     )
@@ -64,6 +65,13 @@ class TestParameters:
         found = line(text, "X86", "CMDLINE_BOOL")
         assert found.values(name) == values
         assert found.value(name) == (values[-1] if values else None)
+
+    def test_what_extends_the_boot_loaders_line_comes_after_it(self) -> None:
+        """drivers/of/fdt.c, which arm64, riscv and powerpc use; so it decides."""
+        whole = line("lsm=yama audit=0", "RISCV", "CMDLINE_EXTEND").followed_by(["quiet=1", "lsm=bpf"])
+        assert whole.values("lsm") == ["bpf", "yama"]
+        assert (whole.value("quiet"), whole.value("audit")) == ("1", "0")
+        assert "decides" in line("lsm=yama", "RISCV", "CMDLINE_EXTEND").caveat
 
     @pytest.mark.parametrize(
         ("options", "value"),
