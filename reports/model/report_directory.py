@@ -186,7 +186,11 @@ def clear_former(path: Path) -> None:
 
 
 def update_latest(path: Path) -> None:
-    """Let the neighbour `latest` point to `path`, in one step.  OSError if that fails."""
+    """Let the neighbour `latest` point to `path`, in one step, and git ignore them all.  OSError if that fails."""
+    ignored = path.with_name(".gitignore")
+    if not ignored.exists():
+        # An installed kconform writes its reports to where the user is, which may be a kernel tree.
+        atomic.write(ignored, b"*\n")
     with atomic.replacing(path.with_name(LATEST)) as temporary:
         temporary.symlink_to(path.name, target_is_directory=True)
 

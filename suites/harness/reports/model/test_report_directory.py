@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,3 +66,14 @@ def test_a_report_is_one_whatever_its_size(tmp_path: Path, changed: dict[str, st
     assert report_directory.is_report(tmp_path) == ours
     report_directory.clear_former(tmp_path)
     assert (tmp_path / "evidence").exists() != ours
+
+
+def test_git_ignores_reports_in_a_work_tree(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    report = tmp_path / "kconform-reports" / "one"
+    report.mkdir(parents=True)
+    (report / report_directory.RESULTS).write_text("{}")
+    status = ["git", "-C", str(tmp_path), "status", "--porcelain"]
+    assert subprocess.run(status, check=True, capture_output=True).stdout == b"?? kconform-reports/\n"
+    report_directory.update_latest(report)
+    assert subprocess.run(status, check=True, capture_output=True).stdout == b""

@@ -26,7 +26,8 @@ def out(tmp_path: Path) -> Path:
 
 
 def left(out: Path) -> str:
-    return "".join(sorted(path.name for path in out.iterdir() if not path.is_symlink()))
+    visible = (path for path in out.iterdir() if not path.name.startswith("."))
+    return "".join(sorted(path.name for path in visible if not path.is_symlink()))
 
 
 @pytest.mark.parametrize(
