@@ -18,7 +18,7 @@ from suites.loadpin.support.pin_model import Device, End, LoadVerdict, PinModel,
 from suites.loadpin.support.storage_model import Storage
 from suites.loadpin.support.walk_boots import WalkBoot
 
-ABSENT = {"MODULE_SIG", "MODULE_SIG_FORCE", "SECURITY_LOCKDOWN_LSM", "FW_LOADER_USER_HELPER"}
+ABSENT = {"MODULE_SIG", "MODULE_SIG_FORCE", "KEXEC_SIG_FORCE", "SECURITY_LOCKDOWN_LSM", "FW_LOADER_USER_HELPER"}
 """Options that the kernel does not have."""
 
 
