@@ -127,14 +127,16 @@ def test_an_interrupted_bisection_ends_in_order(
 ) -> None:
     """A terminal interrupts all of its processes; `kill` only the one that it names.  The step is over first."""
     history = History(tmp_path, "good", "endless", "bad")
+    endless = history.tree / ".git" / "endless"
     with history.bisecting("--good", "v1", "--bad", "v3") as running:
-        fakes.until(lambda: (history.tree / ".git" / "endless").exists())
+        # It exists before its content is written.
+        fakes.until(lambda: endless.exists() and endless.read_text() != "")
         kill(running.pid, number)
         said, complained = running.communicate()
     assert running.returncode == INTERRUPTED, said + complained
     assert "kconform: interrupted" in complained
     assert load(tmp_path / "report").run.exit_status == INTERRUPTED
-    assert int((history.tree / ".git" / "endless").read_text()) not in processes()
+    assert int(endless.read_text()) not in processes()
     history.require_untouched()
 
 

@@ -19,8 +19,6 @@ PROGRAM = """
 import os, signal
 from guests.live.prompt import open_prompt
 parent = os.getpid()
-# A job in the background begins with the signal ignored.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 if os.fork():
     # As tox: a program that waits for the run, in the same foreground job.
     signal.signal(signal.SIGINT, lambda *_: print("PARENT INTERRUPTED", flush=True))
