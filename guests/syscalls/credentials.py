@@ -24,6 +24,9 @@ class CredentialCalls(SyscallGroup):
     def set_dumpable(self, dumpable: bool) -> Outcome:
         return self.call("prctl", Prctl.SET_DUMPABLE, int(dumpable), 0, 0, 0)
 
+    def get_dumpable(self) -> Outcome:
+        return self.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0)
+
     def become_subreaper(self) -> Outcome:
         """PR_SET_CHILD_SUBREAPER: orphaned descendants become this process's children."""
         return self.call("prctl", Prctl.SET_CHILD_SUBREAPER, 1, 0, 0, 0, shown="become_subreaper()")

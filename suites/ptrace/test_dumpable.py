@@ -19,10 +19,6 @@ from suites.ptrace.support.ways import OBSERVER, Kind, differences, not_closed, 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
 
 
-def dumpable(task: Task) -> object:
-    return task.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0)
-
-
 @pytest.mark.requirement("ptrace.dumpable")
 def test_by_every_way(guest: Guest) -> None:
     """A process of the same user is open while it is dumpable, closed after PR_SET_DUMPABLE 0, and open again."""
@@ -53,11 +49,11 @@ def test_threads_and_sharers(guest: Guest) -> None:
     for task in (thread, sharer):
         assert task.set_dumpable(False) == OK
         for each in (target, thread, sharer):
-            assert dumpable(each) == returned(0)
+            assert each.get_dumpable() == returned(0)
             assert read_memory(watcher, each) == EPERM
         assert task.set_dumpable(True) == OK
         for each in (target, thread, sharer):
-            assert dumpable(each) == returned(1)
+            assert each.get_dumpable() == returned(1)
             assert read_memory(watcher, each) == OK
 
 
@@ -96,9 +92,9 @@ def test_values(guest: Guest) -> None:
     target = guest.spawn("target")
     for value in (2, 3, -1, target.abi.highest_bit):
         assert target.call("prctl", Prctl.SET_DUMPABLE, value, 0, 0, 0) == EINVAL
-        assert dumpable(target) == returned(1)
+        assert target.get_dumpable() == returned(1)
     assert target.set_dumpable(False) == OK
-    assert dumpable(target) == returned(0)
+    assert target.get_dumpable() == returned(0)
 
 
 # Credentials
@@ -141,12 +137,12 @@ def test_change_of_credentials(guest: Guest, what: str) -> None:
     change, wanted = CHANGES[what]
     target = guest.spawn("target", caps=CAPABLE)
     thread = target.thread("thread")
-    assert dumpable(target) == returned(1)
+    assert target.get_dumpable() == returned(1)
     set_death_signal(target, Signal.TERM)
     change(target)
     with breaks("ptrace.dumpable-credentials"):
-        assert dumpable(target) == returned(wanted)
-        assert dumpable(thread) == returned(wanted)
+        assert target.get_dumpable() == returned(wanted)
+        assert thread.get_dumpable() == returned(wanted)
     with breaks("ptrace.death-signal-credentials"):
         assert death_signal(target) == (Signal.TERM if wanted else 0)
 
@@ -160,9 +156,9 @@ def test_entering_a_namespace(guest: Guest) -> None:
     visitor = guest.root("visitor")
     for task, wanted in ((owner, 1), (visitor, 0)):
         namespace = task.open(f"/proc/{inside.pid}/ns/user").result()
-        assert dumpable(task) == returned(1)
+        assert task.get_dumpable() == returned(1)
         task.call("setns", namespace, Clone.NEWUSER).result()
-        assert dumpable(task) == returned(wanted)
+        assert task.get_dumpable() == returned(wanted)
 
 
 @pytest.mark.requirement("ptrace.dumpable-credentials")
@@ -170,6 +166,6 @@ def test_effective_again(guest: Guest) -> None:
     """Capabilities that are permitted and become effective again were not gained."""
     target = guest.spawn("target", caps=CAPABLE)
     target.set_caps(Cap.NONE, permitted=CAPABLE).result()
-    assert dumpable(target) == returned(1)
+    assert target.get_dumpable() == returned(1)
     target.set_caps(CAPABLE).result()
-    assert dumpable(target) == returned(1)
+    assert target.get_dumpable() == returned(1)

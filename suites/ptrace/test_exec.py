@@ -12,7 +12,7 @@ from guests.outcome import EPERM, OK, returned
 from guests.promises import breaks
 from guests.syscalls.seccomp import Poll
 from guests.task import Task
-from guests.uapi import MAP_SHARED, MS_NOSUID, MS_REMOUNT, PROT_READ, PROT_WRITE, Cap, Prctl
+from guests.uapi import MAP_SHARED, MS_NOSUID, MS_REMOUNT, PROT_READ, PROT_WRITE, Cap
 from suites.process_accesses import read_memory
 from suites.ptrace.support.programs import FOLDER, Programs, execute
 from suites.ptrace.support.ways import few, not_closed, not_open, observer
@@ -25,10 +25,6 @@ NOSUID = "/tmp/nosuid"  # noqa: S108 - the guest's
 
 Make = Callable[[Programs, Task], str]
 """Creates the program that a task is to execute."""
-
-
-def dumpable(task: Task) -> object:
-    return task.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _file(mode: int, uid: int = 0, gid: int = 0, caps: Cap = Cap.NONE, folder: str = "") -> Make:
@@ -68,7 +64,7 @@ def test_gains(guest: Guest, make: Make, ids: tuple[int, int]) -> None:
     execute(target, path).result()
     assert target.call("geteuid") == returned(ids[0])
     assert target.call("getegid") == returned(ids[1])
-    assert dumpable(target) == returned(0)
+    assert target.get_dumpable() == returned(0)
     assert not_closed(watcher, target, few(guest)) == []
 
 
@@ -81,7 +77,7 @@ def test_ids_that_differ_already(guest: Guest, call: str) -> None:
     target.call(call, -1, 1001, 1001).result()
     target.set_dumpable(True).result()
     execute(target, path).result()
-    assert dumpable(target) == returned(0)
+    assert target.get_dumpable() == returned(0)
 
 
 @pytest.mark.requirement("ptrace.exec-keeps-effective-ids")
@@ -147,7 +143,7 @@ def test_gains_nothing(guest: Guest, make: Make) -> None:
     target.set_dumpable(False).result()
     assert read_memory(watcher, target) == EPERM
     execute(target, path).result()
-    assert dumpable(target) == returned(1)
+    assert target.get_dumpable() == returned(1)
     assert not_open(watcher, target, few(guest)) == []
 
 
@@ -168,7 +164,7 @@ def test_no_new_privs(guest: Guest, make: Make) -> None:
     execute(target, path).result()
     assert target.call("geteuid") == returned(1000)
     assert target.call("getegid") == returned(1000)
-    assert dumpable(target) == returned(1)
+    assert target.get_dumpable() == returned(1)
     assert not_open(watcher, target, few(guest)) == []
 
 
@@ -196,7 +192,7 @@ def test_unreadable(guest: Guest, make: Make, wanted: int) -> None:
     watcher, target = observer(guest), guest.spawn("target")
     path = make(Programs(guest), target)
     execute(target, path).result()
-    assert dumpable(target) == returned(wanted)
+    assert target.get_dumpable() == returned(wanted)
     assert (not_open if wanted else not_closed)(watcher, target, few(guest)) == []
 
 
@@ -207,13 +203,13 @@ def test_readable_to_whoever_executes(guest: Guest) -> None:
     path = Programs(guest).create(mode=0o711)
     with breaks("ptrace.exec-unreadable"):
         assert execute(target, path) == OK
-        assert dumpable(target) == returned(1)
+        assert target.get_dumpable() == returned(1)
         # It has lost the capability by execve().
         assert execute(target, path) == OK
-        assert dumpable(target) == returned(0)
+        assert target.get_dumpable() == returned(0)
     with breaks("ptrace.exec-gains-nothing"):
         assert execute(target, guest.program) == OK
-        assert dumpable(target) == returned(1)
+        assert target.get_dumpable() == returned(1)
 
 
 # fs.suid_dumpable
@@ -230,12 +226,12 @@ def test_suid_dumpable(guest: Guest, value: int) -> None:
     guest.set_sysctl("fs.suid_dumpable", value)
     programs, watcher, target = Programs(guest), observer(guest), guest.spawn("target")
     execute(target, programs.create(mode=0o711)).result()
-    assert dumpable(target) == returned(value)
+    assert target.get_dumpable() == returned(value)
     assert (not_open if value == 1 else not_closed)(watcher, target, few(guest)) == []
     for what, make in (("set-uid", _file(0o4755)), ("set-gid", _file(0o2755))):
         gaining = guest.spawn(what)
         execute(gaining, make(programs, gaining)).result()
-        assert dumpable(gaining) == returned(value)
+        assert gaining.get_dumpable() == returned(value)
     changed = guest.spawn("changed", caps=Cap.SETGID)
     changed.call("setresgid", -1, 1001, -1).result()
-    assert dumpable(changed) == returned(value)
+    assert changed.get_dumpable() == returned(value)

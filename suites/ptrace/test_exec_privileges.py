@@ -10,7 +10,7 @@ from guests.guest import Guest
 from guests.outcome import EPERM, OK, Expected, exited, returned
 from guests.promises import breaks
 from guests.task import Task
-from guests.uapi import ADDR_NO_RANDOMIZE, Cap, Clone, Prctl, Signal
+from guests.uapi import ADDR_NO_RANDOMIZE, Cap, Clone, Signal
 from suites.ptrace.support.privileges import (
     LONG_KNOWN,
     death_signal,
@@ -99,7 +99,7 @@ def test_scripts(guest: Guest) -> None:
         target = guest.spawn("target")
         execute(target, programs.create_script(target, programs.create(mode=interpreters), mode=mode)).result()
         assert target.call("geteuid") == returned(uid)
-        assert target.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0) == returned(1 if uid else 0)
+        assert target.get_dumpable() == returned(1 if uid else 0)
 
 
 @pytest.mark.requirement("ptrace.exec-foreign-mount")

@@ -8,7 +8,6 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import returned
 from guests.task import Task
-from guests.uapi import Prctl
 from guests.vm.kernel_modules import read_module
 from suites.ptrace.support.programs import ENVIRONMENT, FOLDER, Programs
 
@@ -50,7 +49,7 @@ def test_descriptor_of_the_file(guest: Guest, mode: int, dumpable: int) -> None:
     """An interpreter that has a descriptor of a file which its user cannot read is not dumpable."""
     task = guest.spawn("task")
     execute_by_interpreter(guest, task, mode, "O")
-    assert task.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0) == returned(dumpable)
+    assert task.get_dumpable() == returned(dumpable)
 
 
 @pytest.mark.requirement("ptrace.exec-misc-credentials")
@@ -63,4 +62,4 @@ def test_privileges_of_the_file(guest: Guest, flags: str, uid: int, dumpable: in
     task = guest.spawn("task")
     execute_by_interpreter(guest, task, 0o4755, flags)
     assert task.call("geteuid") == returned(uid)
-    assert task.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0) == returned(dumpable)
+    assert task.get_dumpable() == returned(dumpable)

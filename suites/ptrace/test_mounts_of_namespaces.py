@@ -8,7 +8,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EPERM, OK, returned
 from guests.task import Task
-from guests.uapi import MS_BIND, MS_NOSUID, MS_REMOUNT, Cap, Clone, Prctl, Signal
+from guests.uapi import MS_BIND, MS_NOSUID, MS_REMOUNT, Cap, Clone, Signal
 from suites.ptrace.support.privileges import permitted
 from suites.ptrace.support.programs import FOLDER, execute, give_capabilities
 from suites.user_namespaces import map_ids
@@ -76,4 +76,4 @@ def test_capabilities_through_an_overlay(guest: Guest) -> None:
     for task, gained in ((member, Cap.KILL), (outside, Cap.NONE)):
         execute(task, f"{UPPER}/program").result()
         assert permitted(task) == gained
-    assert outside.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0) == returned(1)
+    assert outside.get_dumpable() == returned(1)

@@ -11,7 +11,7 @@ from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, OK, Outcome, exited, returned
 from guests.task import Task
-from guests.uapi import Cap, Clone, Prctl, Signal
+from guests.uapi import Cap, Clone, Signal
 from suites.process_accesses import read_memory
 from suites.ptrace.support.privileges import permitted
 from suites.ptrace.support.programs import Programs, execute, give_capabilities
@@ -39,10 +39,6 @@ def ways(guest: Guest) -> list[Way]:
     return [way for way in few(guest) if way.name != "mem for reading"]
 
 
-def dumpable(task: Task) -> object:
-    return task.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0)
-
-
 def enter(task: Task, inside: Task) -> Outcome:
     """setns() into a user namespace."""
     descriptor = task.open(f"/proc/{inside.pid}/ns/user").result()
@@ -56,7 +52,7 @@ def test_root_outside_enters(guest: Guest) -> None:
     """Root of a namespace has no access to a process of root that enters it, unless that one is dumpable."""
     inside, visitor = namespace_root(guest), guest.root("visitor")
     enter(visitor, inside).result()
-    assert dumpable(visitor) == returned(0)
+    assert visitor.get_dumpable() == returned(0)
     assert not_closed(inside, visitor, ways(guest)) == []
     visitor.set_dumpable(True).result()
     assert not_open(inside, visitor, ways(guest), as_it_is=True) == []
@@ -74,7 +70,7 @@ def test_owner_enters(guest: Guest) -> None:
     child = visitor.spawn("child")
     assert read_memory(inside, child) == EPERM
     execute(visitor, path).result()
-    assert dumpable(visitor) == returned(1)
+    assert visitor.get_dumpable() == returned(1)
     visitor.set_dumpable(False).result()
     assert not_open(inside, visitor, ways(guest), as_it_is=True) == []
 
@@ -240,7 +236,7 @@ def test_set_uid_program(guest: Guest, owner: tuple[int, int], ids: tuple[int, i
     execute(target, Programs(guest).create(mode=0o6755, uid=owner[0], gid=owner[1])).result()
     assert target.call("geteuid") == returned(ids[0])
     assert target.call("getegid") == returned(ids[1])
-    assert dumpable(target) == returned(0 if ids == owner else 1)
+    assert target.get_dumpable() == returned(0 if ids == owner else 1)
 
 
 @pytest.mark.needs("TMPFS_XATTR")
@@ -262,4 +258,4 @@ def test_capabilities_of_a_namespace(guest: Guest) -> None:
         outside = guest.spawn("outside", uid=uid)
         execute(outside, path).result()
         assert permitted(outside) == Cap.NONE
-        assert dumpable(outside) == returned(1)
+        assert outside.get_dumpable() == returned(1)

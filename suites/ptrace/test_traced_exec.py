@@ -12,7 +12,7 @@ from guests.guest import Guest
 from guests.outcome import OK, returned
 from guests.promises import breaks
 from guests.task import Task
-from guests.uapi import THREAD_FLAGS, Cap, Clone, Prctl, PtraceOption, Signal
+from guests.uapi import THREAD_FLAGS, Cap, Clone, PtraceOption, Signal
 from suites.process_accesses import read_memory
 from suites.ptrace.support.privileges import LONG_KNOWN, permitted
 from suites.ptrace.support.programs import Programs, begin_execute, execute
@@ -108,7 +108,7 @@ def test_what_a_program_gives(guest: Guest, made: dict[str, int], gains: tuple[i
     assert tracee.call("geteuid") == returned(1000)
     assert tracee.call("getegid") == returned(1000)
     assert permitted(tracee) == 0
-    assert tracee.call("prctl", Prctl.GET_DUMPABLE, 0, 0, 0, 0) == returned(1)
+    assert tracee.get_dumpable() == returned(1)
     tracer.interrupt(tracee).result()
     tracer.wait(tracee)
     tracer.detach(tracee).result()
