@@ -28,6 +28,11 @@ def needed(item: pytest.Item) -> list[str]:
     return list(dict.fromkeys(need for marker in markers for need in marker.args))
 
 
+def command_line(request: pytest.FixtureRequest, kernel: Kernel) -> BuiltinCommandLine:
+    """The command line of a kernel, but for what the test's own boot adds."""
+    return BuiltinCommandLine.of(kernel.config).followed_by([*kernel.arguments, *request.config.option.append])
+
+
 def skip_without_entry(option: str, line: BuiltinCommandLine) -> None:
     """Skip a test that needs an option for a system call entry which a kernel argument turns off."""
     parameter, _ = ENTRIES.get(option, ("", ""))
@@ -49,7 +54,7 @@ def skip_unless_configured(request: pytest.FixtureRequest, kernel: Kernel, profi
         pytest.skip(f"needs {', '.join(map(spelled, lacking))}")
     wanted = needed(request.node)
     boot = request.node.get_closest_marker("boot")
-    line = BuiltinCommandLine.of(kernel.config).followed_by([*kernel.arguments, *request.config.option.append])
+    line = command_line(request, kernel)
     for option, (parameter, values) in TURNED_OFF.items():
         off = [f"{parameter}={value}" for value in line.values(parameter) if value in values]
         # A test that boots with it is about that.

@@ -15,8 +15,7 @@ from guests.guest import Guest
 from guests.vm import initramfs
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
-from kconfigs.needed_options import skip_without_entry
-from suites import initial_settings
+from kconfigs.needed_options import command_line, skip_without_entry
 
 _WORD_OF_32_BITS = 4
 
@@ -34,7 +33,7 @@ def compat(request: pytest.FixtureRequest, kernel: Kernel, _applies: None) -> Ag
         pytest.skip(f"needs 32-bit programs, and the agent has none for {kernel.arch}")
     if not kernel.config.enabled(abi.option):
         pytest.skip(f"needs CONFIG_{abi.option}")
-    skip_without_entry(abi.option, initial_settings.command_line(request))
+    skip_without_entry(abi.option, command_line(request, kernel))
     if not initramfs.compiles(abi.name):
         pytest.skip(f"needs a C compiler for {abi.name}: {initramfs.compiler(abi.name)} cannot compile for it")
     guest = cast(Guest, request.getfixturevalue("guest"))

@@ -15,6 +15,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.setting_path import setting_path
+from kconfigs import needed_options
 from kconfigs.builtin_command_line import BuiltinCommandLine
 from kconfigs.kernel import Kernel
 
@@ -55,8 +56,7 @@ ASKS = ("required_by_profile", "boot_splat", "configured")
 
 def command_line(request: pytest.FixtureRequest) -> BuiltinCommandLine:
     """The command line of the test's kernel, but for what the test's own boot adds."""
-    kernel = cast(Kernel, request.getfixturevalue("kernel"))
-    return BuiltinCommandLine.of(kernel.config).followed_by([*kernel.arguments, *request.config.option.append])
+    return needed_options.command_line(request, cast(Kernel, request.getfixturevalue("kernel")))
 
 
 def of_command_line(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from guests.guest import Guest
 from guests.vm.kernel_modules import read_module
 from kconfigs.kconfig import spelled
 from kconfigs.kernel import Kernel
+from kconfigs.needed_options import needed
 from suites.inactive_modules import skip_unless_started, why_left_out
 from suites.loadpin.support.disks_and_log import MODULES
 from suites.other_restrictions import SIGNED, lockdown, signatures_enforced, turned_off_loads
@@ -76,12 +77,12 @@ def _accepts_its_modules(request: pytest.FixtureRequest, _not_locked_down: None)
 
     Kbuild signs modules when they are installed, so those of a kernel that was built here are not signed.
     """
-    needed = {need for marker in request.node.iter_markers("needs") for need in marker.args}
-    if "guest" not in request.fixturenames or not needed & AS_MODULES:
+    wanted = set(needed(request.node))
+    if "guest" not in request.fixturenames or not wanted & AS_MODULES:
         return
     guest = cast(Guest, request.getfixturevalue("guest"))
     if signatures_enforced(guest):
-        own = [name for name, option in MODULES if option in needed and guest.kernel.config[option] == "m"]
+        own = [name for name, option in MODULES if option in wanted and guest.kernel.config[option] == "m"]
         if unsigned := [name for name in own if not read_module(guest.kernel, name).endswith(SIGNED)]:
             pytest.skip(f"the kernel enforces signatures, and {', '.join(unsigned)} has none")
 
@@ -89,6 +90,7 @@ def _accepts_its_modules(request: pytest.FixtureRequest, _not_locked_down: None)
 @pytest.fixture(autouse=True)
 def _accepts_its_images(request: pytest.FixtureRequest, _not_locked_down: None) -> None:
     """Skip a test that loads an image for kexec_file_load() if the kernel enforces signatures, for ours have none."""
-    needed = {need for marker in request.node.iter_markers("needs") for need in marker.args}
-    if "KEXEC_FILE" in needed and cast(Kernel, request.getfixturevalue("kernel")).config.enabled("KEXEC_SIG_FORCE"):
+    if "KEXEC_FILE" not in needed(request.node):
+        return
+    if cast(Kernel, request.getfixturevalue("kernel")).config.enabled("KEXEC_SIG_FORCE"):
         pytest.skip("for a kernel without CONFIG_KEXEC_SIG_FORCE")
