@@ -36,7 +36,6 @@ from common.text import printable
 from common.toml import read
 from kconfigs.config_changes import parse_changes
 from reports.judgement.promise_coverage import KERNEL_AREAS
-from reports.model import document
 from reports.model.result import BROKE, Result
 from suites.report_of_run import run_for_report
 
@@ -103,8 +102,7 @@ def _sweep(options: argparse.Namespace) -> int:
             *(f"suites/{area}" for area in KERNEL_AREAS),
             *shlex.split(options.pytest),
         ]
-        run_for_report(command, report.absolute())
-        outcomes = judge(document.load(report).tests())
+        outcomes = judge(run_for_report(command, report.absolute()).tests())
     _print(outcomes)
     if table:
         atomic.write(table, "".join(f"{line}\n" for line in as_markdown(outcomes)))

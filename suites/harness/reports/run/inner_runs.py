@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +70,18 @@ FAIL = "def test_fail(): assert False\n"
 SKIP = "def test_skip(): pytest.skip('not here')\n"
 OURS = "def test_ours(): raise Ours('no boot')\n"
 WRONG = "def test_wrong(): raise Wrong('no such flavor')\n"
+
+
+def refusal(folder: Path, *arguments: str) -> str:
+    """What is said when a run of the project's own suites, in a folder that has its cache too, is wrong use."""
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, *arguments, str(ROOT / "suites/yama/test_talk.py")],
+        cwd=folder,
+        env={**os.environ, "KCONFORM_CACHE": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4, done.stdout + done.stderr
+    return done.stderr

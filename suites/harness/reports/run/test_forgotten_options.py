@@ -3,35 +3,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from kconfigs.kconfig import Config
 from kconfigs.kernel import kernel_digest
-from suites.harness.checkout import ROOT
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.reports.documents import kernel, result, write
+from suites.harness.reports.run.inner_runs import refusal
 
 
 def refused(tmp_path: Path, *arguments: str) -> str:
     """The message when a run of the suites cannot be resumed; its report stays as it was."""
     before = (tmp_path / "report" / "results.json").read_bytes()
-    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*command, "--resume", "--report-dir=report", *arguments, str(ROOT / "suites/yama/test_talk.py")],
-        cwd=tmp_path,
-        env={**os.environ, "KCONFORM_CACHE": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 4, done.stdout + done.stderr
+    said = refusal(tmp_path, "--resume", "--report-dir=report", *arguments)
     assert (tmp_path / "report" / "results.json").read_bytes() == before
-    return done.stderr
+    return said
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
