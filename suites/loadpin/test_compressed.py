@@ -65,7 +65,7 @@ def load_compressed(task: Task, directory: str, flags: int = 0) -> Outcome:
     ],
 )
 def test_a_compressed_module(guest: Guest, promised: Callable[[str], bool], name: str, flags: int) -> None:
-    """The kernel reads the compressed file, and LoadPin checks the superblock of that file."""
+    """The kernel reads a compressed module's file, and LoadPin checks the superblock of that file."""
     root = root_before_pin(guest)
     upload_twice(guest, root, name)
     assert load_compressed(root, TMP, flags) == OK

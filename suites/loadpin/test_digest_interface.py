@@ -33,7 +33,7 @@ requirement = pytest.mark.requirement
 @ENFORCING
 @requirement("loadpin.verity-interface")
 def test_only_root_can_open_the_interface(guest: Guest) -> None:
-    """The mode is 0600: another user cannot even open the file."""
+    """LoadPin's file dm-verity has mode 0600: another user cannot even open it."""
     assert guest.exists(DM_VERITY)
     assert guest.init.mode(DM_VERITY) == 0o600
     assert guest.spawn("unprivileged", caps=Cap.SYS_ADMIN).open(DM_VERITY) == EACCES
@@ -43,7 +43,7 @@ def test_only_root_can_open_the_interface(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.verity-interface")
 def test_by_int_0x80(guest: Guest) -> None:
-    """A 32-bit program can set a list too."""
+    """A 32-bit program can set a list of trusted digests too."""
     root = root_after_pin(guest)
     file = root.open(f"{PINNED}/digests").result()
     interface = root.open(DM_VERITY).result()
@@ -86,7 +86,7 @@ def path_only(task: Task) -> Outcome:
     ],
 )
 def test_an_error_without_further_effect(guest: Guest, act: Callable[[Task], Outcome], error: Expected) -> None:
-    """After the error, setting a list can be tried again and succeeds."""
+    """After a wrong ioctl, setting a list of trusted digests can be tried again and succeeds."""
     root = root_after_pin(guest, other=False)
     log = LogReader(guest)
     assert act(root) == error

@@ -179,7 +179,7 @@ def being_written(task: Task) -> int:
     ],
 )
 def test_an_unreadable_list_is_final(guest: Guest, make: Callable[[Task], int], error: Expected) -> None:
-    """The first attempt returns the error; after that, every list fails with EPERM."""
+    """The first list that cannot be read returns the error; after that, every list fails with EPERM."""
     root = guest.root()
     guest.upload(f"{TMP}/junk", b"nothing that anybody could load\n" * 64)
     assert probe(guest, root, TMP) == ENOEXEC

@@ -44,7 +44,7 @@ pytestmark = [loadpin, modules, *MARKS]
     ],
 )
 def test_denied_load(guest: Guest, origin: Callable[[Guest, Task], str]) -> None:
-    """Whichever allocation fails, the load fails; the control is a load from the pinned disk."""
+    """A load that is to be denied fails, whichever allocation fails; the control is a load from the pinned disk."""
     root = root_after_pin(guest, other=False)
     allowed, denied = (root.open(f"{directory}/junk").result() for directory in (PINNED, origin(guest, root)))
     attempts = FailingAllocations(guest).one_after_another(

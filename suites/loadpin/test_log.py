@@ -45,7 +45,7 @@ def test_a_path_cannot_forge_a_line(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.quoting")
 def test_a_command_line_cannot_forge_a_line(guest: Guest) -> None:
-    """The log escapes the same characters in a program's command line."""
+    """The log escapes quotes, newlines and backslashes in a program's command line."""
     root = root_after_pin(guest)
     forger = root.spawn('a" pid=1\n\\')
     log = LogReader(guest)

@@ -131,7 +131,7 @@ def others() -> list[ParameterSet]:
 @requirement("loadpin.exclude-only")
 @pytest.mark.parametrize("kind", others())
 def test_not_excluded(guest: Guest, kind: MemoryLoad) -> None:
-    """While another kind is excluded, this one is denied as usual."""
+    """While one kind is excluded, loads of another kind from memory are denied as usual."""
     root = root_before_pin(guest, other=False)
     log = LogReader(guest)
     assert kind.load(guest, root) == EPERM
@@ -157,7 +157,7 @@ def test_init_module_by_int_0x80(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.old-api")
 def test_kexec_load_by_int_0x80(guest: Guest) -> None:
-    """The same holds for kexec_load(), which has a separate entry point for 32-bit programs."""
+    """A 32-bit program's kexec_load(), which has a separate entry point, is denied too."""
     root = root_before_pin(guest, other=False)
     log = LogReader(guest)
     assert root.call32("kexec_load", 0, 0, None, 0) == EPERM
@@ -188,7 +188,7 @@ def test_kexec_load_for_a_crash(guest: Guest, outcome: Expected, logged: str) ->
 @ENFORCING
 @requirement("loadpin.order")
 def test_init_module_of_too_few_bytes(guest: Guest) -> None:
-    """Less than an ELF header fails with ENOEXEC before LoadPin is consulted."""
+    """init_module() of less than an ELF header fails with ENOEXEC before LoadPin is consulted."""
     root = root_before_pin(guest, other=False)
     log = LogReader(guest)
     assert root.init_module(b"little") == ENOEXEC
@@ -210,7 +210,7 @@ def test_init_module_of_unreadable_memory(guest: Guest) -> None:
 @NOT_ENFORCING
 @requirement("loadpin.order-after")
 def test_init_module_of_unreadable_memory_while_not_enforcing(guest: Guest) -> None:
-    """LoadPin lets the load pass, and only then does it fail with EFAULT."""
+    """LoadPin lets init_module() of unmapped memory pass, and only then does it fail with EFAULT."""
     root = root_before_pin(guest, other=False)
     log = LogReader(guest)
     assert root.call("init_module", None, 4096, "") == EFAULT
@@ -271,7 +271,7 @@ def test_without_the_capability(guest: Guest, kind: MemoryLoad) -> None:
 @ENFORCING
 @pytest.mark.parametrize("kind", each("EPERM-unlogged"))
 def test_root_of_a_user_namespace(guest: Guest, kind: MemoryLoad) -> None:
-    """So is root of a user namespace, with all capabilities there; about root itself, LoadPin is consulted."""
+    """Root of a user namespace, with all capabilities there, is refused before LoadPin is consulted; root is not."""
     root = guest.root()
     inside = root.spawn("inside", flags=Clone.NEWUSER)
     map_ids(guest, inside, "0 0 1")

@@ -136,7 +136,7 @@ CELLS: tuple[tuple[str, Act, Expected, Marks], ...] = (
     [pytest.param(act, error, marks=marks, id=f"{name}-is-{error!r}") for name, act, error, marks in CELLS],
 )
 def test_errors_before_loadpin_is_consulted(guest: Guest, act: Act, error: Expected) -> None:
-    """The call fails with its own error, LoadPin logs nothing, and the first real load pins."""
+    """A wrong call fails with its own error, LoadPin logs nothing, and the first real load pins."""
     root = root_before_pin(guest)
     log = LogReader(guest)
     assert act(root) == error

@@ -190,7 +190,7 @@ def no_disk(root: Task) -> str:
     ],
 )
 def test_a_pin_that_is_not_read_only_can_be_switched(guest: Guest, pin: Callable[[Task], str]) -> None:
-    """Enforcement can be switched off and on, each time with effect on the next load; the pin itself stays."""
+    """With a pin on no read-only device, enforcement can be switched, with effect on the next load; the pin stays."""
     root = root_before_pin(guest)
     directory = pin(root)
     probe(guest, root, directory).require(ENOEXEC)

@@ -154,7 +154,7 @@ def test_excluded_kinds_load_after_the_unmount(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.umount", "loadpin.umount-ignored", "loadpin.sysctl-writable")
 def test_enforcement_switched_off_after_the_unmount(guest: Guest) -> None:
-    """If the device was writable, enforcement can be switched off, so that everything loads, and on again."""
+    """After a writable device is unmounted, enforcement can be switched off, and everything loads, and on again."""
     root = root_before_pin(guest)
     probe(guest, root, OTHER).require(ENOEXEC)
     unmount_pinned(guest, root, OTHER)
@@ -176,7 +176,7 @@ def test_enforcement_switched_off_after_the_unmount(guest: Guest) -> None:
 @ENFORCING
 @requirement("loadpin.umount", "loadpin.umount-sysctl")
 def test_enforcement_not_switched_off_after_the_unmount(guest: Guest) -> None:
-    """If the device was read-only, enforcement cannot be switched off, and the disk mounted again stays denied."""
+    """After a read-only device is unmounted, enforcement cannot be switched off; mounted again, it stays denied."""
     root = root_after_pin(guest)
     unmount_pinned(guest, root)
     mount_pinned(root)

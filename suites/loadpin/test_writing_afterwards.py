@@ -47,7 +47,7 @@ def list_of_digests(_: Guest, root: Task, path: str) -> Outcome:
     ],
 )
 def test_writing_to_a_file_that_was_loaded(guest: Guest, load: Load, content: bytes, error: Expected) -> None:
-    """The file can be opened for writing; as long as it is, loading it is ETXTBSY."""
+    """A file that was loaded can be opened for writing; as long as it is, loading it is ETXTBSY."""
     root = root_after_pin(guest, other=False)
     guest.upload(FILE, content)
     load(guest, root, FILE).require(error)

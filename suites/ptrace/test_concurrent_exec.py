@@ -57,7 +57,7 @@ class Executing:
 @pytest.mark.needs("CROSS_MEMORY_ATTACH")
 @pytest.mark.requirement("ptrace.exec-at-once")
 def test_memory(guest: Guest, race: Race) -> None:
-    """Nobody reads memory that only the set-uid program has.  EFAULT: of the target's own, which has not."""
+    """Nobody reads memory that only the set-uid program has; the target's own program lacks it (EFAULT)."""
     programs, stranger = Programs(guest), guest.spawn("stranger")
     executing = Executing(guest, race, programs.create_dynamic(guest.program, mode=SET_UID))
     reading, buffer = race.plan(stranger), stranger.abi.words(stranger.store(bytes(8)), 8)
@@ -75,7 +75,7 @@ def test_memory(guest: Guest, race: Race) -> None:
 
 @pytest.mark.requirement("ptrace.exec-at-once-links")
 def test_link_to_the_program(guest: Guest, race: Race) -> None:
-    """/proc/PID/exe shows the path of the target's own program, whose length is the result, or nothing."""
+    """/proc/PID/exe, read during execve(), has the path of the program before, whose length is returned, or none."""
     programs, stranger = Programs(guest), guest.spawn("stranger")
     path = programs.create(mode=SET_UID)
     own = len(guest.program)
@@ -98,7 +98,7 @@ def test_link_to_the_program(guest: Guest, race: Race) -> None:
 
 @pytest.mark.requirement("ptrace.exec-at-once-stat")
 def test_end_of_the_environment(guest: Guest, race: Race) -> None:
-    """/proc/PID/stat shows where the environment of the target's own program ends, or hides it.
+    """/proc/PID/stat, read during execve(), shows where the environment of the program before ends, or hides it.
 
     That place is the same each time, because the target has so chosen.  A set-uid program's is random all the same.
     """
@@ -131,7 +131,7 @@ def test_end_of_the_environment(guest: Guest, race: Race) -> None:
 
 @pytest.mark.requirement("ptrace.exec-at-once-robust-list")
 def test_list_of_robust_futexes(guest: Guest, race: Race) -> None:
-    """get_robust_list() gives what the target's own program has set, or nothing."""
+    """get_robust_list() during the execve() of a set-uid program gives what the one before has set, or nothing."""
     stranger = guest.spawn("stranger")
     executing, reading = Executing(guest, race, Programs(guest).create(mode=SET_UID)), race.plan(stranger)
     plan, words = executing.plan, len(stranger.abi.words(0))
@@ -157,7 +157,7 @@ def test_list_of_robust_futexes(guest: Guest, race: Race) -> None:
 @pytest.mark.requirement("ptrace.exec-at-once-events")
 @pytest.mark.races(longest=24)  # perf_event_open() is preempted several times
 def test_events(guest: Guest, race: Race) -> None:
-    """Events of perf that a stranger has begun to count end with the target's own program."""
+    """Perf events that a stranger begins to count during execve() end with the program before."""
     stranger = guest.spawn("stranger")
     executing, counting = Executing(guest, race, Programs(guest).create(mode=SET_UID)), race.plan(stranger)
     descriptor = stranger.open("/proc/self/stat").result()  # the first free one, from now on

@@ -117,7 +117,7 @@ def test_attach_and_end_of_the_target(guest: Guest, race: Race) -> None:
 
 @pytest.mark.requirement("ptrace.ends-at-once")
 def test_ends_of_tracer_and_tracee(guest: Guest, race: Race) -> None:
-    """Both exit, and the parent of both is told of each."""
+    """A tracer and its tracee exit at the same time, and the parent of both is told of each."""
     shell = guest.spawn("shell")
     starting, tracer, tracee = race.plan(shell), race.child(), race.child()
     traced, tracing = starting.child(tracee), starting.child(tracer)
@@ -205,21 +205,21 @@ def debugger(guest: Guest, race: Race) -> _Debugger:
     ],
 )
 def test_request_and_kill(debugger: _Debugger, what: Ptrace) -> None:
-    """A request is carried out, or finds no tracee; either way the kill has its effect."""
+    """A request is carried out or fails with ESRCH when its tracee is killed at the same time, and that ends."""
     debugger.check(what)
 
 
 @pytest.mark.races(longest=LONGEST_BESIDE_PREEMPTION)
 @pytest.mark.requirement("ptrace.killed-at-once")
 def test_peekdata_and_kill(debugger: _Debugger) -> None:
-    """The same of one that reads memory."""
+    """PTRACE_PEEKDATA is carried out or fails with ESRCH when its tracee is killed at the same time."""
     debugger.check(Ptrace.PEEKDATA, wire.data_address(debugger.thread.slot, UNUSED), debugger.thread.store(bytes(8)))
 
 
 @pytest.mark.races(longest=LONGEST_BESIDE_PREEMPTION)
 @pytest.mark.requirement("ptrace.killed-at-once")
 def test_getsiginfo_and_kill(debugger: _Debugger) -> None:
-    """The same of one that reads the signal."""
+    """PTRACE_GETSIGINFO is carried out or fails with ESRCH when its tracee is killed at the same time."""
     debugger.check(Ptrace.GETSIGINFO, 0, debugger.thread.store(bytes(SIGINFO_SIZE)))
 
 
@@ -254,7 +254,7 @@ def test_detach_and_traceme(guest: Guest, race: Race) -> None:
 
 @pytest.mark.requirement("ptrace.stop-once")
 def test_a_thread_waits_while_another_resumes(guest: Guest, race: Race) -> None:
-    """The stop was reported before, so there is nothing to report, whatever signal the tracee is resumed with."""
+    """A stop that was reported to one thread of the tracer is not reported to another, whatever signal ends it."""
     tracee, tracer = guest.spawn("tracee"), guest.spawn("tracer")
     tracer.seize(tracee).result()
     tracing, waiting = race.plan(tracer), race.plan(tracer.thread("thread"))

@@ -175,7 +175,7 @@ def test_access_by_a_set_uid_program(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.credentials-in-force")
 def test_access_on_behalf_of_root(guest: Guest) -> None:
-    """The other way round: a process whose real user is root, and whose effective user is not."""
+    """access() asks on behalf of the real user, if that is root, although the effective user is not."""
     task, target = guest.root("task"), guest.spawn("target", uid=OTHER)
     task.call("setresuid", 0, OWN, 0).result()
     assert task.open(f"/proc/{target.pid}/cwd/tmp") == EACCES
@@ -185,7 +185,7 @@ def test_access_on_behalf_of_root(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.credentials-in-force-effective")
 def test_effective_access(guest: Guest) -> None:
-    """faccessat2() with AT_EACCESS asks with the credentials that the process has."""
+    """faccessat2() with AT_EACCESS asks with the credentials that the process has in force."""
     task, target = guest.root("task"), guest.spawn("target", uid=OTHER)
     task.call("setresuid", OWN, 0, 0).result()
     assert accessible(task, target) == EACCES

@@ -115,7 +115,7 @@ def test_zombie(guest: Guest, dumpable: bool) -> None:
 
 @zombies
 def test_leader_that_has_exited(guest: Guest, dumpable: bool) -> None:
-    """The same applies to the first thread of a process if it has exited and others go on."""
+    """A first thread that has exited before the others is as open or closed as its memory was."""
     watcher, target = observer(guest), guest.spawn("target")
     thread = target.thread("thread")
     target.set_dumpable(dumpable).result()

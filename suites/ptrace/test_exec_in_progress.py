@@ -53,7 +53,7 @@ class ExecInProgress:
 @pytest.mark.requirement("ptrace.exec-in-progress")
 @pytest.mark.parametrize("mode", GAINS)
 def test_every_access_but_attaching(guest: Guest, mode: int) -> None:
-    """Meanwhile every other access returns, to the old program; afterwards the new one decides."""
+    """While execve() waits, every access but attaching is to the old program; afterwards the new one decides."""
     watcher, exec_ = observer(guest), ExecInProgress(guest, mode)
     ways = [way for way in supported(guest) if Kind.TRACES not in way.kind]
     assert not_open(watcher, exec_.target, ways) == []
@@ -64,7 +64,7 @@ def test_every_access_but_attaching(guest: Guest, mode: int) -> None:
 
 @pytest.mark.requirement("ptrace.exec-in-progress")
 def test_by_the_tracer_of_the_sibling(guest: Guest) -> None:
-    """The tracer for which execve() waits gets all of these answers too."""
+    """The tracer for which execve() waits gets access to the old program, too."""
     exec_ = ExecInProgress(guest, 0o755)
     tracer, target = exec_.tracer, exec_.target
     assert read_memory(tracer, target) == OK
@@ -152,14 +152,14 @@ def wait_until_another_thread_executes(guest: Guest, *, by_number: bool) -> Pend
 
 @pytest.mark.requirement("ptrace.exec-ends-a-wait")
 def test_a_wait_for_any_tracee_when_another_thread_executes(guest: Guest) -> None:
-    """The tracer has no tracee any more, and is told so."""
+    """A wait for any tracee ends with ECHILD when another thread's execve() replaces the last one, a leader."""
     waiting = wait_until_another_thread_executes(guest, by_number=False)
     assert waiting.outcome() == ECHILD
 
 
 @pytest.mark.requirement("ptrace.exec-ends-a-wait-by-number")
 def test_a_wait_for_the_leader_when_another_thread_executes(guest: Guest) -> None:
-    """The process that has the leader's number now is not traced."""
+    """A wait for a leader by its number ends with ECHILD when another thread's execve() replaces it."""
     waiting = wait_until_another_thread_executes(guest, by_number=True)
     assert not waiting.blocks(), waiting
     assert waiting.outcome() == ECHILD

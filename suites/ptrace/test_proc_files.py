@@ -90,7 +90,7 @@ def test_modes(guest: Guest, who: str, of: str) -> None:
 
 @pytest.mark.requirement("ptrace.proc-modes")
 def test_mode_cannot_be_changed(guest: Guest) -> None:
-    """chmod() of these files is EPERM, for their owner and for root."""
+    """chmod() of a file in /proc/PID is EPERM, for its owner and for root."""
     target = guest.spawn("target")
     for task in (target, guest.root()):
         for file in ("mem", "environ", "maps", "fd", "fdinfo", "ns"):
@@ -146,7 +146,7 @@ def owner(task: Task, path: str) -> tuple[int, int]:
 
 @pytest.mark.requirement("ptrace.proc-owner")
 def test_owner(guest: Guest) -> None:
-    """They belong to the effective ids, and to root if the process is not dumpable, except for its directory."""
+    """Files in /proc/PID, but not the directory, belong to root if the process is not dumpable, else to its ids."""
     root = guest.root()
     target = guest.spawn("target", caps=Cap.SETUID | Cap.SETGID)
 
@@ -244,7 +244,7 @@ READ: dict[str, tuple[Expected, str]] = {
 @pytest.mark.requirement("ptrace.proc-at-read")
 @pytest.mark.parametrize("how", CHANGES)
 def test_read_after_a_change(guest: Guest, how: str) -> None:
-    """These files are checked at each read: one that was opened before is of no use once the process is closed."""
+    """syscall, stack and the like are checked at each read: once the process is closed, an open file is of no use."""
     watcher, target = observer(guest, more=Cap.SETUID), guest.spawn("target", caps=Cap.SETUID)
     watcher.set_caps(OBSERVER | Cap.SETUID).result()
     names = [name for name, (_, option) in READ.items() if not option or guest.kernel.config.enabled(option)]

@@ -100,7 +100,7 @@ def test_long_line(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.script-long-interpreter")
 def test_long_interpreter(guest: Guest) -> None:
-    """An interpreter whose path is longer is not executed, nor is a file that the first part of the path names."""
+    """An interpreter whose path is too long is not executed, nor is a file that the first part of the path names."""
     task = guest.spawn("task")
     longest = f"{FOLDER}/".ljust(READ - len("#!"), "a")
     guest.root().copy_file(Programs(guest).create(), longest)

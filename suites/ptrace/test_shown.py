@@ -65,7 +65,7 @@ def test_wchan_of_stat(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.stat-registers")
 def test_registers(guest: Guest) -> None:
-    """The stack and instruction pointers are 0 while the process lives, for root too."""
+    """/proc/PID/stat shows 0 as stack and instruction pointers while the process lives, to root too."""
     target = guest.spawn("target")
     for task in (target, guest.spawn("own"), guest.root()):
         fields = stat(task, target)
@@ -142,7 +142,7 @@ def test_page_frames(guest: Guest) -> None:
 @pytest.mark.needs("STACKTRACE")
 @pytest.mark.requirement("ptrace.stack-admin")
 def test_stack_needs_an_administrator(guest: Guest) -> None:
-    """/proc/PID/stack needs CAP_SYS_ADMIN besides, when it is opened."""
+    """/proc/PID/stack needs CAP_SYS_ADMIN besides the access, when it is opened."""
     task, target = guest.spawn("task", caps=Cap.SYS_ADMIN), guest.spawn("target")
     with_it = task.open_proc(target, "stack").result()
     task.set_caps(Cap.NONE, permitted=Cap.SYS_ADMIN).result()
@@ -169,7 +169,7 @@ def test_timer_slack(guest: Guest) -> None:
 @pytest.mark.needs("ADVISE_SYSCALLS")
 @pytest.mark.requirement("ptrace.madvise-nice")
 def test_advice_needs_nice(guest: Guest) -> None:
-    """process_madvise() needs CAP_SYS_NICE besides."""
+    """process_madvise() needs CAP_SYS_NICE besides the access."""
     target, own, nice = guest.spawn("target"), guest.spawn("own"), guest.spawn("nice", caps=Cap.SYS_NICE)
     address = wire.data_address(target.slot)
     assert nice.advise(target, address) == OK

@@ -101,7 +101,7 @@ PROGRAMS = [
 @pytest.mark.requirement("ptrace.traced-exec")
 @pytest.mark.parametrize(("made", "gains"), PROGRAMS)
 def test_what_a_program_gives(guest: Guest, made: dict[str, int], gains: tuple[int, int, Cap]) -> None:
-    """Neither ids nor capabilities are gained under such a tracer; all of them are once it has detached."""
+    """Under a tracer without CAP_SYS_PTRACE, a program gives no ids or capabilities; once it has detached, all."""
     tracer, tracee = seized(guest.spawn("tracer"), guest.spawn("tracee"))
     path = Programs(guest).create(**made)  # type: ignore[arg-type]
     execute_traced((tracer, tracee), path)
@@ -182,7 +182,7 @@ TRACERS: dict[str, tuple[Callable[[Guest], Pair], bool]] = {
 @pytest.mark.requirement("ptrace.traced-exec-credentials")
 @pytest.mark.parametrize("who", TRACERS)
 def test_as_of_when(guest: Guest, who: str) -> None:
-    """The tracer's credentials count as they were when it attached."""
+    """Whether a tracee gains by execve() depends on the tracer's credentials as they were when it attached."""
     build, gains = TRACERS[who]
     pair = build(guest)
     execute_traced(pair, Programs(guest).create(mode=0o4755))
@@ -202,7 +202,7 @@ def test_traceme_below_root(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.traceme-credentials")
 def test_traceme_with_the_capability(guest: Guest) -> None:
-    """The other way round: the tracee had the capability when it asked to be traced, and its parent has too."""
+    """After PTRACE_TRACEME, a tracee gains by execve() if it had the capability then, although it has dropped it."""
     parent = guest.spawn("parent", caps=MAY_TRACE)
     tracee = parent.spawn("tracee")
     itself(parent, tracee)

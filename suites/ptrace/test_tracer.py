@@ -81,7 +81,7 @@ def test_by_prctl(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.tracer-keeps-control", "ptrace.tracer-loses-memory")
 def test_by_exec(guest: Guest) -> None:
-    """The same applies to a tracee that executes a program that it cannot read."""
+    """A tracer of a process that executes what it cannot read keeps control of it, and loses access to its memory."""
     tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
     programs = Programs(guest)
     unreadable, readable = programs.create(mode=0o711), programs.create()
@@ -132,7 +132,7 @@ def test_tracer_with_the_capability(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.tracer-with-capability")
 def test_tracer_that_gains_the_capability(guest: Guest) -> None:
-    """One that gains it later does not get the memory by ptrace(), but may ask for it anew."""
+    """A tracer that gains CAP_SYS_PTRACE later does not get the memory by ptrace(), but may attach anew to get it."""
     tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
     tracer.seize(tracee).result()
     tracee.set_dumpable(False).result()
@@ -197,7 +197,7 @@ def test_memory_of_others(guest: Guest) -> None:
 @pytest.mark.needs("COMPAT")
 @pytest.mark.requirement("ptrace.untraced-memory")
 def test_requests_of_32_bit_programs(compat: AgentProgram, guest: Guest) -> None:
-    """The same by the 32-bit ptrace(): requests work only for the own tracee, and only while that is stopped."""
+    """32-bit ptrace() requests work only for the caller's own tracee, and only while that is stopped."""
     tracer, stranger, tracee = (guest.spawn(name) for name in ("tracer", "stranger", "tracee"))
     for task in (tracer, stranger):
         task.become(compat).result()

@@ -59,7 +59,7 @@ def test_filters_of_both_abis(compat: AgentProgram, guest: Guest) -> None:
 @of_x86_64
 @pytest.mark.requirement("seccomp.inheritance-32-bit")
 def test_filters_of_both_abis_by_other_entries(compat: AgentProgram, guest: Guest) -> None:
-    """The same for 32-bit calls of both programs by other entries."""
+    """32-bit calls by the vDSO, and by int 0x80 of a 64-bit program, are decided by filters of their architecture."""
     task = unprivileged(guest)
     for arch, error in {guest.arch: EPERM, compat.abi.name: EINVAL}.items():
         task.install(policy(deny("getppid", errno=error), arch=arch)).result()

@@ -143,7 +143,7 @@ def test_a_32_bit_tracer(compat: AgentProgram, guest: Guest) -> None:
 @of_x86_64
 @pytest.mark.requirement("seccomp.trace-by-32-bit")
 def test_a_32_bit_tracer_at_the_entry(compat: AgentProgram, guest: Guest) -> None:
-    """The same at the stop at a call's entry: filters see a call of x86-64, as the tracer has left it."""
+    """Filters see a 64-bit call that a 32-bit tracer changes at its entry as a call of x86-64 with the new number."""
     pair = MixedPair(guest, compat)
     for name, wanted in CHANGES.values():
         call = pair.stop_at_entry("getpgrp")

@@ -45,7 +45,7 @@ def install(task: Task, way: str, flags: FilterFlag = FilterFlag.NONE) -> Outcom
 @pytest.mark.lacks("SECCOMP_FILTER")
 @pytest.mark.requirement("seccomp.no-filter")
 def test_no_filters(guest: Guest) -> None:
-    """Every way to install a filter fails with EINVAL, and nothing is filtered afterwards; strict mode works."""
+    """Without CONFIG_SECCOMP_FILTER, every attempt to install a filter fails with EINVAL; strict mode works."""
     task = able(guest)
     found: dict[str, tuple[object, object]] = {
         "prctl": (install(task, "prctl"), EINVAL),
@@ -65,7 +65,7 @@ def test_no_filters(guest: Guest) -> None:
 @pytest.mark.lacks("SECCOMP")
 @pytest.mark.requirement("seccomp.no-seccomp")
 def test_no_seccomp(guest: Guest) -> None:
-    """There is no seccomp(), prctl()'s modes fail with EINVAL, and neither /proc nor sysctl shows seccomp."""
+    """Without CONFIG_SECCOMP, seccomp() is ENOSYS, prctl() EINVAL, and neither /proc nor sysctl shows seccomp."""
     task = able(guest)
     wanted: dict[str, Expected] = {"prctl": EINVAL, "seccomp": ENOSYS}
     found: dict[str, tuple[object, object]] = {way: (install(task, way), error) for way, error in wanted.items()}
@@ -93,7 +93,7 @@ def test_nothing_can_be_suspended(guest: Guest) -> None:
 @pytest.mark.needs("SECCOMP_FILTER", "SYSCTL")
 @pytest.mark.requirement("seccomp.privilege", "seccomp.status")
 def test_the_same_calls_with_filter_support(guest: Guest) -> None:
-    """The control of the tests above: with filter support, the same calls install a filter, which /proc shows.
+    """The control: with filter support, the calls that fail without it install a filter, which /proc shows.
 
     It breaks no promise about kernels without filters, and proves none of them.
     """

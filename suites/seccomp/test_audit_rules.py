@@ -56,7 +56,7 @@ def test_numbers_beyond_the_list(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.audit-capset")
 def test_the_record_of_capset(guest: Guest) -> None:
-    """The record has the sets that the task has given itself, each different from the others."""
+    """The record of capset() has the sets that the task has given itself, each different from the others."""
     audit_calls(guest, "capset")
     task = guest.spawn("task", caps=Cap.KILL | Cap.SETUID | Cap.SYS_CHROOT)
     permitted, effective, inheritable = Cap.KILL | Cap.SYS_CHROOT, Cap.KILL, Cap.SYS_CHROOT

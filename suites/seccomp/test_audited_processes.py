@@ -57,7 +57,7 @@ class Parents:
 
 @with_and_without_the_flag
 def test_which_actions_are_recorded(guest: Guest, flags: FilterFlag) -> None:
-    """The same actions are recorded, once each, whether the process is audited or not, as with no audit at all."""
+    """Whether a process is audited or not, its actions are recorded once each, as with no audit at all."""
     records, parents = AuditRecords(guest), Parents(guest)
     acted = {("audited", action): act(guest, action, flags, parent=parents.audited) for action in RECORDED}
     parent = parents.unaudited()

@@ -196,7 +196,7 @@ ANDED = {
 
 @each_runner
 def test_registers_and_constants(guest: Guest, runner: tuple[int, int]) -> None:
-    """Both registers are 0 when a filter begins, and an AND with a constant uses all of its bits."""
+    """A filter's two registers are 0 when it begins, and an AND with a constant uses all of its bits."""
     set_filter_runner(guest, runner)
     task = unprivileged(guest)
     program = [Instruction(bpf.JEQ, 0, 1, 0), ret(Action.ERRNO, FILTER_ERRNO + 1), Instruction(bpf.TXA)]
@@ -270,7 +270,7 @@ def test_no_word_is_negative(guest: Guest, code: int) -> None:
 @pytest.mark.needs("64BIT")
 @pytest.mark.parametrize("code", [bpf.JGT, bpf.JGE], ids=["larger", "larger-or-equal"])
 def test_no_architecture_is_negative(guest: Guest, code: int) -> None:
-    """The same for the word of an architecture of 64 bits, which is one of them."""
+    """The AUDIT_ARCH of an architecture of 64 bits, which is above 0x80000000, compares as a large number."""
     task = unprivileged(guest)
     task.install((load(bpf.ARCH), Instruction(code, 0x7FFFFFFF, 0, 1), DENIED, ALLOWED)).result()
     assert result_of(task.call("getppid")) == f"errno {FILTER_ERRNO}"

@@ -82,7 +82,7 @@ def look_at_both(race: Race, leader: Plan, thread: Plan) -> None:
 
 
 def test_clone(guest: Guest, race: Race) -> None:
-    """Threads that are created meanwhile have the filter and no_new_privs afterwards, like their creator."""
+    """Threads that are created during a TSYNC have the filter and no_new_privs afterwards, like their creator."""
     shell = guest.spawn("shell")
     program = stored(shell, DENY)
     leader, creator, *created = (race.child() for _ in range(2 + CREATED))
@@ -106,7 +106,7 @@ def test_clone(guest: Guest, race: Race) -> None:
 
 
 def test_calls(guest: Guest, race: Race) -> None:
-    """A thread that is created meanwhile makes calls all the time: each is allowed or denied, and none kills it."""
+    """A thread created during a TSYNC makes calls all the time: each is allowed or denied, and none kills it."""
     shell = shell_of(guest)
     leader, creator, calling = race.child(), race.child(), race.child(times=CALLS)
     leader.child(creator, THREAD_FLAGS)
@@ -123,7 +123,7 @@ def test_calls(guest: Guest, race: Race) -> None:
 
 
 def test_exit(guest: Guest, race: Race) -> None:
-    """A divergent thread exits meanwhile: all others have the filter afterwards, or none has."""
+    """A divergent thread exits during a TSYNC: all others have the filter afterwards, or none has."""
     shell = shell_of(guest)
     program, other = stored(shell, DENY), stored(shell, OTHER)
     leader, exiting, bystander = race.child(), race.child(), race.child()
@@ -142,7 +142,7 @@ def test_exit(guest: Guest, race: Race) -> None:
 
 
 def test_installation(guest: Guest, race: Race) -> None:
-    """Another thread installs a filter: if that comes first, it is divergent; otherwise, it has both filters."""
+    """Another thread installs a filter during a TSYNC: it is divergent if it is first, or else has both filters."""
     shell = shell_of(guest)
     program, other = stored(shell, DENY), stored(shell, OTHER)
     leader, thread = race.child(), race.child()
@@ -175,7 +175,7 @@ def test_two_at_once(guest: Guest, race: Race) -> None:
 
 @pytest.mark.requirement("seccomp.tsync-end-of-process")
 def test_end_of_the_process(guest: Guest, race: Race) -> None:
-    """A thread ends the process meanwhile: no thread keeps the filter, so the listener, if there is one, hangs up."""
+    """A thread ends the process during a TSYNC: no thread keeps the filter, and its listener, if any, hangs up."""
     shell = shell_of(guest)
     program, status = stored(shell, policy(notify("getuid"))), shell.store(bytes(4))
     polled, unpolled = (shell.store(shell.abi.pack("iHH", FREE, 0, 0)) for _ in range(2))
@@ -221,7 +221,7 @@ def test_two_listeners(guest: Guest, race: Race) -> None:
 
 
 def test_exec(guest: Guest, race: Race) -> None:
-    """Another thread calls execve(), which ends the leader: if TSYNC has returned, the new program is filtered."""
+    """Another thread calls execve() during the leader's TSYNC: if that has returned, the new program is filtered."""
     shell = shell_of(guest)
     leader, executing = race.child(), race.child()
     words = shell.store_words(guest.program, "task", str(executing.slot))

@@ -35,7 +35,7 @@ def disposition(task: Task, signal: Signal) -> tuple[int, int, int, int]:
 @pytest.mark.needs("PID_NS")
 @pytest.mark.requirement("seccomp.signal-init")
 def test_the_first_process_of_a_pid_namespace(guest: Guest) -> None:
-    """It ignores fatal signals from outside of the namespace, unless it has a handler, or the signal is SIGKILL."""
+    """pid 1 of a pid namespace ignores signals from outside, but for SIGKILL and those that it handles."""
     first, process = first_of_a_pid_namespace(guest), guest.spawn("process")
     for signal in (Signal.TERM, Signal.HUP, Signal.SEGV):
         guest.init.kill(first, signal).result()

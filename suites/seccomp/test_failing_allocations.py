@@ -37,7 +37,7 @@ def check(outcomes: Sequence[Outcome], success: Expected) -> None:
 
 @pytest.mark.requirement("seccomp.no-memory")
 def test_installation(guest: Guest) -> None:
-    """Without memory, the call fails with ENOMEM, and the task has no filter."""
+    """Installing a filter without memory fails with ENOMEM, and the task has no filter."""
     outcomes = []
     failing = FailingAllocations(guest)
     for task, done in failing.one_after_another(lambda: unprivileged(guest), lambda task: task.install(DENY)):
@@ -48,7 +48,7 @@ def test_installation(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.no-memory")
 def test_tsync(guest: Guest) -> None:
-    """Without memory, no thread has the filter; otherwise, all have it."""
+    """If TSYNC finds no memory, no thread has the filter; otherwise, all have it."""
     others: dict[Task, Task] = {}
 
     def leader() -> Task:
@@ -67,7 +67,7 @@ def test_tsync(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.no-memory")
 def test_listener(guest: Guest) -> None:
-    """Without memory, the task has neither filter nor listener, and the next attempt gets the same descriptor."""
+    """A filter with a listener that finds no memory leaves neither, and the next attempt gets the same descriptor."""
     filter_ = policy(notify("getppid"))
     outcomes = []
     failing = FailingAllocations(guest)

@@ -111,7 +111,7 @@ def test_metadata_sizes(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.get-metadata")
 @restore
 def test_metadata_of_a_large_index(guest: Guest) -> None:
-    """All bits of the index count."""
+    """PTRACE_SECCOMP_GET_METADATA looks at all bits of the index."""
     tracer, tracee = stopped(guest, DENY)
     assert tracer.filter_metadata(tracee, 1 << 40) == ENOENT
 

@@ -159,7 +159,7 @@ def test_set_uid_programs(guest: Guest, who: str) -> None:
 @pytest.mark.parametrize("filtered", ["leader", "thread"])
 @pytest.mark.parametrize("executing", ["leader", "thread"])
 def test_set_uid_programs_of_threads(guest: Guest, filtered: str, executing: str) -> None:
-    """It is the no_new_privs of the thread that executes a set-uid program that counts, as do its filters."""
+    """Only the no_new_privs and the filters of the thread that executes a set-uid program count."""
     make_set_uid_program(guest)
     leader = guest.spawn("leader", quiet=True)
     threads = {"leader": leader, "thread": leader.thread("thread")}

@@ -65,7 +65,7 @@ def test_submitted_operations(task: Task, action: Action, how: int) -> None:
 
 @pytest.mark.requirement("seccomp.io-uring")
 def test_an_older_ring(task: Task) -> None:
-    """A ring that is older than the filter is not filtered either."""
+    """Operations of a ring that is older than the filter are not filtered either."""
     ring = Ring(task)
     ring.prepare_open(FILE)
     task.install(DENY_OPEN).result()
@@ -129,8 +129,7 @@ WHO = {
 @pytest.mark.requirement("seccomp.io-uring-disabled")
 @pytest.mark.parametrize("value", [0, 1, 2])
 def test_who_may_make_a_ring(guest: Guest, value: int) -> None:
-    """0 lets everybody make rings, 1 those with CAP_SYS_ADMIN or in io_uring_group, and 2 nobody; with or without
-    a filter."""
+    """At io_uring_disabled 0, all may make rings, at 1 CAP_SYS_ADMIN and io_uring_group, at 2 nobody."""
     tasks = {name: guest.spawn("task", uid=uid, caps=caps) for name, (uid, caps, _) in WHO.items()}
     guest.set_sysctl(GROUP, 2000)
     guest.set_sysctl(DISABLED, value)

@@ -144,7 +144,7 @@ def places(table: dict[str, Callable[[Guest], TracedPair]]) -> list[object]:
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("place", places(PLACES))
 def test_killed(guest: Guest, place: Callable[[Guest], TracedPair], end: str) -> None:
-    """The end is first an exit event with its status, then that status; then the listener hangs up.
+    """A waiting task that is killed has an exit event with its status, then that status; then the listener hangs up.
 
     The call does not run, and its notification is void before the exit event.
     """

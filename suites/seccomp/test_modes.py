@@ -76,7 +76,7 @@ def test_wrong_operations(guest: Guest) -> None:
 @pytest.mark.needs("64BIT")
 @pytest.mark.requirement("seccomp.operations")
 def test_a_mode_of_more_than_32_bits(guest: Guest) -> None:
-    """The mode is a long, of which all bits count."""
+    """The mode that prctl() takes is a long, of which all bits count."""
     task = unprivileged(guest)
     task.be_quiet()
     assert task.call("prctl", Prctl.SET_SECCOMP, 1 << 32 | MODE_STRICT, None, 0, 0) == EINVAL

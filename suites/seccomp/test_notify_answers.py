@@ -45,7 +45,7 @@ ANSWERS: dict[str, tuple[dict[str, int], Expected]] = {
 
 @pytest.mark.requirement("seccomp.notif-answer", "seccomp.user-notif-continue")
 def test_answers(guest: Guest) -> None:
-    """The call returns the answer's error if there is one, otherwise its value; CONTINUE runs the call."""
+    """A notified call returns the answer's error if there is one, otherwise its value; CONTINUE runs the call."""
     pair = SupervisedPair(guest, NOTIFY)
     found: dict[str, tuple[object, object]] = {}
     # The kernel takes it for a result, unless a bit of its own says that the result is an error.
@@ -91,7 +91,7 @@ def unknown_ids(notif: Notification) -> dict[str, int]:
 
 @pytest.mark.requirement("seccomp.notif-answer-errors")
 def test_wrong_answers(guest: Guest) -> None:
-    """After a rejected answer, the call continues to wait, and a valid answer is accepted."""
+    """After a rejected answer, a notified call continues to wait, and a valid answer is accepted."""
     pair = SupervisedPair(guest, NOTIFY)
     call, notif = pair.call_and_receive("getppid")
     found: dict[str, tuple[object, object]] = {

@@ -39,7 +39,7 @@ def caught_signals(pair: SupervisedPair) -> list[int]:
 @pytest.mark.requirement("seccomp.notif-signal")
 @pytest.mark.parametrize("received", [False, True], ids=["before-it-is-received", "after-it-was-received"])
 def test_a_signal_discards_the_notification(guest: Guest, received: bool) -> None:
-    """A signal makes the call fail with EINTR and discards its notification, for receiving and for answering."""
+    """A signal makes a notified call fail with EINTR, and voids its notification for receiving and answering."""
     pair = SupervisedPair(guest, NOTIFY)
     pair.target.catch(Signal.USR1).result()
     call = pair.target.begin("getppid")
@@ -80,7 +80,7 @@ def test_a_restarted_call_is_a_new_notification(guest: Guest, received: bool) ->
 
 @pytest.mark.requirement("seccomp.notif-restart-continued")
 def test_stopped_and_continued(guest: Guest) -> None:
-    """SIGSTOP and SIGCONT, without any handler, create a new notification too."""
+    """SIGSTOP and SIGCONT, without any handler, make a notified call create a new notification too."""
     pair = SupervisedPair(guest, NOTIFY)
     call, notif = pair.call_and_receive("getppid")
     pair.interrupt(Signal.STOP)
@@ -115,7 +115,7 @@ WAIT_KILLABLE = FilterFlag.WAIT_KILLABLE_RECV
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
 def test_wait_killable_once_received(guest: Guest) -> None:
-    """Once the notification has been received, a signal waits until it is answered, and then its handler runs."""
+    """With WAIT_KILLABLE_RECV, a signal waits until a call that was received is answered; then its handler runs."""
     pair = SupervisedPair(guest, NOTIFY, WAIT_KILLABLE)
     pair.target.catch(Signal.USR1).result()
     call, notif = pair.call_and_receive("getppid")
@@ -131,7 +131,7 @@ def test_wait_killable_once_received(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
 def test_wait_killable_with_several_signals(guest: Guest) -> None:
-    """A received call continues to wait, whatever number of signals arrive."""
+    """With WAIT_KILLABLE_RECV, a received call continues to wait, whatever number of signals arrive."""
     pair = SupervisedPair(guest, NOTIFY, WAIT_KILLABLE)
     for signal in (Signal.USR1, Signal.USR2):
         pair.target.catch(signal).result()
@@ -147,7 +147,7 @@ def test_wait_killable_with_several_signals(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
 def test_wait_killable_under_a_newer_filter(guest: Guest) -> None:
-    """The flag of the filter that notifies counts, whatever filters the target has installed since then."""
+    """WAIT_KILLABLE_RECV of the filter that notifies counts, whatever filters the target has installed since."""
     for flags, wanted in ((WAIT_KILLABLE, returned(4)), (FilterFlag.NONE, EINTR)):
         pair = SupervisedPair(guest, NOTIFY, flags)
         pair.target.catch(Signal.USR1).result()
@@ -162,7 +162,7 @@ def test_wait_killable_under_a_newer_filter(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
 def test_wait_killable_with_tsync(guest: Guest) -> None:
-    """The flag counts for every thread to which TSYNC gives the filter."""
+    """WAIT_KILLABLE_RECV counts for every thread to which TSYNC gives the filter."""
     pair = SupervisedPair(guest, NOTIFY)
     for flags, wanted in ((WAIT_KILLABLE, returned(4)), (FilterFlag.NONE, EINTR)):
         leader = unprivileged(guest, "leader", parent=pair.supervisor)
@@ -181,7 +181,7 @@ def test_wait_killable_with_tsync(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.notif-wait-killable")
 def test_wait_killable_before_it_is_received(guest: Guest) -> None:
-    """Before the notification has been received, a signal interrupts the call, with or without the flag."""
+    """Before its notification is received, a signal interrupts a call, with WAIT_KILLABLE_RECV or without."""
     pair = SupervisedPair(guest, NOTIFY, WAIT_KILLABLE)
     pair.target.catch(Signal.USR1).result()
     call = pair.target.begin("getppid")
@@ -219,7 +219,7 @@ def test_wait_killable_until_the_reception_fails(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.notif-wait-killable")
 @pytest.mark.parametrize("signal", [Signal.KILL, Signal.TERM], ids=lambda signal: signal.name)
 def test_wait_killable_with_fatal_signals(guest: Guest, signal: Signal) -> None:
-    """A fatal signal ends the wait, and the process."""
+    """A fatal signal ends the wait of a call with WAIT_KILLABLE_RECV, and the process."""
     pair = SupervisedPair(guest, NOTIFY, WAIT_KILLABLE)
     call, notif = pair.call_and_receive("getppid")
     pair.interrupt(signal)

@@ -97,7 +97,7 @@ PROGRAMS = {
 @pytest.mark.requirement("seccomp.log-record-name")
 @pytest.mark.parametrize("name", PROGRAMS, ids=["plain", "with-quotes", "with-a-newline"])
 def test_program_in_a_record(guest: Guest, name: str) -> None:
-    """The path of the caller's program is recorded in the same way."""
+    """The path of the caller's program is recorded in quotes, or in hexadecimal: it never looks like other fields."""
     path = f"/tmp/{name}"  # noqa: S108 - the guest's
     guest.root().copy_file(guest.program, path)
     task = unprivileged(guest)

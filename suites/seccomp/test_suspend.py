@@ -36,7 +36,7 @@ SUSPEND = PtraceOption.SUSPEND_SECCOMP
 @restore
 @pytest.mark.parametrize("way", ["by-seize", "by-setoptions"])
 def test_suspended_until_the_tracer_leaves(guest: Guest, way: str) -> None:
-    """While the option is set, denied calls run; once it is cleared or the tracer detaches, they are denied again."""
+    """While PTRACE_O_SUSPEND_SECCOMP is set, denied calls run, until it is cleared or the tracer detaches."""
     tracer = capable(guest)
     tracee = child_of(tracer)
     tracee.install(DENY).result()
@@ -61,7 +61,7 @@ def test_suspended_until_the_tracer_leaves(guest: Guest, way: str) -> None:
 @pytest.mark.requirement("seccomp.suspend")
 @restore
 def test_the_tracers_death_ends_the_suspension(guest: Guest) -> None:
-    """When the tracer dies, filters are no longer suspended."""
+    """When the tracer that has suspended filters dies, they are no longer suspended."""
     tracer = capable(guest)
     tracee = child_of(tracer)
     tracee.install(DENY).result()

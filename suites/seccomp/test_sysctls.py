@@ -53,7 +53,7 @@ WRITES: dict[str, tuple[str, bool, str]] = {
 @pytest.mark.needs("SYSCTL")
 @pytest.mark.requirement("seccomp.actions-logged")
 def test_actions_logged(guest: Guest) -> None:
-    """Any set of names without allow is accepted, and read back in order of severity; others change nothing."""
+    """actions_logged accepts any set of names without allow, and returns it by severity; others change nothing."""
     found: dict[str, tuple[object, object]] = {"at first": (guest.sysctl(LOGGED), DEFAULT)}
     for name, (text, taken, afterwards) in WRITES.items():
         guest.set_sysctl(LOGGED, DEFAULT)
@@ -70,7 +70,7 @@ def _write(guest: Guest, text: str) -> Outcome:
 @pytest.mark.needs("SYSCTL", "USER_NS")
 @pytest.mark.requirement("seccomp.actions-logged-privilege")
 def test_who_may_write_actions_logged(guest: Guest) -> None:
-    """Everybody can read the sysctl; only uid 0 can open it for writing, and only with CAP_SYS_ADMIN write it."""
+    """Everybody can read actions_logged; only uid 0 can open it for writing, and only with CAP_SYS_ADMIN write it."""
     path = PATH + "actions_logged"
     powerless = guest.spawn("powerless", uid=0, caps=Cap.ALL & ~Cap.SYS_ADMIN)
     apart = guest.spawn("outside", uid=0).spawn("apart", flags=Clone.NEWUSER)

@@ -182,7 +182,7 @@ def test_argument_race_under_a_tracer(guest: Guest) -> None:
 @pytest.mark.needs("CROSS_MEMORY_ATTACH")
 @pytest.mark.requirement("seccomp.pointer-race", "seccomp.user-notif-continue")
 def test_argument_race_under_a_listener(guest: Guest) -> None:
-    """The same happens with a supervisor that reads the path and lets the call continue."""
+    """A supervisor reads a path and lets the call continue; a thread overwrites it; the kernel opens the new path."""
     supervisor = guest.root("supervisor")
     victim = Victim(guest, guest.spawn("parent"))
     target_fd = victim.opener.listen(policy(notify("openat"))).result()

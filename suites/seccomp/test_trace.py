@@ -61,7 +61,7 @@ def test_syscall_info(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.trace-syscall-info-size")
 def test_syscall_info_in_a_shorter_buffer(guest: Guest) -> None:
-    """A shorter buffer gets the beginning, and what follows it in memory stays; the result is the whole size."""
+    """A shorter buffer gets the beginning of the call's description, and no more; the result is the whole size."""
     pair = TracedPair(guest, policy(trace("getppid", data=0xBEEF)))
     pair.stop("getppid", 1, 2, 3, 4, 5, 6)
 
@@ -216,7 +216,7 @@ def test_the_tracer_leaves_during_the_stop(guest: Guest) -> None:
 
 @pytest.mark.requirement("seccomp.trace-killed")
 def test_killed_during_the_stop(guest: Guest) -> None:
-    """After a SIGKILL during the stop, the call does not run."""
+    """After a SIGKILL during the stop of TRACE, the call does not run."""
     pair = TracedPair(guest, policy(trace("mkdirat")))
     call = pair.stop("mkdirat", AT_FDCWD, MADE, 0o755)
     pair.tracer.kill(pair.tracee, Signal.KILL).result()
@@ -237,7 +237,7 @@ def test_the_tracers_death_kills_the_tracee(guest: Guest) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.trace", "seccomp.trace-recheck")
 def test_trace_by_int80(guest: Guest) -> None:
-    """A 32-bit call stops in the same way, and the tracer changes it to another number of i386."""
+    """A 32-bit call stops for TRACE, and the tracer changes it to another number of i386."""
     judge = policy(deny("getuid32", errno=EINVAL), trace("getppid", data=3), arch="i386")
     pair = TracedPair(guest, judge)
     with breaks("seccomp.trace"):

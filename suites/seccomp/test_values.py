@@ -52,7 +52,7 @@ ERRNO_DATA: dict[int, Expected] = {
 
 @pytest.mark.requirement("seccomp.errno-data")
 def test_errno_data(guest: Guest) -> None:
-    """The data is the errno, capped at 4095; with 0, the call returns 0 without having run."""
+    """ERRNO's data is the errno, capped at 4095; with 0, the call returns 0 without having run."""
     found: dict[str, tuple[object, object]] = {}
     for data, wanted in ERRNO_DATA.items():
         task = unprivileged(guest)
@@ -66,7 +66,7 @@ def test_errno_data(guest: Guest) -> None:
 @pytest.mark.needs("IA32_EMULATION")
 @pytest.mark.requirement("seccomp.errno-data")
 def test_errno_by_int80(guest: Guest) -> None:
-    """A 32-bit call gets the same errno, as a 32-bit number."""
+    """ERRNO gives a 32-bit call the data as its errno, as a 32-bit number."""
     task = unprivileged(guest)
     assert task.install(policy(deny("getppid", errno=4095), arch="i386")) == OK
     assert task.call32("getppid") == error(4095)
@@ -140,7 +140,7 @@ def test_division_by_zero_kills(guest: Guest, division: list[Instruction]) -> No
 
 @pytest.mark.requirement("seccomp.division-by-zero")
 def test_division_by_nonzero(guest: Guest) -> None:
-    """The same filter runs to its end if it divides by something else."""
+    """A filter that may divide by zero runs to its end if it divides by something else."""
     task = unprivileged(guest)
     assert task.install(for_getppid(task, *DIVISIONS["zero-from-the-call"], ret(Action.ERRNO, errno.EINVAL))) == OK
     assert task.call("getppid", NONZERO) == EINVAL
@@ -153,7 +153,7 @@ def test_division_by_nonzero(guest: Guest) -> None:
 @pytest.mark.requirement("seccomp.trap", "seccomp.trap-context")
 @pytest.mark.parametrize("data", [0, 7, 0xFFFF])
 def test_trap_reports_the_call(guest: Guest, data: int) -> None:
-    """The handler finds the filter's data in si_errno, and the call as it was made in the saved registers."""
+    """TRAP's handler finds the filter's data in si_errno, and the call as it was made in the saved registers."""
     task = unprivileged(guest)
     task.catch(Signal.SYS).result()
     assert task.install(policy(trap("getppid", data=data))) == OK
@@ -204,7 +204,7 @@ def test_trap_as_x32(guest: Guest) -> None:
     [0, 42, -errno.EINVAL, *(pytest.param(one, marks=pytest.mark.needs("64BIT")) for one in (-4096, 1 << 62))],
 )
 def test_a_handler_sets_the_result(guest: Guest, result: int) -> None:
-    """The call returns what the handler leaves in the result register, an error or not."""
+    """A trapped call returns what the handler leaves in the result register, an error or not."""
     task = unprivileged(guest)
     task.catch(Signal.SYS, result=result).result()
     assert task.install(policy(trap("mkdirat"))) == OK
@@ -214,7 +214,7 @@ def test_a_handler_sets_the_result(guest: Guest, result: int) -> None:
 
 @pytest.mark.requirement("seccomp.trap")
 def test_trap_only_the_calling_thread(guest: Guest) -> None:
-    """Only the calling thread gets the signal, even if another has it unblocked too."""
+    """Only the calling thread gets TRAP's signal, even if another has it unblocked too."""
     leader = unprivileged(guest, "leader")
     leader.catch(Signal.SYS, result=42).result()
     thread = leader.thread("thread")

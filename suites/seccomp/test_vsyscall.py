@@ -62,7 +62,7 @@ ALLOWED: dict[Action, Expected] = {
 @both_modes
 @pytest.mark.requirement("seccomp.vsyscall")
 def test_every_action(guest: Guest, mode: str) -> None:
-    """Every action works for all three calls of the page; a call that the filter does not name runs."""
+    """Every action works for all three calls of the vsyscall page; a call that the filter does not name runs."""
     require_mode(guest, mode)
     calls = {
         "time": (TIME, (0,)),
@@ -83,7 +83,7 @@ def test_every_action(guest: Guest, mode: str) -> None:
 @both_modes
 @pytest.mark.requirement("seccomp.vsyscall")
 def test_what_a_filter_sees(guest: Guest, mode: str) -> None:
-    """A filter sees the native call's number, and the page's address as instruction pointer."""
+    """A filter sees a vsyscall under its native number, with the page's address as instruction pointer."""
     judge = (
         *(load(bpf.NR), Instruction(bpf.JEQ, number("time"), 1, 0), ret(Action.ALLOW)),
         *(load(bpf.INSTRUCTION_POINTER + 4), Instruction(bpf.JEQ, TIME >> 32, 0, 3)),
@@ -118,7 +118,7 @@ def test_trap(guest: Guest, mode: str) -> None:
 @both_modes
 @pytest.mark.requirement("seccomp.vsyscall")
 def test_notification(guest: Guest, mode: str) -> None:
-    """A supervisor can answer the call, or let it continue."""
+    """A supervisor can answer a call into the vsyscall page, or let it continue."""
     require_mode(guest, mode)
     pair = SupervisedPair(guest, policy(notify("time")))
     call = begin_time(pair.target)
@@ -151,7 +151,7 @@ CHANGES: dict[str, tuple[dict[str, int | str], Expected]] = {
 @both_modes
 @pytest.mark.requirement("seccomp.vsyscall-trace")
 def test_a_tracers_changes(guest: Guest, mode: str) -> None:
-    """A tracer can skip the call, but changing its number or its address raises SIGSYS."""
+    """A tracer can skip a call into the vsyscall page; changing its number or address raises SIGSYS."""
     found: dict[str, tuple[object, object]] = {}
     for name, (changes, wanted) in CHANGES.items():
         tracer = guest.spawn("tracer")
@@ -170,7 +170,7 @@ def test_a_tracers_changes(guest: Guest, mode: str) -> None:
 @both_modes
 @pytest.mark.requirement("seccomp.strict-vsyscall")
 def test_strict_mode(guest: Guest, mode: str) -> None:
-    """Each of the three calls kills a thread in strict mode, and no other one."""
+    """Each of the three calls of the vsyscall page kills a thread in strict mode, and no other one."""
     require_mode(guest, mode)
     for address in (GETTIMEOFDAY, TIME, GETCPU):
         leader = guest.spawn("leader", quiet=True)

@@ -134,7 +134,7 @@ def check_dac_alone(guest: Guest) -> None:
 @WITHOUT_YAMA
 @pytest.mark.requirement("yama.absent")
 def test_no_interface(guest: Guest) -> None:
-    """There is no sysctl, not even its directory, and PR_SET_PTRACER is unknown whatever its argument."""
+    """Without Yama, there is no sysctl, not even its directory, and PR_SET_PTRACER is unknown with any argument."""
     check_no_interface(guest)
 
 

@@ -164,7 +164,7 @@ def test_tracers_exit_ends_it(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.replace")
 def test_first_does_not_return_when_the_second_tracer_exits(guest: Guest) -> None:
-    """The second declaration has replaced the first, and ends with its own tracer."""
+    """A second declaration replaces the first, which does not come back when the second's tracer exits."""
     guest.set_sysctl(SCOPE, 1)
     target, shell, first = guest.spawn("target"), guest.spawn("shell"), guest.spawn("first")
     second = shell.spawn("second")
@@ -179,7 +179,7 @@ def test_first_does_not_return_when_the_second_tracer_exits(guest: Guest) -> Non
 
 @pytest.mark.requirement("yama.tracer-exit")
 def test_tracers_exit_ends_only_its_own(guest: Guest) -> None:
-    """Other exceptions remain: one for another tracer, and one for any tracer."""
+    """When a tracer exits, exceptions for another tracer and for any tracer remain."""
     guest.set_sysctl(SCOPE, 1)
     shell, other, stranger = guest.spawn("shell"), guest.spawn("other"), guest.spawn("stranger")
     exiting = shell.spawn("exiting")

@@ -57,7 +57,7 @@ def test_attach(guest: Guest, scope: int) -> None:
 @pytest.mark.requirement("yama.log")
 @pytest.mark.parametrize("scope", scopes(2, 3), ids=lambda scope: f"scope-{scope}-denied-traceme-is-logged")
 def test_traceme(guest: Guest, scope: int) -> None:
-    """The line names the task that called TRACEME as target, and its parent as the one that attempted it."""
+    """The log names the task that called TRACEME as target, and its parent as the one that attempted it."""
     guest.set_sysctl(SCOPE, scope)
     parent = guest.spawn("parent")
     child = parent.spawn("child")
@@ -67,7 +67,7 @@ def test_traceme(guest: Guest, scope: int) -> None:
 
 @pytest.mark.requirement("yama.log")
 def test_threads_have_their_own_numbers(guest: Guest) -> None:
-    """The numbers are those of the threads, the names those of their processes."""
+    """The numbers in the log are those of the threads, the names those of their processes."""
     guest.set_sysctl(SCOPE, 1)
     tracer, target = relations.stranger(guest)
     attempting, attempted = tracer.thread("attempting"), target.thread("attempted")
@@ -79,7 +79,7 @@ def test_threads_have_their_own_numbers(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.log")
 def test_traceme_of_threads(guest: Guest) -> None:
-    """The same applies to TRACEME: the parent is the thread that forked the child."""
+    """A refused TRACEME is logged with the numbers of the calling thread and of the one that forked the child."""
     guest.set_sysctl(SCOPE, 2)
     forker = guest.spawn("parent").thread("forker")
     thread = forker.spawn("child").thread("thread")
@@ -127,7 +127,7 @@ def test_names_cannot_forge_lines(guest: Guest, name: str, shown: str) -> None:
 @pytest.mark.requirement("yama.log-names")
 @pytest.mark.parametrize("word", ["short", "long" * 100], ids=["short", "long"])
 def test_name_is_the_command_line(guest: Guest, word: str) -> None:
-    """The name is the whole command line, with spaces between the arguments, not the 15 characters of comm."""
+    """The name in the log is the whole command line, with spaces between arguments, not the 15 characters of comm."""
     guest.set_sysctl(SCOPE, 1)
     target, stranger = guest.spawn("target"), guest.spawn("stranger")
     target.execute_again(word).result()

@@ -90,7 +90,7 @@ def test_stranger_reads(guest: Guest, scope: int) -> None:
 @pytest.mark.requirement("yama.reading")
 @pytest.mark.parametrize("what", ["namespaces", "anything-else"])
 def test_another_user_reads_nothing(guest: Guest, what: str) -> None:
-    """The control: each of these accesses is checked, by DAC."""
+    """The control: DAC checks every read access, and refuses it to another user."""
     prepare(guest, 0)
     reader, target = guest.spawn("reader", uid=1001, caps=Cap.SYS_NICE), guest.spawn("target")
     chosen = [each for each in _readings(guest) if ("/ns/" in each.name) == (what == "namespaces")]

@@ -33,7 +33,7 @@ UNUSED_PID = 0x3FFFFF
     ],
 )
 def test_argument(guest: Guest, argument: int, wanted: Expected) -> None:
-    """An argument that is neither a process, nor 0, nor PR_SET_PTRACER_ANY is EINVAL and changes nothing."""
+    """PR_SET_PTRACER of neither a process, nor 0, nor PR_SET_PTRACER_ANY is EINVAL and changes nothing."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer, stranger = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("stranger")
     assert target.set_ptracer(tracer) == returned(0)
@@ -52,7 +52,7 @@ def test_argument(guest: Guest, argument: int, wanted: Expected) -> None:
     ],
 )
 def test_any(guest: Guest, argument: int) -> None:
-    """An argument whose low 32 bits are -1 admits every process, whatever its high bits."""
+    """PR_SET_PTRACER with -1 in the low 32 bits of its argument admits every process, whatever the high bits."""
     guest.set_sysctl(SCOPE, 1)
     target, stranger = guest.spawn("target"), guest.spawn("shell").spawn("stranger")
     assert read_memory(stranger, target) == EPERM
@@ -95,7 +95,7 @@ def test_other_arguments_do_not_matter(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.revoke")
 def test_revoked(guest: Guest) -> None:
-    """0 revokes the exception, is accepted when there is none, and does not prevent a new declaration."""
+    """PR_SET_PTRACER 0 revokes the exception, works without one, and does not prevent a new declaration."""
     guest.set_sysctl(SCOPE, 1)
     target, tracer = guest.spawn("target"), guest.spawn("tracer")
     assert target.set_ptracer(0) == OK
@@ -110,7 +110,7 @@ def test_revoked(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.revoke")
 def test_revoking_affects_only_the_caller(guest: Guest) -> None:
-    """0 leaves other processes' exceptions alone: for the caller, for another tracer, and for any tracer."""
+    """PR_SET_PTRACER 0 leaves others' exceptions alone: for the caller, for another tracer, and for any tracer."""
     guest.set_sysctl(SCOPE, 1)
     caller, tracer, stranger = guest.spawn("caller"), guest.spawn("tracer"), guest.spawn("stranger")
     for_caller, for_tracer, for_any = (guest.spawn(name) for name in ("for-caller", "for-tracer", "for-any"))
@@ -225,7 +225,7 @@ def test_declared_by_any_thread(guest: Guest) -> None:
 @pytest.mark.needs("PID_NS")
 @pytest.mark.requirement("yama.pid-namespace")
 def test_numbers_of_the_callers_pid_namespace(guest: Guest) -> None:
-    r"""The number is one of the declarer's pid namespace, not one of the initial namespace.
+    r"""PR_SET_PTRACER takes a number of the declarer's pid namespace, not one of the initial namespace.
 
     init ── first ── target            first is pid 1 of a namespace
                └──── tracer

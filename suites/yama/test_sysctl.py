@@ -19,7 +19,7 @@ ALL_BUT_PTRACE = Cap.ALL & ~Cap.SYS_PTRACE
 
 @pytest.mark.requirement("yama.sysctl-mode")
 def test_mode(guest: Guest) -> None:
-    """The mode is 0644, the owner root: anyone can read it, and non-root gets EACCES on opening it for writing."""
+    """ptrace_scope has mode 0644 and owner root: all can read it, and non-root gets EACCES on opening it to write."""
     guest.set_sysctl(SCOPE, 2)
     user = guest.spawn("user")
     status = user.call("statx", AT_FDCWD, FILE, 0, STATX_BASIC_STATS, Out(256))
@@ -39,7 +39,7 @@ def test_mode(guest: Guest) -> None:
 
 @pytest.mark.requirement("yama.sysctl-capability")
 def test_capability(guest: Guest) -> None:
-    """uid 0 can open it for writing, but writing requires CAP_SYS_PTRACE; reading does not."""
+    """uid 0 can open ptrace_scope for writing, but writing requires CAP_SYS_PTRACE; reading does not."""
     guest.set_sysctl(SCOPE, 1)
     incapable = guest.spawn("incapable", uid=0, caps=ALL_BUT_PTRACE)
     capable = guest.spawn("capable", uid=0, caps=Cap.SYS_PTRACE)
@@ -83,7 +83,7 @@ def test_capability_of_a_namespace_is_not_enough(guest: Guest) -> None:
     ],
 )
 def test_range(guest: Guest, text: str, wanted: Expected, then: str) -> None:
-    """0 to 3 are accepted; anything else is EINVAL and does not change the value."""
+    """ptrace_scope accepts 0 to 3; anything else is EINVAL and does not change the value."""
     guest.set_sysctl(SCOPE, 1)
     assert guest.root("root").write_text(FILE, text) == wanted
     assert guest.sysctl(SCOPE) == then

@@ -140,7 +140,7 @@ SUMMARIES = (
 @pytest.mark.requirement("yama.traceme")
 @pytest.mark.parametrize("scope", scopes(*range(4)), ids=lambda scope: f"scope-{scope}-{SUMMARIES[scope]}")
 def test_traceme(guest: Guest, scope: int) -> None:
-    """One column of the table: each child calls TRACEME once, and each unexpected result is listed."""
+    """Any child may call TRACEME at scopes 0 and 1, a child of a capable parent at scope 2, and none at scope 3."""
     guest.set_sysctl(SCOPE, scope)
     wrong = []
     for name, build, *wanted in ROWS:

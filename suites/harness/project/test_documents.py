@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The documents' sections and blocks of code: links lead to headings that exist, and what is shown can be parsed."""
+"""Documents: links lead to headings that exist, code can be parsed, and promises can be read by themselves."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from suites.harness.checkout import ROOT
 from suites.harness.project.test_setup_files import code_of, documents, fences
+from suites.harness.project.test_structure import SCENARIOS
 from suites.mutation.mutant_table import HISTORY, LOADERS, MUTANTS, RACES
 
 _LINK = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_REFERS_BACK = re.compile(r"(The same|So|That of|It|They|Those)\b")
+"""The beginning of a sentence that means nothing without the one before."""
 
 
 def anchors(text: str) -> Iterator[str]:
@@ -97,3 +101,32 @@ def test_mutants_that_are_named_exist(document: Path) -> None:
 def test_code_that_is_wrong_is_found(language: str, text: str) -> None:
     with pytest.raises((ValueError, SyntaxError)):
         PARSERS[language](text)
+
+
+def sentences(area: Path) -> Iterator[tuple[str, str]]:
+    """What reports and reproducers print by itself, after its place: promises, and docstrings of tests."""
+    promises = tomllib.loads((area / "requirements.toml").read_text(encoding="utf-8"))["requirement"]
+    yield from ((promise["id"], promise["text"]) for promise in promises)
+    for path in sorted(area.glob("test_*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield f"{path.name}::{node.name}", ast.get_docstring(node) or ""
+
+
+def dangling(area: Path) -> list[str]:
+    """Places of sentences that refer back to another one."""
+    return [place for place, sentence in sentences(area) if _REFERS_BACK.match(sentence)]
+
+
+@pytest.mark.parametrize("area", SCENARIOS)
+def test_promises_and_docstrings_stand_alone(area: str) -> None:
+    assert list(sentences(ROOT / "suites" / area))
+    assert dangling(ROOT / "suites" / area) == []
+
+
+def test_a_sentence_that_refers_back_is_found(tmp_path: Path) -> None:
+    promise = '[[requirement]]\nid = "a.{}"\ntext = "{}"\n'
+    texts = {"old": "So it can the files in /proc.", "new": "Someone can open the files in /proc."}
+    (tmp_path / "requirements.toml").write_text("".join(promise.format(*item) for item in texts.items()))
+    (tmp_path / "test_a.py").write_text('def test_b() -> None:\n    """The same of one that reads memory."""\n')
+    assert dangling(tmp_path) == ["a.old", "test_a.py::test_b"]
