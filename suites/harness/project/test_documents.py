@@ -130,3 +130,10 @@ def test_a_sentence_that_refers_back_is_found(tmp_path: Path) -> None:
     (tmp_path / "requirements.toml").write_text("".join(promise.format(*item) for item in texts.items()))
     (tmp_path / "test_a.py").write_text('def test_b() -> None:\n    """The same of one that reads memory."""\n')
     assert dangling(tmp_path) == ["a.old", "test_a.py::test_b"]
+
+
+@pytest.mark.parametrize("package", ["guests", "suites"])
+def test_the_architecture_names_each_module_on_top_of_a_package(package: str) -> None:
+    names = {path.name for path in (ROOT / package).glob("*.py")} - {"__init__.py"}
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert names - set(re.findall(r"\w+\.py", text)) == set()

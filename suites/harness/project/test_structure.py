@@ -96,6 +96,8 @@ GUEST_ROOMS = {
     "vm": {"protocol", "syscalls", "log"},
     "target": {"protocol", "log", "vm"},
     "host": {"vm"},
+    "live": set(),
+    "reproducer": {"protocol", "syscalls", "vm"},
 }
 BELOW_ROOMS = {
     "abi",
@@ -110,8 +112,13 @@ BELOW_ROOMS = {
     "setting_path",
 }
 """Modules on top of guests/ that any room may know."""
-ABOVE_ROOMS = {"vm": {"guest"}, "target": {"guest", "session"}}
-"""And those that one room may know: the pools hand out guests."""
+ABOVE_ROOMS = {
+    "vm": {"guest"},
+    "target": {"guest", "session"},
+    "live": {"guest"},
+    "reproducer": {"guest", "session", "task"},
+}
+"""And those that one room may know: the pools hand out guests, and a reproducer is made by running a test again."""
 
 
 @pytest.mark.parametrize("room", GUEST_ROOMS)
@@ -124,6 +131,10 @@ def test_rooms_of_guests_know_no_more_than_they_need(room: str) -> None:
     }
     assert modules(f"guests/{room}")
     assert wrong == {}
+
+
+def test_every_room_of_guests_is_listed() -> None:
+    assert {path.parent.name for path in (ROOT / "guests").glob("*/*.py")} == set(GUEST_ROOMS)
 
 
 SHARED_NAMES = {"__init__", "__main__", "commands", "conftest", "errors", "plugin"}
@@ -160,6 +171,19 @@ def test_scenarios_import_guests_and_no_reports() -> None:
         for path in modules(f"suites/{area}")
         if path.name != "conftest.py" and packages_known(path) - {"guests", "suites"}
     }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("area", SCENARIOS)
+def test_areas_do_not_import_one_another(area: str) -> None:
+    """What several of them need is directly in suites/, or in the walks and races."""
+    shared = {path.stem for path in (ROOT / "suites").glob("*.py")} | {"walks", "races"}
+    wrong = {
+        str(path.relative_to(ROOT)): sorted(unknown)
+        for path in modules(f"suites/{area}")
+        if (unknown := {name.split(".")[1] for name in imports(path) if name.startswith("suites.")} - shared - {area})
+    }
+    assert modules(f"suites/{area}")
     assert wrong == {}
 
 
