@@ -57,6 +57,7 @@ OURS = ("conftest.py", "common", "guests", "kconfigs", "reports")
 
 FOREIGN_OPTIONS = {
     "-e",
+    "--notest",
     "-y",
     "-O",
     "-nostdlib",
