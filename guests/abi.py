@@ -68,11 +68,11 @@ class Abi:
     """Whether the kernel takes all bits of the number's register for the number, and not the lower half: for a task
     without a filter, and for one with a filter, which sees the lower half."""
     skipped_result: Callable[[int, int], int] = lambda _, __: -errno.ENOSYS
-    """What a call returns that its tracer has skipped, and has given no result, by the same."""
+    """The result of a call that its tracer has skipped without setting one, by the number and the first argument."""
     keeps_result_beyond: bool = False
     """Whether a call that its tracer changes to a number beyond the table returns the result that the tracer sets."""
     keeps_result_at_entry: bool = True
-    """Whether a call does whose number its tracer sets to -1 at its entry."""
+    """Whether a call whose number its tracer sets to -1 at its entry stop keeps the result that the tracer sets."""
     error_bit: tuple[str, int] | None = None
     """The register, and the bit in it, by which the result of a call that has returned is a positive error number."""
     number_request: int = 0
@@ -100,9 +100,9 @@ class Abi:
     breakpoint: bytes = b"\xcc"
     """The instruction that a debugger puts in the place of another."""
     number_bits: int = 32
-    """How many bits of the number the kernel looks at; 16 where a number of -1 is one of no call, and not none."""
+    """Bits of a call's number that the kernel uses.  With 16, a tracer's -1 is an unknown call, not a skipped one."""
     stepped_bytes: int = 0
-    """How far behind a call a tracer stops that lets its tracee do a single step from the call's entry."""
+    """Bytes past the instruction of a call at which a PTRACE_SINGLESTEP from its entry stop ends."""
     strict_sigreturn: str = "rt_sigreturn"
     """The call by which handlers return in strict mode (__NR_seccomp_sigreturn in asm/seccomp.h)."""
     flags_of_clone: int = 0
@@ -117,7 +117,7 @@ class Abi:
 
     @property
     def can_skip(self) -> bool:
-        """Whether a tracer can make a call none, with a result of its own."""
+        """Whether a tracer can skip a call and set its result."""
         return self.number_bits == 32
 
     def seen_number(self, number: int) -> int:

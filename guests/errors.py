@@ -63,7 +63,7 @@ class TargetError(KconformError):
 
 
 class AgentError(KconformError):
-    """The agent refused an order: a harness error."""
+    """The agent ended or refused a request, or its log or state could not be read: a harness error."""
 
 
 class ProtocolError(KconformError):

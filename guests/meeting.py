@@ -35,7 +35,7 @@ NOT_COMPLETED = "-"
 Result = str | int
 """Of a step: `OK`, the name of an error or `NOT_COMPLETED`; of a value that is above 0, `>0` or the number."""
 RoundOutcome = tuple[Result, ...]
-"""What a round came to: the results of what the meeting watches."""
+"""The outcome of a round: the results of what the meeting watches."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def wrong_success(self) -> bool:
-        """Whether the call has returned no error, but not the 0 either that it would have to return."""
+        """Whether a call that must return 0 has succeeded with another value."""
         return self.zero and self.state is State.RETURNED and not self.errno and self.value != 0
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What becomes of a kernel's initial settings when a system boots: by parameters `sysctl.KEY=`, and by sysctl.d.
+"""How a kernel's initial settings change when a system boots: by parameters `sysctl.KEY=`, and by sysctl.d.
 
 The kernel obeys the parameters before it starts init (do_sysctl_args() in fs/proc/proc_sysctl.c).  What it refuses
 has no effect.

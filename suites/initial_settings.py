@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sysctls that a kernel's command line sets (`sysctl.NAME=VALUE`), and with which tests would mean something else.
+"""Reset sysctls that a kernel's command line sets (`sysctl.NAME=VALUE`), if they would change what a test means.
 
 Tests say what a kernel does with its own initial settings, or make the ones that they are about.  So each setting of
 the command line that matters to them is undone before the test, except for those that ask for the initial settings.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Leaks: of small structures in the total of the kernel's unreclaimable slab memory, of large ones in vmalloc()'s.
 
-Whole pages, which no total has, are missing from the memory that is free.
+Whole pages appear in no slab total; they are measured as missing from MemFree.
 
 /proc/meminfo counts all structures together, so what may leak is repeated until even the smallest leak would show.
 Allocators keep freed memory back, more and more for a while: 7.3 grows by 300 KiB in 100,000 refused installations of

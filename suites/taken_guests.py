@@ -35,7 +35,7 @@ TARGET = pytest.StashKey[TargetPool]()
 REACHES_INIT = "boot.reaches-init"
 """The promise that every test needs (suites/boot/requirements.toml)."""
 LIMITED_MESSAGES = "yama.log"
-"""What the promises begin with that are about messages of which a kernel prints ten in five seconds, and no more."""
+"""The prefix of the promises about rate-limited messages, of which a kernel prints at most ten in five seconds."""
 
 
 # Take a guest

@@ -66,7 +66,7 @@ class Machine(Protocol):
     """Whether it is known to have ended."""
 
     def monitor_fileno(self) -> int:
-        """A descriptor that can be read when the machine may have ended; negative if there is none any more."""
+        """A descriptor that can be read when the machine may have ended; negative once it is gone."""
         ...
 
     def has_guest_ended(self) -> bool:

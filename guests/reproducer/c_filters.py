@@ -18,7 +18,7 @@ _FIELDS = {bpf.NR: "the number", bpf.ARCH: "the architecture", bpf.INSTRUCTION_P
 
 
 def program_in(content: bytes) -> bytes | None:
-    """The instructions behind a struct sock_fprog, as the test's calls lay them out; None for anything else."""
+    """The instructions that follow a struct sock_fprog, as the test's calls lay them out; None for anything else."""
     if len(content) < _SIZE_OF_FPROG + _INSTRUCTION.size:
         return None
     (length,) = struct.unpack_from("<H", content)

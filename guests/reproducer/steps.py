@@ -268,7 +268,7 @@ class StepWriter:
             self._add(f"{put}({task}, {offset + patch.offset:#x}, {self._value(patch.name)});")
 
     def _put_filter(self, task: str, offset: int, instructions: bytes, address: str) -> None:
-        """A struct sock_fprog, and the program behind it."""
+        """A struct sock_fprog, and the program after it."""
         self._add(f"put64({task}, {offset:#x}, {len(instructions) // 8});")
         self._add(f"put64({task}, {offset + 8:#x}, {address});")
         self._add(f"FILTER({task}, {offset + 16:#x},")

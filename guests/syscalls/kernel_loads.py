@@ -35,7 +35,7 @@ _CONTENT = "/tmp/content-for-memory"  # noqa: S108 (in a guest)
 _SEGMENT = 4096
 """Bytes of a segment for kexec_load(), which gets a page of its own."""
 _SEGMENTS_BEGIN = 0x2000000
-"""32 MiB behind the beginning of the memory, which every guest has."""
+"""32 MiB after the beginning of the memory, which every guest has."""
 _DEVICE_TREE = struct.pack(">10I", 0xD00DFEED, _SEGMENT, 56, 72, 40, 17, 16, 0, 0, 16)
 """An empty device tree (scripts/dtc/libfdt/fdt.c, fdt_check_header()): riscv64 loads nothing without one."""
 

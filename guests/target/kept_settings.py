@@ -35,8 +35,8 @@ KEPT: Mapping[str, str] = {
     "net.core.optmem_max": "",
     "vm.unprivileged_userfaultfd": "",
 }
-"""With dots, as sysctl(8) has them; and what a kernel begins with, where systems commonly set something else that
-decides about tests.  The others begin as the machine has them."""
+"""Sysctls to restore, by name; with the kernel's default, where distributions commonly change it and tests depend on
+it, or empty to begin with what the machine has."""
 
 _OF_THE_MACHINE = re.compile(r"/(?:sys|dev|proc(?!/(?:self|thread-self|[0-9]+)/))(?:/|$)")
 

@@ -66,7 +66,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 class Repetition(Struct, frozen=True, kw_only=True):
-    """That a test was run more than once (--repeat, --confirm), and what came of it."""
+    """That a test was run more than once (--repeat, --confirm), and the result."""
 
     option: Annotated[
         Literal["repeat", "confirm"],

@@ -258,7 +258,7 @@ class Recorder:
         )
 
     def _now(self) -> float:
-        """The time, in seconds since the epoch, whatever becomes of the machine's clock during the run."""
+        """The time, in seconds since the epoch, whatever happens to the machine's clock during the run."""
         return self._began + time.monotonic() - self._began_at
 
     def _collected(self) -> int:

@@ -115,7 +115,7 @@ def _attempt(item: pytest.Item, nextitem: pytest.Item | None) -> Attempted:
 
 
 def _as_one(option: Literal["repeat", "confirm"], attempts: Sequence[Attempted]) -> Sequence[pytest.TestReport]:
-    """The reports of the decisive attempt, changed to say what all of them came to."""
+    """The reports of the decisive attempt, changed to give the result of all of them."""
     found = together(option, [each.record() for each in attempts])
     decisive = attempts[found.decisive]
     worst = decisive.record().verdict

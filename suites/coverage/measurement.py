@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a folder of counters comes to: sums by area, and the lines that each test executes."""
+"""The result of a folder of counters: sums by area, and the lines that each test executes."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def begin_dump(guest: Guest, task: Task) -> None:
 
 
 def command_lines_since(guest: Guest, task: Task) -> list[Outcome]:
-    """What reading the command lines of the processes came to that may have been created after a task."""
+    """The outcomes of reading the command lines of the processes that may have been created after a task."""
     last = int(guest.read_file("/proc/loadavg").split()[-1])
     return [guest.init.read_text(f"/proc/{pid}/cmdline") for pid in range(task.pid + 1, last + 1)]
 

@@ -52,7 +52,7 @@ def test_shared_descriptors(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.exec-own-handlers")
 def test_shared_handlers(guest: Guest) -> None:
-    """Who has shared memory and handlers with a process chooses no handler for the program that it executes."""
+    """A process that has shared memory and handlers with another chooses no handler for its new program."""
     made = Programs(guest)
     for path in (made.create(), made.create(mode=0o4755)):
         target = guest.spawn("target")

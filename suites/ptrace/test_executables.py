@@ -45,7 +45,7 @@ def test_running_executable(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.set-gid-of-others")
 def test_set_gid_program_of_another_group(guest: Guest) -> None:
-    """Who is not in the group of a set-gid directory creates no set-gid program of that group in it."""
+    """A process outside the group of a set-gid directory creates no set-gid program of that group in it."""
     root = guest.root()
     root.mkdir(SHARED).result()
     root.chown(SHARED, 0, 1001).result()

@@ -69,7 +69,7 @@ def test_map_by_another(guest: Guest) -> None:
 @pytest.mark.requirement("ptrace.id-map-root")
 @pytest.mark.parametrize("writer", ["from-outside", "from-inside"])
 def test_map_of_root(guest: Guest, writer: str) -> None:
-    """Only who has CAP_SETFCAP, or was created by such a process, maps root, to whom files could owe capabilities."""
+    """Mapping root, to whom files could owe capabilities, takes CAP_SETFCAP of the writer or of its creator."""
     for caps, wanted in ((Cap.SETUID | Cap.SETGID, EPERM), (Cap.SETUID | Cap.SETGID | SETFCAP, OK)):
         owner = guest.root("owner")
         owner.set_caps(caps).result()

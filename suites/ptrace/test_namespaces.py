@@ -90,7 +90,7 @@ def test_who_is_outside(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.namespace-owner")
 def test_owner_of_a_deeper_namespace(guest: Guest) -> None:
-    """Who owns a namespace has its capabilities only from the namespace directly above it."""
+    """The owner of a namespace has its capabilities only from the namespace directly above it."""
     outer = guest.spawn("creator", uid=1001).spawn("outer", flags=Clone.NEWUSER)
     map_ids(guest, outer, "0 1001 1\n1 1000 1\n")
     outer.call("setresgid", 1, 1, 1).result()

@@ -35,7 +35,7 @@ def test_own_mem(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.open-memory-ends")
 def test_memory_ends_with_the_process(guest: Guest) -> None:
-    """Who has files of a process open does not keep its memory: what it has mapped can be unmounted once it ends."""
+    """An open file of a process does not keep its memory: what it has mapped can be unmounted once it ends."""
     root, watcher, target = guest.root(), guest.spawn("watcher"), guest.spawn("target")
     root.mount("tmpfs", LENT, "tmpfs", data="mode=0777").result()
     descriptor = target.open(f"{LENT}/file", O_RDWR | O_CREAT).result()

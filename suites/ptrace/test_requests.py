@@ -180,7 +180,7 @@ def test_mask_of_a_call(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.wait-for-a-replaced-leader")
 def test_wait_for_a_leader_that_execve_replaces(guest: Guest) -> None:
-    """A tracer of the leader alone, which waits for any tracee, learns that there is none any more: ECHILD."""
+    """A tracer of the leader alone, which waits for any tracee, gets ECHILD once that one is gone."""
     tracer, leader = guest.spawn("tracer"), guest.spawn("leader")
     thread = leader.thread("thread")
     path = Programs(guest).create()

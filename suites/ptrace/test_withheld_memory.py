@@ -71,7 +71,7 @@ def open_userfaults(task: Task) -> int:
     ],
 )
 def test_forks_are_reported(guest: Guest, caps: Cap, wanted: Expected) -> None:
-    """Only who has CAP_SYS_PTRACE is told of forks by userfaultfd, and so given a descriptor of a child's memory."""
+    """Only CAP_SYS_PTRACE gives reports of forks by userfaultfd, with a descriptor of the child's memory."""
     guest.set_sysctl("vm.unprivileged_userfaultfd", 1)
     task = guest.spawn("task", caps=caps)
     assert enable(task, open_userfaults(task)) == OK
@@ -85,7 +85,7 @@ def test_forks_are_reported(guest: Guest, caps: Cap, wanted: Expected) -> None:
     [pytest.param(0, O_RDONLY, EPERM, id="may-only-be-read"), pytest.param(1000, O_RDWR, OK, id="may-be-written")],
 )
 def test_pages_of_a_file(guest: Guest, owner: int, flags: int, wanted: Expected) -> None:
-    """Who may only read a file does not fill its pages by userfaultfd; who has it open for writing does."""
+    """A process that may only read a file cannot fill its pages by userfaultfd; one that may write can."""
     guest.set_sysctl("vm.unprivileged_userfaultfd", 1)
     task, path, size = guest.spawn("task"), f"{FOLDER}/file", guest.hello.page_size
     guest.upload(path, b"content")

@@ -96,7 +96,7 @@ def _report(item: pytest.Item, record: RaceRecord) -> None:
 
 @pytest.fixture
 def race(request: pytest.FixtureRequest, guest: Guest) -> Race:
-    """A race in the test's guest.  The report says what it has come to, whatever the test's outcome."""
+    """A race in the test's guest.  The report has its outcomes, whatever the test's outcome."""
 
     def starts() -> None:
         request.config.stash[LIMIT].renew()

@@ -70,7 +70,7 @@ class RaceBudget:
 
 @dataclass
 class RaceRecord:
-    """What the races of a test have come to."""
+    """The outcomes of a test's races."""
 
     rounds: int = 0
     overlaps: int = 0
@@ -167,7 +167,7 @@ class Race(Meeting):
         self.tally(changing, looking)
 
     def check(self, *allowed: AllowedOutcome, rounds: int = 0, most: int = 0) -> RaceRecord:
-        """Run the plans, and check that each round came out as one of these.  Returns what came of it.
+        """Run the plans, and check that each round has one of these outcomes.  Returns how often each came.
 
         rounds: how many there can be at most, in one batch.  most: begin no batch after so many rounds, of which each
         fills the guest's log, for instance.

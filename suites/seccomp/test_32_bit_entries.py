@@ -57,7 +57,7 @@ def compare(words: dict[int, int]) -> Program:
 def test_what_a_filter_sees(compat: AgentProgram, guest: Guest, way: Entry) -> None:
     """Filter and supervisor see the ABI's number and architecture, six arguments without a sign, and the address.
 
-    The address is behind the instruction by which a call restarts: i386's vDSO has an `int $0x80` beside its own.
+    The address is after the instruction by which a call restarts: i386's vDSO has an `int $0x80` beside its own.
     """
     pair = CompatPair(guest, compat)
     task = pair.target

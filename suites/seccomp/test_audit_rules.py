@@ -40,7 +40,7 @@ def recorded_calls(guest: Guest, task: Task) -> list[str]:
 def test_numbers_beyond_the_list(guest: Guest) -> None:
     """Of a user's calls, a rule records the one that it lists, and none with a number beyond its list.
 
-    The rule has a field: behind its list, the kernel keeps their number.
+    The rule has a field: after its list, the kernel keeps their number.
     """
     audit_calls(guest, "getegid", uid=1000)
     task = guest.spawn("audited")

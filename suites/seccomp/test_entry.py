@@ -152,7 +152,7 @@ def test_a_kill_cannot_be_prevented_at_the_exit(guest: Guest) -> None:
 
 
 def stop_emulated(guest: Guest, pair: SyscallTracedPair) -> tuple[Pending, Expected]:
-    """Stop the tracee at the entry of getppid() under PTRACE_SYSEMU, with a result; what the call is to come to."""
+    """Stop the tracee at the entry of getppid() under PTRACE_SYSEMU, with a result; the call's expected outcome."""
     if not pair.tracer.abi.emulates_calls:
         pytest.skip(f"needs PTRACE_SYSEMU, which {guest.arch} lacks")
     pair.interrupt()

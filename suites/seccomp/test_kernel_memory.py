@@ -114,7 +114,7 @@ def release(raw: bytes) -> bytes:
 
 @pytest.mark.requirement("seccomp.uname26")
 def test_the_release_under_uname26(guest: Guest) -> None:
-    """Under the personality UNAME26, uname() writes another release, and leaves what is behind it as it was."""
+    """Under the personality UNAME26, uname() writes another release, and leaves what follows it as it was."""
     task = guest.spawn("task")
     before = release(task.call("uname", Out(6 * FIELD)).read())
     task.call("personality", UNAME26).result()

@@ -51,7 +51,7 @@ _VERSION = re.compile(r"\bthis is \d")
 
 @dataclass(frozen=True)
 class SweptKernel:
-    """What came of one change."""
+    """The result of one change."""
 
     change: str
     """Empty for the kernel without a change."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A run of walks: how many, from which seed, for how long, and what came of them."""
+"""A run of walks: how many, from which seed, for how long, and their results."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Fault:
     kind: FaultKind
     mutant: Mutant
     result: MutantResult | None
-    """What came of its tests; None if nothing measured is known of it."""
+    """The result of its tests; None if nothing measured is known of it."""
     promises: tuple[str, ...]
 
     @property

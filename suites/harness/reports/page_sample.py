@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A large run that never was, for the page index.html: as many kernels, promises and results as one asks for.
 
-Which test came to what is arithmetic, so that a test of the page can count for itself.
+Which test has which outcome is arithmetic, so that a test of the page can count for itself.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def test_orphans(world: World) -> None:
 
 
 def test_exceptions(world: World) -> None:
-    """Who is named may attach, with its threads and descendants, until it ends, or the exception is replaced."""
+    """A named tracer may attach, with its threads and descendants, until it ends, or the exception is replaced."""
     target, named, other = user(world, "a"), user(world, "b"), user(world, "c")
     child, thread = world.spawn(named, "d"), world.thread(named, "e")
     world.declare(target, thread)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A model of LoadPin: which superblock is pinned, and what becomes of a load.
+"""A model of LoadPin: which superblock is pinned, and the result of a load.
 
 It follows Documentation/admin-guide/LSM/LoadPin.rst, and the requirements of the area.
 """

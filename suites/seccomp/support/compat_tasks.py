@@ -20,7 +20,7 @@ from suites.seccomp.support.traced_pair import TracedPair
 _AT_SYSINFO = 32
 _INSTRUCTIONS = {Entry.SYSENTER: b"\x0f\x34", Entry.SYSCALL32: b"\x0f\x05"}
 ENTERING = {"i386": b"\xcd\x80", "arm": b"\x00\x00\x00\xef"}
-"""The instruction behind which a call restarts, by ABI: int $0x80, svc #0."""
+"""The instruction after which a call restarts, by ABI: int $0x80, svc #0."""
 _VDSO_SIZE = 24
 """Size in bytes of __kernel_vsyscall, about (arch/x86/entry/vdso/vdso32/system_call.S)."""
 on_intel = pytest.mark.boot(processor=("vendor=GenuineIntel",))

@@ -108,7 +108,7 @@ def change_registers(tracer: Task, tracee: Task, **changes: int | str) -> None:
 
 
 def no_call(task: Task, nr: int, *, filtered: bool = False) -> Expected:
-    """What a call without arguments comes to whose number belongs to none, without filters or allowed by them."""
+    """The outcome of a call without arguments whose number belongs to none, without filters or allowed by them."""
     if filtered and nr == 0xFFFFFFFF and task.abi.skips_minus_one:
         return returned(0)
     return ENOSYS if nr < task.abi.illegal_from else killed(Signal.ILL)

@@ -2,8 +2,8 @@
 """A model of who may access whom: processes, threads, credentials, namespaces, traces, and Yama's exceptions.
 
 It follows ptrace(2), "Ptrace access mode checking", capabilities(7), user_namespaces(7), execve(2), prctl(2), and
-Documentation/admin-guide/LSM/Yama.rst.  Nothing in it is computed from a kernel.  walk_steps.py takes the steps in
-a guest, and access_model.py predicts what each access comes to.
+Documentation/admin-guide/LSM/Yama.rst.  Nothing in it is computed from a kernel.  yama_walk.py draws the steps,
+population.py takes them in a guest, and access_model.py predicts the outcome of each access.
 """
 
 from __future__ import annotations

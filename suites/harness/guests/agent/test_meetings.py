@@ -26,7 +26,7 @@ SEEK_CUR = 1
 
 
 class RecordedRace(Race):
-    """A race on this host, and what it has come to."""
+    """A race on this host, and its outcomes."""
 
     def __init__(self, host: HostSession, rounds: int = ROUNDS, seconds: float = 0, processors: int = 1) -> None:
         self.records: list[RaceRecord] = []
