@@ -20,7 +20,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from common.commandline import whole_number
-from reports.judgement.certainty import Together, together
+from reports.judgement.attempts import CombinedVerdict, combine
 from reports.model.result import Attempt, Preparation, clean_text, utc
 from reports.model.run_record import CertaintyRecord
 from reports.run.notes import REMARKS
@@ -116,7 +116,7 @@ def _attempt(item: pytest.Item, nextitem: pytest.Item | None) -> Attempted:
 
 def _as_one(option: Literal["repeat", "confirm"], attempts: Sequence[Attempted]) -> Sequence[pytest.TestReport]:
     """The reports of the decisive attempt, changed to give the result of all of them."""
-    found = together(option, [each.record() for each in attempts])
+    found = combine(option, [each.record() for each in attempts])
     decisive = attempts[found.decisive]
     worst = decisive.record().verdict
     phases = list(decisive.phases)
@@ -139,7 +139,7 @@ def _as_one(option: Literal["repeat", "confirm"], attempts: Sequence[Attempted])
     return decisive.reports
 
 
-def _evidence(attempts: Sequence[Attempted], found: Together) -> list[tuple[str, str]]:
+def _evidence(attempts: Sequence[Attempted], found: CombinedVerdict) -> list[tuple[str, str]]:
     """That of the attempt with the other outcome, to be compared with what the decisive one left."""
     if found.contrary is None:
         return []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What several attempts at one test say together."""
+"""The verdict of several attempts at one test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from reports.judgement.certainty import together
+from reports.judgement.attempts import combine
 from reports.model.result import Attempt, Verdict
 from suites.harness.reports.documents import TIME
 
@@ -54,7 +54,7 @@ def attempts(letters: str, breaks: dict[int, tuple[str, ...]] | None = None) -> 
 def test_the_verdict_on_a_test_is_that_of_its_attempts(
     option: Literal["repeat", "confirm"], letters: str, verdict: Verdict, reason: str
 ) -> None:
-    found = together(option, attempts(letters))
+    found = combine(option, attempts(letters))
     assert (found.verdict, found.reason) == (verdict, reason)
     assert [each.verdict for each in found.repetition.attempts] == [LETTERS[letter] for letter in letters]
     assert found.decisive == (int(reason[-1]) - 1 if reason else 0)
@@ -62,7 +62,7 @@ def test_the_verdict_on_a_test_is_that_of_its_attempts(
 
 @pytest.mark.parametrize(("letters", "contrary"), [("FFF", None), ("FEP", 2), ("PF", 0), ("PP", None), ("FE", None)])
 def test_an_attempt_that_held_is_named_beside_one_that_failed(letters: str, contrary: int | None) -> None:
-    assert together("repeat", attempts(letters)).contrary == contrary
+    assert combine("repeat", attempts(letters)).contrary == contrary
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,6 @@ def test_an_attempt_that_held_is_named_beside_one_that_failed(letters: str, cont
 def test_a_promise_must_be_broken_in_all_attempts(
     first: tuple[str, ...], second: tuple[str, ...], verdict: Verdict, breaks: tuple[str, ...]
 ) -> None:
-    found = together("repeat", attempts("FF", {1: first, 2: second}))
+    found = combine("repeat", attempts("FF", {1: first, 2: second}))
     assert (found.verdict, found.breaks) == (verdict, breaks)
     assert ("no promise in all of them" in found.reason) == (verdict == "flaky")

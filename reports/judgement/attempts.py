@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What several attempts at one test say together: broken, flaky, or held.
+"""The verdict on a test that was run more than once, combined from those of its attempts: broken, flaky, or held.
 
 A promise is broken if every attempt that determined anything broke it, and flaky if only some did.  Attempts that
 ended in an error determined nothing.  Without a failure, the most severe verdict counts.
@@ -20,7 +20,7 @@ from reports.model.result import SEVERITY, Attempt, Repetition, Verdict
 
 
 @dataclass(frozen=True)
-class Together:
+class CombinedVerdict:
     """The verdict on a test that was run more than once."""
 
     verdict: Verdict
@@ -33,7 +33,7 @@ class Together:
     repetition: Repetition
 
 
-def together(option: Literal["repeat", "confirm"], attempts: Sequence[Attempt]) -> Together:
+def combine(option: Literal["repeat", "confirm"], attempts: Sequence[Attempt]) -> CombinedVerdict:
     """The verdict on a test from all attempts at it, in their order.  With `confirm`, the first one has failed."""
     counted = [each for each in attempts[1 if option == "confirm" else 0 :] if each.verdict != "error"]
     broken = sum(each.verdict == "fail" for each in counted)
@@ -45,7 +45,7 @@ def together(option: Literal["repeat", "confirm"], attempts: Sequence[Attempt]) 
     if worst != "fail":
         unsure = verdicts.count("error")
         some = f"undetermined in {unsure} of {len(attempts)} attempts: " if 0 < unsure < len(attempts) else ""
-        return Together(worst, f"{some}{first.reason}", first.breaks, decisive, None, repetition)
+        return CombinedVerdict(worst, f"{some}{first.reason}", first.breaks, decisive, None, repetition)
     contrary = next((number for number, verdict in enumerate(verdicts) if verdict not in ("fail", "error")), None)
     breaks = [each.breaks for each in attempts if each.verdict == "fail"]
     always = contrary is None and _one_broken_always(breaks)
@@ -54,7 +54,7 @@ def together(option: Literal["repeat", "confirm"], attempts: Sequence[Attempt]) 
     if contrary is None and not always:
         said += ", but no promise in all of them"
     verdict: Verdict = "fail" if always else "flaky"
-    return Together(verdict, f"{said}: {first.reason}", all_broken(breaks), decisive, contrary, repetition)
+    return CombinedVerdict(verdict, f"{said}: {first.reason}", all_broken(breaks), decisive, contrary, repetition)
 
 
 def _one_broken_always(breaks: Iterable[tuple[str, ...]]) -> bool:
