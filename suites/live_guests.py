@@ -23,9 +23,9 @@ from guests.errors import GuestBroke, KconformError
 from guests.guest import Guest
 from guests.live import vmcore
 from guests.live.gdb_server import gdb_command, gdb_socket
-from guests.live.held_names import banner, names_of
 from guests.live.kernel_symbols import symbols_of
 from guests.live.prompt import open_prompt
+from guests.live.prompt_names import banner, names_of
 from guests.plugin import LIMIT
 from kconfigs.cache import Cache
 from kconfigs.plugin import FOLDER

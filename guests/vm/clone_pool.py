@@ -21,13 +21,13 @@ from guests.vm.acceleration import Acceleration
 from guests.vm.boot import booted
 from guests.vm.disk_images import DiskPlan
 from guests.vm.failed_boots import FailedBoots
-from guests.vm.held_templates import HeldTemplates
 from guests.vm.initramfs import initramfs
 from guests.vm.kernel_modules import virtio_modules
 from guests.vm.machine_options import DEFAULT_MACHINE, MachineOptions, boot_timeout_s, memory_mib
 from guests.vm.qemu_command import VirtualMachine
 from guests.vm.qemu_program import QemuProgram, find_qemu, inspect
 from guests.vm.template import Template
+from guests.vm.templates_in_use import TemplatesInUse
 from kconfigs.architectures import ARCHITECTURES, machine
 from kconfigs.builtin_command_line import FIXED_COMMAND_LINE
 from kconfigs.cache import Cache
@@ -155,7 +155,7 @@ class Pool:
         self._qemu = qemu
         self._options = options
         self._acceleration: Acceleration | None = None
-        self._templates = HeldTemplates(store)
+        self._templates = TemplatesInUse(store)
         self._failures = FailedBoots(shared)
         self._spares: dict[tuple[str, Boot], Guest] = {}
         self._unprepared: dict[tuple[str, Boot], Exception] = {}

@@ -64,7 +64,7 @@ class Claimed:
     path: Path
     made: tuple[Path, ...]
     """What the run has made: the directory, then the one around it."""
-    held: int
+    lock: int
     """A descriptor; while it is open, no other run writes there."""
 
     def release(self) -> None:
@@ -72,7 +72,7 @@ class Claimed:
         with contextlib.suppress(OSError):
             for path in self.made:
                 path.rmdir()
-        os.close(self.held)
+        os.close(self.lock)
 
 
 def claim(root: Path, invoked_in: Path, asked_for: str | None, now: datetime) -> Claimed:
@@ -93,32 +93,34 @@ def claim(root: Path, invoked_in: Path, asked_for: str | None, now: datetime) ->
         raise UsageError(f"{path}: no report can be written there: {error.strerror or error}", hint=HINT) from error
     if (path / RESULTS).is_dir():
         raise UsageError(f"{path}: no report can be written there: {RESULTS} is a directory", hint=HINT)
-    return Claimed(path, tuple(made), _hold(path))
+    return Claimed(path, tuple(made), _lock(path))
 
 
-def _hold(path: Path) -> int:
-    """UsageError if another run holds the directory: of two that write to one place, one would lose its evidence."""
-    held = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _lock(path: Path) -> int:
+    """A descriptor that keeps others from writing there.  UsageError if another run does: of two that write to one
+    place, one would lose its evidence.
+    """
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        os.close(held)
+        os.close(lock)
         raise UsageError(
             f"{path}: another run is writing its report there", hint=f"wait for it, or {HINT}"
         ) from error
     except OSError:
         pass  # a file system without locks
-    return held
+    return lock
 
 
 @contextlib.contextmanager
-def holding(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Keep runs from writing to the directory.  UsageError if one does."""
-    held = _hold(path)
+    lock = _lock(path)
     try:
         yield
     finally:
-        os.close(held)
+        os.close(lock)
 
 
 def _new(parent: Path, name: str) -> Path:

@@ -25,7 +25,7 @@ from reports.formats import report_files
 from reports.judgement import exit_status
 from reports.judgement.exit_status import BROKEN, UNDETERMINED, WRONG_USE, Ending
 from reports.model.document import Document, load
-from reports.model.report_directory import RESULTS, clear_former, holding
+from reports.model.report_directory import RESULTS, clear_former, locked
 from reports.model.requirements import Requirement
 from reports.model.result import SEVERITY, VERDICTS, PromiseRecord, Result, Verdict
 from reports.model.run_record import CertaintyRecord, MergedRecord, RunRecord, SuiteRecord
@@ -74,7 +74,7 @@ def merge(paths: Sequence[Path], output: Path, *, origin: str) -> Merged:
             )
     try:
         output.mkdir(parents=True, exist_ok=True)
-        with holding(output):
+        with locked(output):
             store = Store(output, requirements, time.monotonic)
             document = _write(shards, kept, store, remarks, origin)
     except OSError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.errors import UsageError
 from reports.model.document import LargeReportError, load
-from reports.model.report_directory import LATEST, holding, run_in_large
+from reports.model.report_directory import LATEST, locked, run_in_large
 from reports.model.result import SCHEMA
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -73,7 +73,7 @@ def prune(directory: Path, *, keep: int | None = None, since: datetime.date | No
         if report.path.resolve() == latest:
             continue
         try:
-            with holding(report.path):
+            with locked(report.path):
                 shutil.rmtree(report.path)
         except UsageError:
             continue

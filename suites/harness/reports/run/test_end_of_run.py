@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.model.report_directory import DERIVED, holding
+from reports.model.report_directory import DERIVED, locked
 from suites.harness.reports.run.inner_runs import FAIL, HOLDS, OURS, SKIP, WRONG, document, run, suite
 
 pytestmark = pytest.mark.usefixtures("_inner_project")
@@ -195,7 +195,7 @@ def test_a_directory_that_another_run_writes_to_is_refused(pytester: pytest.Pyte
     """It is free again when that run has ended, however it ended."""
     suite(pytester, HOLDS)
     Path("out").mkdir()
-    with holding(Path("out")):
+    with locked(Path("out")):
         done = run(pytester, "--report-dir", "out")
     assert done.ret == 4
     done.stderr.fnmatch_lines(["ERROR: *out: another run is writing its report there", "  hint: wait for it, *"])

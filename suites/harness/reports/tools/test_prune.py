@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kconform import main
-from reports.model.report_directory import SIZE_LIMIT, holding, update_latest
+from reports.model.report_directory import SIZE_LIMIT, locked, update_latest
 from reports.model.result import SCHEMA
 from suites.harness.reports.documents import result, write
 
@@ -51,7 +51,7 @@ def test_the_newest_are_kept(
 
 def test_the_latest_and_one_that_is_being_written_stay(out: Path) -> None:
     update_latest(out / "e")
-    with holding(out / "d"):
+    with locked(out / "d"):
         assert main(["prune", str(out), "--keep=0"]) == 0
     assert left(out) == "de"
 
