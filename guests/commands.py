@@ -67,7 +67,7 @@ def _named_in(words: Sequence[str]) -> Iterator[str]:
 
 
 def _named_in_matrix(path: Path) -> Iterator[str]:
-    for wanted in kernel_matrix.load(path):
-        packaged = wanted.spec.arch if isinstance(wanted.spec, PackageSpec) else ""
-        if wanted.arch or packaged:
-            yield wanted.arch or named_architecture(packaged)
+    for request in kernel_matrix.load(path):
+        packaged = request.spec.arch if isinstance(request.spec, PackageSpec) else ""
+        if request.arch or packaged:
+            yield request.arch or named_architecture(packaged)

@@ -7,7 +7,8 @@ image, image_config             the header of an image, and its configuration
 efi_program, elf_image          formats of files that may be a kernel
 kernel_folder                   where folders have images, configurations and modules
 cache                           everything that takes time to make, by the digest of what it is made from
-planned_kernels, kernel_matrix  the kernels of a test run
+kernel_options, kernel_matrix   what the user asks for: a KernelRequest each
+planned_kernels                 the kernels of a test run
 plugin, commands                pytest's hooks, and the command line
 build/                          Kbuild, and builds in the background of a run
 debian/                         apt, .deb files, suites of the archive

@@ -20,7 +20,6 @@ Paths in it are relative to its folder.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,36 +28,17 @@ from common.paths import users_path
 from common.toml import Table, read
 from kconfigs import profile as profiles
 from kconfigs.architectures import named_architecture
-from kconfigs.config_changes import ConfigChanges, parse_changes
+from kconfigs.config_changes import parse_changes
 from kconfigs.flavors import DEFAULT, FLAVORS
+from kconfigs.kernel_requests import KernelRequest
 from kconfigs.profile import Profile
-from kconfigs.spec import Spec, parse
+from kconfigs.spec import parse
 
 T = TypeVar("T")
 V = TypeVar("V")
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A kernel that a run is to test."""
-
-    spec: Spec
-    flavors: tuple[str, ...] = (DEFAULT,)
-    kernel_config: Path | None = None
-    profile: Profile | None = None
-    allow_dropped: bool = False
-    """Whether its build may lack options of the config that the user named, or of a changed flavor."""
-    changes: ConfigChanges | None = None
-    """What is changed of the config that it is built with."""
-    modules: Path | None = None
-    """The folder with its modules, if it is not where an image or a package has it."""
-    arch: str = ""
-    """The architecture that it is built for, by `uname -m`; empty for this machine's."""
-    where: str = ""
-    """File and place, for messages; empty if it was asked for on the command line."""
-
-
-def load(path: Path) -> list[Wanted]:
+def load(path: Path) -> list[KernelRequest]:
     """What the file asks for, in its order.  UsageError, with the place, if it is wrong."""
     path = users_path(path)
     file, kind = read(path, "matrix"), "kernel"
@@ -66,15 +46,15 @@ def load(path: Path) -> list[Wanted]:
         kind = "tool.kconform.kernel"
     else:
         file.check(required=("kernel",))
-    found = [_wanted(entry, path.parent) for entry in file.tables(kind)]
+    found = [_request(entry, path.parent) for entry in file.tables(kind)]
     if not found:
         raise file.error("this matrix names no kernel", hint=f'write [[{kind}]], and below it spec = "source"')
     return found
 
 
-def _wanted(entry: Table, folder: Path) -> Wanted:
+def _request(entry: Table, folder: Path) -> KernelRequest:
     entry.check(required=("spec",), optional=("flavors", "profile", "config", "fragments", "modules", "arch"))
-    return Wanted(
+    return KernelRequest(
         spec=_read(entry, "spec", lambda text: parse(text, folder)),
         flavors=tuple(entry.choices("flavors", FLAVORS, [DEFAULT])),
         kernel_config=_read(entry, "config", lambda text: users_path(text, folder)) if "config" in entry else None,

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The options of a run that name its kernels, and those that must not be given together."""
+"""The options of a run that name its kernels: what they ask for, and which must not be given together."""
 
 from __future__ import annotations
 
+import contextlib
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +14,18 @@ import pytest
 
 from common.errors import UsageError
 from common.text import printable
-from kconfigs import profile
+from kconfigs import kernel_matrix, profile
+from kconfigs.architectures import named_architecture
+from kconfigs.build.kernel_tree import is_tree
+from kconfigs.config_changes import parse_changes
+from kconfigs.flavors import DEFAULT
+from kconfigs.flavors import flavor as flavor_of
+from kconfigs.kernel_requests import KernelRequest
+from kconfigs.spec import TargetSpec, parse
+from kconfigs.target_machine import parse_target
 
-NAMES = (
-    *("kernel", "flavor", "kernel_config", "profile", "matrix"),
-    *("allow_dropped", "config", "modules", "target", "arch"),
-)
-"""Those that `wanted` takes, in its order."""
+PREBUILT = {"debian": "deb:linux-image-cloud-amd64", "ubuntu": "deb:linux-image-virtual"}
+"""The small kernel that a distribution ships, which is tested while `source` compiles."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -108,3 +117,72 @@ def refuse_careless_target(option: Any) -> None:
                 " runs already",
                 hint="leave out one of the two",
             )
+
+
+def requested_kernels(
+    *,
+    specs: Sequence[str] | None = None,
+    flavors: Sequence[str] | None = None,
+    kernel_config: Path | None = None,
+    profile_name: str | None = None,
+    matrix_file: Path | None = None,
+    allow_dropped: bool = False,
+    changes: Sequence[str] = (),
+    modules: Path | None = None,
+    target: str | None = None,
+    arch: str | None = None,
+) -> list[KernelRequest]:
+    """What the options of a run ask for.  UsageError for what cannot be understood."""
+    if target is not None:
+        if specs or flavors or matrix_file or changes or modules or arch:
+            raise UsageError(
+                "--target tests the kernel that runs there, so no other can be named beside it",
+                hint="leave out --kernel, --flavor, --arch, --config, --modules and --matrix, or --target",
+            )
+        return [
+            KernelRequest(
+                TargetSpec(target, parse_target(target)),
+                kernel_config=kernel_config,
+                profile=profile.load(profile_name) if profile_name else None,
+            )
+        ]
+    if matrix_file is not None:
+        if specs or flavors or kernel_config or profile_name or changes or modules or arch:
+            raise UsageError(
+                "--matrix names kernels, flavors, configs and so on, so none of them can be given beside it",
+                hint=f"add it to {printable(matrix_file)}, or leave out --matrix",
+            )
+        return [replace(request, allow_dropped=allow_dropped) for request in kernel_matrix.load(matrix_file)]
+    flavor_names = tuple(flavor_of(name).name for name in flavors or [DEFAULT])
+    loaded_profile = profile.load(profile_name) if profile_name else None
+    parsed_changes = parse_changes(changes)
+    machine = named_architecture(arch) if arch else ""
+    return [
+        KernelRequest(
+            parse(spec),
+            flavors=flavor_names,
+            kernel_config=kernel_config,
+            profile=loaded_profile,
+            allow_dropped=allow_dropped,
+            changes=parsed_changes,
+            modules=modules,
+            arch=machine,
+        )
+        for spec in specs or default_specs(built=bool(arch))
+    ]
+
+
+def default_specs(*, built: bool = False) -> list[str]:
+    """In a kernel tree, that tree.  Elsewhere the distribution's small prebuilt kernel, and its kernel source.
+
+    `built`: no prebuilt one.
+    """
+    if is_tree(Path.cwd()):
+        return ["."]
+    with contextlib.suppress(OSError):
+        if built:
+            return ["source"]
+        prebuilt = PREBUILT.get(platform.freedesktop_os_release()["ID"])
+        if prebuilt:
+            return [prebuilt, "source"]
+    return ["source"]

@@ -26,7 +26,7 @@ from kconfigs.build.status_file import read_status
 from kconfigs.fetch import fetch, is_built
 from kconfigs.flavors import flavor as flavor_of
 from kconfigs.kernel import Kernel
-from kconfigs.kernel_matrix import Wanted
+from kconfigs.kernel_requests import KernelRequest
 from kconfigs.profile import Profile
 from kconfigs.resolve import resolve
 from kconfigs.sources import SHIPPED, Source
@@ -52,65 +52,69 @@ class PlannedKernel:
         return f"{self.name}/{changes.applied_to(self.flavor) if changes else self.flavor}"
 
 
-def plan(asked: Sequence[Wanted]) -> list[PlannedKernel]:
+def plan(requests: Sequence[KernelRequest]) -> list[PlannedKernel]:
     """The kernels that are asked for, prebuilt ones first.  UsageError, with the place, for what cannot be tested."""
-    sources = [(_source(one), one) for one in asked]
+    sources = [(_source(request), request) for request in requests]
     _refuse_unused(sources)
     planned: dict[str, PlannedKernel] = {}
     origins: dict[str, str] = {}
-    for source, one in sorted(sources, key=lambda pair: pair[0].builds):
+    for source, request in sorted(sources, key=lambda pair: pair[0].builds):
         # Two trees of the same version, for example, are two kernels with results of their own.
         name, number = source.name, 1
         while origins.setdefault(name, source.origin) != source.origin:
             number += 1
             name = f"{source.name}-{number}"
-        for flavor in dict.fromkeys(one.flavors) if source.builds else [None]:
-            kernel = PlannedKernel(source, name, flavor, one.profile)
-            _refuse_conflict(planned.setdefault(kernel.id, kernel), kernel, one)
+        for flavor in dict.fromkeys(request.flavors) if source.builds else [None]:
+            kernel = PlannedKernel(source, name, flavor, request.profile)
+            _refuse_conflict(planned.setdefault(kernel.id, kernel), kernel, request)
     return list(planned.values())
 
 
-def _source(asked: Wanted) -> Source:
+def _source(request: KernelRequest) -> Source:
     try:
-        source = resolve(asked.spec, kernel_config=asked.kernel_config, modules=asked.modules, arch=asked.arch)
+        source = resolve(
+            request.spec, kernel_config=request.kernel_config, modules=request.modules, arch=request.arch
+        )
         # Debian's 6.1.0 may be any 6.1.x, which is known once the package is here.
         series = (*source.version[:2], 1 << 16) if source.version[2:] == (0,) else source.version
-        if asked.profile is not None and asked.profile.excludes(series):
-            asked.profile.require_version(source.version, printable(asked.spec.text))
+        if request.profile is not None and request.profile.excludes(series):
+            request.profile.require_version(source.version, printable(request.spec.text))
     except UsageError as error:
-        if not asked.where:
+        if not request.where:
             raise
-        raise error.at(asked.where) from error
-    return replace(source, allow_dropped=asked.allow_dropped, changes=asked.changes if source.builds else None)
+        raise error.at(request.where) from error
+    return replace(source, allow_dropped=request.allow_dropped, changes=request.changes if source.builds else None)
 
 
-def _refuse_unused(sources: Sequence[tuple[Source, Wanted]]) -> None:
+def _refuse_unused(sources: Sequence[tuple[Source, KernelRequest]]) -> None:
     """UsageError for an option that no kernel of the run uses, or a key of a matrix that its kernel does not use."""
-    for source, one in sources:
-        if one.where:
-            _refuse_unused_keys(source, one)
-    asked = [one for _, one in sources if not one.where]
-    built = [source.builds for source, one in sources if not one.where]
-    if any(one.changes for one in asked) and not any(built):
+    for source, request in sources:
+        if request.where:
+            _refuse_unused_keys(source, request)
+    on_command_line = [request for _, request in sources if not request.where]
+    built = [source.builds for source, request in sources if not request.where]
+    if any(request.changes for request in on_command_line) and not any(built):
         raise UsageError(
             "--config changes what a kernel is built with, and none of these is built",
             hint="name a kernel tree, source or deb:linux-source-X.Y with --kernel",
         )
-    if any(one.arch for one in asked) and not any(built):
+    if any(request.arch for request in on_command_line) and not any(built):
         raise UsageError(
             "--arch is for kernels that are built, and none of these is built",
             hint="an image or a package has the architecture that it has; deb:PACKAGE:ARCH names another package",
         )
-    if any(one.modules for one in asked) and all(built):
+    if any(request.modules for request in on_command_line) and all(built):
         raise UsageError(
             "--modules is for kernels that are not built, and all of these are built",
             hint="leave it out: a kernel that is built has its modules",
         )
     # A kernel that is built gets its flavor's config; a config that is named is for flavors that say so.
     unused = [
-        one
-        for source, one in sources
-        if one.kernel_config and source.builds and not any(flavor_of(name).on_own_config for name in one.flavors)
+        request
+        for source, request in sources
+        if request.kernel_config
+        and source.builds
+        and not any(flavor_of(name).on_own_config for name in request.flavors)
     ]
     # --kernel-config on the command line is for all kernels, and one that uses it is enough.
     if unused and (unused[0].where or len(unused) == len(sources)):
@@ -121,22 +125,22 @@ def _refuse_unused(sources: Sequence[tuple[Source, Wanted]]) -> None:
         )
 
 
-def _refuse_unused_keys(source: Source, one: Wanted) -> None:
-    what = f"{one.where}: {printable(one.spec.text)}"
-    if one.arch and not source.builds:
+def _refuse_unused_keys(source: Source, request: KernelRequest) -> None:
+    what = f"{request.where}: {printable(request.spec.text)}"
+    if request.arch and not source.builds:
         raise UsageError(
             f"{what} is not built, and has the architecture that it has",
             hint="leave out its arch, or name another package, as deb:PACKAGE:ARCH",
         )
-    if one.modules and source.builds:
+    if request.modules and source.builds:
         raise UsageError(f"{what} is built, and its modules with it", hint="leave out its modules")
-    if one.changes and not source.builds:
+    if request.changes and not source.builds:
         raise UsageError(
             f"{what} is not built, so its config cannot be changed", hint="leave out its fragments, or name a source"
         )
 
 
-def _refuse_conflict(first: PlannedKernel, second: PlannedKernel, asked: Wanted) -> None:
+def _refuse_conflict(first: PlannedKernel, second: PlannedKernel, request: KernelRequest) -> None:
     """Both would be one kernel in the report, and only the first would be tested."""
     for what, there, here in (
         ("profile", first.profile, second.profile),
@@ -147,7 +151,8 @@ def _refuse_conflict(first: PlannedKernel, second: PlannedKernel, asked: Wanted)
         if there != here:
             message = f"{second.id} has been named before, with another {what}"
             raise UsageError(
-                f"{asked.where}: {message}" if asked.where else message, hint="test one of them in a run of its own"
+                f"{request.where}: {message}" if request.where else message,
+                hint="test one of them in a run of its own",
             )
 
 

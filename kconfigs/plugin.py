@@ -18,11 +18,10 @@ from common.workers import handed_over, is_worker
 from kconfigs import sysctl_settings
 from kconfigs.build.build_announcements import BuildAnnouncer, to_terminal
 from kconfigs.cache import Cache
-from kconfigs.kernel_options import NAMES, add_options, refuse_careless_target
+from kconfigs.kernel_options import add_options, refuse_careless_target, requested_kernels
 from kconfigs.planned_kernels import Candidate, plan
 from kconfigs.run_folder import RunFolder
 from kconfigs.sysctl_effects import remarks_of_any_kernel
-from kconfigs.wanted_kernels import wanted
 
 FOLDER_KEY = "kconform_run_folder"
 """In a worker's input: the path of the run's folder."""
@@ -57,17 +56,29 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="kconform-run-")
     config.add_cleanup(folder.cleanup)
     config.stash[FOLDER] = RunFolder(Path(folder.name))
+    option = config.option
     try:
-        refuse_careless_target(config.option)
-        asked = wanted(*(config.getoption(name) for name in NAMES))
-        settings = sysctl_settings.read(config.option.sysctl) if config.option.sysctl else None
-        if settings is not None and not any(one.profile for one in asked):
+        refuse_careless_target(option)
+        requests = requested_kernels(
+            specs=option.kernel,
+            flavors=option.flavor,
+            kernel_config=option.kernel_config,
+            profile_name=option.profile,
+            matrix_file=option.matrix,
+            allow_dropped=option.allow_dropped,
+            changes=option.config,
+            modules=option.modules,
+            target=option.target,
+            arch=option.arch,
+        )
+        settings = sysctl_settings.read(option.sysctl) if option.sysctl else None
+        if settings is not None and not any(request.profile for request in requests):
             raise UsageError(
                 "--sysctl is for what a profile requires after these settings, and no kernel here has a profile",
                 hint="add --profile, or leave out --sysctl",
             )
-        config.stash[FOLDER].begin(asked, settings)
-        if not config.option.help:
+        config.stash[FOLDER].begin(requests, settings)
+        if not option.help:
             Cache().require_usable()
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
@@ -76,8 +87,8 @@ def pytest_configure(config: pytest.Config) -> None:
             f"the run cannot begin: {error}\n  hint: set another TMPDIR, or a umask that leaves you your own files"
         ) from error
     # The default kernels may be missing, as long as no test needs one.
-    named = config.option.kernel or config.option.matrix or config.option.target
-    if named and not config.option.help:
+    named = option.kernel or option.matrix or option.target
+    if named and not option.help:
         candidates_of(config)
 
 

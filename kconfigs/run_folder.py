@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A folder through which all processes of one test run share what they know of its kernels.
 
-wanted          what the options of the run ask for
+requests        what the options of the run ask for
 settings        the system's sysctl settings, or None
 kernels         the plan of the run, or the error instead of one; the first process that needs it makes it
 selected.json   the ids of the kernels that have a test, once the tests are collected
@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from common import atomic
 from common.errors import KconformError
-from kconfigs.kernel_matrix import Wanted
+from kconfigs.kernel_requests import KernelRequest
 from kconfigs.planned_kernels import PlannedKernel
 from kconfigs.profile import Profile
 from kconfigs.sysctl_settings import SysctlSettings
@@ -35,14 +35,14 @@ class RunFolder:
         self.path = path
         self.builds = path / "builds"
         self.boots = path / "boots"
-        self._wanted = path / "wanted"
+        self._requests = path / "requests"
         self._settings = path / "settings"
         self._kernels = path / "kernels"
         self._selected = path / "selected.json"
 
-    def begin(self, wanted: Sequence[Wanted], settings: SysctlSettings | None = None) -> None:
+    def begin(self, requests: Sequence[KernelRequest], settings: SysctlSettings | None = None) -> None:
         """Record what is asked for."""
-        atomic.write(self._wanted, pickle.dumps(wanted))
+        atomic.write(self._requests, pickle.dumps(requests))
         atomic.write(self._settings, pickle.dumps(settings))
 
     @functools.cached_property
@@ -53,16 +53,16 @@ class RunFolder:
 
     def profiles(self) -> list[Profile]:
         """The profiles that are asked for; one may be there twice."""
-        wanted: list[Wanted] = _unpickled(self._wanted)
-        return [one.profile for one in wanted if one.profile is not None]
+        requests: list[KernelRequest] = _unpickled(self._requests)
+        return [request.profile for request in requests if request.profile is not None]
 
-    def kernels(self, plan: Callable[[Sequence[Wanted]], list[PlannedKernel]]) -> list[PlannedKernel]:
+    def kernels(self, plan: Callable[[Sequence[KernelRequest]], list[PlannedKernel]]) -> list[PlannedKernel]:
         """What `plan` returned the first time, or the KconformError that it raised then."""
         with FileLock(self.path / "kernels.lock"):
             if not self._kernels.exists():
                 result: list[PlannedKernel] | KconformError
                 try:
-                    result = plan(_unpickled(self._wanted))
+                    result = plan(_unpickled(self._requests))
                 except KconformError as error:
                     result = error
                 atomic.write(self._kernels, pickle.dumps(result))

@@ -44,9 +44,9 @@ from kconfigs.build.build_progress import for_stderr
 from kconfigs.cache import Cache
 from kconfigs.fetch import fetch
 from kconfigs.kernel import Kernel
+from kconfigs.kernel_options import default_specs
 from kconfigs.resolve import resolve
 from kconfigs.spec import parse
-from kconfigs.wanted_kernels import default_specs
 
 CALLS = 200
 """The number of calls in one measurement of the round trip."""

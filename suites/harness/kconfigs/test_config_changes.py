@@ -10,8 +10,8 @@ import pytest
 from common.errors import UsageError
 from kconfigs import kernel_matrix
 from kconfigs.config_changes import ConfigChanges, parse_changes
+from kconfigs.kernel_options import requested_kernels
 from kconfigs.planned_kernels import plan
-from kconfigs.wanted_kernels import wanted
 from suites.harness.kconfigs import fake_kernels as fakes
 
 
@@ -127,7 +127,7 @@ class TestKernels:
         (tmp_path / "image.bin").write_bytes(fakes.bzimage(config=fakes.CONFIG))
         fakes.tree(tmp_path / "linux")
         specs = [str(tmp_path / name) for name in ("image.bin", "linux")]
-        found = plan(wanted(specs, ["full", "mine"], None, None, None, changes=["SECURITY_YAMA=n"]))
+        found = plan(requested_kernels(specs=specs, flavors=["full", "mine"], changes=["SECURITY_YAMA=n"]))
         assert [one.id for one in found] == [
             "image.bin-6.12.7-fake/shipped",
             "linux-6.12.7/full+SECURITY_YAMA=n",
@@ -137,7 +137,7 @@ class TestKernels:
     def test_where_nothing_is_built_it_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "image.bin").write_bytes(fakes.bzimage(config=fakes.CONFIG))
         with pytest.raises(UsageError, match="none of these is built"):
-            plan(wanted([str(tmp_path / "image.bin")], None, None, None, None, changes=["SECURITY_YAMA=n"]))
+            plan(requested_kernels(specs=[str(tmp_path / "image.bin")], changes=["SECURITY_YAMA=n"]))
 
     def test_in_a_matrix(self, tmp_path: Path) -> None:
         fakes.tree(tmp_path / "linux")

@@ -12,7 +12,7 @@ from common.errors import UsageError
 from kconfigs.cache import Cache
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
-from kconfigs.kernel_matrix import Wanted
+from kconfigs.kernel_requests import KernelRequest
 from kconfigs.planned_kernels import plan
 from kconfigs.resolve import running_image
 from kconfigs.spec import parse
@@ -162,7 +162,7 @@ class TestNamedModules:
     def test_a_kernel_that_is_built_has_its_own(self, tmp_path: Path, where: str, message: str) -> None:
         tree = fakes.tree(tmp_path / "linux")
         with pytest.raises(UsageError, match=message) as caught:
-            plan([Wanted(parse(str(tree)), modules=tmp_path, where=where)])
+            plan([KernelRequest(parse(str(tree)), modules=tmp_path, where=where)])
         assert caught.value.hint
 
 

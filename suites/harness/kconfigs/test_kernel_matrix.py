@@ -8,15 +8,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from common.errors import UsageError
 from kconfigs import kernel_matrix, profile
-from kconfigs.kernel_matrix import Wanted
+from kconfigs.kernel_options import requested_kernels
+from kconfigs.kernel_requests import KernelRequest
 from kconfigs.planned_kernels import plan
 from kconfigs.spec import parse
-from kconfigs.wanted_kernels import wanted
 from suites.harness.kconfigs import fake_kernels as fakes
 
 ROOT = Path(kernel_matrix.__file__).parents[1]
@@ -76,7 +77,7 @@ def test_a_pyproject_has_a_table_of_its_own_for_it(folder: Path) -> None:
 
 def test_prebuilt_kernels_come_first(folder: Path) -> None:
     path = made(folder, GOOD.split("\n\n", 1)[1])
-    found = plan(wanted(None, None, None, None, path))
+    found = plan(requested_kernels(matrix_file=path))
     mine = profile.load(str(folder / "mine.toml"))
     assert [(one.id, one.profile) for one in found] == [
         ("image.bin-6.12.7-fake/shipped", None),
@@ -125,16 +126,16 @@ def test_a_missing_file_is_wrong_use(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "beside",
-    [(["source"], None, None, None), (None, ["full"], None, None), (None, None, None, "debian")],
+    [{"specs": ["source"]}, {"flavors": ["full"]}, {"profile_name": "debian"}],
     ids=["kernel", "flavor", "profile"],
 )
-def test_options_cannot_be_given_beside_it(folder: Path, beside: tuple[None, None, None, None]) -> None:
+def test_options_cannot_be_given_beside_it(folder: Path, beside: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="none of them can be given beside it"):
-        wanted(*beside, made(folder, GOOD))
+        requested_kernels(**beside, matrix_file=made(folder, GOOD))
 
 
 def test_a_missing_kernel_is_reported_with_its_place(folder: Path) -> None:
-    asked = [Wanted(parse(str(folder / "nowhere")), where="kconform.toml: [[kernel]] 3")]
+    asked = [KernelRequest(parse(str(folder / "nowhere")), where="kconform.toml: [[kernel]] 3")]
     with pytest.raises(UsageError, match=r"kconform.toml: \[\[kernel\]\] 3: there is no kernel at .*/nowhere"):
         plan(asked)
 
@@ -143,14 +144,14 @@ def test_numbered_names_do_not_collide(tmp_path: Path) -> None:
     trees = [fakes.tree(tmp_path / name / "linux") for name in ("a", "b", "c")]
     makefile = trees[2] / "Makefile"
     makefile.write_text(re.sub("(?m)^EXTRAVERSION.*", "EXTRAVERSION = -2", makefile.read_text()))
-    found = plan([Wanted(parse(str(tree))) for tree in trees])
+    found = plan([KernelRequest(parse(str(tree))) for tree in trees])
     assert [one.id for one in found] == ["linux-6.12.7/full", "linux-6.12.7-2/full", "linux-6.12.7-2-2/full"]
 
 
 @pytest.mark.parametrize("what", ["profile", "config"])
 def test_one_kernel_has_one_profile_and_one_config(folder: Path, what: str) -> None:
     """The second would not be tested, and no report would say so."""
-    other = Wanted(parse(str(folder / "linux")), flavors=("mine",), where="kconform.toml: [[kernel]] 2")
+    other = KernelRequest(parse(str(folder / "linux")), flavors=("mine",), where="kconform.toml: [[kernel]] 2")
     first = replace(other, where="kconform.toml: [[kernel]] 1")
     if what == "profile":
         other = replace(other, profile=profile.load("debian"))
@@ -167,7 +168,7 @@ def test_one_kernel_has_one_profile_and_one_config(folder: Path, what: str) -> N
 @pytest.mark.parametrize("where", ["", "kconform.toml: [[kernel]] 1"], ids=["option", "matrix"])
 def test_a_config_that_no_flavor_uses_is_wrong_use(folder: Path, where: str) -> None:
     """Only flavor mine builds a named config; with another flavor it would be ignored."""
-    tree = Wanted(parse(str(folder / "linux")), kernel_config=folder / "mine.config", where=where)
+    tree = KernelRequest(parse(str(folder / "linux")), kernel_config=folder / "mine.config", where=where)
     with pytest.raises(UsageError, match=r"nothing would be built with the config .*/mine\.config") as caught:
         plan([tree])
     assert "--flavor=mine" in caught.value.hint
@@ -176,7 +177,8 @@ def test_a_config_that_no_flavor_uses_is_wrong_use(folder: Path, where: str) -> 
 
 def test_a_config_for_one_of_the_kernels_is_enough(folder: Path) -> None:
     asked = [
-        Wanted(parse(str(folder / name)), kernel_config=folder / "mine.config") for name in ("image.bin", "linux")
+        KernelRequest(parse(str(folder / name)), kernel_config=folder / "mine.config")
+        for name in ("image.bin", "linux")
     ]
     assert len(plan(asked)) == 2
 
@@ -214,7 +216,7 @@ def test_it_has_realtime_kernels_and_the_newest_ones() -> None:
     assert {"deb:linux-image-amd64@trixie-backports", "deb:linux-image-cloud-amd64@trixie-backports"} <= set(text)
 
 
-def is_source(one: Wanted) -> bool:
+def is_source(one: KernelRequest) -> bool:
     return "source" in one.spec.text
 
 

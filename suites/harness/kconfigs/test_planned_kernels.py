@@ -21,7 +21,7 @@ from kconfigs import planned_kernels
 from kconfigs.build.build_progress import BuildState, Phase, PhaseTimes
 from kconfigs.build.status_file import StatusFile, read_status
 from kconfigs.flavors import FLAVORS
-from kconfigs.kernel_matrix import Wanted
+from kconfigs.kernel_requests import KernelRequest
 from kconfigs.planned_kernels import Candidate, PlannedKernel, plan
 from kconfigs.plugin import LOOKED_UP, builds
 from kconfigs.profile import load
@@ -37,7 +37,7 @@ pytestmark = [
 
 
 def planned(*specs: str, flavors: Sequence[str] = ("full",)) -> list[PlannedKernel]:
-    return plan([Wanted(parse(spec), tuple(flavors)) for spec in specs])
+    return plan([KernelRequest(parse(spec), tuple(flavors)) for spec in specs])
 
 
 def test_a_kernel_that_is_built_is_not_begun_again(tree: Path, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_kernel_that_is_built_is_not_begun_again(tree: Path, tmp_path: Path) -
 
 def test_a_profile_for_other_versions_is_wrong_use(tree: Path, tmp_path: Path) -> None:
     """Said before anything is built, if the version is known."""
-    asked = [Wanted(parse(str(tree)), profile=made(tmp_path, 'text = "t"\nsince = "6.13"\n'))]
+    asked = [KernelRequest(parse(str(tree)), profile=made(tmp_path, 'text = "t"\nsince = "6.13"\n'))]
     with pytest.raises(UsageError, match=r"profile mine is not for this kernel: since Linux 6\.13, this is 6\.12\.7"):
         plan(asked)
 
@@ -65,7 +65,7 @@ def test_a_package_may_name_only_its_series(
     """Debian's 6.1.0 may be 6.1.192: that is known when the kernel is there."""
     (source,) = (one.source for one in planned(str(tree)))
     monkeypatch.setattr(planned_kernels, "resolve", lambda *_, **__: replace(source, version=(6, 1, 0)))
-    asked = [Wanted(parse(str(tree)), profile=made(tmp_path, f'text = "t"\nsince = "{since}"\n'))]
+    asked = [KernelRequest(parse(str(tree)), profile=made(tmp_path, f'text = "t"\nsince = "{since}"\n'))]
     if excluded:
         with pytest.raises(UsageError, match=r"since Linux 6\.2, this is 6\.1\.0"):
             plan(asked)
@@ -119,7 +119,7 @@ def test_a_plan_can_be_pickled(tmp_path: Path) -> None:
     (tmp_path / "image.bin").write_bytes(fakes.bzimage(config=fakes.CONFIG))
     fakes.kernel_deb(tmp_path / "k.deb")
     specs = [str(tmp_path / name) for name in ("image.bin", "k.deb", "linux")]
-    found = plan([Wanted(parse(spec), profile=load("debian")) for spec in specs])
+    found = plan([KernelRequest(parse(spec), profile=load("debian")) for spec in specs])
     assert len(found) == 3
     assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301 - our own
 
@@ -214,7 +214,7 @@ class TestRunFolder:
     """What all processes of a run share."""
 
     def test_the_plan_is_made_once(self, tree: Path, tmp_path: Path) -> None:
-        RunFolder(tmp_path).begin([Wanted(parse(str(tree)))])
+        RunFolder(tmp_path).begin([KernelRequest(parse(str(tree)))])
         first = RunFolder(tmp_path).kernels(plan)
         assert [one.id for one in first] == ["linux-6.12.7/full"]
         assert RunFolder(tmp_path).kernels(lambda _: pytest.fail("it has been made")) == first

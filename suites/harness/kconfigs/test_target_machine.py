@@ -14,11 +14,10 @@ from common.errors import UsageError
 from kconfigs import target_facts
 from kconfigs.fetch import fetch
 from kconfigs.kconfig import Config
-from kconfigs.kernel_options import refuse_careless_target
+from kconfigs.kernel_options import refuse_careless_target, requested_kernels
 from kconfigs.planned_kernels import plan
 from kconfigs.target_facts import TargetFacts, ask, effective
 from kconfigs.target_machine import TargetMachine, parse_target
-from kconfigs.wanted_kernels import wanted
 from suites.harness.guests import fakes
 
 ANSWERS = {
@@ -147,7 +146,7 @@ def test_a_machine_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is called after the machine, and knows what it was booted with, and its stable version."""
     monkeypatch.setattr("kconfigs.architectures.machine", lambda: "x86_64")
-    (planned,) = plan(wanted(None, None, None, None, None, target="ssh:root@board"))
+    (planned,) = plan(requested_kernels(target="ssh:root@board"))
     kernel = fetch(planned.source)
     assert planned.id == kernel.id == "board-6.1.0-56-cloud-amd64/shipped"
     assert (kernel.version, kernel.target) == ((6, 1, 192), "ssh:root@board")
@@ -160,17 +159,17 @@ def test_a_kernel_without_a_config(board: dict[str, str], tmp_path: Path, monkey
     monkeypatch.setattr("kconfigs.architectures.machine", lambda: "x86_64")
     board["config"] = ""
     with pytest.raises(UsageError, match=r"has neither /proc/config\.gz nor /boot/config-6\.1\.0-56-") as caught:
-        plan(wanted(None, None, None, None, None, target="ssh:board"))
+        plan(requested_kernels(target="ssh:board"))
     assert "--kernel-config" in caught.value.hint
     own = tmp_path / "config"
     own.write_text("CONFIG_SECCOMP=y\n")
-    (planned,) = plan(wanted(None, None, own, None, None, target="ssh:board"))
+    (planned,) = plan(requested_kernels(kernel_config=own, target="ssh:board"))
     assert fetch(planned.source).config == Config({"SECCOMP": "y"})
 
 
 def test_no_other_kernel_beside_it() -> None:
     with pytest.raises(UsageError, match="no other can be named beside it"):
-        wanted(["source"], None, None, None, None, target="local")
+        requested_kernels(specs=["source"], target="local")
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from kconfigs.build.toolchain import Toolchain
 from kconfigs.cache import Cache
 from kconfigs.fetch import fetch
 from kconfigs.kconfig import merge, parse_fragment
+from kconfigs.kernel_options import requested_kernels
 from kconfigs.planned_kernels import plan
 from kconfigs.resolve import resolve
 from kconfigs.spec import parse
-from kconfigs.wanted_kernels import wanted
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.kconfigs.builds.fake_builds import MakeTree, builds
 
@@ -57,13 +57,13 @@ def test_a_tree_for_two_architectures(linux: Path, cache: Cache, tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["arm64", "aarch64"])
 def test_the_option(linux: Path, name: str) -> None:
-    (planned,) = plan(wanted([str(linux)], None, None, None, None, arch=name))
+    (planned,) = plan(requested_kernels(specs=[str(linux)], arch=name))
     assert planned.id == "linux-6.12.7-arm64/full"
 
 
 def test_an_unknown_architecture_is_wrong_use(linux: Path) -> None:
     with pytest.raises(UsageError, match="no architecture arm46; did you mean 'arm64'") as caught:
-        wanted([str(linux)], None, None, None, None, arch="arm46")
+        requested_kernels(specs=[str(linux)], arch="arm46")
     assert "architectures: amd64, arm64" in caught.value.hint
 
 
@@ -72,8 +72,8 @@ def test_what_is_not_built_has_the_architecture_that_it_has(linux: Path, tmp_pat
     image = tmp_path / "image.bin"
     image.write_bytes(fakes.bzimage(config=fakes.CONFIG))
     with pytest.raises(UsageError, match="--arch is for kernels that are built, and none of these is built"):
-        plan(wanted([str(image)], None, None, None, None, arch="arm64"))
-    both = plan(wanted([str(image), str(linux)], None, None, None, None, arch="arm64"))
+        plan(requested_kernels(specs=[str(image)], arch="arm64"))
+    both = plan(requested_kernels(specs=[str(image), str(linux)], arch="arm64"))
     assert [one.source.arch for one in both] == ["x86_64", "aarch64"]
 
 
@@ -96,13 +96,13 @@ def test_it_is_not_for_these(beside: str, tmp_path: Path) -> None:
     matrix = tmp_path / "kconform.toml" if beside == "matrix" else None
     target = "local" if beside == "target" else None
     with pytest.raises(UsageError, match=r"so no(ne of them can be given| other can be named) beside it"):
-        wanted(None, None, None, None, matrix, target=target, arch="arm64")
+        requested_kernels(matrix_file=matrix, target=target, arch="arm64")
 
 
 def test_without_a_kernel_it_means_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The distribution's prebuilt kernel is for this machine."""
     monkeypatch.chdir(tmp_path)
-    (asked,) = wanted(None, None, None, None, None, arch="arm64")
+    (asked,) = requested_kernels(arch="arm64")
     assert (asked.spec.text, asked.arch) == ("source", "aarch64")
 
 

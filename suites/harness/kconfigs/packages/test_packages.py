@@ -12,7 +12,7 @@ from common.errors import UsageError
 from kconfigs.cache import Cache
 from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
-from kconfigs.kernel_matrix import Wanted
+from kconfigs.kernel_requests import KernelRequest
 from kconfigs.planned_kernels import plan
 from kconfigs.spec import PathSpec, parse
 from suites.harness.hostile_files import packed
@@ -138,7 +138,9 @@ class TestSeveralFiles:
     def test_with_and_without_modules_are_two_kernels_of_a_run(self, tmp_path: Path) -> None:
         (tmp_path / "a.rpm").write_bytes(kernel_rpm(WITH_MODULES))
         (tmp_path / "b.rpm").write_bytes(kernel_rpm(MODULE))
-        found = plan([Wanted(parse(f"{tmp_path}/a.rpm")), Wanted(parse(f"{tmp_path}/a.rpm,{tmp_path}/b.rpm"))])
+        found = plan(
+            [KernelRequest(parse(f"{tmp_path}/a.rpm")), KernelRequest(parse(f"{tmp_path}/a.rpm,{tmp_path}/b.rpm"))]
+        )
         assert [one.name for one in found] == ["fedora-6.12.7-200.fc41", "fedora-6.12.7-200.fc41-2"]
 
 
