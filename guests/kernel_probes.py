@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Probes: what a kernel itself says that it has, however old its version is.
 
-A probe is a word and a name, as in `filter-flag WAIT_KILLABLE_RECV`; WORDS lists the words.  Each asks for an
+A probe is a kind and a name, as in `filter-flag WAIT_KILLABLE_RECV`; KINDS lists the kinds.  Each asks for an
 interface, rather than for the behaviour that a test judges: a number, a flag or a file that the kernel knows or not.
 The answer decides whether a test applies to a kernel whose version is too old (reports/judgement/kernel_promises.py).
 """
@@ -91,7 +91,7 @@ def _perf_attr_size(guest: Guest, name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Word:
+class ProbeKind:
     """One kind of probe."""
 
     meaning: str
@@ -101,37 +101,41 @@ class Word:
     """The names that it can be asked for; None if any."""
 
 
-WORDS: Mapping[str, Word] = {
-    "option": Word("the config has this option, which says that the source has it", None),
-    "file": Word("the file exists after a boot without parameters", _has_file),
-    "syscall": Word("the call is not ENOSYS", _has_syscall, SYSCALLS),
-    "prctl": Word("prctl() with this option and zeros is not EINVAL", _has_prctl, PRCTLS),
-    "filter-flag": Word("seccomp(SECCOMP_SET_MODE_FILTER) accepts the flag", _has_filter_flag, FILTER_FLAGS),
-    "listener-ioctl": Word("a seccomp listener knows SECCOMP_IOCTL_NOTIF_...", _has_listener_ioctl, LISTENER_IOCTLS),
-    "addfd-flag": Word("SECCOMP_IOCTL_NOTIF_ADDFD accepts the flag", _has_addfd_flag, ADDFD_FLAGS),
-    "perf-attr-size": Word(
+KINDS: Mapping[str, ProbeKind] = {
+    "option": ProbeKind("the config has this option, which says that the source has it", None),
+    "file": ProbeKind("the file exists after a boot without parameters", _has_file),
+    "syscall": ProbeKind("the call is not ENOSYS", _has_syscall, SYSCALLS),
+    "prctl": ProbeKind("prctl() with this option and zeros is not EINVAL", _has_prctl, PRCTLS),
+    "filter-flag": ProbeKind("seccomp(SECCOMP_SET_MODE_FILTER) accepts the flag", _has_filter_flag, FILTER_FLAGS),
+    "listener-ioctl": ProbeKind(
+        "a seccomp listener knows SECCOMP_IOCTL_NOTIF_...", _has_listener_ioctl, LISTENER_IOCTLS
+    ),
+    "addfd-flag": ProbeKind("SECCOMP_IOCTL_NOTIF_ADDFD accepts the flag", _has_addfd_flag, ADDFD_FLAGS),
+    "perf-attr-size": ProbeKind(
         "the kernel's struct perf_event_attr has at least this size", _perf_attr_size, PERF_ATTR_SIZES
     ),
 }
 
+FORM = "a probe has the form KIND NAME, such as `syscall lsm_list_modules`"
 
-def parse(probe: str) -> tuple[Word, str]:
-    """The word and the name of a probe.  UsageError for anything else."""
-    word, _, name = probe.partition(" ")
-    known = WORDS.get(word)
+
+def parse(probe: str) -> tuple[ProbeKind, str]:
+    """The kind and the name of a probe.  UsageError for anything else."""
+    kind, _, name = probe.partition(" ")
+    known = KINDS.get(kind)
     if known is None or not name:
-        meant = did_you_mean(word, WORDS) or f"; the words are {', '.join(WORDS)}"
-        raise UsageError(f"{printable(probe)!r} is not a probe, which is a word and a name{meant}")
+        meant = "" if known else did_you_mean(kind, KINDS) or f"; the kinds are {', '.join(KINDS)}"
+        raise UsageError(f"{printable(probe)!r} is not a probe{meant}", hint=FORM)
     if known.names is not None and name not in known.names:
         meant = did_you_mean(name, known.names) or f"; it is one of {', '.join(known.names)}"
-        raise UsageError(f"{printable(probe)!r} is not a probe: unknown {word}{meant}")
+        raise UsageError(f"{printable(probe)!r} is not a probe: unknown {kind}{meant}")
     return known, name
 
 
 def ask(guest: Guest, probe: str) -> bool:
     """Whether the guest's kernel says that it has what the probe names."""
-    word, name = parse(probe)
-    return guest.kernel.config.enabled(name) if word.ask is None else word.ask(guest, name)
+    kind, name = parse(probe)
+    return guest.kernel.config.enabled(name) if kind.ask is None else kind.ask(guest, name)
 
 
 class KernelAnswers:
@@ -147,8 +151,8 @@ class KernelAnswers:
         """
         key = (kernel.digest, probe)
         if key not in self._known:
-            word, name = parse(probe)
-            self._known[key] = kernel.config.enabled(name) if word.ask is None else self._answer(take(), probe)
+            kind, name = parse(probe)
+            self._known[key] = kernel.config.enabled(name) if kind.ask is None else self._answer(take(), probe)
         return self._known[key]
 
     def _answer(self, guest: Guest, probe: str) -> bool:

@@ -12,7 +12,7 @@ from common.errors import UsageError
 from guests import kernel_probes
 from guests.errors import GuestBroke, StartError
 from guests.guest import Guest
-from guests.kernel_probes import WORDS, KernelAnswers, ask, parse
+from guests.kernel_probes import FORM, KINDS, KernelAnswers, ask, parse
 from reports.model import requirements
 from suites.harness.checkout import ROOT
 from suites.harness.guests import fakes
@@ -23,24 +23,26 @@ PROBES = {each.probe for each in requirements.load(ROOT / "suites").values() if 
 
 
 @pytest.mark.parametrize(
-    ("probe", "complaint"),
+    ("probe", "complaint", "hint"),
     [
-        ("flag SEND", "'flag SEND' is not a probe, which is a word and a name"),
-        ("syscal lsm_list_modules", "did you mean 'syscall'"),
-        ("syscall", "which is a word and a name"),
-        ("syscall exit", "unknown syscall; it is one of lsm_list_modules"),
-        ("filter-flag WAIT_KILABLE_RECV", "unknown filter-flag; did you mean 'WAIT_KILLABLE_RECV'"),
-        ("", "which is a word and a name"),
+        ("flag SEND", "'flag SEND' is not a probe; did you mean ", FORM),
+        ("syscal lsm_list_modules", "did you mean 'syscall'", FORM),
+        ("syscall", "'syscall' is not a probe", FORM),
+        ("unknown SEND", "; the kinds are option, file, syscall, prctl, ", FORM),
+        ("syscall exit", "unknown syscall; it is one of lsm_list_modules", ""),
+        ("filter-flag WAIT_KILABLE_RECV", "unknown filter-flag; did you mean 'WAIT_KILLABLE_RECV'", ""),
+        ("", "'' is not a probe; the kinds are ", FORM),
     ],
 )
-def test_what_is_no_probe(probe: str, complaint: str) -> None:
+def test_what_is_no_probe(probe: str, complaint: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(probe)
     assert complaint in caught.value.message
+    assert caught.value.hint == hint
 
 
-def test_each_word_is_used_and_each_probe_is_one() -> None:
-    assert {probe.partition(" ")[0] for probe in PROBES if parse(probe)} == set(WORDS)
+def test_each_kind_is_used_and_each_probe_is_one() -> None:
+    assert {probe.partition(" ")[0] for probe in PROBES if parse(probe)} == set(KINDS)
 
 
 # Kernels, and what mainline has had since when
@@ -149,7 +151,7 @@ def test_a_kernel_that_breaks_when_asked_is_an_error(tmp_path: Path) -> None:
     assert (guest.taken, guest.closed) == (2, 2)
 
 
-def test_the_words_have_a_meaning() -> None:
+def test_the_kinds_are_documented() -> None:
     """docs/add-a-scenario.md lists them."""
     text = (ROOT / "docs" / "add-a-scenario.md").read_text(encoding="utf-8")
-    assert [word for word in kernel_probes.WORDS if f"| `{word} " not in text] == []
+    assert [kind for kind in kernel_probes.KINDS if f"| `{kind} " not in text] == []
