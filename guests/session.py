@@ -15,7 +15,7 @@ from guests.protocol import wire
 from guests.protocol.channel import Stream
 from guests.protocol.record import LogContains
 from guests.protocol.wire import Frame, Op, SpawnOption, State
-from guests.setting_path import setting_path
+from guests.sysctl_path import setting_path
 from guests.task import Task, TaskOwner
 from guests.uapi import AT_FDCWD, O_APPEND, O_CREAT, O_TRUNC, Cap, Clone
 

@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 
 from guests.guest import Guest
-from guests.setting_path import setting_path
+from guests.sysctl_path import setting_path
 from kconfigs import needed_options
 from kconfigs.builtin_command_line import BuiltinCommandLine
 from kconfigs.kernel import Kernel

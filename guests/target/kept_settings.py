@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from guests.setting_path import setting_path
+from guests.sysctl_path import setting_path
 
 KEPT: Mapping[str, str] = {
     "fs.protected_fifos": "0",

@@ -9,7 +9,7 @@ from common.workers import is_worker
 from reports.judgement.verdict import check_breaks, judge
 from reports.model.result import clean_text
 from reports.run import apply_waivers, preparation_times
-from reports.run.notes import ATTACHED, Attached, attach, kernel_of, remarks_of, versions_told
+from reports.run.notes import ATTACHED, Attached, attach, kernel_of, remarks_of, run_versions
 from reports.run.phases import Phase
 from reports.run.requirement_marker import requirements_of
 
@@ -38,7 +38,7 @@ def judged(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
         breaks=judgement.breaks,
         kernel=kernel_of(item),
         evidence=_evidence(item, report),
-        versions=versions_told(item.config) if is_worker(item.config) else {},
+        versions=run_versions(item.config) if is_worker(item.config) else {},
         preparation=measured.kernels,
         waited_s=measured.waited_s,
         boot=item.stash.get(preparation_times.BOOT, None),

@@ -110,9 +110,9 @@ def describe_run(config: pytest.Config, key: str, value: JSON) -> None:
 
     Works in a worker too; what a worker says arrives with its next report.
     """
-    versions_told(config).update(clean({key: value}))
+    run_versions(config).update(clean({key: value}))
 
 
-def versions_told(config: pytest.Config) -> dict[str, JSON]:
+def run_versions(config: pytest.Config) -> dict[str, JSON]:
     """What `describe_run` was told in this process; in the controller, also in its workers."""
     return config.stash.setdefault(VERSIONS, {})

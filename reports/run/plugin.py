@@ -27,10 +27,10 @@ from reports.model.report_directory import claim
 from reports.run import (
     apply_waivers,
     baseline,
+    case_sampling,
     ci_command_escape,
     early_end,
     environment,
-    few_cases,
     notes,
     options,
     own_errors,
@@ -161,7 +161,7 @@ class Hooks:
             apply_waivers.check(self._config, items)
             quick_marker.mark(self._config, items)
             result = yield  # kconfigs checks the kernels, pytest deselects, conftest.py sorts
-            few_cases.deselect_others(self._config, items)
+            case_sampling.deselect_others(self._config, items)
             shard.deselect_others(self._config, items)
             resume.deselect_done(self._config, items)
             return result

@@ -31,7 +31,7 @@ from reports.model.run_record import RunRecord
 from reports.model.store import Store
 from reports.run import baseline, environment, own_errors, repeat, resume, shard
 from reports.run.apply_waivers import waivers_of
-from reports.run.notes import versions_told
+from reports.run.notes import run_versions
 from reports.run.phases import Assembler, Phase, collection_result
 from reports.run.run_end import RunEnd
 from reports.run.terminal_summary import Summary, SummaryLine
@@ -115,7 +115,7 @@ class Recorder:
         phase = test.with_subtests(report, phase)
         with self.guarded(f"evidence of {report.nodeid}"):
             evidence.write(self._directory, report.nodeid, phase.evidence, test.paths)
-        versions_told(self._config).update(phase.versions)
+        run_versions(self._config).update(phase.versions)
         result = self._assembler.add(report, phase)
         if result is not None:
             self._add(result, test.kernel)
@@ -284,7 +284,7 @@ class Recorder:
             argv=[str(arg) for arg in self._config.invocation_params.args],
             host=self._host,
             suite=self._suite,
-            versions={**environment.versions(), **versions_told(self._config)},
+            versions={**environment.versions(), **run_versions(self._config)},
             selection=self._selection,
             baseline=baseline.record(self._config),
             resumed=former.record() if former else None,

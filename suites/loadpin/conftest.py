@@ -16,9 +16,9 @@ from guests.vm.kernel_modules import read_module
 from kconfigs.kconfig import spelled
 from kconfigs.kernel import Kernel
 from kconfigs.needed_options import needed
-from suites.inactive_modules import skip_unless_started, why_left_out
 from suites.loadpin.support.disks_and_log import MODULES
-from suites.other_restrictions import SIGNED, lockdown, signatures_enforced, turned_off_loads
+from suites.lockdown_and_signing import SIGNED, lockdown, signatures_enforced, turned_off_loads
+from suites.unstarted_lsms import skip_unless_started, why_left_out
 
 AS_MODULES = {"TEST_LKM", "TEST_FIRMWARE"}
 """Options that may be modules: the tests load these themselves."""

@@ -28,7 +28,7 @@ from suites.loadpin.support.disks_and_log import (
     needs,
     root_before_pin,
 )
-from suites.other_restrictions import signatures_enforced
+from suites.lockdown_and_signing import signatures_enforced
 
 pytestmark = [loadpin, modules, needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP", "TMPFS")]
 

@@ -9,7 +9,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import ENOEXEC
-from guests.setting_path import setting_path
+from guests.sysctl_path import setting_path
 from guests.uapi import MNT_DETACH, O_WRONLY
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,

@@ -15,7 +15,7 @@ from guests.vm.kernel_modules import read_module
 from suites.elf_files import ElfLayout
 from suites.loadpin.support.disks_and_log import MODULE, NOT_ENFORCING, loadpin, modules, needs
 from suites.loadpin.support.suspended_disk import SuspendedDisk
-from suites.other_restrictions import signatures_enforced
+from suites.lockdown_and_signing import signatures_enforced
 
 pytestmark = [loadpin, modules]
 

@@ -13,7 +13,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EBADF, EINVAL, ENOENT, ENOEXEC, EPERM, ETXTBSY, Expected, Outcome
 from guests.promises import breaks
-from guests.setting_path import setting_path
+from guests.sysctl_path import setting_path
 from guests.task import Task
 from guests.uapi import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap, Clone, KexecFile
 from guests.vm.kernel_modules import read_module

@@ -10,7 +10,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, ENOEXEC, EPERM, OK, returned
 from guests.promises import breaks
-from guests.setting_path import setting_path
+from guests.sysctl_path import setting_path
 from guests.task import Task
 from guests.uapi import MS_RDONLY, MS_REMOUNT, O_WRONLY, Clone
 from suites.loadpin.support.disks_and_log import (

@@ -10,7 +10,7 @@ import pytest
 from guests.bpf import Action, deny, kill_thread, log, policy, rule
 from guests.guest import Guest
 from guests.outcome import EBADF, EINVAL, EIO, ENOSYS, EPERM, OK, Expected, killed, returned
-from guests.setting_path import setting_path
+from guests.sysctl_path import setting_path
 from guests.task import Task
 from guests.uapi import AT_FDCWD, Cap, Signal
 from suites.seccomp.support.audit_records import AuditRecords, audited, fields

@@ -8,7 +8,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import ENOSYS, OK
 from guests.syscall_sweep import sweep
-from suites.other_restrictions import lockdown
+from suites.lockdown_and_signing import lockdown
 
 pytestmark = [
     pytest.mark.own_machine("it turns events of ftrace on"),

@@ -12,8 +12,8 @@ import pytest
 from guests.plugin import LIMIT
 from kconfigs.cache import Cache
 from suites.walks.fresh_guests import GuestSupply, one_after_another
-from suites.walks.surroundings import Surroundings
 from suites.walks.walk import FIXED_WALKS, Walk
+from suites.walks.walk_context import WalkContext
 from suites.walks.walk_run import FIXED_SEED, Budget, WalkTaker, run_walks
 
 DATABASE = ".walks"
@@ -69,10 +69,10 @@ def walks(request: pytest.FixtureRequest, guest_supply: GuestSupply) -> Iterator
     with one_after_another(guest_supply.take) as next_guest:
         # Each walk may take as long as a test.
         limit = request.config.stash[LIMIT]
-        yield _walker(request, Surroundings(next_guest, guest_supply.complaint, limit.renew))
+        yield _walker(request, WalkContext(next_guest, guest_supply.complaint, limit.renew))
 
 
-def _walker(request: pytest.FixtureRequest, surroundings: Surroundings) -> WalkTaker:
+def _walker(request: pytest.FixtureRequest, surroundings: WalkContext) -> WalkTaker:
 
     def walk(machine: type[Walk], part: int = 1) -> None:
         budget = budget_of(request.config)

@@ -27,7 +27,7 @@ from guests.errors import GuestBroke, KconformError, SetupFailed
 from guests.outcome import Expected, Outcome
 from guests.promises import breaks
 from suites.walks.scenario import as_test
-from suites.walks.surroundings import Surroundings
+from suites.walks.walk_context import WalkContext
 
 IMPORTS: Mapping[str, str] = {
     **dict.fromkeys(("GONE", "OK", "EACCES", "EBADF", "EBUSY", "EINVAL", "EPERM", "ESRCH"), "guests.outcome"),
@@ -130,7 +130,7 @@ def beginning(**strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., N
 class Walk(RuleBasedStateMachine):
     """One walk through a model and a guest."""
 
-    surroundings: ClassVar[Surroundings]
+    surroundings: ClassVar[WalkContext]
     imports: ClassVar[Mapping[str, str]] = {}
     """Names that the area's lines use, besides IMPORTS, and the modules that define them."""
     marks: ClassVar[tuple[str, ...]] = ()

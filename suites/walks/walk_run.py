@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
-from suites.walks.surroundings import Surroundings
 from suites.walks.walk import FIXED_WALKS, Walk
+from suites.walks.walk_context import WalkContext
 
 FIXED_SEED = 1
 STEPS = 25
@@ -72,7 +72,7 @@ class WalkTaker(Protocol):
 
 def run_walks(
     machine: type[Walk],
-    surroundings: Surroundings,
+    surroundings: WalkContext,
     budget: Budget,
     seed: int,
     part: int = 1,

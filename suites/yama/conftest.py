@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from suites import initial_settings
-from suites.inactive_modules import skip_unless_started, why_left_out
+from suites.unstarted_lsms import skip_unless_started, why_left_out
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 from guests.call_plan import Plan, StepValue
 from guests.guest import Guest
 from guests.protocol.meeting_layout import Watched
-from guests.setting_path import setting_path
+from guests.sysctl_path import setting_path
 from guests.task import Task
 from guests.uapi import O_WRONLY, THREAD_FLAGS, WALL, Prctl
 from suites.process_accesses import vector

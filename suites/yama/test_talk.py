@@ -8,7 +8,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, OK
 from guests.promises import breaks
-from guests.setting_path import setting_path
+from guests.sysctl_path import setting_path
 from guests.uapi import PTRACER_ANY, Signal
 
 SCOPE = "kernel.yama.ptrace_scope"

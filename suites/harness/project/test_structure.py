@@ -109,7 +109,7 @@ BELOW_ROOMS = {
     "bpf",
     "call_arguments",
     "guest_text",
-    "setting_path",
+    "sysctl_path",
 }
 """Modules on top of guests/ that any room may know."""
 ABOVE_ROOMS = {

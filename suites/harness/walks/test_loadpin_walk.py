@@ -11,8 +11,8 @@ from suites.harness.walks.fake_loadpin import FakeLoadPinGuest, fake_walk
 from suites.harness.walks.wrong_loadpin_rules import RULES
 from suites.loadpin.support.walk_boots import BOOTS, CLOSED, SWITCHED_ON
 from suites.mutation.mutant_table import load_mutants
-from suites.walks.surroundings import Surroundings
 from suites.walks.walk import WalkDifference
+from suites.walks.walk_context import WalkContext
 from suites.walks.walk_run import Budget, Walked, run_walks
 
 ENOUGH = 300
@@ -26,7 +26,7 @@ def walk(boot: str, rules: str = "", *, walks: int = ENOUGH, closed: bool = Fals
         return FakeLoadPinGuest(BY_NAME[boot], *model, closed=closed)
 
     machine = fake_walk(BY_NAME[boot], closed=closed)
-    return run_walks(machine, Surroundings(take), Budget(walks=walks, shrink=shrink), seed=1)
+    return run_walks(machine, WalkContext(take), Budget(walks=walks, shrink=shrink), seed=1)
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -52,7 +52,7 @@ def test_a_closed_sysctl_is_noticed() -> None:
         with pytest.raises(WalkDifference) as raised:
             run_walks(
                 fake_walk(BY_NAME["not-enforcing"], closed=closed),
-                Surroundings(lambda: FakeLoadPinGuest(BY_NAME["not-enforcing"], closed=not closed)),  # noqa: B023
+                WalkContext(lambda: FakeLoadPinGuest(BY_NAME["not-enforcing"], closed=not closed)),  # noqa: B023
                 Budget(walks=ENOUGH, shrink=False),
                 seed=1,
             )

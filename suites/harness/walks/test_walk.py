@@ -16,8 +16,8 @@ from suites.harness.walks.fake_guest import FakeGuest, FakeYamaWalk
 from suites.harness.walks.wrong_rules import RULES
 from suites.mutation.mutant_table import load_mutants
 from suites.walks import plugin
-from suites.walks.surroundings import Surroundings
 from suites.walks.walk import FIXED_WALKS, WalkDifference, source_of
+from suites.walks.walk_context import WalkContext
 from suites.walks.walk_run import Budget, Walked, run_walks
 from suites.yama.support.model import TaskModel
 from suites.yama.support.yama_walk import PROMISES
@@ -27,7 +27,7 @@ ENOUGH = 300
 
 
 def walk(take: Callable[[], FakeGuest], walks: int = ENOUGH, seed: int = 1, **budget: object) -> Walked:
-    return run_walks(FakeYamaWalk, Surroundings(take), Budget(walks=walks, **budget), seed)  # type: ignore[arg-type]
+    return run_walks(FakeYamaWalk, WalkContext(take), Budget(walks=walks, **budget), seed)  # type: ignore[arg-type]
 
 
 def test_right_rules_make_no_difference() -> None:
@@ -92,7 +92,7 @@ def test_fixed_walks_are_the_same_each_time() -> None:
                 seen.append(what)  # noqa: B023 - the list of this round
                 return super().declare(task, named, what)
 
-        walked = run_walks(FakeYamaWalk, Surroundings(Recorded), Budget(), seed=1)
+        walked = run_walks(FakeYamaWalk, WalkContext(Recorded), Budget(), seed=1)
         assert walked.walks >= FIXED_WALKS
         transcripts.append(seen)
     assert transcripts[0]
@@ -125,14 +125,14 @@ def test_guest_that_breaks_shows_its_scenario() -> None:
 
 
 def test_complaint_of_the_kernel_is_found_at_the_end_of_a_walk() -> None:
-    surroundings = Surroundings(FakeGuest, lambda _: "the kernel complained: BUG: sleeping function")
+    surroundings = WalkContext(FakeGuest, lambda _: "the kernel complained: BUG: sleeping function")
     with pytest.raises(GuestBroke, match="BUG: sleeping function"):
         run_walks(FakeYamaWalk, surroundings, Budget(walks=5, shrink=False), 1)
 
 
 def test_no_walk_begins_when_the_time_is_over() -> None:
     now = iter(range(1000))
-    walked = run_walks(FakeYamaWalk, Surroundings(FakeGuest), Budget(seconds=5), 1, clock=lambda: float(next(now)))
+    walked = run_walks(FakeYamaWalk, WalkContext(FakeGuest), Budget(seconds=5), 1, clock=lambda: float(next(now)))
     assert walked.walks == 4
 
 

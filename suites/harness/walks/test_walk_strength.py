@@ -15,8 +15,8 @@ from suites.mutation import mutant_tester
 from suites.mutation.mutant_table import Edit, Mutant
 from suites.mutation.mutant_tester import MutantTester, chooses_tests
 from suites.mutation.mutants_options import parser, pytest_arguments
-from suites.walks.surroundings import Surroundings
 from suites.walks.walk import WalkDifference
+from suites.walks.walk_context import WalkContext
 from suites.walks.walk_run import Budget, run_walks
 
 WALKS = ["-m", "walks", "--walks", "300", "--no-walk-shrink"]
@@ -58,7 +58,7 @@ def test_only_differences_that_are_shrunk_are_kept(tmp_path: Path, shrink: bool)
     with pytest.raises(WalkDifference):
         run_walks(
             FakeYamaWalk,
-            Surroundings(lambda: FakeGuest(*RULES["scope-1-without-exceptions"])),
+            WalkContext(lambda: FakeGuest(*RULES["scope-1-without-exceptions"])),
             Budget(walks=300, database=tmp_path / "kept", shrink=shrink),
             seed=1,
         )

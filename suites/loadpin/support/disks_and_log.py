@@ -19,7 +19,7 @@ from guests.outcome import ENOEXEC, Outcome
 from guests.task import Task
 from guests.uapi import MS_RDONLY
 from guests.vm.disk_images import DiskPlan
-from suites.other_restrictions import signatures_enforced
+from suites.lockdown_and_signing import signatures_enforced
 
 MODULE = "test_module"
 MODULES = ((MODULE, "TEST_LKM"), ("test_firmware", "TEST_FIRMWARE"))

@@ -16,7 +16,7 @@ from guests.task import Task
 from guests.uapi import MS_PRIVATE, MS_REC, Clone
 from suites.loadpin.support.disks_and_log import UNMOUNTED, LogReader, line, probe, probe_kind
 from suites.loadpin.support.verified_devices import verity_of
-from suites.other_restrictions import lockdown, signatures_enforced
+from suites.lockdown_and_signing import lockdown, signatures_enforced
 
 ENFORCE = "/proc/sys/kernel/loadpin/enforce"
 RESET_DEADLINE_S = 10.0

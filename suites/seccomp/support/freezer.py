@@ -10,7 +10,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.task import Task
-from suites.other_restrictions import without_legacy_cgroups
+from suites.lockdown_and_signing import without_legacy_cgroups
 
 _MOUNT = "/sys/fs/cgroup"
 _LEGACY_MOUNT = "/tmp/freezer"  # noqa: S108 - the guest's

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from guests.setting_path import setting_path
+from guests.sysctl_path import setting_path
 from guests.target import kept_settings
 from guests.target.target_connection import TargetConnection
 from guests.target.target_guest import TargetGuest

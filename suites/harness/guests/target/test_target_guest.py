@@ -14,7 +14,7 @@ import pytest
 from guests.errors import AgentError, GuestBroke, TargetError
 from guests.outcome import OK, returned
 from guests.protocol.wire import Op
-from guests.setting_path import setting_path
+from guests.sysctl_path import setting_path
 from guests.target.target_guest import TargetGuest
 from guests.uapi import Clone
 from suites.harness.guests.fakes import DEADLINE_S, await_end

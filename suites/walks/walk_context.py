@@ -22,7 +22,7 @@ class WalkStopped(BaseException):
 
 
 @dataclass
-class Surroundings:
+class WalkContext:
     """What the walks of a test have in common."""
 
     take: Callable[[], Any]

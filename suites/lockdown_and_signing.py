@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from guests.guest import Guest
-from guests.setting_path import setting_path
+from guests.sysctl_path import setting_path
 
 SIGNED = b"~Module signature appended~\n"
 """The end of a signed module (include/linux/module_signature.h)."""

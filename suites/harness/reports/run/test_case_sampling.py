@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from reports.run.few_cases import chosen
+from reports.run.case_sampling import chosen
 from suites.harness.reports.run.inner_runs import prepare
 
 

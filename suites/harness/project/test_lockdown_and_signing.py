@@ -10,7 +10,7 @@ import pytest
 
 from guests.guest import Guest
 from suites.harness.guests import fakes
-from suites.other_restrictions import lockdown, signatures_enforced
+from suites.lockdown_and_signing import lockdown, signatures_enforced
 
 LOCKDOWN = "/sys/kernel/security/lockdown"
 SIG_ENFORCE = "/sys/module/module/parameters/sig_enforce"

@@ -11,7 +11,7 @@ from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 from suites.harness.checkout import ROOT
 from suites.harness.project.separate_run import SeparateRun, kernel_options
-from suites.inactive_modules import left_out
+from suites.unstarted_lsms import left_out
 
 LISTED = 'CONFIG_LSM="lockdown,yama"\n'
 CMDLINE = 'CONFIG_CMDLINE_BOOL=y\nCONFIG_CMDLINE="quiet lsm=loadpin"\n'
