@@ -19,7 +19,8 @@ from guests.guest import Guest
 from guests.plugin import LIMIT, boot_of, changes_of_guests, machine_options_of
 from guests.system_settings import ConfiguredGuest
 from guests.vm import device_state
-from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
+from guests.vm.boot_request import DEFAULT_BOOT, Boot
+from guests.vm.clone_pool import Pool
 from guests.vm.qemu_program import find_qemu, inspect
 from kconfigs import flavors, sources
 from kconfigs.architectures import ARCHITECTURES

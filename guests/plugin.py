@@ -23,7 +23,7 @@ from guests.outcome import Expected, Outcome
 from guests.reproducer.replay import last_compared
 from guests.time_limit import TimeLimit
 from guests.vm import acceleration, machine_options
-from guests.vm.clone_pool import DEFAULT_BOOT, Boot
+from guests.vm.boot_request import DEFAULT_BOOT, Boot
 from guests.vm.machine_options import MachineOptions
 from guests.vm.qemu_program import QemuProgram, has_device
 from kconfigs.architectures import machine

@@ -20,7 +20,8 @@ from common.commandline import Parser, output, say
 from common.errors import KconformError, UsageError
 from common.text import printable
 from guests.reproducer import guest_trial
-from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
+from guests.vm.boot_request import DEFAULT_BOOT, Boot
+from guests.vm.clone_pool import Pool
 from kconfigs.build.build_progress import for_stderr
 from kconfigs.cache import Cache
 from kconfigs.fetch import fetch

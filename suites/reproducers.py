@@ -20,7 +20,8 @@ from guests.reproducer.make import make
 from guests.reproducer.orders import CannotReproduce
 from guests.reproducer.program_source import Subject
 from guests.reproducer.replay import Run
-from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
+from guests.vm.boot_request import DEFAULT_BOOT, Boot
+from guests.vm.clone_pool import Pool
 from reports.run import notes
 from reports.run.requirement_marker import registry, requirements_of
 

@@ -14,7 +14,8 @@ from guests.guest import Guest
 from guests.plugin import LIMIT, boot_of, changes_of_guests, skip_without_devices
 from guests.target.target_pool import TargetPool
 from guests.vm.acceleration import Acceleration
-from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
+from guests.vm.boot_request import DEFAULT_BOOT, Boot
+from guests.vm.clone_pool import Pool
 from kconfigs import needed_options
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel

@@ -12,7 +12,7 @@ from pathlib import Path
 from guests.reproducer.findings import Analysis
 from guests.reproducer.story import Story
 from guests.session import Session
-from guests.vm.clone_pool import DEFAULT_BOOT, Boot
+from guests.vm.boot_request import DEFAULT_BOOT, Boot
 from guests.vm.disk_images import DiskPlan
 
 _RUNTIME = Path(__file__).parent / "runtime"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from guests.target.target_connection import TargetConnection
 from guests.target.target_guest import TargetGuest
-from guests.vm.clone_pool import DEFAULT_BOOT, Boot
+from guests.vm.boot_request import DEFAULT_BOOT, Boot
 from guests.vm.initramfs import agent
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel

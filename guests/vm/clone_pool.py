@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from common.stopwatch import UNRECORDED, Stopwatch
-from guests.errors import BootError, UsageError
+from guests.errors import BootError
 from guests.guest import Guest
-from guests.vm import acceleration, boot_verdict, hidden_channel, template
+from guests.vm import acceleration, boot_verdict, template
 from guests.vm.acceleration import Acceleration
 from guests.vm.boot import booted
-from guests.vm.disk_images import DiskPlan
+from guests.vm.boot_arguments import builtin_arguments, command_line_size, needed_arguments
+from guests.vm.boot_request import DEFAULT_BOOT, Boot
+from guests.vm.bootable import check_bootable
 from guests.vm.failed_boots import FailedBoots
 from guests.vm.initramfs import initramfs
 from guests.vm.kernel_modules import virtio_modules
@@ -28,102 +29,12 @@ from guests.vm.qemu_command import VirtualMachine
 from guests.vm.qemu_program import QemuProgram, find_qemu, inspect
 from guests.vm.template import Template
 from guests.vm.templates_in_use import TemplatesInUse
-from kconfigs.architectures import ARCHITECTURES, machine
-from kconfigs.builtin_command_line import FIXED_COMMAND_LINE
+from kconfigs.architectures import machine
 from kconfigs.cache import Cache
-from kconfigs.kconfig import Config
 from kconfigs.kernel import Kernel
 
 SPARES = 2
 """Maximum number of clones that wait for a test, of any template."""
-
-REQUIRED_OPTIONS = {
-    "BLK_DEV_INITRD": "the agent is in an initramfs",
-    "BINFMT_ELF": "the agent is an ELF program",
-    "DEVTMPFS": "the agent opens its channel in /dev",
-    "PROC_FS": "the agent reads /proc",
-    "PRINTK": "the kernel's complaints are in its log",
-    "SYSFS": "the agent finds its channel in /sys",
-    "SHMEM": "the tasks share memory with the agent",
-    "MEMFD_CREATE": "the tasks share memory with the agent",
-    "FUTEX": "the tasks wait for orders",
-    "EVENTFD": "the tasks notify the agent",
-}
-"""Options that a kernel must have built in to be tested, and the purpose of each."""
-
-
-def required_options(arch: str) -> dict[str, str]:
-    """The same for an architecture, with its console's."""
-    return {**REQUIRED_OPTIONS, ARCHITECTURES[arch].console_option: "the boot is monitored on the console"}
-
-
-@dataclass(frozen=True)
-class Boot:
-    """The boot that a test requests."""
-
-    arguments: tuple[str, ...] = ()
-    """Arguments for the kernel command line."""
-    disks: tuple[DiskPlan, ...] = ()
-    programs: tuple[str, ...] = ()
-    """Names of programs of the host to provide in /bin."""
-    processor: tuple[str, ...] = ()
-    """Properties of an emulated processor, as QEMU's -cpu takes them.  A real one, under KVM, keeps its own."""
-
-
-DEFAULT_BOOT = Boot()
-
-
-def check_bootable(kernel: Kernel) -> None:
-    """UsageError if the kernel lacks options that the agent needs, or ignores its command line; it names the options.
-
-    A kernel that ignores the parameters of a test would be accused of what it was never asked for.
-    """
-    wanted = required_options(kernel.arch)
-    missing = [f"CONFIG_{name} ({why})" for name, why in wanted.items() if not kernel.config.builtin(name)]
-    if missing:
-        raise UsageError(
-            f"{kernel.id} cannot be tested: it lacks {', '.join(missing)}",
-            hint="build it with one of kconform's flavors, or enable these options",
-        )
-    architecture = ARCHITECTURES[kernel.arch]
-    virtio = virtio_modules(kernel) is not None
-    if not virtio and not architecture.second_port:
-        raise UsageError(
-            f"{kernel.id} cannot be tested: the channel needs a virtio console, because QEMU's machine for"
-            f" {kernel.arch} has no second serial port",
-            hint=f"enable CONFIG_{architecture.virtio_option} and CONFIG_VIRTIO_CONSOLE; with LoadPin, built in",
-        )
-    if problem := _command_line_problem(kernel.config, command_line_size(kernel)):
-        raise UsageError(
-            f"{kernel.id} cannot be tested: {problem}",
-            hint="change the option: CONFIG_CMDLINE is put in front of a test's own parameters",
-        )
-    if found := hidden_channel.obstacles(kernel.config, virtio=virtio):
-        raise UsageError(
-            f"{kernel.id} cannot be tested because of {', '.join(found)}",
-            hint="build it without this; what a boot needs is given to it as arguments",
-        )
-
-
-def _command_line_problem(config: Config, size: int) -> str:
-    """Why a kernel would not see the parameters that tests boot with; empty if it does."""
-    for name in FIXED_COMMAND_LINE:
-        if config.enabled(name):
-            return f"CONFIG_{name} makes it ignore the parameters that tests boot with"
-    built_in = hidden_channel.builtin_arguments(config)
-    if "--" in built_in.split():
-        return "after the -- in CONFIG_CMDLINE, the parameters that tests boot with are init's"
-    if len(built_in) > size // 2:
-        return (
-            f"CONFIG_CMDLINE has {len(built_in)} bytes, which leaves too few for the parameters that tests boot with"
-        )
-    return ""
-
-
-def command_line_size(kernel: Kernel) -> int:
-    """Bytes of the kernel's command line; some architectures have an option for it."""
-    option = kernel.config["COMMAND_LINE_SIZE"]
-    return int(option) if option.isdecimal() else ARCHITECTURES[kernel.arch].command_line_size
 
 
 class Pool:
@@ -263,11 +174,11 @@ class Pool:
 
     def _machine(self, kernel: Kernel, boot: Boot, kvm: bool) -> VirtualMachine:
         modules = virtio_modules(kernel)
-        needed = hidden_channel.needed_arguments(kernel.config, virtio=modules is not None)
+        needed = needed_arguments(kernel.config, virtio=modules is not None)
         return VirtualMachine(
             image=kernel.image,
             initramfs=initramfs(kernel.arch, self._store, boot.programs, list((modules or {}).values())),
-            arguments=(*entry_parameters(kernel.config), *needed, *self._options.arguments, *boot.arguments),
+            arguments=(*needed, *self._options.arguments, *boot.arguments),
             disks=tuple(plan.make(kernel, self._store) for plan in boot.disks),
             memory_mib=self._options.memory_mib or memory_mib(kernel),
             kvm=kvm,
@@ -275,7 +186,7 @@ class Pool:
             qemu=self.qemu(kernel.arch),
             arch=kernel.arch,
             command_line_size=command_line_size(kernel),
-            builtin_arguments=hidden_channel.builtin_arguments(kernel.config),
+            builtin_arguments=builtin_arguments(kernel.config),
             cpus=self._options.cpus,
             processor=boot.processor,
             options=self._options.qemu,
@@ -286,14 +197,3 @@ class Pool:
 def _newer(file: Path, moment: float) -> bool:
     """Whether a file was written after a moment (of time.time())."""
     return file.exists() and file.stat().st_mtime > moment
-
-
-DISABLED_ENTRIES = {"X86_X32_DISABLED": "syscall.x32=y", "IA32_EMULATION_DEFAULT_DISABLED": "ia32_emulation=1"}
-"""Options that disable a system call entry by default, and the kernel arguments that enable it again, so that
-promises about it can be tested.  The first option is Debian's (its patch "x86: Make x32 syscall support conditional
-on a kernel parameter"), the second is upstream's (in v6.7)."""
-
-
-def entry_parameters(config: Config) -> tuple[str, ...]:
-    """The kernel arguments that enable all system call entries of a kernel with this configuration."""
-    return tuple(argument for option, argument in DISABLED_ENTRIES.items() if config.enabled(option))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from guests.errors import QemuError, UsageError
 from guests.syscalls.block_devices import Verity
-from guests.vm.hidden_channel import uses_channel_port
+from guests.vm.boot_arguments import uses_channel_port
 from guests.vm.machine_options import BOOT_TIMEOUT_S
 from guests.vm.qemu_program import SANDBOX, QemuProgram
 from kconfigs.architectures import ARCHITECTURES, Architecture

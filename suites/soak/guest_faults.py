@@ -19,7 +19,8 @@ from collections.abc import Callable
 import guests.guest
 from guests.guest import Guest
 from guests.protocol.channel import SocketStream
-from guests.vm.clone_pool import Boot, Pool
+from guests.vm.boot_request import Boot
+from guests.vm.clone_pool import Pool
 from kconfigs.kernel import Kernel
 
 CHANCE = 0.3

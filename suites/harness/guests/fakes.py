@@ -28,7 +28,7 @@ from guests.protocol.wire import Frame, Op, State
 from guests.session import Session
 from guests.task import Task
 from guests.uapi import number
-from guests.vm.clone_pool import required_options
+from guests.vm.bootable import required_options
 from guests.vm.initramfs import agent
 from guests.vm.qemu_command import TITLE_SPACE, Disk, VirtualMachine
 from guests.vm.qemu_program import QemuProgram
@@ -47,8 +47,15 @@ ROUNDS = 30
 """Number of repetitions of a race, so that both results occur."""
 BOOTABLE = "".join(f"CONFIG_{name}=y\n" for name in required_options("x86_64"))
 """The config of a kernel that can be tested."""
+VIRTIO = "CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\n"
+UARTS = "CONFIG_SERIAL_8250_NR_UARTS={}\nCONFIG_SERIAL_8250_RUNTIME_UARTS={}\n"
 SOON_S = 0.05
 """A deadline that should pass."""
+
+
+def cmdline(text: str) -> str:
+    """The config of a built-in command line."""
+    return f'CONFIG_CMDLINE_BOOL=y\nCONFIG_CMDLINE="{text}"\n'
 
 
 class HostSession(Session):

@@ -13,7 +13,8 @@ from common.stopwatch import Stopwatch, What
 from guests.errors import BootError, KconformError, QemuError, UsageError
 from guests.guest import Guest
 from guests.vm import clone_pool, template
-from guests.vm.clone_pool import DEFAULT_BOOT, Boot, Pool
+from guests.vm.boot_request import DEFAULT_BOOT, Boot
+from guests.vm.clone_pool import Pool
 from guests.vm.qemu_command import VirtualMachine
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes

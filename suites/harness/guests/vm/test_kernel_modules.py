@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from guests.errors import KconformError
-from guests.vm import clone_pool
+from guests.vm.boot_request import DEFAULT_BOOT
+from guests.vm.clone_pool import Pool
 from guests.vm.kernel_modules import find_module, read_module, virtio_modules
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
@@ -128,12 +129,12 @@ class TestModulesForVirtio:
             virtio_modules(self.kernel(tmp_path, fakes.MODULAR_VIRTIO, without="virtio_ring"))
 
     def test_the_initramfs_contains_the_modules(self, tmp_path: Path) -> None:
-        machines = clone_pool.Pool(Cache(tmp_path / "cache"))
+        machines = Pool(Cache(tmp_path / "cache"))
         kernel = self.kernel(tmp_path, fakes.MODULAR_VIRTIO)
-        machine = machines._machine(kernel, clone_pool.DEFAULT_BOOT, kvm=False)
+        machine = machines._machine(kernel, DEFAULT_BOOT, kvm=False)
         assert machine.virtio
         found = re.findall(rb"modules/(\d)\.ko\0+\x7fELF\0name=(\w+)\0", machine.initramfs.read_bytes())
         assert found == [(b"%d" % number, name.encode()) for number, name in enumerate(IN_ORDER)]
-        serial = machines._machine(replace(kernel, modules=None), clone_pool.DEFAULT_BOOT, kvm=False)
+        serial = machines._machine(replace(kernel, modules=None), DEFAULT_BOOT, kvm=False)
         assert not serial.virtio
         assert b"modules/" not in serial.initramfs.read_bytes()

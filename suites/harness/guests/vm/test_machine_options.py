@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from guests.vm import machine_options
-from guests.vm.clone_pool import Boot, Pool
+from guests.vm.boot_request import Boot
+from guests.vm.clone_pool import Pool
 from guests.vm.machine_options import (
     DEFAULT_MACHINE,
     MachineOptions,

@@ -20,7 +20,8 @@ from guests.guest import Guest
 from guests.log import kernel_log
 from guests.protocol import conversation
 from guests.protocol.channel import Channel, SocketStream
-from guests.vm.clone_pool import Boot, Pool
+from guests.vm.boot_request import Boot
+from guests.vm.clone_pool import Pool
 from kconfigs.kernel import Kernel
 
 CHANCE = random.Random(1)  # noqa: S311 - not a secret

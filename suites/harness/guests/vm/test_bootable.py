@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Options that a kernel needs before it can be tested."""
+"""Which kernels can be tested: those with the options that a guest needs, and without what is in its way."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from guests.errors import UsageError
-from guests.vm import clone_pool
-from guests.vm.clone_pool import check_bootable, required_options
+from guests.vm.bootable import check_bootable, required_options
+from guests.vm.clone_pool import Pool
 from kconfigs import flavors
 from kconfigs.builtin_command_line import FIXED_COMMAND_LINE
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
+from suites.harness.guests.fakes import UARTS, VIRTIO, cmdline
 
 REQUIRED_OPTIONS = required_options("x86_64")
 
@@ -38,7 +39,7 @@ class TestBootable:
 
     def test_all_missing_options_are_named(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
-            clone_pool.check_bootable(fakes.kernel(tmp_path))
+            check_bootable(fakes.kernel(tmp_path))
         assert all(f"CONFIG_{name} " in caught.value.message for name in REQUIRED_OPTIONS)
 
     @pytest.mark.parametrize("name", ["CMDLINE_OVERRIDE", "CMDLINE_FORCE"])
@@ -75,18 +76,42 @@ class TestBootable:
     def test_a_built_in_command_line_is_allowed(self, tmp_path: Path) -> None:
         check_bootable(fakes.kernel(tmp_path, f'{fakes.BOOTABLE}CONFIG_CMDLINE="quiet"\nCONFIG_CMDLINE_BOOL=y\n'))
 
+
+class TestObstacles:
     @pytest.mark.parametrize(
-        ("config", "arguments"),
+        ("config", "said"),
         [
-            ("CONFIG_X86_X32=y\nCONFIG_IA32_EMULATION=y\n", ()),
-            ("CONFIG_X86_X32=y\nCONFIG_X86_X32_DISABLED=y\n", ("syscall.x32=y",)),
-            ("CONFIG_IA32_EMULATION=y\nCONFIG_IA32_EMULATION_DEFAULT_DISABLED=y\n", ("ia32_emulation=1",)),
+            (VIRTIO + "CONFIG_INITRAMFS_FORCE=y\n", "CONFIG_INITRAMFS_FORCE (the kernel ignores the initramfs"),
+            (cmdline("console=ttyS1,115200"), "CONFIG_CMDLINE (console=ttyS1,115200 writes to the port"),
+            (
+                cmdline("earlyprintk=serial,ttyS1"),
+                "CONFIG_CMDLINE (earlyprintk=serial,ttyS1 writes to the port",
+            ),
+            (UARTS.format(1, 1), "CONFIG_SERIAL_8250_NR_UARTS=1 (the channel needs a second serial port"),
         ],
-        ids=["open", "x32", "int-0x80"],
+        ids=["initramfs", "console", "earlyprintk", "one-uart"],
     )
-    def test_disabled_entries_are_enabled(self, tmp_path: Path, config: str, arguments: tuple[str, ...]) -> None:
-        kernel = fakes.kernel(tmp_path, config)
-        machine = clone_pool.Pool(Cache(tmp_path))._machine(
-            kernel, clone_pool.Boot(arguments=("audit=1",)), kvm=False
-        )
-        assert machine.arguments == (*arguments, "audit=1")
+    def test_the_option_in_the_way_is_named(self, tmp_path: Path, config: str, said: str) -> None:
+        kernel = fakes.kernel(tmp_path, fakes.BOOTABLE + config)
+        for use in (check_bootable, Pool(Cache(tmp_path)).take):
+            with pytest.raises(UsageError) as caught:
+                use(kernel)
+            assert caught.value.message.startswith(f"fake-6.12.7/full cannot be tested because of {said}")
+            assert caught.value.exit_status == 4
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            "",
+            VIRTIO + cmdline("console=ttynull quiet loglevel=0 rdinit=/sbin/init init=/bin/sh"),
+            VIRTIO + cmdline("console=ttyS1"),
+            VIRTIO + UARTS.format(1, 0),
+            UARTS.format(2, 0),
+            'CONFIG_CMDLINE="only -- where the boot loader gives none"\n',
+            VIRTIO + 'CONFIG_INITRAMFS_SOURCE="/some/directory"\n',
+            VIRTIO + "CONFIG_PANIC_ON_OOPS=y\nCONFIG_NULL_TTY=y\nCONFIG_PRINTK_CALLER=y\nCONFIG_LOG_BUF_SHIFT=12\n",
+        ],
+        ids=["nothing", "cmdline", "port", "no-uart", "serial", "arm64", "own-initramfs", "others"],
+    )
+    def test_what_arguments_overrule_is_not_in_the_way(self, tmp_path: Path, config: str) -> None:
+        check_bootable(fakes.kernel(tmp_path, fakes.BOOTABLE + config))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How the settings of a kernel hide its console, its log or its channel, and the arguments that bring them back.
+"""The kernel arguments of a boot: those that are built in, and those that a kernel's config makes necessary.
 
 On x86, the built-in command line precedes the arguments of a boot (arch/x86/kernel/setup.c, setup_arch()), so that
 these win, where the last one counts.
@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import re
 
+from kconfigs.architectures import ARCHITECTURES
 from kconfigs.kconfig import Config
+from kconfigs.kernel import Kernel
 
 _LOG_BUF_SHIFT = 17
 """Kconfig's default, 128 KiB: the messages of a boot, and of a test."""
 _CHANNEL_PORT = re.compile(r"\bttyS1\b|\b0x2f8\b")
 """The second serial port in an argument such as console=, earlyprintk= or earlycon=."""
+
+DISABLED_ENTRIES = {"X86_X32_DISABLED": "syscall.x32=y", "IA32_EMULATION_DEFAULT_DISABLED": "ia32_emulation=1"}
+"""Options that disable a system call entry by default, and the kernel arguments that enable it again, so that
+promises about it can be tested.  The first option is Debian's (its patch "x86: Make x32 syscall support conditional
+on a kernel parameter"), the second is upstream's (in v6.7)."""
 
 
 def builtin_arguments(config: Config) -> str:
@@ -27,34 +34,23 @@ def uses_channel_port(argument: str) -> bool:
     return _CHANNEL_PORT.search(argument) is not None
 
 
-def obstacles(config: Config, *, virtio: bool) -> list[str]:
-    """Why the kernel cannot be tested, whatever its arguments are: a phrase for each option that is in the way."""
-    words = builtin_arguments(config).split()
-    found = []
-    if config.builtin("INITRAMFS_FORCE"):
-        found.append("CONFIG_INITRAMFS_FORCE (the kernel ignores the initramfs with the agent: do_populate_rootfs())")
-    if not virtio:
-        found += [
-            f"CONFIG_CMDLINE ({word} writes to the port of the channel, and there is no virtio console)"
-            for word in words
-            if uses_channel_port(word)
-        ]
-        if (most := _number(config, "SERIAL_8250_NR_UARTS")) is not None and most < 2:
-            found.append(
-                f"CONFIG_SERIAL_8250_NR_UARTS={most} (the channel needs a second serial port, or else"
-                " CONFIG_VIRTIO_PCI and CONFIG_VIRTIO_CONSOLE)"
-            )
-    return found
+def command_line_size(kernel: Kernel) -> int:
+    """Bytes of the kernel's command line; some architectures have an option for it."""
+    option = kernel.config["COMMAND_LINE_SIZE"]
+    return int(option) if option.isdecimal() else ARCHITECTURES[kernel.arch].command_line_size
 
 
 def needed_arguments(config: Config, *, virtio: bool) -> tuple[str, ...]:
-    """The arguments without which this kernel would not show its console and its log, or not start the agent."""
-    arguments = []
+    """The arguments without which this kernel would not show its console and its log, or not start the agent.
+
+    First come those that enable its system call entries.
+    """
+    arguments = [argument for option, argument in DISABLED_ENTRIES.items() if config.enabled(option)]
     ports = 1 if virtio else 2
-    if (registered := _number(config, "SERIAL_8250_RUNTIME_UARTS")) is not None and registered < ports:
+    if (registered := numeric_option(config, "SERIAL_8250_RUNTIME_UARTS")) is not None and registered < ports:
         # As in Android's kernels: without a registered port, there is no console (univ8250_console_init()).
         arguments.append(f"8250.nr_uarts={ports}")
-    if (shift := _number(config, "LOG_BUF_SHIFT")) is not None and shift < _LOG_BUF_SHIFT:
+    if (shift := numeric_option(config, "LOG_BUF_SHIFT")) is not None and shift < _LOG_BUF_SHIFT:
         # A smaller one is ignored, so a larger built-in buffer never shrinks (log_buf_len_update()).
         arguments.append(f"log_buf_len={1 << _LOG_BUF_SHIFT}")
     if any(word.startswith("rdinit=") for word in builtin_arguments(config).split()):
@@ -62,6 +58,7 @@ def needed_arguments(config: Config, *, virtio: bool) -> tuple[str, ...]:
     return tuple(arguments)
 
 
-def _number(config: Config, name: str) -> int | None:
+def numeric_option(config: Config, name: str) -> int | None:
+    """The value of an option that is a number; None if it is not set."""
     value = config[name]
     return int(value) if re.fullmatch(r"[0-9]{1,9}", value) else None
