@@ -93,12 +93,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="arguments for QEMU, quoted as for a shell; repeatable",
     )
-    group.addoption(
-        "--reproducers",
-        choices=("failed", "all", "none"),
-        default="failed",
-        help="for which tests to write a C program, evidence/TEST/reproducer.c (default: %(default)s)",
-    )
     group.addoption("--cold", action="store_true", help="boot each kernel again, without templates from the cache")
 
 

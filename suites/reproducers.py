@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A pytest plugin that attaches reproducers to the evidence of tests (guests/reproducer/).
+"""The pytest plugin that attaches reproducers to the evidence of tests (guests/reproducer/), and its option.
 
 For that, a test runs again after its teardown, with its fixtures, and with a guest that only repeats what was said.
 """
@@ -53,6 +53,16 @@ MADE = pytest.StashKey[list[str]]()
 RECORDED = pytest.StashKey[RecordedTest]()
 REPLAYED = pytest.StashKey[Guest]()
 FOLLOWING = pytest.StashKey[pytest.Item | None]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("kconform")
+    group.addoption(
+        "--reproducers",
+        choices=("failed", "all", "none"),
+        default="failed",
+        help="for which tests to write a C program, evidence/TEST/reproducer.c (default: %(default)s)",
+    )
 
 
 def kept(item: pytest.Item, guest: Guest, boot: Boot, pool: Pool) -> Guest:

@@ -28,6 +28,7 @@ import reports.run.options
 import suites.coverage.plugin
 import suites.live_guests
 import suites.races.plugin
+import suites.reproducers
 import suites.walks.plugin
 from common.deprecation import DEPRECATIONS, Deprecation
 from common.versions import parse_version
@@ -42,7 +43,7 @@ from suites.harness.checkout import ROOT
 
 RECORD = Path(__file__).with_name("interface.json")
 PLUGINS = (
-    *(guests.plugin, kconfigs.plugin, suites.live_guests),
+    *(guests.plugin, kconfigs.plugin, suites.live_guests, suites.reproducers),
     *(suites.walks.plugin, suites.races.plugin, suites.coverage.plugin),
 )
 OWN_COMMANDS = (
