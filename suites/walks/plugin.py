@@ -72,13 +72,13 @@ def walks(request: pytest.FixtureRequest, guest_supply: GuestSupply) -> Iterator
         yield _walker(request, WalkContext(next_guest, guest_supply.complaint, limit.renew))
 
 
-def _walker(request: pytest.FixtureRequest, surroundings: WalkContext) -> WalkTaker:
+def _walker(request: pytest.FixtureRequest, context: WalkContext) -> WalkTaker:
 
     def walk(machine: type[Walk], part: int = 1) -> None:
         budget = budget_of(request.config)
         seed = FIXED_SEED if budget.is_fixed else random.getrandbits(32) if budget.seed is None else budget.seed
         try:
-            walked = run_walks(machine, surroundings, budget, seed, part)
+            walked = run_walks(machine, context, budget, seed, part)
         except BaseException as error:
             error.add_note(f"to walk there again: --walk-seed={seed}")
             raise

@@ -130,7 +130,7 @@ def beginning(**strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., N
 class Walk(RuleBasedStateMachine):
     """One walk through a model and a guest."""
 
-    surroundings: ClassVar[WalkContext]
+    context: ClassVar[WalkContext]
     imports: ClassVar[Mapping[str, str]] = {}
     """Names that the area's lines use, besides IMPORTS, and the modules that define them."""
     marks: ClassVar[tuple[str, ...]] = ()
@@ -145,9 +145,9 @@ class Walk(RuleBasedStateMachine):
         self.guest: Any = None
 
     def take_guest(self) -> None:
-        self.surroundings.starts()
+        self.context.starts()
         with self.harness_errors_stop():
-            self.guest = self.names["guest"] = self.surroundings.take()
+            self.guest = self.names["guest"] = self.context.take()
         self.over = False
 
     @property
@@ -156,11 +156,11 @@ class Walk(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """The end of a walk: the kernel must not have complained."""
-        self.surroundings.steps += len(self.lines)
+        self.context.steps += len(self.lines)
         if self.over:
             return
         with self.harness_errors_stop():
-            if complaint := self.surroundings.complaint(self.guest):
+            if complaint := self.context.complaint(self.guest):
                 raise GuestBroke(complaint)
 
     @contextlib.contextmanager
@@ -172,9 +172,9 @@ class Walk(RuleBasedStateMachine):
             self.over = True
             if isinstance(error, SetupFailed):
                 error.add_note(f"the steps before it:\n\n{self.scenario()}")
-            self.surroundings.stop(error)
+            self.context.stop(error)
         except GuestBroke as error:
-            self.over = self.surroundings.found = True
+            self.over = self.context.found = True
             if not hasattr(error, "evidence"):
                 error.evidence = {"scenario": self.scenario()}  # type: ignore[attr-defined]
                 error.add_note(f"the shortest scenario that shows it:\n\n{self.scenario()}")
@@ -253,7 +253,7 @@ class Walk(RuleBasedStateMachine):
     def _when_settled(self, call: str, prediction: Prediction) -> Outcome:
         """The outcome of a call once it is the predicted one, or after it has not become that for long enough."""
         # While a difference is shrunk, each attempt would wait for the whole deadline.
-        deadline_s = {"deadline_s": 2.0} if self.surroundings.found else {}
+        deadline_s = {"deadline_s": 2.0} if self.context.found else {}
         with contextlib.suppress(GuestBroke):
             self.guest.wait_until(lambda: prediction.expected == self.value(call), call, **deadline_s)
         self.over = False
@@ -267,7 +267,7 @@ class Walk(RuleBasedStateMachine):
 
     def differs(self, message: str, promise: str) -> NoReturn:
         """End the walk with a difference.  `promise`: the one from which the model's prediction follows."""
-        self.over = self.surroundings.found = True
+        self.over = self.context.found = True
         with breaks(promise):
             raise WalkDifference(message, self.scenario(promise))
 

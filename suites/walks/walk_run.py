@@ -72,7 +72,7 @@ class WalkTaker(Protocol):
 
 def run_walks(
     machine: type[Walk],
-    surroundings: WalkContext,
+    context: WalkContext,
     budget: Budget,
     seed: int,
     part: int = 1,
@@ -85,30 +85,30 @@ def run_walks(
     """
     walked = Walked(seed)
     began = clock()
-    starts = surroundings.starts
+    starts = context.starts
 
     def begin() -> None:
-        if budget.seconds is not None and clock() - began >= budget.seconds and not surroundings.found:
-            surroundings.stop()
+        if budget.seconds is not None and clock() - began >= budget.seconds and not context.found:
+            context.stop()
         walked.walks += 1
         starts()
 
-    surroundings.starts = begin
+    context.starts = begin
     seeds = random.Random(f"{seed} {part}")  # noqa: S311 - no secret
     try:
         # Each walk is a run of its own: within one, Hypothesis repeats much of the walk before.
         for number in range(budget.most(FIXED_WALKS)):
-            # A class of its own, because the seed and the surroundings are attributes.
-            walk = type(machine.__name__, (machine,), {"surroundings": surroundings})
+            # A class of its own, because the seed and the context are attributes.
+            walk = type(machine.__name__, (machine,), {"context": context})
             seeded = hypothesis.seed(seeds.getrandbits(64))(walk)
             run_state_machine_as_test(seeded, settings=_settings(budget, first=number == 0))
     except BaseException:
-        if surroundings.stopped is None:
+        if context.stopped is None:
             raise
-        if surroundings.stopped.cause is not None:
-            raise surroundings.stopped.cause from None
+        if context.stopped.cause is not None:
+            raise context.stopped.cause from None
     finally:
-        walked.steps = surroundings.steps
+        walked.steps = context.steps
         walked.duration_s = clock() - began
     return walked
 

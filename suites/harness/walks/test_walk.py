@@ -125,9 +125,9 @@ def test_guest_that_breaks_shows_its_scenario() -> None:
 
 
 def test_complaint_of_the_kernel_is_found_at_the_end_of_a_walk() -> None:
-    surroundings = WalkContext(FakeGuest, lambda _: "the kernel complained: BUG: sleeping function")
+    context = WalkContext(FakeGuest, lambda _: "the kernel complained: BUG: sleeping function")
     with pytest.raises(GuestBroke, match="BUG: sleeping function"):
-        run_walks(FakeYamaWalk, surroundings, Budget(walks=5, shrink=False), 1)
+        run_walks(FakeYamaWalk, context, Budget(walks=5, shrink=False), 1)
 
 
 def test_no_walk_begins_when_the_time_is_over() -> None:

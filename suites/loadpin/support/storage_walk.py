@@ -248,7 +248,7 @@ class StorageWalk(Walk):
         source = f'line("kernel-module", "{judgement.what}", "{where}/junk", root)'
         written = self.written((judgement, source))
         call, deadline_s = f'lines_of_the_new_pin(guest, log, root, "{where}")', ""
-        if self.surroundings.found:
+        if self.context.found:
             # While a difference is shrunk, each attempt would wait for the whole deadline.
             deadline_s = ", deadline_s=2.0"
         self.lines.append(f"assert {call} == {written}")
