@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import argparse
 import random
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -27,17 +29,33 @@ PROPERTY = "races"
 SEED = pytest.StashKey[int]()
 COUNT = pytest.StashKey[int]()
 
+SHORT_NAMES = {"--seconds": "--walk-seconds", "--seed": "--walk-seed"}
+"""Options whose names do not say that they are for races, and those of walks that could be meant."""
+
+
+class _Named(argparse.Action):
+    """Store the value, and by which name it was given."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, name: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        if name in SHORT_NAMES:
+            namespace.short_race_option = name
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("kconform")
     group.addoption(
         *("--race-seconds", "--seconds"),
+        action=_Named,
         type=positive,
         metavar="N",
         help="repeat the tests with the marker `races` for this many seconds in all (default: a few rounds of each)",
     )
     group.addoption(
         *("--race-seed", "--seed"),
+        action=_Named,
         type=int,
         metavar="S",
         help="the seed of the random delays before the tasks of a race act (default: with --race-seconds, a new one)",
@@ -72,6 +90,13 @@ def pytest_configure_node(node: object) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     config.stash[COUNT] = sum(item.get_closest_marker("races") is not None for item in items)
+    short: str | None = getattr(config.option, "short_race_option", None)
+    # Not for --race-seconds: `kconform mutants --races` passes it with tests that are not repeated, too.
+    if short is not None and items and not config.stash[COUNT]:
+        raise pytest.UsageError(
+            f"{short} is for tests with the marker `races`, and none is selected\n"
+            f"  hint: select them with -m races; walks have {SHORT_NAMES[short]}"
+        )
 
 
 def budget_of(item: pytest.Item) -> RaceBudget:

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from guests.meeting import LONGEST, Tally
+from suites.harness.checkout import ROOT
 from suites.races import plugin
 from suites.races.plugin import budget_of
 from suites.races.race import ROUNDS, ROUNDS_OF_A_BATCH, ROUNDS_ON_ONE_PROCESSOR, RaceRecord
@@ -104,3 +109,38 @@ def test_records_are_added_up() -> None:
     record.add(RaceRecord.of(tally))
     assert record.outcomes == {("OK",): 4, ("EPERM",): 2}
     assert str(record) == "6 rounds, 2 of them with an overlap, 2 of 3 outcomes"
+
+
+@pytest.mark.parametrize(
+    ("option", "other"), [("--seed=7", "--walk-seed"), ("--seconds=9", "--walk-seconds")], ids=["seed", "seconds"]
+)
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_short_name_without_races_is_wrong_use(tmp_path: Path, workers: str, option: str, other: str) -> None:
+    """Somebody may have meant the option of walks, and the run would ignore it."""
+    done = run_of_other_tests(tmp_path, "-n", workers, option)
+    assert done.returncode == 4, done.stdout + done.stderr
+    name = option.partition("=")[0]
+    assert f"{name} is for tests with the marker `races`, and none is selected" in done.stdout + done.stderr
+    assert f"hint: select them with -m races; walks have {other}\n" in done.stdout + done.stderr
+
+
+def test_the_long_names_say_what_they_are_for(tmp_path: Path) -> None:
+    done = run_of_other_tests(tmp_path, "--race-seconds=9", "--race-seed=7")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_without_a_test_the_run_says_that(tmp_path: Path) -> None:
+    assert run_of_other_tests(tmp_path, "--seed=7", "-k", "none_of_that_name").returncode == 5
+
+
+def run_of_other_tests(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A run of tests that need no kernel."""
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [*command, f"--report-dir={folder / 'report'}", *arguments, str(ROOT / "suites/harness/common/test_text.py")],
+        cwd=folder,
+        env={**os.environ, "KCONFORM_CACHE": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
