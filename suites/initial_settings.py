@@ -45,7 +45,11 @@ NEUTRAL = {
     "vm.overcommit_memory": "0",
     "vm.unprivileged_userfaultfd": "0",
 }
-"""The settings that matter to tests, with values that every kernel takes and that Linux may have at first."""
+"""The settings that matter to tests, with values that every kernel takes and that Linux may have at first.
+
+guests/target/ has a table of its own, which is about something else: what tests may change on a machine that somebody
+else booted.  Most of that is left as the machine has it.
+"""
 
 _NAMES = {name.replace("-", "_"): name for name in NEUTRAL}
 """By the parameters, which have underscores where a name has dashes."""
