@@ -18,7 +18,7 @@ from guests.protocol.wire import Op, State
 from guests.reproducer import alterations
 from guests.reproducer.alterations import another, mask, shifted
 from guests.reproducer.findings import Analysis, Check, Weight
-from guests.reproducer.orders import CannotReproduce, Name, Order, decode, named, named_text
+from guests.reproducer.orders import CannotReproduce, Name, decode, named, named_text
 from guests.reproducer.replay import Run, replay
 from guests.reproducer.replay_channel import Changes, ComparedOutcome, Replayed
 
@@ -280,6 +280,3 @@ class Analyst:
                 differ = True
                 self.found.orders[position] = named(self.found.orders[position], old, sent, explain)
         return differ
-
-    def order_of(self, sequence: int) -> Order | None:
-        return next((order for order in self.found.orders.values() if order.sequence == sequence), None)

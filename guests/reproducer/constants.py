@@ -58,7 +58,7 @@ _MAP = _of_uapi("MAP_SHARED", "MAP_PRIVATE", "MAP_ANONYMOUS")
 _PROT = _of_uapi("PROT_READ", "PROT_WRITE")
 _RLIMIT = _of_uapi("RLIMIT_CORE", "RLIMIT_NPROC", "RLIMIT_NOFILE")
 
-ONE, FLAGS, HEX, SIZE = "one", "flags", "hex", "size"
+ONE, FLAGS = "one", "flags"
 
 Kind = tuple[str, Mapping[int, str]]
 """Whether an argument is one of the names, or a union of some; and the names."""

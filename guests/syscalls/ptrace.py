@@ -13,7 +13,6 @@ from guests.protocol import wire
 from guests.syscalls.base import SyscallGroup
 from guests.uapi import (
     NT_PRSTATUS,
-    O_RDONLY,
     PTRACE_EVENT_STOP,
     PTRACER_ANY,
     WALL,
@@ -247,10 +246,6 @@ class PtraceCalls(SyscallGroup):
         """Duplicate a descriptor of the target."""
         pidfd = self.pidfd_open(target)
         return self.call("pidfd_getfd", pidfd, fd, 0, shown=f"pidfd_getfd({target}, {fd})")
-
-    def open_mem(self, target: SyscallGroup, flags: int = O_RDONLY) -> Outcome:
-        """Open /proc/pid/mem."""
-        return self.call("openat", -100, f"/proc/{target.pid}/mem", flags, 0, shown=f"open_mem({target})")
 
     def kcmp(self, one: SyscallGroup, other: SyscallGroup, kind: int) -> Outcome:
         return self.call("kcmp", one.tid, other.tid, kind, 0, 0, shown=f"kcmp({one}, {other}, {kind})")

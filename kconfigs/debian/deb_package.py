@@ -132,12 +132,6 @@ def _exact(version: tuple[str, str] | None) -> str:
     return version[1] if version and version[0] == "=" else ""
 
 
-def read_control(path: Path) -> Package:
-    """UsageError if the file is not a Debian package, or is damaged."""
-    with opened(path, _WHAT, DebFile) as deb:
-        return parse_control(deb.control())
-
-
 def unpack_kernel(path: Path, into: Path) -> None:
     """Put what the package has of a kernel below `into`, as `unpack_files` says.  UsageError if it is damaged."""
     with opened(path, _WHAT, DebFile) as deb:

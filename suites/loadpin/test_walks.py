@@ -25,15 +25,7 @@ def marks_of(each: WalkBoot) -> tuple[pytest.MarkDecorator, ...]:
         pytest.param(True, marks=requirement(*CLOSED), id="the-sysctl-is-closed"),
     ],
 )
-@pytest.mark.parametrize(
-    "booted",
-    [
-        pytest.param(
-            each, marks=(boot(*each.arguments), needs(*each.needed), requirement(*each.promises)), id=each.name
-        )
-        for each in BOOTS
-    ],
-)
+@pytest.mark.parametrize("booted", [pytest.param(each, marks=marks_of(each), id=each.name) for each in BOOTS])
 def test_walks(walks: WalkTaker, booted: WalkBoot, closed: bool) -> None:
     """File systems come and go, files of all kinds are loaded, and lists set; after each step, every mount is judged.
 

@@ -153,9 +153,7 @@ def of_same(name: str, _: tuple[AccessResult, ...]) -> Promises:
     return promise, promise, promise, promise
 
 
-def by_row(
-    rows: tuple[Row, ...], promises: Callable[[str, tuple[AccessResult, ...]], Promises]
-) -> list[ParameterSet]:
+def by_row(rows: tuple[Row, ...], promises: PromisesOf) -> list[ParameterSet]:
     """One test per row, with a sentence as its id."""
 
     def sentence(name: str, results: tuple[AccessResult, ...]) -> str:

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from common.errors import UsageError
-from kconfigs.debian.deb_package import read_control
+from kconfigs.debian.deb_package import parse_control
 from suites.harness import hostile_files as hostile
 from suites.harness.hostile_files import MIB, member, packed, tar
 from suites.harness.kconfigs.debian.hostile_debs import CONTROL, package, with_control
@@ -43,10 +42,8 @@ def test_a_control_file_that_makes_no_sense_is_refused(
     assert "\x1b" not in caplog.text
 
 
-def test_a_dependency_of_blanks_takes_no_time(tmp_path: Path) -> None:
-    path = tmp_path / "k.deb"
-    path.write_bytes(package(control=CONTROL + f"Depends: a{' ' * 900_000}, b\n"))
-    assert list(read_control(path).depends) == ["a", "b"]
+def test_a_dependency_of_blanks_takes_no_time() -> None:
+    assert list(parse_control(CONTROL + f"Depends: a{' ' * 900_000}, b\n").depends) == ["a", "b"]
 
 
 @pytest.mark.parametrize(

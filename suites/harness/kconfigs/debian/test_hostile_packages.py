@@ -14,7 +14,7 @@ from common.errors import UsageError
 from kconfigs import input_limits
 from kconfigs.cache import Cache
 from kconfigs.debian import deb_package
-from kconfigs.debian.deb_package import read_control
+from kconfigs.packages.package_file import read_info
 from suites.harness import hostile_files as hostile
 from suites.harness.hostile_files import MIB, member, packed, tar
 from suites.harness.kconfigs import fake_kernels as fakes
@@ -223,4 +223,4 @@ def test_a_bomb_of_a_gigabyte_takes_little_memory(tmp_path: Path) -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
     path = hostile.not_a_file(tmp_path / "k.deb", kind)
     with pytest.raises(UsageError, match="cannot be read: "):
-        read_control(path)
+        read_info(path)
