@@ -27,7 +27,7 @@ from guests.protocol.channel import CALL_DEADLINE
 from guests.protocol.conversation import Conversation
 from guests.protocol.wire import Op, State, Step
 from guests.task import Task
-from guests.uapi import SCHED_FIFO, Clone
+from guests.uapi import SCHED_FIFO, SCHED_NORMAL, Clone
 
 Counts = dict[str, int]
 """The number of times that a step had each result: `OK`, or the name of an error."""
@@ -174,8 +174,17 @@ def give_realtime_priority(task: Task, priority: int) -> None:
 
     No task with a lower priority that shares its processor (`share_a_processor`) runs until this one waits.
     """
-    policy = task.guest.init.abi.pack("I", priority)
-    task.guest.init.call("sched_setscheduler", task.tid, SCHED_FIFO, policy).result()
+    _set_scheduler(task, SCHED_FIFO, priority)
+
+
+def return_to_normal_priority(task: Task) -> None:
+    """Take a real-time priority away again."""
+    _set_scheduler(task, SCHED_NORMAL, 0)
+
+
+def _set_scheduler(task: Task, policy: int, priority: int) -> None:
+    init = task.guest.init
+    init.call("sched_setscheduler", task.tid, policy, init.abi.pack("I", priority)).result()
 
 
 def start_realtime(task: Task, plan: Plan, rounds: int = 1, priority: int = 10) -> Running:

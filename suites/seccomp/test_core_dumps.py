@@ -10,12 +10,12 @@ import pytest
 from guests.abi import Abi
 from guests.bpf import Action, policy, rule
 from guests.call_arguments import Out
-from guests.call_plan import Plan, share_a_processor, start, start_realtime
+from guests.call_plan import Plan, give_realtime_priority, share_a_processor, start, start_realtime
 from guests.guest import Guest
 from guests.outcome import GONE, killed, returned
 from guests.syscalls.signals import SYS_SECCOMP, SignalInfo
 from guests.task import Task
-from guests.uapi import SCHED_FIFO, Clone, Signal
+from guests.uapi import Clone, Signal
 from suites.elf_files import ElfLayout
 from suites.seccomp.support.filtered_tasks import (
     CORE_BYTES,
@@ -192,7 +192,7 @@ def test_an_event_for_a_dumping_process(guest: Guest, promised: Callable[[str], 
     fatal.call("getppid")
     end = start(leader, fatal, 1)
     leader.wait_state("S")
-    guest.init.call("sched_setscheduler", leader.tid, SCHED_FIFO, guest.init.abi.pack("I", 20)).result()
+    give_realtime_priority(leader, 20)
     plan = Plan(sender.slot)
     plan.call("write", writing, b"-", 1)
     if event is None:

@@ -6,12 +6,17 @@ from __future__ import annotations
 import pytest
 
 from guests.bpf import Action, notify, policy, ret
-from guests.call_plan import Plan, share_a_processor, start_realtime
+from guests.call_plan import (
+    Plan,
+    give_realtime_priority,
+    return_to_normal_priority,
+    share_a_processor,
+    start_realtime,
+)
 from guests.guest import Guest
 from guests.outcome import EINTR, EINVAL, ENOENT, OK, killed, returned
 from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_RECV, NOTIF_SEND, AddFd, FilterFlag, Poll
-from guests.task import Task
-from guests.uapi import RLIMIT_NOFILE, SCHED_FIFO, Signal
+from guests.uapi import RLIMIT_NOFILE, Signal
 from suites.seccomp.support.filtered_tasks import (
     SupervisedPair,
     let_priorities_decide,
@@ -25,11 +30,6 @@ from suites.userfaults import WithheldPage
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
 NOTIFY = policy(notify("getppid"))
-SCHED_NORMAL = 0
-
-
-def set_priority(guest: Guest, task: Task, policy_: int, priority: int) -> None:
-    guest.init.call("sched_setscheduler", task.tid, policy_, guest.init.abi.pack("I", priority)).result()
 
 
 def caught_signals(pair: SupervisedPair) -> list[int]:
@@ -263,10 +263,10 @@ def test_an_answer_right_behind_a_signal(guest: Guest) -> None:
     plan.call("ioctl", pair.listener, NOTIF_ADDFD, request)
     plan.call("ioctl", pair.listener, NOTIF_SEND, thread.abi.pack("QqiI", notifs[pair.target].id, 7, 0, 0))
     share_a_processor(pair.supervisor, pair.target, adding)
-    set_priority(guest, adding, SCHED_FIFO, 5)
+    give_realtime_priority(adding, 5)
     assert start_realtime(pair.supervisor, plan, priority=10).counts() == [{"OK": 1}] * 3
     assert calls[pair.target].outcome() == returned(7)
     assert caught_signals(pair) == [Signal.USR1]
-    set_priority(guest, adding, SCHED_NORMAL, 0)
+    return_to_normal_priority(adding)
     assert pair.reply(notifs[adding], value=8) == OK
     assert calls[adding].outcome() == returned(8)

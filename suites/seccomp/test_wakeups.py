@@ -9,7 +9,7 @@ import pytest
 
 from guests.bpf import kill_process, notify, policy
 from guests.call_arguments import InOut
-from guests.call_plan import Counts, Plan, share_a_processor, start_realtime
+from guests.call_plan import Counts, Plan, give_realtime_priority, share_a_processor, start_realtime
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EFAULT, EINTR, ENOENT, OK, exited, killed, returned
@@ -17,7 +17,7 @@ from guests.promises import breaks
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_RECV, AddFd, FilterFlag, Notification, Poll
 from guests.task import Task
-from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, SCHED_FIFO, Signal
+from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Signal
 from suites.seccomp.support.addfd_pair import FREE, AddFdPair
 from suites.seccomp.support.filtered_tasks import SupervisedPair, check_equal
 
@@ -64,7 +64,7 @@ def test_another_reader_after_an_unwritable_buffer(guest: Guest) -> None:
     first, second = pair.supervisor.spawn("first"), pair.supervisor.spawn("second")
     buffer = zeros_to_read(first)
     share_a_processor(first, second)
-    guest.init.call("sched_setscheduler", first.tid, SCHED_FIFO, guest.init.abi.pack("i", 10)).result()
+    give_realtime_priority(first, 10)
     failing = first.begin("ioctl", pair.listener, NOTIF_RECV, buffer, shown="receive into an unwritable buffer")
     failing.wait_until_blocked()
     receiving = begin_to_receive(second, pair.listener)
