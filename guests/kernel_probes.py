@@ -17,7 +17,7 @@ from guests.call_arguments import InOut
 from guests.errors import GuestBroke, StartError, UsageError
 from guests.guest import Guest
 from guests.outcome import EBADF, EFAULT, EINVAL, ENOSYS, OK
-from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_SET_FLAGS, SET_MODE_FILTER, AddFd, FilterFlag
+from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_SET_FLAGS, SET_MODE_FILTER, AddFd, FilterFlag, addfd_request
 from guests.task import Task
 from guests.uapi import Prctl, number
 from kconfigs.kernel import Kernel
@@ -71,7 +71,7 @@ def _has_listener_ioctl(guest: Guest, name: str) -> bool:
 def _has_addfd_flag(guest: Guest, name: str) -> bool:
     # seccomp_notify_addfd(): an unknown flag is EINVAL, before the descriptor is looked for.
     task = _asking(guest)
-    request = task.abi.pack("QIIII", 0, ADDFD_FLAGS[name], _NOWHERE, 0, 0)
+    request = addfd_request(task.abi, 0, _NOWHERE, flags=ADDFD_FLAGS[name])
     listener = _listener(task)
     return listener >= 0 and task.call("ioctl", listener, NOTIF_ADDFD, request) == EBADF
 

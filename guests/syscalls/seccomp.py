@@ -92,6 +92,18 @@ def fprog(abi: Abi, length: int, address: int) -> bytes:
     return abi.with_padding(length, 2) + abi.words(address)
 
 
+def response(abi: Abi, id_: int, *, value: int = 0, error: int = 0, flags: int = 0) -> bytes:
+    """struct seccomp_notif_resp, for SECCOMP_IOCTL_NOTIF_SEND.  `error` is negative, as the kernel expects it."""
+    return abi.pack(_RESPONSE, id_, value, error, flags)
+
+
+def addfd_request(
+    abi: Abi, id_: int, descriptor: int, *, number: int = 0, flags: int = 0, new_flags: int = 0
+) -> bytes:
+    """struct seccomp_notif_addfd, for SECCOMP_IOCTL_NOTIF_ADDFD; `new_flags` are those of the new descriptor."""
+    return abi.pack(_ADDFD, id_, flags, descriptor & 0xFFFFFFFF, number & 0xFFFFFFFF, new_flags)
+
+
 class SeccompCalls(SyscallGroup):
     """Installation of filters, supervision, and queries."""
 
@@ -155,9 +167,9 @@ class SeccompCalls(SyscallGroup):
 
     def reply(self, listener: int, id_: int, *, value: int = 0, error: int = 0, flags: int = 0) -> Outcome:
         """SECCOMP_IOCTL_NOTIF_SEND.  `error` is negative, as the kernel expects it."""
-        response = self.abi.pack(_RESPONSE, id_, value, error, flags)
+        argument = InOut(response(self.abi, id_, value=value, error=error, flags=flags))
         shown = f"reply({listener}, value={value}, error={error}, flags={flags})"
-        return self.call("ioctl", listener, NOTIF_SEND, InOut(response), shown=shown)
+        return self.call("ioctl", listener, NOTIF_SEND, argument, shown=shown)
 
     def let_continue(self, listener: int, id_: int) -> Outcome:
         return self.reply(listener, id_, flags=USER_NOTIF_FLAG_CONTINUE)
@@ -180,8 +192,7 @@ class SeccompCalls(SyscallGroup):
     ) -> Pending:
         """SECCOMP_IOCTL_NOTIF_ADDFD; `size` is what the ioctl's number claims, `tail` follows the structure."""
         request = NOTIF_ADDFD & ~(0x3FFF << 16) | size << 16
-        fields = (id_, flags, descriptor & 0xFFFFFFFF, number & 0xFFFFFFFF, new_flags)
-        structure = self.abi.pack(_ADDFD, *fields) + tail
+        structure = addfd_request(self.abi, id_, descriptor, number=number, flags=flags, new_flags=new_flags) + tail
         shown = f"add_fd({listener}, {descriptor}, number={number}, flags={flags}, new_flags={new_flags:#o})"
         return self.begin("ioctl", listener, request, structure, shown=shown)
 

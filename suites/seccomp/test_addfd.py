@@ -10,7 +10,7 @@ from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EAGAIN, EBADF, EINTR, ENOENT, OK, Outcome, returned
 from guests.promises import breaks
-from guests.syscalls.seccomp import NOTIF_SEND, AddFd, FilterFlag, Poll
+from guests.syscalls.seccomp import NOTIF_SEND, AddFd, FilterFlag, Poll, response
 from guests.task import Task
 from guests.uapi import O_CLOEXEC, O_RDONLY, O_RDWR, Signal
 from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
@@ -153,7 +153,7 @@ def test_two_and_an_answer(guest: Guest) -> None:
     The control is that both succeed without the answer.
     """
     pair = AddFdPair(guest)
-    structure = pair.supervisor.abi.pack("QqiI", pair.notif.id, 77, 0, 0)
+    structure = response(pair.supervisor.abi, pair.notif.id, value=77)
 
     def answer(plan: Plan) -> None:
         plan.call("ioctl", pair.listener, NOTIF_SEND, structure)

@@ -20,6 +20,7 @@ from guests.syscalls.seccomp import (
     NOTIF_SIZE,
     SET_MODE_FILTER,
     Notification,
+    response,
 )
 from guests.task import Task
 from guests.uapi import Prctl
@@ -96,6 +97,6 @@ def test_a_32_bit_supervisor(guest: Guest) -> None:
     assert (
         pair.supervisor.call32("ioctl", pair.listener, NOTIF_ID_VALID, pair.supervisor.abi.pack("Q", notif.id)) == OK
     )
-    answer = pair.supervisor.abi.pack("QqiI", notif.id, 1 << 33, 0, 0)
+    answer = response(pair.supervisor.abi, notif.id, value=1 << 33)
     assert pair.supervisor.call32("ioctl", pair.listener, NOTIF_SEND, answer) == OK
     assert call.outcome() == returned(1 << 33)

@@ -11,7 +11,17 @@ from guests.bpf import notify, policy
 from guests.call_plan import Plan, StepValue
 from guests.guest import Guest
 from guests.protocol.meeting_layout import Watched
-from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_RECV, NOTIF_SEND, NOTIF_SIZE, AddFd, FilterFlag, Poll
+from guests.syscalls.seccomp import (
+    NOTIF_ADDFD,
+    NOTIF_RECV,
+    NOTIF_SEND,
+    NOTIF_SIZE,
+    AddFd,
+    FilterFlag,
+    Poll,
+    addfd_request,
+    response,
+)
 from guests.task import Task
 from guests.uapi import THREAD_FLAGS, WALL, Signal
 from suites.races.race import AllowedOutcome, Race
@@ -45,11 +55,12 @@ class Notified:
 
     def answer(self, plan: Plan, value: int) -> int:
         """Add a step that takes over the id; the address of the answer."""
-        return self._with_the_id(plan, self._owner.abi.pack("QqiI", 0, value, 0, 0))
+        return self._with_the_id(plan, response(self._owner.abi, 0, value=value))
 
     def addition(self, plan: Plan, pair: AddFdPair, flags: AddFd) -> int:
         """The same; the address of the request that adds the supervisor's file as a certain number."""
-        return self._with_the_id(plan, self._owner.abi.pack("QIIII", 0, flags | AddFd.SETFD, pair.file, CHOSEN, 0))
+        request = addfd_request(self._owner.abi, 0, pair.file, number=CHOSEN, flags=flags | AddFd.SETFD)
+        return self._with_the_id(plan, request)
 
     def _with_the_id(self, plan: Plan, structure: bytes) -> int:
         address = self._owner.store(structure)

@@ -7,7 +7,6 @@ import errno
 
 import pytest
 
-from guests.abi import Abi
 from guests.bpf import notify, policy, trace
 from guests.call_plan import Plan, share_a_processor, start_realtime
 from guests.guest import Guest
@@ -21,6 +20,8 @@ from guests.syscalls.seccomp import (
     USER_NOTIF_FLAG_CONTINUE,
     Notification,
     Poll,
+    addfd_request,
+    response,
 )
 from guests.uapi import Signal
 from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
@@ -142,17 +143,15 @@ def test_between_the_answer_and_the_wakeup(guest: Guest) -> None:
     """
     pair = SupervisedPair(guest, NOTIFY)
     call, notif = pair.call_and_receive("getppid")
-    id_, one, two = (
-        guest.init.abi.pack("Q", notif.id),
-        *(answer(guest.init.abi, notif.id, value) for value in (1, 2)),
-    )
+    abi = pair.supervisor.abi
+    id_, one, two = abi.pack("Q", notif.id), *(response(abi, notif.id, value=value) for value in (1, 2))
     plan = Plan(pair.supervisor.slot)
     for request, argument in (
         (NOTIF_ID_VALID, id_),
         (NOTIF_SEND, one),
         (NOTIF_ID_VALID, id_),
         (NOTIF_SEND, two),
-        (NOTIF_ADDFD, guest.init.abi.pack("QIIII", notif.id, 0, pair.listener, 0, 0)),
+        (NOTIF_ADDFD, addfd_request(abi, notif.id, pair.listener)),
     ):
         plan.call("ioctl", pair.listener, request, argument)
     plan.call("close", pair.listener)
@@ -172,17 +171,12 @@ def test_poll_between_the_answer_and_the_wakeup(guest: Guest) -> None:
     before, after = (supervisor.store(abi.pack("iHH", pair.listener, Poll.OUT, 0)) for _ in range(2))
     plan = Plan(supervisor.slot)
     plan.call("ppoll", before, 1, abi.pack("qq", 0, 0), 0, 0)
-    plan.call("ioctl", pair.listener, NOTIF_SEND, answer(abi, notif.id, 1))
+    plan.call("ioctl", pair.listener, NOTIF_SEND, response(abi, notif.id, value=1))
     plan.call("ppoll", after, 1, abi.pack("qq", 0, 0), 0, 0)
     share_a_processor(supervisor, pair.target)
     assert start_realtime(supervisor, plan).counts() == [{"OK": 1}] * 3
     assert call.outcome() == returned(1)
     assert [abi.unpack("iHH", supervisor.load(pollfd, 8))[2] for pollfd in (before, after)] == [Poll.OUT, 0]
-
-
-def answer(abi: Abi, id_: int, value: int) -> bytes:
-    """struct seccomp_notif_resp."""
-    return abi.pack("QqiI", id_, value, 0, 0)
 
 
 @pytest.mark.requirement("seccomp.notif-id-valid")

@@ -15,7 +15,16 @@ from guests.call_plan import (
 )
 from guests.guest import Guest
 from guests.outcome import EINTR, EINVAL, ENOENT, OK, killed, returned
-from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_RECV, NOTIF_SEND, AddFd, FilterFlag, Poll
+from guests.syscalls.seccomp import (
+    NOTIF_ADDFD,
+    NOTIF_RECV,
+    NOTIF_SEND,
+    AddFd,
+    FilterFlag,
+    Poll,
+    addfd_request,
+    response,
+)
 from guests.uapi import RLIMIT_NOFILE, Signal
 from suites.seccomp.support.filtered_tasks import (
     SupervisedPair,
@@ -259,9 +268,10 @@ def test_an_answer_right_behind_a_signal(guest: Guest) -> None:
         calls[thread].wait_until_blocked()
     plan = Plan(pair.supervisor.slot)
     plan.call("tgkill", pair.target.pid, pair.target.tid, Signal.USR1)
-    request = thread.abi.pack("QIIII", notifs[adding].id, AddFd.SETFD, pair.listener, 4000, 0)
+    abi = pair.supervisor.abi
+    request = addfd_request(abi, notifs[adding].id, pair.listener, number=4000, flags=AddFd.SETFD)
     plan.call("ioctl", pair.listener, NOTIF_ADDFD, request)
-    plan.call("ioctl", pair.listener, NOTIF_SEND, thread.abi.pack("QqiI", notifs[pair.target].id, 7, 0, 0))
+    plan.call("ioctl", pair.listener, NOTIF_SEND, response(abi, notifs[pair.target].id, value=7))
     share_a_processor(pair.supervisor, pair.target, adding)
     give_realtime_priority(adding, 5)
     assert start_realtime(pair.supervisor, plan, priority=10).counts() == [{"OK": 1}] * 3

@@ -10,7 +10,7 @@ from guests.call_plan import Plan, Running, share_a_processor, start_realtime
 from guests.guest import Guest
 from guests.outcome import EBADF, OK, Outcome, returned
 from guests.syscalls.base import Pending
-from guests.syscalls.seccomp import NOTIF_ADDFD, AddFd, FilterFlag, Notification
+from guests.syscalls.seccomp import NOTIF_ADDFD, AddFd, FilterFlag, Notification, addfd_request
 from guests.task import Task
 from guests.uapi import RLIMIT_NOFILE
 from suites.seccomp.support.filtered_tasks import SupervisedPair, check_equal
@@ -51,7 +51,7 @@ class AddFdPair(SupervisedPair):
 
     def plan_to_add(self, plan: Plan, flags: AddFd = AddFd.NONE) -> None:
         """Add a step that adds the supervisor's file, which its children have open, too."""
-        structure = self.supervisor.abi.pack("QIIII", self.notif.id, flags, self.file, 0, 0)
+        structure = addfd_request(self.supervisor.abi, self.notif.id, self.file, flags=flags)
         plan.call("ioctl", self.listener, NOTIF_ADDFD, structure)
 
     def start_in_turn(self, *steps: Callable[[Plan], object]) -> list[Running]:
