@@ -9,17 +9,17 @@ import pytest
 
 from guests.bpf import kill_process, notify, policy
 from guests.call_arguments import InOut
-from guests.call_plan import Counts, Plan, give_realtime_priority, share_a_processor, start_realtime
+from guests.call_plan import Counts, give_realtime_priority, share_a_processor
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EFAULT, EINTR, ENOENT, OK, exited, killed, returned
 from guests.promises import breaks
 from guests.syscalls.base import Pending
-from guests.syscalls.seccomp import NOTIF_ADDFD, NOTIF_RECV, AddFd, FilterFlag, Notification, Poll
+from guests.syscalls.seccomp import NOTIF_RECV, AddFd, FilterFlag, Notification, Poll
 from guests.task import Task
 from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Signal
 from suites.seccomp.support.addfd_pair import FREE, AddFdPair
-from suites.seccomp.support.filtered_tasks import SupervisedPair, check_equal
+from suites.seccomp.support.filtered_tasks import SupervisedPair
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -220,25 +220,18 @@ INTERRUPTIONS: dict[str, tuple[Signal, list[Counts]]] = {
 def test_add_is_interrupted(guest: Guest, flags: AddFd, interruption: str) -> None:
     """A supervisor that a signal interrupts in ADDFD, before its target runs, has added and answered nothing.
 
-    Three priorities decide who runs: the supervisor, then the sender of the signal, which waits for the supervisor to
-    sleep, and last the target.
+    The signal comes when the supervisor sleeps in ADDFD.
     """
     signal, wanted = INTERRUPTIONS[interruption]
     pair = AddFdPair(guest)
     pair.supervisor.catch(Signal.USR1).result()
-    reading, writing = pair.supervisor.pipe()
-    sender, heir = pair.supervisor.spawn("sender"), pair.supervisor.spawn("heir")
-    sending, adding = Plan(sender.slot), Plan(pair.supervisor.slot)
-    sending.call("read", reading, bytes(1), 1)
-    sending.call("kill", pair.supervisor.pid, signal)
-    adding.call("write", writing, b"x", 1)
-    structure = pair.supervisor.abi.pack("QIIII", pair.notif.id, flags, pair.file, 0, 0)
-    adding.call("ioctl", pair.listener, NOTIF_ADDFD, structure)
-    share_a_processor(pair.supervisor, sender, pair.target)
-    sent = start_realtime(sender, sending, priority=10)
-    added = start_realtime(pair.supervisor, adding, priority=20)
-    require(sent.counts() == [{"OK": 1}, {"OK": 1}], "the signal was not sent")
-    check_equal(added.counts(), wanted)
+    heir = pair.supervisor.spawn("heir")
+    adding, sending = pair.start_in_turn(
+        lambda plan: pair.plan_to_add(plan, flags),
+        lambda plan: plan.call("kill", pair.supervisor.pid, signal),
+    )
+    require(sending.counts() == [{"OK": 1}] * 2, "the signal was not sent")
+    assert adding.counts() == wanted
     assert heir.still_waiting(pair.listener, pair.notif.id) == OK
     assert heir.reply(pair.listener, pair.notif.id, value=77) == OK
     assert pair.call.outcome() == returned(77)
@@ -246,12 +239,10 @@ def test_add_is_interrupted(guest: Guest, flags: AddFd, interruption: str) -> No
 
 
 @pytest.mark.requirement("seccomp.addfd-send-interrupted")
-def test_send_again_after_an_interruption(guest: Guest) -> None:
-    """The control: without a signal, the same ADDFD with SEND answers the call, in the same order of priorities."""
+def test_add_and_send_without_a_signal(guest: Guest) -> None:
+    """The control: a supervisor that waits for its target in ADDFD with SEND, and gets no signal, has answered."""
     pair = AddFdPair(guest)
-    adding = Plan(pair.supervisor.slot)
-    structure = pair.supervisor.abi.pack("QIIII", pair.notif.id, AddFd.SEND, pair.file, 0, 0)
-    adding.call("ioctl", pair.listener, NOTIF_ADDFD, structure)
-    assert start_realtime(pair.supervisor, adding, priority=20).counts() == [{"OK": 1}]
+    (adding,) = pair.start_in_turn(lambda plan: pair.plan_to_add(plan, AddFd.SEND))
+    assert adding.counts() == [{"OK": 1}]
     assert pair.call.outcome() == returned(FREE)
     pair.check_has(FREE)
