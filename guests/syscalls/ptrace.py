@@ -11,6 +11,7 @@ from guests.errors import require
 from guests.outcome import Outcome
 from guests.protocol import wire
 from guests.syscalls.base import SyscallGroup
+from guests.syscalls.syscall_info import SYSCALL_INFO_SIZE, SyscallInfo
 from guests.uapi import (
     NT_PRSTATUS,
     PTRACE_EVENT_STOP,
@@ -92,6 +93,18 @@ class PtraceCalls(SyscallGroup):
 
     def set_options(self, target: SyscallGroup, options: PtraceOption) -> Outcome:
         return self.ptrace(Ptrace.SETOPTIONS, target, 0, options)
+
+    def syscall_info(self, target: SyscallGroup) -> SyscallInfo:
+        """PTRACE_GET_SYSCALL_INFO.  Must succeed."""
+        done = self.ptrace(Ptrace.GET_SYSCALL_INFO, target, SYSCALL_INFO_SIZE, Out(SYSCALL_INFO_SIZE))
+        return SyscallInfo.decode(done.read(), self.abi)
+
+    def set_syscall_info(
+        self, target: SyscallGroup, info: SyscallInfo | int, size: int = SYSCALL_INFO_SIZE
+    ) -> Outcome:
+        """PTRACE_SET_SYSCALL_INFO with a description, or an address."""
+        data = info.pack(self.abi) if isinstance(info, SyscallInfo) else info
+        return self.ptrace(Ptrace.SET_SYSCALL_INFO, target, size, data)
 
     def event_message(self, target: SyscallGroup) -> int:
         return self.abi.integer(self.ptrace(Ptrace.GETEVENTMSG, target, 0, Out(self.abi.word)).read())

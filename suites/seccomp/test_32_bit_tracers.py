@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 
 import pytest
 
 from guests.abi import AgentProgram
 from guests.bpf import ARCH, AUDIT_ARCH, JEQ, Action, Instruction, deny, kill_process, load, policy, ret, trace
-from guests.call_arguments import InOut, Out
+from guests.call_arguments import InOut
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import ECHILD, EINVAL, EPERM, Expected, killed, returned
 from guests.protocol.wire import Entry
+from guests.syscalls.syscall_info import SyscallStop
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal, number
 from suites.seccomp.support.compat_tasks import CompatTracedPair, of_x86, of_x86_64
@@ -27,27 +27,8 @@ I386, X86_64 = AUDIT_ARCH["i386"], AUDIT_ARCH["x86_64"]
 SIZE_OF_32, SIZE_OF_64 = 17 * 4, 27 * 8
 """Size in bytes of the registers of 32-bit and 64-bit tracees."""
 USER32_CS = 0x23
-ENTRY, EXIT, SECCOMP = 1, 2, 3
-"""PTRACE_SYSCALL_INFO_*."""
 VALUES = tuple(0xF1223344 + 0x01010101 * i for i in range(6))
 WIDE = tuple(value << 32 | value for value in VALUES)
-
-
-@dataclass(frozen=True)
-class SyscallInfo:
-    """What PTRACE_GET_SYSCALL_INFO tells of a stop."""
-
-    op: int
-    arch: int
-    values: tuple[int, ...]
-    """The number and the arguments, and in a SECCOMP stop the filter's data; at the exit, result and `is_error`."""
-
-
-def syscall_info(tracer: Task, tracee: Task) -> SyscallInfo:
-    raw = tracer.ptrace(Ptrace.GET_SYSCALL_INFO, tracee, 88, Out(88)).read()
-    op, arch = tracer.abi.unpack_from("B3xI", raw)
-    form = {ENTRY: "7Q", EXIT: "qB", SECCOMP: "7QI"}[op]
-    return SyscallInfo(op, arch, tracer.abi.unpack_from(form, raw, 24))
 
 
 def size_of_registers(tracer: Task, tracee: Task) -> int:
@@ -76,13 +57,17 @@ def test_a_64_bit_tracer(compat: AgentProgram, guest: Guest, entry: Entry) -> No
     registers = tracer.registers(tracee)
     assert (registers.nr, registers["cs"]) == (getppid, USER32_CS)
     assert size_of_registers(tracer, tracee) == SIZE_OF_32
-    assert syscall_info(tracer, tracee) == SyscallInfo(ENTRY, I386, (getppid, *VALUES))
+    info = tracer.syscall_info(tracee)
+    assert (info.op, info.arch, info.nr, info.arguments) == (SyscallStop.ENTRY, I386, getppid, VALUES)
     resume_to_event(tracer, tracee)
-    assert syscall_info(tracer, tracee) == SyscallInfo(SECCOMP, I386, (getppid, *VALUES, 9))
+    info = tracer.syscall_info(tracee)
+    assert (info.op, info.arch, info.nr, info.arguments) == (SyscallStop.SECCOMP, I386, getppid, VALUES)
+    assert info.data == 9
     pair.change(nr=number("geteuid32", "i386"))
     tracer.resume_to_syscall(tracee).result()
     assert tracer.wait(tracee).stopped_by == SYSCALL_STOP
-    assert syscall_info(tracer, tracee) == SyscallInfo(EXIT, I386, (-errno.EINVAL, 1))
+    info = tracer.syscall_info(tracee)
+    assert (info.op, info.arch, info.result, info.is_error) == (SyscallStop.EXIT, I386, -errno.EINVAL, 1)
     pair.resume()
     assert call.outcome() == EINVAL
 
@@ -134,7 +119,9 @@ def test_a_32_bit_tracer(compat: AgentProgram, guest: Guest) -> None:
         registers = tracer.registers(tracee)
         assert (registers["orig_eax"], registers["edi"]) == (number("getppid"), VALUES[0])
         assert size_of_registers(tracer, tracee) == SIZE_OF_64
-        assert syscall_info(tracer, tracee) == SyscallInfo(SECCOMP, X86_64, (number("getppid"), *WIDE, 0x1234))
+        info = tracer.syscall_info(tracee)
+        assert (info.op, info.arch, info.data) == (SyscallStop.SECCOMP, X86_64, 0x1234)
+        assert (info.nr, info.arguments) == (number("getppid"), WIDE)
         pair.poke_number(number(name))
         pair.resume()
         assert call.outcome() == wanted

@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import astuple, dataclass, replace
+from dataclasses import replace
 
 import pytest
 
-from guests.abi import Abi, size_of
 from guests.bpf import Action, arg, deny, kill_process, policy, trace
-from guests.call_arguments import Out
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EFAULT, EINVAL, ENOSYS, EPERM, OK, Expected, Outcome, error, killed, returned
 from guests.syscalls.base import Pending
-from guests.uapi import AT_FDCWD, PTRACE_EVENT_STOP, Ptrace, PtraceOption, Signal
+from guests.syscalls.syscall_info import SYSCALL_INFO_SIZE, SyscallInfo, SyscallStop
+from guests.uapi import AT_FDCWD, PTRACE_EVENT_STOP, PtraceOption, Signal
 from suites.seccomp.support.filtered_tasks import MADE, check_not_made, mismatches, skipped
 from suites.seccomp.support.traced_pair import TracedPair
 
@@ -24,45 +23,16 @@ pytestmark = [
     pytest.mark.requirement("seccomp.trace-set-syscall-info"),
 ]
 
-NONE, ENTRY, EXIT, SECCOMP = range(4)
-"""The kinds of stop (include/uapi/linux/ptrace.h: PTRACE_SYSCALL_INFO_*)."""
 SKIPPED = (1 << 64) - 1
 NOWHERE = 0x1000
-_LAYOUT = "BBHIQQQ6QII"
-
-
-@dataclass(frozen=True)
-class SyscallInfo:
-    """struct ptrace_syscall_info of a SECCOMP stop; that of an entry stop is a part of it."""
-
-    op: int = SECCOMP
-    reserved: int = 0
-    flags: int = 0
-    arch: int = 0
-    instruction_pointer: int = 0
-    stack_pointer: int = 0
-    nr: int = 0
-    arguments: tuple[int, ...] = (0,) * 6
-    data: int = 0
-    reserved2: int = 0
-
-    def pack(self, abi: Abi) -> bytes:
-        op, reserved, flags, arch, ip, sp, nr, arguments, *rest = astuple(self)
-        return abi.pack(_LAYOUT, op, reserved, flags, arch, ip, sp, nr, *arguments, *rest)
 
 
 def describe(pair: TracedPair) -> SyscallInfo:
-    """The call as PTRACE_GET_SYSCALL_INFO describes it."""
-    info = Out(size_of(_LAYOUT))
-    raw = pair.tracer.call("ptrace", Ptrace.GET_SYSCALL_INFO, pair.tracee.tid, size_of(_LAYOUT), info).read()
-    op, reserved, flags, arch, ip, sp, nr, *rest = pair.tracer.abi.unpack(_LAYOUT, raw)
-    return SyscallInfo(op, reserved, flags, arch, ip, sp, nr, tuple(rest[:6]), *rest[6:])
+    return pair.tracer.syscall_info(pair.tracee)
 
 
-def change(pair: TracedPair, info: SyscallInfo | int, size: int = size_of(_LAYOUT)) -> Outcome:
-    """PTRACE_SET_SYSCALL_INFO with a description, or an address."""
-    data = info.pack(pair.tracer.abi) if isinstance(info, SyscallInfo) else info
-    return pair.tracer.call("ptrace", Ptrace.SET_SYSCALL_INFO, pair.tracee.tid, size, data, shown="set_syscall_info")
+def change(pair: TracedPair, info: SyscallInfo | int, size: int = SYSCALL_INFO_SIZE) -> Outcome:
+    return pair.tracer.set_syscall_info(pair.tracee, info, size)
 
 
 def first(value: int) -> tuple[int, ...]:
@@ -144,11 +114,11 @@ def test_mistakes(guest: Guest) -> None:
     call = pair.stop("getppid", 1)
     good = replace(describe(pair), nr=pair.tracee.number("getuid"))
     found: dict[str, tuple[object, object]] = {
-        "too short": (change(pair, good, size_of(_LAYOUT) - 1), EINVAL),
+        "too short": (change(pair, good, SYSCALL_INFO_SIZE - 1), EINVAL),
         "unreadable": (change(pair, NOWHERE), EFAULT),
-        "of an entry stop": (change(pair, replace(good, op=ENTRY)), EINVAL),
-        "of an exit stop": (change(pair, replace(good, op=EXIT)), EINVAL),
-        "of no call": (change(pair, replace(good, op=NONE)), EINVAL),
+        "of an entry stop": (change(pair, replace(good, op=SyscallStop.ENTRY)), EINVAL),
+        "of an exit stop": (change(pair, replace(good, op=SyscallStop.EXIT)), EINVAL),
+        "of no call": (change(pair, replace(good, op=SyscallStop.NONE)), EINVAL),
         "a flag": (change(pair, replace(good, flags=1)), EINVAL),
         "a reserved byte": (change(pair, replace(good, reserved=1)), EINVAL),
         "33 bits": (change(pair, replace(good, nr=1 << 32 | good.nr)), error(errno.ERANGE)),
@@ -163,7 +133,8 @@ def test_outside_of_a_call(guest: Guest) -> None:
     pair = TracedPair(guest, policy(trace("getppid")), options=PtraceOption.NONE)
     pair.tracer.interrupt(pair.tracee).result()
     require(pair.tracer.wait(pair.tracee).event == PTRACE_EVENT_STOP, f"{pair.tracee} was not interrupted")
-    assert [change(pair, SyscallInfo(op=op)) for op in (NONE, ENTRY, SECCOMP)] == [EINVAL] * 3
+    stops = (SyscallStop.NONE, SyscallStop.ENTRY, SyscallStop.SECCOMP)
+    assert [change(pair, SyscallInfo(op=op)) for op in stops] == [EINVAL] * 3
 
 
 def stop_at_entry(pair: TracedPair) -> Pending:
@@ -185,6 +156,6 @@ def test_at_the_entry(guest: Guest, name: str, wanted: Expected) -> None:
     """A call that a tracer describes anew at the entry stop is filtered as the new one."""
     pair = TracedPair(guest, JUDGE)
     call = stop_at_entry(pair)
-    assert change(pair, replace(describe(pair), op=ENTRY, nr=pair.tracee.number(name))) == OK
+    assert change(pair, replace(describe(pair), op=SyscallStop.ENTRY, nr=pair.tracee.number(name))) == OK
     pair.resume()
     assert call.outcome() == wanted
