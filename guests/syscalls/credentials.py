@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from guests.abi import AgentProgram
 from guests.outcome import OK, Outcome
-from guests.syscalls.base import SyscallGroup
+from guests.syscalls.base import Pending, SyscallGroup
 from guests.uapi import Cap, Prctl
 
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -43,9 +43,27 @@ class CredentialCalls(SyscallGroup):
         return self._execute(program, f"become({program.abi.name})")
 
     def _execute(self, program: AgentProgram, shown: str, *words: str) -> Outcome:
-        arguments = self.store_words("/init", "task", str(self.slot), *words)
+        arguments = self.agent_arguments("/init", *words)
         done = self.call("execve", program.path, arguments, None, shown=shown)
         if done == OK:
             self.agent = program
             self.become_leader()
         return done
+
+    def execute(self, path: str, environment: int | None = None) -> Outcome:
+        """execve() a copy of the program that the task runs: other threads end, and the task continues in it."""
+        done = self.begin_execute(path, environment).outcome()
+        if done == OK:
+            self.become_leader()
+        return done
+
+    def begin_execute(self, path: str, environment: int | None = None) -> Pending:
+        """Start that execve().  `environment` is an address from `store_words`."""
+        return self.begin("execve", path, self.agent_arguments(path), environment, shown=f'execute("{path}")')
+
+    def agent_arguments(self, path: str, *words: str, slot: int | None = None) -> int:
+        """The address of the command line with which the agent's program becomes this task, or that of a slot.
+
+        `words` are added to it.
+        """
+        return self.store_words(path, "task", str(self.slot if slot is None else slot), *words)

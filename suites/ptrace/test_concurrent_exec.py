@@ -43,7 +43,7 @@ class Executing:
         self.plan = race.plan(self.target)
         self._path = path
         self._own = self.target.store(guest.program.encode() + b"\0")
-        self._words = self.target.store_words(guest.program, "task", str(self.target.slot))
+        self._words = self.target.agent_arguments(guest.program)
 
     def execute(self) -> StepValue:
         """Add the step that executes the set-uid program."""

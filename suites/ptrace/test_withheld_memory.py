@@ -25,7 +25,7 @@ def test_program_whose_mode_changes(guest: Guest, mode: int, uid: int) -> None:
     """A program that becomes set-uid during execve() gives its ids only to those who may execute it then."""
     root, task = guest.root(), guest.spawn("task")
     path, page = Programs(guest).create(), WithheldPage(guest, task)
-    words = task.store_words(path, "task", str(task.slot))
+    words = task.agent_arguments(path)
     array = task.store(task.load(words, 3 * task.abi.word) + task.abi.words(page.address, 0))
     running = task.begin("execve", path, array, task.store_words(ENVIRONMENT), shown=f'execute("{path}")')
     running.wait_until_blocked()

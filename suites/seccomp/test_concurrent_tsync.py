@@ -224,7 +224,7 @@ def test_exec(guest: Guest, race: Race) -> None:
     """Another thread calls execve() during the leader's TSYNC: if that has returned, the new program is filtered."""
     shell = shell_of(guest)
     leader, executing = race.child(), race.child()
-    words = shell.store_words(guest.program, "task", str(executing.slot))
+    words = shell.agent_arguments(guest.program, slot=executing.slot)
     path = shell.store(guest.program.encode() + b"\0")
     leader.child(executing, THREAD_FLAGS)
     race.go(leader, executing)

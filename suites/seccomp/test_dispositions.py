@@ -13,7 +13,7 @@ from guests.outcome import OK, killed, returned
 from guests.syscalls.signals import SA_RESTORER
 from guests.task import Task
 from guests.uapi import Signal
-from suites.seccomp.support.filtered_tasks import check_caught, execute, first_of_a_pid_namespace, unprivileged
+from suites.seccomp.support.filtered_tasks import check_caught, first_of_a_pid_namespace, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -75,7 +75,7 @@ def test_a_new_program(guest: Guest) -> None:
     task.ignore(Signal.USR2).result()
     restorer = guest.hello.signal_restorer if task.abi.has_restorer else 0
     require(disposition(task, Signal.USR1)[2] == restorer, "the handler has another restorer")
-    execute(task, guest.program).result()
+    task.execute(guest.program).result()
     assert disposition(task, Signal.USR1) == (SIG_DFL, 0, 0, 0)
     assert disposition(task, Signal.USR2) == (SIG_IGN, 0, 0, 0)
 

@@ -226,8 +226,7 @@ def test_a_resumed_tracee_that_runs(guest: Guest) -> None:
     for thread in (tracee, other):
         tracer.seize(thread, PtraceOption.TRACESECCOMP | PtraceOption.TRACEEXIT).result()
     freezer = Freezer(guest, tracee)
-    words = tracee.store_words("/init", "task", str(tracee.slot))
-    call = tracee.begin("execve", guest.program, words, None, shown="execve()")
+    call = tracee.begin_execute(guest.program)
     require(tracer.wait(tracee).event == PTRACE_EVENT_SECCOMP, f"{tracee} did not stop for its tracer")
     freezer.freeze()
     freezer.wait_until_frozen()

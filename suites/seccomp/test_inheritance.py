@@ -10,7 +10,7 @@ from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, EPERM, OK, exited, returned
 from guests.task import Task
 from guests.uapi import Cap, Clone, Prctl
-from suites.seccomp.support.filtered_tasks import execute, mismatches, status, unprivileged
+from suites.seccomp.support.filtered_tasks import mismatches, status, unprivileged
 from suites.seccomp.support.set_uid_program import SET_UID, make_set_uid_program
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
@@ -149,7 +149,7 @@ def test_set_uid_programs(guest: Guest, who: str) -> None:
     build, uid, filtered = EXECUTIONS[who]
     make_set_uid_program(guest)
     task = build(guest)
-    execute(task, SET_UID).result()
+    task.execute(SET_UID).result()
     assert task.call("geteuid") == uid
     assert task.call("getuid") == returned(1000)
     assert task.call("getppid") == (EINVAL if filtered else returned(guest.init.tid))
@@ -166,9 +166,7 @@ def test_set_uid_programs_of_threads(guest: Guest, filtered: str, executing: str
     threads[filtered].set_no_new_privs().result()
     threads[filtered].install(DENY).result()
     task, itself = threads[executing], executing == filtered
-    execute(task, SET_UID).result()
-    if task != leader:
-        task.become_leader()
+    task.execute(SET_UID).result()
     assert task.call("geteuid") == returned(1000 if itself else 0)
     assert task.call("getppid") == (EINVAL if itself else returned(guest.init.tid))
     assert status(guest, task)["NoNewPrivs"] == ("1" if itself else "0")

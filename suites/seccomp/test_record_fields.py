@@ -14,7 +14,7 @@ from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import Cap, Clone, Prctl, Signal, number
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, audited, fields
-from suites.seccomp.support.filtered_tasks import check_caught, execute, trapped, unprivileged
+from suites.seccomp.support.filtered_tasks import check_caught, trapped, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 MOUNTED = "/tmp/mounted"  # noqa: S108 - the guest's
@@ -101,7 +101,7 @@ def test_program_in_a_record(guest: Guest, name: str) -> None:
     path = f"/tmp/{name}"  # noqa: S108 - the guest's
     guest.root().copy_file(guest.program, path)
     task = unprivileged(guest)
-    execute(task, path).result()
+    task.execute(path).result()
     record = record_of_a_kill(guest, task)
     assert fields(record)["exe"] == PROGRAMS[name]
     assert record.count(" sig=") == 1
@@ -116,7 +116,7 @@ def test_the_program_of_a_record_is_released(guest: Guest) -> None:
     root.copy_file(guest.program, f"{MOUNTED}/program")
     logged, dead = unprivileged(guest, "logged"), unprivileged(guest, "dead")
     for task, judge, wanted in ((logged, log, OK), (dead, kill_process, killed(Signal.SYS))):
-        execute(task, f"{MOUNTED}/program").result()
+        task.execute(f"{MOUNTED}/program").result()
         task.install(policy(judge("getppid"))).result()
         task.call("getppid").require(wanted)
         guest.wait_for_log(f" pid={task.pid} ")

@@ -11,7 +11,7 @@ from guests.guest import Guest
 from guests.outcome import OK, returned
 from guests.task import Task
 from guests.uapi import Ptrace, PtraceOption, Signal
-from suites.seccomp.support.filtered_tasks import begin_to_execute, check_caught, signal_mask, status, trapped
+from suites.seccomp.support.filtered_tasks import check_caught, signal_mask, status, trapped
 from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP, SyscallTracedPair
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
@@ -116,7 +116,7 @@ def test_exec_while_the_process_is_being_stopped(guest: Guest) -> None:
     call.outcome().require(returned(control.tracer.pid))
 
     process = StoppingProcess(guest, "process")
-    leader, executing = process.leader, begin_to_execute(process.leader, guest.program)
+    leader, executing = process.leader, process.leader.begin_execute(guest.program)
     process.stop_and_release()
     guest.wait_until(lambda: executing.finished() or leader.state() == "T", f"{leader} to execute, or to stop")
     assert leader.state() != "T", f"{leader} has stopped"

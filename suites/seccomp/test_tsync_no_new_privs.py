@@ -11,7 +11,7 @@ from guests.outcome import EINVAL, EPERM, returned
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import Cap
-from suites.seccomp.support.filtered_tasks import execute, seccomp_state
+from suites.seccomp.support.filtered_tasks import seccomp_state
 from suites.seccomp.support.set_uid_program import SET_UID, make_set_uid_program
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.tsync-no-new-privs")]
@@ -63,8 +63,7 @@ def test_set_uid_programs(guest: Guest, filtered: bool, no_new_privs: bool, uid:
     if no_new_privs:
         caller.set_no_new_privs().result()
     assert caller.install(DENY, FilterFlag.TSYNC) == returned(0)
-    execute(thread, SET_UID).result()
-    thread.become_leader()
+    thread.execute(SET_UID).result()
     assert thread.call("geteuid") == returned(uid)
     assert thread.call("getuid") == returned(1000)
     assert thread.call("getppid") == EINVAL

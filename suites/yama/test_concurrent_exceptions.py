@@ -173,7 +173,7 @@ def test_exec_of_the_target_and_access(guest: Guest, race: Race) -> None:
     guest.set_sysctl(SCOPE, 1)
     target, tracer, stranger = (guest.spawn(name) for name in ("target", "tracer", "stranger"))
     target.set_ptracer(tracer).result()
-    words = target.store_words(guest.program, "task", str(target.slot))
+    words = target.agent_arguments(guest.program)
     executing, reading, trying = race.plan(target), race.plan(tracer), race.plan(stranger)
     race.go(executing, reading, trying)
     race.watch("execute", executing.call("execve", target.store(guest.program.encode() + b"\0"), words, 0))

@@ -96,10 +96,9 @@ def tracing(one: Family, other: Family) -> Plan:
 
 def executing(one: Family) -> Plan:
     plan = Plan(one.executor.slot)
-    words = [one.executor.store(word.encode() + b"\0") for word in ("/init", "task", str(one.executor.slot))]
-    pointers = one.executor.store(one.executor.abi.words(*words, 0))
+    program = one.executor.agent.path
     plan.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
-    plan.call("execve", words[0], pointers, 0)
+    plan.call("execve", program, one.executor.agent_arguments(program), 0)
     return plan
 
 

@@ -11,7 +11,7 @@ import struct
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import OK, Outcome
+from guests.outcome import Outcome
 from guests.syscalls.base import Pending
 from guests.task import Task
 from guests.uapi import Cap
@@ -117,20 +117,21 @@ def give_capabilities(task: Task, path: str, caps: Cap, *, inheritable: Cap = Ca
 
 def begin_execute(task: Task, path: str) -> Pending:
     """Start an execve() of one of these files, which a tracer may have to resume."""
-    name = path.rpartition("/")[2]
-    if name == str(task.slot):
-        task.call("chdir", FOLDER).result()
-        path = name
-    arguments, environment = stored_arguments(task, path, task.slot)
-    return task.begin("execve", path, arguments, environment, shown=f'execute("{path}")')
+    return task.begin_execute(_found(task, path), task.store_words(ENVIRONMENT))
 
 
 def execute(task: Task, path: str) -> Outcome:
     """execve() one of these files: the other threads end, and the task goes on in it."""
-    done = begin_execute(task, path).outcome()
-    if done == OK:
-        task.become_leader()
-    return done
+    return task.execute(_found(task, path), task.store_words(ENVIRONMENT))
+
+
+def _found(task: Task, path: str) -> str:
+    """The path by which a task executes one of these files, after a change to their directory if it needs that."""
+    name = path.rpartition("/")[2]
+    if name != str(task.slot):
+        return path
+    task.call("chdir", FOLDER).result()
+    return name
 
 
 def wait_until_it_waits(task: Task, execution: Pending) -> None:
@@ -142,4 +143,4 @@ def wait_until_it_waits(task: Task, execution: Pending) -> None:
 
 def stored_arguments(task: Task, path: str, slot: int) -> tuple[int, int]:
     """The addresses of the arguments and the environment with which the program becomes the task of a slot."""
-    return task.store_words(path, "task", str(slot)), task.store_words(ENVIRONMENT)
+    return task.agent_arguments(path, slot=slot), task.store_words(ENVIRONMENT)

@@ -141,17 +141,6 @@ def seccomp_state(guest: Guest, task: Task) -> tuple[str, str, str]:
     return lines["NoNewPrivs"], lines["Seccomp"], lines["Seccomp_filters"]
 
 
-def begin_to_execute(task: Task, path: str) -> Pending:
-    """execve() a copy of the program that every task runs: the task continues in it, and waits for commands."""
-    words = task.store_words(path, "task", str(task.slot))
-    return task.begin("execve", path, words, None, shown=f'execute("{path}")')
-
-
-def execute(task: Task, path: str) -> Outcome:
-    """The same, from its beginning to its end."""
-    return begin_to_execute(task, path).outcome()
-
-
 def mismatches(found: Mapping[str, tuple[object, object]]) -> list[str]:
     """A line for each name whose outcome (first) differs from the expected one (second)."""
     rows = found.items()
