@@ -12,7 +12,7 @@ from guests.guest import Guest
 from guests.outcome import EACCES, EPERM, OK, Expected, Outcome, returned
 from guests.task import Task
 from guests.uapi import AT_FDCWD, O_DIRECTORY, O_RDONLY, O_WRONLY, Cap, Clone
-from suites.process_accesses import COMMON_DESCRIPTOR
+from suites.process_accesses import COMMON_DESCRIPTOR, closed
 from suites.ptrace.support.programs import Programs, execute
 from suites.ptrace.support.ways import OBSERVER, observer
 from suites.user_namespaces import map_ids
@@ -60,10 +60,7 @@ OF_OTHERS = (
 
 
 def _opened(task: Task, target: Task, file: str, flags: int) -> Outcome:
-    opened = task.open_proc(target, file, flags)
-    if not opened.errno:
-        task.close(opened.value).result()
-    return opened
+    return closed(task, task.open_proc(target, file, flags))
 
 
 READ_BY_ITS_OWNER = ("pagemap", "environ", "auxv", "syscall", "personality", "stack", "io")
@@ -155,11 +152,11 @@ def test_owner(guest: Guest) -> None:
 
     assert owners() == dict.fromkeys(("", "task", "environ", "stat", "fd"), (OWN, OWN))
     target.set_dumpable(False).result()
-    closed = dict.fromkeys(("environ", "stat", "fd"), (0, 0))
-    assert owners() == {"": (OWN, OWN), "task": (OWN, OWN), **closed}
+    of_root = dict.fromkeys(("environ", "stat", "fd"), (0, 0))
+    assert owners() == {"": (OWN, OWN), "task": (OWN, OWN), **of_root}
     target.call("setresgid", -1, OTHER, -1).result()
     target.call("setresuid", -1, OTHER, -1).result()
-    assert owners() == {"": (OTHER, OTHER), "task": (OTHER, OTHER), **closed}
+    assert owners() == {"": (OTHER, OTHER), "task": (OTHER, OTHER), **of_root}
     target.set_dumpable(True).result()
     assert owners() == dict.fromkeys(("", "task", "environ", "stat", "fd"), (OTHER, OTHER))
 
