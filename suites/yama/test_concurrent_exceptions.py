@@ -5,28 +5,17 @@ from __future__ import annotations
 
 import pytest
 
-from guests.call_plan import Plan, StepValue
 from guests.guest import Guest
 from guests.protocol.meeting_layout import Watched
 from guests.sysctl_path import setting_path
-from guests.task import Task
-from guests.uapi import O_WRONLY, THREAD_FLAGS, WALL, Prctl
-from suites.process_accesses import vector
+from guests.uapi import O_WRONLY, THREAD_FLAGS, WALL
 from suites.races.race import LONGEST_BESIDE_PREEMPTION, Race
 from suites.yama.support.accesses import SCOPE
+from suites.yama.support.plan_steps import declare, read_by, revoke
 
 pytestmark = [pytest.mark.races, pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")]
 
 EITHER = {"OK", "EPERM"}
-
-
-def read_by(plan: Plan, tracer: Task, target: Task | StepValue) -> StepValue:
-    """Add a step in which the tracer reads memory that is at the same address in every task."""
-    return plan.call("process_vm_readv", target, vector(tracer), 1, vector(tracer), 1, 0)
-
-
-def declare(plan: Plan, tracer: Task | StepValue | int) -> StepValue:
-    return plan.call("prctl", Prctl.SET_PTRACER, tracer, 0, 0, 0)
 
 
 @pytest.mark.requirement("yama.declared-at-once")
@@ -37,8 +26,8 @@ def test_declaration_and_access(guest: Guest, race: Race) -> None:
     declaring, reading = race.plan(target), race.plan(tracer)
     race.switch(
         *(declaring, reading),
-        on=lambda: declare(declaring, tracer.tid),
-        off=lambda: declare(declaring, 0),
+        on=lambda: declare(declaring, tracer),
+        off=lambda: revoke(declaring),
         look=lambda: read_by(reading, tracer, target),
     )
     #           declared           revoked
@@ -60,13 +49,13 @@ def test_two_threads_declare(guest: Guest, race: Race) -> None:
     race.preempt(target, one)
     for before in ("none", "another"):
         race.go(one, other)
-        race.watch(f"declare first ({before} before)", declare(one, first.tid))
-        race.watch("declare second", declare(other, second.tid))
+        race.watch(f"declare first ({before} before)", declare(one, first))
+        race.watch("declare second", declare(other, second))
         race.meet(one, other, looking, too)
         race.watch("first reads", read_by(looking, first, target))
         race.watch("second reads", read_by(too, second, target))
         race.meet(one, other, looking, too)
-    declare(one, 0)
+    revoke(one)
     race.tally(one, other, looking, too)
     either = ("OK", "OK", "OK", "EPERM"), ("OK", "OK", "EPERM", "OK")
     race.check(*(added + replaced for added in either for replaced in either))
@@ -85,10 +74,10 @@ def test_two_processes_declare_and_revoke(guest: Guest, race: Race) -> None:
     race.go(one, other, reading)
     for plan in (one, other):
         for _ in range(4):
-            declare(plan, tracer.tid)
-            declare(plan, 0)
+            declare(plan, tracer)
+            revoke(plan)
             plan.call("sched_yield")
-    race.watch("declare", declare(one, tracer.tid))
+    race.watch("declare", declare(one, tracer))
     for target in (first, second):
         read_by(reading, tracer, target)
     race.meet(one, other, reading)
@@ -156,7 +145,7 @@ def test_exit_of_the_target_and_access(guest: Guest, race: Race) -> None:
     race.meet(starting, reading, trying)
     taken, same = reading.take(pid), trying.take(pid)
     race.go(child, reading, trying)
-    race.watch("declare", declare(child, tracer.tid))
+    race.watch("declare", declare(child, tracer))
     race.watch("tracer reads", read_by(reading, tracer, taken))
     race.watch("stranger reads", read_by(trying, stranger, same))
     race.watch("wait", starting.call("wait4", pid, 0, WALL, 0), Watched.SIGN)

@@ -12,12 +12,12 @@ import pytest
 from guests.call_plan import Plan, give_realtime_priority, run, share_a_processor, spare_slot, start, start_realtime
 from guests.guest import Guest
 from guests.outcome import EPERM, OK
-from guests.task import Task
-from guests.uapi import PTRACER_ANY, WALL, Prctl, Ptrace, Signal
-from suites.process_accesses import read_memory, vector
+from guests.uapi import PTRACER_ANY, WALL, Ptrace, Signal
+from suites.process_accesses import read_memory
 from suites.slab_growth import CHILDREN, SIZE_IS_EXACT, TASK_SIZE, check_stops_growing
 from suites.yama.support.accesses import SCOPE
 from suites.yama.support.denials import denials
+from suites.yama.support.plan_steps import declare, read_by, revoke, wait_for, wake
 from suites.yama.support.yama_walk import UNUSED_PID
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
@@ -26,15 +26,6 @@ PRIORITY, HIGHER_PRIORITY = 10, 11
 """Priorities above the agent and every kernel worker."""
 DECLARATIONS, RELATION_SIZE = 5000, 32
 """Pairs of declarations in a period, and less than struct ptrace_relation has."""
-
-
-def reader_of(tracer: Task, target: Task, reading: int, writing: int) -> Plan:
-    """A plan that waits for a byte, reads the target's memory and answers with a byte."""
-    plan = Plan(tracer.slot)
-    plan.call("read", reading, bytes(1), 1)
-    plan.call("process_vm_readv", target.tid, vector(tracer), 1, vector(target), 1, 0)
-    plan.call("write", writing, b"x", 1)
-    return plan
 
 
 @pytest.mark.requirement("yama.revoke")
@@ -54,14 +45,17 @@ def test_revoked_at_once(guest: Guest) -> None:
     assert read_memory(tracer, target) == OK
     share_a_processor(target, tracer)
     rounds = 20
-    plan = Plan(target.slot)
-    plan.call("prctl", Prctl.SET_PTRACER, tracer.tid, 0, 0, 0)
-    plan.call("prctl", Prctl.SET_PTRACER, 0, 0, 0, 0)
-    plan.call("write", to_tracer[1], b"x", 1)
-    plan.call("read", to_target[0], bytes(1), 1)
-    running = start_realtime(tracer, reader_of(tracer, target, to_tracer[0], to_target[1]), rounds, HIGHER_PRIORITY)
-    assert start_realtime(target, plan, rounds, PRIORITY).counts() == [{"OK": rounds}] * 4
-    assert running.counts() == [{"OK": rounds}, {"EPERM": rounds}, {"OK": rounds}]
+    revoking, reading = Plan(target.slot), Plan(tracer.slot)
+    declare(revoking, tracer)
+    revoke(revoking)
+    wake(revoking, to_tracer)
+    wait_for(revoking, to_target)
+    wait_for(reading, to_tracer)
+    read_by(reading, tracer, target)
+    wake(reading, to_target)
+    waiting = start_realtime(tracer, reading, rounds, HIGHER_PRIORITY)
+    assert start_realtime(target, revoking, rounds, PRIORITY).counts() == [{"OK": rounds}] * 4
+    assert waiting.counts() == [{"OK": rounds}, {"EPERM": rounds}, {"OK": rounds}]
 
 
 @pytest.mark.needs("PRINTK")
@@ -104,11 +98,11 @@ def test_never_without_an_exception(guest: Guest) -> None:
     target, tracer = guest.spawn("target"), guest.spawn("tracer")
     rounds = 2000
     declaring = Plan(target.slot)
-    for argument in (tracer.tid, PTRACER_ANY):
-        declaring.call("prctl", Prctl.SET_PTRACER, argument, 0, 0, 0)
+    declare(declaring, tracer)
+    declare(declaring, PTRACER_ANY)
     declaring.call("sched_yield")
     reading = Plan(tracer.slot)
-    reading.call("process_vm_readv", target.tid, vector(tracer), 1, vector(target), 1, 0)
+    read_by(reading, tracer, target)
     reading.call("sched_yield")
     assert target.set_ptracer(tracer) == OK
     one, other = start(target, declaring, rounds), start(tracer, reading, rounds)
@@ -131,12 +125,12 @@ def test_memory_is_freed(guest: Guest, arguments: tuple[int, int]) -> None:
     target = guest.spawn("target")
     plan = Plan(target.slot)
     for argument in arguments:
-        plan.call("prctl", Prctl.SET_PTRACER, argument, 0, 0, 0)
+        declare(plan, argument)
 
-    def declare() -> None:
+    def declare_often() -> None:
         assert run(target, plan, DECLARATIONS) == [{"OK": DECLARATIONS}] * 2
 
-    check_stops_growing(guest, declare, DECLARATIONS * RELATION_SIZE)
+    check_stops_growing(guest, declare_often, DECLARATIONS * RELATION_SIZE)
 
 
 @SIZE_IS_EXACT
@@ -154,15 +148,15 @@ def test_tasks_are_freed(guest: Guest, argument: int, wanted: str) -> None:
     guest.set_sysctl(SCOPE, 1)
     parent = guest.spawn("parent")
     plan, child = Plan(parent.slot), Plan(spare_slot(0))
-    child.call("prctl", Prctl.SET_PTRACER, argument, 0, 0, 0)
+    declare(child, argument)
     plan.call("wait4", plan.child(child), 0, WALL, 0)
 
-    def declare() -> None:
+    def declare_and_exit() -> None:
         child.send(guest, 1)
         assert run(parent, plan, CHILDREN) == [{"OK": CHILDREN}] * 2
         assert child.counts(guest) == [{wanted: CHILDREN}]
 
-    check_stops_growing(guest, declare, CHILDREN * TASK_SIZE)
+    check_stops_growing(guest, declare_and_exit, CHILDREN * TASK_SIZE)
 
 
 @pytest.mark.requirement("yama.revoke")
@@ -171,8 +165,8 @@ def test_last_of_many_declarations_counts(guest: Guest) -> None:
     guest.set_sysctl(SCOPE, 1)
     target, tracer, other = guest.spawn("target"), guest.spawn("tracer"), guest.spawn("other")
     plan = Plan(target.slot)
-    for argument in (tracer.tid, 0, PTRACER_ANY, 0, other.tid, tracer.tid, 0, other.tid):
-        plan.call("prctl", Prctl.SET_PTRACER, argument, 0, 0, 0)
+    for named in (tracer, 0, PTRACER_ANY, 0, other, tracer, 0, other):
+        declare(plan, named)
     assert run(target, plan, 500) == [{"OK": 500}] * 8
     assert read_memory(other, target) == OK
     assert read_memory(tracer, target) == EPERM

@@ -16,9 +16,10 @@ from guests.call_plan import Plan, spare_slot, start
 from guests.guest import Guest
 from guests.outcome import EPERM, OK
 from guests.task import Task
-from guests.uapi import RLIMIT_NPROC, THREAD_FLAGS, WALL, Prctl, Ptrace
-from suites.process_accesses import read_memory, vector
+from guests.uapi import PTRACER_ANY, RLIMIT_NPROC, THREAD_FLAGS, WALL, Ptrace
+from suites.process_accesses import read_memory
 from suites.yama.support.accesses import SCOPE
+from suites.yama.support.plan_steps import declare, read_by, revoke
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "CROSS_MEMORY_ATTACH")
 
@@ -57,29 +58,24 @@ def family(guest: Guest, number: int) -> Family:
     return made
 
 
-def add_memory_read(plan: Plan, target: Task) -> None:
-    """Add a step that reads the target's memory."""
-    plan.call("process_vm_readv", target.tid, vector(target), 1, vector(target), 1, 0)
-
-
 def declaring(one: Family, other: Family) -> tuple[Plan, Plan, Plan]:
     """The plans of the target, its child and its thread."""
     child, thread = Plan(spare_slot(2 * one.number)), Plan(spare_slot(2 * one.number + 1))
-    child.call("prctl", Prctl.SET_PTRACER, -1, 0, 0, 0)
-    add_memory_read(child, one.constant)
-    child.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
-    thread.call("prctl", Prctl.SET_PTRACER, other.tracer.tid, 0, 0, 0)
-    add_memory_read(thread, one.constant)
+    declare(child, PTRACER_ANY)
+    read_by(child, one.target, one.constant)
+    declare(child, one.tracer)
+    declare(thread, other.tracer)
+    read_by(thread, one.target, one.constant)
     plan = Plan(one.target.slot)
-    plan.call("prctl", Prctl.SET_PTRACER, -1, 0, 0, 0)
+    declare(plan, PTRACER_ANY)
     child_pid = plan.child(child)
-    plan.call("prctl", Prctl.SET_PTRACER, child_pid, 0, 0, 0)
-    plan.call("prctl", Prctl.SET_PTRACER, 0, 0, 0, 0)
+    declare(plan, child_pid)
+    revoke(plan)
     plan.child(thread, THREAD_FLAGS)
-    plan.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
+    declare(plan, one.tracer)
     plan.join(thread)
     plan.call("wait4", child_pid, 0, WALL, 0)
-    plan.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
+    declare(plan, one.tracer)
     return plan, child, thread
 
 
@@ -88,16 +84,16 @@ def tracing(one: Family, other: Family) -> Plan:
     plan.call("ptrace", Ptrace.ATTACH, one.target.tid, 0, 0)
     plan.call("wait4", one.target.tid, 0, WALL, 0)
     plan.call("ptrace", Ptrace.DETACH, one.target.tid, 0, 0)
-    add_memory_read(plan, one.constant)
-    add_memory_read(plan, other.constant)
-    add_memory_read(plan, one.executor)
+    read_by(plan, one.tracer, one.constant)
+    read_by(plan, one.tracer, other.constant)
+    read_by(plan, one.tracer, one.executor)
     return plan
 
 
 def executing(one: Family) -> Plan:
     plan = Plan(one.executor.slot)
     program = one.executor.agent.path
-    plan.call("prctl", Prctl.SET_PTRACER, one.tracer.tid, 0, 0, 0)
+    declare(plan, one.tracer)
     plan.call("execve", program, one.executor.agent_arguments(program), 0)
     return plan
 
@@ -166,10 +162,10 @@ def test_exits_of_tracers_and_tracees(guest: Guest) -> None:
     assert constant.set_ptracer(tracer) == OK
     rounds = 300
     plan, child = Plan(shell.slot), Plan(spare_slot(0))
-    child.call("prctl", Prctl.SET_PTRACER, -1, 0, 0, 0)
+    declare(child, PTRACER_ANY)
     child.send(guest, 1)
     child_pid = plan.child(child)
-    plan.call("prctl", Prctl.SET_PTRACER, child_pid, 0, 0, 0)
+    declare(plan, child_pid)
     plan.call("wait4", child_pid, 0, WALL, 0)
     assert start(shell, plan, rounds).counts(DEADLINE_S) == [{"OK": rounds}] * 3
     assert child.counts(guest) == [{"OK": rounds}]
