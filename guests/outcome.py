@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno as errno_names
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, NoReturn
 
@@ -199,6 +199,12 @@ EPERM = error(errno_names.EPERM)
 EPROTO = error(errno_names.EPROTO)
 ESRCH = error(errno_names.ESRCH)
 ETXTBSY = error(errno_names.ETXTBSY)
+
+
+def mismatches(found: Mapping[str, tuple[object, object]]) -> list[str]:
+    """A line for each name whose outcome (first) differs from the expected one (second)."""
+    rows = found.items()
+    return [f"{name}: {actual!r}, expected {wanted!r}" for name, (actual, wanted) in rows if actual != wanted]
 
 
 def signal_name(number: int) -> str:

@@ -8,7 +8,20 @@ from dataclasses import dataclass
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EACCES, EBADF, EINVAL, ENOENT, EPERM, ESRCH, OK, Expected, Outcome, exited, returned
+from guests.outcome import (
+    EACCES,
+    EBADF,
+    EINVAL,
+    ENOENT,
+    EPERM,
+    ESRCH,
+    OK,
+    Expected,
+    Outcome,
+    exited,
+    mismatches,
+    returned,
+)
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_EXIT, Clone, PtraceOption
 from suites.process_accesses import COMMON_DESCRIPTOR
@@ -181,13 +194,12 @@ def test_reaped(guest: Guest) -> None:
     ns = watcher.open_proc(target, "ns").result()
     target.exit(0).require(exited(0))
     parent.reap(target).result()
-    lines = []
+    found = {}
     for way in supported(guest):
         if "pidfd" not in way.name and way.name != "process_madvise":
             wanted = ENOENT if way.name.startswith(("/proc/", "mem ", "opening ")) else ESRCH
-            done = way.attempt(watcher, target)
-            lines += [f"{way.name}: {done!r}, expected {wanted!r}"] if done != wanted else []
-    assert lines == []
+            found[way.name] = way.attempt(watcher, target), wanted
+    assert mismatches(found) == []
     assert b"\nPid:\t-1\n" in watcher.content(f"/proc/self/fdinfo/{pidfd}")
     assert watcher.call("pidfd_getfd", pidfd, COMMON_DESCRIPTOR, 0) == ESRCH
     assert {name: watcher.read(fd) == ESRCH for name, fd in files.items()} == dict.fromkeys(files, True)

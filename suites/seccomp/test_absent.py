@@ -10,7 +10,7 @@ import pytest
 from guests.bpf import Action, pack, ret
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, OK, Expected, Outcome, killed, returned
+from guests.outcome import EINVAL, ENOSYS, OK, Expected, Outcome, killed, mismatches, returned
 from guests.promises import breaks
 from guests.syscalls.seccomp import (
     MODE_DISABLED,
@@ -23,7 +23,7 @@ from guests.syscalls.seccomp import (
 )
 from guests.task import Task
 from guests.uapi import Prctl, PtraceOption, Signal
-from suites.seccomp.support.filtered_tasks import mismatches, seccomp_state, status
+from suites.seccomp.support.filtered_tasks import seccomp_state, status
 
 
 def able(guest: Guest) -> Task:

@@ -7,11 +7,22 @@ import pytest
 
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import E2BIG, EBADF, EINPROGRESS, EINTR, EINVAL, EMFILE, ENOENT, Expected, killed, returned
+from guests.outcome import (
+    E2BIG,
+    EBADF,
+    EINPROGRESS,
+    EINTR,
+    EINVAL,
+    EMFILE,
+    ENOENT,
+    Expected,
+    killed,
+    mismatches,
+    returned,
+)
 from guests.syscalls.seccomp import AddFd, Poll
 from guests.uapi import O_CLOEXEC, O_NONBLOCK, O_PATH, Signal
 from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
-from suites.seccomp.support.filtered_tasks import mismatches
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

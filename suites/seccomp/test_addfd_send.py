@@ -6,11 +6,10 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EBADF, EMFILE, ENOENT, OK, returned
+from guests.outcome import EBADF, EMFILE, ENOENT, OK, mismatches, returned
 from guests.syscalls.seccomp import AddFd
 from guests.uapi import O_CLOEXEC
 from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
-from suites.seccomp.support.filtered_tasks import mismatches
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 F_GETFD, FD_CLOEXEC = 1, 1

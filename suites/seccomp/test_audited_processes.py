@@ -10,12 +10,11 @@ import pytest
 from guests.bpf import Action
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import OK
+from guests.outcome import OK, mismatches
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, fields
 from suites.seccomp.support.audit_rules import audit_calls, leave_new_tasks_alone
-from suites.seccomp.support.filtered_tasks import mismatches
 from suites.seccomp.support.recorded_actions import RECORDED, act, taken
 
 pytestmark = [

@@ -14,7 +14,7 @@ from guests.abis import BY_NAME
 from guests.bpf import Action, Instruction, Program, load, ret
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import OK
+from guests.outcome import OK, mismatches
 from guests.promises import breaks
 from guests.protocol.wire import Entry
 from guests.task import Task
@@ -32,7 +32,7 @@ from suites.seccomp.support.filter_results import (
     result_of,
     seeded,
 )
-from suites.seccomp.support.filtered_tasks import mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import unprivileged
 from suites.seccomp.support.generated_filters import (
     ARGUMENTS,
     COMPAT,

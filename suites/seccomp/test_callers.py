@@ -10,7 +10,7 @@ import pytest
 
 from guests.bpf import Action, policy, rule
 from guests.guest import Guest
-from guests.outcome import EINTR, EINVAL, ENOSYS, GONE, OK, Expected, killed, returned
+from guests.outcome import EINTR, EINVAL, ENOSYS, GONE, OK, Expected, killed, mismatches, returned
 from guests.task import Task
 from guests.uapi import AT_FDCWD, PTRACE_EVENT_EXIT, PtraceOption, Signal
 from suites.seccomp.support.filter_model import PROMISES_OF_ACTIONS
@@ -24,7 +24,6 @@ from suites.seccomp.support.filtered_tasks import (
     core_dumps,
     dumped,
     first_of_a_pid_namespace,
-    mismatches,
     one_of_several,
     status,
     trapped,

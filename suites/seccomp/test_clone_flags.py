@@ -8,10 +8,10 @@ import pytest
 from guests.bpf import arg, deny, policy
 from guests.call_plan import Counts, Plan, run, spare_slot
 from guests.guest import Guest
-from guests.outcome import EINVAL, EPERM, OK, Expected
+from guests.outcome import EINVAL, EPERM, OK, Expected, mismatches
 from guests.task import Task
 from guests.uapi import Clone, Signal
-from suites.seccomp.support.filtered_tasks import mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

@@ -11,7 +11,7 @@ from guests import bpf
 from guests.bpf import Action, Filter, Instruction, Program, assembled, deny, notify, pack, policy, ret
 from guests.call_arguments import InOut
 from guests.guest import Guest
-from guests.outcome import EFAULT, EINVAL, ESRCH, OK, Outcome, returned
+from guests.outcome import EFAULT, EINVAL, ESRCH, OK, Outcome, mismatches, returned
 from guests.syscalls.seccomp import (
     MODE_FILTER,
     NOTIF_ID_VALID,
@@ -24,7 +24,7 @@ from guests.syscalls.seccomp import (
 )
 from guests.task import Task
 from guests.uapi import Prctl
-from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

@@ -12,12 +12,12 @@ from guests.abis import BY_NAME
 from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, deny, load, policy, ret
 from guests.call_arguments import Argument
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, OK, killed, returned
+from guests.outcome import EINVAL, ENOSYS, OK, killed, mismatches, returned
 from guests.promises import breaks
 from guests.protocol.wire import Entry
 from guests.task import Task
 from guests.uapi import NR_X32, Signal, number
-from suites.seccomp.support.filtered_tasks import ENTRIES, mismatches, no_call, unprivileged
+from suites.seccomp.support.filtered_tasks import ENTRIES, no_call, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

@@ -12,19 +12,13 @@ from guests import bpf
 from guests.bpf import Action, Instruction, arg, deny, kill_process, load, policy, ret, trace
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, exited, killed, returned
+from guests.outcome import EINVAL, ENOSYS, EPERM, OK, Expected, exited, killed, mismatches, returned
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag
 from guests.uapi import AT_FDCWD, PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal
 from suites.seccomp.support.audit_records import AuditRecords
 from suites.seccomp.support.audit_rules import audit_calls
-from suites.seccomp.support.filtered_tasks import (
-    MADE,
-    check_not_made,
-    mismatches,
-    skipped,
-    unprivileged,
-)
+from suites.seccomp.support.filtered_tasks import MADE, check_not_made, skipped, unprivileged
 from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP, SyscallTracedPair
 from suites.seccomp.support.traced_pair import TracedPair
 

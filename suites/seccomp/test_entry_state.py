@@ -8,10 +8,10 @@ import pytest
 from guests.bpf import deny, kill_process, policy
 from guests.call_arguments import InOut, Out
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, OK, killed, returned
+from guests.outcome import EINVAL, ENOSYS, OK, killed, mismatches, returned
 from guests.syscall_sweep import sweep
 from guests.uapi import Ptrace, PtraceOption, Signal, number
-from suites.seccomp.support.filtered_tasks import mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import unprivileged
 from suites.seccomp.support.machine_code import MachineCode
 from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP, SyscallTracedPair
 from suites.seccomp.support.traced_pair import TracedPair

@@ -7,12 +7,12 @@ import pytest
 
 from guests.bpf import Action, Program, pack, ret
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOMEM, OK, Outcome, returned
+from guests.outcome import EINVAL, ENOMEM, OK, Outcome, mismatches, returned
 from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
-from suites.seccomp.support.filtered_tasks import mismatches, status, unprivileged
+from suites.seccomp.support.filtered_tasks import status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 ALLOW_ALL: Program = (ret(Action.ALLOW),)

@@ -7,7 +7,7 @@ import pytest
 
 from guests.bpf import Action, Filter, assembled, deny, load, log, pack, policy, ret
 from guests.guest import Guest
-from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, Expected, returned
+from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, Expected, mismatches, returned
 from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
@@ -25,7 +25,7 @@ from suites.seccomp.support.checkpoint_tracers import (
     unfiltered_thread,
     without_capability,
 )
-from suites.seccomp.support.filtered_tasks import caller_cases, check_promises, mismatches
+from suites.seccomp.support.filtered_tasks import caller_cases, check_promises
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 FILTERS: tuple[Filter, ...] = (

@@ -7,10 +7,10 @@ import pytest
 
 from guests.bpf import Action, deny, policy, ret
 from guests.guest import Guest
-from guests.outcome import EACCES, EINVAL, EPERM, OK, exited, returned
+from guests.outcome import EACCES, EINVAL, EPERM, OK, exited, mismatches, returned
 from guests.task import Task
 from guests.uapi import Cap, Clone, Prctl
-from suites.seccomp.support.filtered_tasks import mismatches, status, unprivileged
+from suites.seccomp.support.filtered_tasks import status, unprivileged
 from suites.seccomp.support.set_uid_program import SET_UID, make_set_uid_program
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")

@@ -10,11 +10,11 @@ from guests.bpf import Action, Instruction, Program, deny, notify, pack, policy,
 from guests.call_arguments import Argument
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EACCES, EBUSY, EFAULT, EINVAL, EMFILE, OK, Expected, Outcome, returned
+from guests.outcome import EACCES, EBUSY, EFAULT, EINVAL, EMFILE, OK, Expected, Outcome, mismatches, returned
 from guests.syscalls.seccomp import MODE_FILTER, SET_MODE_FILTER, FilterFlag, fprog
 from guests.task import Task
 from guests.uapi import RLIMIT_NOFILE, Cap, Clone, Prctl
-from suites.seccomp.support.filtered_tasks import caller_cases, mismatches, status, unprivileged
+from suites.seccomp.support.filtered_tasks import caller_cases, status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

@@ -9,12 +9,12 @@ import pytest
 
 from guests.bpf import Action, deny, kill_thread, log, policy, rule
 from guests.guest import Guest
-from guests.outcome import EBADF, EINVAL, EIO, ENOSYS, EPERM, OK, Expected, killed, returned
+from guests.outcome import EBADF, EINVAL, EIO, ENOSYS, EPERM, OK, Expected, killed, mismatches, returned
 from guests.sysctl_path import setting_path
 from guests.task import Task
 from guests.uapi import AT_FDCWD, Cap, Signal
 from suites.seccomp.support.audit_records import AuditRecords, audited, fields
-from suites.seccomp.support.filtered_tasks import mismatches, trapped, unprivileged
+from suites.seccomp.support.filtered_tasks import trapped, unprivileged
 from suites.seccomp.support.io_uring_ring import ASYNC, Ring, set_up
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER", "IO_URING")

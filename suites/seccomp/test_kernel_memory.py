@@ -9,9 +9,8 @@ from guests.call_arguments import Out
 from guests.call_plan import Plan, run
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EBADF, EFAULT, EINVAL, OK, exited
+from guests.outcome import EBADF, EFAULT, EINVAL, OK, exited, mismatches
 from guests.uapi import SIGINFO_SIZE, WNOHANG, Cap, Signal
-from suites.seccomp.support.filtered_tasks import mismatches
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

@@ -9,13 +9,13 @@ from guests.bpf import Action, Program, notify, policy, ret
 from guests.call_arguments import InOut, Out
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EBADF, EBUSY, EINTR, EINVAL, ENOENT, ENOSYS, OK, exited, returned
+from guests.outcome import EBADF, EBUSY, EINTR, EINVAL, ENOENT, ENOSYS, OK, exited, mismatches, returned
 from guests.promises import breaks
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import NOTIF_SIZE, USER_NOTIF_FD_SYNC_WAKE_UP, Notification, Poll
 from guests.task import Task
 from guests.uapi import AT_FDCWD, O_RDWR, Signal
-from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

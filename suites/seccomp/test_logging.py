@@ -8,12 +8,12 @@ import pytest
 from guests.bpf import Action, deny, kill_thread, policy, rule, trace
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EIO, GONE, OK, Expected, killed, returned
+from guests.outcome import EIO, GONE, OK, Expected, killed, mismatches, returned
 from guests.syscalls.seccomp import USER_NOTIF_FLAG_CONTINUE, FilterFlag
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, PtraceOption, Signal
 from suites.seccomp.support.audit_records import DEFAULT, LOGGED, AuditRecords, audited, fields
-from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, skipped, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, skipped, unprivileged
 from suites.seccomp.support.recorded_actions import RECORDED, act, taken
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")

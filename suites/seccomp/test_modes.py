@@ -7,7 +7,7 @@ import pytest
 
 from guests.bpf import Action, Program, deny, policy, ret
 from guests.guest import Guest
-from guests.outcome import EFAULT, EINVAL, ESRCH, OK, returned
+from guests.outcome import EFAULT, EINVAL, ESRCH, OK, mismatches, returned
 from guests.syscalls.seccomp import (
     GET_ACTION_AVAIL,
     GET_NOTIF_SIZES,
@@ -19,7 +19,7 @@ from guests.syscalls.seccomp import (
     FilterFlag,
 )
 from guests.uapi import Prctl
-from suites.seccomp.support.filtered_tasks import mismatches, status, unprivileged
+from suites.seccomp.support.filtered_tasks import status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 ALLOW_ALL: Program = (ret(Action.ALLOW),)

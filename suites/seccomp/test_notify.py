@@ -9,11 +9,11 @@ import pytest
 
 from guests.bpf import AUDIT_ARCH, notify, policy
 from guests.guest import Guest
-from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, OK, killed, returned
+from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, OK, killed, mismatches, returned
 from guests.protocol.wire import Entry
 from guests.syscalls.seccomp import NOTIF_SIZE, Poll
 from guests.uapi import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Cap, Signal, number
-from suites.seccomp.support.filtered_tasks import SupervisedPair, first_of_a_pid_namespace, mismatches
+from suites.seccomp.support.filtered_tasks import SupervisedPair, first_of_a_pid_namespace
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

@@ -10,7 +10,19 @@ import pytest
 from guests.bpf import notify, policy, trace
 from guests.call_plan import Plan, share_a_processor, start_realtime
 from guests.guest import Guest
-from guests.outcome import EFAULT, EINPROGRESS, EINVAL, ENOENT, ENOSYS, EPERM, OK, Expected, error, returned
+from guests.outcome import (
+    EFAULT,
+    EINPROGRESS,
+    EINVAL,
+    ENOENT,
+    ENOSYS,
+    EPERM,
+    OK,
+    Expected,
+    error,
+    mismatches,
+    returned,
+)
 from guests.promises import breaks
 from guests.syscalls.seccomp import (
     NOTIF_ADDFD,
@@ -24,7 +36,7 @@ from guests.syscalls.seccomp import (
     response,
 )
 from guests.uapi import Signal
-from suites.seccomp.support.filtered_tasks import SupervisedPair, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

@@ -14,7 +14,7 @@ from guests.call_plan import (
     start_realtime,
 )
 from guests.guest import Guest
-from guests.outcome import EINTR, EINVAL, ENOENT, OK, killed, returned
+from guests.outcome import EINTR, EINVAL, ENOENT, OK, killed, mismatches, returned
 from guests.syscalls.seccomp import (
     NOTIF_ADDFD,
     NOTIF_RECV,
@@ -29,7 +29,6 @@ from guests.uapi import RLIMIT_NOFILE, Signal
 from suites.seccomp.support.filtered_tasks import (
     SupervisedPair,
     let_priorities_decide,
-    mismatches,
     signal_mask,
     status,
     unprivileged,

@@ -10,10 +10,10 @@ import pytest
 from guests.bpf import AUDIT_ARCH, Action, Filter
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EPERM, exited, killed, returned
+from guests.outcome import EPERM, exited, killed, mismatches, returned
 from guests.uapi import Signal, number
 from suites.seccomp.support.bpf_interpreter import SeccompData, run_filters
-from suites.seccomp.support.filtered_tasks import mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import unprivileged
 from suites.seccomp.support.jailed_program import JailedProgram
 from suites.seccomp.support.libseccomp import allow_list
 from suites.seccomp.support.minijail_policy import parse_policy

@@ -8,14 +8,14 @@ import pytest
 from guests.bpf import Action, policy, rule
 from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import ENOSYS, GONE, OK, describe, killed, returned
+from guests.outcome import ENOSYS, GONE, OK, describe, killed, mismatches, returned
 from guests.syscalls.base import Pending
 from guests.syscalls.ptrace import WaitStatus
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal
 from suites.seccomp.support.audit_records import AuditRecords, audited
 from suites.seccomp.support.bpf_interpreter import SEVERITY
-from suites.seccomp.support.filtered_tasks import mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

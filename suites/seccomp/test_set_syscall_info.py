@@ -11,11 +11,11 @@ import pytest
 from guests.bpf import Action, arg, deny, kill_process, policy, trace
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EFAULT, EINVAL, ENOSYS, EPERM, OK, Expected, Outcome, error, killed, returned
+from guests.outcome import EFAULT, EINVAL, ENOSYS, EPERM, OK, Expected, Outcome, error, killed, mismatches, returned
 from guests.syscalls.base import Pending
 from guests.syscalls.syscall_info import SYSCALL_INFO_SIZE, SyscallInfo, SyscallStop
 from guests.uapi import AT_FDCWD, PTRACE_EVENT_STOP, PtraceOption, Signal
-from suites.seccomp.support.filtered_tasks import MADE, check_not_made, mismatches, skipped
+from suites.seccomp.support.filtered_tasks import MADE, check_not_made, skipped
 from suites.seccomp.support.traced_pair import TracedPair
 
 pytestmark = [

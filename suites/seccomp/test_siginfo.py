@@ -11,12 +11,12 @@ from guests.call_arguments import Out
 from guests.call_plan import Plan, run
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EAGAIN, returned
+from guests.outcome import EAGAIN, mismatches, returned
 from guests.syscalls.seccomp import Poll
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
 from guests.uapi import O_NONBLOCK, RLIMIT_SIGPENDING, Clone, Ptrace, Signal
-from suites.seccomp.support.filtered_tasks import check_caught, mismatches, signal_mask, trapped, unprivileged
+from suites.seccomp.support.filtered_tasks import check_caught, signal_mask, trapped, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 

@@ -16,10 +16,9 @@ from guests.abi import Abi
 from guests.bpf import Instruction, Program, load
 from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import EINVAL, OK, Outcome, returned
+from guests.outcome import EINVAL, OK, Outcome, mismatches, returned
 from guests.syscalls.seccomp import fprog
 from guests.task import Task
-from suites.seccomp.support.filtered_tasks import mismatches
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER", "UNIX")
 

@@ -14,12 +14,12 @@ import pytest
 
 from guests.bpf import Action, ret
 from guests.guest import Guest
-from guests.outcome import EPERM, OK, Expected, error, returned
+from guests.outcome import EPERM, OK, Expected, error, mismatches, returned
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import Prctl
 from suites import initial_settings
-from suites.seccomp.support.filtered_tasks import mismatches, status, unprivileged
+from suites.seccomp.support.filtered_tasks import status, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER", "X86_64")
 

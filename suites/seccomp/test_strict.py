@@ -12,7 +12,20 @@ from guests.bpf import Action, ret
 from guests.call_arguments import Out
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EBADF, EINTR, EINVAL, ENOSYS, GONE, OK, Expected, error, exited, killed, returned
+from guests.outcome import (
+    EBADF,
+    EINTR,
+    EINVAL,
+    ENOSYS,
+    GONE,
+    OK,
+    Expected,
+    error,
+    exited,
+    killed,
+    mismatches,
+    returned,
+)
 from guests.protocol.wire import Entry
 from guests.syscalls.seccomp import MODE_STRICT, SET_MODE_STRICT
 from guests.task import Task
@@ -21,7 +34,6 @@ from suites.seccomp.support.filtered_tasks import (
     allow_core_dumps,
     core_dumps,
     first_of_a_pid_namespace,
-    mismatches,
     status,
     unprivileged,
 )

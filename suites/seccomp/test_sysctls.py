@@ -8,11 +8,10 @@ import pytest
 from guests.bpf import Action
 from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import EACCES, EFAULT, EINVAL, EOPNOTSUPP, EPERM, OK, Outcome
+from guests.outcome import EACCES, EFAULT, EINVAL, EOPNOTSUPP, EPERM, OK, Outcome, mismatches
 from guests.syscalls.seccomp import DATA_SIZE, GET_ACTION_AVAIL, GET_NOTIF_SIZES, NOTIF_SIZE, RESPONSE_SIZE
 from guests.uapi import O_RDONLY, O_WRONLY, Cap, Clone
 from suites.seccomp.support.audit_records import AVAIL, DEFAULT, LOGGED, NAMES, PATH, AuditRecords, audited
-from suites.seccomp.support.filtered_tasks import mismatches
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 NOWHERE = 0x1000

@@ -11,14 +11,14 @@ from guests.bpf import Action, allow, arg, deny, kill_process, policy, rule, tra
 from guests.call_arguments import InOut, Out
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EACCES, EFAULT, EINVAL, ENOSYS, EPERM, OK, Expected, exited, killed, returned
+from guests.outcome import EACCES, EFAULT, EINVAL, ENOSYS, EPERM, OK, Expected, exited, killed, mismatches, returned
 from guests.promises import breaks
 from guests.protocol.wire import Entry
 from guests.syscalls.signals import SYS_SECCOMP, SignalInfo
 from guests.syscalls.syscall_info import SYSCALL_INFO_SIZE, SyscallInfo, SyscallStop
 from guests.task import Task
 from guests.uapi import AT_FDCWD, PTRACE_EVENT_STOP, Ptrace, PtraceOption, Signal, number
-from suites.seccomp.support.filtered_tasks import MADE, check_not_made, mismatches, skipped, trapped
+from suites.seccomp.support.filtered_tasks import MADE, check_not_made, skipped, trapped
 from suites.seccomp.support.traced_pair import TracedPair
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")

@@ -8,12 +8,12 @@ import pytest
 from guests.bpf import Action, deny, notify, policy, ret
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, EPERM, ESRCH, GONE, OK, returned
+from guests.outcome import EINVAL, EPERM, ESRCH, GONE, OK, mismatches, returned
 from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
 from guests.uapi import Cap, Clone
-from suites.seccomp.support.filtered_tasks import mismatches, seccomp_state, unprivileged
+from suites.seccomp.support.filtered_tasks import seccomp_state, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 tsync = pytest.mark.requirement("seccomp.tsync")

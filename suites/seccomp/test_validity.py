@@ -8,9 +8,9 @@ import pytest
 from guests import bpf
 from guests.bpf import Action, Instruction, Program, load, ret
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, OK, error, returned
+from guests.outcome import EINVAL, ENOSYS, OK, error, mismatches, returned
 from guests.task import Task
-from suites.seccomp.support.filtered_tasks import mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import unprivileged
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.validity")]
 

@@ -11,7 +11,7 @@ import pytest
 from guests import bpf
 from guests.bpf import AUDIT_ARCH, Action, Instruction, Program, deny, load, policy, ret, trap
 from guests.guest import Guest
-from guests.outcome import EINVAL, EPERM, GONE, OK, Expected, error, killed, returned
+from guests.outcome import EINVAL, EPERM, GONE, OK, Expected, error, killed, mismatches, returned
 from guests.promises import breaks
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
@@ -23,7 +23,6 @@ from suites.seccomp.support.filtered_tasks import (
     check_not_made,
     core_dumps,
     dumped,
-    mismatches,
     trapped,
     unprivileged,
 )

@@ -12,14 +12,14 @@ from guests.bpf import AUDIT_ARCH, Action, Instruction, load, notify, policy, re
 from guests.call_arguments import Out
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, ENOSYS, GONE, OK, Expected, Outcome, killed, returned
+from guests.outcome import EINVAL, ENOSYS, GONE, OK, Expected, Outcome, killed, mismatches, returned
 from guests.protocol.wire import Entry
 from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import USER_NOTIF_FLAG_CONTINUE
 from guests.syscalls.signals import SYS_SECCOMP
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_SECCOMP, Ptrace, PtraceOption, Signal, number
-from suites.seccomp.support.filtered_tasks import SupervisedPair, check_caught, mismatches, unprivileged
+from suites.seccomp.support.filtered_tasks import SupervisedPair, check_caught, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER", "X86_VSYSCALL_EMULATION")
 

@@ -8,7 +8,7 @@ import pytest
 from guests.abi import AgentProgram
 from guests.guest import Guest
 from guests.outcome import OK
-from suites.yama.support.accesses import AccessResult, mismatches, prepare, supported_accesses
+from suites.yama.support.accesses import AccessResult, prepare, supported_accesses, wrong_accesses
 
 pytestmark = pytest.mark.needs("SECURITY_YAMA", "SYSCTL", "COMPAT")
 
@@ -21,10 +21,10 @@ def test_strangers(compat: AgentProgram, guest: Guest) -> None:
         task.become(compat).result()
     accesses = supported_accesses(guest)
     prepare(guest, 0)
-    assert mismatches(stranger, target, accesses, AccessResult.YES) == []
+    assert wrong_accesses(stranger, target, accesses, AccessResult.YES) == []
     prepare(guest, 1)
-    assert mismatches(stranger, target, accesses, AccessResult.NO) == []
+    assert wrong_accesses(stranger, target, accesses, AccessResult.NO) == []
     assert target.set_ptracer(stranger) == OK
-    assert mismatches(stranger, target, accesses, AccessResult.YES) == []
+    assert wrong_accesses(stranger, target, accesses, AccessResult.YES) == []
     prepare(guest, 2)
-    assert mismatches(stranger, target, accesses, AccessResult.NO) == []
+    assert wrong_accesses(stranger, target, accesses, AccessResult.NO) == []

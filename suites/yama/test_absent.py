@@ -11,7 +11,7 @@ from guests.guest import Guest
 from guests.outcome import E2BIG, EINVAL, ENOENT, EOPNOTSUPP, EPERM, OK, Outcome, returned
 from guests.uapi import LSM_ID_YAMA, PTRACER_ANY
 from suites.yama.support import relations
-from suites.yama.support.accesses import AccessResult, mismatches, supported_accesses
+from suites.yama.support.accesses import AccessResult, supported_accesses, wrong_accesses
 
 LSM = "/sys/kernel/security/lsm"
 SYSCTL_FILE = "/proc/sys/kernel/yama/ptrace_scope"
@@ -124,7 +124,7 @@ def check_dac_alone(guest: Guest) -> None:
         guest.set_sysctl("kernel.perf_event_paranoid", 2)
     for build, result in ((relations.stranger, AccessResult.YES), (relations.other_user, AccessResult.DAC)):
         tracer, target = build(guest)
-        assert mismatches(tracer, target, supported_accesses(guest), result) == []
+        assert wrong_accesses(tracer, target, supported_accesses(guest), result) == []
     child = guest.spawn("parent").spawn("child")
     assert child.traceme() == OK
     assert child.traceme() == EPERM

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EACCES, EPERM, OK, Expected, Outcome
+from guests.outcome import EACCES, EPERM, OK, Expected, Outcome, mismatches
 from guests.promises import breaks
 from guests.protocol import wire
 from guests.task import Task
@@ -82,8 +82,7 @@ def test_stranger_reads(guest: Guest, scope: int) -> None:
     """A stranger of the same uid has every read access at every scope, and access to memory at scope 0 only."""
     prepare(guest, scope)
     reader, target = guest.spawn("reader", caps=Cap.SYS_NICE), guest.spawn("target")
-    outcomes = [(each, each.act(reader, target)) for each in _readings(guest)]
-    assert [f"{done!r}, expected {each.allowed!r}" for each, done in outcomes if done != each.allowed] == []
+    assert mismatches({each.name: (each.act(reader, target), each.allowed) for each in _readings(guest)}) == []
     assert read_memory(reader, target) == (OK if scope == 0 else EPERM)
 
 
@@ -94,8 +93,7 @@ def test_another_user_reads_nothing(guest: Guest, what: str) -> None:
     prepare(guest, 0)
     reader, target = guest.spawn("reader", uid=1001, caps=Cap.SYS_NICE), guest.spawn("target")
     chosen = [each for each in _readings(guest) if ("/ns/" in each.name) == (what == "namespaces")]
-    outcomes = [(each, each.act(reader, target)) for each in chosen]
-    assert [f"{done!r}, expected {each.dac!r}" for each, done in outcomes if done != each.dac] == []
+    assert mismatches({each.name: (each.act(reader, target), each.dac) for each in chosen}) == []
 
 
 @LOCKING

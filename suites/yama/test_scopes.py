@@ -23,9 +23,9 @@ from suites.yama.support.accesses import (
     LOCKING_REASON,
     AccessResult,
     compare,
-    mismatches,
     prepare,
     supported_accesses,
+    wrong_accesses,
 )
 from suites.yama.support.relations import Pair
 
@@ -214,7 +214,7 @@ def test_orphans(guest: Guest, build: Build, result: AccessResult) -> None:
     tracer, target = build(guest)
     for scope, wanted in ((0, YES), (1, result)):
         prepare(guest, scope)
-        assert mismatches(tracer, target, supported_accesses(guest), wanted) == []
+        assert wrong_accesses(tracer, target, supported_accesses(guest), wanted) == []
 
 
 USER = (1000, 1000, 1000)
@@ -260,10 +260,10 @@ def test_ids_of_the_tracer(guest: Guest) -> None:
     prepare(guest, 0)
     calls = [access for access in supported_accesses(guest) if not access.by_file]
     files = [access for access in supported_accesses(guest) if access.by_file and not access.events]
-    assert mismatches(really, target, calls, YES) == []
-    assert mismatches(really, target, files, DAC) == []
-    assert mismatches(effectively, target, calls, NO) == []
-    assert mismatches(effectively, target, files, YES) == []
+    assert wrong_accesses(really, target, calls, YES) == []
+    assert wrong_accesses(really, target, files, DAC) == []
+    assert wrong_accesses(effectively, target, calls, NO) == []
+    assert wrong_accesses(effectively, target, files, YES) == []
 
 
 @pytest.mark.requirement(SCOPES[0], "yama.set-ptracer", "yama.set-ptracer-no-override", ANY_ACCESS)

@@ -9,7 +9,7 @@ import pytest
 
 from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import EPERM, OK, Expected
+from guests.outcome import EPERM, OK, Expected, mismatches
 from guests.promises import breaks
 from guests.task import Task
 from guests.uapi import Cap, Clone, Ptrace, Signal
@@ -142,14 +142,12 @@ SUMMARIES = (
 def test_traceme(guest: Guest, scope: int) -> None:
     """Any child may call TRACEME at scopes 0 and 1, a child of a capable parent at scope 2, and none at scope 3."""
     guest.set_sysctl(SCOPE, scope)
-    wrong = []
+    found = {}
     for name, build, *wanted in ROWS:
         if build in IN_USER_NAMESPACES and not guest.kernel.config.enabled("USER_NS"):
             continue
-        outcome = build(guest).traceme()
-        if not wanted[scope].matches(outcome):
-            wrong.append(f"{name}: {outcome!r}, expected {wanted[scope]!r}")
-    assert wrong == []
+        found[name] = build(guest).traceme(), wanted[scope]
+    assert mismatches(found) == []
 
 
 @LOCKING

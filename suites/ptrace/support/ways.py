@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from guests.guest import Guest
 from guests.kernel_probes import ask
-from guests.outcome import EACCES, EINVAL, ENOSYS, EPERM, OK, Expected, Outcome, error
+from guests.outcome import EACCES, EINVAL, ENOSYS, EPERM, OK, Expected, Outcome, error, mismatches
 from guests.protocol import wire
 from guests.task import Task
 from guests.uapi import KCMP_VM, O_RDONLY, O_WRONLY, Cap, Clone
@@ -272,12 +272,11 @@ def differences(
     observer: Task, target: Task, ways: Iterable[Way], admits: Callable[[Way], bool], *, as_it_is: bool = False
 ) -> list[str]:
     """Try each way, and return a line for each that admits the observer, or not, other than `admits` tells."""
-    lines = []
+    found = {}
     for way in ways:
-        expected, done = way.allowed if admits(way) else way.refused, way.attempt(observer, target, as_it_is=as_it_is)
-        if done != expected:
-            lines.append(f"{way.name}: {done!r}, expected {expected!r}")
-    return lines
+        done = way.attempt(observer, target, as_it_is=as_it_is)
+        found[way.name] = done, way.allowed if admits(way) else way.refused
+    return mismatches(found)
 
 
 FEW = ("process_vm_readv", "pidfd_getfd", "kcmp", "mem for reading", "/proc/PID/maps", "/proc/PID/ns/user")

@@ -13,7 +13,7 @@ from guests.bpf import Filter
 from guests.call_arguments import Argument
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINPROGRESS, ENOENT, ENOSYS, Expected, Outcome, error, killed, returned
+from guests.outcome import EINPROGRESS, ENOENT, ENOSYS, Expected, Outcome, error, killed, mismatches, returned
 from guests.promises import breaks
 from guests.protocol.wire import Entry
 from guests.syscalls.base import Pending
@@ -139,12 +139,6 @@ def seccomp_state(guest: Guest, task: Task) -> tuple[str, str, str]:
     """NoNewPrivs, Seccomp and Seccomp_filters of one thread."""
     lines = status(guest, task)
     return lines["NoNewPrivs"], lines["Seccomp"], lines["Seccomp_filters"]
-
-
-def mismatches(found: Mapping[str, tuple[object, object]]) -> list[str]:
-    """A line for each name whose outcome (first) differs from the expected one (second)."""
-    rows = found.items()
-    return [f"{name}: {actual!r}, expected {wanted!r}" for name, (actual, wanted) in rows if actual != wanted]
 
 
 def check_promises(found: Mapping[str, Mapping[str, tuple[object, object]]]) -> None:

@@ -17,7 +17,7 @@ from _pytest.mark import ParameterSet
 
 from guests.guest import Guest
 from guests.kernel_probes import ask
-from guests.outcome import EACCES, EPERM, OK, Expected, Outcome
+from guests.outcome import EACCES, EPERM, OK, Expected, Outcome, mismatches
 from guests.task import Task
 from guests.uapi import O_RDONLY, O_WRONLY
 from suites.process_accesses import COMMON_DESCRIPTOR, attach, closed, read_memory, seize, write_memory
@@ -154,16 +154,13 @@ class Mismatches:
 
 def compare(tracer: Task, target: Task, accesses: list[Access], result: AccessResult) -> Mismatches:
     """Try each kind of access, and compare each result with the expected one."""
-    lines: list[str] = []
+    found = {access.name: (access.attempt(tracer, target), access.expected(result)) for access in accesses}
     agreed: dict[bool, list[bool]] = {}
-    for access in accesses:
-        expected, outcome = access.expected(result), access.attempt(tracer, target)
-        agreed.setdefault(expected == OK, []).append(expected.matches(outcome))
-        if not expected.matches(outcome):
-            lines.append(f"{access.name}: {outcome!r}, expected {expected!r}")
-    return Mismatches(lines, not all(any(group) for group in agreed.values()))
+    for outcome, expected in found.values():
+        agreed.setdefault(expected == OK, []).append(outcome == expected)
+    return Mismatches(mismatches(found), not all(any(group) for group in agreed.values()))
 
 
-def mismatches(tracer: Task, target: Task, accesses: list[Access], result: AccessResult) -> list[str]:
+def wrong_accesses(tracer: Task, target: Task, accesses: list[Access], result: AccessResult) -> list[str]:
     """A line for each kind of access whose result differs from the expected one."""
     return compare(tracer, target, accesses, result).lines
