@@ -109,6 +109,37 @@ def test_file_that_is_there_already(guest: Guest) -> None:
     assert root.content(path)[:4] == b"\x7fELF"
 
 
+# fmt: off
+WHO_DUMPS = [
+    #             mode of the program, if any    PR_SET_DUMPABLE 0    does it dump core?
+    pytest.param(None,                           False,               True,  id="dumpable"),
+    pytest.param(None,                           True,                False, id="not-dumpable"),
+    pytest.param(0o755,                          False,               True,  id="after-an-ordinary-program"),
+    pytest.param(0o711,                          False,               False, id="after-an-unreadable-program"),
+    pytest.param(0o4755,                         False,               False, id="after-a-set-uid-program"),
+]
+# fmt: on
+
+
+@pytest.mark.own_machine("the kernel writes core files below the root of the machine's first process")
+@pytest.mark.requirement("ptrace.core-dumpable")
+@pytest.mark.parametrize(("mode", "closes", "dumps"), WHO_DUMPS)
+def test_who_dumps_core(guest: Guest, mode: int | None, closes: bool, dumps: bool) -> None:
+    """The memory of a process that is not dumpable is not written to a file, wherever that would be."""
+    root, target = guest.root(), guest.spawn("target", uid=OWN)
+    folder(root, CORES, 0, 0o777)
+    guest.set_sysctl("kernel.core_pattern", f"{CORES}/core.%p")
+    guest.set_sysctl("fs.suid_dumpable", 0)
+    target.call("setrlimit", RLIMIT_CORE, target.abi.words(CORE_BYTES, CORE_BYTES)).result()
+    if mode is not None:
+        execute(target, Programs(guest).create(mode=mode)).result()
+    if closes:
+        target.set_dumpable(False).result()
+    root.kill(target, Signal.ABRT).result()
+    assert target.wait_death() == killed(Signal.ABRT, core=dumps)
+    assert owner_and_mode(root, f"{CORES}/core.{target.pid}") == ((OWN, 0o600) if dumps else None)
+
+
 def begin_dump(guest: Guest, task: Task) -> None:
     """Have a task dump to a handler that only waits: it does not read the core dump, which therefore does not end."""
     guest.root().kill(task, Signal.ABRT).result()

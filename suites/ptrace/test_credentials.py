@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import EACCES, EPERM, OK, Outcome
+from guests.outcome import EACCES, EPERM, OK, Outcome, returned
 from guests.task import Task
 from guests.uapi import AT_FDCWD, Cap
 from suites.process_accesses import read_memory
@@ -212,3 +212,22 @@ def test_setfsuid_of_a_server(guest: Guest) -> None:
     assert server.open_proc(other, "maps") == EACCES
     assert server.open_proc(closed, "maps") == EACCES
     assert read_memory(server, target) == EPERM
+
+
+@pytest.mark.requirement("ptrace.filesystem-ids")
+@pytest.mark.parametrize(
+    ("call", "change", "caps"),
+    [
+        pytest.param("setfsuid", "setresuid", Cap.SETUID, id="uid"),
+        pytest.param("setfsgid", "setresgid", Cap.SETGID, id="gid"),
+    ],
+)
+def test_filesystem_id_of_another(guest: Guest, call: str, change: str, caps: Cap) -> None:
+    """Nobody opens files as another user without a capability, unless it is an own one, such as the saved id."""
+    user, able, saved = guest.spawn("user"), guest.spawn("able", caps=caps), guest.spawn("saved", caps=caps)
+    saved.call(change, -1, -1, OTHER).result()
+    saved.set_caps(Cap.NONE).result()
+    for task, then in ((user, OWN), (able, OTHER), (saved, OTHER)):
+        # It returns the former id, whether or not it has set the new one.
+        assert task.call(call, OTHER) == returned(OWN)
+        assert task.call(call, -1) == returned(then)

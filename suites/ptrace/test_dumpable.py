@@ -169,3 +169,22 @@ def test_effective_again(guest: Guest) -> None:
     assert target.get_dumpable() == returned(1)
     target.set_caps(CAPABLE).result()
     assert target.get_dumpable() == returned(1)
+
+
+@pytest.mark.requirement("ptrace.dumpable-credentials", "ptrace.death-signal-credentials")
+@pytest.mark.parametrize(("before", "change"), [("setfsuid", "setresuid"), ("setfsgid", "setresgid")])
+def test_change_of_an_effective_id_alone(guest: Guest, before: str, change: str) -> None:
+    """An effective id matters by itself, also if the filesystem id, which follows it, is the new one already."""
+    target = guest.spawn("target", caps=CAPABLE)
+    target.call(before, 1001).result()
+    target.set_dumpable(True).result()
+    set_death_signal(target, Signal.TERM)
+    # Nothing changes, and so neither do these.
+    target.call(change, -1, -1, -1).result()
+    assert target.get_dumpable() == returned(1)
+    assert death_signal(target) == Signal.TERM
+    target.call(change, -1, 1001, -1).result()
+    with breaks("ptrace.dumpable-credentials"):
+        assert target.get_dumpable() == returned(0)
+    with breaks("ptrace.death-signal-credentials"):
+        assert death_signal(target) == 0

@@ -175,3 +175,24 @@ def test_depth(guest: Guest) -> None:
         assert nest(task) == OK
     nest(task)
     assert nest(task) == ENOSPC
+
+
+MORE_THAN_THE_OWN_ID = (
+    ("gid_map", f"0 {OTHER} 1"),
+    ("gid_map", "0 0 1"),
+    ("gid_map", f"0 {OWNER} 2"),
+    ("uid_map", f"0 {OWNER} 2"),
+    ("uid_map", f"0 {OWNER} 1\n1 {OTHER} 1"),
+)
+
+
+@pytest.mark.requirement("ptrace.id-map-own-id")
+def test_map_of_more_than_the_own_id(guest: Guest) -> None:
+    """Who owns a namespace, and has no capability above, maps his own uid and gid there, and no other with them."""
+    owner, inside = owner_and_namespace(guest)
+    path = f"/proc/{inside.pid}"
+    owner.write_text(f"{path}/setgroups", "deny").result()
+    for file, ranges in MORE_THAN_THE_OWN_ID:
+        assert owner.write_text(f"{path}/{file}", ranges) == EPERM
+    for file in ("uid_map", "gid_map"):
+        assert owner.write_text(f"{path}/{file}", f"0 {OWNER} 1") == OK

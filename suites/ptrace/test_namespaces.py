@@ -259,3 +259,15 @@ def test_capabilities_of_a_namespace(guest: Guest) -> None:
         execute(outside, path).result()
         assert permitted(outside) == Cap.NONE
         assert outside.get_dumpable() == returned(1)
+
+
+@pytest.mark.requirement("ptrace.namespace-of-another")
+def test_namespace_of_another_user(guest: Guest) -> None:
+    """A descriptor of a user namespace lets nobody enter it but its owner, and root."""
+    root = guest.root()
+    inside = guest.spawn("creator").spawn("inside", flags=Clone.NEWUSER)
+    descriptor = root.open(f"/proc/{inside.pid}/ns/user").result()
+    for uid, wanted in ((1001, EPERM), (1000, OK)):
+        # It has the descriptor from its creator.
+        assert root.spawn("visitor", uid=uid).call("setns", descriptor, Clone.NEWUSER) == wanted
+    assert root.call("setns", descriptor, Clone.NEWUSER) == OK
