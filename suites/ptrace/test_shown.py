@@ -226,6 +226,7 @@ HIDE = [
     pytest.param("off",            OK,              OK,              OK,               id="off"),
     pytest.param("noaccess",       EPERM,           OK,              EPERM,            id="noaccess"),
     pytest.param("invisible",      ENOENT,          OK,              ENOENT,           id="invisible"),
+    pytest.param("2",              ENOENT,          OK,              ENOENT,           id="2"),
     pytest.param("ptraceable",     ENOENT,          OK,              ENOENT,           id="ptraceable"),
 ]
 # fmt: on
