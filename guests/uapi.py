@@ -157,6 +157,7 @@ class Ptrace(enum.IntEnum):
     SETOPTIONS = 0x4200
     GETEVENTMSG = 0x4201
     GETSIGINFO = 0x4202
+    SETSIGINFO = 0x4203
     GETREGSET = 0x4204
     SETREGSET = 0x4205
     SEIZE = 0x4206
@@ -178,6 +179,7 @@ class PtraceOption(enum.IntFlag):
     TRACEVFORK = 4
     TRACECLONE = 8
     TRACEEXEC = 16
+    TRACEVFORKDONE = 32
     TRACEEXIT = 64
     TRACESECCOMP = 128
     EXITKILL = 1 << 20

@@ -109,6 +109,20 @@ def test_attaching_is_interrupted(guest: Guest) -> None:
 
 
 @pytest.mark.requirement("ptrace.exec-in-progress-attach")
+def test_attaching_is_interrupted_by_a_handler(guest: Guest) -> None:
+    """A signal that the waiting tracer catches runs its handler, and the call begins again, without SA_RESTART."""
+    exec_, other = ExecInProgress(guest, 0o755), guest.spawn("other")
+    other.catch(Signal.USR1).result()
+    attaching = other.begin("ptrace", Ptrace.SEIZE, exec_.target.tid, 0, 0, shown=f"seize({exec_.target})")
+    assert attaching.blocks(), attaching
+    guest.root().kill(other, Signal.USR1).result()
+    guest.wait_until(lambda: bool(other.caught_signals()), f"the handler of {other}")
+    assert attaching.blocks(), attaching
+    exec_.finish()
+    assert attaching.outcome() == OK
+
+
+@pytest.mark.requirement("ptrace.exec-in-progress-attach")
 def test_end_of_the_tracer(guest: Guest) -> None:
     """The tracer for which execve() waits, and which waits for execve(), can be killed, and both waits end."""
     exec_ = ExecInProgress(guest, 0o755)
