@@ -11,7 +11,7 @@ from guests.call_plan import Plan, run
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EBADF, EPERM, ESRCH, OK, Expected, exited, returned
-from guests.uapi import AT_FDCWD, KCMP_FILE, O_EXCL, O_RDONLY, SIGINFO_SIZE, Clone, Signal
+from guests.uapi import AT_FDCWD, KCMP_FILE, O_EXCL, O_RDONLY, SIGINFO_SIZE, Cap, Clone, Signal
 from suites.process_accesses import COMMON_DESCRIPTOR, closed
 
 SI_KERNEL, SI_USER, SI_QUEUE, SI_TKILL = 0x80, 0, -1, -6
@@ -21,6 +21,7 @@ NOT_OPEN = 999
 OPENED = 257
 PIDFD_THREAD = O_EXCL
 LESS, GREATER = 1, 2
+MPOL_MF_MOVE, MPOL_MF_MOVE_ALL = 2, 4
 
 
 @pytest.mark.requirement("ptrace.getfd-ended")
@@ -96,3 +97,19 @@ def test_order_of_files(guest: Guest) -> None:
         less[one if done.value == GREATER else other] += 1
     assert sorted(less.values()) == list(range(len(files)))
     assert task.call("kcmp", task.tid, task.tid, KCMP_FILE, first, first).value == 0
+
+
+@pytest.mark.needs("NUMA", "MIGRATION")
+@pytest.mark.requirement("ptrace.move-pages-nice")
+def test_pages_that_others_map_too(guest: Guest) -> None:
+    """Who has access to a process moves its own pages to another node, and with CAP_SYS_NICE those that it shares."""
+    own, nice, target = guest.spawn("own"), guest.spawn("nice", caps=Cap.SYS_NICE), guest.spawn("target")
+    for task, flag, wanted in (
+        (own, MPOL_MF_MOVE, OK),
+        (own, MPOL_MF_MOVE_ALL, EPERM),
+        (nice, MPOL_MF_MOVE_ALL, OK),
+    ):
+        # No pages, because the flag is judged before them.
+        done = task.call("move_pages", target.tid, 0, None, None, None, flag, shown=f"move_pages({target}, {flag})")
+        assert done == wanted
+    assert own.call("move_pages", own.tid, 0, None, None, None, MPOL_MF_MOVE_ALL) == EPERM

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import EFAULT, EIO, OK, Outcome, returned
 from guests.task import Task
@@ -61,3 +62,32 @@ def test_mem(guest: Guest) -> None:
     assert write(tracer, read_only) == returned(8)
     tracer.detach(target).result()
     assert write(tracer, read_only) == EIO
+
+
+@pytest.mark.boot("proc_mem.force_override=always")
+@pytest.mark.requirement("ptrace.mem-forced-or-not")
+def test_mem_is_always_forced(guest: Guest) -> None:
+    """With proc_mem.force_override=always, whoever may open the memory writes to it, and reads what is closed."""
+    watcher, target = guest.spawn("watcher"), guest.spawn("target")
+    descriptor = watcher.open_proc(target, "mem", O_RDWR).result()
+    for protection in (PROT_READ | PROT_WRITE, PROT_READ, PROT_NONE):
+        address = map_page(guest, target, protection)
+        assert watcher.call("pwrite64", descriptor, CONTENT, 8, address) == returned(8)
+        assert watcher.call("pread64", descriptor, Out(8), 8, address).read() == CONTENT
+
+
+@pytest.mark.boot("proc_mem.force_override=never")
+@pytest.mark.requirement("ptrace.mem-forced-or-not")
+def test_mem_is_never_forced(guest: Guest) -> None:
+    """With proc_mem.force_override=never, the memory's protection holds for its tracer too, by this file."""
+    tracer, target = guest.spawn("tracer"), guest.spawn("target")
+    writable, read_only, closed = (
+        map_page(guest, target, protection) for protection in (PROT_READ | PROT_WRITE, PROT_READ, PROT_NONE)
+    )
+    descriptor = tracer.open_proc(target, "mem", O_RDWR).result()
+    tracer.seize_and_stop(target)
+    assert tracer.call("pwrite64", descriptor, CONTENT, 8, writable) == returned(8)
+    assert tracer.call("pread64", descriptor, Out(8), 8, read_only) == returned(8)
+    for address in (read_only, closed):
+        assert tracer.call("pwrite64", descriptor, CONTENT, 8, address) == EIO
+    assert tracer.call("pread64", descriptor, Out(8), 8, closed) == EIO
