@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from guests import bpf
 from guests.abis import BY_NAME
 from guests.bpf import Action, Instruction, Program, load, ret
-from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import OK, mismatches
 from guests.promises import breaks
@@ -32,6 +31,7 @@ from suites.seccomp.support.filter_results import (
     result_of,
     seeded,
 )
+from suites.seccomp.support.filter_runner import each_runner, set_filter_runner
 from suites.seccomp.support.filtered_tasks import unprivileged
 from suites.seccomp.support.generated_filters import (
     ARGUMENTS,
@@ -46,26 +46,6 @@ from suites.seccomp.support.generated_filters import (
 )
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.bpf-semantics")]
-
-# How filters are run: net.core.bpf_jit_enable and bpf_jit_harden (Documentation/admin-guide/sysctl/net.rst).
-each_runner = pytest.mark.parametrize(
-    "runner",
-    [
-        pytest.param((0, 0), id="interpreted", marks=pytest.mark.lacks("BPF_JIT_ALWAYS_ON")),
-        pytest.param((1, 0), id="compiled", marks=pytest.mark.needs("BPF_JIT")),
-        pytest.param((1, 2), id="compiled-with-blinded-constants", marks=pytest.mark.needs("BPF_JIT")),
-    ],
-)
-
-
-def set_filter_runner(guest: Guest, runner: tuple[int, int]) -> None:
-    """Set how filters installed from now on are run.  A kernel without the JIT has an interpreter and no sysctl."""
-    if guest.kernel.config.enabled("BPF_JIT"):
-        if not guest.kernel.config.enabled("SYSCTL"):
-            pytest.skip("needs CONFIG_SYSCTL, to choose how filters are run")
-        for name, value in zip(("enable", "harden"), runner, strict=True):
-            guest.set_sysctl(f"net.core.bpf_jit_{name}", value)
-            require(guest.sysctl(f"net.core.bpf_jit_{name}") == f"{value}", f"net.core.bpf_jit_{name} is not {value}")
 
 
 def probes(entry: Entry, arch: str) -> st.SearchStrategy[list[Call]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from guests.bpf import Action, Filter, assembled, deny, load, log, pack, policy, ret
+from guests.call_arguments import InOut
 from guests.guest import Guest
 from guests.outcome import EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, Expected, mismatches, returned
 from guests.promises import breaks
@@ -192,3 +193,17 @@ def test_whose_filters_may_be_read(guest: Guest) -> None:
     lengths["stopped"] = (tracer.filter_length(free, 0), returned(len(DENY)))
     metadata["stopped"] = (tracer.filter_metadata(free, 0), returned(16))
     check_promises({"seccomp.get-filter": lengths, "seccomp.get-metadata": metadata})
+
+
+@pytest.mark.requirement("seccomp.get-metadata")
+@restore
+def test_the_rest_of_a_short_buffer(guest: Guest) -> None:
+    """Only as many bytes are written as the caller says that its buffer has."""
+    tracer, tracee = stopped(guest, DENY)
+    found: dict[str, tuple[object, object]] = {}
+    for size in (8, 12, 16):
+        buffer = InOut(bytes(8) + b"\xa5" * 8)
+        done = tracer.call("ptrace", Ptrace.SECCOMP_GET_METADATA, tracee.tid, size, buffer)
+        found[f"{size} bytes"] = (done, returned(size))
+        found[f"{size} bytes, and the rest"] = (done.read(), bytes(size) + b"\xa5" * (16 - size))
+    assert mismatches(found) == []

@@ -22,6 +22,12 @@ LDX_W_ABS, RET_X, JNE, MOV, CALL, EXIT, LD_DW, MISC_COP = 0x21, 0x0E, 0x55, 0xB4
 NEVER = (load(bpf.NR), I(bpf.JEQ, 0x1000, 1, 0), ALLOW)
 """The code after this is for a number that no call has: only its validity matters, not what it would do."""
 
+COMPARISONS = [
+    (f"{name}{operand}", code | x)
+    for name, code in (("equal", bpf.JEQ), ("greater", bpf.JGT), ("greater or equal", bpf.JGE), ("any bit", bpf.JSET))
+    for operand, x in (("", 0), (", by the index", X))
+]
+
 # fmt: off
 Row = tuple[str, list[Instruction], bool]
 LOADS: list[Row] = [
@@ -59,10 +65,15 @@ MEMORY: list[Row] = [
     ("read unwritten into the index",       [I(bpf.LDX_MEM, 0)],                            False),
     ("another one written",                 [I(bpf.ST, 1), I(bpf.LD_MEM, 0)],               False),
     ("read after the last",                 [I(bpf.ST, 0), I(bpf.LD_MEM, 16)],              False),
-    ("written on both paths",               [I(bpf.JEQ, 0, 0, 2), I(bpf.ST, 0), I(bpf.JA, 1), I(bpf.ST, 0),
-                                             I(bpf.LD_MEM, 0)],                             True),
-    ("written on one path of two",          [I(bpf.JEQ, 0, 0, 1), I(bpf.ST, 0), I(bpf.LD_MEM, 0)],  False),
-    ("written on the other path",           [I(bpf.JEQ, 0, 1, 0), I(bpf.ST, 0), I(bpf.LD_MEM, 0)],  False),
+    # To a shift of 32 bits, this is the same as the first word.
+    ("read the word 32",                    [I(bpf.ST, 0), I(bpf.LD_MEM, 32)],              False),
+    ("read the word 32 into the index",     [I(bpf.ST, 0), I(bpf.LDX_MEM, 32)],             False),
+    *((f"written on both paths of {name}",  [I(code, 0, 0, 2), I(bpf.ST, 0), I(bpf.JA, 1), I(bpf.ST, 0),
+                                             I(bpf.LD_MEM, 0)], True) for name, code in COMPARISONS),
+    *((f"written if {name}",                [I(code, 0, 0, 1), I(bpf.ST, 0), I(bpf.LD_MEM, 0)], False)
+      for name, code in COMPARISONS),
+    *((f"written unless {name}",            [I(code, 0, 1, 0), I(bpf.ST, 0), I(bpf.LD_MEM, 0)], False)
+      for name, code in COMPARISONS),
     ("written in unreachable code",         [I(bpf.JA, 1), I(bpf.ST, 0), I(bpf.LD_MEM, 0)], False),
 ]
 ARITHMETIC: list[Row] = [
@@ -91,8 +102,8 @@ JUMPS: list[Row] = [
         ("equal", bpf.JEQ), ("greater", bpf.JGT), ("greater or equal", bpf.JGE), ("any bit", bpf.JSET))),
     *((f"{name} than the index", [I(code | X, 0, 0, 1), ALLOW], True) for name, code in (
         ("equal", bpf.JEQ), ("greater", bpf.JGT), ("greater or equal", bpf.JGE), ("any bit", bpf.JSET))),
-    ("one too far if true",                 [I(bpf.JEQ, 0, 1, 0)],                          False),
-    ("one too far if false",                [I(bpf.JEQ, 0, 0, 1)],                          False),
+    *((f"one too far if {name}",            [I(code, 0, 1, 0)], False) for name, code in COMPARISONS),
+    *((f"one too far unless {name}",        [I(code, 0, 0, 1)], False) for name, code in COMPARISONS),
     ("far too far",                         [I(bpf.JGT, 0, 255, 0)],                        False),
     ("always, to the next",                 [I(bpf.JA, 0)],                                 True),
     ("always, one too far",                 [I(bpf.JA, 1)],                                 False),
