@@ -255,3 +255,24 @@ def test_a_tracer_cannot_block_the_signal_of_a_kill(guest: Guest) -> None:
     tracer.ptrace(Ptrace.SETSIGMASK, tracee, len(mask), mask).result()
     tracer.resume(tracee).result()
     assert call.outcome() == KILLED
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        pytest.param(Action.TRAP, id="TRAP", marks=pytest.mark.requirement("seccomp.trap-blocked")),
+        pytest.param(Action.KILL_PROCESS, id="KILL_PROCESS", marks=pytest.mark.requirement("seccomp.kill-process")),
+    ],
+)
+def test_a_sigsys_is_pending_already(guest: Guest, action: Action) -> None:
+    """A task that blocks SIGSYS is killed in the call that its filter ends, even if a SIGSYS was pending before.
+
+    The kernel then queues no further SIGSYS, and has to look for the one that was blocked.
+    """
+    task = unprivileged(guest)
+    block(task)
+    task.call("tgkill", task.pid, task.tid, Signal.SYS).result()
+    require(int(status(guest, task)["SigPnd"], 16) == signal_mask(Signal.SYS), f"{task} has no pending SIGSYS alone")
+    task.install(policy(rule(action, "getppid"))).result()
+    assert task.call("getuid") == returned(1000)
+    assert task.call("getppid") == KILLED

@@ -8,7 +8,7 @@ import pytest
 from guests.abi import Abi
 from guests.bpf import policy, trap
 from guests.call_arguments import Out
-from guests.call_plan import Plan, run
+from guests.call_plan import Plan, run, start
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EAGAIN, mismatches, returned
@@ -60,6 +60,17 @@ def take(task: Task, signal: Signal = Signal.USR1) -> Sent:
     return number, error, code, raw[12:at].rstrip(b"\0"), pid, uid, value, rest.rstrip(b"\0")
 
 
+def plan_to_poll(task: Task) -> Plan:
+    """A plan whose first call, poll(), leaves its deadline on the kernel's stack."""
+    readable = task.abi.pack("iHH", task.call("eventfd2", 1, 0).result(), Poll.IN, 0)
+    plan = Plan(task.slot)
+    if task.has("poll"):
+        plan.call("poll", readable, 1, 3_600_000)
+    else:
+        plan.call("ppoll", readable, 1, task.abi.pack("qq", HOUR_S, 0), None, 8)
+    return plan
+
+
 @pytest.mark.needs("USER_NS")
 @pytest.mark.requirement("seccomp.siginfo-forced")
 def test_a_forced_signal_at_the_limit_of_pending_signals(guest: Guest) -> None:
@@ -84,18 +95,13 @@ def test_the_rest_of_the_siginfo(guest: Guest) -> None:
     """
     task = guest.spawn("task")
     task.block(Signal.USR1).result()
-    readable = task.abi.pack("iHH", task.call("eventfd2", 1, 0).result(), Poll.IN, 0)
     found: dict[str, tuple[object, object]] = {}
     for name, arguments, code in (
         ("tgkill", (task.pid, task.tid), SI_TKILL),
         ("tkill", (task.tid,), SI_TKILL),
         ("kill", (task.pid,), SI_USER),
     ):
-        plan = Plan(task.slot)
-        if task.has("poll"):
-            plan.call("poll", readable, 1, 3_600_000)
-        else:
-            plan.call("ppoll", readable, 1, task.abi.pack("qq", HOUR_S, 0), None, 8)
+        plan = plan_to_poll(task)
         plan.call(name, *arguments, Signal.USR1)
         require(run(task, plan) == [{"OK": 1}] * 2, f"{task} has not polled, or not sent the signal by {name}()")
         found[name] = (take(task), sent(Signal.USR1, code, task.pid, 1000))
@@ -161,3 +167,29 @@ def test_sigsys_from_a_signalfd(guest: Guest) -> None:
     assert tracer.abi.unpack_from("Iii", info.read()) == (Signal.SYS, 7, SYS_SECCOMP)
     seen = tracer.abi.unpack_from("iQI", info.read(), SSI_SYSCALL)
     assert seen == (task.number("getppid"), address, task.abi.audit_arch)
+
+
+@pytest.mark.requirement("seccomp.siginfo-trap-zeroed")
+def test_the_rest_of_a_traps_siginfo(guest: Guest) -> None:
+    """Beside what TRAP says of the call, the siginfo of its SIGSYS holds zeros, and no kernel memory.
+
+    Just before, poll() leaves its deadline on the kernel's stack, as in `test_the_rest_of_the_siginfo`.
+    """
+    tracer = guest.spawn("tracer")
+    task = unprivileged(guest, parent=tracer)
+    task.catch(Signal.SYS).result()
+    plan = plan_to_poll(task)
+    plan.call("getppid")
+    task.install(policy(trap("getppid", data=7))).result()
+    tracer.seize(task).result()
+    running = start(task, plan, 1)
+    assert tracer.wait(task).stopped_by == Signal.SYS
+    raw = tracer.ptrace(Ptrace.GETSIGINFO, task, 0, Out(SIGINFO)).read()
+    at = tracer.abi.siginfo_union
+    assert tracer.abi.unpack_from("iii", raw) == (Signal.SYS, 7, SYS_SECCOMP)
+    after_the_address = at + tracer.abi.word
+    assert tracer.abi.unpack_from("iI", raw, after_the_address) == (task.number("getppid"), task.abi.audit_arch)
+    assert raw[12:at] == bytes(at - 12)
+    assert raw[after_the_address + 8 :] == bytes(SIGINFO - after_the_address - 8)
+    tracer.resume(task, Signal.SYS).result()
+    require(running.counts()[0] == {"OK": 1}, f"{task} has not polled")
