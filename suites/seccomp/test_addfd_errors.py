@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from guests.bpf import notify, policy
+from guests.call_plan import Plan, give_realtime_priority, share_a_processor, start_realtime
 from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import (
@@ -20,9 +22,10 @@ from guests.outcome import (
     mismatches,
     returned,
 )
-from guests.syscalls.seccomp import AddFd, Poll
-from guests.uapi import O_CLOEXEC, O_NONBLOCK, O_PATH, Signal
+from guests.syscalls.seccomp import NOTIF_ADDFD, AddFd, Poll
+from guests.uapi import O_CLOEXEC, O_NONBLOCK, O_PATH, RLIMIT_NOFILE, Signal
 from suites.seccomp.support.addfd_pair import CHOSEN, FREE, AddFdPair
+from suites.seccomp.support.filtered_tasks import SupervisedPair, let_priorities_decide
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
@@ -160,3 +163,34 @@ def test_the_caller_is_interrupted(guest: Guest) -> None:
     pair.interrupt(Signal.USR1)
     pair.call.outcome().require(EINTR)
     assert pair.add() == ENOENT
+
+
+@pytest.mark.requirement("seccomp.addfd-gone")
+def test_the_caller_is_being_interrupted(guest: Guest) -> None:
+    """ADDFD returns for a caller that a signal has woken, and that then waits for the listener's lock.
+
+    Another thread holds the lock while ADDFD begins, as in `test_an_answer_right_behind_a_signal`: ESRCH.  If the
+    caller is first, that is ENOENT; and where no thread sleeps with the lock, because the kernel cannot be preempted,
+    the caller takes the file before its call ends.
+    """
+    let_priorities_decide(guest)
+    pair = SupervisedPair(guest, policy(notify("getppid", "getegid")))
+    adding = pair.target.thread("adding")
+    pair.target.catch(Signal.USR1).result()
+    pair.target.call("setrlimit", RLIMIT_NOFILE, pair.target.abi.words(4096, 4096)).result()
+    call, interrupted = pair.call_and_receive("getppid")
+    call.wait_until_blocked()
+    other = adding.begin("getegid")
+    waiting = pair.receive()
+    other.wait_until_blocked()
+    plan = Plan(pair.supervisor.slot)
+    plan.call("tgkill", pair.target.pid, pair.target.tid, Signal.USR1)
+    for notif, number in ((waiting, 4000), (interrupted, 4001)):
+        request = pair.supervisor.abi.pack("QIIII", notif.id, AddFd.SETFD, pair.listener, number, 0)
+        plan.call("ioctl", pair.listener, NOTIF_ADDFD, request)
+    share_a_processor(pair.supervisor, pair.target, adding)
+    give_realtime_priority(adding, 5)
+    *before, late = start_realtime(pair.supervisor, plan, priority=10).counts()
+    require(before == [{"OK": 1}] * 2, "the signal was not sent, or no file added to the other thread")
+    assert late in ({"ESRCH": 1}, {"ENOENT": 1}, {"OK": 1})
+    assert call.outcome() == EINTR

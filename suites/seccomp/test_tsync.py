@@ -8,7 +8,7 @@ import pytest
 from guests.bpf import Action, deny, notify, policy, ret
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, EPERM, ESRCH, GONE, OK, mismatches, returned
+from guests.outcome import EBUSY, EINVAL, EPERM, ESRCH, GONE, OK, mismatches, returned
 from guests.promises import breaks
 from guests.syscalls.seccomp import FilterFlag
 from guests.task import Task
@@ -216,3 +216,18 @@ def test_one_listener_for_all_threads(guest: Guest) -> None:
     assert thread.exit_thread() == GONE
     assert supervisor.poll(listener) == 0
     check_received(caller)
+
+
+@pytest.mark.requirement("seccomp.tsync-refused")
+def test_after_a_second_listener(guest: Guest) -> None:
+    """After TSYNC was refused a second listener, the process can synchronize its threads, and execute a program.
+
+    Both take the lock that keeps threads from synchronizing during execve().
+    """
+    caller = unprivileged(guest, "caller")
+    thread = caller.thread("thread")
+    caller.install(NOTIFY, TSYNC | ESRCH_FLAG | NEW_LISTENER).require(OK)
+    assert caller.install(ALLOW_ALL, TSYNC | ESRCH_FLAG | NEW_LISTENER) == EBUSY
+    assert caller.install(OTHER, TSYNC) == returned(0)
+    assert [one.call("getuid") for one in (caller, thread)] == [EPERM] * 2
+    assert caller.execute_again() == OK
