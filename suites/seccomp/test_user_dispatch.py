@@ -7,14 +7,16 @@ import pytest
 
 from guests import bpf
 from guests.bpf import deny, kill_process, policy
+from guests.call_arguments import Out
 from guests.guest import Guest
-from guests.outcome import EINVAL, OK, killed
-from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH
-from guests.uapi import Prctl, Signal
+from guests.outcome import EINVAL, OK, killed, returned
+from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH, SignalInfo
+from guests.uapi import Prctl, Ptrace, PtraceOption, Signal
 from suites.seccomp.support.filtered_tasks import code_after_handlers, trapped, unprivileged
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER", "GENERIC_ENTRY or SYSCALL_USER_DISPATCH")
 
+SYSCALL_STOP = Signal.TRAP | 0x80
 DENY = policy(deny("getppid", errno=EINVAL))
 
 
@@ -63,3 +65,54 @@ def test_user_dispatch_is_not_inherited(guest: Guest) -> None:
     assert task.execute_again() == OK
     task.copy(selector, block, 1).result()
     assert task.call("getppid") == EINVAL
+
+
+@pytest.mark.requirement("seccomp.entry-dispatch-traced")
+def test_what_a_tracer_sees(guest: Guest) -> None:
+    """Of a call that is intercepted, a tracer sees the SIGSYS, and neither entry nor exit; of rt_sigreturn(), both.
+
+    It sees the same of each such call, and entry and exit of one that is not intercepted.
+    """
+    skip_without_dispatch(guest)
+    tracer = guest.spawn("tracer")
+    task = unprivileged(guest, parent=tracer)
+    task.catch(Signal.SYS).result()
+    selector, block, allow = task.store(bytes(16)), task.store(b"\1"), task.store(b"\0")
+    task.call("prctl", Prctl.SET_SYSCALL_USER_DISPATCH, 1, *code_after_handlers(guest, task), selector).result()
+    tracer.seize_and_stop(task, PtraceOption.TRACESYSGOOD)
+    tracer.resume_to_syscall(task).result()
+    task.copy(selector, block, 1).result()
+    for name in ("getppid", "getgid"):
+        call = task.begin(name)
+        stop = tracer.wait(task)
+        assert (stop.stopped_by, stop.event) == (Signal.SYS, 0)
+        siginfo = tracer.ptrace(Ptrace.GETSIGINFO, task, 0, Out(128)).read()
+        info = SignalInfo.decode_siginfo(siginfo, tracer.abi)
+        assert (info.code, info.syscall) == (SYS_USER_DISPATCH, task.number(name))
+        tracer.ptrace(Ptrace.SYSCALL, task, 0, Signal.SYS).result()
+        assert tracer.wait(task).stopped_by == SYSCALL_STOP
+        assert tracer.registers(task).nr == task.number("rt_sigreturn")
+        tracer.resume_to_syscall(task).result()
+        assert tracer.wait(task).stopped_by == SYSCALL_STOP
+        tracer.resume_to_syscall(task).result()
+        assert call.outcome() == trapped(task, name)
+    task.copy(selector, allow, 1).result()
+    call = task.begin("getppid")
+    for _ in ("entry", "exit"):
+        assert tracer.wait(task).stopped_by == SYSCALL_STOP
+        tracer.resume_to_syscall(task).result()
+    assert call.outcome() == returned(tracer.pid)
+
+
+@pytest.mark.requirement("seccomp.entry-dispatch-selector")
+def test_a_selector_of_another_value(guest: Guest) -> None:
+    """With a selector that is neither ALLOW nor BLOCK, a call raises a SIGSYS that cannot be caught."""
+    skip_without_dispatch(guest)
+    for value in (2, 0xFF):
+        task = unprivileged(guest)
+        task.catch(Signal.SYS).result()
+        selector, other = task.store(bytes(16)), task.store(bytes([value]))
+        task.call("prctl", Prctl.SET_SYSCALL_USER_DISPATCH, 1, *code_after_handlers(guest, task), selector).result()
+        assert task.call("getppid") == returned(guest.init.tid)
+        task.copy(selector, other, 1).result()
+        assert task.call("getppid") == killed(Signal.SYS)

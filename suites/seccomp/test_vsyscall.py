@@ -183,14 +183,25 @@ def test_strict_mode(guest: Guest, mode: str) -> None:
         assert leader.call(address, 0, 0, entry=Entry.VSYSCALL) == killed(Signal.KILL, core=False)
 
 
+POINTERS = {
+    "time": (TIME, (OF_THE_KERNEL,)),
+    "gettimeofday": (GETTIMEOFDAY, (OF_THE_KERNEL, 0)),
+    "gettimeofday-for-the-zone": (GETTIMEOFDAY, (0, OF_THE_KERNEL)),
+    "getcpu": (GETCPU, (OF_THE_KERNEL, 0)),
+    "getcpu-for-the-node": (GETCPU, (0, OF_THE_KERNEL)),
+}
+
+
 @pytest.mark.boot("vsyscall=xonly")
+@pytest.mark.parametrize("pointer", POINTERS)
 @pytest.mark.requirement("seccomp.vsyscall-fault")
-def test_a_pointer_into_the_kernel(guest: Guest) -> None:
+def test_a_pointer_into_the_kernel(guest: Guest, pointer: str) -> None:
     """A call whose pointer leads into the kernel raises SIGSEGV, and its siginfo has the address."""
     tracer = guest.spawn("tracer")
     tracee = tracer.spawn("tracee")
     tracer.seize(tracee).result()
-    call = tracee.begin(TIME, OF_THE_KERNEL, entry=Entry.VSYSCALL, shown="time() by the vsyscall page")
+    address, arguments = POINTERS[pointer]
+    call = tracee.begin(address, *arguments, entry=Entry.VSYSCALL, shown=f"{pointer} by the vsyscall page")
     assert tracer.wait(tracee).stopped_by == Signal.SEGV
     siginfo = tracer.ptrace(Ptrace.GETSIGINFO, tracee, 0, Out(128)).read()
     assert tracer.abi.unpack_from("iiixxxxQ", siginfo) == (Signal.SEGV, 0, SEGV_MAPERR, OF_THE_KERNEL)
