@@ -73,6 +73,40 @@ def test_directory_of_updates(guest: Guest) -> None:
 
 @needs("FW_LOADER", "TEST_FIRMWARE")
 @ENFORCING
+@requirement("loadpin.firmware-order")
+def test_order_of_the_directories(guest: Guest) -> None:
+    """A denial does not end the search, so that the log lists all directories that have the file, in their order."""
+    root = root_after_pin(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    release = guest.read_file("/proc/sys/kernel/osrelease").strip()
+    updates, last = "/lib/firmware/updates", "/lib/firmware"
+    searched = [f"{updates}/{release}", updates, f"{last}/{release}", last]
+    root.mkdir("/lib").result()
+    for directory in reversed(searched):
+        root.mkdir(directory).result()
+        root.copy_file(f"{PINNED}/firmware", f"{directory}/firmware")
+    log = LogReader(guest)
+    root.request_firmware(OTHER, "firmware").require(EPERM)
+    assert log.new_lines() == [line("firmware", "denied", f"{place}/firmware", root) for place in (OTHER, *searched)]
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
+@requirement("loadpin.firmware-order")
+def test_no_directory_is_set(guest: Guest) -> None:
+    """While firmware_class.path is empty, it does not stand for the root directory, where there is such a file."""
+    root = root_after_pin(guest, other=False)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    root.copy_file(f"{PINNED}/firmware", "/firmware")
+    log = LogReader(guest)
+    assert root.request_firmware("\0", "firmware") == ENOENT
+    assert log.new_lines() == []
+    root.request_firmware("/", "firmware").require(ENOENT)
+    assert log.new_lines() == [line("firmware", "denied", "/firmware", root)]
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
 @requirement("loadpin.firmware-directory")
 def test_directory_that_echo_has_set(guest: Guest) -> None:
     """A newline at the end of the directory that is searched first, as echo writes it, is not part of its name."""

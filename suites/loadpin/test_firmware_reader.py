@@ -105,7 +105,7 @@ def unprivileged_driver_user(root: Task) -> tuple[Task, int]:
 @ENFORCING
 @requirement("loadpin.firmware-credentials")
 def test_a_file_that_whoever_asks_cannot_read(guest: Guest) -> None:
-    """Firmware that only root can read is loaded for a task that cannot read it, from the pinned file system."""
+    """Firmware that only root can read is loaded for a task that cannot read it, and that still cannot afterwards."""
     root = guest.root()
     # A writable disk, so that modes can be changed.
     root.mount("/dev/vdb", OTHER, "ext2").result()
@@ -120,12 +120,14 @@ def test_a_file_that_whoever_asks_cannot_read(guest: Guest) -> None:
     assert user.write(trigger, b"firmware") == OK
     assert root.firmware_content() == FIRMWARE
     assert log.new_lines() == []
+    assert user.open(f"{OTHER}/firmware") == EACCES
 
 
 @ENFORCING
 @requirement("loadpin.firmware-credentials", "loadpin.deny")
 def test_a_denial_names_whoever_asks(guest: Guest) -> None:
-    """A denial applies to the kernel's own reading too, and its log line names the task that has asked."""
+    """A denial applies to the kernel's own reading too, its log line names the task that has asked, and this task
+    has its own credentials afterwards."""
     root = root_after_pin(guest)
     prepare(guest, FIRMWARE_WHOLE, root)
     root.copy_file(f"{PINNED}/firmware", f"{TMP}/firmware")
@@ -137,6 +139,7 @@ def test_a_denial_names_whoever_asks(guest: Guest) -> None:
         assert user.write(trigger, b"firmware") == ENOENT
     with breaks("loadpin.firmware-credentials"):
         assert log.new_lines() == [line("firmware", "denied", f"{TMP}/firmware", user)]
+        assert user.open(f"{TMP}/firmware") == EACCES
 
 
 @ENFORCING

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Modules that LoadPin lets through: malformed ones, several processes that load one, and no program that does."""
+"""Modules that LoadPin lets through: malformed ones, several processes that load one, and no program that does.
+
+And who may unload them.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,23 @@ import pytest
 
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EEXIST, EINTR, ENOENT, ENOEXEC, OK, Expected, error, killed
-from guests.uapi import Signal
+from guests.outcome import EEXIST, EINTR, EIO, ENOENT, ENOEXEC, EPERM, OK, Expected, error, killed
+from guests.uapi import Cap, Clone, Signal
 from guests.vm.kernel_modules import read_module
 from suites.elf_files import ElfLayout
-from suites.loadpin.support.disks_and_log import MODULE, NOT_ENFORCING, loadpin, modules, needs
+from suites.loadpin.support.disks_and_log import (
+    MODULE,
+    NOT_ENFORCING,
+    PINNED,
+    TMP,
+    loadpin,
+    modules,
+    needs,
+    root_after_pin,
+)
 from suites.loadpin.support.suspended_disk import SuspendedDisk
 from suites.lockdown_and_signing import signatures_enforced
+from suites.user_namespaces import map_ids
 
 pytestmark = [loadpin, modules]
 
@@ -43,6 +56,18 @@ def test_a_long_module_from_memory(guest: Guest) -> None:
     root, module = guest.root(), read_module(guest.kernel, MODULE)
     assert root.init_module(ElfLayout(module).with_late_section_headers(module, 128 << 10)) == OK
     assert root.unload_module(MODULE) == OK
+
+
+@NOT_ENFORCING
+@requirement("loadpin.short-file")
+def test_a_file_that_is_shorter_than_its_size(guest: Guest) -> None:
+    """A file in sysfs, which has less content than its size says, is not read; a copy, of the right size, is."""
+    if signatures_enforced(guest):
+        pytest.skip("needs a kernel that loads modules without signatures")
+    root, path = guest.root(), "/sys/kernel/fscaps"
+    guest.upload(f"{TMP}/copy", root.content(path))
+    assert root.load_module(f"{TMP}/copy") == ENOEXEC
+    assert root.load_module(path) == EIO
 
 
 @NOT_ENFORCING
@@ -137,3 +162,26 @@ def test_result_of_a_loader_that_waits(guest: Guest) -> None:
     assert beside.outcome() == OK
     assert another.unload_module("test_firmware") == OK
     assert loader.unload_module(MODULE) == OK
+
+
+@NOT_ENFORCING
+@requirement("loadpin.unload-capability")
+def test_unloading_without_the_capability(guest: Guest) -> None:
+    """A task that has all capabilities but CAP_SYS_MODULE cannot unload a module; root can."""
+    root = root_after_pin(guest, other=False)
+    root.load_module(f"{PINNED}/{MODULE}.ko").result()
+    assert guest.spawn("unprivileged", caps=Cap.ALL & ~Cap.SYS_MODULE).unload_module(MODULE) == EPERM
+    assert root.unload_module(MODULE) == OK
+
+
+@needs("USER_NS")
+@NOT_ENFORCING
+@requirement("loadpin.unload-capability")
+def test_unloading_by_root_of_a_user_namespace(guest: Guest) -> None:
+    """Neither can root of a user namespace, with all capabilities there."""
+    root = root_after_pin(guest, other=False)
+    root.load_module(f"{PINNED}/{MODULE}.ko").result()
+    inside = root.spawn("inside", flags=Clone.NEWUSER)
+    map_ids(guest, inside, "0 0 1")
+    assert inside.unload_module(MODULE) == EPERM
+    assert root.unload_module(MODULE) == OK

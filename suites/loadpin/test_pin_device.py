@@ -40,6 +40,12 @@ def a_read_only_disk(_: Guest, _root: Task) -> tuple[str, str]:
     return PINNED, "vda"
 
 
+def a_read_only_disk_set_writable(_: Guest, root: Task) -> tuple[str, str]:
+    """The disk itself is read-only, whatever it is set to (blockdev --setrw)."""
+    root.set_read_only("/dev/vda", False).result()
+    return PINNED, "vda"
+
+
 def a_writable_disk(_: Guest, _root: Task) -> tuple[str, str]:
     """The file system is mounted read-only, but its device is writable."""
     return OTHER, "vdb"
@@ -138,6 +144,7 @@ LOOP, DM, OVERLAY = needs("BLK_DEV_LOOP"), needs("DM_VERITY"), needs("OVERLAY_FS
     ("make", "state"),
     [
         pytest.param(a_read_only_disk, "read-only", id="read-only-disk"),
+        pytest.param(a_read_only_disk_set_writable, "read-only", id="read-only-disk-set-writable"),
         pytest.param(a_writable_disk, "writable", id="writable-disk-mounted-read-only"),
         pytest.param(a_writable_disk_mounted_writable, "writable", id="writable-disk"),
         pytest.param(a_disk_set_read_only, "read-only", id="disk-set-read-only"),
