@@ -90,11 +90,12 @@ NOISE = b"".join(hashlib.sha256(bytes([number])).digest() for number in range(25
 CORRUPTIBLE = DiskPlan("squashfs", files=(("junk", NOISE),), salt="22" * 32)
 WITH_ITS_DIGEST = DiskPlan("squashfs", files=FILES, read_only=True, trusts=(CORRUPTIBLE,))
 CORRUPT = pytest.mark.boot("loadpin.enforce=1", disks=(WITH_ITS_DIGEST, CORRUPTIBLE))
+OPTIONS = ((), ("check_at_most_once",), ("try_verify_in_tasklet",))
 
 
 @CORRUPT
 @requirement("loadpin.verity-corrupt", "loadpin.verity-trusted")
-@pytest.mark.parametrize("options", [(), ("check_at_most_once",)], ids=["verified-each-time", "verified-once"])
+@pytest.mark.parametrize("options", OPTIONS, ids=["verified-each-time", "verified-once", "verified-at-once"])
 @pytest.mark.parametrize(
     "corrupt",
     [pytest.param(False, id="sound-loads"), pytest.param(True, id="corrupt-is-EIO")],
