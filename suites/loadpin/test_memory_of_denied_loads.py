@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Nothing remains in memory of loads: no names of the log lines, no image that was denied, no digest of a device.
 
-Nor does anything of a file that cannot be read, of a policy that is not valid, or of a table with an option twice.
+Nor does anything of a file that cannot be read, of a policy that is not valid, of a table with an option twice, of a
+compressed module, or of a kernel or firmware that another one has replaced.
 """
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,11 +17,12 @@ from guests.call_plan import Plan, run
 from guests.guest import Guest
 from guests.outcome import ENOEXEC, OK
 from guests.syscalls.block_devices import SECTOR
-from guests.syscalls.kernel_loads import IMA_POLICY
+from guests.syscalls.kernel_loads import FIRMWARE_PATH, IMA_POLICY, TEST_FIRMWARE
 from guests.task import Task
-from guests.uapi import AT_FDCWD, O_WRONLY
+from guests.uapi import AT_FDCWD, MODULE_INIT_COMPRESSED_FILE, O_WRONLY, KexecFile
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
+    FILES,
     NOT_ENFORCING,
     OTHER,
     PINNED,
@@ -31,7 +34,7 @@ from suites.loadpin.support.disks_and_log import (
     root_after_pin,
     verity,
 )
-from suites.loadpin.support.load_kinds import KEXEC_FILE
+from suites.loadpin.support.load_kinds import FIRMWARE_WHOLE, KEXEC_FILE, prepare
 from suites.loadpin.support.suspended_disk import SuspendedDisk
 from suites.loadpin.support.verified_devices import mount_verified, trust, verity_of
 from suites.slab_growth import SIZE_IS_EXACT, check_stops_growing
@@ -44,6 +47,8 @@ pytestmark = [
 requirement = pytest.mark.requirement
 NAME_SIZE = 900
 """Bytes of a path or a command line."""
+PAGE_SIZE = 4096
+"""The size of the smallest pages that a kernel has, of which a vmalloc() takes at least one."""
 AT_A_TIME, TIMES = 64, 4
 """Denials, of which the log has room for the lines, and how often these are made in a period."""
 TABLES, BLOCKS = 16, 25000
@@ -139,11 +144,68 @@ def test_files_that_cannot_be_read(guest: Guest) -> None:
     check_leaves_nothing(guest, root, plan, ["EIO"], image, count=LOADS, times=1, total="VmallocUsed")
 
 
+@KEXEC_FILE
+@ENFORCING
+@requirement("loadpin.no-leak-replaced")
+def test_images_that_are_replaced(guest: Guest) -> None:
+    """Many kernels, each of which takes the place of the one before, leave nothing of that."""
+    root = root_after_pin(guest)
+    image = root.open(f"{PINNED}/image").result()
+    plan = Plan(root.slot)
+    plan.call("kexec_file_load", image, -1, 0, 0, KexecFile.NO_INITRAMFS)
+
+    check_leaves_nothing(guest, root, plan, ["OK"], len(kernel_image()), times=1, total="MemFree")
+
+
+@needs("FW_LOADER", "TEST_FIRMWARE")
+@ENFORCING
+@requirement("loadpin.no-leak-firmware")
+@pytest.mark.parametrize(
+    ("directory", "result", "total"),
+    [
+        pytest.param(PINNED, "OK", "VmallocUsed", id="content-of-the-firmware-before"),
+        pytest.param(OTHER, "ENOENT", "SUnreclaim", id="path-of-denied-firmware"),
+    ],
+)
+def test_firmware(guest: Guest, directory: str, result: str, total: str) -> None:
+    """Many requests leave no firmware that the driver has released, and no path at which firmware was denied."""
+    root = root_after_pin(guest)
+    prepare(guest, FIRMWARE_WHOLE, root)
+    root.write_text(FIRMWARE_PATH, directory).result()
+    trigger = root.open(f"{TEST_FIRMWARE}/trigger_request", O_WRONLY).result()
+    plan = Plan(root.slot)
+    plan.call("write", trigger, root.store(b"firmware"), len(b"firmware"))
+
+    check_leaves_nothing(guest, root, plan, [result], PAGE_SIZE, total=total)
+
+
+@modules
+@needs("MODULE_DECOMPRESS", "MODULE_COMPRESS_GZIP")
+@NOT_ENFORCING
+@requirement("loadpin.no-leak-compressed")
+def test_compressed_modules(guest: Guest) -> None:
+    """Many modules that the kernel decompresses leave nothing of the compressed files."""
+    root = guest.root()
+    guest.upload(f"{TMP}/junk.gz", gzip.compress(dict(FILES)["junk"], mtime=0))
+    junk = root.open(f"{TMP}/junk.gz").result()
+    plan = Plan(root.slot)
+    plan.call("finit_module", junk, root.store(b"\0"), MODULE_INIT_COMPRESSED_FILE)
+
+    check_leaves_nothing(guest, root, plan, ["ENOEXEC"], PAGE_SIZE, total="VmallocUsed")
+
+
 @needs("IMA", "IMA_WRITE_POLICY")
 @NOT_ENFORCING
 @requirement("loadpin.no-leak-policy")
-def test_policies_that_are_refused(guest: Guest) -> None:
-    """Many policies with an invalid line leave none of the names in the valid lines before it."""
+@pytest.mark.parametrize(
+    ("leak_bytes", "total"),
+    [
+        pytest.param(NAME_SIZE, "SUnreclaim", id="names"),
+        pytest.param(PAGE_SIZE, "VmallocUsed", id="content"),
+    ],
+)
+def test_policies_that_are_refused(guest: Guest, leak_bytes: int, total: str) -> None:
+    """Many policies with an invalid line leave none of the names in the valid lines before it, and no content."""
     root, path = guest.root(), f"{TMP}/policy"
     guest.upload(path, b"measure func=FILE_CHECK fsname=" + b"x" * NAME_SIZE + b"\ninvalid\n")
     plan = Plan(root.slot)
@@ -151,7 +213,7 @@ def test_policies_that_are_refused(guest: Guest) -> None:
     plan.call("write", policy, root.store(path.encode()), len(path))
     plan.call("close", policy)
 
-    check_leaves_nothing(guest, root, plan, ["OK", "EINVAL", "OK"], NAME_SIZE)
+    check_leaves_nothing(guest, root, plan, ["OK", "EINVAL", "OK"], leak_bytes, total=total)
 
 
 @verity
