@@ -11,7 +11,7 @@ import errno
 import pytest
 
 from guests.guest import Guest
-from guests.outcome import ENOENT, EPERM, OK, error, killed
+from guests.outcome import ENOENT, EPERM, OK, error, killed, returned
 from guests.promises import breaks
 from guests.syscalls.base import Pending
 from guests.syscalls.kernel_loads import FIRMWARE_PATH, TEST_FIRMWARE
@@ -43,7 +43,7 @@ pytestmark = [
 ABSENT = "no-such-firmware"
 OFFERED = f"/sys/class/firmware/{ABSENT}"
 CONTENT = b"firmware that a program has"
-MIB = 1 << 20
+MIB, PIECE = 1 << 20, 3000
 
 
 def prepared(guest: Guest) -> Task:
@@ -131,6 +131,21 @@ def test_passed_anew(guest: Guest) -> None:
     program.write_text(f"{OFFERED}/data", "longer than " + CONTENT.decode()).result()
     with breaks("loadpin.fallback-restart"):
         check_passed(guest, request, root)
+
+
+@NOT_ENFORCING
+@pytest.mark.requirement("loadpin.fallback-pieces")
+def test_passed_in_pieces(guest: Guest) -> None:
+    """Firmware of several pages, passed in pieces that begin and end within pages, arrives as it is."""
+    root, program = prepared(guest), guest.root("program")
+    request, content = begin_request(guest, root), b"".join(b"%7d\n" % number for number in range(1536))
+    program.write_text(f"{OFFERED}/loading", "1").result()
+    data = program.open(f"{OFFERED}/data", O_WRONLY).result()
+    for piece in (content[start : start + PIECE] for start in range(0, len(content), PIECE)):
+        assert program.write(data, piece) == returned(len(piece))
+    assert program.write_text(f"{OFFERED}/loading", "0") == OK
+    assert request.outcome() == OK
+    assert root.content("/dev/test_firmware", 2 * len(content)) == content
 
 
 @SIZE_IS_EXACT
@@ -241,6 +256,17 @@ def test_nobody_answers_in_time(guest: Guest) -> None:
     assert not guest.exists(OFFERED)
     root.write_text("/sys/class/firmware/timeout", "60").result()
     check_passed(guest, begin_request(guest, root), root)
+
+
+@NOT_ENFORCING
+@pytest.mark.requirement("loadpin.fallback-forever")
+def test_no_time_is_set(guest: Guest) -> None:
+    """While `timeout` is 0, a request waits until somebody answers it."""
+    root = prepared(guest)
+    root.write_text("/sys/class/firmware/timeout", "0").result()
+    request = begin_request(guest, root)
+    assert request.blocks(), request
+    check_passed(guest, request, root)
 
 
 # Requests without a fallback
