@@ -24,11 +24,19 @@ def lockdown(guest: Guest) -> str:
     return level[1] if level else "none"
 
 
+UNLIMITED = {
+    "kernel.modules_disabled": "0",
+    "kernel.kexec_load_disabled": "0",
+    "kernel.kexec_load_limit_panic": "-1",
+    "kernel.kexec_load_limit_reboot": "-1",
+}
+"""Settings that turn off loads, or limit their number, until the next boot, with the values that do not."""
+
+
 def turned_off_loads(guest: Guest) -> list[str]:
-    """The settings by which the command line, also by `nomodule`, has turned off loads until the next boot."""
-    settings = ("kernel.modules_disabled", "kernel.kexec_load_disabled")
-    found = [name for name in settings if guest.exists(setting_path(name))]
-    return [name for name in found if guest.sysctl(name) == "1"]
+    """Those that the command line has set, also by `nomodule`: `NAME is VALUE`."""
+    found = {name: guest.sysctl(name) for name in UNLIMITED if guest.exists(setting_path(name))}
+    return [f"{name} is {value}" for name, value in found.items() if value != UNLIMITED[name]]
 
 
 def without_legacy_cgroups(guest: Guest) -> bool:

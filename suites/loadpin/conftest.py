@@ -16,10 +16,12 @@ from guests.vm.kernel_modules import read_module
 from kconfigs.kconfig import spelled
 from kconfigs.kernel import Kernel
 from kconfigs.needed_options import needed
+from suites.initial_settings import command_line
 from suites.loadpin.support.disks_and_log import MODULES
 from suites.lockdown_and_signing import SIGNED, lockdown, signatures_enforced, turned_off_loads
 from suites.unstarted_lsms import skip_unless_started, why_left_out
 
+EXCLUDE = "loadpin.exclude"
 AS_MODULES = {"TEST_LKM", "TEST_FIRMWARE"}
 """Options that may be modules: the tests load these themselves."""
 
@@ -54,7 +56,26 @@ def _built_in(request: pytest.FixtureRequest, _applies: None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _not_locked_down(request: pytest.FixtureRequest, _started: None, _built_in: None) -> None:
+def _nothing_excluded(request: pytest.FixtureRequest, _built_in: None) -> None:
+    """Skip a test, unless it asks for the initial settings, if the command line excludes more than the test itself.
+
+    A loadpin.exclude= of a test takes the place of only as many names as it has (kernel/params.c: param_array()).
+    """
+    asks_for_initial_settings = {"left_out", "required_by_profile"} & set(request.fixturenames)
+    if "kernel" not in request.fixturenames or asks_for_initial_settings:
+        return
+    excluded: list[str] = []
+    for names in (value.split(",") for value in command_line(request).values(EXCLUDE)):
+        excluded[: len(names)] = names
+    boot = request.node.get_closest_marker("boot")
+    own = [argument.split(",") for argument in (boot.args if boot else ()) if argument.startswith(f"{EXCLUDE}=")]
+    left = [name for name in excluded[len(own[0]) if own else 0 :] if name]
+    if left:
+        pytest.skip(f"for a kernel whose LoadPin checks all loads: {EXCLUDE} has {', '.join(left)} from the boot on")
+
+
+@pytest.fixture(autouse=True)
+def _not_locked_down(request: pytest.FixtureRequest, _started: None, _nothing_excluded: None) -> None:
     """Skip a test that loads if the kernel is always locked down: it then refuses loads by itself."""
     if "kernel" not in request.fixturenames or "required_by_profile" in request.fixturenames:
         return
@@ -68,7 +89,7 @@ def _not_locked_down(request: pytest.FixtureRequest, _started: None, _built_in: 
         if level != "none":
             pytest.skip(f"for a kernel that is not locked down: its level is {level}")
         for setting in turned_off_loads(guest):
-            pytest.skip(f"for a kernel that loads modules and other kernels: {setting} is 1 from the boot on")
+            pytest.skip(f"for a kernel that loads modules and other kernels: {setting} from the boot on")
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ from suites.loadpin.support.disks_and_log import (
     TMP,
     LogReader,
     boot,
+    boot_lines,
     line,
     lines,
     loadpin,
@@ -42,7 +43,7 @@ Promised = Callable[[str], bool]
 def check_enforces(guest: Guest, promise: str, promised: Promised) -> None:
     """The log and the sysctl say that LoadPin enforces, and it does."""
     with breaks("loadpin.ready"):
-        assert lines(guest.boot_log) == ENFORCING_LINE
+        assert boot_lines(guest.boot_log) == ENFORCING_LINE
     root = root_after_pin(guest)
     with breaks(promise):
         check_sysctl(guest, "1", promised)
@@ -59,7 +60,7 @@ def check_sysctl(guest: Guest, value: str, promised: Promised) -> None:
 
 def check_does_not_enforce(guest: Guest, promise: str, promised: Promised) -> None:
     with breaks("loadpin.ready"):
-        assert lines(guest.boot_log) == NOT_ENFORCING_LINE
+        assert boot_lines(guest.boot_log) == NOT_ENFORCING_LINE
     root = root_after_pin(guest)
     with breaks(promise):
         check_sysctl(guest, "0", promised)

@@ -15,7 +15,7 @@ from suites.loadpin.support.disks_and_log import (
     PINNED,
     LogReader,
     boot,
-    lines,
+    boot_lines,
     loadpin,
     probe,
     root_before_pin,
@@ -76,7 +76,7 @@ BOOT_LOGS: tuple[tuple[str, pytest.MarkDecorator, tuple[str, ...]], ...] = (
 @pytest.mark.parametrize("kinds", [pytest.param(kinds, marks=booted, id=name) for name, booted, kinds in BOOT_LOGS])
 def test_boot_names_what_is_excluded(guest: Guest, kinds: tuple[str, ...]) -> None:
     """The boot log has one line for each excluded kind, in the order of the command line, and no other."""
-    logged, wanted = lines(guest.boot_log), [READY, *(f"excluding: {kind}" for kind in kinds)]
+    logged, wanted = boot_lines(guest.boot_log), [READY, *(f"excluding: {kind}" for kind in kinds)]
     with breaks("loadpin.exclude-logged"):
         assert [entry for entry in logged if entry in wanted] == wanted
     with breaks("loadpin.exclude-unknown"):
@@ -87,14 +87,14 @@ def test_boot_names_what_is_excluded(guest: Guest, kinds: tuple[str, ...]) -> No
 @requirement("loadpin.exclude-logged")
 def test_boot_names_every_kind(guest: Guest) -> None:
     """All kinds can be excluded together."""
-    assert lines(guest.boot_log)[1:] == [f"excluding: {kind}" for kind in KINDS]
+    assert boot_lines(guest.boot_log)[1:] == [f"excluding: {kind}" for kind in KINDS]
 
 
 @ALMOST_RIGHT
 @requirement("loadpin.exclude-unknown")
 def test_names_that_are_almost_right(guest: Guest) -> None:
     """A name that is too short, too long, in another case or with another character is not a kind."""
-    assert lines(guest.boot_log) == [READY]
+    assert boot_lines(guest.boot_log) == [READY]
 
 
 # Kinds that are not excluded

@@ -111,6 +111,15 @@ def lines(log: list[str]) -> list[str]:
     return [re.sub(r'pid=\d+ cmdline=""$', "by a kernel thread", line) for line in logged]
 
 
+def boot_lines(log: list[str]) -> list[str]:
+    """LoadPin's lines in the log of a boot, but for those about firmware without a file.
+
+    A built-in driver may look for firmware before there are any files.  With FW_LOADER_USER_HELPER, the kernel then
+    asks LoadPin about the fallback in sysfs.
+    """
+    return [line for line in lines(log) if not re.match(r"firmware \S+ obj=<unknown> ", line)]
+
+
 def line(kind: str, what: str, path: str, task: Task) -> str:
     """LoadPin's line about a file that the kernel read for this task."""
     return f'{kind} {what} obj="{path}" pid={task.pid} cmdline="{task.name}"'

@@ -16,7 +16,7 @@ from guests.task import Task
 from guests.uapi import MS_PRIVATE, MS_REC, Clone
 from suites.loadpin.support.disks_and_log import UNMOUNTED, LogReader, line, probe, probe_kind
 from suites.loadpin.support.verified_devices import verity_of
-from suites.lockdown_and_signing import lockdown, signatures_enforced
+from suites.lockdown_and_signing import lockdown, signatures_enforced, turned_off_loads
 
 ENFORCE = "/proc/sys/kernel/loadpin/enforce"
 RESET_DEADLINE_S = 10.0
@@ -28,6 +28,8 @@ def skip_where_others_refuse(guest: Guest) -> None:
         pytest.skip(f"for a kernel that is not locked down: its level is {level}")
     if signatures_enforced(guest):
         pytest.skip("for a kernel that accepts modules without a signature")
+    for setting in turned_off_loads(guest):
+        pytest.skip(f"for a kernel that loads modules and other kernels: {setting} from the boot on")
 
 
 def spawn_apart(parent: Task, name: str) -> Task:
