@@ -77,6 +77,7 @@ ACCEPTED: tuple[tuple[str, str], ...] = (
     ("upper-case",                            f"{HEADER}\n{{DIGEST}}\n"),
     ("the-same-digest-twice",                 f"{HEADER}\n{{digest}}\n{{digest}}\n"),
     ("digests-of-other-lengths",              f"{HEADER}\nab\n{'ab' * 20}\n{'ab' * 64}\n{{digest}}\n"),
+    ("anything-after-a-NUL-byte",             f"{HEADER}\n{{digest}}\n\0xy\n"),
     ("4095-bytes",                            f"{HEADER}\n{{digest}}\n".ljust(4095 - 64 + len("{digest}"), "\n")),
 )
 # fmt: on
