@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from guests.setting_path import setting_path
 
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, OK, Outcome
+from guests.sysctl_path import setting_path
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     NOT_ENFORCING,
