@@ -4,11 +4,14 @@
  * tasks. It never makes a test's system call in place of a task; slot 0 is init itself, for what init has to do.
  *
  *   agent                 as init: set the guest up, then talk over the channel
- *   agent pipes           on a host, for the agent's own tests: talk over standard input and output
+ *   agent pipes TITLE     on a host, for the agent's own tests: talk over standard input and output
  *   agent lent TITLE PATH[=VALUE]...
  *                         on a machine that somebody else booted: the same, from a root like a guest's. The settings
  *                         in these files of /proc/sys have the values meanwhile, and are restored afterwards.
  *   agent task SLOT       what a task becomes when it executes this program again
+ *
+ * The arguments of a guest's init mean nothing: the kernel passes on every word of its command line that it does not
+ * know. The last one is TITLE, which makes room for the names of tasks (task_start.c).
  */
 
 #include <linux/auxvec.h>
@@ -30,33 +33,47 @@ static unsigned long page_size_from(const unsigned long *auxv)
 	return 0;
 }
 
+/* Whether this word is an argument, or the first of several: what a script's first line gives its interpreter is one. */
+static int is_word(const char *argument, const char *word)
+{
+	size_t length = strlen(word);
+
+	return starts_with(argument, word) && (!argument[length] || argument[length] == ' ');
+}
+
 /* Called by _start with the stack that the kernel prepared: argc, argv, environment, auxiliary vector. */
 void __attribute__((noreturn)) start(const unsigned long *stack)
 {
 	unsigned long argc = stack[0];
 	const char *const *argv = (const char *const *)(stack + 1);
-	int lent = argc > 1 && starts_with(argv[1], "l"), on_host = lent || (argc > 1 && starts_with(argv[1], "p"));
+	const char *mode = argc > 1 ? argv[1] : "";
 	const unsigned long *auxv = stack + 1 + argc + 1;
+	int is_init, lent;
 	long error;
 
 	while (*auxv++)
 		;
 	arch_read_auxv(auxv);
-	if (argc > 2 && starts_with(argv[1], "ta"))
+	/* First, because a test may watch or filter the calls of a task: it makes none that it does not need. */
+	if (argc > 2 && is_word(mode, "task"))
 		become_task(argv[2]);
+	is_init = sys1(__NR_getpid, 0) == 1;
+	lent = !is_init && is_word(mode, "lent");
+	if (!is_init && !lent && !is_word(mode, "pipes"))
+		die("this is not init, and its first argument is no mode", -EINVAL);
 	page_size = page_size_from(auxv);
 	/* The arguments lie one after the other, each with its NUL. */
 	title = (char *)argv[0];
 	title_size = argv[argc - 1] + strlen(argv[argc - 1]) - argv[0];
 	if (lent)
 		live_on_lent_machine((char *const *)argv + 3, argc > 3 ? argc - 3 : 0);
-	if (on_host) {
-		setup_host(&channel_in, &channel_out);
-	} else {
+	if (is_init) {
 		setup_mounts(1);
 		setup_standard_files();
+	} else {
+		setup_host(&channel_in, &channel_out);
 	}
-	if (lent || !on_host)
+	if (is_init || lent)
 		run_before_tasks();
 	error = setup_arena();
 	if (error < 0)
@@ -68,15 +85,15 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 	for (int i = 1; i < SLOT_COUNT; i++)
 		tracked[i].pidfd = -1;
 	tracked[0] = (struct tracked){ .state = TASK_ALIVE, .pidfd = -1, .pid = 1, .tid = 1 };
-	if (on_host)
+	if (!is_init)
 		tracked[0].pid = tracked[0].tid = sys1(__NR_getpid, 0);
-	if (!on_host) {
+	if (is_init) {
 		error = open_channel(&channel_in, &channel_out);
 		if (error < 0)
 			die("no channel to the host", error);
 	}
 	make_spare_children();
-	if (!on_host)
+	if (is_init)
 		say("kconform: agent: ready\n");
 	serve();
 }

@@ -154,8 +154,11 @@ struct program this_program(void);
 
 /* task_exec.c */
 
-/* Go on as the task of this slot, which has executed this program: `number` is the slot's, in digits. */
-void __attribute__((noreturn)) become_task(const char *number);
+/*
+ * Go on as the task of this slot, which has executed this program: `number` is the slot's, in digits. Return if this is
+ * no task: it has not inherited the arena's descriptor.
+ */
+void become_task(const char *number);
 
 /* arena.c */
 
