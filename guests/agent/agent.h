@@ -152,6 +152,7 @@ void kill_children(int parent);
 void set_policy(const struct tracked *task, int policy);
 /* Have the calling process run before every task. */
 void run_before_tasks(void);
+/* Have timers expire again that QEMU has lost. Only where ARCH_LOSES_TIMERS is defined. */
 void resume_timers(void);
 
 #endif

@@ -31,6 +31,7 @@ void run_before_tasks(void)
 	set_scheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, 1);
 }
 
+#ifdef ARCH_LOSES_TIMERS
 /*
  * Have each processor's timer interrupt again. The kernel programs it anew only for a timer that expires before the
  * one that it waits for, and that may be one whose interrupt was lost. Nothing expires before the first nanosecond.
@@ -45,7 +46,8 @@ void resume_timers(void)
 		one = 1UL << cpu;
 		if (sys3(__NR_sched_setaffinity, 0, sizeof(one), &one))
 			break;
-		sys4(__NR_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &first, NULL);
+		sys4(NR_CLOCK_NANOSLEEP, CLOCK_MONOTONIC, TIMER_ABSTIME, &first, NULL);
 	}
 	sys3(__NR_sched_setaffinity, 0, sizeof(all), &all);
 }
+#endif
