@@ -94,7 +94,7 @@ long arch_syscall(long nr, long a, long b, long c, long d, long e, long f)
 		return wait_for((struct pollfd *)a, b);
 	case __NR_clock_gettime:
 		return tell_time((struct __kernel_timespec *)b);
-	case __NR_nanosleep:
+	case __NR_clock_nanosleep:
 		for (unsigned int i = 1; i < SLOT_COUNT; i++)
 			slot_at(i)->polling = chance(2);
 		return 0;
