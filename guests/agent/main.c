@@ -5,9 +5,9 @@
  *
  *   agent                 as init: set the guest up, then talk over the channel
  *   agent pipes TITLE     on a host, for the agent's own tests: talk over standard input and output
- *   agent lent TITLE PATH[=VALUE]...
- *                         on a machine that somebody else booted: the same, from a root like a guest's. The settings
- *                         in these files of /proc/sys have the values meanwhile, and are restored afterwards.
+ *   agent target TITLE PATH[=VALUE]...
+ *                         on a target, a machine that already runs: the same, from a root like a guest's. These
+ *                         files of /proc/sys get the values, and are restored afterwards.
  *   agent task SLOT       what a task becomes when it executes this program again
  *
  * The arguments of a guest's init mean nothing: the kernel passes on every word of its command line that it does not
@@ -48,7 +48,7 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 	const char *const *argv = (const char *const *)(stack + 1);
 	const char *mode = argc > 1 ? argv[1] : "";
 	const unsigned long *auxv = stack + 1 + argc + 1;
-	int is_init, lent;
+	int is_init, on_target;
 	long error;
 
 	while (*auxv++)
@@ -58,22 +58,22 @@ void __attribute__((noreturn)) start(const unsigned long *stack)
 	if (argc > 2 && is_word(mode, "task"))
 		become_task(argv[2]);
 	is_init = sys1(__NR_getpid, 0) == 1;
-	lent = !is_init && is_word(mode, "lent");
-	if (!is_init && !lent && !is_word(mode, "pipes"))
+	on_target = !is_init && is_word(mode, "target");
+	if (!is_init && !on_target && !is_word(mode, "pipes"))
 		die("this is not init, and its first argument is no mode", -EINVAL);
 	page_size = page_size_from(auxv);
 	/* The arguments lie one after the other, each with its NUL. */
 	title = (char *)argv[0];
 	title_size = argv[argc - 1] + strlen(argv[argc - 1]) - argv[0];
-	if (lent)
-		live_on_lent_machine((char *const *)argv + 3, argc > 3 ? argc - 3 : 0);
+	if (on_target)
+		run_on_target((char *const *)argv + 3, argc > 3 ? argc - 3 : 0);
 	if (is_init) {
 		setup_mounts(1);
 		setup_standard_files();
 	} else {
 		setup_host(&channel_in, &channel_out);
 	}
-	if (is_init || lent)
+	if (is_init || on_target)
 		run_before_tasks();
 	error = setup_arena();
 	if (error < 0)

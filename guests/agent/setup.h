@@ -19,13 +19,13 @@ long setup_bell(void);
 /* On a host: use standard input and output as the channel, adopt orphans, get EPIPE if the channel breaks. */
 void setup_host(int *in, int *out);
 
-/* lent_machine.c */
+/* target.c */
 
 /*
- * On a machine that somebody else booted: return in a child that has a root of its own. When it has ended, end all
- * that it leaves, and restore the settings. Each word is a file of /proc/sys, or that with = and a first value.
+ * On a target: return in a child that has a root of its own. When the child has ended, kill every process that it has
+ * left, and restore the settings. Each word is a file of /proc/sys, which may be followed by = and its first value.
  */
-void live_on_lent_machine(char *const *words, unsigned long count);
+void run_on_target(char *const *words, unsigned long count);
 
 /* open_channel.c */
 

@@ -68,7 +68,7 @@ class TargetConnection:
             except TargetError as error:
                 self._failure = error
                 raise
-        words = [f"{self._folder}/agent", "lent", TITLE_SPACE, *agent_words()]
+        words = [f"{self._folder}/agent", "target", TITLE_SPACE, *agent_words()]
         return self.machine.command(f"exec {self._sudo}{shlex.join(words)}", self._control)
 
     def close(self) -> None:

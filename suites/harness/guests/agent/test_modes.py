@@ -16,7 +16,7 @@ from guests.vm.qemu_command import TITLE_SPACE
 from kconfigs.cache import Cache
 from suites.harness.guests.fakes import DEADLINE_S
 
-MODES = ("task", "pipes", "lent")
+MODES = ("task", "pipes", "target")
 
 
 @pytest.mark.boot(*MODES, "pfoo")

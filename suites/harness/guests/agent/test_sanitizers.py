@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 SEEDS = int(os.environ.get("KCONFORM_FUZZ_SEEDS", "10"))
 FRAMES = 1500
 REPLACED = {
-    *("main.c", "lent_machine.c", "setup.c", "arena.c", "open_channel.c", "task.c", "task_exec.c", "task_program.c"),
+    *("main.c", "target.c", "setup.c", "arena.c", "open_channel.c", "task.c", "task_exec.c", "task_program.c"),
 }
 """The simulated kernel replaces these files: it starts the agent and executes calls."""
 ENDS = ("the host is gone", "a frame's header is damaged", "a frame's body is damaged", "a frame is too long")

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The agent on a machine that somebody else booted. Two processes run this program there:
+ * The agent on a target, a machine that somebody else booted. Two processes run this program there:
  *
- *   the keeper      knows what the settings were, waits until the agent has ended, for whatever reason, ends every
- *                   process that is left, and puts the settings back
- *   └─ the agent    with mounts and IPC of its own, so that its root holds what a guest's does, and goes with it
+ *   the keeper      knows what the settings were, waits until the agent has ended, for whatever reason, kills every
+ *                   process that is left, and restores the settings
+ *   └─ the agent    has mounts and IPC of its own, so that its root contains what a guest's does, and vanishes with it
  *
- * The machine's other namespaces are the tasks' too: what the kernel's log calls a task is what a test calls it.
+ * The tasks share the machine's other namespaces, so the kernel's log names them by the numbers that a test knows.
  */
 
 #include <linux/fcntl.h>
@@ -232,7 +232,7 @@ static void end_all(void)
 	} while (got != -ECHILD);
 }
 
-void live_on_lent_machine(char *const *words, unsigned long count)
+void run_on_target(char *const *words, unsigned long count)
 {
 	__u64 none = 0, signals = 1ULL << (SIGHUP - 1) | 1ULL << (SIGINT - 1) | 1ULL << (SIGTERM - 1) |
 				  1ULL << (SIGQUIT - 1) | 1ULL << (SIGCHLD - 1);
