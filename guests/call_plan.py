@@ -107,8 +107,8 @@ class Plan:
 
     def orders(self, rounds: int, arch: str) -> list[tuple[Op, bytes]]:
         """The requests that put the plan into its slot; `arch` is the guest's."""
-        if len(self) > wire.LOOP_STEPS:
-            raise ValueError(f"a plan has at most {wire.LOOP_STEPS} steps, but this one has {len(self)}")
+        if len(self) > wire.PLAN_STEPS:
+            raise ValueError(f"a plan has at most {wire.PLAN_STEPS} steps, but this one has {len(self)}")
         pokes = [(Op.POKE, wire.PIECE.pack(offset, len(content)) + content) for offset, content in self._writes]
         steps = b""
         for kind, nr, arguments, result_of, place in self._steps:
@@ -116,7 +116,7 @@ class Plan:
             value = call_number(nr, name) if isinstance(nr, str) else nr
             if nr == "ioctl" and name in NATIVE:
                 arguments = [arguments[0], NATIVE[name].ioctl(arguments[1]), *arguments[2:]]
-            steps += wire.LOOP_STEP.pack(value, *wire.six(arguments), kind, result_of, place)
+            steps += wire.PLAN_STEP.pack(value, *wire.six(arguments), kind, result_of, place)
         return [*pokes, (Op.PLAN, wire.PLAN.pack(rounds, len(self)) + steps)]
 
     def send(self, conversation: Conversation, rounds: int) -> None:
@@ -136,8 +136,8 @@ class Running:
     def __init__(self, task: Task, plan: Plan, rounds: int) -> None:
         self._task = task
         self._steps = len(plan)
-        self._what = f"{task}.loop({len(plan)} steps, {rounds} rounds)"
-        self._sequence = task.guest.send(Op.LOOP, task.slot, b"", self._what)
+        self._what = f"{task}.run_plan({len(plan)} steps, {rounds} rounds)"
+        self._sequence = task.guest.send(Op.RUN_PLAN, task.slot, b"", self._what)
 
     def counts(self, deadline_s: float = CALL_DEADLINE) -> list[Counts]:
         """Wait for the end of the plan, and return the results of each step."""
@@ -199,12 +199,12 @@ def run_together(plans: Sequence[tuple[Task, Plan]]) -> list[list[Counts]]:
     sent = []
     for task, plan in plans:
         orders = [task.guest.send(op, plan.slot, body, _what(plan)) for op, body in plan.orders(1, task.guest.arch)]
-        sent.append((task, plan, orders, task.guest.send(Op.LOOP, plan.slot, b"", _what(plan))))
+        sent.append((task, plan, orders, task.guest.send(Op.RUN_PLAN, plan.slot, b"", _what(plan))))
     found = []
-    for task, plan, orders, loop in sent:
+    for task, plan, orders, running in sent:
         for order in orders:
             _check_accepted(task.guest, task.guest.collect(order, _what(plan)), _what(plan))
-        found.append(_named(task.guest, task.guest.collect(loop, _what(plan)), len(plan), _what(plan)))
+        found.append(_named(task.guest, task.guest.collect(running, _what(plan)), len(plan), _what(plan)))
     return found
 
 

@@ -92,7 +92,7 @@ void answer_call(const struct wire_header *header, const __u8 *body);
 void answer_copy(const struct wire_header *header, const struct wire_copy *copy);
 void answer_sweep(const struct wire_header *header, const struct wire_sweep *order);
 void answer_plan(const struct wire_header *header, const struct wire_plan *plan);
-void answer_loop(const struct wire_header *header);
+void answer_run_plan(const struct wire_header *header);
 void answer_counts(const struct wire_header *header);
 /* Whether a piece lies within a slot's data. */
 int piece_fits(const struct wire_piece *piece);

@@ -132,15 +132,15 @@ void answer_sweep(const struct wire_header *header, const struct wire_sweep *ord
 }
 
 /* Whether a step refers to what there is. Which call it makes is its own affair. */
-static int step_fits(const struct wire_loop_step *step)
+static int step_fits(const struct wire_plan_step *step)
 {
-	return step->result_of <= LOOP_STEPS && step->argument < sizeof(step->arguments) / sizeof(*step->arguments) &&
+	return step->result_of <= PLAN_STEPS && step->argument < sizeof(step->arguments) / sizeof(*step->arguments) &&
 	       (step->kind == STEP_CALL || step->kind == STEP_COPY || step->number < SLOT_COUNT);
 }
 
 static int steps_fit(const struct wire_plan *plan)
 {
-	const struct wire_loop_step *steps = (const struct wire_loop_step *)(plan + 1);
+	const struct wire_plan_step *steps = (const struct wire_plan_step *)(plan + 1);
 
 	for (unsigned int i = 0; i < plan->steps; i++)
 		if (!step_fits(&steps[i]))
@@ -150,39 +150,39 @@ static int steps_fit(const struct wire_plan *plan)
 
 void answer_plan(const struct wire_header *header, const struct wire_plan *plan)
 {
-	struct loop *loop = &slot_at(header->slot)->loop;
-	size_t length = plan->steps * sizeof(*loop->plan);
+	struct plan_run *run = &slot_at(header->slot)->run;
+	size_t length = plan->steps * sizeof(*run->plan);
 
-	if (plan->steps > LOOP_STEPS || header->length != sizeof(*plan) + length || !steps_fit(plan)) {
+	if (plan->steps > PLAN_STEPS || header->length != sizeof(*plan) + length || !steps_fit(plan)) {
 		refuse(header, EINVAL);
 		return;
 	}
-	if (loop->running) {
+	if (run->running) {
 		refuse(header, EBUSY);
 		return;
 	}
-	memset(loop, 0, sizeof(*loop));
-	loop->rounds = plan->rounds;
-	loop->steps = plan->steps;
-	memcpy(loop->plan, plan + 1, length);
+	memset(run, 0, sizeof(*run));
+	run->rounds = plan->rounds;
+	run->steps = plan->steps;
+	memcpy(run->plan, plan + 1, length);
 	send_result(header, STATE_RETURNED, 0);
 }
 
-void answer_loop(const struct wire_header *header)
+void answer_run_plan(const struct wire_header *header)
 {
-	struct loop *loop = &slot_at(header->slot)->loop;
+	struct plan_run *run = &slot_at(header->slot)->run;
 
-	loop->round = loop->step = 0;
-	loop->running = 1;
-	begin_order(header, ORDER_LOOP);
+	run->round = run->step = 0;
+	run->running = 1;
+	begin_order(header, ORDER_PLAN);
 }
 
 static void send_counts(__u16 op, __u16 index, __u32 sequence)
 {
-	const struct loop *loop = &slot_at(index)->loop;
+	const struct plan_run *run = &slot_at(index)->run;
 
-	memcpy(reply_data(), loop->counts, sizeof(loop->counts));
-	send_data(op, index, sequence, STATE_RETURNED, loop->round, sizeof(loop->counts));
+	memcpy(reply_data(), run->counts, sizeof(run->counts));
+	send_data(op, index, sequence, STATE_RETURNED, run->round, sizeof(run->counts));
 }
 
 void answer_counts(const struct wire_header *header)
@@ -206,8 +206,8 @@ void finish_order(unsigned int index)
 	case OP_SPAWN:
 		clone_returned(task->child, slot->value);
 		break;
-	case OP_LOOP:
-		send_counts(OP_LOOP, index, task->sequence);
+	case OP_RUN_PLAN:
+		send_counts(OP_RUN_PLAN, index, task->sequence);
 		break;
 	default:
 		if (task->is_thread && is_execve(slot) && !slot->value)

@@ -86,7 +86,7 @@ static int is_order(__u16 op)
 	case OP_CALL:
 	case OP_COPY:
 	case OP_QUIET:
-	case OP_LOOP:
+	case OP_RUN_PLAN:
 	case OP_SWEEP:
 		return 1;
 	}
@@ -180,8 +180,8 @@ void answer(const struct wire_header *header, const __u8 *body)
 	case OP_PLAN:
 		answer_plan(header, (const struct wire_plan *)body);
 		break;
-	case OP_LOOP:
-		answer_loop(header);
+	case OP_RUN_PLAN:
+		answer_run_plan(header);
 		break;
 	case OP_SWEEP:
 		answer_sweep(header, (const struct wire_sweep *)body);

@@ -88,7 +88,7 @@ void task_main(void *argument)
 				slot->copy.length);
 			slot->value = 0;
 			break;
-		case ORDER_LOOP:
+		case ORDER_PLAN:
 			run_plan(slot);
 			slot->value = 0;
 			break;

@@ -29,10 +29,10 @@ struct program {
 /* How many arguments a system call has. */
 #define CALL_ARGUMENTS 6
 
-enum order_kind { ORDER_CALL = 1, ORDER_SPAWN = 2, ORDER_COPY = 3, ORDER_LOOP = 4, ORDER_SWEEP = 5 };
+enum order_kind { ORDER_CALL = 1, ORDER_SPAWN = 2, ORDER_COPY = 3, ORDER_PLAN = 4, ORDER_SWEEP = 5 };
 
 /* A plan, and how far its task has come. It lies in the arena, so it survives an execve that is one of its steps. */
-struct loop {
+struct plan_run {
 	__u32 rounds;
 	__u32 steps;
 	__u32 round;
@@ -41,9 +41,9 @@ struct loop {
 	__u32 is_child;	/* ends with its plan; only its parent knows of it */
 	__u32 acting;	/* the last step was STEP_GO: 1 + the slot of the meeting */
 	__u32 pad;
-	struct wire_loop_step plan[LOOP_STEPS];
-	aligned_s64 value[LOOP_STEPS];
-	struct wire_count counts[LOOP_STEPS][LOOP_ERRORS];
+	struct wire_plan_step plan[PLAN_STEPS];
+	aligned_s64 value[PLAN_STEPS];
+	struct wire_count counts[PLAN_STEPS][PLAN_ERRORS];
 };
 
 /* A sweep's order and results as frames have them, at the beginning of the slot's data. */
@@ -75,7 +75,7 @@ struct slot {
 	aligned_s64 result;	/* ... with this */
 	struct program program;
 	struct wire_caught records[CAUGHT_MAX];
-	struct loop loop;
+	struct plan_run run;
 };
 
 _Static_assert(sizeof(struct slot) <= SLOT_DATA, "a slot's head must end before its data");
@@ -178,9 +178,9 @@ void __attribute__((noreturn)) resume_plan(void *argument);
  * Arrive at a gate of a meeting, and wait until all have: STEP_MEET, STEP_TALLY or STEP_GO. 0, or -errno if the task
  * cannot wait.
  */
-long meet(struct slot *slot, const struct wire_loop_step *step);
+long meet(struct slot *slot, const struct wire_plan_step *step);
 /* The plan has completed the step after STEP_GO. */
-void end_act(struct loop *loop);
+void end_act(struct plan_run *run);
 
 /* task_signal.c */
 

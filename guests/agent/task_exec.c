@@ -20,7 +20,7 @@ void become_task(const char *number)
 		sys1(__NR_exit_group, 127);
 	slot = slot_at(index);
 	slot->program = this_program();
-	if (slot->loop.running)
+	if (slot->run.running)
 		arch_switch_stack(slot_stack(slot), resume_plan, slot);
 	/* The execve that led here has succeeded, and this is how it returns. */
 	slot->value = 0;

@@ -38,7 +38,7 @@ static void wait_a_moment(const struct wire_meeting *meeting, __u32 longest, __u
 static __s64 watched_result(const struct wire_watch *watch)
 {
 	struct slot *slot = slot_at(watch->slot % SLOT_COUNT);
-	__s64 value = slot->loop.value[watch->place % LOOP_STEPS];
+	__s64 value = slot->run.value[watch->place % PLAN_STEPS];
 	__u32 word;
 
 	switch (watch->kind) {
@@ -132,21 +132,21 @@ static long wait_until_awake(struct wire_gate *gate, __u32 all)
 	return error;
 }
 
-static void begin_act(struct wire_meeting *meeting, struct loop *loop, unsigned int place)
+static void begin_act(struct wire_meeting *meeting, struct plan_run *run, unsigned int place)
 {
-	loop->acting = 1 + place;
+	run->acting = 1 + place;
 	if (__atomic_fetch_add(&meeting->acting, 1, __ATOMIC_ACQ_REL))
 		__atomic_store_n(&meeting->overlap, 1, __ATOMIC_RELAXED);
 }
 
-void end_act(struct loop *loop)
+void end_act(struct plan_run *run)
 {
-	if (loop->acting)
-		__atomic_fetch_sub(&slot_meeting(slot_at((loop->acting - 1) % SLOT_COUNT))->acting, 1, __ATOMIC_ACQ_REL);
-	loop->acting = 0;
+	if (run->acting)
+		__atomic_fetch_sub(&slot_meeting(slot_at((run->acting - 1) % SLOT_COUNT))->acting, 1, __ATOMIC_ACQ_REL);
+	run->acting = 0;
 }
 
-long meet(struct slot *slot, const struct wire_loop_step *step)
+long meet(struct slot *slot, const struct wire_plan_step *step)
 {
 	struct wire_meeting *meeting = slot_meeting(slot_at(step->number));
 	unsigned int number = step->arguments[1] % MEETING_GATES;
@@ -167,7 +167,7 @@ long meet(struct slot *slot, const struct wire_loop_step *step)
 		__u32 longest = meeting->longest < step->arguments[2] ? meeting->longest : step->arguments[2];
 
 		wait_a_moment(meeting, longest, met, number * SLOT_COUNT + slot_index((unsigned long)slot));
-		begin_act(meeting, &slot->loop, step->number);
+		begin_act(meeting, &slot->run, step->number);
 	}
 	return error;
 }

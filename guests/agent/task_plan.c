@@ -26,10 +26,10 @@ static void child_main(void *argument)
 	end_child(slot);
 }
 
-static void forget_values(struct loop *loop)
+static void forget_values(struct plan_run *run)
 {
-	for (__u32 i = 0; i < loop->steps; i++)
-		loop->value[i] = NOT_COMPLETED;
+	for (__u32 i = 0; i < run->steps; i++)
+		run->value[i] = NOT_COMPLETED;
 }
 
 static long start_child(struct slot *child, unsigned long flags)
@@ -37,17 +37,17 @@ static long start_child(struct slot *child, unsigned long flags)
 	long started;
 
 	child->spawn = (struct wire_spawn_request){ .clone_flags = flags };
-	child->loop.round = child->loop.step = 0;
-	child->loop.running = child->loop.is_child = 1;
-	child->loop.acting = 0;
-	forget_values(&child->loop);
+	child->run.round = child->run.step = 0;
+	child->run.running = child->run.is_child = 1;
+	child->run.acting = 0;
+	forget_values(&child->run);
 	if (!(flags & CLONE_THREAD))
 		flags |= SIGCHLD;
 	/* The parent writes the child's number before a join can look for it. The child itself might be too late. */
 	flags |= CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
 	started = arch_clone(flags, slot_stack(child), &child->tid, &child->tid, child_main, child);
 	if (started < 0)
-		child->loop.running = child->loop.is_child = 0;
+		child->run.running = child->run.is_child = 0;
 	return started;
 }
 
@@ -77,14 +77,14 @@ static long copy(__u64 to, __u64 from, __u64 length)
 	return 0;
 }
 
-static __s64 take_step(struct slot *slot, const struct wire_loop_step *step)
+static __s64 take_step(struct slot *slot, const struct wire_plan_step *step)
 {
 	__u64 a[CALL_ARGUMENTS];
 
 	for (int i = 0; i < CALL_ARGUMENTS; i++)
 		a[i] = step->arguments[i];
 	if (step->result_of)
-		a[step->argument] = slot->loop.value[step->result_of - 1];
+		a[step->argument] = slot->run.value[step->result_of - 1];
 	switch (step->kind) {
 	case STEP_CALL:
 		return widened(sys6(step->number, a[0], a[1], a[2], a[3], a[4], a[5]));
@@ -97,19 +97,19 @@ static __s64 take_step(struct slot *slot, const struct wire_loop_step *step)
 	case STEP_GO:
 		return meet(slot, step);
 	case STEP_TAKE:
-		return slot_at(step->number)->loop.value[a[0] % LOOP_STEPS];
+		return slot_at(step->number)->run.value[a[0] % PLAN_STEPS];
 	case STEP_COPY:
 		return copy(a[0], a[1], a[2]);
 	}
 	return -EINVAL;
 }
 
-static void count_result(struct loop *loop, __s64 value)
+static void count_result(struct plan_run *run, __s64 value)
 {
-	struct wire_count *count = loop->counts[loop->step], *last = count + LOOP_ERRORS - 1;
+	struct wire_count *count = run->counts[run->step], *last = count + PLAN_ERRORS - 1;
 	__u32 error = value < 0 && value >= -MAX_ERRNO ? -value : 0;
 
-	loop->value[loop->step] = value;
+	run->value[run->step] = value;
 	while (count < last && count->count && count->error != error)
 		count++;
 	count->error = error;
@@ -118,21 +118,21 @@ static void count_result(struct loop *loop, __s64 value)
 
 void run_plan(struct slot *slot)
 {
-	struct loop *loop = &slot->loop;
+	struct plan_run *run = &slot->run;
 
-	for (; loop->round < loop->rounds; loop->round++) {
-		if (!loop->step)
-			forget_values(loop);
-		for (; loop->step < loop->steps; loop->step++) {
-			const struct wire_loop_step *step = &loop->plan[loop->step];
+	for (; run->round < run->rounds; run->round++) {
+		if (!run->step)
+			forget_values(run);
+		for (; run->step < run->steps; run->step++) {
+			const struct wire_plan_step *step = &run->plan[run->step];
 
-			count_result(loop, take_step(slot, step));
+			count_result(run, take_step(slot, step));
 			if (step->kind != STEP_GO)
-				end_act(loop);
+				end_act(run);
 		}
-		loop->step = 0;
+		run->step = 0;
 	}
-	loop->running = 0;
+	run->running = 0;
 }
 
 /* The step was an execve, which has succeeded if the program runs again. */
@@ -140,11 +140,11 @@ void resume_plan(void *argument)
 {
 	struct slot *slot = argument;
 
-	count_result(&slot->loop, 0);
-	end_act(&slot->loop);
-	slot->loop.step++;
+	count_result(&slot->run, 0);
+	end_act(&slot->run);
+	slot->run.step++;
 	run_plan(slot);
-	if (slot->loop.is_child)
+	if (slot->run.is_child)
 		end_child(slot);
 	slot->value = 0;
 	report_done(slot);

@@ -52,7 +52,7 @@ enum wire_op {
 	OP_QUIET = 10,
 	OP_CAUGHT = 11,
 	OP_PLAN = 12,
-	OP_LOOP = 13,
+	OP_RUN_PLAN = 13,
 	OP_COUNTS = 14,
 	OP_SWEEP = 15,
 	OP_TAINT = 16,	/* read /proc/sys/kernel/tainted */
@@ -196,12 +196,12 @@ struct wire_sweep {
 
 /*
  * A task can make a short sequence of calls many times over without the host: OP_PLAN puts the sequence into a slot,
- * OP_LOOP has the slot's task execute it, and OP_COUNTS asks for the results of each step so far, which the answer to
- * OP_LOOP reports at the end. A plan in a slot without a task is for a child: STEP_CHILD of another plan starts a
+ * OP_RUN_PLAN has the slot's task execute it, and OP_COUNTS asks for the results of each step so far, which the answer
+ * to OP_RUN_PLAN reports at the end. A plan in a slot without a task is for a child: STEP_CHILD of another plan starts a
  * child there, which ends with its plan.
  */
-#define LOOP_STEPS 16
-#define LOOP_ERRORS 8
+#define PLAN_STEPS 16
+#define PLAN_ERRORS 8
 
 enum wire_step {
 	STEP_CALL = 0,
@@ -214,7 +214,7 @@ enum wire_step {
 	STEP_GO = 7,	/* STEP_MEET, and then a moment more, at most as in arguments[2]; the next step is the plan's act */
 };
 
-struct wire_loop_step {
+struct wire_plan_step {
 	__u64 number;
 	__u64 arguments[6];
 	__u16 kind;	/* enum wire_step */

@@ -31,8 +31,8 @@ SLOT_DATA = 0x2000
 SLOT_DATA_SIZE = 0x16000
 READS_MAX = 16
 CAUGHT_MAX = 8
-LOOP_STEPS = 16
-LOOP_ERRORS = 8
+PLAN_STEPS = 16
+PLAN_ERRORS = 8
 SWEEP_COUNT = 1024
 SWEEP_LEFT_OUT = 64
 SWEEP_LARGE = 0x7FFF
@@ -52,7 +52,7 @@ class Op(enum.IntEnum):
     QUIET = 10
     CAUGHT = 11
     PLAN = 12
-    LOOP = 13
+    RUN_PLAN = 13
     COUNTS = 14
     SWEEP = 15
     TAINT = 16
@@ -117,7 +117,7 @@ HANDLER = struct.Struct("<qII")
 WRITE = struct.Struct("<II")
 DEATH = struct.Struct("<iI")
 CAUGHT = struct.Struct("<128s320s")
-LOOP_STEP = struct.Struct("<Q6QHHHxx")
+PLAN_STEP = struct.Struct("<Q6QHHHxx")
 PLAN = struct.Struct("<II")
 COUNT = struct.Struct("<II")
 SWEEP = struct.Struct("<6QIIHHxxxx")
@@ -275,10 +275,10 @@ def data_address(slot: int, offset: int = 0) -> int:
 
 def split_counts(tail: bytes, steps: int) -> list[dict[int, int]]:
     """For each step of a plan, the number of times that it returned each error number; 0 means success."""
-    if len(tail) != LOOP_STEPS * LOOP_ERRORS * COUNT.size:
+    if len(tail) != PLAN_STEPS * PLAN_ERRORS * COUNT.size:
         raise ProtocolError(f"the counts of a plan have {len(tail)} bytes")
-    pairs = list(COUNT.iter_unpack(tail[: steps * LOOP_ERRORS * COUNT.size]))
-    rows = [pairs[step * LOOP_ERRORS : (step + 1) * LOOP_ERRORS] for step in range(steps)]
+    pairs = list(COUNT.iter_unpack(tail[: steps * PLAN_ERRORS * COUNT.size]))
+    rows = [pairs[step * PLAN_ERRORS : (step + 1) * PLAN_ERRORS] for step in range(steps)]
     return [{error: count for error, count in row if count} for row in rows]
 
 

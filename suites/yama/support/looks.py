@@ -160,7 +160,7 @@ def fits(glances: Sequence[Glance]) -> bool:
     """Whether each task's part of them fits into one plan."""
     slots = {each.tracer.slot for each in glances}
     sizes = [sum(each.look.size for each in glances if each.tracer.slot == slot) for slot in slots]
-    return all(size <= wire.LOOP_STEPS for size in sizes)
+    return all(size <= wire.PLAN_STEPS for size in sizes)
 
 
 def _outcome(each: Glance, counts: Counts) -> Outcome:

@@ -104,7 +104,7 @@ class RandomRequests:
     def _step(self) -> bytes:
         number = self._random.choice([self._random.randrange(40), self._number(64)])
         arguments = [self._number(64) for _ in range(6)]
-        return wire.LOOP_STEP.pack(number, *arguments, self._small(8), self._small(17), self._small(6))
+        return wire.PLAN_STEP.pack(number, *arguments, self._small(8), self._small(17), self._small(6))
 
     def _sweep(self) -> bytes:
         left_out = self._small(65)
@@ -135,7 +135,7 @@ _BODIES: dict[int, Callable[[RandomRequests], bytes]] = {
     Op.QUIET: RandomRequests._nothing,
     Op.CAUGHT: RandomRequests._handler,
     Op.PLAN: RandomRequests._plan,
-    Op.LOOP: RandomRequests._nothing,
+    Op.RUN_PLAN: RandomRequests._nothing,
     Op.COUNTS: RandomRequests._nothing,
     Op.SWEEP: RandomRequests._sweep,
     Op.TAINT: RandomRequests._nothing,

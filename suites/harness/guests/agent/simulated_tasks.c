@@ -28,9 +28,9 @@ static void run_task(unsigned int index)
 		start(index);
 	if (slot->ordered == slot->done || chance(3) == 0)
 		return;
-	if (slot->kind == ORDER_LOOP && slot->loop.running) {
-		if (slot->loop.rounds > 3)
-			slot->loop.rounds = 3;
+	if (slot->kind == ORDER_PLAN && slot->run.running) {
+		if (slot->run.rounds > 3)
+			slot->run.rounds = 3;
 		in_task = 1;
 		run_plan(slot);
 		in_task = 0;
@@ -51,7 +51,7 @@ static void run_task(unsigned int index)
 		__u8 *bytes = (__u8 *)slot;
 
 		for (int i = 0; i < 64; i++)
-			bytes[chance(offsetof(struct slot, loop))] = (__u8)chance(256);
+			bytes[chance(offsetof(struct slot, run))] = (__u8)chance(256);
 	}
 }
 

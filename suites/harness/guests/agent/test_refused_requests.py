@@ -18,7 +18,7 @@ class TestRefusals:
         [
             pytest.param(Op.COPY, wire.COPY.pack(0, 0, 0), id="copy"),
             pytest.param(Op.QUIET, b"", id="quiet"),
-            pytest.param(Op.LOOP, b"", id="loop"),
+            pytest.param(Op.RUN_PLAN, b"", id="run-plan"),
             pytest.param(Op.SWEEP, bytes(wire.SWEEP.size), id="sweep"),
         ],
     )

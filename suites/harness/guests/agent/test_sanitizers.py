@@ -77,7 +77,7 @@ def test_invalid_orders_are_answered_or_refused(agent: Path, seed: int) -> None:
     assert [frame for frame in answers if asked.pop(frame.sequence, None) != frame.op] == []
     # The remaining requests are pending in tasks, at most one in each.
     assert len(asked) <= wire.SLOT_COUNT
-    assert set(asked.values()) <= {Op.SPAWN, Op.CALL, Op.COPY, Op.LOOP, Op.SWEEP}
+    assert set(asked.values()) <= {Op.SPAWN, Op.CALL, Op.COPY, Op.RUN_PLAN, Op.SWEEP}
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

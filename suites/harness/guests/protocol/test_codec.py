@@ -166,7 +166,7 @@ def test_so_do_bodies_of_approximately_the_right_length(name: str, data: st.Data
         "hello": wire.HELLO.size,
         "spawn": wire.SPAWN_REPLY.size,
         "death": wire.DEATH.size,
-        "counts": wire.LOOP_STEPS * wire.LOOP_ERRORS * wire.COUNT.size,
+        "counts": wire.PLAN_STEPS * wire.PLAN_ERRORS * wire.COUNT.size,
         "reads": 3,
         "sweep": 10,
         "caught": 1 + wire.CAUGHT.size,
