@@ -38,7 +38,7 @@ from suites.reproducers import BOOT
 NAME = "reproducer.c"
 _LARGEST = 8 << 20
 """Maximum size of a reproducer in bytes."""
-_STATUS = {guest_trial.KEPT: HELD, guest_trial.BROKEN: BROKEN}
+_STATUS = {guest_trial.PROMISE_KEPT: HELD, guest_trial.PROMISE_BROKEN: BROKEN}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

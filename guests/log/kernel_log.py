@@ -17,7 +17,7 @@ READ_MAX = 1 << 23
 """Maximum number of bytes for one reading: far more than a kernel's buffer holds (CONFIG_LOG_BUF_SHIFT)."""
 READ_S = 60.0
 """Maximum number of seconds for one reading."""
-KEPT = 1 << 23
+LOG_BYTES = 1 << 23
 """Approximate maximum size in bytes of the records that are kept of a guest's log; the oldest are kept."""
 _RECORD_SIZE = 300
 """Approximate size in bytes of a record without its text, in memory."""
@@ -63,7 +63,7 @@ class Log:
         """Add the result of `read_raw`."""
         self.endless |= not complete
         for match in _matches(raw):
-            if self._kept > KEPT:
+            if self._kept > LOG_BYTES:
                 self.left_out += 1
             else:
                 self.records.append(_record(match))

@@ -17,14 +17,14 @@ from guests.outcome import OK, Outcome, describe
 from guests.uapi import O_CREAT, O_TRUNC, O_WRONLY
 from guests.vm.initramfs import installed_compiler
 
-KEPT, BROKEN, UNDETERMINED = 0, 1, 2
+PROMISE_KEPT, PROMISE_BROKEN, UNDETERMINED = 0, 1, 2
 """Exit statuses of a reproducer."""
 FLAGS = ("-static", "-Wall", "-Wextra", "-Werror")
 LONGEST_S = 180.0
 """Maximum time that a reproducer may take; each of its steps has a deadline of its own."""
 _MEANING: dict[int | None, str] = {
-    KEPT: "the kernel keeps its promise",
-    BROKEN: "the kernel breaks its promise",
+    PROMISE_KEPT: "the kernel keeps its promise",
+    PROMISE_BROKEN: "the kernel breaks its promise",
     UNDETERMINED: "it could not be found out",
 }
 _PROGRAM, _OUTPUT = "/tmp/reproducer", "/tmp/output"  # noqa: S108 (in a guest)
@@ -48,7 +48,7 @@ class ReproducerRun:
 
 def says_broken(text: str) -> bool:
     """Whether this is the text of a run that found the promise broken."""
-    return text.endswith(f"{ReproducerRun(BROKEN, '')}")
+    return text.endswith(f"{ReproducerRun(PROMISE_BROKEN, '')}")
 
 
 @cache
@@ -87,7 +87,7 @@ def _run(guest: Guest, program: bytes) -> ReproducerRun:
     except GuestBroke as error:
         return ReproducerRun(None, f"{printed}{error.message}\n{_tail(guest)}")
     if complaint:
-        return ReproducerRun(BROKEN, f"{printed}{complaint}\n")
+        return ReproducerRun(PROMISE_BROKEN, f"{printed}{complaint}\n")
     return ReproducerRun(outcome.value >> 8 & 0xFF, printed)
 
 

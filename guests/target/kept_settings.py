@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from guests.sysctl_path import setting_path
 
-KEPT: Mapping[str, str] = {
+RESTORED_SYSCTLS: Mapping[str, str] = {
     "fs.protected_fifos": "0",
     "fs.protected_hardlinks": "0",
     "fs.protected_regular": "0",
@@ -42,12 +42,14 @@ it, or empty to begin with what the machine has."""
 _OF_THE_MACHINE = re.compile(r"/(?:sys|dev|proc(?!/(?:self|thread-self|[0-9]+)/))(?:/|$)")
 
 
-PATHS = frozenset(map(setting_path, KEPT))
+PATHS = frozenset(map(setting_path, RESTORED_SYSCTLS))
 
 
 def agent_words() -> list[str]:
     """What the agent has to know of them."""
-    return [f"{setting_path(name)}={first}" if first else setting_path(name) for name, first in KEPT.items()]
+    return [
+        f"{setting_path(name)}={first}" if first else setting_path(name) for name, first in RESTORED_SYSCTLS.items()
+    ]
 
 
 def is_restored(path: str) -> bool:

@@ -29,7 +29,7 @@ _PANIC = r"Kernel panic - not syncing: [^\r\n]*(?=[\r\n])"
 _LOOK_S = 2.0
 """Seconds between two looks whether an agent that was not seen to be ready has answered."""
 
-KEPT = 1 << 17
+CONSOLE_CHARACTERS = 1 << 17
 """Number of characters to keep of a console's beginning, and of its end."""
 FLOOD = 1 << 24
 """Maximum number of characters during boot: a hundred times what a kernel prints with all messages enabled."""
@@ -65,7 +65,7 @@ class Console:
     """Reads a console from a socket, and keeps the beginning and the end of the text."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self._log = _BoundedLog(KEPT)
+        self._log = _BoundedLog(CONSOLE_CHARACTERS)
         # Not SocketSpawn: in pexpect 4.9, it returns bytes whatever the encoding.
         self._spawn = fdspawn(
             sock.fileno(), encoding="utf-8", codec_errors="replace", use_poll=True, searchwindowsize=_SEARCHED
@@ -130,7 +130,7 @@ class ConsoleFile:
 
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("console")
-        self._kept = KeptText(KEPT)
+        self._kept = KeptText(CONSOLE_CHARACTERS)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def trim(self) -> None:
@@ -138,15 +138,15 @@ class ConsoleFile:
 
         QEMU opens the file for appending, and continues at its new end.  Text written at this moment may be lost.
         """
-        if self.descriptor >= 0 and os.fstat(self.descriptor).st_size > 4 * KEPT:
+        if self.descriptor >= 0 and os.fstat(self.descriptor).st_size > 4 * CONSOLE_CHARACTERS:
             self._read()
             os.ftruncate(self.descriptor, 0)
 
     def text(self) -> str:
         """The text as lines; available after `close` too."""
         self.trim()
-        rest = os.pread(self.descriptor, 8 * KEPT, 0).decode(errors="replace") if self.descriptor >= 0 else ""
-        return cut(clean(self._kept.text() + rest), 4 * KEPT)
+        rest = os.pread(self.descriptor, 8 * CONSOLE_CHARACTERS, 0) if self.descriptor >= 0 else b""
+        return cut(clean(self._kept.text() + rest.decode(errors="replace")), 4 * CONSOLE_CHARACTERS)
 
     def close(self) -> None:
         """Close the file; the kept text remains available.  May be called again."""

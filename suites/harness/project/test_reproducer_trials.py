@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from guests.reproducer.guest_trial import BROKEN, KEPT, ReproducerRun
+from guests.reproducer.guest_trial import PROMISE_BROKEN, PROMISE_KEPT, ReproducerRun
 from suites.mutation import reproducer_trials
 from suites.mutation.reproducer_trials import ACCUSES, REPRODUCES, REPRODUCES_LATER, try_reproducer, try_reproducers
 
@@ -43,7 +43,7 @@ def report(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tried(report: Path, on_mutant: int | None = BROKEN) -> str:
+def tried(report: Path, on_mutant: int | None = PROMISE_BROKEN) -> str:
     """What is found out of a reproducer that ended on the mutant with that status."""
     (report / "run.txt").write_text(str(ReproducerRun(on_mutant, "line 5: so\n")))
     evidence = {"reproducer.c": "reproducer.c", "reproducer's run": "run.txt"}
@@ -53,12 +53,12 @@ def tried(report: Path, on_mutant: int | None = BROKEN) -> str:
 @pytest.mark.parametrize(
     ("on_mutant", "without", "found"),
     [
-        (BROKEN, 0, REPRODUCES),
-        (BROKEN, 1, ACCUSES),
-        (KEPT, 1, ACCUSES),
-        (KEPT, 0, "on the mutant: line 5: so; exit status 0: the kernel keeps its promise"),
+        (PROMISE_BROKEN, 0, REPRODUCES),
+        (PROMISE_BROKEN, 1, ACCUSES),
+        (PROMISE_KEPT, 1, ACCUSES),
+        (PROMISE_KEPT, 0, "on the mutant: line 5: so; exit status 0: the kernel keeps its promise"),
         (None, 0, "on the mutant: line 5: so; no exit status: it did not end as it should"),
-        (BROKEN, 3, "status 3 on the unchanged kernel: line 7: it says why"),
+        (PROMISE_BROKEN, 3, "status 3 on the unchanged kernel: line 7: it says why"),
     ],
 )
 def test_what_the_two_runs_say(

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from guests.reproducer.guest_trial import BROKEN, KEPT, ReproducerRun
+from guests.reproducer.guest_trial import PROMISE_BROKEN, PROMISE_KEPT, ReproducerRun
 from reports.run.phases import Phase, put
 from suites.mutation.stop_at_failure import MOST_TESTS, StopAtFailure
 
@@ -100,13 +100,13 @@ def test_another_worker_does_not_end_while_a_reproducer_is_made() -> None:
     run.report("a", "call", "fail")
     run.report("b", "teardown")
     assert not run.ended
-    run.report("a", "teardown", reproducer_status=BROKEN)
+    run.report("a", "teardown", reproducer_status=PROMISE_BROKEN)
     assert run.ended
 
 
 def test_a_reproducer_that_does_not_show_the_fault() -> None:
     run = FakeRun("failed")
-    for test, status in (("a", KEPT), ("b", None), ("c", BROKEN)):
+    for test, status in (("a", PROMISE_KEPT), ("b", None), ("c", PROMISE_BROKEN)):
         run.report(test, "call", "fail")
         assert not run.ended
         run.report(test, "teardown", reproducer_status=status)

@@ -12,7 +12,7 @@ from guests.guest import Guest
 from guests.outcome import Outcome
 from guests.protocol.wire import State
 from guests.reproducer import guest_trial
-from guests.reproducer.guest_trial import KEPT, ReproducerRun
+from guests.reproducer.guest_trial import PROMISE_KEPT, ReproducerRun
 
 STEPS = ("upload", "root", "open", "call", "close a file", "store", "begin", "wait", "outcome", "read", "complaint")
 """What a trial does with a guest, in this order."""
@@ -102,7 +102,7 @@ def tried(breaking: BreakingGuest) -> ReproducerRun:
 
 
 def test_a_kernel_that_stays_up() -> None:
-    assert tried(BreakingGuest("")) == ReproducerRun(KEPT, "line 3: so\n")
+    assert tried(BreakingGuest("")) == ReproducerRun(PROMISE_KEPT, "line 3: so\n")
 
 
 @pytest.mark.parametrize("step", STEPS)

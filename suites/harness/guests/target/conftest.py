@@ -90,7 +90,7 @@ def other_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[O
             pytest.skip("needs namespaces")
         fakes.program(tmp_path / "bin" / "ssh", SSH.replace("{pid}", str(holder.pid)))
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-        monkeypatch.setattr(kept_settings, "KEPT", {SETTING: "", FIRST_SETTING: "31"})
+        monkeypatch.setattr(kept_settings, "RESTORED_SYSCTLS", {SETTING: "", FIRST_SETTING: "31"})
         paths = frozenset(map(setting_path, (SETTING, FIRST_SETTING)))
         monkeypatch.setattr(kept_settings, "PATHS", paths)
         yield OtherMachine(holder.pid, tmp_path)

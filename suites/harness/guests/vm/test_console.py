@@ -156,6 +156,6 @@ class TestConsoleFile:
             console.close()
         assert text.startswith("000000000\n")
         assert text.endswith("000000029\nthe end\n")
-        assert len(text) < 5 * console_module.KEPT
+        assert len(text) < 5 * console_module.CONSOLE_CHARACTERS
         (notice,) = [line for line in text.splitlines() if line.startswith("[...")]
         assert re.fullmatch(r"\[\.\.\. \d{8} characters omitted \.\.\.\]", notice)
