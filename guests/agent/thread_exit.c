@@ -10,38 +10,38 @@
 
 #include "agent.h"
 
-/* How often, and for how long, it has to look as if the process went on. */
-struct certainty {
+/* How often the process must appear to go on, and over how much time, before the agent believes it. */
+struct observations {
 	unsigned int times;
 	__u64 ns;
 };
 
-static const struct certainty impossible = { 0, 0 }, other_blocked = { 4, 8000000 }, other_runs = { 40, 400000000 };
+static const struct observations never = { 0, 0 }, if_blocked = { 4, 8000000 }, if_running = { 40, 400000000 };
 
 /*
- * What makes certain that another thread of the process lives on.
+ * What proves that another thread of the process lives on; `never` if the process is ending, or has no other thread.
  *
- * A group exit sends a SIGKILL to every other thread before the first one is gone (zap_other_threads()), so a thread
- * that has not run since then shows it. Two kinds of threads show nothing for a moment: one that has just dequeued its
- * SIGKILL, and the one that began the exit. Both are running, or would be if the agent, which goes before them, and
- * other threads let them; so if all that there is of the process is running, they are given much more time.
+ * A group exit sends SIGKILL to every other thread before the first one is gone (zap_other_threads()), so a thread that
+ * has not run since then shows it. Two kinds of threads show nothing for a moment: those that have just dequeued their
+ * SIGKILL, and the one that began the exit. They are running, or are kept from it by other threads or by the agent,
+ * which has priority. So if all remaining threads are running, they get much more time.
  */
-static struct certainty process_goes_on(const struct tracked *task)
+static struct observations observations_needed(const struct tracked *task)
 {
-	struct certainty needed = impossible;
+	struct observations needed = never;
 
 	for (unsigned int i = 1; i <= highest; i++) {
 		if (&tracked[i] == task || tracked[i].pid != task->pid || tracked[i].state != TASK_ALIVE)
 			continue;
 		switch (task_sign(&tracked[i])) {
 		case SIGN_ENDING:
-			return impossible;
+			return never;
 		case SIGN_BLOCKED:
-			needed = other_blocked;
+			needed = if_blocked;
 			break;
 		case SIGN_RUNNING:
 			if (!needed.times)
-				needed = other_runs;
+				needed = if_running;
 			break;
 		case SIGN_NONE:
 			break;
@@ -70,10 +70,9 @@ static int thread_gone(const struct tracked *task, const struct slot *slot)
 	return task->is_thread ? !is_taking_the_lead(task, slot) : is_zombie(task);
 }
 
-/* It takes several observations, and some time between the first and the last of them. */
 int ended_alone(struct tracked *task, const struct slot *slot)
 {
-	struct certainty needed = thread_gone(task, slot) ? process_goes_on(task) : impossible;
+	struct observations needed = thread_gone(task, slot) ? observations_needed(task) : never;
 	__u64 time;
 
 	if (!needed.times) {
