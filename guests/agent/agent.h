@@ -32,7 +32,7 @@ struct tracked {
 extern struct tracked tracked[SLOT_COUNT];
 extern unsigned int highest;
 __u64 now_ns(void);
-/* How long to wait before looking at the tasks again, in nanoseconds; `last` is the wait before, 0 at first. */
+/* How long to wait before looking at the tasks again, in nanoseconds; `last` is the previous wait, 0 at first. */
 __u64 next_wait(__u64 last);
 void __attribute__((noreturn)) serve(void);
 
@@ -60,7 +60,7 @@ void send_data(__u16 op, __u16 slot, __u32 sequence, enum wire_state state, __s6
 /* Answer a frame with a result and nothing else. */
 void send_result(const struct wire_header *to, enum wire_state state, __s64 value);
 void refuse(const struct wire_header *to, int error);
-/* Read what the channel has, and answer each complete frame. Whether there was one. */
+/* Read what the channel has, and answer each complete frame. Return whether there was one. */
 int receive(void);
 /* End the agent and every task. */
 void __attribute__((noreturn)) end(const char *why, long error);
@@ -126,7 +126,7 @@ void take_the_lead(unsigned int index);
 
 /* thread_exit.c */
 
-/* Whether a thread, which has no pidfd, has ended while its process goes on. To be asked repeatedly. */
+/* Whether a thread, which has no pidfd, has ended while its process goes on. Ask repeatedly. */
 int ended_alone(struct tracked *task, const struct slot *slot);
 
 /* proc.c */

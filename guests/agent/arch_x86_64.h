@@ -38,7 +38,7 @@ static inline long arch_call_by(enum wire_entry entry, __u64 number, const __u64
 
 	switch (entry) {
 	case ENTRY_INT80:
-		/* 32 bits wide: an error is as negative as in a 64-bit result, an address above 2 GiB is not. */
+		/* 32 bits wide: an error is sign-extended to 64 bits, an address above 2 GiB is not. */
 		result = arch_int80(number, args);
 		return result >= (__u32)-MAX_ERRNO ? (long)(int)result : (long)result;
 	case ENTRY_VSYSCALL:

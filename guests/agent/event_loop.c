@@ -25,7 +25,10 @@ __u64 now_ns(void)
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
-/* Whether the parent is back from clone(). With CLONE_VFORK it is when the child executes a program or ends. */
+/*
+ * Whether the parent's clone() has returned, or need not: with CLONE_VFORK, it returns when the child executes a
+ * program or ends.
+ */
 static int parent_is_free(unsigned int index)
 {
 	const struct tracked *parent = &tracked[tracked[index].parent];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The functions of libraries that the agent uses, written for size: it never moves much at a time. */
+/* The library functions that the agent uses, written to be small: it never moves much at a time. */
 
 #include "libc.h"
 
@@ -44,7 +44,7 @@ size_t strlen(const char *s)
 	return n;
 }
 
-/* Four bits at a time, by a table that fits into a cache line. */
+/* Four bits at a time, with a table that fits into a cache line. */
 __u32 crc32(const void *bytes, size_t n)
 {
 	static const __u32 table[16] = {

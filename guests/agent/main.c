@@ -33,7 +33,7 @@ static unsigned long page_size_from(const unsigned long *auxv)
 	return 0;
 }
 
-/* Whether this word is an argument, or the first of several: what a script's first line gives its interpreter is one. */
+/* Whether an argument is this word, or begins with it: an interpreter gets the rest of a script's line as one. */
 static int is_word(const char *argument, const char *word)
 {
 	size_t length = strlen(word);

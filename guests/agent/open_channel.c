@@ -88,7 +88,7 @@ static long read_aside(long line)
 	die("the serial line was closed", got);
 }
 
-/* A virtio driver that is not built in. The host has put its modules beside us, numbered in the order of loading. */
+/* A virtio driver that is not built in: the initramfs has its modules, numbered in the order of loading. */
 static void load_modules(void)
 {
 	char path[] = "/modules/0.ko";

@@ -32,7 +32,7 @@ int piece_fits(const struct wire_piece *piece)
 	return piece->offset <= SLOT_DATA_SIZE && piece->length <= SLOT_DATA_SIZE - piece->offset;
 }
 
-/* Copy the pieces that the task has to hand back behind a result. Their length. */
+/* Copy the pieces of the task's memory that follow a result. Return their length. */
 static size_t collect_reads(unsigned int index)
 {
 	struct tracked *task = &tracked[index];
@@ -53,7 +53,7 @@ void answer_order(unsigned int index, enum wire_state state, __s64 value)
 	send_data(task->op, index, task->sequence, state, value, collect_reads(index));
 }
 
-/* Copy the pieces that a call's request begins with to the slot's data. What follows them, or NULL if they do not fit. */
+/* Copy the pieces that `body` begins with to the slot's data. Return what follows, or NULL if they do not fit. */
 static const __u8 *write_pieces(struct slot *slot, const __u8 *body, const __u8 *end, unsigned int count)
 {
 	struct wire_piece piece;
@@ -99,7 +99,7 @@ void answer_call(const struct wire_header *header, const __u8 *body)
 	if (header->slot) {
 		begin_order(header, ORDER_CALL);
 	} else {
-		/* Init has no one else to make the call. */
+		/* Init makes its calls itself. */
 		__s64 value = task_call(slot);
 
 		send_data(OP_CALL, 0, header->sequence, STATE_RETURNED, value, collect_reads(0));
@@ -131,7 +131,7 @@ void answer_sweep(const struct wire_header *header, const struct wire_sweep *ord
 	begin_order(header, ORDER_SWEEP);
 }
 
-/* Whether a step refers to what there is. Which call it makes is its own affair. */
+/* Whether all that a step refers to exists. It may make any call. */
 static int step_fits(const struct wire_plan_step *step)
 {
 	return step->result_of <= PLAN_STEPS && step->argument < sizeof(step->arguments) / sizeof(*step->arguments) &&

@@ -80,7 +80,7 @@ struct directory_entry {
 	char name[];
 };
 
-/* The number that is the whole of a name; 0 for any other name. */
+/* The number that a name consists of; 0 for any other name. */
 static unsigned int number_of(const char *name)
 {
 	for (const char *p = name; *p; p++)

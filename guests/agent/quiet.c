@@ -13,7 +13,7 @@
 
 #define QUIET_TAKES_NS 10000000000ULL
 
-/* Tell a task to be quiet. Whether it will make no further call of its own. */
+/* Tell a task to be quiet. Return whether it will make no further call of its own. */
 static int make_quiet(const struct tracked *task, struct slot *slot)
 {
 	__atomic_store_n(&slot->quiet, 1, __ATOMIC_RELEASE);
@@ -24,7 +24,7 @@ static int make_quiet(const struct tracked *task, struct slot *slot)
 		set_policy(task, SCHED_IDLE);
 		return 1;
 	}
-	/* Each time: a task that had not seen it yet, and was on its way to sleep, may only sleep now. */
+	/* Every time: a task that was about to sleep, and has not seen it yet, may be asleep only now. */
 	sys3(NR_FUTEX, &slot->ordered, FUTEX_WAKE, 1);
 	return 0;
 }

@@ -35,7 +35,7 @@ void setup_mounts(int devices)
 
 void setup_standard_files(void)
 {
-	/* The lowest free numbers come first, so this stops with the first that standard error does not need. */
+	/* Each gets the lowest free number: once that is 2 or higher, all three are open. */
 	long fd = sys4(__NR_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
 
 	while (fd >= 0 && fd < 2)

@@ -8,8 +8,8 @@
 /* Mount what a test expects to find: /proc, /sys, /dev unless it is there, /tmp and, if possible, securityfs. */
 void setup_mounts(int devices);
 /*
- * Open what is missing of standard input, output and error, as where the kernel has no console (console_on_rootfs()):
- * what the agent says would otherwise go to whatever gets the number.
+ * Open those of standard input, output and error that are missing, as on a kernel without a console
+ * (console_on_rootfs()): otherwise, the agent's messages would go to whatever gets the number.
  */
 void setup_standard_files(void);
 /* Create and map the arena. 0 or -errno. */

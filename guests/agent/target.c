@@ -4,7 +4,7 @@
  *
  *   the keeper      knows what the settings were, waits until the agent has ended, for whatever reason, kills every
  *                   process that is left, and restores the settings
- *   └─ the agent    has mounts and IPC of its own, so that its root contains what a guest's does, and vanishes with it
+ *   └─ the agent    has mounts and IPC of its own, so that its root contains what a guest's does, and ends with it
  *
  * The tasks share the machine's other namespaces, so the kernel's log names them by the numbers that a test knows.
  */
@@ -28,16 +28,16 @@
 
 #define SETTINGS_MAX 64
 #define VALUE_MAX 4096
-#define UNFINISHED 2 /* the keeper's exit status, if a setting is not what it was */
+#define UNFINISHED 2 /* the keeper's exit status, if a setting could not be restored */
 
-/* The C library has these, and not the headers of the kernel. */
+/* The C library defines these; the kernel's headers do not. */
 #define AF_UNIX 1
 #define SOCK_DGRAM 2
 #define SOCK_CLOEXEC O_CLOEXEC
 
 static struct setting {
 	const char *path;
-	const char *first;	/* what it is while the agent runs, unless a test changes it; "" for what it was */
+	const char *first;	/* what the agent sets it to when it starts; "" to leave it as it is */
 	long length;
 	char value[VALUE_MAX];
 } settings[SETTINGS_MAX];
@@ -75,7 +75,7 @@ static int is_as_before(const struct setting *setting)
 	return 1;
 }
 
-/* A setting that this kernel does not have, or does not let anybody read, cannot be changed by a test either. */
+/* If this kernel does not have a setting, or lets nobody read it, a test cannot change it either. */
 static void note_settings(char *const *words, unsigned long count)
 {
 	if (count > SETTINGS_MAX)
@@ -95,7 +95,7 @@ static void note_settings(char *const *words, unsigned long count)
 	}
 }
 
-/* Nobody may be left to see to it if one cannot be changed: a test that depends on it finds out. */
+/* If one cannot be changed, a test that depends on it finds out. */
 static void make_first_settings(void)
 {
 	for (int i = 0; i < SETTINGS_MAX && settings[i].path; i++)
@@ -103,8 +103,8 @@ static void make_first_settings(void)
 			write_setting(settings[i].path, settings[i].first, strlen(settings[i].first));
 }
 
-/* Whether all are what they were. */
-static int put_settings_back(void)
+/* Whether all have their old values again. */
+static int restore_settings(void)
 {
 	int all = 1;
 
@@ -122,7 +122,7 @@ static int put_settings_back(void)
 	return all;
 }
 
-/* Settings belong to the machine, so one agent at a time may change them. The name ends with the keeper. */
+/* Settings belong to the machine, so one agent at a time may change them. The name lasts as long as the keeper. */
 static long take_turn(void)
 {
 	struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = "\0org.kconform.agent" };
@@ -159,7 +159,7 @@ static void must(long error, const char *why)
 		die(why, error);
 }
 
-/* A root as in an initramfs, which nothing outlives. The machine's devices are a part of it. */
+/* A root like that of an initramfs, which vanishes with the agent. It has the machine's devices. */
 static void make_root(void)
 {
 	static const char place[] = "/tmp";
@@ -179,7 +179,7 @@ static void make_root(void)
 	setup_mounts(0);
 }
 
-/* What a login has changed, and the kernel's first process has as the kernel made it (INIT_RLIMITS). */
+/* Undo what a login has changed: the first process has the kernel's own limits (INIT_RLIMITS). */
 static void take_limits_of_init(void)
 {
 	static const struct {
@@ -202,7 +202,7 @@ static void take_limits_of_init(void)
 	sys1(__NR_umask, 022);
 }
 
-/* Wait until the agent has ended. Whoever wants to end the keeper ends the agent instead, and all is put back. */
+/* Wait until the agent has ended. A signal to end the keeper ends the agent, so that settings are restored. */
 static void await_end(long agent, const __u64 *signals)
 {
 	for (;;) {
@@ -216,8 +216,8 @@ static void await_end(long agent, const __u64 *signals)
 }
 
 /*
- * End every process that the agent has left, none of which can leave the keeper: the children of a process that ends
- * become the keeper's. Never wait for one of them alone: its tracer, not yet a child, may have to end first.
+ * Kill every process that the agent has left. None can escape the keeper: the children of a process that ends become
+ * the keeper's. Never wait for one of them alone: its tracer, not yet a child, may have to end first.
  */
 static void end_all(void)
 {
@@ -261,5 +261,5 @@ void run_on_target(char *const *words, unsigned long count)
 	sys3(__NR_close_range, 0, 1, 0);
 	await_end(agent, &signals);
 	end_all();
-	sys1(__NR_exit_group, put_settings_back() ? 0 : UNFINISHED);
+	sys1(__NR_exit_group, restore_settings() ? 0 : UNFINISHED);
 }

@@ -31,7 +31,7 @@ struct program {
 
 enum order_kind { ORDER_CALL = 1, ORDER_SPAWN = 2, ORDER_COPY = 3, ORDER_PLAN = 4, ORDER_SWEEP = 5 };
 
-/* A plan, and how far its task has come. It lies in the arena, so it survives an execve that is one of its steps. */
+/* A plan, and how far its task has got. It lies in the arena, so it survives an execve that is one of its steps. */
 struct plan_run {
 	__u32 rounds;
 	__u32 steps;
@@ -112,7 +112,7 @@ static inline void *slot_stack(struct slot *slot)
 	return (char *)slot + SLOT_STACK_TOP;
 }
 
-/* A result as 64 bits: an error is as negative as in 64 bits, an address in the upper half of 32 bits is not. */
+/* A result as 64 bits: an error is sign-extended, an address in the upper half of 32 bits is not. */
 static inline __s64 widened(long value)
 {
 	return value < 0 && value >= -MAX_ERRNO ? value : (__s64)(unsigned long)value;
@@ -155,8 +155,8 @@ struct program this_program(void);
 /* task_exec.c */
 
 /*
- * Go on as the task of this slot, which has executed this program: `number` is the slot's, in digits. Return if this is
- * no task: it has not inherited the arena's descriptor.
+ * Go on as the task of this slot, which has executed this program: `number` is the slot's, in digits. Return if this
+ * is no task: it has not inherited the arena's descriptor.
  */
 void become_task(const char *number);
 

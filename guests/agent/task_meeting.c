@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A meeting of several plans: they go on at the same time, each after a moment of its own, and what a round came to is
- * counted in the guest.
+ * A meeting of several plans: they continue at the same time, each after a moment of its own, and the guest counts
+ * the outcomes of the rounds.
  *
- * Plans wait by looking for a while, then by yielding, because a guest may have fewer processors than plans, and then they
- * sleep, because the host may have fewer. A task that sleeps is woken much later than the others go on, so before they
- * act, all look until all are awake.
+ * A plan that waits first polls, then yields, because a guest may have fewer processors than plans, and then sleeps,
+ * because the host may have fewer, too. A task that sleeps wakes up much later than the others continue, so before
+ * they act, all poll until all are awake.
  */
 
 #include <linux/futex.h>
@@ -15,10 +15,10 @@
 #include "sys.h"
 #include "task.h"
 
-#define LOOKS 1000
+#define POLLS 1000
 #define YIELDS 20
 
-/* The moments of plans that go on together differ at random, by nothing to much: all magnitudes are equally likely. */
+/* Wait for a random time of any magnitude, so that plans that continue together differ by little or by much. */
 static void wait_a_moment(const struct wire_meeting *meeting, __u32 longest, __u32 met, unsigned int salt)
 {
 	__u64 x = meeting->seed + met * 0x9e3779b97f4a7c15ULL + salt * 0xd1b54a32d192ed03ULL;
@@ -28,7 +28,7 @@ static void wait_a_moment(const struct wire_meeting *meeting, __u32 longest, __u
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
 	x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
 	x ^= x >> 31;
-	/* Not by division, for which some processors need a library. */
+	/* Without a division, for which some processors need a library. */
 	bits = (x >> 32) * ((longest & 31) + 1) >> 32;
 	turns = (__u32)x & ((1U << bits) - 1);
 	for (__u32 i = 0; i < turns; i++)
@@ -84,10 +84,10 @@ static void tally(struct wire_meeting *meeting)
 	meeting->acting = 0;
 }
 
-/* Let others run, after a while of looking. 0, or -errno if the task may not. */
-static long pause_between_looks(unsigned int *looks)
+/* Poll for a while, then let others run. 0, or -errno if the task may not. */
+static long pause_between_polls(unsigned int *polls)
 {
-	if ((*looks)++ < LOOKS) {
+	if ((*polls)++ < POLLS) {
 		arch_relax();
 		return 0;
 	}
@@ -96,14 +96,14 @@ static long pause_between_looks(unsigned int *looks)
 
 static long wait_for_others(struct wire_gate *gate, __u32 met)
 {
-	unsigned int looks = 0;
+	unsigned int polls = 0;
 
 	while (__atomic_load_n(&gate->met, __ATOMIC_ACQUIRE) == met) {
-		long error = pause_between_looks(&looks);
+		long error = pause_between_polls(&polls);
 
 		if (error < 0)
 			return error;
-		if (looks < LOOKS + YIELDS)
+		if (polls < POLLS + YIELDS)
 			continue;
 		/* Either the last to arrive sees that this one is asleep, or the kernel sees that they have met. */
 		__atomic_add_fetch(&gate->asleep, 1, __ATOMIC_SEQ_CST);
@@ -123,12 +123,12 @@ static void let_go(struct wire_gate *gate, __u32 met)
 
 static long wait_until_awake(struct wire_gate *gate, __u32 all)
 {
-	unsigned int looks = 0;
+	unsigned int polls = 0;
 	long error = 0;
 
 	__atomic_add_fetch(&gate->awake, 1, __ATOMIC_ACQ_REL);
 	while (error >= 0 && (__s32)(__atomic_load_n(&gate->awake, __ATOMIC_ACQUIRE) - all) < 0)
-		error = pause_between_looks(&looks);
+		error = pause_between_polls(&polls);
 	return error;
 }
 

@@ -21,10 +21,10 @@ static const struct observations never = { 0, 0 }, if_blocked = { 4, 8000000 }, 
 /*
  * What proves that another thread of the process lives on; `never` if the process is ending, or has no other thread.
  *
- * A group exit sends SIGKILL to every other thread before the first one is gone (zap_other_threads()), so a thread that
- * has not run since then shows it. Two kinds of threads show nothing for a moment: those that have just dequeued their
- * SIGKILL, and the one that began the exit. They are running, or are kept from it by other threads or by the agent,
- * which has priority. So if all remaining threads are running, they get much more time.
+ * A group exit sends SIGKILL to every other thread before the first one is gone (zap_other_threads()), so a thread
+ * that has not run since then shows it. Two kinds of threads show nothing for a moment: those that have just dequeued
+ * their SIGKILL, and the one that began the exit. They are running, or are kept from it by other threads or by the
+ * agent, which has priority. So if all remaining threads are running, they get much more time.
  */
 static struct observations observations_needed(const struct tracked *task)
 {

@@ -85,8 +85,8 @@ enum wire_spawn {
 };
 
 /*
- * The checksums are CRC-32 as in zlib. They are not against a kernel that lies, but so that a damaged channel is not
- * taken for a kernel that fails.
+ * The checksums are CRC-32 as in zlib. They do not help against a kernel that lies; they keep a damaged channel from
+ * looking like a kernel that fails.
  */
 struct wire_header {
 	__u32 length;	/* of the body */
@@ -196,9 +196,9 @@ struct wire_sweep {
 
 /*
  * A task can make a short sequence of calls many times over without the host: OP_PLAN puts the sequence into a slot,
- * OP_RUN_PLAN has the slot's task execute it, and OP_COUNTS asks for the results of each step so far, which the answer
- * to OP_RUN_PLAN reports at the end. A plan in a slot without a task is for a child: STEP_CHILD of another plan starts a
- * child there, which ends with its plan.
+ * OP_RUN_PLAN has the slot's task execute it, and OP_COUNTS asks for the results of each step so far, which the
+ * answer to OP_RUN_PLAN reports at the end. A plan in a slot without a task is for a child: STEP_CHILD of another
+ * plan starts a child there, which ends with its plan.
  */
 #define PLAN_STEPS 16
 #define PLAN_ERRORS 8
@@ -229,7 +229,7 @@ struct wire_plan {
 	__u32 steps;
 } WIRE_PACKED;
 
-/* How often a step failed with an error number, or (0) succeeded. The last pair counts all that found no room. */
+/* How often a step failed with an error number, or succeeded (0). The last pair also counts all further errors. */
 struct wire_count {
 	__u32 error;
 	__u32 count;
@@ -237,7 +237,7 @@ struct wire_count {
 
 /*
  * Several plans meet in a struct wire_meeting, which the host writes to the beginning of the data of a slot without a
- * task, and reads there afterwards. An outcome is what a round came to: the results that the meeting watches.
+ * task, and reads there afterwards. The outcome of a round consists of the results that the meeting watches.
  */
 #define MEETING_GATES 16
 #define MEETING_WATCHED 12
@@ -250,12 +250,12 @@ enum wire_watch_kind {
 	WATCH_WORD = 3,		/* 32 bits at offset `place` of the slot's data */
 };
 
-/* What a step's value is as long as its plan has not completed it in this round. */
+/* A step's value until its plan has completed it in this round. */
 #define NOT_COMPLETED (-0x7fffffffffffffffLL - 1)
 
 /*
- * What a meeting consists of lies in the memory of tasks, in their byte order. It is not packed, because plans access
- * it atomically and by pointers; it needs no padding.
+ * The parts of a meeting are in the memory of tasks, in their byte order. They are not packed, because plans access
+ * them atomically and by pointers; they need no padding.
  */
 
 struct wire_watch {
@@ -284,7 +284,7 @@ struct wire_meeting {
 	__u32 overlap;	/* whether several have been, in this round */
 	__u32 rounds;	/* that were counted */
 	__u32 overlaps;	/* rounds with an overlap */
-	__u32 lost;	/* rounds whose outcome found no room */
+	__u32 lost;	/* rounds for whose outcomes there was no room */
 	__u32 watched;
 	__u64 seed;	/* of the moments that follow STEP_GO */
 	__u32 longest;	/* moment: below 2 to the power of this, in turns of a loop */

@@ -19,7 +19,7 @@ static void start(unsigned int index)
 	slot->ready = 1;
 }
 
-/* A task does what its slot says, or does not come to it. */
+/* A task does what its slot says, or has not begun yet. */
 static void run_task(unsigned int index)
 {
 	struct slot *slot = slot_at(index);
