@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from _pytest.outcomes import OutcomeException
+
 from guests.outcome import Expected, Outcome
 from guests.protocol.channel import Channel, Closed, NoAnswer
 from guests.protocol.deadline import Deadline
@@ -13,10 +15,12 @@ from guests.protocol.record import Asked, Collected, Entry, Happened, Record, Se
 from guests.protocol.wire import Frame, Op
 
 
-class Diverged(BaseException):
+class Diverged(OutcomeException):
     """The replayed test does something else than what was recorded.
 
-    Not an Exception, so that no test catches it.
+    Not an Exception, so that no test catches it; and of pytest's own kind, because pytest does not tear down a
+    fixture that raises any other, and cannot set it up again (_pytest/fixtures.py: pytest_fixture_setup(),
+    FixtureDef.finish()).
     """
 
 
