@@ -6,9 +6,11 @@ from __future__ import annotations
 import pytest
 
 from guests.call_arguments import Out
+from guests.call_plan import give_realtime_priority, share_a_processor
 from guests.errors import require
 from guests.guest import Guest
-from guests.outcome import EINVAL, EIO, ESRCH, OK, Outcome
+from guests.outcome import EINVAL, EIO, ESRCH, OK, Outcome, returned
+from guests.syscalls.ptrace import WaitStatus
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_STOP, SIGINFO_SIZE, Ptrace, PtraceOption, Signal
 
@@ -73,8 +75,13 @@ def test_listening_is_interrupted(guest: Guest) -> None:
     tracer, tracee = stop_of_a_group(guest)
     tracer.ptrace(Ptrace.LISTEN, tracee).result()
     assert tracer.set_options(tracee, PtraceOption.NONE) == ESRCH
+    # What it wakes runs before the call that wakes it returns.
+    share_a_processor(tracer, tracee)
+    give_realtime_priority(tracee, 10)
     assert tracer.interrupt(tracee) == OK
-    status = tracer.wait(tracee)
+    done = tracer.wait_nohang(tracee)
+    assert done == returned(tracee.tid)
+    status = WaitStatus(tracer.abi.integer(done.read()))
     assert (status.stopped_by, status.event) == (Signal.STOP, PTRACE_EVENT_STOP)
     assert tracer.set_options(tracee, PtraceOption.NONE) == OK
 
