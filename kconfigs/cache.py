@@ -12,12 +12,13 @@ Layout below the root, for an entry of a kind:
 
 A process that was given an entry holds it until it ends or releases it: no other process evicts or clears it.  Sizes
 are those of allocated blocks, because many files are sparse.
+
+The root may hold other things, too: only what has a stamp is removed, and of unfinished things what has a lock.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import re
@@ -28,11 +29,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from common.errors import KconformError, UsageError
+from common.errors import UsageError
 from common.paths import cache_folder
-from common.project_files import COMMAND
 from common.text import printable
 from kconfigs import cache_stamps
+from kconfigs.cache_errors import FULL, HINT, disk_full, explained
 from kconfigs.disk_usage import allocated, parse_size, remove
 
 log = logging.getLogger("kconform")
@@ -49,9 +50,7 @@ KEEP_S = 600.0
 """What any process used within this many seconds is not evicted."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~-]*")
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_HINT = "set KCONFORM_CACHE to a directory that you may write to"
+_HINT_IN_THE_WAY = "move it, or set KCONFORM_CACHE to a directory of its own"
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Cache:
                     if self._sound(path, check):
                         return path
                     log.warning("the cache entry %s/%s is damaged and is made again", kind, key)
-                remove(path)
+                self._make_room(path)
                 self._make(path, make, check)
         self._evict()
         return path
@@ -123,8 +122,8 @@ class Cache:
         found = []
         for path in self._finished():
             with contextlib.suppress(OSError):  # removed by another process meanwhile
-                size, used = cache_stamps.read(path)
-                found.append(CacheEntry(path.parent.name, path.name, path, size, used))
+                if stamp := cache_stamps.read(path):
+                    found.append(CacheEntry(path.parent.name, path.name, path, *stamp))
         return sorted(found, key=lambda entry: entry.used)
 
     def size(self) -> int:
@@ -147,6 +146,11 @@ class Cache:
         cache_stamps.write(path, allocated(path))
 
     # How an entry is made
+
+    def _make_room(self, path: Path) -> None:
+        if path.is_dir() and any(path.iterdir()) and not cache_stamps.stamp_of(path).exists():
+            raise UsageError(f"{printable(path)} is in the way: it is not of the cache", hint=_HINT_IN_THE_WAY)
+        remove(path)
 
     def _make(self, path: Path, make: Callable[[Path], None], check: Callable[[Path], None] | None) -> None:
         temporary = _temporary(path)
@@ -177,10 +181,10 @@ class Cache:
 
     @contextlib.contextmanager
     def _lock(self, kind: str, key: str, waiting: str) -> Iterator[None]:
-        locks = self.root / ".locks"
-        self._prepare(locks)
-        lock = FileLock(locks / f"{kind}.{key}")
-        with self._explained(locks):
+        path = self._lock_file(kind, key)
+        self._prepare(path.parent)
+        lock = FileLock(path)
+        with self._explained(path.parent):
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -205,7 +209,7 @@ class Cache:
     def _removed(self, path: Path, unused_since: float | None) -> bool:
         if unused_since is None:
             cache_stamps.release(path)
-        lock = FileLock(self.root / ".locks" / f"{path.parent.name}.{path.name}")
+        lock = FileLock(self._lock_file(path.parent.name, path.name))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -218,6 +222,8 @@ class Cache:
                 cache_stamps.stamp_of(path).unlink(missing_ok=True)
         except BlockingIOError:
             return False
+        except FileNotFoundError:  # no stamp
+            return not path.exists()
         finally:
             lock.release()
         return True
@@ -235,10 +241,11 @@ class Cache:
 
     def _sweep(self) -> None:
         """Remove what processes that died have left unfinished."""
-        for temporary in self.root.glob("*/.*.tmp"):
-            lock = FileLock(self.root / ".locks" / f"{temporary.parent.name}.{temporary.name[1:-4]}")
-            with contextlib.suppress(Timeout), lock.acquire(timeout=0):
-                remove(temporary)
+        for temporary in self.root.glob("[!.]*/.*.tmp"):
+            lock = self._lock_file(temporary.parent.name, temporary.name[1:-4])
+            if lock.exists():
+                with contextlib.suppress(Timeout), FileLock(lock).acquire(timeout=0):
+                    remove(temporary)
 
     # Small things
 
@@ -248,6 +255,9 @@ class Cache:
                 raise ValueError(f"not a name for a cache entry: {part!r}")
         return self.root / kind / key
 
+    def _lock_file(self, kind: str, key: str) -> Path:
+        return self.root / ".locks" / f"{kind}.{key}"
+
     def _finished(self) -> Iterator[Path]:
         for kind in self.root.glob("[!.]*/"):
             yield from (path for path in kind.glob("[!.]*/") if path.is_dir())
@@ -256,37 +266,16 @@ class Cache:
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            if error.errno in _FULL:
-                raise self._full(directory) from error
+            if error.errno in FULL:
+                raise disk_full(directory, self.root) from error
             raise UsageError(
-                f"the cache directory {printable(self.root)} cannot be made: {error.strerror}", hint=_HINT
+                f"the cache directory {printable(self.root)} cannot be made: {error.strerror}", hint=HINT
             ) from error
         if not os.access(directory, os.W_OK | os.X_OK):
-            raise UsageError(f"the cache directory {printable(directory)} is not writable", hint=_HINT)
+            raise UsageError(f"the cache directory {printable(directory)} is not writable", hint=HINT)
 
-    @contextlib.contextmanager
-    def _explained(self, path: Path) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in _FULL:
-                raise self._full(path) from error
-            name = error.filename  # shutil.rmtree() leaves out the folder
-            is_ours = isinstance(name, str) and (not name.startswith("/") or Path(name).is_relative_to(self.root))
-            if error.errno in _REFUSED and is_ours:
-                raise UsageError(f"{printable(path)} cannot be used: {error.strerror}", hint=_HINT) from error
-            if error.errno == errno.EFBIG:
-                raise KconformError(
-                    f"a file of {path.parent.name}/{path.name} is larger than files may be here",
-                    hint="raise the limit (ulimit -f), or set KCONFORM_CACHE to a file system for larger files",
-                ) from error
-            raise
-
-    def _full(self, path: Path) -> KconformError:
-        return KconformError(
-            f"the disk is full: there is no room in {printable(self.root)} for {path.parent.name}/{path.name}",
-            hint=f"free some space, empty the cache ({COMMAND} cache clear) or set KCONFORM_CACHE",
-        )
+    def _explained(self, path: Path) -> contextlib.AbstractContextManager[None]:
+        return explained(path, self.root)
 
 
 def _limit_from_environment() -> int:
