@@ -27,7 +27,7 @@ from guests.protocol.channel import Closed, NoAnswer, SocketStream
 from guests.protocol.wire import Op
 from guests.session import Session
 from guests.vm.console import ConsoleFile
-from guests.vm.host_time import HostTime
+from guests.vm.host_time import LIMIT_S, HostTime
 from guests.vm.template import Template
 from kconfigs.kernel import Kernel
 
@@ -158,8 +158,10 @@ class Guest(Session):
     def lost_s(self) -> float:
         return self._host_time.lost_s()
 
-    def excuse(self) -> str:
-        return self._host_time.excuse() or self._qemu.pause()
+    def excuse(self, splat: str = "") -> str:
+        """What kept the guest from running for a long time, or for as long as this splat complains of."""
+        limit_s = self.template.machine.stall_limits.of(splat) if splat else LIMIT_S
+        return self._host_time.excuse(limit_s) or self._qemu.pause()
 
     @property
     def pause(self) -> str:
@@ -183,7 +185,9 @@ class Guest(Session):
             return QemuError(f"QEMU ended during {what}: {self._qemu.why_ended()}")
         failure = f"the kernel went down during {what}: {crash or 'it printed no reason'}"
         # A kernel may be configured to panic when something takes too long.
-        return self._timeout(failure) if crash and splats.is_about_time(crash) else GuestBroke(failure)
+        if crash and splats.is_about_time(crash) and (excuse := self.excuse(crash)):
+            return HostPausedError(f"{failure}; but {excuse}")
+        return GuestBroke(failure)
 
     def console(self) -> str:
         """The text that the guest has printed on its console since it was cloned."""
@@ -198,7 +202,7 @@ class Guest(Session):
             raise AgentError("the guest no longer answers, so complaints would be missed")
         lines = self._logged()
         found = splats.first(lines, excused)
-        if found and splats.is_about_time(found) and (excuse := self.excuse()):
+        if found and splats.is_about_time(found) and (excuse := self.excuse(found)):
             about_time = found
             found = splats.first(lines, lambda line: excused(line) or splats.is_about_time(line))
             if not found:

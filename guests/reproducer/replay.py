@@ -82,7 +82,7 @@ class ReplayedGuest(Guest):
     def lost_s(self) -> float:
         return 0.0
 
-    def excuse(self) -> str:
+    def excuse(self, splat: str = "") -> str:  # noqa: ARG002
         return ""
 
     @property

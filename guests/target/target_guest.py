@@ -149,7 +149,7 @@ class TargetGuest(Guest):
     def lost_s(self) -> float:
         return 0.0
 
-    def excuse(self) -> str:
+    def excuse(self, splat: str = "") -> str:  # noqa: ARG002
         return ""
 
     @property

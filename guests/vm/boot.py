@@ -24,6 +24,7 @@ from guests.errors import BootError, ProtocolError, QemuError, SlowBootError, Us
 from guests.protocol.channel import Channel, Closed, NoAnswer, SocketStream
 from guests.protocol.wire import VERSION, Hello, Op
 from guests.vm.console import Console, Problem
+from guests.vm.host_time import HostTime
 from guests.vm.qemu_command import VirtualMachine, base_command, parse_shown, virtme_run
 from guests.vm.qemu_process import Qemu
 
@@ -36,6 +37,7 @@ class Booted:
     channel: Channel
     hello: Hello
     console: Console
+    host_time: HostTime
 
 
 @cache
@@ -90,9 +92,11 @@ def booted(
             end = theirs.fileno()
             qemu = Qemu(command, console=f"socket,id=console,fd={end}", pass_fds=[end, *pass_fds])
         try:
+            host_time = HostTime(qemu.pid)
             console = Console(ours)
             try:
-                yield _await_agent(qemu, console, deadline, machine)
+                channel, hello = _await_agent(qemu, console, deadline, machine)
+                yield Booted(qemu, channel, hello, console, host_time)
             except (Closed, NoAnswer, ProtocolError) as error:
                 how = f" ({error.message})" if isinstance(error, ProtocolError) else ""
                 raise BootError(
@@ -102,7 +106,7 @@ def booted(
             qemu.kill()
 
 
-def _await_agent(qemu: Qemu, console: Console, deadline: float, machine: VirtualMachine) -> Booted:
+def _await_agent(qemu: Qemu, console: Console, deadline: float, machine: VirtualMachine) -> tuple[Channel, Hello]:
     # A kernel may boot well and print nothing on our console.  A virtio port keeps the question until the agent is
     # ready, so it is asked early; a serial port would lose it.
     early = machine.virtio
@@ -132,7 +136,7 @@ def _await_agent(qemu: Qemu, console: Console, deadline: float, machine: Virtual
     hello = Hello.decode(answer.body)
     if hello.version != VERSION:
         raise BootError(f"the agent speaks version {hello.version} of the protocol instead of {VERSION}")
-    return Booted(qemu, channel, hello, console)
+    return channel, hello
 
 
 def _has_answer(qemu: Qemu) -> bool:

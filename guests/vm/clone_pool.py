@@ -27,6 +27,7 @@ from guests.vm.kernel_modules import virtio_modules
 from guests.vm.machine_options import DEFAULT_MACHINE, MachineOptions, boot_timeout_s, memory_mib
 from guests.vm.qemu_command import VirtualMachine
 from guests.vm.qemu_program import QemuProgram, find_qemu, inspect
+from guests.vm.stall_limits import stall_limits
 from guests.vm.template import Template
 from guests.vm.templates_in_use import TemplatesInUse
 from kconfigs.architectures import machine
@@ -128,8 +129,7 @@ class Pool:
 
     def wait_for_spare(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> None:
         """Wait until the spare clone has loaded its state (the benchmark measures what remains after that)."""
-        spare = self._spares.get((kernel.digest, boot))
-        if spare is not None:
+        if (spare := self._spares.get((kernel.digest, boot))) is not None:
             spare.wait_until_loaded()
 
     def template(self, kernel: Kernel, boot: Boot = DEFAULT_BOOT) -> Template:
@@ -190,6 +190,7 @@ class Pool:
             cpus=self._options.cpus,
             processor=boot.processor,
             options=self._options.qemu,
+            stall_limits=stall_limits(kernel.config, (*self._options.arguments, *boot.arguments)),
             boot_timeout_s=self._options.boot_timeout_s or boot_timeout_s(kernel.config),
         )
 

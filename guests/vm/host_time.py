@@ -19,9 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-STARVED_S = 10.0
-"""Seconds without a processor that explain a kernel's complaints about time: half of its shortest limit, 20 s for a
-soft lockup (kernel/watchdog.c, get_softlockup_thresh())."""
+LIMIT_S = 20.0
+"""A limit that is at least this long means nothing after half of this time without a processor.  It is the shortest
+limit of a kernel with usual settings, that of a soft lockup."""
 _BEAT_S = 0.5
 _GAP_S = 3.0
 """A heartbeat that is this late is not just due to a busy host."""
@@ -100,10 +100,11 @@ class HostTime:
             return f"this process did not run for {gap:.0f} s, as if the machine had been suspended"
         return ""
 
-    def excuse(self) -> str:
-        """A description of the pause or delay if the guest was held up so long that its timeouts mean nothing."""
+    def excuse(self, limit_s: float = LIMIT_S) -> str:
+        """A description of the pause or delay if the guest was held up so long that a limit of so many seconds means
+        nothing."""
         if pause := self.pause():
             return pause
-        if (starved := self.starved_s()) > STARVED_S:
+        if (starved := self.starved_s()) > min(limit_s, LIMIT_S) / 2:
             return f"QEMU waited {starved:.0f} s for a processor"
         return ""

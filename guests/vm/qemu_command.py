@@ -19,6 +19,7 @@ from guests.syscalls.block_devices import Verity
 from guests.vm.boot_arguments import uses_channel_port
 from guests.vm.machine_options import BOOT_TIMEOUT_S
 from guests.vm.qemu_program import SANDBOX, QemuProgram
+from guests.vm.stall_limits import StallLimits
 from kconfigs.architectures import ARCHITECTURES, Architecture
 
 CHANNEL_NAME = "org.kconform.agent"
@@ -101,6 +102,8 @@ class VirtualMachine:
     """The user's own arguments for QEMU, after all others."""
     boot_timeout_s: float = field(default=BOOT_TIMEOUT_S, compare=False)
     """How long its kernel may take to boot."""
+    stall_limits: StallLimits = field(default=StallLimits(), compare=False)
+    """When its kernel complains that something takes too long."""
 
     @property
     def architecture(self) -> Architecture:

@@ -25,17 +25,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from guests.errors import BootError, QemuError
-from guests.log import taint
-from guests.log.kernel_log import read_raw
+from guests.log import splats, taint
+from guests.log.kernel_log import parse, read_raw
 from guests.vm import acceleration, device_state
-from guests.vm.boot import booted, compose
+from guests.vm.boot import Booted, booted, compose
 from guests.vm.cache_checksums import DamagedError
 from guests.vm.processors import check_brought_up
 from guests.vm.qemu_command import VirtualMachine, clone_command, memory_options
 from guests.vm.qemu_process import Qemu
 from kconfigs.cache import Cache
 
-FORMAT = 6
+FORMAT = 7
 _SAVE_DEADLINE_S = 60.0
 
 
@@ -156,6 +156,7 @@ def _make(machine: VirtualMachine, identity: dict[str, str], directory: Path) ->
             if not complete:
                 raise BootError("the kernel does not stop logging after it has booted", console=guest.console.text())
             check_brought_up(log, machine.cpus, guest.console.text())
+            _check_undisturbed(guest, machine, log)
             (directory / "boot.log").write_text(log, encoding="utf-8")
             tainted = taint.read(guest.channel)
             start = time.perf_counter()
@@ -181,6 +182,23 @@ def _make(machine: VirtualMachine, identity: dict[str, str], directory: Path) ->
         "sums": {name: _checksum(directory / name) for name in ("ram", "state")},
     }
     (directory / "meta.json").write_text(json.dumps(meta, indent=1, default=str), encoding="utf-8")
+
+
+def _check_undisturbed(guest: Booted, machine: VirtualMachine, log: str) -> None:
+    """BootError if the kernel has complained that something took too long, because the host did not let it run.
+
+    The complaint would be in the log of every clone of the template.
+    """
+    lines = [*guest.console.text().splitlines(), *(record.text for record in parse(log))]
+    found = splats.first(lines, lambda line: not splats.is_about_time(line))
+    if not found:
+        return
+    if excuse := guest.host_time.excuse(machine.stall_limits.of(found)) or guest.qemu.pause():
+        raise BootError(
+            f"the kernel logged {found!r} while it booted; but {excuse}",
+            hint="run the test again, on a machine that is not suspended and less busy",
+            console=guest.console.text(),
+        )
 
 
 def _copy_sparse(source: int, target: Path) -> None:

@@ -26,6 +26,7 @@ Playing = Callable[[str], Path]
 class FakeQemu:
     """A booted QEMU that saves its state."""
 
+    paused: str = ""
     status: dict[str, str] = field(default_factory=lambda: {"status": "completed"})
     commands: list[str] = field(default_factory=list)
 
@@ -50,6 +51,9 @@ class FakeQemu:
     def ended(self) -> bool:
         return False
 
+    def pause(self) -> str:
+        return self.paused
+
 
 @dataclass
 class FakeBoots:
@@ -60,6 +64,7 @@ class FakeBoots:
     error: Exception | None = None
     taint: bytes | None = b"512\n"
     log: bytes = b"6,1,0,-;Linux\n"
+    starved_s: float = 0.0
 
     @contextlib.contextmanager
     def __call__(
@@ -83,6 +88,13 @@ class FakeBoots:
     @property
     def console(self) -> FakeBoots:
         return self
+
+    @property
+    def host_time(self) -> FakeBoots:
+        return self
+
+    def excuse(self, limit_s: float) -> str:
+        return "QEMU waited for a processor" if self.starved_s > limit_s / 2 else ""
 
     def request(self, op: Op) -> Frame:
         if op is Op.TAINT:

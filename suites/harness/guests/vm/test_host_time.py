@@ -14,6 +14,8 @@ import pytest
 from guests.log import splats
 from guests.vm import host_time
 from guests.vm.host_time import Heartbeat, HostTime
+from guests.vm.stall_limits import stall_limits
+from kconfigs.kconfig import Config
 
 
 class TestHeartbeat:
@@ -86,9 +88,41 @@ class TestHostTime:
         self, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         there = HostTime(child.pid)
-        monkeypatch.setattr(HostTime, "starved_s", lambda _: host_time.STARVED_S + 1)
+        monkeypatch.setattr(HostTime, "starved_s", lambda _: host_time.LIMIT_S / 2 + 1)
         assert there.excuse() == "QEMU waited 11 s for a processor"
         assert there.pause() == ""
+
+    @pytest.mark.parametrize(("limit_s", "excused"), [(2.0, True), (3.0, True), (4.0, False), (20.0, False)])
+    def test_a_short_limit_is_explained_by_a_shorter_delay(
+        self, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, limit_s: float, excused: bool
+    ) -> None:
+        there = HostTime(child.pid)
+        monkeypatch.setattr(HostTime, "starved_s", lambda _: 1.6)
+        assert bool(there.excuse(limit_s)) == excused
+
+
+LOCKUP = "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [agent:70]"
+STALL = "rcu: INFO: rcu_preempt self-detected stall on CPU"
+EXPEDITED = "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 0-.... } 6 jiffies s: 97 root: 0x1/."
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments", "limits"),
+    [
+        ("", "", (20, 21, 21)),
+        ("CONFIG_RCU_CPU_STALL_TIMEOUT=60", "", (20, 60, 60)),
+        ("CONFIG_RCU_CPU_STALL_TIMEOUT=3\nCONFIG_RCU_EXP_CPU_STALL_TIMEOUT=20", "", (20, 3, 0.02)),
+        ("CONFIG_RCU_EXP_CPU_STALL_TIMEOUT=0", "rcupdate.rcu_cpu_stall_timeout=1", (20, 3, 3)),
+        ("CONFIG_RCU_CPU_STALL_TIMEOUT=3", "rcupdate.rcu-exp-cpu-stall-timeout=500 nowatchdog", (20, 3, 0.5)),
+        ("", "watchdog_thresh=5 watchdog_thresh=1", (2, 21, 21)),
+        ("", "watchdog_thresh=0", (20, 21, 21)),
+        ('CONFIG_CMDLINE_BOOL=y\nCONFIG_CMDLINE="watchdog_thresh=2"', "quiet", (4, 21, 21)),
+        ("", "watchdog_thresh=often", (20, 21, 21)),
+    ],
+)
+def test_a_kernels_limits_are_those_of_its_settings(config: str, arguments: str, limits: tuple[float, ...]) -> None:
+    found = stall_limits(Config.parse(config), arguments.split())
+    assert tuple(map(found.of, (LOCKUP, STALL, EXPEDITED))) == limits
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from guests.errors import BootError, KconformError, QemuError
 from guests.vm import template
 from guests.vm.qemu_command import Disk, VirtualMachine
+from guests.vm.stall_limits import StallLimits
 from guests.vm.template import template_key
 from kconfigs.cache import Cache
 from suites.harness.guests import fakes
@@ -112,6 +113,33 @@ class TestMaking:
         with pytest.raises(QemuError, match="it broke"):
             template.get(machine, KERNEL, store)
         assert nothing_is_kept(store)
+
+    @pytest.mark.parametrize(
+        ("logged", "starved_s", "kept"),
+        [
+            pytest.param("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [swapper/0:1]", 11, False, id="starved"),
+            pytest.param(
+                "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [swapper/0:1]", 1, True, id="not-starved"
+            ),
+            pytest.param("rcu: INFO: rcu_preempt self-detected stall on CPU", 2, False, id="shorter-limit"),
+            pytest.param("BUG: KASAN: use-after-free in x+0x1/0x2", 11, True, id="not-about-time"),
+        ],
+    )
+    def test_a_boot_that_complains_of_the_hosts_delay_is_not_kept(
+        self, machine: VirtualMachine, boots: FakeBoots, store: Cache, logged: str, starved_s: float, kept: bool
+    ) -> None:
+        """Every clone would have the complaint in its log, and every later run would accuse the kernel."""
+        boots.log, boots.starved_s = f"6,1,0,-;Linux\n0,2,1,-;{logged}\n".encode(), starved_s
+        machine = replace(machine, stall_limits=StallLimits(rcu_s=3))
+        if kept:
+            assert logged in template.get(machine, KERNEL, store).boot_log
+            return
+        with pytest.raises(BootError, match="while it booted; but QEMU waited for a processor"):
+            template.get(machine, KERNEL, store)
+        assert nothing_is_kept(store)
+        boots.starved_s, boots.qemu.paused = 0, "QEMU has paused the guest"
+        with pytest.raises(BootError, match="but QEMU has paused the guest"):
+            template.get(machine, KERNEL, store)
 
     @pytest.mark.parametrize("brought_up", ["1 node, 1 CPU", "2 nodes, 3 CPUs"])
     def test_a_kernel_must_find_its_processors(
