@@ -12,6 +12,7 @@ from pathlib import Path
 from common.errors import UsageError
 from common.text import printable
 from common.versions import release_version
+from kconfigs.built_config import built_with
 from kconfigs.image import Image, NoUnpackerError, embedded_config
 from kconfigs.kconfig import Config, read_text, refuse_command
 from kconfigs.kernel_folder import config_places
@@ -47,14 +48,15 @@ def read_config(path: Path) -> Config:
 def find_config(image: Image, release: str, named: Path | None = None) -> Config:
     """The configuration of an image: the one that is named, one where its layout has it, or the one inside it.
 
-    NoConfigError if there is none; UsageError if the one that was found is another kernel's.
+    NoConfigError if there is none; UsageError if the one that was found is another kernel's, or if a build was not
+    finished.
     """
     if named is not None:
         return _checked(read_config(named), named, image, release, named=True)
     places = config_places(image.path, image.release or release)
     for place in places:
         if os.access(place, os.R_OK) and place.is_file() and (config := Config.load(place)):
-            return _checked(config, place, image, release)
+            return _checked(built_with(place, config, image.path), place, image, release)
     inside = embedded_config(image)
     if inside is None:
         raise NoConfigError(
