@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Time that the host takes from a guest: pauses, and waiting for processors that other processes use.
+"""Time that the host takes from a guest: pauses, and waiting for processors, disks or memory of the host.
 
 A guest that is stopped, or that waits for a processor, cannot answer, and its kernel may report that something is
-stuck.  Neither is the fault of that kernel.  There are three sources:
+stuck.  Neither is the fault of that kernel.  There are four sources:
 
-    the host's kernel   run_delay in /proc/PID/task/TID/schedstat (Documentation/scheduler/sched-stats.rst): how long
-                        a thread of QEMU was runnable, but did not run
-    waitid(2)           whether QEMU, our child, was stopped or continued by a signal
-    the heartbeat       whether this process, and therefore the guest, did not run for a while
+    schedstat       in /proc/PID/task/TID (Documentation/scheduler/sched-stats.rst), run_delay: how long a thread of
+                    QEMU was runnable, but did not run
+    stat            in the same place: whether a thread is in state D, because it waits for a file, on a network for
+                    instance, or for memory that is in swap or limited
+    waitid(2)       whether QEMU, our child, was stopped or continued by a signal
+    the heartbeat   whether this process, and therefore the guest, did not run for a while
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 
@@ -28,7 +31,7 @@ _GAP_S = 3.0
 
 
 class Heartbeat:
-    """A daemon thread that detects periods in which this process did not run."""
+    """A daemon thread that detects periods in which this process did not run, and looks at each QEMU."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -36,6 +39,13 @@ class Heartbeat:
         self._last = clock()
         self._started = False
         self._lock = threading.Lock()
+        self._watched: weakref.WeakSet[HostTime] = weakref.WeakSet()
+
+    def watch(self, qemu: HostTime) -> None:
+        """Look at it with each beat, as long as somebody has it."""
+        with self._lock:
+            self._watched.add(qemu)
+        self.start()
 
     def start(self) -> None:
         with self._lock:
@@ -54,7 +64,12 @@ class Heartbeat:
         never = threading.Event()
         while True:
             never.wait(_BEAT_S)
-            self._note(self._clock())
+            now = self._clock()
+            self._note(now)
+            with self._lock:
+                watched = list(self._watched)
+            for qemu in watched:
+                qemu.look(now)
 
     def _note(self, now: float) -> None:
         with self._lock:
@@ -74,7 +89,25 @@ class HostTime:
         self._pid = pid
         self._started = monotonic()
         self._was_stopped = False
-        HEARTBEAT.start()
+        self._blocked_s = 0.0
+        self._blocked: set[str] = set()
+        self._looked = self._started
+        HEARTBEAT.watch(self)
+
+    def look(self, now: float) -> None:
+        """Count the time since the last look, if a thread was blocked then and still is."""
+        blocked = set(self._threads_blocked())
+        # What is longer than that, the heartbeat counts.
+        if blocked & self._blocked and now - self._looked <= _GAP_S:
+            self._blocked_s += now - self._looked
+        self._blocked, self._looked = blocked, now
+
+    def _threads_blocked(self) -> Iterator[str]:
+        for file in Path(f"/proc/{self._pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError, IndexError):  # it has ended
+                # The name, in parentheses, may have any characters.
+                if file.read_bytes().rpartition(b")")[2].split()[0] == b"D":
+                    yield file.parent.name
 
     def starved_s(self) -> float:
         """Seconds that a thread of QEMU was runnable, but did not run: the maximum over its threads."""
@@ -87,7 +120,7 @@ class HostTime:
 
     def lost_s(self) -> float:
         """Seconds that the host has taken from the guest."""
-        return self.starved_s() + HEARTBEAT.lost_s(self._started)
+        return self.starved_s() + self._blocked_s + HEARTBEAT.lost_s(self._started)
 
     def pause(self) -> str:
         """A description of the pause if the guest was paused; otherwise empty."""
@@ -107,4 +140,6 @@ class HostTime:
             return pause
         if (starved := self.starved_s()) > min(limit_s, LIMIT_S) / 2:
             return f"QEMU waited {starved:.0f} s for a processor"
+        if self._blocked_s > min(limit_s, LIMIT_S) / 2:
+            return f"QEMU waited {self._blocked_s:.0f} s for a file or for memory of the host (state D)"
         return ""

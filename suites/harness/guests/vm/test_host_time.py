@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +100,72 @@ class TestHostTime:
         there = HostTime(child.pid)
         monkeypatch.setattr(HostTime, "starved_s", lambda _: 1.6)
         assert bool(there.excuse(limit_s)) == excused
+
+
+class TestBlockedProcess:
+    """QEMU waits for a disk of the host, and its guest cannot run: nothing that is late is the kernel's fault."""
+
+    SPAWN = """
+import os, sys
+os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)])
+print(end="x", flush=True)
+sys.stdin.read()
+"""
+
+    @pytest.fixture
+    def blocked(self, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """A process in state D: its child, made by vfork(), waits for somebody to write to a pipe."""
+        os.mkfifo(tmp_path / "pipe")
+        process = subprocess.Popen(
+            [sys.executable, "-c", self.SPAWN, tmp_path / "pipe"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        while b") D " not in Path(f"/proc/{process.pid}/stat").read_bytes():
+            assert process.poll() is None
+        yield process
+        if process.poll() is None:
+            (tmp_path / "pipe").write_text("")
+            process.communicate()
+
+    @pytest.fixture
+    def unwatched(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Only the test looks, with times of its own."""
+        monkeypatch.setattr(Heartbeat, "watch", lambda *_: None)
+
+    @pytest.mark.usefixtures("unwatched")
+    def test_its_time_is_the_hosts(self, blocked: subprocess.Popen[bytes]) -> None:
+        there = HostTime(blocked.pid)
+        begin = there._looked
+        for second in range(0, 12, 2):
+            there.look(begin + second)
+        assert there.lost_s() - there.starved_s() == pytest.approx(10, abs=1)
+        assert there.excuse() == ""
+        for second in range(12, 40, 2):
+            there.look(begin + second)
+        assert "for a file or for memory of the host (state D)" in there.excuse()
+
+    def test_the_heartbeat_looks(self, blocked: subprocess.Popen[bytes]) -> None:
+        there = HostTime(blocked.pid)
+        while there.lost_s() - there.starved_s() < 0.1:
+            assert blocked.poll() is None
+
+    @pytest.mark.usefixtures("unwatched")
+    def test_a_process_that_runs_loses_nothing(self, child: subprocess.Popen[bytes]) -> None:
+        there = HostTime(child.pid)
+        for second in range(30):
+            there.look(there._looked + second)
+        assert there.excuse() == ""
+
+    @pytest.mark.usefixtures("unwatched")
+    def test_what_is_blocked_now_and_then_loses_nothing(
+        self, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        there = HostTime(child.pid)
+        looks = iter([["1"], [], ["1"], ["2"], []])
+        monkeypatch.setattr(there, "_threads_blocked", lambda: next(looks, []))
+        begin = there._looked
+        for second in range(5):
+            there.look(begin + second)
+        assert there.lost_s() - there.starved_s() < 1
 
 
 LOCKUP = "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [agent:70]"
