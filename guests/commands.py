@@ -45,14 +45,27 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
         metavar="ARGS",
         default=[],
         help="the same for all architectures in these arguments of a run: in deb:PACKAGE:ARCH, in --arch=NAME, or in "
-        "the file of --matrix",
+        "the file of --matrix; and the QEMU of --qemu instead of the system's",
     )
     command.set_defaults(run=_doctor)
 
 
 def _doctor(options: argparse.Namespace) -> int:
     arches = [*options.arch, *_named_in(options.for_run)]
-    return doctor.install_missing(arches, sure=options.yes) if options.install else doctor.examine(arches)
+    qemu = _qemu_in(options.for_run)
+    if options.install:
+        return doctor.install_missing(arches, sure=options.yes, qemu=qemu)
+    return doctor.examine(arches, qemu=qemu)
+
+
+def _qemu_in(words: Sequence[str]) -> str | None:
+    """The QEMU that the arguments of a run name; the last one counts."""
+    named = [
+        following if word == "--qemu" else word.removeprefix("--qemu=")
+        for word, following in zip_longest(words, words[1:])
+        if word == "--qemu" or word.startswith("--qemu=")
+    ]
+    return named[-1] if named else None
 
 
 def _named_in(words: Sequence[str]) -> Iterator[str]:

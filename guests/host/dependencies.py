@@ -24,6 +24,8 @@ from guests.vm.qemu_program import find_qemu
 from kconfigs.architectures import ARCHITECTURES, Architecture
 
 _QEMU = "qemu-system-"
+RUNS_GUESTS = "runs the guests"
+"""What QEMU is needed for, whichever it is."""
 
 SYSTEM_PATH = "/usr/sbin:/sbin"
 """Directories in which Debian has programs, but which are only in root's PATH."""
@@ -46,8 +48,13 @@ class Dependency:
     """What must find the header, whose name comes first in `name`."""
 
 
-def list_dependencies(arch: str | None = None, guests: Iterable[str] = ()) -> tuple[Dependency, ...]:
-    """All dependencies on a machine of this architecture (by default, this machine's), for kernels of others, too."""
+def list_dependencies(
+    arch: str | None = None, guests: Iterable[str] = (), qemu: str | None = None
+) -> tuple[Dependency, ...]:
+    """All dependencies on a machine of this architecture (by default, this machine's), for kernels of others, too.
+
+    `qemu` is the program that runs all guests, if the user names one.
+    """
     arch = arch or platform.machine()
     foreign = [ARCHITECTURES[one] for one in dict.fromkeys(guests) if one != arch]
     of_guests: dict[str, Dependency] = {}
@@ -55,10 +62,11 @@ def list_dependencies(arch: str | None = None, guests: Iterable[str] = ()) -> tu
         for dependency in _for_guests_of(one, arch):
             if dependency.name not in of_guests or dependency.required:
                 of_guests[dependency.name] = dependency
+    own = qemu or f"{_QEMU}{arch}"
     return (
-        Dependency(f"{_QEMU}{arch}", "runs the guests", oldest=(7, 0)),
+        Dependency(own, RUNS_GUESTS, oldest=(7, 0)),
         *_DEPENDENCIES,
-        *of_guests.values(),
+        *(each for each in of_guests.values() if not (qemu and each.name.startswith(_QEMU))),
     )
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from common.project_files import COMMAND
 from guests.abis import COMPAT
 from guests.errors import KconformError, UsageError
-from guests.host.dependencies import Dependency, Found, find_dependencies, list_dependencies
+from guests.host.dependencies import RUNS_GUESTS, Dependency, Found, find_dependencies, list_dependencies
 from guests.host.packages import DistributionFamily, has_apt, host_family, install, privilege, usable
 from guests.vm import acceleration, initramfs
 from guests.vm.qemu_process import qemu_version
@@ -40,9 +40,12 @@ _KERNELS = {
 """By whether apt is available."""
 
 
-def examine(arches: Sequence[str] = ()) -> int:
-    """Print what this machine can do, and what it lacks for kernels of these architectures, too."""
-    wanted = list_dependencies(guests=arches)
+def examine(arches: Sequence[str] = (), *, qemu: str | None = None) -> int:
+    """Print what this machine can do, and what it lacks for kernels of these architectures, too.
+
+    `qemu`: the program that runs the guests, instead of the system's.
+    """
+    wanted = list_dependencies(guests=arches, qemu=qemu)
     found = find_dependencies(wanted)
     problem = _cache_problem()
     for title, text in facts(found, cached=not problem):
@@ -64,9 +67,12 @@ def examine(arches: Sequence[str] = ()) -> int:
     return UsageError.exit_status if problem else _status(missing, found)
 
 
-def install_missing(arches: Sequence[str] = (), *, sure: bool) -> int:
-    """Install what is missing, if permitted; print one line if nothing is.  `sure`: do not ask on a terminal."""
-    wanted = list_dependencies(guests=arches)
+def install_missing(arches: Sequence[str] = (), *, sure: bool, qemu: str | None = None) -> int:
+    """Install what is missing, if permitted; print one line if nothing is.
+
+    `sure`: do not ask on a terminal.  `qemu`: as for `examine`.
+    """
+    wanted = list_dependencies(guests=arches, qemu=qemu)
     found = find_dependencies(wanted)
     missing = found.missing(wanted)
     if not missing and not found.too_old:
@@ -110,9 +116,7 @@ def _check_installed(missing: Sequence[Dependency], family: DistributionFamily) 
 def facts(found: Found, *, cached: bool = True) -> Iterator[tuple[str, str]]:
     """The first lines of the report, each a title and a text; the cache is only included if it is `cached`."""
     yield "system", _system()
-    qemu = next(
-        (path for dependency, path in found.present.items() if dependency.name.startswith("qemu-system-")), None
-    )
+    qemu = next((path for dependency, path in found.present.items() if dependency.why == RUNS_GUESTS), None)
     yield "QEMU", _qemu(qemu) if qemu else "none"
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         yield "virtme-ng", importlib.metadata.version("virtme-ng")

@@ -128,8 +128,9 @@ def test_debian_has_packages_for_kernels_of_each_architecture(arch: str) -> None
 def test_the_architectures_of_a_run(monkeypatch: pytest.MonkeyPatch, arguments: list[str], arches: list[str]) -> None:
     asked: list[list[str]] = []
 
-    def install_missing(arches: list[str], *, sure: bool) -> int:
+    def install_missing(arches: list[str], *, sure: bool, qemu: str | None) -> int:
         asked.append([*arches, str(sure)])
+        assert qemu is None
         return 0
 
     monkeypatch.setattr(doctor, "install_missing", install_missing)

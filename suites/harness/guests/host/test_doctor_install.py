@@ -125,6 +125,26 @@ class TestInstall:
         assert host.logged.endswith(" bison\n")
         assert "note: ccache: it is in EPEL" in capsys.readouterr().err
 
+    @pytest.mark.parametrize("named", [["--qemu={}"], ["--qemu", "{}"], ["--qemu=none", "-k", "a", "--qemu={}"]])
+    @pytest.mark.parametrize(
+        ("version", "status"), [("9.2.0", 0), ("6.2.0", 4), ("", 4)], ids=["new", "too-old", "missing"]
+    )
+    def test_the_qemu_that_a_run_names_counts(
+        self, host: FakeHost, named: list[str], version: str, status: int, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The system's is not needed, neither for this machine's architecture nor for others."""
+        host.apt()
+        host.lack(dependencies.list_dependencies()[0].name)
+        own = host.bin.parent / "my-qemu"
+        if version:
+            own.write_text(f"#!/bin/sh\necho 'QEMU emulator version {version}'\n")
+            own.chmod(0o755)
+        words = [word.format(own) for word in named]
+        assert main([*self.COMMAND, "--for-run", *words, "--kernel=deb:linux-image-686:i386"]) == status
+        assert not host.logged
+        if status:
+            assert str(own) in capsys.readouterr().err
+
     def test_busyboxs_setpriv_is_not_sufficient(self, host: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
         host.distribution("alpine-3.22")
         host.program("setpriv", "echo 'BusyBox v1.37.0 multi-call binary: setpriv [OPTIONS] PROG ARGS'")
