@@ -92,19 +92,40 @@ def install_missing(arches: Sequence[str] = (), *, sure: bool, qemu: str | None 
 
 
 def _install(missing: Sequence[Dependency], family: DistributionFamily, *, sure: bool) -> bool:
-    """Whether packages were installed: the package manager can be used, and it has some of them."""
+    """Whether packages were installed: the package manager can be used, and it has some of them.
+
+    KconformError if one that is required cannot be installed.
+    """
     packages = family.packages_for(dependency.name for dependency in missing)
     prefix = privilege() if packages and usable(family.manager) else None
     if prefix is None or not (sure or _confirmed(packages)):
         return False
+    required = family.packages_for(dependency.name for dependency in missing if dependency.required)
+    if required:
+        print(f"kconform: installing {' '.join(required)}", flush=True)
+        install(family.manager, required, prefix)
+    optional = [package for package in packages if package not in required]
+    return _install_optional(optional, family, prefix) or bool(required)
+
+
+def _install_optional(packages: Sequence[str], family: DistributionFamily, prefix: Sequence[str]) -> bool:
+    """Whether packages were installed that a run can do without; if that fails, a note says so."""
+    if not packages:
+        return False
     print(f"kconform: installing {' '.join(packages)}", flush=True)
-    install(family.manager, packages, prefix)
+    try:
+        install(family.manager, packages, prefix)
+    except KconformError as error:
+        print(f"note: {' '.join(packages)} could not be installed: {error.message}", file=sys.stderr)
+        return False
     return True
 
 
 def _check_installed(missing: Sequence[Dependency], family: DistributionFamily) -> None:
-    """KconformError if a dependency is missing although its package is installed."""
-    names = [dependency.name for dependency in missing if family.packages_for([dependency.name])]
+    """KconformError if a required dependency is missing although its package is installed."""
+    names = [
+        dependency.name for dependency in missing if dependency.required and family.packages_for([dependency.name])
+    ]
     if names:
         packages = " ".join(family.packages_for(names))
         raise KconformError(

@@ -163,6 +163,22 @@ class TestInstall:
         assert "status 100" in output
         assert "E: Failed to fetch bison: no route" in output
 
+    @pytest.mark.parametrize("required", [["bison"], []], ids=["with-required-ones", "alone"])
+    def test_a_package_that_is_not_required_may_fail(
+        self, host: FakeHost, capsys: pytest.CaptureFixture[str], required: list[str]
+    ) -> None:
+        """A mirror may lack ccache, and a run does not need it."""
+        host.apt(bison="bison")
+        manager = (host.bin / "apt-get").read_text().partition("\n")[2]
+        host.program("apt-get", f'case " $* " in *ccache*) echo "E: no ccache here"; exit 100 ;; esac\n{manager}')
+        host.lack("ccache", *required)
+        assert main(self.COMMAND) == 0
+        printed = capsys.readouterr()
+        assert "note: ccache could not be installed" in printed.err
+        assert "E: no ccache here" in printed.err
+        assert ("kconform: installed" in printed.out) == bool(required)
+        assert (host.bin / "bison").exists()
+
     def test_a_package_that_lacks_its_program_is_an_error(
         self, host: FakeHost, capsys: pytest.CaptureFixture[str]
     ) -> None:
