@@ -120,6 +120,9 @@ def _prove(boot: Callable[[bool, float | None], None], memory: Path, identity: s
     except SlowBootError as error:
         # This may be due to the load on the host, so it is not remembered.
         return Acceleration(False, f"KVM was too slow this time: {error.message}")
+    except UsageError as error:
+        # QEMU refuses the user's options, which it took without KVM.  They may be to blame, so this is not remembered.
+        return Acceleration(False, f"KVM does not work here: {error.message}")
     except (BootError, QemuError) as error:
         answer = Acceleration(False, f"KVM does not work here: {error.message}")
     memory.parent.mkdir(parents=True, exist_ok=True)

@@ -103,6 +103,15 @@ class TestDeciding:
         assert answer == Acceleration(False, f"KVM was too slow this time: {slow}")
         assert not memory.exists()
 
+    def test_a_qemu_that_refuses_its_options_only_with_kvm(self, memory: Path) -> None:
+        """As it ends with /dev/kvm open but unusable; options that it never takes are wrong use in the first boot."""
+        refused = UsageError("QEMU does not accept --qemu-opts=-smbios type=1: failed to initialize kvm")
+        answer = decide("auto", Boots(kvm=refused), memory, identity=HERE)
+        assert answer == Acceleration(False, f"KVM does not work here: {refused}")
+        assert not memory.exists()
+        with pytest.raises(UsageError, match="does not accept"):
+            decide("auto", Boots(tcg=refused), memory, identity=HERE)
+
     def test_the_deadline_of_kvm_is_a_multiple_of_the_boot_without_it(
         self, memory: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
