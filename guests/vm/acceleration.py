@@ -121,7 +121,7 @@ def _prove(boot: Callable[[bool, float | None], None], memory: Path, identity: s
         # This may be due to the load on the host, so it is not remembered.
         return Acceleration(False, f"KVM was too slow this time: {error.message}")
     except UsageError as error:
-        # QEMU refuses the user's options, which it took without KVM.  They may be to blame, so this is not remembered.
+        # QEMU refuses options that it took without KVM.  They may be to blame, so this is not remembered.
         return Acceleration(False, f"KVM does not work here: {error.message}")
     except (BootError, QemuError) as error:
         answer = Acceleration(False, f"KVM does not work here: {error.message}")
