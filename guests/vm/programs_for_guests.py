@@ -28,6 +28,8 @@ _SIZE_LIMIT_MIB = 32
 _ELF_64 = b"\x7fELF\x02\x01"
 _PT_INTERP = 3
 _HINT = "install GNU coreutils"
+_OF_COREUTILS = b"--coreutils-prog-shebang="
+_LONGEST_SHEBANG = 4096
 
 
 class ProgramError(KconformError):
@@ -77,8 +79,19 @@ def find(name: str) -> HostProgram:
         raise ProgramError(f"this machine has no program {name}, which the test runs in the guest", hint=_HINT)
     versions = {path: _version(path) for path in paths}
     chosen = next((path for path in paths if "GNU coreutils" in versions[path]), paths[-1])
-    program = Path(chosen).resolve()
+    program = _without_script(Path(chosen).resolve(), Path(name).name)
     return HostProgram(Path(name).name, program, versions[chosen], _libraries(program))
+
+
+def _without_script(path: Path, name: str) -> Path:
+    """The program with all of coreutils in it, if `path` is its script for one of them, as in Fedora's containers.
+
+    It does what argv[0] says (launch_program() in src/coreutils.c), so it can be in a guest under this name.
+    """
+    with path.open("rb") as file:
+        words = file.readline(_LONGEST_SHEBANG).split()
+    named = len(words) == 2 and words[0].startswith(b"#!/") and words[1] == _OF_COREUTILS + os.fsencode(name)
+    return Path(os.fsdecode(words[0].removeprefix(b"#!"))).resolve() if named else path
 
 
 def _version(path: str) -> str:

@@ -50,6 +50,21 @@ class TestFind:
         with pytest.raises(ProgramError, match="cat is not a 64-bit ELF program"):
             find("cat")
 
+    def test_a_script_of_coreutils_stands_for_the_program_with_all_of_them(
+        self, bin_: Path, compiled: Compile
+    ) -> None:
+        """As in containers of Fedora and RHEL (coreutils-single)."""
+        whole = compiled("coreutils", kind="cat")
+        script = bin_ / "cat"
+        script.write_text(f"#!{whole} --coreutils-prog-shebang=cat\n")
+        script.chmod(0o755)
+        assert find("cat").path == whole
+        assert program_files(["cat"])["bin/cat"] == whole.read_bytes()
+        find.cache_clear()
+        script.write_text(f"#!{whole} --coreutils-prog-shebang=tac\n")
+        with pytest.raises(ProgramError, match="cat is not a 64-bit ELF program"):
+            find("cat")
+
     def test_programs_that_do_not_fit_into_a_guest(self, compiled: Compile) -> None:
         with compiled("cat").open("ab") as file:
             file.truncate(33 << 20)
