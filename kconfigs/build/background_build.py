@@ -29,6 +29,7 @@ from kconfigs.fetch import fetch
 from kconfigs.sources import Source
 
 _POLL_S = 0.2
+_QUOTED_BYTES, _QUOTED_LINES = 4096, 8
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ def start(order: BuildOrder, status: Path) -> subprocess.Popen[bytes]:
     root = str(Path(__file__).parents[2])
     with status.with_suffix(".log").open("wb") as log:
         builder = subprocess.Popen(
-            dies_with_parent(["nice", "-n", "19", sys.executable, "-m", __name__, str(asked), str(status)]),
+            dies_with_parent(["nice", "-n", "19", sys.executable, "-P", "-m", __name__, str(asked), str(status)]),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            # For Python to find the project, wherever the run was started.
+            # For Python to find the project wherever the run was started; -P, for it to find nothing else there.
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))},
             # Ctrl-C is for the run, which then ends the builder.
             process_group=0,
@@ -90,10 +91,22 @@ def wait(status: Path, on_progress: Callable[[BuildState], None] | None = None) 
             raise found.error
         if not alive:
             raise KconformError(
-                f"the build of {printable(found.state.what) or 'a kernel'} died while {found.state.phase}",
-                hint=f"its last output is in {status.with_suffix('.log')}",
+                f"the build of {printable(found.state.what) or 'a kernel'} died while {found.state.phase}; "
+                + _last_output(status.with_suffix(".log"))
             )
         time.sleep(_POLL_S)
+
+
+def _last_output(log: Path) -> str:
+    """The end of the builder's output, which goes with the run's folder."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _QUOTED_BYTES))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError as error:
+        return f"its output cannot be read: {error.strerror}"
+    shown = [printable(line) for line in lines if line.strip()][-_QUOTED_LINES:]
+    return "its last output:\n    " + "\n    ".join(shown) if shown else "it printed nothing"
 
 
 def _is_alive(status: Path) -> bool:

@@ -58,7 +58,7 @@ def explain(
     query = json.dumps([[option.name, option.value] for option in options])
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "kconfigs.build.unmet_dependencies", str(tree), str(config)],
+            [sys.executable, "-P", "-m", "kconfigs.build.unmet_dependencies", str(tree), str(config)],
             input=query,
             capture_output=True,
             encoding="utf-8",

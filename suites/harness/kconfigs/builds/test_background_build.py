@@ -88,10 +88,40 @@ def test_a_builder_that_dies_without_a_report_is_noticed(tree: Path, status: Pat
         family = children(builder.pid)
         assert len(family) >= 2
         builder.kill()
+        with status.with_suffix(".log").open("a") as log:
+            log.write("".join(f"line {number}\n" for number in range(20)) + "\x1b[31mFatal\n\n")
         with pytest.raises(KconformError, match="died while compiling") as caught:
             background_build.wait(status)
         fakes.until(lambda: not [pid for pid in family if is_running(pid, birth(pid))])
-    assert "status.log" in caught.value.hint
+    assert caught.value.message.endswith(
+        "its last output:\n" + "".join(f"    line {number}\n" for number in range(13, 20)) + r"    \x1b[31mFatal"
+    )
+
+
+@pytest.mark.parametrize("output", ["", "\n", None], ids=["empty", "blank", "gone"])
+def test_a_builder_that_dies_without_a_word(status: Path, output: str | None) -> None:
+    status.parent.mkdir()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    StatusFile(status, dead.pid).begin("a kernel")
+    if output is not None:
+        status.with_suffix(".log").write_text(output)
+    said = "it printed nothing" if output is not None else "its output cannot be read: No such file"
+    with pytest.raises(KconformError, match=f"the build of a kernel died while .*; {said}"):
+        background_build.wait(status)
+
+
+def test_a_file_where_the_run_was_started_is_no_module_of_the_builder(
+    tree: Path, status: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = order(tree)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in ("pickle", "filelock", "common"):
+        Path(f"{name}.py").write_text("raise SystemExit('not this one')\n")
+    with background_build.start(asked, status) as builder:
+        background_build.wait(status)
+        assert builder.wait() == 0
 
 
 def test_sigterm_ends_the_compilers_too(tree: Path, status: Path, endless: Path, cache_root: Path) -> None:
