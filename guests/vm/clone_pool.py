@@ -173,7 +173,7 @@ class Pool:
         return Guest(kernel, self.template(kernel, boot))
 
     def _machine(self, kernel: Kernel, boot: Boot, kvm: bool) -> VirtualMachine:
-        modules = virtio_modules(kernel)
+        modules = virtio_modules(kernel, (*self._options.arguments, *boot.arguments))
         needed = needed_arguments(kernel.config, virtio=modules is not None)
         return VirtualMachine(
             image=kernel.image,

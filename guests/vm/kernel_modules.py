@@ -3,12 +3,13 @@
 
 Distribution kernels have their virtio drivers as modules.  The agent loads them before it opens its channel, because
 a call over a serial port takes four times as long.  It does not do so if LoadPin is configured, which would be
-affected: it pins the origin of the first file that the kernel reads.
+affected: it pins the origin of the first file that the kernel reads.  Nor does it if the kernel would refuse them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -26,14 +27,22 @@ _CONSOLE = ("VIRTIO_CONSOLE", "virtio_console")
 _PACKED = {".xz": "xz", ".gz": "gzip", ".zst": "zstd"}
 """Suffixes of module files, and the formats (kconfigs.decompression)."""
 
+_LOCKED_DOWN = ("LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY")
+"""Options with which a kernel loads no module without a signature (kernel/module/signing.c, module_sig_check())."""
+_SIGNED = b"~Module signature appended~\n"
+"""The end of a module with a signature (MODULE_SIG_STRING)."""
+
 _NAMES = re.compile(rb"[A-Za-z0-9_,-]*")
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 """A line of .modinfo: the modules that must be loaded before it (scripts/mod/modpost.c, add_depends())."""
 
 
 @cache
-def virtio_modules(kernel: Kernel) -> dict[str, bytes] | None:
-    """The modules for virtio ports, in the order of loading; None if they do not exist or must not be loaded."""
+def virtio_modules(kernel: Kernel, arguments: tuple[str, ...] = ()) -> dict[str, bytes] | None:
+    """The modules for virtio ports, in the order of loading; None if they do not exist or must not be loaded.
+
+    `arguments` are those of the boot.
+    """
     config = kernel.config
     architecture = ARCHITECTURES[kernel.arch]
     channel = dict([(architecture.virtio_option, architecture.virtio_module), _CONSOLE])
@@ -47,7 +56,23 @@ def virtio_modules(kernel: Kernel) -> dict[str, bytes] | None:
     ordered: dict[str, bytes] = {}
     for option in modular:
         _add(kernel, channel[option], ordered, ())
-    return ordered
+    needs_signatures = any(map(config.enabled, _LOCKED_DOWN)) or (
+        # Without another port, the agent reports what it cannot load.
+        architecture.second_port and _requires_signatures((*config.string("CMDLINE").split(), *arguments))
+    )
+    return None if needs_signatures and not all(one.endswith(_SIGNED) for one in ordered.values()) else ordered
+
+
+def _requires_signatures(arguments: Iterable[str]) -> bool:
+    """Whether a kernel with these arguments refuses unsigned modules, if it has been built to be able to."""
+    for word in arguments:
+        name, equals, value = word.replace("-", "_").partition("=")
+        if name == "lockdown" and value in {"integrity", "confidentiality"}:
+            return True
+        # Once it is on, it stays on (param_set_bool_enable_only()).
+        if name == "module.sig_enforce" and (not equals or value[:1] in {"1", "y", "Y", "t", "T"} or value == "on"):
+            return True
+    return False
 
 
 def _add(kernel: Kernel, name: str, ordered: dict[str, bytes], path: tuple[str, ...]) -> None:

@@ -17,6 +17,7 @@ from guests.errors import KconformError
 from guests.vm.boot_request import DEFAULT_BOOT
 from guests.vm.clone_pool import Pool
 from guests.vm.kernel_modules import find_module, read_module, virtio_modules
+from kconfigs.architectures import ARCHITECTURES
 from kconfigs.cache import Cache
 from kconfigs.kernel import Kernel
 from suites.harness.guests import fakes
@@ -119,6 +120,39 @@ class TestModulesForVirtio:
     def test_the_modules_and_their_order(self, tmp_path: Path, config: str, loaded: list[str] | None) -> None:
         found = virtio_modules(self.kernel(tmp_path, config))
         assert (None if found is None else list(found)) == loaded
+
+    @pytest.mark.parametrize(
+        ("config", "arguments", "refused"),
+        [
+            ("CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY=y\n", "", True),
+            ("CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY=y\n", "", True),
+            ("", "lockdown=integrity", True),
+            ("", "quiet lockdown=confidentiality", True),
+            ("", "module.sig_enforce=1", True),
+            ("", "module.sig-enforce", True),
+            ('CONFIG_CMDLINE_BOOL=y\nCONFIG_CMDLINE="quiet lockdown=integrity"\n', "", True),
+            ("", "lockdown=none module.sig_enforce=0 lsm=lockdown", False),
+        ],
+    )
+    def test_what_a_kernel_would_refuse_is_not_loaded(
+        self, tmp_path: Path, config: str, arguments: str, refused: bool
+    ) -> None:
+        """Unless it is signed, as modules of distributions are."""
+        kernel = self.kernel(tmp_path, fakes.MODULAR_VIRTIO + config)
+        words = tuple(arguments.split())
+        assert (virtio_modules(kernel, words) is None) == refused
+        pool = clone_pool.Pool(Cache(tmp_path / "cache"))
+        machine = pool._machine(kernel, clone_pool.Boot(arguments=words), kvm=False)
+        assert machine.virtio != refused
+        for module in (tmp_path / "modules" / "drivers").iterdir():
+            module.write_bytes(module.read_bytes() + b"signature~Module signature appended~\n")
+        virtio_modules.cache_clear()
+        assert list(virtio_modules(kernel, words) or ()) == IN_ORDER
+
+    def test_without_another_port_the_arguments_do_not_count(self, tmp_path: Path) -> None:
+        option = ARCHITECTURES["s390x"].virtio_option
+        kernel = self.kernel(tmp_path, f"CONFIG_{option}=y\nCONFIG_VIRTIO_CONSOLE=m\n")
+        assert virtio_modules(replace(kernel, arch="s390x"), ("lockdown=integrity",))
 
     @pytest.mark.parametrize("missing", ["virtio_pci", "virtio_console"])
     def test_missing_modules_are_not_loaded(self, tmp_path: Path, missing: str) -> None:
