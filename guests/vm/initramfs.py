@@ -53,9 +53,14 @@ _OF_TASKS = (
 
 
 def compiler(arch: str) -> str:
-    """The C compiler for an architecture: the host's own, or the GNU cross compiler under its usual name."""
+    """The C compiler for an architecture: the host's own, or the GNU cross compiler under its usual name.
+
+    The host's is gcc, because `cc` may be Clang, which does not know all of _FLAGS.
+    """
     gnu, host = ARCHITECTURES[arch].gnu, ARCHITECTURES.get(platform.machine())
-    return "cc" if host is not None and host.gnu == gnu else f"{gnu}-gcc"
+    if host is not None and host.gnu == gnu:
+        return "gcc" if shutil.which("gcc") else "cc"
+    return f"{gnu}-gcc"
 
 
 def installed_compiler(arch: str) -> str:

@@ -68,12 +68,12 @@ class TestReport:
     def test_a_compiler_without_32_bit_programs_is_reported(
         self, host: FakeHost, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        host.program("cc", f'case " $* " in *" -m32 "*) exit 1 ;; esac\n{CC}')
+        host.program("gcc", f'case " $* " in *" -m32 "*) exit 1 ;; esac\n{CC}')
         initramfs.compiles.cache_clear()
         assert main(["doctor"]) == 0
         initramfs.compiles.cache_clear()
         assert (
-            "; without 32-bit programs (cc cannot compile for i386): tests of 32-bit tasks are skipped"
+            "; without 32-bit programs (gcc cannot compile for i386): tests of 32-bit tasks are skipped"
             in capsys.readouterr().out
         )
 

@@ -25,12 +25,12 @@ class TestTaskProgram:
     def test_the_hosts_compiler_makes_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(platform, "machine", lambda: "x86_64")
         command = initramfs.compile_command("i386", Path("/out/agent32"), for_tasks=True)
-        assert command[0] == "cc"
+        assert command[0] == "gcc"
         assert {"-m32", "-static", "-nostdlib", "-Wall", "-Wextra", "-Werror"} <= set(command)
 
     @fakes.x86_only
     def test_a_compiler_without_it_is_noticed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        fakes.quitter(tmp_path / "bin" / "cc", 1, "cc: error: unrecognized argument '-m32'")
+        fakes.quitter(tmp_path / "bin" / "gcc", 1, "gcc: error: unrecognized argument '-m32'")
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
         assert not initramfs.compiles.__wrapped__("i386")
         monkeypatch.setenv("PATH", str(tmp_path))
@@ -82,7 +82,14 @@ class TestInitramfs:
         assert command[command.index("-o") + 1] == "/out/agent"
         assert {"-static", "-nostdlib", "-Wall", "-Wextra", "-Werror", "-mno-outline-atomics"} <= set(command)
         assert "-mno-red-zone" not in command
-        assert initramfs.compile_command("x86_64", Path("x"))[0] == "cc"
+        assert initramfs.compile_command("x86_64", Path("x"))[0] == "gcc"
+
+    def test_the_hosts_compiler_is_gcc_if_there_is_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The user may have made Clang their cc, and it refuses some of the flags."""
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+        for name in ("cc", "gcc"):
+            fakes.quitter(tmp_path / "bin" / name, 0, "")
+            assert initramfs.compiler(platform.machine()) == name
 
     @fakes.x86_only
     def test_a_compiler_for_newer_processors_produces_the_same_agent(
@@ -90,9 +97,9 @@ class TestInitramfs:
     ) -> None:
         """RHEL 10's compiler targets x86-64-v3 by default, and a guest's processor may be older."""
         usual = initramfs.agent("x86_64", store).read_bytes()
-        wrapper = tmp_path / "bin" / "cc"
+        wrapper = tmp_path / "bin" / "gcc"
         wrapper.parent.mkdir()
-        wrapper.write_text(f'#!/bin/sh\nexec {fakes.tool("cc")} -march=x86-64-v3 "$@"\n')
+        wrapper.write_text(f'#!/bin/sh\nexec {fakes.tool("gcc")} -march=x86-64-v3 "$@"\n')
         wrapper.chmod(0o755)
         monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
         assert initramfs.agent("x86_64", Cache(tmp_path / "other")).read_bytes() == usual
