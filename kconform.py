@@ -25,7 +25,10 @@ EPILOG = (
     "`kconform COMMAND --help` lists those of a command."
 )
 
-WITHOUT_GUESTS = ("--help", "--version", "--collect-only", "--co", "--requirements", "--markers", "--fixtures")
+WITHOUT_GUESTS = (
+    *("--help", "-h", "--version", "-V", "--collect-only", "--co", "--requirements", "--markers", "--fixtures"),
+    "--fixtures-per-test",
+)
 """Options of runs that start no guest, so that the machine need not have QEMU."""
 
 

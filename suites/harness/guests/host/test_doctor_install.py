@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+import kconform
 from guests.host import dependencies
 from kconform import main
 from suites.harness.guests.host.fake_host import FakeHost
@@ -248,3 +249,12 @@ class TestQuestion:
         monkeypatch.setattr("sys.stdin", None)
         assert main(self.COMMAND) == 0
         assert host.logged
+
+
+@pytest.mark.parametrize("option", ["-h", "--help", "-V", "--version", "--fixtures", "--fixtures-per-test", "--co"])
+def test_before_a_run_that_starts_no_guest_nothing_is_installed(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(kconform, "kconform_command", lambda *words: pytest.fail(f"it runs {words}"))
+    monkeypatch.setattr(kconform, "_become", became.append)
+    kconform.run_suites(["yama", option])
+    assert became[0][-2:] == ["yama", option]
