@@ -28,11 +28,9 @@ def stop_of_a_group(guest: Guest) -> tuple[Task, Task]:
     tracer, tracee = guest.spawn("tracer"), guest.spawn("tracee")
     tracer.seize(tracee).result()
     tracer.kill(tracee, Signal.STOP).result()
-    status = tracer.wait(tracee)
-    assert (status.stopped_by, status.event) == (Signal.STOP, 0)
+    require(tracer.wait(tracee).event == 0, "SIGSTOP led to another stop than its own")
     tracer.resume(tracee, Signal.STOP).result()
-    status = tracer.wait(tracee)
-    assert (status.stopped_by, status.event) == (Signal.STOP, PTRACE_EVENT_STOP)
+    require(tracer.wait(tracee).event == PTRACE_EVENT_STOP, "SIGSTOP did not stop the process")
     return tracer, tracee
 
 
