@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from guests.errors import KconformError
-from guests.vm.boot_request import DEFAULT_BOOT
+from guests.vm.boot_request import DEFAULT_BOOT, Boot
 from guests.vm.clone_pool import Pool
 from guests.vm.kernel_modules import find_module, read_module, virtio_modules
 from kconfigs.architectures import ARCHITECTURES
@@ -141,8 +141,8 @@ class TestModulesForVirtio:
         kernel = self.kernel(tmp_path, fakes.MODULAR_VIRTIO + config)
         words = tuple(arguments.split())
         assert (virtio_modules(kernel, words) is None) == refused
-        pool = clone_pool.Pool(Cache(tmp_path / "cache"))
-        machine = pool._machine(kernel, clone_pool.Boot(arguments=words), kvm=False)
+        pool = Pool(Cache(tmp_path / "cache"))
+        machine = pool._machine(kernel, Boot(arguments=words), kvm=False)
         assert machine.virtio != refused
         for module in (tmp_path / "modules" / "drivers").iterdir():
             module.write_bytes(module.read_bytes() + b"signature~Module signature appended~\n")
