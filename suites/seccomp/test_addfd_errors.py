@@ -175,6 +175,7 @@ def test_the_caller_is_being_interrupted(guest: Guest) -> None:
     """
     let_priorities_decide(guest)
     pair = SupervisedPair(guest, policy(notify("getppid", "getegid")))
+    pair.supervisor.catch(Signal.USR2).result()
     adding = pair.target.thread("adding")
     pair.target.catch(Signal.USR1).result()
     pair.target.call("setrlimit", RLIMIT_NOFILE, pair.target.abi.words(4096, 4096)).result()
@@ -190,7 +191,10 @@ def test_the_caller_is_being_interrupted(guest: Guest) -> None:
         plan.call("ioctl", pair.listener, NOTIF_ADDFD, request)
     share_a_processor(pair.supervisor, pair.target, adding)
     give_realtime_priority(adding, 5)
-    *before, late = start_realtime(pair.supervisor, plan, priority=10).counts()
+    supervising = start_realtime(pair.supervisor, plan, priority=10)
+    assert call.outcome() == EINTR
+    # An ADDFD that has not returned by now would wait forever.
+    guest.init.kill(pair.supervisor, Signal.USR2).result()
+    *before, late = supervising.counts()
     require(before == [{"OK": 1}] * 2, "the signal was not sent, or no file added to the other thread")
     assert late in ({"ESRCH": 1}, {"ENOENT": 1}, {"OK": 1})
-    assert call.outcome() == EINTR

@@ -10,7 +10,9 @@ from guests.bpf import deny, kill_process, policy
 from guests.call_arguments import Out
 from guests.guest import Guest
 from guests.outcome import EINVAL, OK, killed, returned
+from guests.syscalls.base import Pending
 from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH, SignalInfo
+from guests.task import Task
 from guests.uapi import Prctl, Ptrace, PtraceOption, Signal
 from suites.seccomp.support.filtered_tasks import code_after_handlers, trapped, unprivileged
 
@@ -67,6 +69,13 @@ def test_user_dispatch_is_not_inherited(guest: Guest) -> None:
     assert task.call("getppid") == EINVAL
 
 
+def check_syscall_stop(tracer: Task, task: Task, call: Pending) -> None:
+    """The task stops at the entry or the exit of a call, before this call has returned."""
+    task.guest.wait_until(lambda: task.state() == "t" or call.finished(), f"{task} to stop, or {call} to return")
+    assert not call.finished(), f"{task} has not stopped"
+    assert tracer.wait(task).stopped_by == SYSCALL_STOP
+
+
 @pytest.mark.requirement("seccomp.entry-dispatch-traced")
 def test_what_a_tracer_sees(guest: Guest) -> None:
     """Of a call that is intercepted, a tracer sees the SIGSYS, and neither entry nor exit; of rt_sigreturn(), both.
@@ -90,16 +99,16 @@ def test_what_a_tracer_sees(guest: Guest) -> None:
         info = SignalInfo.decode_siginfo(siginfo, tracer.abi)
         assert (info.code, info.syscall) == (SYS_USER_DISPATCH, task.number(name))
         tracer.ptrace(Ptrace.SYSCALL, task, 0, Signal.SYS).result()
-        assert tracer.wait(task).stopped_by == SYSCALL_STOP
+        check_syscall_stop(tracer, task, call)
         assert tracer.registers(task).nr == task.number("rt_sigreturn")
         tracer.resume_to_syscall(task).result()
-        assert tracer.wait(task).stopped_by == SYSCALL_STOP
+        check_syscall_stop(tracer, task, call)
         tracer.resume_to_syscall(task).result()
         assert call.outcome() == trapped(task, name)
     task.copy(selector, allow, 1).result()
     call = task.begin("getppid")
     for _ in ("entry", "exit"):
-        assert tracer.wait(task).stopped_by == SYSCALL_STOP
+        check_syscall_stop(tracer, task, call)
         tracer.resume_to_syscall(task).result()
     assert call.outcome() == returned(tracer.pid)
 
