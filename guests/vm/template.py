@@ -15,6 +15,7 @@ Its key covers everything that it depends on.  Its files are verified before its
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -216,13 +217,18 @@ def _copy_sparse(source: int, target: Path) -> None:
 
 
 def _extents(file: int, size: int) -> Iterator[tuple[int, int]]:
-    """The ranges of a sparse file that contain data."""
+    """The ranges of a sparse file that contain data, or all of it if its file system does not know them."""
     end = 0
-    with contextlib.suppress(OSError):  # ENXIO: no data after this offset
-        while end < size:
-            start = os.lseek(file, end, os.SEEK_DATA)
+    while end < size:
+        start = end
+        try:
+            start = os.lseek(file, start, os.SEEK_DATA)
             end = os.lseek(file, start, os.SEEK_HOLE)
-            yield start, end
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data after this offset
+                return
+            end = size
+        yield start, end
 
 
 def _checksum(path: Path) -> str:

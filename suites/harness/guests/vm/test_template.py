@@ -210,3 +210,21 @@ class TestMaking:
         with (tmp_path / "source").open("rb") as source:
             template._copy_sparse(source.fileno(), tmp_path / "target")
         assert (tmp_path / "target").read_bytes() == content
+
+    @pytest.mark.parametrize("refused", [os.SEEK_DATA, os.SEEK_HOLE], ids=["data", "hole"])
+    def test_without_known_holes_all_is_copied(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: int
+    ) -> None:
+        """Some file systems refuse to say where the data of a file are, such as that of gVisor's memory."""
+        real = os.lseek
+
+        def lseek(file: int, position: int, how: int) -> int:
+            if how == refused:
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            return real(file, position, how)
+
+        monkeypatch.setattr(os, "lseek", lseek)
+        (tmp_path / "source").write_bytes(b"kernel")
+        with (tmp_path / "source").open("rb") as source:
+            template._copy_sparse(source.fileno(), tmp_path / "target")
+        assert (tmp_path / "target").read_bytes() == b"kernel"
