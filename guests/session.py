@@ -15,7 +15,7 @@ from guests.protocol import wire
 from guests.protocol.channel import Stream
 from guests.protocol.record import LogContains
 from guests.protocol.wire import Frame, Op, SpawnOption, State
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 from guests.task import Task, TaskOwner
 from guests.uapi import AT_FDCWD, O_APPEND, O_CREAT, O_TRUNC, Cap, Clone
 
@@ -186,11 +186,11 @@ class Session(TaskOwner):
 
     def sysctl(self, name: str) -> str:
         """The value of a sysctl, named with dots."""
-        return self.read_file(setting_path(name)).strip()
+        return self.read_file(sysctl_path(name)).strip()
 
     def set_sysctl(self, name: str, value: int | str) -> None:
         """Have init set a sysctl.  Must succeed."""
-        self.write_file(setting_path(name), f"{value}").result(needs="SYSCTL")
+        self.write_file(sysctl_path(name), f"{value}").result(needs="SYSCTL")
 
     def upload(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Create a file of any length in the guest."""

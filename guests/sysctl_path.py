@@ -4,6 +4,6 @@
 from __future__ import annotations
 
 
-def setting_path(name: str) -> str:
+def sysctl_path(name: str) -> str:
     """The file of a sysctl that is named with dots, as sysctl(8) has it."""
     return f"/proc/sys/{name.replace('.', '/')}"

@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 
 from guests.guest import Guest
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 from kconfigs import needed_options
 from kconfigs.builtin_command_line import BuiltinCommandLine
 from kconfigs.kernel import Kernel
@@ -76,7 +76,7 @@ def undo(request: pytest.FixtureRequest, guest: Guest) -> None:
         return
     for parameter in dict(of_command_line(request)):
         if name := _NAMES.get(parameter):
-            guest.write_file(setting_path(name), NEUTRAL[name])
+            guest.write_file(sysctl_path(name), NEUTRAL[name])
 
 
 def skip_without_attach(request: pytest.FixtureRequest) -> None:
@@ -87,7 +87,7 @@ def skip_without_attach(request: pytest.FixtureRequest) -> None:
 
 def let_trace(guest: Guest) -> None:
     """Lower the scope of a machine that somebody else booted to the one in which parents trace their children."""
-    if not guest.exists(setting_path(SCOPE)):
+    if not guest.exists(sysctl_path(SCOPE)):
         return
     scope = guest.sysctl(SCOPE)
     if scope == CAPABLE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from guests.guest import Guest
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 
 SIGNED = b"~Module signature appended~\n"
 """The end of a signed module (include/linux/module_signature.h)."""
@@ -35,7 +35,7 @@ UNLIMITED = {
 
 def turned_off_loads(guest: Guest) -> list[str]:
     """Those that the command line has set, also by `nomodule`: `NAME is VALUE`."""
-    found = {name: guest.sysctl(name) for name in UNLIMITED if guest.exists(setting_path(name))}
+    found = {name: guest.sysctl(name) for name in UNLIMITED if guest.exists(sysctl_path(name))}
     return [f"{name} is {value}" for name, value in found.items() if value != UNLIMITED[name]]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 
 RESTORED_SYSCTLS: Mapping[str, str] = {
     "fs.protected_fifos": "0",
@@ -42,13 +42,13 @@ it, or empty to begin with what the machine has."""
 _OF_THE_MACHINE = re.compile(r"/(?:sys|dev|proc(?!/(?:self|thread-self|[0-9]+)/))(?:/|$)")
 
 
-PATHS = frozenset(map(setting_path, RESTORED_SYSCTLS))
+PATHS = frozenset(map(sysctl_path, RESTORED_SYSCTLS))
 
 
 def agent_words() -> list[str]:
     """What the agent has to know of them."""
     return [
-        f"{setting_path(name)}={first}" if first else setting_path(name) for name, first in RESTORED_SYSCTLS.items()
+        f"{sysctl_path(name)}={first}" if first else sysctl_path(name) for name, first in RESTORED_SYSCTLS.items()
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import ENOEXEC
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 from guests.uapi import MNT_DETACH, O_WRONLY
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
@@ -81,7 +81,7 @@ def test_enforcement_and_load(guest: Guest, race: Race) -> None:
     root = root_before_pin(guest)
     probe(guest, root, OTHER).require(ENOEXEC)
     changer = root.spawn("changer")
-    switch = changer.open(setting_path(SYSCTL), O_WRONLY).result()
+    switch = changer.open(sysctl_path(SYSCTL), O_WRONLY).result()
     file = root.open(f"{PINNED}/junk").result()
     changing, loading = race.plan(changer), race.plan(root)
     race.switch(

@@ -7,7 +7,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, OK, Outcome
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 from suites.loadpin.support.disks_and_log import (
     ENFORCING,
     NOT_ENFORCING,
@@ -36,14 +36,14 @@ def test_limit_of_loads(guest: Guest) -> None:
     root = root_after_pin(guest, other=False)
     log = LogReader(guest)
     for value, outcome in (("3", OK), ("4", EINVAL), ("2", OK), ("2", EINVAL), ("-1", EINVAL)):
-        assert guest.write_file(setting_path(LIMIT), value) == outcome
+        assert guest.write_file(sysctl_path(LIMIT), value) == outcome
     for _ in range(2):
         assert root.load_kernel(f"{PINNED}/image") == OK
     assert root.load_kernel(f"{PINNED}/image") == EPERM
     assert root.kexec_load() == EPERM
     assert root.unload_kernel() == EPERM
     assert root.kernel_is_loaded()
-    assert guest.write_file(setting_path(LIMIT), "1") == EINVAL
+    assert guest.write_file(sysctl_path(LIMIT), "1") == EINVAL
     assert log.new_lines() == []
 
 

@@ -13,7 +13,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EBADF, EINVAL, ENOENT, ENOEXEC, EPERM, ETXTBSY, Expected, Outcome
 from guests.promises import breaks
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 from guests.task import Task
 from guests.uapi import O_CREAT, O_DIRECTORY, O_PATH, O_RDWR, O_WRONLY, Cap, Clone, KexecFile
 from guests.vm.kernel_modules import read_module
@@ -242,7 +242,7 @@ def test_modules_disabled(guest: Guest) -> None:
     assert root.load_module(f"{OTHER}/{MODULE}.ko") == EPERM
     assert root.init_module(content) == EPERM
     assert root.unload_module("test_firmware") == EPERM
-    assert guest.write_file(setting_path("kernel.modules_disabled"), "0") == EINVAL
+    assert guest.write_file(sysctl_path("kernel.modules_disabled"), "0") == EINVAL
     assert log.new_lines() == []
 
 
@@ -263,5 +263,5 @@ def test_kexec_disabled(guest: Guest) -> None:
     assert root.kexec_load() == EPERM
     assert root.unload_kernel() == EPERM
     assert root.kernel_is_loaded()
-    assert guest.write_file(setting_path("kernel.kexec_load_disabled"), "0") == EINVAL
+    assert guest.write_file(sysctl_path("kernel.kexec_load_disabled"), "0") == EINVAL
     assert log.new_lines() == []

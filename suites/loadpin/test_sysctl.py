@@ -10,7 +10,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EACCES, EINVAL, ENOEXEC, EPERM, OK, returned
 from guests.promises import breaks
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 from guests.task import Task
 from guests.uapi import MS_RDONLY, MS_REMOUNT, O_WRONLY, Clone
 from suites.loadpin.support.disks_and_log import (
@@ -34,7 +34,7 @@ from suites.user_namespaces import map_ids
 pytestmark = [loadpin, pytest.mark.needs("SYSCTL")]
 
 requirement = pytest.mark.requirement
-FILE = setting_path(SYSCTL)
+FILE = sysctl_path(SYSCTL)
 INVALID = ("2", "-1", "256", "4294967297", "18446744073709551616", "18446744073709551617", "yes", "0x2")
 """Of the numbers, some are 0 or 1 if only their last 8, 32 or 64 bits count."""
 BEFORE = "loadpin.sysctl-before"

@@ -10,7 +10,7 @@ import pytest
 from guests.bpf import Action, deny, kill_thread, log, policy, rule
 from guests.guest import Guest
 from guests.outcome import EBADF, EINVAL, EIO, ENOSYS, EPERM, OK, Expected, killed, mismatches, returned
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 from guests.task import Task
 from guests.uapi import AT_FDCWD, Cap, Signal
 from suites.seccomp.support.audit_records import AuditRecords, audited, fields
@@ -157,7 +157,7 @@ def test_existing_rings_work_on(guest: Guest, task: Task) -> None:
 @pytest.mark.requirement("seccomp.io-uring-disabled")
 def test_values(guest: Guest) -> None:
     """kernel.io_uring_disabled takes 0, 1 and 2, in any order, and nothing else; initially it is 0."""
-    path = setting_path(DISABLED)
+    path = sysctl_path(DISABLED)
     assert guest.sysctl(DISABLED) == "0"
     for value, wanted in (("2", OK), ("3", EINVAL), ("-1", EINVAL), ("1", OK), ("all", EINVAL), ("0", OK)):
         before = guest.sysctl(DISABLED)

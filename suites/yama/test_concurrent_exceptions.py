@@ -7,7 +7,7 @@ import pytest
 
 from guests.guest import Guest
 from guests.protocol.meeting_layout import Watched
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 from guests.uapi import O_WRONLY, THREAD_FLAGS, WALL
 from suites.races.race import LONGEST_BESIDE_PREEMPTION, Race
 from suites.yama.support.accesses import SCOPE
@@ -92,7 +92,7 @@ def test_scope_and_access(guest: Guest, race: Race) -> None:
     """During a change of the scope, a stranger may read or not; after the write, the new scope decides."""
     guest.set_sysctl(SCOPE, 1)
     target, stranger, root = guest.spawn("target"), guest.spawn("stranger"), guest.root()
-    file = root.open(setting_path(SCOPE), O_WRONLY).result()
+    file = root.open(sysctl_path(SCOPE), O_WRONLY).result()
     changing, reading = race.plan(root), race.plan(stranger)
     race.switch(
         *(changing, reading),

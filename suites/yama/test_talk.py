@@ -8,7 +8,7 @@ import pytest
 from guests.guest import Guest
 from guests.outcome import EINVAL, EPERM, OK
 from guests.promises import breaks
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 from guests.uapi import PTRACER_ANY, Signal
 
 SCOPE = "kernel.yama.ptrace_scope"
@@ -33,7 +33,7 @@ def test_daemon_of_another_user(guest: Guest) -> None:
 @pytest.mark.requirement("yama.absent")
 def test_secret_without_yama(guest: Guest) -> None:
     """evil, of the same user, stops secret and reads its memory; secret cannot ask for protection."""
-    assert not guest.exists(setting_path(SCOPE))
+    assert not guest.exists(sysctl_path(SCOPE))
     evil, secret = guest.spawn("evil"), guest.spawn("secret")
     password = secret.store(b"hunter2!")
     assert secret.set_ptracer(PTRACER_ANY) == EINVAL

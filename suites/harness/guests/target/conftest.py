@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 from guests.target import kept_settings
 from guests.target.target_connection import TargetConnection
 from guests.target.target_guest import TargetGuest
@@ -69,7 +69,7 @@ class OtherMachine:
     folder: Path
 
     def setting(self, name: str) -> str:
-        command = ["nsenter", f"--net=/proc/{self.pid}/ns/net", "cat", setting_path(name)]
+        command = ["nsenter", f"--net=/proc/{self.pid}/ns/net", "cat", sysctl_path(name)]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     def copies(self) -> list[Path]:
@@ -91,7 +91,7 @@ def other_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[O
         fakes.program(tmp_path / "bin" / "ssh", SSH.replace("{pid}", str(holder.pid)))
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
         monkeypatch.setattr(kept_settings, "RESTORED_SYSCTLS", {SETTING: "", FIRST_SETTING: "31"})
-        paths = frozenset(map(setting_path, (SETTING, FIRST_SETTING)))
+        paths = frozenset(map(sysctl_path, (SETTING, FIRST_SETTING)))
         monkeypatch.setattr(kept_settings, "PATHS", paths)
         yield OtherMachine(holder.pid, tmp_path)
     finally:

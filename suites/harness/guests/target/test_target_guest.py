@@ -14,7 +14,7 @@ import pytest
 from guests.errors import AgentError, GuestBroke, TargetError
 from guests.outcome import OK, returned
 from guests.protocol.wire import Op
-from guests.sysctl_path import setting_path
+from guests.sysctl_path import sysctl_path
 from guests.target.target_guest import TargetGuest
 from guests.uapi import Clone
 from suites.harness.guests.fakes import DEADLINE_S, await_end
@@ -131,7 +131,7 @@ def test_a_connection_that_is_lost(start: Start, other_machine: OtherMachine, nu
 @pytest.mark.parametrize("lost", [False, True], ids=["connected", "connection-lost"])
 def test_a_setting_that_cannot_be_restored(start: Start, other_machine: OtherMachine, *, lost: bool) -> None:
     """It is named, if anybody can still read that; and all others are restored."""
-    path, before = setting_path(SETTING), other_machine.setting(FIRST_SETTING)
+    path, before = sysctl_path(SETTING), other_machine.setting(FIRST_SETTING)
     guest = start()
     assert guest.init.spawn("task").bind_mount("/dev/null", path) == OK
     assert other_machine.setting(FIRST_SETTING) != before
