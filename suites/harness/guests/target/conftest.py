@@ -47,11 +47,14 @@ def carry(source, target):
 def to_there():
     carry(0, there.stdin.fileno())
     there.stdin.close()
+# The main thread takes the signal: if another did, the handler would run only once the main thread has waited.
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 threading.Thread(target=to_there, daemon=True).start()
 ways = (there.stdout, 1), (there.stderr, 2)
 back = [threading.Thread(target=carry, args=(source.fileno(), to), daemon=True) for source, to in ways]
 for one in back:
     one.start()
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
 status = there.wait()
 for one in back:
     one.join()

@@ -119,6 +119,7 @@ def test_a_connection_that_is_lost(start: Start, other_machine: OtherMachine, nu
     guest.init.spawn("task")
     left = processes(guest)
     os.kill(guest.pid, number)
+    os.waitid(os.P_PID, guest.pid, os.WEXITED | os.WNOWAIT)
     with pytest.raises(TargetError) as caught:
         guest.init.spawn("another")
     assert str(caught.value).startswith("the connection to ssh:board was lost during init")
