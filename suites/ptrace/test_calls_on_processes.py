@@ -102,7 +102,7 @@ def test_order_of_files(guest: Guest) -> None:
 @pytest.mark.needs("NUMA", "MIGRATION")
 @pytest.mark.requirement("ptrace.move-pages-nice")
 def test_pages_that_others_map_too(guest: Guest) -> None:
-    """Who has access to a process moves its own pages to another node, and with CAP_SYS_NICE those that it shares."""
+    """A task with access to a process moves the pages of its own, and with CAP_SYS_NICE those that it shares."""
     own, nice, target = guest.spawn("own"), guest.spawn("nice", caps=Cap.SYS_NICE), guest.spawn("target")
     for task, flag, wanted in (
         (own, MPOL_MF_MOVE, OK),

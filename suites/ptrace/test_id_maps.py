@@ -188,7 +188,7 @@ MORE_THAN_THE_OWN_ID = (
 
 @pytest.mark.requirement("ptrace.id-map-own-id")
 def test_map_of_more_than_the_own_id(guest: Guest) -> None:
-    """Who owns a namespace, and has no capability above, maps his own uid and gid there, and no other with them."""
+    """The owner of a namespace, without a capability above, maps his own uid and gid there, and no others."""
     owner, inside = owner_and_namespace(guest)
     path = f"/proc/{inside.pid}"
     owner.write_text(f"{path}/setgroups", "deny").result()

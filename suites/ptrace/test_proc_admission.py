@@ -20,7 +20,7 @@ PRESENT, FRAME = 1 << 63, (1 << 55) - 1
 
 @pytest.mark.requirement("ptrace.proc-comm")
 def test_names_from_outside(guest: Guest) -> None:
-    """Who may open the name of another user's or his own process, which is dumpable, does not change it: EINVAL."""
+    """A task that may open the name of another process, even of its own user, does not change it: EINVAL."""
     target = guest.spawn("target")
     thread = target.thread("thread")
     for task in (guest.spawn("own"), target.spawn("child"), guest.root()):
@@ -34,7 +34,7 @@ def test_names_from_outside(guest: Guest) -> None:
 
 @pytest.mark.requirement("ptrace.proc-mapped-files-listed")
 def test_mapped_files_after_a_change(guest: Guest) -> None:
-    """Who has opened the list of a process's mappings does not learn of them once the process is closed."""
+    """A task that has opened the list of a process's mappings does not learn of them once the process is closed."""
     watcher, target = observer(guest), guest.spawn("target")
     folder, _, name = MAPPING.partition("/")
     to_list, to_look_up = (watcher.open_proc(target, folder, O_DIRECTORY).result() for _ in range(2))
