@@ -173,12 +173,13 @@ class Pool:
         return Guest(kernel, self.template(kernel, boot))
 
     def _machine(self, kernel: Kernel, boot: Boot, kvm: bool) -> VirtualMachine:
-        modules = virtio_modules(kernel, (*self._options.arguments, *boot.arguments))
+        arguments = (*self._options.arguments, *boot.arguments)
+        modules = virtio_modules(kernel, arguments)
         needed = needed_arguments(kernel.config, virtio=modules is not None)
         return VirtualMachine(
             image=kernel.image,
             initramfs=initramfs(kernel.arch, self._store, boot.programs, list((modules or {}).values())),
-            arguments=(*needed, *self._options.arguments, *boot.arguments),
+            arguments=(*needed, *arguments),
             disks=tuple(plan.make(kernel, self._store) for plan in boot.disks),
             memory_mib=self._options.memory_mib or memory_mib(kernel),
             kvm=kvm,
@@ -190,7 +191,7 @@ class Pool:
             cpus=self._options.cpus,
             processor=boot.processor,
             options=self._options.qemu,
-            stall_limits=stall_limits(kernel.config, (*self._options.arguments, *boot.arguments)),
+            stall_limits=stall_limits(kernel.config, arguments),
             boot_timeout_s=self._options.boot_timeout_s or boot_timeout_s(kernel.config),
         )
 

@@ -17,6 +17,7 @@ from common import bounded
 from common.project_files import COMMAND
 from common.text import printable
 from guests.errors import KconformError, UsageError
+from guests.vm.boot_arguments import builtin_arguments
 from kconfigs import input_limits
 from kconfigs.architectures import ARCHITECTURES
 from kconfigs.decompression import DamagedDataError, MissingProgramError, TooLargeError, unpacked
@@ -58,7 +59,7 @@ def virtio_modules(kernel: Kernel, arguments: tuple[str, ...] = ()) -> dict[str,
         _add(kernel, channel[option], ordered, ())
     needs_signatures = any(map(config.enabled, _LOCKED_DOWN)) or (
         # Without another port, the agent reports what it cannot load.
-        architecture.second_port and _requires_signatures((*config.string("CMDLINE").split(), *arguments))
+        architecture.second_port and _requires_signatures((*builtin_arguments(config).split(), *arguments))
     )
     return None if needs_signatures and not all(one.endswith(_SIGNED) for one in ordered.values()) else ordered
 

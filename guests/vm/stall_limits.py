@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kconfigs.builtin_command_line import BuiltinCommandLine
 from kconfigs.kconfig import Config
 
 _LOCKUP_S = 20.0
@@ -35,11 +36,10 @@ class StallLimits:
 
 def stall_limits(config: Config, arguments: Sequence[str]) -> StallLimits:
     """The limits of a kernel with these arguments, after its own (CONFIG_CMDLINE); the last of several counts."""
-    words = [*config.string("CMDLINE").split(), *arguments]
-    given = {name.replace("-", "_"): value for name, _, value in (word.partition("=") for word in words)}
+    line = BuiltinCommandLine.of(config).followed_by(arguments)
 
     def number(parameter: str, option: str, default: float) -> float:
-        for value in (given.get(parameter, ""), config[option] if option else ""):
+        for value in (line.value(parameter) or "", config[option] if option else ""):
             if re.fullmatch(r"[0-9]{1,9}", value):
                 return int(value)
         return default
