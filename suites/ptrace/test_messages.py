@@ -10,13 +10,21 @@ from guests.errors import require
 from guests.guest import Guest
 from guests.outcome import EPERM, ESRCH, OK, Outcome, exited
 from guests.task import Task
-from guests.uapi import KCMP_VM, PTRACE_EVENT_EXIT, Cap, Clone, Ptrace, PtraceOption, Signal
+from guests.uapi import (
+    KCMP_VM,
+    PTRACE_EVENT_EXEC,
+    PTRACE_EVENT_EXIT,
+    PTRACE_EVENT_FORK,
+    Cap,
+    Clone,
+    Ptrace,
+    PtraceOption,
+    Signal,
+)
 from suites.process_accesses import read_memory, used_a_capability, vector
 from suites.ptrace.support.programs import Programs, begin_execute
 
 pytestmark = pytest.mark.needs("CROSS_MEMORY_ATTACH")
-
-PTRACE_EVENT_FORK, PTRACE_EVENT_EXEC = 1, 4
 
 
 def seize(tracer: Task, pid: int, options: PtraceOption = PtraceOption.NONE) -> Outcome:

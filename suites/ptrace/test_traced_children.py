@@ -9,9 +9,16 @@ from guests.call_arguments import Out
 from guests.call_plan import Plan, spare_slot, start
 from guests.guest import Guest
 from guests.outcome import OK, returned
-from guests.uapi import PTRACE_EVENT_STOP, WALL, Clone, Ptrace, PtraceOption, Signal
-
-PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK_DONE = 1, 5
+from guests.uapi import (
+    PTRACE_EVENT_FORK,
+    PTRACE_EVENT_STOP,
+    PTRACE_EVENT_VFORK_DONE,
+    WALL,
+    Clone,
+    Ptrace,
+    PtraceOption,
+    Signal,
+)
 
 
 @pytest.mark.requirement("ptrace.first-stop-of-children")

@@ -25,10 +25,10 @@ from suites.seccomp.support.filtered_tasks import (
     trapped,
     unprivileged,
 )
+from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER")
 
-SYSCALL_STOP = Signal.TRAP | 0x80
 HANDLED = 42
 """The result that the handler sets."""
 KILLED = killed(Signal.SYS)

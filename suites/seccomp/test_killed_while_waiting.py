@@ -16,10 +16,9 @@ from guests.syscalls.base import Pending
 from guests.syscalls.seccomp import FilterFlag, Notification
 from guests.uapi import AT_FDCWD, PTRACE_EVENT_EXIT, PTRACE_EVENT_SECCOMP, PtraceOption, Signal
 from suites.seccomp.support.filtered_tasks import MADE, SupervisedPair, check_not_made
+from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP
 
 pytestmark = [pytest.mark.needs("SECCOMP_FILTER"), pytest.mark.requirement("seccomp.killed-while-waiting")]
-
-SYSCALL_STOP = Signal.TRAP | 0x80
 
 
 class TracedPair(SupervisedPair):

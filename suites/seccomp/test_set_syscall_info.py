@@ -16,6 +16,7 @@ from guests.syscalls.base import Pending
 from guests.syscalls.syscall_info import SYSCALL_INFO_SIZE, SyscallInfo, SyscallStop
 from guests.uapi import AT_FDCWD, PTRACE_EVENT_STOP, PtraceOption, Signal
 from suites.seccomp.support.filtered_tasks import MADE, check_not_made, skipped
+from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP
 from suites.seccomp.support.traced_pair import TracedPair
 
 pytestmark = [
@@ -145,7 +146,7 @@ def stop_at_entry(pair: TracedPair) -> Pending:
     pair.tracer.set_options(pair.tracee, options).result()
     pair.tracer.resume_to_syscall(pair.tracee).result()
     call = pair.tracee.begin("getppid")
-    require(pair.tracer.wait(pair.tracee).stopped_by == Signal.TRAP | 0x80, f"{pair.tracee} did not stop at its call")
+    require(pair.tracer.wait(pair.tracee).stopped_by == SYSCALL_STOP, f"{pair.tracee} did not stop at its call")
     return call
 
 

@@ -15,10 +15,10 @@ from guests.syscalls.signals import SYS_SECCOMP, SYS_USER_DISPATCH, SignalInfo
 from guests.task import Task
 from guests.uapi import Prctl, Ptrace, PtraceOption, Signal
 from suites.seccomp.support.filtered_tasks import code_after_handlers, trapped, unprivileged
+from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP
 
 pytestmark = pytest.mark.needs("SECCOMP_FILTER", "GENERIC_ENTRY or SYSCALL_USER_DISPATCH")
 
-SYSCALL_STOP = Signal.TRAP | 0x80
 DENY = policy(deny("getppid", errno=EINVAL))
 
 

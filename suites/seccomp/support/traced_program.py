@@ -24,11 +24,11 @@ from guests.syscalls.ptrace import WaitStatus
 from guests.task import Task
 from guests.uapi import PTRACE_EVENT_EXIT, WALL, Ptrace, PtraceOption, Signal, names
 from guests.vm.programs_for_guests import ProgramError, find
+from suites.seccomp.support.syscall_traced_pair import SYSCALL_STOP
 
 _BIN = "/bin/"
 _AT_ENTRY = 9
 _EVENT_EXEC = 4
-_AT_SYSCALL = Signal.TRAP | 0x80
 _OPTIONS = PtraceOption.TRACEEXEC | PtraceOption.TRACEEXIT | PtraceOption.TRACESYSGOOD | PtraceOption.EXITKILL
 _OF_THE_C_LIBRARY = (
     *("arch_prctl", "brk", "clock_gettime", "getrandom", "prlimit64", "rseq", "set_robust_list"),
@@ -175,7 +175,7 @@ class TracedProgram:
         while True:
             self.launcher.ptrace(Ptrace.SYSCALL, self.task, 0, signal).result()
             stop = self.launcher.wait(self.task)
-            if stop.stopped_by == _AT_SYSCALL:
+            if stop.stopped_by == SYSCALL_STOP:
                 return True
             if stop.event == PTRACE_EVENT_EXIT or not stop.stopped_by:
                 return False
