@@ -103,20 +103,33 @@ class HostTime:
         self._blocked, self._looked = blocked, now
 
     def _threads_blocked(self) -> Iterator[str]:
-        for file in Path(f"/proc/{self._pid}/task").glob("*/stat"):
-            with contextlib.suppress(OSError, IndexError):  # it has ended
-                # The name, in parentheses, may have any characters.
-                if file.read_bytes().rpartition(b")")[2].split()[0] == b"D":
-                    yield file.parent.name
+        for tid, stat in self._of_each_thread("stat"):
+            # The name, in parentheses, may have any characters.
+            if stat.rpartition(b")")[2].split()[0] == b"D":
+                yield tid
 
     def starved_s(self) -> float:
         """Seconds that a thread of QEMU was runnable, but did not run: the maximum over its threads."""
         delays = [0]
-        for file in Path(f"/proc/{self._pid}/task").glob("*/schedstat"):
-            # A thread may end in the meantime, and the host's kernel may lack CONFIG_SCHED_INFO.
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                delays.append(int(file.read_text(encoding="utf-8").split()[1]))
+        for _tid, schedstat in self._of_each_thread("schedstat"):
+            delays.append(int(schedstat.split()[1]))
         return max(delays) / 1e9
+
+    def _of_each_thread(self, name: str) -> Iterator[tuple[str, bytes]]:
+        """The number of each thread of QEMU, and what its file of this name contains.
+
+        QEMU or a thread may end in the meantime, and the host's kernel may lack CONFIG_SCHED_INFO: whatever cannot be
+        read is left out.
+        """
+        threads: list[Path] = []
+        with contextlib.suppress(OSError):
+            threads = list(Path(f"/proc/{self._pid}/task").iterdir())
+        for thread in threads:
+            content = b""
+            with contextlib.suppress(OSError):
+                content = (thread / name).read_bytes()
+            if content:
+                yield thread.name, content
 
     def lost_s(self) -> float:
         """Seconds that the host has taken from the guest."""

@@ -70,6 +70,20 @@ class TestHostTime:
         assert there.starved_s() == 0
         assert there.pause() == ""
 
+    @pytest.mark.parametrize("error", [FileNotFoundError, ProcessLookupError])
+    def test_a_process_that_ends_while_its_threads_are_listed(
+        self, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+    ) -> None:
+        def ended(*_: object) -> None:
+            raise error
+
+        there = HostTime(child.pid)
+        for listing in "scandir", "listdir":
+            monkeypatch.setattr(os, listing, ended)
+        assert there.starved_s() == 0
+        there.look(there._looked + 1)
+        assert there.excuse() == ""
+
     def test_a_process_that_waits_for_a_processor(self, child: subprocess.Popen[bytes]) -> None:
         """Two busy loops share one processor: each waits for about half of the time."""
         os.sched_setaffinity(child.pid, {min(os.sched_getaffinity(0))})
