@@ -37,19 +37,11 @@ from suites.coverage.line_map import LineMap, find_map
 from suites.mutation.c_source import c_parser, live_lines
 from suites.mutation.config_plans import plan_configs
 from suites.mutation.mechanical_mutants import draw, stale_arguments
+from suites.mutation.mutant import Mutant, mismatches
 from suites.mutation.mutant_builder import MutantBuilder
 from suites.mutation.mutant_report import as_markdown, exit_status, line, read_json, summary, write_json
 from suites.mutation.mutant_run import Known, run_sample, run_table
-from suites.mutation.mutant_table import (
-    HISTORY,
-    LOADERS,
-    MUTANTS,
-    Mutant,
-    areas,
-    load_history,
-    mismatches,
-    mutants_of_run,
-)
+from suites.mutation.mutant_table import LOADERS, MUTANTS, areas, mutants_of_run
 from suites.mutation.mutant_tester import SURVIVED, MutantResult, MutantTester
 from suites.mutation.mutants_options import parser, pytest_arguments, table_name
 
@@ -143,17 +135,19 @@ def _plans(
 ) -> Iterator[tuple[str, Sequence[str], Sequence[Mutant]]]:
     """The object directories that the mutants are built in: name, options beyond the flavor's, and mutants.
 
-    Those for --history are the same for every area and for --only, so that none has to be configured again.
+    Those of a table are the same for every area and for --only, so that none has to be configured again.
     """
-    if options.objects or not options.history:
+    if options.objects or options.races:
         yield "objects", (), chosen
         return
     asked = {name: option.value for name, option in flavor(DEFAULT).asked(tree.version, options.arch).items()}
-    history = [bug for area in areas(HISTORY) for bug in load_history(area)]
-    for number, (config, members) in enumerate(plan_configs(history, asked)):
+    table = table_name(options) or MUTANTS
+    all_mutants = [mutant for area in areas(table) for mutant in LOADERS[table](area)]
+    kind = table.removesuffix(".toml")
+    for number, (config, members) in enumerate(plan_configs(all_mutants, asked, options.arch)):
         ours = [mutant for mutant in chosen if mutant in members]
         if ours:
-            yield f"objects-history-{number}" if config else "objects", config, ours
+            yield f"objects-{kind}-{number}" if config else "objects", config, ours
 
 
 def _builder(

@@ -5,20 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from suites.mutation.mutant_table import Mutant
+from suites.mutation.mutant import Mutant
 
 
-def plan_configs(mutants: Iterable[Mutant], asked: Mapping[str, str]) -> list[tuple[list[str], list[Mutant]]]:
+def plan_configs(
+    mutants: Iterable[Mutant], asked: Mapping[str, str], arch: str
+) -> list[tuple[list[str], list[Mutant]]]:
     """The options of each kernel that has to be configured, and the mutants that are built from it.
 
-    The first has no options: it is for the mutants without, and for those that are not built.  All others are in one,
-    because a configuration costs a build of what depends on it, and the tests of a kernel without a fault; only a
-    mutant that contradicts them, or what the flavor asks for, gets another.
+    The first has no options: it is for the mutants without, and for those that are not built for this architecture.
+    All others are in one, because a configuration costs a build of what depends on it, and the tests of a kernel
+    without a fault; only a mutant that contradicts them, or what the flavor asks for, gets another.
     """
     plain: list[Mutant] = []
     plans: list[tuple[dict[str, str], list[Mutant]]] = []
     for mutant in mutants:
-        if mutant.argued or mutant.missing or not mutant.config:
+        if mutant.argued or mutant.missing or not mutant.config or mutant.arch not in ("", arch):
             plain.append(mutant)
             continue
         options = mutant.options

@@ -9,7 +9,7 @@ from kconfigs.build.kernel_tree import Tree
 from suites.coverage.line_map import LineMap, area
 from suites.coverage.source_changes import changed_lines
 from suites.coverage.touched_tests import Touched
-from suites.mutation.mutant_table import Mutant
+from suites.mutation.mutant import Mutant
 
 MOST_PLACES = 100
 """A mutant that touches more lines, such as by a macro, says little about which tests are the first to fail."""

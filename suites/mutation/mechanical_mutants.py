@@ -23,7 +23,8 @@ from typing import TypeVar
 from common.toml import read
 from suites.mutation.c_source import functions
 from suites.mutation.fault_places import Place, places
-from suites.mutation.mutant_table import SUITES, Edit, Mutant
+from suites.mutation.mutant import Edit, Mutant
+from suites.mutation.mutant_table import SUITES
 
 FILES: Mapping[str, Sequence[str]] = {
     "loadpin": ("security/loadpin/loadpin.c", "drivers/md/dm-verity-loadpin.c"),

@@ -25,7 +25,7 @@ from kconfigs.cache import Cache
 from kconfigs.config_changes import parse_changes
 from kconfigs.flavors import DEFAULT, flavor
 from kconfigs.kconfig import Config
-from suites.mutation.mutant_table import Mutant
+from suites.mutation.mutant import Mutant
 
 UNCHANGED = Mutant("unchanged", "Nothing has changed.")
 _WAITING = "mutants are waiting for another kernel build"
@@ -113,7 +113,9 @@ class MutantBuilder:
         return ", ".join(f"CONFIG_{name}={value}" for name, value in mutant.options.items() if config[name] != value)
 
     def foreign(self, mutant: Mutant) -> str:
-        """The folder of another architecture that a mutant is for; empty if it edits anything else."""
+        """Another architecture that a mutant is for, or its folder; empty if it is for this one, or for all."""
+        if mutant.arch not in ("", self._job.architecture.name):
+            return mutant.arch
         own = self._job.architecture.srcarch
         folders = [Path(edit.file).parts[:2] for edit in mutant.edits]
         others = ["/".join(folder) for folder in folders if folder[0] == "arch" and folder[1] != own]

@@ -11,7 +11,7 @@ from typing import Any
 from common import atomic
 from common.errors import UsageError
 from common.text import printable
-from suites.mutation.mutant_table import Mutant
+from suites.mutation.mutant import Mutant
 from suites.mutation.mutant_tester import (
     ARGUED,
     DETECTED,

@@ -13,8 +13,8 @@ from common.errors import KconformError
 from suites.coverage.line_map import LineMap
 from suites.mutation.executing_tests import UNKNOWN, Execution, execution_of
 from suites.mutation.limited_run import end_all
+from suites.mutation.mutant import EditMismatchError, Mutant
 from suites.mutation.mutant_builder import MutantBuilder, NoEffectError
-from suites.mutation.mutant_table import EditMismatchError, Mutant
 from suites.mutation.mutant_tester import (
     ARGUED,
     ERROR,

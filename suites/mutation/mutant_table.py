@@ -11,14 +11,15 @@ mutants.toml has faults that we made up:
     replace = "task_is_descendant(parent, tracer)"
     first = "test_set_ptracer.py"       # optional: tests to run before all others of the area, or file::function
     equivalent = "..."                  # optional: why no test can detect it; then it is not built
-    config = ["X86_32=y"]               # optional: options without which it is not built
+    config = ["NUMA=y"]                 # optional: options that it needs beyond those of the flavor
+    arch = "i386"                       # optional: the architecture that it is for, if its files do not tell
 
 If there are several edits, each has its file, find and replace in a [[mutant.edit]], which comes last.
 
 races.toml has more of them, in the same format: a lock, a barrier, a grace period or a reference is gone or narrower.
 A run of it also tries the bugs of history.toml that need several processors.
 
-A mutant whose file is in arch/ is tested only on kernels of that architecture.
+A mutant whose files are all in arch/ is tested only on kernels of that architecture.
 
 history.toml has bugs that the kernel once had, each brought back by undoing its fix:
 
@@ -43,134 +44,25 @@ history.toml has bugs that the kernel once had, each brought back by undoing its
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from common.errors import KconformError, UsageError
+from common.errors import UsageError
 from common.toml import Table, read
-from common.versions import ANY, VersionRange, parse_version
-from kconfigs.build.kernel_tree import Tree
+from common.versions import parse_version
+from kconfigs.architectures import named_architecture
 from kconfigs.kconfig import VALUE
+from suites.mutation.mutant import NEEDS, Edit, Fix, Mutant
 
 SUITES = Path(__file__).parents[1]
 MUTANTS, HISTORY, RACES = "mutants.toml", "history.toml", "races.toml"
-
-NEEDS: Mapping[str, str] = {
-    "smp": "several CPUs",
-    "kvm": "hardware virtualisation",
-    "hardware": "a device that QEMU lacks",
-    "time": "more time than a test has",
-}
-"""What a bug may need, and what messages call it."""
-
-AVAILABLE: frozenset[str] = frozenset()
-"""Those of NEEDS that guests have."""
 
 _ID = re.compile(r"\w[\w.+-]*", re.ASCII)
 """It becomes a part of a path."""
 _COMMIT = re.compile(r"[0-9a-f]{12,40}")
 _EDIT = ("file", "find", "replace")
 _OPTION = re.compile(rf"(CONFIG_)?[A-Z0-9]\w*=({VALUE})", re.ASCII)
-
-
-class EditMismatchError(KconformError):
-    """The source has not exactly one place for an edit; the message says which."""
-
-
-@dataclass(frozen=True)
-class Edit:
-    """The replacement of one place of one file."""
-
-    file: str
-    find: str
-    replace: str
-    versions: VersionRange = ANY
-    """The kernel versions that it is for."""
-
-
-@dataclass(frozen=True)
-class Fix:
-    """The upstream commit that fixed a bug."""
-
-    title: str
-    commit: str
-    release: str
-    confirmed: bool = True
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A kernel with one fault."""
-
-    id: str
-    text: str
-    """What is wrong with it, in a sentence."""
-    edits: tuple[Edit, ...] = ()
-    first: str = ""
-    """The file of the area's tests that is run before the others, or one of its tests, as `file.py::test_name`."""
-    argued: str = ""
-    """Why no test can detect it."""
-    needs: tuple[str, ...] = ()
-    config: tuple[str, ...] = ()
-    """Options, as in `--config`."""
-    fix: Fix | None = None
-
-    @property
-    def options(self) -> dict[str, str]:
-        """The options that it needs, by name, without `CONFIG_`."""
-        return dict(option.removeprefix("CONFIG_").split("=", 1) for option in self.config)
-
-    @property
-    def missing(self) -> str:
-        """What guests would need to show the fault, and do not have; empty if there is nothing."""
-        return ", ".join(NEEDS[need] for need in self.needs if need not in AVAILABLE)
-
-    def edited(self, tree: Tree) -> dict[str, str]:
-        """The new content of each file that it edits.  EditMismatchError unless each edit has exactly one place."""
-        edits = [edit for edit in self.edits if tree.version in edit.versions]
-        if not edits:
-            raise EditMismatchError(f"{self.id}: no edit is for Linux {tree.text_version}")
-        by_file: dict[str, list[Edit]] = {}
-        for edit in edits:
-            by_file.setdefault(edit.file, []).append(edit)
-        return {file: self._edit(tree.path / file, of_file) for file, of_file in by_file.items()}
-
-    def _edit(self, path: Path, edits: Sequence[Edit]) -> str:
-        """The content of the file with all edits; each place is looked up in the file as it is."""
-        name = edits[0].file
-        if not path.is_file():
-            raise EditMismatchError(f"{self.id}: this source has no {name}")
-        content = path.read_text(encoding="utf-8")
-        parts, at = [], 0
-        for start, edit in sorted(((self._place(content, edit), edit) for edit in edits), key=lambda pair: pair[0]):
-            if start < at:
-                raise EditMismatchError(f"{self.id}: two edits of {name} overlap")
-            parts += [content[at:start], edit.replace]
-            at = start + len(edit.find)
-        return "".join([*parts, content[at:]])
-
-    def _place(self, content: str, edit: Edit) -> int:
-        places = content.count(edit.find)
-        if places != 1:
-            raise EditMismatchError(
-                f"{self.id}: {edit.file} has {places} places that match {_shortened(edit.find)}, expected one"
-            )
-        return content.index(edit.find)
-
-
-def _shortened(text: str) -> str:
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return repr(line if len(line) <= 60 else f"{line[:57]}...")
-
-
-def mismatches(tree: Tree, mutants: Iterable[Mutant]) -> Iterator[str]:
-    """What is wrong with those whose edits do not match this source; nothing is built."""
-    for mutant in mutants:
-        try:
-            mutant.edited(tree)
-        except EditMismatchError as error:
-            yield error.message
 
 
 def areas(*names: str) -> list[str]:
@@ -230,7 +122,7 @@ def _load(path: Path, kind: str, parse: Callable[[Table], Mutant]) -> list[Mutan
 
 
 def _mutant(entry: Table) -> Mutant:
-    known = ("first", "equivalent", "config")
+    known = ("first", "equivalent", "config", "arch")
     if "edit" in entry:
         entry.check(required=("id", "text"), optional=("edit", *known))
     else:
@@ -242,6 +134,7 @@ def _mutant(entry: Table) -> Mutant:
         first=entry.text("first", ""),
         argued=entry.sentence("equivalent", ""),
         config=_config(entry),
+        arch=_arch(entry),
     )
 
 
@@ -280,6 +173,14 @@ def _config(entry: Table) -> tuple[str, ...]:
         if not _OPTION.fullmatch(option):
             raise entry.error(f"'config' has {option!r}, which is not an option as in MIGRATION=y", key="config")
     return options
+
+
+def _arch(entry: Table) -> str:
+    name = entry.text("arch", "")
+    try:
+        return named_architecture(name) if name else ""
+    except UsageError as error:
+        raise entry.error(f"'arch': {error.message}", key="arch", hint=error.hint) from None
 
 
 def _edits(entry: Table, *, optional: Sequence[str] = ()) -> tuple[Edit, ...]:

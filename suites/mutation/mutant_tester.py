@@ -21,8 +21,8 @@ from kconfigs.cache import Cache
 from suites.coverage.line_map import LineMap, save_map
 from suites.mutation.executing_tests import UNKNOWN, Execution
 from suites.mutation.limited_run import run_within
+from suites.mutation.mutant import Mutant
 from suites.mutation.mutant_builder import UNCHANGED, discard_image
-from suites.mutation.mutant_table import Mutant
 from suites.mutation.reproducer_trials import try_reproducers
 
 TESTS_DEADLINE_S = 1800.0

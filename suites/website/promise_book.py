@@ -23,8 +23,9 @@ from reports.model.document import Document
 from reports.model.requirements import Requirement
 from reports.model.result import KernelRecord, PromiseStatus
 from suites.mutation import mutant_table
+from suites.mutation.mutant import Mutant
 from suites.mutation.mutant_report import read_json
-from suites.mutation.mutant_table import HISTORY, LOADERS, MUTANTS, RACES, Mutant
+from suites.mutation.mutant_table import HISTORY, LOADERS, MUTANTS, RACES
 from suites.mutation.mutant_tester import DETECTED, MutantResult
 from suites.website.proving_tests import ProvingTest, Tests
 

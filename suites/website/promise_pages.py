@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from common.versions import VersionRange, dotted
 from reports.formats.markdown_escape import code, text
 from reports.model.result import STATUSES
-from suites.mutation.mutant_table import Edit, Fix
+from suites.mutation.mutant import Edit, Fix
 from suites.website.promise_book import Fault, FaultKind, Promise, PromiseBook, PromiseFinding
 from suites.website.site_markdown import (
     bullets,

@@ -20,8 +20,8 @@ from suites.harness.kconfigs import fake_kernels as fakes
 from suites.mutation import __main__ as command
 from suites.mutation import mechanical_mutants, mutant_table
 from suites.mutation.executing_tests import UNKNOWN, Execution
+from suites.mutation.mutant import Mutant
 from suites.mutation.mutant_builder import UNCHANGED, MutantBuilder, discard_image
-from suites.mutation.mutant_table import Mutant
 from suites.mutation.mutant_tester import MutantResult, MutantTester
 
 FILE = "security/yama/yama_lsm.c"

@@ -14,7 +14,7 @@ from suites.harness.kconfigs import fake_kernels as fakes
 from suites.harness.project.line_map_sample import DENIED, FILE, LINES, SOURCE, line_map
 from suites.mutation import executing_tests
 from suites.mutation.executing_tests import UNKNOWN, Execution, execution_of
-from suites.mutation.mutant_table import Edit, EditMismatchError, Mutant
+from suites.mutation.mutant import Edit, EditMismatchError, Mutant
 
 REFUSED = Edit(FILE, "return -1", "return 1")
 """Line 7, which one test executes."""

@@ -19,7 +19,7 @@ from suites.mutation import mechanical_mutants
 from suites.mutation.c_source import functions, live_lines
 from suites.mutation.fault_places import places
 from suites.mutation.mechanical_mutants import FILES, arguments, draw, stale_arguments
-from suites.mutation.mutant_table import Mutant
+from suites.mutation.mutant import Mutant
 
 pytest.importorskip("tree_sitter", reason="tree_sitter is not installed: pip install tree-sitter tree-sitter-c")
 

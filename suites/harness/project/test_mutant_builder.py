@@ -18,8 +18,8 @@ from kconfigs.image_config import find_config
 from kconfigs.kconfig import Config
 from kconfigs.kernel_folder import find_modules
 from suites.harness.kconfigs import fake_kernels as fakes
+from suites.mutation.mutant import Edit, EditMismatchError, Mutant
 from suites.mutation.mutant_builder import MutantBuilder, NoEffectError, discard_image
-from suites.mutation.mutant_table import Edit, EditMismatchError, Mutant
 
 IMAGE = architecture().image
 SOURCE = "int scope = 1;\nint other = 1;\n"

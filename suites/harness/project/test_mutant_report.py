@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
+from suites.mutation.mutant import Edit, Fix, Mutant
 from suites.mutation.mutant_report import as_markdown, exit_status, read_json, summary, write_json
-from suites.mutation.mutant_table import Edit, Fix, Mutant
 from suites.mutation.mutant_tester import MutantResult
 from suites.mutation.reproducer_trials import REPRODUCES, REPRODUCES_LATER
 

@@ -18,7 +18,7 @@ from suites.coverage.line_map import load_map
 from suites.harness.project.line_map_sample import LINES
 from suites.mutation import mutant_tester
 from suites.mutation.executing_tests import Execution
-from suites.mutation.mutant_table import Edit, Mutant
+from suites.mutation.mutant import Edit, Mutant
 from suites.mutation.mutant_tester import MutantTester
 
 MUTANT = Mutant("an-id", "What it breaks.", (Edit("a.c", "scope = 1", "scope = 7"),))

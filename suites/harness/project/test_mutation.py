@@ -19,19 +19,8 @@ from kconfigs.resolve import packaged_source
 from suites.harness.kconfigs import fake_kernels as fakes
 from suites.mutation import mutant_table
 from suites.mutation.config_plans import plan_configs
-from suites.mutation.mutant_table import (
-    HISTORY,
-    LOADERS,
-    MUTANTS,
-    Edit,
-    EditMismatchError,
-    Fix,
-    Mutant,
-    areas,
-    load_history,
-    load_mutants,
-    mismatches,
-)
+from suites.mutation.mutant import Edit, EditMismatchError, Fix, Mutant, mismatches
+from suites.mutation.mutant_table import HISTORY, LOADERS, MUTANTS, areas, load_history, load_mutants
 
 SUITES = Path(__file__).parents[2]
 
@@ -64,9 +53,13 @@ EDIT_OF_MUTANT = EDIT.replace("bug", "mutant")
 
 
 def mutant(
-    *edits: Edit, identifier: str = "an-id", text: str = "What it breaks.", config: tuple[str, ...] = ()
+    *edits: Edit,
+    identifier: str = "an-id",
+    text: str = "What it breaks.",
+    config: tuple[str, ...] = (),
+    arch: str = "",
 ) -> Mutant:
-    return Mutant(identifier, text, edits, config=config)
+    return Mutant(identifier, text, edits, config=config, arch=arch)
 
 
 @pytest.fixture
@@ -191,8 +184,8 @@ class TestMutants:
         assert load_mutants("yama") == [mutant(*[Edit("a.c", "scope = 1", "")] * edits, text="It is broken.")]
 
     def test_options(self, folder: Path) -> None:
-        (folder / MUTANTS).write_text(MUTANT + 'config = ["X86_32=y"]\n' + EDIT_OF_MUTANT)
-        assert [each.config for each in load_mutants("yama")] == [("X86_32=y",)]
+        (folder / MUTANTS).write_text(MUTANT + 'config = ["NUMA=y"]\narch = "i386"\n' + EDIT_OF_MUTANT)
+        assert [(each.config, each.arch) for each in load_mutants("yama")] == [(("NUMA=y",), "i386")]
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -200,9 +193,10 @@ class TestMutants:
             (MUTANT, "'file' is missing"),
             (MUTANT + 'find = "scope = 1"' + EDIT_OF_MUTANT, "unknown key 'find'"),
             (MUTANT + EDIT_OF_MUTANT + 'since = "6.1"', "unknown key 'since'"),
-            (MUTANT + 'config = ["X86_32"]' + EDIT_OF_MUTANT, "'config' has 'X86_32'"),
+            (MUTANT + 'config = ["NUMA"]' + EDIT_OF_MUTANT, "'config' has 'NUMA'"),
+            (MUTANT + 'arch = "i387"' + EDIT_OF_MUTANT, "'arch': no architecture i387; did you mean 'i386'"),
         ],
-        ids=["none", "both-forms", "versions", "config"],
+        ids=["none", "both-forms", "versions", "config", "arch"],
     )
     def test_an_error_names_its_line(self, folder: Path, text: str, message: str) -> None:
         (folder / MUTANTS).write_text(text)
@@ -251,13 +245,16 @@ class TestConfigs:
             mutant(config=("CONFIG_A=y", "B=y")),
             mutant(config=("AUDIT=y",)),
         ]
-        assert plan_configs(mutants, {"AUDIT": "y"}) == [([], mutants[:1]), (["A=y", "AUDIT=y", "B=y"], mutants[1:])]
+        assert plan_configs(mutants, {"AUDIT": "y"}, "x86_64") == [
+            ([], mutants[:1]),
+            (["A=y", "AUDIT=y", "B=y"], mutants[1:]),
+        ]
 
     def test_contradictions_are_apart(self) -> None:
         """Of each other, and of what the flavor asks for, which all others count on."""
         plain, first, second = mutant(), mutant(config=("A=y",)), mutant(config=("A=m",))
         without = mutant(config=("AUDIT=n",), identifier="without-audit")
-        assert plan_configs([first, second, without, plain], {"AUDIT": "y"}) == [
+        assert plan_configs([first, second, without, plain], {"AUDIT": "y"}, "x86_64") == [
             ([], [plain]),
             (["A=y"], [first]),
             (["A=m"], [second]),
@@ -267,4 +264,5 @@ class TestConfigs:
     def test_mutants_that_are_not_built_ask_for_nothing(self) -> None:
         argued = replace(mutant(config=("A=y",)), argued="It has no effect.")
         elsewhere = replace(mutant(config=("B=y",)), needs=("smp",))
-        assert plan_configs([argued, elsewhere], {}) == [([], [argued, elsewhere])]
+        foreign = mutant(config=("C=y",), arch="i386")
+        assert plan_configs([argued, elsewhere, foreign], {}, "x86_64") == [([], [argued, elsewhere, foreign])]

@@ -12,7 +12,7 @@ import pytest
 from suites.harness.walks.fake_guest import FakeGuest, FakeYamaWalk
 from suites.harness.walks.wrong_rules import RULES
 from suites.mutation import mutant_tester
-from suites.mutation.mutant_table import Edit, Mutant
+from suites.mutation.mutant import Edit, Mutant
 from suites.mutation.mutant_tester import MutantTester, chooses_tests
 from suites.mutation.mutants_options import parser, pytest_arguments
 from suites.walks.walk import WalkDifference
