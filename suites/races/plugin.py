@@ -132,7 +132,7 @@ def race(request: pytest.FixtureRequest, guest: Guest) -> Race:
 
 @pytest.fixture
 def fresh_races(request: pytest.FixtureRequest, guest_supply: GuestSupply) -> Iterator[Iterator[tuple[Guest, Race]]]:
-    """Fresh guests with a race each, for what can happen only once in a guest: one, or as many as time allows."""
+    """Fresh guests with a race each, for what a guest can do only a few times: one, or as many as time allows."""
     with one_after_another(guest_supply.take) as next_guest:
         yield _fresh_races(request, next_guest, guest_supply.complaint)
 
@@ -146,7 +146,7 @@ def _fresh_races(
     while True:
         request.config.stash[LIMIT].renew()
         guest = next_guest()
-        once = replace(budget, rounds=1, seed=seeds.getrandbits(32), seconds=0)
+        once = replace(budget, seed=seeds.getrandbits(32), seconds=0)
         yield guest, Race(guest, once, finished=record.add)
         if time.monotonic() >= end:
             break

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 
@@ -63,28 +64,29 @@ def test_suspension(guest: Guest, race: Race) -> None:
 
 @audited
 @pytest.mark.requirement("seccomp.log-silenced")
-def test_silencing(guest: Guest, race: Race) -> None:
+def test_silencing(fresh_races: Iterator[tuple[Guest, Race]]) -> None:
     """A call that begins once its action was removed from actions_logged is not recorded; all calls run."""
-    records = AuditRecords(guest)
-    task, root = unprivileged(guest, "task"), guest.root()
-    # Its own calls are those that have these names, and no others, until the end of the round.
-    task.install(policy(log("getppid", "getuid", "getgid"))).result()
-    file = root.open(f"{PATH}actions_logged", O_WRONLY).result()
-    calling, changing = race.plan(task), race.plan(root)
-    silenced = DEFAULT.removesuffix(" log").encode()
-    race.go(calling, changing)
-    race.watch("silence", changing.call("pwrite64", file, silenced, len(silenced), 0))
-    race.watch("call meanwhile", calling.call("getppid"))
-    race.meet(calling, changing)
-    race.watch("call silently", calling.call("getuid"))
-    race.meet(calling, changing)
-    race.watch("restore", changing.call("pwrite64", file, DEFAULT.encode(), len(DEFAULT), 0))
-    race.meet(calling, changing)
-    race.watch("call", calling.call("getgid"))
-    race.tally(calling, changing)
-    made = race.check(("OK",) * 5, rounds=ROUNDS_LOGGED)
-    assert guest.sysctl(LOGGED) == DEFAULT
-    records.wait_for_all()
-    recorded = [int(fields(record)["syscall"]) for record in records.of(task)]
-    assert recorded.count(task.number("getuid")) == 0
-    assert recorded.count(task.number("getgid")) == made.rounds
+    for guest, race in fresh_races:
+        records = AuditRecords(guest)
+        task, root = unprivileged(guest, "task"), guest.root()
+        # Its own calls are those that have these names, and no others, until the end of the round.
+        task.install(policy(log("getppid", "getuid", "getgid"))).result()
+        file = root.open(f"{PATH}actions_logged", O_WRONLY).result()
+        calling, changing = race.plan(task), race.plan(root)
+        silenced = DEFAULT.removesuffix(" log").encode()
+        race.go(calling, changing)
+        race.watch("silence", changing.call("pwrite64", file, silenced, len(silenced), 0))
+        race.watch("call meanwhile", calling.call("getppid"))
+        race.meet(calling, changing)
+        race.watch("call silently", calling.call("getuid"))
+        race.meet(calling, changing)
+        race.watch("restore", changing.call("pwrite64", file, DEFAULT.encode(), len(DEFAULT), 0))
+        race.meet(calling, changing)
+        race.watch("call", calling.call("getgid"))
+        race.tally(calling, changing)
+        made = race.check(("OK",) * 5, rounds=ROUNDS_LOGGED)
+        assert guest.sysctl(LOGGED) == DEFAULT
+        records.wait_for_all()
+        recorded = [int(fields(record)["syscall"]) for record in records.of(task)]
+        assert recorded.count(task.number("getuid")) == 0
+        assert recorded.count(task.number("getgid")) == made.rounds
