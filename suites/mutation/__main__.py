@@ -27,7 +27,7 @@ from common import atomic
 from common.commandline import output, run
 from common.errors import UsageError
 from common.paths import output_path
-from kconfigs.architectures import machine
+from kconfigs.architectures import architecture, machine
 from kconfigs.build.kernel_tree import Tree, open_tree
 from kconfigs.cache import Cache
 from kconfigs.fetch import source_tree
@@ -118,10 +118,11 @@ def _groups(options: argparse.Namespace, cache: Cache, results: _Results) -> Ite
         known = _known(options, builder, cache, results)
         yield from run_sample(builder, _tester(options, builder, known.lines), chosen, wanted, known)
         return
-    mutants = mutants_of_run(table_name(options) or MUTANTS, options.area)
+    table = table_name(options) or MUTANTS
+    mutants = mutants_of_run(table, options.area)
     results.begin(mutants)
     chosen = _chosen(mutants, options.only)
-    for folder, config, members in _plans(options, open_tree(source), chosen):
+    for folder, config, members in _plans(options, table, open_tree(source), chosen):
         builder = _builder(options, source, cache, folder, config)
         output(f"mutants: {len(members)} of {options.area}, in {builder.tree.path}")
         known = _known(options, builder, cache, results)
@@ -131,7 +132,7 @@ def _groups(options: argparse.Namespace, cache: Cache, results: _Results) -> Ite
 
 
 def _plans(
-    options: argparse.Namespace, tree: Tree, chosen: Sequence[Mutant]
+    options: argparse.Namespace, table: str, tree: Tree, chosen: Sequence[Mutant]
 ) -> Iterator[tuple[str, Sequence[str], Sequence[Mutant]]]:
     """The object directories that the mutants are built in: name, options beyond the flavor's, and mutants.
 
@@ -141,10 +142,9 @@ def _plans(
         yield "objects", (), chosen
         return
     asked = {name: option.value for name, option in flavor(DEFAULT).asked(tree.version, options.arch).items()}
-    table = table_name(options) or MUTANTS
     all_mutants = [mutant for area in areas(table) for mutant in LOADERS[table](area)]
     kind = table.removesuffix(".toml")
-    for number, (config, members) in enumerate(plan_configs(all_mutants, asked, options.arch)):
+    for number, (config, members) in enumerate(plan_configs(all_mutants, asked, architecture(options.arch))):
         ours = [mutant for mutant in chosen if mutant in members]
         if ours:
             yield f"objects-{kind}-{number}" if config else "objects", config, ours

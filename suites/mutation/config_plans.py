@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from kconfigs.architectures import Architecture
 from suites.mutation.mutant import Mutant
 
 
 def plan_configs(
-    mutants: Iterable[Mutant], asked: Mapping[str, str], arch: str
+    mutants: Iterable[Mutant], asked: Mapping[str, str], own: Architecture
 ) -> list[tuple[list[str], list[Mutant]]]:
     """The options of each kernel that has to be configured, and the mutants that are built from it.
 
@@ -20,7 +21,7 @@ def plan_configs(
     plain: list[Mutant] = []
     plans: list[tuple[dict[str, str], list[Mutant]]] = []
     for mutant in mutants:
-        if mutant.argued or mutant.missing or not mutant.config or mutant.arch not in ("", arch):
+        if mutant.argued or mutant.missing or not mutant.config or mutant.foreign(own):
             plain.append(mutant)
             continue
         options = mutant.options

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from common.errors import KconformError
 from common.versions import ANY, VersionRange
+from kconfigs.architectures import Architecture
 from kconfigs.build.kernel_tree import Tree
 
 NEEDS: Mapping[str, str] = {
@@ -76,6 +77,14 @@ class Mutant:
     def missing(self) -> str:
         """What guests would need to show the fault, and do not have; empty if there is nothing."""
         return ", ".join(NEEDS[need] for need in self.needs if need not in AVAILABLE)
+
+    def foreign(self, own: Architecture) -> str:
+        """Another architecture that it is for, or its folder; empty if it is for this one, or for all."""
+        if self.arch not in ("", own.name):
+            return self.arch
+        folders = [Path(edit.file).parts[:2] for edit in self.edits]
+        others = ["/".join(folder) for folder in folders if folder[0] == "arch" and folder[1] != own.srcarch]
+        return others[0] if others and len(others) == len(folders) else ""
 
     def edited(self, tree: Tree) -> dict[str, str]:
         """The new content of each file that it edits.  EditMismatchError unless each edit has exactly one place."""

@@ -114,12 +114,7 @@ class MutantBuilder:
 
     def foreign(self, mutant: Mutant) -> str:
         """Another architecture that a mutant is for, or its folder; empty if it is for this one, or for all."""
-        if mutant.arch not in ("", self._job.architecture.name):
-            return mutant.arch
-        own = self._job.architecture.srcarch
-        folders = [Path(edit.file).parts[:2] for edit in mutant.edits]
-        others = ["/".join(folder) for folder in folders if folder[0] == "arch" and folder[1] != own]
-        return others[0] if others and len(others) == len(folders) else ""
+        return mutant.foreign(self._job.architecture)
 
     def build(self) -> None:
         """Compile everything that has changed, including modules.  Only one kernel is built at a time on a host.

@@ -13,6 +13,7 @@ import pytest
 
 from common.errors import UsageError
 from common.versions import VersionRange
+from kconfigs.architectures import architecture
 from kconfigs.build.kernel_tree import Tree, open_tree
 from kconfigs.fetch import source_tree
 from kconfigs.resolve import packaged_source
@@ -245,7 +246,7 @@ class TestConfigs:
             mutant(config=("CONFIG_A=y", "B=y")),
             mutant(config=("AUDIT=y",)),
         ]
-        assert plan_configs(mutants, {"AUDIT": "y"}, "x86_64") == [
+        assert plan_configs(mutants, {"AUDIT": "y"}, architecture("x86_64")) == [
             ([], mutants[:1]),
             (["A=y", "AUDIT=y", "B=y"], mutants[1:]),
         ]
@@ -254,7 +255,7 @@ class TestConfigs:
         """Of each other, and of what the flavor asks for, which all others count on."""
         plain, first, second = mutant(), mutant(config=("A=y",)), mutant(config=("A=m",))
         without = mutant(config=("AUDIT=n",), identifier="without-audit")
-        assert plan_configs([first, second, without, plain], {"AUDIT": "y"}, "x86_64") == [
+        assert plan_configs([first, second, without, plain], {"AUDIT": "y"}, architecture("x86_64")) == [
             ([], [plain]),
             (["A=y"], [first]),
             (["A=m"], [second]),
@@ -265,4 +266,6 @@ class TestConfigs:
         argued = replace(mutant(config=("A=y",)), argued="It has no effect.")
         elsewhere = replace(mutant(config=("B=y",)), needs=("smp",))
         foreign = mutant(config=("C=y",), arch="i386")
-        assert plan_configs([argued, elsewhere, foreign], {}, "x86_64") == [([], [argued, elsewhere, foreign])]
+        assert plan_configs([argued, elsewhere, foreign], {}, architecture("x86_64")) == [
+            ([], [argued, elsewhere, foreign])
+        ]
